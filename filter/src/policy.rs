@@ -1,0 +1,83 @@
+//! The policy: what the operator wrote, checked. A [`Policy`] that exists is valid.
+
+mod issuer;
+mod rule;
+
+pub use issuer::{Algorithm, Issuer, KeySource};
+pub use rule::{Access, Limits, Rule};
+
+use crate::{route::RouteTable, scope::Register};
+use std::time::Duration;
+
+/// A policy without fault.
+#[derive(Debug)]
+pub struct Policy {
+    /// Whether refusals are carried out.
+    pub mode: Mode,
+    /// Which headers tell the upstream who calls.
+    pub identity_headers: IdentityHeaders,
+    /// Whether `Authorization` reaches the upstream.
+    pub forward_token: bool,
+    /// The `realm` of `WWW-Authenticate`; needs no escaping.
+    pub realm: String,
+    /// Whether a CORS preflight is released without a token.
+    pub cors_preflight: bool,
+    /// Whose tokens are accepted; issuers are distinct.
+    pub issuers: Vec<Issuer>,
+    /// The session service; `None` only when every rule is public.
+    pub session: Option<SessionService>,
+    /// Every scope that a rule may ask for.
+    pub register: Register,
+    /// The rules, in the order they were written. A `RuleId` is an index into this.
+    pub rules: Vec<Rule>,
+    /// Finds the rule for a request.
+    pub routes: RouteTable,
+    /// Lower-case hex of SHA-256 over the configuration as it was given.
+    pub digest: String,
+}
+
+/// Whether refusals are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Refuse.
+    #[default]
+    Enforce,
+    /// Decide, count and log, but refuse nothing.
+    Shadow,
+}
+
+/// Which of the `x-portcullis-…` headers are set for the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityHeaders {
+    /// `x-portcullis-subject`
+    pub subject: bool,
+    /// `x-portcullis-client`
+    pub client: bool,
+    /// `x-portcullis-scopes`
+    pub scopes: bool,
+    /// `x-portcullis-session`
+    pub session: bool,
+}
+
+/// Where the session service is, and how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionService {
+    /// The Envoy cluster of the service.
+    pub cluster: String,
+    /// How long a request may wait for its verdict; at least 1 ms.
+    pub timeout: Duration,
+    /// The variable of the VM's environment that holds the filter's credential.
+    pub credential_env: Option<String>,
+}
+
+/// What a request meets when there is no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outage {
+    /// 503.
+    #[default]
+    Deny,
+    /// GET, HEAD and OPTIONS pass, all else 503.
+    ReadOnly,
+    /// A positive verdict of the same token and route passes, at most this old.
+    Grace(Duration),
+}

@@ -1,0 +1,1 @@
+//! The world in which the end-to-end tests and the demo run.
