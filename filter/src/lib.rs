@@ -11,6 +11,10 @@
 //! [`policy`] is what the operator wrote, [`wire`] the messages of the check stream, and `host` the one room in
 //! which proxy-wasm is called. All rooms but `host` are pure and tested natively.
 
+pub mod answer;
+pub mod check;
+#[cfg(target_arch = "wasm32")]
+mod host;
 pub mod policy;
 pub mod route;
 pub mod scope;

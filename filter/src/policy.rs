@@ -1,8 +1,18 @@
 //! The policy: what the operator wrote, checked. A [`Policy`] that exists is valid.
 
+mod at;
+mod check;
+mod duration;
+mod fault;
+mod given;
 mod issuer;
+mod json;
+mod raw;
 mod rule;
+mod shape;
+mod text;
 
+pub use fault::{Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
 
@@ -34,6 +44,13 @@ pub struct Policy {
     pub routes: RouteTable,
     /// Lower-case hex of SHA-256 over the configuration as it was given.
     pub digest: String,
+}
+
+impl Policy {
+    /// Reads a policy from the filter's configuration. Every fault is found at once.
+    pub fn parse(configuration: &[u8]) -> Result<Self, Faults> {
+        check::policy(&given::as_json(configuration))
+    }
 }
 
 /// Whether refusals are carried out.
@@ -81,3 +98,6 @@ pub enum Outage {
     /// A positive verdict of the same token and route passes, at most this old.
     Grace(Duration),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,23 @@
 //! Finding the one rule that answers a request.
+//!
+//! Host and path are read strictly once, at the edge; the table only ever sees [`Host`] and [`Path`].
+
+mod host;
+mod method;
+mod path;
+mod table;
+mod template;
+mod trie;
+
+pub use host::{BadPattern, Host, HostPattern};
+pub use method::{BadMethod, Method};
+pub use path::{Ambiguous, Path};
+pub use table::{Match, RouteTable};
+pub use template::{BadTemplate, Template};
+
+#[cfg(test)]
+mod model;
 
 /// An index into the rules of the policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub usize);
-
-/// Finds the rule for host, method and path.
-#[derive(Debug)]
-pub struct RouteTable {}

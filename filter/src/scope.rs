@@ -1,9 +1,14 @@
-//! Comparing the scopes that are held with the scopes that are required.
+//! Comparing the scopes that are held with the scopes that are required: whole and case-sensitive (RFC 6749, section 3.3).
 
-/// Every scope that the policy knows.
-#[derive(Debug)]
-pub struct Register {}
+mod date;
+mod held;
+mod register;
+mod requirement;
 
-/// What a rule requires.
-#[derive(Debug)]
-pub struct Requirement {}
+pub use date::Date;
+pub use held::Held;
+pub use register::{Entry, Register, ScopeId};
+pub use requirement::Requirement;
+
+#[cfg(test)]
+mod tests;

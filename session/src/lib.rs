@@ -1,1 +1,28 @@
-//! The session service.
+//! The session service: judges, on every request, whether the session behind a token is still good.
+
+pub mod access;
+pub mod admin;
+pub mod audit;
+pub mod book;
+pub mod checks;
+pub mod clock;
+pub mod config;
+pub mod credential;
+pub mod id;
+pub mod intern;
+pub mod judge;
+pub mod metrics;
+pub mod rules;
+mod run;
+pub mod serve;
+pub mod service;
+pub mod session;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+pub mod token;
+pub mod wire;
+pub mod writer;
+
+pub use run::{Failure, Listeners, run};

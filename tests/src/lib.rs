@@ -1,1 +1,33 @@
-//! The world in which the end-to-end tests and the demo run.
+//! The world in which the end-to-end tests and the demo run: the shipped files of `envoy/`, a real Envoy with the built
+//! filter, the real session service, and an issuer and an upstream that live in this process.
+//!
+//! Start with [`World`]; a test asks it for answers with [`World::get`] and its kin.
+
+mod admin;
+mod envoy;
+mod http;
+mod issuer;
+mod key;
+mod paths;
+mod process;
+mod raw;
+mod service;
+mod token;
+mod upstream;
+mod wait;
+mod world;
+
+pub mod policy;
+pub mod scenario;
+
+pub use admin::Admin;
+pub use envoy::Envoy;
+pub use http::{Answer, Call, Client};
+pub use issuer::{Behaviour, Issuer};
+pub use key::{Algorithm, Key, base64url};
+pub use raw::{RawAnswer, exchange};
+pub use service::Service;
+pub use token::{Token, TokenBuilder, now_s, session_id};
+pub use upstream::{Seen, Upstream};
+pub use wait::{PATIENCE, holds_for, until};
+pub use world::{Builder, World};

@@ -1,0 +1,37 @@
+# Everything that is done often. The work itself is in small scripts, each of which says what it does.
+.DEFAULT_GOAL := help
+.PHONY: help demo build test check fuzz clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## play the main scenario against a real Envoy, then leave it running (ONCE=1: play it and exit)
+	@echo '» building the demo'
+	@cargo build -p portcullis-tests --bin demo
+	@target/debug/demo $(if $(ONCE),--once)
+
+build: ## dist/portcullis.wasm, dist/portcullis-session, dist/envoy
+	@filter/build.sh
+	@envoy/fetch.sh
+	@echo '» building the session service'
+	@cargo build --release -p portcullis-session
+	@mkdir -p dist && install target/release/portcullis-session dist/
+
+test: build ## unit, property and end-to-end tests
+	@envoy/fetch.sh oldest
+	cargo test --workspace
+	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
+
+check: ## what CI checks beside the tests: format, lints, documentation, licences, advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	filter/build.sh clippy
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	.ci/dependencies
+
+fuzz: ## fuzz the parsers of policy, token, path and wire for a while (SECONDS=20 each)
+	@tests/fuzz/run.sh $(or $(SECONDS),20)
+
+clean: ## remove what was built, and the Envoy that was fetched
+	cargo clean
+	rm -rf dist

@@ -1,0 +1,29 @@
+//! Where a request is decided.
+//!
+//! [`Gate`] is the whole of one Envoy worker: policy, keys, tokens, the requests under way and the desk that asks the
+//! session service. Its parts:
+//!
+//! - [`head`](Head): what a request says, read once from its headers;
+//! - `local`: everything that can be decided without asking: route, token, scopes;
+//! - [`request`](Request): the machine `Fresh → Asking → Asked → Released | Denied`;
+//! - [`desk`](Desk): the questions to the session service, on one stream, in groups, with their deadlines.
+//!
+//! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.
+
+mod credential;
+mod desk;
+mod gate;
+mod head;
+pub mod identity;
+mod local;
+mod request;
+mod tally;
+#[cfg(test)]
+mod testing;
+
+pub use credential::Credential;
+pub use desk::{Act, Desk};
+pub use gate::{ContextId, Due, Fetch, Gate};
+pub use head::{Head, IDENTITY_PREFIX};
+pub use request::{Denial, Mark, Permit, Request, Step};
+pub use tally::{Count, Tally};

@@ -1,0 +1,100 @@
+//! A verified token as a worker knows it.
+
+use crate::{
+    policy::Policy,
+    route::RuleId,
+    scope::Held,
+    token::{Facts, SessionKey},
+    wire,
+};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+/// A verified token, the policy's scopes that it holds, and what the check stream knows of it.
+#[derive(Debug)]
+pub struct Credential {
+    /// What the token says.
+    pub facts: Facts,
+    /// Who issued it.
+    issuer: String,
+    /// Which of the policy's scopes it holds.
+    pub held: Held,
+    /// Its name on the check stream, once it has one.
+    pub(super) handle: Cell<Option<Handle>>,
+    /// Whether it has left the cache, so that its handle will not be needed again.
+    pub(super) retired: Cell<bool>,
+    /// When a route was last granted; kept only for routes whose outage policy needs it.
+    granted: RefCell<Vec<(RuleId, u64)>>,
+}
+
+/// A token's name on one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handle {
+    /// Which of the worker's streams it was given on; on a new stream all handles are void.
+    pub(super) generation: u32,
+    pub(super) number: u32,
+}
+
+impl Credential {
+    /// A token that has just been verified under `policy`.
+    pub fn new(facts: Facts, policy: &Policy) -> Self {
+        let issuer = policy.issuers.get(facts.issuer.0).map(|issuer| issuer.issuer.clone());
+        let held = policy.register.held(facts.scopes.iter().map(String::as_str));
+        Self {
+            facts,
+            issuer: issuer.unwrap_or_default(),
+            held,
+            handle: Cell::new(None),
+            retired: Cell::new(false),
+            granted: RefCell::default(),
+        }
+    }
+
+    /// The facts as the check stream carries them.
+    pub(super) fn to_wire(&self, handle: u32) -> wire::Token {
+        let facts = &self.facts;
+        let key_kind = match facts.session_key {
+            SessionKey::Claim(_) => wire::SessionKey::Claim,
+            SessionKey::Login(_) => wire::SessionKey::Login,
+            SessionKey::Client(_) => wire::SessionKey::Client,
+        };
+        wire::Token {
+            handle,
+            issuer: self.issuer.clone(),
+            key_kind: key_kind.into(),
+            session_key: facts.session_key.as_str().to_owned(),
+            subject: facts.subject.clone().unwrap_or_default(),
+            client_id: facts.client_id.clone().unwrap_or_default(),
+            scopes: facts.scopes.clone(),
+            issued_at_ms: facts.issued_at_ms,
+            expires_at_ms: facts.expires_at_ms,
+            authenticated_at_ms: facts.authenticated_at_ms,
+            acr: facts.acr.clone().unwrap_or_default(),
+            jti: facts.jti.clone().unwrap_or_default(),
+            grant: facts.grant.clone(),
+            digest: facts.digest.0.to_vec(),
+        }
+    }
+
+    /// Remembers that `rule` was granted now.
+    pub(super) fn note_granted(&self, rule: RuleId, now_ms: u64) {
+        let mut granted = self.granted.borrow_mut();
+        match granted.iter_mut().find(|(known, _)| *known == rule) {
+            Some((_, at_ms)) => *at_ms = now_ms,
+            None => granted.push((rule, now_ms)),
+        }
+    }
+
+    /// Forgets every grant: the session is known to have ended, or to have changed.
+    pub(super) fn forget_granted(&self) {
+        self.granted.borrow_mut().clear();
+    }
+
+    /// Whether `rule` was granted within the last `grace`.
+    pub(super) fn granted_within(&self, rule: RuleId, grace: Duration, now_ms: u64) -> bool {
+        let oldest_ms = now_ms.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        self.granted.borrow().iter().any(|(known, at_ms)| *known == rule && *at_ms >= oldest_ms)
+    }
+}

@@ -1,0 +1,289 @@
+//! The desk: questions to the session service, on one stream, in groups, with their deadlines.
+//!
+//! While a message is on its way, new questions wait and leave together when its answer arrives (group commit). When
+//! the stream is lost, what is unanswered is asked once more on the next one while its deadline allows.
+
+mod link;
+
+use super::{
+    credential::{Credential, Handle},
+    request::{Question, Verdict},
+};
+use crate::{answer::Code, wire};
+pub use link::Act;
+use link::Link;
+use prost::Message;
+use std::collections::{HashMap, VecDeque};
+
+/// Questions without a verdict that one worker holds at most; beyond, there is none.
+const QUESTIONS_MAX: usize = 65_536;
+
+/// Questions in one message at most, which also bounds the answer to it.
+const GROUP_QUESTIONS_MAX: usize = 4_096;
+
+/// A message of the service that is larger than this is no answer.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Times that one question is put on a stream at most.
+const TRIES_MAX: u8 = 2;
+
+/// A question that left the desk, answered or not.
+#[derive(Debug)]
+pub struct Settled {
+    /// The request that waits for it.
+    pub context: u32,
+    /// The session service's word, or none.
+    pub verdict: Option<Verdict>,
+    /// How long the request has waited.
+    pub waited_ms: u64,
+}
+
+/// The desk of one worker.
+#[derive(Debug)]
+pub struct Desk {
+    hello: wire::Hello,
+    timeout_ms: u64,
+    link: Link,
+    /// Counts the streams, so that a handle tells whether it is void.
+    generation: u32,
+    next_handle: u32,
+    next_id: u32,
+    /// Questions that are yet to be sent, oldest first. A withdrawn one stays here until its turn.
+    waiting: VecDeque<u32>,
+    /// Every question without a verdict.
+    open: HashMap<u32, Open>,
+    /// Ids by deadline, oldest first: all questions may take equally long.
+    deadlines: VecDeque<(u64, u32)>,
+    forgotten: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Open {
+    context: u32,
+    asked_at_ms: u64,
+    question: Question,
+    tries: u8,
+}
+
+impl Open {
+    fn settle(self, verdict: Option<Verdict>, now_ms: u64) -> Settled {
+        Settled { context: self.context, verdict, waited_ms: now_ms.saturating_sub(self.asked_at_ms) }
+    }
+}
+
+impl Desk {
+    /// A desk without a stream. `seed` tells workers apart, so that they do not reconnect in step.
+    pub fn new(hello: wire::Hello, timeout_ms: u64, seed: u64) -> Self {
+        Self {
+            hello,
+            timeout_ms,
+            link: Link::new(timeout_ms, seed),
+            generation: 0,
+            next_handle: 0,
+            next_id: 0,
+            waiting: VecDeque::new(),
+            open: HashMap::new(),
+            deadlines: VecDeque::new(),
+            forgotten: Vec::new(),
+        }
+    }
+
+    /// Takes a question; false when it is already known that there will be no verdict.
+    pub fn ask(&mut self, context: u32, question: Question, now_ms: u64) -> bool {
+        if self.link.is_out() || self.open.len() >= QUESTIONS_MAX {
+            return false;
+        }
+        // Ids wrap after four billion questions; one that is still open is passed over.
+        while self.open.contains_key(&self.next_id) {
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        self.open.insert(id, Open { context, asked_at_ms: now_ms, question, tries: 0 });
+        self.waiting.push_back(id);
+        self.deadlines.push_back((now_ms.saturating_add(self.timeout_ms), id));
+        true
+    }
+
+    /// The request has gone: nobody waits for its answer.
+    pub fn withdraw(&mut self, context: u32) {
+        self.open.retain(|_, open| open.context != context);
+    }
+
+    /// The token has left the cache: its handle is forgotten after the last question that needs it.
+    pub fn retire(&mut self, credential: &Credential) {
+        credential.retired.set(true);
+        let waits =
+            self.open.values().any(|open| open.tries == 0 && std::ptr::eq(&*open.question.credential, credential));
+        if !waits && let Some(handle) = self.current(credential) {
+            credential.handle.set(None);
+            self.forgotten.push(handle);
+        }
+    }
+
+    /// Whether a question or the stream waits for a deadline.
+    pub fn is_busy(&self) -> bool {
+        !self.open.is_empty() || !self.link.is_settled()
+    }
+
+    /// Whether the session service listens.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_ready()
+    }
+
+    /// What is to be done about the stream now, if anything. Ask until there is nothing.
+    pub fn act(&mut self, now_ms: u64) -> Option<Act> {
+        self.link.act(now_ms, &self.hello).or_else(|| self.send(now_ms))
+    }
+
+    /// The next group of questions, if it may be sent now: what of [`Desk::act`] can be done in the course of a request.
+    pub fn send(&mut self, now_ms: u64) -> Option<Act> {
+        let stream = self.link.free()?;
+        let message = self.group()?;
+        self.link.sent(now_ms);
+        Some(Act::Send { stream, message: message.encode_to_vec() })
+    }
+
+    /// A stream was opened, as [`Act::Open`] asked.
+    pub fn opened(&mut self, stream: u32, now_ms: u64) {
+        self.generation = self.generation.wrapping_add(1);
+        self.next_handle = 0;
+        self.forgotten.clear();
+        self.link.opened(stream, now_ms);
+    }
+
+    /// A stream could not be opened.
+    pub fn not_opened(&mut self, now_ms: u64) {
+        self.link.lost(now_ms);
+    }
+
+    /// A message of the service. Bytes that are no such message end the stream.
+    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Settled> {
+        if !self.link.is(stream) {
+            return Vec::new();
+        }
+        let message = if bytes.len() <= MESSAGE_BYTES_MAX { wire::ServiceMessage::decode(bytes).ok() } else { None };
+        let Some(message) = message else {
+            self.link.broken(now_ms);
+            return self.reask(now_ms);
+        };
+        self.link.heard(&message);
+        let mut settled = Vec::with_capacity(message.verdicts.len());
+        for verdict in message.verdicts {
+            // An unknown id is a question that ran out of time, or whose request has gone.
+            if let Some(open) = self.open.remove(&verdict.id) {
+                settled.push(open.settle(read(verdict), now_ms));
+            }
+        }
+        settled
+    }
+
+    /// The stream was closed by the peer or by Envoy. Returns the questions that have been tried often enough.
+    pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Settled> {
+        if !self.link.is(stream) {
+            return Vec::new();
+        }
+        self.link.lost(now_ms);
+        self.reask(now_ms)
+    }
+
+    /// Takes out the questions whose time is up. To be called on each tick.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        while let Some((deadline_ms, id)) = self.deadlines.front().copied()
+            && (deadline_ms <= now_ms || !self.open.contains_key(&id))
+        {
+            self.deadlines.pop_front();
+            // The id may have been given again since: then another deadline stands for it.
+            if self.open.get(&id).is_some_and(|open| open.asked_at_ms.saturating_add(self.timeout_ms) <= now_ms)
+                && let Some(open) = self.open.remove(&id)
+            {
+                settled.push(open.settle(None, now_ms));
+            }
+        }
+        if self.link.stalled(now_ms) {
+            self.link.broken(now_ms);
+            settled.extend(self.reask(now_ms));
+        }
+        settled
+    }
+
+    /// What was sent and not answered goes back to the front of the queue, if it has a try left.
+    fn reask(&mut self, now_ms: u64) -> Vec<Settled> {
+        let mut sent: Vec<u32> = self.open.iter().filter(|(_, open)| open.tries > 0).map(|(id, _)| *id).collect();
+        sent.sort_unstable_by_key(|id| self.open.get(id).map(|open| open.asked_at_ms));
+        let (again, spent): (Vec<u32>, Vec<u32>) =
+            sent.into_iter().partition(|id| self.open.get(id).is_some_and(|open| open.tries < TRIES_MAX));
+        for id in again.into_iter().rev() {
+            if !self.waiting.contains(&id) {
+                self.waiting.push_front(id);
+            }
+        }
+        spent.iter().filter_map(|id| self.open.remove(id)).map(|open| open.settle(None, now_ms)).collect()
+    }
+
+    /// The next group of questions, with the tokens that they are the first to name.
+    fn group(&mut self) -> Option<wire::FilterMessage> {
+        let mut message = wire::FilterMessage::default();
+        let mut retired = Vec::new();
+        while message.questions.len() < GROUP_QUESTIONS_MAX
+            && let Some(id) = self.waiting.pop_front()
+        {
+            let Some(open) = self.open.get_mut(&id) else { continue };
+            open.tries = open.tries.saturating_add(1);
+            let Question { rule, credential, circumstances } = open.question.clone();
+            let token = self.handle(&credential, &mut message);
+            if credential.retired.get() {
+                retired.push(credential);
+            }
+            message.questions.push(wire::Question {
+                id,
+                token,
+                route: u32::try_from(rule.0).unwrap_or(u32::MAX),
+                method: circumstances.method.clone(),
+                client_address: circumstances.client_address.clone(),
+                user_agent_digest: circumstances.user_agent_digest,
+            });
+        }
+        if message.questions.is_empty() {
+            return None;
+        }
+        // What left the cache while its question waited: a service forgets after it has read the questions.
+        retired.iter().for_each(|credential| self.retire(credential));
+        message.forgotten.append(&mut self.forgotten);
+        Some(message)
+    }
+
+    /// The token's handle on this stream; a token that has none gets one and is described in `message`.
+    fn handle(&mut self, credential: &Credential, message: &mut wire::FilterMessage) -> u32 {
+        if let Some(handle) = self.current(credential) {
+            return handle;
+        }
+        let number = self.next_handle;
+        self.next_handle = number.wrapping_add(1);
+        message.tokens.push(credential.to_wire(number));
+        credential.handle.set(Some(Handle { generation: self.generation, number }));
+        number
+    }
+
+    fn current(&self, credential: &Credential) -> Option<u32> {
+        credential.handle.get().filter(|handle| handle.generation == self.generation).map(|handle| handle.number)
+    }
+}
+
+/// The verdict in the filter's words; an outcome that is not known is none.
+fn read(verdict: wire::Verdict) -> Option<Verdict> {
+    Some(match wire::Outcome::try_from(verdict.outcome).ok()? {
+        wire::Outcome::Unspecified => return None,
+        wire::Outcome::Active => Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())),
+        wire::Outcome::IdleTimeout => Verdict::Ended(Code::SessionIdleTimeout),
+        wire::Outcome::LifetimeExceeded => Verdict::Ended(Code::SessionLifetimeExceeded),
+        wire::Outcome::Revoked => Verdict::Ended(Code::SessionRevoked),
+        wire::Outcome::UnknownSession => Verdict::Ended(Code::SessionUnknown),
+        wire::Outcome::ScopeEscalation => Verdict::Ended(Code::ScopeEscalation),
+        wire::Outcome::StepUpRequired => Verdict::Ended(Code::StepUpRequired),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The desk against a service that answers, dawdles, lies and dies.
+
+use super::*;
+use crate::check::{
+    credential::Credential,
+    testing::{credential, policy, question},
+};
+use std::rc::Rc;
+
+const TIMEOUT_MS: u64 = 200;
+
+struct Bench {
+    desk: Desk,
+    credential: Rc<Credential>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let policy = policy("enforce");
+        let hello = wire::Hello { filter_version: "test".into(), ..Default::default() };
+        Self { desk: Desk::new(hello, TIMEOUT_MS, 1), credential: credential(&policy, &["read", "write"]) }
+    }
+
+    /// Opens `stream` and lets the service welcome it.
+    fn connect(&mut self, stream: u32, now_ms: u64) {
+        assert_eq!(self.desk.act(now_ms), Some(Act::Open));
+        self.desk.opened(stream, now_ms);
+        assert!(self.sent(now_ms).hello.is_some(), "the hello comes first");
+        assert!(self.desk.message(stream, &welcome(), now_ms).is_empty());
+    }
+
+    fn ask(&mut self, context: u32, now_ms: u64) -> bool {
+        self.desk.ask(context, question(&self.credential, 1, "GET"), now_ms)
+    }
+
+    /// The one message that is sent now.
+    fn sent(&mut self, now_ms: u64) -> wire::FilterMessage {
+        match self.desk.act(now_ms) {
+            Some(Act::Send { message, .. }) => wire::FilterMessage::decode(message.as_slice()).expect("a message"),
+            other => panic!("nothing was sent: {other:?}"),
+        }
+    }
+
+    fn answer(&mut self, stream: u32, ids: &[u32], now_ms: u64) -> Vec<Settled> {
+        let verdicts = ids.iter().map(|id| wire::Verdict { id: *id, outcome: 1, ..Default::default() }).collect();
+        let message = wire::ServiceMessage { verdicts, ..Default::default() };
+        self.desk.message(stream, &message.encode_to_vec(), now_ms)
+    }
+}
+
+fn welcome() -> Vec<u8> {
+    wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() }.encode_to_vec()
+}
+
+fn ids(message: &wire::FilterMessage) -> Vec<u32> {
+    message.questions.iter().map(|question| question.id).collect()
+}
+
+fn contexts(settled: &[Settled]) -> Vec<(u32, bool)> {
+    settled.iter().map(|settled| (settled.context, settled.verdict.is_some())).collect()
+}
+
+#[test]
+fn a_token_is_described_once_and_named_by_handle_after() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let first = bench.sent(0);
+    assert_eq!(first.tokens.len(), 1);
+    bench.answer(1, &ids(&first), 1);
+    bench.ask(11, 1);
+    let second = bench.sent(1);
+    assert!(second.tokens.is_empty());
+    assert_eq!(second.questions[0].token, first.tokens[0].handle);
+}
+
+#[test]
+fn questions_wait_while_a_group_is_on_its_way_and_leave_together() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let first = bench.sent(0);
+    bench.ask(11, 0);
+    bench.ask(12, 0);
+    assert_eq!(bench.desk.act(0), None);
+    assert_eq!(contexts(&bench.answer(1, &ids(&first), 1)), [(10, true)]);
+    assert_eq!(bench.sent(1).questions.len(), 2);
+}
+
+#[test]
+fn a_question_without_an_answer_has_no_verdict_when_its_time_is_up() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    bench.sent(0);
+    assert!(bench.desk.expire(TIMEOUT_MS - 1).is_empty());
+    assert_eq!(contexts(&bench.desk.expire(TIMEOUT_MS)), [(10, false)]);
+    assert_eq!(bench.desk.act(TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a peer that owes an answer is given up");
+}
+
+#[test]
+fn an_answer_that_comes_too_late_or_twice_or_to_no_question_is_nothing() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let sent = bench.sent(0);
+    assert_eq!(bench.answer(1, &ids(&sent), 1).len(), 1);
+    assert!(bench.answer(1, &ids(&sent), 2).is_empty());
+    assert!(bench.answer(1, &[4_000_000_000], 2).is_empty());
+}
+
+#[test]
+fn what_was_unanswered_is_asked_once_more_on_the_next_stream_with_its_token() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let first = bench.sent(0);
+    assert!(bench.desk.closed(1, 1).is_empty());
+    bench.connect(2, 100);
+    let again = bench.sent(100);
+    assert_eq!(ids(&again), ids(&first));
+    assert_eq!(again.tokens.len(), 1, "handles are void on a new stream");
+    assert_eq!(contexts(&bench.desk.closed(2, 101)), [(10, false)], "once more, and not again");
+}
+
+#[test]
+fn a_question_that_was_never_sent_survives_the_loss_of_a_stream() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    bench.sent(0);
+    bench.ask(11, 0);
+    bench.desk.closed(1, 1);
+    bench.connect(2, 100);
+    let both = bench.sent(100);
+    assert_eq!(contexts(&bench.answer(2, &ids(&both), 101)), [(10, true), (11, true)]);
+}
+
+#[test]
+fn bytes_that_are_no_message_end_the_stream_and_are_no_verdict() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    bench.sent(0);
+    assert!(bench.desk.message(1, &[0xff; 9], 1).is_empty());
+    assert_eq!(bench.desk.act(1), Some(Act::Cancel { stream: 1 }));
+    assert!(bench.answer(1, &[0], 2).is_empty(), "the broken stream is not listened to any more");
+}
+
+#[test]
+fn an_unknown_outcome_is_no_verdict() {
+    for outcome in [0, 99, -1] {
+        let mut bench = Bench::new();
+        bench.connect(1, 0);
+        bench.ask(10, 0);
+        let id = ids(&bench.sent(0))[0];
+        let message = wire::ServiceMessage {
+            verdicts: vec![wire::Verdict { id, outcome, ..Default::default() }],
+            ..Default::default()
+        };
+        assert_eq!(contexts(&bench.desk.message(1, &message.encode_to_vec(), 1)), [(10, false)]);
+    }
+}
+
+#[test]
+fn once_an_attempt_has_failed_nobody_waits_and_a_welcome_ends_that() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.desk.closed(1, 0);
+    assert!(bench.ask(10, 0), "the next stream may come in time");
+    assert_eq!(bench.desk.act(1_000), Some(Act::Open));
+    bench.desk.not_opened(1_000);
+    assert!(!bench.ask(11, 1_000));
+    bench.connect(2, 3_000);
+    assert!(bench.ask(12, 3_000));
+}
+
+#[test]
+fn attempts_are_spaced_out_and_never_more_than_a_second_apart() {
+    let mut bench = Bench::new();
+    let (mut now_ms, mut opened_at) = (0, Vec::new());
+    while opened_at.len() < 12 {
+        if bench.desk.act(now_ms) == Some(Act::Open) {
+            opened_at.push(now_ms);
+            bench.desk.not_opened(now_ms);
+        }
+        now_ms += 1;
+    }
+    let gaps: Vec<u64> = opened_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| (25..=1_000).contains(gap)), "{gaps:?}");
+    assert!(gaps.last() > gaps.first(), "{gaps:?}");
+}
+
+#[test]
+fn a_withdrawn_question_is_not_sent() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    bench.desk.withdraw(10);
+    assert_eq!(bench.desk.act(0), None);
+}
+
+#[test]
+fn a_retired_token_is_forgotten_after_the_question_that_needs_it() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let first = bench.sent(0);
+    bench.ask(11, 0);
+    bench.desk.retire(&bench.credential);
+    bench.answer(1, &ids(&first), 1);
+    let second = bench.sent(1);
+    assert_eq!(second.questions.len(), 1);
+    assert_eq!(second.forgotten, [second.questions[0].token]);
+}

@@ -1,0 +1,387 @@
+//! One Envoy worker: policy, keys, tokens, the requests under way, and the desk.
+
+use super::{
+    credential::Credential,
+    desk::{Act, Desk, Settled},
+    head::Head,
+    local::{self, Routed},
+    request::{Arrival, Circumstances, Event, Local, Mark, Request, Step, Verdict},
+    tally::{Count, Tally},
+};
+use crate::{
+    answer::Code,
+    policy::{Access, KeySource, Policy},
+    token::{
+        self, Entry, FetchError, IssuerId, KeyRing, KeySetError, Lookup, Miss, Rejection, TokenCache, TokenDigest,
+    },
+    wire,
+};
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, rc::Rc};
+
+/// Envoy's number for one request on one worker.
+pub type ContextId = u32;
+
+/// A request and what is to be done with it.
+pub type Due = (ContextId, Step);
+
+/// A worker's share of the filter, without the host.
+pub struct Gate {
+    policy: Policy,
+    rings: Vec<KeyRing>,
+    tokens: TokenCache<Credential>,
+    desk: Desk,
+    timeout_ms: u64,
+    requests: HashMap<ContextId, Request>,
+    /// When each issuer's keys were last fetched.
+    keys_fetched_at_ms: Vec<Option<u64>>,
+    /// Issuers whose keys a request has asked for, and nobody fetches yet.
+    wanted: Vec<IssuerId>,
+    /// What is to be counted at the next tick.
+    pub tally: Tally,
+    /// How long requests waited for their verdicts since the last tick, in milliseconds.
+    pub waits_ms: Vec<u64>,
+}
+
+/// A key set to be fetched through an Envoy cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whose.
+    pub issuer: IssuerId,
+    /// `:authority`
+    pub authority: String,
+    /// `:path`
+    pub path: String,
+    /// `:scheme`
+    pub scheme: &'static str,
+    /// The Envoy cluster.
+    pub cluster: String,
+}
+
+impl Gate {
+    /// A gate for `policy`. `seed` tells workers apart.
+    ///
+    /// # Errors
+    ///
+    /// An inline key set without a usable key, with the index of its issuer.
+    pub fn new(policy: Policy, seed: u64) -> Result<Self, (usize, KeySetError)> {
+        let sources = policy.issuers.iter().map(|issuer| &issuer.keys).enumerate();
+        let rings = sources.map(|(index, source)| KeyRing::new(source).map_err(|error| (index, error)));
+        let rings = rings.collect::<Result<_, _>>()?;
+        let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
+        Ok(Self {
+            desk: Desk::new(hello(&policy), timeout_ms, seed),
+            keys_fetched_at_ms: vec![None; policy.issuers.len()],
+            policy,
+            rings,
+            tokens: TokenCache::default(),
+            timeout_ms,
+            requests: HashMap::new(),
+            wanted: Vec::new(),
+            tally: Tally::default(),
+            waits_ms: Vec::new(),
+        })
+    }
+
+    /// The policy that is enforced.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A request's headers have come. `client_address` is asked only when it is needed.
+    pub fn arrive(
+        &mut self,
+        context: ContextId,
+        head: &Head<'_>,
+        client_address: impl FnOnce() -> String,
+        now_ms: u64,
+    ) -> Step {
+        let local = match local::route(head, &self.policy) {
+            Routed::Done(local) => local,
+            Routed::Guarded(rule) => match head.token {
+                Err(error) => local::no_token(error, rule),
+                Ok(token) => {
+                    let circumstances = Circumstances {
+                        method: head.method.to_owned(),
+                        client_address: client_address(),
+                        user_agent_digest: head.user_agent.map(digest8),
+                    };
+                    self.verify(
+                        Arrival {
+                            rule,
+                            token: token.to_owned(),
+                            circumstances: Rc::new(circumstances),
+                            deadline_ms: now_ms.saturating_add(self.timeout_ms),
+                        },
+                        now_ms,
+                    )
+                }
+            },
+        };
+        self.advance(context, Event::Local(local), now_ms)
+    }
+
+    /// Whether headers, body and trailers of a request may pass.
+    pub fn is_released(&self, context: ContextId) -> bool {
+        self.requests.get(&context).is_some_and(Request::is_released)
+    }
+
+    /// A request has ended, whatever its state.
+    pub fn gone(&mut self, context: ContextId) {
+        if let Some(Request::Asked(_)) = self.requests.remove(&context) {
+            self.desk.withdraw(context);
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Due> {
+        let settled = self.desk.expire(now_ms);
+        let mut due = self.settle(settled, now_ms);
+        let late: Vec<ContextId> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| matches!(request, Request::Asking(arrival) if arrival.deadline_ms <= now_ms))
+            .map(|(context, _)| *context)
+            .collect();
+        due.extend(late.into_iter().map(|context| (context, self.advance(context, Event::NoKeys, now_ms))));
+        due
+    }
+
+    /// What is to be done about the check stream now, if anything. Ask until there is nothing.
+    pub fn act(&mut self, now_ms: u64) -> Option<Act> {
+        self.policy.session.as_ref()?;
+        self.desk.act(now_ms)
+    }
+
+    /// Questions that may be sent now: what of [`Gate::act`] can be done in the course of a request.
+    pub fn send(&mut self, now_ms: u64) -> Option<Act> {
+        self.desk.send(now_ms)
+    }
+
+    /// The stream that [`Act::Open`] asked for; `None` when it could not be opened.
+    pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
+        if let Some(stream) = stream {
+            self.tally.add(Count::Stream("opened"));
+            self.desk.opened(stream, now_ms);
+        } else {
+            self.tally.add(Count::Stream("failed"));
+            self.desk.not_opened(now_ms);
+        }
+    }
+
+    /// A message has come on the check stream.
+    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Due> {
+        let settled = self.desk.message(stream, bytes, now_ms);
+        self.settle(settled, now_ms)
+    }
+
+    /// The check stream was closed.
+    pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Due> {
+        self.tally.add(Count::Stream("closed"));
+        let settled = self.desk.closed(stream, now_ms);
+        self.settle(settled, now_ms)
+    }
+
+    /// The key sets that are to be fetched now. Each must be answered with [`Gate::fetched`].
+    pub fn fetches(&mut self, now_ms: u64) -> Vec<Fetch> {
+        let mut issuers = std::mem::take(&mut self.wanted);
+        let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now_ms).then_some(IssuerId(id)));
+        issuers.extend(due);
+        issuers.into_iter().filter_map(|id| fetch(id, &self.policy.issuers.get(id.0)?.keys)).collect()
+    }
+
+    /// A fetch has ended: with a status and a body, or without an answer. Requests that waited for it are decided.
+    pub fn fetched(
+        &mut self,
+        issuer: IssuerId,
+        response: Option<(u32, &[u8])>,
+        now_ms: u64,
+    ) -> (Result<(), FetchError>, Vec<Due>) {
+        let Some(ring) = self.rings.get_mut(issuer.0) else { return (Ok(()), Vec::new()) };
+        let result = match response {
+            Some((status, body)) => ring.fetched(status, body, now_ms).map(|_| ()),
+            None => {
+                ring.failed(now_ms);
+                Err(FetchError::NoAnswer)
+            }
+        };
+        if result.is_ok()
+            && let Some(at_ms) = self.keys_fetched_at_ms.get_mut(issuer.0)
+        {
+            *at_ms = Some(now_ms);
+        }
+        self.tally.add(Count::KeyFetch(if result.is_ok() { "ok" } else { "failed" }));
+        self.forget_tokens_of_withdrawn_keys(issuer);
+        let waiting: Vec<(ContextId, Arrival)> = self
+            .requests
+            .iter()
+            .filter_map(|(context, request)| match request {
+                Request::Asking(arrival) => Some((*context, arrival.clone())),
+                _ => None,
+            })
+            .collect();
+        let mut due = Vec::with_capacity(waiting.len());
+        for (context, arrival) in waiting {
+            let local = self.verify(arrival, now_ms);
+            due.push((context, self.advance(context, Event::Local(local), now_ms)));
+        }
+        (result, due)
+    }
+
+    /// Whether something waits for a deadline, so that ticks must come quickly.
+    pub fn is_busy(&self) -> bool {
+        self.desk.is_busy() || self.requests.values().any(|request| matches!(request, Request::Asking(_)))
+    }
+
+    /// Whether the session service listens.
+    pub fn is_connected(&self) -> bool {
+        self.desk.is_connected()
+    }
+
+    /// Seconds since each issuer's keys were fetched; none for keys that were never fetched.
+    pub fn key_ages_s(&self, now_ms: u64) -> impl Iterator<Item = (IssuerId, u64)> + '_ {
+        let fetched = self.keys_fetched_at_ms.iter().enumerate();
+        fetched.filter_map(move |(id, at_ms)| Some((IssuerId(id), now_ms.saturating_sub((*at_ms)?) / 1_000)))
+    }
+
+    /// Takes the token through cache or verification, and compares it with the rule.
+    fn verify(&mut self, arrival: Arrival, now_ms: u64) -> Local {
+        let digest = TokenDigest::of(&arrival.token);
+        match self.tokens.get(&digest, now_ms) {
+            Lookup::Hit(credential) => {
+                self.tally.add(Count::Cache("hit"));
+                return local::compare(&credential, &arrival, &self.policy, now_ms);
+            }
+            Lookup::Dead(credential) => self.desk.retire(&credential),
+            Lookup::Miss => {}
+        }
+        self.tally.add(Count::Cache("miss"));
+        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, now_ms) {
+            Ok(verified) => {
+                let credential = Rc::new(Credential::new(verified.facts.clone(), &self.policy));
+                if let Some(retired) = self.tokens.insert(digest, Entry::new(&verified, Rc::clone(&credential))) {
+                    self.desk.retire(&retired);
+                }
+                return local::compare(&credential, &arrival, &self.policy, now_ms);
+            }
+            Err(rejection) => rejection,
+        };
+        match rejection {
+            Rejection::Expired => local::refuse(Code::TokenExpired, Some(arrival.rule), None),
+            Rejection::Invalid(_) => local::refuse(Code::InvalidToken, Some(arrival.rule), None),
+            Rejection::UnknownKey { issuer } | Rejection::NoKeys { issuer } => self.missing(issuer, arrival, now_ms),
+        }
+    }
+
+    /// A key is missing: the request waits if a fetch may bring it.
+    fn missing(&mut self, issuer: IssuerId, arrival: Arrival, now_ms: u64) -> Local {
+        let Some(ring) = self.rings.get_mut(issuer.0) else {
+            return local::refuse(Code::InvalidToken, Some(arrival.rule), None);
+        };
+        // Without keys nothing can be said of the token, and the answer must not send the client for another one.
+        let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
+        match ring.missing(now_ms) {
+            Miss::Fetch => {
+                self.wanted.push(issuer);
+                Local::AwaitKeys(arrival)
+            }
+            Miss::Wait => Local::AwaitKeys(arrival),
+            Miss::Reject if code == Code::KeysUnavailable && now_ms < arrival.deadline_ms => Local::AwaitKeys(arrival),
+            Miss::Reject => local::refuse(code, Some(arrival.rule), None),
+        }
+    }
+
+    /// A key that the issuer has withdrawn vouches for nothing any more.
+    fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId) {
+        let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return };
+        for retired in self.tokens.retain_keys(issuer, keys) {
+            self.desk.retire(&retired);
+        }
+    }
+
+    /// Questions that left the desk become steps of their requests.
+    fn settle(&mut self, settled: Vec<Settled>, now_ms: u64) -> Vec<Due> {
+        let mut due = Vec::with_capacity(settled.len());
+        for Settled { context, verdict, waited_ms } in settled {
+            self.waits_ms.push(waited_ms);
+            self.tally.add(Count::Check(match &verdict {
+                Some(Verdict::Active(_)) => "active",
+                Some(Verdict::Ended(code)) => code.name(),
+                None => "no_verdict",
+            }));
+            let event = verdict.map_or(Event::NoVerdict(now_ms), |verdict| Event::Verdict(verdict, now_ms));
+            due.push((context, self.advance(context, event, now_ms)));
+        }
+        due
+    }
+
+    /// Gives an event to a request, and a question that comes of it to the desk.
+    fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
+        let request = self.requests.entry(context).or_default();
+        let mut step = request.on(event, &self.policy);
+        if let Step::Ask(question) = step {
+            step = if self.desk.ask(context, question, now_ms) {
+                Step::Wait
+            } else {
+                self.tally.add(Count::Check("no_verdict"));
+                request.on(Event::NoVerdict(now_ms), &self.policy)
+            };
+        }
+        match &step {
+            Step::Release(permit) => self.tally.add(match (permit.mark, &permit.credential) {
+                (Some(Mark::Shadow(code)), _) => Count::Shadowed(code.name(), permit.rule),
+                (Some(Mark::OutageReadOnly), _) => Count::Outage("read_only", permit.rule),
+                (Some(Mark::OutageGrace), _) => Count::Outage("grace", permit.rule),
+                (None, Some(_)) => Count::Decision("ok", permit.rule),
+                (None, None) => Count::Decision("public", permit.rule),
+            }),
+            Step::Deny(denial) => self.tally.add(Count::Decision(denial.code.name(), denial.rule)),
+            Step::Wait | Step::Ask(_) => {}
+        }
+        step
+    }
+}
+
+fn fetch(issuer: IssuerId, keys: &KeySource) -> Option<Fetch> {
+    match keys {
+        KeySource::Inline(_) => None,
+        KeySource::Remote { authority, path, https, cluster, .. } => Some(Fetch {
+            issuer,
+            authority: authority.clone(),
+            path: path.clone(),
+            scheme: if *https { "https" } else { "http" },
+            cluster: cluster.clone(),
+        }),
+    }
+}
+
+/// The route table as the service needs it; a question names its route by the index of its rule.
+fn hello(policy: &Policy) -> wire::Hello {
+    let routes = policy.rules.iter().map(|rule| wire::Route {
+        name: rule.name.clone(),
+        scopes: match &rule.access {
+            Access::Scopes(requirement) => requirement.scopes().map(str::to_owned).collect(),
+            Access::Public | Access::Authenticated => Vec::new(),
+        },
+        max_age_ms: rule.limits.max_age.map(millis),
+        max_idle_ms: rule.limits.max_idle.map(millis),
+        background: !rule.limits.touch,
+    });
+    wire::Hello {
+        filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+        policy_digest: policy.digest.clone(),
+        routes: routes.collect(),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn digest8(bytes: &[u8]) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What a request says, read once from its headers, as bytes.
+
+use crate::token::{self, CredentialError};
+
+/// The headers that tell the upstream who calls start with this; a client's own are stripped.
+pub const IDENTITY_PREFIX: &str = "x-portcullis-";
+
+/// The parts of a request that its decision depends on.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// `:method`; empty when missing.
+    pub method: &'a str,
+    /// `:authority` as it came.
+    pub authority: &'a [u8],
+    /// `:path` as it came, with its query.
+    pub path: &'a [u8],
+    /// Whether there is more than one `Authorization`: filter and upstream might each believe another one.
+    pub several_authorizations: bool,
+    /// The one bearer token, or why there is none.
+    pub token: Result<&'a str, CredentialError>,
+    /// `User-Agent` as it came.
+    pub user_agent: Option<&'a [u8]>,
+    /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
+    pub preflight: bool,
+    /// Whether the caller understands a gRPC answer.
+    pub grpc: bool,
+    /// Inbound headers that only the filter may set.
+    pub forged: Vec<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the header map of a request.
+    pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
+        let first = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice());
+        let authorizations = || headers.iter().filter(|(name, _)| name == "authorization").map(|(_, v)| v.as_slice());
+        let method = first(":method").and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        Self {
+            method,
+            authority: first(":authority").unwrap_or_default(),
+            path: first(":path").unwrap_or_default(),
+            several_authorizations: authorizations().nth(1).is_some(),
+            token: token::credentials(authorizations()),
+            user_agent: first("user-agent"),
+            preflight: method == "OPTIONS"
+                && first("origin").is_some()
+                && first("access-control-request-method").is_some(),
+            grpc: first("content-type").is_some_and(is_grpc),
+            forged: headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name)).collect(),
+        }
+    }
+}
+
+/// Just what Envoy takes for gRPC: it then turns a local reply into trailers. For anything else, gRPC-Web too, an answer
+/// with a gRPC status would reach the client as a plain 200.
+fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
+}
+
+/// `_` counts as `-`: many upstreams fold the two when they turn headers into variables.
+fn is_identity(name: &str) -> bool {
+    let prefix = IDENTITY_PREFIX.as_bytes();
+    name.len() >= prefix.len()
+        && name
+            .bytes()
+            .zip(prefix)
+            .all(|(byte, expected)| byte.eq_ignore_ascii_case(expected) || byte == b'_' && *expected == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn inbound_copies_of_our_headers_are_found_however_they_are_spelt() {
+        let headers = headers(&[
+            ("x-portcullis-subject", "root"),
+            ("x_portcullis_subject", "root"),
+            ("x-portcullis_anything", "1"),
+            ("x-portculli", "1"),
+            ("accept", "*/*"),
+        ]);
+        let forged = Head::read(&headers).forged;
+        assert_eq!(forged, ["x-portcullis-subject", "x_portcullis_subject", "x-portcullis_anything"]);
+    }
+
+    #[test]
+    fn only_what_envoy_takes_for_grpc_is_answered_as_grpc() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/grpc;x=y", false),
+            ("application/json", false),
+        ] {
+            let headers = headers(&[("content-type", content_type)]);
+            assert_eq!(Head::read(&headers).grpc, expected, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_preflight_needs_method_origin_and_request_method() {
+        let all = [(":method", "OPTIONS"), ("origin", "https://app"), ("access-control-request-method", "PUT")];
+        assert!(Head::read(&headers(&all)).preflight);
+        for left_out in 0..all.len() {
+            let some: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, h)| *h).collect();
+            assert!(!Head::read(&headers(&some)).preflight);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_without_harm() {
+        let headers = vec![(":method".to_owned(), vec![0xff]), (":path".to_owned(), vec![b'/', 0xff])];
+        let head = Head::read(&headers);
+        assert_eq!(head.method, "");
+        assert_eq!(head.path, [b'/', 0xff]);
+    }
+}

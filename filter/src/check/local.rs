@@ -1,0 +1,91 @@
+//! Everything that can be decided without asking the session service: edge, route, token, scopes.
+
+use super::{
+    credential::Credential,
+    head::Head,
+    request::{Arrival, Denial, Local, Question},
+};
+use crate::{
+    answer::Code,
+    policy::{Access, Policy, Rule},
+    route::{Host, Path, RuleId},
+    token::CredentialError,
+};
+use std::rc::Rc;
+
+/// How far a request comes before its token has to be looked at.
+#[derive(Debug)]
+pub(super) enum Routed {
+    /// Decided.
+    Done(Local),
+    /// The rule wants a token.
+    Guarded(RuleId),
+}
+
+/// Finds the rule, and decides all that needs no token.
+pub(super) fn route(head: &Head<'_>, policy: &Policy) -> Routed {
+    if head.several_authorizations {
+        return Routed::Done(refuse(Code::MalformedCredentials, None, None));
+    }
+    let Ok(path) = Path::parse(head.path) else {
+        return Routed::Done(refuse(Code::AmbiguousPath, None, None));
+    };
+    if head.preflight && policy.cors_preflight {
+        return Routed::Done(Local::Public(None));
+    }
+    let host = Host::parse(head.authority);
+    let Some(id) = policy.routes.find(host.as_ref(), head.method, &path) else {
+        return Routed::Done(refuse(Code::NoRoute, None, None));
+    };
+    match policy.rules.get(id.0).map(|rule| &rule.access) {
+        Some(Access::Public) => Routed::Done(Local::Public(Some(id))),
+        Some(Access::Authenticated | Access::Scopes(_)) => Routed::Guarded(id),
+        None => Routed::Done(refuse(Code::NoRoute, None, None)),
+    }
+}
+
+/// The refusal of a request without a usable bearer token.
+pub(super) fn no_token(error: CredentialError, rule: RuleId) -> Local {
+    let code = match error {
+        CredentialError::NoCredentials => Code::NoCredentials,
+        CredentialError::Malformed => Code::MalformedCredentials,
+    };
+    refuse(code, Some(rule), None)
+}
+
+/// Compares a verified token with what the rule requires.
+pub(super) fn compare(credential: &Rc<Credential>, arrival: &Arrival, policy: &Policy, now_ms: u64) -> Local {
+    let id = arrival.rule;
+    let Some(rule) = policy.rules.get(id.0) else {
+        return refuse(Code::NoRoute, None, None);
+    };
+    if let Access::Scopes(requirement) = &rule.access
+        && !requirement.met_by(&credential.held)
+    {
+        return refuse(Code::InsufficientScope, Some(id), Some(credential));
+    }
+    if needs_step_up(credential, rule, now_ms) {
+        return refuse(Code::StepUpRequired, Some(id), Some(credential));
+    }
+    Local::Ask(Question {
+        rule: id,
+        credential: Rc::clone(credential),
+        circumstances: Rc::clone(&arrival.circumstances),
+    })
+}
+
+/// RFC 9470: too weak (`acr`) or too old (`auth_time`) a login. A token without `auth_time` is left to the session service,
+/// which knows when the session began.
+fn needs_step_up(credential: &Credential, rule: &Rule, now_ms: u64) -> bool {
+    let acr = credential.facts.acr.as_ref();
+    let too_weak = !rule.acr.is_empty() && !acr.is_some_and(|acr| rule.acr.contains(acr));
+    let too_old = match (rule.limits.max_age, credential.facts.authenticated_at_ms) {
+        (Some(max_age), Some(at_ms)) => u128::from(now_ms.saturating_sub(at_ms)) >= max_age.as_millis(),
+        _ => false,
+    };
+    too_weak || too_old
+}
+
+pub(super) fn refuse(code: Code, rule: Option<RuleId>, credential: Option<&Rc<Credential>>) -> Local {
+    Local::Refuse(Denial { code, rule, credential: credential.cloned() })
+}

@@ -1,0 +1,281 @@
+//! The machine of one request: `Fresh → Asking → Asked → Released | Denied`.
+//!
+//! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`], and only this
+//! file can make one.
+
+use super::credential::Credential;
+use crate::{
+    answer::Code,
+    policy::{Access, Mode, Outage, Policy},
+    route::RuleId,
+};
+use std::rc::Rc;
+
+/// Where a request stands.
+#[derive(Debug, Default)]
+pub enum Request {
+    /// Nothing is known yet.
+    #[default]
+    Fresh,
+    /// It cannot be asked about yet: its issuer's keys are on their way.
+    Asking(Arrival),
+    /// The question is with the desk.
+    Asked(Question),
+    /// It may pass.
+    Released,
+    /// It was refused.
+    Denied,
+}
+
+/// A request whose token is still to be verified.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The rule that answers the request.
+    pub rule: RuleId,
+    /// The token that it came with.
+    pub token: String,
+    /// The rest of what will be asked.
+    pub circumstances: Rc<Circumstances>,
+    /// Until when it may wait.
+    pub deadline_ms: u64,
+}
+
+/// What is asked of the session service.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The rule that answers the request.
+    pub rule: RuleId,
+    /// The token that it came with.
+    pub credential: Rc<Credential>,
+    /// What changes from request to request of the same token and route.
+    pub circumstances: Rc<Circumstances>,
+}
+
+/// What changes from request to request of the same token and route.
+#[derive(Debug, Default)]
+pub struct Circumstances {
+    /// The method.
+    pub method: String,
+    /// The address of the downstream peer, without its port; empty when unknown.
+    pub client_address: String,
+    /// The first 8 bytes of SHA-256 of `User-Agent`.
+    pub user_agent_digest: Option<u64>,
+}
+
+impl Circumstances {
+    /// Whether the method is one that `on_outage: read_only` lets pass; all are safe (RFC 9110, section 9.2.1).
+    fn read_only(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+    }
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub enum Event {
+    /// What the filter found out by itself, at arrival or after keys came.
+    Local(Local),
+    /// The session service answered; the time is for the grace of a later outage.
+    Verdict(Verdict, u64),
+    /// There is no verdict, and there will be none.
+    NoVerdict(u64),
+    /// The keys did not come in time.
+    NoKeys,
+}
+
+/// What the filter can say without asking the session service.
+#[derive(Debug)]
+pub enum Local {
+    /// The rule is public, or a preflight is let through.
+    Public(Option<RuleId>),
+    /// Refused.
+    Refuse(Denial),
+    /// The issuer's keys are on their way.
+    AwaitKeys(Arrival),
+    /// Token and scopes are good: ask.
+    Ask(Question),
+}
+
+/// What the session service says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The session is good; with the scopes that are left, if they are fewer than the token's.
+    Active(Option<Rc<[String]>>),
+    /// It is not.
+    Ended(Code),
+}
+
+/// What is to be done now.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing: the request waits, or its fate is settled.
+    Wait,
+    /// Ask the session service.
+    Ask(Question),
+    /// Let it pass.
+    Release(Permit),
+    /// Refuse it.
+    Deny(Denial),
+}
+
+/// The right to pass. Only the request machine can make one.
+#[derive(Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "no other module of this crate may make one either")]
+pub struct Permit {
+    /// The rule that let it pass; none for a preflight.
+    pub rule: Option<RuleId>,
+    /// Who passes; none on a public route.
+    pub credential: Option<Rc<Credential>>,
+    /// The scopes that are left, if fewer than the token's.
+    pub narrowed: Option<Rc<[String]>>,
+    /// What the upstream must know of how it passed.
+    pub mark: Option<Mark>,
+    _only_the_machine_makes_permits: (),
+}
+
+/// Why a request passed that would not have in other times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It would have been refused, but the policy is in shadow mode.
+    Shadow(Code),
+    /// The session service is out, and the rule lets reads pass.
+    OutageReadOnly,
+    /// The session service is out, and the same was granted a short while ago.
+    OutageGrace,
+}
+
+/// A refusal, and to whom.
+#[derive(Debug)]
+pub struct Denial {
+    /// Why.
+    pub code: Code,
+    /// The rule that refused; none when no rule was found.
+    pub rule: Option<RuleId>,
+    /// Who was refused, as far as a verified token says.
+    pub credential: Option<Rc<Credential>>,
+}
+
+impl Request {
+    /// The one way in which a request changes. An event that does not fit the state (a late answer, a second one) changes
+    /// nothing.
+    pub fn on(&mut self, event: Event, policy: &Policy) -> Step {
+        let step = match (&*self, event) {
+            (Self::Fresh | Self::Asking(_), Event::Local(local)) => locally(local),
+            (Self::Asking(arrival), Event::NoKeys) => deny(Code::KeysUnavailable, arrival.rule, None),
+            (Self::Asked(question), Event::Verdict(verdict, now_ms)) => judged(question, verdict, policy, now_ms),
+            (Self::Asked(question), Event::NoVerdict(now_ms)) => outage(question, policy, now_ms),
+            _ => return Step::Wait,
+        };
+        match step {
+            Next::Await(arrival) => {
+                *self = Self::Asking(arrival);
+                Step::Wait
+            }
+            Next::Ask(question) => {
+                *self = Self::Asked(question.clone());
+                Step::Ask(question)
+            }
+            Next::Release(permit) => {
+                *self = Self::Released;
+                Step::Release(permit)
+            }
+            Next::Deny(denial) => match policy.mode {
+                Mode::Enforce => {
+                    *self = Self::Denied;
+                    Step::Deny(denial)
+                }
+                Mode::Shadow => {
+                    *self = Self::Released;
+                    Step::Release(permit(denial.rule, denial.credential, None, Some(Mark::Shadow(denial.code))))
+                }
+            },
+        }
+    }
+
+    /// Whether headers, body and trailers may pass.
+    pub const fn is_released(&self) -> bool {
+        matches!(self, Self::Released)
+    }
+}
+
+/// Where an event leads.
+enum Next {
+    Await(Arrival),
+    Ask(Question),
+    Release(Permit),
+    Deny(Denial),
+}
+
+fn locally(local: Local) -> Next {
+    match local {
+        Local::Public(rule) => Next::Release(permit(rule, None, None, None)),
+        Local::Refuse(denial) => Next::Deny(denial),
+        Local::AwaitKeys(arrival) => Next::Await(arrival),
+        Local::Ask(question) => Next::Ask(question),
+    }
+}
+
+fn judged(question: &Question, verdict: Verdict, policy: &Policy, now_ms: u64) -> Next {
+    let Question { rule, credential, .. } = question;
+    let narrowed = match verdict {
+        Verdict::Ended(code) => {
+            // A step-up is asked of this route alone; everything else is true of the session everywhere.
+            if code != Code::StepUpRequired {
+                credential.forget_granted();
+            }
+            return deny(code, *rule, Some(credential));
+        }
+        Verdict::Active(narrowed) => narrowed,
+    };
+    // The session may hold fewer scopes than the token by now: the route is checked again against what is left.
+    if let Some(left) = &narrowed
+        && !scopes_suffice(policy, *rule, left)
+    {
+        credential.forget_granted();
+        return deny(Code::InsufficientScope, *rule, Some(credential));
+    }
+    if matches!(outage_of(policy, *rule), Outage::Grace(_)) {
+        credential.note_granted(*rule, now_ms);
+    }
+    Next::Release(permit(Some(*rule), Some(Rc::clone(credential)), narrowed, None))
+}
+
+/// No verdict: the rule says what is allowed now. Only a token that was verified and whose scopes suffice comes here.
+fn outage(question: &Question, policy: &Policy, now_ms: u64) -> Next {
+    let Question { rule, credential, circumstances } = question;
+    let mark = match outage_of(policy, *rule) {
+        Outage::ReadOnly if circumstances.read_only() => Mark::OutageReadOnly,
+        Outage::Grace(grace) if credential.granted_within(*rule, grace, now_ms) => Mark::OutageGrace,
+        _ => return deny(Code::SessionUnavailable, *rule, Some(credential)),
+    };
+    Next::Release(permit(Some(*rule), Some(Rc::clone(credential)), None, Some(mark)))
+}
+
+fn outage_of(policy: &Policy, rule: RuleId) -> Outage {
+    policy.rules.get(rule.0).map_or(Outage::Deny, |rule| rule.limits.on_outage)
+}
+
+fn scopes_suffice(policy: &Policy, rule: RuleId, scopes: &[String]) -> bool {
+    match policy.rules.get(rule.0).map(|rule| &rule.access) {
+        Some(Access::Public | Access::Authenticated) => true,
+        Some(Access::Scopes(requirement)) => {
+            requirement.met_by(&policy.register.held(scopes.iter().map(String::as_str)))
+        }
+        None => false,
+    }
+}
+
+fn deny(code: Code, rule: RuleId, credential: Option<&Rc<Credential>>) -> Next {
+    Next::Deny(Denial { code, rule: Some(rule), credential: credential.cloned() })
+}
+
+fn permit(
+    rule: Option<RuleId>,
+    credential: Option<Rc<Credential>>,
+    narrowed: Option<Rc<[String]>>,
+    mark: Option<Mark>,
+) -> Permit {
+    Permit { rule, credential, narrowed, mark, _only_the_machine_makes_permits: () }
+}
+
+#[cfg(test)]
+mod tests;

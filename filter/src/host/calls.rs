@@ -1,0 +1,127 @@
+//! Host calls, as bytes and without panics.
+//!
+//! The SDK's string getters unwrap UTF-8, so that one bad byte from a client would end the VM; only the byte calls are
+//! used. A status that the SDK does not expect is a panic inside it: none is known for the calls made here.
+
+use crate::{answer, answer::Answer};
+use proxy_wasm::{
+    hostcalls,
+    types::{BufferType, MapType},
+};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> u64 {
+    let since_epoch = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
+}
+
+/// All request headers, in one call.
+pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// Removes a request header, with all its values.
+pub(super) fn remove_request_header(name: &str) {
+    let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+}
+
+/// Adds a request header.
+pub(super) fn add_request_header(name: &str, value: &str) {
+    let _ = hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value.as_bytes());
+}
+
+/// The address of the downstream peer, without its port; empty when unknown.
+pub(super) fn client_address() -> String {
+    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten().unwrap_or_default();
+    let address = String::from_utf8(address).unwrap_or_default();
+    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _port)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Leaves `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
+pub(super) fn set_log_field(record: &str) {
+    let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));
+}
+
+/// Answers the request here. Envoy does so once this callback has returned.
+pub(super) fn answer(answer: &Answer, grpc: bool) {
+    if grpc {
+        let metadata = answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let _ = hostcalls::send_grpc_response(grpc_code(answer), Some(&answer.message), metadata);
+        return;
+    }
+    let mut headers = vec![("content-type", answer::CONTENT_TYPE)];
+    headers.extend(answer.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(&answer.body));
+}
+
+fn grpc_code(answer: &Answer) -> proxy_wasm::types::GrpcStatusCode {
+    use crate::answer::GrpcStatus;
+    use proxy_wasm::types::GrpcStatusCode as Code;
+    match answer.grpc {
+        GrpcStatus::InvalidArgument => Code::InvalidArgument,
+        GrpcStatus::PermissionDenied => Code::PermissionDenied,
+        GrpcStatus::Unavailable => Code::Unavailable,
+        GrpcStatus::Unauthenticated => Code::Unauthenticated,
+    }
+}
+
+/// Makes the calls that follow be about this context. False when the context is gone: the client may leave at any time.
+pub(super) fn enter(context: u32) -> bool {
+    hostcalls::set_effective_context(context).is_ok()
+}
+
+/// Lets a request that was paused go on.
+pub(super) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Opens the check stream; the effective context must be the root.
+pub(super) fn open_stream(cluster: &str, credential: Option<&str>) -> Option<u32> {
+    let authorization = credential.map(|credential| format!("Bearer {credential}"));
+    let metadata = authorization.iter().map(|value| ("authorization", value.as_bytes())).collect();
+    hostcalls::open_grpc_stream(cluster, "portcullis.check.v1.SessionCheck", "Check", metadata).ok()
+}
+
+/// Puts a message on the check stream; the effective context must be the root.
+pub(super) fn send(stream: u32, message: &[u8]) {
+    let _ = hostcalls::send_grpc_stream_message(stream, Some(message), false);
+}
+
+/// Resets the check stream; the effective context must be the root.
+pub(super) fn cancel(stream: u32) {
+    let _ = hostcalls::cancel_grpc_stream(stream);
+}
+
+/// The message that a callback announced.
+pub(super) fn stream_message(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Dispatches a GET; the effective context must be the root. `None` when it could not even be sent.
+pub(super) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, timeout: Duration) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", scheme),
+        (":authority", authority),
+        (":path", path),
+        ("accept", "application/jwk-set+json, application/json"),
+    ];
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// Status and body of a call's answer. One byte more than `body_bytes_max` is read of a longer body, so that it can be
+/// told from one that fits.
+///
+/// A call whose answer broke off comes back without headers, and must not be asked for them.
+pub(super) fn call_response(headers: usize, body_bytes: usize, body_bytes_max: usize) -> Option<(u32, Vec<u8>)> {
+    if headers == 0 {
+        return None;
+    }
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten()?;
+    let status = std::str::from_utf8(&status).ok()?.parse().ok()?;
+    let bytes = body_bytes.min(body_bytes_max.saturating_add(1));
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes).ok().flatten();
+    Some((status, body.unwrap_or_default()))
+}

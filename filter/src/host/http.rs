@@ -1,0 +1,74 @@
+//! One request, as Envoy sees it.
+
+use super::{
+    calls,
+    worker::{self, Waiting, Worker},
+};
+use crate::check::Head;
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+use std::rc::Rc;
+
+/// A request on a worker, or on a worker without a policy.
+pub(super) struct Http {
+    context: u32,
+    worker: Option<Rc<Worker>>,
+}
+
+impl Http {
+    pub(super) const fn new(context: u32, worker: Option<Rc<Worker>>) -> Self {
+        Self { context, worker }
+    }
+
+    /// Body and trailers pass only behind headers that were released.
+    fn passage(&self) -> Action {
+        match &self.worker {
+            Some(worker) if worker.gate.borrow().is_released(self.context) => Action::Continue,
+            _ => Action::Pause,
+        }
+    }
+}
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let headers = calls::request_headers();
+        let head = Head::read(&headers);
+        let Some(worker) = &self.worker else {
+            worker::refuse_without_policy(head.grpc);
+            return Action::Pause;
+        };
+        let now_ms = calls::now_ms();
+        let step = worker.gate.borrow_mut().arrive(self.context, &head, calls::client_address, now_ms);
+        let waiting = Waiting { grpc: head.grpc, forged: head.forged.iter().map(|name| (*name).to_owned()).collect() };
+        let passes = worker.first_step(self.context, step, waiting);
+        worker.send(self.context, now_ms);
+        if passes { Action::Continue } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.passage()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.passage()
+    }
+
+    fn on_log(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.gone(self.context);
+        }
+    }
+}
+
+impl Drop for Http {
+    /// A stream that is destroyed without its log call must not stay in the books.
+    fn drop(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.gone(self.context);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What the root context and its requests share, and how steps are carried out.
+
+use super::{calls, metrics::Metrics};
+use crate::{
+    answer::{Answer, Code, Demand},
+    check::{Act, Denial, Due, Fetch, Gate, Permit, Step, identity},
+    policy::{Access, Policy},
+    token::{FETCH_TIMEOUT_MS, IssuerId},
+};
+use log::warn;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    time::Duration,
+};
+
+/// How often deadlines are looked at while something waits for one, and while nothing does.
+const TICK_BUSY: Duration = Duration::from_millis(10);
+const TICK_IDLE: Duration = Duration::from_millis(100);
+
+/// One worker: the gate, and what the host needs beside it.
+pub(super) struct Worker {
+    root: u32,
+    pub(super) gate: RefCell<Gate>,
+    credential: Option<String>,
+    /// Whether the callers of requests that wait understand gRPC.
+    waiting: RefCell<HashMap<u32, Waiting>>,
+    key_calls: RefCell<HashMap<u32, IssuerId>>,
+    metrics: RefCell<Metrics>,
+    tick: Cell<Duration>,
+}
+
+/// What a request must be remembered by until it is decided.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waiting {
+    pub(super) grpc: bool,
+    pub(super) forged: Vec<String>,
+}
+
+impl Worker {
+    pub(super) fn new(root: u32, gate: Gate, credential: Option<String>) -> Self {
+        set_tick(TICK_BUSY);
+        Self {
+            root,
+            gate: RefCell::new(gate),
+            credential,
+            waiting: RefCell::default(),
+            key_calls: RefCell::default(),
+            metrics: RefCell::default(),
+            tick: Cell::new(TICK_BUSY),
+        }
+    }
+
+    /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
+    pub(super) fn first_step(&self, context: u32, step: Step, waiting: Waiting) -> bool {
+        match step {
+            Step::Release(permit) => {
+                self.prepare(&permit, &waiting);
+                true
+            }
+            Step::Deny(denial) => {
+                self.refuse(&denial, waiting.grpc);
+                false
+            }
+            Step::Wait | Step::Ask(_) => {
+                self.waiting.borrow_mut().insert(context, waiting);
+                false
+            }
+        }
+    }
+
+    /// Carries out steps of requests that waited.
+    pub(super) fn carry_out(&self, due: Vec<Due>) {
+        for (context, step) in due {
+            if matches!(step, Step::Wait | Step::Ask(_)) {
+                continue;
+            }
+            let waiting = self.waiting.borrow_mut().remove(&context);
+            // The client may have left: then there is nobody to answer, and nothing to resume.
+            let Some(waiting) = waiting.filter(|_| calls::enter(context)) else {
+                self.gate.borrow_mut().gone(context);
+                continue;
+            };
+            match step {
+                Step::Release(permit) => {
+                    self.prepare(&permit, &waiting);
+                    calls::resume_request();
+                }
+                Step::Deny(denial) => self.refuse(&denial, waiting.grpc),
+                Step::Wait | Step::Ask(_) => {}
+            }
+        }
+        calls::enter(self.root);
+    }
+
+    /// A request has ended.
+    pub(super) fn gone(&self, context: u32) {
+        self.waiting.borrow_mut().remove(&context);
+        self.gate.borrow_mut().gone(context);
+    }
+
+    /// Does what the check stream and the key sets want done. To be called in the root's callbacks only: the SDK hands the
+    /// answers to a call to the context in whose callback it was made, and only the root outlives a request.
+    pub(super) fn pump(&self, now_ms: u64) {
+        let fetches = self.gate.borrow_mut().fetches(now_ms);
+        fetches.iter().for_each(|fetch| self.fetch(fetch, now_ms));
+        while let Some(act) = self.next_act(now_ms) {
+            self.act(act, now_ms);
+        }
+        self.pace();
+    }
+
+    /// Sends the questions that may be sent, in the callback of a request. The stream is the root's.
+    pub(super) fn send(&self, context: u32, now_ms: u64) {
+        let act = self.gate.borrow_mut().send(now_ms);
+        if let Some(Act::Send { stream, message }) = act {
+            calls::enter(self.root);
+            calls::send(stream, &message);
+            calls::enter(context);
+        }
+        self.pace();
+    }
+
+    fn next_act(&self, now_ms: u64) -> Option<Act> {
+        self.gate.borrow_mut().act(now_ms)
+    }
+
+    fn act(&self, act: Act, now_ms: u64) {
+        match act {
+            Act::Send { stream, message } => calls::send(stream, &message),
+            Act::Cancel { stream } => calls::cancel(stream),
+            Act::Open => {
+                let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
+                let stream = cluster.and_then(|cluster| calls::open_stream(&cluster, self.credential.as_deref()));
+                self.gate.borrow_mut().opened(stream, now_ms);
+            }
+        }
+    }
+
+    fn fetch(&self, fetch: &Fetch, now_ms: u64) {
+        let call = calls::get(
+            &fetch.cluster,
+            fetch.scheme,
+            &fetch.authority,
+            &fetch.path,
+            Duration::from_millis(FETCH_TIMEOUT_MS),
+        );
+        match call {
+            Some(call) => {
+                self.key_calls.borrow_mut().insert(call, fetch.issuer);
+            }
+            None => self.fetched(fetch.issuer, None, now_ms),
+        }
+    }
+
+    /// Whose key set a call asked for.
+    pub(super) fn key_call(&self, call: u32) -> Option<IssuerId> {
+        self.key_calls.borrow_mut().remove(&call)
+    }
+
+    /// A key set has come, or has not.
+    pub(super) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now_ms: u64) {
+        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now_ms);
+        if let Err(error) = result {
+            let gate = self.gate.borrow();
+            let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
+            warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
+        }
+        self.carry_out(due);
+    }
+
+    /// Hands the counts to Envoy.
+    pub(super) fn flush_metrics(&self, now_ms: u64) {
+        let mut gate = self.gate.borrow_mut();
+        self.metrics.borrow_mut().flush(&mut gate, now_ms);
+    }
+
+    /// Ticks come quickly only while something waits for a deadline.
+    fn pace(&self) {
+        let wanted = if self.gate.borrow().is_busy() { TICK_BUSY } else { TICK_IDLE };
+        if self.tick.replace(wanted) != wanted {
+            set_tick(wanted);
+        }
+    }
+
+    /// Sets the request's headers for the upstream, before it is released: later is too late.
+    fn prepare(&self, permit: &Permit, waiting: &Waiting) {
+        let gate = self.gate.borrow();
+        let policy = gate.policy();
+        waiting.forged.iter().for_each(|name| calls::remove_request_header(name));
+        if !policy.forward_token {
+            calls::remove_request_header("authorization");
+        }
+        for (name, value) in identity::headers(permit, policy) {
+            calls::add_request_header(name, &value);
+        }
+        calls::set_log_field(&identity::permit_record(permit, policy));
+    }
+
+    fn refuse(&self, denial: &Denial, grpc: bool) {
+        let gate = self.gate.borrow();
+        let policy = gate.policy();
+        calls::set_log_field(&identity::denial_record(denial, policy));
+        calls::answer(&Answer::new(denial.code, &policy.realm, demand(denial, policy)), grpc);
+    }
+}
+
+/// What the rule that refused asks for.
+fn demand<'a>(denial: &Denial, policy: &'a Policy) -> Demand<'a> {
+    let Some(rule) = denial.rule.and_then(|id| policy.rules.get(id.0)) else { return Demand::default() };
+    Demand {
+        scope: match &rule.access {
+            Access::Scopes(requirement) => requirement.challenge(),
+            Access::Public | Access::Authenticated => "",
+        },
+        acr: &rule.acr,
+        max_age: rule.limits.max_age,
+    }
+}
+
+/// Refuses a request because there is no policy to decide by.
+pub(super) fn refuse_without_policy(grpc: bool) {
+    calls::set_log_field("code=no_policy route=- session=-");
+    calls::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()), grpc);
+}
+
+fn set_tick(period: Duration) {
+    let _ = proxy_wasm::hostcalls::set_tick_period(period);
+}

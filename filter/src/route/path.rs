@@ -1,0 +1,148 @@
+//! The path of a request, in its one spelling.
+
+use std::{borrow::Cow, fmt};
+
+/// A path that every server reads in the same way: two paths are equal here exactly when they are the same bytes once
+/// they are decoded.
+///
+/// It is absolute, has neither empty (but for the last) nor dot segments, and spells each byte in one way: plain where
+/// RFC 3986 allows that in a segment, else `%` and two upper-case digits. That is section 6.2.2 and a little more:
+/// `%40` is `@` here, for the upstream will most likely take it for that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Path<'a>(Cow<'a, str>);
+
+/// Why a path is refused: somebody on the way to the resource may read it as another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// It does not start with `/`.
+    NotAbsolute,
+    /// `//`.
+    EmptySegment,
+    /// A segment `.` or `..`.
+    DotSegment,
+    /// A byte that has no place in a path: `\`, `;`, `#`, a space, a control or a byte beyond ASCII.
+    Byte(u8),
+    /// `%` without two hexadecimal digits, or encoded bytes that are not UTF-8.
+    Encoding,
+    /// An encoded `/`, `\`, `.`, `;` or NUL.
+    EncodedDelimiter,
+    /// One of those, encoded twice or more.
+    DoubleEncoding,
+}
+
+impl<'a> Path<'a> {
+    /// Reads `:path`. The query is cut, for no rule looks at it.
+    pub fn parse(raw: &'a [u8]) -> Result<Self, Ambiguous> {
+        let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
+        if path.first() != Some(&b'/') {
+            return Err(Ambiguous::NotAbsolute);
+        }
+        if let Some(byte) = path.iter().find(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b';' | b'#')) {
+            return Err(Ambiguous::Byte(*byte));
+        }
+        let path = str::from_utf8(path).map_err(|_| Ambiguous::Encoding)?;
+        segments_are_plain(path)?;
+        if path.bytes().all(|byte| byte == b'/' || is_segment_byte(byte)) {
+            return Ok(Self(Cow::Borrowed(path)));
+        }
+        respell(path).map(|path| Self(Cow::Owned(path)))
+    }
+
+    /// The path's one spelling; starts with `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn segments_are_plain(path: &str) -> Result<(), Ambiguous> {
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "" if segments.peek().is_some() => return Err(Ambiguous::EmptySegment),
+            "." | ".." => return Err(Ambiguous::DotSegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What may stand unencoded in a segment: `pchar` of RFC 3986 without `;`, which some servers cut parameters at.
+fn is_segment_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
+}
+
+fn respell(path: &str) -> Result<String, Ambiguous> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut spelt = String::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let mut meant = byte;
+        if byte == b'%' {
+            meant = hex_pair(tail).ok_or(Ambiguous::Encoding)?;
+            rest = tail.get(2..).unwrap_or_default();
+            if is_dangerous(meant) {
+                return Err(Ambiguous::EncodedDelimiter);
+            }
+        }
+        decoded.push(meant);
+        if is_segment_byte(meant) || byte == b'/' {
+            spelt.push(char::from(meant));
+        } else {
+            spelt.extend(['%', hex_digit(meant >> 4), hex_digit(meant & 15)]);
+        }
+    }
+    refuse_hidden_delimiters(&decoded)?;
+    // Overlong forms such as `%C0%AF` pass for `/` in careless decoders.
+    str::from_utf8(&decoded).map_err(|_| Ambiguous::Encoding)?;
+    Ok(spelt)
+}
+
+fn is_dangerous(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | b'.' | b';' | 0)
+}
+
+/// Refuses what becomes a delimiter when somebody decodes again, however often (`%252f`, `%25252f`, `%25%32f`).
+fn refuse_hidden_delimiters(decoded: &[u8]) -> Result<(), Ambiguous> {
+    // One pass for all rounds of decoding: as soon as the end of `seen` is an encoded byte, that byte takes its place.
+    let mut seen = Vec::with_capacity(decoded.len());
+    for &byte in decoded {
+        seen.push(byte);
+        while let [.., b'%', high, low] = seen.as_slice()
+            && let Some(meant) = hex_pair(&[*high, *low])
+        {
+            if is_dangerous(meant) {
+                return Err(Ambiguous::DoubleEncoding);
+            }
+            seen.truncate(seen.len() - 3);
+            seen.push(meant);
+        }
+    }
+    Ok(())
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(bytes.first()?)? << 4 | digit(bytes.get(1)?)?)
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+impl fmt::Display for Ambiguous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAbsolute => f.write_str("a path starts with `/`"),
+            Self::EmptySegment => f.write_str("`//` is ambiguous"),
+            Self::DotSegment => f.write_str("the segments `.` and `..` are ambiguous"),
+            Self::Byte(byte) => write!(f, "`{}` has no place in a path", byte.escape_ascii()),
+            Self::Encoding => f.write_str("`%` needs two hexadecimal digits, and encoded text must be UTF-8"),
+            Self::EncodedDelimiter => f.write_str("an encoded `/`, `\\`, `.`, `;` or NUL is ambiguous"),
+            Self::DoubleEncoding => f.write_str("a delimiter that is encoded twice is ambiguous"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The route table: host pattern, then path, then method.
+
+use super::{Host, HostPattern, Method, Path, RuleId, Template, trie::Trie};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Finds the rule for host, method and path.
+///
+/// The most specific rule that fits answers: an exact host before a wildcard with the longest suffix before no host; then,
+/// from left to right, a literal segment before `{name}` before `{*name}`. A rule that doesn't fit, for its methods or
+/// otherwise, is passed over for the next less specific one.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    exact: HashMap<Box<str>, Trie>,
+    under: HashMap<Box<str>, Trie>,
+    every: Trie,
+}
+
+/// Which requests a rule answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// Hosts; none: every host.
+    pub hosts: Vec<HostPattern>,
+    /// Methods; none: every method.
+    pub methods: Vec<Method>,
+    /// The path.
+    pub path: Template,
+}
+
+impl RouteTable {
+    /// The rule that answers a request, without allocation. A request without a host meets rules without hosts only.
+    pub fn find(&self, host: Option<&Host<'_>>, method: &str, path: &Path<'_>) -> Option<RuleId> {
+        let path = path.as_str().strip_prefix('/')?;
+        let exact = host.and_then(|host| self.exact.get(host.as_str())?.find(method, path));
+        let under = || {
+            let mut suffixes = host.into_iter().flat_map(Host::suffixes);
+            suffixes.find_map(|suffix| self.under.get(suffix)?.find(method, path))
+        };
+        exact.or_else(under).or_else(|| self.every.find(method, path))
+    }
+
+    /// Adds a rule. When other rules could answer the same request with equal rank, it is left out, and they are named.
+    pub fn insert(&mut self, rule: RuleId, answers: &Match) -> Result<(), BTreeSet<RuleId>> {
+        let mut rivals = BTreeSet::new();
+        self.each_place(answers, |at| rivals.extend(at.rivals(&answers.methods)));
+        if !rivals.is_empty() {
+            return Err(rivals);
+        }
+        self.each_place(answers, |at| at.add(&answers.methods, rule));
+        Ok(())
+    }
+
+    fn each_place(&mut self, answers: &Match, mut visit: impl FnMut(&mut super::trie::Answers)) {
+        let mut visit = |trie: &mut Trie| {
+            let place = trie.place(&answers.path);
+            if let Some(at) = trie.answers(place) {
+                visit(at);
+            }
+        };
+        if answers.hosts.is_empty() {
+            visit(&mut self.every);
+        }
+        // A host that is named twice is one place: else the rule would be its own rival.
+        for host in answers.hosts.iter().collect::<HashSet<_>>() {
+            visit(match host {
+                HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
+                HostPattern::Under(suffix) => self.under.entry(suffix.clone()).or_default(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The path of a rule: literal segments, `{name}` for one segment, a final `{*name}` for the rest.
+
+use super::path::{Ambiguous, Path};
+use std::fmt;
+
+/// The most segments of a template; a lookup goes as deep as the deepest template.
+const SEGMENTS_MAX: usize = 64;
+/// The longest template.
+const TEMPLATE_BYTES_MAX: usize = 2048;
+
+/// A path template; names of parameters are gone, for they make no difference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Template(pub(super) Vec<Segment>);
+
+/// A segment of a template. The order is that of precedence.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Segment {
+    /// Exactly this segment, in its one spelling; empty after a final `/`.
+    Literal(Box<str>),
+    /// Any one segment that is not empty.
+    One,
+    /// One or more segments, the first of them not empty; always last.
+    Rest,
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadTemplate {
+    /// No path would match its literal parts.
+    Path(Ambiguous),
+    /// It has a query.
+    Query,
+    /// It is longer than anyone needs.
+    TooLong,
+    /// A brace that opens or closes nothing, or a parameter beside other text in one segment.
+    Mixed(String),
+    /// A parameter whose name is not a name.
+    Name(String),
+    /// Two parameters of one name.
+    Twice(String),
+    /// `{*name}` before the end.
+    RestNotLast(String),
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(text: &str) -> Result<Self, BadTemplate> {
+        let Some(text) = text.strip_prefix('/') else {
+            return Err(BadTemplate::Path(Ambiguous::NotAbsolute));
+        };
+        if text.contains('?') {
+            return Err(BadTemplate::Query);
+        }
+        let count = text.split('/').count();
+        if text.len() >= TEMPLATE_BYTES_MAX || count > SEGMENTS_MAX {
+            return Err(BadTemplate::TooLong);
+        }
+        let mut names = Vec::new();
+        let mut segments = Vec::with_capacity(count);
+        for (position, segment) in text.split('/').enumerate() {
+            let last = position + 1 == count;
+            segments.push(match parameter(segment)? {
+                None if segment.is_empty() && !last => {
+                    return Err(BadTemplate::Path(Ambiguous::EmptySegment));
+                }
+                None => literal(segment)?,
+                Some(name) if names.contains(&name) => {
+                    return Err(BadTemplate::Twice(name.to_owned()));
+                }
+                Some(name) => {
+                    names.push(name);
+                    match segment.starts_with("{*") {
+                        false => Segment::One,
+                        true if last => Segment::Rest,
+                        true => return Err(BadTemplate::RestNotLast(segment.to_owned())),
+                    }
+                }
+            });
+        }
+        Ok(Self(segments))
+    }
+}
+
+/// The name in `{name}` or `{*name}`; `None` for a literal segment.
+fn parameter(segment: &str) -> Result<Option<&str>, BadTemplate> {
+    if !segment.contains(['{', '}']) {
+        return Ok(None);
+    }
+    let mixed = || BadTemplate::Mixed(segment.to_owned());
+    let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(mixed)?;
+    if inner.contains(['{', '}']) {
+        return Err(mixed());
+    }
+    let name = inner.strip_prefix('*').unwrap_or(inner);
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name { Ok(Some(name)) } else { Err(BadTemplate::Name(segment.to_owned())) }
+}
+
+fn literal(segment: &str) -> Result<Segment, BadTemplate> {
+    let path = format!("/{segment}");
+    let path = Path::parse(path.as_bytes()).map_err(BadTemplate::Path)?;
+    let spelt = path.as_str().strip_prefix('/').unwrap_or_default();
+    Ok(Segment::Literal(spelt.into()))
+}
+
+impl fmt::Display for BadTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(ambiguous) => write!(f, "{ambiguous}; no request would match"),
+            Self::Query => f.write_str("queries are not compared; give the path without `?`"),
+            Self::TooLong => write!(f, "longer than {TEMPLATE_BYTES_MAX} bytes or {SEGMENTS_MAX} segments"),
+            Self::Mixed(segment) => {
+                write!(
+                    f,
+                    "`{}` is neither text nor one parameter: `{{name}}` stands for a whole segment",
+                    segment.escape_debug()
+                )
+            }
+            Self::Name(segment) => {
+                write!(
+                    f,
+                    "`{}` needs a name of letters, digits and `_` that starts with no digit",
+                    segment.escape_debug()
+                )
+            }
+            Self::Twice(name) => write!(f, "two parameters are called `{name}`"),
+            Self::RestNotLast(segment) => write!(f, "`{segment}` stands for the rest of the path and must come last"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(text: &str) -> Segment {
+        Segment::Literal(text.into())
+    }
+
+    #[test]
+    fn templates_are_literals_parameters_and_a_rest() {
+        for (text, segments) in [
+            ("/", vec![literal("")]),
+            ("/orders", vec![literal("orders")]),
+            ("/orders/", vec![literal("orders"), literal("")]),
+            ("/orders/{id}", vec![literal("orders"), Segment::One]),
+            ("/{a}/{b_2}/", vec![Segment::One, Segment::One, literal("")]),
+            ("/admin/{*rest}", vec![literal("admin"), Segment::Rest]),
+            ("/{*_}", vec![Segment::Rest]),
+            ("/%61/%40x/caf%c3%a9", vec![literal("a"), literal("@x"), literal("caf%C3%A9")]),
+        ] {
+            assert_eq!(Template::parse(text), Ok(Template(segments)), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_templates_are_refused() {
+        use BadTemplate::*;
+        let owned = str::to_owned;
+        for (text, fault) in [
+            ("", Path(Ambiguous::NotAbsolute)),
+            ("orders", Path(Ambiguous::NotAbsolute)),
+            ("*", Path(Ambiguous::NotAbsolute)),
+            ("//", Path(Ambiguous::EmptySegment)),
+            ("/a//{b}", Path(Ambiguous::EmptySegment)),
+            ("/a/../{b}", Path(Ambiguous::DotSegment)),
+            ("/a%2fb", Path(Ambiguous::EncodedDelimiter)),
+            ("/a b", Path(Ambiguous::Byte(b' '))),
+            ("/ä", Path(Ambiguous::Byte(0xc3))),
+            ("/a#b", Path(Ambiguous::Byte(b'#'))),
+            ("/a?b=c", Query),
+            ("/a{b}", Mixed(owned("a{b}"))),
+            ("/x-{id}.json", Mixed(owned("x-{id}.json"))),
+            ("/{a}{b}", Mixed(owned("{a}{b}"))),
+            ("/{a", Mixed(owned("{a"))),
+            ("/a}", Mixed(owned("a}"))),
+            ("/{{a}}", Mixed(owned("{{a}}"))),
+            ("/{a/b}", Mixed(owned("{a"))),
+            ("/{}", Name(owned("{}"))),
+            ("/{*}", Name(owned("{*}"))),
+            ("/{**a}", Name(owned("{**a}"))),
+            ("/{a-b}", Name(owned("{a-b}"))),
+            ("/{1}", Name(owned("{1}"))),
+            ("/{a}/{a}", Twice(owned("a"))),
+            ("/{a}/{*a}", Twice(owned("a"))),
+            ("/{*a}/b", RestNotLast(owned("{*a}"))),
+            ("/{*a}/", RestNotLast(owned("{*a}"))),
+            (&"/a".repeat(65), TooLong),
+            (&"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".repeat(40), TooLong),
+        ] {
+            assert_eq!(Template::parse(text), Err(fault), "{text}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The rules of one host pattern, as a tree of path segments.
+//!
+//! A tree of our own rather than a router crate's: those refuse `/{name}` beside `/{*name}`, and don't fall back to a less
+//! specific path when a rule's methods don't fit.
+
+use super::{
+    Method, RuleId,
+    template::{Segment, Template},
+};
+use std::collections::HashMap;
+
+/// A tree whose nodes stand for the first segments of templates. The path to a node is unique, so that a lookup visits
+/// each node at most once, whatever the request; and no node lies deeper than the longest template.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, NodeId>,
+    one: Option<NodeId>,
+    /// The rules whose template ends here.
+    here: Answers,
+    /// The rules whose template ends with a `{*name}` here.
+    rest: Answers,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct NodeId(usize);
+
+const ROOT: NodeId = NodeId(0);
+
+/// A place in the tree that rules can hang on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    node: NodeId,
+    rest: bool,
+}
+
+/// The rules of one template shape; no two of them answer the same method.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    every: Option<RuleId>,
+    named: Vec<(Box<str>, RuleId)>,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+}
+
+impl Trie {
+    /// The rule of the most specific template that fits path and method. `path` is what follows the first `/`.
+    pub(super) fn find(&self, method: &str, path: &str) -> Option<RuleId> {
+        self.descend(ROOT, method, path)
+    }
+
+    fn descend(&self, NodeId(id): NodeId, method: &str, path: &str) -> Option<RuleId> {
+        let node = self.nodes.get(id)?;
+        let (segment, tail) = match path.split_once('/') {
+            Some((segment, tail)) => (segment, Some(tail)),
+            None => (path, None),
+        };
+        let literal = node.literals.get(segment).and_then(|next| self.follow(*next, method, tail));
+        if literal.is_some() || segment.is_empty() {
+            return literal;
+        }
+        node.one.and_then(|next| self.follow(next, method, tail)).or_else(|| node.rest.find(method))
+    }
+
+    fn follow(&self, next: NodeId, method: &str, tail: Option<&str>) -> Option<RuleId> {
+        match tail {
+            Some(tail) => self.descend(next, method, tail),
+            None => self.nodes.get(next.0)?.here.find(method),
+        }
+    }
+
+    /// Makes room for a template.
+    pub(super) fn place(&mut self, template: &Template) -> Place {
+        let mut node = ROOT;
+        for segment in &template.0 {
+            let fresh = NodeId(self.nodes.len());
+            let Some(parent) = self.nodes.get_mut(node.0) else {
+                break;
+            };
+            node = match segment {
+                Segment::Rest => return Place { node, rest: true },
+                Segment::One => *parent.one.get_or_insert(fresh),
+                Segment::Literal(text) => match parent.literals.get(text) {
+                    Some(next) => *next,
+                    None => *parent.literals.entry(text.clone()).or_insert(fresh),
+                },
+            };
+            if node.0 == fresh.0 {
+                self.nodes.push(Node::default());
+            }
+        }
+        Place { node, rest: false }
+    }
+
+    /// The rules at a place.
+    pub(super) fn answers(&mut self, place: Place) -> Option<&mut Answers> {
+        let node = self.nodes.get_mut(place.node.0)?;
+        Some(if place.rest { &mut node.rest } else { &mut node.here })
+    }
+}
+
+impl Answers {
+    fn find(&self, method: &str) -> Option<RuleId> {
+        let named = self.named.iter().find(|(name, _)| **name == *method);
+        named.map(|(_, rule)| *rule).or(self.every)
+    }
+
+    /// The rules that would answer one of these methods already; no methods are all of them.
+    pub(super) fn rivals(&self, methods: &[Method]) -> impl Iterator<Item = RuleId> {
+        let overlaps = |name: &str| methods.is_empty() || methods.iter().any(|method| *method.0 == *name);
+        let named = self.named.iter().filter(move |(name, _)| overlaps(name)).map(|(_, rule)| *rule);
+        self.every.into_iter().chain(named)
+    }
+
+    /// Hangs a rule without rivals here.
+    pub(super) fn add(&mut self, methods: &[Method], rule: RuleId) {
+        if methods.is_empty() {
+            self.every = Some(rule);
+        }
+        self.named.extend(methods.iter().map(|method| (method.0.clone(), rule)));
+    }
+}

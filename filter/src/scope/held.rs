@@ -1,0 +1,56 @@
+//! The scopes that a token or a session holds, as far as the register knows them.
+
+use super::ScopeId;
+
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// A set of scopes of one register.
+///
+/// It means something only together with the register that made it: ids of another policy's register are other scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// One bit a scope. The last word is never zero, so that equal sets are equal and short ones cost little.
+    words: Box<[u64]>,
+}
+
+impl Held {
+    /// Whether the scope is held.
+    pub fn holds(&self, id: ScopeId) -> bool {
+        let (word, bit) = place(id);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// What both hold: a session narrows a token, and never widens it.
+    #[must_use]
+    pub fn and(&self, other: &Held) -> Held {
+        Held::from_words(self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect())
+    }
+
+    fn from_words(mut words: Vec<u64>) -> Held {
+        while words.last() == Some(&0) {
+            words.pop();
+        }
+        Held { words: words.into() }
+    }
+}
+
+impl FromIterator<ScopeId> for Held {
+    fn from_iter<I: IntoIterator<Item = ScopeId>>(ids: I) -> Held {
+        let mut words = Vec::new();
+        for id in ids {
+            let (word, bit) = place(id);
+            if words.len() <= word {
+                words.resize(word + 1, 0);
+            }
+            if let Some(word) = words.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Held::from_words(words)
+    }
+}
+
+fn place(ScopeId(id): ScopeId) -> (usize, u64) {
+    let id = id as usize;
+    (id / WORD_BITS, 1 << (id % WORD_BITS))
+}

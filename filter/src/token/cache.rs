@@ -1,0 +1,95 @@
+//! Tokens that were verified before: bounded, the least recently used goes first, and none outlives its token or its
+//! key.
+
+use super::{IssuerId, KeyId, KeySet, TokenDigest, Verified};
+use lru::LruCache;
+use std::{num::NonZeroUsize, rc::Rc};
+
+/// The most tokens that are remembered.
+pub const TOKENS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// Remembers a `T` for each verified token.
+pub struct TokenCache<T> {
+    entries: LruCache<TokenDigest, Entry<T>>,
+}
+
+/// A verified token's `T`, and what it depends on.
+pub struct Entry<T> {
+    /// What is remembered.
+    pub value: Rc<T>,
+    /// From this time on, in milliseconds since the Unix epoch, the entry is dead.
+    pub dies_at_ms: u64,
+    /// Whose token it is.
+    pub issuer: IssuerId,
+    /// The key that verified it.
+    pub key: KeyId,
+}
+
+impl<T> Entry<T> {
+    /// Remembers `value` for as long as `verified` holds.
+    pub fn new(verified: &Verified, value: Rc<T>) -> Self {
+        Self { value, dies_at_ms: verified.facts.dies_at_ms, issuer: verified.facts.issuer, key: verified.key }
+    }
+}
+
+/// What the cache knows of a token.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// It was verified, and still holds.
+    Hit(Rc<T>),
+    /// It was verified, but its time is over; it is forgotten.
+    Dead(Rc<T>),
+    /// Nothing.
+    Miss,
+}
+
+impl<T> Default for TokenCache<T> {
+    fn default() -> Self {
+        Self::new(TOKENS_MAX)
+    }
+}
+
+impl<T> TokenCache<T> {
+    /// A cache of at most `tokens_max` tokens; it grows as they come.
+    pub fn new(tokens_max: NonZeroUsize) -> Self {
+        Self { entries: LruCache::sparse(tokens_max) }
+    }
+
+    /// The entry of a token, at `now_ms`.
+    pub fn get(&mut self, token: &TokenDigest, now_ms: u64) -> Lookup<T> {
+        match self.entries.get(token) {
+            None => Lookup::Miss,
+            Some(entry) if now_ms < entry.dies_at_ms => Lookup::Hit(Rc::clone(&entry.value)),
+            Some(_) => match self.entries.pop(token) {
+                Some(entry) => Lookup::Dead(entry.value),
+                None => Lookup::Miss,
+            },
+        }
+    }
+
+    /// Remembers a token, and returns what had to go for it: the token's own older entry, or the least recently used.
+    pub fn insert(&mut self, token: TokenDigest, entry: Entry<T>) -> Option<Rc<T>> {
+        let evicted = self.entries.push(token, entry);
+        evicted.map(|(_, entry)| entry.value)
+    }
+
+    /// Forgets the tokens of `issuer` that were verified with a key that is not in `keys` any more, and returns them.
+    pub fn retain_keys(&mut self, issuer: IssuerId, keys: &KeySet) -> Vec<Rc<T>> {
+        let is_void = |entry: &Entry<T>| entry.issuer == issuer && !keys.holds(entry.key);
+        let entries = self.entries.iter();
+        let void = entries.filter(|(_, entry)| is_void(entry));
+        let void: Vec<TokenDigest> = void.map(|(token, _)| *token).collect();
+        let gone = void.iter().filter_map(|token| self.entries.pop(token));
+        gone.map(|entry| entry.value).collect()
+    }
+
+    /// How many tokens are remembered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,12 @@
+//! What the token room promises, exercised with real tokens.
+
+mod algorithms;
+mod cache;
+mod claims;
+mod forgeries;
+mod headers;
+mod key_sets;
+mod mutations;
+mod ring;
+mod world;
+mod wycheproof;

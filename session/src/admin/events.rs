@@ -1,0 +1,39 @@
+//! `/v1/events`: what happens, as server-sent events. A listener that reads slowly loses events and is told so; it
+//! never holds anybody up.
+
+use super::App;
+use crate::audit;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{Stream, unfold};
+use std::convert::Infallible;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+pub(super) async fn listen(State(service): App) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let listener = (service.book.audit.events(), service.stop.clone());
+    let events = unfold(listener, |(mut events, mut stop)| async move {
+        let event = next(&mut events, &mut stop).await?;
+        Some((Ok(event), (events, stop)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+async fn next(events: &mut Receiver<audit::Event>, stop: &mut watch::Receiver<bool>) -> Option<Event> {
+    let received = tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => return None,
+        received = events.recv() => received,
+    };
+    match received {
+        Ok(event) => {
+            let data = serde_json::to_string(&event).unwrap_or_default();
+            Some(Event::default().event(event.name).data(data))
+        }
+        Err(RecvError::Lagged(missed)) => {
+            let data = format!("{{\"missed\":{missed}}}");
+            Some(Event::default().event("lagged").data(data))
+        }
+        Err(RecvError::Closed) => None,
+    }
+}

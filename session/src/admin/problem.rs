@@ -1,0 +1,126 @@
+//! Errors of the admin API (RFC 9457): one closed set of codes, and one place that says what each is.
+
+use crate::book::NotOpened;
+use crate::store::StoreError;
+use crate::writer::NotWritten;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    InvalidRequest,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    BodyTooLarge,
+    SessionExists,
+    SessionEnded,
+    SessionRevoked,
+    ScopesBeyondGrant,
+    NotReady,
+    StoreUnavailable,
+    Internal,
+}
+
+impl Code {
+    fn says(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method does nothing here")
+            }
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "The session lives already"),
+            Self::SessionEnded => (StatusCode::CONFLICT, "session_ended", "The session has ended"),
+            Self::SessionRevoked => {
+                (StatusCode::CONFLICT, "session_revoked", "A revocation stands against the session")
+            }
+            Self::ScopesBeyondGrant => {
+                (StatusCode::CONFLICT, "scopes_beyond_grant", "The session was never granted these scopes")
+            }
+            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
+            Self::StoreUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available")
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The service failed"),
+        }
+    }
+}
+
+/// An error as it is answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    code: Code,
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { code, detail }
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code, title) = self.code.says();
+        let body = Body { r#type: "about:blank", title, status: status.as_u16(), code, detail: &self.detail };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        // The store's own words (paths, system errors) are for the log.
+        tracing::error!(%error, "the store could not read");
+        Self::new(Code::StoreUnavailable, "the store could not read")
+    }
+}
+
+impl From<NotWritten> for Problem {
+    fn from(not_written: NotWritten) -> Self {
+        let detail = match not_written {
+            NotWritten::Failed(_) => "the store could not write: nothing was changed",
+            NotWritten::Busy => "too many changes are waiting, or the service is stopping: nothing was changed",
+        };
+        Self::new(Code::StoreUnavailable, detail)
+    }
+}
+
+impl From<NotOpened> for Problem {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Lives => Self::new(Code::SessionExists, "revoke it first, or change its scopes"),
+            NotOpened::Ended(reason) => {
+                Self::new(Code::SessionEnded, format!("it ended by `{}` and does not come back", reason.as_str()))
+            }
+            NotOpened::RuledOut => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `/v1/sessions`: open, list, read, revoke, change scopes.
+
+use super::App;
+use super::body::{Input, Moment, query};
+use super::problem::{Code, Problem};
+use super::view::{ListView, SessionView};
+use crate::access::Access;
+use crate::book::Filter;
+use crate::id::{KeyKind, SessionId};
+use crate::intern::ScopeSet;
+use crate::service::Service;
+use crate::session::Session;
+use crate::token::Token;
+use crate::writer::Opening;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Sessions of a page when the caller does not say.
+const PAGE_DEFAULT: usize = 100;
+
+/// The most that a page has.
+const PAGE_MAX: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Open {
+    issuer: String,
+    key: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default)]
+    client_id: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    access: Option<String>,
+    auth_time: Option<Moment>,
+}
+
+pub(super) async fn open(
+    State(service): App,
+    Input(input): Input<Open>,
+) -> Result<(StatusCode, Json<SessionView>), Problem> {
+    let now_ms = service.clock.now_ms();
+    let named = input.access.clone();
+    let token = token_of(input, &service, now_ms)?;
+    let access = access_of(named.as_deref(), &token, &service)?;
+    let opening = Opening { token, access, now_ms };
+    let session = service.writer.open(opening).await??;
+    Ok((StatusCode::CREATED, Json(session.record().into())))
+}
+
+/// What stands for the token of a session that the admin API opens.
+fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Problem> {
+    if input.issuer.is_empty() || input.key.is_empty() {
+        return Err(Problem::invalid("body: `issuer` and `key` may not be empty"));
+    }
+    let names = &service.book.names;
+    let is_machine = input.key == input.client_id && (input.subject.is_empty() || input.subject == input.client_id);
+    let (kind, grant) = if is_machine { (KeyKind::Client, "client_credentials") } else { (KeyKind::Claim, "") };
+    Ok(Token {
+        id: SessionId::of(&input.issuer, &input.key),
+        issuer: names.name(&input.issuer),
+        kind,
+        key: input.key.into(),
+        subject: input.subject.into(),
+        client: names.name(&input.client_id),
+        scopes: names.scopes(scopes_of(&input.scopes)?),
+        issued_at_ms: now_ms,
+        start_ms: input.auth_time.map_or(now_ms, |moment| moment.ms.min(now_ms)),
+        grant: names.name(grant),
+        digest: 0,
+    })
+}
+
+fn access_of(named: Option<&str>, token: &Token, service: &Service) -> Result<Arc<Access>, Problem> {
+    let types = service.book.access();
+    match named {
+        Some(name) => {
+            types.named(name).ok_or_else(|| Problem::invalid(format!("body: there is no access type `{name}`")))
+        }
+        None => types
+            .of(&token.scopes, &token.client, &token.grant)
+            .ok_or_else(|| Problem::invalid("body: no access type matches the session, name one in `access`")),
+    }
+}
+
+fn scopes_of(scopes: &[String]) -> Result<ScopeSet, Problem> {
+    // RFC 6749, section 3.3.
+    let is_token = |scope: &str| {
+        let is_char = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+        !scope.is_empty() && scope.chars().all(is_char)
+    };
+    match scopes.iter().find(|scope| !is_token(scope)) {
+        Some(wrong) => Err(Problem::invalid(format!("body: `{wrong}` is not a scope"))),
+        None => Ok(ScopeSet::new(scopes)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    subject: Option<String>,
+    client_id: Option<String>,
+    state: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn list(State(service): App, uri: Uri) -> Result<Json<ListView>, Problem> {
+    let listing: Listing = query(&uri)?;
+    let limit = match given(listing.limit).map(|limit| limit.parse()) {
+        None => PAGE_DEFAULT,
+        Some(Ok(limit @ 1..=PAGE_MAX)) => limit,
+        Some(_) => {
+            let fault = format!("query: `limit` is 1 to {PAGE_MAX}");
+            return Err(Problem::invalid(fault));
+        }
+    };
+    let active = match given(listing.state).as_deref() {
+        None => None,
+        Some("active") => Some(true),
+        Some("ended") => Some(false),
+        Some(_) => return Err(Problem::invalid("query: `state` is `active` or `ended`")),
+    };
+    let after = match given(listing.cursor).map(|cursor| cursor.parse::<SessionId>()) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => return Err(Problem::invalid("query: `cursor` is not one of ours")),
+    };
+    let filter = Filter { subject: given(listing.subject), client_id: given(listing.client_id), active };
+    let now_ms = service.clock.now_ms();
+    let page = blocking(move || service.book.page(&filter, after, limit, now_ms)).await??;
+    Ok(Json(ListView {
+        sessions: page.sessions.into_iter().map(SessionView::from).collect(),
+        next: page.next.map(|id| id.to_string()),
+    }))
+}
+
+/// A parameter that is there and empty (`?subject=&limit=10`) asks for nothing.
+fn given(parameter: Option<String>) -> Option<String> {
+    parameter.filter(|text| !text.is_empty())
+}
+
+pub(super) async fn read(State(service): App, Path(id): Path<String>) -> Result<Json<SessionView>, Problem> {
+    let id = id_of(&id)?;
+    shown(&service, id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn revoke(
+    State(service): App,
+    Path(id): Path<String>,
+    Input(input): Input<Revoke>,
+) -> Result<Json<SessionView>, Problem> {
+    let id = id_of(&id)?;
+    if let Some(session) = service.book.find(id) {
+        service.book.audit.revoking(id, &input.reason);
+        service.writer.revoke(Arc::clone(&session), service.clock.now_ms()).await?;
+        // Not looked up again: another session may have come in its place.
+        return Ok(Json(session.record().into()));
+    }
+    shown(&service, id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    scopes: Vec<String>,
+}
+
+pub(super) async fn change(
+    State(service): App,
+    Path(id): Path<String>,
+    Input(input): Input<Change>,
+) -> Result<Json<SessionView>, Problem> {
+    let id = id_of(&id)?;
+    let scopes = scopes_of(&input.scopes)?;
+    let session = live(&service, id)?;
+    if !scopes.is_within(&session.granted) {
+        let beyond: Vec<&str> = scopes.iter().filter(|scope| !session.granted.holds(scope)).collect();
+        return Err(Problem::new(Code::ScopesBeyondGrant, format!("beyond its grant: `{}`", beyond.join(" "))));
+    }
+    let scopes = service.book.names.scopes(scopes);
+    match service.writer.set_scopes(Arc::clone(&session), scopes).await? {
+        None => Ok(Json(session.record().into())),
+        Some(end) => Err(crate::book::NotOpened::Ended(end.reason).into()),
+    }
+}
+
+fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
+    let now_ms = service.clock.now_ms();
+    let ended = match service.book.find(id) {
+        Some(session) => match service.book.settle(&session, now_ms, "judge") {
+            None => return Ok(session),
+            Some(end) => Some(end),
+        },
+        None => service.book.read(id, now_ms)?.and_then(|record| record.ended),
+    };
+    Err(match ended {
+        Some(end) => crate::book::NotOpened::Ended(end.reason).into(),
+        None => no_session(),
+    })
+}
+
+fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
+    let record = service.book.read(id, service.clock.now_ms())?;
+    record.map(|record| Json(record.into())).ok_or_else(no_session)
+}
+
+fn id_of(text: &str) -> Result<SessionId, Problem> {
+    text.parse().map_err(|_| no_session())
+}
+
+fn no_session() -> Problem {
+    Problem::new(Code::NotFound, "there is no session of that id")
+}
+
+/// Runs what walks over all sessions where it holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Problem::new(Code::Internal, "the work was not done"))
+}

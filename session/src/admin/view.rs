@@ -1,0 +1,59 @@
+//! A session as the admin API shows it.
+
+use crate::clock::rfc3339;
+use crate::store::Record;
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct SessionView {
+    id: String,
+    issuer: String,
+    key: String,
+    subject: String,
+    client_id: String,
+    access: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    scopes: Vec<String>,
+    opened_at: String,
+    last_seen_at: String,
+    /// `null` when its access type has no absolute limit.
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+}
+
+impl From<Record> for SessionView {
+    fn from(record: Record) -> Self {
+        let after = |from: u64, limit: Option<u64>| limit.map(|ms| rfc3339(from.saturating_add(ms)));
+        let is_active = record.ended.is_none();
+        Self {
+            id: record.id().to_string(),
+            state: if is_active { "active" } else { "ended" },
+            reason: record.ended.map(|end| end.reason.as_str()),
+            opened_at: rfc3339(record.opened_at_ms),
+            last_seen_at: rfc3339(record.last_seen_ms),
+            expires_at: after(record.opened_at_ms, record.absolute_ms),
+            idle_expires_at: after(record.last_seen_ms, record.idle_ms).filter(|_| is_active),
+            ended_at: record.ended.map(|end| rfc3339(end.at_ms)),
+            issuer: record.issuer,
+            key: record.key,
+            subject: record.subject,
+            client_id: record.client_id,
+            access: record.access,
+            scopes: record.scopes,
+        }
+    }
+}
+
+/// A page of sessions.
+#[derive(Serialize)]
+pub(super) struct ListView {
+    pub(super) sessions: Vec<SessionView>,
+    /// The cursor of the next page, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}

@@ -1,0 +1,69 @@
+//! The shape of `session.yaml`. A key that is not here is a fault.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) listen: String,
+    pub(super) admin: String,
+    pub(super) filter_credential: Option<RawCredential>,
+    pub(super) admin_credential: RawCredential,
+    pub(super) store: RawStore,
+    #[serde(default)]
+    pub(super) enrolment: RawEnrolment,
+    pub(super) access: Option<Vec<RawAccess>>,
+    pub(super) tls: Option<RawTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCredential {
+    pub(super) env: Option<String>,
+    pub(super) file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStore {
+    pub(super) embedded: RawEmbedded,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEmbedded {
+    pub(super) path: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawEnrolment {
+    #[default]
+    FirstUse,
+    Explicit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAccess {
+    pub(super) name: String,
+    pub(super) when: Option<RawWhen>,
+    pub(super) absolute: Option<String>,
+    pub(super) idle: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWhen {
+    pub(super) scope: Option<Vec<String>>,
+    pub(super) client: Option<Vec<String>>,
+    pub(super) grant: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) client_ca: Option<String>,
+}

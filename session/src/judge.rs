@@ -1,0 +1,171 @@
+//! The judge: what a session and a question come to at an instant. Pure: no clock, no store, no lock.
+//!
+//! A limit is over at its very instant, not one millisecond later. Whatever is found over by the session's own
+//! limits ends the session; whatever a route adds is refused for this question only.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nobody was there for as long as its access type allows.
+    IdleTimeout,
+    /// It was as old as its access type allows.
+    LifetimeExceeded,
+    /// It was revoked, alone or by a not-before rule.
+    Revoked,
+}
+
+impl Reason {
+    /// The reason as the admin API and the audit line say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "idle_timeout",
+            Self::LifetimeExceeded => "lifetime_exceeded",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// The end of a session: why, and when (milliseconds since the epoch).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Why.
+    pub reason: Reason,
+    /// For an expiry the instant of the limit, not the one at which it was noticed.
+    pub at_ms: u64,
+}
+
+/// The limits of an access type, in milliseconds; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// From the session's start.
+    pub absolute_ms: Option<u64>,
+    /// From the last activity.
+    pub idle_ms: Option<u64>,
+}
+
+/// What is known of the session, and of the token that was shown for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Set once the session has ended.
+    pub ended: Option<End>,
+    /// A not-before rule stands against this token.
+    pub ruled_out: bool,
+    /// The session's start.
+    pub opened_at_ms: u64,
+    /// The last activity.
+    pub last_seen_ms: u64,
+    /// Of the session's access type.
+    pub limits: Limits,
+    /// The token has scopes that the session was never granted.
+    pub escalates: bool,
+}
+
+/// What the route of a question adds. Its limits can only narrow: the session's own are judged as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// The oldest session that the route takes.
+    pub max_age_ms: Option<u64>,
+    /// The longest inactivity that the route takes.
+    pub max_idle_ms: Option<u64>,
+    /// Requests of this route are no activity.
+    pub background: bool,
+}
+
+/// A refusal of one question that leaves the session as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A not-before rule stands against the token.
+    RuledOut,
+    /// The token has scopes that the session was never granted.
+    ScopeEscalation,
+    /// The session is older than the route takes.
+    StepUpRequired,
+    /// The person was away for longer than the route takes.
+    RouteIdle,
+}
+
+/// What a question comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// The session is good.
+    Active {
+        /// Until the nearest absolute limit.
+        remaining_ms: Option<u64>,
+        /// Until the nearest idle limit, counted after this question.
+        idle_ms: Option<u64>,
+        /// The question is activity: the last activity is now.
+        touches: bool,
+    },
+    /// The session is over, already or as of now.
+    Ended(End),
+    /// The session is not what this question needs.
+    Refused(Refusal),
+}
+
+/// The end that the session's own limits put to it by `now`, if they do: the earliest one.
+pub fn expiry(opened_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) -> Option<End> {
+    let over = |from: u64, limit: Option<u64>, reason| {
+        let at_ms = from.saturating_add(limit?);
+        (at_ms <= now_ms).then_some(End { reason, at_ms })
+    };
+    let lifetime = over(opened_at_ms, limits.absolute_ms, Reason::LifetimeExceeded);
+    let idle = over(last_seen_ms, limits.idle_ms, Reason::IdleTimeout);
+    match (lifetime, idle) {
+        // Both are over when nobody asked for long: the session ended by the one that came first.
+        (Some(lifetime), Some(idle)) if idle.at_ms < lifetime.at_ms => Some(idle),
+        (Some(lifetime), _) => Some(lifetime),
+        (None, idle) => idle,
+    }
+}
+
+/// Judges one question.
+pub fn judge(facts: Facts, asked: Asked, now_ms: u64) -> Judgement {
+    if let Some(end) = facts.ended {
+        return Judgement::Ended(end);
+    }
+    if facts.ruled_out {
+        return Judgement::Refused(Refusal::RuledOut);
+    }
+    if let Some(end) = expiry(facts.opened_at_ms, facts.last_seen_ms, facts.limits, now_ms) {
+        return Judgement::Ended(end);
+    }
+    if facts.escalates {
+        return Judgement::Refused(Refusal::ScopeEscalation);
+    }
+    let Some(remaining_ms) = left(facts.opened_at_ms, nearest(facts.limits.absolute_ms, asked.max_age_ms), now_ms)
+    else {
+        return Judgement::Refused(Refusal::StepUpRequired);
+    };
+    let limit = nearest(facts.limits.idle_ms, asked.max_idle_ms);
+    let Some(before) = left(facts.last_seen_ms, limit, now_ms) else {
+        return Judgement::Refused(Refusal::RouteIdle);
+    };
+    let touches = !asked.background;
+    Judgement::Active { remaining_ms, idle_ms: if touches { limit } else { before }, touches }
+}
+
+/// The nearer of two limits.
+fn nearest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What is left of a limit that runs from an instant: `None` once it is over, `Some(None)` when there is no limit.
+/// A clock that went back reads as no time gone by, never as more than the whole limit.
+fn left(from_ms: u64, limit_ms: Option<u64>, now_ms: u64) -> Option<Option<u64>> {
+    let Some(limit) = limit_ms else {
+        return Some(None);
+    };
+    match limit.saturating_sub(now_ms.saturating_sub(from_ms)) {
+        0 => None,
+        left => Some(Some(left)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The judge's table, its boundaries, and what holds for every session and question.
+
+use super::*;
+use proptest::prelude::*;
+
+const START: u64 = 1_000_000;
+const MINUTE: u64 = 60_000;
+const ABSOLUTE: u64 = 480 * MINUTE;
+const IDLE: u64 = 30 * MINUTE;
+
+fn session() -> Facts {
+    Facts {
+        ended: None,
+        ruled_out: false,
+        opened_at_ms: START,
+        last_seen_ms: START,
+        limits: Limits { absolute_ms: Some(ABSOLUTE), idle_ms: Some(IDLE) },
+        escalates: false,
+    }
+}
+
+fn seen(after: u64) -> Facts {
+    Facts { last_seen_ms: START + after, ..session() }
+}
+
+fn ended(reason: Reason, after: u64) -> Judgement {
+    Judgement::Ended(End { reason, at_ms: START + after })
+}
+
+fn active(remaining_ms: u64, idle_ms: u64, touches: bool) -> Judgement {
+    Judgement::Active { remaining_ms: Some(remaining_ms), idle_ms: Some(idle_ms), touches }
+}
+
+const PLAIN: Asked = Asked { max_age_ms: None, max_idle_ms: None, background: false };
+const BACKGROUND: Asked = Asked { background: true, ..PLAIN };
+
+fn route(max_age: Option<u64>, max_idle: Option<u64>) -> Asked {
+    Asked { max_age_ms: max_age, max_idle_ms: max_idle, ..PLAIN }
+}
+
+#[test]
+fn the_table() {
+    use Judgement::Refused;
+    use Reason::*;
+    let revoked = End { reason: Revoked, at_ms: START + 5 };
+    let gone = Facts { ended: Some(revoked), ..session() };
+    let ruled_out = Facts { ruled_out: true, ..session() };
+    let escalates = Facts { escalates: true, ..session() };
+    let m = MINUTE;
+    let rows: &[(&str, Facts, Asked, u64, Judgement)] = &[
+        ("a fresh session", session(), PLAIN, 0, active(ABSOLUTE, IDLE, true)),
+        ("a touch gives the whole idle limit", session(), PLAIN, 10 * m, active(ABSOLUTE - 10 * m, IDLE, true)),
+        ("background counts down", session(), BACKGROUND, 10 * m, active(ABSOLUTE - 10 * m, 20 * m, false)),
+        ("1 ms before idle", session(), BACKGROUND, IDLE - 1, active(ABSOLUTE - IDLE + 1, 1, false)),
+        ("exactly idle", session(), PLAIN, IDLE, ended(IdleTimeout, IDLE)),
+        ("idle ends when it was reached", session(), PLAIN, IDLE + 7 * m, ended(IdleTimeout, IDLE)),
+        ("1 ms before the lifetime", seen(ABSOLUTE - m), PLAIN, ABSOLUTE - 1, active(1, IDLE, true)),
+        ("exactly the lifetime", seen(ABSOLUTE - m), PLAIN, ABSOLUTE, ended(LifetimeExceeded, ABSOLUTE)),
+        ("the earlier limit ended it", session(), PLAIN, ABSOLUTE, ended(IdleTimeout, IDLE)),
+        ("a tie is the lifetime's", seen(ABSOLUTE - IDLE), PLAIN, ABSOLUTE, ended(LifetimeExceeded, ABSOLUTE)),
+        ("an end is final", gone, PLAIN, 1, ended(Revoked, 5)),
+        ("an end keeps its reason past other limits", gone, PLAIN, ABSOLUTE, ended(Revoked, 5)),
+        ("an end comes before a rule", Facts { ended: Some(revoked), ..ruled_out }, PLAIN, 1, ended(Revoked, 5)),
+        ("a rule", ruled_out, PLAIN, 1, Refused(Refusal::RuledOut)),
+        ("a rule comes before expiry", ruled_out, PLAIN, ABSOLUTE, Refused(Refusal::RuledOut)),
+        ("escalation", escalates, PLAIN, 1, Refused(Refusal::ScopeEscalation)),
+        ("expiry comes before escalation", escalates, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
+        ("escalation comes before the route", escalates, route(Some(1), None), 1, Refused(Refusal::ScopeEscalation)),
+        ("1 ms before max_age", session(), route(Some(m), None), m - 1, active(1, IDLE, true)),
+        ("exactly max_age", session(), route(Some(m), None), m, Refused(Refusal::StepUpRequired)),
+        ("1 ms before max_idle", session(), route(None, Some(m)), m - 1, active(ABSOLUTE - m + 1, m, true)),
+        ("exactly max_idle", session(), route(None, Some(m)), m, Refused(Refusal::RouteIdle)),
+        ("max_age comes before max_idle", session(), route(Some(m), Some(m)), m, Refused(Refusal::StepUpRequired)),
+        ("a wider max_age adds nothing", session(), route(Some(2 * ABSOLUTE), None), 0, active(ABSOLUTE, IDLE, true)),
+        ("a wider max_idle adds nothing", session(), route(None, Some(2 * IDLE)), IDLE, ended(IdleTimeout, IDLE)),
+    ];
+    for (name, facts, asked, after, expected) in rows {
+        assert_eq!(judge(*facts, *asked, START + after), *expected, "{name}");
+    }
+}
+
+#[test]
+fn a_session_without_limits_never_expires_and_says_none() {
+    let facts = Facts { limits: Limits::default(), ..session() };
+    let expected = Judgement::Active { remaining_ms: None, idle_ms: None, touches: true };
+    assert_eq!(judge(facts, PLAIN, u64::MAX), expected);
+}
+
+#[test]
+fn a_clock_that_went_back_gives_no_more_than_the_whole_limit() {
+    assert_eq!(judge(session(), BACKGROUND, START - 5), active(ABSOLUTE, IDLE, false));
+}
+
+fn limit() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![Just(None), (1u64..50).prop_map(Some), Just(Some(u64::MAX))]
+}
+
+proptest! {
+    #[test]
+    fn time_never_revives_an_ended_session(
+        opened in 0u64..100, seen in 0u64..50, absolute in limit(), idle in limit(), now in 0u64..200, later in 0u64..200,
+    ) {
+        let limits = Limits { absolute_ms: absolute, idle_ms: idle };
+        let seen = opened + seen;
+        if let Some(end) = expiry(opened, seen, limits, now) {
+            prop_assert!(end.at_ms <= now);
+            prop_assert_eq!(expiry(opened, seen, limits, now + later), Some(end));
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_exactly_when_it_ends(
+        opened in 0u64..100, seen in 0u64..50, absolute in limit(), idle in limit(),
+        max_age in limit(), max_idle in limit(), background: bool, ahead in 0u64..200,
+    ) {
+        let facts = Facts {
+            opened_at_ms: opened, last_seen_ms: opened + seen,
+            limits: Limits { absolute_ms: absolute, idle_ms: idle }, ..session()
+        };
+        let asked = Asked { max_age_ms: max_age, max_idle_ms: max_idle, background };
+        let now = opened + ahead;
+        if let Judgement::Active { remaining_ms, idle_ms, touches } = judge(facts, asked, now) {
+            let after = Facts { last_seen_ms: if touches { now.max(facts.last_seen_ms) } else { facts.last_seen_ms }, ..facts };
+            let asks = |ms: u64| judge(after, Asked { background: true, ..asked }, ms);
+            let is_active = |ms: u64| matches!(asks(ms), Judgement::Active { .. });
+            let end = [remaining_ms, idle_ms].into_iter().flatten().min();
+            if let Some(end) = end.filter(|end| *end < u64::MAX / 2) {
+                prop_assert!(is_active(now + end - 1));
+                if facts.last_seen_ms <= now {
+                    prop_assert!(!is_active(now + end));
+                }
+            } else {
+                prop_assert!(is_active(now + 1_000_000));
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_only_narrows(
+        seen in 0u64..50, absolute in limit(), idle in limit(), max_age in limit(), max_idle in limit(), now in 0u64..200,
+    ) {
+        let facts = Facts {
+            opened_at_ms: 0, last_seen_ms: seen, limits: Limits { absolute_ms: absolute, idle_ms: idle }, ..session()
+        };
+        let narrowed = judge(facts, Asked { max_age_ms: max_age, max_idle_ms: max_idle, background: true }, now);
+        if matches!(narrowed, Judgement::Active { .. }) {
+            let is_active = matches!(judge(facts, BACKGROUND, now), Judgement::Active { .. });
+            prop_assert!(is_active);
+        }
+    }
+}

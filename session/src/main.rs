@@ -1,0 +1,89 @@
+//! The session service's program: it only wires.
+
+use clap::Parser;
+use portcullis_session::clock::Clock;
+use portcullis_session::config::{self, Settings};
+use portcullis_session::store::embedded::Embedded;
+use portcullis_session::{Listeners, run};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Judges, on every request, whether the session behind a token is still good
+#[derive(Parser)]
+#[command(name = "portcullis-session", version)]
+struct Args {
+    /// The configuration, session.yaml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration, with the credentials and certificates that it names, and exit
+    #[arg(long)]
+    check: bool,
+}
+
+/// How the program ends. `2` is also how it ends for arguments that it does not know.
+enum Exit {
+    Done,
+    Failed,
+    Misconfigured,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Misconfigured => Self::from(2),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let settings = match config::load(&args.config) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return Exit::Misconfigured.into();
+        }
+    };
+    if args.check {
+        println!("{}: ok", args.config.display());
+        return Exit::Done.into();
+    }
+    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO).init();
+    match serve(settings) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listeners =
+            Listeners { checks: bind("listen", settings.listen).await?, admin: bind("admin", settings.admin).await? };
+        let store = Arc::new(Embedded::open(&settings.store)?);
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        run(listeners, settings, store, Clock::system(), shutdown).await?;
+        Ok(())
+    })
+}
+
+async fn bind(at: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|e| format!("{at}: cannot listen on `{address}`: {e}"))
+}

@@ -1,0 +1,158 @@
+//! What `/metrics` shows. Every label has a fixed set of values.
+
+use crate::judge::Reason;
+use crate::wire::Outcome;
+use prometheus::{
+    Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use std::time::Duration;
+
+/// Upper bounds of the commit times: a commit with fsync takes a fraction of a millisecond on a good disk.
+const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0];
+
+/// The outcomes that are counted, by the label they are counted under.
+pub const OUTCOMES: [(Outcome, &str); 7] = [
+    (Outcome::Active, "active"),
+    (Outcome::IdleTimeout, "idle_timeout"),
+    (Outcome::LifetimeExceeded, "lifetime_exceeded"),
+    (Outcome::Revoked, "revoked"),
+    (Outcome::UnknownSession, "unknown_session"),
+    (Outcome::ScopeEscalation, "scope_escalation"),
+    (Outcome::StepUpRequired, "step_up_required"),
+];
+
+/// How a session came to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Opened {
+    /// By the first question of a token.
+    FirstUse,
+    /// By the admin API.
+    Explicit,
+}
+
+/// The counters, gauges and histograms of one service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    questions: Vec<(Outcome, IntCounter)>,
+    opened_first_use: IntCounter,
+    opened_explicit: IntCounter,
+    ended: [(Reason, IntCounter); 3],
+    /// Check streams that are open.
+    pub streams: IntGauge,
+    /// Sessions that live.
+    pub sessions: IntGauge,
+    /// Sessions revoked by the admin API, one by one.
+    pub revocations: IntCounter,
+    /// Not-before rules made.
+    pub rules: IntCounter,
+    /// Callers of the check listener with a missing or wrong credential.
+    pub unauthenticated_checks: IntCounter,
+    /// Callers of the admin listener with a missing or wrong credential.
+    pub unauthenticated_admin: IntCounter,
+    /// Commits that failed.
+    pub store_failures: IntCounter,
+    commits: Histogram,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let family = |name: &str, help: &str, label: &str| {
+            let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, Error>(family)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, Error>(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, Error>(gauge)
+        };
+        let questions = family("portcullis_questions_total", "Questions answered, by outcome.", "outcome")?;
+        let opened = family("portcullis_sessions_opened_total", "Sessions opened, by how.", "by")?;
+        let ended = family("portcullis_sessions_ended_total", "Sessions ended, by reason.", "reason")?;
+        let unauthenticated = family(
+            "portcullis_unauthenticated_total",
+            "Callers with a missing or wrong credential, by listener.",
+            "listener",
+        )?;
+        let commits = Histogram::with_opts(
+            HistogramOpts::new("portcullis_store_commit_seconds", "Time of a durable commit.")
+                .buckets(COMMIT_SECONDS.to_vec()),
+        )?;
+        registry.register(Box::new(commits.clone()))?;
+        Ok(Self {
+            questions: OUTCOMES.map(|(outcome, label)| (outcome, questions.with_label_values(&[label]))).to_vec(),
+            opened_first_use: opened.with_label_values(&["first_use"]),
+            opened_explicit: opened.with_label_values(&["explicit"]),
+            ended: [Reason::IdleTimeout, Reason::LifetimeExceeded, Reason::Revoked]
+                .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
+            streams: gauge("portcullis_streams_open", "Check streams that are open.")?,
+            sessions: gauge("portcullis_sessions_live", "Sessions that live.")?,
+            revocations: counter("portcullis_revocations_total", "Sessions revoked one by one.")?,
+            rules: counter("portcullis_rules_total", "Not-before rules made.")?,
+            unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
+            unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
+            store_failures: counter("portcullis_store_failures_total", "Commits that failed.")?,
+            commits,
+            registry,
+        })
+    }
+
+    /// Counts answers: so many of each outcome.
+    pub fn answered(&self, tally: &Tally) {
+        for ((_, counter), count) in self.questions.iter().zip(tally.0) {
+            if count > 0 {
+                counter.inc_by(count);
+            }
+        }
+    }
+
+    /// Counts a session that opened.
+    pub fn opened(&self, by: Opened) {
+        self.sessions.inc();
+        match by {
+            Opened::FirstUse => self.opened_first_use.inc(),
+            Opened::Explicit => self.opened_explicit.inc(),
+        }
+    }
+
+    /// Counts a session that ended.
+    pub fn ended(&self, reason: Reason) {
+        self.sessions.dec();
+        for (_, counter) in self.ended.iter().filter(|(of, _)| *of == reason) {
+            counter.inc();
+        }
+    }
+
+    /// Notes how long a commit took.
+    pub fn committed(&self, took: Duration) {
+        self.commits.observe(took.as_secs_f64());
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> Result<String, Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Outcomes counted by one stream until its message is answered, so that streams do not contend for one counter.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally([u64; OUTCOMES.len()]);
+
+impl Tally {
+    /// Counts one.
+    pub fn add(&mut self, outcome: Outcome) {
+        for ((of, _), count) in OUTCOMES.iter().zip(&mut self.0) {
+            *count += u64::from(*of == outcome);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What outlives the process: the records of live sessions, the tombstones of ended ones, and the not-before rules.
+//!
+//! One invariant is kept by every store itself, whatever order its callers write in: a tombstone is never
+//! overwritten by a live record, unless the record says that its session came back from that very end.
+
+pub mod embedded;
+
+use crate::id::{KeyKind, SessionId};
+use crate::judge::End;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+
+/// A session as it is stored. Times are milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Who issued the tokens.
+    pub issuer: String,
+    /// Names the session within its issuer.
+    pub key: String,
+    /// What the key was made from.
+    pub kind: KeyKind,
+    /// Whose it is; may be empty.
+    pub subject: String,
+    /// The client that opened it; may be empty.
+    pub client_id: String,
+    /// The name of its access type.
+    pub access: String,
+    /// The type's absolute limit when the session opened; used when the configuration no longer has the type.
+    pub absolute_ms: Option<u64>,
+    /// The type's idle limit, likewise.
+    pub idle_ms: Option<u64>,
+    /// The scopes that it was granted.
+    pub granted: Vec<String>,
+    /// The scopes that it has now.
+    pub scopes: Vec<String>,
+    /// Its start.
+    pub opened_at_ms: u64,
+    /// The last activity.
+    pub last_seen_ms: u64,
+    /// The end that it came back from.
+    pub returned: Option<End>,
+    /// Its end: the record is then a tombstone.
+    pub ended: Option<End>,
+}
+
+impl Record {
+    /// The public id of its session.
+    pub fn id(&self) -> SessionId {
+        SessionId::of(&self.issuer, &self.key)
+    }
+}
+
+/// One change. Those of one call to [`Store::apply`] are made together or not at all.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The record of a live session, new or changed. Skipped where a tombstone forbids it.
+    Write(Record),
+    /// A live session's last activity. Never makes it older.
+    Seen(SessionId, u64),
+    /// The tombstone of an ended session, instead of its record.
+    Bury(Record),
+    /// A rule.
+    Rule(Rule),
+}
+
+/// The store failed: its words are for the operator's log, not for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A store. Calls block; one writer calls [`Store::apply`], anyone may read.
+pub trait Store: Send + Sync + 'static {
+    /// All rules.
+    fn rules(&self) -> Result<Vec<Rule>, StoreError>;
+
+    /// Calls `each` with the records of the live sessions, one after the other: they are many.
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError>;
+
+    /// Makes the changes, all or none; durable when it returns.
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// The tombstone of a session.
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError>;
+
+    /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`.
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Record) -> bool,
+    ) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests;

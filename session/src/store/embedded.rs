@@ -1,0 +1,226 @@
+//! The embedded store: one redb file, ACID, no server.
+
+use super::{Change, Record, Store, StoreError};
+use crate::id::SessionId;
+use crate::judge::End;
+use crate::rules::Rule;
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use std::ops::Bound;
+use std::path::Path;
+
+const FILE_NAME: &str = "sessions.redb";
+
+/// Pages kept in memory. The live sessions are in memory anyway: this is for tombstones.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// The layout of the tables below; a file with another one is refused, never guessed at.
+const LAYOUT: u64 = 1;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const SESSIONS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("sessions");
+/// The last activity of live sessions, apart from their records: it is what is written all the time.
+const SEEN: TableDefinition<'_, [u8; 16], u64> = TableDefinition::new("seen");
+const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// Keyed by the party (JSON), so that a party has one rule.
+const RULES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rules");
+
+/// The store in a folder.
+#[derive(Debug)]
+pub struct Embedded(Database);
+
+impl Embedded {
+    /// Opens the store in `folder`, which is made when it is not there. One process at a time can hold it.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        make_private(folder).map_err(|e| StoreError(format!("cannot make folder `{}`: {e}", folder.display())))?;
+        let file = folder.join(FILE_NAME);
+        let in_file = |e: &dyn std::fmt::Display| StoreError(format!("cannot open store `{}`: {e}", file.display()));
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let store = Self(builder.create(&file).map_err(|e| in_file(&e))?);
+        store.prepare().map_err(|e| in_file(&e))?;
+        Ok(store)
+    }
+
+    fn prepare(&self) -> Result<(), StoreError> {
+        let txn = self.0.begin_write().map_err(failed)?;
+        let layout = {
+            let mut meta = txn.open_table(META).map_err(failed)?;
+            let found = meta.get("layout").map_err(failed)?.map(|v| v.value());
+            if found.is_none() {
+                meta.insert("layout", LAYOUT).map_err(failed)?;
+            }
+            found.unwrap_or(LAYOUT)
+        };
+        if layout != LAYOUT {
+            return Err(StoreError(format!("its layout is {layout}, this version reads {LAYOUT}")));
+        }
+        Tables::open(&txn).map(drop)?;
+        txn.commit().map_err(failed)
+    }
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    // Session keys and subjects are nobody else's business.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+struct Tables<'t> {
+    sessions: Table<'t, [u8; 16], &'static [u8]>,
+    seen: Table<'t, [u8; 16], u64>,
+    tombstones: Table<'t, [u8; 16], &'static [u8]>,
+    rules: Table<'t, &'static [u8], &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            sessions: txn.open_table(SESSIONS).map_err(failed)?,
+            seen: txn.open_table(SEEN).map_err(failed)?,
+            tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
+            rules: txn.open_table(RULES).map_err(failed)?,
+        })
+    }
+
+    fn make(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Write(record) => self.write(record),
+            Change::Seen(id, at_ms) => self.seen(*id, *at_ms),
+            Change::Bury(record) => self.bury(record),
+            Change::Rule(rule) => self.rule(rule),
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), StoreError> {
+        let id = record.id().0;
+        let buried = match self.tombstones.get(id).map_err(failed)? {
+            Some(bytes) => parse::<Record>(bytes.value())?.ended,
+            None => None,
+        };
+        if !may_live(buried, record.returned) {
+            return Ok(());
+        }
+        if buried.is_some() {
+            self.tombstones.remove(id).map_err(failed)?;
+        }
+        self.sessions.insert(id, text(record)?.as_slice()).map_err(failed)?;
+        self.seen(record.id(), record.last_seen_ms)
+    }
+
+    fn seen(&mut self, id: SessionId, at_ms: u64) -> Result<(), StoreError> {
+        let known = self.seen.get(id.0).map_err(failed)?.map(|v| v.value());
+        if known.is_none_or(|known| known < at_ms) {
+            self.seen.insert(id.0, at_ms).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, record: &Record) -> Result<(), StoreError> {
+        let id = record.id().0;
+        self.sessions.remove(id).map_err(failed)?;
+        self.seen.remove(id).map_err(failed)?;
+        self.tombstones.insert(id, text(record)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn rule(&mut self, rule: &Rule) -> Result<(), StoreError> {
+        let party = text(&(&rule.issuer, &rule.whom))?;
+        let held = match self.rules.get(party.as_slice()).map_err(failed)? {
+            Some(bytes) => Some(parse::<Rule>(bytes.value())?),
+            None => None,
+        };
+        let rule = match &held {
+            Some(held) => rule.clone().merged(held),
+            None => rule.clone(),
+        };
+        self.rules.insert(party.as_slice(), text(&rule)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Whether a record may be live beside what is buried under its id.
+fn may_live(buried: Option<End>, returned: Option<End>) -> bool {
+    match (buried, returned) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(buried), Some(returned)) => buried.at_ms <= returned.at_ms,
+    }
+}
+
+impl Store for Embedded {
+    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
+        let txn = self.0.begin_read().map_err(failed)?;
+        let rules = txn.open_table(RULES).map_err(failed)?;
+        let mut all = Vec::new();
+        for entry in rules.iter().map_err(failed)? {
+            let (_, bytes) = entry.map_err(failed)?;
+            all.push(parse(bytes.value())?);
+        }
+        Ok(all)
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        let txn = self.0.begin_read().map_err(failed)?;
+        let seen = txn.open_table(SEEN).map_err(failed)?;
+        let sessions = txn.open_table(SESSIONS).map_err(failed)?;
+        for entry in sessions.iter().map_err(failed)? {
+            let (id, bytes) = entry.map_err(failed)?;
+            let mut record: Record = parse(bytes.value())?;
+            if let Some(at_ms) = seen.get(id.value()).map_err(failed)? {
+                record.last_seen_ms = record.last_seen_ms.max(at_ms.value());
+            }
+            each(record);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        // redb's default durability: the commit is on disk (fsync) when it returns.
+        let txn = self.0.begin_write().map_err(failed)?;
+        {
+            let mut tables = Tables::open(&txn)?;
+            changes.iter().try_for_each(|change| tables.make(change))?;
+        }
+        txn.commit().map_err(failed)
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        let txn = self.0.begin_read().map_err(failed)?;
+        let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+        let found = tombstones.get(id.0).map_err(failed)?;
+        found.map(|bytes| parse(bytes.value())).transpose()
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Record) -> bool,
+    ) -> Result<(), StoreError> {
+        let txn = self.0.begin_read().map_err(failed)?;
+        let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
+        for entry in tombstones.range::<[u8; 16]>((from, Bound::Unbounded)).map_err(failed)? {
+            let (id, bytes) = entry.map_err(failed)?;
+            if !each(SessionId(id.value()), parse(bytes.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError(error.to_string())
+}
+
+fn text(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(failed)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|e| StoreError(format!("damaged entry: {e}")))
+}

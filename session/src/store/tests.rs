@@ -1,0 +1,167 @@
+//! What every store must do. A new store joins `stores`.
+
+use super::embedded::Embedded;
+use super::*;
+use crate::judge::Reason;
+use crate::rules::Whom;
+use std::path::Path;
+
+type Open = fn(&Path) -> Box<dyn Store>;
+
+fn stores() -> Vec<(&'static str, Open)> {
+    vec![("embedded", |folder| Box::new(Embedded::open(folder).unwrap()))]
+}
+
+/// Runs a test over each store; `reopen` lets go of it and opens it again, as after a crash.
+fn each(test: impl Fn(Box<dyn Store>, &dyn Fn(Box<dyn Store>) -> Box<dyn Store>)) {
+    for (_, open) in stores() {
+        let folder = tempfile::tempdir().unwrap();
+        test(open(folder.path()), &|store| {
+            drop(store);
+            open(folder.path())
+        });
+    }
+}
+
+fn sessions(store: &dyn Store) -> Vec<Record> {
+    let mut all = Vec::new();
+    store.sessions(&mut |record| all.push(record)).unwrap();
+    all
+}
+
+fn record(key: &str) -> Record {
+    Record {
+        issuer: "https://id".to_owned(),
+        key: key.to_owned(),
+        kind: KeyKind::Client,
+        subject: "alice".to_owned(),
+        client_id: "web".to_owned(),
+        access: "person".to_owned(),
+        absolute_ms: Some(1),
+        idle_ms: None,
+        granted: vec!["a".to_owned(), "b".to_owned()],
+        scopes: vec!["a".to_owned()],
+        opened_at_ms: 5,
+        last_seen_ms: 6,
+        returned: None,
+        ended: None,
+    }
+}
+
+fn end(at_ms: u64) -> Option<End> {
+    Some(End { reason: Reason::Revoked, at_ms })
+}
+
+fn buried(key: &str, at_ms: u64) -> Record {
+    Record { ended: end(at_ms), ..record(key) }
+}
+
+#[test]
+fn what_was_applied_is_there_after_reopening() {
+    each(|store, reopen| {
+        let rule = Rule { issuer: "i".to_owned(), whom: Whom::Everyone, before_ms: 9, made_at_ms: 9 };
+        store
+            .apply(&[
+                Change::Write(record("live")),
+                Change::Seen(record("live").id(), 8),
+                Change::Bury(buried("dead", 7)),
+                Change::Rule(rule.clone()),
+            ])
+            .unwrap();
+        let store = reopen(store);
+        assert_eq!(sessions(&*store), [Record { last_seen_ms: 8, ..record("live") }]);
+        assert_eq!(store.rules().unwrap(), [rule]);
+        assert_eq!(store.tombstone(record("dead").id()), Ok(Some(buried("dead", 7))));
+        assert_eq!(store.tombstone(record("live").id()), Ok(None));
+    });
+}
+
+#[test]
+fn a_tombstone_takes_the_records_place_and_no_record_takes_it_back() {
+    each(|store, reopen| {
+        store.apply(&[Change::Write(record("s"))]).unwrap();
+        store.apply(&[Change::Bury(buried("s", 7))]).unwrap();
+        let late = [Change::Write(record("s")), Change::Seen(record("s").id(), 99)];
+        store.apply(&late).unwrap();
+        let older_return = Record { returned: end(6), ..record("s") };
+        store.apply(&[Change::Write(older_return)]).unwrap();
+        let store = reopen(store);
+        assert_eq!(sessions(&*store), []);
+        assert_eq!(store.tombstone(record("s").id()), Ok(Some(buried("s", 7))));
+    });
+}
+
+#[test]
+fn a_session_that_came_back_from_that_very_end_takes_the_tombstones_place() {
+    each(|store, reopen| {
+        store.apply(&[Change::Bury(buried("s", 7))]).unwrap();
+        let returned = Record { returned: end(7), ..record("s") };
+        store.apply(&[Change::Write(returned.clone())]).unwrap();
+        let store = reopen(store);
+        assert_eq!(sessions(&*store), [returned]);
+        assert_eq!(store.tombstone(record("s").id()), Ok(None));
+    });
+}
+
+#[test]
+fn last_activity_never_gets_older() {
+    each(|store, _| {
+        let id = record("s").id();
+        store.apply(&[Change::Write(record("s")), Change::Seen(id, 50), Change::Seen(id, 40)]).unwrap();
+        store.apply(&[Change::Write(record("s"))]).unwrap();
+        assert_eq!(sessions(&*store)[0].last_seen_ms, 50);
+    });
+}
+
+#[test]
+fn a_party_has_one_rule_the_latest() {
+    each(|store, reopen| {
+        let rule = |whom: &Whom, before_ms| Rule {
+            issuer: "i".to_owned(),
+            whom: whom.clone(),
+            before_ms,
+            made_at_ms: before_ms,
+        };
+        let parties = [Whom::Everyone, Whom::Subject("a".to_owned()), Whom::Client("a".to_owned())];
+        for whom in &parties {
+            for before_ms in [5, 9, 2] {
+                store.apply(&[Change::Rule(rule(whom, before_ms))]).unwrap();
+            }
+        }
+        let rules = reopen(store).rules().unwrap();
+        assert_eq!(rules.len(), parties.len());
+        assert!(rules.iter().all(|rule| rule.before_ms == 9));
+    });
+}
+
+#[test]
+fn tombstones_come_in_the_order_of_their_ids_until_enough() {
+    each(|store, _| {
+        let all: Vec<Change> = (0..20).map(|n| Change::Bury(buried(&n.to_string(), 7))).collect();
+        store.apply(&all).unwrap();
+        let take = |after, count: usize| {
+            let mut ids = Vec::new();
+            store
+                .tombstones(after, &mut |id, record| {
+                    assert_eq!(record.id(), id);
+                    ids.push(id);
+                    ids.len() < count
+                })
+                .unwrap();
+            ids
+        };
+        let ids = take(None, 100);
+        assert_eq!(ids.len(), 20);
+        assert!(ids.is_sorted());
+        assert_eq!(take(Some(ids[4]), 3), ids[5..8]);
+    });
+}
+
+#[test]
+fn one_process_at_a_time_holds_the_embedded_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Embedded::open(folder.path()).unwrap();
+    let second = Embedded::open(folder.path()).map(drop).unwrap_err();
+    assert!(second.to_string().starts_with("cannot open store `"), "{second}");
+    drop(first);
+}

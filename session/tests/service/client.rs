@@ -1,0 +1,148 @@
+//! The two callers of the service: a filter, and somebody who administers.
+
+use portcullis_session::wire::session_check_client::SessionCheckClient;
+use portcullis_session::wire::{
+    FilterMessage, Hello, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
+};
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+pub(crate) const ADMIN: &str = "admin-secret";
+pub(crate) const FILTER: &str = "filter-secret";
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    /// The code of a problem, after checking that it is one.
+    pub(crate) fn code(&self) -> String {
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        for member in ["type", "title", "detail"] {
+            assert!(problem[member].is_string(), "{problem}");
+        }
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// One HTTP/1.1 request with that `authorization`.
+pub(crate) async fn http(to: SocketAddr, authorization: &str, method: &str, path: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let authorization = match authorization {
+        "" => String::new(),
+        value => format!("authorization: {value}\r\n"),
+    };
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+}
+
+/// A filter's stream.
+pub(crate) struct Filter {
+    sender: mpsc::Sender<FilterMessage>,
+    answers: Streaming<ServiceMessage>,
+}
+
+/// The routes that every filter here says, by index.
+pub(crate) const PLAIN: u32 = 0;
+pub(crate) const YOUNG: u32 = 1;
+pub(crate) const BACKGROUND: u32 = 2;
+
+pub(crate) fn hello() -> FilterMessage {
+    let young = Route { name: "young".to_owned(), max_age_ms: Some(60_000), ..Route::default() };
+    let plain = Route { name: "plain".to_owned(), ..Route::default() };
+    let background = Route { name: "background".to_owned(), background: true, ..Route::default() };
+    let routes = vec![plain, young, background];
+    FilterMessage { hello: Some(Hello { routes, ..Hello::default() }), ..FilterMessage::default() }
+}
+
+impl Filter {
+    /// Opens a stream and says hello.
+    pub(crate) async fn open(to: SocketAddr, credential: &str) -> Result<Self, Status> {
+        let channel = Endpoint::from_shared(format!("http://{to}")).unwrap().connect().await.unwrap();
+        Self::over(channel, credential).await
+    }
+
+    pub(crate) async fn over(channel: Channel, credential: &str) -> Result<Self, Status> {
+        let (sender, messages) = mpsc::channel(16);
+        sender.send(hello()).await.unwrap();
+        let mut request = Request::new(ReceiverStream::new(messages));
+        if !credential.is_empty() {
+            let value = format!("Bearer {credential}").parse().unwrap();
+            request.metadata_mut().insert("authorization", value);
+        }
+        let answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
+        Ok(Self { sender, answers })
+    }
+
+    pub(crate) async fn send(&self, message: FilterMessage) {
+        self.sender.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn answer(&mut self) -> Result<Option<ServiceMessage>, Status> {
+        self.answers.message().await
+    }
+
+    /// Asks one question about a token that is told with it.
+    pub(crate) async fn ask_new(&mut self, token: Token) -> Verdict {
+        let handle = token.handle;
+        self.ask_with(vec![token], handle, PLAIN).await
+    }
+
+    pub(crate) async fn ask(&mut self, token: u32, route: u32) -> Verdict {
+        self.ask_with(vec![], token, route).await
+    }
+
+    pub(crate) async fn ask_with(&mut self, tokens: Vec<Token>, token: u32, route: u32) -> Verdict {
+        let questions = vec![Question { id: 9, token, route, ..Question::default() }];
+        self.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
+        let answer = self.answer().await.unwrap().expect("the stream was closed");
+        let [verdict] = <[Verdict; 1]>::try_from(answer.verdicts).unwrap();
+        assert_eq!(verdict.id, 9);
+        verdict
+    }
+
+    pub(crate) async fn outcome(&mut self, token: u32) -> Outcome {
+        self.ask(token, PLAIN).await.outcome()
+    }
+}
+
+/// A person's token with that `sid`.
+pub(crate) fn token(handle: u32, sid: &str, issued_at_ms: u64) -> Token {
+    Token {
+        handle,
+        issuer: "https://id".to_owned(),
+        key_kind: SessionKey::Claim as i32,
+        session_key: sid.to_owned(),
+        subject: "alice".to_owned(),
+        client_id: "web".to_owned(),
+        scopes: vec!["openid".to_owned(), "orders:read".to_owned()],
+        issued_at_ms,
+        expires_at_ms: issued_at_ms + 3_600_000,
+        digest: vec![0xab; 32],
+        ..Token::default()
+    }
+}

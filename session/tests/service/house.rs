@@ -1,0 +1,126 @@
+//! The service in this process, on ports of its own, with a clock that the test moves and a store that can fail.
+
+use crate::client::{ADMIN, Answer, FILTER, Filter, http};
+use portcullis_session::clock::Clock;
+use portcullis_session::config;
+use portcullis_session::id::SessionId;
+use portcullis_session::rules::Rule;
+use portcullis_session::store::embedded::Embedded;
+use portcullis_session::store::{Change, Record, Store, StoreError};
+use portcullis_session::{Failure, Listeners, run};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const T0: u64 = 1_700_000_000_000;
+pub(crate) const MINUTE: u64 = 60_000;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Faulty(Embedded, Arc<AtomicBool>);
+
+impl Store for Faulty {
+    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
+        self.0.rules()
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        self.0.sessions(each)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.apply(changes),
+        }
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.0.tombstone(id)
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Record) -> bool,
+    ) -> Result<(), StoreError> {
+        self.0.tombstones(after, each)
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) checks: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) store_fails: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), Failure>>,
+    folder: Option<TempDir>,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::with("").await
+    }
+
+    /// A house with more lines in its configuration.
+    pub(crate) async fn with(more: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), more).await
+    }
+
+    pub(crate) async fn in_folder(folder: TempDir, more: &str) -> Self {
+        let text = format!(
+            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
+             store: {{embedded: {{path: unused}}}}\n{more}\n"
+        );
+        let env = |name: &str| Some(if name == "F" { FILTER } else { ADMIN }.to_owned());
+        let settings = config::read(&text, &env).unwrap();
+        let listeners = Listeners {
+            checks: TcpListener::bind(settings.listen).await.unwrap(),
+            admin: TcpListener::bind(settings.admin).await.unwrap(),
+        };
+        let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
+        let store_fails = Arc::new(AtomicBool::new(false));
+        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&store_fails));
+        let clock = Arc::new(AtomicU64::new(T0));
+        let read = Arc::clone(&clock);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(run(
+            listeners,
+            settings,
+            Arc::new(store),
+            Clock::new(move || read.load(Ordering::SeqCst)),
+            async {
+                let _ = stopped.await;
+            },
+        ));
+        while http(admin, "", "GET", "/readyz", "").await.status != 200 {}
+        Self { checks, admin, clock, store_fails, stop: Some(stop), running, folder: Some(folder) }
+    }
+
+    pub(crate) fn at(&self, after_ms: u64) {
+        self.clock.store(T0 + after_ms, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn filter(&self) -> Filter {
+        Filter::open(self.checks, FILTER).await.unwrap()
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
+    }
+
+    /// Stops well, and gives the folder for the next start.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        let ran = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ran.expect("it does not stop").unwrap().unwrap();
+        self.folder.take().unwrap()
+    }
+}

@@ -1,0 +1,17 @@
+//! The service over real sockets, and the real program.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking, and its helpers are tests too"
+)]
+
+mod admin;
+mod checks;
+mod client;
+mod house;
+mod program;
+mod tls;

@@ -1,0 +1,60 @@
+//! The admin API of the session service.
+
+use crate::{Answer, Call, Client};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// A caller of the admin API.
+#[derive(Clone)]
+pub struct Admin {
+    client: Client,
+    credential: String,
+}
+
+impl Admin {
+    pub(crate) fn new(address: SocketAddr, credential: &str) -> Self {
+        Self { client: Client::new(address), credential: credential.to_owned() }
+    }
+
+    /// Any request, with the credential.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        // A connection of its own: the service may have been killed since the last call.
+        self.client.call(method, path).fresh().bearer(&self.credential)
+    }
+
+    /// A session, as it reads.
+    pub async fn session(&self, id: &str) -> Value {
+        self.call("GET", &format!("/v1/sessions/{id}")).await.status(200).json()
+    }
+
+    /// The sessions that a query such as `subject=anna` finds, of the first page.
+    pub async fn sessions(&self, query: &str) -> Vec<Value> {
+        let answer = self.call("GET", &format!("/v1/sessions?{query}")).await;
+        let list = answer.status(200).json();
+        list["sessions"].as_array().expect("a list of sessions").clone()
+    }
+
+    /// Opens a session.
+    pub async fn open(&self, session: &Value) -> Answer {
+        self.call("POST", "/v1/sessions").json(session).await
+    }
+
+    /// Revokes a session, and demands that this worked.
+    pub async fn revoke(&self, id: &str) {
+        let path = format!("/v1/sessions/{id}/revoke");
+        let answer = self.call("POST", &path).json(&json!({"reason": "by a test"})).await;
+        answer.status(200);
+    }
+
+    /// Sets the scopes of a session, and demands that this worked.
+    pub async fn narrow(&self, id: &str, scopes: &[&str]) {
+        let call = self.call("PATCH", &format!("/v1/sessions/{id}"));
+        call.json(&json!({"scopes": scopes})).await.status(200);
+    }
+
+    /// Revokes by subject or client, and demands that this worked.
+    pub async fn revoke_all(&self, revocation: &Value) {
+        let answer = self.call("POST", "/v1/revocations").json(revocation).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+}

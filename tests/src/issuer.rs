@@ -1,0 +1,134 @@
+//! An issuer: signs tokens, serves its key set, and can be made to misbehave.
+
+use crate::{Algorithm, Key, TokenBuilder};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// How the issuer answers when it is asked for its keys.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// With its key set.
+    Serve,
+    /// With a status and nothing else.
+    Status(u16),
+    /// With its key set, late.
+    Late(Duration),
+    /// With some other body.
+    Body(String),
+}
+
+/// A running issuer.
+pub struct Issuer {
+    /// `iss` of its tokens.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    signing: Mutex<Arc<Key>>,
+    published: Mutex<Vec<Arc<Key>>>,
+    behaviour: Mutex<Behaviour>,
+    fetches: AtomicUsize,
+}
+
+impl Issuer {
+    pub(crate) async fn start(name: &str, address: SocketAddr, behaviour: Behaviour) -> Self {
+        let key = Arc::new(Key::new(Algorithm::ES256));
+        let shared = Arc::new(Shared {
+            signing: Mutex::new(key.clone()),
+            published: Mutex::new(vec![key]),
+            behaviour: Mutex::new(behaviour),
+            fetches: AtomicUsize::new(0),
+        });
+        let listener = TcpListener::bind(address).await.expect("the issuer can listen");
+        let address = listener.local_addr().expect("a listener has an address");
+        let router = Router::new().route("/jwks", get(jwks)).with_state(shared.clone());
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("the issuer serves");
+        });
+        Self { name: name.to_owned(), address, shared, server }
+    }
+
+    /// A token of this issuer, to be changed and signed.
+    pub fn token(&self) -> TokenBuilder {
+        let key = self.shared.signing.lock().expect("not poisoned").clone();
+        TokenBuilder::new(&self.name, key)
+    }
+
+    /// A new key that is in the key set from now on.
+    pub fn publish(&self, algorithm: Algorithm) -> Arc<Key> {
+        let key = Arc::new(Key::new(algorithm));
+        self.shared.published.lock().expect("not poisoned").push(key.clone());
+        key
+    }
+
+    /// Signs with a new key, which replaces all others in the key set.
+    pub fn rotate(&self) {
+        let key = Arc::new(Key::new(Algorithm::ES256));
+        *self.shared.signing.lock().expect("not poisoned") = key.clone();
+        *self.shared.published.lock().expect("not poisoned") = vec![key];
+    }
+
+    /// Answers differently from now on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().expect("not poisoned") = behaviour;
+    }
+
+    /// How often it was asked for its keys.
+    pub fn fetches(&self) -> usize {
+        self.shared.fetches.load(Ordering::SeqCst)
+    }
+
+    /// The key set.
+    pub fn key_set(&self) -> Value {
+        self.shared.key_set()
+    }
+}
+
+impl Shared {
+    fn key_set(&self) -> Value {
+        let published = self.published.lock().expect("not poisoned");
+        json!({"keys": published.iter().map(|key| key.jwk()).collect::<Vec<_>>()})
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
+    shared.fetches.fetch_add(1, Ordering::SeqCst);
+    let behaviour = shared.behaviour.lock().expect("not poisoned").clone();
+    let body = match behaviour {
+        Behaviour::Serve => shared.key_set().to_string(),
+        Behaviour::Late(by) => {
+            tokio::time::sleep(by).await;
+            shared.key_set().to_string()
+        }
+        Behaviour::Body(body) => body,
+        Behaviour::Status(status) => {
+            return StatusCode::from_u16(status).expect("a status").into_response();
+        }
+    };
+    ([(header::CONTENT_TYPE, "application/jwk-set+json")], body).into_response()
+}

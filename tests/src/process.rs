@@ -1,0 +1,99 @@
+//! Child processes that end with the test, and the ports they listen on.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+/// A running child. Dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Process {
+    /// Starts a command in a process group of its own (so that Ctrl-C reaches only us), with its output appended to
+    /// `NAME.out` and `NAME.err` in `dir`.
+    pub(crate) fn start(command: &mut Command, dir: &Path, name: &str) -> Self {
+        let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
+        let child = command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(append(&out))
+            .stderr(append(&err))
+            .spawn()
+            .unwrap_or_else(|fault| panic!("{name} does not start: {fault}"));
+        Self { child, out, err }
+    }
+
+    /// Everything written to standard output so far.
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
+    }
+
+    /// Everything written to standard error so far.
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.err).unwrap_or_default()).into_owned()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the state of a child can be read")
+    }
+
+    /// Panics with the last of its output if it ended.
+    pub(crate) fn must_live(&mut self) {
+        if let Some(status) = self.ended() {
+            let (out, err) = (self.out(), self.err());
+            let lines: Vec<&str> = out.lines().chain(err.lines()).collect();
+            let last = lines[lines.len().saturating_sub(30)..].join("\n");
+            panic!("{} ended with {status}:\n{last}", self.out.display());
+        }
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a child can be signalled");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone is just as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn append(path: &Path) -> File {
+    File::options().create(true).append(true).open(path).expect("a log file can be opened")
+}
+
+/// A port that nothing listens on. It lies below the range that outgoing connections use, so it stays free while a
+/// service is down between a kill and a restart.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 400) as u16 * 50;
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .find(|port| is_free(*port))
+        .expect("a port is free")
+}
+
+/// Whether a listener could be opened on a local port.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind(local(port)).is_ok()
+}
+
+/// A local address.
+pub(crate) fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}

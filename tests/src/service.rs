@@ -1,0 +1,145 @@
+//! The session service, as a process that can be killed and started again.
+
+use crate::{
+    Admin, Client, paths,
+    process::{Process, free_port, local},
+    wait::until,
+};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::Mutex,
+};
+
+/// Where the service listens for checks and for its admin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) checks: u16,
+    pub(crate) admin: u16,
+}
+
+impl Ports {
+    pub(crate) fn free() -> Self {
+        Self { checks: free_port(), admin: free_port() }
+    }
+}
+
+/// The session service. Its data outlive a kill.
+pub struct Service {
+    dir: PathBuf,
+    config: PathBuf,
+    ports: Ports,
+    credentials: Credentials,
+    process: Mutex<Option<Process>>,
+}
+
+/// What the filter and the admin present to the service.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) filter: String,
+    pub(crate) admin: String,
+}
+
+impl Service {
+    /// Starts it with `envoy/session.yaml` after `edit`.
+    pub(crate) async fn start(
+        dir: &Path,
+        ports: Ports,
+        credentials: Credentials,
+        edit: impl FnOnce(&mut Value),
+    ) -> Self {
+        let mut config = paths::shipped("session.yaml");
+        config["listen"] = json!(local(ports.checks).to_string());
+        config["admin"] = json!(local(ports.admin).to_string());
+        config["store"]["embedded"]["path"] = json!(dir.join("portcullis-data"));
+        edit(&mut config);
+        let path = dir.join("session.yaml");
+        paths::write(&path, &config);
+        let service = Self { dir: dir.to_owned(), config: path, ports, credentials, process: Mutex::new(None) };
+        service.restart().await;
+        service
+    }
+
+    /// Starts it again after [`Service::kill`], and waits until it is ready.
+    pub async fn restart(&self) {
+        let process = Process::start(&mut self.command(), &self.dir, "session");
+        *self.process.lock().expect("not poisoned") = Some(process);
+        let client = Client::new(self.admin_address());
+        until("the session service is ready", async || {
+            if let Some(process) = self.process.lock().expect("not poisoned").as_mut() {
+                process.must_live();
+            }
+            let answer = client.get("/readyz").fresh().try_send().await.ok()?;
+            answer.status.is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&self) {
+        self.process.lock().expect("not poisoned").take();
+    }
+
+    /// Asks it to end, and waits for that.
+    pub async fn terminate(&self) -> ExitStatus {
+        let mut process = self.process.lock().expect("not poisoned").take();
+        let process = process.as_mut().expect("the service runs");
+        process.terminate();
+        until("the session service ends", async || process.ended()).await
+    }
+
+    /// The admin API, with its credential.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.admin_address(), &self.credentials.admin)
+    }
+
+    /// Where the admin API is.
+    pub fn admin_address(&self) -> SocketAddr {
+        local(self.ports.admin)
+    }
+
+    /// Where checks are answered.
+    pub fn address(&self) -> SocketAddr {
+        local(self.ports.checks)
+    }
+
+    /// The audit lines so far: every line of its output that is a JSON object.
+    pub fn audit(&self) -> Vec<Value> {
+        let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).unwrap_or_default();
+        let text = read("session.out") + &read("session.err");
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// Everything it wrote.
+    pub fn output(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).unwrap_or_default();
+        read("session.out") + &read("session.err")
+    }
+
+    /// Runs `--check` on a configuration: whether it is accepted, and what is said.
+    pub fn check(&self, config: &Value) -> (bool, String) {
+        let path = self.dir.join("checked.yaml");
+        paths::write(&path, config);
+        let mut command = self.command_for(&path);
+        let output = command.arg("--check").output().expect("the service runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    fn command(&self) -> Command {
+        self.command_for(&self.config)
+    }
+
+    fn command_for(&self, config: &Path) -> Command {
+        let mut command = Command::new(paths::dist("portcullis-session"));
+        command
+            .arg("--config")
+            .arg(config)
+            .env("PORTCULLIS_FILTER_CREDENTIAL", &self.credentials.filter)
+            .env("PORTCULLIS_ADMIN_CREDENTIAL", &self.credentials.admin)
+            .current_dir(&self.dir);
+        command
+    }
+}

@@ -1,0 +1,163 @@
+//! Access tokens: good ones by default, and broken in every way on demand.
+
+use crate::{Key, key::base64url};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A signed token.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// As it stands behind `Bearer `.
+    pub text: String,
+    /// The public id of its session, where that is named by `sid`.
+    pub session: String,
+}
+
+impl AsRef<str> for Token {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Builds a token. Without further word it is valid: of a new session of `anna` with the client `web`, who holds
+/// `orders:read`, for an hour.
+#[derive(Clone)]
+pub struct TokenBuilder {
+    key: Arc<Key>,
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+}
+
+impl TokenBuilder {
+    pub(crate) fn new(issuer: &str, key: Arc<Key>) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let now = now_s();
+        let claims = json!({
+            "iss": issuer, "aud": "orders-api", "sub": "anna", "client_id": "web", "scope": "orders:read",
+            "iat": now, "exp": now + 3600, "auth_time": now, "jti": format!("token-{number}"),
+            "sid": format!("session-{number}"),
+        });
+        let header = json!({"typ": "at+jwt", "alg": key.algorithm.name(), "kid": key.id});
+        Self { key, header: object(header), claims: object(claims) }
+    }
+
+    /// Signs with another key, and says so in the header.
+    pub fn key(self, key: &Arc<Key>) -> Self {
+        let (alg, kid) = (json!(key.algorithm.name()), json!(key.id));
+        self.signed_by(key).header("alg", alg).header("kid", kid)
+    }
+
+    /// Signs with another key, and leaves the header as it is.
+    pub fn signed_by(mut self, key: &Arc<Key>) -> Self {
+        self.key = key.clone();
+        self
+    }
+
+    /// Sets a member of the header.
+    pub fn header(mut self, name: &str, value: Value) -> Self {
+        self.header.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Removes a member of the header.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// Sets a claim.
+    pub fn claim(mut self, name: &str, value: Value) -> Self {
+        self.claims.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Removes a claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// `scope`, separated by spaces.
+    pub fn scopes(self, scopes: &str) -> Self {
+        self.claim("scope", json!(scopes))
+    }
+
+    /// `sub`.
+    pub fn subject(self, subject: &str) -> Self {
+        self.claim("sub", json!(subject))
+    }
+
+    /// `client_id`.
+    pub fn client(self, client: &str) -> Self {
+        self.claim("client_id", json!(client))
+    }
+
+    /// `sid`, which names the session.
+    pub fn session(self, sid: &str) -> Self {
+        self.claim("sid", json!(sid))
+    }
+
+    /// `exp`, in seconds from now.
+    pub fn expires_in(self, seconds: i64) -> Self {
+        self.claim("exp", json!(now_s() + seconds))
+    }
+
+    /// `iat` and `auth_time`, in seconds before now.
+    pub fn issued_ago(self, seconds: i64) -> Self {
+        let then = json!(now_s() - seconds);
+        self.claim("iat", then.clone()).claim("auth_time", then)
+    }
+
+    /// The signed token.
+    pub fn sign(&self) -> Token {
+        let header = Value::Object(self.header.clone()).to_string();
+        let claims = Value::Object(self.claims.clone()).to_string();
+        let text = self.sign_raw(&header, &claims);
+        let text_of = |name: &str| self.claims.get(name).and_then(Value::as_str).unwrap_or_default();
+        let session = session_id(text_of("iss"), text_of("sid"));
+        Token { text, session }
+    }
+
+    /// Signs texts that need not be JSON.
+    pub fn sign_raw(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", base64url(header), base64url(claims));
+        let signature = self.key.sign(message.as_bytes());
+        format!("{message}.{}", base64url(signature))
+    }
+
+    /// The claims as they stand.
+    pub fn claims(&self) -> Value {
+        Value::Object(self.claims.clone())
+    }
+}
+
+/// The public id of a session.
+pub fn session_id(issuer: &str, key: &str) -> String {
+    let digest = Sha256::digest(format!("{issuer}\0{key}"));
+    digest[..16].iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes text");
+        hex
+    })
+}
+
+/// Seconds since the Unix epoch.
+pub fn now_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs() as i64
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("not an object: {other}"),
+    }
+}

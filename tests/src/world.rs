@@ -1,0 +1,211 @@
+//! Everything that a request meets, started together and ended together.
+
+use crate::{
+    Behaviour, Call, Client, Envoy, Issuer, Service, Token, Upstream,
+    envoy::Changes,
+    policy,
+    process::{is_free, local},
+    service::{Credentials, Ports},
+};
+use serde_json::Value;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use tempfile::TempDir;
+
+/// The documented ports of the shipped files.
+const LISTENER: u16 = 10_000;
+const ENVOY_ADMIN: u16 = 9_901;
+const UPSTREAM: u16 = 8_080;
+const CHECKS: u16 = 7_070;
+const SERVICE_ADMIN: u16 = 7_071;
+const ISSUER: u16 = 9_000;
+
+/// `iss` of the shipped policy's issuer, and of the second one that tests may add to a policy.
+const ISSUER_NAME: &str = "http://127.0.0.1:9000";
+const PARTNER_NAME: &str = "https://partner.example.com";
+
+/// New connections that must be answered in a row before every worker of Envoy counts as warm.
+const WARM_ANSWERS: usize = 12;
+
+/// A running world. Dropping it ends everything in it.
+pub struct World {
+    // Envoy goes first: it would complain about the others' end.
+    /// The proxy.
+    pub envoy: Envoy,
+    /// The session service.
+    pub service: Service,
+    /// The issuer of the shipped policy, at Envoy's cluster `id`.
+    pub issuer: Issuer,
+    /// Another issuer, at Envoy's cluster `partner`.
+    pub partner: Issuer,
+    /// Where released requests go.
+    pub upstream: Upstream,
+    /// Documented ports that were taken, where [`Builder::documented_ports`] was asked for.
+    pub moved: Vec<u16>,
+    /// The admin API's credential.
+    pub admin_credential: String,
+    client: Client,
+    _dir: TempDir,
+}
+
+type Edit = Box<dyn FnOnce(&mut Value) + Send>;
+
+/// What the world shall be like.
+pub struct Builder {
+    policy: Value,
+    session: Edit,
+    keys: Behaviour,
+    filter_credential: Option<String>,
+    documented_ports: bool,
+}
+
+impl World {
+    /// A world with the shipped files, free ports and generous timeouts.
+    pub fn builder() -> Builder {
+        Builder {
+            policy: policy::patient(),
+            session: Box::new(|_| ()),
+            keys: Behaviour::Serve,
+            filter_credential: None,
+            documented_ports: false,
+        }
+    }
+
+    /// A world as [`World::builder`] makes it.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// A world with another policy.
+    pub async fn with_policy(policy: Value) -> Self {
+        Self::builder().policy(policy).start().await
+    }
+
+    /// A GET request to Envoy.
+    pub fn get(&self, path: &str) -> Call {
+        self.client.get(path)
+    }
+
+    /// A request to Envoy.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        self.client.call(method, path)
+    }
+
+    /// Envoy's client with connections of its own.
+    pub fn client(&self) -> Client {
+        Client::new(self.envoy.address)
+    }
+
+    /// Waits until every worker of Envoy has keys and a check stream: `/me` answers on many new connections in a row.
+    pub async fn settled(&self) -> &Self {
+        let token = self.issuer.token().subject("warm-up").sign();
+        for _ in 0..WARM_ANSWERS {
+            let call = self.get("/me").bearer(&token);
+            call.until("the filter is warm", |answer| answer.status != 503).await;
+        }
+        self
+    }
+
+    /// The session of a token, as the admin API reads it.
+    pub async fn session(&self, token: &Token) -> Value {
+        self.service.admin().session(&token.session).await
+    }
+}
+
+impl Builder {
+    /// Another policy.
+    pub fn policy(mut self, policy: Value) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Changes the configuration of the session service.
+    pub fn session(mut self, edit: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.session = Box::new(edit);
+        self
+    }
+
+    /// How the issuer answers at first.
+    pub fn keys(mut self, behaviour: Behaviour) -> Self {
+        self.keys = behaviour;
+        self
+    }
+
+    /// Gives the filter a credential that the service does not know.
+    pub fn wrong_filter_credential(mut self) -> Self {
+        self.filter_credential = Some("not-the-right-one".to_owned());
+        self
+    }
+
+    /// Uses the ports that the shipped files document, as far as they are free.
+    pub fn documented_ports(mut self) -> Self {
+        self.documented_ports = true;
+        self
+    }
+
+    /// Starts it all.
+    pub async fn start(self) -> World {
+        let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
+        let mut choice = Choice { documented: self.documented_ports, moved: Vec::new() };
+        let issuer = Issuer::start(ISSUER_NAME, local(choice.port(ISSUER)), self.keys).await;
+        let partner = Issuer::start(PARTNER_NAME, local(0), Behaviour::Serve).await;
+        let upstream = Upstream::start(local(choice.port(UPSTREAM))).await;
+        let free = Ports::free();
+        let ports =
+            Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
+        let credentials = Credentials { filter: secret(), admin: secret() };
+        let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
+        let changes = Changes {
+            listener: choice.port(LISTENER),
+            admin: choice.port(ENVOY_ADMIN),
+            clusters: vec![
+                ("upstream", upstream.address.port()),
+                ("session", ports.checks),
+                ("id", issuer.address.port()),
+                ("partner", partner.address.port()),
+            ],
+            policy: self.policy,
+        };
+        let credential = self.filter_credential.unwrap_or(credentials.filter);
+        let envoy = Envoy::start(dir.path(), changes, &credential).await;
+        World {
+            client: Client::new(envoy.address),
+            envoy,
+            service,
+            issuer,
+            partner,
+            upstream,
+            moved: choice.moved,
+            admin_credential: credentials.admin,
+            _dir: dir,
+        }
+    }
+}
+
+/// Which ports to use.
+struct Choice {
+    documented: bool,
+    moved: Vec<u16>,
+}
+
+impl Choice {
+    /// The documented port, or 0 for any.
+    fn port(&mut self, documented: u16) -> u16 {
+        self.port_or(documented, 0)
+    }
+
+    fn port_or(&mut self, documented: u16, other: u16) -> u16 {
+        if self.documented && is_free(documented) {
+            return documented;
+        }
+        if self.documented {
+            self.moved.push(documented);
+        }
+        other
+    }
+}
+
+/// A secret that cannot be guessed: the standard library seeds its hashers from the system's randomness.
+fn secret() -> String {
+    let part = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", part(), part())
+}

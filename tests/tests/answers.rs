@@ -1,0 +1,198 @@
+//! What refused clients are told: the table of answers, for HTTP and for gRPC callers.
+
+use portcullis_tests::{Answer, Behaviour, Call, World, now_s, policy};
+use serde_json::{Value, json};
+
+const INVALID_ARGUMENT: &str = "3";
+const PERMISSION_DENIED: &str = "7";
+const INTERNAL: &str = "13";
+const UNAVAILABLE: &str = "14";
+const UNAUTHENTICATED: &str = "16";
+
+/// One row of the table.
+struct Row {
+    code: &'static str,
+    status: u16,
+    /// Texts that stand in the challenge; empty: there is none.
+    challenge: &'static [&'static str],
+    /// Texts that do not stand in the challenge.
+    never: &'static [&'static str],
+}
+
+const fn row(code: &'static str, status: u16, challenge: &'static [&'static str]) -> Row {
+    Row { code, status, challenge, never: &[] }
+}
+
+const INVALID_TOKEN: &[&str] = &["Bearer ", "realm=\"orders\"", "error=\"invalid_token\""];
+const INSUFFICIENT: &[&str] = &["Bearer ", "error=\"insufficient_scope\"", "scope=\"", "orders:read"];
+
+/// Demands the answer of a row, then the same as a gRPC caller.
+async fn demand(call: Call, row: Row) {
+    let answer = call.clone().await;
+    check(&answer, &row);
+    let answer = call.grpc().await;
+    let codes: &[&str] = match row.status {
+        400 => &[INVALID_ARGUMENT, INTERNAL],
+        401 => &[UNAUTHENTICATED],
+        403 => &[PERMISSION_DENIED],
+        _ => &[UNAVAILABLE],
+    };
+    let got = answer.header("grpc-status");
+    assert_eq!(answer.status, 200, "{}: {answer:?}", row.code);
+    assert!(codes.contains(&got), "{}: grpc-status {got}: {answer:?}", row.code);
+    assert!(answer.header("content-type").starts_with("application/grpc"), "{answer:?}");
+}
+
+#[track_caller]
+fn check(answer: &Answer, row: &Row) {
+    answer.refused(row.status, row.code);
+    let body = answer.json();
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{}", row.code);
+    assert_eq!(answer.header("cache-control"), "no-store", "{}", row.code);
+    assert_eq!(body["status"], row.status, "{body}");
+    for member in ["type", "title"] {
+        assert!(body[member].is_string(), "{}: no `{member}` in {body}", row.code);
+    }
+    let known = ["type", "title", "status", "code", "detail"];
+    let members = body.as_object().expect("an object").keys();
+    assert!(members.clone().all(|member| known.contains(&member.as_str())), "{body}");
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(challenge.is_empty(), row.challenge.is_empty(), "{}: `{challenge}`", row.code);
+    for part in row.challenge {
+        assert!(challenge.contains(part), "{}: `{part}` is not in `{challenge}`", row.code);
+    }
+    for part in row.never {
+        assert!(!challenge.contains(part), "{}: `{part}` is in `{challenge}`", row.code);
+    }
+    let retry = answer.header("retry-after");
+    assert_eq!(retry.is_empty(), row.status != 503, "{}: Retry-After `{retry}`", row.code);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_paths_and_routes() {
+    let world = World::start().await;
+    world.settled().await;
+    let token = world.issuer.token().sign();
+    let none = Row { never: &["error"], ..row("no_credentials", 401, &["Bearer ", "realm=\"orders\""]) };
+    demand(world.get("/orders"), none).await;
+    let malformed = || row("malformed_credentials", 400, &["Bearer ", "error=\"invalid_request\""]);
+    demand(world.get("/orders").bearer(&token).bearer(&token), malformed()).await;
+    for value in ["Basic YTpi", "Bearer", "Bearer a b", "Bearer a,b", "Bearer \u{e9}"] {
+        demand(world.get("/orders").header("authorization", value), malformed()).await;
+    }
+    demand(world.get("/orders//x").bearer(&token), row("ambiguous_path", 400, &[])).await;
+    demand(world.get("/nowhere").bearer(&token), row("no_route", 403, &[])).await;
+    world.get("/orders").header("authorization", format!("bEaReR {}", token.text)).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_and_scopes() {
+    let world = World::start().await;
+    world.settled().await;
+    let token = || world.issuer.token();
+    let invalid = token().claim("aud", json!("other")).sign();
+    demand(world.get("/orders").bearer(invalid), row("invalid_token", 401, INVALID_TOKEN)).await;
+    let expired = token().issued_ago(900).expires_in(-120).sign();
+    demand(world.get("/orders").bearer(expired), row("token_expired", 401, INVALID_TOKEN)).await;
+    let other = token().scopes("customers:read").sign();
+    demand(world.get("/orders").bearer(other), row("insufficient_scope", 403, INSUFFICIENT)).await;
+    let first = token().session("escalates").scopes("customers:read").sign();
+    world.get("/me").bearer(first).await.passes();
+    let more = token().session("escalates").scopes("customers:read orders:read").sign();
+    demand(world.get("/orders").bearer(more), row("scope_escalation", 403, INSUFFICIENT)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn step_up() {
+    let world = World::start().await;
+    world.settled().await;
+    let admin = || world.issuer.token().scopes("admin").client("console");
+    let get = |token| world.get("/admin/users").host("admin.example.com").bearer(token);
+    get(admin().claim("acr", json!("aal2")).sign()).await.passes();
+    let weak: &[&str] = &["Bearer ", "error=\"insufficient_user_authentication\"", "acr_values=\"aal2\""];
+    let call = world.get("/admin/users").header("host", "admin.example.com").bearer(admin().sign());
+    check(&call.await, &row("step_up_required", 401, weak));
+    let old = admin().claim("acr", json!("aal2")).claim("auth_time", json!(now_s() - 1000)).sign();
+    let answer = get(old).await;
+    check(&answer, &row("step_up_required", 401, &["Bearer ", "error=\"insufficient_user_authentication\""]));
+    // RFC 9470 allows the number as a token and as a quoted string.
+    let challenge = answer.header("www-authenticate").replace('"', "");
+    assert!(challenge.contains("max_age=900"), "{challenge}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions() {
+    let world = World::builder()
+        .session(|config| {
+            config["access"] = json!([
+                {"name": "idle", "when": {"client": ["idler"]}, "idle": "1s"},
+                {"name": "short", "when": {"client": ["short"]}, "absolute": "2s"},
+                {"name": "all", "absolute": "8h"},
+            ]);
+        })
+        .start()
+        .await;
+    world.settled().await;
+    for (client, code) in [("idler", "session_idle_timeout"), ("short", "session_lifetime_exceeded")] {
+        let token = world.issuer.token().client(client).sign();
+        let call = world.get("/me").bearer(&token);
+        call.clone().await.passes();
+        let over = if client == "idler" { "idle_expires_at" } else { "expires_at" };
+        let limit = world.session(&token).await[over].as_str().unwrap_or_default().to_owned();
+        portcullis_tests::until("the limit passes", async || {
+            let now = portcullis_tests::scenario::rfc3339(std::time::SystemTime::now());
+            (now > limit).then_some(())
+        })
+        .await;
+        demand(call, row(code, 401, INVALID_TOKEN)).await;
+    }
+    let token = world.issuer.token().sign();
+    world.get("/me").bearer(&token).await.passes();
+    world.service.admin().revoke(&token.session).await;
+    demand(world.get("/me").bearer(&token), row("session_revoked", 401, INVALID_TOKEN)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_session_under_explicit_enrolment() {
+    let world = World::builder().session(|config| config["enrolment"] = json!("explicit")).start().await;
+    let token = world.issuer.token().sign();
+    demand(world.get("/me").bearer(&token), row("session_unknown", 401, INVALID_TOKEN)).await;
+}
+
+fn impatient() -> Value {
+    let mut policy = policy::patient();
+    policy["session"]["timeout"] = json!("300ms");
+    policy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_keys() {
+    let world = World::builder().policy(impatient()).keys(Behaviour::Status(500)).start().await;
+    let token = world.issuer.token().sign();
+    demand(world.get("/orders").bearer(&token), row("keys_unavailable", 503, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_service() {
+    let world = World::with_policy(impatient()).await;
+    world.settled().await;
+    world.service.kill();
+    let token = world.issuer.token().sign();
+    demand(world.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
+    world.get("/healthz").await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_credential_of_the_filter_means_no_verdict() {
+    let world = World::builder().policy(impatient()).wrong_filter_credential().start().await;
+    let token = world.issuer.token().sign();
+    demand(world.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
+    assert!(world.envoy.log().to_lowercase().contains("credential"), "{}", world.envoy.log());
+    assert!(world.service.output().to_lowercase().contains("credential"), "{}", world.service.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_policy() {
+    let world = World::with_policy(json!({"unknown": 1})).await;
+    demand(world.get("/healthz"), row("no_policy", 503, &[])).await;
+}

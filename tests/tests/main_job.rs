@@ -1,0 +1,65 @@
+//! The main job, as `make demo` plays it. Runs on the oldest supported Envoy as well.
+
+use portcullis_tests::{
+    World,
+    scenario::{Event, play},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_the_demo_is_as_announced() {
+    let world = World::start().await;
+    world.settled().await;
+    let mut steps = 0;
+    let mut wrong = Vec::new();
+    play(&world, &mut |event| {
+        if let Event::Step(step) = event {
+            steps += 1;
+            if !step.holds() {
+                wrong.push(step);
+            }
+        }
+    })
+    .await;
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", world.envoy.log());
+    assert!(steps >= 15, "the scenario has {steps} steps");
+    assert_eq!(world.envoy.vm_reloads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_learns_who_calls_and_nobody_can_pretend() {
+    let world = World::start().await;
+    let token = world.issuer.token().scopes("orders:read customers:read").sign();
+    let answer = world
+        .get("/orders?page=2")
+        .bearer(&token)
+        .header("x-portcullis-subject", "root")
+        .header("X-Portcullis-Scopes", "admin")
+        .await;
+    answer.passes();
+    assert_eq!(answer.json()["path"], "/orders?page=2");
+    assert_eq!(answer.echoed("x-portcullis-subject"), ["anna"]);
+    assert_eq!(answer.echoed("x-portcullis-client"), ["web"]);
+    assert_eq!(answer.echoed("x-portcullis-session"), [token.session.as_str()]);
+    let mut scopes: Vec<String> =
+        answer.echoed("x-portcullis-scopes").join(" ").split(' ').map(str::to_owned).collect();
+    scopes.sort();
+    assert_eq!(scopes, ["customers:read", "orders:read"]);
+    assert_eq!(answer.echoed("authorization"), [format!("Bearer {}", token.text)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inbound_identity_is_stripped_on_public_routes_too() {
+    let world = World::start().await;
+    let answer = world
+        .get("/healthz")
+        .header("x-portcullis-subject", "root")
+        .header("x-portcullis-client", "root")
+        .header("x-portcullis-scopes", "admin")
+        .header("x-portcullis-session", "0")
+        .header("x-portcullis-shadow", "no_route")
+        .header("x_portcullis_subject", "root")
+        .await;
+    answer.passes();
+    let headers = answer.json()["headers"].to_string();
+    assert!(!headers.contains("portcullis"), "{headers}");
+}

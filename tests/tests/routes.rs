@@ -1,0 +1,149 @@
+//! Which rule answers a request.
+
+use portcullis_tests::{World, exchange, policy};
+use serde_json::json;
+
+fn public(name: &str, matching: serde_json::Value) -> serde_json::Value {
+    json!({"name": name, "match": matching, "public": true})
+}
+
+fn members(name: &str, matching: serde_json::Value) -> serde_json::Value {
+    json!({"name": name, "match": matching, "authenticated": true})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_specific_path_wins() {
+    // Whether a request needs a token tells which rule was found.
+    let world = World::with_policy(policy::with_routes(json!([
+        members("rest", json!({"path": "/a/{*rest}"})),
+        public("one", json!({"path": "/a/{id}"})),
+        members("literal", json!({"path": "/a/b"})),
+        public("deep", json!({"path": "/a/b/{*rest}"})),
+        members("deeper", json!({"path": "/a/{id}/x"})),
+    ])))
+    .await;
+    let cases = [
+        ("/a/b", 401),
+        ("/a/c", 200),
+        ("/a/c/d", 401),
+        ("/a/b/c", 200),
+        ("/a/b/c/d", 200),
+        ("/a/c/x", 401),
+        ("/a", 403),
+        ("/a/", 403),
+        ("/b", 403),
+        ("/A/c", 403),
+        ("/a/c?x=/../y", 200),
+    ];
+    for (path, status) in cases {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_specific_host_wins() {
+    let world = World::with_policy(policy::with_routes(json!([
+        members("any", json!({"path": "/x"})),
+        public("wild", json!({"hosts": ["*.example.com"], "path": "/x"})),
+        members("exact", json!({"hosts": ["admin.example.com"], "path": "/x"})),
+    ])))
+    .await;
+    let cases = [
+        ("other.org", 401),
+        ("a.example.com", 200),
+        ("A.EXAMPLE.com", 200),
+        ("a.example.com:8443", 200),
+        ("a.example.com.", 200),
+        ("admin.example.com", 401),
+        ("ADMIN.example.com:1", 401),
+        ("example.com", 401),
+        ("evilexample.com", 401),
+    ];
+    for (host, status) in cases {
+        let answer = world.get("/x").host(host).await;
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_are_part_of_the_rule() {
+    let world = World::with_policy(policy::with_routes(json!([
+        public("read", json!({"methods": ["GET", "HEAD"], "path": "/x"})),
+        members("change", json!({"methods": ["PUT"], "path": "/x"})),
+    ])))
+    .await;
+    for (method, status) in
+        [("GET", 200), ("HEAD", 200), ("PUT", 401), ("POST", 403), ("DELETE", 403), ("OPTIONS", 403)]
+    {
+        let answer = world.call(method, "/x").await;
+        assert_eq!(answer.status, status, "{method}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ambiguous_paths_are_refused_before_matching() {
+    let everything = json!([public("all", json!({"path": "/{*rest}"}))]);
+    let world = World::with_policy(policy::with_routes(everything)).await;
+    let ambiguous = [
+        "/a%2fb",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a%5Cb",
+        "/a%00b",
+        "/%2e%2e/b",
+        "/a/%2E/b",
+        "/a/.%2e/b",
+        "/a\\b",
+        "//a",
+        "/a//b",
+        "/a/./b",
+        "/a/../b",
+        "/a/..",
+        "/a/.",
+        "/a;x=1/b",
+        "/a/b;jsessionid=1",
+    ];
+    for path in ambiguous {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        assert_eq!(answer.status, Some(400), "{path}: {answer:?}");
+        assert!(answer.text.contains("\"ambiguous_path\""), "{path}: {answer:?}");
+    }
+    for path in ["/a/b", "/a/b?x=//../%2f;", "/a.b/..c", "/a%20b", "/%C3%A4"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        assert_eq!(answer.status, Some(200), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_routes_load_and_match() {
+    let routes: Vec<_> = (0..10_000)
+        .map(|number| public(&format!("route-{number}"), json!({"path": format!("/service-{number}/{{id}}")})))
+        .collect();
+    let world = World::with_policy(policy::with_routes(json!(routes))).await;
+    for number in [0, 1, 4_999, 9_999] {
+        world.get(&format!("/service-{number}/x")).await.passes();
+    }
+    world.get("/service-10000/x").await.refused(403, "no_route");
+    assert_eq!(world.envoy.vm_reloads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_passes_only_where_the_policy_says_so() {
+    let preflight = |world: &World| {
+        world
+            .call("OPTIONS", "/orders")
+            .header("origin", "https://app.example.com")
+            .header("access-control-request-method", "GET")
+    };
+    let world = World::start().await;
+    preflight(&world).await.refused(403, "no_route");
+    let mut policy = policy::patient();
+    policy["cors_preflight"] = json!("allow");
+    let world = World::with_policy(policy).await;
+    preflight(&world).await.passes();
+    let plain = world.call("OPTIONS", "/orders").header("origin", "https://app.example.com");
+    plain.await.refused(403, "no_route");
+}
