@@ -88,7 +88,7 @@ impl Talk {
             }
         }
         let welcome = answers.welcome.then(|| Welcome { service_version: env!("CARGO_PKG_VERSION").to_owned() });
-        Ok(ServiceMessage { verdicts: answers.verdicts, welcome })
+        Ok(ServiceMessage { verdicts: answers.verdicts, welcome, ..ServiceMessage::default() })
     }
 }
 

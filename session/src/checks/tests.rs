@@ -100,6 +100,7 @@ fn questions_of_one_message_are_answered_together_and_tokens_come_before_them() 
         tokens: vec![token(7, "a", T0), token(8, "b", T0 - HOUR)],
         questions: vec![question(8, PLAIN), question(7, PLAIN), question(7, BACKGROUND)],
         forgotten: vec![8],
+        ..FilterMessage::default()
     };
     let answers = desk.read(message, T0 + 1).unwrap();
     let told: Vec<_> = answers.verdicts.iter().map(|v| (v.id, v.outcome(), v.remaining_ms, v.idle_ms)).collect();
