@@ -94,7 +94,9 @@ impl Filter {
             let value = format!("Bearer {credential}").parse().unwrap();
             request.metadata_mut().insert("authorization", value);
         }
-        let answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
+        let mut answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
+        let first = answers.message().await?.expect("the stream was closed");
+        assert!(first.welcome.is_some() && first.verdicts.is_empty(), "the hello is answered first: {first:?}");
         Ok(Self { sender, answers })
     }
 
