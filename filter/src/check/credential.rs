@@ -32,8 +32,8 @@ pub struct Credential {
 /// A token's name on one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Handle {
-    /// Which of the worker's streams it was given on; on a new stream all handles are void.
-    pub(super) generation: u32,
+    /// The stream that it was given on; on another one it is void.
+    pub(super) stream: u32,
     pub(super) number: u32,
 }
 

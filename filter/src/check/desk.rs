@@ -1,19 +1,26 @@
 //! The desk: questions to the session service, on one stream, in groups, with their deadlines.
 //!
 //! While a message is on its way, new questions wait and leave together when its answer arrives (group commit). When
-//! the stream is lost, what is unanswered is asked once more on the next one while its deadline allows.
+//! the stream is lost, what is unanswered is asked once more on the next one while its deadline allows. On the same stream,
+//! the service follows the sessions of open requests.
 
+mod follows;
 mod link;
 
 use super::{
     credential::{Credential, Handle},
     request::{Question, Verdict},
 };
-use crate::{answer::Code, wire};
+use crate::{answer::Code, route::RuleId, wire};
+pub(super) use follows::FollowId;
+use follows::Follows;
 pub use link::Act;
 use link::Link;
 use prost::Message;
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+};
 
 /// Questions without a verdict that one worker holds at most; beyond, there is none.
 const QUESTIONS_MAX: usize = 65_536;
@@ -38,14 +45,22 @@ pub struct Settled {
     pub waited_ms: u64,
 }
 
+/// What a message of the service comes to.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Questions that left the desk.
+    pub settled: Vec<Settled>,
+    /// News of followed sessions.
+    pub followed: Vec<(FollowId, Verdict)>,
+}
+
 /// The desk of one worker.
 #[derive(Debug)]
 pub struct Desk {
     hello: wire::Hello,
     timeout_ms: u64,
     link: Link,
-    /// Counts the streams, so that a handle tells whether it is void.
-    generation: u32,
+    follows: Follows,
     next_handle: u32,
     next_id: u32,
     /// Questions that are yet to be sent, oldest first. A withdrawn one stays here until its turn.
@@ -62,7 +77,9 @@ struct Open {
     context: u32,
     asked_at_ms: u64,
     question: Question,
+    /// How often it was sent, and the stream that it was last sent on.
     tries: u8,
+    stream: Option<u32>,
 }
 
 impl Open {
@@ -78,7 +95,7 @@ impl Desk {
             hello,
             timeout_ms,
             link: Link::new(timeout_ms, seed),
-            generation: 0,
+            follows: Follows::default(),
             next_handle: 0,
             next_id: 0,
             waiting: VecDeque::new(),
@@ -99,7 +116,7 @@ impl Desk {
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        self.open.insert(id, Open { context, asked_at_ms: now_ms, question, tries: 0 });
+        self.open.insert(id, Open { context, asked_at_ms: now_ms, question, tries: 0, stream: None });
         self.waiting.push_back(id);
         self.deadlines.push_back((now_ms.saturating_add(self.timeout_ms), id));
         true
@@ -115,9 +132,10 @@ impl Desk {
         credential.retired.set(true);
         let waits =
             self.open.values().any(|open| open.tries == 0 && std::ptr::eq(&*open.question.credential, credential));
-        if !waits && let Some(handle) = self.current(credential) {
+        let handle = credential.handle.get().filter(|handle| Some(handle.stream) == self.link.current());
+        if !waits && let Some(handle) = handle {
             credential.handle.set(None);
-            self.forgotten.push(handle);
+            self.forgotten.push(handle.number);
         }
     }
 
@@ -136,55 +154,109 @@ impl Desk {
         self.link.act(now_ms, &self.hello).or_else(|| self.send(now_ms))
     }
 
-    /// The next group of questions, if it may be sent now: what of [`Desk::act`] can be done in the course of a request.
+    /// What is to be told to the service now: what of [`Desk::act`] can be done in the course of a request.
     pub fn send(&mut self, now_ms: u64) -> Option<Act> {
-        let stream = self.link.free()?;
-        let message = self.group()?;
-        self.link.sent(now_ms);
-        Some(Act::Send { stream, message: message.encode_to_vec() })
+        let stream = self.link.current()?;
+        let mut message = wire::FilterMessage::default();
+        if self.link.is_free() {
+            self.put_questions(stream, &mut message);
+        }
+        if !message.questions.is_empty() {
+            self.link.sent(now_ms);
+        }
+        self.put_follows(stream, &mut message, now_ms);
+        let is_empty = message == wire::FilterMessage::default();
+        message.forgotten.append(&mut self.forgotten);
+        (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
     }
 
-    /// A stream was opened, as [`Act::Open`] asked.
-    pub fn opened(&mut self, stream: u32, now_ms: u64) {
-        self.generation = self.generation.wrapping_add(1);
-        self.next_handle = 0;
-        self.forgotten.clear();
+    /// What came of [`Act::Open`]: a stream, or none.
+    pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
         self.link.opened(stream, now_ms);
     }
 
-    /// A stream could not be opened.
-    pub fn not_opened(&mut self, now_ms: u64) {
-        self.link.lost(now_ms);
-    }
-
     /// A message of the service. Bytes that are no such message end the stream.
-    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Settled> {
-        if !self.link.is(stream) {
-            return Vec::new();
+    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Heard {
+        let mut heard = Heard::default();
+        if !self.link.knows(stream) {
+            return heard;
         }
         let message = if bytes.len() <= MESSAGE_BYTES_MAX { wire::ServiceMessage::decode(bytes).ok() } else { None };
         let Some(message) = message else {
-            self.link.broken(now_ms);
-            return self.reask(now_ms);
+            self.link.broken(stream, now_ms);
+            heard.settled = self.reask(stream, now_ms);
+            return heard;
         };
-        self.link.heard(&message);
-        let mut settled = Vec::with_capacity(message.verdicts.len());
+        if self.link.heard(stream, &message, now_ms) {
+            self.start_over();
+        }
         for verdict in message.verdicts {
             // An unknown id is a question that ran out of time, or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                settled.push(open.settle(read(verdict), now_ms));
+                heard.settled.push(open.settle(read(verdict).map(|(verdict, _)| verdict), now_ms));
             }
         }
-        settled
+        // A stream that is being left may still tell of follows that the current one has been told of as well.
+        for verdict in message.followed {
+            let id = FollowId(verdict.id);
+            if let Some((verdict, remaining_ms)) = read(verdict) {
+                self.follows.note_end(id, remaining_ms.map(|remaining_ms| now_ms.saturating_add(remaining_ms)));
+                heard.followed.push((id, verdict));
+            }
+        }
+        heard
+    }
+
+    /// Another stream is the current one: the service there knows no token and follows nothing.
+    fn start_over(&mut self) {
+        self.next_handle = 0;
+        self.forgotten.clear();
+        self.follows.tell_all();
     }
 
     /// The stream was closed by the peer or by Envoy. Returns the questions that have been tried often enough.
     pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Settled> {
-        if !self.link.is(stream) {
+        if !self.link.knows(stream) {
             return Vec::new();
         }
-        self.link.lost(now_ms);
-        self.reask(now_ms)
+        self.link.lost(stream, now_ms);
+        self.reask(stream, now_ms)
+    }
+
+    /// Has the service follow a session for an open request of `credential` on `rule`.
+    pub fn follow(
+        &mut self,
+        context: u32,
+        credential: &Rc<Credential>,
+        rule: RuleId,
+        outlives_token: bool,
+    ) -> FollowId {
+        self.follows.join(context, credential, rule, outlives_token)
+    }
+
+    /// The follows whose limits have passed. To be called on each tick.
+    pub fn overdue(&mut self, now_ms: u64) -> Vec<(FollowId, Code)> {
+        self.follows.overdue(now_ms)
+    }
+
+    /// An open request has ended.
+    pub fn unfollow(&mut self, id: FollowId, context: u32) {
+        self.follows.leave(id, context);
+    }
+
+    /// Bytes have passed in an open request.
+    pub fn note_activity(&mut self, id: FollowId) {
+        self.follows.note_activity(id);
+    }
+
+    /// The open requests of a follow.
+    pub fn followers(&self, id: FollowId) -> Vec<u32> {
+        self.follows.contexts(id)
+    }
+
+    /// Ends a follow; its requests are returned.
+    pub fn end_follow(&mut self, id: FollowId) -> Vec<u32> {
+        self.follows.end(id)
     }
 
     /// Takes out the questions whose time is up. To be called on each tick.
@@ -201,79 +273,91 @@ impl Desk {
                 settled.push(open.settle(None, now_ms));
             }
         }
-        if self.link.stalled(now_ms) {
-            self.link.broken(now_ms);
-            settled.extend(self.reask(now_ms));
+        if let Some(stream) = self.link.stalled(now_ms) {
+            self.link.broken(stream, now_ms);
+            settled.extend(self.reask(stream, now_ms));
         }
         settled
     }
 
-    /// What was sent and not answered goes back to the front of the queue, if it has a try left.
-    fn reask(&mut self, now_ms: u64) -> Vec<Settled> {
-        let mut sent: Vec<u32> = self.open.iter().filter(|(_, open)| open.tries > 0).map(|(id, _)| *id).collect();
+    /// What was sent on a lost stream and not answered goes back to the front of the queue, if it has a try left.
+    fn reask(&mut self, stream: u32, now_ms: u64) -> Vec<Settled> {
+        let sent = self.open.iter_mut().filter(|(_, open)| open.stream == Some(stream));
+        let mut sent: Vec<u32> = sent
+            .map(|(id, open)| {
+                open.stream = None;
+                *id
+            })
+            .collect();
         sent.sort_unstable_by_key(|id| self.open.get(id).map(|open| open.asked_at_ms));
         let (again, spent): (Vec<u32>, Vec<u32>) =
             sent.into_iter().partition(|id| self.open.get(id).is_some_and(|open| open.tries < TRIES_MAX));
         for id in again.into_iter().rev() {
-            if !self.waiting.contains(&id) {
-                self.waiting.push_front(id);
-            }
+            self.waiting.push_front(id);
         }
         spent.iter().filter_map(|id| self.open.remove(id)).map(|open| open.settle(None, now_ms)).collect()
     }
 
     /// The next group of questions, with the tokens that they are the first to name.
-    fn group(&mut self) -> Option<wire::FilterMessage> {
-        let mut message = wire::FilterMessage::default();
+    fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage) {
         let mut retired = Vec::new();
         while message.questions.len() < GROUP_QUESTIONS_MAX
             && let Some(id) = self.waiting.pop_front()
         {
             let Some(open) = self.open.get_mut(&id) else { continue };
             open.tries = open.tries.saturating_add(1);
+            open.stream = Some(stream);
             let Question { rule, credential, circumstances } = open.question.clone();
-            let token = self.handle(&credential, &mut message);
+            let token = self.handle(&credential, stream, message);
             if credential.retired.get() {
                 retired.push(credential);
             }
             message.questions.push(wire::Question {
                 id,
                 token,
-                route: u32::try_from(rule.0).unwrap_or(u32::MAX),
+                route: wire_route(rule),
                 method: circumstances.method.clone(),
                 client_address: circumstances.client_address.clone(),
                 user_agent_digest: circumstances.user_agent_digest,
             });
         }
-        if message.questions.is_empty() {
-            return None;
-        }
         // What left the cache while its question waited: a service forgets after it has read the questions.
         retired.iter().for_each(|credential| self.retire(credential));
-        message.forgotten.append(&mut self.forgotten);
-        Some(message)
+    }
+
+    /// What has changed about open requests.
+    fn put_follows(&mut self, stream: u32, message: &mut wire::FilterMessage, now_ms: u64) {
+        for (id, credential, rule) in self.follows.take_untold() {
+            let token = self.handle(&credential, stream, message);
+            message.follows.push(wire::Follow { id: id.0, token, route: wire_route(rule) });
+            if credential.retired.get() {
+                self.retire(&credential);
+            }
+        }
+        self.follows.put_changes(message, now_ms);
     }
 
     /// The token's handle on this stream; a token that has none gets one and is described in `message`.
-    fn handle(&mut self, credential: &Credential, message: &mut wire::FilterMessage) -> u32 {
-        if let Some(handle) = self.current(credential) {
-            return handle;
+    fn handle(&mut self, credential: &Credential, stream: u32, message: &mut wire::FilterMessage) -> u32 {
+        if let Some(handle) = credential.handle.get().filter(|handle| handle.stream == stream) {
+            return handle.number;
         }
         let number = self.next_handle;
         self.next_handle = number.wrapping_add(1);
         message.tokens.push(credential.to_wire(number));
-        credential.handle.set(Some(Handle { generation: self.generation, number }));
+        credential.handle.set(Some(Handle { stream, number }));
         number
-    }
-
-    fn current(&self, credential: &Credential) -> Option<u32> {
-        credential.handle.get().filter(|handle| handle.generation == self.generation).map(|handle| handle.number)
     }
 }
 
-/// The verdict in the filter's words; an outcome that is not known is none.
-fn read(verdict: wire::Verdict) -> Option<Verdict> {
-    Some(match wire::Outcome::try_from(verdict.outcome).ok()? {
+fn wire_route(rule: RuleId) -> u32 {
+    u32::try_from(rule.0).unwrap_or(u32::MAX)
+}
+
+/// The verdict in the filter's words, and how long the session has left; an outcome that is not known is none.
+fn read(verdict: wire::Verdict) -> Option<(Verdict, Option<u64>)> {
+    let remaining_ms = verdict.remaining_ms;
+    let verdict = match wire::Outcome::try_from(verdict.outcome).ok()? {
         wire::Outcome::Unspecified => return None,
         wire::Outcome::Active => Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())),
         wire::Outcome::IdleTimeout => Verdict::Ended(Code::SessionIdleTimeout),
@@ -282,7 +366,8 @@ fn read(verdict: wire::Verdict) -> Option<Verdict> {
         wire::Outcome::UnknownSession => Verdict::Ended(Code::SessionUnknown),
         wire::Outcome::ScopeEscalation => Verdict::Ended(Code::ScopeEscalation),
         wire::Outcome::StepUpRequired => Verdict::Ended(Code::StepUpRequired),
-    })
+    };
+    Some((verdict, remaining_ms))
 }
 
 #[cfg(test)]

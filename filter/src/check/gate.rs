@@ -2,7 +2,7 @@
 
 use super::{
     credential::Credential,
-    desk::{Act, Desk, Settled},
+    desk::{Act, Desk, FollowId, Settled},
     head::Head,
     local::{self, Routed},
     request::{Arrival, Circumstances, Event, Local, Mark, Request, Step, Verdict},
@@ -17,13 +17,31 @@ use crate::{
     wire,
 };
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+};
 
 /// Envoy's number for one request on one worker.
 pub type ContextId = u32;
 
 /// A request and what is to be done with it.
 pub type Due = (ContextId, Step);
+
+/// How long a request is open before its session is followed: most are over by then, and cost nothing. With the tick, this
+/// bounds how late an open request is cut that was released just before its session ended.
+const FOLLOW_AFTER_MS: u64 = 50;
+
+/// A request that is under way, and what its answer depends on beside its state.
+#[derive(Debug, Default)]
+struct UnderWay {
+    request: Request,
+    /// Whether the caller understands a gRPC answer.
+    grpc: bool,
+    /// Whether the upstream's answer has begun.
+    responded: bool,
+    follow: Option<FollowId>,
+}
 
 /// A worker's share of the filter, without the host.
 pub struct Gate {
@@ -32,7 +50,9 @@ pub struct Gate {
     tokens: TokenCache<Credential>,
     desk: Desk,
     timeout_ms: u64,
-    requests: HashMap<ContextId, Request>,
+    requests: HashMap<ContextId, UnderWay>,
+    /// Released requests that are not followed yet, oldest first.
+    fresh: VecDeque<(u64, ContextId)>,
     /// When each issuer's keys were last fetched.
     keys_fetched_at_ms: Vec<Option<u64>>,
     /// Issuers whose keys a request has asked for, and nobody fetches yet.
@@ -77,6 +97,7 @@ impl Gate {
             tokens: TokenCache::default(),
             timeout_ms,
             requests: HashMap::new(),
+            fresh: VecDeque::new(),
             wanted: Vec::new(),
             tally: Tally::default(),
             waits_ms: Vec::new(),
@@ -118,18 +139,47 @@ impl Gate {
                 }
             },
         };
+        self.requests.insert(context, UnderWay { grpc: head.grpc, ..UnderWay::default() });
         self.advance(context, Event::Local(local), now_ms)
+    }
+
+    /// Whether the caller of a request understands a gRPC answer.
+    pub fn is_grpc(&self, context: ContextId) -> bool {
+        self.requests.get(&context).is_some_and(|entry| entry.grpc)
+    }
+
+    /// The upstream's answer to a request begins.
+    pub fn responding(&mut self, context: ContextId) {
+        if let Some(entry) = self.requests.get_mut(&context) {
+            entry.responded = true;
+        }
+    }
+
+    /// Whether it has begun: then a request that has to end can only be reset.
+    pub fn has_responded(&self, context: ContextId) -> bool {
+        self.requests.get(&context).is_some_and(|entry| entry.responded)
+    }
+
+    /// Bytes of a body have passed, in either direction.
+    pub fn note_activity(&mut self, context: ContextId) {
+        if let Some(id) = self.requests.get(&context).and_then(|entry| entry.follow) {
+            self.desk.note_activity(id);
+        }
     }
 
     /// Whether headers, body and trailers of a request may pass.
     pub fn is_released(&self, context: ContextId) -> bool {
-        self.requests.get(&context).is_some_and(Request::is_released)
+        self.requests.get(&context).is_some_and(|entry| entry.request.is_released())
     }
 
     /// A request has ended, whatever its state.
     pub fn gone(&mut self, context: ContextId) {
-        if let Some(Request::Asked(_)) = self.requests.remove(&context) {
+        let Some(entry) = self.requests.remove(&context) else { return };
+        if matches!(entry.request, Request::Asked(_)) {
             self.desk.withdraw(context);
+        }
+        if let Some(id) = entry.follow {
+            self.desk.unfollow(id, context);
         }
     }
 
@@ -137,14 +187,44 @@ impl Gate {
     pub fn tick(&mut self, now_ms: u64) -> Vec<Due> {
         let settled = self.desk.expire(now_ms);
         let mut due = self.settle(settled, now_ms);
-        let late: Vec<ContextId> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| matches!(request, Request::Asking(arrival) if arrival.deadline_ms <= now_ms))
-            .map(|(context, _)| *context)
-            .collect();
-        due.extend(late.into_iter().map(|context| (context, self.advance(context, Event::NoKeys, now_ms))));
+        for (context, arrival) in self.waiting_for_keys() {
+            if arrival.deadline_ms <= now_ms {
+                due.push((context, self.advance(context, Event::NoKeys, now_ms)));
+            }
+        }
+        for (id, code) in self.desk.overdue(now_ms) {
+            for context in self.desk.end_follow(id) {
+                due.push((context, self.advance(context, Event::Overdue(code), now_ms)));
+            }
+        }
+        self.follow_the_lasting(now_ms);
         due
+    }
+
+    /// Has the sessions followed of requests that turn out to be more than short.
+    fn follow_the_lasting(&mut self, now_ms: u64) {
+        while let Some((released_at_ms, context)) = self.fresh.front().copied()
+            && released_at_ms.saturating_add(FOLLOW_AFTER_MS) <= now_ms
+        {
+            self.fresh.pop_front();
+            let Some(entry) = self.requests.get_mut(&context) else { continue };
+            if let Request::Released(Some(open)) = &entry.request
+                && let Some(rule) = self.policy.rules.get(open.rule.0)
+            {
+                let id = self.desk.follow(context, &open.credential, open.rule, rule.limits.outlive_token);
+                entry.follow = Some(id);
+                self.tally.add(Count::Open("followed"));
+            }
+        }
+    }
+
+    fn waiting_for_keys(&self) -> Vec<(ContextId, Arrival)> {
+        let requests = self.requests.iter();
+        let waiting = requests.filter_map(|(context, entry)| match &entry.request {
+            Request::Asking(arrival) => Some((*context, arrival.clone())),
+            _ => None,
+        });
+        waiting.collect()
     }
 
     /// What is to be done about the check stream now, if anything. Ask until there is nothing.
@@ -160,19 +240,20 @@ impl Gate {
 
     /// The stream that [`Act::Open`] asked for; `None` when it could not be opened.
     pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
-        if let Some(stream) = stream {
-            self.tally.add(Count::Stream("opened"));
-            self.desk.opened(stream, now_ms);
-        } else {
-            self.tally.add(Count::Stream("failed"));
-            self.desk.not_opened(now_ms);
-        }
+        self.tally.add(Count::Stream(if stream.is_some() { "opened" } else { "failed" }));
+        self.desk.opened(stream, now_ms);
     }
 
     /// A message has come on the check stream.
     pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Due> {
-        let settled = self.desk.message(stream, bytes, now_ms);
-        self.settle(settled, now_ms)
+        let heard = self.desk.message(stream, bytes, now_ms);
+        let mut due = self.settle(heard.settled, now_ms);
+        for (id, verdict) in heard.followed {
+            for context in self.desk.followers(id) {
+                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now_ms)));
+            }
+        }
+        due
     }
 
     /// The check stream was closed.
@@ -212,14 +293,7 @@ impl Gate {
         }
         self.tally.add(Count::KeyFetch(if result.is_ok() { "ok" } else { "failed" }));
         self.forget_tokens_of_withdrawn_keys(issuer);
-        let waiting: Vec<(ContextId, Arrival)> = self
-            .requests
-            .iter()
-            .filter_map(|(context, request)| match request {
-                Request::Asking(arrival) => Some((*context, arrival.clone())),
-                _ => None,
-            })
-            .collect();
+        let waiting = self.waiting_for_keys();
         let mut due = Vec::with_capacity(waiting.len());
         for (context, arrival) in waiting {
             let local = self.verify(arrival, now_ms);
@@ -230,7 +304,9 @@ impl Gate {
 
     /// Whether something waits for a deadline, so that ticks must come quickly.
     pub fn is_busy(&self) -> bool {
-        self.desk.is_busy() || self.requests.values().any(|request| matches!(request, Request::Asking(_)))
+        self.desk.is_busy()
+            || !self.fresh.is_empty()
+            || self.requests.values().any(|entry| matches!(entry.request, Request::Asking(_)))
     }
 
     /// Whether the session service listens.
@@ -317,17 +393,30 @@ impl Gate {
 
     /// Gives an event to a request, and a question that comes of it to the desk.
     fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
-        let request = self.requests.entry(context).or_default();
-        let mut step = request.on(event, &self.policy);
+        let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
+        let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(question) = step {
             step = if self.desk.ask(context, question, now_ms) {
                 Step::Wait
             } else {
                 self.tally.add(Count::Check("no_verdict"));
-                request.on(Event::NoVerdict(now_ms), &self.policy)
+                entry.request.on(Event::NoVerdict(now_ms), &self.policy)
             };
         }
-        match &step {
+        if !matches!(entry.request, Request::Released(Some(_)))
+            && let Some(id) = entry.follow.take()
+        {
+            self.desk.unfollow(id, context);
+        }
+        self.count(&step);
+        if matches!(&step, Step::Release(permit) if permit.credential.is_some()) {
+            self.fresh.push_back((now_ms, context));
+        }
+        step
+    }
+
+    fn count(&mut self, step: &Step) {
+        match step {
             Step::Release(permit) => self.tally.add(match (permit.mark, &permit.credential) {
                 (Some(Mark::Shadow(code)), _) => Count::Shadowed(code.name(), permit.rule),
                 (Some(Mark::OutageReadOnly), _) => Count::Outage("read_only", permit.rule),
@@ -336,9 +425,12 @@ impl Gate {
                 (None, None) => Count::Decision("public", permit.rule),
             }),
             Step::Deny(denial) => self.tally.add(Count::Decision(denial.code.name(), denial.rule)),
+            Step::Cut(denial) => {
+                self.tally.add(Count::Open("cut"));
+                self.tally.add(Count::Decision(denial.code.name(), denial.rule));
+            }
             Step::Wait | Step::Ask(_) => {}
         }
-        step
     }
 }
 

@@ -21,10 +21,19 @@ pub enum Request {
     Asking(Arrival),
     /// The question is with the desk.
     Asked(Question),
-    /// It may pass.
-    Released,
-    /// It was refused.
+    /// It may pass; with what has to stay true for as long as it lasts.
+    Released(Option<Open>),
+    /// It was refused, or cut.
     Denied,
+}
+
+/// A released request that was judged by its session: it goes on being judged for as long as it is open.
+#[derive(Debug, Clone)]
+pub struct Open {
+    /// The rule that released it.
+    pub rule: RuleId,
+    /// The token that it came with.
+    pub credential: Rc<Credential>,
 }
 
 /// A request whose token is still to be verified.
@@ -80,6 +89,10 @@ pub enum Event {
     NoVerdict(u64),
     /// The keys did not come in time.
     NoKeys,
+    /// It is open, and there is news of its session.
+    Followed(Verdict),
+    /// It is open, and a limit has passed.
+    Overdue(Code),
 }
 
 /// What the filter can say without asking the session service.
@@ -115,6 +128,8 @@ pub enum Step {
     Release(Permit),
     /// Refuse it.
     Deny(Denial),
+    /// It is open: end it.
+    Cut(Denial),
 }
 
 /// The right to pass. Only the request machine can make one.
@@ -163,6 +178,11 @@ impl Request {
             (Self::Asking(arrival), Event::NoKeys) => deny(Code::KeysUnavailable, arrival.rule, None),
             (Self::Asked(question), Event::Verdict(verdict, now_ms)) => judged(question, verdict, policy, now_ms),
             (Self::Asked(question), Event::NoVerdict(now_ms)) => outage(question, policy, now_ms),
+            (Self::Released(Some(open)), Event::Followed(verdict)) => match followed(open, verdict, policy) {
+                Some(code) => cut(code, open),
+                None => return Step::Wait,
+            },
+            (Self::Released(Some(open)), Event::Overdue(code)) => cut(code, open),
             _ => return Step::Wait,
         };
         match step {
@@ -175,7 +195,7 @@ impl Request {
                 Step::Ask(question)
             }
             Next::Release(permit) => {
-                *self = Self::Released;
+                *self = Self::Released(open(&permit));
                 Step::Release(permit)
             }
             Next::Deny(denial) => match policy.mode {
@@ -184,8 +204,19 @@ impl Request {
                     Step::Deny(denial)
                 }
                 Mode::Shadow => {
-                    *self = Self::Released;
+                    *self = Self::Released(None);
                     Step::Release(permit(denial.rule, denial.credential, None, Some(Mark::Shadow(denial.code))))
+                }
+            },
+            Next::Cut(denial) => match policy.mode {
+                Mode::Enforce => {
+                    *self = Self::Denied;
+                    Step::Cut(denial)
+                }
+                // It goes on, and nothing more is asked of it.
+                Mode::Shadow => {
+                    *self = Self::Released(None);
+                    Step::Wait
                 }
             },
         }
@@ -193,7 +224,7 @@ impl Request {
 
     /// Whether headers, body and trailers may pass.
     pub const fn is_released(&self) -> bool {
-        matches!(self, Self::Released)
+        matches!(self, Self::Released(_))
     }
 }
 
@@ -203,6 +234,7 @@ enum Next {
     Ask(Question),
     Release(Permit),
     Deny(Denial),
+    Cut(Denial),
 }
 
 fn locally(local: Local) -> Next {
@@ -248,6 +280,26 @@ fn outage(question: &Question, policy: &Policy, now_ms: u64) -> Next {
         _ => return deny(Code::SessionUnavailable, *rule, Some(credential)),
     };
     Next::Release(permit(Some(*rule), Some(Rc::clone(credential)), None, Some(mark)))
+}
+
+/// Why an open request has to end, if it has to.
+fn followed(open: &Open, verdict: Verdict, policy: &Policy) -> Option<Code> {
+    match verdict {
+        Verdict::Ended(code) => Some(code),
+        Verdict::Active(Some(left)) if !scopes_suffice(policy, open.rule, &left) => Some(Code::InsufficientScope),
+        Verdict::Active(_) => None,
+    }
+}
+
+fn cut(code: Code, open: &Open) -> Next {
+    if code != Code::StepUpRequired {
+        open.credential.forget_granted();
+    }
+    Next::Cut(Denial { code, rule: Some(open.rule), credential: Some(Rc::clone(&open.credential)) })
+}
+
+fn open(permit: &Permit) -> Option<Open> {
+    Some(Open { rule: permit.rule?, credential: Rc::clone(permit.credential.as_ref()?) })
 }
 
 fn outage_of(policy: &Policy, rule: RuleId) -> Outage {

@@ -14,6 +14,8 @@ pub enum Count {
     Outage(&'static str, Option<RuleId>),
     /// A question to the session service, by its outcome.
     Check(&'static str),
+    /// An open request: `followed`, `cut`.
+    Open(&'static str),
     /// A token that was looked up in the cache: `hit` or `miss`.
     Cache(&'static str),
     /// The check stream: `opened`, `failed`, `closed`.

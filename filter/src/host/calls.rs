@@ -77,6 +77,11 @@ pub(super) fn resume_request() {
     let _ = hostcalls::resume_http_request();
 }
 
+/// Resets a request, whatever of its answer has been sent.
+pub(super) fn reset_request() {
+    let _ = hostcalls::reset_http_request();
+}
+
 /// Opens the check stream; the effective context must be the root.
 pub(super) fn open_stream(cluster: &str, credential: Option<&str>) -> Option<u32> {
     let authorization = credential.map(|credential| format!("Bearer {credential}"));
@@ -87,6 +92,11 @@ pub(super) fn open_stream(cluster: &str, credential: Option<&str>) -> Option<u32
 /// Puts a message on the check stream; the effective context must be the root.
 pub(super) fn send(stream: u32, message: &[u8]) {
     let _ = hostcalls::send_grpc_stream_message(stream, Some(message), false);
+}
+
+/// Says that nothing more will be sent on a check stream; the effective context must be the root.
+pub(super) fn close(stream: u32) {
+    let _ = hostcalls::close_grpc_stream(stream);
 }
 
 /// Resets the check stream; the effective context must be the root.

@@ -2,7 +2,7 @@
 
 use super::{
     calls,
-    worker::{self, Waiting, Worker},
+    worker::{self, Worker},
 };
 use crate::check::Head;
 use proxy_wasm::{
@@ -25,7 +25,10 @@ impl Http {
     /// Body and trailers pass only behind headers that were released.
     fn passage(&self) -> Action {
         match &self.worker {
-            Some(worker) if worker.gate.borrow().is_released(self.context) => Action::Continue,
+            Some(worker) if worker.gate.borrow().is_released(self.context) => {
+                worker.gate.borrow_mut().note_activity(self.context);
+                Action::Continue
+            }
             _ => Action::Pause,
         }
     }
@@ -43,8 +46,8 @@ impl HttpContext for Http {
         };
         let now_ms = calls::now_ms();
         let step = worker.gate.borrow_mut().arrive(self.context, &head, calls::client_address, now_ms);
-        let waiting = Waiting { grpc: head.grpc, forged: head.forged.iter().map(|name| (*name).to_owned()).collect() };
-        let passes = worker.first_step(self.context, step, waiting);
+        let forged = head.forged.iter().map(|name| (*name).to_owned()).collect();
+        let passes = worker.first_step(self.context, step, forged);
         worker.send(self.context, now_ms);
         if passes { Action::Continue } else { Action::Pause }
     }
@@ -55,6 +58,20 @@ impl HttpContext for Http {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.passage()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(worker) = &self.worker {
+            worker.gate.borrow_mut().responding(self.context);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, _: usize, _: bool) -> Action {
+        if let Some(worker) = &self.worker {
+            worker.gate.borrow_mut().note_activity(self.context);
+        }
+        Action::Continue
     }
 
     fn on_log(&mut self) {

@@ -80,6 +80,7 @@ fn name(count: Count, policy: &Policy) -> String {
         Count::Shadowed(code, rule) => format!("portcullis.shadowed.code.{code}.route.{}", route(rule, policy)),
         Count::Outage(kind, rule) => format!("portcullis.outage_releases.kind.{kind}.route.{}", route(rule, policy)),
         Count::Check(outcome) => format!("portcullis.checks.outcome.{outcome}"),
+        Count::Open(event) => format!("portcullis.open_requests.event.{event}"),
         Count::Cache(result) => format!("portcullis.token_cache.result.{result}"),
         Count::Stream(event) => format!("portcullis.check_stream.event.{event}"),
         Count::KeyFetch(result) => format!("portcullis.key_fetches.result.{result}"),

@@ -23,18 +23,11 @@ pub(super) struct Worker {
     root: u32,
     pub(super) gate: RefCell<Gate>,
     credential: Option<String>,
-    /// Whether the callers of requests that wait understand gRPC.
-    waiting: RefCell<HashMap<u32, Waiting>>,
+    /// Headers to be taken from requests that wait.
+    forged: RefCell<HashMap<u32, Vec<String>>>,
     key_calls: RefCell<HashMap<u32, IssuerId>>,
     metrics: RefCell<Metrics>,
     tick: Cell<Duration>,
-}
-
-/// What a request must be remembered by until it is decided.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Waiting {
-    pub(super) grpc: bool,
-    pub(super) forged: Vec<String>,
 }
 
 impl Worker {
@@ -44,7 +37,7 @@ impl Worker {
             root,
             gate: RefCell::new(gate),
             credential,
-            waiting: RefCell::default(),
+            forged: RefCell::default(),
             key_calls: RefCell::default(),
             metrics: RefCell::default(),
             tick: Cell::new(TICK_BUSY),
@@ -52,41 +45,44 @@ impl Worker {
     }
 
     /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
-    pub(super) fn first_step(&self, context: u32, step: Step, waiting: Waiting) -> bool {
+    pub(super) fn first_step(&self, context: u32, step: Step, forged: Vec<String>) -> bool {
         match step {
             Step::Release(permit) => {
-                self.prepare(&permit, &waiting);
+                self.prepare(&permit, &forged);
                 true
             }
-            Step::Deny(denial) => {
-                self.refuse(&denial, waiting.grpc);
+            Step::Deny(denial) | Step::Cut(denial) => {
+                self.refuse(context, &denial);
                 false
             }
             Step::Wait | Step::Ask(_) => {
-                self.waiting.borrow_mut().insert(context, waiting);
+                if !forged.is_empty() {
+                    self.forged.borrow_mut().insert(context, forged);
+                }
                 false
             }
         }
     }
 
-    /// Carries out steps of requests that waited.
+    /// Carries out steps of requests that waited, or were open.
     pub(super) fn carry_out(&self, due: Vec<Due>) {
         for (context, step) in due {
             if matches!(step, Step::Wait | Step::Ask(_)) {
                 continue;
             }
-            let waiting = self.waiting.borrow_mut().remove(&context);
             // The client may have left: then there is nobody to answer, and nothing to resume.
-            let Some(waiting) = waiting.filter(|_| calls::enter(context)) else {
-                self.gate.borrow_mut().gone(context);
+            if !calls::enter(context) {
+                self.gone(context);
                 continue;
-            };
+            }
             match step {
                 Step::Release(permit) => {
-                    self.prepare(&permit, &waiting);
+                    let forged = self.forged.borrow_mut().remove(&context).unwrap_or_default();
+                    self.prepare(&permit, &forged);
                     calls::resume_request();
                 }
-                Step::Deny(denial) => self.refuse(&denial, waiting.grpc),
+                Step::Deny(denial) => self.refuse(context, &denial),
+                Step::Cut(denial) => self.cut(context, &denial),
                 Step::Wait | Step::Ask(_) => {}
             }
         }
@@ -95,7 +91,7 @@ impl Worker {
 
     /// A request has ended.
     pub(super) fn gone(&self, context: u32) {
-        self.waiting.borrow_mut().remove(&context);
+        self.forged.borrow_mut().remove(&context);
         self.gate.borrow_mut().gone(context);
     }
 
@@ -128,6 +124,7 @@ impl Worker {
     fn act(&self, act: Act, now_ms: u64) {
         match act {
             Act::Send { stream, message } => calls::send(stream, &message),
+            Act::Close { stream } => calls::close(stream),
             Act::Cancel { stream } => calls::cancel(stream),
             Act::Open => {
                 let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
@@ -184,10 +181,10 @@ impl Worker {
     }
 
     /// Sets the request's headers for the upstream, before it is released: later is too late.
-    fn prepare(&self, permit: &Permit, waiting: &Waiting) {
+    fn prepare(&self, permit: &Permit, forged: &[String]) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
-        waiting.forged.iter().for_each(|name| calls::remove_request_header(name));
+        forged.iter().for_each(|name| calls::remove_request_header(name));
         if !policy.forward_token {
             calls::remove_request_header("authorization");
         }
@@ -197,11 +194,22 @@ impl Worker {
         calls::set_log_field(&identity::permit_record(permit, policy));
     }
 
-    fn refuse(&self, denial: &Denial, grpc: bool) {
+    fn refuse(&self, context: u32, denial: &Denial) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
         calls::set_log_field(&identity::denial_record(denial, policy));
-        calls::answer(&Answer::new(denial.code, &policy.realm, demand(denial, policy)), grpc);
+        let answer = Answer::new(denial.code, &policy.realm, demand(denial, policy));
+        calls::answer(&answer, gate.is_grpc(context));
+    }
+
+    /// Ends an open request: with the reason, if the upstream's answer has not begun, else by a reset.
+    fn cut(&self, context: u32, denial: &Denial) {
+        if self.gate.borrow().has_responded(context) {
+            calls::set_log_field(&identity::denial_record(denial, self.gate.borrow().policy()));
+            calls::reset_request();
+        } else {
+            self.refuse(context, denial);
+        }
     }
 }
 

@@ -112,6 +112,7 @@ pub(super) struct RawLimits {
     pub(super) max_age: Given<String>,
     pub(super) max_idle: Given<String>,
     pub(super) touch: Given<bool>,
+    pub(super) outlive_token: Given<bool>,
     pub(super) on_outage: Given<RawOutage>,
 }
 

@@ -37,6 +37,8 @@ pub struct Limits {
     pub max_idle: Option<Duration>,
     /// Whether requests count as activity.
     pub touch: bool,
+    /// Whether an open request goes on when its token expires, as long as its session does.
+    pub outlive_token: bool,
     /// What happens when there is no verdict: the route's own word, else the policy's.
     pub on_outage: Outage,
 }

@@ -65,7 +65,7 @@ fn the_policy_of_the_design_is_read_in_full() {
     let admin = &policy.rules[3];
     assert_eq!(admin.acr, ["aal2"]);
     let (max_age, max_idle) = (Some(Duration::from_secs(900)), Some(Duration::from_secs(300)));
-    assert_eq!(admin.limits, Limits { max_age, max_idle, touch: true, on_outage: Outage::Deny });
+    assert_eq!(admin.limits, Limits { max_age, max_idle, touch: true, outlive_token: false, on_outage: Outage::Deny });
     assert!(matches!(policy.rules[0].access, Access::Public));
     assert!(matches!(policy.rules[4].access, Access::Authenticated));
 }
@@ -147,7 +147,10 @@ fn what_is_left_out_has_its_default() {
     let service = policy.session.unwrap();
     assert_eq!((service.timeout, service.credential_env), (Duration::from_millis(200), None));
     let outage = Outage::Grace(Duration::from_secs(30));
-    assert_eq!(policy.rules[3].limits, Limits { max_age: None, max_idle: None, touch: false, on_outage: outage });
+    assert_eq!(
+        policy.rules[3].limits,
+        Limits { max_age: None, max_idle: None, touch: false, outlive_token: false, on_outage: outage }
+    );
     assert_eq!(policy.rules[0].limits.on_outage, outage);
 }
 

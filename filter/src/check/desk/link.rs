@@ -1,4 +1,8 @@
 //! The stream to the session service: whether there is one, and when to try for the next.
+//!
+//! There is at most one stream that questions go out on, at most one attempt at a new one, and at most one that is being
+//! left. The attempt is made because there is no stream, or because the service is about to stop and says so (`drain`):
+//! then the old stream goes on until the new one is welcomed.
 
 use crate::wire;
 use prost::Message;
@@ -13,7 +17,7 @@ const WELCOME_MS_MAX: u64 = 1_000;
 /// What the host is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Open a stream, and say so with `opened` or `not_opened`.
+    /// Open a stream, and say so with `opened`.
     Open,
     /// Put a message on a stream.
     Send {
@@ -21,6 +25,11 @@ pub enum Act {
         stream: u32,
         /// An encoded `FilterMessage`.
         message: Vec<u8>,
+    },
+    /// Say that nothing more will come on a stream.
+    Close {
+        /// The stream.
+        stream: u32,
     },
     /// Reset a stream.
     Cancel {
@@ -30,68 +39,105 @@ pub enum Act {
 }
 
 #[derive(Debug)]
-enum State {
-    /// There is no stream. One that broke is cancelled first.
-    Down { retry_at_ms: u64, cancel: Option<u32> },
-    /// [`Act::Open`] was given out.
-    Opening,
-    /// There is a stream, and the service has not answered the hello.
-    Greeting { stream: u32, since_ms: u64, hello_sent: bool },
-    /// The service listens; `in_flight_ms` is when the unanswered group was sent.
-    Ready { stream: u32, in_flight_ms: Option<u64> },
-}
-
-#[derive(Debug)]
 pub(super) struct Link {
-    state: State,
-    /// Attempts since the last one that was welcomed.
+    current: Option<Stream>,
+    attempt: Attempt,
+    /// The stream before the current one, while it owes an answer.
+    leaving: Option<u32>,
+    /// Streams that are done with.
+    parting: Vec<Act>,
+    /// Attempts that failed since the last one that was welcomed.
     failures: u32,
     timeout_ms: u64,
     jitter: u64,
 }
 
+/// A stream on which the service listens.
+#[derive(Debug)]
+struct Stream {
+    id: u32,
+    /// When the group was sent that is not answered yet.
+    in_flight_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Attempt {
+    /// None is needed.
+    Idle,
+    Due {
+        at_ms: u64,
+    },
+    /// [`Act::Open`] was given out.
+    Opening,
+    /// There is a stream, and the service has not answered the hello.
+    Greeting {
+        stream: u32,
+        since_ms: u64,
+        hello_sent: bool,
+    },
+}
+
 impl Link {
     pub(super) fn new(timeout_ms: u64, seed: u64) -> Self {
-        Self { state: State::Down { retry_at_ms: 0, cancel: None }, failures: 0, timeout_ms, jitter: seed | 1 }
+        Self {
+            current: None,
+            attempt: Attempt::Due { at_ms: 0 },
+            leaving: None,
+            parting: Vec::new(),
+            failures: 0,
+            timeout_ms,
+            jitter: seed | 1,
+        }
     }
 
-    /// Whether a question would wait in vain: the last attempt failed, and no later one was welcomed.
+    /// Whether a question would wait in vain: there is no stream, and the last attempt at one failed.
     pub(super) fn is_out(&self) -> bool {
-        self.failures > 1
+        self.current.is_none() && self.failures > 0
     }
 
-    pub(super) fn is(&self, id: u32) -> bool {
-        match self.state {
-            State::Down { .. } | State::Opening => false,
-            State::Greeting { stream, .. } | State::Ready { stream, .. } => stream == id,
-        }
-    }
-
-    /// The stream, if a group may be sent on it now.
-    pub(super) fn free(&self) -> Option<u32> {
-        match self.state {
-            State::Ready { stream, in_flight_ms: None } => Some(stream),
-            _ => None,
-        }
-    }
-
-    /// Whether there is a stream and nothing to wait for.
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.state, State::Ready { in_flight_ms: None, .. })
-    }
-
+    /// Whether the service listens.
     pub(super) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready { .. })
+        self.current.is_some()
+    }
+
+    /// Whether nothing is owed and nothing is attempted.
+    pub(super) fn is_settled(&self) -> bool {
+        let owed = self.current.as_ref().is_none_or(|current| current.in_flight_ms.is_some());
+        !owed && matches!(self.attempt, Attempt::Idle) && self.leaving.is_none()
+    }
+
+    /// The stream that questions go out on.
+    pub(super) fn current(&self) -> Option<u32> {
+        self.current.as_ref().map(|current| current.id)
+    }
+
+    /// Whether a group of questions may be sent now.
+    pub(super) fn is_free(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.in_flight_ms.is_none())
+    }
+
+    /// Whether messages on this stream are listened to.
+    pub(super) fn knows(&self, id: u32) -> bool {
+        self.current() == Some(id) || self.leaving == Some(id) || self.greeting() == Some(id)
+    }
+
+    fn greeting(&self) -> Option<u32> {
+        match self.attempt {
+            Attempt::Greeting { stream, .. } => Some(stream),
+            Attempt::Idle | Attempt::Due { .. } | Attempt::Opening => None,
+        }
     }
 
     pub(super) fn act(&mut self, now_ms: u64, hello: &wire::Hello) -> Option<Act> {
-        match &mut self.state {
-            State::Down { cancel, .. } if cancel.is_some() => cancel.take().map(|stream| Act::Cancel { stream }),
-            State::Down { retry_at_ms, .. } if *retry_at_ms <= now_ms => {
-                self.state = State::Opening;
+        if let Some(act) = self.parting.pop() {
+            return Some(act);
+        }
+        match &mut self.attempt {
+            Attempt::Due { at_ms } if *at_ms <= now_ms => {
+                self.attempt = Attempt::Opening;
                 Some(Act::Open)
             }
-            State::Greeting { stream, hello_sent, .. } if !*hello_sent => {
+            Attempt::Greeting { stream, hello_sent, .. } if !*hello_sent => {
                 *hello_sent = true;
                 let message = wire::FilterMessage { hello: Some(hello.clone()), ..Default::default() };
                 Some(Act::Send { stream: *stream, message: message.encode_to_vec() })
@@ -100,56 +146,100 @@ impl Link {
         }
     }
 
-    pub(super) fn opened(&mut self, stream: u32, now_ms: u64) {
-        self.state = State::Greeting { stream, since_ms: now_ms, hello_sent: false };
+    /// The attempt has come to a stream, or has not.
+    pub(super) fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
+        match stream {
+            Some(stream) => self.attempt = Attempt::Greeting { stream, since_ms: now_ms, hello_sent: false },
+            None => self.attempt_failed(now_ms),
+        }
     }
 
+    /// A group of questions was sent on the current stream.
     pub(super) fn sent(&mut self, now_ms: u64) {
-        if let State::Ready { in_flight_ms, .. } = &mut self.state {
-            *in_flight_ms = Some(now_ms);
+        if let Some(current) = &mut self.current {
+            current.in_flight_ms = Some(now_ms);
         }
     }
 
-    pub(super) fn heard(&mut self, message: &wire::ServiceMessage) {
-        match &mut self.state {
-            State::Greeting { stream, .. } if message.welcome.is_some() => {
-                self.state = State::Ready { stream: *stream, in_flight_ms: None };
-                self.failures = 0;
+    /// A message has come. True when it makes another stream the current one.
+    pub(super) fn heard(&mut self, id: u32, message: &wire::ServiceMessage, now_ms: u64) -> bool {
+        if self.greeting() == Some(id) && message.welcome.is_some() {
+            self.welcomed(id);
+            return true;
+        }
+        if self.leaving == Some(id) && !message.verdicts.is_empty() {
+            self.leaving = None;
+            self.parting.push(Act::Close { stream: id });
+        }
+        if let Some(current) = self.current.as_mut().filter(|current| current.id == id) {
+            if !message.verdicts.is_empty() {
+                current.in_flight_ms = None;
             }
-            State::Ready { in_flight_ms, .. } if !message.verdicts.is_empty() => *in_flight_ms = None,
-            _ => {}
+            if message.drain && matches!(self.attempt, Attempt::Idle) {
+                self.attempt = Attempt::Due { at_ms: now_ms };
+            }
+        }
+        false
+    }
+
+    fn welcomed(&mut self, id: u32) {
+        self.attempt = Attempt::Idle;
+        self.failures = 0;
+        match self.current.replace(Stream { id, in_flight_ms: None }) {
+            Some(Stream { id, in_flight_ms: Some(_) }) => self.leaving = Some(id),
+            Some(Stream { id, in_flight_ms: None }) => self.parting.push(Act::Close { stream: id }),
+            None => {}
         }
     }
 
-    /// Whether the peer owes an answer for too long. It may be dead without a word.
-    pub(super) fn stalled(&self, now_ms: u64) -> bool {
-        match self.state {
-            State::Greeting { since_ms, .. } => now_ms.saturating_sub(since_ms) >= self.timeout_ms.max(WELCOME_MS_MAX),
-            State::Ready { in_flight_ms: Some(sent_ms), .. } => now_ms.saturating_sub(sent_ms) >= self.timeout_ms,
-            _ => false,
+    /// The stream whose peer owes an answer for too long, if one does. It may be dead without a word.
+    pub(super) fn stalled(&self, now_ms: u64) -> Option<u32> {
+        let late = |since_ms: u64, max_ms: u64| now_ms.saturating_sub(since_ms) >= max_ms;
+        let current = self
+            .current
+            .as_ref()
+            .filter(|current| current.in_flight_ms.is_some_and(|sent_ms| late(sent_ms, self.timeout_ms)));
+        match self.attempt {
+            _ if current.is_some() => self.current(),
+            Attempt::Greeting { stream, since_ms, .. } if late(since_ms, self.timeout_ms.max(WELCOME_MS_MAX)) => {
+                Some(stream)
+            }
+            _ => None,
         }
     }
 
-    /// The stream has to be given up.
-    pub(super) fn broken(&mut self, now_ms: u64) {
-        let cancel = match self.state {
-            State::Greeting { stream, .. } | State::Ready { stream, .. } => Some(stream),
-            State::Down { cancel, .. } => cancel,
-            State::Opening => None,
-        };
-        self.down(now_ms, cancel);
+    /// A stream has to be given up.
+    pub(super) fn broken(&mut self, id: u32, now_ms: u64) {
+        if self.knows(id) {
+            self.parting.push(Act::Cancel { stream: id });
+            self.lost(id, now_ms);
+        }
     }
 
-    /// The stream is gone, or never came to be.
-    pub(super) fn lost(&mut self, now_ms: u64) {
-        self.down(now_ms, None);
+    /// A stream is gone.
+    pub(super) fn lost(&mut self, id: u32, now_ms: u64) {
+        if self.leaving == Some(id) {
+            self.leaving = None;
+        }
+        if self.greeting() == Some(id) {
+            self.attempt_failed(now_ms);
+        }
+        if self.current() == Some(id) {
+            self.current = None;
+            if matches!(self.attempt, Attempt::Idle) {
+                self.attempt = Attempt::Due { at_ms: self.after_backoff(now_ms) };
+            }
+        }
     }
 
-    fn down(&mut self, now_ms: u64, cancel: Option<u32>) {
-        let backoff_ms = (BACKOFF_FIRST_MS << self.failures.min(8)).min(BACKOFF_LAST_MS);
+    fn attempt_failed(&mut self, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
-        let retry_at_ms = now_ms.saturating_add(backoff_ms - self.random() % (backoff_ms / 2 + 1));
-        self.state = State::Down { retry_at_ms, cancel };
+        self.attempt = Attempt::Due { at_ms: self.after_backoff(now_ms) };
+    }
+
+    fn after_backoff(&mut self, now_ms: u64) -> u64 {
+        let backoff_ms = (BACKOFF_FIRST_MS << self.failures.min(8)).min(BACKOFF_LAST_MS);
+        now_ms.saturating_add(backoff_ms - self.random() % (backoff_ms / 2 + 1))
     }
 
     /// Xorshift: no more than telling workers apart is asked of it.

@@ -24,9 +24,9 @@ impl Bench {
     /// Opens `stream` and lets the service welcome it.
     fn connect(&mut self, stream: u32, now_ms: u64) {
         assert_eq!(self.desk.act(now_ms), Some(Act::Open));
-        self.desk.opened(stream, now_ms);
+        self.desk.opened(Some(stream), now_ms);
         assert!(self.sent(now_ms).hello.is_some(), "the hello comes first");
-        assert!(self.desk.message(stream, &welcome(), now_ms).is_empty());
+        assert!(self.desk.message(stream, &welcome(), now_ms).settled.is_empty());
     }
 
     fn ask(&mut self, context: u32, now_ms: u64) -> bool {
@@ -44,7 +44,7 @@ impl Bench {
     fn answer(&mut self, stream: u32, ids: &[u32], now_ms: u64) -> Vec<Settled> {
         let verdicts = ids.iter().map(|id| wire::Verdict { id: *id, outcome: 1, ..Default::default() }).collect();
         let message = wire::ServiceMessage { verdicts, ..Default::default() };
-        self.desk.message(stream, &message.encode_to_vec(), now_ms)
+        self.desk.message(stream, &message.encode_to_vec(), now_ms).settled
     }
 }
 
@@ -142,7 +142,7 @@ fn bytes_that_are_no_message_end_the_stream_and_are_no_verdict() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     bench.sent(0);
-    assert!(bench.desk.message(1, &[0xff; 9], 1).is_empty());
+    assert!(bench.desk.message(1, &[0xff; 9], 1).settled.is_empty());
     assert_eq!(bench.desk.act(1), Some(Act::Cancel { stream: 1 }));
     assert!(bench.answer(1, &[0], 2).is_empty(), "the broken stream is not listened to any more");
 }
@@ -158,7 +158,7 @@ fn an_unknown_outcome_is_no_verdict() {
             verdicts: vec![wire::Verdict { id, outcome, ..Default::default() }],
             ..Default::default()
         };
-        assert_eq!(contexts(&bench.desk.message(1, &message.encode_to_vec(), 1)), [(10, false)]);
+        assert_eq!(contexts(&bench.desk.message(1, &message.encode_to_vec(), 1).settled), [(10, false)]);
     }
 }
 
@@ -169,7 +169,7 @@ fn once_an_attempt_has_failed_nobody_waits_and_a_welcome_ends_that() {
     bench.desk.closed(1, 0);
     assert!(bench.ask(10, 0), "the next stream may come in time");
     assert_eq!(bench.desk.act(1_000), Some(Act::Open));
-    bench.desk.not_opened(1_000);
+    bench.desk.opened(None, 1_000);
     assert!(!bench.ask(11, 1_000));
     bench.connect(2, 3_000);
     assert!(bench.ask(12, 3_000));
@@ -182,7 +182,7 @@ fn attempts_are_spaced_out_and_never_more_than_a_second_apart() {
     while opened_at.len() < 12 {
         if bench.desk.act(now_ms) == Some(Act::Open) {
             opened_at.push(now_ms);
-            bench.desk.not_opened(now_ms);
+            bench.desk.opened(None, now_ms);
         }
         now_ms += 1;
     }
@@ -212,4 +212,94 @@ fn a_retired_token_is_forgotten_after_the_question_that_needs_it() {
     let second = bench.sent(1);
     assert_eq!(second.questions.len(), 1);
     assert_eq!(second.forgotten, [second.questions[0].token]);
+}
+
+#[test]
+fn a_draining_service_is_left_only_when_the_next_stream_is_welcomed() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    let drain = wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec();
+    bench.desk.message(1, &drain, 0);
+    assert_eq!(bench.desk.act(0), Some(Act::Open));
+    bench.ask(10, 0);
+    let old = bench.sent(0);
+    assert_eq!(old.questions.len(), 1, "the old stream goes on");
+    bench.desk.opened(Some(2), 1);
+    assert!(bench.sent(1).hello.is_some());
+    bench.desk.message(2, &welcome(), 2);
+    bench.ask(11, 2);
+    let new = bench.sent(2);
+    assert_eq!((new.questions.len(), new.tokens.len()), (1, 1), "the new one knows no token yet");
+    assert_eq!(contexts(&bench.answer(1, &ids(&old), 3)), [(10, true)]);
+    assert_eq!(bench.desk.act(3), Some(Act::Close { stream: 1 }));
+    assert_eq!(contexts(&bench.answer(2, &ids(&new), 3)), [(11, true)]);
+    assert!(bench.desk.closed(1, 4).is_empty());
+    assert_eq!(bench.desk.act(4), None);
+}
+
+#[test]
+fn a_drain_that_ends_in_a_loss_loses_no_question() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let asked = bench.sent(0);
+    bench.desk.message(1, &wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec(), 0);
+    assert_eq!(bench.desk.act(0), Some(Act::Open));
+    bench.desk.opened(Some(2), 1);
+    bench.sent(1);
+    assert!(bench.desk.closed(1, 2).is_empty());
+    bench.desk.message(2, &welcome(), 3);
+    assert_eq!(ids(&bench.sent(3)), ids(&asked));
+}
+
+#[test]
+fn open_requests_of_a_token_on_a_route_are_one_follow() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    let id = bench.desk.follow(10, &bench.credential.clone(), RuleId(1), false);
+    assert_eq!(bench.desk.follow(11, &bench.credential.clone(), RuleId(1), false), id);
+    let sent = bench.sent(0);
+    assert_eq!((sent.follows.len(), sent.tokens.len()), (1, 1));
+    bench.desk.unfollow(id, 10);
+    assert_eq!(bench.desk.act(0), None);
+    bench.desk.unfollow(id, 11);
+    assert_eq!(bench.sent(0).unfollowed, [id.0]);
+}
+
+#[test]
+fn follows_are_told_again_on_the_next_stream_and_an_unknown_one_is_nothing() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    let id = bench.desk.follow(10, &bench.credential.clone(), RuleId(1), false);
+    bench.sent(0);
+    bench.desk.closed(1, 0);
+    bench.connect(2, 1_000);
+    assert_eq!(bench.sent(1_000).follows[0].id, id.0);
+    let followed = vec![wire::Verdict { id: 77, outcome: 4, ..Default::default() }];
+    let message = wire::ServiceMessage { followed, ..Default::default() };
+    let heard = bench.desk.message(2, &message.encode_to_vec(), 1_001);
+    assert!(heard.followed.iter().all(|(id, _)| bench.desk.followers(*id).is_empty()));
+}
+
+#[test]
+fn activity_is_told_from_time_to_time_and_not_with_every_byte() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    let id = bench.desk.follow(10, &bench.credential.clone(), RuleId(1), false);
+    bench.sent(0);
+    bench.desk.note_activity(id);
+    assert_eq!(bench.sent(600).active, [id.0]);
+    bench.desk.note_activity(id);
+    assert_eq!(bench.desk.act(700), None);
+    assert_eq!(bench.sent(1_100).active, [id.0]);
+}
+
+#[test]
+fn a_token_ends_its_open_requests_unless_they_may_outlive_it() {
+    let mut bench = Bench::new();
+    let dies_at_ms = bench.credential.facts.dies_at_ms;
+    let mortal = bench.desk.follow(10, &bench.credential.clone(), RuleId(1), false);
+    bench.desk.follow(11, &bench.credential.clone(), RuleId(2), true);
+    assert!(bench.desk.overdue(dies_at_ms - 1).is_empty());
+    assert_eq!(bench.desk.overdue(dies_at_ms + 100), [(mortal, Code::TokenExpired)]);
 }

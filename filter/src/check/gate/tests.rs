@@ -89,6 +89,7 @@ fn code(step: &Step) -> &'static str {
     match step {
         Step::Deny(denial) => denial.code.name(),
         Step::Release(_) => "released",
+        Step::Cut(_) => "cut",
         Step::Wait => "wait",
         Step::Ask(_) => "ask",
     }
@@ -228,4 +229,77 @@ fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
     assert_eq!(code(&bench.request(1, "/nowhere", None, NOW_MS)), "released");
     let counts: Vec<(Count, u64)> = bench.gate.tally.drain().collect();
     assert!(counts.contains(&(Count::Shadowed("no_route", None), 1)), "{counts:?}");
+}
+
+impl Bench {
+    /// A request that was released and goes on, with the id of its follow and whether the follow has been told.
+    fn open(&mut self, context: ContextId, scopes: &str, path: &str) {
+        let token = self.token(scopes);
+        self.request(context, path, Some(&token), NOW_MS);
+        let id = self.sent(NOW_MS).questions[0].id;
+        assert_eq!(code(&self.verdict(id, wire::Outcome::Active, None, NOW_MS)[0].1), "released");
+    }
+
+    fn followed(&mut self, id: u32, outcome: wire::Outcome, narrowed: Option<&[&str]>) -> Vec<Due> {
+        let narrowed =
+            narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
+        let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
+        let message = wire::ServiceMessage { followed: vec![verdict], ..Default::default() };
+        self.gate.message(STREAM, &message.encode_to_vec(), NOW_MS + 60)
+    }
+}
+
+#[test]
+fn a_short_request_is_never_followed_and_a_lasting_one_is() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.gate.gone(1);
+    bench.open(2, "read write", "/both");
+    bench.gate.tick(NOW_MS + 49);
+    assert_eq!(bench.gate.act(NOW_MS + 49), None);
+    bench.gate.tick(NOW_MS + 50);
+    assert_eq!(bench.sent(NOW_MS + 50).follows.len(), 1);
+}
+
+#[test]
+fn an_open_request_is_cut_when_its_session_ends_or_loses_the_scope() {
+    for (outcome, narrowed, expected) in [
+        (wire::Outcome::Revoked, None, "cut"),
+        (wire::Outcome::IdleTimeout, None, "cut"),
+        (wire::Outcome::Active, Some(&["read"][..]), "cut"),
+        (wire::Outcome::Active, Some(&["read", "write"][..]), "wait"),
+        (wire::Outcome::Active, None, "wait"),
+    ] {
+        let mut bench = Bench::with_keys("enforce");
+        bench.open(1, "read write", "/both");
+        bench.gate.tick(NOW_MS + 50);
+        let id = bench.sent(NOW_MS + 50).follows[0].id;
+        let due = bench.followed(id, outcome, narrowed);
+        assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, expected)]);
+        assert_eq!(bench.gate.is_released(1), expected == "wait");
+        let again = bench.followed(id, wire::Outcome::Revoked, None);
+        assert_eq!(again.len(), usize::from(expected == "wait"), "cut once, and not again");
+    }
+}
+
+#[test]
+fn a_revocation_between_verdict_and_follow_cuts_by_the_answer_to_the_follow() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    // The session ends here: the service has nobody to tell yet. The follow is answered with what is true then.
+    bench.gate.tick(NOW_MS + 50);
+    let id = bench.sent(NOW_MS + 50).follows[0].id;
+    assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "cut");
+}
+
+#[test]
+fn an_open_request_ends_with_its_token() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.gate.tick(NOW_MS + 50);
+    bench.sent(NOW_MS + 50);
+    let dies_ms = NOW_MS + 300_000 + 30_000;
+    assert!(bench.gate.tick(dies_ms - 1).is_empty());
+    let due = bench.gate.tick(dies_ms + 100);
+    assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
 }

@@ -7,7 +7,7 @@ const DEPTH: u32 = 4;
 const NOW_MS: u64 = 100_000;
 
 /// What can happen to a request, by number, so that orders can be counted through.
-const EVENTS: usize = 12;
+const EVENTS: usize = 16;
 
 fn event(number: usize, policy: &Policy) -> Event {
     let full = credential(policy, &["read", "write"]);
@@ -25,7 +25,11 @@ fn event(number: usize, policy: &Policy) -> Event {
         8 => Event::Verdict(Verdict::Ended(Code::SessionRevoked), NOW_MS),
         9 => Event::NoVerdict(NOW_MS),
         10 => Event::NoKeys,
-        _ => Event::Verdict(Verdict::Active(Some(Rc::from([]))), NOW_MS),
+        11 => Event::Verdict(Verdict::Active(Some(Rc::from([]))), NOW_MS),
+        12 => Event::Followed(Verdict::Ended(Code::SessionRevoked)),
+        13 => Event::Followed(Verdict::Active(Some(Rc::from([])))),
+        14 => Event::Followed(Verdict::Active(None)),
+        _ => Event::Overdue(Code::TokenExpired),
     }
 }
 
@@ -35,25 +39,30 @@ enum Model {
     Fresh,
     Asking,
     Asked { number: usize },
-    Released,
+    Released { open: bool },
     Denied,
 }
 
+const PUBLIC: Model = Model::Released { open: false };
+const OPEN: Model = Model::Released { open: true };
+
 fn model(state: Model, number: usize) -> Model {
     match (state, number) {
-        (Model::Fresh | Model::Asking, 0) => Model::Released,
+        (Model::Fresh | Model::Asking, 0) => PUBLIC,
         (Model::Fresh | Model::Asking, 1) => Model::Denied,
         (Model::Fresh | Model::Asking, 2) => Model::Asking,
         (Model::Fresh | Model::Asking, 3..=5) => Model::Asked { number },
         (Model::Asking, 10) => Model::Denied,
-        (Model::Asked { .. }, 6) => Model::Released,
+        (Model::Asked { .. }, 6) => OPEN,
         // Rule 1 needs both scopes, rule 3 only the one that is left.
         (Model::Asked { number: 3 }, 7) => Model::Denied,
-        (Model::Asked { .. }, 7) => Model::Released,
+        (Model::Asked { .. }, 7) => OPEN,
         (Model::Asked { .. }, 8 | 11) => Model::Denied,
         // Rule 1 denies in an outage, rule 3 lets reads pass.
-        (Model::Asked { number: 4 }, 9) => Model::Released,
+        (Model::Asked { number: 4 }, 9) => OPEN,
         (Model::Asked { .. }, 9) => Model::Denied,
+        // What is open is cut by bad news and by limits; that some scope is left is no bad news where it is enough.
+        (OPEN, 12 | 13 | 15) => Model::Denied,
         (state, _) => state,
     }
 }
@@ -63,7 +72,7 @@ fn kind(request: &Request, asked: usize) -> Model {
         Request::Fresh => Model::Fresh,
         Request::Asking(_) => Model::Asking,
         Request::Asked(_) => Model::Asked { number: asked },
-        Request::Released => Model::Released,
+        Request::Released(open) => Model::Released { open: open.is_some() },
         Request::Denied => Model::Denied,
     }
 }
@@ -87,13 +96,14 @@ fn every_order_of_events_leads_where_the_table_says_and_settles_a_request_once()
             assert_eq!(kind(&request, asked), expected, "order {order}, event {number}");
             let newly = was != expected;
             match step {
-                Step::Release(_) => assert!(newly && expected == Model::Released),
-                Step::Deny(_) => assert!(newly && expected == Model::Denied),
+                Step::Release(_) => assert!(newly && matches!(expected, Model::Released { .. })),
+                Step::Deny(_) => assert!(newly && expected == Model::Denied && was != OPEN),
+                Step::Cut(_) => assert!(newly && expected == Model::Denied && was == OPEN),
                 Step::Ask(_) => assert!(newly && matches!(expected, Model::Asked { .. })),
                 Step::Wait => assert!(!newly || expected == Model::Asking),
             }
-            settled += u32::from(newly && matches!(expected, Model::Released | Model::Denied));
-            assert_eq!(request.is_released(), expected == Model::Released);
+            settled += u32::from(newly && matches!(expected, Model::Released { .. } | Model::Denied) && was != OPEN);
+            assert_eq!(request.is_released(), matches!(expected, Model::Released { .. }));
         }
         assert!(settled <= 1);
         orders += 1;

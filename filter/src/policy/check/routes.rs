@@ -128,7 +128,14 @@ impl Reader<'_> {
         let max_idle = read(raw.max_idle, "max_idle");
         let on_outage = outage(raw.on_outage, self.outage, &at.key("on_outage"), self.faults);
         let touch = raw.touch.or(true, Some);
-        Some(Limits { max_age: max_age?, max_idle: max_idle?, touch: touch?, on_outage: on_outage? })
+        let outlive_token = raw.outlive_token.or(false, Some);
+        Some(Limits {
+            max_age: max_age?,
+            max_idle: max_idle?,
+            touch: touch?,
+            outlive_token: outlive_token?,
+            on_outage: on_outage?,
+        })
     }
 }
 
