@@ -12,8 +12,9 @@ packages=(rustc-web cargo-web rust-web-src lld-19 wasi-libc)
 debian=0
 cargo=(cargo)
 std=()
-# The profile's `strip` leaves the names of functions in a wasm module; the linker's own does not.
-flags=(-C link-arg=--strip-all)
+# The profile's `strip` leaves the names of functions in a wasm module; the linker's own does not. Less inlining makes the
+# module smaller by 27 kB.
+flags=(-C link-arg=--strip-all -C llvm-args=-inline-threshold=60)
 
 have_rustup_target() {
   command -v rustup >/dev/null || return 1
