@@ -197,7 +197,7 @@ impl Scribe {
                 let ended = session.ended();
                 if ended.is_none() {
                     self.book.audit.scopes_changed(&session, &scopes.to_vec());
-                    session.set_scopes(scopes);
+                    self.book.set_scopes(&session, scopes);
                     session.set_stored(Stored::Record);
                 }
                 answer(reply, Ok(ended));
