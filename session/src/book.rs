@@ -15,8 +15,9 @@ mod tests;
 
 use crate::access::{Access, AccessTypes};
 use crate::audit::Audit;
+use crate::followers::Followers;
 use crate::id::{KeyKind, SessionId};
-use crate::intern::Interner;
+use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, Reason};
 use crate::metrics::Opened;
 use crate::rules::Rules;
@@ -99,6 +100,8 @@ pub struct Book {
     pub names: Interner,
     /// Where its decisions are told.
     pub audit: Arc<Audit>,
+    /// Who is told when a session ends or its scopes change.
+    pub followers: Arc<Followers>,
 }
 
 impl Book {
@@ -114,6 +117,7 @@ impl Book {
             store,
             names: Interner::default(),
             audit,
+            followers: Arc::default(),
         }
     }
 
@@ -213,14 +217,22 @@ impl Book {
         session.ended()
     }
 
-    /// Ends a session in memory; its tombstone is written behind. `false`: it had ended before.
+    /// Ends a session in memory; its tombstone is written behind. `false`: it had ended before. The one place where
+    /// sessions end: its followers are told once the end is there to be found.
     pub fn end(&self, session: &Arc<Session>, end: End, by: &'static str) -> bool {
         let is_first = session.end(end);
         if is_first {
+            self.followers.changed(session.id);
             self.audit.ended(session, end, by);
             self.mark_unwritten(session);
         }
         is_first
+    }
+
+    /// Changes the scopes of a session in memory, where the next verdict finds them.
+    pub fn set_scopes(&self, session: &Session, scopes: ScopeSet) {
+        session.set_scopes(scopes);
+        self.followers.changed(session.id);
     }
 
     /// Notes activity, to be written behind.

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod followers;
 pub mod id;
 pub mod intern;
 pub mod judge;

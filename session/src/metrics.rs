@@ -40,6 +40,11 @@ pub struct Metrics {
     ended: [(Reason, IntCounter); 3],
     /// Check streams that are open.
     pub streams: IntGauge,
+    /// Follows that are open.
+    pub follows_open: IntGauge,
+    /// Follows begun.
+    pub follows: IntCounter,
+    cuts: Vec<(Outcome, IntCounter)>,
     /// Sessions that live.
     pub sessions: IntGauge,
     /// Sessions revoked by the admin API, one by one.
@@ -75,6 +80,7 @@ impl Metrics {
             Ok::<_, Error>(gauge)
         };
         let questions = family("portcullis_questions_total", "Questions answered, by outcome.", "outcome")?;
+        let cuts = family("portcullis_cuts_total", "Follows ended by the service, by outcome.", "outcome")?;
         let opened = family("portcullis_sessions_opened_total", "Sessions opened, by how.", "by")?;
         let ended = family("portcullis_sessions_ended_total", "Sessions ended, by reason.", "reason")?;
         let unauthenticated = family(
@@ -94,6 +100,13 @@ impl Metrics {
             ended: [Reason::IdleTimeout, Reason::LifetimeExceeded, Reason::Revoked]
                 .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
             streams: gauge("portcullis_streams_open", "Check streams that are open.")?,
+            follows_open: gauge("portcullis_follows_open", "Follows that are open.")?,
+            follows: counter("portcullis_follows_total", "Follows begun.")?,
+            cuts: OUTCOMES
+                .into_iter()
+                .filter(|(outcome, _)| *outcome != Outcome::Active)
+                .map(|(outcome, label)| (outcome, cuts.with_label_values(&[label])))
+                .collect(),
             sessions: gauge("portcullis_sessions_live", "Sessions that live.")?,
             revocations: counter("portcullis_revocations_total", "Sessions revoked one by one.")?,
             rules: counter("portcullis_rules_total", "Not-before rules made.")?,
@@ -111,6 +124,13 @@ impl Metrics {
             if count > 0 {
                 counter.inc_by(count);
             }
+        }
+    }
+
+    /// Counts a follow that a verdict ended.
+    pub fn cut(&self, outcome: Outcome) {
+        for (_, counter) in self.cuts.iter().filter(|(of, _)| *of == outcome) {
+            counter.inc();
         }
     }
 

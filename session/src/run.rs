@@ -3,7 +3,7 @@
 use crate::admin;
 use crate::audit::Audit;
 use crate::book::{Book, SHARDS};
-use crate::checks::Checks;
+use crate::checks::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tracing::{info, warn};
@@ -27,6 +28,12 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How often the cleaner looks at one part of the memory. A whole round takes as many times as there are parts.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long open requests of the admin listener may take to end when the service stops.
+const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// How long connections for checks may: as long as their streams, and a moment for the last answers to leave.
+const CHECKS_DRAIN_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(1));
 
 /// The two sockets of the service.
 #[derive(Debug)]
@@ -57,7 +64,8 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs until `shutdown` is done, then ends the streams, writes what is still in memory only, and returns.
+/// Runs until `shutdown` is done, then drains the check streams, writes what is still in memory only, and returns.
+/// The admin listener answers until the streams are drained.
 pub async fn run(
     listeners: Listeners,
     settings: Settings,
@@ -66,34 +74,42 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     warn_of_open_doors(&settings, &listeners);
+    let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let tls = settings.tls.clone().map(TlsAcceptor::from);
-    let service = Arc::new(build(settings, &store, clock, stopped.clone())?);
+    let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
-    let admin = tokio::spawn(serve(listeners.admin, None, admin::router(&service), stopped.clone()));
+    let admin = tokio::spawn(serve(listeners.admin, None, admin::router(&service), stopped, ADMIN_DRAIN_MAX));
     load(&service).await?;
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router();
-    let checks = tokio::spawn(serve(listeners.checks, tls, routes, stopped.clone()));
+    let checks = tokio::spawn(serve(listeners.checks, tls, routes, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 
     shutdown.await;
+    info!("draining");
+    drain.send_replace(true);
+    join(checks).await;
     info!("stopping");
     stop.send_replace(true);
-    for task in [admin, checks, cleaner] {
-        if let Err(error) = task.await {
-            warn!(%error, "a task did not stop well");
-        }
-    }
+    join(admin).await;
+    join(cleaner).await;
     let stopping = tokio::task::spawn_blocking(move || service.writer.stop()).await;
     stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))
+}
+
+async fn join(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        warn!(%error, "a task did not stop well");
+    }
 }
 
 fn build(
     settings: Settings,
     store: &Arc<dyn Store>,
     clock: Clock,
+    draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
 ) -> Result<Service, Failure> {
     let metrics = Metrics::new().map_err(|e| Failure::System(format!("cannot set up metrics: {e}")))?;
@@ -108,6 +124,7 @@ fn build(
         clock,
         filter_credential: settings.filter_credential,
         admin_credential: settings.admin_credential,
+        draining,
         stop,
         is_loaded: AtomicBool::new(false),
     })

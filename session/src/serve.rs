@@ -29,9 +29,6 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// The same for a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// How long open requests may take to end when the service stops.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
-
 /// Pause after a failed accept (such as: no file descriptors left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,8 +36,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Answers with `router` until `stop` turns `true`, then lets what is open end.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, mut stop: watch::Receiver<bool>) {
+/// Answers with `router` until `stop` turns `true`. Then it takes no more connections, tells those over HTTP/2 to open
+/// no more streams (GOAWAY), and lets what is open end for as long as `drain_max`.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    drain_max: Duration,
+) {
     let open = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -66,7 +70,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_MAX, open.shutdown()).await.is_err() {
+    if tokio::time::timeout(drain_max, open.shutdown()).await.is_err() {
         warn!("cut connections that were still open");
     }
 }

@@ -66,6 +66,8 @@ impl Book {
             self.settle(session, rule.made_at_ms, "judge").is_none()
                 && self.end(session, revoked(rule.made_at_ms), "rule")
         });
+        // It may be against a token whose session it is not against. Rules are rare: all follows are judged again.
+        self.followers.all_changed();
         hit
     }
 }

@@ -1,14 +1,16 @@
-//! The desk of one stream: what the filter has told on it, and the answer to each of its messages. It knows no
-//! network; a question about a token that is bound takes no lock and makes no string.
+//! The desk of one stream: what the filter has told on it, the answer to each of its messages, and the follows that
+//! are due. It knows no network and no timer; a question about a token that is bound takes no lock and makes no string.
 
-use crate::audit::Audit;
-use crate::book::{Binding, Book};
-use crate::judge::{Asked, Facts, Judgement, Reason, Refusal, judge};
+use super::bound::Bound;
+use super::follows::Follows;
+use crate::book::Book;
+use crate::followers::Mailbox;
+use crate::judge::Asked;
 use crate::metrics::Tally;
-use crate::session::{Session, Stored};
+use crate::session::Session;
 use crate::store::StoreError;
 use crate::token::Token;
-use crate::wire::{FilterMessage, Hello, Outcome, Question, Scopes, Verdict};
+use crate::wire::{FilterMessage, Follow, Hello, Outcome, Question, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,6 +36,8 @@ pub struct Answers {
     pub welcome: bool,
     /// One for each question, in their order.
     pub verdicts: Vec<Verdict>,
+    /// The verdicts of follows that are new or have changed.
+    pub followed: Vec<Verdict>,
     /// Sessions that ended before anything of them was written. Their tombstones must be on disk before the answer
     /// leaves: after a crash, nothing would tell that they are over.
     pub to_bury: Vec<Arc<Session>>,
@@ -44,41 +48,19 @@ struct Route {
     asked: Asked,
 }
 
-struct Bound {
-    token: Token,
-    state: State,
-    /// The refusals that have been told to the audit: one bit for each outcome.
-    told: u32,
-}
-
-enum State {
-    /// Told, not yet asked about.
-    Told,
-    Live(Standing),
-    /// Refused. An opening or a rule may change it: it holds for these epochs.
-    Refused(Outcome, [u64; 2]),
-}
-
-/// How a token stands to a session that lived when it was bound.
-struct Standing {
-    session: Arc<Session>,
-    rules_epoch: u64,
-    escalates: bool,
-    generation: u32,
-    narrowed: Option<Vec<String>>,
-}
-
 /// The desk.
 pub struct Desk {
     book: Arc<Book>,
     routes: Option<Vec<Route>>,
     handles: HashMap<u32, Bound>,
+    follows: Follows,
 }
 
 impl Desk {
     /// The desk of a stream that has just opened.
     pub fn new(book: Arc<Book>) -> Self {
-        Self { book, routes: None, handles: HashMap::new() }
+        let follows = Follows::new(&book);
+        Self { book, routes: None, handles: HashMap::new(), follows }
     }
 
     /// Answers a message that arrived by `now_ms`.
@@ -101,10 +83,38 @@ impl Desk {
             answers.verdicts.push(verdict);
         }
         self.book.audit.metrics.answered(&tally);
+        for follow in &message.follows {
+            self.follow(follow, now_ms, &mut answers)?;
+        }
+        for id in &message.unfollowed {
+            self.follows.close(*id);
+        }
+        for id in &message.active {
+            self.follows.active(*id, now_ms, &mut answers)?;
+        }
         for handle in &message.forgotten {
             self.handles.remove(handle);
         }
+        // Here too: a filter that never pauses must not keep what is due from being looked at.
+        self.follows.look(now_ms, &mut answers)?;
         Ok(answers)
+    }
+
+    /// The verdicts of follows whose session changed, and of those that a limit is due for.
+    pub fn look(&mut self, now_ms: u64) -> Result<Answers, Broken> {
+        let mut answers = Answers::default();
+        self.follows.look(now_ms, &mut answers)?;
+        Ok(answers)
+    }
+
+    /// When [`Desk::look`] is to be called next, if no session changes before.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.follows.due_ms()
+    }
+
+    /// Rings when [`Desk::look`] is to be called.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        self.follows.mailbox()
     }
 
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
@@ -132,25 +142,18 @@ impl Desk {
         }
         let token = Token::read(facts, &self.book.names, now_ms)
             .map_err(|malformed| contract(format!("token {handle}: {}", malformed.0)))?;
-        let bound = Bound { token, state: State::Told, told: 0 };
-        match self.handles.insert(handle, bound) {
+        match self.handles.insert(handle, Bound::new(Arc::new(token))) {
             None => Ok(()),
             Some(_) => Err(contract(format!("token {handle} was told twice"))),
         }
     }
 
     fn ask(&mut self, question: &Question, now_ms: u64, to_bury: &mut Vec<Arc<Session>>) -> Result<Verdict, Broken> {
-        let routes = self.routes.as_deref().unwrap_or_default();
-        let route = usize::try_from(question.route)
-            .ok()
-            .and_then(|index| routes.get(index))
-            .ok_or_else(|| contract(format!("there is no route {}", question.route)))?;
-        let bound = self
-            .handles
-            .get_mut(&question.token)
-            .ok_or_else(|| contract(format!("token {} was not told", question.token)))?;
+        let route = route(self.routes.as_deref(), question.route)?;
+        let bound = self.handles.get_mut(&question.token).ok_or_else(|| not_told(question.token))?;
         if !bound.is_current(&self.book) {
-            bound.bind(&self.book, !route.asked.background, now_ms, to_bury)?;
+            let touches = !route.asked.background;
+            bound.bind(&self.book, touches, now_ms, to_bury).map_err(Broken::Store)?;
         }
         let mut verdict = bound.judge(&self.book, route.asked, now_ms, to_bury);
         verdict.id = question.id;
@@ -159,136 +162,23 @@ impl Desk {
         }
         Ok(verdict)
     }
-}
 
-impl Bound {
-    fn is_current(&self, book: &Book) -> bool {
-        match &self.state {
-            State::Told => false,
-            State::Live(standing) => standing.session.ended().is_none() && standing.rules_epoch == book.rules_epoch(),
-            State::Refused(_, epochs) => *epochs == epochs_of(book),
-        }
-    }
-
-    fn bind(&mut self, book: &Book, touches: bool, now_ms: u64, to_bury: &mut Vec<Arc<Session>>) -> Result<(), Broken> {
-        // Read before the look-up: what changes during it is seen at the next question.
-        let epochs = epochs_of(book);
-        let [rules_epoch, _] = epochs;
-        let binding = book.bind(&self.token, touches, now_ms).map_err(Broken::Store)?;
-        self.state = match binding {
-            Binding::Live(session) => State::Live(Standing::new(session, &self.token, rules_epoch)),
-            Binding::Gone(reason) => {
-                to_bury.extend(book.find(self.token.id).filter(|session| is_to_bury(session)));
-                State::Refused(outcome_of(reason), epochs)
-            }
-            Binding::Unknown => State::Refused(Outcome::UnknownSession, epochs),
-        };
-        Ok(())
-    }
-
-    fn judge(&mut self, book: &Book, asked: Asked, now_ms: u64, to_bury: &mut Vec<Arc<Session>>) -> Verdict {
-        match &mut self.state {
-            // `ask` binds before it judges; were it not so, the token would name no session.
-            State::Told => refused(Outcome::UnknownSession),
-            State::Refused(outcome, _) => refused(*outcome),
-            State::Live(standing) => standing.judge(&self.token, book, asked, now_ms, to_bury),
-        }
-    }
-
-    fn told(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
-        let bit = 1 << outcome as u32;
-        if self.told & bit == 0 {
-            self.told |= bit;
-            audit.refused(&self.token, outcome, route, now_ms);
-        }
+    fn follow(&mut self, follow: &Follow, now_ms: u64, answers: &mut Answers) -> Result<(), Broken> {
+        let route = route(self.routes.as_deref(), follow.route)?;
+        let bound = self.handles.get(&follow.token).ok_or_else(|| not_told(follow.token))?;
+        self.follows.open(follow.id, Arc::clone(bound.token()), route.asked, now_ms, answers)
     }
 }
 
-impl Standing {
-    fn new(session: Arc<Session>, token: &Token, rules_epoch: u64) -> Self {
-        let (generation, narrowed) = narrowed(&session, token);
-        Self { escalates: !token.scopes.is_within(&session.granted), session, rules_epoch, generation, narrowed }
-    }
-
-    fn judge(
-        &mut self,
-        token: &Token,
-        book: &Book,
-        asked: Asked,
-        now_ms: u64,
-        to_bury: &mut Vec<Arc<Session>>,
-    ) -> Verdict {
-        let session = &self.session;
-        let facts = Facts {
-            ended: session.ended(),
-            // The rules were checked when the token was bound, which is done again when they change.
-            ruled_out: false,
-            opened_at_ms: session.opened_at_ms,
-            last_seen_ms: session.last_seen_ms(),
-            limits: session.access.limits,
-            escalates: self.escalates,
-        };
-        match judge(facts, asked, now_ms) {
-            Judgement::Active { remaining_ms, idle_ms, touches } => {
-                if touches {
-                    book.touch(session, now_ms);
-                }
-                if self.generation != session.generation() {
-                    (self.generation, self.narrowed) = narrowed(session, token);
-                }
-                Verdict {
-                    id: 0,
-                    outcome: Outcome::Active as i32,
-                    remaining_ms,
-                    idle_ms,
-                    narrowed: self.narrowed.clone().map(|scopes| Scopes { scopes }),
-                }
-            }
-            Judgement::Ended(end) => {
-                book.end(session, end, "judge");
-                if is_to_bury(session) {
-                    to_bury.push(Arc::clone(session));
-                }
-                // Another end may have been first: that one is the session's.
-                refused(outcome_of(session.ended().unwrap_or(end).reason))
-            }
-            Judgement::Refused(refusal) => refused(match refusal {
-                Refusal::RuledOut => Outcome::Revoked,
-                Refusal::ScopeEscalation => Outcome::ScopeEscalation,
-                Refusal::StepUpRequired => Outcome::StepUpRequired,
-                Refusal::RouteIdle => Outcome::IdleTimeout,
-            }),
-        }
-    }
+fn route(routes: Option<&[Route]>, index: u32) -> Result<&Route, Broken> {
+    let found = usize::try_from(index).ok().and_then(|index| routes?.get(index));
+    found.ok_or_else(|| contract(format!("there is no route {index}")))
 }
 
-/// The scopes that are left of the token's, when they are fewer, with the generation that they belong to.
-fn narrowed(session: &Session, token: &Token) -> (u32, Option<Vec<String>>) {
-    let (generation, scopes) = session.scopes();
-    let is_whole = token.scopes.is_within(&scopes);
-    (generation, (!is_whole).then(|| token.scopes.and(&scopes)))
+fn not_told(handle: u32) -> Broken {
+    contract(format!("token {handle} was not told"))
 }
 
-fn is_to_bury(session: &Session) -> bool {
-    session.ended().is_some() && session.stored() == Stored::Nothing
-}
-
-fn epochs_of(book: &Book) -> [u64; 2] {
-    [book.rules_epoch(), book.openings_epoch()]
-}
-
-fn outcome_of(reason: Reason) -> Outcome {
-    match reason {
-        Reason::IdleTimeout => Outcome::IdleTimeout,
-        Reason::LifetimeExceeded => Outcome::LifetimeExceeded,
-        Reason::Revoked => Outcome::Revoked,
-    }
-}
-
-fn refused(outcome: Outcome) -> Verdict {
-    Verdict { outcome: outcome as i32, ..Verdict::default() }
-}
-
-fn contract(broken: impl Into<String>) -> Broken {
+pub(super) fn contract(broken: impl Into<String>) -> Broken {
     Broken::Contract(broken.into())
 }

@@ -1,27 +1,35 @@
 //! The desk on the network: the gRPC service of the check stream.
 
-use super::desk::{Broken, Desk};
+use super::desk::{Answers, Broken, Desk};
 use crate::service::Service;
 use crate::wire::session_check_server::SessionCheck;
 use crate::wire::{FilterMessage, ServiceMessage, Welcome};
 use futures_util::stream::{Stream, unfold};
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
+
+/// How long a stream goes on after the filter was told that the service is about to stop.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stream sleeps at most while a limit is ahead: the clock may be set meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
 
 /// The service of the check listener.
 #[derive(Clone)]
 pub struct Checks(pub Arc<Service>);
 
-type Answers = Pin<Box<dyn Stream<Item = Result<ServiceMessage, Status>> + Send>>;
+type Outbound = Pin<Box<dyn Stream<Item = Result<ServiceMessage, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl SessionCheck for Checks {
-    type CheckStream = Answers;
+    type CheckStream = Outbound;
 
-    async fn check(&self, request: Request<Streaming<FilterMessage>>) -> Result<Response<Answers>, Status> {
+    async fn check(&self, request: Request<Streaming<FilterMessage>>) -> Result<Response<Outbound>, Status> {
         let service = &self.0;
         let peer = request.extensions().get::<crate::serve::Peer>().map(|peer| peer.0);
         let (metadata, _, inbound) = request.into_parts();
@@ -43,7 +51,17 @@ struct Talk {
     service: Arc<Service>,
     inbound: Streaming<FilterMessage>,
     desk: Desk,
-    stop: watch::Receiver<bool>,
+    /// Until when it goes on once the filter has been told that the service is about to stop.
+    drains_until: Option<Instant>,
+}
+
+/// What a stream has to do next.
+enum Task {
+    Answer(Result<Option<FilterMessage>, Status>),
+    /// A followed session changed, or a limit is due.
+    Look,
+    TellDrain,
+    Leave,
 }
 
 type Next = Option<(Result<ServiceMessage, Status>, Option<Talk>)>;
@@ -51,44 +69,77 @@ type Next = Option<(Result<ServiceMessage, Status>, Option<Talk>)>;
 impl Talk {
     fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
         service.book.audit.metrics.streams.inc();
-        Self { desk: Desk::new(Arc::clone(&service.book)), stop: service.stop.clone(), service, inbound }
+        Self { desk: Desk::new(Arc::clone(&service.book)), service, inbound, drains_until: None }
     }
 
-    /// The answer to the next message that has a hello or questions. All of them are answered together: while the answer is on
-    /// its way, the filter gathers the next ones.
+    /// The next message to the filter. All questions of one message are answered together: while the answer is on its
+    /// way, the filter gathers the next ones.
     async fn next(mut self) -> Next {
         loop {
-            let message = tokio::select! {
-                biased;
-                // It ends with `true`, or with the service itself.
-                _ = self.stop.wait_for(|stop| *stop) => {
-                    return Some((Err(Status::unavailable("the service is stopping")), None));
+            let said = match self.task().await {
+                Task::Answer(Ok(Some(message))) => self.answer(message).await,
+                Task::Answer(Ok(None)) | Task::Leave => return None,
+                Task::Answer(Err(status)) => Err(status),
+                Task::Look => self.look().await,
+                Task::TellDrain => {
+                    self.drains_until = Some(Instant::now() + DRAIN_MAX);
+                    Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
-                message = self.inbound.message() => message,
             };
-            match message {
-                Ok(None) => return None,
+            match said {
                 Err(status) => return Some((Err(status), None)),
-                Ok(Some(message)) => match self.answer(message).await {
-                    Err(status) => return Some((Err(status), None)),
-                    Ok(answer) if answer == ServiceMessage::default() => {}
-                    Ok(answer) => return Some((Ok(answer), Some(self))),
-                },
+                Ok(message) if message == ServiceMessage::default() => {}
+                Ok(message) => return Some((Ok(message), Some(self))),
             }
+        }
+    }
+
+    /// Waits for something to do. What is dropped when another is first takes nothing with it.
+    async fn task(&mut self) -> Task {
+        let (mailbox, due_ms) = (Arc::clone(self.desk.mailbox()), self.desk.due_ms());
+        let (drains_until, mut draining) = (self.drains_until, self.service.draining.clone());
+        let until_due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.service.clock.now_ms()));
+        tokio::select! {
+            biased;
+            () = mailbox.rings() => Task::Look,
+            // It ends with `true`, or with the service itself.
+            _ = draining.wait_for(|draining| *draining), if drains_until.is_none() => Task::TellDrain,
+            message = self.inbound.message() => Task::Answer(message),
+            () = pass(until_due_ms) => Task::Look,
+            // After the messages: what has arrived by then is answered.
+            () = until(drains_until) => Task::Leave,
         }
     }
 
     async fn answer(&mut self, message: FilterMessage) -> Result<ServiceMessage, Status> {
-        let now_ms = self.service.clock.now_ms();
-        let answers = self.desk.read(message, now_ms).map_err(broken)?;
-        for session in answers.to_bury {
-            if let Err(error) = self.service.writer.bury(session).await {
-                // The verdict is a refusal, which memory keeps: it stands without the disk.
-                warn!(?error, "the tombstone of a session is not written yet");
-            }
-        }
+        let answers = self.desk.read(message, self.service.clock.now_ms()).map_err(broken)?;
+        Ok(self.say(answers).await)
+    }
+
+    async fn look(&mut self) -> Result<ServiceMessage, Status> {
+        let answers = self.desk.look(self.service.clock.now_ms()).map_err(broken)?;
+        Ok(self.say(answers).await)
+    }
+
+    async fn say(&self, answers: Answers) -> ServiceMessage {
+        self.service.bury(answers.to_bury).await;
         let welcome = answers.welcome.then(|| Welcome { service_version: env!("CARGO_PKG_VERSION").to_owned() });
-        Ok(ServiceMessage { verdicts: answers.verdicts, welcome, ..ServiceMessage::default() })
+        ServiceMessage { verdicts: answers.verdicts, welcome, followed: answers.followed, drain: false }
+    }
+}
+
+/// Waits so long, or for ever; at most as long as a clock that is set forward may go unnoticed.
+async fn pass(ms: Option<u64>) {
+    match ms {
+        Some(ms) => tokio::time::sleep(Duration::from_millis(ms).min(SLEEP_MAX)).await,
+        None => pending().await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => pending().await,
     }
 }
 

@@ -13,12 +13,12 @@ use crate::writer::tests::flush;
 use std::sync::Arc;
 
 /// The routes of every test, by index.
-const PLAIN: u32 = 0;
-const BACKGROUND: u32 = 1;
-const YOUNG: u32 = 2;
-const BUSY: u32 = 3;
+pub(super) const PLAIN: u32 = 0;
+pub(super) const BACKGROUND: u32 = 1;
+pub(super) const YOUNG: u32 = 2;
+pub(super) const BUSY: u32 = 3;
 
-fn hello() -> Hello {
+pub(super) fn hello() -> Hello {
     let route = |name: &str| Route { name: name.to_owned(), ..Route::default() };
     let routes = vec![
         route("plain"),
@@ -29,7 +29,7 @@ fn hello() -> Hello {
     Hello { routes, ..Hello::default() }
 }
 
-fn token(handle: u32, key: &str, issued_at_ms: u64) -> Token {
+pub(super) fn token(handle: u32, key: &str, issued_at_ms: u64) -> Token {
     Token {
         handle,
         issuer: "https://id".to_owned(),
@@ -44,7 +44,7 @@ fn token(handle: u32, key: &str, issued_at_ms: u64) -> Token {
     }
 }
 
-fn machine(handle: u32, issued_at_ms: u64) -> Token {
+pub(super) fn machine(handle: u32, issued_at_ms: u64) -> Token {
     Token {
         key_kind: SessionKey::Client as i32,
         grant: "client_credentials".to_owned(),
@@ -56,26 +56,26 @@ fn question(token: u32, route: u32) -> Question {
     Question { id: 100 + token, token, route, ..Question::default() }
 }
 
-fn id(key: &str) -> SessionId {
+pub(super) fn id(key: &str) -> SessionId {
     SessionId::of("https://id", key)
 }
 
 /// A stream of the room's book on which hello has been said.
-struct Stream(Desk);
+pub(super) struct Stream(pub(super) Desk);
 
 impl Stream {
-    fn open(room: &Room) -> Self {
+    pub(super) fn open(room: &Room) -> Self {
         let mut desk = Desk::new(Arc::clone(&room.book));
         desk.read(FilterMessage { hello: Some(hello()), ..FilterMessage::default() }, T0).unwrap();
         Self(desk)
     }
 
-    fn tell(&mut self, token: Token, now_ms: u64) {
+    pub(super) fn tell(&mut self, token: Token, now_ms: u64) {
         let message = FilterMessage { tokens: vec![token], ..FilterMessage::default() };
         assert!(self.0.read(message, now_ms).unwrap().verdicts.is_empty());
     }
 
-    fn answers(&mut self, token: u32, route: u32, now_ms: u64) -> Answers {
+    pub(super) fn answers(&mut self, token: u32, route: u32, now_ms: u64) -> Answers {
         let message = FilterMessage { questions: vec![question(token, route)], ..FilterMessage::default() };
         self.0.read(message, now_ms).unwrap()
     }
@@ -86,7 +86,7 @@ impl Stream {
         verdict
     }
 
-    fn outcome(&mut self, token: u32, route: u32, now_ms: u64) -> Outcome {
+    pub(super) fn outcome(&mut self, token: u32, route: u32, now_ms: u64) -> Outcome {
         self.ask(token, route, now_ms).outcome()
     }
 }

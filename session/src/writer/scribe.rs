@@ -185,6 +185,8 @@ impl Scribe {
     fn finish(&self, step: Step) {
         match step {
             Step::Revoke(session, end, reply) => {
+                // A tombstone is on disk, whichever end memory comes to: whoever sees it need not wait for another.
+                session.set_stored(Stored::Record);
                 self.book.end(&session, end, "admin");
                 let stands = session.ended().unwrap_or(end);
                 // When the judge found another end during the commit, that one is still to be written.
@@ -197,7 +199,7 @@ impl Scribe {
                 let ended = session.ended();
                 if ended.is_none() {
                     self.book.audit.scopes_changed(&session, &scopes.to_vec());
-                    session.set_scopes(scopes);
+                    self.book.set_scopes(&session, scopes);
                     session.set_stored(Stored::Record);
                 }
                 answer(reply, Ok(ended));

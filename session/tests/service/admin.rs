@@ -247,6 +247,7 @@ async fn events_tell_what_opens_ends_and_is_denied() {
     filter.ask(1, 0).await;
     until("event: denied\n").await;
     until("\"reason\":\"revoked\"").await;
+    filter.close();
     // An open listener does not keep the service from stopping.
     house.stop().await;
 }

@@ -1,8 +1,9 @@
 //! The two callers of the service: a filter, and somebody who administers.
 
+use crate::house::PATIENCE;
 use portcullis_session::wire::session_check_client::SessionCheckClient;
 use portcullis_session::wire::{
-    FilterMessage, Hello, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
+    FilterMessage, Follow, Hello, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -62,7 +63,7 @@ pub(crate) async fn http(to: SocketAddr, authorization: &str, method: &str, path
 
 /// A filter's stream.
 pub(crate) struct Filter {
-    sender: mpsc::Sender<FilterMessage>,
+    sender: Option<mpsc::Sender<FilterMessage>>,
     answers: Streaming<ServiceMessage>,
 }
 
@@ -94,14 +95,36 @@ impl Filter {
             let value = format!("Bearer {credential}").parse().unwrap();
             request.metadata_mut().insert("authorization", value);
         }
-        let mut answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
-        let first = answers.message().await?.expect("the stream was closed");
-        assert!(first.welcome.is_some() && first.verdicts.is_empty(), "the hello is answered first: {first:?}");
-        Ok(Self { sender, answers })
+        let answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
+        let mut filter = Self { sender: Some(sender), answers };
+        let first = filter.answer().await?.expect("the stream was closed");
+        assert!(first.welcome.is_some(), "the hello is answered first: {first:?}");
+        Ok(filter)
     }
 
     pub(crate) async fn send(&self, message: FilterMessage) {
-        self.sender.send(message).await.unwrap();
+        self.sender.as_ref().expect("this half is closed").send(message).await.unwrap();
+    }
+
+    /// Closes the filter's half: nothing more will be asked.
+    pub(crate) fn close(&mut self) {
+        self.sender = None;
+    }
+
+    /// Follows token 1, as follow 5, and expects that its session lives.
+    pub(crate) async fn follow(&mut self, token: Token, route: u32) {
+        let follow = Follow { id: 5, token: token.handle, route };
+        self.send(FilterMessage { tokens: vec![token], follows: vec![follow], ..FilterMessage::default() }).await;
+        assert_eq!(self.pushed().await.outcome(), Outcome::Active);
+    }
+
+    /// The next verdict on follow 5, which comes without a question.
+    pub(crate) async fn pushed(&mut self) -> Verdict {
+        let answer = tokio::time::timeout(PATIENCE, self.answer()).await.expect("nothing is pushed");
+        let answer = answer.unwrap().expect("the stream was closed");
+        let [verdict] = <[Verdict; 1]>::try_from(answer.followed).unwrap();
+        assert_eq!((verdict.id, answer.verdicts), (5, vec![]));
+        verdict
     }
 
     pub(crate) async fn answer(&mut self) -> Result<Option<ServiceMessage>, Status> {

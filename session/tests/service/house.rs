@@ -11,7 +11,7 @@ use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -22,6 +22,10 @@ pub(crate) const MINUTE: u64 = 60_000;
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+fn passed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap()
+}
 
 struct Faulty(Embedded, Arc<AtomicBool>);
 
@@ -75,6 +79,15 @@ impl House {
     }
 
     pub(crate) async fn in_folder(folder: TempDir, more: &str) -> Self {
+        Self::built(folder, more, false).await
+    }
+
+    /// A house whose clock also goes by itself, for limits that are met without a question.
+    pub(crate) async fn ticking(more: &str) -> Self {
+        Self::built(tempfile::tempdir().unwrap(), more, true).await
+    }
+
+    async fn built(folder: TempDir, more: &str, ticks: bool) -> Self {
         let text = format!(
             "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
              store: {{embedded: {{path: unused}}}}\n{more}\n"
@@ -89,13 +102,13 @@ impl House {
         let store_fails = Arc::new(AtomicBool::new(false));
         let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&store_fails));
         let clock = Arc::new(AtomicU64::new(T0));
-        let read = Arc::clone(&clock);
+        let (read, started) = (Arc::clone(&clock), Instant::now());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(
             listeners,
             settings,
             Arc::new(store),
-            Clock::new(move || read.load(Ordering::SeqCst)),
+            Clock::new(move || read.load(Ordering::SeqCst) + if ticks { passed_ms(started) } else { 0 }),
             async {
                 let _ = stopped.await;
             },
@@ -116,9 +129,14 @@ impl House {
         http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
     }
 
+    /// Asks it to stop; it drains first.
+    pub(crate) fn drain(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Stops well, and gives the folder for the next start.
     pub(crate) async fn stop(mut self) -> TempDir {
-        drop(self.stop.take());
+        self.drain();
         let ran = tokio::time::timeout(PATIENCE, &mut self.running).await;
         ran.expect("it does not stop").unwrap().unwrap();
         self.folder.take().unwrap()

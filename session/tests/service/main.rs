@@ -12,6 +12,8 @@
 mod admin;
 mod checks;
 mod client;
+mod drain;
+mod follows;
 mod house;
 mod program;
 mod tls;

@@ -132,8 +132,14 @@ async fn a_stop_writes_what_is_in_memory_and_exits_with_0() {
     let program = Program::start(folder.path()).await;
     let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
     assert_eq!(filter.ask_new(token(1, SID, now_ms())).await.outcome(), Outcome::Active);
-    // Both the stream and the connection are still open.
-    let (code, said) = program.stop().await;
+    // Both the stream and the connection are still open. The filter leaves when it is told.
+    let leaving = async {
+        assert!(filter.answer().await.unwrap().unwrap().drain);
+        assert_eq!(filter.outcome(1).await, Outcome::Active);
+        filter.close();
+        assert_eq!(filter.answer().await.unwrap(), None);
+    };
+    let ((code, said), ()) = tokio::join!(program.stop(), leaving);
     assert_eq!(code, Some(0));
     assert!(said.contains("\"target\":\"audit\"") && said.contains("\"event\":\"opened\""), "{said}");
     for secret in [SID, ADMIN, FILTER] {

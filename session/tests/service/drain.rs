@@ -1,0 +1,71 @@
+//! Stopping well: streams are told, answered to the end, and only then ended.
+
+use crate::client::{PLAIN, http, token};
+use crate::house::{House, PATIENCE, T0};
+use portcullis_session::id::SessionId;
+use portcullis_session::wire::{FilterMessage, Outcome, Question};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_stream_is_told_once_and_answered_until_the_filter_closes_its_half() {
+    let mut house = House::open().await;
+    let mut filter = house.filter().await;
+    filter.follow(token(1, "s", T0), PLAIN).await;
+    house.drain();
+    let told = filter.answer().await.unwrap().unwrap();
+    assert!(told.drain && told.verdicts.is_empty() && told.followed.is_empty(), "{told:?}");
+    assert_eq!(http(house.admin, "", "GET", "/readyz", "").await.status, 503);
+    assert_eq!(http(house.admin, "", "GET", "/healthz", "").await.status, 200);
+    TcpStream::connect(house.checks).await.expect_err("it takes new connections");
+
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    let path = format!("/v1/sessions/{}/revoke", SessionId::of("https://id", "s"));
+    assert_eq!(house.call("POST", &path, "").await.status, 200);
+    assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
+
+    // What was asked before the half was closed is answered.
+    let questions = (0..300).map(|id| Question { id, token: 1, route: PLAIN, ..Question::default() });
+    for question in questions.clone() {
+        filter.send(FilterMessage { questions: vec![question], ..FilterMessage::default() }).await;
+    }
+    filter.close();
+    let mut answered = Vec::new();
+    while let Some(answer) = filter.answer().await.unwrap() {
+        assert!(!answer.drain, "told twice");
+        answered.extend(answer.verdicts.iter().map(|verdict| verdict.id));
+    }
+    assert_eq!(answered, questions.map(|question| question.id).collect::<Vec<_>>());
+    let began = Instant::now();
+    house.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn without_streams_it_stops_at_once() {
+    let house = House::open().await;
+    let mut filter = house.filter().await;
+    filter.ask_new(token(1, "s", T0)).await;
+    filter.close();
+    assert_eq!(filter.answer().await.unwrap(), None);
+    // The connection is still open.
+    let began = Instant::now();
+    house.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    drop(filter);
+}
+
+#[tokio::test]
+async fn a_filter_that_does_not_leave_is_left_after_the_limit() {
+    let mut house = House::open().await;
+    let mut filter = house.filter().await;
+    filter.ask_new(token(1, "s", T0)).await;
+    house.drain();
+    let began = Instant::now();
+    assert!(filter.answer().await.unwrap().unwrap().drain);
+    let ended = tokio::time::timeout(PATIENCE, filter.answer()).await.unwrap().unwrap();
+    assert_eq!(ended, None, "its end is no error");
+    let took = began.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    house.stop().await;
+}

@@ -1,0 +1,119 @@
+//! Follows over the network: what is pushed without a question.
+
+use crate::client::{Filter, PLAIN, YOUNG, token};
+use crate::house::{House, T0};
+use portcullis_session::id::SessionId;
+use portcullis_session::wire::{FilterMessage, Follow, Outcome};
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+fn path(sid: &str) -> String {
+    format!("/v1/sessions/{}", SessionId::of("https://id", sid))
+}
+
+#[tokio::test]
+async fn a_revocation_is_pushed_to_every_stream_that_follows_the_session() {
+    let house = House::open().await;
+    let mut filters = vec![house.filter().await, house.filter().await];
+    let mut other = house.filter().await;
+    for filter in &mut filters {
+        filter.follow(token(1, "s", T0), PLAIN).await;
+    }
+    other.follow(token(1, "t", T0), PLAIN).await;
+    assert_eq!(house.call("POST", &format!("{}/revoke", path("s")), "").await.status, 200);
+    for filter in &mut filters {
+        assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
+        assert_eq!(filter.outcome(1).await, Outcome::Revoked);
+    }
+    assert_eq!(other.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
+async fn a_change_of_scopes_is_pushed_and_so_is_its_return() {
+    let house = House::open().await;
+    let mut filter = house.filter().await;
+    filter.follow(token(1, "s", T0), PLAIN).await;
+    assert_eq!(house.call("PATCH", &path("s"), r#"{"scopes":["openid"]}"#).await.status, 200);
+    let narrowed = filter.pushed().await;
+    assert_eq!((narrowed.outcome(), narrowed.narrowed.unwrap().scopes), (Outcome::Active, vec!["openid".to_owned()]));
+    house.call("PATCH", &path("s"), r#"{"scopes":["openid","orders:read"]}"#).await;
+    let restored = filter.pushed().await;
+    assert_eq!((restored.outcome(), restored.narrowed), (Outcome::Active, None));
+}
+
+#[tokio::test]
+async fn a_rule_is_pushed() {
+    let house = House::open().await;
+    let mut filter = house.filter().await;
+    filter.follow(token(1, "s", T0), PLAIN).await;
+    let rule = r#"{"issuer":"https://id","subject":"alice"}"#;
+    assert_eq!(house.call("POST", "/v1/revocations", rule).await.status, 200);
+    assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
+}
+
+#[tokio::test]
+async fn limits_are_pushed_when_they_are_met_and_not_before() {
+    for (access, at_ms, outcome) in [
+        ("idle: 400ms", 400, Outcome::IdleTimeout),
+        ("absolute: 400ms", 400, Outcome::LifetimeExceeded),
+        ("absolute: 8h, idle: 700ms", 1000, Outcome::IdleTimeout),
+    ] {
+        let house = House::ticking(&format!("access: [{{name: a, {access}}}]")).await;
+        let mut filter = house.filter().await;
+        let (began, mut token) = (Instant::now(), token(1, "s", T0));
+        token.issued_at_ms = T0 + 60_000;
+        filter.follow(token, PLAIN).await;
+        if at_ms == 1000 {
+            tokio::time::sleep(Duration::from_millis(350)).await;
+            filter.send(FilterMessage { active: vec![5], ..FilterMessage::default() }).await;
+        }
+        assert_eq!(filter.pushed().await.outcome(), outcome, "{access}");
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(at_ms), "{access}: after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_route_is_pushed() {
+    let house = House::open().await;
+    let mut filter = house.filter().await;
+    // The route takes sessions of a minute.
+    house.at(59_800);
+    filter.follow(token(1, "s", T0), YOUNG).await;
+    house.at(60_000);
+    assert_eq!(filter.pushed().await.outcome(), Outcome::StepUpRequired);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
+async fn a_follow_that_breaks_the_contract_closes_the_stream() {
+    let house = House::open().await;
+    for follow in [Follow { id: 1, token: 9, route: 0 }, Follow { id: 1, token: 1, route: 9 }] {
+        let mut filter = house.filter().await;
+        let (tokens, follows) = (vec![token(1, "s", T0)], vec![follow]);
+        filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
+        assert_eq!(filter.answer().await.unwrap_err().code(), Code::InvalidArgument);
+    }
+}
+
+/// One revocation among ten thousand follows of a stream.
+#[tokio::test]
+async fn a_push_does_not_wait_for_other_follows() {
+    let house = House::open().await;
+    let mut filter: Filter = house.filter().await;
+    let tokens = (0..10_000).map(|n| token(n, &format!("s{n}"), T0)).collect();
+    let follows = (0..10_000).map(|n| Follow { id: n, token: n, route: PLAIN }).collect();
+    filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
+    assert_eq!(filter.answer().await.unwrap().unwrap().followed.len(), 10_000);
+    let mut slowest = Duration::ZERO;
+    for n in (0..10_000).step_by(500) {
+        let revoked = house.call("POST", &format!("{}/revoke", path(&format!("s{n}"))), "").await;
+        let answered = Instant::now();
+        assert_eq!(revoked.status, 200);
+        let pushed = filter.answer().await.unwrap().unwrap().followed;
+        slowest = slowest.max(answered.elapsed());
+        assert_eq!((pushed[0].id, pushed[0].outcome(), pushed.len()), (n, Outcome::Revoked, 1));
+    }
+    println!("after the answer, at most: {slowest:?}");
+    assert!(slowest < Duration::from_millis(100), "{slowest:?}");
+}
