@@ -213,7 +213,7 @@ impl Gate {
             {
                 let id = self.desk.follow(context, &open.credential, open.rule, rule.limits.outlive_token);
                 entry.follow = Some(id);
-                self.tally.add(Count::Open("followed"));
+                self.tally.add(Count::Followed);
             }
         }
     }
@@ -425,10 +425,7 @@ impl Gate {
                 (None, None) => Count::Decision("public", permit.rule),
             }),
             Step::Deny(denial) => self.tally.add(Count::Decision(denial.code.name(), denial.rule)),
-            Step::Cut(denial) => {
-                self.tally.add(Count::Open("cut"));
-                self.tally.add(Count::Decision(denial.code.name(), denial.rule));
-            }
+            Step::Cut(denial) => self.tally.add(Count::Cut(denial.code.name(), denial.rule)),
             Step::Wait | Step::Ask(_) => {}
         }
     }

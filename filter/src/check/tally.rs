@@ -14,8 +14,10 @@ pub enum Count {
     Outage(&'static str, Option<RuleId>),
     /// A question to the session service, by its outcome.
     Check(&'static str),
-    /// An open request: `followed`, `cut`.
-    Open(&'static str),
+    /// An open request whose session is followed from now on.
+    Followed,
+    /// An open request that was ended, by the code of the reason and the rule that had released it.
+    Cut(&'static str, Option<RuleId>),
     /// A token that was looked up in the cache: `hit` or `miss`.
     Cache(&'static str),
     /// The check stream: `opened`, `failed`, `closed`.
