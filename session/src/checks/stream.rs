@@ -56,6 +56,10 @@ struct Talk {
 }
 
 /// What a stream has to do next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each stream, for a moment: a box would be made for each message"
+)]
 enum Task {
     Answer(Result<Option<FilterMessage>, Status>),
     /// A followed session changed, or a limit is due.
