@@ -16,6 +16,7 @@ use crate::token::Token;
 use crate::wire::{Outcome, Verdict};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -40,15 +41,25 @@ impl Told {
 }
 
 /// The answer. Whatever is not active says nothing else, but to the filter: why.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
 pub(super) enum Answer {
     Active(Box<Active>),
-    Inactive {
-        active: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        portcullis_code: Option<&'static str>,
-    },
+    Inactive(Inactive),
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Active(active) => Json(active).into_response(),
+            Self::Inactive(inactive) => Json(inactive).into_response(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Inactive {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    portcullis_code: Option<&'static str>,
 }
 
 /// RFC 7662, section 2.2, and the session's public id.
@@ -77,14 +88,14 @@ pub(super) struct Active {
 }
 
 /// Answers a call.
-pub(super) async fn introspect(State(service): App, form: Form) -> Result<Json<Answer>, Fault> {
+pub(super) async fn introspect(State(service): App, form: Form) -> Result<Answer, Fault> {
     let asked = Asked {
         max_age_ms: form.millis("portcullis_max_age_ms")?,
         max_idle_ms: form.millis("portcullis_max_idle_ms")?,
         background: form.flag("portcullis_background")?,
     };
     let says_why = form.flag("portcullis")?;
-    let inactive = |code| Json(Answer::Inactive { active: false, portcullis_code: says_why.then_some(code) });
+    let inactive = |code| Answer::Inactive(Inactive { active: false, portcullis_code: says_why.then_some(code) });
     let now_ms = service.clock.now_ms();
     let claims = match Claims::read(form.token()?) {
         Ok(claims) if claims.is_expired(now_ms) => return Ok(inactive("token_expired")),
@@ -97,7 +108,7 @@ pub(super) async fn introspect(State(service): App, form: Form) -> Result<Json<A
     let route = form.get("route").unwrap_or("introspection");
     let verdict = judge(&service, Arc::new(token), asked, route, now_ms).await?;
     Ok(match verdict.outcome() {
-        Outcome::Active => Json(Answer::Active(Box::new(active(&claims, verdict)))),
+        Outcome::Active => Answer::Active(Box::new(active(&claims, verdict))),
         outcome => inactive(code(outcome)),
     })
 }
@@ -133,7 +144,7 @@ fn active(claims: &Claims, verdict: Verdict) -> Active {
         aud: claims.get("aud").cloned(),
         exp: facts.expires_at_ms / 1_000,
         iat: facts.issued_at_ms / 1_000,
-        sid: claims.get("sid").cloned(),
+        sid: claims.get("sid").filter(|sid| sid.as_str() != Some("")).cloned(),
         acr: facts.acr.clone(),
         auth_time: facts.authenticated_at_ms.map(|ms| ms / 1_000),
         token_type: "Bearer",
