@@ -308,6 +308,14 @@ fn a_follow_is_of_one_session_and_not_of_the_one_that_comes_in_its_place() {
     stream.tell(machine(1, T0 + HOUR), T0);
     assert_eq!(stream.follow(&[follow(1, 1, PLAIN)], T0), [(1, ACTIVE)]);
     room.book.end(&room.book.find(id("robot")).unwrap(), revoked(T0), "admin");
+    // Nor does it open that one.
+    assert_eq!(stream.look(T0), [(1, Outcome::Revoked)]);
+    assert!(room.book.find(id("robot")).unwrap().ended().is_some());
+
+    assert_eq!(stream.outcome(1, PLAIN, T0), ACTIVE);
+    stream.tell(machine(2, T0 + HOUR), T0);
+    assert_eq!(stream.follow(&[follow(1, 2, PLAIN)], T0), [(1, ACTIVE)]);
+    room.book.end(&room.book.find(id("robot")).unwrap(), revoked(T0), "admin");
     let answers = stream.answers(1, PLAIN, T0);
     assert_eq!(answers.verdicts.iter().map(Verdict::outcome).collect::<Vec<_>>(), [ACTIVE]);
     assert_eq!(told(&answers.followed), [(1, Outcome::Revoked)]);
