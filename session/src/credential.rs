@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,8 +18,24 @@ impl Credential {
 
     /// Whether the request presents it. Digests are compared, so the time tells nothing of the secret's length either.
     pub fn is_presented(&self, headers: &HeaderMap) -> bool {
-        let presented = bearer(headers).map(Sha256::digest);
-        presented.is_some_and(|digest| bool::from(digest.as_slice().ct_eq(&self.0)))
+        bearer(headers).is_some_and(|secret| self.is(secret))
+    }
+
+    /// Whether the request presents it as the password of whichever client (RFC 6749, section 2.3.1). That section has
+    /// the password form-encoded, which many callers leave out: both are taken.
+    pub fn is_password(&self, headers: &HeaderMap) -> bool {
+        let Some(pair) = after_scheme(headers, b"basic ").and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
+        else {
+            return false;
+        };
+        let Some(password) = pair.splitn(2, |byte| *byte == b':').nth(1) else {
+            return false;
+        };
+        self.is(password) || self.is(&form_decoded(password))
+    }
+
+    fn is(&self, secret: &[u8]) -> bool {
+        bool::from(Sha256::digest(secret).as_slice().ct_eq(&self.0))
     }
 }
 
@@ -30,12 +47,22 @@ impl std::fmt::Debug for Credential {
 
 /// The bearer token of a request that has exactly one `authorization` (RFC 6750, section 2.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    after_scheme(headers, b"bearer ")
+}
+
+/// What follows the scheme, which is in lower case and ends with its space, in the only `authorization`.
+fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &[u8]) -> Option<&'a [u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else {
         return None;
     };
-    let (scheme, rest) = value.as_bytes().split_at_checked("bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    let (named, rest) = value.as_bytes().split_at_checked(scheme.len())?;
+    named.eq_ignore_ascii_case(scheme).then(|| rest.trim_ascii())
+}
+
+fn form_decoded(text: &[u8]) -> Vec<u8> {
+    let value = [b"=".as_slice(), text].concat();
+    form_urlencoded::parse(&value).next().map(|(_, value)| value.into_owned().into_bytes()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -66,6 +93,23 @@ mod tests {
         ];
         for values in refused {
             assert!(!presents(values), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_credential_is_taken_as_any_clients_password() {
+        let presents = |secret: &str, pair: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).parse().unwrap());
+            Credential::new(secret).is_password(&headers)
+        };
+        for (secret, pair) in
+            [("s3cret", "web:s3cret"), ("s3cret", ":s3cret"), ("a:b&c d", "web:a:b&c d"), ("a:b&c d", "x:a%3Ab%26c+d")]
+        {
+            assert!(presents(secret, pair), "{pair}");
+        }
+        for pair in ["", "s3cret", "s3cret:", "web:", "web:s3cre", "web:s3cret ", "web:x:s3cret", "web:x&=s3cret"] {
+            assert!(!presents("s3cret", pair), "{pair}");
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod id;
 pub mod intern;
 pub mod judge;
 pub mod metrics;
+pub mod oauth;
 pub mod rules;
 mod run;
 pub mod serve;

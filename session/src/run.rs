@@ -7,6 +7,7 @@ use crate::checks::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
+use crate::oauth::{self, Told};
 use crate::serve::serve;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
@@ -83,7 +84,7 @@ pub async fn run(
     load(&service).await?;
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = Routes::new(checks).into_axum_router();
+    let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
     let checks = tokio::spawn(serve(listeners.checks, tls, routes, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 
@@ -126,6 +127,7 @@ fn build(
         admin_credential: settings.admin_credential,
         draining,
         stop,
+        told: Told::default(),
         is_loaded: AtomicBool::new(false),
     })
 }

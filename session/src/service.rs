@@ -3,6 +3,7 @@
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::credential::Credential;
+use crate::oauth::Told;
 use crate::session::Session;
 use crate::writer::Writer;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Service {
     pub draining: watch::Receiver<bool>,
     /// Turns `true` when that is over, and the rest is to stop.
     pub stop: watch::Receiver<bool>,
+    /// What introspection has told to the audit.
+    pub told: Told,
     /// Set once the stored sessions are in the book.
     pub is_loaded: AtomicBool,
 }

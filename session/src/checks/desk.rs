@@ -100,6 +100,11 @@ impl Desk {
         Ok(answers)
     }
 
+    /// Whether the filter has said hello.
+    pub fn is_greeted(&self) -> bool {
+        self.routes.is_some()
+    }
+
     /// The verdicts of follows whose session changed, and of those that a limit is due for.
     pub fn look(&mut self, now_ms: u64) -> Result<Answers, Broken> {
         let mut answers = Answers::default();

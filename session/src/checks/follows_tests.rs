@@ -11,7 +11,7 @@ use crate::rules::{Rule, Whom};
 use crate::session::Stored;
 use crate::testing::{ABSOLUTE, HOUR, IDLE, MINUTE, Room, T0, person};
 use crate::wire::{FilterMessage, Follow, Outcome, Verdict};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 fn follow(id: u32, token: u32, route: u32) -> Follow {
     Follow { id, token, route }
@@ -77,6 +77,40 @@ fn a_revocation_is_told_once_wherever_it_falls_between_entering_and_judging() {
             assert_eq!(of_7.last(), Some(&Outcome::Revoked), "{order}: a revocation is lost");
             assert_eq!(of_7.iter().filter(|outcome| **outcome != ACTIVE).count(), 1, "{order}");
         }
+    }
+}
+
+#[test]
+fn a_follow_is_in_the_register_before_it_is_judged() {
+    let room = Room::new();
+    let token = Arc::new(person("s", T0));
+    let mut follows = Follows::new(&room.book);
+    follows.enter(7, Arc::clone(&token), Asked::default()).unwrap();
+    room.book.followers.changed(token.id);
+    assert!(follows.mailbox().take().follows.contains(&7));
+}
+
+#[test]
+fn no_end_is_lost_between_threads() {
+    let room = Room::new();
+    for n in 0..3_000 {
+        let token = Arc::new(person(&format!("s{n}"), T0));
+        let session = room.live(&token, T0);
+        let mut follows = Follows::new(&room.book);
+        let mut answers = Answers::default();
+        let gate = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                gate.wait();
+                room.book.end(&session, revoked(T0), "admin");
+            });
+            gate.wait();
+            // Not always at the same instant of the other thread.
+            (0..n % 50).for_each(|_| std::hint::spin_loop());
+            follows.open(7, token, Asked::default(), T0, &mut answers).unwrap();
+        });
+        follows.look(T0, &mut answers).unwrap();
+        assert_eq!(answers.followed.last().map(Verdict::outcome), Some(Outcome::Revoked), "{n}");
     }
 }
 
@@ -273,6 +307,14 @@ fn a_follow_is_of_one_session_and_not_of_the_one_that_comes_in_its_place() {
     // Issued by a clock that is ahead: the token would open the session anew once it is over.
     stream.tell(machine(1, T0 + HOUR), T0);
     assert_eq!(stream.follow(&[follow(1, 1, PLAIN)], T0), [(1, ACTIVE)]);
+    room.book.end(&room.book.find(id("robot")).unwrap(), revoked(T0), "admin");
+    // Nor does it open that one.
+    assert_eq!(stream.look(T0), [(1, Outcome::Revoked)]);
+    assert!(room.book.find(id("robot")).unwrap().ended().is_some());
+
+    assert_eq!(stream.outcome(1, PLAIN, T0), ACTIVE);
+    stream.tell(machine(2, T0 + HOUR), T0);
+    assert_eq!(stream.follow(&[follow(1, 2, PLAIN)], T0), [(1, ACTIVE)]);
     room.book.end(&room.book.find(id("robot")).unwrap(), revoked(T0), "admin");
     let answers = stream.answers(1, PLAIN, T0);
     assert_eq!(answers.verdicts.iter().map(Verdict::outcome).collect::<Vec<_>>(), [ACTIVE]);

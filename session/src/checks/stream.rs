@@ -9,6 +9,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
@@ -51,11 +52,16 @@ struct Talk {
     service: Arc<Service>,
     inbound: Streaming<FilterMessage>,
     desk: Desk,
+    draining: watch::Receiver<bool>,
     /// Until when it goes on once the filter has been told that the service is about to stop.
     drains_until: Option<Instant>,
 }
 
 /// What a stream has to do next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each stream, for a moment: a box would be made for each message"
+)]
 enum Task {
     Answer(Result<Option<FilterMessage>, Status>),
     /// A followed session changed, or a limit is due.
@@ -69,7 +75,8 @@ type Next = Option<(Result<ServiceMessage, Status>, Option<Talk>)>;
 impl Talk {
     fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
         service.book.audit.metrics.streams.inc();
-        Self { desk: Desk::new(Arc::clone(&service.book)), service, inbound, drains_until: None }
+        let (desk, draining) = (Desk::new(Arc::clone(&service.book)), service.draining.clone());
+        Self { service, inbound, desk, draining, drains_until: None }
     }
 
     /// The next message to the filter. All questions of one message are answered together: while the answer is on its
@@ -96,18 +103,19 @@ impl Talk {
 
     /// Waits for something to do. What is dropped when another is first takes nothing with it.
     async fn task(&mut self) -> Task {
-        let (mailbox, due_ms) = (Arc::clone(self.desk.mailbox()), self.desk.due_ms());
-        let (drains_until, mut draining) = (self.drains_until, self.service.draining.clone());
-        let until_due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.service.clock.now_ms()));
+        let Self { service, inbound, desk, draining, drains_until } = self;
+        let until_due_ms = desk.due_ms().map(|due_ms| due_ms.saturating_sub(service.clock.now_ms()));
+        // The welcome is first.
+        let is_to_be_told = desk.is_greeted() && drains_until.is_none();
         tokio::select! {
             biased;
-            () = mailbox.rings() => Task::Look,
+            () = desk.mailbox().rings() => Task::Look,
             // It ends with `true`, or with the service itself.
-            _ = draining.wait_for(|draining| *draining), if drains_until.is_none() => Task::TellDrain,
-            message = self.inbound.message() => Task::Answer(message),
+            _ = draining.wait_for(|draining| *draining), if is_to_be_told => Task::TellDrain,
+            message = inbound.message() => Task::Answer(message),
             () = pass(until_due_ms) => Task::Look,
             // After the messages: what has arrived by then is answered.
-            () = until(drains_until) => Task::Leave,
+            () = until(*drains_until) => Task::Leave,
         }
     }
 

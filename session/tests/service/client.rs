@@ -44,6 +44,22 @@ impl Answer {
 
 /// One HTTP/1.1 request with that `authorization`.
 pub(crate) async fn http(to: SocketAddr, authorization: &str, method: &str, path: &str, body: &str) -> Answer {
+    request(to, authorization, "application/json", method, path, body).await
+}
+
+/// One form posted with that `authorization`.
+pub(crate) async fn post_form(to: SocketAddr, authorization: &str, path: &str, form: &str) -> Answer {
+    request(to, authorization, "application/x-www-form-urlencoded", "POST", path, form).await
+}
+
+async fn request(
+    to: SocketAddr,
+    authorization: &str,
+    content_type: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Answer {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let authorization = match authorization {
         "" => String::new(),
@@ -51,7 +67,7 @@ pub(crate) async fn http(to: SocketAddr, authorization: &str, method: &str, path
     };
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\n{authorization}content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

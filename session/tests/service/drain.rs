@@ -1,11 +1,12 @@
 //! Stopping well: streams are told, answered to the end, and only then ended.
 
-use crate::client::{PLAIN, http, token};
+use crate::client::{FILTER, Filter, PLAIN, http, token};
 use crate::house::{House, PATIENCE, T0};
 use portcullis_session::id::SessionId;
 use portcullis_session::wire::{FilterMessage, Outcome, Question};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tonic::transport::Endpoint;
 
 #[tokio::test]
 async fn a_stream_is_told_once_and_answered_until_the_filter_closes_its_half() {
@@ -67,5 +68,24 @@ async fn a_filter_that_does_not_leave_is_left_after_the_limit() {
     assert_eq!(ended, None, "its end is no error");
     let took = began.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_draining_connection_takes_no_more_streams() {
+    let mut house = House::open().await;
+    let channel = Endpoint::from_shared(format!("http://{}", house.checks)).unwrap().connect().await.unwrap();
+    let mut filter = Filter::over(channel.clone(), FILTER).await.unwrap();
+    filter.ask_new(token(1, "s", T0)).await;
+    house.drain();
+    assert!(filter.answer().await.unwrap().unwrap().drain);
+    let began = Instant::now();
+    // GOAWAY makes the client connect anew, which is refused here.
+    while let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, Filter::over(channel.clone(), FILTER)).await {
+        assert!(began.elapsed() < Duration::from_secs(2), "new streams are still taken");
+    }
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    filter.close();
+    assert_eq!(filter.answer().await.unwrap(), None);
     house.stop().await;
 }

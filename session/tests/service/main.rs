@@ -15,5 +15,6 @@ mod client;
 mod drain;
 mod follows;
 mod house;
+mod oauth;
 mod program;
 mod tls;
