@@ -344,7 +344,7 @@ impl Gate {
 
 fn fetch(issuer: IssuerId, keys: &KeySource) -> Option<Fetch> {
     match keys {
-        KeySource::Inline(_) => None,
+        KeySource::Inline(_) | KeySource::Opaque => None,
         KeySource::Remote { authority, path, https, cluster, .. } => Some(Fetch {
             issuer,
             authority: authority.clone(),

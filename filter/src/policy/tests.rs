@@ -1,6 +1,7 @@
 //! Whole policies: what is read of a good one, and what is said about a bad one.
 
 mod faults;
+mod introspection;
 mod planted;
 
 use super::*;
@@ -58,6 +59,7 @@ fn the_policy_of_the_design_is_read_in_full() {
         cluster: "session".into(),
         timeout: Duration::from_millis(200),
         credential_env: Some("PORTCULLIS_FILTER_CREDENTIAL".into()),
+        protocol: Protocol::Stream,
     };
     assert_eq!(policy.session, Some(service));
     let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
