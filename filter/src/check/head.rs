@@ -20,6 +20,8 @@ pub struct Head<'a> {
     pub token: Result<&'a str, CredentialError>,
     /// `User-Agent` as it came.
     pub user_agent: Option<&'a [u8]>,
+    /// `traceparent` and `x-request-id`: what ties a call to the request.
+    pub trace: [(&'static str, Option<&'a [u8]>); 2],
     /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
     pub preflight: bool,
     /// Whether the caller understands a gRPC answer.
@@ -41,6 +43,7 @@ impl<'a> Head<'a> {
             several_authorizations: authorizations().nth(1).is_some(),
             token: token::credentials(authorizations()),
             user_agent: first("user-agent"),
+            trace: ["traceparent", "x-request-id"].map(|name| (name, first(name))),
             preflight: method == "OPTIONS"
                 && first("origin").is_some()
                 && first("access-control-request-method").is_some(),
