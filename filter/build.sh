@@ -13,8 +13,8 @@ debian=0
 cargo=(cargo)
 std=()
 # The profile's `strip` leaves the names of functions in a wasm module; the linker's own does not. Less inlining makes the
-# module smaller by 27 kB.
-flags=(-C link-arg=--strip-all -C llvm-args=-inline-threshold=60)
+# module smaller by a twentieth.
+flags=(-C link-arg=--strip-all -C llvm-args=-inline-threshold=25)
 
 have_rustup_target() {
   command -v rustup >/dev/null || return 1

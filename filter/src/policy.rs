@@ -9,12 +9,14 @@ mod issuer;
 mod json;
 mod raw;
 mod rule;
+mod session;
 mod shape;
 mod text;
 
 pub use fault::{Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
+pub use session::{Client, Introspection, Protocol, SessionService};
 
 use crate::{route::RouteTable, scope::Register};
 use std::time::Duration;
@@ -74,17 +76,6 @@ pub struct IdentityHeaders {
     pub scopes: bool,
     /// `x-portcullis-session`
     pub session: bool,
-}
-
-/// Where the session service is, and how long it may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionService {
-    /// The Envoy cluster of the service.
-    pub cluster: String,
-    /// How long a request may wait for its verdict; at least 1 ms.
-    pub timeout: Duration,
-    /// The variable of the VM's environment that holds the filter's credential.
-    pub credential_env: Option<String>,
 }
 
 /// What a request meets when there is no verdict.

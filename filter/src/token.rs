@@ -10,6 +10,7 @@ mod claims;
 mod compact;
 mod dates;
 mod header;
+mod introspected;
 mod json;
 mod jwk;
 mod key_ring;
@@ -26,6 +27,7 @@ pub use bearer::{CredentialError, credentials};
 pub use cache::{Entry, Lookup, TOKENS_MAX, TokenCache};
 pub use claims::{Facts, TEXT_BYTES_MAX};
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
+pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};
 pub use jwk::{Key, KeyId, Skip};
 pub use key_ring::{
     FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_RETRY_FIRST_MS, KEY_RETRY_LAST_MS, KeyRing,
@@ -83,6 +85,7 @@ pub fn verify(token: &str, issuers: &[Issuer], rings: &[KeyRing], now_ms: u64) -
 fn issuer_of<'a>(claims: &Object, issuers: &'a [Issuer]) -> Result<(IssuerId, &'a Issuer), Fault> {
     let iss = claims.string("iss")?.ok_or(Fault::Missing("iss"))?;
     let mut known = issuers.iter().enumerate();
-    let (index, issuer) = known.find(|(_, known)| known.issuer == iss).ok_or(Fault::Issuer)?;
+    let known = known.find(|(_, known)| known.issuer == iss && !known.is_opaque());
+    let (index, issuer) = known.ok_or(Fault::Issuer)?;
     Ok((IssuerId(index), issuer))
 }

@@ -92,6 +92,11 @@ impl Credential {
         self.granted.borrow_mut().clear();
     }
 
+    /// Remembers what another answer about the same token has granted.
+    pub(super) fn inherit_granted(&self, earlier: &Self) {
+        self.granted.replace(earlier.granted.borrow().clone());
+    }
+
     /// Whether `rule` was granted within the last `grace`.
     pub(super) fn granted_within(&self, rule: RuleId, grace: Duration, now_ms: u64) -> bool {
         let oldest_ms = now_ms.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));

@@ -28,6 +28,9 @@ const QUESTIONS_MAX: usize = 65_536;
 /// Questions in one message at most, which also bounds the answer to it.
 const GROUP_QUESTIONS_MAX: usize = 4_096;
 
+/// Bytes of tokens that one message describes, at most and one token more: a service bounds what it reads.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
 /// A message of the service that is larger than this is no answer.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -301,14 +304,18 @@ impl Desk {
     /// The next group of questions, with the tokens that they are the first to name.
     fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage) {
         let mut retired = Vec::new();
+        let mut bytes = 0;
         while message.questions.len() < GROUP_QUESTIONS_MAX
+            && bytes < GROUP_BYTES_MAX
             && let Some(id) = self.waiting.pop_front()
         {
             let Some(open) = self.open.get_mut(&id) else { continue };
             open.tries = open.tries.saturating_add(1);
             open.stream = Some(stream);
             let Question { rule, credential, circumstances } = open.question.clone();
+            let described = message.tokens.len();
             let token = self.handle(&credential, stream, message);
+            bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             if credential.retired.get() {
                 retired.push(credential);
             }

@@ -1,11 +1,13 @@
 //! One Envoy worker: policy, keys, tokens, the requests under way, and the desk.
 
 use super::{
+    calls::{CallKey, Calls, Ended},
     credential::Credential,
     desk::{Act, Desk, FollowId, Settled},
     head::Head,
+    introspection::{Call, Carried},
     local::{self, Routed},
-    request::{Arrival, Circumstances, Event, Local, Mark, Request, Step, Verdict},
+    request::{Arrival, Circumstances, Event, Inquiry, Local, Mark, Presented, Request, Step, Verdict},
     tally::{Count, Tally},
 };
 use crate::{
@@ -49,6 +51,8 @@ pub struct Gate {
     rings: Vec<KeyRing>,
     tokens: TokenCache<Credential>,
     desk: Desk,
+    /// In the desk's place when the session service is an introspection endpoint.
+    calls: Option<Calls>,
     timeout_ms: u64,
     requests: HashMap<ContextId, UnderWay>,
     /// Released requests that are not followed yet, oldest first.
@@ -91,6 +95,7 @@ impl Gate {
         let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
         Ok(Self {
             desk: Desk::new(hello(&policy), timeout_ms, seed),
+            calls: Calls::new(&policy),
             keys_fetched_at_ms: vec![None; policy.issuers.len()],
             policy,
             rings,
@@ -126,6 +131,7 @@ impl Gate {
                         method: head.method.to_owned(),
                         client_address: client_address(),
                         user_agent_digest: head.user_agent.map(digest8),
+                        carried: self.calls.is_some().then(|| Carried::new(token, head.trace)),
                     };
                     self.verify(
                         Arrival {
@@ -175,8 +181,11 @@ impl Gate {
     /// A request has ended, whatever its state.
     pub fn gone(&mut self, context: ContextId) {
         let Some(entry) = self.requests.remove(&context) else { return };
-        if matches!(entry.request, Request::Asked(_)) {
+        if matches!(entry.request, Request::Asked(_) | Request::Presented(_)) {
             self.desk.withdraw(context);
+            if let Some(calls) = &mut self.calls {
+                calls.withdraw(context);
+            }
         }
         if let Some(id) = entry.follow {
             self.desk.unfollow(id, context);
@@ -187,6 +196,8 @@ impl Gate {
     pub fn tick(&mut self, now_ms: u64) -> Vec<Due> {
         let settled = self.desk.expire(now_ms);
         let mut due = self.settle(settled, now_ms);
+        let ended = self.calls.as_mut().map(|calls| calls.expire(now_ms)).unwrap_or_default();
+        due.extend(ended.into_iter().map(|ended| self.ended(ended, now_ms)));
         for (context, arrival) in self.waiting_for_keys() {
             if arrival.deadline_ms <= now_ms {
                 due.push((context, self.advance(context, Event::NoKeys, now_ms)));
@@ -229,7 +240,7 @@ impl Gate {
 
     /// What is to be done about the check stream now, if anything. Ask until there is nothing.
     pub fn act(&mut self, now_ms: u64) -> Option<Act> {
-        self.policy.session.as_ref()?;
+        self.policy.session.as_ref().filter(|_| self.calls.is_none())?;
         self.desk.act(now_ms)
     }
 
@@ -261,6 +272,24 @@ impl Gate {
         self.tally.add(Count::Stream("closed"));
         let settled = self.desk.closed(stream, now_ms);
         self.settle(settled, now_ms)
+    }
+
+    /// As whom an introspection endpoint is called; see [`super::authorization`].
+    pub fn authorize_calls(&mut self, authorization: Option<String>) {
+        if let Some(calls) = &mut self.calls {
+            calls.authorize(authorization);
+        }
+    }
+
+    /// The calls to the introspection endpoint that are to be made now. Each must be answered with [`Gate::answered`].
+    pub fn take_calls(&mut self) -> Vec<(CallKey, Call)> {
+        self.calls.as_mut().map(Calls::take_pending).unwrap_or_default()
+    }
+
+    /// A call was answered: with a status and a body, or without an answer.
+    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now_ms: u64) -> Option<Due> {
+        let ended = self.calls.as_mut()?.answered(key, response, &self.policy, now_ms)?;
+        Some(self.ended(ended, now_ms))
     }
 
     /// The key sets that are to be fetched now. Each must be answered with [`Gate::fetched`].
@@ -304,7 +333,7 @@ impl Gate {
 
     /// Whether something waits for a deadline, so that ticks must come quickly.
     pub fn is_busy(&self) -> bool {
-        self.desk.is_busy()
+        self.calls.as_ref().map_or_else(|| self.desk.is_busy(), Calls::is_busy)
             || !self.fresh.is_empty()
             || self.requests.values().any(|entry| matches!(entry.request, Request::Asking(_)))
     }
@@ -330,6 +359,12 @@ impl Gate {
             }
             Lookup::Dead(credential) => self.desk.retire(&credential),
             Lookup::Miss => {}
+        }
+        if let Some(calls) = &mut self.calls
+            && token::is_opaque(&arrival.token, &self.policy.issuers)
+        {
+            let known = calls.known(&digest);
+            return Local::Introspect(Presented { arrival, known });
         }
         self.tally.add(Count::Cache("miss"));
         let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, now_ms) {
@@ -391,12 +426,28 @@ impl Gate {
         due
     }
 
+    /// A call that has ended becomes a step of its request.
+    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now_ms: u64) -> Due {
+        self.waits_ms.push(waited_ms);
+        self.tally.add(Count::Check(match &event {
+            Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => "active",
+            Event::Verdict(Verdict::Ended(code), _) => code.name(),
+            _ => "no_verdict",
+        }));
+        (context, self.advance(context, event, now_ms))
+    }
+
     /// Gives an event to a request, and a question that comes of it to the desk.
     fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
         let mut step = entry.request.on(event, &self.policy);
-        if let Step::Ask(question) = step {
-            step = if self.desk.ask(context, question, now_ms) {
+        if let Step::Ask(inquiry) = step {
+            let asked = match (&mut self.calls, inquiry) {
+                (Some(calls), inquiry) => calls.ask(context, inquiry, &self.policy, now_ms),
+                (None, Inquiry::Session(question)) => self.desk.ask(context, question, now_ms),
+                (None, Inquiry::Token(_)) => false,
+            };
+            step = if asked {
                 Step::Wait
             } else {
                 self.tally.add(Count::Check("no_verdict"));
@@ -433,7 +484,7 @@ impl Gate {
 
 fn fetch(issuer: IssuerId, keys: &KeySource) -> Option<Fetch> {
     match keys {
-        KeySource::Inline(_) => None,
+        KeySource::Inline(_) | KeySource::Opaque => None,
         KeySource::Remote { authority, path, https, cluster, .. } => Some(Fetch {
             issuer,
             authority: authority.clone(),

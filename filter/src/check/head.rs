@@ -20,6 +20,8 @@ pub struct Head<'a> {
     pub token: Result<&'a str, CredentialError>,
     /// `User-Agent` as it came.
     pub user_agent: Option<&'a [u8]>,
+    /// `traceparent` and `x-request-id`: what ties a call to the request.
+    pub trace: [(&'static str, Option<&'a [u8]>); 2],
     /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
     pub preflight: bool,
     /// Whether the caller understands a gRPC answer.
@@ -38,9 +40,10 @@ impl<'a> Head<'a> {
             method,
             authority: first(":authority").unwrap_or_default(),
             path: first(":path").unwrap_or_default(),
-            several_authorizations: authorizations().nth(1).is_some(),
+            several_authorizations: authorizations().nth(1).is_some() || authorizations().any(holds_several),
             token: token::credentials(authorizations()),
             user_agent: first("user-agent"),
+            trace: ["traceparent", "x-request-id"].map(|name| (name, first(name))),
             preflight: method == "OPTIONS"
                 && first("origin").is_some()
                 && first("access-control-request-method").is_some(),
@@ -48,6 +51,17 @@ impl<'a> Head<'a> {
             forged: headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name)).collect(),
         }
     }
+}
+
+/// Envoy joins repeated headers with a comma. A list is told from parameters (`Digest a="1", b="2"`) by what stands behind the
+/// comma: a scheme and a space, or nothing. A comma is in no bearer token.
+fn holds_several(authorization: &[u8]) -> bool {
+    let starts_bearer = authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+    let mut rest = authorization.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii);
+    rest.any(|part| {
+        let word = part.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.~+".contains(byte)).count();
+        starts_bearer || part.get(word) == Some(&b' ')
+    })
 }
 
 /// Just what Envoy takes for gRPC: it then turns a local reply into trailers. For anything else, gRPC-Web too, an answer
@@ -99,6 +113,24 @@ mod tests {
             let headers = headers(&[("content-type", content_type)]);
             assert_eq!(Head::read(&headers).grpc, expected, "{content_type}");
         }
+    }
+
+    #[test]
+    fn credentials_that_were_joined_are_several() {
+        for (value, expected) in [
+            ("Bearer a.b.c", false),
+            ("Bearer a,Bearer b", true),
+            ("bearer a, Basic Zm9v", true),
+            ("Bearer a,b", true),
+            ("Basic Zm9v,Bearer a", true),
+            ("Digest username=\"a\", realm=\"b c\", nc=00000001", false),
+        ] {
+            assert_eq!(Head::read(&headers(&[("authorization", value)])).several_authorizations, expected, "{value}");
+        }
+        assert!(
+            Head::read(&headers(&[("authorization", "Bearer a"), ("authorization", "Bearer a")]))
+                .several_authorizations
+        );
     }
 
     #[test]

@@ -30,11 +30,14 @@ pub(super) fn route(head: &Head<'_>, policy: &Policy) -> Routed {
     let Ok(path) = Path::parse(head.path) else {
         return Routed::Done(refuse(Code::AmbiguousPath, None, None));
     };
+    // A host that can't be read is no host that a rule without hosts would match: the upstream may well read it.
+    let Some(host) = Host::parse(head.authority) else {
+        return Routed::Done(refuse(Code::NoRoute, None, None));
+    };
     if head.preflight && policy.cors_preflight {
         return Routed::Done(Local::Public(None));
     }
-    let host = Host::parse(head.authority);
-    let Some(id) = policy.routes.find(host.as_ref(), head.method, &path) else {
+    let Some(id) = policy.routes.find(&host, head.method, &path) else {
         return Routed::Done(refuse(Code::NoRoute, None, None));
     };
     match policy.rules.get(id.0).map(|rule| &rule.access) {

@@ -3,7 +3,7 @@
 //! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`], and only this
 //! file can make one.
 
-use super::credential::Credential;
+use super::{credential::Credential, introspection::Carried, local};
 use crate::{
     answer::Code,
     policy::{Access, Mode, Outage, Policy},
@@ -21,6 +21,8 @@ pub enum Request {
     Asking(Arrival),
     /// The question is with the desk.
     Asked(Question),
+    /// The session service is asked what its token means, and whether it is good.
+    Presented(Presented),
     /// It may pass; with what has to stay true for as long as it lasts.
     Released(Option<Open>),
     /// It was refused, or cut.
@@ -49,6 +51,24 @@ pub struct Arrival {
     pub deadline_ms: u64,
 }
 
+/// An opaque token: until it is answered for, nothing is known of it.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// The request and its token.
+    pub arrival: Arrival,
+    /// What was last heard of the token; believed in an outage only, as far as the rule's policy goes.
+    pub known: Option<Rc<Credential>>,
+}
+
+/// What is asked of the session service: about the session of a verified token, or about a token.
+#[derive(Debug, Clone)]
+pub enum Inquiry {
+    /// Whether the session behind a verified token is good.
+    Session(Question),
+    /// What an opaque token means, and whether it is good.
+    Token(Presented),
+}
+
 /// What is asked of the session service.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -69,6 +89,8 @@ pub struct Circumstances {
     pub client_address: String,
     /// The first 8 bytes of SHA-256 of `User-Agent`.
     pub user_agent_digest: Option<u64>,
+    /// What a call to an introspection endpoint needs; none on the check stream.
+    pub carried: Option<Carried>,
 }
 
 impl Circumstances {
@@ -85,6 +107,8 @@ pub enum Event {
     Local(Local),
     /// The session service answered; the time is for the grace of a later outage.
     Verdict(Verdict, u64),
+    /// The session service says what an opaque token means, and that it is good.
+    Proven(Rc<Credential>, u64),
     /// There is no verdict, and there will be none.
     NoVerdict(u64),
     /// The keys did not come in time.
@@ -106,6 +130,8 @@ pub enum Local {
     AwaitKeys(Arrival),
     /// Token and scopes are good: ask.
     Ask(Question),
+    /// The token is opaque: ask what it means.
+    Introspect(Presented),
 }
 
 /// What the session service says.
@@ -123,7 +149,7 @@ pub enum Step {
     /// Nothing: the request waits, or its fate is settled.
     Wait,
     /// Ask the session service.
-    Ask(Question),
+    Ask(Inquiry),
     /// Let it pass.
     Release(Permit),
     /// Refuse it.
@@ -183,6 +209,11 @@ impl Request {
                 None => return Step::Wait,
             },
             (Self::Released(Some(open)), Event::Overdue(code)) => cut(code, open),
+            (Self::Presented(presented), Event::Proven(credential, now_ms)) => {
+                proven(presented, &credential, policy, now_ms)
+            }
+            (Self::Presented(presented), Event::Verdict(Verdict::Ended(code), _)) => refused(presented, code),
+            (Self::Presented(presented), Event::NoVerdict(now_ms)) => opaque_outage(presented, policy, now_ms),
             _ => return Step::Wait,
         };
         match step {
@@ -192,7 +223,11 @@ impl Request {
             }
             Next::Ask(question) => {
                 *self = Self::Asked(question.clone());
-                Step::Ask(question)
+                Step::Ask(Inquiry::Session(question))
+            }
+            Next::Introspect(presented) => {
+                *self = Self::Presented(presented.clone());
+                Step::Ask(Inquiry::Token(presented))
             }
             Next::Release(permit) => {
                 *self = Self::Released(open(&permit));
@@ -232,6 +267,7 @@ impl Request {
 enum Next {
     Await(Arrival),
     Ask(Question),
+    Introspect(Presented),
     Release(Permit),
     Deny(Denial),
     Cut(Denial),
@@ -243,6 +279,7 @@ fn locally(local: Local) -> Next {
         Local::Refuse(denial) => Next::Deny(denial),
         Local::AwaitKeys(arrival) => Next::Await(arrival),
         Local::Ask(question) => Next::Ask(question),
+        Local::Introspect(presented) => Next::Introspect(presented),
     }
 }
 
@@ -269,6 +306,35 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy, now_ms: u64) -
         credential.note_granted(*rule, now_ms);
     }
     Next::Release(permit(Some(*rule), Some(Rc::clone(credential)), narrowed, None))
+}
+
+/// An opaque token is good: what it means is compared with the rule as a verified token is, and the answer that told so is
+/// its verdict.
+fn proven(presented: &Presented, credential: &Rc<Credential>, policy: &Policy, now_ms: u64) -> Next {
+    match locally(local::compare(credential, &presented.arrival, policy, now_ms)) {
+        Next::Ask(question) => judged(&question, Verdict::Active(None), policy, now_ms),
+        next => next,
+    }
+}
+
+/// An opaque token is not good.
+fn refused(presented: &Presented, code: Code) -> Next {
+    if let Some(known) = &presented.known
+        && code != Code::StepUpRequired
+    {
+        known.forget_granted();
+    }
+    deny(code, presented.arrival.rule, presented.known.as_ref())
+}
+
+/// No answer about an opaque token: it may only be what it last was, as long as that lasted.
+fn opaque_outage(presented: &Presented, policy: &Policy, now_ms: u64) -> Next {
+    let Presented { arrival, known } = presented;
+    let alive = known.as_ref().filter(|known| now_ms < known.facts.dies_at_ms);
+    match alive.map(|known| locally(local::compare(known, arrival, policy, now_ms))) {
+        Some(Next::Ask(question)) => outage(&question, policy, now_ms),
+        _ => deny(Code::SessionUnavailable, arrival.rule, None),
+    }
 }
 
 /// No verdict: the rule says what is allowed now. Only a token that was verified and whose scopes suffice comes here.

@@ -33,6 +33,37 @@ pub(super) fn policy(mode: &str) -> Policy {
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
+/// The same rules by introspection, for JWTs of the same issuer and for opaque tokens of another; and rule 5, which limits the
+/// session.
+pub(super) fn introspecting() -> Policy {
+    let policy = serde_json::json!({
+        "issuers": [
+            {
+                "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["ES256"],
+                "keys": {"jwks_url": "https://id.example/jwks", "cluster": "id"}
+            },
+            {"issuer": "https://opaque.example", "audiences": ["api"], "opaque": true}
+        ],
+        "session": {
+            "cluster": "id", "protocol": "introspection", "path": "/introspect", "authority": "id.example",
+            "client": {"id": "filter", "secret": {"env": "SECRET"}}, "timeout": "200ms"
+        },
+        "scopes": {"read": {}, "write": {}},
+        "routes": [
+            {"name": "open", "match": {"path": "/open"}, "public": true},
+            {"name": "both", "match": {"path": "/both"}, "require": {"all_of": ["read", "write"]}},
+            {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+            {"name": "read", "match": {"path": "/read"}, "require": {"all_of": ["read"]}, "session": {"on_outage": "read_only"}},
+            {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}},
+            {
+                "name": "a & b", "match": {"path": "/limited"}, "authenticated": true,
+                "session": {"max_age": "15m", "max_idle": "5m", "touch": false}
+            }
+        ]
+    });
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
 /// A verified token with these scopes.
 pub(super) fn credential(policy: &Policy, scopes: &[&str]) -> Rc<Credential> {
     let facts = Facts {

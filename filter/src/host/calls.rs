@@ -3,7 +3,10 @@
 //! The SDK's string getters unwrap UTF-8, so that one bad byte from a client would end the VM; only the byte calls are
 //! used. A status that the SDK does not expect is a panic inside it: none is known for the calls made here.
 
-use crate::{answer, answer::Answer};
+use crate::{
+    answer::{self, Answer},
+    check::Call,
+};
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType},
@@ -83,10 +86,20 @@ pub(super) fn reset_request() {
 }
 
 /// Opens the check stream; the effective context must be the root.
-pub(super) fn open_stream(cluster: &str, credential: Option<&str>) -> Option<u32> {
-    let authorization = credential.map(|credential| format!("Bearer {credential}"));
+pub(super) fn open_stream(cluster: &str, authorization: Option<&str>) -> Option<u32> {
     let metadata = authorization.iter().map(|value| ("authorization", value.as_bytes())).collect();
-    hostcalls::open_grpc_stream(cluster, "portcullis.check.v1.SessionCheck", "Check", metadata).ok()
+    hostcalls::open_grpc_stream(&grpc_service(cluster), "portcullis.check.v1.SessionCheck", "Check", metadata).ok()
+}
+
+/// A cluster as `GrpcService{envoy_grpc: {cluster_name}}`, encoded. Envoy takes a bare name too, but only after it has tried
+/// to read it as such a message: some names, `authz-svc` for one, are one without a target, at which Envoy aborts.
+fn grpc_service(cluster: &str) -> String {
+    const CLUSTER_NAME_TAG: u8 = 0x0a;
+    const ENVOY_GRPC_TAG: u8 = 0x0a;
+    // The policy bounds the name so that both lengths are a single byte, and the whole is text.
+    let length = u8::try_from(cluster.len()).unwrap_or(u8::MAX);
+    let head = [ENVOY_GRPC_TAG, length.saturating_add(2), CLUSTER_NAME_TAG, length];
+    head.map(char::from).into_iter().chain(cluster.chars()).collect()
 }
 
 /// Puts a message on the check stream; the effective context must be the root.
@@ -119,6 +132,13 @@ pub(super) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, time
         ("accept", "application/jwk-set+json, application/json"),
     ];
     hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// Dispatches a call to an introspection endpoint; its answer comes to the context in whose callback this is. `None` when it
+/// could not even be sent.
+pub(super) fn post(call: &Call) -> Option<u32> {
+    let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
 }
 
 /// Status and body of a call's answer. One byte more than `body_bytes_max` is read of a longer body, so that it can be

@@ -1,7 +1,11 @@
 //! The worker's root context: it loads the policy, keeps time, and owns every call that outlives a request.
 
 use super::{calls, http::Http, worker::Worker};
-use crate::{check::Gate, policy::Policy, token::KEY_SET_BYTES_MAX};
+use crate::{
+    check::{self, Gate},
+    policy::Policy,
+    token::KEY_SET_BYTES_MAX,
+};
 use log::{error, info, warn};
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
@@ -26,36 +30,27 @@ impl Root {
     fn load(&self, configuration: &[u8]) -> Result<Worker, Vec<String>> {
         let policy = Policy::parse(configuration)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let credential = credential(&policy).map_err(|fault| vec![fault])?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let authorization = policy.session.as_ref().map(|session| check::authorization(session, &variable));
+        let authorization = authorization.transpose().map_err(|fault| vec![fault])?.flatten();
         // The clock and the context's number differ between workers well enough to spread their reconnects.
         let seed = calls::now_ms().wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
         let gate = Gate::new(policy, seed)
             .map_err(|(issuer, error)| vec![format!("$.issuers[{issuer}].keys.inline: {error}")])?;
-        Ok(Worker::new(self.context, gate, credential))
-    }
-}
-
-/// The filter's credential, from the environment of the VM.
-fn credential(policy: &Policy) -> Result<Option<String>, String> {
-    let Some(name) = policy.session.as_ref().and_then(|session| session.credential_env.as_ref()) else {
-        return Ok(None);
-    };
-    match std::env::var(name) {
-        Ok(value) if value.bytes().all(|byte| byte.is_ascii_graphic()) && !value.is_empty() => Ok(Some(value)),
-        Ok(_) => Err(format!("$.session.credential.env: `{name}` must hold visible ASCII characters")),
-        Err(_) => Err(format!(
-            "$.session.credential.env: `{name}` is not set in the VM's environment (Envoy: vm_config.environment_variables)"
-        )),
+        Ok(Worker::new(self.context, gate, authorization))
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         let Some(worker) = &self.worker else { return };
-        let Some(issuer) = worker.key_call(call) else { return };
         let now_ms = calls::now_ms();
-        let response = calls::call_response(headers, body_size, KEY_SET_BYTES_MAX);
-        worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now_ms);
+        if let Some(issuer) = worker.key_call(call) {
+            let response = calls::call_response(headers, body_size, KEY_SET_BYTES_MAX);
+            worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now_ms);
+        } else {
+            worker.answered(self.context, call, headers, body_size, now_ms);
+        }
         worker.pump(now_ms);
     }
 
@@ -65,7 +60,7 @@ impl Context for Root {
         let due = worker.gate.borrow_mut().message(stream, &calls::stream_message(size), now_ms);
         // The next group goes out first: the service works on it while these requests are released.
         worker.pump(now_ms);
-        worker.carry_out(due);
+        worker.carry_out(due, self.context);
     }
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
@@ -78,7 +73,7 @@ impl Context for Root {
         let now_ms = calls::now_ms();
         let due = worker.gate.borrow_mut().closed(stream, now_ms);
         worker.pump(now_ms);
-        worker.carry_out(due);
+        worker.carry_out(due, self.context);
     }
 }
 
@@ -105,8 +100,9 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         let now_ms = calls::now_ms();
-        let due = worker.gate.borrow_mut().tick(now_ms);
-        worker.carry_out(due);
+        let mut due = worker.never_sent(now_ms);
+        due.extend(worker.gate.borrow_mut().tick(now_ms));
+        worker.carry_out(due, self.context);
         worker.pump(now_ms);
         worker.flush_metrics(now_ms);
     }

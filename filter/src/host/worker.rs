@@ -3,14 +3,14 @@
 use super::{calls, metrics::Metrics};
 use crate::{
     answer::{Answer, Code, Demand},
-    check::{Act, Denial, Due, Fetch, Gate, Permit, Step, identity},
+    check::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
     policy::{Access, Policy},
-    token::{FETCH_TIMEOUT_MS, IssuerId},
+    token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
 use log::warn;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::Duration,
 };
 
@@ -18,27 +18,42 @@ use std::{
 const TICK_BUSY: Duration = Duration::from_millis(10);
 const TICK_IDLE: Duration = Duration::from_millis(100);
 
+/// Steps that are carried out in one callback at most. Envoy puts off what a step asks for until the callback is over, and
+/// then does one inside the other: some three hundred refusals at once overflow the VM's stack, and it dies.
+const STEPS_MAX: usize = 100;
+const TICK_BACKLOG: Duration = Duration::from_millis(1);
+
 /// One worker: the gate, and what the host needs beside it.
 pub(super) struct Worker {
     root: u32,
     pub(super) gate: RefCell<Gate>,
-    credential: Option<String>,
+    authorization: Option<String>,
     /// Headers to be taken from requests that wait.
     forged: RefCell<HashMap<u32, Vec<String>>>,
     key_calls: RefCell<HashMap<u32, IssuerId>>,
+    /// Calls to an introspection endpoint, by Envoy's number.
+    calls: RefCell<HashMap<u32, CallKey>>,
+    /// Those that Envoy would not send.
+    unsent: RefCell<Vec<CallKey>>,
+    /// Steps that are still to be carried out, oldest first.
+    backlog: RefCell<VecDeque<Due>>,
     metrics: RefCell<Metrics>,
     tick: Cell<Duration>,
 }
 
 impl Worker {
-    pub(super) fn new(root: u32, gate: Gate, credential: Option<String>) -> Self {
+    pub(super) fn new(root: u32, mut gate: Gate, authorization: Option<String>) -> Self {
+        gate.authorize_calls(authorization.clone());
         set_tick(TICK_BUSY);
         Self {
             root,
             gate: RefCell::new(gate),
-            credential,
+            authorization,
             forged: RefCell::default(),
             key_calls: RefCell::default(),
+            calls: RefCell::default(),
+            unsent: RefCell::default(),
+            backlog: RefCell::default(),
             metrics: RefCell::default(),
             tick: Cell::new(TICK_BUSY),
         }
@@ -64,12 +79,12 @@ impl Worker {
         }
     }
 
-    /// Carries out steps of requests that waited, or were open.
-    pub(super) fn carry_out(&self, due: Vec<Due>) {
-        for (context, step) in due {
-            if matches!(step, Step::Wait | Step::Ask(_)) {
-                continue;
-            }
+    /// Carries out steps of requests that waited, or were open. The effective context is `home`, before and after.
+    pub(super) fn carry_out(&self, due: Vec<Due>, home: u32) {
+        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_));
+        self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
+        for _ in 0..STEPS_MAX {
+            let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
             // The client may have left: then there is nobody to answer, and nothing to resume.
             if !calls::enter(context) {
                 self.gone(context);
@@ -86,7 +101,8 @@ impl Worker {
                 Step::Wait | Step::Ask(_) => {}
             }
         }
-        calls::enter(self.root);
+        calls::enter(home);
+        self.pace();
     }
 
     /// A request has ended.
@@ -103,6 +119,7 @@ impl Worker {
         while let Some(act) = self.next_act(now_ms) {
             self.act(act, now_ms);
         }
+        self.call();
         self.pace();
     }
 
@@ -114,7 +131,35 @@ impl Worker {
             calls::send(stream, &message);
             calls::enter(context);
         }
+        self.call();
         self.pace();
+    }
+
+    /// Makes the calls to the introspection endpoint that are due, in the callback of a request or of the root: the answer
+    /// comes to the same context, and a request that has gone by then needs none.
+    fn call(&self) {
+        for (key, call) in self.gate.borrow_mut().take_calls() {
+            match calls::post(&call) {
+                Some(number) => drop(self.calls.borrow_mut().insert(number, key)),
+                // Not told at once: a request whose headers are being read can't be resumed.
+                None => self.unsent.borrow_mut().push(key),
+            }
+        }
+    }
+
+    /// A call has been answered, or has failed.
+    pub(super) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now_ms: u64) {
+        let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
+        let response = calls::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
+        let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
+        let due = self.gate.borrow_mut().answered(key, response, now_ms);
+        self.carry_out(due.into_iter().collect(), home);
+    }
+
+    /// What becomes of the requests whose calls could not be made.
+    pub(super) fn never_sent(&self, now_ms: u64) -> Vec<Due> {
+        let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
+        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now_ms)).collect()
     }
 
     fn next_act(&self, now_ms: u64) -> Option<Act> {
@@ -128,7 +173,7 @@ impl Worker {
             Act::Cancel { stream } => calls::cancel(stream),
             Act::Open => {
                 let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
-                let stream = cluster.and_then(|cluster| calls::open_stream(&cluster, self.credential.as_deref()));
+                let stream = cluster.and_then(|cluster| calls::open_stream(&cluster, self.authorization.as_deref()));
                 self.gate.borrow_mut().opened(stream, now_ms);
             }
         }
@@ -163,7 +208,7 @@ impl Worker {
             let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
             warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
         }
-        self.carry_out(due);
+        self.carry_out(due, self.root);
     }
 
     /// Hands the counts to Envoy.
@@ -174,7 +219,11 @@ impl Worker {
 
     /// Ticks come quickly only while something waits for a deadline.
     fn pace(&self) {
-        let wanted = if self.gate.borrow().is_busy() { TICK_BUSY } else { TICK_IDLE };
+        let wanted = match self.gate.borrow().is_busy() {
+            _ if !self.backlog.borrow().is_empty() => TICK_BACKLOG,
+            true => TICK_BUSY,
+            false => TICK_IDLE,
+        };
         if self.tick.replace(wanted) != wanted {
             set_tick(wanted);
         }

@@ -9,7 +9,7 @@ mod scopes;
 mod session;
 
 use super::{
-    IdentityHeaders, Mode, Policy,
+    IdentityHeaders, Issuer, Mode, Policy, Protocol,
     at::At,
     fault::Faults,
     json::{self, Json},
@@ -65,6 +65,9 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         raw.cors_preflight.or(false, |word| faults.check(&ROOT.key("cors_preflight"), cors_preflight(&word)));
     let issuers = issuers::issuers(issuers, faults);
     let session = session::session(raw.session, faults);
+    if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
+        asked_about(issuers, &given.service.protocol, faults);
+    }
     let scopes = scopes::scopes(scopes, sets, faults);
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
     let routes = routes::routes(routes, &scopes, outage, faults);
@@ -195,6 +198,19 @@ fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders>
         scopes: has("scopes"),
         session: has("session"),
     })
+}
+
+/// Reports opaque issuers where nobody is asked what their tokens mean. The check stream carries what a token says, never
+/// the token itself.
+fn asked_about(issuers: &[Issuer], protocol: &Protocol, faults: &mut Faults) {
+    if *protocol != Protocol::Stream {
+        return;
+    }
+    for (index, _) in issuers.iter().enumerate().filter(|(_, issuer)| issuer.is_opaque()) {
+        let message =
+            "only an introspection endpoint knows what an opaque token means; say `$.session.protocol: introspection`";
+        faults.add(&ROOT.key("issuers").item(index).key("opaque"), message);
+    }
 }
 
 /// Parts that may be left out, and were.

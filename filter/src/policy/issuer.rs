@@ -9,18 +9,25 @@ pub struct Issuer {
     pub issuer: String,
     /// `aud` must hold one of these; never empty.
     pub audiences: Vec<String>,
-    /// The algorithms that a token may be signed with; never empty.
+    /// The algorithms that a token may be signed with; empty for an opaque issuer alone, so that none is admitted.
     pub algorithms: Vec<Algorithm>,
     /// Where the verification keys come from.
     pub keys: KeySource,
     /// Tolerance for `exp`, `nbf` and `iat`; at most 60 s.
     pub clock_skew: Duration,
-    /// Accepted `typ` header values, lower-case, without `application/`; never empty.
+    /// Accepted `typ` header values, lower-case, without `application/`; empty for an opaque issuer alone.
     pub token_types: Vec<String>,
     /// Claims that hold scopes; never empty.
     pub scope_claims: Vec<String>,
     /// Claims that name the session, first match wins; never empty.
     pub session_claims: Vec<String>,
+}
+
+impl Issuer {
+    /// Whether its tokens are known by introspection alone: none of them is ever verified here.
+    pub fn is_opaque(&self) -> bool {
+        self.keys == KeySource::Opaque
+    }
 }
 
 /// Where an issuer's verification keys come from.
@@ -41,6 +48,8 @@ pub enum KeySource {
     },
     /// A JWK Set that stands in the policy, as JSON; known to hold at least one usable key.
     Inline(String),
+    /// Nowhere: its tokens say nothing to the filter, and the session service is asked what they mean.
+    Opaque,
 }
 
 /// A JWS algorithm (RFC 7518, section 3.1; RFC 8037; RFC 9864 for `Ed25519`).

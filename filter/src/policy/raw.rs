@@ -39,6 +39,9 @@ pub(super) struct RawSession {
     pub(super) protocol: Given<String>,
     pub(super) timeout: Given<String>,
     pub(super) credential: Given<RawCredential>,
+    pub(super) path: Given<String>,
+    pub(super) authority: Given<String>,
+    pub(super) client: Given<RawClient>,
     pub(super) on_outage: Given<RawOutage>,
 }
 
@@ -50,8 +53,16 @@ pub(super) struct RawCredential {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct RawClient {
+    pub(super) id: Given<String>,
+    pub(super) secret: Given<RawCredential>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct RawIssuer {
     pub(super) issuer: Given<String>,
+    pub(super) opaque: Given<bool>,
     pub(super) audiences: Texts,
     pub(super) algorithms: Texts,
     pub(super) keys: Given<RawKeys>,

@@ -1,6 +1,7 @@
 //! Whole policies: what is read of a good one, and what is said about a bad one.
 
 mod faults;
+mod introspection;
 mod planted;
 
 use super::*;
@@ -58,6 +59,7 @@ fn the_policy_of_the_design_is_read_in_full() {
         cluster: "session".into(),
         timeout: Duration::from_millis(200),
         credential_env: Some("PORTCULLIS_FILTER_CREDENTIAL".into()),
+        protocol: Protocol::Stream,
     };
     assert_eq!(policy.session, Some(service));
     let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -75,7 +77,7 @@ fn the_policy_of_the_design_finds_its_rules() {
     let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
     let find = |host: &str, method, path: &str| {
         let path = Path::parse(path.as_bytes()).unwrap();
-        let RuleId(id) = policy.routes.find(Host::parse(host.as_bytes()).as_ref(), method, &path)?;
+        let RuleId(id) = policy.routes.find(&Host::parse(host.as_bytes()).unwrap(), method, &path)?;
         Some(policy.rules[id].name.as_str())
     };
     assert_eq!(find("x.org", "GET", "/healthz?deep"), Some("health"));
@@ -189,5 +191,5 @@ fn ten_thousand_routes_are_read() {
     json["routes"] = routes.collect();
     let policy = parse(&json).unwrap();
     let path = Path::parse(b"/api/r9999/x").unwrap();
-    assert_eq!(policy.routes.find(None, "GET", &path), Some(RuleId(9_999)));
+    assert_eq!(policy.routes.find(&Host::parse(b"api").unwrap(), "GET", &path), Some(RuleId(9_999)));
 }

@@ -27,14 +27,11 @@ pub struct Match {
 }
 
 impl RouteTable {
-    /// The rule that answers a request, without allocation. A request without a host meets rules without hosts only.
-    pub fn find(&self, host: Option<&Host<'_>>, method: &str, path: &Path<'_>) -> Option<RuleId> {
+    /// The rule that answers a request, without allocation.
+    pub fn find(&self, host: &Host<'_>, method: &str, path: &Path<'_>) -> Option<RuleId> {
         let path = path.as_str().strip_prefix('/')?;
-        let exact = host.and_then(|host| self.exact.get(host.as_str())?.find(method, path));
-        let under = || {
-            let mut suffixes = host.into_iter().flat_map(Host::suffixes);
-            suffixes.find_map(|suffix| self.under.get(suffix)?.find(method, path))
-        };
+        let exact = self.exact.get(host.as_str()).and_then(|trie| trie.find(method, path));
+        let under = || host.suffixes().find_map(|suffix| self.under.get(suffix)?.find(method, path));
         exact.or_else(under).or_else(|| self.every.find(method, path))
     }
 

@@ -45,7 +45,7 @@ impl Dates {
 }
 
 /// A NumericDate: seconds since the Unix epoch, with or without a fraction (RFC 7519, section 2).
-fn date_ms(claims: &Object, name: &'static str) -> Result<Option<u64>, Fault> {
+pub(super) fn date_ms(claims: &Object, name: &'static str) -> Result<Option<u64>, Fault> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };

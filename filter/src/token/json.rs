@@ -57,6 +57,11 @@ impl Object {
         self.0.remove(name)
     }
 
+    /// Adds a member, unless one of its name is there.
+    pub(super) fn or_insert(&mut self, name: &str, value: Value) {
+        self.0.entry(name).or_insert(value);
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }

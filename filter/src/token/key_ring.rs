@@ -97,6 +97,7 @@ impl KeyRing {
     pub fn new(source: &KeySource) -> Result<Self, KeySetError> {
         Ok(match source {
             KeySource::Inline(json) => Self::Inline(KeySet::parse(json.as_bytes())?),
+            KeySource::Opaque => Self::Inline(KeySet::none()),
             KeySource::Remote { refresh, .. } => {
                 let refresh_ms = u64::try_from(refresh.as_millis()).unwrap_or(u64::MAX);
                 Self::Remote(Remote {

@@ -14,7 +14,7 @@ pub const KEYS_MAX: usize = 64;
 /// The most keys that are tried on one token: each costs about a millisecond.
 pub const KEYS_TRIED_MAX: usize = 8;
 
-/// The usable keys of an issuer, at least one.
+/// The usable keys of an issuer: at least one, but for an issuer that signs nothing.
 #[derive(Debug, Clone)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -57,6 +57,11 @@ pub enum Unverified {
 }
 
 impl KeySet {
+    /// Of an issuer that signs nothing.
+    pub(super) const fn none() -> Self {
+        Self { keys: Vec::new(), skipped: Vec::new() }
+    }
+
     /// Reads a set. Keys that cannot be used are left out: a set may hold keys for others.
     ///
     /// # Errors

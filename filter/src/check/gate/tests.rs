@@ -1,5 +1,7 @@
 //! A worker from the first header to the last, with real signatures, and a session service that the test plays.
 
+mod introspection;
+
 use super::*;
 use crate::check::request::Step;
 use jwt_simple::prelude::*;

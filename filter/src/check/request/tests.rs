@@ -7,7 +7,7 @@ const DEPTH: u32 = 4;
 const NOW_MS: u64 = 100_000;
 
 /// What can happen to a request, by number, so that orders can be counted through.
-const EVENTS: usize = 16;
+const EVENTS: usize = 20;
 
 fn event(number: usize, policy: &Policy) -> Event {
     let full = credential(policy, &["read", "write"]);
@@ -26,9 +26,21 @@ fn event(number: usize, policy: &Policy) -> Event {
         9 => Event::NoVerdict(NOW_MS),
         10 => Event::NoKeys,
         11 => Event::Verdict(Verdict::Active(Some(Rc::from([]))), NOW_MS),
-        12 => Event::Followed(Verdict::Ended(Code::SessionRevoked)),
-        13 => Event::Followed(Verdict::Active(Some(Rc::from([])))),
-        14 => Event::Followed(Verdict::Active(None)),
+        // Two opaque tokens: one that nothing is known of, and one that was good before.
+        12 => Event::Local(Local::Introspect(Presented { arrival, known: None })),
+        13 => Event::Local(Local::Introspect(Presented {
+            arrival: Arrival {
+                rule: RuleId(3),
+                circumstances: Rc::new(Circumstances { method: "GET".into(), ..Circumstances::default() }),
+                ..arrival
+            },
+            known: Some(full),
+        })),
+        14 => Event::Proven(full, NOW_MS),
+        15 => Event::Proven(credential(policy, &["read"]), NOW_MS),
+        16 => Event::Followed(Verdict::Ended(Code::SessionRevoked)),
+        17 => Event::Followed(Verdict::Active(Some(Rc::from([])))),
+        18 => Event::Followed(Verdict::Active(None)),
         _ => Event::Overdue(Code::TokenExpired),
     }
 }
@@ -39,6 +51,7 @@ enum Model {
     Fresh,
     Asking,
     Asked { number: usize },
+    Presented { number: usize },
     Released { open: bool },
     Denied,
 }
@@ -61,8 +74,17 @@ fn model(state: Model, number: usize) -> Model {
         // Rule 1 denies in an outage, rule 3 lets reads pass.
         (Model::Asked { number: 4 }, 9) => OPEN,
         (Model::Asked { .. }, 9) => Model::Denied,
+        (Model::Fresh | Model::Asking, 12 | 13) => Model::Presented { number },
+        (Model::Presented { .. }, 14) => OPEN,
+        (Model::Presented { number: 12 }, 15) => Model::Denied,
+        (Model::Presented { .. }, 15) => OPEN,
+        (Model::Presented { .. }, 8) => Model::Denied,
+        // Nobody can say whose a token is that is not known.
+        (Model::Presented { number: 13 }, 9) => OPEN,
+        (Model::Presented { .. }, 9) => Model::Denied,
+        // A verdict that does not say what an opaque token means releases nobody, and facts that were not asked for neither.
         // What is open is cut by bad news and by limits; that some scope is left is no bad news where it is enough.
-        (OPEN, 12 | 13 | 15) => Model::Denied,
+        (OPEN, 16 | 17 | 19) => Model::Denied,
         (state, _) => state,
     }
 }
@@ -72,6 +94,7 @@ fn kind(request: &Request, asked: usize) -> Model {
         Request::Fresh => Model::Fresh,
         Request::Asking(_) => Model::Asking,
         Request::Asked(_) => Model::Asked { number: asked },
+        Request::Presented(_) => Model::Presented { number: asked },
         Request::Released(open) => Model::Released { open: open.is_some() },
         Request::Denied => Model::Denied,
     }
@@ -89,7 +112,7 @@ fn every_order_of_events_leads_where_the_table_says_and_settles_a_request_once()
             rest /= EVENTS;
             let was = expected;
             expected = model(expected, number);
-            if let Model::Asked { number } = expected {
+            if let Model::Asked { number } | Model::Presented { number } = expected {
                 asked = number;
             }
             let step = request.on(event(number, &policy), &policy);
@@ -99,7 +122,9 @@ fn every_order_of_events_leads_where_the_table_says_and_settles_a_request_once()
                 Step::Release(_) => assert!(newly && matches!(expected, Model::Released { .. })),
                 Step::Deny(_) => assert!(newly && expected == Model::Denied && was != OPEN),
                 Step::Cut(_) => assert!(newly && expected == Model::Denied && was == OPEN),
-                Step::Ask(_) => assert!(newly && matches!(expected, Model::Asked { .. })),
+                Step::Ask(_) => {
+                    assert!(newly && matches!(expected, Model::Asked { .. } | Model::Presented { .. }));
+                }
                 Step::Wait => assert!(!newly || expected == Model::Asking),
             }
             settled += u32::from(newly && matches!(expected, Model::Released { .. } | Model::Denied) && was != OPEN);
@@ -148,4 +173,90 @@ fn grace_ends_with_the_session() {
     let mut request = Request::default();
     request.on(Event::Local(Local::Ask(question(&credential, 4, "GET"))), &policy);
     assert!(matches!(request.on(Event::NoVerdict(NOW_MS), &policy), Step::Deny(_)));
+}
+
+/// The answer to a request with an opaque token of which `known` is known.
+fn presented(
+    policy: &Policy,
+    rule: usize,
+    method: &str,
+    known: Option<&Rc<Credential>>,
+    answer: impl FnOnce() -> Event,
+) -> Step {
+    let arrival = Arrival {
+        rule: RuleId(rule),
+        token: "opaque".into(),
+        circumstances: Rc::new(Circumstances { method: method.to_owned(), ..Circumstances::default() }),
+        deadline_ms: NOW_MS + 200,
+    };
+    let mut request = Request::default();
+    let step = request.on(Event::Local(Local::Introspect(Presented { arrival, known: known.cloned() })), policy);
+    assert!(matches!(step, Step::Ask(Inquiry::Token(_))) && !request.is_released());
+    request.on(answer(), policy)
+}
+
+fn code(step: &Step) -> &'static str {
+    match step {
+        Step::Release(permit) => match permit.mark {
+            Some(Mark::OutageReadOnly) => "read_only",
+            Some(Mark::OutageGrace) => "grace",
+            _ => "released",
+        },
+        Step::Deny(denial) | Step::Cut(denial) => denial.code.name(),
+        Step::Wait | Step::Ask(_) => "waits",
+    }
+}
+
+#[test]
+fn an_opaque_token_meets_the_rule_just_as_a_verified_one_does() {
+    let policy = policy("enforce");
+    for (rule, scopes, expected) in [
+        (1, &["read", "write"][..], "released"),
+        (1, &["read"], "insufficient_scope"),
+        (1, &[], "insufficient_scope"),
+        (2, &[], "released"),
+    ] {
+        let proven = || Event::Proven(credential(&policy, scopes), NOW_MS);
+        assert_eq!(code(&presented(&policy, rule, "GET", None, proven)), expected, "{rule} {scopes:?}");
+    }
+}
+
+#[test]
+fn in_an_outage_an_opaque_token_is_what_it_last_was_and_an_unknown_one_is_nothing() {
+    let policy = policy("enforce");
+    let (full, other) = (credential(&policy, &["read", "write"]), credential(&policy, &["write"]));
+    let granted = credential(&policy, &["read"]);
+    granted.note_granted(RuleId(4), NOW_MS - 1_000);
+    let dies_ms = full.facts.dies_at_ms;
+    for (rule, method, known, now_ms, expected) in [
+        (3, "GET", None, NOW_MS, "session_unavailable"),
+        (3, "GET", Some(&full), NOW_MS, "read_only"),
+        (3, "POST", Some(&full), NOW_MS, "session_unavailable"),
+        (3, "GET", Some(&other), NOW_MS, "session_unavailable"),
+        (3, "GET", Some(&full), dies_ms - 1, "read_only"),
+        (3, "GET", Some(&full), dies_ms, "session_unavailable"),
+        (1, "GET", Some(&full), NOW_MS, "session_unavailable"),
+        (4, "POST", Some(&full), NOW_MS, "session_unavailable"),
+        (4, "POST", Some(&granted), NOW_MS, "grace"),
+        (4, "POST", Some(&granted), NOW_MS + 29_001, "session_unavailable"),
+    ] {
+        let step = presented(&policy, rule, method, known, || Event::NoVerdict(now_ms));
+        assert_eq!(code(&step), expected, "{rule} {method} {now_ms}");
+    }
+}
+
+#[test]
+fn grace_of_an_opaque_token_begins_with_an_answer_and_ends_with_a_refusal() {
+    let policy = policy("enforce");
+    let token = credential(&policy, &["read"]);
+    let proven = || Event::Proven(Rc::clone(&token), NOW_MS);
+    assert_eq!(code(&presented(&policy, 4, "GET", None, proven)), "released");
+    assert_eq!(code(&presented(&policy, 4, "GET", Some(&token), || Event::NoVerdict(NOW_MS))), "grace");
+    let step_up = || Event::Verdict(Verdict::Ended(Code::StepUpRequired), NOW_MS);
+    assert_eq!(code(&presented(&policy, 4, "GET", Some(&token), step_up)), "step_up_required");
+    assert_eq!(code(&presented(&policy, 4, "GET", Some(&token), || Event::NoVerdict(NOW_MS))), "grace");
+    let ended = || Event::Verdict(Verdict::Ended(Code::InvalidToken), NOW_MS);
+    assert_eq!(code(&presented(&policy, 4, "GET", Some(&token), ended)), "invalid_token");
+    let after = presented(&policy, 4, "GET", Some(&token), || Event::NoVerdict(NOW_MS));
+    assert_eq!(code(&after), "session_unavailable");
 }

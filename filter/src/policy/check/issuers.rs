@@ -2,7 +2,7 @@
 
 use super::{ROOT, keys::keys, list, some_texts};
 use crate::policy::{
-    Algorithm, Issuer,
+    Algorithm, Issuer, KeySource,
     at::At,
     duration::duration_within,
     fault::Faults,
@@ -51,6 +51,13 @@ fn issuer(
     seen: &mut HashMap<String, usize>,
     faults: &mut Faults,
 ) -> Option<Issuer> {
+    let given = [
+        ("algorithms", !raw.algorithms.is_absent()),
+        ("keys", !raw.keys.is_absent()),
+        ("token_types", !raw.token_types.is_absent()),
+        ("scope_claims", !raw.scope_claims.is_absent()),
+        ("session_claims", !raw.session_claims.is_absent()),
+    ];
     let name = raw.issuer.required(&at.key("issuer"), faults);
     let name = name.and_then(|name| faults.check(&at.key("issuer"), plain(&name)));
     if let Some(name) = &name {
@@ -62,16 +69,18 @@ fn issuer(
     }
     let audiences =
         some_texts(raw.audiences, &at.key("audiences"), faults, plain).required(&at.key("audiences"), faults);
-    let algorithms =
-        some_texts(raw.algorithms, &at.key("algorithms"), faults, algorithm).required(&at.key("algorithms"), faults);
-    let keys = raw.keys.required(&at.key("keys"), faults).and_then(|raw| keys(raw, &at.key("keys"), faults));
     let clock_skew = raw.clock_skew.or(CLOCK_SKEW, |text| {
         faults.check(&at.key("clock_skew"), duration_within(&text, Duration::ZERO, CLOCK_SKEW_MAX))
     });
+    if raw.opaque.or(false, Some)? {
+        return opaque(name, audiences, clock_skew, &given, at, faults);
+    }
+    let algorithms =
+        some_texts(raw.algorithms, &at.key("algorithms"), faults, algorithm).required(&at.key("algorithms"), faults);
+    let keys = raw.keys.required(&at.key("keys"), faults).and_then(|raw| keys(raw, &at.key("keys"), faults));
     let token_types = some_texts(raw.token_types, &at.key("token_types"), faults, token_type);
     let scope_claims = some_texts(raw.scope_claims, &at.key("scope_claims"), faults, plain);
     let session_claims = some_texts(raw.session_claims, &at.key("session_claims"), faults, plain);
-    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Some(Issuer {
         issuer: name?,
         audiences: audiences?,
@@ -82,6 +91,36 @@ fn issuer(
         scope_claims: scope_claims.or(owned(&["scope", "scp"]), Some)?,
         session_claims: session_claims.or(owned(&["sid"]), Some)?,
     })
+}
+
+/// An issuer whose tokens are not verified here. `given` says which of the keys about verification were written.
+fn opaque(
+    name: Option<String>,
+    audiences: Option<Vec<String>>,
+    clock_skew: Option<Duration>,
+    given: &[(&str, bool)],
+    at: &At<'_>,
+    faults: &mut Faults,
+) -> Option<Issuer> {
+    for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
+        faults.add(&at.key(key), "opaque tokens are not read by the filter; leave this out");
+    }
+    Some(Issuer {
+        issuer: name?,
+        audiences: audiences?,
+        // What no JWT can meet: nothing signed in this issuer's name is to be accepted by accident.
+        algorithms: Vec::new(),
+        keys: KeySource::Opaque,
+        clock_skew: clock_skew?,
+        token_types: Vec::new(),
+        // The names of RFC 7662, section 2.2, and of OpenID Connect.
+        scope_claims: owned(&["scope"]),
+        session_claims: owned(&["sid"]),
+    })
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {
