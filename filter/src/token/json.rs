@@ -59,7 +59,10 @@ impl Object {
 
     /// Adds a member, unless one of its name is there.
     pub(super) fn or_insert(&mut self, name: &str, value: Value) {
-        self.0.entry(name).or_insert(value);
+        // Not by `entry`, which brings 3 KB of code for this one place.
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), value);
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
