@@ -105,15 +105,17 @@ async fn a_push_does_not_wait_for_other_follows() {
     let follows = (0..10_000).map(|n| Follow { id: n, token: n, route: PLAIN }).collect();
     filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
     assert_eq!(filter.answer().await.unwrap().unwrap().followed.len(), 10_000);
-    let mut slowest = Duration::ZERO;
+    let mut waited = Vec::new();
     for n in (0..10_000).step_by(500) {
         let revoked = house.call("POST", &format!("{}/revoke", path(&format!("s{n}"))), "").await;
         let answered = Instant::now();
         assert_eq!(revoked.status, 200);
         let pushed = filter.answer().await.unwrap().unwrap().followed;
-        slowest = slowest.max(answered.elapsed());
+        waited.push(answered.elapsed());
         assert_eq!((pushed[0].id, pushed[0].outcome(), pushed.len()), (n, Outcome::Revoked, 1));
     }
-    println!("after the answer, at most: {slowest:?}");
-    assert!(slowest < Duration::from_millis(100), "{slowest:?}");
+    waited.sort_unstable();
+    println!("after the answer: {waited:?}");
+    // The middle one: a busy machine may hold up any other.
+    assert!(waited[waited.len() / 2] < Duration::from_millis(50), "{waited:?}");
 }
