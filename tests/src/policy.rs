@@ -27,3 +27,29 @@ pub fn with_routes(routes: Value) -> Value {
     policy["routes"] = routes;
     policy
 }
+
+/// A policy for streams, at any path: they need `orders:read`, and the token's lifetime is counted exactly. At the host
+/// `background.example.com`, their bytes are no activity.
+pub fn streams() -> Value {
+    let mut policy = with_routes(json!([
+        {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+        {"name": "streams", "match": {"path": "/{*rest}"}, "require": {"all_of": ["orders:read"]}},
+        {
+            "name": "background", "match": {"hosts": ["background.example.com"], "path": "/{*rest}"},
+            "require": {"all_of": ["orders:read"]}, "session": {"touch": false},
+        },
+    ]));
+    policy["issuers"][0]["clock_skew"] = json!("0s");
+    policy
+}
+
+/// The policy for streams; at the host `outlive.example.com`, they outlive their tokens.
+pub fn outliving_streams() -> Value {
+    let mut policy = streams();
+    let mut route = policy["routes"][2].clone();
+    route["name"] = json!("outlive");
+    route["match"]["hosts"] = json!(["outlive.example.com"]);
+    route["session"] = json!({"outlive_token": true});
+    policy["routes"].as_array_mut().expect("a list of routes").push(route);
+    policy
+}

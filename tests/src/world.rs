@@ -1,11 +1,12 @@
 //! Everything that a request meets, started together and ended together.
 
 use crate::{
-    Behaviour, Call, Client, Envoy, Issuer, Service, Token, Upstream,
+    Behaviour, Call, Client, Envoy, Issuer, Kind, Refused, Service, Stream, Token, Upstream,
     envoy::Changes,
     policy,
     process::{is_free, local},
     service::{Credentials, Ports},
+    stream,
 };
 use serde_json::Value;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -88,6 +89,27 @@ impl World {
     /// A request to Envoy.
     pub fn call(&self, method: &str, path: &str) -> Call {
         self.client.call(method, path)
+    }
+
+    /// Opens a stream for a token, and demands that it is released.
+    pub async fn open(&self, kind: Kind, token: &Token) -> Stream {
+        self.open_at(kind, "www.example.com", token).await
+    }
+
+    /// Opens a stream at one of the hosts of [`policy::streams`], and demands that it is released.
+    pub async fn open_at(&self, kind: Kind, host: &str, token: &Token) -> Stream {
+        let opened = self.try_open(kind, host, token).await;
+        opened.unwrap_or_else(|refused| panic!("{kind:?} was not released: {refused:?}"))
+    }
+
+    /// Opens a stream, if it is released.
+    pub async fn try_open(&self, kind: Kind, host: &str, token: &Token) -> Result<Stream, Refused> {
+        Stream::open(self.envoy.address, kind, host, &token.text).await
+    }
+
+    /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
+    pub async fn wait_for_rpc(&self, token: &Token) -> Refused {
+        stream::wait(self.envoy.address, "www.example.com", &token.text).await
     }
 
     /// Envoy's client with connections of its own.
