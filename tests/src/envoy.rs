@@ -5,6 +5,7 @@ use crate::{
     policy::PLACE,
     process::{Process, local},
     wait::until,
+    world::Edit,
 };
 use serde_json::{Value, json};
 use std::{
@@ -24,6 +25,8 @@ pub(crate) struct Changes {
     pub(crate) clusters: Vec<(&'static str, u16)>,
     /// The filter's policy.
     pub(crate) policy: Value,
+    /// What else is changed, at last.
+    pub(crate) edit: Edit,
 }
 
 /// A running Envoy.
@@ -128,6 +131,7 @@ fn bootstrap(changes: Changes) -> Value {
         let port_value = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
         *at(&mut clusters[index], port_value) = json!(port);
     }
+    (changes.edit)(&mut all);
     all
 }
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod envoy;
+mod fake;
 mod http;
 mod issuer;
 mod key;
@@ -24,6 +25,7 @@ pub mod scenario;
 
 pub use admin::Admin;
 pub use envoy::Envoy;
+pub use fake::{FakeService, Manner};
 pub use http::{Answer, Call, Client};
 pub use issuer::{Behaviour, Issuer};
 pub use key::{Algorithm, Key, base64url};

@@ -48,7 +48,7 @@ pub struct World {
     _dir: TempDir,
 }
 
-type Edit = Box<dyn FnOnce(&mut Value) + Send>;
+pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
 
 /// What the world shall be like.
 pub struct Builder {
@@ -57,6 +57,8 @@ pub struct Builder {
     keys: Behaviour,
     filter_credential: Option<String>,
     documented_ports: bool,
+    clusters: Vec<(&'static str, u16)>,
+    bootstrap: Edit,
 }
 
 impl World {
@@ -68,6 +70,8 @@ impl World {
             keys: Behaviour::Serve,
             filter_credential: None,
             documented_ports: false,
+            clusters: Vec::new(),
+            bootstrap: Box::new(|_| ()),
         }
     }
 
@@ -153,8 +157,25 @@ impl Builder {
     }
 
     /// Gives the filter a credential that the service does not know.
-    pub fn wrong_filter_credential(mut self) -> Self {
-        self.filter_credential = Some("not-the-right-one".to_owned());
+    pub fn wrong_filter_credential(self) -> Self {
+        self.filter_credential("not-the-right-one")
+    }
+
+    /// Gives the filter this credential, in place of the session service's.
+    pub fn filter_credential(mut self, credential: &str) -> Self {
+        self.filter_credential = Some(credential.to_owned());
+        self
+    }
+
+    /// Lets a cluster of Envoy lead to another local port; one that the shipped bootstrap lacks is made.
+    pub fn cluster(mut self, name: &'static str, port: u16) -> Self {
+        self.clusters.push((name, port));
+        self
+    }
+
+    /// Changes Envoy's bootstrap, after everything else.
+    pub fn bootstrap(mut self, edit: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.bootstrap = Box::new(edit);
         self
     }
 
@@ -176,16 +197,19 @@ impl Builder {
             Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
         let credentials = Credentials { filter: secret(), admin: secret() };
         let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
+        let mut clusters = vec![
+            ("upstream", upstream.address.port()),
+            ("session", ports.checks),
+            ("id", issuer.address.port()),
+            ("partner", partner.address.port()),
+        ];
+        clusters.extend(self.clusters);
         let changes = Changes {
             listener: choice.port(LISTENER),
             admin: choice.port(ENVOY_ADMIN),
-            clusters: vec![
-                ("upstream", upstream.address.port()),
-                ("session", ports.checks),
-                ("id", issuer.address.port()),
-                ("partner", partner.address.port()),
-            ],
+            clusters,
             policy: self.policy,
+            edit: self.bootstrap,
         };
         let credential = self.filter_credential.unwrap_or(credentials.filter);
         let envoy = Envoy::start(dir.path(), changes, &credential).await;
