@@ -29,6 +29,7 @@ pub use fake::{FakeService, Manner};
 pub use http::{Answer, Call, Client};
 pub use issuer::{Behaviour, Issuer};
 pub use key::{Algorithm, Key, base64url};
+pub use process::free_port;
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};

@@ -45,7 +45,8 @@ pub struct World {
     /// The admin API's credential.
     pub admin_credential: String,
     client: Client,
-    _dir: TempDir,
+    credentials: Credentials,
+    dir: TempDir,
 }
 
 pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
@@ -59,6 +60,7 @@ pub struct Builder {
     documented_ports: bool,
     clusters: Vec<(&'static str, u16)>,
     bootstrap: Edit,
+    replaceable_policy: bool,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
             documented_ports: false,
             clusters: Vec::new(),
             bootstrap: Box::new(|_| ()),
+            replaceable_policy: false,
         }
     }
 
@@ -131,6 +134,14 @@ impl World {
         self
     }
 
+    /// Starts another session service with the same credentials and a store of its own, at a port that was free.
+    pub async fn replica(&self, checks: u16) -> Service {
+        let dir = self.dir.path().join("replica");
+        std::fs::create_dir(&dir).expect("there is one replica");
+        let ports = Ports { checks, ..Ports::free() };
+        Service::start(&dir, ports, self.credentials.clone(), |_| ()).await
+    }
+
     /// The session of a token, as the admin API reads it.
     pub async fn session(&self, token: &Token) -> Value {
         self.service.admin().session(&token.session).await
@@ -185,6 +196,12 @@ impl Builder {
         self
     }
 
+    /// Lets [`Envoy::replace_policy`] work.
+    pub fn replaceable_policy(mut self) -> Self {
+        self.replaceable_policy = true;
+        self
+    }
+
     /// Starts it all.
     pub async fn start(self) -> World {
         let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
@@ -210,8 +227,9 @@ impl Builder {
             clusters,
             policy: self.policy,
             edit: self.bootstrap,
+            watch: self.replaceable_policy,
         };
-        let credential = self.filter_credential.unwrap_or(credentials.filter);
+        let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;
         World {
             client: Client::new(envoy.address),
@@ -221,8 +239,9 @@ impl Builder {
             partner,
             upstream,
             moved: choice.moved,
-            admin_credential: credentials.admin,
-            _dir: dir,
+            admin_credential: credentials.admin.clone(),
+            credentials,
+            dir,
         }
     }
 }
