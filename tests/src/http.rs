@@ -34,6 +34,11 @@ impl Client {
         Self { address, http1, http2 }
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A GET request.
     pub fn get(&self, path: &str) -> Call {
         self.call("GET", path)

@@ -20,6 +20,7 @@ mod upstream;
 mod wait;
 mod world;
 
+pub mod oauth;
 pub mod policy;
 pub mod scenario;
 

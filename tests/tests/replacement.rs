@@ -1,6 +1,6 @@
 //! What is replaced under load: a replica of the session service, and the filter's policy.
 
-use portcullis_tests::{Answer, Call, Service, World, free_port, policy, until};
+use portcullis_tests::{Answer, Call, Kind, Service, World, free_port, policy, until};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -62,7 +62,8 @@ fn add_endpoint(bootstrap: &mut Value, port: u16) {
 async fn a_replica_that_stops_costs_no_request() {
     const ROUNDS: usize = 3;
     let port = free_port();
-    let world = World::builder().bootstrap(move |bootstrap| add_endpoint(bootstrap, port)).start().await;
+    let policy = policy::streams();
+    let world = World::builder().policy(policy).bootstrap(move |bootstrap| add_endpoint(bootstrap, port)).start().await;
     let replica = world.replica(port).await;
     world.settled().await;
     let load = Arc::new(Load::default());
@@ -73,6 +74,10 @@ async fn a_replica_that_stops_costs_no_request() {
             tokio::spawn(load.clone().repeat(move || call.clone(), |answer| answer.status == 200))
         })
         .collect();
+    let mut streams = Vec::new();
+    for kind in Kind::FLOWING {
+        streams.push(world.open(kind, &world.issuer.token().sign()).await);
+    }
     for _ in 0..ROUNDS {
         for stopped in [&world.service, &replica] {
             load.goes_on(500).await;
@@ -86,6 +91,9 @@ async fn a_replica_that_stops_costs_no_request() {
         connection.await.expect("a connection ends well");
     }
     load.is_right();
+    for stream in &mut streams {
+        stream.flows().await;
+    }
     both_were_asked(&[&world.service, &replica]);
 }
 
