@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(3);
 /// `session.timeout` where nobody may wait for it, and how long an answer may take instead.
-const LONG_TIMEOUT: Duration = Duration::from_secs(10);
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 const PROMPT: Duration = Duration::from_secs(2);
 /// How long a recovery may take; a second is the aim.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -54,6 +54,18 @@ fn released_as(answer: &Answer, kind: &str) {
 
 fn unavailable(answer: &Answer) {
     assert_ne!(answer.refused(503, "session_unavailable").header("retry-after"), "", "{answer:?}");
+}
+
+/// Waits until every worker knows that there are no verdicts: what is asked before that may wait for its time.
+async fn outage_is_known(world: &World, token: &Token) {
+    let mut in_a_row = 0;
+    until("every worker knows of the outage", async || {
+        let start = Instant::now();
+        unavailable(&world.get("/deny").bearer(token).fresh().await);
+        in_a_row = if start.elapsed() < PROMPT { in_a_row + 1 } else { 0 };
+        (in_a_row == EVERY_WORKER).then_some(())
+    })
+    .await;
 }
 
 /// The time until every worker has verdicts again.
@@ -235,6 +247,8 @@ async fn a_dead_service_costs_nothing_and_is_back_at_once() {
     let tokens = Tokens::grant(&world, async |token, _| admin.revoke(&token.session).await).await;
     for round in 0..3 {
         world.service.kill();
+        every_route_keeps_its_word(&world, &tokens, LONG_TIMEOUT + SLACK).await;
+        outage_is_known(&world, &tokens.granted).await;
         for _ in 0..3 {
             every_route_keeps_its_word(&world, &tokens, PROMPT).await;
             let answer = within(PROMPT, world.get("/default").bearer(&tokens.granted)).await;
@@ -259,14 +273,7 @@ async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
     let token = world.issuer.token().sign();
     fake.behave(Manner::Hangs);
     fake.break_off();
-    let mut in_a_row = 0;
-    until("every worker knows", async || {
-        let start = Instant::now();
-        unavailable(&world.get("/deny").bearer(&token).fresh().await);
-        in_a_row = if start.elapsed() < PROMPT { in_a_row + 1 } else { 0 };
-        (in_a_row == EVERY_WORKER).then_some(())
-    })
-    .await;
+    outage_is_known(&world, &token).await;
     for _ in 0..EVERY_WORKER {
         unavailable(&within(PROMPT, world.get("/deny").bearer(&token)).await);
     }
@@ -274,13 +281,14 @@ async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grace_is_the_default_where_the_policy_says_so_and_ends() {
-    let grace = Duration::from_secs(4);
+    let grace = Duration::from_secs(15);
     let policy = policy(LONG_TIMEOUT, json!({"grace": format!("{}s", grace.as_secs())}));
     let world = World::with_policy(policy).await;
     world.settled().await;
     let token = world.issuer.token().sign();
     passes_everywhere(world.get("/default").bearer(&token)).await;
     world.service.kill();
+    outage_is_known(&world, &token).await;
     released_as(&within(PROMPT, world.get("/default").bearer(&token)).await, "grace");
     // What was granted to one route is nothing to another.
     unavailable(&within(PROMPT, world.get("/grace").bearer(&token)).await);

@@ -12,6 +12,9 @@ use std::{
 
 const CONNECTIONS: usize = 16;
 
+/// Whether an answer is what it must be.
+type Right = fn(&Answer) -> bool;
+
 /// Requests that go on until they are told to end, each judged.
 #[derive(Default)]
 struct Load {
@@ -22,7 +25,7 @@ struct Load {
 
 impl Load {
     /// Sends it again and again. An answer is right or it is not, and none is no answer at all.
-    async fn repeat(self: Arc<Self>, call: impl Fn() -> Call, right: fn(&Answer) -> bool) {
+    async fn repeat(self: Arc<Self>, call: impl Fn() -> Call, right: Right) {
         while !self.over.load(Ordering::Relaxed) {
             let wrong = match call().try_send().await {
                 Ok(answer) if right(&answer) => None,
@@ -142,7 +145,7 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     let token = |scopes: &str| world.issuer.token().scopes(scopes).sign();
     let client = world.client();
     let (both, one, none) = (token("orders:read customers:read"), token("orders:read"), token("orders:write"));
-    let calls: [(Call, fn(&Answer) -> bool); 5] = [
+    let calls: [(Call, Right); 5] = [
         // Right under either policy.
         (client.get("/orders").bearer(&both), is_released),
         // Right under one, and refused by the other.
