@@ -1,11 +1,10 @@
 //! A real authorization server: npm's oidc-provider, run by `tests/oauth/server.mjs`.
 
 use crate::{
-    Answer, Call, Client, paths,
+    Answer, Call, Client, base64, paths,
     process::{Process, free_port, local},
     wait::until,
 };
-use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::Value;
 use std::{collections::BTreeMap, net::SocketAddr, process::Command, sync::Mutex};
 use tempfile::TempDir;
@@ -121,7 +120,7 @@ impl OAuthServer {
     }
 
     fn post(&self, path: &str, client: &str, fields: &[(&str, &str)]) -> Call {
-        let credentials = BASE64_STANDARD.encode(format!("{client}:{}", client_secret(client)));
+        let credentials = base64(format!("{client}:{}", client_secret(client)));
         let call = self.client.call("POST", path).header("authorization", format!("Basic {credentials}"));
         call.header("content-type", FORM).body(form(fields))
     }

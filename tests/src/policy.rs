@@ -14,6 +14,13 @@ pub fn shipped() -> Value {
     policy.expect("the bootstrap holds a policy")
 }
 
+/// The policy of an example, with a timeout that a busy machine meets.
+pub fn example(name: &str) -> Value {
+    let mut policy = paths::yaml(&paths::root().join("examples").join(name).join("policy.yaml"));
+    policy["session"]["timeout"] = json!("5s");
+    policy
+}
+
 /// The shipped policy with a timeout that a busy machine meets.
 pub fn patient() -> Value {
     let mut policy = shipped();

@@ -134,6 +134,11 @@ impl World {
         self
     }
 
+    /// What the filter presents to the session service.
+    pub fn filter_credential(&self) -> String {
+        self.credentials.filter.clone()
+    }
+
     /// Starts another session service with the same credentials and a store of its own, at a port that was free.
     pub async fn replica(&self, checks: u16) -> Service {
         let dir = self.dir.path().join("replica");

@@ -22,14 +22,10 @@ fn trusts_jwts(server: &OAuthServer) -> Value {
     policy
 }
 
-/// Takes the server's word for each token, on each request.
+/// Takes the server's word for each token, on each request, as `examples/oauth-server` shows.
 fn introspects(server: &OAuthServer) -> Value {
-    let mut policy = policy::patient();
-    policy["issuers"] = json!([{"issuer": server.issuer, "audiences": ["orders-api"], "opaque": true}]);
-    policy["session"] = json!({
-        "protocol": "introspection", "cluster": "oauth", "path": "/token/introspection", "timeout": "5s",
-        "client": {"id": "gateway", "secret": {"env": "PORTCULLIS_FILTER_CREDENTIAL"}},
-    });
+    let mut policy = policy::example("oauth-server");
+    policy["issuers"][0]["issuer"] = json!(server.issuer);
     policy
 }
 
