@@ -63,9 +63,7 @@ async fn all_were_cut_for(world: &World, code: &str, streams: &[(Stream, Token)]
     })
     .await;
     until("the cuts are counted", async || {
-        let counters = world.envoy.stats("cut").await;
-        let ours = counters.iter().filter(|(name, _)| name.contains("portcullis") && name.contains(code));
-        let cuts: u64 = ours.map(|(_, count)| count).sum();
+        let cuts = world.envoy.stat(&format!("portcullis.cuts.code.{code}.")).await;
         (cuts == streams.len() as u64).then_some(())
     })
     .await;
