@@ -1,9 +1,9 @@
 # Everything that is done often. The work itself is in small scripts, each of which says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check fuzz clean
+.PHONY: help demo build test test-faults check fuzz clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## play the main scenario against a real Envoy, then leave it running (ONCE=1: play it and exit)
 	@echo '» building the demo'
@@ -22,6 +22,13 @@ test: build ## unit, property and end-to-end tests
 	cargo test --workspace
 	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
 
+test-faults: build tests/oauth/node_modules ## the slow end-to-end tests (latency, replacement) and those beside a real OAuth server (Node 20)
+	cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1
+
+tests/oauth/node_modules: tests/oauth/package-lock.json
+	@echo '» fetching the authorization server of the tests'
+	@cd tests/oauth && npm ci --silent && touch node_modules
+
 check: ## what CI checks beside the tests: format, lints, documentation, licences, advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -34,4 +41,4 @@ fuzz: ## fuzz the parsers of policy, token, path and wire for a while (SECONDS=2
 
 clean: ## remove what was built, and the Envoy that was fetched
 	cargo clean
-	rm -rf dist
+	rm -rf dist tests/oauth/node_modules

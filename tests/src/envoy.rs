@@ -5,6 +5,7 @@ use crate::{
     policy::PLACE,
     process::{Process, local},
     wait::until,
+    world::Edit,
 };
 use serde_json::{Value, json};
 use std::{
@@ -24,6 +25,10 @@ pub(crate) struct Changes {
     pub(crate) clusters: Vec<(&'static str, u16)>,
     /// The filter's policy.
     pub(crate) policy: Value,
+    /// What else is changed, at last.
+    pub(crate) edit: Edit,
+    /// Whether the listener shall stand in a file of its own, so that its policy can be replaced.
+    pub(crate) watch: bool,
 }
 
 /// A running Envoy.
@@ -33,19 +38,27 @@ pub struct Envoy {
     /// Envoy's admin.
     pub admin: SocketAddr,
     dir: PathBuf,
+    /// As in the bootstrap, or in the file that the bootstrap names.
+    listeners: Mutex<Value>,
     process: Mutex<Process>,
 }
+
+/// The seconds that connections of a replaced policy have to end.
+const DRAIN_S: &str = "1";
+const LISTENERS: &str = "listeners.json";
 
 impl Envoy {
     pub(crate) async fn start(dir: &Path, changes: Changes, credential: &str) -> Self {
         paths::dist("portcullis.wasm");
         let config = dir.join("envoy.json");
-        paths::write(&config, &bootstrap(changes));
+        let (bootstrap, listeners) = bootstrap(changes, dir);
+        paths::write(&config, &bootstrap);
         let admin_path = dir.join("admin-address");
         let mut command = Command::new(paths::envoy());
         command
             .args(["--concurrency", "2", "--disable-hot-restart"])
             .args(["--file-flush-interval-msec", "50"])
+            .args(["--drain-time-s", DRAIN_S, "--drain-strategy", "immediate"])
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
             .arg("-c")
             .arg(config)
@@ -72,7 +85,33 @@ impl Envoy {
             Some(local(u16::try_from(port).ok()?))
         })
         .await;
-        Self { address, admin, dir: dir.to_owned(), process }
+        Self { address, admin, dir: dir.to_owned(), listeners: Mutex::new(listeners), process }
+    }
+
+    /// Replaces the policy while Envoy runs, and waits until Envoy has taken it. Only where the listeners are watched.
+    pub async fn replace_policy(&self, policy: &Value) {
+        let before = self.stat(UPDATES).await;
+        {
+            let mut listener = self.listeners.lock().expect("not poisoned");
+            *at(&mut listener, &PLACE[FIRST_LISTENER.len()..]) = policy.clone();
+            let (file, next) = (self.dir.join(LISTENERS), self.dir.join("next.json"));
+            paths::write(&next, &resources(&listener));
+            std::fs::rename(next, file).expect("a file can be moved");
+        }
+        until("Envoy has the new policy", async || {
+            self.process.lock().expect("not poisoned").must_live();
+            (self.stat(UPDATES).await > before).then_some(())
+        })
+        .await;
+    }
+
+    /// The memory that the process holds.
+    pub fn resident_bytes(&self) -> u64 {
+        const PAGE_BYTES: u64 = 4_096;
+        let id = self.process.lock().expect("not poisoned").id();
+        let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).expect("Linux tells");
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        pages.expect("a number of pages") * PAGE_BYTES
     }
 
     /// The counters and gauges whose names contain a text.
@@ -109,7 +148,12 @@ impl Envoy {
     }
 }
 
-fn bootstrap(changes: Changes) -> Value {
+const FIRST_LISTENER: &str = "/static_resources/listeners/0";
+/// Counts the policies that Envoy has taken.
+const UPDATES: &str = "listener_manager.lds.update_success";
+
+/// The bootstrap, and its listener.
+fn bootstrap(changes: Changes, dir: &Path) -> (Value, Value) {
     let mut all = paths::shipped("envoy.yaml");
     *at(&mut all, "/static_resources/listeners/0/address/socket_address/port_value") = json!(changes.listener);
     *at(&mut all, "/admin/address/socket_address/port_value") = json!(changes.admin);
@@ -128,7 +172,24 @@ fn bootstrap(changes: Changes) -> Value {
         let port_value = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
         *at(&mut clusters[index], port_value) = json!(port);
     }
-    all
+    (changes.edit)(&mut all);
+    let listener = at(&mut all, FIRST_LISTENER).clone();
+    if changes.watch {
+        // The same listener, in a file that Envoy watches.
+        let path = dir.join(LISTENERS);
+        paths::write(&path, &resources(&listener));
+        *at(&mut all, "/static_resources/listeners") = json!([]);
+        all["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": path}}});
+        all["node"] = json!({"id": "edge", "cluster": "edge"});
+    }
+    (all, listener)
+}
+
+/// What Envoy reads from the file that it watches.
+fn resources(listener: &Value) -> Value {
+    let mut listener = listener.clone();
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    json!({"resources": [listener]})
 }
 
 fn position(clusters: &[Value], name: &str) -> Option<usize> {

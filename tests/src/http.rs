@@ -4,7 +4,8 @@ use crate::{PATIENCE, wait::until};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    HeaderMap, Method, Request, StatusCode, Uri, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    body::Incoming,
     header::{CONNECTION, HeaderName, HeaderValue},
 };
 use hyper_util::{
@@ -31,6 +32,11 @@ impl Client {
         let http1 = builder.build_http();
         let http2 = builder.http2_only(true).build_http();
         Self { address, http1, http2 }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A GET request.
@@ -92,10 +98,15 @@ impl Call {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
-    /// Sends it as a gRPC call: HTTP/2, with an empty message.
-    pub fn grpc(mut self) -> Self {
+    /// Sends it over h2.
+    pub fn http2(mut self) -> Self {
         self.http2 = true;
-        self.header("content-type", "application/grpc").header("te", "trailers").body(vec![0; 5])
+        self
+    }
+
+    /// Sends it as a gRPC call: HTTP/2, with an empty message.
+    pub fn grpc(self) -> Self {
+        self.http2().header("content-type", "application/grpc").header("te", "trailers").body(vec![0; 5])
     }
 
     /// Uses a connection of its own, so that any worker of Envoy may get it.
@@ -109,6 +120,16 @@ impl Call {
 
     /// Sends it; an answer that does not come or breaks off is an error.
     pub async fn try_send(self) -> Result<Answer, String> {
+        let answer = async {
+            let (parts, body) = self.begin().await?.into_parts();
+            let body = body.collect().await.map_err(|fault| format!("{fault:?}"))?;
+            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        };
+        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| format!("no answer in {PATIENCE:?}"))?
+    }
+
+    /// Sends it; returns when the answer has begun.
+    pub async fn begin(self) -> Result<Response<Incoming>, String> {
         let uri: Uri = format!("http://{}{}", self.client.address, self.path).parse().expect("a request target");
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
@@ -120,13 +141,7 @@ impl Call {
         } else {
             self.client.http1
         };
-        let answer = async {
-            let response = client.request(request).await.map_err(|fault| format!("{fault:?}"))?;
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|fault| format!("{fault:?}"))?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
-        };
-        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| format!("no answer in {PATIENCE:?}"))?
+        client.request(request).await.map_err(|fault| format!("{fault:?}"))
     }
 
     /// Sends it again and again, each time on a new connection, until the answer satisfies.

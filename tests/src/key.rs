@@ -1,7 +1,10 @@
 //! Signing keys of every kind, and their public halves as JWKs (RFC 7517). Signatures are made here, over any header and
 //! any claims, because a token library would refuse to write the broken tokens that the tests need.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::{
@@ -134,6 +137,11 @@ fn sign_rsa(algorithm: Algorithm, key: &Rsa<Private>, message: &[u8]) -> Vec<u8>
 fn ec_jwk(curve: &str, point: &[u8]) -> Value {
     let (x, y) = point[1..].split_at((point.len() - 1) / 2);
     json!({"kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y)})
+}
+
+/// Base64 with padding.
+pub fn base64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
 }
 
 /// Base64url without padding.

@@ -5,28 +5,37 @@
 
 mod admin;
 mod envoy;
+mod fake;
 mod http;
+mod introspection;
 mod issuer;
 mod key;
 mod paths;
 mod process;
+mod proto;
 mod raw;
 mod service;
+mod stream;
 mod token;
 mod upstream;
 mod wait;
 mod world;
 
+pub mod oauth;
 pub mod policy;
 pub mod scenario;
 
 pub use admin::Admin;
 pub use envoy::Envoy;
+pub use fake::{FakeService, Manner};
 pub use http::{Answer, Call, Client};
+pub use introspection::{Asked, Introspection, Reply};
 pub use issuer::{Behaviour, Issuer};
-pub use key::{Algorithm, Key, base64url};
+pub use key::{Algorithm, Key, base64, base64url};
+pub use process::free_port;
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;
+pub use stream::{End, Kind, Refused, Stream};
 pub use token::{Token, TokenBuilder, now_s, session_id};
 pub use upstream::{Seen, Upstream};
 pub use wait::{PATIENCE, holds_for, until};

@@ -23,10 +23,14 @@ fn built(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// A shipped YAML file, for editing.
+/// A shipped YAML file of `envoy/`, for editing.
 pub(crate) fn shipped(name: &str) -> serde_json::Value {
-    let path = root().join("envoy").join(name);
-    let text = std::fs::read_to_string(&path).expect("a shipped file can be read");
+    yaml(&root().join("envoy").join(name))
+}
+
+/// A YAML file.
+pub(crate) fn yaml(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).expect("a shipped file can be read");
     serde_saphyr::from_str(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
 }
 

@@ -14,6 +14,13 @@ pub fn shipped() -> Value {
     policy.expect("the bootstrap holds a policy")
 }
 
+/// The policy of an example, with a timeout that a busy machine meets.
+pub fn example(name: &str) -> Value {
+    let mut policy = paths::yaml(&paths::root().join("examples").join(name).join("policy.yaml"));
+    policy["session"]["timeout"] = json!("5s");
+    policy
+}
+
 /// The shipped policy with a timeout that a busy machine meets.
 pub fn patient() -> Value {
     let mut policy = shipped();
@@ -25,5 +32,31 @@ pub fn patient() -> Value {
 pub fn with_routes(routes: Value) -> Value {
     let mut policy = patient();
     policy["routes"] = routes;
+    policy
+}
+
+/// A policy for streams, at any path: they need `orders:read`, and the token's lifetime is counted exactly. At the host
+/// `background.example.com`, their bytes are no activity.
+pub fn streams() -> Value {
+    let mut policy = with_routes(json!([
+        {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+        {"name": "streams", "match": {"path": "/{*rest}"}, "require": {"all_of": ["orders:read"]}},
+        {
+            "name": "background", "match": {"hosts": ["background.example.com"], "path": "/{*rest}"},
+            "require": {"all_of": ["orders:read"]}, "session": {"touch": false},
+        },
+    ]));
+    policy["issuers"][0]["clock_skew"] = json!("0s");
+    policy
+}
+
+/// The policy for streams; at the host `outlive.example.com`, they outlive their tokens.
+pub fn outliving_streams() -> Value {
+    let mut policy = streams();
+    let mut route = policy["routes"][2].clone();
+    route["name"] = json!("outlive");
+    route["match"]["hosts"] = json!(["outlive.example.com"]);
+    route["session"] = json!({"outlive_token": true});
+    policy["routes"].as_array_mut().expect("a list of routes").push(route);
     policy
 }

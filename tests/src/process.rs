@@ -56,6 +56,11 @@ impl Process {
         }
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
@@ -77,7 +82,7 @@ fn append(path: &Path) -> File {
 
 /// A port that nothing listens on. It lies below the range that outgoing connections use, so it stays free while a
 /// service is down between a kill and a restart.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

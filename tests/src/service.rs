@@ -95,6 +95,11 @@ impl Service {
         Admin::new(self.admin_address(), &self.credentials.admin)
     }
 
+    /// A client of the check listener.
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
     /// Where the admin API is.
     pub fn admin_address(&self) -> SocketAddr {
         local(self.ports.admin)

@@ -1,15 +1,12 @@
 //! The upstream behind Envoy: tells what reached it.
 
+mod streams;
+
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Request, State},
     http::HeaderMap,
-    response::{IntoResponse, Response},
-    routing::get,
 };
-use bytes::Bytes;
-use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{
@@ -19,14 +16,10 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
 const REMEMBERED_MAX: usize = 1_000;
-const TICK: Duration = Duration::from_millis(50);
-const LARGE_CHUNKS: usize = 160;
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A request that was released.
 #[derive(Debug, Clone)]
@@ -41,8 +34,8 @@ pub struct Seen {
     pub body_bytes: usize,
 }
 
-/// A running upstream. `GET /stream/events` sends events without end, `GET /stream/large` ten megabytes slowly; all
-/// else is answered with what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
+/// A running upstream, for HTTP/1.1, h2 and gRPC. What it streams is in `upstream/streams.rs`; all else is answered with
+/// what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
@@ -53,6 +46,7 @@ pub struct Upstream {
 #[derive(Default)]
 struct Shared {
     count: AtomicUsize,
+    streams: AtomicUsize,
     last: Mutex<VecDeque<Seen>>,
 }
 
@@ -61,20 +55,21 @@ impl Upstream {
         let shared = Arc::new(Shared::default());
         let listener = TcpListener::bind(address).await.expect("the upstream can listen");
         let address = listener.local_addr().expect("a listener has an address");
-        let router = Router::new()
-            .route("/stream/events", get(events))
-            .route("/stream/large", get(large))
-            .fallback(echo)
-            .with_state(shared.clone());
+        let router = Router::new().fallback(echo).merge(streams::router(&shared)).with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the upstream serves");
         });
         Self { address, shared, server }
     }
 
-    /// How many requests have reached it.
+    /// How many requests have reached it, streams aside.
     pub fn count(&self) -> usize {
         self.shared.count.load(Ordering::SeqCst)
+    }
+
+    /// How many streams are open, as far as it knows.
+    pub fn streams(&self) -> usize {
+        self.shared.streams.load(Ordering::SeqCst)
     }
 
     /// The last requests that reached it, oldest first.
@@ -124,22 +119,4 @@ fn readable(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
         all.entry(name.to_string()).or_default().push(value);
     }
     all
-}
-
-async fn events() -> Response {
-    let ticks = stream::unfold(0_u64, |number| async move {
-        tokio::time::sleep(TICK).await;
-        let event = Bytes::from(format!("data: {number}\n\n"));
-        Some((Ok::<_, std::io::Error>(event), number + 1))
-    });
-    ([("content-type", "text/event-stream")], Body::from_stream(ticks)).into_response()
-}
-
-async fn large() -> Response {
-    let chunks = stream::unfold(0, |number| async move {
-        tokio::time::sleep(TICK).await;
-        let chunk = Bytes::from(vec![b'x'; CHUNK_BYTES]);
-        (number < LARGE_CHUNKS).then(|| (Ok::<_, std::io::Error>(chunk), number + 1))
-    });
-    Body::from_stream(chunks).into_response()
 }

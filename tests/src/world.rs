@@ -1,11 +1,12 @@
 //! Everything that a request meets, started together and ended together.
 
 use crate::{
-    Behaviour, Call, Client, Envoy, Issuer, Service, Token, Upstream,
+    Behaviour, Call, Client, Envoy, Issuer, Kind, Refused, Service, Stream, Token, Upstream,
     envoy::Changes,
     policy,
     process::{is_free, local},
     service::{Credentials, Ports},
+    stream,
 };
 use serde_json::Value;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -44,10 +45,11 @@ pub struct World {
     /// The admin API's credential.
     pub admin_credential: String,
     client: Client,
-    _dir: TempDir,
+    credentials: Credentials,
+    dir: TempDir,
 }
 
-type Edit = Box<dyn FnOnce(&mut Value) + Send>;
+pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
 
 /// What the world shall be like.
 pub struct Builder {
@@ -56,6 +58,9 @@ pub struct Builder {
     keys: Behaviour,
     filter_credential: Option<String>,
     documented_ports: bool,
+    clusters: Vec<(&'static str, u16)>,
+    bootstrap: Edit,
+    replaceable_policy: bool,
 }
 
 impl World {
@@ -67,6 +72,9 @@ impl World {
             keys: Behaviour::Serve,
             filter_credential: None,
             documented_ports: false,
+            clusters: Vec::new(),
+            bootstrap: Box::new(|_| ()),
+            replaceable_policy: false,
         }
     }
 
@@ -90,6 +98,27 @@ impl World {
         self.client.call(method, path)
     }
 
+    /// Opens a stream for a token, and demands that it is released.
+    pub async fn open(&self, kind: Kind, token: &Token) -> Stream {
+        self.open_at(kind, "www.example.com", token).await
+    }
+
+    /// Opens a stream at one of the hosts of [`policy::streams`], and demands that it is released.
+    pub async fn open_at(&self, kind: Kind, host: &str, token: &Token) -> Stream {
+        let opened = self.try_open(kind, host, token).await;
+        opened.unwrap_or_else(|refused| panic!("{kind:?} was not released: {refused:?}"))
+    }
+
+    /// Opens a stream, if it is released.
+    pub async fn try_open(&self, kind: Kind, host: &str, token: &Token) -> Result<Stream, Refused> {
+        Stream::open(self.envoy.address, kind, host, &token.text).await
+    }
+
+    /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
+    pub async fn wait_for_rpc(&self, token: &Token) -> Refused {
+        stream::wait(self.envoy.address, "www.example.com", &token.text).await
+    }
+
     /// Envoy's client with connections of its own.
     pub fn client(&self) -> Client {
         Client::new(self.envoy.address)
@@ -103,6 +132,19 @@ impl World {
             call.until("the filter is warm", |answer| answer.status != 503).await;
         }
         self
+    }
+
+    /// What the filter presents to the session service.
+    pub fn filter_credential(&self) -> String {
+        self.credentials.filter.clone()
+    }
+
+    /// Starts another session service with the same credentials and a store of its own, at a port that was free.
+    pub async fn replica(&self, checks: u16) -> Service {
+        let dir = self.dir.path().join("replica");
+        std::fs::create_dir(&dir).expect("there is one replica");
+        let ports = Ports { checks, ..Ports::free() };
+        Service::start(&dir, ports, self.credentials.clone(), |_| ()).await
     }
 
     /// The session of a token, as the admin API reads it.
@@ -131,14 +173,37 @@ impl Builder {
     }
 
     /// Gives the filter a credential that the service does not know.
-    pub fn wrong_filter_credential(mut self) -> Self {
-        self.filter_credential = Some("not-the-right-one".to_owned());
+    pub fn wrong_filter_credential(self) -> Self {
+        self.filter_credential("not-the-right-one")
+    }
+
+    /// Gives the filter this credential, in place of the session service's.
+    pub fn filter_credential(mut self, credential: &str) -> Self {
+        self.filter_credential = Some(credential.to_owned());
+        self
+    }
+
+    /// Lets a cluster of Envoy lead to another local port; one that the shipped bootstrap lacks is made.
+    pub fn cluster(mut self, name: &'static str, port: u16) -> Self {
+        self.clusters.push((name, port));
+        self
+    }
+
+    /// Changes Envoy's bootstrap, after everything else.
+    pub fn bootstrap(mut self, edit: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.bootstrap = Box::new(edit);
         self
     }
 
     /// Uses the ports that the shipped files document, as far as they are free.
     pub fn documented_ports(mut self) -> Self {
         self.documented_ports = true;
+        self
+    }
+
+    /// Lets [`Envoy::replace_policy`] work.
+    pub fn replaceable_policy(mut self) -> Self {
+        self.replaceable_policy = true;
         self
     }
 
@@ -154,18 +219,22 @@ impl Builder {
             Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
         let credentials = Credentials { filter: secret(), admin: secret() };
         let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
+        let mut clusters = vec![
+            ("upstream", upstream.address.port()),
+            ("session", ports.checks),
+            ("id", issuer.address.port()),
+            ("partner", partner.address.port()),
+        ];
+        clusters.extend(self.clusters);
         let changes = Changes {
             listener: choice.port(LISTENER),
             admin: choice.port(ENVOY_ADMIN),
-            clusters: vec![
-                ("upstream", upstream.address.port()),
-                ("session", ports.checks),
-                ("id", issuer.address.port()),
-                ("partner", partner.address.port()),
-            ],
+            clusters,
             policy: self.policy,
+            edit: self.bootstrap,
+            watch: self.replaceable_policy,
         };
-        let credential = self.filter_credential.unwrap_or(credentials.filter);
+        let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;
         World {
             client: Client::new(envoy.address),
@@ -175,8 +244,9 @@ impl Builder {
             partner,
             upstream,
             moved: choice.moved,
-            admin_credential: credentials.admin,
-            _dir: dir,
+            admin_credential: credentials.admin.clone(),
+            credentials,
+            dir,
         }
     }
 }

@@ -1,0 +1,109 @@
+// oidc-provider as the authorization server of the end-to-end tests: `node server.mjs PORT [--sid]`.
+//
+// Clients (secret `secret-of-…`, client_secret_basic): `machine` (client_credentials), `web` (authorization_code with
+// PKCE, refresh_token) and `gateway` (introspection only). Resources: `urn:jwt` has JWT access tokens, `urn:opaque` opaque ones.
+// `POST /rotate` signs with a new key from then on; `?keep` leaves the old one in the key set.
+import { createServer } from 'node:http';
+import { generateKeyPair, exportJWK } from 'jose';
+import Provider from 'oidc-provider';
+
+const port = Number(process.argv[2]);
+const issuer = `http://127.0.0.1:${port}`;
+const SCOPES = 'orders:read orders:write customers:read';
+
+const client = (client_id, more) => ({
+  client_id,
+  client_secret: `secret-of-${client_id}-which-is-long-enough`,
+  redirect_uris: [],
+  response_types: [],
+  token_endpoint_auth_method: 'client_secret_basic',
+  id_token_signed_response_alg: 'ES256',
+  scope: `openid offline_access ${SCOPES}`,
+  ...more,
+});
+
+const clients = [
+  client('machine', { grant_types: ['client_credentials'] }),
+  client('web', {
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['https://app.example.com/callback'],
+  }),
+  client('gateway', { grant_types: [] }),
+];
+
+const resource = (audience, accessTokenFormat) => ({
+  scope: SCOPES,
+  audience,
+  accessTokenFormat,
+  accessTokenTTL: 3600,
+  jwt: { sign: { alg: 'ES256' } },
+});
+
+const resources = {
+  'urn:jwt': resource('orders-api', 'jwt'),
+  'urn:opaque': resource('orders-api', 'opaque'),
+};
+
+// What was issued outlives the provider that issued it: a rotation makes a new one.
+const store = new Map();
+class Adapter {
+  constructor(model) { this.model = model; }
+  key(id) { return `${this.model}:${id}`; }
+  async upsert(id, payload) { store.set(this.key(id), payload); }
+  async find(id) { return store.get(this.key(id)); }
+  async #search(name, value) {
+    return [...store].find(([key, payload]) => key.startsWith(`${this.model}:`) && payload[name] === value)?.[1];
+  }
+  async findByUid(uid) { return this.#search('uid', uid); }
+  async findByUserCode(code) { return this.#search('userCode', code); }
+  async destroy(id) { store.delete(this.key(id)); }
+  async consume(id) { store.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+  async revokeByGrantId(grantId) {
+    for (const [key, payload] of store) if (payload.grantId === grantId) store.delete(key);
+  }
+}
+
+async function signingKey() {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  return { ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig', kid: crypto.randomUUID() };
+}
+
+function provider(keys) {
+  return new Provider(issuer, {
+    adapter: Adapter,
+    clients,
+    jwks: { keys },
+    cookies: { keys: ['a cookie key for tests alone'] },
+    scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
+    findAccount: async (ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
+    // `--sid`: the claims that tie an access token to the login, which a server may or may not add.
+    extraTokenClaims: async (ctx, token) => (process.argv.includes('--sid') && token.sessionUid
+      ? { sid: token.sessionUid } : undefined),
+    features: {
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: async (ctx, caller) => caller.clientId === 'gateway' },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: async () => 'urn:jwt',
+        useGrantedResource: async () => true,
+        getResourceServerInfo: async (ctx, name) => resources[name],
+      },
+    },
+  }).callback();
+}
+
+let keys = [await signingKey()];
+let answer = provider(keys);
+
+createServer(async (request, response) => {
+  if (request.method === 'POST' && request.url.startsWith('/rotate')) {
+    const next = await signingKey();
+    keys = request.url.endsWith('?keep') ? [next, ...keys] : [next];
+    answer = provider(keys);
+    response.writeHead(204).end();
+    return;
+  }
+  answer(request, response);
+}).listen(port, '127.0.0.1');

@@ -1,0 +1,54 @@
+//! Events and downloads, with hyper.
+
+use super::{End, Kind, Line, Refused, Wanted, ended};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response, body::Incoming, client::conn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+pub(super) async fn open(wanted: &Wanted) -> Result<Incoming, Refused> {
+    let connection = TcpStream::connect(wanted.address).await.map_err(Refused::failed)?;
+    let connection = TokioIo::new(connection);
+    let response = match wanted.kind {
+        Kind::EventsHttp2 | Kind::DownloadHttp2 | Kind::QuietHttp2 => {
+            let handshake = conn::http2::handshake(TokioExecutor::new(), connection).await;
+            let (mut sender, driver) = handshake.map_err(Refused::failed)?;
+            tokio::spawn(driver);
+            sender.send_request(request(wanted, &format!("http://{}", wanted.host))).await
+        }
+        _ => {
+            let (mut sender, driver) = conn::http1::handshake(connection).await.map_err(Refused::failed)?;
+            tokio::spawn(driver);
+            sender.send_request(request(wanted, "")).await
+        }
+    };
+    whole(response.map_err(Refused::failed)?).await
+}
+
+fn request(wanted: &Wanted, origin: &str) -> Request<Empty<Bytes>> {
+    let request = Request::get(format!("{origin}{}", wanted.kind.path()));
+    let request = request.header("authorization", format!("Bearer {}", wanted.token));
+    // In h2 the host is the origin's.
+    let request = if origin.is_empty() { request.header("host", &wanted.host) } else { request };
+    request.body(Empty::new()).expect("a request")
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Incoming, Refused> {
+    if response.status().is_success() {
+        return Ok(response.into_body());
+    }
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(Refused::failed)?;
+    Err(Refused { status, text: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+}
+
+pub(super) async fn run(mut body: Incoming, line: Line) -> End {
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(_) => line.hear(),
+            Err(fault) => return ended(true, fault),
+        }
+    }
+    ended(false, "the end of the body")
+}

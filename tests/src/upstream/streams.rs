@@ -1,0 +1,147 @@
+//! What the upstream streams: events, downloads, websockets and gRPC.
+
+use super::Shared;
+use crate::proto::{
+    Text,
+    echo_server::{Echo, EchoServer},
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tonic::{Request, Status, Streaming, service::Routes};
+
+const TICK: Duration = Duration::from_millis(50);
+const LARGE_CHUNKS: usize = 160;
+const CHUNK_BYTES: usize = 64 * 1024;
+const DOWNLOAD_BYTES: u64 = 1 << 40;
+
+/// `GET /stream/…`: `events` without end, `quiet` (one event, then silence), `large` (ten megabytes slowly), `download`
+/// (a terabyte, slowly), `pending` (no answer at all), `socket` (a websocket that returns every message); and the gRPC
+/// service of `echo.proto`.
+pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let rpc = Routes::new(EchoServer::new(Rpc(shared.clone())));
+    Router::new()
+        .route("/stream/events", get(events))
+        .route("/stream/quiet", get(quiet))
+        .route("/stream/large", get(large))
+        .route("/stream/download", get(download))
+        .route("/stream/pending", get(async |State(shared): State<Arc<Shared>>| wait::<()>(shared).await))
+        .route("/stream/socket", get(socket))
+        .route("/portcullis.tests.Echo/{method}", axum::routing::any_service(rpc.into_axum_router()))
+}
+
+/// Counts a stream while it lives.
+struct Held(Arc<Shared>);
+
+impl Held {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.streams.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A body of what `piece` makes of 0, 1, 2, …, one each tick.
+fn ticking(shared: Arc<Shared>, piece: impl Fn(usize) -> Option<Bytes> + Send + 'static) -> Body {
+    let start = (Held::new(shared), 0);
+    Body::from_stream(stream::unfold((start, piece), |((held, number), piece)| async move {
+        tokio::time::sleep(TICK).await;
+        let made = piece(number)?;
+        Some((Ok::<_, Infallible>(made), ((held, number + 1), piece)))
+    }))
+}
+
+fn event(number: usize) -> Bytes {
+    Bytes::from(format!("data: {number}\n\n"))
+}
+
+async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    ([(CONTENT_TYPE, "text/event-stream")], ticking(shared, |number| Some(event(number)))).into_response()
+}
+
+async fn quiet(State(shared): State<Arc<Shared>>) -> Response {
+    let held = Held::new(shared);
+    let silence = stream::once(async move {
+        let _held = held;
+        pending().await
+    });
+    let body = stream::once(async { Ok::<_, Infallible>(event(0)) }).chain(silence);
+    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
+}
+
+fn chunk() -> Bytes {
+    Bytes::from_static(&[b'x'; CHUNK_BYTES])
+}
+
+async fn large(State(shared): State<Arc<Shared>>) -> Response {
+    ticking(shared, |number| (number < LARGE_CHUNKS).then(chunk)).into_response()
+}
+
+async fn download(State(shared): State<Arc<Shared>>) -> Response {
+    ([(CONTENT_LENGTH, DOWNLOAD_BYTES)], ticking(shared, |_| Some(chunk()))).into_response()
+}
+
+async fn wait<T>(shared: Arc<Shared>) -> T {
+    let _held = Held::new(shared);
+    pending().await
+}
+
+async fn socket(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(async |mut socket: WebSocket| {
+        let _held = Held::new(shared);
+        while let Some(Ok(message)) = socket.recv().await {
+            let answer = match message {
+                Message::Text(_) | Message::Binary(_) => socket.send(message).await,
+                Message::Ping(_) | Message::Pong(_) => Ok(()),
+                Message::Close(_) => break,
+            };
+            if answer.is_err() {
+                break;
+            }
+        }
+    })
+}
+
+struct Rpc(Arc<Shared>);
+
+#[tonic::async_trait]
+impl Echo for Rpc {
+    type TalkStream = BoxStream<'static, Result<Text, Status>>;
+
+    async fn talk(&self, request: Request<Streaming<Text>>) -> Result<tonic::Response<Self::TalkStream>, Status> {
+        let start = (Held::new(self.0.clone()), request.into_inner());
+        let texts = stream::unfold(start, |(held, mut texts)| async move {
+            let text = texts.message().await.transpose()?;
+            Some((text, (held, texts)))
+        });
+        Ok(tonic::Response::new(texts.boxed()))
+    }
+
+    async fn wait(&self, _: Request<Text>) -> Result<tonic::Response<Text>, Status> {
+        wait(self.0.clone()).await
+    }
+}

@@ -1,0 +1,188 @@
+//! A real authorization server that we did not write (npm's oidc-provider): its JWTs, its opaque tokens, its revocations
+//! and its key rotations.
+
+use portcullis_tests::{
+    Builder, World,
+    oauth::{JWT, OAuthServer, OPAQUE, client_secret},
+    policy,
+};
+use serde_json::{Value, json};
+
+/// New connections that are enough to meet every worker of Envoy.
+const EVERY_WORKER: usize = 16;
+
+/// Trusts the server's JWTs beside those of the shipped issuer.
+fn trusts_jwts(server: &OAuthServer) -> Value {
+    let mut policy = policy::patient();
+    let mut issuer = policy["issuers"][0].clone();
+    issuer["issuer"] = json!(server.issuer);
+    issuer["algorithms"] = json!(["ES256"]);
+    issuer["keys"] = json!({"jwks_url": format!("{}/jwks", server.issuer), "cluster": "oauth", "refresh": "10m"});
+    policy["issuers"].as_array_mut().expect("a list of issuers").push(issuer);
+    policy
+}
+
+/// Takes the server's word for each token, on each request, as `examples/oauth-server` shows.
+fn introspects(server: &OAuthServer) -> Value {
+    let mut policy = policy::example("oauth-server");
+    policy["issuers"][0]["issuer"] = json!(server.issuer);
+    policy
+}
+
+fn beside(server: &OAuthServer, policy: Value) -> Builder {
+    World::builder().policy(policy).cluster("oauth", server.address.port())
+}
+
+/// A world in which every worker has the server's keys.
+async fn with_jwts(server: &OAuthServer) -> World {
+    let world = beside(server, trusts_jwts(server)).start().await;
+    world.settled().await;
+    let token = server.client_credentials(JWT, "orders:read").await;
+    for _ in 0..EVERY_WORKER {
+        world.get("/orders").bearer(&token).until("the keys are there", |answer| answer.status != 503).await.passes();
+    }
+    world
+}
+
+async fn with_introspection(server: &OAuthServer) -> World {
+    beside(server, introspects(server)).filter_credential(&client_secret("gateway")).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn jwts_by_client_credentials() {
+    let server = OAuthServer::start(&[]).await;
+    let world = with_jwts(&server).await;
+    let token = server.client_credentials(JWT, "orders:read").await;
+    let answer = world.get("/orders").bearer(&token).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
+    assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
+    world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
+    // The provider refuses to revoke JWTs; the session service does it.
+    let sessions = world.service.admin().sessions("client_id=machine&state=active").await;
+    let session = sessions[0]["id"].as_str().expect("an id");
+    world.service.admin().revoke(session).await;
+    world.get("/orders").bearer(&token).await.refused(401, "session_revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn jwts_by_authorization_code() {
+    let server = OAuthServer::start(&[]).await;
+    let world = with_jwts(&server).await;
+    let grant = server.log_in("anna", JWT, "orders:read customers:read").await;
+    let answer = world.get("/orders").bearer(&grant.access).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"]);
+    assert_eq!(answer.echoed("x-portcullis-client"), ["web"]);
+    world.call("PUT", "/orders/7").bearer(&grant.access).await.refused(403, "insufficient_scope");
+    let refreshed = server.refresh(&grant, JWT).await;
+    world.get("/orders").bearer(&refreshed.access).await.passes();
+    world.service.admin().revoke_all(&json!({"issuer": server.issuer, "subject": "anna"})).await;
+    for token in [&grant.access, &refreshed.access] {
+        world.get("/orders").bearer(token).await.refused(401, "session_revoked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn logins_are_sessions_where_the_server_names_them() {
+    let server = OAuthServer::start(&["--sid"]).await;
+    let world = with_jwts(&server).await;
+    let desk = server.log_in("anna", JWT, "orders:read").await;
+    let phone = server.log_in("anna", JWT, "orders:read").await;
+    let answer = world.get("/orders").bearer(&desk.access).await;
+    let session = answer.passes().echoed("x-portcullis-session").concat();
+    world.get("/orders").bearer(&phone.access).await.passes();
+    world.service.admin().revoke(&session).await;
+    let refreshed = server.refresh(&desk, JWT).await;
+    for token in [&desk.access, &refreshed.access] {
+        world.get("/orders").bearer(token).await.refused(401, "session_revoked");
+    }
+    world.get("/orders").bearer(&phone.access).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn rotated_keys_are_no_outage() {
+    let server = OAuthServer::start(&[]).await;
+    let world = with_jwts(&server).await;
+    let old = server.client_credentials(JWT, "orders:read").await;
+    server.rotate(true).await;
+    let new = server.client_credentials(JWT, "orders:read").await;
+    // Not one refusal, on any worker: neither of the old tokens nor of the new ones.
+    for _ in 0..EVERY_WORKER {
+        world.get("/orders").bearer(&new).fresh().await.passes();
+        world.get("/orders").bearer(&old).fresh().await.passes();
+    }
+    // The old key leaves the key set, in which every worker has the new one by now.
+    server.rotate(false).await;
+    world.get("/orders").bearer(&new).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn opaque_tokens_by_introspection() {
+    let server = OAuthServer::start(&[]).await;
+    let world = with_introspection(&server).await;
+    let machine = server.client_credentials(OPAQUE, "orders:read").await;
+    let answer = world.get("/orders").bearer(&machine).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
+    assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
+    world.call("PUT", "/orders/7").bearer(&machine).await.refused(403, "insufficient_scope");
+    let grant = server.log_in("anna", OPAQUE, "orders:read").await;
+    let answer = world.get("/orders").bearer(&grant.access).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"]);
+    for unknown in ["nobody-issued-this", "a.b.c"] {
+        assert_eq!(world.get("/orders").bearer(unknown).await.status, 401, "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn a_token_that_was_revoked_there_is_refused_here_at_the_next_request() {
+    let server = OAuthServer::start(&[]).await;
+    let world = with_introspection(&server).await;
+    for _ in 0..10 {
+        let ended = server.client_credentials(OPAQUE, "orders:read").await;
+        let lives = server.client_credentials(OPAQUE, "orders:read").await;
+        for token in [&ended, &lives] {
+            world.get("/orders").bearer(token).await.passes();
+        }
+        server.revoke("machine", &ended).await;
+        for _ in 0..3 {
+            assert_eq!(world.get("/orders").bearer(&ended).fresh().await.status, 401);
+            world.get("/orders").bearer(&lives).fresh().await.passes();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn opaque_tokens_of_another_audience_or_by_a_stranger_are_refused() {
+    let server = OAuthServer::start(&[]).await;
+    let token = server.client_credentials(OPAQUE, "orders:read").await;
+    let mut policy = introspects(&server);
+    policy["issuers"][0]["audiences"] = json!(["payments-api"]);
+    let secret = client_secret("gateway");
+    let elsewhere = beside(&server, policy).filter_credential(&secret).start().await;
+    elsewhere.get("/orders").bearer(&token).await.refused(401, "invalid_token");
+    // The provider does not know this caller, so nobody has said that the token is bad.
+    let stranger = beside(&server, introspects(&server)).filter_credential("wrong").start().await;
+    stranger.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn a_server_that_does_not_introspect_jwts_says_nothing_about_them() {
+    let server = OAuthServer::start(&[]).await;
+    let mut policy = introspects(&server);
+    policy["issuers"] = json!([trusts_jwts(&server)["issuers"][1]]);
+    let world = beside(&server, policy).filter_credential(&client_secret("gateway")).start().await;
+    let token = server.client_credentials(JWT, "orders:read").await;
+    let answer = world.get("/orders").bearer(&token);
+    // The keys may be on their way at first.
+    let answer = answer.until("the keys are there", |answer| answer.code() != "keys_unavailable").await;
+    answer.refused(503, "session_unavailable");
+    world.get("/orders").bearer(format!("{token}x")).await.refused(401, "invalid_token");
+    assert_eq!(world.upstream.count(), 0);
+}
