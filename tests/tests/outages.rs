@@ -355,3 +355,32 @@ async fn restarts_under_load_refuse_nobody_who_has_grace() {
 async fn eight<F: Future>(load: impl Fn() -> F) {
     tokio::join!(load(), load(), load(), load(), load(), load(), load(), load());
 }
+
+/// Envoy puts off what a step asks for until the callback is over, and does one inside the other: refused in one go, these
+/// would overflow the stack of their worker's VM.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
+    const REQUESTS: usize = 1_200;
+    let fake = FakeService::start().await;
+    let policy = policy(TIMEOUT, json!("deny"));
+    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    let token = world.issuer.token().sign();
+    passes_everywhere(world.get("/me").bearer(&token)).await;
+    // What waits behind a late answer may run out of time.
+    for (manner, answers) in [(Manner::Deaf, &[503][..]), (Manner::Late(TIMEOUT / 2), &[200, 503])] {
+        recovery(&world, &token).await;
+        fake.behave(manner);
+        let requests: Vec<_> = (0..REQUESTS)
+            .map(|_| {
+                let call = world.get("/deny").bearer(&token);
+                tokio::spawn(async move { call.try_send().await.map(|answer| answer.status.as_u16()) })
+            })
+            .collect();
+        for request in requests {
+            let answer = request.await.expect("a request ends well");
+            assert!(answer.as_ref().is_ok_and(|status| answers.contains(status)), "{answer:?}");
+        }
+        fake.behave(Manner::Good);
+    }
+    assert_eq!(world.envoy.vm_reloads().await, 0);
+}

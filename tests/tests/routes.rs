@@ -147,3 +147,40 @@ async fn a_preflight_passes_only_where_the_policy_says_so() {
     let plain = world.call("OPTIONS", "/orders").header("origin", "https://app.example.com");
     plain.await.refused(403, "no_route");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_be_read_meets_no_rule_for_every_host() {
+    let world = World::with_policy(policy::with_routes(json!([
+        members("admin", json!({"hosts": ["admin.example.com", "*.corp.example.com"], "path": "/{*rest}"})),
+        public("all", json!({"path": "/{*rest}"})),
+    ])))
+    .await;
+    for host in [
+        "admin.example.com:99999",
+        "admin.example.com:abc",
+        "admin.example.com:80:80",
+        "admin.example.com..",
+        "u@admin.example.com",
+        "admin%2eexample.com",
+        "admin.example.com,other",
+        "a..corp.example.com",
+        "[::1",
+        "",
+    ] {
+        let request = format!("GET /x HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        assert!(answer.status.is_some_and(|status| status >= 400), "{host}: {answer:?}");
+    }
+    world.get("/x").host("elsewhere.example.com").await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_authorizations_are_refused_before_matching() {
+    let world = World::with_policy(policy::with_routes(json!([public("all", json!({"path": "/open"}))]))).await;
+    for path in ["/open", "/nowhere"] {
+        let two = "authorization: Bearer a\r\nauthorization: Bearer b\r\n";
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n{two}connection: close\r\n\r\n");
+        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        assert_eq!(answer.status, Some(400), "{path}: {answer:?}");
+    }
+}

@@ -54,6 +54,10 @@ impl Register {
         self.entries.iter()
     }
 
+    pub(super) fn names<'a>(&'a self, ids: &'a [ScopeId]) -> impl Iterator<Item = &'a str> {
+        ids.iter().filter_map(|id| self.entry(*id)).map(|entry| &*entry.name)
+    }
+
     /// Which scopes of the register are among `names`. Others mean nothing to any rule and are left out.
     pub fn held<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Held {
         names.into_iter().filter_map(|name| self.id(name)).collect()

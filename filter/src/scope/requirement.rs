@@ -43,8 +43,13 @@ impl Requirement {
         &self.challenge
     }
 
-    /// The same names one by one.
-    pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.challenge.split(' ').filter(|name| !name.is_empty())
+    /// The names of the scopes that are all required.
+    pub fn all_of<'a>(&'a self, register: &'a Register) -> impl Iterator<Item = &'a str> {
+        register.names(&self.all_of)
+    }
+
+    /// The names of each group of which one is required in full.
+    pub fn any_of<'a>(&'a self, register: &'a Register) -> impl Iterator<Item = Vec<&'a str>> {
+        self.any_of.iter().map(|group| register.names(group).collect())
     }
 }

@@ -67,7 +67,8 @@ fn the_challenge_names_everything_once_and_in_order() {
     let requirement =
         register.requirement(&[id("c"), id("a")], &[vec![id("a"), id("d")], vec![id("b")], vec![id("c")]]);
     assert_eq!(requirement.challenge(), "c a d b");
-    assert_eq!(requirement.scopes().collect::<Vec<_>>(), ["c", "a", "d", "b"]);
+    assert_eq!(requirement.all_of(&register).collect::<Vec<_>>(), ["c", "a"]);
+    assert_eq!(requirement.any_of(&register).collect::<Vec<_>>(), [vec!["a", "d"], vec!["b"], vec!["c"]]);
 }
 
 #[test]

@@ -94,6 +94,14 @@ impl Bound {
         }
     }
 
+    /// The scopes that its session has left, when they are fewer than the token's.
+    pub(crate) fn scopes_left(&mut self) -> Option<&[String]> {
+        match &mut self.state {
+            State::Live(standing) => standing.scopes_left(&self.token),
+            State::Told | State::Refused(..) => None,
+        }
+    }
+
     /// Tells a refusal to the audit, once for each outcome.
     pub(crate) fn told(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
         let bit = 1 << outcome as u32;
@@ -108,6 +116,13 @@ impl Standing {
     fn new(session: Arc<Session>, token: &Token, rules_epoch: u64) -> Self {
         let (generation, narrowed) = narrowed(&session, token);
         Self { escalates: !token.scopes.is_within(&session.granted), session, rules_epoch, generation, narrowed }
+    }
+
+    fn scopes_left(&mut self, token: &Token) -> Option<&[String]> {
+        if self.generation != self.session.generation() {
+            (self.generation, self.narrowed) = narrowed(&self.session, token);
+        }
+        self.narrowed.as_deref()
     }
 
     fn judge(
@@ -133,16 +148,8 @@ impl Standing {
                 if touches {
                     book.touch(session, now_ms);
                 }
-                if self.generation != session.generation() {
-                    (self.generation, self.narrowed) = narrowed(session, token);
-                }
-                Verdict {
-                    id: 0,
-                    outcome: Outcome::Active as i32,
-                    remaining_ms,
-                    idle_ms,
-                    narrowed: self.narrowed.clone().map(|scopes| Scopes { scopes }),
-                }
+                let narrowed = self.scopes_left(token).map(|scopes| Scopes { scopes: scopes.to_vec() });
+                Verdict { id: 0, outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed }
             }
             Judgement::Ended(end) => {
                 book.end(session, end, "judge");

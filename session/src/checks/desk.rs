@@ -46,6 +46,20 @@ pub struct Answers {
 struct Route {
     name: String,
     asked: Asked,
+    requirement: Requirement,
+}
+
+/// The scopes that a route requires.
+struct Requirement {
+    all_of: Vec<String>,
+    any_of: Vec<Vec<String>>,
+}
+
+impl Requirement {
+    fn met_by(&self, scopes: &[String]) -> bool {
+        let holds = |names: &[String]| names.iter().all(|name| scopes.contains(name));
+        holds(&self.all_of) && (self.any_of.is_empty() || self.any_of.iter().any(|group| holds(group)))
+    }
 }
 
 /// The desk.
@@ -134,6 +148,10 @@ impl Desk {
         );
         let routes = hello.routes.into_iter().map(|route| Route {
             name: route.name,
+            requirement: Requirement {
+                all_of: route.all_of,
+                any_of: route.any_of.into_iter().map(|group| group.scopes).collect(),
+            },
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         self.routes = Some(routes.collect());
@@ -160,7 +178,10 @@ impl Desk {
             let touches = !route.asked.background;
             bound.bind(&self.book, touches, now_ms, to_bury).map_err(Broken::Store)?;
         }
-        let mut verdict = bound.judge(&self.book, route.asked, now_ms, to_bury);
+        // The filter will refuse what the session's scopes no longer cover, and a refused question is no activity.
+        let is_covered = bound.scopes_left().is_none_or(|left| route.requirement.met_by(left));
+        let asked = Asked { background: route.asked.background || !is_covered, ..route.asked };
+        let mut verdict = bound.judge(&self.book, asked, now_ms, to_bury);
         verdict.id = question.id;
         if verdict.outcome() != Outcome::Active {
             bound.told(verdict.outcome(), &route.name, &self.book.audit, now_ms);

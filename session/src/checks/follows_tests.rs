@@ -178,7 +178,7 @@ fn a_follow_that_is_taken_back_hears_nothing_and_its_id_is_free() {
 
 #[test]
 fn a_follow_that_breaks_the_contract_closes_the_stream() {
-    let rows = [("unknown handle", vec![follow(1, 9, PLAIN)]), ("unknown route", vec![follow(1, 1, 4)])];
+    let rows = [("unknown handle", vec![follow(1, 9, PLAIN)]), ("unknown route", vec![follow(1, 1, 99)])];
     let twice = ("an id that is open", vec![follow(1, 1, PLAIN), follow(1, 1, BACKGROUND)]);
     for (name, follows) in rows.into_iter().chain([twice]) {
         let room = Room::new();

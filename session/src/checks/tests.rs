@@ -8,7 +8,7 @@ use crate::judge::{End, Reason};
 use crate::rules::{Rule, Whom};
 use crate::session::Stored;
 use crate::testing::{ABSOLUTE, HOUR, IDLE, MINUTE, Room, T0};
-use crate::wire::{FilterMessage, Hello, Outcome, Question, Route, SessionKey, Token, Verdict};
+use crate::wire::{FilterMessage, Hello, Outcome, Question, Route, Scopes, SessionKey, Token, Verdict};
 use crate::writer::tests::flush;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub(super) const PLAIN: u32 = 0;
 pub(super) const BACKGROUND: u32 = 1;
 pub(super) const YOUNG: u32 = 2;
 pub(super) const BUSY: u32 = 3;
+const WRITE: u32 = 4;
 
 pub(super) fn hello() -> Hello {
     let route = |name: &str| Route { name: name.to_owned(), ..Route::default() };
@@ -25,8 +26,17 @@ pub(super) fn hello() -> Hello {
         Route { background: true, ..route("background") },
         Route { max_age_ms: Some(15 * MINUTE), ..route("young") },
         Route { max_idle_ms: Some(5 * MINUTE), ..route("busy") },
+        Route {
+            all_of: vec!["orders:write".to_owned()],
+            any_of: vec![group(&["admin"]), group(&["openid"])],
+            ..route("write")
+        },
     ];
     Hello { routes, ..Hello::default() }
+}
+
+fn group(scopes: &[&str]) -> Scopes {
+    Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() }
 }
 
 pub(super) fn token(handle: u32, key: &str, issued_at_ms: u64) -> Token {
@@ -127,7 +137,7 @@ fn a_message_that_breaks_the_contract_closes_the_stream() {
         ("unknown handle", vec![FilterMessage { questions: vec![question(1, PLAIN)], ..said() }]),
         (
             "unknown route",
-            vec![FilterMessage { tokens: vec![token(1, "a", T0)], questions: vec![question(1, 4)], ..said() }],
+            vec![FilterMessage { tokens: vec![token(1, "a", T0)], questions: vec![question(1, 5)], ..said() }],
         ),
         (
             "handle told twice",
@@ -242,6 +252,26 @@ fn a_change_of_scopes_is_in_the_next_verdict_only_where_it_takes_something() {
     assert_eq!(left(&mut stream, 2), Some(vec![]), "no scope left is not the same as nothing said");
     session.set_scopes(session.granted.clone());
     assert_eq!(left(&mut stream, 1), None);
+}
+
+#[test]
+fn a_question_that_the_scopes_left_do_not_cover_is_no_activity() {
+    for (left, touches) in [
+        (&["openid", "orders:read", "orders:write"][..], true),
+        (&["openid", "orders:write"], true),
+        (&["orders:write"], false),
+        (&["openid"], false),
+        (&[], false),
+    ] {
+        let room = Room::new();
+        let mut stream = Stream::open(&room);
+        stream.tell(token(1, "s", T0), T0);
+        assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
+        let session = room.book.find(id("s")).unwrap();
+        session.set_scopes(ScopeSet::new(left.iter().copied()));
+        assert_eq!(stream.outcome(1, WRITE, T0 + MINUTE), Outcome::Active);
+        assert_eq!(session.last_seen_ms(), if touches { T0 + MINUTE } else { T0 }, "{left:?}");
+    }
 }
 
 #[test]
