@@ -477,6 +477,7 @@ impl Gate {
             }),
             Step::Deny(denial) => self.tally.add(Count::Decision(denial.code.name(), denial.rule)),
             Step::Cut(denial) => self.tally.add(Count::Cut(denial.code.name(), denial.rule)),
+            Step::Spare(denial) => self.tally.add(Count::Shadowed(denial.code.name(), denial.rule)),
             Step::Wait | Step::Ask(_) => {}
         }
     }

@@ -156,6 +156,8 @@ pub enum Step {
     Deny(Denial),
     /// It is open: end it.
     Cut(Denial),
+    /// It would be cut, but the policy is in shadow mode.
+    Spare(Denial),
 }
 
 /// The right to pass. Only the request machine can make one.
@@ -251,7 +253,7 @@ impl Request {
                 // It goes on, and nothing more is asked of it.
                 Mode::Shadow => {
                     *self = Self::Released(None);
-                    Step::Wait
+                    Step::Spare(denial)
                 }
             },
         }

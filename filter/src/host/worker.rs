@@ -70,7 +70,7 @@ impl Worker {
                 self.refuse(context, &denial);
                 false
             }
-            Step::Wait | Step::Ask(_) => {
+            Step::Wait | Step::Ask(_) | Step::Spare(_) => {
                 if !forged.is_empty() {
                     self.forged.borrow_mut().insert(context, forged);
                 }
@@ -81,7 +81,7 @@ impl Worker {
 
     /// Carries out steps of requests that waited, or were open. The effective context is `home`, before and after.
     pub(super) fn carry_out(&self, due: Vec<Due>, home: u32) {
-        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_));
+        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
         self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
         for _ in 0..STEPS_MAX {
             let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
@@ -98,7 +98,7 @@ impl Worker {
                 }
                 Step::Deny(denial) => self.refuse(context, &denial),
                 Step::Cut(denial) => self.cut(context, &denial),
-                Step::Wait | Step::Ask(_) => {}
+                Step::Wait | Step::Ask(_) | Step::Spare(_) => {}
             }
         }
         calls::enter(home);

@@ -92,6 +92,7 @@ fn code(step: &Step) -> &'static str {
         Step::Deny(denial) => denial.code.name(),
         Step::Release(_) => "released",
         Step::Cut(_) => "cut",
+        Step::Spare(_) => "spared",
         Step::Wait => "wait",
         Step::Ask(_) => "ask",
     }
@@ -304,4 +305,15 @@ fn an_open_request_ends_with_its_token() {
     assert!(bench.gate.tick(dies_ms - 1).is_empty());
     let due = bench.gate.tick(dies_ms + 100);
     assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
+}
+
+#[test]
+fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
+    let mut bench = Bench::with_keys("shadow");
+    bench.open(1, "read write", "/both");
+    bench.gate.tick(NOW_MS + 50);
+    let id = bench.sent(NOW_MS + 50).follows[0].id;
+    assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "spared");
+    assert!(bench.gate.is_released(1));
+    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed("session_revoked", Some(_)))));
 }

@@ -125,6 +125,7 @@ fn every_order_of_events_leads_where_the_table_says_and_settles_a_request_once()
                 Step::Ask(_) => {
                     assert!(newly && matches!(expected, Model::Asked { .. } | Model::Presented { .. }));
                 }
+                Step::Spare(_) => panic!("nothing is spared where refusals are carried out"),
                 Step::Wait => assert!(!newly || expected == Model::Asking),
             }
             settled += u32::from(newly && matches!(expected, Model::Released { .. } | Model::Denied) && was != OPEN);
@@ -202,7 +203,7 @@ fn code(step: &Step) -> &'static str {
             Some(Mark::OutageGrace) => "grace",
             _ => "released",
         },
-        Step::Deny(denial) | Step::Cut(denial) => denial.code.name(),
+        Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => denial.code.name(),
         Step::Wait | Step::Ask(_) => "waits",
     }
 }
