@@ -1,6 +1,8 @@
 //! What open requests cost a worker, by the heap's own account. A 64-bit machine's figures bound those of wasm, whose pointers
 //! are half as large.
 
+#![expect(clippy::expect_used, reason = "in test code a panic is how a test fails")]
+
 use jwt_simple::prelude::*;
 use portcullis_filter::{
     check::{Act, Gate, Head, Step},
