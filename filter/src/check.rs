@@ -7,7 +7,7 @@
 //! - `local`: everything that can be decided without asking: route, token, scopes;
 //! - [`request`](Request): the machine `Fresh → Asking → Asked → Released | Denied`;
 //! - [`desk`](Desk): the questions to the session service, on one stream, in groups, with their deadlines;
-//! - [`calls`](Calls): the same questions to an introspection endpoint, a call for each, and [`introspection`]: what is
+//! - [`calls`](Calls): the same questions to an introspection endpoint, a call for each, and `introspection`: what is
 //!   called, and what the answer means.
 //!
 //! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.

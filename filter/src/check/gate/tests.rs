@@ -3,7 +3,7 @@
 mod introspection;
 
 use super::*;
-use crate::check::request::Step;
+use crate::{check::request::Step, wire};
 use jwt_simple::prelude::*;
 use prost::Message;
 
