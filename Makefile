@@ -22,8 +22,9 @@ test: build ## unit, property and end-to-end tests
 	cargo test --workspace
 	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
 
-test-faults: build tests/oauth/node_modules ## the slow end-to-end tests (latency, replacement) and those beside a real OAuth server (Node 20)
-	cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1
+test-faults: build tests/oauth/node_modules ## the slow end-to-end tests (latency, replacement) and those beside real OAuth servers (Node 20, Debian's glewlwyd)
+	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1 $$without
+	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'

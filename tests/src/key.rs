@@ -114,6 +114,15 @@ impl Key {
         jwk["use"] = json!("sig");
         jwk
     }
+
+    /// Both halves of a P-256 key as PEM, the secret one first: as PKCS #8, and as a `SubjectPublicKeyInfo`.
+    pub(crate) fn pem(&self) -> (String, String) {
+        use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+        let Secret::P256(key) = &self.secret else { panic!("not a P-256 key: {}", self.id) };
+        let private = key.to_pkcs8_pem(LineEnding::LF).expect("a P-256 key as PEM");
+        let public = key.verifying_key().to_public_key_pem(LineEnding::LF).expect("a P-256 key as PEM");
+        (private.to_string(), public)
+    }
 }
 
 fn sign_rsa(algorithm: Algorithm, key: &Rsa<Private>, message: &[u8]) -> Vec<u8> {

@@ -132,13 +132,13 @@ impl Grant {
     }
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-fn form(fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(fields).expect("text can be written as a form")
 }
 
-fn token(answer: &Answer, name: &str) -> String {
+pub(crate) fn token(answer: &Answer, name: &str) -> String {
     let answer: Value = answer.status(200).json();
     answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
