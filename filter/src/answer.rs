@@ -129,6 +129,14 @@ impl Code {
         self.row().1
     }
 
+    /// Whether it says that the session is over, for every token and route.
+    pub const fn ends_session(self) -> bool {
+        matches!(
+            self,
+            Self::SessionIdleTimeout | Self::SessionLifetimeExceeded | Self::SessionRevoked | Self::SessionUnknown
+        )
+    }
+
     /// The gRPC status.
     pub const fn grpc(self) -> GrpcStatus {
         match self.status() {

@@ -44,10 +44,11 @@ pub fn router(service: &Arc<Service>) -> Router {
 /// Callers present the filters' credential, as a bearer token or as the password of any client (client_secret_basic).
 async fn admit(State(service): App, request: Request, next: Next) -> Response {
     let headers = request.headers();
+    // Without a credential to present nobody can be told from anybody, and anybody could end sessions.
     let is_known = service
         .filter_credential
         .as_ref()
-        .is_none_or(|credential| credential.is_presented(headers) || credential.is_password(headers));
+        .is_some_and(|credential| credential.is_presented(headers) || credential.is_password(headers));
     if !is_known {
         service.book.audit.metrics.unauthenticated_checks.inc();
         let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));

@@ -93,7 +93,10 @@ impl Calls {
     /// Takes a question; false when it is already known that there will be no verdict.
     pub fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now_ms: u64) -> bool {
         let (rule, circumstances) = about(&inquiry);
-        let call = policy.rules.get(rule.0).and_then(|rule| self.endpoint.call(rule, circumstances));
+        let call = policy
+            .rules
+            .get(rule.0)
+            .and_then(|rule| self.endpoint.call(rule, circumstances, matches!(inquiry, Inquiry::Session(_))));
         let Some(call) = call.filter(|_| self.open.len() < CALLS_MAX) else { return false };
         // Keys wrap after four billion calls; one that is still open is passed over.
         while self.open.contains_key(&self.next_key) {
@@ -154,6 +157,11 @@ impl Calls {
     /// Whether a call waits for a deadline.
     pub fn is_busy(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    /// Whether somebody waits for the answer to a call.
+    pub fn awaits(&self, key: CallKey) -> bool {
+        self.open.contains_key(&key)
     }
 
     /// What an answer means for the request that asked; `None` is no verdict.

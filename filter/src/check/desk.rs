@@ -334,8 +334,14 @@ impl Desk {
 
     /// What has changed about open requests.
     fn put_follows(&mut self, stream: u32, message: &mut wire::FilterMessage, now_ms: u64) {
-        for (id, credential, rule) in self.follows.take_untold() {
+        let mut bytes = message.tokens.iter().map(Message::encoded_len).sum::<usize>();
+        while message.follows.len() < GROUP_QUESTIONS_MAX
+            && bytes < GROUP_BYTES_MAX
+            && let Some((id, credential, rule)) = self.follows.next_untold()
+        {
+            let described = message.tokens.len();
             let token = self.handle(&credential, stream, message);
+            bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             message.follows.push(wire::Follow { id: id.0, token, route: wire_route(rule) });
             if credential.retired.get() {
                 self.retire(&credential);

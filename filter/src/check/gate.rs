@@ -11,20 +11,25 @@ use super::{
     head::Head,
     introspection::{Call, Carried},
     local::{self, Routed},
-    request::{Arrival, Circumstances, Event, Inquiry, Mark, Request, Step, Verdict},
+    request::{Arrival, Circumstances, Denial, Event, Inquiry, Mark, Permit, Request, Step, Verdict},
     tally::{Count, Tally},
 };
 use crate::{
     policy::Policy,
     token::{IssuerId, KeyRing, KeySetError, TokenCache},
 };
+use lru::LruCache;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroUsize,
     rc::Rc,
 };
 
 pub use tokens::Fetch;
+
+/// Sessions that are remembered as ended.
+const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// Envoy's number for one request on one worker.
 pub type ContextId = u32;
@@ -57,6 +62,9 @@ pub struct Gate {
     fresh: VecDeque<(u64, ContextId)>,
     /// When each issuer's keys were last fetched.
     keys_fetched_at_ms: Vec<Option<u64>>,
+    /// Sessions that were said to be over, as far as an outage policy may have to know: a grace is not for them, whichever of
+    /// their tokens comes.
+    ended: LruCache<String, ()>,
     /// Requests that wait for keys.
     waiting: HashSet<ContextId>,
     /// Issuers whose keys a request has asked for, and nobody fetches yet.
@@ -88,6 +96,7 @@ impl Gate {
             timeout_ms,
             requests: HashMap::new(),
             fresh: VecDeque::new(),
+            ended: LruCache::sparse(ENDED_MAX),
             waiting: HashSet::new(),
             wanted: Vec::new(),
             tally: Tally::default(),
@@ -228,6 +237,11 @@ impl Gate {
         self.calls.as_mut().map(Calls::take_pending).unwrap_or_default()
     }
 
+    /// Whether somebody waits for the answer to a call: one that a request made ends with it, without a word.
+    pub fn awaits(&self, key: CallKey) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.awaits(key))
+    }
+
     /// A call was answered: with a status and a body, or without an answer.
     pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now_ms: u64) -> Option<Due> {
         let ended = self.calls.as_mut()?.answered(key, response, &self.policy, now_ms)?;
@@ -276,6 +290,12 @@ impl Gate {
     /// Gives an event to a request, and a question that comes of it to the desk.
     fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
+        if matches!(event, Event::NoVerdict(_))
+            && let Some(credential) = entry.request.asked_about()
+            && self.ended.contains(&credential.facts.session_id)
+        {
+            credential.forget_granted();
+        }
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {
             let asked = match (&mut self.calls, inquiry) {
@@ -299,11 +319,27 @@ impl Gate {
         {
             self.desk.unfollow(id, context);
         }
+        self.remember_end(&step);
         self.count(&step);
         if matches!(&step, Step::Release(permit) if permit.credential.is_some()) {
             self.fresh.push_back((now_ms, context));
         }
         step
+    }
+
+    fn remember_end(&mut self, step: &Step) {
+        match step {
+            Step::Deny(Denial { code, credential: Some(credential), .. })
+            | Step::Cut(Denial { code, credential: Some(credential), .. })
+                if code.ends_session() =>
+            {
+                self.ended.put(credential.facts.session_id.clone(), ());
+            }
+            Step::Release(Permit { credential: Some(credential), mark: None, .. }) if !self.ended.is_empty() => {
+                self.ended.pop(&credential.facts.session_id);
+            }
+            _ => {}
+        }
     }
 
     fn count(&mut self, step: &Step) {

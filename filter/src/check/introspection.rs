@@ -24,6 +24,9 @@ const FORWARDED_BYTES_MAX: usize = 256;
 /// The member that tells why a token is inactive, where the endpoint is a session service.
 const CODE_MEMBER: &str = "portcullis_code";
 
+/// The member that names the session, where the endpoint is a session service.
+const SESSION_MEMBER: &str = "portcullis_session";
+
 /// What it may say.
 const CODES: [Code; 6] = [
     Code::SessionIdleTimeout,
@@ -100,7 +103,7 @@ impl Endpoint {
     }
 
     /// The call about a request; none when its token was not kept.
-    pub(super) fn call(&self, rule: &Rule, circumstances: &Circumstances) -> Option<Call> {
+    pub(super) fn call(&self, rule: &Rule, circumstances: &Circumstances, is_verified: bool) -> Option<Call> {
         let carried = circumstances.carried.as_ref()?;
         let mut headers = vec![
             (":method", "POST".to_owned()),
@@ -113,17 +116,20 @@ impl Endpoint {
         ];
         headers.extend(self.authorization.clone().map(|value| ("authorization", value)));
         headers.extend(carried.trace.iter().cloned());
-        let body = form(carried, rule, circumstances);
+        let body = form(carried, rule, circumstances, is_verified);
         Some(Call { cluster: self.cluster.clone(), headers, body, timeout: self.timeout })
     }
 }
 
 /// Parameters that an endpoint does not know are ignored by it (RFC 6749, section 3.2).
-fn form(carried: &Carried, rule: &Rule, circumstances: &Circumstances) -> Vec<u8> {
+fn form(carried: &Carried, rule: &Rule, circumstances: &Circumstances, is_verified: bool) -> Vec<u8> {
     let mut form = Form::default();
     form.add("token", &carried.token);
     form.add("token_type_hint", "access_token");
     form.add("portcullis", "1");
+    if is_verified {
+        form.add("portcullis_verified", "true");
+    }
     form.add("route", &rule.name);
     form.add("method", &circumstances.method);
     if !circumstances.client_address.is_empty() {
@@ -182,6 +188,8 @@ pub(super) fn of_verified(answered: &Answered, token: &Facts, policy: &Policy, n
 pub(super) fn of_opaque(answered: Answered, digest: TokenDigest, policy: &Policy, now_ms: u64) -> Result<Facts, Code> {
     match answered {
         Answered::Inactive(code) => Err(code.unwrap_or(Code::InvalidToken)),
+        // A session service has no keys: it speaks of the session, and cannot vouch for a token that nobody verified.
+        Answered::Active(answer) if answer.text(SESSION_MEMBER).is_some() => Err(Code::InvalidToken),
         Answered::Active(answer) => {
             answer.facts(digest, &policy.issuers, now_ms).map_err(|rejection| match rejection {
                 Rejection::Expired => Code::TokenExpired,

@@ -259,6 +259,15 @@ impl Request {
         }
     }
 
+    /// The token that an answer is awaited about, as far as it is known.
+    pub fn asked_about(&self) -> Option<&Credential> {
+        match self {
+            Self::Asked(question) => Some(&question.credential),
+            Self::Presented(presented) => presented.known.as_deref(),
+            Self::Fresh | Self::Asking(_) | Self::Released(_) | Self::Denied => None,
+        }
+    }
+
     /// Whether headers, body and trailers may pass.
     pub const fn is_released(&self) -> bool {
         matches!(self, Self::Released(_))

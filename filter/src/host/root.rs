@@ -105,6 +105,7 @@ impl RootContext for Root {
         worker.carry_out(due, self.context);
         worker.pump(now_ms);
         worker.flush_metrics(now_ms);
+        worker.rest();
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {

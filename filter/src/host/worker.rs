@@ -138,7 +138,8 @@ impl Worker {
     /// Makes the calls to the introspection endpoint that are due, in the callback of a request or of the root: the answer
     /// comes to the same context, and a request that has gone by then needs none.
     fn call(&self) {
-        for (key, call) in self.gate.borrow_mut().take_calls() {
+        let due = self.gate.borrow_mut().take_calls();
+        for (key, call) in due {
             match calls::post(&call) {
                 Some(number) => drop(self.calls.borrow_mut().insert(number, key)),
                 // Not told at once: a request whose headers are being read can't be resumed.
@@ -158,6 +159,7 @@ impl Worker {
 
     /// What becomes of the requests whose calls could not be made.
     pub(super) fn never_sent(&self, now_ms: u64) -> Vec<Due> {
+        self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
         let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
         unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now_ms)).collect()
     }
@@ -217,16 +219,34 @@ impl Worker {
         self.metrics.borrow_mut().flush(&mut gate, now_ms);
     }
 
-    /// Ticks come quickly only while something waits for a deadline.
+    /// Ticks come quickly while something waits for a deadline.
     fn pace(&self) {
-        let wanted = match self.gate.borrow().is_busy() {
+        let wanted = self.wanted_tick();
+        if wanted < self.tick.get() {
+            self.set_tick(wanted);
+        }
+    }
+
+    /// Ticks come slowly again when nothing waits. At the end of a tick only: Envoy starts its timer anew whenever the period
+    /// changes, and if every request could lengthen it, it might never go off.
+    pub(super) fn rest(&self) {
+        let wanted = self.wanted_tick();
+        if wanted > self.tick.get() {
+            self.set_tick(wanted);
+        }
+    }
+
+    fn wanted_tick(&self) -> Duration {
+        match self.gate.borrow().is_busy() {
             _ if !self.backlog.borrow().is_empty() => TICK_BACKLOG,
             true => TICK_BUSY,
             false => TICK_IDLE,
-        };
-        if self.tick.replace(wanted) != wanted {
-            set_tick(wanted);
         }
+    }
+
+    fn set_tick(&self, period: Duration) {
+        self.tick.set(period);
+        set_tick(period);
     }
 
     /// Sets the request's headers for the upstream, before it is released: later is too late.

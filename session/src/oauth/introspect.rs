@@ -2,8 +2,11 @@
 //!
 //! Parameters besides `token`, all of them optional: `route` (its name, for the audit line), `portcullis_max_age_ms` and
 //! `portcullis_max_idle_ms` (what the route takes; they narrow), `portcullis_background` (`true`: the request is no
-//! activity), and `portcullis` (`1`: an answer that is not active says why, as `portcullis_code`). Others, such as
-//! `token_type_hint` and `client_address`, are taken and not used.
+//! activity), `portcullis` (`1`: an answer that is not active says why, as `portcullis_code`), and `portcullis_verified` (`true`:
+//! the caller has verified the token). Others, such as `token_type_hint` and `client_address`, are taken and not used.
+//!
+//! This service has no keys. A token that its caller has not verified opens no session and is no activity: it is active only
+//! while the session that it names lives, and was opened for the same subject and client.
 
 use super::claims::{Claims, Unreadable};
 use super::form::Form;
@@ -94,6 +97,7 @@ pub(super) async fn introspect(State(service): App, form: Form) -> Result<Answer
         max_idle_ms: form.millis("portcullis_max_idle_ms")?,
         background: form.flag("portcullis_background")?,
     };
+    let is_verified = form.flag("portcullis_verified")?;
     let says_why = form.flag("portcullis")?;
     let inactive = |code| Answer::Inactive(Inactive { active: false, portcullis_code: says_why.then_some(code) });
     let now_ms = service.clock.now_ms();
@@ -105,6 +109,12 @@ pub(super) async fn introspect(State(service): App, form: Form) -> Result<Answer
     let Ok(token) = Token::read(&claims.facts, &service.book.names, now_ms) else {
         return Ok(inactive("invalid_token"));
     };
+    let live = || service.book.find(token.id).filter(|session| session.ended().is_none());
+    if !is_verified && !live().is_some_and(|session| session.subject == token.subject && session.client == token.client)
+    {
+        return Ok(inactive("session_unknown"));
+    }
+    let asked = Asked { background: asked.background || !is_verified, ..asked };
     let route = form.get("route").unwrap_or("introspection");
     let verdict = judge(&service, Arc::new(token), asked, route, now_ms).await?;
     Ok(match verdict.outcome() {

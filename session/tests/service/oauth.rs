@@ -27,7 +27,12 @@ fn bearer() -> String {
     format!("Bearer {FILTER}")
 }
 
+/// What is answered to a caller that has verified the token.
 async fn ask(house: &House, form: &str) -> Value {
+    ask_plainly(house, &format!("{form}&portcullis_verified=true")).await
+}
+
+async fn ask_plainly(house: &House, form: &str) -> Value {
     let answer = post_form(house.checks, &bearer(), "/oauth2/introspect", form).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.head.contains("cache-control: no-store"), "{}", answer.head);
@@ -219,4 +224,18 @@ async fn what_is_wrong_with_a_call_is_named() {
     let body = json!({"token": jwt}).to_string();
     assert_eq!(http(house.checks, &bearer(), "POST", "/oauth2/introspect", &body).await.status, 400);
     assert_eq!(http(house.checks, &bearer(), "GET", "/oauth2/introspect", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_verified_opens_no_session_and_speaks_for_nobody_else() {
+    let house = House::open().await;
+    let token = jwt("s", json!({}));
+    let plainly = format!("token={token}");
+    assert_eq!(ask_plainly(&house, &plainly).await, json!({"active": false}));
+    assert_eq!(house.call("GET", "/v1/sessions", "").await.json()["sessions"], json!([]));
+    introspect(&house, &token).await;
+    assert_eq!(ask_plainly(&house, &plainly).await["active"], true);
+    for other in [json!({"sub": "mallory"}), json!({"client_id": "other"})] {
+        assert_eq!(ask_plainly(&house, &format!("token={}", jwt("s", other))).await, json!({"active": false}));
+    }
 }

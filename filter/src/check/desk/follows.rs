@@ -128,15 +128,14 @@ impl Follows {
     /// The stream is another one: nothing of the old one holds.
     pub(super) fn tell_all(&mut self) {
         self.ended.clear();
+        self.active.clear();
         self.untold = self.open.keys().copied().collect();
     }
 
-    /// The follows that the service has not been told of.
-    pub(super) fn take_untold(&mut self) -> Vec<(FollowId, Rc<Credential>, RuleId)> {
-        let untold = std::mem::take(&mut self.untold).into_iter();
-        untold
-            .filter_map(|id| self.open.get(&id).map(|follow| (id, Rc::clone(&follow.credential), follow.rule)))
-            .collect()
+    /// The next follow that the service has not been told of.
+    pub(super) fn next_untold(&mut self) -> Option<(FollowId, Rc<Credential>, RuleId)> {
+        let id = self.untold.pop()?;
+        self.open.get(&id).map(|follow| (id, Rc::clone(&follow.credential), follow.rule))
     }
 
     /// What has ended, and, from time to time, what is active.

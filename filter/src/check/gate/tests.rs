@@ -317,3 +317,41 @@ fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
     assert!(bench.gate.is_released(1));
     assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed("session_revoked", Some(_)))));
 }
+
+#[test]
+fn grace_is_not_for_a_session_that_another_of_its_tokens_showed_to_be_over() {
+    let mut bench = Bench::with_keys("enforce");
+    let (first, second) = (bench.token("read"), bench.token("read write"));
+    for (context, token, outcome, expected) in
+        [(1, &second, wire::Outcome::Active, "released"), (2, &first, wire::Outcome::Revoked, "session_revoked")]
+    {
+        bench.request(context, "/grace", Some(token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        assert_eq!(code(&bench.verdict(id, outcome, None, NOW_MS)[0].1), expected);
+    }
+    bench.request(3, "/grace", Some(&second), NOW_MS);
+    bench.sent(NOW_MS);
+    assert_eq!(code(&bench.gate.tick(NOW_MS + 200)[0].1), "session_unavailable");
+}
+
+#[test]
+fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
+    const MESSAGE_BYTES_MAX: usize = 2 << 20;
+    let mut bench = Bench::with_keys("enforce");
+    let policy = crate::check::testing::policy("enforce");
+    let scopes: Vec<String> = (0..60).map(|scope| format!("a-rather-long-name-of-a-scope:{scope}")).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let credential = crate::check::testing::credential(&policy, &scopes);
+    for context in 0..10_000_u32 {
+        let mut facts = credential.facts.clone();
+        facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
+        let credential = Rc::new(Credential::new(facts, &policy));
+        bench.gate.desk.follow(context, &credential, crate::route::RuleId(2), false);
+    }
+    let mut told = 0;
+    while let Some(Act::Send { message, .. }) = bench.gate.act(NOW_MS) {
+        assert!(message.len() < MESSAGE_BYTES_MAX, "{} bytes", message.len());
+        told += wire::FilterMessage::decode(message.as_slice()).expect("a message").follows.len();
+    }
+    assert_eq!(told, 10_000);
+}

@@ -26,7 +26,7 @@ fn call(rule: usize, token: &str, client_address: &str, trace: [Option<&[u8]>; 2
         carried: Some(carried),
         ..Circumstances::default()
     };
-    endpoint(&policy).call(&policy.rules[rule], &circumstances).expect("a call")
+    endpoint(&policy).call(&policy.rules[rule], &circumstances, true).expect("a call")
 }
 
 fn body(call: &Call) -> &str {
@@ -54,7 +54,7 @@ fn a_call_is_a_form_that_is_posted_to_the_endpoint_by_the_filter_s_client() {
     );
     assert_eq!(
         body(&call),
-        "token=ab%2B%2Fc%3D%3D&token_type_hint=access_token&portcullis=1&route=both&method=GET&client_address=192.0.2.1"
+        "token=ab%2B%2Fc%3D%3D&token_type_hint=access_token&portcullis=1&portcullis_verified=true&route=both&method=GET&client_address=192.0.2.1"
     );
 }
 
@@ -63,7 +63,7 @@ fn a_route_s_limits_travel_with_the_question() {
     let call = call(5, "t", "", [None, None]);
     assert_eq!(
         body(&call),
-        "token=t&token_type_hint=access_token&portcullis=1&route=a+%26+b&method=GET\
+        "token=t&token_type_hint=access_token&portcullis=1&portcullis_verified=true&route=a+%26+b&method=GET\
          &portcullis_max_age_ms=900000&portcullis_max_idle_ms=300000&portcullis_background=true"
     );
 }

@@ -58,7 +58,16 @@ fn a_token_is_opaque_unless_it_is_a_jwt_of_an_issuer_whose_tokens_are_verified()
     let none = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(json!({"iss": ISSUER}).to_string()));
     let jwe = format!("{}.a.b.c.d", b64(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#));
     let long = "x".repeat(TOKEN_BYTES_MAX + 1);
-    let table: [(&str, &str, bool); 16] = [
+    // What a server that reads base64 leniently takes for the same token.
+    let (head, signature) = good().rsplit_once('.').map(|(head, tail)| (head.to_owned(), tail.to_owned())).unwrap();
+    let (header_part, claims_part) = head.split_once('.').unwrap();
+    let padded = format!("{head}.{signature}=");
+    let header_padded = format!("{header_part}==.{claims_part}.{signature}");
+    let more = format!("{head}.{signature}.x");
+    let table: [(&str, &str, bool); 19] = [
+        ("a good JWT, padded", &padded, false),
+        ("a good JWT with a padded header", &header_padded, false),
+        ("a good JWT and something more", &more, false),
         ("random text", "tGzv3JOkF0XG5Qx2TlKWIA", true),
         ("text with dots", "a.b.c", true),
         ("three parts of base64url that are no JSON", &raw("x", "y"), true),

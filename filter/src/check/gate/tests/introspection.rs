@@ -61,7 +61,7 @@ fn the_call_carries_the_token_the_route_and_the_client_s_address() {
     bench.request(1, "/both", Some(&token), NOW_MS);
     let (_, form) = bench.call();
     let expected = format!(
-        "token={token}&token_type_hint=access_token&portcullis=1&route=both&method=GET&client_address=192.0.2.1"
+        "token={token}&token_type_hint=access_token&portcullis=1&portcullis_verified=true&route=both&method=GET&client_address=192.0.2.1"
     );
     assert_eq!(form, expected);
     assert!(bench.gate.take_calls().is_empty(), "once");
