@@ -198,6 +198,23 @@ async fn the_session_service_introspects_and_revokes_as_the_standards_say() {
     until("the admin API says so", async || (world.session(&token).await["state"] == "ended").then_some(())).await;
 }
 
+/// The session service has no keys: were it to vouch for opaque tokens, everybody could write one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_service_vouches_for_no_token_that_nobody_verified() {
+    let mut policy = at_the_service();
+    policy["issuers"] = json!([{"issuer": "http://127.0.0.1:9000", "audiences": ["orders-api"], "opaque": true}]);
+    let world = World::builder().policy(policy).start().await;
+    let good = world.issuer.token().sign();
+    let (_, claims) = good.text.split_once('.').expect("three parts");
+    let (claims, _) = claims.split_once('.').expect("three parts");
+    // {"alg":"none"}
+    let forged = format!("eyJhbGciOiJub25lIn0.{claims}.");
+    for token in [forged, good.text.clone()] {
+        world.get("/orders").bearer(&token).await.status(401);
+    }
+    assert_eq!(world.service.admin().sessions("").await, [Value::Null; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jwts_are_verified_before_anybody_is_asked() {
     let endpoint = Introspection::start().await;

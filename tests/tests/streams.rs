@@ -194,6 +194,30 @@ async fn a_stream_does_not_outlive_its_token() {
     }
 }
 
+/// Envoy starts its timer anew whenever the filter changes the period: were each refusal to do so, it would never go off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refusals_keeps_no_stream_open_beyond_its_token() {
+    const CONNECTIONS: usize = 4;
+    let world = world().await;
+    let revoked = world.issuer.token().sign();
+    world.get("/me").bearer(&revoked).await.passes();
+    world.service.admin().revoke(&revoked.session).await;
+    let mut streams =
+        one_of_each(&world, &[Kind::EventsHttp1, Kind::EventsHttp2], || world.issuer.token().expires_in(4)).await;
+    let flood: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let call = world.get("/me").bearer(&revoked);
+            tokio::spawn(async move {
+                loop {
+                    call.clone().await.refused(401, "session_revoked");
+                }
+            })
+        })
+        .collect();
+    tokio::time::timeout(Duration::from_secs(15), all_are_cut(&mut streams)).await.expect("cut in spite of the flood");
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_outlives_its_token_where_the_route_says_so() {
     let world = World::with_policy(policy::outliving_streams()).await;
