@@ -290,11 +290,8 @@ impl Gate {
     /// Gives an event to a request, and a question that comes of it to the desk.
     fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
-        if matches!(event, Event::NoVerdict(_))
-            && let Some(credential) = entry.request.asked_about()
-            && self.ended.contains(&credential.facts.session_id)
-        {
-            credential.forget_granted();
+        if matches!(event, Event::NoVerdict(_)) {
+            no_grace_for_the_ended(&entry.request, &self.ended);
         }
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {
@@ -307,6 +304,7 @@ impl Gate {
                 Step::Wait
             } else {
                 self.tally.add(Count::Check("no_verdict"));
+                no_grace_for_the_ended(&entry.request, &self.ended);
                 entry.request.on(Event::NoVerdict(now_ms), &self.policy)
             };
         }
@@ -356,6 +354,15 @@ impl Gate {
             Step::Spare(denial) => self.tally.add(Count::Shadowed(denial.code.name(), denial.rule)),
             Step::Wait | Step::Ask(_) => {}
         }
+    }
+}
+
+/// To be called before a request learns that there is no verdict.
+fn no_grace_for_the_ended(request: &Request, ended: &LruCache<String, ()>) {
+    if let Some(credential) = request.asked_about()
+        && ended.contains(&credential.facts.session_id)
+    {
+        credential.forget_granted();
     }
 }
 

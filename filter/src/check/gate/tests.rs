@@ -335,6 +335,21 @@ fn grace_is_not_for_a_session_that_another_of_its_tokens_showed_to_be_over() {
 }
 
 #[test]
+fn nor_when_the_outage_is_known_before_it_asks() {
+    let mut bench = Bench::with_keys("enforce");
+    let (first, second) = (bench.token("read"), bench.token("read write"));
+    for (context, token, outcome) in [(1, &second, wire::Outcome::Active), (2, &first, wire::Outcome::Revoked)] {
+        bench.request(context, "/grace", Some(token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        bench.verdict(id, outcome, None, NOW_MS);
+    }
+    bench.gate.closed(STREAM, NOW_MS);
+    assert_eq!(bench.gate.act(NOW_MS + 100), Some(Act::Open));
+    bench.gate.opened(None, NOW_MS + 100);
+    assert_eq!(code(&bench.request(3, "/grace", Some(&second), NOW_MS + 100)), "session_unavailable");
+}
+
+#[test]
 fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
     const MESSAGE_BYTES_MAX: usize = 2 << 20;
     let mut bench = Bench::with_keys("enforce");
