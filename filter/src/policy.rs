@@ -13,6 +13,7 @@ mod session;
 mod shape;
 mod text;
 
+pub use at::At;
 pub use fault::{Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};

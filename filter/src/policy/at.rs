@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// A place in the policy: a chain of borrowed steps, so that walking a policy without fault allocates nothing for it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct At<'a> {
+pub struct At<'a> {
     parent: Option<&'a At<'a>>,
     step: Step<'a>,
 }
@@ -17,13 +17,16 @@ enum Step<'a> {
 }
 
 impl<'a> At<'a> {
-    pub(super) const ROOT: At<'static> = At { parent: None, step: Step::Root };
+    /// The whole policy, `$`.
+    pub const ROOT: At<'static> = At { parent: None, step: Step::Root };
 
-    pub(super) fn key(&'a self, key: &'a str) -> At<'a> {
+    /// The value of a key of this object.
+    pub fn key(&'a self, key: &'a str) -> At<'a> {
         At { parent: Some(self), step: Step::Key(key) }
     }
 
-    pub(super) fn item(&'a self, index: usize) -> At<'a> {
+    /// An item of this list, counted from 0.
+    pub fn item(&'a self, index: usize) -> At<'a> {
         At { parent: Some(self), step: Step::Item(index) }
     }
 }

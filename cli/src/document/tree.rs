@@ -1,0 +1,215 @@
+//! YAML 1.2 as a tree of JSON values that know where they stand. JSON is read as the YAML that it is.
+
+use saphyr::Scalar;
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
+
+/// How deep values may lie in each other; the filter reads no deeper JSON.
+const DEPTH_MAX: usize = 100;
+/// The most values of a document, those that aliases repeat counted each time.
+const NODES_MAX: usize = 4_000_000;
+
+/// A value, and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) content: Content,
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the file; a key that is given twice is here twice.
+    Object(Vec<(Key, Node)>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) span: Range<usize>,
+}
+
+/// Why a text is no document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) message: String,
+    pub(super) span: Range<usize>,
+}
+
+impl Node {
+    /// Reads the one document of a text.
+    pub(super) fn read(text: &str) -> Result<Self, Fault> {
+        let mut reader = Reader {
+            parser: Parser::new_from_str(text),
+            bytes: text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect(),
+            anchors: HashMap::new(),
+            nodes: 0,
+        };
+        reader.document()
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        // Only a map with keys other than text could fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn count(&self) -> usize {
+        1 + match &self.content {
+            Content::List(items) => items.iter().map(Self::count).sum(),
+            Content::Object(pairs) => pairs.iter().map(|(_, value)| value.count()).sum(),
+            _ => 0,
+        }
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.content {
+            Content::Null => to.serialize_unit(),
+            Content::Bool(value) => to.serialize_bool(*value),
+            Content::Number(value) => value.serialize(to),
+            Content::Text(value) => to.serialize_str(value),
+            Content::List(items) => to.collect_seq(items),
+            Content::Object(pairs) => {
+                let mut map = to.serialize_map(Some(pairs.len()))?;
+                for (key, value) in pairs {
+                    map.serialize_entry(&key.name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+struct Reader<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    /// The byte at which each character stands: the parser counts characters.
+    bytes: Vec<usize>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn document(&mut self) -> Result<Node, Fault> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                Event::StreamEnd => return root.ok_or_else(|| self.fault(span, "the file is empty")),
+                _ if root.is_some() => return Err(self.fault(span, "one document is expected, and this is a second")),
+                event => root = Some(self.node(event, span, 0)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Fault> {
+        match self.parser.next_event() {
+            Some(Ok(next)) => Ok(next),
+            Some(Err(error)) => Err(self.fault(Span::empty(*error.marker()), error.info())),
+            None => Err(Fault { message: "the file ends too early".to_owned(), span: 0..0 }),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
+        if depth > DEPTH_MAX {
+            return Err(self.fault(span, format!("values lie deeper than {DEPTH_MAX} in each other")));
+        }
+        self.nodes += 1;
+        let (content, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => (self.scalar(text, style, tag.as_ref(), span)?, anchor),
+            Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
+            Event::MappingStart(anchor, _) => (self.object(depth)?, anchor),
+            Event::Alias(anchor) => return self.alias(anchor, span),
+            _ => return Err(self.fault(span, "a value is expected here")),
+        };
+        let node = Node { content, span: self.range(span) };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Content, Fault> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Content::List(items)),
+                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Content, Fault> {
+        let mut pairs = Vec::new();
+        loop {
+            let key = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(Content::Object(pairs)),
+                (Event::Scalar(name, ..), span) => Key { name: name.into_owned(), span: self.range(span) },
+                (_, span) => return Err(self.fault(span, "a key must be text")),
+            };
+            let (event, span) = self.next()?;
+            pairs.push((key, self.node(event, span, depth + 1)?));
+        }
+    }
+
+    /// What an alias stands for. It stands where the alias does: that is where the operator looks.
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Fault> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(self.fault(span, "an alias of a value that is not complete"));
+        };
+        let node = Node { span: self.range(span), ..node.clone() };
+        self.nodes += node.count();
+        if self.nodes > NODES_MAX {
+            return Err(self.fault(span, format!("aliases make more than {NODES_MAX} values")));
+        }
+        Ok(node)
+    }
+
+    fn scalar(
+        &self,
+        text: Cow<'t, str>,
+        style: ScalarStyle,
+        tag: Option<&Cow<'t, Tag>>,
+        span: Span,
+    ) -> Result<Content, Fault> {
+        if style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
+            let message =
+                format!("other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`");
+            return Err(self.fault(span, message));
+        }
+        match Scalar::parse_from_cow_and_metadata(text, style, tag) {
+            Some(Scalar::Null) => Ok(Content::Null),
+            Some(Scalar::Boolean(value)) => Ok(Content::Bool(value)),
+            Some(Scalar::Integer(value)) => Ok(Content::Number(value.into())),
+            Some(Scalar::FloatingPoint(value)) => match serde_json::Number::from_f64(value.into_inner()) {
+                Some(number) => Ok(Content::Number(number)),
+                None => Err(self.fault(span, "JSON has no such number")),
+            },
+            Some(Scalar::String(value)) => Ok(Content::Text(value.into_owned())),
+            None => Err(self.fault(span, "the value does not fit its tag")),
+        }
+    }
+
+    fn fault(&self, span: Span, message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), span: self.range(span) }
+    }
+
+    fn range(&self, span: Span) -> Range<usize> {
+        self.byte(span.start)..self.byte(span.end)
+    }
+
+    fn byte(&self, at: Marker) -> usize {
+        self.bytes.get(at.index()).or(self.bytes.last()).copied().unwrap_or_default()
+    }
+}
+
+/// Words that are booleans in YAML 1.1, which Envoy and Kubernetes read, and text in YAML 1.2.
+fn is_boolean_elsewhere(text: &str) -> bool {
+    ["y", "n", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
+}

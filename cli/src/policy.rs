@@ -1,0 +1,23 @@
+//! `portcullis policy …`: the commands that work on files.
+
+mod check;
+pub mod load;
+
+use crate::exit::Outcome;
+use clap::Subcommand;
+
+/// A command that works on files.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find everything that is wrong with policies
+    Check(check::Args),
+}
+
+impl Command {
+    /// Does what was asked.
+    pub fn run(self) -> Outcome {
+        match self {
+            Self::Check(args) => args.run(),
+        }
+    }
+}
