@@ -93,7 +93,7 @@ impl Gate {
             return Local::Introspect(Presented { arrival, known });
         }
         self.tally.add(Count::Cache("miss"));
-        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, now_ms) {
+        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, now_ms) {
             Ok(verified) => {
                 let credential = Rc::new(Credential::new(verified.facts.clone(), &self.policy));
                 if let Some(retired) = self.tokens.insert(digest, Entry::new(&verified, Rc::clone(&credential))) {

@@ -4,7 +4,7 @@ use super::*;
 use crate::check::testing::introspecting;
 
 fn bench() -> Bench {
-    let gate = Gate::new(introspecting(), 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+    let gate = Gate::new(introspecting(), |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
     let mut bench = Bench { gate, key: ES256KeyPair::generate().with_key_id("k1") };
     bench.gate.authorize_calls(Some("Basic eDp5".into()));
     assert_eq!(bench.gate.fetches(NOW_MS).len(), 1, "an opaque issuer has no keys");
