@@ -25,7 +25,7 @@ mod signature;
 mod tests;
 
 pub use bearer::{CredentialError, credentials};
-pub use cache::{Entry, Lookup, TOKENS_MAX, TokenCache};
+pub use cache::{Entry, Lookup, TOKENS_MAX, TokenCache, TokenTag};
 pub use claims::{Facts, TEXT_BYTES_MAX};
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
 pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};

@@ -15,16 +15,13 @@ use super::{
     tally::{Count, Tally},
 };
 use crate::{
+    map::{HashMap, HashSet},
     policy::Policy,
     token::{HostVerifier, IssuerId, KeyRing, KeySetError, TokenCache},
 };
 use lru::LruCache;
 use sha2::{Digest, Sha256};
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    num::NonZeroUsize,
-    rc::Rc,
-};
+use std::{collections::VecDeque, num::NonZeroUsize, rc::Rc};
 
 pub use tokens::Fetch;
 
@@ -96,10 +93,10 @@ impl Gate {
             host,
             tokens: TokenCache::default(),
             timeout_ms,
-            requests: HashMap::new(),
+            requests: HashMap::default(),
             fresh: VecDeque::new(),
             ended: LruCache::sparse(ENDED_MAX),
-            waiting: HashSet::new(),
+            waiting: HashSet::default(),
             wanted: Vec::new(),
             tally: Tally::default(),
             waits_ms: Vec::new(),

@@ -4,13 +4,14 @@ use super::{calls, metrics::Metrics};
 use crate::{
     answer::{Answer, Code, Demand},
     check::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
+    map::HashMap,
     policy::{Access, Policy},
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
 use log::warn;
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     time::Duration,
 };
 
