@@ -1,7 +1,11 @@
 //! `portcullis policy …`: the commands that work on files.
 
+pub mod cases;
 mod check;
 pub mod load;
+pub mod needs;
+pub mod rehearsal;
+pub mod test;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -11,6 +15,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Play cases against a policy, with the filter's own code
+    Test(test::Args),
 }
 
 impl Command {
@@ -18,6 +24,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Test(args) => args.run(),
         }
     }
 }
