@@ -103,11 +103,6 @@ impl Document {
         }
     }
 
-    /// Whether the file has a part at a JSONPath as [`At`] writes it.
-    pub fn has(&self, path: &str) -> bool {
-        self.places.contains_key(path)
-    }
-
     /// The bytes of the key that names a part; those of [`Self::span`] where no key does.
     pub fn key_span(&self, path: &str) -> Range<usize> {
         let key = self.places.get(path).and_then(|place| place.key.clone());

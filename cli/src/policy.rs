@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod check;
+pub mod explain;
 pub mod load;
 pub mod needs;
 pub mod rehearsal;
@@ -15,6 +16,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Say what becomes of a request, and why
+    Explain(explain::Args),
     /// Play cases against a policy, with the filter's own code
     Test(test::Args),
 }
@@ -24,6 +27,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
         }
     }

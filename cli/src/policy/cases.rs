@@ -47,7 +47,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use bearer::{Bearer, Quality};
+pub use bearer::{Bearer, Claim, Quality};
+pub(super) use read::claim_of;
 
 use crate::{
     document::Document,

@@ -42,8 +42,10 @@ impl Needs {
 
     /// What a token with these scopes lacks.
     pub fn missing(&self, held: &[String]) -> Self {
-        let lacks = |scopes: &[String]| scopes.iter().filter(|scope| !held.contains(scope)).cloned().collect::<Vec<_>>();
-        let groups: Vec<_> = self.any_of.iter().map(|group| Group { scopes: lacks(&group.scopes), ..group.clone() }).collect();
+        let lacks =
+            |scopes: &[String]| scopes.iter().filter(|scope| !held.contains(scope)).cloned().collect::<Vec<_>>();
+        let groups: Vec<_> =
+            self.any_of.iter().map(|group| Group { scopes: lacks(&group.scopes), ..group.clone() }).collect();
         let is_met = groups.iter().any(|group| group.scopes.is_empty());
         Self { all_of: lacks(&self.all_of), any_of: if is_met { Vec::new() } else { groups } }
     }
@@ -99,7 +101,8 @@ mod tests {
 
     fn needs(all_of: &[&str], any_of: &[(Option<&str>, &[&str])]) -> Needs {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let group = |(set, scopes): &(Option<&str>, &[&str])| Group { set: set.map(str::to_owned), scopes: owned(scopes) };
+        let group =
+            |(set, scopes): &(Option<&str>, &[&str])| Group { set: set.map(str::to_owned), scopes: owned(scopes) };
         Needs { all_of: owned(all_of), any_of: any_of.iter().map(group).collect() }
     }
 

@@ -1,7 +1,11 @@
 //! Reading other documents of an operator as strictly as a policy, and in the same words: unknown keys, values of the wrong
 //! type and keys that are given twice are faults, each with its place, and all of them are found at once.
 
-pub use super::{duration::duration, shape::Given, text::{nearest, quoted}};
+pub use super::{
+    duration::duration,
+    shape::Given,
+    text::{nearest, quoted},
+};
 
 use super::{at::At, fault::Faults, json, shape::shaped};
 use serde::de::DeserializeOwned;

@@ -31,8 +31,7 @@ pub(super) const STATES: [(&str, fn() -> Session); 8] = [
     ("outage_after_grant", || Session::Outage { granted: true }),
 ];
 
-const CLIENTS: [(&str, Client); 3] =
-    [("http", Client::Http), ("grpc", Client::Grpc), ("websocket", Client::WebSocket)];
+const CLIENTS: [(&str, Client); 3] = [("http", Client::Http), ("grpc", Client::Grpc), ("websocket", Client::WebSocket)];
 
 const QUALITIES: [(&str, Option<Quality>); 4] = [
     ("good", Some(Quality::Good)),
@@ -77,6 +76,9 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
         faults.add(&then_at, "only a request that is released stays open; leave this out");
     }
     let then = raw.then.or(None, |raw| then(raw, &then_at, faults).map(Some));
+    if !raw.status.is_absent() && expect == Some(Expect::Released) {
+        faults.add(&at.key("status"), "the status of a request that is released is the upstream's; leave this out");
+    }
     let request = request?;
     Some(Case {
         name: raw.name.or(format!("{} {}{}", request.method, request.host, request.path), Some)?,
@@ -177,14 +179,19 @@ fn texts(raw: RawTexts) -> Vec<String> {
 }
 
 fn claims(raw: Map<String, Value>, at: &At<'_>, faults: &mut Faults) -> Vec<(String, Claim)> {
-    let claims = raw.into_iter().filter_map(|(name, value)| match &value {
-        Value::String(text) if TIMES.contains(&name.as_str()) => {
-            let seconds = faults.check(&at.key(&name), from_now(text))?;
-            Some((name, Claim::FromNow(seconds)))
-        }
-        _ => Some((name, Claim::Value(value))),
+    let claims = raw.into_iter().filter_map(|(name, value)| {
+        let claim = faults.check(&at.key(&name), claim_of(&name, value))?;
+        Some((name, claim))
     });
     claims.collect()
+}
+
+/// A claim's value: of one that holds a time, text is relative to now.
+pub(in crate::policy) fn claim_of(name: &str, value: Value) -> Result<Claim, String> {
+    match &value {
+        Value::String(text) if TIMES.contains(&name) => from_now(text).map(Claim::FromNow),
+        _ => Ok(Claim::Value(value)),
+    }
 }
 
 /// A time relative to now: `-20m` was, `5m` will be.
@@ -206,7 +213,8 @@ fn session(raw: Given<RawSession>, at: &At<'_>, faults: &mut Faults) -> Option<S
 
 fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
     let scopes = raw.scopes.or(None, |scopes| Some(Some(texts(scopes))));
-    let mut time = |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
+    let mut time =
+        |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
     let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
     let (age, idle) = (age?, idle?);
     // Nobody was away from a session for longer than it is old.
@@ -219,8 +227,10 @@ fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {
         faults.add(&session_at, "this key is required");
     }
     let session = session(raw.session, &session_at, faults);
-    if matches!(session, Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true }))
-    {
+    if matches!(
+        session,
+        Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true })
+    ) {
         faults.add(&session_at, "no session comes to be so while a request is open");
     }
     let expect = required_word(raw.expect, &at.key("expect"), faults, "open");

@@ -21,7 +21,8 @@ impl Signer {
     /// The issuer's key, as a JWK Set.
     pub(super) fn key_set(&self) -> String {
         let x = BASE64_URL_SAFE_NO_PAD.encode(self.own.pk.as_ref());
-        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": KEY_ID, "x": x}]}).to_string()
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": KEY_ID, "x": x}]})
+            .to_string()
     }
 
     /// A token: claims signed by the issuer, or by the forger in its name.

@@ -1,6 +1,6 @@
 //! A run for CI: JUnit's XML, a suite for each file of cases.
 
-use super::{Played, Run};
+use super::{Difference, Played, Run};
 use crate::policy::cases::{Case, Cases};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -19,13 +19,11 @@ fn test_case(file: &Cases, case: &Case, played: &Played) -> TestCase {
     let status = match played.differences.as_slice() {
         [] => TestCaseStatus::success(),
         differences => {
-            let lines: Vec<_> = differences
-                .iter()
-                .map(|difference| format!("expected `{}`, got `{}`", difference.expected, difference.got))
-                .collect();
+            let words: Vec<_> = differences.iter().map(Difference::words).collect();
+            let words = words.join(", ");
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(lines.join(", ")).set_type("unexpected");
-            status.set_description(format!("{}:{line}: {}\n{}", file.document.name(), lines.join(", "), played.why));
+            status.set_message(words.as_str()).set_type("unexpected");
+            status.set_description(format!("{}:{line}: {words}\n{}", file.document.name(), played.why));
             status
         }
     };

@@ -41,12 +41,25 @@ pub struct Played {
 /// Something that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Where the expectation stands: a JSONPath (RFC 9535).
-    pub place: String,
+    /// The key of the case that holds the expectation.
+    pub key: &'static str,
     /// What it says.
     pub expected: String,
     /// What came.
     pub got: String,
+}
+
+impl Difference {
+    /// In words.
+    pub fn words(&self) -> String {
+        let subject = match self.key {
+            "expect" => "",
+            "then.expect" => "while it is open, ",
+            key => key,
+        };
+        let space = if subject.is_empty() || subject.ends_with(' ') { "" } else { " " };
+        format!("{subject}{space}expected `{}`, got `{}`", self.expected, self.got)
+    }
 }
 
 impl Run {
@@ -89,9 +102,7 @@ impl Run {
 
 fn differences(case: &Case, outcome: &Outcome, worker: &Rehearsal) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut differ = |key: &str, expected: String, got: String| {
-        differences.push(Difference { place: format!("{}.{key}", case.place), expected, got });
-    };
+    let mut differ = |key: &'static str, expected, got| differences.push(Difference { key, expected, got });
     if !outcome.fate.is(case.expect) {
         differ("expect", expected(case.expect, "released"), got(&outcome.fate, "released"));
     }
@@ -145,14 +156,20 @@ fn why(outcome: &Outcome, needs: Option<Needs>, worker: &Rehearsal) -> String {
     let mut why = format!("rule `{}` decided", rule.name);
     match (&needs, &outcome.facts) {
         (Some(needs), Some(facts)) if !needs.missing(&facts.scopes).is_empty() => {
-            why += &format!("; it requires {}, and the token lacks {}", needs.words(), needs.missing(&facts.scopes).words());
+            why += &format!(
+                "; it requires {}, and the token lacks {}",
+                needs.words(),
+                needs.missing(&facts.scopes).words()
+            );
         }
         (Some(needs), _) => why += &format!("; it requires {}", needs.words()),
         _ => {}
     }
     match outcome.fate {
         Fate::Released(Some(Mark::OutageReadOnly)) => why += "; in an outage, it lets reads pass",
-        Fate::Released(Some(Mark::OutageGrace)) => why += "; in an outage, it lets pass what was granted a short while ago",
+        Fate::Released(Some(Mark::OutageGrace)) => {
+            why += "; in an outage, it lets pass what was granted a short while ago"
+        }
         _ if outcome.asked => why += "; the session service was asked",
         _ => {}
     }

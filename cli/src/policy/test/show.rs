@@ -15,7 +15,11 @@ pub(super) fn text(run: &Run) -> String {
     let mut parts = Vec::new();
     for (file, played) in run.files.iter().zip(&run.played) {
         let pairs = file.list.iter().zip(played);
-        parts.extend(pairs.filter(|(_, played)| !played.differences.is_empty()).map(|(case, played)| failure(file, case, played)));
+        parts.extend(
+            pairs
+                .filter(|(_, played)| !played.differences.is_empty())
+                .map(|(case, played)| failure(file, case, played)),
+        );
     }
     parts.extend(note(run));
     if run.is_shadow {
@@ -27,28 +31,16 @@ pub(super) fn text(run: &Run) -> String {
 
 fn failure(file: &Cases, case: &Case, played: &Played) -> String {
     let document = &file.document;
-    let what: Vec<_> = played.differences.iter().map(|difference| in_words(case, difference)).collect();
+    let what: Vec<_> = played.differences.iter().map(Difference::words).collect();
     let mut snippet = Snippet::source(document.text()).path(document.name());
     for difference in &played.differences {
-        let place = if document.has(&difference.place) { &difference.place } else { &case.place };
-        let annotation = AnnotationKind::Primary.span(document.span(place));
+        let annotation = AnnotationKind::Primary.span(document.span(&format!("{}.{}", case.place, difference.key)));
         snippet = snippet.annotation(annotation.label(format!("got `{}`", difference.got)));
     }
     let request = AnnotationKind::Context.span(document.span(&format!("{}.request", case.place)));
     let title = format!("{}: {}", case.name, what.join(", "));
     let group = Level::ERROR.primary_title(title).element(snippet.annotation(request));
     report::renderer().render(&[group.element(Level::NOTE.message(played.why.clone()))])
-}
-
-fn in_words(case: &Case, Difference { place, expected, got }: &Difference) -> String {
-    let key = place.strip_prefix(&case.place).unwrap_or_default().trim_start_matches('.');
-    let subject = match key {
-        "status" => "status ",
-        "rule" => "rule ",
-        "then.expect" => "while it is open, ",
-        _ => "",
-    };
-    format!("{subject}expected `{expected}`, got `{got}`")
 }
 
 fn note(run: &Run) -> Option<String> {
