@@ -153,6 +153,9 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         /// The body.
         body: Value,
+        /// The body as it is sent.
+        #[serde(skip)]
+        text: String,
     },
     /// Over gRPC.
     Grpc {
@@ -176,6 +179,11 @@ impl Reply {
             return Self::Grpc { status: answer.grpc as u8, name, message: answer.message.clone(), headers };
         }
         headers.insert(0, ("content-type".to_owned(), portcullis_filter::answer::CONTENT_TYPE.to_owned()));
-        Self::Http { status: answer.status, headers, body: serde_json::from_slice(&answer.body).unwrap_or_default() }
+        Self::Http {
+            status: answer.status,
+            headers,
+            body: serde_json::from_slice(&answer.body).unwrap_or_default(),
+            text: String::from_utf8_lossy(&answer.body).into_owned(),
+        }
     }
 }

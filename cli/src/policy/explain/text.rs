@@ -112,18 +112,22 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
     row("token", &vouched);
     if let Some(says) = &token.says {
         row("holds", if says.scopes.is_empty() { "no scope".to_owned() } else { says.scopes.join(" ") }.as_str());
-        row("of", &of(says));
+        let of = of(says, token.vouched != Vouched::Assumed);
+        row("of", &of);
     }
 }
 
-fn of(says: &Says) -> String {
+/// Who a token is of; of one that nobody has, what was made up for it is left out.
+fn of(says: &Says, exists: bool) -> String {
     let mut parts = vec![says.issuer.clone()];
-    parts.extend(says.subject.as_ref().map(|subject| format!("subject {subject}")));
-    parts.extend(says.client.as_ref().map(|client| format!("client {client}")));
+    parts.extend(says.subject.as_ref().filter(|_| exists).map(|subject| format!("subject {subject}")));
+    parts.extend(says.client.as_ref().filter(|_| exists).map(|client| format!("client {client}")));
     parts.extend(says.acr.as_ref().map(|acr| format!("acr {acr}")));
     parts.extend(says.login_age_s.map(|age| format!("login {} ago", time(Duration::from_secs(age)))));
-    parts.push(format!("expires in {}", time(Duration::from_secs(says.expires_in_s))));
-    parts.push(format!("session {}", says.session));
+    if exists {
+        parts.push(format!("expires in {}", time(Duration::from_secs(says.expires_in_s))));
+        parts.push(format!("session {}", says.session));
+    }
     parts.join(", ").escape_debug().to_string().replace("\\'", "'")
 }
 
@@ -172,10 +176,10 @@ fn answer(reply: &Reply) -> Vec<String> {
         headers.iter().map(|(name, value)| format!("{name}: {value}")).collect()
     };
     match reply {
-        Reply::Http { status, headers, body } => {
+        Reply::Http { status, headers, text, .. } => {
             let mut lines = vec![format!("HTTP {status}")];
             lines.extend(shown(headers));
-            lines.push(body.to_string());
+            lines.push(text.clone());
             lines
         }
         Reply::Grpc { status, message, headers, .. } => {
