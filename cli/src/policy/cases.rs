@@ -35,7 +35,7 @@
 //!   `outage_after_grant` (it gave one a moment ago, for the same request). Or an object: `scopes`, what the session has
 //!   left; `age` and `idle`, how long ago it began and was last used, which the `max_age` and `max_idle` of routes limit.
 //!   An introspection endpoint (RFC 7662) is played as one that knows no reasons and no ages: a session that has ended is a token
-//!   that is not active.
+//!   that is not active. It is not asked again while a request is open.
 //! - `client`: `http`, `grpc` or `websocket`. It sends the headers that such clients send; `headers` adds others, with a text or
 //!   a list of texts each.
 //! - `expect`: `released`, or a code of the answer. `then` goes on with a request that was released and is still open: its

@@ -48,7 +48,7 @@ pub struct Args {
     method: String,
     /// The request's URL; the path is taken as it stands
     url: String,
-    /// Its access token; `-` reads it from standard input, `@FILE` from a file
+    /// Its access token; `-` reads it from standard input, `@FILE` from a file (others see arguments in the list of processes)
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scopes", "claims"])]
     token: Option<String>,
     /// Stands for a verified token with these scopes, separated by spaces

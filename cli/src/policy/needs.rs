@@ -1,6 +1,5 @@
 //! What a rule asks of a token, in words: its scopes with sets written out, and what of them a token lacks.
 
-use crate::document::Document;
 use portcullis_filter::{
     policy::{Access, Policy},
     route::RuleId,
@@ -28,11 +27,11 @@ pub struct Group {
 }
 
 impl Needs {
-    /// What a rule requires; nothing unless it asks for scopes.
-    pub fn of(policy: &Policy, document: &Document, RuleId(index): RuleId) -> Option<Self> {
+    /// What a rule requires; nothing unless it asks for scopes. `written` is the policy as it stands in its file.
+    pub fn of(policy: &Policy, written: &Value, RuleId(index): RuleId) -> Option<Self> {
         let Access::Scopes(requirement) = &policy.rules.get(index)?.access else { return None };
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        let written = written(document, index);
+        let written = any_of(written, index);
         let groups = requirement.any_of(&policy.register).enumerate().map(|(number, scopes)| Group {
             set: written.get(number).filter(|name| name.starts_with('@')).cloned(),
             scopes: owned(scopes),
@@ -82,9 +81,8 @@ impl Group {
 }
 
 /// The entries of `any_of` as they stand in the file.
-fn written(document: &Document, index: usize) -> Vec<String> {
-    let json: Value = serde_json::from_str(document.json()).unwrap_or_default();
-    let entries = json.pointer(&format!("/routes/{index}/require/any_of")).and_then(Value::as_array);
+fn any_of(written: &Value, index: usize) -> Vec<String> {
+    let entries = written.pointer(&format!("/routes/{index}/require/any_of")).and_then(Value::as_array);
     let mut names: Vec<String> = Vec::new();
     for name in entries.into_iter().flatten().filter_map(Value::as_str) {
         // The policy keeps what is named twice once.

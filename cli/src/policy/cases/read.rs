@@ -19,8 +19,11 @@ use std::{collections::BTreeMap, time::Duration};
 /// The most cases of a file.
 const CASES_MAX: usize = 100_000;
 
+/// Makes a state.
+type State = fn() -> Session;
+
 /// The states that a session can be in, by name.
-pub(super) const STATES: [(&str, fn() -> Session); 8] = [
+pub(super) const STATES: [(&str, State); 8] = [
     ("active", || Session::Known(Known::default())),
     ("revoked", || Session::Over(Code::SessionRevoked)),
     ("idle_timeout", || Session::Over(Code::SessionIdleTimeout)),
@@ -131,8 +134,7 @@ fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Fau
     let mut headers = Vec::new();
     for (name, values) in raw {
         let at = at.key(&name);
-        let is_name = Method::parse(&name.to_ascii_uppercase()).is_ok();
-        if !is_name || name.eq_ignore_ascii_case("host") {
+        if !is_header_name(&name) || name.eq_ignore_ascii_case("host") {
             faults.add(&at, "expected the name of a header; method, host and path stand in `request`");
         }
         let values = match values.value() {
@@ -146,6 +148,12 @@ fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Fau
         headers.extend(values.into_iter().map(|value| (name.to_ascii_lowercase(), value)));
     }
     headers
+}
+
+/// A token (RFC 9110, section 5.1).
+fn is_header_name(name: &str) -> bool {
+    let is_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_char)
 }
 
 fn bearer(

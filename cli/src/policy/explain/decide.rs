@@ -39,7 +39,7 @@ pub fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Trouble> {
     let policy = worker.policy();
     let rule = rule_of(&outcome, policy);
     let guarded = rule.filter(|rule| !matches!(rule.access, Access::Public));
-    let requires = outcome.rule.and_then(|id| Needs::of(policy, &document, id));
+    let requires = outcome.rule.and_then(|id| Needs::of(policy, &written, id));
     let lacks = requires.as_ref().zip(outcome.facts.as_ref()).map(|(requires, facts)| requires.missing(&facts.scopes));
     let (others, found) = target(&head)
         .map_or_else(Default::default, |target| candidates(&document, &written, policy, outcome.rule, &target));

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use portcullis_filter::{check::Mark, route::RuleId};
+use serde_json::Value;
 use std::{
     collections::HashSet,
     time::{SystemTime, UNIX_EPOCH},
@@ -34,7 +35,7 @@ pub struct Run {
 pub struct Played {
     /// Where it is not what was expected.
     pub differences: Vec<Difference>,
-    /// Why it is what it is.
+    /// Why it is what it is, where it is not what was expected.
     pub why: String,
 }
 
@@ -68,6 +69,7 @@ impl Run {
         let Loaded { policy, document } = loaded;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut worker = Rehearsal::new(policy, u64::try_from(now.as_millis()).unwrap_or_default())?;
+        let written = serde_json::from_str(document.json()).unwrap_or_default();
         let mut reached = HashSet::new();
         let mut played = Vec::with_capacity(files.len());
         for file in &files {
@@ -75,11 +77,10 @@ impl Run {
             for case in &file.list {
                 let outcome = worker.play(case);
                 reached.extend(outcome.rule);
-                let needs = outcome.rule.and_then(|rule| Needs::of(worker.policy(), &document, rule));
-                of_file.push(Played {
-                    differences: differences(case, &outcome, &worker),
-                    why: why(&outcome, needs, &worker),
-                });
+                let differences = differences(case, &outcome, &worker);
+                // Only a failure is explained: there may be many cases, and a large policy.
+                let why = if differences.is_empty() { String::new() } else { why(&outcome, &written, &worker) };
+                of_file.push(Played { differences, why });
             }
             played.push(of_file);
         }
@@ -149,7 +150,8 @@ fn status(fate: &Fate) -> Option<u16> {
 }
 
 /// What decided, in a line.
-fn why(outcome: &Outcome, needs: Option<Needs>, worker: &Rehearsal) -> String {
+fn why(outcome: &Outcome, written: &Value, worker: &Rehearsal) -> String {
+    let needs = outcome.rule.and_then(|rule| Needs::of(worker.policy(), written, rule));
     let Some(rule) = outcome.rule.and_then(|RuleId(index)| worker.policy().rules.get(index)) else {
         return "no rule decided".to_owned();
     };
