@@ -23,19 +23,22 @@ use std::{
 
 /// What `--help` says at its end.
 const HELP: &str = "\
-The request is decided by the code that runs in Envoy. The session service is not asked: of a request that would be asked about,
-it is said what follows from the answer. Keys that a policy has fetched from a URL are not fetched: then the token's signature is
-not checked, which is said, and everything else is.
+The request is decided by the code that runs in Envoy. The session service is not asked: of a request that it would be \
+asked about, it is said what follows from its word. Keys are not fetched: where they are at a URL, the token's signature \
+is not checked, which is said, and everything else is.
 
-A token is a secret, and arguments stand in the list of processes: prefer `--token -` or `--token @FILE`.
+A token is a secret, and arguments are seen in the list of processes: prefer `--token -` or `--token @FILE`.
 
 Examples:
   portcullis policy explain policy.yaml GET https://api.example.com/orders
-  portcullis policy explain policy.yaml PUT https://api.example.com/orders/7 --scopes 'orders:read admin'
-  portcullis policy explain policy.yaml GET https://admin.example.com/ --scopes admin --claim acr=aal2 --claim auth_time=-20m
-  pbpaste | portcullis policy explain policy.yaml GET https://api.example.com/orders --token -
+  portcullis policy explain policy.yaml PUT api.example.com/orders/7 --scopes 'orders:read admin'
+  portcullis policy explain policy.yaml GET admin.example.com/ --scopes admin --claim acr=aal2
+  pbpaste | portcullis policy explain policy.yaml GET api.example.com/orders --token -
 
-Exit codes: 0 explained, whatever the decision, 1 the token can't be read, 2 the policy or an argument is wrong";
+Exit codes:
+  0  explained, whatever the decision
+  1  the token can't be read
+  2  the policy or an argument is wrong";
 
 /// Say what becomes of a request, and why
 #[derive(Debug, clap::Args)]

@@ -14,26 +14,33 @@ use std::path::PathBuf;
 
 /// What `--help` says at its end.
 const HELP: &str = "\
-A file of cases, YAML or JSON (every key is explained in the module `policy::cases` of this crate, and by the examples):
-  host: api.example.com                 # of requests that name none
+A file of cases, YAML or JSON:
+  host: api.example.com              # of requests that name none
   cases:
-    - name: who may read may list       # optional
-      request: GET /orders              # or METHOD host/path
-      scopes: orders:read               # a good token with these; or: claims: {scope: …, acr: aal2, auth_time: -20m}
-      expect: released                  # or a code: insufficient_scope, no_route, session_revoked, …
+    - name: who may read may list    # optional
+      request: GET /orders           # or METHOD host/path
+      scopes: orders:read            # a good token with these
+      expect: released               # or a code: insufficient_scope, no_route, …
     - {request: GET /orders, expect: no_credentials, status: 401, rule: orders.list}
-    - {request: GET /orders, token: expired, expect: token_expired}        # or: forged
+    - {request: GET /orders, token: expired, expect: token_expired}
     - {request: GET /orders, scopes: orders:read, session: revoked, expect: session_revoked}
-  session: active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, outage, outage_after_grant,
-           or {scopes: what is left, age: 20m, idle: 6m}
-  client:  http, grpc or websocket; headers: {name: value}
-  then:    {session: revoked, expect: session_revoked}: what becomes of the request while it is open; or: expect: open
+
+  token    good, expired, forged or none; issuer: whose, else the policy's first
+  claims   {scope: …, acr: aal2, auth_time: -20m}: other claims, times relative to now
+  session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, outage,
+           outage_after_grant, or {scopes: what is left, age: 20m, idle: 6m}
+  client   http, grpc or websocket; headers: {name: value}
+  then     {session: revoked, expect: session_revoked}: what becomes of the request while
+           it is open; `expect: open` when it goes on
 
 Examples:
   portcullis policy test policy.yaml cases.yaml
   portcullis policy test policy.yaml cases/*.yaml --junit target/policy.xml
 
-Exit codes: 0 all cases hold, 1 a case fails, 2 the policy or a file of cases is wrong";
+Exit codes:
+  0  all cases hold
+  1  a case fails
+  2  the policy or a file of cases is wrong";
 
 /// Play cases against a policy, with the filter's own code
 #[derive(Debug, clap::Args)]
