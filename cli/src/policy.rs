@@ -1,7 +1,12 @@
 //! `portcullis policy …`: the commands that work on files.
 
+pub mod cases;
 mod check;
+pub mod explain;
 pub mod load;
+pub mod needs;
+pub mod rehearsal;
+pub mod test;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -11,6 +16,10 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Say what becomes of a request, and why
+    Explain(explain::Args),
+    /// Play cases against a policy, with the filter's own code
+    Test(test::Args),
 }
 
 impl Command {
@@ -18,6 +27,8 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Explain(args) => args.run(),
+            Self::Test(args) => args.run(),
         }
     }
 }

@@ -51,6 +51,7 @@ pub fn plain(message: &str) -> String {
     renderer().render(&[Group::with_title(Level::ERROR.primary_title(message))])
 }
 
-fn renderer() -> Renderer {
+/// How everything is rendered.
+pub(crate) fn renderer() -> Renderer {
     Renderer::styled().decor_style(DecorStyle::Ascii)
 }

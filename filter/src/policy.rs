@@ -2,6 +2,7 @@
 
 mod at;
 mod check;
+pub mod document;
 mod duration;
 mod fault;
 mod given;

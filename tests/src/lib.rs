@@ -21,6 +21,7 @@ mod upstream;
 mod wait;
 mod world;
 
+pub mod cases;
 pub mod glewlwyd;
 pub mod oauth;
 pub mod policy;

@@ -86,6 +86,12 @@ impl TokenBuilder {
         self
     }
 
+    /// Removes every claim.
+    pub fn without_claims(mut self) -> Self {
+        self.claims.clear();
+        self
+    }
+
     /// `scope`, separated by spaces.
     pub fn scopes(self, scopes: &str) -> Self {
         self.claim("scope", json!(scopes))

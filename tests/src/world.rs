@@ -114,6 +114,17 @@ impl World {
         Stream::open(self.envoy.address, kind, host, &token.text).await
     }
 
+    /// Opens a stream at another path than its own, with or without a token, if it is released.
+    pub async fn try_open_at(
+        &self,
+        kind: Kind,
+        host: &str,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<Stream, Refused> {
+        Stream::open_at(self.envoy.address, kind, host, path, token).await
+    }
+
     /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
     pub async fn wait_for_rpc(&self, token: &Token) -> Refused {
         stream::wait(self.envoy.address, "www.example.com", &token.text).await

@@ -39,11 +39,13 @@ impl Faults {
         self.more
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    pub(super) fn add(&mut self, at: &At<'_>, message: impl fmt::Display) {
+    /// Notes what is wrong with a place.
+    pub fn add(&mut self, at: &At<'_>, message: impl fmt::Display) {
         if self.list.len() < FAULTS_MAX {
             self.list.push(Fault { path: at.to_string(), message: message.to_string() });
         } else {
@@ -52,7 +54,7 @@ impl Faults {
     }
 
     /// The value, or a fault and nothing.
-    pub(super) fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl fmt::Display>) -> Option<T> {
+    pub fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl fmt::Display>) -> Option<T> {
         read.map_err(|message| self.add(at, message)).ok()
     }
 }

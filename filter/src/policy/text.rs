@@ -8,7 +8,7 @@ const QUOTE_CHARS_MAX: usize = 80;
 const SLIPS_MAX: usize = 2;
 
 /// The text in backticks, without control characters and not at any length.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quote: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         quote.push('…');
@@ -23,7 +23,7 @@ pub(super) fn backticked(words: &[&str]) -> String {
 }
 
 /// The known word that was probably meant.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = known.iter().filter(|known| word.len().abs_diff(known.len()) <= SLIPS_MAX);
     let nearest = slips.map(|known| (distance(word.as_bytes(), known.as_bytes()), *known)).min();
     nearest.filter(|(slips, known)| *slips <= SLIPS_MAX && *slips < known.len()).map(|(_, known)| known)
