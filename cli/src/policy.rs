@@ -2,6 +2,7 @@
 
 mod check;
 pub mod load;
+mod render;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -11,6 +12,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Write a policy into a manifest that loads it
+    Render(render::Args),
 }
 
 impl Command {
@@ -18,6 +21,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Render(args) => args.run(),
         }
     }
 }
