@@ -24,8 +24,9 @@ use std::sync::mpsc;
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Ends on Ctrl-C, or when nobody reads its output any more. A connection that is lost is opened again, and it is said that
-events may have been missed: on standard error, and with `--output json` as an object whose `event` is `gap`.
+Ends on Ctrl-C, or when nobody reads its output any more. A connection that is lost is opened
+again, and it is said that events may have been missed: on standard error, and with
+`--output json` as an object whose `event` is `gap`.
 
 Examples:
   portcullis events

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
-With neither --subject nor --client, everybody at the issuer is meant. The revocation also holds for sessions that
-nobody has seen yet: a token of a session that began before the instant opens none. It is not asked again.
+With neither --subject nor --client, everybody at the issuer is meant; nobody is asked again.
+The revocation also holds for sessions that were never seen: a token of one that began before the
+instant opens none.
 
 Examples:
   portcullis revoke --issuer https://id.example.com --subject alice

@@ -67,7 +67,7 @@ mod tests {
             ("2026-11-20T20:37:02Z", "1d ago"),
             ("2026-11-21T20:39:32Z", "in 1m 30s"),
             ("2027-11-21T20:38:02Z", "in 365d"),
-            ("9999-12-30T22:00:00Z", "in 2912128d 1h"),
+            ("9999-12-30T22:00:00Z", "in 2912117d 1h"),
             ("soon\u{1b}", "soon\\u{1b}"),
         ] {
             assert_eq!(distance(instant, now), distance_then, "{instant}");

@@ -24,16 +24,19 @@ const NAME: &str = "portcullis";
 const WASM: &str = "dist/portcullis.wasm";
 
 const EXAMPLES: &str = "\
-What is rendered never fails open, and reads the credential that the policy names from the proxy's own environment.
-Cluster names are the proxy's: Istio's are like `outbound|PORT||HOST`, Envoy Gateway's like `httproute/NAMESPACE/NAME/rule/0`.
+What is rendered never fails open. It reads the credential that the policy names from the
+environment of the proxy.
+Cluster names are the proxy's: Istio's are like `outbound|PORT||HOST`, Envoy Gateway's like
+`httproute/NAMESPACE/NAME/rule/0`.
 
 Examples:
   portcullis policy render policy.yaml --as envoy --wasm /etc/envoy/portcullis.wasm
-  portcullis policy render policy.yaml --as istio --url oci://registry.example.com/portcullis:0.1.0 --selector app=orders
-  portcullis policy render policy.yaml --as istio --url oci://registry.example.com/portcullis:0.1.0 \\
-      --selector istio=ingressgateway --proxy gateway --namespace istio-system
-  portcullis policy render policy.yaml --as envoy-gateway --url registry.example.com/portcullis:0.1.0 \\
-      --target-ref HTTPRoute/orders --namespace orders | kubectl apply -f -";
+  portcullis policy render policy.yaml --as istio --selector app=orders \\
+      --url oci://registry.example.com/portcullis:0.1.0
+  portcullis policy render policy.yaml --as istio --selector istio=ingressgateway --proxy gateway \\
+      --namespace istio-system --url oci://registry.example.com/portcullis:0.1.0
+  portcullis policy render policy.yaml --as envoy-gateway --target-ref HTTPRoute/orders \\
+      --namespace orders --url registry.example.com/portcullis:0.1.0 | kubectl apply -f -";
 
 /// Write a policy into a manifest that loads it
 #[derive(Debug, clap::Args)]
@@ -97,17 +100,20 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         self.fits()?;
         let loaded = Loaded::read(&self.file)?;
+        output::write(&self.text(&loaded)?)?;
+        Ok(Exit::Done)
+    }
+
+    fn text(&self, loaded: &Loaded) -> Result<String, Trouble> {
         let policy = loaded.document.value();
         let secrets = secrets(&loaded.policy);
-        let text = match self.form {
-            Form::Envoy => yaml(&envoy::filter(&self, policy, &secrets)),
-            Form::Istio => yaml(&istio::wasm_plugin(&self, policy, &secrets)?),
-            Form::IstioTrafficExtension => yaml(&istio::traffic_extension(&self, policy, &secrets)?),
-            Form::EnvoyGateway => yaml(&gateway::extension_policy(&self, policy, &secrets)?),
+        match self.form {
+            Form::Envoy => yaml(&envoy::filter(self, policy, &secrets)),
+            Form::Istio => yaml(&istio::wasm_plugin(self, policy, &secrets)?),
+            Form::IstioTrafficExtension => yaml(&istio::traffic_extension(self, policy, &secrets)?),
+            Form::EnvoyGateway => yaml(&gateway::extension_policy(self, policy, &secrets)?),
             Form::Json => json(&policy),
-        };
-        output::write(&text?)?;
-        Ok(Exit::Done)
+        }
     }
 
     /// Refuses an option that would have no effect: whoever gave it thinks that it has one.
