@@ -171,18 +171,26 @@ impl Client {
     fn unreachable(&self, error: &Error) -> Failure {
         let place = self.place();
         let (message, may_pass) = match error {
+            Error::Io(io) if let Some(untrusted) = untrusted(io) => {
+                (format!("{place} is not trusted: {untrusted}; name its roots with `--ca`"), false)
+            }
             Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
                 let hint = "is the session service running, and is this its admin address? Say `--url`, or set";
                 (format!("{place} refuses connections: {hint} `{}`", super::URL_ENV), true)
             }
             Error::HostNotFound => (format!("the host of {place} is not known"), true),
             Error::Timeout(_) => (format!("{place} does not answer in time"), true),
-            Error::Rustls(error) => (format!("{place} is not trusted: {error}; name its roots with `--ca`"), false),
             Error::BodyExceedsLimit(_) => (format!("{place} answers with more than can be read"), false),
             error => (format!("{place} can't be reached: {error}"), true),
         };
         Failure { message: plain(&message).into_owned(), may_pass }
     }
+}
+
+/// What is wrong with the certificate of the other side.
+fn untrusted(error: &io::Error) -> Option<&rustls::Error> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(error, rustls::Error::InvalidCertificate(_)).then_some(error)
 }
 
 impl Failure {
