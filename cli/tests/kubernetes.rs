@@ -2,7 +2,12 @@
 //!
 //! The CRDs are not part of the repository. Where they are not beside it, in `../shared/crds`, these tests are skipped.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in test code a panic is how a test fails"
+)]
 
 #[expect(unreachable_pub, reason = "shared by the tests of this folder")]
 mod tool;

@@ -170,10 +170,11 @@ impl Client {
 
     fn unreachable(&self, error: &Error) -> Failure {
         let place = self.place();
+        if let Some(why) = untrusted(error) {
+            let message = format!("{place} is not trusted: {why}; name its roots with `--ca`");
+            return Failure::lasting(plain(&message).into_owned());
+        }
         let (message, may_pass) = match error {
-            Error::Io(io) if let Some(untrusted) = untrusted(io) => {
-                (format!("{place} is not trusted: {untrusted}; name its roots with `--ca`"), false)
-            }
             Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
                 let hint = "is the session service running, and is this its admin address? Say `--url`, or set";
                 (format!("{place} refuses connections: {hint} `{}`", super::URL_ENV), true)
@@ -188,8 +189,12 @@ impl Client {
 }
 
 /// What is wrong with the certificate of the other side.
-fn untrusted(error: &io::Error) -> Option<&rustls::Error> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+fn untrusted(error: &Error) -> Option<&rustls::Error> {
+    let error = match error {
+        Error::Rustls(error) => error,
+        Error::Io(error) => error.get_ref()?.downcast_ref()?,
+        _ => return None,
+    };
     matches!(error, rustls::Error::InvalidCertificate(_)).then_some(error)
 }
 

@@ -82,11 +82,10 @@ enum End {
 impl Args {
     pub(super) fn run(self) -> Outcome {
         let client = self.service.client()?;
-        let get = |cursor: Option<&str>, count: usize| Ok(client_page(&client, &self, cursor, count)?);
         match self.output {
             Output::Text => {
                 let now = Timestamp::now();
-                match self.walk(get, |sessions, _| table(sessions, now))? {
+                match self.walk(&client, |sessions, _| table(sessions, now))? {
                     End::Complete(0) => anstream::eprintln!("no such session"),
                     End::Limited(_) => anstream::eprintln!("there are more: say `--limit` or `--all`"),
                     End::Complete(_) | End::Unread => {}
@@ -96,7 +95,7 @@ impl Args {
                 if output::write("{\"sessions\":[")? == Reader::Left {
                     return Ok(Exit::Done);
                 }
-                let next = match self.walk(get, lines)? {
+                let next = match self.walk(&client, lines)? {
                     End::Complete(_) => String::new(),
                     End::Limited(next) => format!(",\"next\":{}", Value::from(next)),
                     End::Unread => return Ok(Exit::Done),
@@ -110,7 +109,7 @@ impl Args {
     /// Follows the cursors, and writes each page when it comes: a list may be longer than memory.
     fn walk(
         &self,
-        get: impl Fn(Option<&str>, usize) -> Result<Page, Trouble>,
+        client: &Client,
         show: impl Fn(Vec<Value>, bool) -> Result<String, Trouble>,
     ) -> Result<End, Trouble> {
         let limit = match (self.all, self.limit) {
@@ -120,7 +119,7 @@ impl Args {
         let mut listed: usize = 0;
         let mut cursor: Option<String> = None;
         loop {
-            let mut page = get(cursor.as_deref(), PAGE.min(limit - listed))?;
+            let mut page: Page = client.get(&self.path(cursor.as_deref(), PAGE.min(limit - listed)))?;
             page.sessions.truncate(limit - listed);
             let count = page.sessions.len();
             if count > 0 && output::write(&show(page.sessions, listed == 0)?)? == Reader::Left {
@@ -151,10 +150,6 @@ impl Args {
             .parameter("limit", Some(&count.to_string()))
             .parameter("cursor", cursor)
     }
-}
-
-fn client_page(client: &Client, args: &Args, cursor: Option<&str>, count: usize) -> Result<Page, Trouble> {
-    Ok(client.get(&args.path(cursor, count))?)
 }
 
 /// A page for people.
