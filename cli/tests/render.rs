@@ -130,6 +130,16 @@ async fn words_that_yaml_takes_for_something_else_reach_the_filter_as_they_were(
 }
 
 #[test]
+fn the_shipped_bootstrap_has_the_filter_that_would_be_rendered_of_its_policy() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let policies = policies(dir.path());
+    let rendered = rendered(policies.last().expect("the shipped policy"), "envoy");
+    let rendered: Value = serde_saphyr::from_str(&rendered).expect("YAML");
+    let bootstrap = yaml(&root().join("envoy/envoy.yaml"));
+    assert_eq!(Some(&rendered), bootstrap.pointer(&format!("{FILTERS}/0")));
+}
+
+#[test]
 fn json_is_the_policy_itself() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for policy in policies(dir.path()) {

@@ -122,6 +122,18 @@ fn a_policy_without_secrets_asks_for_no_environment() {
 }
 
 #[test]
+fn the_secret_of_an_oauth_client_is_handed_on_as_well() {
+    let client = "credential: {env: SECRET}";
+    let endpoint = "protocol: introspection, path: /introspect, client: {id: gate, secret: {env: OAUTH_SECRET}}";
+    let policy = POLICY.replace(client, endpoint);
+    let url = "--url r.example.com/p:1 --target-ref Gateway/a";
+    for options in ["envoy".to_owned(), format!("istio {url}"), format!("envoy-gateway {url}")] {
+        let text = rendered_policy(&options, &policy).expect("a manifest");
+        assert_eq!(text.matches("OAUTH_SECRET").count(), 2, "{text}");
+    }
+}
+
+#[test]
 fn what_has_no_effect_or_is_missing_is_refused() {
     let url = "--url r.example.com/p:1";
     for (options, words) in [
