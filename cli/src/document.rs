@@ -7,6 +7,7 @@ use crate::{
     report::{self, Diagnostic, Severity},
 };
 use portcullis_filter::policy::At;
+use serde::Serialize;
 use std::{collections::HashMap, fs, io::Read, ops::Range, path::Path};
 use tree::{Content, Node};
 
@@ -18,6 +19,7 @@ const FILE_BYTES_MAX: u64 = 32 << 20;
 pub struct Document {
     name: String,
     text: String,
+    root: Node,
     json: String,
     places: HashMap<String, Place>,
 }
@@ -54,11 +56,12 @@ impl Document {
     /// Reads a text; the name stands in reports.
     pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Trouble> {
         let (name, text) = (name.into(), text.into());
-        let mut document = Self { name, text, json: String::new(), places: HashMap::new() };
+        let mut document = Self { name, text, root: Node::default(), json: String::new(), places: HashMap::new() };
         match Node::read(&document.text) {
             Ok(root) => {
                 document.json = root.to_json();
                 record(&root, None, &At::ROOT, &mut document.places);
+                document.root = root;
                 Ok(document)
             }
             Err(fault) => {
@@ -83,6 +86,11 @@ impl Document {
     /// The file's value as JSON. Keys that were given twice are in it twice, for the reader to report.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// The file's value, to be written in another form: its keys keep their order.
+    pub fn value(&self) -> impl Serialize {
+        &self.root
     }
 
     /// The bytes of the file to point at for a JSONPath (RFC 9535) as [`At`] writes it; for a part that is missing, those of

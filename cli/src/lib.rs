@@ -5,10 +5,14 @@
 //! - [`document`] is a file as it was written: its value, and where each part of it stands;
 //! - [`report`] shows what is wrong with it, as rustc does;
 //! - [`policy`] holds the commands that work on files;
+//! - [`admin`] holds the commands that work on a running session service;
+//! - [`output`] writes what was asked for;
 //! - [`exit`] says how the program ends.
 
+pub mod admin;
 pub mod document;
 pub mod exit;
+pub mod output;
 pub mod policy;
 pub mod report;
 
@@ -28,6 +32,13 @@ enum Command {
     /// Work on policy files
     #[command(subcommand)]
     Policy(policy::Command),
+    /// List, show and revoke sessions
+    #[command(subcommand)]
+    Sessions(admin::sessions::Command),
+    /// Revoke all sessions of a subject, a client or an issuer
+    Revoke(admin::revoke::Args),
+    /// Follow what happens to sessions
+    Events(admin::events::Args),
 }
 
 impl Args {
@@ -35,6 +46,9 @@ impl Args {
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
+            Command::Sessions(command) => command.run(),
+            Command::Revoke(args) => args.run(),
+            Command::Events(args) => args.run(),
         };
         outcome.unwrap_or_else(|trouble| trouble.tell())
     }

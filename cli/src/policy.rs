@@ -6,6 +6,7 @@ pub mod explain;
 pub mod load;
 pub mod needs;
 pub mod rehearsal;
+mod render;
 pub mod test;
 
 use crate::exit::Outcome;
@@ -20,6 +21,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Play cases against a policy, with the filter's own code
     Test(test::Args),
+    /// Write a policy into a manifest that loads it
+    Render(render::Args),
 }
 
 impl Command {
@@ -29,6 +32,7 @@ impl Command {
             Self::Check(args) => args.run(),
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
+            Self::Render(args) => args.run(),
         }
     }
 }

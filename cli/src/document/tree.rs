@@ -11,14 +11,15 @@ const DEPTH_MAX: usize = 100;
 const NODES_MAX: usize = 4_000_000;
 
 /// A value, and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub(super) content: Content,
     pub(super) span: Range<usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Content {
+    #[default]
     Null,
     Bool(bool),
     Number(serde_json::Number),

@@ -108,7 +108,7 @@ impl Rehearsal {
         // What would be refused is what is asked here; the caller says what shadow mode makes of it.
         let shadow = std::mem::replace(&mut policy.mode, Mode::Enforce) == Mode::Shadow;
         let service = Service::new(&policy);
-        let gate = Gate::new(policy, 1).map_err(|(index, error)| {
+        let gate = Gate::new(policy, |_| None, 1).map_err(|(index, error)| {
             Trouble::failed(format_args!("the keys of `$.issuers[{index}]` can't be used: {error}"))
         })?;
         let has_stream = gate.policy().session.is_some() && !service.is_endpoint();

@@ -152,7 +152,7 @@ fn seen(
 /// What is wrong with a token: operators may know, clients may not.
 fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<String> {
     let rings: Result<Vec<_>, _> = policy.issuers.iter().map(|issuer| KeyRing::new(&issuer.keys)).collect();
-    token::verify(token, &policy.issuers, &rings.ok()?, now_ms).err().map(|rejection| rejection.to_string())
+    token::verify(token, &policy.issuers, &rings.ok()?, |_| None, now_ms).err().map(|rejection| rejection.to_string())
 }
 
 fn says(facts: &Facts, policy: &Policy, now_ms: u64) -> Says {
