@@ -1,7 +1,10 @@
 //! `portcullis policy …`: the commands that work on files.
 
 mod check;
+mod import;
 pub mod load;
+mod openapi;
+mod reach;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -11,6 +14,9 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Make a policy of what is known elsewhere
+    #[command(subcommand)]
+    Import(import::Command),
 }
 
 impl Command {
@@ -18,6 +24,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Import(command) => command.run(),
         }
     }
 }
