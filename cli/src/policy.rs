@@ -1,6 +1,7 @@
 //! `portcullis policy …`: the commands that work on files.
 
 mod check;
+mod coverage;
 mod import;
 pub mod load;
 mod openapi;
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Show which operations of an API, or routes of an Envoy, have a rule
+    Coverage(coverage::Args),
     /// Make a policy of what is known elsewhere
     #[command(subcommand)]
     Import(import::Command),
@@ -24,6 +27,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Coverage(args) => args.run(),
             Self::Import(command) => command.run(),
         }
     }

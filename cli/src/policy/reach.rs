@@ -9,7 +9,7 @@ mod pattern;
 mod rules;
 mod witness;
 
-pub(super) use judge::{Coverage, Entry, Extent, Methods, Paths, judge};
+pub(super) use judge::{Coverage, Entry, Extent, Hit, Methods, Paths, judge};
 pub(super) use pattern::{Pattern, Piece, Segment};
 pub(super) use rules::Rules;
 pub(super) use witness::Witness;

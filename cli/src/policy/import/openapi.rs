@@ -30,7 +30,7 @@ security, keys and passwords instead of tokens, paths and scopes that a policy c
 /// Make a policy of an OpenAPI document
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub struct Args {
     /// An OpenAPI document (3.0, 3.1 or 3.2), YAML or JSON; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -211,8 +211,8 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     }
     lines.extend(api.notes.iter().map(|note| format!("note: {}", line(note))));
     lines.push(format!(
-        "{} operations: {rules} rules ({narrowed} of them with a note, for the document lets others pass as well), {questions} questions, \
-         {} scopes",
+        "{} operations: {rules} rules ({narrowed} of them leave out an alternative of the document), {questions} questions \
+         (refused until they are answered), {} scopes",
         api.operations.len(),
         register.scopes().len(),
     ));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::policy::{
     openapi::{Api, Base, Operation, Scheme},
-    reach::{self, Entry, Methods, Paths, Pattern, Rules},
+    reach::{self, Entry, Methods, Paths, Pattern, Rules, Witness},
 };
 use portcullis_filter::{
     policy::ROUTES_MAX,
@@ -258,8 +258,13 @@ fn bar(routes: &mut [Route<'_>]) {
             hosts: witness_hosts(&hosts, &rules),
             reaches: Box::new(|_| true),
         };
+        let own = route.answers.as_ref().and_then(Answers::as_match);
         let coverage = reach::judge(&entry, &rules);
-        question.meanwhile = coverage.rules.keys().filter_map(|rule| names.get(rule.0).cloned()).collect();
+        let instead = coverage.rules.iter().filter(|(rule, hit)| {
+            let other = rules.matching(**rule);
+            own.as_ref().zip(other).is_none_or(|(own, other)| comes_first(own, other, &hit.example))
+        });
+        question.meanwhile = instead.filter_map(|(rule, _)| names.get(rule.0).cloned()).collect();
         if let (Some(answers), false) = (&route.answers, question.meanwhile.is_empty()) {
             // Where several have a question about the same requests, the first bars the way for all.
             let done = barred.entry((answers.template.clone(), answers.method.clone())).or_default();
@@ -270,6 +275,14 @@ fn bar(routes: &mut [Route<'_>]) {
             };
         }
     }
+}
+
+/// Whether the first of two rules answers a request that both match.
+fn comes_first(first: &Match, second: &Match, request: &Witness) -> bool {
+    let mut table = RouteTable::default();
+    let (first_id, second_id) = (RuleId(0), RuleId(1));
+    let both = table.insert(first_id, first).and_then(|()| table.insert(second_id, second));
+    both.is_err() || Rules::answering(&table, request) == Some(first_id)
 }
 
 fn witness_hosts(hosts: &[String], rules: &Rules<'_>) -> Vec<String> {

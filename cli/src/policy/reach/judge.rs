@@ -1,8 +1,8 @@
 //! What a policy makes of an entry: everything, a part, or nothing of it has a rule.
 
 use super::{
-    pattern::{Pattern, matches},
-    rules::{Found, Rules, host_matches},
+    pattern::Pattern,
+    rules::{Found, Rules},
     witness::{Witness, general, shared},
 };
 use portcullis_filter::route::{Ambiguous, RuleId};
@@ -85,25 +85,6 @@ impl fmt::Debug for Entry<'_> {
     }
 }
 
-impl Paths {
-    /// Whether a path is among them; of samples, none but themselves are known.
-    pub(in crate::policy) fn hold(&self, path: &str) -> bool {
-        match self {
-            Self::Samples(samples) => samples.iter().any(|sample| sample == path),
-            Self::Patterns(patterns) => patterns.iter().any(|pattern| pattern.holds(path)),
-        }
-    }
-}
-
-impl Pattern {
-    fn holds(&self, path: &str) -> bool {
-        let Some(path) = path.strip_prefix('/') else { return false };
-        let segments: Vec<_> = path.split('/').collect();
-        let fits = segments.len() == self.segments.len() || self.subtree && segments.len() > self.segments.len();
-        fits && self.segments.iter().zip(segments).all(|(pieces, text)| matches(pieces, text, self.any_case))
-    }
-}
-
 /// Asks the table about the entry's witnesses.
 pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage {
     let mut coverage = Coverage::default();
@@ -127,7 +108,8 @@ pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage
         let hosts: Vec<String> = match answers.hosts.as_slice() {
             [] => entry.hosts.clone(),
             patterns => {
-                let own = entry.hosts.iter().filter(|host| patterns.iter().any(|pattern| host_matches(pattern, host)));
+                let own =
+                    entry.hosts.iter().filter(|host| patterns.iter().any(|pattern| Rules::host_matches(pattern, host)));
                 own.cloned().chain(patterns.iter().map(|pattern| rules.host_of(pattern))).collect()
             }
         };

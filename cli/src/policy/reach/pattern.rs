@@ -54,6 +54,14 @@ impl Pattern {
         pattern.subtree = true;
         pattern
     }
+
+    /// Whether a path is among them.
+    pub(in crate::policy) fn holds(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let segments: Vec<_> = path.split('/').collect();
+        let fits = segments.len() == self.segments.len() || self.subtree && segments.len() > self.segments.len();
+        fits && self.segments.iter().zip(segments).all(|(pieces, text)| matches(pieces, text, self.any_case))
+    }
 }
 
 fn text(segment: &str) -> Segment {

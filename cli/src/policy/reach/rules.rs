@@ -1,5 +1,6 @@
 //! The rules of a policy with what they match, and words that none of them has.
 
+use super::Witness;
 use crate::policy::load::Loaded;
 use portcullis_filter::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
 use serde::Deserialize;
@@ -29,7 +30,7 @@ impl<'t> Rules<'t> {
         let word = words().find(is_free).unwrap_or_default();
         let segments_max = matches.iter().map(|answers| answers.path.segments().len()).max().unwrap_or_default();
         let hosts = || matches.iter().flat_map(|answers| &answers.hosts);
-        let is_free = |host: &String| !hosts().any(|pattern| host_matches(pattern, host));
+        let is_free = |host: &String| !hosts().any(|pattern| Self::host_matches(pattern, host));
         let host = words().map(|word| format!("{word}.example")).find(is_free).unwrap_or_default();
         Self { table, matches, word, segments_max, host }
     }
@@ -77,15 +78,6 @@ impl<'t> Rules<'t> {
         methods
     }
 
-    /// A host of each kind that rules name.
-    pub(in crate::policy) fn hosts(&self) -> Vec<String> {
-        let mut hosts: Vec<String> =
-            self.matches.iter().flat_map(|answers| &answers.hosts).map(|pattern| self.host_of(pattern)).collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        hosts
-    }
-
     /// A host of a pattern, with a word that no rule has for what the pattern leaves open.
     pub(in crate::policy) fn host_of(&self, pattern: &HostPattern) -> String {
         match pattern {
@@ -104,12 +96,40 @@ impl<'t> Rules<'t> {
         self.host.split('.').next().unwrap_or_default()
     }
 
-    pub(super) fn find(&self, host: &str, method: &str, path: &str) -> Found {
-        match (Host::parse(host.as_bytes()), route::Path::parse(path.as_bytes())) {
-            (_, Err(why)) => Found::Ambiguous(why),
-            (None, _) => Found::Nothing,
-            (Some(host), Ok(path)) => self.table.find(&host, method, &path).map_or(Found::Nothing, Found::Rule),
+    /// What a rule matches.
+    pub(in crate::policy) fn matching(&self, rule: RuleId) -> Option<&Match> {
+        self.matches.get(rule.0)
+    }
+
+    /// Whether a pattern matches a host in its one spelling.
+    pub(in crate::policy) fn host_matches(pattern: &HostPattern, host: &str) -> bool {
+        match pattern {
+            HostPattern::Exact(name) => **name == *host,
+            HostPattern::Under(suffix) => host
+                .strip_suffix(&**suffix)
+                .and_then(|labels| labels.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
         }
+    }
+
+    /// The rule of a table that answers a request.
+    pub(in crate::policy) fn answering(table: &RouteTable, request: &Witness) -> Option<RuleId> {
+        match find(table, &request.host, &request.method, &request.path) {
+            Found::Rule(rule) => Some(rule),
+            Found::Nothing | Found::Ambiguous(_) => None,
+        }
+    }
+
+    pub(super) fn find(&self, host: &str, method: &str, path: &str) -> Found {
+        find(self.table, host, method, path)
+    }
+}
+
+fn find(table: &RouteTable, host: &str, method: &str, path: &str) -> Found {
+    match (Host::parse(host.as_bytes()), route::Path::parse(path.as_bytes())) {
+        (_, Err(why)) => Found::Ambiguous(why),
+        (None, _) => Found::Nothing,
+        (Some(host), Ok(path)) => table.find(&host, method, &path).map_or(Found::Nothing, Found::Rule),
     }
 }
 
@@ -119,16 +139,6 @@ pub(super) enum Found {
     Rule(RuleId),
     Nothing,
     Ambiguous(route::Ambiguous),
-}
-
-pub(super) fn host_matches(pattern: &HostPattern, host: &str) -> bool {
-    match pattern {
-        HostPattern::Exact(name) => **name == *host,
-        HostPattern::Under(suffix) => host
-            .strip_suffix(&**suffix)
-            .and_then(|labels| labels.strip_suffix('.'))
-            .is_some_and(|labels| !labels.is_empty()),
-    }
 }
 
 fn words() -> impl Iterator<Item = String> {
