@@ -81,7 +81,8 @@ struct Judged {
     label: String,
     place: String,
     coverage: Coverage,
-    trouble: Option<String>,
+    /// Why nobody can say, or how it was found out.
+    remark: Option<String>,
 }
 
 impl Judged {
@@ -120,8 +121,8 @@ impl Args {
 
 fn judged(described: Vec<Described<'_>>, rules: &Rules<'_>) -> Vec<Judged> {
     let judged = described.into_iter().map(|Described { label, place, entry }| match entry {
-        Ok(entry) => Judged { label, place, coverage: judge(&entry, rules), trouble: None },
-        Err(trouble) => Judged { label, place, coverage: Coverage::default(), trouble: Some(trouble) },
+        Ok(entry) => Judged { label, place, coverage: judge(&entry, rules), remark: entry.paths.remark() },
+        Err(trouble) => Judged { label, place, coverage: Coverage::default(), remark: Some(trouble) },
     });
     judged.collect()
 }

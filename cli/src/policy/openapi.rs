@@ -11,6 +11,8 @@ mod value;
 
 pub(super) use security::{Scheme, SchemeKind, Security};
 pub(super) use servers::Base;
+#[cfg(test)]
+pub(super) use value::parse;
 pub(super) use value::{Shape, Value, faulty, load};
 
 use crate::exit::Trouble;
@@ -70,6 +72,9 @@ impl Api {
         read::api(&value::parse(text, Shape::Root)?)
     }
 }
+
+#[cfg(test)]
+pub(super) use tests::any_json;
 
 #[cfg(test)]
 mod tests;

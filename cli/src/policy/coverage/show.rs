@@ -122,7 +122,7 @@ fn line(judged: &Judged, policy: &Policy) -> Line {
         covered: word(judged.extent()),
         rules,
         no_rule: judged.coverage.missing.iter().map(Request::from).collect(),
-        remark: judged.trouble.clone().or(ambiguous),
+        remark: ambiguous.or_else(|| judged.remark.clone()),
     }
 }
 
@@ -150,7 +150,11 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         let Summary { covered, in_part, uncovered, unreached } = summary;
-        write!(f, "{} {kind}s: {covered} covered, {in_part} in part, {uncovered} without a rule", self.entries.len())?;
+        write!(
+            f,
+            "{} {kind}s looked at: {covered} covered, {in_part} in part, {uncovered} without a rule",
+            self.entries.len()
+        )?;
         if *unreached > 0 {
             write!(f, ", {unreached} never reached")?;
         }

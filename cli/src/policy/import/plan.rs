@@ -71,7 +71,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    fn new(kind: Kind, why: String, likely: Option<Access>) -> Fate {
+    fn ask(kind: Kind, why: String, likely: Option<Access>) -> Fate {
         Fate::Ask(Self { kind, why, likely, meanwhile: Vec::new(), bar: None })
     }
 }
@@ -107,10 +107,10 @@ fn route<'a>(
     let name = names.route(operation.id.as_deref(), method.unwrap_or("any"), &document_path);
     let answers = answers(&document_path, method, base, with_hosts);
     let fate = match (&operation.trouble, decide(&operation.security, schemes), &answers) {
-        (Some(trouble), ..) => Question::new(Kind::Unreadable, trouble.clone(), None),
-        (None, Decision::Ask(_, _, likely), Err(why)) => Question::new(Kind::Path, why.clone(), likely),
-        (None, Decision::Rule(access, _), Err(why)) => Question::new(Kind::Path, why.clone(), Some(access)),
-        (None, Decision::Ask(kind, why, likely), Ok(_)) => Question::new(kind, why, likely),
+        (Some(trouble), ..) => Question::ask(Kind::Unreadable, trouble.clone(), None),
+        (None, Decision::Ask(_, _, likely), Err(why)) => Question::ask(Kind::Path, why.clone(), likely),
+        (None, Decision::Rule(access, _), Err(why)) => Question::ask(Kind::Path, why.clone(), Some(access)),
+        (None, Decision::Ask(kind, why, likely), Ok(_)) => Question::ask(kind, why, likely),
         (None, Decision::Rule(access, left_out), Ok(_)) => Fate::Rule { access, left_out },
     };
     Route { operation, document_path, name, answers: answers.ok(), fate, also: Vec::new() }
@@ -232,7 +232,7 @@ fn ask_twice(route: Option<&mut Route<'_>>, labels: &[String]) {
         Fate::Merged => None,
     };
     let others = if others.is_empty() { "another of the same name".to_owned() } else { others.join(", ") };
-    route.fate = Question::new(Kind::Twice, format!("the other: {others}"), likely);
+    route.fate = Question::ask(Kind::Twice, format!("the other: {others}"), likely);
 }
 
 /// Finds the rules that would answer what has a question, and bars their way.

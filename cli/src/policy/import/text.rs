@@ -12,7 +12,7 @@ const NAME_BYTES_MAX: usize = 100;
 
 /// A YAML scalar that every reader of YAML takes for this text.
 pub(super) fn scalar(text: &str) -> String {
-    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte))
         && !text.ends_with(':');
     let reserved = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];

@@ -164,6 +164,9 @@ fn rule(out: &mut String, route: &Route<'_>, access: &Access, left_out: &[String
     for left_out in left_out {
         writeln!(out, "  # Note: {}.", line(left_out))?;
     }
+    if *access == Access::Authenticated {
+        writeln!(out, "  # The document asks for a token, and for no scope.")?;
+    }
     let Some(answers) = &route.answers else { return Ok(()) };
     writeln!(out, "  - name: {}", scalar(&route.name))?;
     writeln!(out, "    match: {}", answers.written(&answers.hosts))?;
@@ -207,7 +210,7 @@ impl Answers {
 fn written(access: &Access, register: &Register) -> String {
     match access {
         Access::Public => "public: true".to_owned(),
-        Access::Authenticated => "authenticated: true # the document asks for a token, and for no scope".to_owned(),
+        Access::Authenticated => "authenticated: true".to_owned(),
         Access::Scopes(groups) => {
             let (all_of, any_of) = register.requirement(groups);
             let part =

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!((bases, notes.len()), (vec!["/v1 h".to_owned()], 1));
         let many: Vec<_> = (0..40).map(|n| format!("v{n}")).collect();
         let (bases, notes) =
-            read(&format!("[{{url: /{{b}}, variables: {{b: {{default: v1, enum: [{}]}}}}}}]", many.join(",")));
+            read(&format!("[{{url: '/{{b}}', variables: {{b: {{default: v1, enum: [{}]}}}}}}]", many.join(",")));
         assert_eq!((bases, notes.len()), (vec!["/v1 anywhere".to_owned()], 1));
     }
 }

@@ -79,6 +79,16 @@ pub(in crate::policy) enum Extent {
     Unreached,
 }
 
+impl Paths {
+    /// What somebody should know of an answer about them.
+    pub(in crate::policy) fn remark(&self) -> Option<String> {
+        match self {
+            Self::Patterns(_) => None,
+            Self::Samples(samples) => Some(format!("judged by {} sample paths", samples.len())),
+        }
+    }
+}
+
 impl fmt::Debug for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").field("paths", &self.paths).field("methods", &self.methods).finish_non_exhaustive()

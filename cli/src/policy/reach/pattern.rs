@@ -42,7 +42,7 @@ impl Pattern {
     /// Exactly this text.
     pub(in crate::policy) fn of_text(path: &str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
-        Self::exact(path.split('/').map(|segment| text(segment)).collect())
+        Self::exact(path.split('/').map(text).collect())
     }
 
     /// Everything that starts with this text.
