@@ -20,7 +20,7 @@ Examples:
   portcullis policy coverage policy.yaml --openapi openapi.yaml
   portcullis policy coverage policy.yaml --envoy-config envoy.yaml --output json
 
-An Envoy configuration is a bootstrap, an LDS or RDS file, or a dump of Envoy's admin interface: all route configurations in it
+An Envoy configuration is a bootstrap, an LDS or RDS file, or a dump of Envoy's admin interface: all route configurations in it \
 count, and of each request the first route that takes it. Routes by regular expression are judged by samples.
 
 Exit codes:

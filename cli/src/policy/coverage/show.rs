@@ -171,7 +171,7 @@ impl Report {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         for line in &lines {
-            table.add_row([format!(" {}", line.requests), line.name.clone(), line.said()]);
+            table.add_row([format!(" {}", plain(&line.requests)), plain(&line.name), line.said()]);
         }
         writeln!(f, "{title} ({})", lines.len())?;
         table.lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))?;
@@ -195,6 +195,11 @@ impl Line {
             said.extend(self.no_rule.first().map(|request| format!("no rule for {request}")));
         }
         said.extend(self.remark.clone());
-        said.join("\n")
+        said.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A foreign text for a terminal: on one line, and no orders to it.
+fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }

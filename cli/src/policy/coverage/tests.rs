@@ -109,6 +109,26 @@ fn a_request_belongs_to_the_virtual_host_with_the_best_domain() {
 }
 
 #[test]
+fn a_route_hides_later_ones_only_if_nothing_else_decides() {
+    for (condition, hides) in [
+        (json!({}), true),
+        (json!({"query_parameters": []}), true),
+        (json!({"headers": [{"name": ":method", "present_match": true}]}), true),
+        (json!({"headers": [{"name": "x-canary", "present_match": true}]}), false),
+        (json!({"query_parameters": [{"name": "v"}]}), false),
+        (json!({"runtime_fraction": {}}), false),
+        (json!({"grpc": {}}), false),
+    ] {
+        let mut first = json!({"prefix": "/"});
+        first.as_object_mut().expect("an object").extend(condition.as_object().expect("an object").clone());
+        let routes = json!([{"match": first}, {"match": {"path": "/me"}}]);
+        let text = json!({"domains": ["*"], "routes": routes}).to_string();
+        let judged = of_envoy(&parse(&text, Shape::All).expect("JSON"), &policy());
+        assert_eq!(judged[1].extent(), if hides { Extent::Unreached } else { Extent::Full }, "{text}");
+    }
+}
+
+#[test]
 fn matchers_of_the_method_are_read_in_every_form() {
     for (header, extent) in [
         (r#"{"string_match": {"exact": "GET"}}"#, Extent::Full),
@@ -170,6 +190,17 @@ fn the_shipped_bootstrap_has_routes_and_other_files_are_told_so() {
     assert_eq!(lines(&judged), [("* /…".to_owned(), Extent::Part)]);
     let error = envoy::read(&parse("{static_resources: {}}", Shape::All).expect("YAML")).expect_err("no routes");
     assert!(error.contains("RDS"), "{error}");
+}
+
+#[test]
+fn foreign_texts_give_no_orders_to_a_terminal() {
+    let loaded = policy();
+    let judged = of_openapi(
+        r#"{"openapi": "3.0.0", "paths": {"/a\u001b[2J": {"get": {"operationId": "b\nc\u0007"}}}}"#,
+        &loaded,
+    );
+    let report = Report::new(show::OPERATIONS, &judged, &loaded.policy).to_string();
+    assert!(report.contains("GET /a\\u{1b}[2J  b\\nc\\u{7}") && !report.contains('\u{1b}'), "{report}");
 }
 
 proptest! {

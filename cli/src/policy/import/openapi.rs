@@ -22,9 +22,9 @@ use std::{
 const EXAMPLES: &str = "\
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
-  portcullis policy import openapi openapi.json --issuer https://id.acme.com --audience orders-api > policy.yaml
+  portcullis policy import openapi api.json --issuer https://id.acme.com --audience api > policy.yaml
 
-What the document leaves open becomes a question in a comment, and is refused until somebody answers it: operations without
+What the document leaves open becomes a question in a comment, and is refused until somebody answers it: operations without \
 security, keys and passwords instead of tokens, paths and scopes that a policy can't have. Standard error lists them.";
 
 /// Make a policy of an OpenAPI document

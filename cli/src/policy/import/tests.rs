@@ -1,9 +1,16 @@
 //! What becomes of each thing that a document can say.
 
-use super::openapi::{Made, NotMade, Placeholder, Placeholders, make};
+use super::{
+    openapi::{Made, NotMade, Placeholder, Placeholders, make},
+    plan::{Fate, plan},
+    register::Register,
+};
 use crate::document::Document;
 use crate::policy::{load::Loaded, openapi::Api};
-use portcullis_filter::route::{Host, Path};
+use portcullis_filter::{
+    policy::Access,
+    route::{Host, Path},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -325,8 +332,22 @@ proptest! {
     /// What is made always loads, and answers no request of an operation that has a question, but with refusal.
     #[test]
     fn every_document_makes_a_policy_that_loads(document in any_document(), hosts in any::<bool>()) {
-        let made = make(&Api::parse(&document.to_string()).expect("a document"), "a\nb", hosts, &placeholders());
+        let api = Api::parse(&document.to_string()).expect("a document");
+        let made = make(&api, "a\nb", hosts, &placeholders());
         prop_assert!(made.is_ok(), "{:?}", made);
+        let policy = Loaded::of(Document::parse("policy.yaml", made.expect("made").text).expect("YAML")).expect("it loads").policy;
+        let routes = plan(&api, hosts).expect("a plan");
+        let register = Register::new(&api, &routes).expect("a register");
+        for route in routes.iter().filter(|route| matches!(route.fate, Fate::Ask(_))) {
+            let (Some(answers), Some(method)) = (&route.answers, &route.operation.method) else { continue };
+            let segments = answers.path.split('/').map(|segment| if segment.starts_with('{') { "q9" } else { segment });
+            let path = segments.collect::<Vec<_>>().join("/");
+            let host = answers.hosts.first().map_or("q9.test".to_owned(), |host| host.replace('*', "q9"));
+            let (host, path) = (Host::parse(host.as_bytes()).expect("a host"), Path::parse(path.as_bytes()).expect("a path"));
+            let found = policy.routes.find(&host, method, &path).map(|rule| &policy.rules[rule.0].access);
+            let is_barred = matches!(found, Some(Access::Scopes(asked)) if asked.challenge() == register.bar());
+            prop_assert!(found.is_none() || is_barred, "{} {:?}: {:?}", method, path, found);
+        }
     }
 
     #[test]
