@@ -22,13 +22,18 @@ test: build ## unit, property and end-to-end tests
 	cargo test --workspace
 	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
 
-test-faults: build tests/oauth/node_modules ## the slow end-to-end tests (latency, replacement) and those beside real OAuth servers (Node 20, Debian's glewlwyd)
+test-faults: build tests/oauth/node_modules cli/tests/openapi/node_modules ## the slow end-to-end tests (latency, replacement), those beside real OAuth servers (Node 20, Debian's glewlwyd), public OpenAPI documents
+	cargo test -p portcullis-cli --test openapi_documents -- --ignored --nocapture
 	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'
 	@cd tests/oauth && npm ci --silent && touch node_modules
+
+cli/tests/openapi/node_modules: cli/tests/openapi/package-lock.json
+	@echo '» fetching public OpenAPI documents (45 MB, 410 MB on the disk)'
+	@cd cli/tests/openapi && npm ci --silent && touch node_modules
 
 check: ## what CI checks beside the tests: format, lints, documentation, licences, advisories
 	cargo fmt --all --check
@@ -42,4 +47,4 @@ fuzz: ## fuzz the parsers of policy, token, path and wire for a while (SECONDS=2
 
 clean: ## remove what was built, and the Envoy that was fetched
 	cargo clean
-	rm -rf dist tests/oauth/node_modules
+	rm -rf dist tests/oauth/node_modules cli/tests/openapi/node_modules

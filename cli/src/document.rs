@@ -118,6 +118,20 @@ impl Document {
     }
 }
 
+/// Reads a YAML text that others wrote, as JSON: what could be misread in a policy (a plain `no`) is what YAML 1.2 says it is.
+///
+/// # Errors
+/// Says what is wrong, and in which line.
+pub fn foreign_yaml_as_json(text: &str) -> Result<String, String> {
+    match Node::read_foreign(text) {
+        Ok(root) => Ok(root.to_json()),
+        Err(fault) => {
+            let before = text.get(..fault.span.start).unwrap_or_default();
+            Err(format!("line {}: {}", before.matches('\n').count() + 1, fault.message))
+        }
+    }
+}
+
 fn record(node: &Node, key: Option<Range<usize>>, at: &At<'_>, places: &mut HashMap<String, Place>) {
     let has_parts = matches!(node.content, Content::List(_) | Content::Object(_));
     places.insert(at.to_string(), Place { key, value: node.span.clone(), has_parts });

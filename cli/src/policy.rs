@@ -3,11 +3,15 @@
 pub mod cases;
 mod check;
 pub mod explain;
-pub mod load;
 pub mod needs;
 pub mod rehearsal;
 mod render;
 pub mod test;
+mod coverage;
+mod import;
+pub mod load;
+mod openapi;
+mod reach;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -23,6 +27,11 @@ pub enum Command {
     Test(test::Args),
     /// Write a policy into a manifest that loads it
     Render(render::Args),
+    /// Show which operations of an API, or routes of an Envoy, have a rule
+    Coverage(coverage::Args),
+    /// Make a policy of what is known elsewhere
+    #[command(subcommand)]
+    Import(import::Command),
 }
 
 impl Command {
@@ -33,6 +42,8 @@ impl Command {
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
             Self::Render(args) => args.run(),
+            Self::Coverage(args) => args.run(),
+            Self::Import(command) => command.run(),
         }
     }
 }

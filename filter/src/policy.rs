@@ -15,6 +15,7 @@ mod shape;
 mod text;
 
 pub use at::At;
+pub use check::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 pub use fault::{Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};

@@ -43,9 +43,19 @@ pub(super) struct Fault {
 }
 
 impl Node {
-    /// Reads the one document of a text.
+    /// Reads the one document of a text that is meant for us.
     pub(super) fn read(text: &str) -> Result<Self, Fault> {
+        Self::read_as(text, Words::Strict)
+    }
+
+    /// Reads the one document of a text that others wrote for other readers.
+    pub(super) fn read_foreign(text: &str) -> Result<Self, Fault> {
+        Self::read_as(text, Words::AsTheyAre)
+    }
+
+    fn read_as(text: &str, words: Words) -> Result<Self, Fault> {
         let mut reader = Reader {
+            words,
             parser: Parser::new_from_str(text),
             bytes: text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect(),
             anchors: HashMap::new(),
@@ -87,7 +97,17 @@ impl Serialize for Node {
     }
 }
 
+/// What a plain `yes` or `off` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// A fault: somebody may take it for a boolean.
+    Strict,
+    /// Text, as YAML 1.2 has it.
+    AsTheyAre,
+}
+
 struct Reader<'t> {
+    words: Words,
     parser: Parser<'t, StrInput<'t>>,
     /// The byte at which each character stands: the parser counts characters.
     bytes: Vec<usize>,
@@ -179,7 +199,7 @@ impl<'t> Reader<'t> {
         tag: Option<&Cow<'t, Tag>>,
         span: Span,
     ) -> Result<Content, Fault> {
-        if style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
+        if self.words == Words::Strict && style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
             let message =
                 format!("other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`");
             return Err(self.fault(span, message));

@@ -14,7 +14,7 @@ pub struct Template(pub(super) Vec<Segment>);
 
 /// A segment of a template. The order is that of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Segment {
+pub enum Segment {
     /// Exactly this segment, in its one spelling; empty after a final `/`.
     Literal(Box<str>),
     /// Any one segment that is not empty.
@@ -78,6 +78,11 @@ impl Template {
             });
         }
         Ok(Self(segments))
+    }
+
+    /// The segments, of which there is at least one.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
     }
 }
 
