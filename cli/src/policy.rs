@@ -2,16 +2,16 @@
 
 pub mod cases;
 mod check;
+mod coverage;
 pub mod explain;
+mod import;
+pub mod load;
 pub mod needs;
+mod openapi;
+mod reach;
 pub mod rehearsal;
 mod render;
 pub mod test;
-mod coverage;
-mod import;
-pub mod load;
-mod openapi;
-mod reach;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
