@@ -78,6 +78,8 @@ pub(crate) struct Revocation {
     pub(crate) revocations: usize,
     /// Requests that were sent after the 200, and released.
     pub(crate) released_after: usize,
+    /// Answers that were neither a release nor the refusal of a revoked session.
+    pub(crate) strange: usize,
     /// From the 200 to when the last released request was sent: negative, or the guarantee is broken.
     pub(crate) last_release_ms: Option<Spread>,
     pub(crate) streams: usize,
@@ -110,14 +112,24 @@ pub(crate) struct Wire {
 pub(crate) struct Filter {
     pub(crate) routes: usize,
     pub(crate) tokens: usize,
-    pub(crate) envoy_bytes: u64,
-    pub(crate) noop_bytes: u64,
+    /// Envoy with Portcullis, with one worker and with two.
+    pub(crate) envoy_bytes: [u64; 2],
+    /// Envoy with the filter that does nothing, alike.
+    pub(crate) noop_bytes: [u64; 2],
 }
 
 impl Filter {
-    /// What the filter's two VMs hold at most.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.envoy_bytes.saturating_sub(self.noop_bytes)
+    /// What the filter adds to an Envoy with one worker: two VMs, the worker's and the main thread's, and the policy as Envoy
+    /// itself holds it.
+    pub(crate) fn first_bytes(&self) -> u64 {
+        let [[ours, _], [noop, _]] = [self.envoy_bytes, self.noop_bytes];
+        ours.saturating_sub(noop)
+    }
+
+    /// What it adds with one worker more: the VM of that worker.
+    pub(crate) fn next_bytes(&self) -> u64 {
+        let [ours, noop] = [self.envoy_bytes, self.noop_bytes].map(|[one, two]| two.saturating_sub(one));
+        ours.saturating_sub(noop)
     }
 }
 
@@ -151,6 +163,39 @@ impl Report {
             let why = cell.void.as_ref()?;
             Some(format!("{}, {}, {}: void: {why}", cell.table, cell.row, cell.column))
         });
-        checks.chain(voids).collect()
+        let broken =
+            self.revocation.iter().filter(|revocation| revocation.released_after + revocation.strange > 0).map(
+                |revocation| {
+                    format!(
+                        "revocation: {} released after it, {} strange answers",
+                        revocation.released_after, revocation.strange
+                    )
+                },
+            );
+        checks.chain(voids).chain(broken).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_void_cell_and_a_wrong_answer_are_faults_and_a_missed_target_is_none() {
+        let cell = |void: Option<&str>| Cell {
+            table: "main",
+            row: "a row".to_owned(),
+            column: "64".to_owned(),
+            samples: vec![Sample { rps: 1.0, ..Sample::default() }],
+            void: void.map(str::to_owned),
+        };
+        let check = |ok| Check { row: "a row".to_owned(), good: 200, forged: 200, no_scope: 200, ok };
+        let faults = |void, ok| {
+            let mut report = Report { cells: vec![cell(void)], checks: vec![check(ok)], ..Report::default() };
+            report.targets = crate::targets::of(&report);
+            report.faults().len()
+        };
+        assert_eq!([faults(None, true), faults(Some("refused"), true), faults(None, false)], [0, 1, 1]);
+        assert!(cell(Some("refused")).rps().is_empty());
     }
 }

@@ -20,8 +20,11 @@ impl Spread {
             return None;
         }
         let middle = sorted.len() / 2;
-        let median =
-            if sorted.len() % 2 == 0 { f64::midpoint(sorted[middle - 1], sorted[middle]) } else { sorted[middle] };
+        let median = if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        } else {
+            sorted[middle]
+        };
         Some(Self { median, min, max })
     }
 }

@@ -59,9 +59,9 @@ fn main(report: &Report, out: &mut String) {
         let cell = |column: &str| report.cell(MAIN, row.title(), column);
         let mut line = vec![row.title().to_owned(), checked(report, row)];
         line.extend(
-            CONNECTIONS.map(|connections| median(cell(&connections.to_string()), |sample| Some(sample.rps), count)),
+            CONNECTIONS.map(|connections| median(cell(&connections.to_string()), |sample| Some(sample.rps), whole)),
         );
-        line.push(median(cell(H2), |sample| Some(sample.rps), count));
+        line.push(median(cell(H2), |sample| Some(sample.rps), whole));
         for connections in CONNECTIONS {
             let ms = |us: f64| format!("{:.2}", us / 1e3);
             let cell = cell(&connections.to_string());
@@ -132,12 +132,14 @@ fn rates(report: &Report, out: &mut String, name: &str, title: &str, rows: &[Row
     let line = |row: &Row| {
         let cells = columns.iter().map(|column| {
             let rps = report.cell(name, row.title(), column).map(Cell::rps).unwrap_or_default();
-            Spread::of(&rps).map_or_else(void, |rps| spread(rps, count))
+            Spread::of(&rps).map_or_else(void, |rps| spread(rps, whole))
         });
         std::iter::once(row.title().to_owned()).chain(cells).collect()
     };
     let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
-    let head: Vec<&str> = std::iter::once("row").chain(columns.iter().map(String::as_str)).collect();
+    let shown: Vec<String> =
+        columns.iter().map(|column| column.parse().map_or_else(|_| column.clone(), whole)).collect();
+    let head: Vec<&str> = std::iter::once("row").chain(shown.iter().map(String::as_str)).collect();
     let _ = write!(out, "\n### {title}\n\n");
     table(out, &head, &lines);
 }
@@ -161,7 +163,7 @@ fn revocation(report: &Report, out: &mut String) {
 
 fn service(report: &Report, out: &mut String) {
     let Some(service) = &report.service else { return };
-    let rate = |rate: Option<Spread>| rate.map_or_else(void, |rate| spread(rate, count));
+    let rate = |rate: Option<Spread>| rate.map_or_else(void, |rate| spread(rate, whole));
     let _ = write!(
         out,
         "\n### The session service alone\n\n- judgements a second on one core, in process: {}\n",
@@ -179,7 +181,7 @@ fn service(report: &Report, out: &mut String) {
     let _ = writeln!(
         out,
         "- {} sessions: {} MiB, {} bytes each; restart with them: {:.2} s",
-        count(service.sessions as f64),
+        whole(service.sessions as f64),
         mib(service.sessions_bytes),
         service.sessions_bytes / service.sessions as u64,
         service.restart_s
@@ -188,15 +190,21 @@ fn service(report: &Report, out: &mut String) {
 
 fn filter(report: &Report, out: &mut String) {
     let Some(filter) = &report.filter else { return };
+    let [ours, noop] = [filter.envoy_bytes, filter.noop_bytes].map(|bytes| bytes.map(mib));
     let _ = write!(
         out,
-        "\n### The memory of the filter\n\n- Envoy with one worker, {} routes and {} tokens: {} MiB; with the filter that does nothing: \
-         {} MiB; so two VMs hold at most {} MiB\n",
-        count(filter.routes as f64),
-        count(filter.tokens as f64),
-        mib(filter.envoy_bytes),
-        mib(filter.noop_bytes),
-        mib(filter.bytes())
+        "\n### The memory of the filter, {} routes and {} tokens\n\n\
+         - Envoy with one worker: {} MiB, with the filter that does nothing {} MiB; so two VMs and Envoy's own copy of the policy \
+         hold {} MiB\n\
+         - Envoy with two workers: {} MiB, with the filter that does nothing {} MiB; so the second worker's VM holds {} MiB\n",
+        whole(filter.routes as f64),
+        whole(filter.tokens as f64),
+        ours[0],
+        noop[0],
+        mib(filter.first_bytes()),
+        ours[1],
+        noop[1],
+        mib(filter.next_bytes()),
     );
 }
 
@@ -204,7 +212,7 @@ fn targets(targets: &[Target], out: &mut String) {
     let line = |target: &Target| {
         let number = |value: f64| match target.unit {
             "×" => format!("{value:.2}"),
-            _ => count(value),
+            _ => whole(value),
         };
         let unit = target.unit;
         let bound = match target.bound {
@@ -257,7 +265,7 @@ fn mib(bytes: u64) -> String {
 }
 
 /// A whole number with its thousands set apart.
-fn count(value: f64) -> String {
+pub(crate) fn whole(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -296,7 +304,7 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         for (value, text) in [(0.0, "0"), (999.0, "999"), (1_000.4, "1,000"), (1_234_567.0, "1,234,567")] {
-            assert_eq!(count(value), text);
+            assert_eq!(whole(value), text);
         }
     }
 
@@ -316,6 +324,6 @@ mod tests {
             samples: vec![Sample { rps: 1.0, ..Sample::default() }],
             void: Some("refused".to_owned()),
         };
-        assert_eq!(median(Some(&cell), |sample| Some(sample.rps), count), "void");
+        assert_eq!(median(Some(&cell), |sample| Some(sample.rps), whole), "void");
     }
 }

@@ -5,6 +5,8 @@ mod filter;
 mod in_process;
 mod wire;
 
+pub(crate) use wire::IN_FLIGHT_MAX;
+
 use crate::{options::Options, report::Service};
 
 pub(crate) async fn measure(options: &Options) -> Service {
