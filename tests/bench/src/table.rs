@@ -15,7 +15,7 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) fn all(report: &Report) -> String {
     let mut out = format!(
         "{} rounds of {} s for each cell, Envoy with {} workers, {} cores for all of it.\n\
-         Medians; in brackets the least and the greatest of the rounds.\n",
+         Medians; in brackets the least and the greatest of the rounds. CPU: seconds for 100,000 requests, Envoy + service.\n",
         report.rounds, report.seconds, report.workers, report.cores
     );
     if report.cells.iter().any(|cell| cell.table == MAIN) {
@@ -68,17 +68,14 @@ fn main(report: &Report, out: &mut String) {
             let (p50, p99) = (median(cell, |sample| sample.p50_us, ms), median(cell, |sample| sample.p99_us, ms));
             line.push(if p50 == p99 { p50 } else { format!("{p50} / {p99}") });
         }
-        let per = |used: fn(&Sample) -> f64| {
-            median(cell("64"), |sample| Some(used(sample) * 1e5 / sample.requests as f64), |s| format!("{s:.1}"))
-        };
-        line.push(per(|sample| sample.cpu.envoy_s));
-        line.push(per(|sample| sample.cpu.service_s));
+        line.push(cpu(cell("64"), |sample| sample.cpu.envoy_s));
+        line.push(cpu(cell("64"), |sample| sample.cpu.service_s));
         let memory = report.memory.iter().find(|memory| memory.row == row.title());
         line.push(memory.map_or_else(dash, |memory| mib(memory.envoy_bytes)));
         line.push(memory.and_then(|memory| memory.service_bytes).map_or_else(dash, mib));
         rows.push(line);
     }
-    out.push_str("\n### Warm tokens\n\nrps: requests a second at so many connections. CPU: seconds for 100,000 requests at 64 connections.\n\n");
+    out.push_str("\n### Warm tokens\n\nrps: requests a second at so many connections. CPU: at 64 connections.\n\n");
     let head = [
         "row",
         "checked",
@@ -130,16 +127,24 @@ fn rates(report: &Report, out: &mut String, name: &str, title: &str, rows: &[Row
         return;
     }
     let line = |row: &Row| {
-        let cells = columns.iter().map(|column| {
-            let rps = report.cell(name, row.title(), column).map(Cell::rps).unwrap_or_default();
+        let cell = |column: &String| report.cell(name, row.title(), column);
+        let rps = columns.iter().map(|column| {
+            let rps = cell(column).map(Cell::rps).unwrap_or_default();
             Spread::of(&rps).map_or_else(void, |rps| spread(rps, whole))
         });
-        std::iter::once(row.title().to_owned()).chain(cells).collect()
+        let cpu = columns.iter().map(|column| {
+            let of = |used: fn(&Sample) -> f64| cpu(cell(column), used);
+            format!("{} + {}", of(|sample| sample.cpu.envoy_s), of(|sample| sample.cpu.service_s))
+        });
+        std::iter::once(row.title().to_owned()).chain(rps).chain(cpu).collect()
     };
     let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
-    let shown: Vec<String> =
-        columns.iter().map(|column| column.parse().map_or_else(|_| column.clone(), whole)).collect();
-    let head: Vec<&str> = std::iter::once("row").chain(shown.iter().map(String::as_str)).collect();
+    let shown = columns.iter().map(|column| column.parse().map_or_else(|_| column.clone(), whole));
+    let head: Vec<String> = std::iter::once("row".to_owned())
+        .chain(shown.clone())
+        .chain(shown.map(|column| format!("CPU {column}")))
+        .collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let _ = write!(out, "\n### {title}\n\n");
     table(out, &head, &lines);
 }
@@ -242,6 +247,11 @@ fn checked(report: &Report, row: Row) -> String {
 fn median(cell: Option<&Cell>, figure: impl Fn(&Sample) -> Option<f64>, text: impl Fn(f64) -> String) -> String {
     let values = cell.map(|cell| cell.series(figure)).unwrap_or_default();
     Spread::of(&values).map_or_else(void, |spread| text(spread.median))
+}
+
+/// Seconds for 100,000 requests.
+fn cpu(cell: Option<&Cell>, used: fn(&Sample) -> f64) -> String {
+    median(cell, |sample| Some(used(sample) * 1e5 / sample.requests as f64), |seconds| format!("{seconds:.1}"))
 }
 
 fn spread(spread: Spread, text: impl Fn(f64) -> String) -> String {
