@@ -55,11 +55,13 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
     if options.does(Part::Revocation) {
         say("revocation");
-        report.revocation = Some(revocation::measure().await);
+        report.revocation = standing(&mut report.broken, "revocation", revocation::measure).await;
     }
     if options.does(Part::Service) {
         say("the session service alone");
-        report.service = Some(service::measure(options).await);
+        let (rounds, time) = (options.rounds, options.time());
+        let measure = move || service::measure(rounds, time);
+        report.service = standing(&mut report.broken, "the session service alone", measure).await;
     }
     if options.does(Part::Memory) {
         say("the memory of the filter");
@@ -88,6 +90,20 @@ fn write(dir: &Path, report: &Report, text: &str) {
             std::fs::write(dir.join(name), content).expect("a result can be written");
         }
     }
+}
+
+/// Measures what stands for itself; should it break, the rest of the run is not lost with it.
+async fn standing<T, F>(broken: &mut Vec<String>, what: &str, measure: impl FnOnce() -> F + Send + 'static) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let runtime = tokio::runtime::Handle::current();
+    let measured = tokio::task::spawn_blocking(move || runtime.block_on(measure())).await;
+    if let Err(fault) = &measured {
+        broken.push(format!("{what}: broke off: {fault}"));
+    }
+    measured.ok()
 }
 
 /// Progress goes to standard error, the tables to standard output.

@@ -147,6 +147,8 @@ pub(crate) struct Report {
     pub(crate) service: Option<Service>,
     pub(crate) filter: Option<Filter>,
     pub(crate) targets: Vec<Target>,
+    /// Parts that broke off.
+    pub(crate) broken: Vec<String>,
 }
 
 impl Report {
@@ -154,7 +156,7 @@ impl Report {
         self.cells.iter().find(|cell| cell.table == table && cell.row == row && cell.column == column)
     }
 
-    /// What makes the run a failure. A target that is missed does not.
+    /// What makes the run fail. A target that is missed does not.
     pub(crate) fn faults(&self) -> Vec<String> {
         let checks = self.checks.iter().filter(|check| !check.ok).map(|check| {
             format!("{}: good {}, forged {}, no scope {}", check.row, check.good, check.forged, check.no_scope)
@@ -172,7 +174,7 @@ impl Report {
                     )
                 },
             );
-        checks.chain(voids).chain(broken).collect()
+        checks.chain(voids).chain(broken).chain(self.broken.iter().cloned()).collect()
     }
 }
 

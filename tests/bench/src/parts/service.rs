@@ -7,11 +7,11 @@ mod wire;
 
 pub(crate) use wire::IN_FLIGHT_MAX;
 
-use crate::{options::Options, report::Service};
+use crate::report::Service;
+use std::time::Duration;
 
-pub(crate) async fn measure(options: &Options) -> Service {
+pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     eprintln!("  judgements in process");
-    let (rounds, time) = (options.rounds, options.time());
     // On a thread of its own: one core is what is asked about.
     let judging = std::thread::spawn(move || in_process::measure(rounds, time));
     let judgements_per_s = judging.join().expect("judging ends well");
