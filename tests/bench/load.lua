@@ -10,13 +10,15 @@ function setup(thread)
 end
 
 function init(args)
-  local lines, threads = {}, tonumber(args[2])
-  for line in io.lines(args[1]) do lines[#lines + 1] = line end
-  -- Built now, so that nothing but the sending is left for later.
+  local file, threads = args[1], tonumber(args[2])
+  local count, index = 0, 0
+  for _ in io.lines(file) do count = count + 1 end
+  -- Built now, so that nothing but the sending is left for later; and only what this thread sends, as lists may be long.
   requests = {}
-  for index = 1, #lines do
-    if #lines < threads or index % threads == number then
-      local path, token = lines[index]:match("^(%S+) (%S+)$")
+  for line in io.lines(file) do
+    index = index + 1
+    if count < threads or index % threads == number then
+      local path, token = line:match("^(%S+) (%S+)$")
       requests[#requests + 1] =
         "GET " .. path .. " HTTP/1.1\r\nHost: www.example.com\r\nAuthorization: Bearer " .. token .. "\r\n\r\n"
     end

@@ -21,6 +21,7 @@ mod wrk;
 use clap::Parser;
 use options::{Command, Options};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,7 +29,20 @@ async fn main() -> ExitCode {
     match options.command {
         Some(Command::Upstream { port }) => servers::upstream(port).await,
         Some(Command::Authz { port }) => servers::authz(port).await,
-        None => return parts::run(options).await,
+        // Leaving the measurement ends the servers that it started.
+        None => tokio::select! {
+            code = parts::run(options) => return code,
+            () = asked_to_end() => return ExitCode::FAILURE,
+        },
     }
     ExitCode::SUCCESS
+}
+
+async fn asked_to_end() {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened to");
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
 }

@@ -150,6 +150,14 @@ pub(crate) enum Load {
     Http2 { path: String, token: String, connections: usize },
 }
 
+impl Load {
+    pub(crate) fn connections(&self) -> usize {
+        match self {
+            Self::Http1 { connections, .. } | Self::Http2 { connections, .. } => *connections,
+        }
+    }
+}
+
 impl Subject {
     /// Starts it with a policy of so many routes, and checks that it lets pass and refuses what it should.
     pub(crate) async fn start(house: &House, row: Row, routes_count: usize, workers: usize) -> Self {

@@ -30,7 +30,9 @@ pub(crate) async fn measure(house: &House, table: &'static str, plans: Vec<Plan<
     for round in 1..=house.options.rounds {
         eprintln!("  round {round} of {}", house.options.rounds);
         for (plan, cell) in plans.iter().zip(&mut cells).filter(|(_, cell)| cell.void.is_none()) {
-            let sent = cell.samples.iter().map(|sample| sample.requests).sum();
+            // What was on its way when wrk stopped has been seen too, though it was not counted.
+            let uncounted = plan.load.connections() as u64;
+            let sent = cell.samples.iter().map(|sample| sample.requests + uncounted).sum();
             match plan.subject.measure(&plan.load, sent, house.options.time()).await {
                 Ok(sample) => cell.samples.push(sample),
                 Err(fault) => cell.void = Some(fault),
