@@ -1,6 +1,6 @@
 # Everything that is done often. The work itself is in small scripts, each of which says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-faults check fuzz clean
+.PHONY: help demo build test test-faults check bench fuzz clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ check: ## what CI checks beside the tests: format, lints, documentation, licence
 	filter/build.sh clippy
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 	.ci/dependencies
+
+bench: build ## measure beside Envoy's own chain, some minutes (ROUNDS=3 SECONDS=2 for each cell, PARTS=main,cold,…)
+	@tests/bench/tools.sh
+	@tests/bench/build.sh
+	@echo '» building the bench'
+	@cargo build --release -p portcullis-bench
+	@target/release/portcullis-bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2) $(if $(PARTS),--parts $(PARTS))
 
 fuzz: ## fuzz the parsers of policy, token, path and wire for a while (SECONDS=20 each)
 	@tests/fuzz/run.sh $(or $(SECONDS),20)

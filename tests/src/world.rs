@@ -9,7 +9,6 @@ use crate::{
     stream,
 };
 use serde_json::Value;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use tempfile::TempDir;
 
 /// The documented ports of the shipped files.
@@ -228,7 +227,7 @@ impl Builder {
         let free = Ports::free();
         let ports =
             Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
-        let credentials = Credentials { filter: secret(), admin: secret() };
+        let credentials = Credentials::random();
         let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
         let mut clusters = vec![
             ("upstream", upstream.address.port()),
@@ -283,10 +282,4 @@ impl Choice {
         }
         other
     }
-}
-
-/// A secret that cannot be guessed: the standard library seeds its hashers from the system's randomness.
-fn secret() -> String {
-    let part = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", part(), part())
 }
