@@ -1,5 +1,5 @@
 -- The load of every row: GET requests, each with a token of a list. Arguments: the file of the list, with one
--- `PATH TOKEN` a line; the number of wrk's threads, which share the list out between them; and how many requests of the
+-- `PATH TOKEN` a line; the host that is asked for; the number of wrk's threads, which share the list out between them; and how many requests of the
 -- list were sent before, so that a list of cold tokens goes on where it was left.
 
 local started = 0
@@ -10,7 +10,7 @@ function setup(thread)
 end
 
 function init(args)
-  local file, threads = args[1], tonumber(args[2])
+  local file, threads = args[1], tonumber(args[3])
   local count, index = 0, 0
   for _ in io.lines(file) do count = count + 1 end
   -- Built now, so that nothing but the sending is left for later; and only what this thread sends, as lists may be long.
@@ -20,10 +20,10 @@ function init(args)
     if count < threads or index % threads == number then
       local path, token = line:match("^(%S+) (%S+)$")
       requests[#requests + 1] =
-        "GET " .. path .. " HTTP/1.1\r\nHost: www.example.com\r\nAuthorization: Bearer " .. token .. "\r\n\r\n"
+        "GET " .. path .. " HTTP/1.1\r\nHost: " .. args[2] .. "\r\nAuthorization: Bearer " .. token .. "\r\n\r\n"
     end
   end
-  at = math.floor(tonumber(args[3]) / threads) % #requests
+  at = math.floor(tonumber(args[4]) / threads) % #requests
 end
 
 function request()

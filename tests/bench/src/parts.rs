@@ -1,7 +1,6 @@
 //! What is measured: one file for each table.
 
 mod cold;
-
 mod many_routes;
 mod many_tokens;
 mod memory;
@@ -14,7 +13,7 @@ pub(crate) use cold::{ALGORITHMS as COLD_ALGORITHMS, ROWS as COLD_ROWS, TABLE as
 pub(crate) use many_routes::{COUNTS as ROUTE_COUNTS, TABLE as ROUTES};
 pub(crate) use many_tokens::{COUNTS as TOKEN_COUNTS, TABLE as TOKENS};
 pub(crate) use service::IN_FLIGHT_MAX;
-pub(crate) use warm::{CONNECTIONS, H2, TABLE as MAIN};
+pub(crate) use warm::{BEHIND, BEHIND_CONNECTIONS, CONNECTIONS, H2, TABLE as MAIN};
 
 use crate::{
     options::{Options, Part, cores},

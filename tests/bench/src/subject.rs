@@ -21,6 +21,9 @@ use tempfile::TempDir;
 
 /// New connections that must be answered before every worker of an Envoy counts as ready.
 const READY_ANSWERS: usize = 12;
+/// Hosts of `base.yaml`: one that Envoy answers for by itself, and one with an upstream behind.
+pub(crate) const DIRECT: &str = "direct.example.com";
+pub(crate) const UPSTREAM: &str = "upstream.example.com";
 /// Routes in a policy, where a part does not vary them.
 pub(crate) const ROUTES: usize = 100;
 
@@ -144,8 +147,8 @@ pub(crate) struct Subject {
 /// How a subject is loaded.
 #[derive(Clone)]
 pub(crate) enum Load {
-    /// wrk, with a list of tokens.
-    Http1 { list: PathBuf, connections: usize },
+    /// wrk, with a list of tokens, for one of the hosts of `base.yaml`.
+    Http1 { list: PathBuf, host: &'static str, connections: usize },
     /// h2load, with one token.
     Http2 { path: String, token: String, connections: usize },
 }
@@ -177,12 +180,17 @@ impl Subject {
         Self { envoy, beside, row, check, _dir: dir }
     }
 
+    /// As the tables name it.
+    pub(crate) fn title(&self) -> String {
+        self.row.title().to_owned()
+    }
+
     /// Measures it once.
     pub(crate) async fn measure(&self, load: &Load, sent: u64, time: Duration) -> Result<Sample, String> {
         let before = self.cpu();
         let mut sample = match load {
-            Load::Http1 { list, connections } => {
-                let seen = wrk::run(self.envoy.address, list, sent, *connections, time).await?;
+            Load::Http1 { list, host, connections } => {
+                let seen = wrk::run(self.envoy.address, (list, host), sent, *connections, time).await?;
                 if let Some(fault) = seen.fault() {
                     return Err(fault);
                 }

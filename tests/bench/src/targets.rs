@@ -1,7 +1,7 @@
 //! What the bench must show (DESIGN 8): each target beside what was measured.
 
 use crate::{
-    parts::{COLD, COLD_ALGORITHMS, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES},
+    parts::{BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES},
     report::{Cell, Filter, Report, Sample},
     stats::{Spread, added_ratio, ratio},
     subject::Row,
@@ -52,13 +52,14 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
 }
 
 fn throughput(report: &Report) -> Vec<Target> {
-    let rps = |row: Row, column: &str| series(report.cell(MAIN, row.title(), column), |sample| Some(sample.rps));
     let mut targets = Vec::new();
+    let behind = BEHIND_CONNECTIONS.to_string();
     for (row, bound) in [(Row::ExtAuthzGrpc, 2.5), (Row::Noop, 0.8)] {
-        for column in ["64", "256"] {
+        for (table, column, note) in [(MAIN, "64", ""), (MAIN, "256", ""), (BEHIND, &behind, ", with an upstream")] {
+            let rps = |row: Row| series(report.cell(table, row.title(), column), |sample| Some(sample.rps));
             targets.push(Target {
-                what: format!("1. requests a second at {column} connections / {}", row.title()),
-                measured: ratio(&rps(Row::Portcullis, column), &rps(row, column)),
+                what: format!("1. requests a second at {column} connections{note} / {}", row.title()),
+                measured: ratio(&rps(Row::Portcullis), &rps(row)),
                 bound: Bound::AtLeast(bound),
                 unit: "×",
             });

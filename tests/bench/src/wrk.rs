@@ -36,11 +36,11 @@ fn threads(connections: usize) -> usize {
     (cores() / 2).clamp(1, connections)
 }
 
-/// Requests as fast as they are answered, over so many connections, with the tokens of a list, of which so many were `sent`
-/// before.
+/// Requests as fast as they are answered, over so many connections, for one host and with the tokens of a list, of which
+/// so many were `sent` before.
 pub(crate) async fn run(
     address: SocketAddr,
-    list: &Path,
+    (list, host): (&Path, &str),
     sent: u64,
     connections: usize,
     time: Duration,
@@ -53,7 +53,7 @@ pub(crate) async fn run(
         .arg(format!("http://{address}"))
         .arg("--")
         .arg(list)
-        .args([&threads, &sent.to_string()])
+        .args([host, &threads, &sent.to_string()])
         .output()
         .await
         .map_err(|fault| format!("wrk does not run: {fault}"))?;

@@ -4,7 +4,7 @@ use super::rounds::{self, Plan};
 use crate::{
     mint::list,
     report::Report,
-    subject::{House, Load, ROUTES, Row, Subject},
+    subject::{DIRECT, House, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 
@@ -35,7 +35,7 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
     for subject in &subjects {
         report.checks.push(subject.check.clone());
         for (algorithm, list) in &lists {
-            let load = Load::Http1 { list: list.clone(), connections: CONNECTIONS };
+            let load = Load::Http1 { list: list.clone(), host: DIRECT, connections: CONNECTIONS };
             plans.push(Plan { row: subject.row.title().to_owned(), column: algorithm.name(), subject, load });
         }
     }

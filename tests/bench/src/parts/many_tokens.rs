@@ -5,7 +5,7 @@ use super::rounds::{self, Plan};
 use crate::{
     mint::list,
     report::Report,
-    subject::{House, Load, ROUTES, Row, Subject},
+    subject::{DIRECT, House, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 
@@ -25,7 +25,7 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
     for (count, list, subject) in &subjects {
         report.checks.push(subject.check.clone());
         rounds::warm_up(subject, list).await;
-        let load = Load::Http1 { list: list.clone(), connections: CONNECTIONS };
+        let load = Load::Http1 { list: list.clone(), host: DIRECT, connections: CONNECTIONS };
         plans.push(Plan { row: subject.row.title().to_owned(), column: count.to_string(), subject, load });
     }
     report.cells.extend(rounds::measure(house, TABLE, plans).await);

@@ -5,7 +5,7 @@
 use crate::{
     mint::list,
     report::{Cell, Filter, Report},
-    subject::{House, Load, Row, Subject},
+    subject::{DIRECT, House, Load, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 use std::{path::Path, time::Duration};
@@ -41,7 +41,7 @@ async fn held(house: &House, report: &mut Report, row: Row, workers: usize, list
 
 /// Shows every token of the list.
 async fn show(subject: &Subject, list: &Path, workers: usize) -> Result<(), String> {
-    let load = Load::Http1 { list: list.to_owned(), connections: CONNECTIONS };
+    let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: CONNECTIONS };
     let mut sent = 0;
     for _ in 0..TURNS_MAX {
         sent += subject.measure(&load, sent, Duration::from_secs(1)).await?.requests;

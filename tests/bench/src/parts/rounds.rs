@@ -2,7 +2,7 @@
 
 use crate::{
     report::Cell,
-    subject::{House, Load, Subject},
+    subject::{DIRECT, House, Load, Subject},
 };
 use std::{path::Path, time::Duration};
 
@@ -44,6 +44,6 @@ pub(crate) async fn measure(house: &House, table: &'static str, plans: Vec<Plan<
 
 /// Lets a subject see a list of tokens before it is measured. A fault shows when it is.
 pub(crate) async fn warm_up(subject: &Subject, list: &Path) {
-    let load = Load::Http1 { list: list.to_owned(), connections: WARM_UP_CONNECTIONS };
+    let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: WARM_UP_CONNECTIONS };
     let _ = subject.measure(&load, 0, WARM_UP).await;
 }

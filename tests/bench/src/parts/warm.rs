@@ -1,14 +1,17 @@
-//! The main table: all rows, with tokens that they have seen before.
+//! The main table: all rows, with tokens that they have seen before; Envoy answers by itself. And the same rows with an
+//! upstream behind.
 
 use super::rounds::{self, Plan};
 use crate::{
     mint::{list, path},
     report::{Memory, Report},
-    subject::{House, Load, ROUTES, Row, Subject},
+    subject::{DIRECT, House, Load, ROUTES, Row, Subject, UPSTREAM},
 };
 use portcullis_tests::Algorithm;
 
 pub(crate) const TABLE: &str = "main";
+pub(crate) const BEHIND: &str = "upstream";
+pub(crate) const BEHIND_CONNECTIONS: usize = 64;
 pub(crate) const CONNECTIONS: [usize; 3] = [1, 64, 256];
 pub(crate) const H2: &str = "h2";
 const H2_CONNECTIONS: usize = 64;
@@ -21,20 +24,26 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
     for row in Row::MAIN {
         subjects.push(Subject::start(house, row, ROUTES, house.options.workers()).await);
     }
-    let mut plans = Vec::new();
     for subject in &subjects {
         report.checks.push(subject.check.clone());
         rounds::warm_up(subject, &list).await;
-        let plan = |column: String, load| Plan { row: subject.row.title().to_owned(), column, subject, load };
-        for connections in CONNECTIONS {
-            plans.push(plan(connections.to_string(), Load::Http1 { list: list.clone(), connections }));
-        }
-        let load = Load::Http2 { path: path(0, ROUTES), token: tokens[0].clone(), connections: H2_CONNECTIONS };
-        plans.push(plan(H2.to_owned(), load));
     }
+    // What is compared is measured in a row: all rows of a column, then the next column.
+    let column = |name: &str, load: Load| {
+        let plan =
+            |subject| Plan { row: Subject::title(subject), column: name.to_owned(), subject, load: load.clone() };
+        subjects.iter().map(plan).collect::<Vec<_>>()
+    };
+    let h1 = |host, connections| Load::Http1 { list: list.clone(), host, connections };
+    let h2 = Load::Http2 { path: path(0, ROUTES), token: tokens[0].clone(), connections: H2_CONNECTIONS };
+    let mut plans: Vec<_> =
+        CONNECTIONS.iter().flat_map(|count| column(&count.to_string(), h1(DIRECT, *count))).collect();
+    plans.extend(column(H2, h2));
     report.cells.extend(rounds::measure(house, TABLE, plans).await);
+    let behind = column(&BEHIND_CONNECTIONS.to_string(), h1(UPSTREAM, BEHIND_CONNECTIONS));
+    report.cells.extend(rounds::measure(house, BEHIND, behind).await);
     for subject in subjects {
         let (envoy_bytes, service_bytes) = subject.memory();
-        report.memory.push(Memory { row: subject.row.title().to_owned(), envoy_bytes, service_bytes });
+        report.memory.push(Memory { row: subject.title(), envoy_bytes, service_bytes });
     }
 }
