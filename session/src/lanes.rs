@@ -13,6 +13,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tracing::warn;
 
+/// Lanes for each core: more than one, so that a stream whose lane is busy (a message of many tokens never seen before)
+/// seldom has others behind it. A lane without work costs nothing.
+const LANES_PER_CORE: usize = 4;
+
 /// The lanes of a listener.
 #[derive(Default)]
 pub struct Lanes {
@@ -24,10 +28,11 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// One lane for each core, each on a thread of its own.
+    /// A few lanes for each core, each on a thread of its own.
     pub fn start() -> std::io::Result<Self> {
         let mut lanes = Self::default();
-        for number in 0..available_parallelism().map_or(1, NonZero::get) {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        for number in 0..cores.saturating_mul(LANES_PER_CORE) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             lanes.runtimes.push(runtime.handle().clone());
             let close = lanes.close.subscribe();
