@@ -12,6 +12,7 @@ pub mod followers;
 pub mod id;
 pub mod intern;
 pub mod judge;
+pub mod lanes;
 pub mod metrics;
 pub mod oauth;
 pub mod rules;

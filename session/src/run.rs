@@ -6,6 +6,7 @@ use crate::book::{Book, SHARDS};
 use crate::checks::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::oauth::{self, Told};
 use crate::serve::serve;
@@ -80,12 +81,14 @@ pub async fn run(
     let tls = settings.tls.clone().map(TlsAcceptor::from);
     let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
-    let admin = tokio::spawn(serve(listeners.admin, None, admin::router(&service), stopped, ADMIN_DRAIN_MAX));
+    let here = Lanes::here();
+    let admin = tokio::spawn(serve(listeners.admin, here, None, admin::router(&service), stopped, ADMIN_DRAIN_MAX));
     load(&service).await?;
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
-    let checks = tokio::spawn(serve(listeners.checks, tls, routes, draining, CHECKS_DRAIN_MAX));
+    let lanes = Lanes::start().map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
+    let checks = tokio::spawn(serve(listeners.checks, lanes, tls, routes, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 
     shutdown.await;

@@ -1,5 +1,6 @@
 //! A listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is told to stop.
 
+use crate::lanes::Lanes;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -36,10 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Answers with `router` until `stop` turns `true`. Then it takes no more connections, tells those over HTTP/2 to open
-/// no more streams (GOAWAY), and lets what is open end for as long as `drain_max`.
+/// Answers with `router`, on `lanes`, until `stop` turns `true`. Then it takes no more connections, tells those over
+/// HTTP/2 to open no more streams (GOAWAY), and lets what is open end for as long as `drain_max`.
 pub async fn serve(
     listener: TcpListener,
+    lanes: Lanes,
     tls: Option<TlsAcceptor>,
     router: Router,
     mut stop: watch::Receiver<bool>,
@@ -57,7 +59,7 @@ pub async fn serve(
             continue;
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), open.watcher());
-        tokio::spawn(async move {
+        lanes.put(stream, async move |stream| {
             match tls {
                 None => converse(stream, peer, router, watcher).await,
                 Some(tls) => match tokio::time::timeout(GREETING_MAX, tls.accept(stream)).await {

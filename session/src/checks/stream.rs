@@ -41,7 +41,7 @@ impl SessionCheck for Checks {
             warn!(peer, "refused a check stream: its credential is missing or wrong");
             return Err(Status::unauthenticated("the credential is missing or wrong"));
         }
-        let talk = Talk::new(Arc::clone(service), inbound);
+        let talk = Box::new(Talk::new(Arc::clone(service), inbound));
         let answers = unfold(Some(talk), |talk| async { talk?.next().await });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -70,7 +70,8 @@ enum Task {
     Leave,
 }
 
-type Next = Option<(Result<ServiceMessage, Status>, Option<Talk>)>;
+/// A talk is moved into and out of each step: it is boxed, for it is large.
+type Next = Option<(Result<ServiceMessage, Status>, Option<Box<Talk>>)>;
 
 impl Talk {
     fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
@@ -81,7 +82,7 @@ impl Talk {
 
     /// The next message to the filter. All questions of one message are answered together: while the answer is on its
     /// way, the filter gathers the next ones.
-    async fn next(mut self) -> Next {
+    async fn next(mut self: Box<Self>) -> Next {
         loop {
             let said = match self.task().await {
                 Task::Answer(Ok(Some(message))) => self.answer(message).await,
