@@ -42,8 +42,9 @@ check: ## what CI checks beside the tests: format, lints, documentation, licence
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 	.ci/dependencies
 
-bench: build ## measure beside Envoy's own chain, some minutes (ROUNDS=3 SECONDS=2 for each cell, PARTS=main,cold,…)
+bench: ## measure beside Envoy's own chain, some minutes (ROUNDS=3 SECONDS=2 for each cell, PARTS=main,cold,…)
 	@tests/bench/tools.sh
+	@$(MAKE) --no-print-directory build
 	@tests/bench/build.sh
 	@echo '» building the bench'
 	@cargo build --release -p portcullis-bench

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Gets the load generators of the bench, wrk and h2load: those on the PATH, else Debian's packages.
+# Gets the load generators of the bench, wrk and h2load, and wasm-opt, with which the filter is measured: those on the PATH,
+# else Debian's packages.
 set -euo pipefail
 
 missing=()
 command -v wrk >/dev/null || missing+=(wrk)
 command -v h2load >/dev/null || missing+=(nghttp2-client)
+command -v wasm-opt >/dev/null || missing+=(binaryen)
 [ ${#missing[@]} -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null; then
-  echo "error: the bench needs wrk and h2load on the PATH, and there is no apt-get to install: ${missing[*]}" >&2
+  echo "error: the bench needs wrk, h2load and wasm-opt on the PATH, and there is no apt-get to install: ${missing[*]}" >&2
   exit 1
 fi
 as_root=()
