@@ -1,6 +1,7 @@
 //! `portcullis policy …`: the commands that work on files.
 
 mod check;
+mod embedded;
 pub mod load;
 
 use crate::exit::Outcome;

@@ -14,10 +14,11 @@ mod shape;
 mod text;
 
 pub use at::At;
-pub use fault::{Fault, Faults};
+pub use fault::{About, Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
 pub use session::{Client, Introspection, Protocol, SessionService};
+pub use text::nearest;
 
 use crate::{route::RouteTable, scope::Register};
 use std::time::Duration;

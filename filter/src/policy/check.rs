@@ -11,7 +11,7 @@ mod session;
 use super::{
     IdentityHeaders, Issuer, Mode, Policy, Protocol,
     at::At,
-    fault::Faults,
+    fault::{About, Faults, Wrong},
     json::{self, Json},
     raw::{RawPolicy, Texts},
     shape::{Given, shaped},
@@ -19,7 +19,6 @@ use super::{
 };
 use routes::Routes;
 use sha2::{Digest, Sha256};
-use std::fmt;
 
 /// The largest configuration, in bytes.
 pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
@@ -114,7 +113,7 @@ fn list<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faults)
 }
 
 /// Reads each text of a list; those that mean the same are kept once.
-fn texts<T: PartialEq, E: fmt::Display>(
+fn texts<T: PartialEq, E: Into<Wrong>>(
     texts: Texts,
     at: &At<'_>,
     faults: &mut Faults,
@@ -145,7 +144,7 @@ fn texts<T: PartialEq, E: fmt::Display>(
 }
 
 /// The same for a list that must have an item.
-fn some_texts<T: PartialEq, E: fmt::Display>(
+fn some_texts<T: PartialEq, E: Into<Wrong>>(
     list: Texts,
     at: &At<'_>,
     faults: &mut Faults,
@@ -161,18 +160,20 @@ fn some_texts<T: PartialEq, E: fmt::Display>(
 }
 
 /// One of a few words.
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
     let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-    Err(match nearest(text, &known) {
+    let near = nearest(text, &known);
+    let message = match near {
         Some(near) => format!("unknown value {}; did you mean `{near}`?", quoted(text)),
         None => format!("unknown value {}; expected one of {}", quoted(text), backticked(&known)),
-    })
+    };
+    Err(Wrong::from(message).meant(near))
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+fn mode(text: &str) -> Result<Mode, Wrong> {
     word(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
 }
 
@@ -229,7 +230,8 @@ fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) 
         (routes.asks_set, absent.sets, "sets", "requires a set: say here what it holds"),
     ] {
         if let (Some(route), true) = (by, missing) {
-            faults.add(&ROOT.key(key), format_args!("this key is required; `$.routes[{route}]` {why}"));
+            let message = format_args!("this key is required; `$.routes[{route}]` {why}");
+            faults.add(&ROOT.key(key), Wrong::about(About::MissingKey, message));
         }
     }
 }

@@ -13,6 +13,53 @@ pub struct Fault {
     pub path: String,
     /// What, and what to do about it.
     pub message: String,
+    /// What it is about.
+    pub about: About,
+    /// What was probably meant: another key, or another text as the value.
+    pub meant: Option<String>,
+}
+
+/// What a fault is about: where a path leads to both a key and a value, the one that is to be pointed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The value.
+    Value,
+    /// The value: a scope or a set of that name is not declared.
+    Undeclared,
+    /// The key: its name is at fault.
+    Key,
+    /// The key: nothing of that name belongs there.
+    UnknownKey,
+    /// The key: it is there already. Such faults of one path come in the order of the text.
+    RepeatedKey,
+    /// The key: it is not there, and what should hold it is.
+    MissingKey,
+}
+
+/// Why something is refused, in words, and what was probably meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) message: String,
+    pub(super) about: About,
+    pub(super) meant: Option<String>,
+}
+
+impl Wrong {
+    /// About something other than a value.
+    pub(super) fn about(about: About, wrong: impl Into<Self>) -> Self {
+        Self { about, ..wrong.into() }
+    }
+
+    /// With what was probably meant, if anything.
+    pub(super) fn meant(self, meant: Option<&str>) -> Self {
+        Self { meant: meant.map(str::to_owned), ..self }
+    }
+}
+
+impl<M: fmt::Display> From<M> for Wrong {
+    fn from(message: M) -> Self {
+        Self { message: message.to_string(), about: About::Value, meant: None }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -43,17 +90,21 @@ impl Faults {
         self.list.is_empty()
     }
 
-    pub(super) fn add(&mut self, at: &At<'_>, message: impl fmt::Display) {
+    pub(super) fn add(&mut self, at: &At<'_>, wrong: impl Into<Wrong>) {
+        self.push(at, wrong.into());
+    }
+
+    fn push(&mut self, at: &At<'_>, Wrong { message, about, meant }: Wrong) {
         if self.list.len() < FAULTS_MAX {
-            self.list.push(Fault { path: at.to_string(), message: message.to_string() });
+            self.list.push(Fault { path: at.to_string(), message, about, meant });
         } else {
             self.more += 1;
         }
     }
 
     /// The value, or a fault and nothing.
-    pub(super) fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl fmt::Display>) -> Option<T> {
-        read.map_err(|message| self.add(at, message)).ok()
+    pub(super) fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl Into<Wrong>>) -> Option<T> {
+        read.map_err(|wrong| self.add(at, wrong)).ok()
     }
 }
 
