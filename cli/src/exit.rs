@@ -11,8 +11,8 @@ Exit codes:
   2  what was given is wrong: arguments, a policy, another file
   3  `policy diff`: the policy becomes easier, and nobody approved it";
 
-/// How the program ends, if not by an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the program ends, if not by an error; of several files, the greatest says how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Done, and nothing is wrong.
     Done,

@@ -2,6 +2,7 @@
 
 mod check;
 mod embedded;
+mod lint;
 pub mod load;
 
 use crate::exit::Outcome;

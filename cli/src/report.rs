@@ -9,8 +9,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet, 
 pub use json::Record;
 use std::ops::Range;
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How bad it is; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file is refused.
     Error,
@@ -71,7 +71,7 @@ pub struct Report {
     pub document: Document,
     /// What is wrong with it.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many more things are wrong at least.
+    /// How many more there are at least.
     pub more: usize,
 }
 
@@ -81,7 +81,7 @@ impl Report {
         let shown = render(&self.document, &self.diagnostics);
         match self.more {
             0 => shown,
-            more => format!("{shown}\n\n{}", plain(&format!("and at least {more} more faults"))),
+            more => format!("{shown}\n\nand at least {more} more"),
         }
     }
 }
@@ -106,10 +106,10 @@ fn ordered(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
 
 fn one(document: &Document, diagnostic: &Diagnostic) -> String {
     let title = match diagnostic.severity {
-        // The codes of errors are for programs: their messages say it all.
-        Severity::Error => Level::ERROR.primary_title(&*diagnostic.message),
-        Severity::Warning => Level::WARNING.primary_title(&*diagnostic.message).id(diagnostic.code),
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
+    let title = title.primary_title(&*diagnostic.message).id(diagnostic.code);
     let lines = Lines::of(document.text(), diagnostic);
     let primary = AnnotationKind::Primary.span(lines.within(&diagnostic.span)).label(&*diagnostic.path);
     let related = diagnostic

@@ -13,7 +13,7 @@ pub use host::{BadPattern, Host, HostPattern};
 pub use method::{BadMethod, Method};
 pub use path::{Ambiguous, Path};
 pub use table::{Match, RouteTable};
-pub use template::{BadTemplate, Template};
+pub use template::{BadTemplate, Segment, Template};
 
 #[cfg(test)]
 mod model;

@@ -231,7 +231,7 @@ fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) 
     ] {
         if let (Some(route), true) = (by, missing) {
             let message = format_args!("this key is required; `$.routes[{route}]` {why}");
-            faults.add(&ROOT.key(key), Wrong::about(About::MissingKey, message));
+            faults.add(&ROOT.key(key), Wrong::from(message).about(About::MissingKey));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a policy, and where.
 
-use super::at::At;
+use super::{at::At, text::quoted};
 use std::fmt;
 
 /// The most faults that are reported; the rest are counted.
@@ -36,29 +36,48 @@ pub enum About {
     MissingKey,
 }
 
-/// Why something is refused, in words, and what was probably meant.
+/// Why something is refused, in words, and what was probably meant. In a box: few values are refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) message: String,
-    pub(super) about: About,
-    pub(super) meant: Option<String>,
+pub(super) struct Wrong(Box<Reason>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Reason {
+    message: String,
+    about: About,
+    meant: Option<String>,
 }
 
 impl Wrong {
     /// About something other than a value.
-    pub(super) fn about(about: About, wrong: impl Into<Self>) -> Self {
-        Self { about, ..wrong.into() }
+    #[cold]
+    pub(super) fn about(mut self, about: About) -> Self {
+        self.0.about = about;
+        self
     }
 
     /// With what was probably meant, if anything.
-    pub(super) fn meant(self, meant: Option<&str>) -> Self {
-        Self { meant: meant.map(str::to_owned), ..self }
+    #[cold]
+    pub(super) fn meant(mut self, meant: Option<&str>) -> Self {
+        self.0.meant = meant.map(str::to_owned);
+        self
+    }
+
+    /// With what is talked about in front of the message.
+    #[cold]
+    pub(super) fn of(mut self, text: &str) -> Self {
+        self.0.message = format!("{}: {}", quoted(text), self.0.message);
+        self
+    }
+
+    #[cold]
+    fn new(message: fmt::Arguments<'_>) -> Self {
+        Self(Box::new(Reason { message: message.to_string(), about: About::Value, meant: None }))
     }
 }
 
 impl<M: fmt::Display> From<M> for Wrong {
     fn from(message: M) -> Self {
-        Self { message: message.to_string(), about: About::Value, meant: None }
+        Self::new(format_args!("{message}"))
     }
 }
 
@@ -94,8 +113,10 @@ impl Faults {
         self.push(at, wrong.into());
     }
 
-    fn push(&mut self, at: &At<'_>, Wrong { message, about, meant }: Wrong) {
+    #[cold]
+    fn push(&mut self, at: &At<'_>, Wrong(reason): Wrong) {
         if self.list.len() < FAULTS_MAX {
+            let Reason { message, about, meant } = *reason;
             self.list.push(Fault { path: at.to_string(), message, about, meant });
         } else {
             self.more += 1;

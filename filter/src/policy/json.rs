@@ -110,7 +110,7 @@ impl<'a> Visitor<'a> for Reader<'_, '_> {
             if keys.insert(key.clone()) {
                 object.push((key, value));
             } else {
-                self.faults.add(&at, Wrong::about(About::RepeatedKey, "this key is given twice"));
+                self.faults.add(&at, Wrong::from("this key is given twice").about(About::RepeatedKey));
             }
         }
         Ok(Json::Object(object))

@@ -35,7 +35,7 @@ impl<T> Given<T> {
             Self::Value(value) => Some(value),
             Self::Faulty => None,
             Self::Absent => {
-                faults.add(at, Wrong::about(About::MissingKey, "this key is required"));
+                faults.add(at, Wrong::from("this key is required").about(About::MissingKey));
                 None
             }
         }
@@ -94,7 +94,7 @@ fn report(path: &Path, misfit: &Misfit, at: &At<'_>, faults: &mut Faults) {
             Some(Segment::Map { key } | Segment::Enum { variant: key }) => walk(steps, misfit, &at.key(key), faults),
             Some(Segment::Unknown) | None => match misfit {
                 Misfit::UnknownKey { key, known } => {
-                    faults.add(at, Wrong::about(About::UnknownKey, misfit).meant(nearest(key, known)));
+                    faults.add(at, Wrong::from(misfit).about(About::UnknownKey).meant(nearest(key, known)));
                 }
                 Misfit::Value(message) => faults.add(at, message),
             },

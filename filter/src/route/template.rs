@@ -14,7 +14,7 @@ pub struct Template(pub(super) Vec<Segment>);
 
 /// A segment of a template. The order is that of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Segment {
+pub enum Segment {
     /// Exactly this segment, in its one spelling; empty after a final `/`.
     Literal(Box<str>),
     /// Any one segment that is not empty.
@@ -43,6 +43,11 @@ pub enum BadTemplate {
 }
 
 impl Template {
+    /// Its segments; [`Segment::Rest`] is the last if it is there.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let Some(text) = text.strip_prefix('/') else {

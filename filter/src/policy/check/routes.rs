@@ -155,10 +155,7 @@ fn some_or_all<T: PartialEq, E: Into<Wrong>>(
 
 /// Puts what is talked about in front of the message.
 fn about<T>(text: &str, read: Result<T, impl Into<Wrong>>) -> Result<T, Wrong> {
-    read.map_err(|wrong| {
-        let wrong = wrong.into();
-        Wrong { message: format!("{}: {}", quoted(text), wrong.message), ..wrong }
-    })
+    read.map_err(|wrong| wrong.into().of(text))
 }
 
 fn method(text: &str) -> Result<Method, Wrong> {

@@ -41,7 +41,7 @@ pub(super) fn scopes(scopes: Given<Json<'_>>, sets: Given<Json<'_>>, faults: &mu
     let sets_are_whole = entries.is_some();
     for (name, json) in entries.unwrap_or_default() {
         let at = at.key(&name);
-        let _ = faults.check(&at, set_name(&name).map_err(of_key));
+        let _ = faults.check(&at, set_name(&name).map_err(|wrong| wrong.about(About::Key)));
         let scopes = known.set(json, &at, faults);
         known.sets.insert(name.into_owned(), scopes);
     }
@@ -67,7 +67,8 @@ fn entries<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faul
 fn declare(name: &str, json: Json<'_>, register: &mut Register, faults: &mut Faults) {
     let at = ROOT.key("scopes");
     let at = at.key(name);
-    let is_name = faults.check(&at, scope_name(name).map_err(of_key)).is_some();
+    let is_name =
+        faults.check(&at, scope_name(name).map_err(|message| Wrong::from(message).about(About::Key))).is_some();
     let raw = shaped::<RawScope>(json, &at, faults).value().unwrap_or_default();
     let mut text = |text: Given<String>, key| text.value().and_then(|text| faults.check(&at.key(key), plain(&text)));
     let owner = text(raw.owner, "owner");
@@ -171,12 +172,8 @@ impl Scopes {
     }
 }
 
-fn of_key(wrong: impl Into<Wrong>) -> Wrong {
-    Wrong::about(About::Key, wrong)
-}
-
 fn undeclared(message: fmt::Arguments<'_>) -> Wrong {
-    Wrong::about(About::Undeclared, message)
+    Wrong::from(message).about(About::Undeclared)
 }
 
 #[cfg(test)]

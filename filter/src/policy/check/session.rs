@@ -146,7 +146,7 @@ fn authority(text: &str) -> Result<String, String> {
 fn authority_of(cluster: &str, at: &At<'_>, faults: &mut Faults) -> Option<String> {
     if Host::parse(cluster.as_bytes()).is_none() {
         let message = format_args!("this key is required; the name of the cluster, {}, is no host", quoted(cluster));
-        faults.add(at, Wrong::about(About::MissingKey, message));
+        faults.add(at, Wrong::from(message).about(About::MissingKey));
         return None;
     }
     Some(cluster.to_owned())
