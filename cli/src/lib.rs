@@ -7,8 +7,11 @@
 //! - [`policy`] holds the commands that work on files;
 //! - [`exit`] says how the program ends.
 
+mod completions;
 pub mod document;
 pub mod exit;
+mod man;
+mod output;
 pub mod policy;
 pub mod report;
 
@@ -28,6 +31,10 @@ enum Command {
     /// Work on policy files
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands
+    Man(man::Args),
 }
 
 impl Args {
@@ -35,6 +42,8 @@ impl Args {
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         outcome.unwrap_or_else(|trouble| trouble.tell())
     }

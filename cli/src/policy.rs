@@ -4,6 +4,7 @@ mod check;
 mod embedded;
 mod lint;
 pub mod load;
+mod schema;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -13,6 +14,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Print a JSON Schema (2020-12) of the policy
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -20,6 +23,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Schema(args) => args.run(),
         }
     }
 }

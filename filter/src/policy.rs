@@ -9,6 +9,8 @@ mod issuer;
 mod json;
 mod raw;
 mod rule;
+#[cfg(feature = "schema")]
+mod schema;
 mod session;
 mod shape;
 mod text;
@@ -17,6 +19,8 @@ pub use at::At;
 pub use fault::{About, Fault, Faults};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use session::{Client, Introspection, Protocol, SessionService};
 pub use text::nearest;
 

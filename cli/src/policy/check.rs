@@ -7,6 +7,7 @@ use super::{
 use crate::{
     document,
     exit::{Exit, Outcome, Trouble},
+    output,
     report::{self, Diagnostic, Record, Report, Severity},
 };
 use clap::ValueEnum;
@@ -185,8 +186,7 @@ fn print_json(checked: &[Checked]) -> Result<(), Trouble> {
         checked.iter().flat_map(|found| Record::of(&found.report.document, &found.report.diagnostics)).collect();
     let json = serde_json::to_string_pretty(&records)
         .map_err(|error| Trouble::failed(format_args!("the diagnostics can't be written: {error}")))?;
-    anstream::println!("{json}");
-    Ok(())
+    output::print(format!("{json}\n").as_bytes())
 }
 
 fn today() -> Result<Date, Trouble> {

@@ -2,7 +2,7 @@
 //!
 //! A check that returns nothing has reported why.
 
-mod issuers;
+pub(super) mod issuers;
 mod keys;
 mod routes;
 mod scopes;
@@ -26,6 +26,11 @@ pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
 const LIST_ITEMS_MAX: usize = 1_000;
 /// The `realm` of a policy that names none.
 const REALM: &str = "portcullis";
+
+/// The modes by name.
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+/// The identity headers, without what all of them begin with.
+pub(super) const IDENTITY_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
 
 const ROOT: At<'static> = At::ROOT;
 
@@ -174,7 +179,7 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
 }
 
 fn mode(text: &str) -> Result<Mode, Wrong> {
-    word(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+    word(text, &MODES)
 }
 
 fn cors_preflight(text: &str) -> Result<bool, String> {
@@ -188,7 +193,7 @@ fn cors_preflight(text: &str) -> Result<bool, String> {
 }
 
 fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders> {
-    let words = ["subject", "client", "scopes", "session"].map(|word| (word, word));
+    let words = IDENTITY_HEADERS.map(|word| (word, word));
     let named = texts(list, &ROOT.key("identity_headers"), faults, |text| word(text, &words));
     let all = words.map(|(word, _)| word).to_vec();
     let named = named.or(all, Some)?;

@@ -18,7 +18,8 @@ const ISSUERS_MAX: usize = 100;
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
-const ALGORITHMS: [(&str, Algorithm); 10] = [
+/// The algorithms by name.
+pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 10] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
     ("RS512", Algorithm::RS512),
