@@ -40,7 +40,7 @@ pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
         ([first, second, ..], _) => Err(Fault {
             message: format!(
                 "one policy is expected, and this is a second beside that of line {}; give each a file of its own",
-                text.get(..first.span.start).unwrap_or_default().lines().count()
+                1 + text.get(..first.span.start).unwrap_or_default().matches('\n').count()
             ),
             span: head(second),
         }),

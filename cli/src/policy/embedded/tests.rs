@@ -5,32 +5,38 @@ const POLICY: &str = r#"{routes: [{name: all, match: {path: "/{*all}"}, public: 
 const FAULTY: &str = r#"{routes: [{name: all, match: {path: all}, public: true}]}"#;
 
 const HOLDERS: [(&str, &str); 9] = [
-    ("the policy", "P"),
-    ("a document beside others", "kind: Namespace\nmetadata: {name: on, labels: {enabled: yes}}\n---\nP\n---\nkind: Service\n"),
+    ("the policy", "POLICY"),
+    (
+        "a document beside others",
+        "kind: Namespace\nmetadata: {name: on, labels: {enabled: yes}}\n---\nPOLICY\n---\nkind: Service\n",
+    ),
     (
         "WasmPlugin",
-        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginName: portcullis\n  pluginConfig: P\n",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginName: portcullis\n  pluginConfig: POLICY\n",
     ),
-    ("TrafficExtension", "kind: TrafficExtension\nspec:\n  wasm:\n    pluginName: portcullis\n    pluginConfig: P\n"),
+    (
+        "TrafficExtension",
+        "kind: TrafficExtension\nspec:\n  wasm:\n    pluginName: portcullis\n    pluginConfig: POLICY\n",
+    ),
     (
         "EnvoyExtensionPolicy",
-        "kind: EnvoyExtensionPolicy\nspec:\n  wasm:\n    - {name: other, config: {a: 1}}\n    - {name: portcullis, config: P}\n",
+        "kind: EnvoyExtensionPolicy\nspec:\n  wasm:\n    - {name: other, config: {a: 1}}\n    - {name: portcullis, config: POLICY}\n",
     ),
     (
         "a list of manifests",
-        "kind: List\nitems:\n  - kind: WasmPlugin\n    spec: {url: 'oci://x/portcullis:1', pluginConfig: P}\n",
+        "kind: List\nitems:\n  - kind: WasmPlugin\n    spec: {url: 'oci://x/portcullis:1', pluginConfig: POLICY}\n",
     ),
     (
         "Struct",
-        "http_filters:\n  - typed_config:\n      '@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n      config:\n        root_id: portcullis\n        configuration:\n          '@type': type.googleapis.com/google.protobuf.Struct\n          value: P\n",
+        "http_filters:\n  - typed_config:\n      '@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n      config:\n        root_id: portcullis\n        configuration:\n          '@type': type.googleapis.com/google.protobuf.Struct\n          value: POLICY\n",
     ),
     (
         "TypedStruct",
-        "typed_config:\n  '@type': type.googleapis.com/udpa.type.v1.TypedStruct\n  type_url: type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n  value:\n    config:\n      name: portcullis\n      configuration: {'@type': type.googleapis.com/google.protobuf.Struct, value: P}\n",
+        "typed_config:\n  '@type': type.googleapis.com/udpa.type.v1.TypedStruct\n  type_url: type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n  value:\n    config:\n      name: portcullis\n      configuration: {'@type': type.googleapis.com/google.protobuf.Struct, value: POLICY}\n",
     ),
     (
         "two filters, neither of them named",
-        "a:\n  '@type': envoy.extensions.filters.http.wasm.v3.Wasm\n  config: {configuration: {'@type': google.protobuf.StringValue, value: 'routes'}}\nb:\n  '@type': envoy.extensions.filters.http.wasm.v3.Wasm\n  config: {configuration: {'@type': google.protobuf.Struct, value: P}}\n",
+        "a:\n  '@type': envoy.extensions.filters.http.wasm.v3.Wasm\n  config: {configuration: {'@type': google.protobuf.StringValue, value: 'routes'}}\nb:\n  '@type': envoy.extensions.filters.http.wasm.v3.Wasm\n  config: {configuration: {'@type': google.protobuf.Struct, value: POLICY}}\n",
     ),
 ];
 
@@ -53,7 +59,7 @@ fn refusal(text: &str) -> String {
 #[test]
 fn a_policy_is_found_where_envoy_and_kubernetes_keep_it() {
     for (holder, text) in HOLDERS {
-        let loaded = Loaded::parse("a.yaml", text.replace('P', POLICY)).map_err(|report| report.render());
+        let loaded = Loaded::parse("a.yaml", text.replace("POLICY", POLICY)).map_err(|report| report.render());
         assert_eq!(loaded.expect(holder).policy.rules.len(), 1, "{holder}");
     }
 }
@@ -62,7 +68,7 @@ fn a_policy_is_found_where_envoy_and_kubernetes_keep_it() {
 fn a_fault_points_into_what_holds_the_policy() {
     for (holder, text) in HOLDERS {
         let expected = [("$.routes[0].match.path".to_owned(), "all".to_owned())];
-        assert_eq!(faults(&text.replace('P', FAULTY)), expected, "{holder}");
+        assert_eq!(faults(&text.replace("POLICY", FAULTY)), expected, "{holder}");
     }
 }
 
@@ -122,8 +128,8 @@ fn a_file_without_a_policy_or_with_two_says_so() {
 
 #[test]
 fn what_stands_around_the_policy_is_not_judged() {
-    let around = "kind: WasmPlugin\nmetadata: {x: yes, y: .nan, y: !!int z}\nspec: {pluginName: portcullis, pluginConfig: P}\n";
-    assert_eq!(faults(&around.replace('P', POLICY)), []);
-    let said = refusal(&around.replace('P', &POLICY.replace("true", "yes")));
+    let around = "kind: WasmPlugin\nmetadata: {x: yes, y: .nan, y: !!int z}\nspec: {pluginName: portcullis, pluginConfig: POLICY}\n";
+    assert_eq!(faults(&around.replace("POLICY", POLICY)), []);
+    let said = refusal(&around.replace("POLICY", &POLICY.replace("true", "yes")));
     assert!(said.contains("other readers of YAML take `yes` as a boolean"), "{said}");
 }
