@@ -14,7 +14,19 @@ const FAULTS: &str = include_str!("../../filter/src/policy/testdata/faults.txt")
 
 /// The only faults of the table that the schema lets pass: what one key says about another elsewhere, and what no pattern
 /// can say.
-const BEYOND: [&str; 31] = [""; 31];
+const BEYOND: [&str; 11] = [
+    r"$.issuers[1].issuer: `https://id.example.com` is given already at `$.issuers[0]`",
+    r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
+    r"$.session.authority: this key is required; the name of the cluster, `outbound|443||id.example`, is no host",
+    r"$.issuers[0].opaque: only an introspection endpoint knows what an opaque token means; say `$.session.protocol: introspection`",
+    r"$.session.timeout: `2m` is too long; at most `60s`",
+    r"$.scopes.admin.review_by: `2027-02-29` is not a day such as `2027-03-01`",
+    r"$.sets.support[1]: `nobody` does not stand in `$.scopes`; declare it there",
+    r"$.routes[3].name: `admin` is the name of `$.routes[0]` already",
+    r"$.routes[4].match: `me` (`$.routes[4]`) and `health` (`$.routes[0]`) could answer the same request with equal rank; make them differ in host, method or path",
+    r"$.routes[1].require.all_of[0]: `Orders:read` does not stand in `$.scopes`; declare it there",
+    r"$.routes[2].require.any_of[0]: there is no set `sales` in `$.sets`",
+];
 
 static SCHEMA: LazyLock<Validator> =
     LazyLock::new(|| jsonschema::draft202012::new(&schema()).expect("the schema is one of JSON Schema 2020-12"));
@@ -61,16 +73,16 @@ fn every_shipped_policy_passes() {
 fn the_faults_that_the_schema_does_not_see_are_known() {
     let mut beyond = Vec::new();
     let mut lines = FAULTS.lines();
-    while let (Some(case), Some(_)) = (lines.next(), lines.next()) {
+    while let (Some(case), Some(said)) = (lines.next(), lines.next()) {
         let (pointer, value) = case.split_once(" = ").expect("a case");
         let mut json = design();
         put(&mut json, pointer, serde_json::from_str(value).expect("JSON"));
         assert!(Policy::parse(json.to_string().as_bytes()).is_err(), "{case}");
         if SCHEMA.is_valid(&json) {
-            beyond.push(case);
+            beyond.push(said.trim_start());
         }
     }
-    assert_eq!(beyond, BEYOND, "{}", beyond.join("\n"));
+    assert_eq!(beyond, BEYOND);
 }
 
 /// Every place of a value, as a JSON pointer.
@@ -189,7 +201,7 @@ const KEYS: [&str; 14] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn what_the_filter_reads_passes_the_schema(

@@ -75,7 +75,7 @@ pub(super) struct RawSession {
     #[cfg_attr(feature = "schema", schemars(with = "schema::RequestPath"))]
     pub(super) path: Given<String>,
     /// The host of the introspection endpoint; else the name of the cluster.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::Visible"))]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Authority"))]
     pub(super) authority: Given<String>,
     /// The OAuth client that the filter is at the introspection endpoint.
     pub(super) client: Given<RawClient>,
@@ -180,7 +180,7 @@ pub(super) struct RawScope {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRoute {
     /// Unique; goes into logs and counters.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::Quotable"))]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub(super) name: Given<String>,
     /// Which requests it answers.
     pub(super) r#match: Given<RawMatch>,
@@ -193,7 +193,7 @@ pub(super) struct RawRoute {
     /// What the route adds to the limits of the session service; it narrows, never widens.
     pub(super) session: Given<RawLimits>,
     /// The token's `acr` must be one of these (RFC 9470).
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Quotable>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Acr>"))]
     pub(super) acr: Texts,
 }
 

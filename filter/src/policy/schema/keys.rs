@@ -20,7 +20,7 @@ pub(in crate::policy) fn policy(schema: &mut Schema) {
         json!({
             "required": ["routes"],
             "if": {"properties": {"routes": {"contains": {"type": "object", "not": given("public", true)}}}},
-            "then": {"required": ["issuers", "session"]},
+            "then": {"required": ["issuers", "session"], "properties": {"issuers": {"minItems": 1}}},
         }),
     );
 }

@@ -28,13 +28,23 @@ macro_rules! texts {
     )*};
 }
 
+/// A segment of a path that stands for itself.
+const LITERAL: &str = r#"[!"$-.0-:<->@-\[\]-z|~]+"#;
+const PARAMETER: &str = r"\{[A-Za-z_][A-Za-z0-9_]*\}";
+const REST: &str = r"\{\*[A-Za-z_][A-Za-z0-9_]*\}";
+
+/// A pattern of words whatever their case: patterns of JSON Schema have no flags.
+fn in_any_case(words: &[&str]) -> String {
+    let letter = |letter: char| format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase());
+    let words: Vec<String> = words.iter().map(|word| word.chars().map(letter).collect()).collect();
+    format!("^({})$", words.join("|"))
+}
+
 texts! {
     /// Text that says something.
     Text = {"type": "string", "minLength": 1, "maxLength": 1024};
     /// Text that can stand in a quoted header parameter.
     Quotable = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": r#"^[ !#-\[\]-~]+$"#};
-    /// Visible ASCII characters.
-    Visible = {"type": "string", "pattern": "^[!-~]+$"};
     /// A duration, perhaps none.
     Duration = {"type": "string", "pattern": "^(0|[1-9][0-9]*)(ms|s|m|h)$", "examples": ["200ms", "30s", "15m", "8h"]};
     /// A duration that is not zero.
@@ -58,11 +68,21 @@ texts! {
     /// A URL of HTTP.
     Url = {"type": "string", "pattern": "^https?://[!-~]+$"};
     /// `:path` of a request, with its query.
-    RequestPath = {"type": "string", "pattern": "^/[!-~]*$"};
+    RequestPath = {"type": "string", "pattern": r##"^/[!"$-~]*$"##};
+    /// `:authority` of a request.
+    Authority = {"type": "string", "pattern": r#"^[A-Za-z0-9_.:\[\]-]+$"#};
+    /// The name of a route.
+    Name = {"type": "string", "maxLength": 128, "pattern": r##"^[ !#-\[\]-~]+$"##};
+    /// An `acr` value.
+    Acr = {"type": "string", "maxLength": 1024, "pattern": r##"^[!#-\[\]-~]+$"##};
     /// A host, or the hosts under one.
     Host = {"type": "string", "pattern": r#"^(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?)$"#};
     /// A path with parameters.
-    Template = {"type": "string", "pattern": "^/[!-~]*$", "examples": ["/orders", "/orders/{id}", "/admin/{*rest}"]};
+    Template = {
+        "type": "string",
+        "pattern": (format!(r"^/(({PARAMETER}|{LITERAL})/)*({PARAMETER}|{LITERAL}|{REST})?$")),
+        "examples": ["/orders", "/orders/{id}", "/admin/{*rest}"],
+    };
     /// How the session service is asked.
     Protocol = {"enum": ["stream", "introspection"]};
     /// What becomes of a CORS preflight.
@@ -74,7 +94,17 @@ texts! {
     /// An algorithm of signatures.
     Algorithm = {"enum": (ALGORITHMS.map(|(word, _)| word))};
     /// A method; the common ones to choose from.
-    Method = {"anyOf": [{"enum": COMMON}, {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"}]};
+    Method = {
+        "anyOf": [
+            {"enum": COMMON},
+            {
+                "type": "string",
+                "maxLength": 64,
+                "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+                "not": {"pattern": (in_any_case(&COMMON))},
+            },
+        ],
+    };
     /// A JWK Set with a key.
     JwkSet = {
         "type": "object",
