@@ -57,7 +57,7 @@ impl Document {
         name: String,
         text: String,
         find: impl FnOnce(&str, Vec<Node>) -> Result<Node, Fault>,
-    ) -> Result<Self, Report> {
+    ) -> Result<Self, Box<Report>> {
         let mut document = Self { name, text, json: String::new(), places: Places::default() };
         let found = Node::read(&document.text).and_then(|roots| find(&document.text, roots));
         let misfits = match found {
@@ -74,7 +74,7 @@ impl Document {
         let diagnostic =
             |fault: Fault| Diagnostic::error("invalid_document", fault.message, String::from("$"), fault.span);
         let diagnostics = misfits.into_iter().map(diagnostic).collect();
-        Err(Report { document, diagnostics, more: 0 })
+        Err(Box::new(Report { document, diagnostics, more: 0 }))
     }
 
     /// A text's one document as a tree.

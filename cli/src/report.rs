@@ -86,8 +86,8 @@ impl Report {
     }
 }
 
-impl From<Report> for Trouble {
-    fn from(report: Report) -> Self {
+impl From<Box<Report>> for Trouble {
+    fn from(report: Box<Report>) -> Self {
         Self::Faulty(report.render())
     }
 }

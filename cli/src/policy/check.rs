@@ -119,7 +119,7 @@ impl Args {
         let (name, text) = document::source(file)?;
         let loaded = match Loaded::parse(name, text) {
             Ok(loaded) => loaded,
-            Err(report) => return Ok(Checked { report, routes: None }),
+            Err(report) => return Ok(Checked { report: *report, routes: None }),
         };
         let bounds = Bounds { routes_per_scope_max: self.routes_per_scope_max };
         let mut diagnostics: Vec<_> = lint(&loaded, today, bounds)

@@ -28,7 +28,7 @@ impl Loaded {
     }
 
     /// Reads the policy of a text; the name stands in reports.
-    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Report> {
+    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Report>> {
         Self::checked(Document::of_part(name.into(), text.into(), embedded::policy)?)
     }
 
@@ -37,12 +37,12 @@ impl Loaded {
         Ok(Self::checked(document)?)
     }
 
-    fn checked(document: Document) -> Result<Self, Report> {
+    fn checked(document: Document) -> Result<Self, Box<Report>> {
         match Policy::parse(document.json().as_bytes()) {
             Ok(policy) => Ok(Self { policy, document }),
             Err(faults) => {
                 let diagnostics = diagnostics(&document, &faults);
-                Err(Report { document, diagnostics, more: faults.more() })
+                Err(Box::new(Report { document, diagnostics, more: faults.more() }))
             }
         }
     }

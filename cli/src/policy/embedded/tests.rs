@@ -43,7 +43,9 @@ const HOLDERS: [(&str, &str); 9] = [
 fn faults(text: &str) -> Vec<(String, String)> {
     let pointed = |report: &Report| {
         let text = report.document.text();
-        let one = |found: &crate::report::Diagnostic| (found.path.clone(), text[found.span.clone()].to_owned());
+        let one = |found: &crate::report::Diagnostic| {
+            (found.path.clone(), text.get(found.span.clone()).expect("within").to_owned())
+        };
         report.diagnostics.iter().map(one).collect()
     };
     Loaded::parse("a.yaml", text).map_or_else(|report| pointed(&report), |_| Vec::new())

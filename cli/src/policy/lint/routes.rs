@@ -28,7 +28,8 @@ impl Linter<'_> {
     }
 
     fn public(&mut self, index: usize, answers: Option<&Match>) {
-        if !answers.is_some_and(|answers| answers.path.segments().last() == Some(&Segment::Rest)) {
+        let is_subtree = answers.is_some_and(|answers| answers.path.segments().last() == Some(&Segment::Rest));
+        if !is_subtree {
             return;
         }
         let path = format!("$.routes[{index}].match.path");

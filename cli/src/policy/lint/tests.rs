@@ -17,7 +17,7 @@ fn warnings(text: &str) -> Vec<String> {
     let line = |(warning, found): &(Warning, Diagnostic)| {
         assert_eq!(warning.code(), found.code);
         assert!(found.help.is_some() && found.severity == crate::report::Severity::Warning);
-        format!("{} {} {}", found.code, found.path, &text[found.span.clone()])
+        format!("{} {} {}", found.code, found.path, text.get(found.span.clone()).expect("within"))
     };
     found(&loaded).iter().map(line).collect()
 }
@@ -105,7 +105,7 @@ fn shadow(wide: &str, narrow: &str) -> Option<String> {
     assert!(shadows.next().is_none());
     assert_eq!(first.path, "$.routes[0].match.path", "{wide} {narrow}");
     let [(span, _)] = first.related.as_slice() else { panic!("{first:?}") };
-    assert!(text[span.clone()].starts_with(['/', '\'']));
+    assert!(text.get(span.clone()).expect("within").starts_with(['/', '\'']));
     let message = first.message.strip_prefix("`wide` does not guard all that it matches: ").expect("its words");
     Some(message.replace(" goes to `narrow`, which", ""))
 }
