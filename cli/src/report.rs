@@ -141,8 +141,8 @@ struct Lines<'t> {
 impl<'t> Lines<'t> {
     fn of(text: &'t str, diagnostic: &Diagnostic) -> Self {
         let spans = || std::iter::once(&diagnostic.span).chain(diagnostic.related.iter().map(|(span, _)| span));
-        let start = spans().map(|span| span.start).min().unwrap_or_default();
-        let end = spans().map(|span| span.end).max().unwrap_or_default();
+        let start = text.floor_char_boundary(spans().map(|span| span.start).min().unwrap_or_default());
+        let end = text.floor_char_boundary(spans().map(|span| span.end).max().unwrap_or_default());
         let before = text.get(..start).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         let end = text.get(end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| end + at);
@@ -155,7 +155,8 @@ impl<'t> Lines<'t> {
     }
 
     fn within(&self, span: &Range<usize>) -> Range<usize> {
-        let within = |at: usize| at.saturating_sub(self.start).min(self.text.len());
+        // The renderer would fall over half a character.
+        let within = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.start));
         within(span.start)..within(span.end)
     }
 }

@@ -89,6 +89,7 @@ impl<'t> Positions<'t> {
     }
 
     fn at(&self, byte: usize) -> Position {
+        let byte = self.text.floor_char_boundary(byte);
         let line = self.starts.partition_point(|start| *start <= byte);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = 1 + self.text.get(start..byte).unwrap_or_default().chars().count();

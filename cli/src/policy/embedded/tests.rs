@@ -1,4 +1,8 @@
-use crate::{policy::load::Loaded, report::Report};
+use crate::{
+    policy::load::Loaded,
+    report::{Record, Report},
+};
+use proptest::{prelude::*, sample::Index};
 
 /// A policy of one line, and where it is to be put.
 const POLICY: &str = r#"{routes: [{name: all, match: {path: "/{*all}"}, public: true}]}"#;
@@ -134,4 +138,33 @@ fn what_stands_around_the_policy_is_not_judged() {
     assert_eq!(faults(&around.replace("POLICY", POLICY)), []);
     let said = refusal(&around.replace("POLICY", &POLICY.replace("true", "yes")));
     assert!(said.contains("other readers of YAML take `yes` as a boolean"), "{said}");
+}
+
+/// Cuts, doubles or replaces a part of a text.
+fn damaged(text: &str, from: &Index, to: &Index, instead: &str) -> String {
+    let bytes = text.as_bytes();
+    let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+    let (from, to) = (text.floor_char_boundary(from.min(to)), text.floor_char_boundary(from.max(to)));
+    let (before, after) = (text.get(..from).expect("within"), text.get(to..).expect("within"));
+    format!("{before}{instead}{after}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_text_makes_it_fall(
+        holder in prop::sample::select(&HOLDERS[..]),
+        json in any::<bool>(),
+        from: Index,
+        to: Index,
+        instead in prop_oneof![prop::sample::select(vec!["", "ü", "\"", "\n", "---\n", "{", "&a *a", "routes", "null", "\0"]).prop_map(str::to_owned), any::<String>()],
+    ) {
+        let text = holder.1.replace("POLICY", FAULTY);
+        let text = if json { string_value("|\n        {\"routes\": [\n         {\"näme\": 1}]}") } else { text };
+        if let Err(report) = Loaded::parse("a.yaml", damaged(&text, &from, &to, &instead)) {
+            prop_assert!(!report.render().is_empty());
+            prop_assert!(!Record::of(&report.document, &report.diagnostics).is_empty());
+        }
+    }
 }
