@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 const WARNINGS_MAX: usize = 100;
 
 const HELP: &str = "\
-A file is a policy, or an Envoy configuration, an Istio WasmPlugin or TrafficExtension, or an Envoy Gateway
-EnvoyExtensionPolicy that holds one; other YAML documents may stand beside it.
+A file is a policy, or something that holds one: an Envoy configuration, Istio's
+WasmPlugin or TrafficExtension, Envoy Gateway's EnvoyExtensionPolicy. Other YAML
+documents may stand beside it.
 
 Examples:
   portcullis policy check policy.yaml
@@ -35,7 +36,7 @@ pub struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Make a warning an error; `warnings` stands for all of them
+    /// Make a warning (see `--allow`) an error; `warnings` stands for all of them
     #[arg(long, value_name = "WARNING", value_parser = deny)]
     deny: Vec<Deny>,
 

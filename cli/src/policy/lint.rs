@@ -28,7 +28,7 @@ pub(super) enum Warning {
     RouteShadowed,
     /// A public rule covers whatever is put under a path
     PublicSubtree,
-    /// A rule's session limit is above what NIST SP 800-63B-4 allows at AAL2
+    /// A rule's session limit is above what NIST SP 800-63B-4 recommends at AAL2
     SessionLimitLoose,
     /// Requests pass without a verdict of the session service
     OutageNotDenied,
