@@ -179,8 +179,19 @@ fn values() -> Vec<Value> {
     words.into_iter().map(Value::from).chain(parts).collect()
 }
 
-const KEYS: [&str; 9] =
-    ["opaque", "public", "authenticated", "session", "acr", "client", "path", "on_outage", "cors_preflight"];
+const KEYS: [&str; 11] = [
+    "opaque",
+    "public",
+    "authenticated",
+    "session",
+    "acr",
+    "client",
+    "path",
+    "on_outage",
+    "cors_preflight",
+    "owner",
+    "x",
+];
 
 fn passes_if_read(json: &Value) -> bool {
     let is_read = Policy::parse(json.to_string().as_bytes()).is_ok();
