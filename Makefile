@@ -1,6 +1,6 @@
 # Everything that is done often. The work itself is in small scripts, each of which says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-faults check fuzz clean
+.PHONY: help demo build test test-faults check bench fuzz clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,13 +23,18 @@ test: build ## unit, property and end-to-end tests
 	cargo test --workspace
 	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
 
-test-faults: build tests/oauth/node_modules ## the slow end-to-end tests (latency, replacement) and those beside real OAuth servers (Node 20, Debian's glewlwyd)
+test-faults: build tests/oauth/node_modules cli/tests/openapi/node_modules ## the slow end-to-end tests (latency, replacement), those beside real OAuth servers (Node 20, Debian's glewlwyd), public OpenAPI documents
+	cargo test -p portcullis-cli --test openapi_documents -- --ignored --nocapture
 	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'
 	@cd tests/oauth && npm ci --silent && touch node_modules
+
+cli/tests/openapi/node_modules: cli/tests/openapi/package-lock.json
+	@echo '» fetching public OpenAPI documents (45 MB, 410 MB on the disk)'
+	@cd cli/tests/openapi && npm ci --silent && touch node_modules
 
 check: ## what CI checks beside the tests: format, lints, documentation, licences, advisories
 	cargo fmt --all --check
@@ -38,9 +43,16 @@ check: ## what CI checks beside the tests: format, lints, documentation, licence
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 	.ci/dependencies
 
+bench: build ## measure beside Envoy's own chain, some minutes (ROUNDS=3 SECONDS=2 for each cell, PARTS=main,cold,…)
+	@tests/bench/tools.sh
+	@tests/bench/build.sh
+	@echo '» building the bench'
+	@cargo build --release -p portcullis-bench
+	@target/release/portcullis-bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2) $(if $(PARTS),--parts $(PARTS))
+
 fuzz: ## fuzz the parsers of policy, token, path and wire for a while (SECONDS=20 each)
 	@tests/fuzz/run.sh $(or $(SECONDS),20)
 
 clean: ## remove what was built, and the Envoy that was fetched
 	cargo clean
-	rm -rf dist tests/oauth/node_modules
+	rm -rf dist tests/oauth/node_modules cli/tests/openapi/node_modules

@@ -23,7 +23,7 @@ impl Args {
         // Into memory first: clap_complete panics when its output is closed.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut crate::Args::command(), "portcullis", &mut script);
-        crate::output::print(&script)?;
+        crate::output::write(&script)?;
         Ok(Exit::Done)
     }
 }

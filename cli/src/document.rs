@@ -8,6 +8,7 @@ use crate::{
     report::{Diagnostic, Report},
 };
 use place::Places;
+use serde::Serialize;
 use std::{fs, io::Read, ops::Range, path::Path};
 pub(crate) use tree::{Content, Fault, Node};
 
@@ -19,22 +20,28 @@ const FILE_BYTES_MAX: u64 = 32 << 20;
 pub struct Document {
     name: String,
     text: String,
+    root: Node,
     json: String,
     places: Places,
 }
 
 /// A file's name for reports, and what it holds; `-` is standard input.
 pub(crate) fn source(path: &Path) -> Result<(String, String), Trouble> {
+    source_within(path, FILE_BYTES_MAX)
+}
+
+/// The same for files that may have another size.
+pub(crate) fn source_within(path: &Path, bytes_max: u64) -> Result<(String, String), Trouble> {
     let name = path.display().to_string();
     let mut text = String::new();
     let read = match path.to_str() {
-        Some("-") => std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text),
-        _ => fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)),
+        Some("-") => std::io::stdin().take(bytes_max + 1).read_to_string(&mut text),
+        _ => fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text)),
     };
     match read {
         Err(error) => Err(Trouble::failed(format_args!("`{name}` can't be read: {error}"))),
-        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => {
-            Err(Trouble::failed(format_args!("`{name}` is larger than {FILE_BYTES_MAX} bytes")))
+        Ok(_) if text.len() as u64 > bytes_max => {
+            Err(Trouble::failed(format_args!("`{name}` is larger than {bytes_max} bytes")))
         }
         Ok(_) => Ok((name, text)),
     }
@@ -58,13 +65,15 @@ impl Document {
         text: String,
         find: impl FnOnce(&str, Vec<Node>) -> Result<Node, Fault>,
     ) -> Result<Self, Box<Report>> {
-        let mut document = Self { name, text, json: String::new(), places: Places::default() };
+        let mut document = Self { name, text, root: Node::default(), json: String::new(), places: Places::default() };
         let found = Node::read(&document.text).and_then(|roots| find(&document.text, roots));
         let misfits = match found {
             Ok(part) => {
                 document.json = part.to_json();
                 document.places = Places::of(&part, &document.text);
-                misfits(&part)
+                let misfits = misfits(&part);
+                document.root = part;
+                misfits
             }
             Err(fault) => vec![fault],
         };
@@ -97,6 +106,11 @@ impl Document {
         &self.json
     }
 
+    /// The file's value, to be written in another form: its keys keep their order.
+    pub fn value(&self) -> impl Serialize {
+        &self.root
+    }
+
     /// The bytes of the file to point at for a JSONPath (RFC 9535) as [`portcullis_filter::policy::At`] writes it: those of the
     /// value, or of the key of what has parts; for a part that is missing, those of what should hold it.
     pub fn span(&self, path: &str) -> Range<usize> {
@@ -113,6 +127,21 @@ impl Document {
     pub fn repeated_key_span(&self, path: &str, time: usize) -> Range<usize> {
         self.places.repeated_key(path, time).unwrap_or_else(|| self.key_span(path))
     }
+}
+
+/// Reads a YAML text that others wrote, as JSON: what could be misread in a policy (a plain `no`) is what YAML 1.2 says it is.
+///
+/// # Errors
+/// Says what is wrong, and in which line.
+pub fn foreign_yaml_as_json(text: &str) -> Result<String, String> {
+    let root = Node::read_foreign(text).and_then(only).and_then(|root| match misfits(&root).pop() {
+        Some(misfit) => Err(misfit),
+        None => Ok(root),
+    });
+    root.map(|root| root.to_json()).map_err(|fault| {
+        let before = text.get(..fault.span.start).unwrap_or_default();
+        format!("line {}: {}", before.matches('\n').count() + 1, fault.message)
+    })
 }
 
 /// The one document that a file is expected to be.

@@ -33,7 +33,7 @@ impl Args {
                 Man::new(command)
                     .render(&mut page)
                     .map_err(|error| Trouble::failed(format_args!("the page can't be written: {error}")))?;
-                crate::output::print(&page)?;
+                crate::output::write(&page)?;
             }
         }
         Ok(Exit::Done)

@@ -166,6 +166,11 @@ pub fn plain(message: &str) -> String {
     titled(Severity::Error, message)
 }
 
+/// A warning without a place.
+pub fn warning(message: &str) -> String {
+    titled(Severity::Warning, message)
+}
+
 /// A line that says how bad it is.
 pub fn titled(severity: Severity, message: &str) -> String {
     let level = match severity {
@@ -175,6 +180,7 @@ pub fn titled(severity: Severity, message: &str) -> String {
     renderer().render(&[Group::with_title(level.primary_title(message))])
 }
 
-fn renderer() -> Renderer {
+/// How everything is rendered.
+pub(crate) fn renderer() -> Renderer {
     Renderer::styled().decor_style(DecorStyle::Ascii)
 }

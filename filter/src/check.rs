@@ -20,6 +20,7 @@ mod head;
 pub mod identity;
 mod introspection;
 mod local;
+mod refusal;
 mod request;
 mod tally;
 #[cfg(test)]

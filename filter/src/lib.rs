@@ -15,6 +15,7 @@ pub mod answer;
 pub mod check;
 #[cfg(target_arch = "wasm32")]
 mod host;
+mod map;
 pub mod policy;
 pub mod route;
 pub mod scope;

@@ -2,6 +2,7 @@
 
 mod at;
 mod check;
+pub mod document;
 mod duration;
 mod fault;
 mod given;
@@ -16,7 +17,8 @@ mod shape;
 mod text;
 
 pub use at::At;
-pub use fault::{About, Fault, Faults};
+pub use check::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
+pub use fault::{About, Fault, Faults, Wrong};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
 #[cfg(feature = "schema")]

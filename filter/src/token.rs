@@ -1,6 +1,6 @@
 //! Verifying access tokens: JWTs (RFC 7519) under RFC 9068 and the best practices of RFC 8725.
 //!
-//! Header and claims are parsed and judged here, strictly; jwt-simple only says whether a signature holds.
+//! Header and claims are parsed and judged here, strictly; the host or jwt-simple only says whether a signature holds.
 //! What is cheap comes first: a token that is expired, or meant for someone else, costs no signature check and
 //! makes nobody fetch keys. The client is told no more than `invalid_token` or `token_expired` either way.
 
@@ -9,6 +9,7 @@ mod cache;
 mod claims;
 mod compact;
 mod dates;
+mod der;
 mod header;
 mod introspected;
 mod json;
@@ -24,7 +25,7 @@ mod signature;
 mod tests;
 
 pub use bearer::{CredentialError, credentials};
-pub use cache::{Entry, Lookup, TOKENS_MAX, TokenCache};
+pub use cache::{Entry, Lookup, TOKENS_MAX, TokenCache, TokenTag};
 pub use claims::{Facts, TEXT_BYTES_MAX};
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
 pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};
@@ -37,7 +38,7 @@ pub use key_set::{KEY_SET_BYTES_MAX, KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetErr
 pub use rejection::{Fault, Rejection};
 pub use scopes::{SCOPE_BYTES_MAX, SCOPES_MAX};
 pub use session::{SessionKey, session_id};
-pub use signature::Signed;
+pub use signature::{HostQuestion, HostVerifier, Signed};
 
 use crate::policy::Issuer;
 use compact::Compact;
@@ -58,12 +59,18 @@ pub struct Verified {
 }
 
 /// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of each of `issuers`,
-/// in the same order.
+/// in the same order; `host` is asked about signatures first.
 ///
 /// # Errors
 /// Says why the token is refused; [`Rejection::UnknownKey`] and [`Rejection::NoKeys`] may be cured by a fetch of keys,
 /// see [`KeyRing::missing`].
-pub fn verify(token: &str, issuers: &[Issuer], rings: &[KeyRing], now_ms: u64) -> Result<Verified, Rejection> {
+pub fn verify(
+    token: &str,
+    issuers: &[Issuer],
+    rings: &[KeyRing],
+    host: HostVerifier,
+    now_ms: u64,
+) -> Result<Verified, Rejection> {
     let compact = Compact::parse(token)?;
     let header = Header::parse(&compact.header)?;
     let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
@@ -73,7 +80,7 @@ pub fn verify(token: &str, issuers: &[Issuer], rings: &[KeyRing], now_ms: u64) -
     let keys = rings.get(id.0).and_then(KeyRing::keys);
     let keys = keys.ok_or(Rejection::NoKeys { issuer: id })?;
     let signed = compact.signed(header.algorithm, header.typ);
-    match keys.verify(header.kid.as_deref(), &signed) {
+    match keys.verify(header.kid.as_deref(), &signed, host) {
         Ok(key) => Ok(Verified { facts, key }),
         Err(Unverified::UnknownKey) => Err(Rejection::UnknownKey { issuer: id }),
         Err(Unverified::KeyAlgorithm) => Err(Fault::KeyAlgorithm.into()),

@@ -57,7 +57,7 @@ fn ten_thousand_followed_streams_cost_less_than_a_kibibyte_each() {
     let key = ES256KeyPair::generate().with_key_id("k");
     let tokens: Vec<String> = (0..SESSIONS).map(|session| token(&key, session)).collect();
     let policy = Policy::parse(POLICY.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let mut gate = Gate::new(policy, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+    let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
     assert_eq!(gate.act(NOW_MS), Some(Act::Open));
     gate.opened(Some(1), NOW_MS);
     assert!(gate.act(NOW_MS).is_some());

@@ -43,6 +43,7 @@ pub struct Envoy {
     process: Mutex<Process>,
 }
 
+const WORKERS: usize = 2;
 /// The seconds that connections of a replaced policy have to end.
 const DRAIN_S: &str = "1";
 const LISTENERS: &str = "listeners.json";
@@ -50,13 +51,19 @@ const LISTENERS: &str = "listeners.json";
 impl Envoy {
     pub(crate) async fn start(dir: &Path, changes: Changes, credential: &str) -> Self {
         paths::dist("portcullis.wasm");
-        let config = dir.join("envoy.json");
         let (bootstrap, listeners) = bootstrap(changes, dir);
-        paths::write(&config, &bootstrap);
+        Self { listeners: Mutex::new(listeners), ..Self::launch(dir, &bootstrap, WORKERS, credential).await }
+    }
+
+    /// Starts Envoy with a bootstrap of the caller's own: one listener, and an admin, each at any port. Paths in it are
+    /// relative to the root of the repository.
+    pub async fn launch(dir: &Path, bootstrap: &Value, workers: usize, credential: &str) -> Self {
+        let config = dir.join("envoy.json");
+        paths::write(&config, bootstrap);
         let admin_path = dir.join("admin-address");
         let mut command = Command::new(paths::envoy());
         command
-            .args(["--concurrency", "2", "--disable-hot-restart"])
+            .args(["--concurrency", &workers.to_string(), "--disable-hot-restart"])
             .args(["--file-flush-interval-msec", "50"])
             .args(["--drain-time-s", DRAIN_S, "--drain-strategy", "immediate"])
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
@@ -85,7 +92,7 @@ impl Envoy {
             Some(local(u16::try_from(port).ok()?))
         })
         .await;
-        Self { address, admin, dir: dir.to_owned(), listeners: Mutex::new(listeners), process }
+        Self { address, admin, dir: dir.to_owned(), listeners: Mutex::default(), process }
     }
 
     /// Replaces the policy while Envoy runs, and waits until Envoy has taken it. Only where the listeners are watched.
@@ -105,10 +112,15 @@ impl Envoy {
         .await;
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.lock().expect("not poisoned").id()
+    }
+
     /// The memory that the process holds.
     pub fn resident_bytes(&self) -> u64 {
         const PAGE_BYTES: u64 = 4_096;
-        let id = self.process.lock().expect("not poisoned").id();
+        let id = self.id();
         let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).expect("Linux tells");
         let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
         pages.expect("a number of pages") * PAGE_BYTES

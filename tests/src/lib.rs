@@ -4,12 +4,14 @@
 //! Start with [`World`]; a test asks it for answers with [`World::get`] and its kin.
 
 mod admin;
+mod cuts;
 mod envoy;
 mod fake;
 mod http;
 mod introspection;
 mod issuer;
 mod key;
+mod load;
 mod paths;
 mod process;
 mod proto;
@@ -21,19 +23,23 @@ mod upstream;
 mod wait;
 mod world;
 
+pub mod cases;
 pub mod glewlwyd;
 pub mod oauth;
 pub mod policy;
 pub mod scenario;
 
 pub use admin::Admin;
+pub use cuts::{Cuts, cut};
 pub use envoy::Envoy;
 pub use fake::{FakeService, Manner};
 pub use http::{Answer, Call, Client};
 pub use introspection::{Asked, Introspection, Reply};
 pub use issuer::{Behaviour, Issuer};
 pub use key::{Algorithm, Key, base64, base64url};
-pub use process::free_port;
+pub use load::{Load, Round};
+pub use paths::root;
+pub use process::{Process, free_port, local};
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository")
 }
 

@@ -2,6 +2,7 @@
 
 use crate::paths;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// The place of the filter's policy in `envoy/envoy.yaml`.
 pub(crate) const PLACE: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config\
@@ -16,9 +17,23 @@ pub fn shipped() -> Value {
 
 /// The policy of an example, with a timeout that a busy machine meets.
 pub fn example(name: &str) -> Value {
-    let mut policy = paths::yaml(&paths::root().join("examples").join(name).join("policy.yaml"));
+    let mut policy = paths::yaml(&example_file(name, "policy.yaml"));
     policy["session"]["timeout"] = json!("5s");
     policy
+}
+
+/// A file of an example.
+pub fn example_file(name: &str, file: &str) -> PathBuf {
+    paths::root().join("examples").join(name).join(file)
+}
+
+/// The names of all examples.
+pub fn examples() -> Vec<String> {
+    let folders = std::fs::read_dir(paths::root().join("examples")).expect("there are examples");
+    let names = folders.map(|folder| folder.expect("a folder").file_name().into_string().expect("a plain name"));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 /// The shipped policy with a timeout that a busy machine meets.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A running child. Dropping it kills it.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     out: PathBuf,
     err: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a command in a process group of its own (so that Ctrl-C reaches only us), with its output appended to
     /// `NAME.out` and `NAME.err` in `dir`.
-    pub(crate) fn start(command: &mut Command, dir: &Path, name: &str) -> Self {
+    pub fn start(command: &mut Command, dir: &Path, name: &str) -> Self {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         let child = command
             .process_group(0)
@@ -32,22 +32,22 @@ impl Process {
     }
 
     /// Everything written to standard output so far.
-    pub(crate) fn out(&self) -> String {
+    pub fn out(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
     }
 
     /// Everything written to standard error so far.
-    pub(crate) fn err(&self) -> String {
+    pub fn err(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.err).unwrap_or_default()).into_owned()
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the state of a child can be read")
     }
 
     /// Panics with the last of its output if it ended.
-    pub(crate) fn must_live(&mut self) {
+    pub fn must_live(&mut self) {
         if let Some(status) = self.ended() {
             let (out, err) = (self.out(), self.err());
             let lines: Vec<&str> = out.lines().chain(err.lines()).collect();
@@ -57,12 +57,12 @@ impl Process {
     }
 
     /// Its number.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Asks it to end.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a child can be signalled");
     }
@@ -99,6 +99,6 @@ pub(crate) fn is_free(port: u16) -> bool {
 }
 
 /// A local address.
-pub(crate) fn local(port: u16) -> SocketAddr {
+pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }

@@ -7,6 +7,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -42,7 +43,24 @@ pub(crate) struct Credentials {
     pub(crate) admin: String,
 }
 
+impl Credentials {
+    pub(crate) fn random() -> Self {
+        Self { filter: secret(), admin: secret() }
+    }
+}
+
+/// A secret that cannot be guessed: the standard library seeds its hashers from the system's randomness.
+fn secret() -> String {
+    let part = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", part(), part())
+}
+
 impl Service {
+    /// Starts it alone, with `envoy/session.yaml` as it is but for its ports, and its data in `dir`.
+    pub async fn alone(dir: &Path) -> Self {
+        Self::start(dir, Ports::free(), Credentials::random(), |_| ()).await
+    }
+
     /// Starts it with `envoy/session.yaml` after `edit`.
     pub(crate) async fn start(
         dir: &Path,
@@ -88,6 +106,16 @@ impl Service {
         let process = process.as_mut().expect("the service runs");
         process.terminate();
         until("the session service ends", async || process.ended()).await
+    }
+
+    /// The number of the process, while it runs.
+    pub fn id(&self) -> u32 {
+        self.process.lock().expect("not poisoned").as_ref().expect("the service runs").id()
+    }
+
+    /// What filters present to it.
+    pub fn filter_credential(&self) -> &str {
+        &self.credentials.filter
     }
 
     /// The admin API, with its credential.

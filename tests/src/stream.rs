@@ -70,7 +70,8 @@ struct Wanted {
     address: SocketAddr,
     kind: Kind,
     host: String,
-    token: String,
+    path: String,
+    token: Option<String>,
 }
 
 /// A stream that could not be opened: the HTTP status, or the gRPC status for a gRPC stream, and what was said.
@@ -123,7 +124,19 @@ impl Line {
 impl Stream {
     /// Opens one on a connection of its own; it is open when the response has begun.
     pub(crate) async fn open(address: SocketAddr, kind: Kind, host: &str, token: &str) -> Result<Self, Refused> {
-        let wanted = Wanted { address, kind, host: host.to_owned(), token: token.to_owned() };
+        Self::open_at(address, kind, host, kind.path(), Some(token)).await
+    }
+
+    /// The same at another path; the upstream answers websockets and gRPC calls wherever they come.
+    pub(crate) async fn open_at(
+        address: SocketAddr,
+        kind: Kind,
+        host: &str,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<Self, Refused> {
+        let (host, path, token) = (host.to_owned(), path.to_owned(), token.map(str::to_owned));
+        let wanted = Wanted { address, kind, host, path, token };
         let opening = async {
             match kind {
                 Kind::WebSocket => Ok(Self::run(kind, socket::open(&wanted).await?, socket::run)),

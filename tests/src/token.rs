@@ -37,7 +37,8 @@ pub struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    pub(crate) fn new(issuer: &str, key: Arc<Key>) -> Self {
+    /// A token of an issuer, which signs with a key.
+    pub fn new(issuer: &str, key: Arc<Key>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let now = now_s();
@@ -83,6 +84,12 @@ impl TokenBuilder {
     /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
+        self
+    }
+
+    /// Removes every claim.
+    pub fn without_claims(mut self) -> Self {
+        self.claims.clear();
         self
     }
 

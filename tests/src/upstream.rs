@@ -6,6 +6,7 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     http::HeaderMap,
+    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -34,8 +35,8 @@ pub struct Seen {
     pub body_bytes: usize,
 }
 
-/// A running upstream, for HTTP/1.1, h2 and gRPC. What it streams is in `upstream/streams.rs`; all else is answered with
-/// what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
+/// A running upstream, for HTTP/1.1, h2 and gRPC. What it streams is in `upstream/streams.rs`: websockets and gRPC calls at any
+/// path, other streams at their own; all else is answered with what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
@@ -55,7 +56,7 @@ impl Upstream {
         let shared = Arc::new(Shared::default());
         let listener = TcpListener::bind(address).await.expect("the upstream can listen");
         let address = listener.local_addr().expect("a listener has an address");
-        let router = Router::new().fallback(echo).merge(streams::router(&shared)).with_state(shared.clone());
+        let router = Router::new().fallback(answer).merge(streams::router(&shared)).with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the upstream serves");
         });
@@ -96,7 +97,14 @@ impl Shared {
     }
 }
 
-async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Json<Value> {
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match streams::anywhere(shared.clone(), request).await {
+        Ok(stream) => stream,
+        Err(request) => echo(&shared, *request).await.into_response(),
+    }
+}
+
+async fn echo(shared: &Shared, request: Request) -> Json<Value> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());

@@ -9,7 +9,6 @@ use crate::{
     stream,
 };
 use serde_json::Value;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use tempfile::TempDir;
 
 /// The documented ports of the shipped files.
@@ -112,6 +111,17 @@ impl World {
     /// Opens a stream, if it is released.
     pub async fn try_open(&self, kind: Kind, host: &str, token: &Token) -> Result<Stream, Refused> {
         Stream::open(self.envoy.address, kind, host, &token.text).await
+    }
+
+    /// Opens a stream at another path than its own, with or without a token, if it is released.
+    pub async fn try_open_at(
+        &self,
+        kind: Kind,
+        host: &str,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<Stream, Refused> {
+        Stream::open_at(self.envoy.address, kind, host, path, token).await
     }
 
     /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
@@ -217,7 +227,7 @@ impl Builder {
         let free = Ports::free();
         let ports =
             Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
-        let credentials = Credentials { filter: secret(), admin: secret() };
+        let credentials = Credentials::random();
         let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
         let mut clusters = vec![
             ("upstream", upstream.address.port()),
@@ -272,10 +282,4 @@ impl Choice {
         }
         other
     }
-}
-
-/// A secret that cannot be guessed: the standard library seeds its hashers from the system's randomness.
-fn secret() -> String {
-    let part = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", part(), part())
 }

@@ -11,14 +11,15 @@ const DEPTH_MAX: usize = 100;
 const NODES_MAX: usize = 4_000_000;
 
 /// A value, and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
     pub(crate) content: Content,
     pub(crate) span: Range<usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Content {
+    #[default]
     Null,
     Bool(bool),
     Number(serde_json::Number),
@@ -44,9 +45,19 @@ pub(crate) struct Fault {
 }
 
 impl Node {
-    /// Reads the documents of a text; there is at least one.
+    /// Reads the documents of a text that is meant for us; there is at least one.
     pub(super) fn read(text: &str) -> Result<Vec<Self>, Fault> {
+        Self::read_as(text, Words::Strict)
+    }
+
+    /// Reads the documents of a text that others wrote for other readers; there is at least one.
+    pub(super) fn read_foreign(text: &str) -> Result<Vec<Self>, Fault> {
+        Self::read_as(text, Words::AsTheyAre)
+    }
+
+    fn read_as(text: &str, words: Words) -> Result<Vec<Self>, Fault> {
         let mut reader = Reader {
+            words,
             parser: Parser::new_from_str(text),
             bytes: text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect(),
             anchors: HashMap::new(),
@@ -123,7 +134,17 @@ impl Serialize for Node {
     }
 }
 
+/// What a plain `yes` or `off` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// A fault: somebody may take it for a boolean.
+    Strict,
+    /// Text, as YAML 1.2 has it.
+    AsTheyAre,
+}
+
 struct Reader<'t> {
+    words: Words,
     parser: Parser<'t, StrInput<'t>>,
     /// The byte at which each character stands: the parser counts characters.
     bytes: Vec<usize>,
@@ -159,7 +180,7 @@ impl<'t> Reader<'t> {
         }
         self.nodes += 1;
         let (content, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => (scalar(text, style, tag.as_ref()), anchor),
+            Event::Scalar(text, style, anchor, tag) => (scalar(text, style, tag.as_ref(), self.words), anchor),
             Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.object(depth)?, anchor),
             Event::Alias(anchor) => return self.alias(anchor, span),
@@ -221,8 +242,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>) -> Content {
-    if style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
+fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, words: Words) -> Content {
+    if words == Words::Strict && style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
         return Content::Misfit(format!(
             "other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`"
         ));

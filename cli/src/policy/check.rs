@@ -1,13 +1,14 @@
 //! `portcullis policy check`: everything that is wrong with policies, and what should be looked at.
 
 use super::{
+    day,
     lint::{Bounds, Warning, lint},
     load::Loaded,
 };
 use crate::{
     document,
     exit::{Exit, Outcome, Trouble},
-    output,
+    output::{self, Format},
     report::{self, Diagnostic, Record, Report, Severity},
 };
 use clap::ValueEnum;
@@ -45,22 +46,16 @@ pub struct Args {
     allow: Vec<Warning>,
 
     /// How to say it: `text` on standard error, or `json`, one array on standard output
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
 
     /// Warn of a scope that alone opens more rules than this
     #[arg(long, value_name = "N", default_value_t = 50)]
     routes_per_scope_max: usize,
 
     /// The day to compare `review_by` with [default: today, in UTC]
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day::day)]
     today: Option<Date>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +74,6 @@ fn deny(text: &str) -> Result<Deny, String> {
     })
 }
 
-fn day(text: &str) -> Result<Date, String> {
-    text.parse().map_err(|_| "expected a day such as `2027-03-01`".to_owned())
-}
-
 /// What was found in a file.
 struct Checked {
     report: Report,
@@ -92,17 +83,14 @@ struct Checked {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let today = match self.today {
-            Some(today) => today,
-            None => today()?,
-        };
+        let today = day::or_today(self.today)?;
         let mut exit = Exit::Done;
         let mut checked = Vec::new();
         for file in &self.files {
             match self.check(file, today) {
                 Ok(found) => {
                     exit = exit.max(found.exit());
-                    if self.output == Output::Text {
+                    if self.output == Format::Text {
                         found.tell();
                     }
                     checked.push(found);
@@ -110,7 +98,7 @@ impl Args {
                 Err(trouble) => exit = exit.max(trouble.tell()),
             }
         }
-        if self.output == Output::Json {
+        if self.output == Format::Json {
             print_json(&checked)?;
         }
         Ok(exit)
@@ -158,10 +146,10 @@ impl Checked {
         let name = self.report.document.name();
         if self.report.diagnostics.is_empty() {
             let routes = counted(self.routes.unwrap_or_default(), "route");
-            anstream::eprintln!("{name}: {routes}, no fault");
+            output::tell(&format!("{name}: {routes}, no fault"));
             return;
         }
-        anstream::eprintln!("{}\n", self.report.render());
+        output::tell(&(self.report.render() + "\n"));
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let (severity, found) = match (errors, warnings) {
             (0, warnings) => (Severity::Warning, counted(warnings, "warning")),
@@ -171,7 +159,7 @@ impl Checked {
             }
         };
         let more = if self.report.more > 0 { ", and more" } else { "" };
-        anstream::eprintln!("{}\n", report::titled(severity, &format!("`{name}`: {found}{more}")));
+        output::tell(&(report::titled(severity, &format!("`{name}`: {found}{more}")) + "\n"));
     }
 }
 
@@ -185,15 +173,5 @@ fn counted(count: usize, what: &str) -> String {
 fn print_json(checked: &[Checked]) -> Result<(), Trouble> {
     let records: Vec<_> =
         checked.iter().flat_map(|found| Record::of(&found.report.document, &found.report.diagnostics)).collect();
-    let json = serde_json::to_string_pretty(&records)
-        .map_err(|error| Trouble::failed(format_args!("the diagnostics can't be written: {error}")))?;
-    output::print(format!("{json}\n").as_bytes())
-}
-
-fn today() -> Result<Date, Trouble> {
-    let today = time::OffsetDateTime::now_utc().date();
-    today
-        .to_string()
-        .parse()
-        .map_err(|_| Trouble::failed("the system's clock is no day of the calendar; give `--today`"))
+    output::write_json(&records).map(drop)
 }

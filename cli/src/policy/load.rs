@@ -40,12 +40,15 @@ impl Loaded {
     fn checked(document: Document) -> Result<Self, Box<Report>> {
         match Policy::parse(document.json().as_bytes()) {
             Ok(policy) => Ok(Self { policy, document }),
-            Err(faults) => {
-                let diagnostics = diagnostics(&document, &faults);
-                Err(Box::new(Report { document, diagnostics, more: faults.more() }))
-            }
+            Err(faults) => Err(refused(document, &faults)),
         }
     }
+}
+
+/// What the filter's code says is wrong with a file.
+pub(super) fn refused(document: Document, faults: &Faults) -> Box<Report> {
+    let diagnostics = diagnostics(&document, faults);
+    Box::new(Report { document, diagnostics, more: faults.more() })
 }
 
 fn diagnostics(document: &Document, faults: &Faults) -> Vec<Diagnostic> {

@@ -1,6 +1,9 @@
 //! `portcullis policy schema`: a JSON Schema of the policy, for editors.
 
-use crate::exit::{Exit, Outcome, Trouble};
+use crate::{
+    exit::{Exit, Outcome},
+    output,
+};
 
 const HELP: &str = "\
 Examples:
@@ -16,10 +19,7 @@ pub struct Args {}
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let schema = portcullis_filter::policy::schema();
-        let text = serde_json::to_string_pretty(&schema)
-            .map_err(|error| Trouble::failed(format_args!("the schema can't be written: {error}")))?;
-        crate::output::print(format!("{text}\n").as_bytes())?;
+        output::write_json(&portcullis_filter::policy::schema())?;
         Ok(Exit::Done)
     }
 }

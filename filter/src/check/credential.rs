@@ -17,6 +17,8 @@ use std::{
 pub struct Credential {
     /// What the token says.
     pub facts: Facts,
+    /// Its scopes, separated by spaces.
+    pub scopes: String,
     /// Who issued it.
     issuer: String,
     /// Which of the policy's scopes it holds.
@@ -43,6 +45,7 @@ impl Credential {
         let issuer = policy.issuers.get(facts.issuer.0).map(|issuer| issuer.issuer.clone());
         let held = policy.register.held(facts.scopes.iter().map(String::as_str));
         Self {
+            scopes: facts.scopes.join(" "),
             facts,
             issuer: issuer.unwrap_or_default(),
             held,

@@ -11,16 +11,13 @@ use super::{
     credential::{Credential, Handle},
     request::{Question, Verdict},
 };
-use crate::{answer::Code, route::RuleId, wire};
+use crate::{answer::Code, map::HashMap, route::RuleId, wire};
 pub(super) use follows::FollowId;
 use follows::Follows;
 pub use link::Act;
 use link::Link;
 use prost::Message;
-use std::{
-    collections::{HashMap, VecDeque},
-    rc::Rc,
-};
+use std::{collections::VecDeque, rc::Rc};
 
 /// Questions without a verdict that one worker holds at most; beyond, there is none.
 const QUESTIONS_MAX: usize = 65_536;
@@ -102,7 +99,7 @@ impl Desk {
             next_handle: 0,
             next_id: 0,
             waiting: VecDeque::new(),
-            open: HashMap::new(),
+            open: HashMap::default(),
             deadlines: VecDeque::new(),
             forgotten: Vec::new(),
         }

@@ -15,16 +15,13 @@ use super::{
     tally::{Count, Tally},
 };
 use crate::{
+    map::{HashMap, HashSet},
     policy::Policy,
-    token::{IssuerId, KeyRing, KeySetError, TokenCache},
+    token::{HostVerifier, IssuerId, KeyRing, KeySetError, TokenCache},
 };
 use lru::LruCache;
 use sha2::{Digest, Sha256};
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    num::NonZeroUsize,
-    rc::Rc,
-};
+use std::{collections::VecDeque, num::NonZeroUsize, rc::Rc};
 
 pub use tokens::Fetch;
 
@@ -52,6 +49,7 @@ struct UnderWay {
 pub struct Gate {
     policy: Policy,
     rings: Vec<KeyRing>,
+    host: HostVerifier,
     tokens: TokenCache<Credential>,
     desk: Desk,
     /// In the desk's place when the session service is an introspection endpoint.
@@ -76,12 +74,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for `policy`. `seed` tells workers apart.
+    /// A gate for `policy`. `host` is asked about signatures first, `seed` tells workers apart.
     ///
     /// # Errors
     ///
     /// An inline key set without a usable key, with the index of its issuer.
-    pub fn new(policy: Policy, seed: u64) -> Result<Self, (usize, KeySetError)> {
+    pub fn new(policy: Policy, host: HostVerifier, seed: u64) -> Result<Self, (usize, KeySetError)> {
         let sources = policy.issuers.iter().map(|issuer| &issuer.keys).enumerate();
         let rings = sources.map(|(index, source)| KeyRing::new(source).map_err(|error| (index, error)));
         let rings = rings.collect::<Result<_, _>>()?;
@@ -92,12 +90,13 @@ impl Gate {
             keys_fetched_at_ms: vec![None; policy.issuers.len()],
             policy,
             rings,
+            host,
             tokens: TokenCache::default(),
             timeout_ms,
-            requests: HashMap::new(),
+            requests: HashMap::default(),
             fresh: VecDeque::new(),
             ended: LruCache::sparse(ENDED_MAX),
-            waiting: HashSet::new(),
+            waiting: HashSet::default(),
             wanted: Vec::new(),
             tally: Tally::default(),
             waits_ms: Vec::new(),

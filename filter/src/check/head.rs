@@ -31,25 +31,62 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Reads the header map of a request.
+    /// Reads the header map of a request. Of a header that is there several times, the first counts.
     pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
-        let first = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice());
+        let mut first = First::default();
+        let mut forged = Vec::new();
+        for (name, value) in headers {
+            match first.of(name) {
+                Some(place) => *place = place.or(Some(value)),
+                None if is_identity(name) => forged.push(name.as_str()),
+                None => {}
+            }
+        }
         let authorizations = || headers.iter().filter(|(name, _)| name == "authorization").map(|(_, v)| v.as_slice());
-        let method = first(":method").and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        let method = first.method.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
         Self {
             method,
-            authority: first(":authority").unwrap_or_default(),
-            path: first(":path").unwrap_or_default(),
+            authority: first.authority.unwrap_or_default(),
+            path: first.path.unwrap_or_default(),
             several_authorizations: authorizations().nth(1).is_some() || authorizations().any(holds_several),
             token: token::credentials(authorizations()),
-            user_agent: first("user-agent"),
-            trace: ["traceparent", "x-request-id"].map(|name| (name, first(name))),
-            preflight: method == "OPTIONS"
-                && first("origin").is_some()
-                && first("access-control-request-method").is_some(),
-            grpc: first("content-type").is_some_and(is_grpc),
-            forged: headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name)).collect(),
+            user_agent: first.user_agent,
+            trace: [("traceparent", first.traceparent), ("x-request-id", first.request_id)],
+            preflight: method == "OPTIONS" && first.origin.is_some() && first.requested_method.is_some(),
+            grpc: first.content_type.is_some_and(is_grpc),
+            forged,
         }
+    }
+}
+
+/// The first value of each header that is read.
+#[derive(Default)]
+struct First<'a> {
+    method: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    traceparent: Option<&'a [u8]>,
+    request_id: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    requested_method: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+}
+
+impl<'a> First<'a> {
+    fn of(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            ":method" => &mut self.method,
+            ":authority" => &mut self.authority,
+            ":path" => &mut self.path,
+            "user-agent" => &mut self.user_agent,
+            "traceparent" => &mut self.traceparent,
+            "x-request-id" => &mut self.request_id,
+            "origin" => &mut self.origin,
+            "access-control-request-method" => &mut self.requested_method,
+            "content-type" => &mut self.content_type,
+            _ => return None,
+        })
     }
 }
 

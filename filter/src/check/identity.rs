@@ -1,55 +1,62 @@
 //! What the upstream and the access log learn of a decision.
 
-use super::request::{Denial, Mark, Permit};
+use super::{
+    credential::Credential,
+    request::{Denial, Mark, Permit},
+};
 use crate::{policy::Policy, route::RuleId};
+use std::borrow::Cow;
 
 /// The headers that a released request gets.
-pub fn headers(permit: &Permit, policy: &Policy) -> Vec<(&'static str, String)> {
-    let mut headers = Vec::new();
-    if let Some(credential) = &permit.credential {
-        let (facts, wanted) = (&credential.facts, policy.identity_headers);
-        let fields = [
-            ("x-portcullis-subject", wanted.subject.then(|| facts.subject.clone()).flatten()),
-            ("x-portcullis-client", wanted.client.then(|| facts.client_id.clone()).flatten()),
-            ("x-portcullis-scopes", wanted.scopes.then(|| effective_scopes(permit, &facts.scopes))),
-            ("x-portcullis-session", wanted.session.then(|| facts.session_id.clone())),
-        ];
-        headers.extend(fields.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    }
-    match permit.mark {
-        Some(Mark::Shadow(code)) => headers.push(("x-portcullis-shadow", code.name().to_owned())),
-        Some(Mark::OutageReadOnly) => headers.push(("x-portcullis-outage", "read_only".to_owned())),
-        Some(Mark::OutageGrace) => headers.push(("x-portcullis-outage", "grace".to_owned())),
-        None => {}
-    }
-    headers
+pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+    let wanted = policy.identity_headers;
+    let field = |name, wanted: bool, value: fn(&'a Permit, &'a Credential) -> Option<Cow<'a, str>>| {
+        let credential = permit.credential.as_deref().filter(|_| wanted);
+        credential.and_then(|credential| Some((name, value(permit, credential)?)))
+    };
+    let mark = permit.mark.map(|mark| match mark {
+        Mark::Shadow(code) => ("x-portcullis-shadow", code.name().into()),
+        Mark::OutageReadOnly => ("x-portcullis-outage", "read_only".into()),
+        Mark::OutageGrace => ("x-portcullis-outage", "grace".into()),
+    });
+    let headers = [
+        field("x-portcullis-subject", wanted.subject, |_, known| known.facts.subject.as_deref().map(Cow::from)),
+        field("x-portcullis-client", wanted.client, |_, known| known.facts.client_id.as_deref().map(Cow::from)),
+        field("x-portcullis-scopes", wanted.scopes, |permit, known| Some(effective_scopes(permit, known))),
+        field("x-portcullis-session", wanted.session, |_, known| Some(Cow::from(&known.facts.session_id))),
+        mark,
+    ];
+    headers.into_iter().flatten()
 }
 
 /// The token's scopes, less those that its session has lost.
-fn effective_scopes(permit: &Permit, of_token: &[String]) -> String {
-    permit.narrowed.as_deref().unwrap_or(of_token).join(" ")
+fn effective_scopes<'a>(permit: &Permit, credential: &'a Credential) -> Cow<'a, str> {
+    match &permit.narrowed {
+        Some(left) => left.join(" ").into(),
+        None => credential.scopes.as_str().into(),
+    }
 }
 
 /// The access log's field of a released request: code, route and session, never the token.
 pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
-    let code = match (permit.mark, &permit.credential) {
-        (Some(Mark::Shadow(code)), _) => format!("shadow:{}", code.name()),
-        (Some(Mark::OutageReadOnly), _) => "outage:read_only".to_owned(),
-        (Some(Mark::OutageGrace), _) => "outage:grace".to_owned(),
-        (None, Some(_)) => "ok".to_owned(),
-        (None, None) => "public".to_owned(),
+    let (kind, code) = match (permit.mark, &permit.credential) {
+        (Some(Mark::Shadow(code)), _) => ("shadow:", code.name()),
+        (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only"),
+        (Some(Mark::OutageGrace), _) => ("outage:", "grace"),
+        (None, Some(_)) => ("", "ok"),
+        (None, None) => ("", "public"),
     };
     let session = permit.credential.as_ref().map(|credential| credential.facts.session_id.as_str());
-    record(&code, permit.rule, session, policy)
+    record(kind, code, permit.rule, session, policy)
 }
 
 /// The access log's field of a refused request.
 pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
     let session = denial.credential.as_ref().map(|credential| credential.facts.session_id.as_str());
-    record(denial.code.name(), denial.rule, session, policy)
+    record("", denial.code.name(), denial.rule, session, policy)
 }
 
-fn record(code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
+fn record(kind: &str, code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
     let route = rule.and_then(|id| policy.rules.get(id.0)).map_or("-", |rule| rule.name.as_str());
-    format!("code={code} route={route} session={}", session.unwrap_or("-"))
+    ["code=", kind, code, " route=", route, " session=", session.unwrap_or("-")].concat()
 }

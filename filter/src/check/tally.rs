@@ -1,7 +1,6 @@
 //! What a worker counts, added up here and handed to Envoy's statistics on the tick.
 
-use crate::route::RuleId;
-use std::collections::HashMap;
+use crate::{map::HashMap, route::RuleId};
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

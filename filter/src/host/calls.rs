@@ -3,10 +3,12 @@
 //! The SDK's string getters unwrap UTF-8, so that one bad byte from a client would end the VM; only the byte calls are
 //! used. A status that the SDK does not expect is a panic inside it: none is known for the calls made here.
 
+use crate::token::HostQuestion;
 use crate::{
     answer::{self, Answer},
     check::Call,
 };
+use prost::Message;
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType},
@@ -154,4 +156,36 @@ pub(super) fn call_response(headers: usize, body_bytes: usize, body_bytes_max: u
     let bytes = body_bytes.min(body_bytes_max.saturating_add(1));
     let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes).ok().flatten();
     Some((status, body.unwrap_or_default()))
+}
+
+/// Arguments and answer of Envoy's foreign function `verify_signature` (`envoy.source.extensions.common.wasm`).
+#[derive(Clone, PartialEq, Message)]
+struct VerifySignatureArguments {
+    #[prost(string, tag = "1")]
+    hash_function: String,
+    #[prost(bytes = "vec", tag = "2")]
+    public_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    signature: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    text: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct VerifySignatureResult {
+    #[prost(bool, tag = "1")]
+    result: bool,
+}
+
+/// Asks Envoy whether a signature holds; `None` on a host that has no such function, or could not make sense of the question.
+pub(super) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
+    let arguments = VerifySignatureArguments {
+        hash_function: question.hash.to_owned(),
+        public_key: question.key.to_vec(),
+        signature: question.signature.to_vec(),
+        text: question.text.to_vec(),
+    };
+    let answer = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec())).ok()?;
+    // A message whose one field is false is empty, and comes as no bytes at all.
+    VerifySignatureResult::decode(answer.unwrap_or_default().as_slice()).ok().map(|answer| answer.result)
 }

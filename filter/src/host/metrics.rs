@@ -2,12 +2,12 @@
 
 use crate::{
     check::{Count, Gate},
+    map::HashMap,
     policy::Policy,
     route::RuleId,
     token::IssuerId,
 };
 use proxy_wasm::{hostcalls, types::MetricType};
-use std::collections::HashMap;
 
 /// Routes that get counters of their own; the others share `route.other`, so that the number of metrics stays bounded.
 const ROUTES_MAX: usize = 1_000;

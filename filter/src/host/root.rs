@@ -35,7 +35,7 @@ impl Root {
         let authorization = authorization.transpose().map_err(|fault| vec![fault])?.flatten();
         // The clock and the context's number differ between workers well enough to spread their reconnects.
         let seed = calls::now_ms().wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
-        let gate = Gate::new(policy, seed)
+        let gate = Gate::new(policy, calls::verify_signature, seed)
             .map_err(|(issuer, error)| vec![format!("$.issuers[{issuer}].keys.inline: {error}")])?;
         Ok(Worker::new(self.context, gate, authorization))
     }

@@ -4,13 +4,13 @@ use super::{calls, metrics::Metrics};
 use crate::{
     answer::{Answer, Code, Demand},
     check::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
-    policy::{Access, Policy},
+    map::HashMap,
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
 use log::warn;
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     time::Duration,
 };
 
@@ -267,8 +267,7 @@ impl Worker {
         let gate = self.gate.borrow();
         let policy = gate.policy();
         calls::set_log_field(&identity::denial_record(denial, policy));
-        let answer = Answer::new(denial.code, &policy.realm, demand(denial, policy));
-        calls::answer(&answer, gate.is_grpc(context));
+        calls::answer(&denial.answer(policy), gate.is_grpc(context));
     }
 
     /// Ends an open request: with the reason, if the upstream's answer has not begun, else by a reset.
@@ -279,19 +278,6 @@ impl Worker {
         } else {
             self.refuse(context, denial);
         }
-    }
-}
-
-/// What the rule that refused asks for.
-fn demand<'a>(denial: &Denial, policy: &'a Policy) -> Demand<'a> {
-    let Some(rule) = denial.rule.and_then(|id| policy.rules.get(id.0)) else { return Demand::default() };
-    Demand {
-        scope: match &rule.access {
-            Access::Scopes(requirement) => requirement.challenge(),
-            Access::Public | Access::Authenticated => "",
-        },
-        acr: &rule.acr,
-        max_age: rule.limits.max_age,
     }
 }
 

@@ -8,6 +8,9 @@ mod routes;
 mod scopes;
 mod session;
 
+pub use routes::{ROUTES_MAX, route_name};
+pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
+
 use super::{
     IdentityHeaders, Issuer, Mode, Policy, Protocol,
     at::At,

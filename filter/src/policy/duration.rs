@@ -7,7 +7,7 @@ use std::time::Duration;
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Reads a duration.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{} is not a duration such as `200ms`, `30s`, `15m` or `8h`", quoted(text));
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (digits, unit) = text.split_at_checked(unit_at).ok_or_else(wrong)?;

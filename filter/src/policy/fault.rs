@@ -38,7 +38,7 @@ pub enum About {
 
 /// Why something is refused, in words, and what was probably meant. In a box: few values are refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong(Box<Reason>);
+pub struct Wrong(Box<Reason>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Reason {
@@ -50,21 +50,21 @@ struct Reason {
 impl Wrong {
     /// About something other than a value.
     #[cold]
-    pub(super) fn about(mut self, about: About) -> Self {
+    pub fn about(mut self, about: About) -> Self {
         self.0.about = about;
         self
     }
 
     /// With what was probably meant, if anything.
     #[cold]
-    pub(super) fn meant(mut self, meant: Option<&str>) -> Self {
+    pub fn meant(mut self, meant: Option<&str>) -> Self {
         self.0.meant = meant.map(str::to_owned);
         self
     }
 
     /// With what is talked about in front of the message.
     #[cold]
-    pub(super) fn of(mut self, text: &str) -> Self {
+    pub fn of(mut self, text: &str) -> Self {
         self.0.message = format!("{}: {}", quoted(text), self.0.message);
         self
     }
@@ -105,11 +105,13 @@ impl Faults {
         self.more
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    pub(super) fn add(&mut self, at: &At<'_>, wrong: impl Into<Wrong>) {
+    /// Notes what is wrong with a place.
+    pub fn add(&mut self, at: &At<'_>, wrong: impl Into<Wrong>) {
         self.push(at, wrong.into());
     }
 
@@ -124,7 +126,7 @@ impl Faults {
     }
 
     /// The value, or a fault and nothing.
-    pub(super) fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl Into<Wrong>>) -> Option<T> {
+    pub fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl Into<Wrong>>) -> Option<T> {
         read.map_err(|wrong| self.add(at, wrong)).ok()
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 
 /// A value as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Given<T> {
+pub enum Given<T> {
     /// The key is not there.
     #[default]
     Absent,
@@ -30,7 +30,7 @@ pub(super) enum Given<T> {
 
 impl<T> Given<T> {
     /// The value, or nothing and a fault about the missing key.
-    pub(super) fn required(self, at: &At<'_>, faults: &mut Faults) -> Option<T> {
+    pub fn required(self, at: &At<'_>, faults: &mut Faults) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
             Self::Faulty => None,
@@ -42,7 +42,7 @@ impl<T> Given<T> {
     }
 
     /// The value read further, or the default where the key is absent; nothing where there is a fault.
-    pub(super) fn or<U>(self, default: U, read: impl FnOnce(T) -> Option<U>) -> Option<U> {
+    pub fn or<U>(self, default: U, read: impl FnOnce(T) -> Option<U>) -> Option<U> {
         match self {
             Self::Value(value) => read(value),
             Self::Faulty => None,
@@ -50,18 +50,21 @@ impl<T> Given<T> {
         }
     }
 
-    pub(super) fn value(self) -> Option<T> {
+    /// The value, if it is there and without fault.
+    pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
             Self::Faulty | Self::Absent => None,
         }
     }
 
-    pub(super) fn is_absent(&self) -> bool {
+    /// Whether the key is not there.
+    pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    pub(super) fn is_faulty(&self) -> bool {
+    /// Whether what is wrong with it has been reported.
+    pub fn is_faulty(&self) -> bool {
         matches!(self, Self::Faulty)
     }
 }

@@ -8,7 +8,7 @@ const QUOTE_CHARS_MAX: usize = 80;
 const SLIPS_MAX: usize = 2;
 
 /// The text in backticks, without control characters and not at any length.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quote: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         quote.push('…');

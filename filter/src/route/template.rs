@@ -43,7 +43,7 @@ pub enum BadTemplate {
 }
 
 impl Template {
-    /// Its segments; [`Segment::Rest`] is the last if it is there.
+    /// Its segments, at least one; [`Segment::Rest`] is the last if it is there.
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }

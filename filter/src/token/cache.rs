@@ -1,16 +1,26 @@
 //! Tokens that were verified before: bounded, the least recently used goes first, and none outlives its token or its
 //! key.
 
-use super::{IssuerId, KeyId, KeySet, TokenDigest, Verified};
+use super::{IssuerId, KeyId, KeySet, Verified};
 use lru::LruCache;
-use std::{num::NonZeroUsize, rc::Rc};
+use std::{
+    hash::{BuildHasher, RandomState},
+    num::NonZeroUsize,
+    rc::Rc,
+};
 
 /// The most tokens that are remembered.
 pub const TOKENS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
+/// Stands for a token in the cache that made it: 128 bits of a keyed hash (SipHash), whose key nobody outside the VM knows.
+/// SHA-256, with which everybody can compute what stands for a token, costs ten times as much in wasm, on each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenTag(u64, u64);
+
 /// Remembers a `T` for each verified token.
 pub struct TokenCache<T> {
-    entries: LruCache<TokenDigest, Entry<T>>,
+    key: RandomState,
+    entries: LruCache<TokenTag, Entry<T>>,
 }
 
 /// A verified token's `T`, and what it depends on.
@@ -52,11 +62,17 @@ impl<T> Default for TokenCache<T> {
 impl<T> TokenCache<T> {
     /// A cache of at most `tokens_max` tokens; it grows as they come.
     pub fn new(tokens_max: NonZeroUsize) -> Self {
-        Self { entries: LruCache::sparse(tokens_max) }
+        Self { key: RandomState::new(), entries: LruCache::sparse(tokens_max) }
+    }
+
+    /// What stands for a token here.
+    pub fn tag(&self, token: &str) -> TokenTag {
+        let half = |which: u8| self.key.hash_one((which, token));
+        TokenTag(half(0), half(1))
     }
 
     /// The entry of a token, at `now_ms`.
-    pub fn get(&mut self, token: &TokenDigest, now_ms: u64) -> Lookup<T> {
+    pub fn get(&mut self, token: &TokenTag, now_ms: u64) -> Lookup<T> {
         match self.entries.get(token) {
             None => Lookup::Miss,
             Some(entry) if now_ms < entry.dies_at_ms => Lookup::Hit(Rc::clone(&entry.value)),
@@ -68,7 +84,7 @@ impl<T> TokenCache<T> {
     }
 
     /// Remembers a token, and returns what had to go for it: the token's own older entry, or the least recently used.
-    pub fn insert(&mut self, token: TokenDigest, entry: Entry<T>) -> Option<Rc<T>> {
+    pub fn insert(&mut self, token: TokenTag, entry: Entry<T>) -> Option<Rc<T>> {
         let evicted = self.entries.push(token, entry);
         evicted.map(|(_, entry)| entry.value)
     }
@@ -78,7 +94,7 @@ impl<T> TokenCache<T> {
         let is_void = |entry: &Entry<T>| entry.issuer == issuer && !keys.holds(entry.key);
         let entries = self.entries.iter();
         let void = entries.filter(|(_, entry)| is_void(entry));
-        let void: Vec<TokenDigest> = void.map(|(token, _)| *token).collect();
+        let void: Vec<TokenTag> = void.map(|(token, _)| *token).collect();
         let gone = void.iter().filter_map(|token| self.entries.pop(token));
         gone.map(|entry| entry.value).collect()
     }

@@ -1,7 +1,7 @@
 //! An issuer's keys: a JWK Set (RFC 7517, section 5) from a server that may be broken or hostile.
 
 use super::{
-    Key, KeyId, Signed, Skip,
+    HostVerifier, Key, KeyId, Signed, Skip,
     json::{NotAnObject, Object},
 };
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::fmt;
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 /// The most keys of a set, usable or not.
 pub const KEYS_MAX: usize = 64;
-/// The most keys that are tried on one token: each costs about a millisecond.
+/// The most keys that are tried on one token: each may cost a millisecond.
 pub const KEYS_TRIED_MAX: usize = 8;
 
 /// The usable keys of an issuer: at least one, but for an issuer that signs nothing.
@@ -111,10 +111,10 @@ impl KeySet {
     ///
     /// # Errors
     /// Says what there was instead.
-    pub fn verify(&self, kid: Option<&str>, signed: &Signed<'_>) -> Result<KeyId, Unverified> {
+    pub fn verify(&self, kid: Option<&str>, signed: &Signed<'_>, host: HostVerifier) -> Result<KeyId, Unverified> {
         let for_algorithm = |key: &&Key| key.is_for(signed.algorithm);
         let mut tried = self.named(kid).filter(for_algorithm).take(KEYS_TRIED_MAX);
-        if let Some(key) = tried.find(|key| key.verify(signed)) {
+        if let Some(key) = tried.find(|key| key.verify(signed, host)) {
             return Ok(key.id());
         }
         // Without a `kid`, a forgery can't be told from a token of a key that is too new for this set.

@@ -5,6 +5,7 @@ mod cache;
 mod claims;
 mod forgeries;
 mod headers;
+mod host;
 mod introspected;
 mod key_sets;
 mod mutations;

@@ -13,7 +13,7 @@ const POLICY: &str = r#"{
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let policy = Policy::parse(POLICY.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let Ok(mut gate) = Gate::new(policy, 1) else { return };
+    let Ok(mut gate) = Gate::new(policy, |_| None, 1) else { return };
     assert_eq!(gate.act(0), Some(Act::Open));
     gate.opened(Some(7), 0);
     while gate.act(0).is_some() {}

@@ -27,8 +27,10 @@ pub(super) async fn open(wanted: &Wanted) -> Result<Incoming, Refused> {
 }
 
 fn request(wanted: &Wanted, origin: &str) -> Request<Empty<Bytes>> {
-    let request = Request::get(format!("{origin}{}", wanted.kind.path()));
-    let request = request.header("authorization", format!("Bearer {}", wanted.token));
+    let mut request = Request::get(format!("{origin}{}", wanted.path));
+    if let Some(token) = &wanted.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
     // In h2 the host is the origin's.
     let request = if origin.is_empty() { request.header("host", &wanted.host) } else { request };
     request.body(Empty::new()).expect("a request")

@@ -7,38 +7,46 @@ use std::net::SocketAddr;
 use tokio::sync::mpsc;
 use tonic::{
     Request, Status, Streaming,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
     transport::{Channel, Endpoint},
 };
+use tonic_prost::ProstCodec;
 
 type Speaker = mpsc::UnboundedSender<Text>;
 
 pub(super) async fn open(wanted: &Wanted) -> Result<(Speaker, Streaming<Text>), Refused> {
     let (speaker, mut spoken) = mpsc::unbounded_channel();
     let texts = stream::poll_fn(move |context| spoken.poll_recv(context));
-    let mut client = client(wanted.address, &wanted.host).await?;
-    let answer = client.talk(authorized(texts, &wanted.token)).await;
+    let mut client = Grpc::new(channel(wanted.address, &wanted.host).await?);
+    client.ready().await.map_err(Refused::failed)?;
+    let path = PathAndQuery::try_from(wanted.path.as_str()).expect("a path");
+    let request = authorized(texts, wanted.token.as_deref());
+    let answer = client.streaming(request, path, ProstCodec::<Text, Text>::default()).await;
     answer.map(|answer| (speaker, answer.into_inner())).map_err(refused)
 }
 
 /// A call whose answer never comes.
 pub(crate) async fn wait(address: SocketAddr, host: &str, token: &str) -> Refused {
-    let answer = match client(address, host).await {
-        Ok(mut client) => client.wait(authorized(Text::default(), token)).await.map_err(refused),
+    let answer = match channel(address, host).await.map(EchoClient::new) {
+        Ok(mut client) => client.wait(authorized(Text::default(), Some(token))).await.map_err(refused),
         Err(refused) => Err(refused),
     };
     answer.map(|_| ()).expect_err("the upstream never answers")
 }
 
-async fn client(address: SocketAddr, host: &str) -> Result<EchoClient<Channel>, Refused> {
+async fn channel(address: SocketAddr, host: &str) -> Result<Channel, Refused> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an endpoint");
     let origin = format!("http://{host}").parse().expect("an origin");
-    Ok(EchoClient::new(endpoint.origin(origin).connect().await.map_err(Refused::failed)?))
+    endpoint.origin(origin).connect().await.map_err(Refused::failed)
 }
 
-fn authorized<T>(message: T, token: &str) -> Request<T> {
+fn authorized<T>(message: T, token: Option<&str>) -> Request<T> {
     let mut request = Request::new(message);
-    let value = format!("Bearer {token}").parse().expect("a metadata value");
-    request.metadata_mut().insert("authorization", value);
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse().expect("a metadata value");
+        request.metadata_mut().insert("authorization", value);
+    }
     request
 }
 

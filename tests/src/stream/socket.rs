@@ -12,8 +12,11 @@ type Socket = WebSocketStream<TcpStream>;
 
 pub(super) async fn open(wanted: &Wanted) -> Result<Socket, Refused> {
     let connection = TcpStream::connect(wanted.address).await.map_err(Refused::failed)?;
-    let uri = format!("ws://{}{}", wanted.address, wanted.kind.path()).parse().expect("a request target");
-    let request = ClientRequestBuilder::new(uri).with_header("authorization", format!("Bearer {}", wanted.token));
+    let uri = format!("ws://{}{}", wanted.address, wanted.path).parse().expect("a request target");
+    let mut request = ClientRequestBuilder::new(uri);
+    if let Some(token) = &wanted.token {
+        request = request.with_header("authorization", format!("Bearer {token}"));
+    }
     let mut request = request.into_client_request().expect("a request");
     request.headers_mut().insert("host", HeaderValue::from_str(&wanted.host).expect("a host"));
     match tokio_tungstenite::client_async(request, connection).await {

@@ -9,10 +9,13 @@ use axum::{
     Router,
     body::Body,
     extract::{
-        State, WebSocketUpgrade,
+        FromRequest, State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
-    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+    http::{
+        Uri,
+        header::{CONTENT_LENGTH, CONTENT_TYPE, UPGRADE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -27,7 +30,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tonic::{Request, Status, Streaming, service::Routes};
+use tonic::{Request, Status, Streaming, codegen::Service, service::Routes};
 
 const TICK: Duration = Duration::from_millis(50);
 const LARGE_CHUNKS: usize = 160;
@@ -47,6 +50,31 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/stream/pending", get(async |State(shared): State<Arc<Shared>>| wait::<()>(shared).await))
         .route("/stream/socket", get(socket))
         .route("/portcullis.tests.Echo/{method}", axum::routing::any_service(rpc.into_axum_router()))
+}
+
+/// A websocket or a gRPC call at a path of somebody else's: answered as those at their own.
+pub(super) async fn anywhere(
+    shared: Arc<Shared>,
+    request: axum::extract::Request,
+) -> Result<Response, Box<axum::extract::Request>> {
+    if request.headers().get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        let upgrade = WebSocketUpgrade::from_request(request, &()).await;
+        return Ok(match upgrade {
+            Ok(upgrade) => socket(State(shared), upgrade).await,
+            Err(refusal) => refusal.into_response(),
+        });
+    }
+    let is_grpc =
+        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    // `/package.Service/Method`
+    let is_method = request.uri().path().split('/').nth(1).is_some_and(|service| service.contains('.'));
+    if !is_grpc || !is_method {
+        return Err(Box::new(request));
+    }
+    let mut request = request;
+    *request.uri_mut() = Uri::from_static("/portcullis.tests.Echo/Talk");
+    let answer = EchoServer::new(Rpc(shared)).call(request).await;
+    Ok(answer.unwrap_or_else(|never| match never {}).map(Body::new))
 }
 
 /// Counts a stream while it lives.

@@ -19,7 +19,7 @@ impl Bench {
     /// A worker whose issuer's keys come from a URL, connected to the session service.
     fn new(mode: &str) -> Self {
         let policy = crate::check::testing::policy(mode);
-        let mut gate = Gate::new(policy, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+        let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
         assert_eq!(gate.act(NOW_MS), Some(Act::Open));
         gate.opened(Some(STREAM), NOW_MS);
         assert!(matches!(gate.act(NOW_MS), Some(Act::Send { .. })));

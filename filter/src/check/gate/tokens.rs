@@ -77,8 +77,8 @@ impl Gate {
 
     /// Takes the token through cache or verification, and compares it with the rule.
     pub(super) fn verify(&mut self, arrival: Arrival, now_ms: u64) -> Local {
-        let digest = TokenDigest::of(&arrival.token);
-        match self.tokens.get(&digest, now_ms) {
+        let tag = self.tokens.tag(&arrival.token);
+        match self.tokens.get(&tag, now_ms) {
             Lookup::Hit(credential) => {
                 self.tally.add(Count::Cache("hit"));
                 return local::compare(&credential, &arrival, &self.policy, now_ms);
@@ -89,14 +89,14 @@ impl Gate {
         if let Some(calls) = &mut self.calls
             && token::is_opaque(&arrival.token, &self.policy.issuers)
         {
-            let known = calls.known(&digest);
+            let known = calls.known(&TokenDigest::of(&arrival.token));
             return Local::Introspect(Presented { arrival, known });
         }
         self.tally.add(Count::Cache("miss"));
-        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, now_ms) {
+        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, now_ms) {
             Ok(verified) => {
                 let credential = Rc::new(Credential::new(verified.facts.clone(), &self.policy));
-                if let Some(retired) = self.tokens.insert(digest, Entry::new(&verified, Rc::clone(&credential))) {
+                if let Some(retired) = self.tokens.insert(tag, Entry::new(&verified, Rc::clone(&credential))) {
                     self.desk.retire(&retired);
                 }
                 return local::compare(&credential, &arrival, &self.policy, now_ms);

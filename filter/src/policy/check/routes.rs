@@ -19,7 +19,7 @@ use crate::{
 use std::{collections::HashMap, fmt};
 
 /// The most routes of a policy.
-const ROUTES_MAX: usize = 100_000;
+pub const ROUTES_MAX: usize = 100_000;
 /// The longest name of a route, in bytes: it goes into the names of counters.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -165,7 +165,8 @@ fn method(text: &str) -> Result<Method, Wrong> {
     })
 }
 
-fn route_name(name: &str) -> Result<String, String> {
+/// Checks the name of a route: short ASCII that needs no escape, for it goes into logs and counters.
+pub fn route_name(name: &str) -> Result<String, String> {
     if name.len() > NAME_BYTES_MAX {
         return Err(format!("a name longer than {NAME_BYTES_MAX} bytes"));
     }

@@ -15,9 +15,9 @@ use crate::{
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 /// The most scopes of a register.
-const SCOPES_MAX: usize = 10_000;
+pub const SCOPES_MAX: usize = 10_000;
 /// The most sets of a policy.
-const SETS_MAX: usize = 10_000;
+pub const SETS_MAX: usize = 10_000;
 /// The longest name of a scope or a set, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -84,7 +84,7 @@ fn date(text: &str) -> Result<Date, String> {
 }
 
 /// Checks the name of a scope: a `scope-token` (RFC 6749, section 3.3) that is no wildcard and no set.
-fn scope_name(name: &str) -> Result<(), String> {
+pub fn scope_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         Err("a scope has a name".to_owned())
     } else if name.len() > NAME_BYTES_MAX {

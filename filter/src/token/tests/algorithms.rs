@@ -164,7 +164,7 @@ fn a_key_that_names_its_algorithm_is_used_with_no_other() {
     let keys = format!("{{\"keys\":[{}]}}", rsa.public_key().to_jwk());
     let ring = crate::token::KeyRing::new(&crate::policy::KeySource::Inline(keys)).unwrap();
     for (algorithm, token) in by_every_algorithm().into_iter().take(6) {
-        let verdict = crate::token::verify(&token, &WORLD.issuers, std::slice::from_ref(&ring), NOW_MS);
+        let verdict = crate::token::verify(&token, &WORLD.issuers, std::slice::from_ref(&ring), no_host, NOW_MS);
         match algorithm {
             Algorithm::RS256 => assert!(verdict.is_ok()),
             _ => assert_eq!(verdict, Err(Rejection::Invalid(Fault::KeyAlgorithm)), "{algorithm:?}"),

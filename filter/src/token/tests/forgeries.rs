@@ -171,7 +171,7 @@ fn nesting_matters_only_when_it_is_absurd() {
 #[test]
 fn without_keys_the_verdict_says_so() {
     let none = Rejection::NoKeys { issuer: IssuerId(0) };
-    assert_eq!(verify(&good(), &WORLD.issuers, &[], NOW_MS), Err(none));
+    assert_eq!(verify(&good(), &WORLD.issuers, &[], no_host, NOW_MS), Err(none));
 }
 
 #[test]
@@ -179,5 +179,5 @@ fn what_is_cheap_is_judged_before_the_signature() {
     let expired = with(json!({"exp": NOW - 300}));
     let (input, _) = expired.rsplit_once('.').unwrap();
     assert_eq!(check(&sign_input(&WORLD.other_ed, input)), Err(Rejection::Expired));
-    assert_eq!(verify(&expired, &WORLD.issuers, &[], NOW_MS), Err(Rejection::Expired));
+    assert_eq!(verify(&expired, &WORLD.issuers, &[], no_host, NOW_MS), Err(Rejection::Expired));
 }

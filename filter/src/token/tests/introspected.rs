@@ -97,7 +97,7 @@ fn no_jwt_is_accepted_in_the_name_of_an_opaque_issuer() {
     let issuers = issuers(&[OPAQUE]);
     let mut rings = WORLD.rings.clone();
     rings.push(rings[0].clone());
-    assert_eq!(verify(&token, &issuers, &rings, NOW_MS), Err(Fault::Issuer.into()));
+    assert_eq!(verify(&token, &issuers, &rings, no_host, NOW_MS), Err(Fault::Issuer.into()));
     assert!(crate::token::KeyRing::new(&KeySource::Opaque).is_ok_and(|mut ring| !ring.due(u64::MAX)));
 }
 

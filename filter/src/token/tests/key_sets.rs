@@ -158,12 +158,12 @@ fn keys_that_share_a_kid_are_all_tried() {
     let token = good();
     let signed = |algorithm| Signed { algorithm, token: &token, typ: None, signing_input: "", signature: vec![] };
     let eddsa = signed(Algorithm::EdDSA);
-    assert!(set.verify(Some("k"), &eddsa).is_ok());
-    assert!(set.verify(None, &eddsa).is_ok());
-    assert_eq!(set.verify(Some("x"), &eddsa), Err(Unverified::UnknownKey));
-    assert_eq!(set.verify(Some("p256"), &eddsa), Err(Unverified::KeyAlgorithm));
-    assert_eq!(set.verify(Some("k"), &signed(Algorithm::RS256)), Err(Unverified::KeyAlgorithm));
-    assert_eq!(set.verify(None, &signed(Algorithm::RS256)), Err(Unverified::UnknownKey));
+    assert!(set.verify(Some("k"), &eddsa, no_host).is_ok());
+    assert!(set.verify(None, &eddsa, no_host).is_ok());
+    assert_eq!(set.verify(Some("x"), &eddsa, no_host), Err(Unverified::UnknownKey));
+    assert_eq!(set.verify(Some("p256"), &eddsa, no_host), Err(Unverified::KeyAlgorithm));
+    assert_eq!(set.verify(Some("k"), &signed(Algorithm::RS256), no_host), Err(Unverified::KeyAlgorithm));
+    assert_eq!(set.verify(None, &signed(Algorithm::RS256), no_host), Err(Unverified::UnknownKey));
 }
 
 #[test]

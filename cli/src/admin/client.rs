@@ -1,0 +1,223 @@
+//! A client of the admin API: one call, one answer, or why there is none.
+
+use super::plain::{clipped, plain};
+use crate::exit::Trouble;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{io, time::Duration};
+use ureq::{
+    Agent, Body, Error,
+    http::{HeaderValue, Response, StatusCode, header::AUTHORIZATION},
+    tls::TlsConfig,
+};
+
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// The largest problem that is read, in bytes.
+const PROBLEM_BYTES_MAX: u64 = 64 << 10;
+/// How much of a problem's words is shown, in characters.
+const DETAIL_CHARS_MAX: usize = 1_000;
+/// How long a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long a stream of events may be silent; the service says at least every 15 seconds that it lives.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+/// A client of one session service.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    base: String,
+    credential: HeaderValue,
+    credential_from: String,
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// In an operator's words, and safe to show.
+    pub(super) message: String,
+    /// Whether the same call may succeed later.
+    pub(super) may_pass: bool,
+}
+
+/// Where something is in the API: every part is encoded on its way in.
+#[derive(Debug, Clone)]
+pub(super) struct Path {
+    text: String,
+    has_query: bool,
+}
+
+impl Path {
+    pub(super) fn new(path: &'static str) -> Self {
+        Self { text: path.to_owned(), has_query: false }
+    }
+
+    /// One more segment.
+    pub(super) fn segment(mut self, text: &str) -> Self {
+        self.text += "/";
+        self.text.extend(utf8_percent_encode(text, NON_ALPHANUMERIC));
+        self
+    }
+
+    /// A parameter of the query; one that is not given is left out.
+    pub(super) fn parameter(mut self, name: &'static str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.text += if self.has_query { "&" } else { "?" };
+            self.text += name;
+            self.text += "=";
+            self.text.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+            self.has_query = true;
+        }
+        self
+    }
+}
+
+impl Client {
+    /// `credential_from` says where the credential comes from, for when it is refused.
+    pub(super) fn new(base: String, credential: HeaderValue, credential_from: String, tls: Option<TlsConfig>) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // The API never redirects, and neither another host nor a proxy shall see the credential.
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_MAX))
+            .timeout_recv_response(Some(ANSWER_MAX))
+            .timeout_per_read(Some(SILENCE_MAX))
+            .timeout_per_write(Some(ANSWER_MAX))
+            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls.unwrap_or_default())
+            .build();
+        Self { agent: config.into(), base, credential, credential_from }
+    }
+
+    /// Asks for something.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Failure> {
+        let answer = self.agent.get(self.url(path)).header(AUTHORIZATION, &self.credential).call();
+        self.read(self.accepted(answer)?)
+    }
+
+    /// Has something done.
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &Path, body: &Value) -> Result<T, Failure> {
+        let call = self.agent.post(self.url(path)).header(AUTHORIZATION, &self.credential);
+        let answer = call.content_type("application/json").send(body.to_string());
+        self.read(self.accepted(answer)?)
+    }
+
+    /// Opens a stream of server-sent events.
+    pub(super) fn listen(&self, path: &Path) -> Result<impl io::Read + use<>, Failure> {
+        let call = self.agent.get(self.url(path)).header(AUTHORIZATION, &self.credential);
+        let answer = self.accepted(call.header("accept", "text/event-stream").call())?;
+        let kind = answer.body().mime_type();
+        if kind != Some("text/event-stream") {
+            return Err(Failure::lasting(format!(
+                "{} does not answer with events: is it the admin API?",
+                self.place()
+            )));
+        }
+        Ok(answer.into_body().into_reader())
+    }
+
+    fn url(&self, path: &Path) -> String {
+        format!("{}{}", self.base, path.text)
+    }
+
+    fn place(&self) -> String {
+        format!("`{}`", plain(&self.base))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: Response<Body>) -> Result<T, Failure> {
+        let text = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let text = text.map_err(|error| self.unreachable(&error))?;
+        serde_json::from_str(&text).map_err(|error| {
+            let why = plain(&error.to_string()).into_owned();
+            Failure::lasting(format!("{} does not answer as the admin API does: {why}", self.place()))
+        })
+    }
+
+    fn accepted(&self, answer: Result<Response<Body>, Error>) -> Result<Response<Body>, Failure> {
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            StatusCode::UNAUTHORIZED => Err(Failure::lasting(format!(
+                "the session service at {} refuses the credential in {}: it was started with another",
+                self.place(),
+                self.credential_from
+            ))),
+            status => Err(self.refused(status, answer)),
+        }
+    }
+
+    /// What the service says about its refusal (RFC 9457).
+    fn refused(&self, status: StatusCode, answer: Response<Body>) -> Failure {
+        #[derive(Deserialize)]
+        struct Problem {
+            detail: String,
+            code: String,
+        }
+        let text = answer.into_body().into_with_config().limit(PROBLEM_BYTES_MAX).read_to_string();
+        let problem = text.ok().and_then(|text| serde_json::from_str::<Problem>(&text).ok());
+        let message = match problem {
+            Some(Problem { detail, code }) => {
+                format!("{} (`{}`)", clipped(&detail, DETAIL_CHARS_MAX), clipped(&code, DETAIL_CHARS_MAX))
+            }
+            None => format!("{} answers with status {}: is it the admin API?", self.place(), status.as_u16()),
+        };
+        Failure { message, may_pass: status.is_server_error() }
+    }
+
+    fn unreachable(&self, error: &Error) -> Failure {
+        let place = self.place();
+        if let Some(why) = untrusted(error) {
+            let message = format!("{place} is not trusted: {why}; name its roots with `--ca`");
+            return Failure::lasting(plain(&message).into_owned());
+        }
+        let (message, may_pass) = match error {
+            Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
+                let hint = "is the session service running, and is this its admin address? Say `--url`, or set";
+                (format!("{place} refuses connections: {hint} `{}`", super::URL_ENV), true)
+            }
+            Error::HostNotFound => (format!("the host of {place} is not known"), true),
+            Error::Timeout(_) => (format!("{place} does not answer in time"), true),
+            Error::BodyExceedsLimit(_) => (format!("{place} answers with more than can be read"), false),
+            error => (format!("{place} can't be reached: {error}"), true),
+        };
+        Failure { message: plain(&message).into_owned(), may_pass }
+    }
+}
+
+/// What is wrong with the certificate of the other side.
+fn untrusted(error: &Error) -> Option<&rustls::Error> {
+    let error = match error {
+        Error::Rustls(error) => error,
+        Error::Io(error) => error.get_ref()?.downcast_ref()?,
+        _ => return None,
+    };
+    matches!(error, rustls::Error::InvalidCertificate(_)).then_some(error)
+}
+
+impl Failure {
+    fn lasting(message: String) -> Self {
+        Self { message, may_pass: false }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::failed(failure.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_can_not_leave_its_place_in_a_path() {
+        let path = Path::new("/v1/sessions").segment("../x?y#z").parameter("subject", Some("a&b=c d/ü"));
+        let path = path.parameter("client_id", None).parameter("state", Some("active"));
+        assert_eq!(path.text, "/v1/sessions/%2E%2E%2Fx%3Fy%23z?subject=a%26b%3Dc%20d%2F%C3%BC&state=active");
+    }
+}

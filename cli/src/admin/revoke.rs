@@ -1,0 +1,149 @@
+//! `portcullis revoke`: all sessions of a subject, a client or an issuer that began before an instant.
+
+use super::{client::Path, connection::Connection, plain::plain, sessions::json_text, when};
+use crate::{
+    exit::{Exit, Outcome, Trouble},
+    output::{self, Format},
+};
+use clap::builder::NonEmptyStringValueParser;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+const EXAMPLES: &str = "\
+With neither --subject nor --client, everybody at the issuer is meant; nobody is asked again.
+The revocation also holds for sessions that were never seen: a token of one that began before the
+instant opens none.
+
+Examples:
+  portcullis revoke --issuer https://id.example.com --subject alice
+  portcullis revoke --issuer https://id.example.com --client batch --before 2026-11-21T12:00:00Z";
+
+/// Revoke all sessions of a subject, a client or an issuer
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The issuer (`iss`), exactly
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    issuer: String,
+    /// Only those of this subject (`sub`)
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "client")]
+    subject: Option<String>,
+    /// Only those of this client (`client_id`)
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    client: Option<String>,
+    /// Only those that began before this instant, RFC 3339 [default: now]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    before: Option<Timestamp>,
+    /// For whom to write
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+/// What the admin API answers.
+#[derive(Debug, Deserialize)]
+struct Made {
+    revoked: u64,
+    before: String,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Outcome {
+        let answer: Value = self.service.client()?.post(&Path::new("/v1/revocations"), &self.body())?;
+        let text = match self.output {
+            Format::Json => json_text(&answer)?,
+            Format::Text => {
+                let made = serde_json::from_value(answer);
+                let made = made.map_err(|_| Trouble::failed("the answer does not say what was revoked"))?;
+                self.said(&made, Timestamp::now())
+            }
+        };
+        output::write(&text)?;
+        Ok(Exit::Done)
+    }
+
+    fn body(&self) -> Value {
+        let before = self.before.map(|instant| instant.to_string());
+        let given = [
+            ("issuer", Some(self.issuer.clone())),
+            ("subject", self.subject.clone()),
+            ("client_id", self.client.clone()),
+            ("before", before),
+        ];
+        let members = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+        Value::Object(members.collect::<Map<_, _>>())
+    }
+
+    fn said(&self, made: &Made, now: Timestamp) -> String {
+        let issuer = plain(&self.issuer);
+        let whose = match (&self.subject, &self.client) {
+            (Some(subject), _) => format!("of subject `{}` at `{issuer}`", plain(subject)),
+            (None, Some(client)) => format!("of client `{}` at `{issuer}`", plain(client)),
+            (None, None) => format!("of everybody at `{issuer}`"),
+        };
+        let count = match made.revoked {
+            1 => "1 live session".to_owned(),
+            count => format!("{count} live sessions"),
+        };
+        let before = when::both(&made.before, now);
+        format!("revoked: every session {whose} that began before {before}; {count} ended\n")
+    }
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected an instant such as `2026-11-21T12:00:00Z`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use serde_json::json;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &[&str]) -> Option<Args> {
+        let line = ["revoke"].iter().chain(line);
+        Line::try_parse_from(line).ok().map(|line| line.args)
+    }
+
+    #[test]
+    fn the_body_is_what_was_given() {
+        let body = |line: &[&str]| args(line).expect("arguments").body();
+        assert_eq!(body(&["--issuer", "i"]), json!({"issuer": "i"}));
+        assert_eq!(body(&["--issuer", "i", "--subject", "s"]), json!({"issuer": "i", "subject": "s"}));
+        let client = body(&["--issuer", "i", "--client", "c", "--before", "2026-11-21T13:00:00.5+01:00"]);
+        assert_eq!(client, json!({"issuer": "i", "client_id": "c", "before": "2026-11-21T12:00:00.5Z"}));
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused() {
+        let lines: [&[&str]; 5] = [
+            &[],
+            &["--subject", "s"],
+            &["--issuer", ""],
+            &["--issuer", "i", "--subject", "s", "--client", "c"],
+            &["--issuer", "i", "--before", "yesterday"],
+        ];
+        for line in lines {
+            assert!(args(line).is_none(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_revoked_is_said() {
+        let now = "2026-11-21T12:00:10Z".parse().expect("an instant");
+        let made = |revoked| Made { revoked, before: "2026-11-21T12:00:00.000Z".to_owned() };
+        let subject = args(&["--issuer", "i", "--subject", "a\u{1b}"]).expect("arguments");
+        let expected = "revoked: every session of subject `a\\u{1b}` at `i` that began before 2026-11-21 12:00:00Z (10s ago); 1 live session ended\n";
+        assert_eq!(subject.said(&made(1), now), expected);
+        let everybody = args(&["--issuer", "i"]).expect("arguments").said(&made(0), now);
+        assert!(everybody.contains("every session of everybody at `i`") && everybody.contains("0 live sessions"));
+    }
+}

@@ -1,0 +1,168 @@
+//! `portcullis sessions list`: page after page, as far as was asked.
+
+use super::view::{Session, head};
+use crate::{
+    admin::{
+        client::{Client, Path},
+        connection::Connection,
+        plain,
+        table::columns,
+    },
+    exit::{Exit, Outcome, Trouble},
+    output::{self, Format, Reader},
+};
+use clap::{ValueEnum, builder::NonEmptyStringValueParser};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The sessions that are asked for at once.
+const PAGE: usize = 500;
+/// The sessions that are listed where nobody says how many.
+const LIMIT: usize = 100;
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis sessions list --subject alice --state active
+  portcullis sessions list --client batch --all --output json | jq -r '.sessions[].id'";
+
+/// List sessions
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only those of this subject (`sub`)
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    subject: Option<String>,
+    /// Only those of this client (`client_id`)
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    client: Option<String>,
+    /// Only those that are so
+    #[arg(long)]
+    state: Option<State>,
+    /// The most that are listed [default: 100]
+    #[arg(long, value_name = "COUNT", conflicts_with = "all", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// List all of them
+    #[arg(long)]
+    all: bool,
+    /// For whom to write
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// Live
+    Active,
+    /// Revoked, or past a limit
+    Ended,
+}
+
+/// What the admin API answers.
+#[derive(Debug, Deserialize)]
+struct Page {
+    sessions: Vec<Value>,
+    next: Option<String>,
+}
+
+/// How a list ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// There are no more, and so many were listed.
+    Complete(usize),
+    /// There are more, from this cursor on.
+    Limited(String),
+    /// Nobody reads any more.
+    Unread,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let client = self.service.client()?;
+        match self.output {
+            Format::Text => {
+                let now = Timestamp::now();
+                match self.walk(&client, |sessions, _| table(sessions, now))? {
+                    End::Complete(0) => output::tell("no such session"),
+                    End::Limited(_) => output::tell("there are more: say `--limit` or `--all`"),
+                    End::Complete(_) | End::Unread => {}
+                }
+            }
+            Format::Json => {
+                if output::write("{\"sessions\":[")? == Reader::Left {
+                    return Ok(Exit::Done);
+                }
+                let next = match self.walk(&client, lines)? {
+                    End::Complete(_) => String::new(),
+                    End::Limited(next) => format!(",\"next\":{}", Value::from(next)),
+                    End::Unread => return Ok(Exit::Done),
+                };
+                output::write(&*plain::json(&format!("\n]{next}}}\n")))?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Follows the cursors, and writes each page when it comes: a list may be longer than memory.
+    fn walk(
+        &self,
+        client: &Client,
+        show: impl Fn(Vec<Value>, bool) -> Result<String, Trouble>,
+    ) -> Result<End, Trouble> {
+        let limit = match (self.all, self.limit) {
+            (true, _) => usize::MAX,
+            (false, limit) => limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        };
+        let mut listed: usize = 0;
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut page: Page = client.get(&self.path(cursor.as_deref(), PAGE.min(limit - listed)))?;
+            page.sessions.truncate(limit - listed);
+            let count = page.sessions.len();
+            if count > 0 && output::write(&show(page.sessions, listed == 0)?)? == Reader::Left {
+                return Ok(End::Unread);
+            }
+            listed += count;
+            match page.next {
+                None => return Ok(End::Complete(listed)),
+                Some(next) if listed >= limit => return Ok(End::Limited(next)),
+                // A page that leads to itself would be followed for ever.
+                Some(next) if cursor.as_ref() == Some(&next) => {
+                    return Err(Trouble::failed("the session service gives the same page twice"));
+                }
+                Some(next) => cursor = Some(next),
+            }
+        }
+    }
+
+    fn path(&self, cursor: Option<&str>, count: usize) -> Path {
+        let state = self.state.map(|state| match state {
+            State::Active => "active",
+            State::Ended => "ended",
+        });
+        Path::new("/v1/sessions")
+            .parameter("subject", self.subject.as_deref())
+            .parameter("client_id", self.client.as_deref())
+            .parameter("state", state)
+            .parameter("limit", Some(&count.to_string()))
+            .parameter("cursor", cursor)
+    }
+}
+
+/// A page for people.
+fn table(sessions: Vec<Value>, now: Timestamp) -> Result<String, Trouble> {
+    let mut rows = vec![head()];
+    for session in sessions {
+        rows.push(Session::of(session)?.row(now));
+    }
+    Ok(columns(rows))
+}
+
+/// A page for scripts: a line each.
+fn lines(sessions: Vec<Value>, is_first: bool) -> Result<String, Trouble> {
+    let lines: Vec<_> = sessions.iter().map(|session| plain::json(&session.to_string()).into_owned()).collect();
+    let comma = if is_first { "" } else { "," };
+    Ok(format!("{comma}\n{}", lines.join(",\n")))
+}

@@ -1,0 +1,185 @@
+//! A session as people read it.
+
+use crate::admin::{
+    client::Failure,
+    plain::{clipped, plain},
+    table::columns,
+    when,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The longest text of a list, in characters; `show` shows all of it.
+const CELL_CHARS_MAX: usize = 48;
+
+/// What the admin API says of a session. What it says beyond this is for scripts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Session {
+    id: String,
+    #[serde(default)]
+    issuer: String,
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default)]
+    client_id: String,
+    #[serde(default)]
+    access: String,
+    state: String,
+    reason: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    opened_at: String,
+    last_seen_at: String,
+    expires_at: Option<String>,
+    idle_expires_at: Option<String>,
+    ended_at: Option<String>,
+}
+
+/// The head of a list.
+pub(super) fn head() -> Vec<String> {
+    ["ID", "SUBJECT", "CLIENT", "STATE", "OPENED", "LAST SEEN", "ENDS"].map(str::to_owned).to_vec()
+}
+
+impl Session {
+    pub(super) fn of(value: Value) -> Result<Self, Failure> {
+        serde_json::from_value(value).map_err(|error| super::not_a_session(&error))
+    }
+
+    /// A line of a list.
+    pub(super) fn row(&self, now: Timestamp) -> Vec<String> {
+        let cell = |text: &str| clipped(text, CELL_CHARS_MAX);
+        vec![
+            cell(&self.id),
+            cell(&self.subject),
+            cell(&self.client_id),
+            self.state(),
+            when::both(&self.opened_at, now),
+            when::distance(&self.last_seen_at, now),
+            self.end().map_or_else(|| "never".to_owned(), |end| when::distance(end, now)),
+        ]
+    }
+
+    /// Everything, a line each.
+    pub(super) fn details(&self, now: Timestamp) -> String {
+        let text = |text: &str| plain(text).into_owned();
+        let instant = |text: &Option<String>| text.as_deref().map(|text| when::both(text, now));
+        let is_active = self.ended_at.is_none();
+        let expires = instant(&self.expires_at).unwrap_or_else(|| "never".to_owned());
+        let rows = [
+            ("id", Some(text(&self.id))),
+            ("state", Some(self.state())),
+            ("subject", Some(text(&self.subject))),
+            ("client", Some(text(&self.client_id))),
+            ("issuer", Some(text(&self.issuer))),
+            ("key", Some(text(&self.key))),
+            ("access", Some(text(&self.access))),
+            ("scopes", Some(text(&self.scopes.join(" ")))),
+            ("opened", Some(when::both(&self.opened_at, now))),
+            ("last seen", Some(when::both(&self.last_seen_at, now))),
+            ("idle until", instant(&self.idle_expires_at)),
+            ("expires", is_active.then_some(expires)),
+            ("ended", instant(&self.ended_at)),
+        ];
+        columns(rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
+    }
+
+    /// What became of it when it was revoked: one that had ended by itself has another reason.
+    pub(super) fn farewell(&self, now: Timestamp) -> String {
+        let whose = format!("{} of `{}` at `{}`", plain(&self.id), plain(&self.subject), plain(&self.client_id));
+        let ended = self.ended_at.as_deref().map_or_else(|| "-".to_owned(), |at| when::both(at, now));
+        match self.reason.as_deref() {
+            Some("revoked") => format!("session {whose} is revoked since {ended}\n"),
+            reason => format!("session {whose} had ended already: {}, {ended}\n", plain(reason.unwrap_or("-"))),
+        }
+    }
+
+    fn state(&self) -> String {
+        match &self.reason {
+            None => plain(&self.state).into_owned(),
+            Some(reason) => format!("{}: {}", plain(&self.state), plain(reason)),
+        }
+    }
+
+    /// When it ended, or would at the earliest. Both instants are of one form, so that their texts compare as they do.
+    fn end(&self) -> Option<&str> {
+        let limits = [&self.expires_at, &self.idle_expires_at];
+        let earliest = || limits.into_iter().filter_map(Option::as_deref).min();
+        self.ended_at.as_deref().or_else(earliest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn session(more: Value) -> Session {
+        let mut all = json!({
+            "id": "5d41", "issuer": "https://id.example.com", "key": "s1", "subject": "anna", "client_id": "web",
+            "access": "interactive", "state": "active", "scopes": ["orders:read", "orders:write"],
+            "opened_at": "2026-11-21T20:00:00.000Z", "last_seen_at": "2026-11-21T20:29:00.000Z",
+            "expires_at": "2026-11-22T04:00:00.000Z", "idle_expires_at": "2026-11-21T20:59:00.000Z",
+        });
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
+        Session::of(all).expect("a session")
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-21T20:30:00Z".parse().expect("an instant")
+    }
+
+    #[test]
+    fn a_line_says_whose_it_is_and_when_it_ends_at_the_earliest() {
+        let row = session(json!({})).row(now());
+        let expected =
+            ["5d41", "anna", "web", "active", "2026-11-21 20:00:00Z (30m ago)", "1m ago", "in 29m"].map(str::to_owned);
+        assert_eq!(row, expected);
+        let endless = session(json!({"expires_at": null, "idle_expires_at": null})).row(now());
+        assert_eq!(endless.last().map(String::as_str), Some("never"));
+    }
+
+    #[test]
+    fn nothing_of_a_session_reaches_the_terminal_as_a_command() {
+        let hostile = "\u{1b}]0;x\u{7}\u{9b}2J\n\u{202e}";
+        let session = session(json!({
+            "id": hostile, "issuer": hostile, "key": hostile, "subject": hostile, "client_id": hostile, "access": hostile,
+            "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
+            "expires_at": hostile, "idle_expires_at": hostile, "ended_at": hostile,
+        }));
+        let shown = [session.row(now()).concat(), session.details(now()), session.farewell(now())].concat();
+        assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+        assert_eq!(session.details(now()).lines().count(), 12);
+    }
+
+    #[test]
+    fn details_show_everything() {
+        let ended = json!({"state": "ended", "reason": "revoked", "ended_at": "2026-11-21T20:29:30.000Z", "idle_expires_at": null});
+        let shown = session(ended).details(now());
+        let expected = "\
+id         5d41
+state      ended: revoked
+subject    anna
+client     web
+issuer     https://id.example.com
+key        s1
+access     interactive
+scopes     orders:read orders:write
+opened     2026-11-21 20:00:00Z (30m ago)
+last seen  2026-11-21 20:29:00Z (1m ago)
+ended      2026-11-21 20:29:30Z (30s ago)
+";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn one_that_had_ended_by_itself_is_not_called_revoked() {
+        let ended = |reason| json!({"state": "ended", "reason": reason, "ended_at": "2026-11-21T20:29:30.000Z"});
+        assert!(session(ended("revoked")).farewell(now()).contains("is revoked since 2026-11-21 20:29:30Z"));
+        assert!(session(ended("idle_timeout")).farewell(now()).contains("had ended already: idle_timeout"));
+    }
+}

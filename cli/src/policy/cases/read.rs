@@ -1,0 +1,270 @@
+//! From raw types to cases: every rule that a shape can't say is checked here, and all of them in one go.
+
+use super::{
+    Bearer, Case, Client, Expect, Known, Quality, Request, Session, Then,
+    bearer::{Claim, TIMES},
+    raw::{RawCase, RawCases, RawKnown, RawSession, RawTexts, RawThen},
+};
+use portcullis_filter::{
+    answer::Code,
+    policy::{
+        At, Faults,
+        document::{self, Given, duration, nearest, quoted},
+    },
+    route::Method,
+};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The most cases of a file.
+const CASES_MAX: usize = 100_000;
+
+/// Makes a state.
+type State = fn() -> Session;
+
+/// The states that a session can be in, by name.
+pub(super) const STATES: [(&str, State); 8] = [
+    ("active", || Session::Known(Known::default())),
+    ("revoked", || Session::Over(Code::SessionRevoked)),
+    ("idle_timeout", || Session::Over(Code::SessionIdleTimeout)),
+    ("lifetime_exceeded", || Session::Over(Code::SessionLifetimeExceeded)),
+    ("unknown", || Session::Over(Code::SessionUnknown)),
+    ("scope_escalation", || Session::Over(Code::ScopeEscalation)),
+    ("outage", || Session::Outage { granted: false }),
+    ("outage_after_grant", || Session::Outage { granted: true }),
+];
+
+const CLIENTS: [(&str, Client); 3] = [("http", Client::Http), ("grpc", Client::Grpc), ("websocket", Client::WebSocket)];
+
+const QUALITIES: [(&str, Option<Quality>); 4] = [
+    ("good", Some(Quality::Good)),
+    ("expired", Some(Quality::Expired)),
+    ("forged", Some(Quality::Forged)),
+    ("none", None),
+];
+
+/// A list of words, each in backticks.
+pub(super) fn words<T>(words: &[(&str, T)]) -> String {
+    let words: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    words.join(", ")
+}
+
+pub(super) fn cases(json: &[u8], faults: &mut Faults) -> Option<Vec<Case>> {
+    let raw: RawCases = document::read(json, faults)?;
+    let host = raw.host.or(None, |host| Some(Some(host))).flatten();
+    let at = At::ROOT.key("cases");
+    let list = raw.cases.required(&at, faults)?;
+    if list.is_empty() || list.len() > CASES_MAX {
+        faults.add(&at, format_args!("{} cases; between one and {CASES_MAX} are possible", list.len()));
+        return None;
+    }
+    let read = list.into_iter().enumerate().filter_map(|(index, raw)| {
+        let at = at.item(index);
+        case(raw.value()?, host.as_deref(), &at, faults)
+    });
+    Some(read.collect())
+}
+
+fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> Option<Case> {
+    let request = request(raw.request, raw.client, raw.headers, host, at, faults);
+    let bearer = bearer(raw.token, raw.issuer, raw.scopes, raw.claims, at, faults);
+    let session_at = at.key("session");
+    if matches!(bearer, Some(None)) && !raw.session.is_absent() {
+        faults.add(&session_at, "a case without a token has no session; give `scopes` or `claims`, or leave this out");
+    }
+    let session = session(raw.session, &session_at, faults);
+    let expect = required_word(raw.expect, &at.key("expect"), faults, "released");
+    let then_at = at.key("then");
+    if !raw.then.is_absent() && expect.is_some_and(|expect| expect != Expect::Released) {
+        faults.add(&then_at, "only a request that is released stays open; leave this out");
+    }
+    let then = raw.then.or(None, |raw| then(raw, &then_at, faults).map(Some));
+    if !raw.status.is_absent() && expect == Some(Expect::Released) {
+        faults.add(&at.key("status"), "the status of a request that is released is the upstream's; leave this out");
+    }
+    let request = request?;
+    Some(Case {
+        name: raw.name.or(format!("{} {}{}", request.method, request.host, request.path), Some)?,
+        place: at.to_string(),
+        request,
+        bearer: bearer?,
+        session: session?,
+        expect: expect?,
+        status: raw.status.or(None, |status| Some(Some(status)))?,
+        rule: raw.rule.or(None, |rule| Some(Some(rule)))?,
+        then: then?,
+    })
+}
+
+fn request(
+    line: Given<String>,
+    client: Given<String>,
+    headers: Given<BTreeMap<String, Given<RawTexts>>>,
+    host: Option<&str>,
+    at: &At<'_>,
+    faults: &mut Faults,
+) -> Option<Request> {
+    let client = client.or(Client::Http, |word| faults.check(&at.key("client"), named(&word, &CLIENTS)));
+    let headers = headers.or(Vec::new(), |headers| Some(self::headers(headers, &at.key("headers"), faults)));
+    let at = at.key("request");
+    let line = line.required(&at, faults)?;
+    let (method, host, path) = faults.check(&at, request_line(&line, host))?;
+    Some(Request { method, host, path, client: client?, headers: headers? })
+}
+
+fn request_line(line: &str, host: Option<&str>) -> Result<(String, String, String), String> {
+    let parts: Vec<&str> = line.split_whitespace().collect();
+    let [method, target] = parts.as_slice() else {
+        return Err("expected a method and a target, such as `GET /orders` or `GET api.example.com/orders`".to_owned());
+    };
+    Method::parse(method).map_err(|bad| format!("{}: {bad}", quoted(method)))?;
+    let schemes = ["https://", "http://", "wss://", "ws://"];
+    let bare = schemes.iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
+    let (named, path) = bare.split_at_checked(bare.find('/').unwrap_or(bare.len())).unwrap_or((bare, ""));
+    let host = match (named, host) {
+        ("", None) => return Err("names no host; give one here, or `host` at the top of the file".to_owned()),
+        ("", Some(host)) => host,
+        (named, _) => named,
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    Ok(((*method).to_owned(), host.to_owned(), path.to_owned()))
+}
+
+fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Faults) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    for (name, values) in raw {
+        let at = at.key(&name);
+        if !is_header_name(&name) || name.eq_ignore_ascii_case("host") {
+            faults.add(&at, "expected the name of a header; method, host and path stand in `request`");
+        }
+        let values = match values.value() {
+            None => continue,
+            Some(RawTexts::One(value)) => vec![value],
+            Some(RawTexts::List(values)) => values,
+        };
+        if values.iter().any(|value| value.contains(|c: char| c.is_control() && c != '\t')) {
+            faults.add(&at, "a header's value has no control characters");
+        }
+        headers.extend(values.into_iter().map(|value| (name.to_ascii_lowercase(), value)));
+    }
+    headers
+}
+
+/// A token (RFC 9110, section 5.1).
+fn is_header_name(name: &str) -> bool {
+    let is_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_char)
+}
+
+fn bearer(
+    token: Given<String>,
+    issuer: Given<String>,
+    scopes: Given<RawTexts>,
+    claims: Given<Map<String, Value>>,
+    at: &At<'_>,
+    faults: &mut Faults,
+) -> Option<Option<Bearer>> {
+    let implied = if scopes.is_absent() && claims.is_absent() { None } else { Some(Quality::Good) };
+    let more = [("issuer", !issuer.is_absent()), ("scopes", !scopes.is_absent()), ("claims", !claims.is_absent())];
+    let quality = token.or(implied, |word| faults.check(&at.key("token"), named(&word, &QUALITIES)));
+    let issuer = issuer.or(None, |issuer| Some(Some(issuer)));
+    let scopes = scopes.or(None, |scopes| Some(Some(texts(scopes))));
+    let claims = claims.or(Vec::new(), |claims| Some(self::claims(claims, &at.key("claims"), faults)));
+    let Some(quality) = quality? else {
+        for (key, _) in more.into_iter().filter(|(_, given)| *given) {
+            faults.add(&at.key(key), "a case without a token has none of this; leave it out, or say `token: good`");
+        }
+        return Some(None);
+    };
+    Some(Some(Bearer { issuer: issuer?, quality, scopes: scopes?, claims: claims? }))
+}
+
+fn texts(raw: RawTexts) -> Vec<String> {
+    match raw {
+        RawTexts::One(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        RawTexts::List(list) => list,
+    }
+}
+
+fn claims(raw: Map<String, Value>, at: &At<'_>, faults: &mut Faults) -> Vec<(String, Claim)> {
+    let claims = raw.into_iter().filter_map(|(name, value)| {
+        let claim = faults.check(&at.key(&name), claim_of(&name, value))?;
+        Some((name, claim))
+    });
+    claims.collect()
+}
+
+/// A claim's value: of one that holds a time, text is relative to now.
+pub(in crate::policy) fn claim_of(name: &str, value: Value) -> Result<Claim, String> {
+    match &value {
+        Value::String(text) if TIMES.contains(&name) => from_now(text).map(Claim::FromNow),
+        _ => Ok(Claim::Value(value)),
+    }
+}
+
+/// A time relative to now: `-20m` was, `5m` will be.
+fn from_now(text: &str) -> Result<i64, String> {
+    let (past, text) = match text.strip_prefix('-') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let seconds = i64::try_from(duration(text)?.as_secs()).unwrap_or(i64::MAX);
+    Ok(if past { -seconds } else { seconds })
+}
+
+fn session(raw: Given<RawSession>, at: &At<'_>, faults: &mut Faults) -> Option<Session> {
+    raw.or(Session::Known(Known::default()), |raw| match raw {
+        RawSession::Word(word) => faults.check(at, named(&word, &STATES)).map(|state| state()),
+        RawSession::Known(raw) => known(raw, at, faults).map(Session::Known),
+    })
+}
+
+fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
+    let scopes = raw.scopes.or(None, |scopes| Some(Some(texts(scopes))));
+    let mut time =
+        |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
+    let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
+    let (age, idle) = (age?, idle?);
+    // Nobody was away from a session for longer than it is old.
+    Some(Known { scopes: scopes?, age: age.max(idle), idle })
+}
+
+fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {
+    let session_at = at.key("session");
+    if raw.session.is_absent() {
+        faults.add(&session_at, "this key is required");
+    }
+    let session = session(raw.session, &session_at, faults);
+    if matches!(
+        session,
+        Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true })
+    ) {
+        faults.add(&session_at, "no session comes to be so while a request is open");
+    }
+    let expect = required_word(raw.expect, &at.key("expect"), faults, "open");
+    Some(Then { session: session?, expect: expect? })
+}
+
+fn required_word(word: Given<String>, at: &At<'_>, faults: &mut Faults, good: &str) -> Option<Expect> {
+    let word = word.required(at, faults)?;
+    if word == good {
+        return Some(Expect::Released);
+    }
+    faults.check(at, expected(&word, good)).map(Expect::Code)
+}
+
+fn expected(word: &str, good: &str) -> Result<Code, String> {
+    if let Some(code) = Code::ALL.into_iter().find(|code| code.name() == word) {
+        return Ok(code);
+    }
+    let known: Vec<&str> = std::iter::once(good).chain(Code::ALL.map(Code::name)).collect();
+    Err(match nearest(word, &known) {
+        Some(near) => format!("unknown code {}; did you mean `{near}`?", quoted(word)),
+        None => format!("unknown code {}; expected one of `{}`", quoted(word), known.join("`, `")),
+    })
+}
+
+fn named<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    found.ok_or_else(|| format!("unknown word {}; expected one of {}", quoted(word), words(known)))
+}

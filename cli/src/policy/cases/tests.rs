@@ -1,0 +1,158 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn read(text: &str) -> Result<Cases, String> {
+    let document = Document::parse("cases.yaml", text).map_err(told)?;
+    Cases::of(document).map_err(told)
+}
+
+fn told(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Faulty(report) => anstream::adapter::strip_str(&report).to_string(),
+        Trouble::Failed(message) => message,
+    }
+}
+
+/// The only case of a file.
+fn case(text: &str) -> Case {
+    read(&format!("host: a.example\ncases:\n  - {text}\n")).expect("a case").list.remove(0)
+}
+
+#[test]
+fn requests_name_method_host_and_path() {
+    for (line, method, host, path) in [
+        ("GET /x", "GET", "a.example", "/x"),
+        ("GET b.example/x?y=/z", "GET", "b.example", "/x?y=/z"),
+        ("PUT https://b.example:8443/x", "PUT", "b.example:8443", "/x"),
+        ("GET wss://b.example", "GET", "b.example", "/"),
+        ("GET //x", "GET", "a.example", "//x"),
+        ("PURGE /%2e%2e/x", "PURGE", "a.example", "/%2e%2e/x"),
+    ] {
+        let request = case(&format!("{{request: \"{line}\", expect: released}}")).request;
+        assert_eq!((&*request.method, &*request.host, &*request.path), (method, host, path), "{line}");
+    }
+}
+
+#[test]
+fn a_case_without_token_scopes_and_claims_has_no_token() {
+    assert_eq!(case("{request: GET /x, expect: released}").bearer, None);
+    assert_eq!(case("{request: GET /x, token: none, expect: released}").bearer, None);
+    for text in ["scopes: ''", "scopes: []", "claims: {}", "token: good"] {
+        let bearer = case(&format!("{{request: GET /x, {text}, expect: released}}")).bearer.expect("a token");
+        assert_eq!(bearer.quality, Quality::Good, "{text}");
+    }
+}
+
+#[test]
+fn times_of_claims_are_relative_to_now_or_as_they_are() {
+    let claims = "{auth_time: -20m, nbf: 90s, exp: 1700000000, acr: 20m}";
+    let bearer = case(&format!("{{request: GET /x, claims: {claims}, expect: released}}")).bearer.expect("a token");
+    let claims = bearer.claims(&[], 1_800_000_000, "s");
+    assert_eq!(claims["auth_time"], json!(1_799_998_800_i64));
+    assert_eq!(claims["nbf"], json!(1_800_000_090_i64));
+    assert_eq!(claims["exp"], json!(1_700_000_000_i64));
+    assert_eq!(claims["acr"], json!("20m"));
+    assert_eq!(claims["sid"], json!("s"));
+}
+
+#[test]
+fn scopes_are_text_or_a_list() {
+    for text in ["'a b'", "[a, b]", "' a  b '"] {
+        let bearer = case(&format!("{{request: GET /x, scopes: {text}, expect: released}}")).bearer.expect("a token");
+        assert_eq!(bearer.scopes, Some(vec!["a".to_owned(), "b".to_owned()]), "{text}");
+    }
+}
+
+#[test]
+fn states_are_words_or_what_is_known() {
+    let session =
+        |text: &str| case(&format!("{{request: GET /x, scopes: a, session: {text}, expect: released}}")).session;
+    assert_eq!(session("revoked"), Session::Over(Code::SessionRevoked));
+    assert_eq!(session("outage_after_grant"), Session::Outage { granted: true });
+    let idle = Known { idle: Duration::from_secs(360), age: Duration::from_secs(360), scopes: None };
+    assert_eq!(session("{idle: 6m}"), Session::Known(idle), "as old as it was idle, at least");
+    let left = Known { scopes: Some(Vec::new()), age: Duration::from_secs(60), idle: Duration::ZERO };
+    assert_eq!(session("{scopes: [], age: 1m}"), Session::Known(left));
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line() {
+    let told = read(
+        "cases:\n  - {request: get /orders, expect: releasd, session: gone}\n  - {request: GET a/x, scopes: 7, expct: released}\n",
+    )
+    .expect_err("faulty");
+    for words in [
+        "cases.yaml:2:15",
+        "write `GET`",
+        "did you mean `released`?",
+        "unknown state `gone`",
+        "cases.yaml:3:32",
+        "expected text or a list of texts, found a number",
+        "unknown key; did you mean `expect`?",
+        "this key is required",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_a_fault() {
+    for (text, words) in [
+        ("{request: GET /x, token: none, scopes: a, expect: released}", "a case without a token has none of this"),
+        ("{request: GET /x, session: revoked, expect: released}", "a case without a token has no session"),
+        (
+            "{request: GET /x, expect: no_route, then: {session: revoked, expect: open}}",
+            "only a request that is released",
+        ),
+        ("{request: GET /x, expect: released, status: 200}", "is the upstream's"),
+        (
+            "{request: GET /x, scopes: a, expect: released, then: {session: unknown, expect: open}}",
+            "no session comes to be so",
+        ),
+        ("{request: GET /x, headers: {':path': /y}, expect: released}", "expected the name of a header"),
+        ("{request: GET /x, headers: {host: b}, expect: released}", "expected the name of a header"),
+        ("{request: GET /x y, expect: released}", "expected a method and a target"),
+        ("{request: GET /x, claims: {iat: soon}, expect: released}", "is not a duration"),
+        ("{request: GET /x, expect: open}", "unknown code `open`"),
+        ("{request: GET /x, client: ftp, expect: released}", "expected one of `http`, `grpc`, `websocket`"),
+    ] {
+        let told = read(&format!("host: a\ncases:\n  - {text}\n")).expect_err("faulty");
+        assert!(told.contains(words), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_file_without_cases_or_hosts_is_a_fault() {
+    for (text, words) in [
+        ("host: a\n", "this key is required"),
+        ("cases: []\n", "between one and"),
+        ("cases: [{request: GET /x, expect: released}]\n", "names no host"),
+        ("[]\n", "expected an object"),
+        ("cases: {a: b}\n", "expected a list"),
+    ] {
+        let told = read(text).expect_err("faulty");
+        assert!(told.contains(words), "{text}: {told}");
+    }
+}
+
+#[test]
+fn every_code_can_be_expected() {
+    for code in Code::ALL {
+        assert_eq!(case(&format!("{{request: GET /x, expect: {}}}", code.name())).expect, Expect::Code(code));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[a-z:{}\\[\\], \\n'/*&!-]{0,80}") {
+        drop(read(&text));
+        drop(read(&format!("host: a\ncases:\n  - {text}\n")));
+    }
+
+    #[test]
+    fn no_request_line_makes_the_reader_panic(line in "\\PC{0,40}") {
+        let text = json!({"host": "a", "cases": [{"request": line, "expect": "released"}]}).to_string();
+        drop(read(&text));
+    }
+}

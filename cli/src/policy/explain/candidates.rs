@@ -1,0 +1,182 @@
+//! The rules that did not decide, and what each of them lacks. Every part of a rule's `match` is asked on its own, with the
+//! filter's own route table.
+
+use crate::{document::Document, policy::cases::position};
+use portcullis_filter::{
+    policy::Policy,
+    route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The most rules that are named beside the one that decides.
+const CANDIDATES_MAX: usize = 5;
+
+/// A rule, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// Where it stands: a JSONPath (RFC 9535).
+    pub place: String,
+    /// The line that it begins at.
+    pub line: usize,
+    /// The hosts that it answers; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// The methods that it answers; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The path that it answers.
+    pub path: String,
+}
+
+/// A rule that might have decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// The rule.
+    #[serde(flatten)]
+    pub route: Route,
+    /// Why it did not decide.
+    pub why: Fit,
+}
+
+/// Why a rule did not decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// It fits, and a more specific host decided.
+    LessSpecificHost,
+    /// It fits, and a more specific path decided.
+    LessSpecificPath,
+    /// It answers other methods.
+    Method,
+    /// It answers other hosts.
+    Host,
+    /// It answers other paths that begin alike.
+    Path,
+    /// It answers other hosts, with other methods.
+    HostAndMethod,
+}
+
+/// A request whose host and path can be read.
+pub(super) struct Target<'r> {
+    pub(super) host: Host<'r>,
+    pub(super) method: &'r str,
+    pub(super) path: Path<'r>,
+}
+
+impl Route {
+    /// A rule of a policy.
+    pub(super) fn of(document: &Document, written: &Value, policy: &Policy, RuleId(index): RuleId) -> Self {
+        let place = format!("$.routes[{index}]");
+        Self {
+            name: policy.rules.get(index).map(|rule| rule.name.clone()).unwrap_or_default(),
+            line: position(document, &place).0,
+            place,
+            ..Self::without_name(written, index)
+        }
+    }
+
+    /// Only what it answers.
+    fn without_name(written: &Value, index: usize) -> Self {
+        let answers = written.get("routes").and_then(|routes| routes.get(index)).and_then(|route| route.get("match"));
+        let texts = |key| {
+            let list = answers.and_then(|answers| answers.get(key)).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let path = answers.and_then(|answers| answers.get("path")).and_then(Value::as_str).unwrap_or_default();
+        Self {
+            name: String::new(),
+            place: String::new(),
+            line: 0,
+            hosts: texts("hosts"),
+            methods: texts("methods"),
+            path: path.to_owned(),
+        }
+    }
+
+    fn answers(&self) -> Option<Match> {
+        Some(Match {
+            hosts: self.hosts.iter().map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
+            methods: self.methods.iter().map(|method| Method::parse(method).ok()).collect::<Option<_>>()?,
+            path: Template::parse(&self.path).ok()?,
+        })
+    }
+
+    /// How many segments of a path its own begins with, as far as both go. Only says how near it is.
+    fn alike(&self, path: &Path<'_>) -> usize {
+        let (own, asked) = (self.path.split('/').skip(1), path.as_str().split('/').skip(1));
+        own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
+    }
+}
+
+/// The nearest rules beside the one that decides, nearest first, and how many there are of them in all.
+pub(super) fn candidates(
+    document: &Document,
+    written: &Value,
+    policy: &Policy,
+    decides: Option<RuleId>,
+    target: &Target<'_>,
+) -> (Vec<Candidate>, usize) {
+    let decides_at = decides.map(|id| Route::of(document, written, policy, id));
+    let others = (0..policy.rules.len()).map(RuleId).filter(|id| Some(*id) != decides);
+    let mut found: Vec<((Fit, std::cmp::Reverse<usize>), RuleId)> = others
+        .filter_map(|id| {
+            let route = Route::without_name(written, id.0);
+            let fit = fit(&route, decides_at.as_ref(), target)?;
+            let alike = route.alike(&target.path);
+            let is_near = !matches!(fit, Fit::Path | Fit::HostAndMethod) || alike > 0;
+            is_near.then_some(((fit, std::cmp::Reverse(alike)), id))
+        })
+        .collect();
+    found.sort();
+    let count = found.len();
+    let nearest = found.into_iter().take(CANDIDATES_MAX);
+    let nearest = nearest.map(|((why, _), id)| Candidate { route: Route::of(document, written, policy, id), why });
+    (nearest.collect(), count)
+}
+
+/// Why a rule did not decide; nothing for one that has nothing to do with the request.
+fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fit> {
+    let answers = route.answers()?;
+    let everywhere = Match { hosts: Vec::new(), methods: Vec::new(), path: answers.path.clone() };
+    // A path that both know, so that host and method alone are asked.
+    let path = Template::parse("/x").ok()?;
+    let with_host = Match { hosts: answers.hosts.clone(), methods: Vec::new(), path: path.clone() };
+    let with_method = Match { hosts: Vec::new(), methods: answers.methods.clone(), path };
+    let elsewhere = Path::parse(b"/x").ok()?;
+    let fits = (
+        finds(&with_host, target, &elsewhere),
+        finds(&with_method, target, &elsewhere),
+        finds(&everywhere, target, &target.path),
+    );
+    match fits {
+        (true, true, true) => Some(match decides {
+            Some(decides) if hosts_rank(decides, target) < hosts_rank(route, target) => Fit::LessSpecificHost,
+            _ => Fit::LessSpecificPath,
+        }),
+        (true, false, true) => Some(Fit::Method),
+        (false, true, true) => Some(Fit::Host),
+        (false, false, true) => Some(Fit::HostAndMethod),
+        (true, true, false) => Some(Fit::Path),
+        _ => None,
+    }
+}
+
+fn finds(answers: &Match, target: &Target<'_>, path: &Path<'_>) -> bool {
+    let mut table = RouteTable::default();
+    table.insert(RuleId(0), answers).is_ok() && table.find(&target.host, target.method, path).is_some()
+}
+
+/// How specific the best of a rule's hosts is for a request, most specific first: the table prefers the longer suffix.
+fn hosts_rank(route: &Route, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
+    let ranks = route.hosts.iter().filter_map(|host| match HostPattern::parse(host).ok()? {
+        HostPattern::Exact(name) => (*name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),
+        HostPattern::Under(suffix) => {
+            let stem = target.host.as_str().strip_suffix(&*suffix)?;
+            stem.ends_with('.').then_some((1, std::cmp::Reverse(suffix.len())))
+        }
+    });
+    ranks.min().unwrap_or((2, std::cmp::Reverse(0)))
+}

@@ -1,0 +1,198 @@
+//! One request, decided by the filter's own code, and everything that explains the decision.
+
+use super::{
+    candidates::{Route, Target, candidates},
+    explanation::{Decision, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    play::{Asked, Played, play},
+    text::time,
+};
+use crate::{
+    exit::Trouble,
+    policy::{
+        cases::Session,
+        load::Loaded,
+        needs::Needs,
+        rehearsal::{Fate, Outcome},
+    },
+};
+use portcullis_filter::{
+    answer::{Answer, Code},
+    check::{Head, Mark},
+    policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule},
+    route::{Host, Path, RuleId},
+    token::{self, Facts, KeyRing},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Explains what becomes of a request.
+pub fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Trouble> {
+    let Loaded { policy, document } = loaded;
+    let again = || Ok(Loaded::parse(document.name(), document.text())?.policy);
+    let keys: Vec<_> = policy.issuers.iter().map(keys_at).collect();
+    let Played { outcome, mut worker, vouched, token, headers } = play(policy, asked, &again)?;
+    let (decision, code, answer) = decided(&outcome, vouched);
+    let without = (decision == Decision::Asks).then(|| worker.send(&headers, &OUTAGE, None).fate);
+    let head = Head::read(&headers);
+    let written: Value = serde_json::from_str(document.json()).unwrap_or_default();
+    let policy = worker.policy();
+    let rule = rule_of(&outcome, policy);
+    let guarded = rule.filter(|rule| !matches!(rule.access, Access::Public));
+    let requires = outcome.rule.and_then(|id| Needs::of(policy, &written, id));
+    let lacks = requires.as_ref().zip(outcome.facts.as_ref()).map(|(requires, facts)| requires.missing(&facts.scopes));
+    let (others, found) = target(&head)
+        .map_or_else(Default::default, |target| candidates(&document, &written, policy, outcome.rule, &target));
+    Ok(Explanation {
+        decision,
+        code: code.map(Code::name),
+        request: format!("{} {}{}", asked.method, asked.host, asked.path),
+        policy: document.name().to_owned(),
+        shadow: worker.is_shadow(),
+        because: because(&outcome, &head, policy, asked.now_ms),
+        rule: outcome.rule.map(|id| Route::of(&document, &written, policy, id)),
+        missing: lacks.filter(|lacks| !lacks.is_empty()),
+        requires,
+        acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),
+        session: guarded.map(|rule| session(&rule.limits, without)),
+        token: token.map(|token| seen(&token, vouched, &outcome, policy, &keys, asked.now_ms)),
+        answer: answer.map(|answer| Reply::of(&answer, head.grpc)),
+        stripped: head.forged.iter().map(|name| (*name).to_owned()).collect(),
+        others_more: found.saturating_sub(others.len()),
+        others,
+    })
+}
+
+const OUTAGE: Session = Session::Outage { granted: false };
+
+fn rule_of<'p>(outcome: &Outcome, policy: &'p Policy) -> Option<&'p Rule> {
+    outcome.rule.and_then(|RuleId(index)| policy.rules.get(index))
+}
+
+fn target<'h>(head: &'h Head<'_>) -> Option<Target<'h>> {
+    let (host, path) = (Host::parse(head.authority)?, Path::parse(head.path).ok()?);
+    (!head.several_authorizations).then_some(Target { host, method: head.method, path })
+}
+
+fn decided(outcome: &Outcome, vouched: Vouched) -> (Decision, Option<Code>, Option<Box<Answer>>) {
+    match &outcome.fate {
+        // What it means is not known, so neither is what it comes to.
+        _ if vouched == Vouched::Opaque && outcome.asked => (Decision::Asks, None, None),
+        Fate::Released(_) if outcome.asked => (Decision::Asks, None, None),
+        Fate::Released(_) => (Decision::Released, None, None),
+        Fate::Refused(code, answer) => (Decision::Refused, Some(*code), Some(answer.clone())),
+        Fate::Waits => (Decision::Refused, Some(Code::KeysUnavailable), None),
+    }
+}
+
+/// What the decision rests on, beside the rule.
+fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> Vec<String> {
+    let mut because = Vec::new();
+    match &outcome.fate {
+        Fate::Refused(Code::MalformedCredentials, _) if head.several_authorizations => {
+            because.push("there is more than one `authorization`".to_owned());
+        }
+        Fate::Refused(Code::MalformedCredentials, _) => {
+            because.push("`authorization` is not one bearer token".to_owned())
+        }
+        Fate::Refused(Code::AmbiguousPath, _) => {
+            because.extend(Path::parse(head.path).err().map(|ambiguous| ambiguous.to_string()));
+        }
+        Fate::Refused(Code::NoRoute, _) if Host::parse(head.authority).is_none() => {
+            because.push("the host can't be read, so no rule is looked for".to_owned());
+        }
+        Fate::Refused(Code::StepUpRequired, _) => because.extend(step_up(outcome, policy, now_ms)),
+        Fate::Released(_) if outcome.rule.is_none() => {
+            because.push("it is a CORS preflight, and the policy says `cors_preflight: allow`".to_owned());
+        }
+        Fate::Released(_) if !outcome.asked => because.push("the rule is public: no token is looked at".to_owned()),
+        _ => {}
+    }
+    because
+}
+
+/// Why a login is too weak or too old (RFC 9470).
+fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
+    let (Some(rule), Some(facts)) = (rule_of(outcome, policy), &outcome.facts) else { return Vec::new() };
+    let mut why = Vec::new();
+    let is_strong = facts.acr.as_ref().is_some_and(|acr| rule.acr.contains(acr));
+    if !rule.acr.is_empty() && !is_strong {
+        let has =
+            facts.acr.as_ref().map_or("has no `acr`".to_owned(), |acr| format!("has `acr` {}", acr.escape_debug()));
+        why.push(format!("the token {has}, and the rule wants {}", rule.acr.join(" or ")));
+    }
+    if let (Some(max_age), Some(at_ms)) = (rule.limits.max_age, facts.authenticated_at_ms) {
+        let age = Duration::from_millis(now_ms.saturating_sub(at_ms));
+        if age >= max_age {
+            why.push(format!("the login was {} ago, and the rule wants one of the last {}", time(age), time(max_age)));
+        }
+    }
+    why
+}
+
+fn seen(
+    token: &str,
+    vouched: Vouched,
+    outcome: &Outcome,
+    policy: &Policy,
+    keys: &[Option<String>],
+    now_ms: u64,
+) -> Token {
+    let facts = outcome.facts.as_ref().filter(|_| vouched != Vouched::Opaque);
+    let unchecked = facts.filter(|_| vouched == Vouched::SignatureNotChecked);
+    let fault = (vouched == Vouched::Refused).then(|| fault(token, policy, now_ms)).flatten();
+    Token {
+        vouched,
+        keys: unchecked.and_then(|facts| keys.get(facts.issuer.0).cloned().flatten()),
+        fault,
+        says: facts.map(|facts| says(facts, policy, now_ms)),
+    }
+}
+
+/// What is wrong with a token: operators may know, clients may not.
+fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<String> {
+    let rings: Result<Vec<_>, _> = policy.issuers.iter().map(|issuer| KeyRing::new(&issuer.keys)).collect();
+    token::verify(token, &policy.issuers, &rings.ok()?, |_| None, now_ms).err().map(|rejection| rejection.to_string())
+}
+
+fn says(facts: &Facts, policy: &Policy, now_ms: u64) -> Says {
+    Says {
+        issuer: policy.issuers.get(facts.issuer.0).map(|issuer| issuer.issuer.clone()).unwrap_or_default(),
+        subject: facts.subject.clone(),
+        client: facts.client_id.clone(),
+        scopes: facts.scopes.clone(),
+        acr: facts.acr.clone(),
+        login_age_s: facts.authenticated_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1_000),
+        expires_in_s: facts.dies_at_ms.saturating_sub(now_ms) / 1_000,
+        session: facts.session_id.clone(),
+    }
+}
+
+fn session(limits: &Limits, without: Option<Fate>) -> SessionLimits {
+    let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
+    let on_outage = match (limits.on_outage, without) {
+        (Outage::Grace(grace), _) => {
+            format!("released if the same was granted within the last {}, else 503 session_unavailable", time(grace))
+        }
+        (_, Some(Fate::Released(Some(Mark::OutageReadOnly)))) => "released, for it only reads".to_owned(),
+        (_, Some(Fate::Refused(code, answer))) => format!("{} {}", answer.status, code.name()),
+        (Outage::ReadOnly, _) => "released if it only reads, else 503 session_unavailable".to_owned(),
+        _ => "503 session_unavailable".to_owned(),
+    };
+    SessionLimits {
+        max_age_s: seconds(limits.max_age),
+        max_idle_s: seconds(limits.max_idle),
+        touch: limits.touch,
+        outlive_token: limits.outlive_token,
+        on_outage,
+    }
+}
+
+/// Where an issuer's keys are, where they are not in the policy.
+fn keys_at(issuer: &Issuer) -> Option<String> {
+    match &issuer.keys {
+        KeySource::Remote { authority, path, https, .. } => {
+            Some(format!("{}://{authority}{path}", if *https { "https" } else { "http" }))
+        }
+        KeySource::Inline(_) | KeySource::Opaque => None,
+    }
+}

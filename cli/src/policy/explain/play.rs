@@ -1,0 +1,116 @@
+//! Sends the request that is asked about through the filter's gate.
+
+use super::explanation::Vouched;
+use crate::{
+    exit::Trouble,
+    policy::{
+        cases::{Bearer, Session},
+        rehearsal::{Fate, Headers, Outcome, Rehearsal},
+    },
+};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use portcullis_filter::{answer::Code, check::Head, policy::Policy, token};
+use serde_json::{Map, Value};
+
+/// What is asked about.
+pub struct Asked {
+    /// Its method.
+    pub method: String,
+    /// Its host.
+    pub host: String,
+    /// Its path, with its query.
+    pub path: String,
+    /// Its other headers.
+    pub headers: Vec<(String, String)>,
+    /// Its token.
+    pub given: Given,
+    /// When, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// What the request brings for a token.
+pub enum Given {
+    /// Nothing.
+    Nothing,
+    /// A token.
+    Token(String),
+    /// What a verified token says.
+    Claims(Bearer),
+}
+
+/// A request that was sent.
+pub(super) struct Played {
+    pub(super) outcome: Outcome,
+    pub(super) worker: Rehearsal,
+    pub(super) vouched: Vouched,
+    /// The token that was sent, if one was.
+    pub(super) token: Option<String>,
+    /// As it was sent.
+    pub(super) headers: Headers,
+}
+
+/// Sends the request, with what it brings for a token.
+pub(super) fn play(
+    policy: Policy,
+    asked: &Asked,
+    again: &dyn Fn() -> Result<Policy, Trouble>,
+) -> Result<Played, Trouble> {
+    let mut headers = base(asked);
+    match &asked.given {
+        Given::Claims(bearer) => return assumed(policy, headers, bearer, asked.now_ms),
+        Given::Token(token) => authorize(&mut headers, token),
+        Given::Nothing => {}
+    }
+    let token = Head::read(&headers).token.ok().map(str::to_owned);
+    let is_opaque = token.as_deref().is_some_and(|token| token::is_opaque(token, &policy.issuers));
+    let mut worker = Rehearsal::with_own_keys(policy, asked.now_ms)?;
+    worker.vouch();
+    let outcome = worker.send(&headers, &Session::active(), None);
+    let vouched = match &outcome.fate {
+        _ if is_opaque => Vouched::Opaque,
+        Fate::Waits => return unchecked(again()?, headers, token.as_deref(), asked.now_ms),
+        Fate::Refused(Code::InvalidToken | Code::TokenExpired, _) => Vouched::Refused,
+        Fate::Released(_) if !outcome.asked => Vouched::NotLookedAt,
+        _ if outcome.facts.is_none() => Vouched::NotLookedAt,
+        _ => Vouched::Verified,
+    };
+    Ok(Played { outcome, worker, vouched, token, headers })
+}
+
+/// What a verified token says is signed here.
+fn assumed(policy: Policy, mut headers: Headers, bearer: &Bearer, now_ms: u64) -> Result<Played, Trouble> {
+    let mut worker = Rehearsal::new(policy, now_ms)?;
+    let token = worker.token(bearer);
+    authorize(&mut headers, &token);
+    let outcome = worker.send(&headers, &Session::active(), None);
+    Ok(Played { outcome, worker, vouched: Vouched::Assumed, token: Some(token), headers })
+}
+
+/// The filter waits for keys only when all else is in order: the same claims, signed here, show how it goes on.
+fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: u64) -> Result<Played, Trouble> {
+    let mut worker = Rehearsal::new(policy, now_ms)?;
+    let (typ, claims) = token.and_then(parts).unwrap_or_default();
+    let signed = worker.sign(&claims, &typ);
+    headers.retain(|(name, _)| name != "authorization");
+    authorize(&mut headers, &signed);
+    let outcome = worker.send(&headers, &Session::active(), None);
+    Ok(Played { outcome, worker, vouched: Vouched::SignatureNotChecked, token: Some(signed), headers })
+}
+
+fn base(asked: &Asked) -> Headers {
+    let pseudo = [(":method", &asked.method), (":authority", &asked.host), (":path", &asked.path)];
+    let own = asked.headers.iter().map(|(name, value)| (name.as_str(), value));
+    pseudo.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn authorize(headers: &mut Headers, token: &str) {
+    headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
+}
+
+/// `typ` and claims of a token that is in order but for its signature.
+fn parts(token: &str) -> Option<(String, Map<String, Value>)> {
+    let mut parts = token.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+    let header: Value = serde_json::from_slice(&parts.next()??).ok()?;
+    let claims = serde_json::from_slice(&parts.next()??).ok()?;
+    Some((header.get("typ").and_then(Value::as_str).unwrap_or("JWT").to_owned(), claims))
+}

@@ -1,0 +1,217 @@
+use super::*;
+use crate::{
+    document::Document,
+    policy::{
+        cases::{Bearer, Quality},
+        rehearsal::Signer,
+    },
+};
+use serde_json::{Value, json};
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+fn policy(keys: &Value, mode: &str) -> Loaded {
+    let policy = json!({
+        "mode": mode,
+        "issuers": [{
+            "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["EdDSA"], "keys": keys,
+        }],
+        "session": {"cluster": "session", "timeout": "1s"},
+        "scopes": {"read": {}, "write": {}, "admin": {}},
+        "sets": {"both": ["read", "write"]},
+        "routes": [
+            {"name": "open", "match": {"path": "/open"}, "public": true},
+            {"name": "one", "match": {"methods": ["GET"], "path": "/x/{id}"}, "require": {"all_of": ["read"]}},
+            {"name": "new", "match": {"methods": ["GET"], "path": "/x/new"}, "require": {"any_of": ["@both", "admin"]}},
+            {"name": "rest", "match": {"path": "/{*rest}"}, "require": {"all_of": ["admin"]}},
+            {
+                "name": "host", "match": {"hosts": ["admin.example"], "path": "/x/{id}"}, "require": {"all_of": ["admin"]},
+                "acr": ["aal2"], "session": {"max_age": "15m", "on_outage": "read_only"},
+            },
+        ],
+    });
+    Loaded::of(Document::parse("policy.json", policy.to_string()).expect("json")).expect("a policy")
+}
+
+fn remote() -> Value {
+    json!({"jwks_url": "https://id.example/jwks", "cluster": "id"})
+}
+
+fn inline() -> Value {
+    json!({"inline": serde_json::from_str::<Value>(&Signer::new().key_set()).expect("json")})
+}
+
+fn ask(method: &str, host: &str, path: &str, given: Given) -> Asked {
+    let (method, host, path) = (method.to_owned(), host.to_owned(), path.to_owned());
+    Asked { method, host, path, headers: Vec::new(), given, now_ms: NOW_MS }
+}
+
+fn scopes(scopes: &str) -> Given {
+    let scopes = scopes.split_whitespace().map(str::to_owned).collect();
+    Given::Claims(Bearer { issuer: None, quality: Quality::Good, scopes: Some(scopes), claims: Vec::new() })
+}
+
+fn token(changes: Value, forged: bool) -> Given {
+    let now_s = NOW_MS / 1_000;
+    let mut claims = json!({
+        "iss": "https://id.example", "aud": "api", "sub": "alice", "client_id": "web", "iat": now_s - 10, "exp": now_s + 60,
+        "sid": "s-1", "scope": "read",
+    });
+    for (name, value) in changes.as_object().expect("an object") {
+        claims[name] = value.clone();
+    }
+    Given::Token(Signer::new().sign(claims.as_object().expect("an object"), "at+jwt", forged))
+}
+
+fn explained(keys: &Value, asked: &Asked) -> Explanation {
+    explain(policy(keys, "enforce"), asked).expect("an explanation")
+}
+
+fn shown(explanation: &Explanation) -> String {
+    anstream::adapter::strip_str(&text::text(explanation)).to_string()
+}
+
+#[test]
+fn a_refusal_says_what_is_missing_and_what_the_client_reads() {
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/x/new", scopes("read")));
+    assert_eq!((explanation.decision, explanation.code), (Decision::Refused, Some("insufficient_scope")));
+    let text = shown(&explanation);
+    assert!(text.starts_with("refused: 403 insufficient_scope\n"), "{text}");
+    for words in [
+        "one of @both (write) | admin",
+        "one of @both (read write) | admin",
+        "new, policy.json:1: GET /x/new",
+        r#"www-authenticate: Bearer realm="portcullis", error="insufficient_scope", scope="read write admin""#,
+        r#""code":"insufficient_scope"}"#,
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn what_is_asked_is_released_by_the_word_of_the_session_service_alone() {
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/x/new", scopes("read write")));
+    assert_eq!((explanation.decision, explanation.code), (Decision::Asks, None));
+    assert!(explanation.missing.is_none() && explanation.answer.is_none());
+    assert_eq!(explanation.session.expect("limits").on_outage, "503 session_unavailable");
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/open", scopes("")));
+    assert_eq!(explanation.decision, Decision::Released);
+}
+
+#[test]
+fn candidates_say_why_they_did_not_decide() {
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/x/new", scopes("admin")));
+    let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
+    assert_eq!(others, [("one", Fit::LessSpecificPath), ("rest", Fit::LessSpecificPath), ("host", Fit::Host)]);
+    let explanation = explained(&remote(), &ask("PUT", "admin.example", "/x/new", scopes("admin")));
+    assert_eq!(explanation.rule.expect("a rule").name, "host");
+    let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
+    assert_eq!(others, [("rest", Fit::LessSpecificHost), ("one", Fit::Method), ("new", Fit::Method)]);
+}
+
+#[test]
+fn a_token_is_verified_with_keys_of_the_policy() {
+    for (changes, forged, decision, code, words) in [
+        (json!({}), false, Decision::Asks, None, "verified with a key of the policy"),
+        (json!({}), true, Decision::Refused, Some("invalid_token"), "the signature does not hold"),
+        (json!({"aud": "other"}), false, Decision::Refused, Some("invalid_token"), "`aud` holds none of the issuer's"),
+        (json!({"exp": 1}), false, Decision::Refused, Some("token_expired"), "the token has expired"),
+        (json!({"scope": ""}), false, Decision::Refused, Some("insufficient_scope"), "no scope"),
+    ] {
+        let explanation = explained(&inline(), &ask("GET", "a.example", "/x/1", token(changes, forged)));
+        assert_eq!((explanation.decision, explanation.code), (decision, code), "{words}");
+        assert!(shown(&explanation).contains(words), "{words}: {}", shown(&explanation));
+    }
+}
+
+#[test]
+fn where_keys_are_remote_everything_but_the_signature_is_judged() {
+    for (changes, decision, code) in
+        [(json!({}), Decision::Asks, None), (json!({"scope": "write"}), Decision::Refused, Some("insufficient_scope"))]
+    {
+        let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(changes, true)));
+        assert_eq!((explanation.decision, explanation.code), (decision, code));
+        let text = shown(&explanation);
+        assert!(text.contains("SIGNATURE NOT CHECKED: its keys are at https://id.example/jwks"), "{text}");
+        assert!(text.contains("if the token's signature holds"), "{text}");
+    }
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(json!({"aud": "b"}), false)));
+    assert_eq!(explanation.code, Some("invalid_token"));
+    assert!(!shown(&explanation).contains("SIGNATURE"));
+}
+
+#[test]
+fn a_step_up_says_why() {
+    let claims = json!({"scope": "admin", "acr": "aal1", "auth_time": NOW_MS / 1_000 - 1_200});
+    let explanation = explained(&inline(), &ask("GET", "admin.example", "/x/1", token(claims, false)));
+    assert_eq!(explanation.code, Some("step_up_required"));
+    assert_eq!(
+        explanation.because,
+        [
+            "the token has `acr` aal1, and the rule wants aal2",
+            "the login was 20m ago, and the rule wants one of the last 15m"
+        ]
+    );
+}
+
+#[test]
+fn without_a_verdict_the_rule_decides() {
+    let claims = || token(json!({"scope": "admin", "acr": "aal2"}), false);
+    let on_outage = |method| {
+        let explanation = explained(&inline(), &ask(method, "admin.example", "/x/1", claims()));
+        explanation.session.expect("limits").on_outage
+    };
+    assert_eq!(on_outage("GET"), "released, for it only reads");
+    assert_eq!(on_outage("PUT"), "503 session_unavailable");
+}
+
+#[test]
+fn whatever_is_asked_there_is_an_explanation() {
+    for (method, host, path) in [
+        ("GET", "", "/x"),
+        ("G T", "a", "/x"),
+        ("GET", "a..b", "/x"),
+        ("GET", "a", "//"),
+        ("GET", "a", ""),
+        ("", "ü", "\u{0}"),
+    ] {
+        for given in [Given::Nothing, scopes("read"), Given::Token(String::new()), Given::Token("a.b.c".to_owned())] {
+            let explanation = explained(&inline(), &ask(method, host, path, given));
+            assert!(!shown(&explanation).is_empty());
+            assert!(serde_json::to_string(&explanation).is_ok());
+        }
+    }
+}
+
+#[test]
+fn grpc_callers_and_forged_headers_are_told_of() {
+    let mut asked = ask("POST", "a.example", "/x/new", scopes(""));
+    asked.headers = vec![
+        ("content-type".to_owned(), "application/grpc".to_owned()),
+        ("x-portcullis-subject".to_owned(), "root".to_owned()),
+    ];
+    let explanation = explained(&remote(), &asked);
+    let text = shown(&explanation);
+    assert!(text.contains("grpc-status: 7") && text.contains("stripped    x-portcullis-subject"), "{text}");
+}
+
+#[test]
+fn shadow_mode_is_said_first() {
+    let explanation = explain(policy(&remote(), "shadow"), &ask("GET", "a.example", "/x/1", Given::Nothing));
+    let explanation = explanation.expect("an explanation");
+    assert_eq!((explanation.decision, explanation.code), (Decision::Refused, Some("no_credentials")));
+    assert!(shown(&explanation).lines().nth(1).expect("a line").contains("shadow mode"));
+}
+
+#[test]
+fn urls_are_taken_as_they_stand() {
+    for (url, host, path) in [
+        ("https://a.example/x/../y?z", "a.example", "/x/../y?z"),
+        ("a.example:8080", "a.example:8080", "/"),
+        ("https://a.example?x=1", "a.example", "/?x=1"),
+        ("wss://a.example//x#y", "a.example", "//x"),
+    ] {
+        assert_eq!(target(url).expect("a URL"), (host.to_owned(), path.to_owned()), "{url}");
+    }
+    assert!(target("/x").is_err() && target("").is_err());
+}

@@ -1,0 +1,300 @@
+//! From operations to rules and questions.
+//!
+//! What has a question is refused: it gets no rule. Where a less specific rule would answer its requests, a rule that nobody
+//! can meet stands before that.
+
+use super::{
+    access::{Access, Decision, Kind, decide},
+    text::Names,
+};
+use crate::policy::{
+    openapi::{Api, Base, Operation, Scheme},
+    reach::{self, Entry, Methods, Paths, Pattern, Rules, Witness},
+};
+use portcullis_filter::{
+    policy::ROUTES_MAX,
+    route::{HostPattern, Match, Method, RouteTable, RuleId, Template},
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// The most operations of one template and method that are compared with each other.
+const RIVALS_MAX: usize = 50;
+
+/// What becomes of an operation at one of its places.
+#[derive(Debug)]
+pub(super) struct Route<'a> {
+    pub(super) operation: &'a Operation,
+    /// The path with the server's part, as the document has it.
+    pub(super) document_path: String,
+    pub(super) name: String,
+    /// None: the policy has no such path, or no such method.
+    pub(super) answers: Option<Answers>,
+    pub(super) fate: Fate,
+    /// Other operations that this rule answers just as well.
+    pub(super) also: Vec<String>,
+}
+
+/// Which requests a rule answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answers {
+    /// In the policy's spelling.
+    pub(super) path: String,
+    template: Template,
+    /// None: every method.
+    pub(super) method: Option<String>,
+    /// None: every host.
+    pub(super) hosts: Vec<String>,
+}
+
+/// A rule or a question.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Rule {
+        access: Access,
+        left_out: Vec<String>,
+    },
+    Ask(Question),
+    /// It is another one's rule as well.
+    Merged,
+}
+
+/// What somebody has to decide.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) kind: Kind,
+    pub(super) why: String,
+    pub(super) likely: Option<Access>,
+    /// Rules that answer its requests as long as there is no answer.
+    pub(super) meanwhile: Vec<String>,
+    /// The hosts of the rule that keeps them from it; none where there is no such rule. No hosts are every host.
+    pub(super) bar: Option<Vec<String>>,
+}
+
+impl Question {
+    fn ask(kind: Kind, why: String, likely: Option<Access>) -> Fate {
+        Fate::Ask(Self { kind, why, likely, meanwhile: Vec::new(), bar: None })
+    }
+}
+
+/// Plans a policy; `with_hosts` says whether rules name the hosts of `servers`.
+pub(super) fn plan(api: &Api, with_hosts: bool) -> Result<Vec<Route<'_>>, String> {
+    let count: usize = api.operations.iter().map(|operation| operation.bases.len()).sum();
+    if count > ROUTES_MAX {
+        return Err(format!("{count} operations, counted at each base path; a policy has at most {ROUTES_MAX} routes"));
+    }
+    let schemes: HashMap<&str, &Scheme> = api.schemes.iter().map(|scheme| (scheme.name.as_str(), scheme)).collect();
+    let mut names = Names::default();
+    let mut routes: Vec<_> = api
+        .operations
+        .iter()
+        .flat_map(|operation| operation.bases.iter().map(move |base| (operation, base)))
+        .map(|(operation, base)| route(operation, base, with_hosts, &schemes, &mut names))
+        .collect();
+    settle_rivals(&mut routes);
+    bar(&mut routes);
+    Ok(routes)
+}
+
+fn route<'a>(
+    operation: &'a Operation,
+    base: &Base,
+    with_hosts: bool,
+    schemes: &HashMap<&str, &Scheme>,
+    names: &mut Names,
+) -> Route<'a> {
+    let document_path = format!("{}{}", base.path, operation.path);
+    let method = operation.method.as_deref();
+    let name = names.route(operation.id.as_deref(), method.unwrap_or("any"), &document_path);
+    let answers = answers(&document_path, method, base, with_hosts);
+    let fate = match (&operation.trouble, decide(&operation.security, schemes), &answers) {
+        (Some(trouble), ..) => Question::ask(Kind::Unreadable, trouble.clone(), None),
+        (None, Decision::Ask(_, _, likely), Err(why)) => Question::ask(Kind::Path, why.clone(), likely),
+        (None, Decision::Rule(access, _), Err(why)) => Question::ask(Kind::Path, why.clone(), Some(access)),
+        (None, Decision::Ask(kind, why, likely), Ok(_)) => Question::ask(kind, why, likely),
+        (None, Decision::Rule(access, left_out), Ok(_)) => Fate::Rule { access, left_out },
+    };
+    Route { operation, document_path, name, answers: answers.ok(), fate, also: Vec::new() }
+}
+
+fn answers(path: &str, method: Option<&str>, base: &Base, with_hosts: bool) -> Result<Answers, String> {
+    let path = respelt(path)?;
+    let template = Template::parse(&path).map_err(|error| error.to_string())?;
+    if let Some(method) = method {
+        Method::parse(method).map_err(|error| format!("method `{}`: {error}", method.escape_debug()))?;
+    }
+    let mut hosts = Vec::new();
+    if with_hosts && !base.anywhere {
+        for host in &base.hosts {
+            HostPattern::parse(host).map_err(|error| format!("host `{}`: {error}", host.escape_debug()))?;
+            hosts.push(host.clone());
+        }
+    }
+    Ok(Answers { path, template, method: method.map(str::to_owned), hosts })
+}
+
+/// The path with names of parameters that a policy allows.
+fn respelt(path: &str) -> Result<String, String> {
+    let mut names = Names::default();
+    let segments: Result<Vec<_>, String> = path
+        .split('/')
+        .map(|segment| {
+            let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+                return Ok(segment.to_owned());
+            };
+            if name.contains(['*', '+']) {
+                return Err(format!(
+                    "`{segment}` may stand for several segments; if so, write `{{*name}}` at the end of the path"
+                ));
+            }
+            if name.contains(['{', '}']) {
+                return Ok(segment.to_owned());
+            }
+            let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+            let word = if word.starts_with(|c: char| c.is_ascii_digit()) || word.is_empty() {
+                format!("_{word}")
+            } else {
+                word
+            };
+            Ok(format!("{{{}}}", names.free(&word).replace('-', "_")))
+        })
+        .collect();
+    segments.map(|segments| segments.join("/"))
+}
+
+/// Two templates that match the same requests: one rule if they ask for the same, else a question.
+fn settle_rivals(routes: &mut [Route<'_>]) {
+    let mut groups: HashMap<(Template, Option<String>), Vec<usize>> = HashMap::new();
+    for (at, route) in routes.iter().enumerate() {
+        if let Some(answers) = &route.answers {
+            groups.entry((answers.template.clone(), answers.method.clone())).or_default().push(at);
+        }
+    }
+    for group in groups.into_values().filter(|group| group.len() > 1) {
+        let (mut merged, mut asked) = (Vec::new(), BTreeSet::new());
+        for (place, second) in group.iter().enumerate() {
+            let firsts = group.iter().take(place.min(RIVALS_MAX));
+            let rival = firsts.copied().find(|first| are_rivals(routes, *first, *second));
+            match rival {
+                Some(first) if place < RIVALS_MAX && are_alike(routes, first, *second) => merged.push((first, *second)),
+                Some(first) => asked.extend([first, *second]),
+                None => {}
+            }
+        }
+        // A rule that is asked about takes what was merged into it along.
+        let taken: Vec<usize> =
+            merged.iter().filter(|(first, _)| asked.contains(first)).map(|(_, second)| *second).collect();
+        asked.extend(taken);
+        let labels: Vec<String> =
+            asked.iter().filter_map(|at| routes.get(*at)).map(|route| route.operation.label()).collect();
+        for (first, second) in merged.into_iter().filter(|(first, _)| !asked.contains(first)) {
+            merge(routes, first, second);
+        }
+        for at in asked {
+            ask_twice(routes.get_mut(at), &labels);
+        }
+    }
+}
+
+fn are_rivals(routes: &[Route<'_>], first: usize, second: usize) -> bool {
+    let hosts = |at: usize| routes.get(at).and_then(|route| route.answers.as_ref()).map(|answers| &answers.hosts);
+    let (Some(first), Some(second)) = (hosts(first), hosts(second)) else { return false };
+    first.is_empty() && second.is_empty() || first.iter().any(|host| second.contains(host))
+}
+
+fn are_alike(routes: &[Route<'_>], first: usize, second: usize) -> bool {
+    let (Some(first), Some(second)) = (routes.get(first), routes.get(second)) else { return false };
+    let hosts = |route: &Route<'_>| route.answers.as_ref().map(|answers| answers.hosts.clone());
+    match (&first.fate, &second.fate) {
+        (Fate::Rule { access, left_out }, Fate::Rule { access: other, left_out: more }) => {
+            access == other && left_out == more && hosts(first) == hosts(second)
+        }
+        _ => false,
+    }
+}
+
+fn merge(routes: &mut [Route<'_>], first: usize, second: usize) {
+    let Some(route) = routes.get_mut(second) else { return };
+    route.fate = Fate::Merged;
+    let label = format!("{} {}", route.operation.method.as_deref().unwrap_or_default(), route.document_path);
+    if let Some(route) = routes.get_mut(first) {
+        route.also.push(label);
+    }
+}
+
+fn ask_twice(route: Option<&mut Route<'_>>, labels: &[String]) {
+    let Some(route) = route else { return };
+    let own = route.operation.label();
+    let others: Vec<_> =
+        labels.iter().filter(|label| **label != own).take(3).map(|label| format!("`{label}`")).collect();
+    let likely = match std::mem::replace(&mut route.fate, Fate::Merged) {
+        Fate::Rule { access, .. } => Some(access),
+        Fate::Ask(Question { likely, .. }) => likely,
+        Fate::Merged => None,
+    };
+    let others = if others.is_empty() { "another of the same name".to_owned() } else { others.join(", ") };
+    route.fate = Question::ask(Kind::Twice, format!("the other: {others}"), likely);
+}
+
+/// Finds the rules that would answer what has a question, and bars their way.
+fn bar(routes: &mut [Route<'_>]) {
+    let mut table = RouteTable::default();
+    let (mut matches, mut names) = (Vec::new(), Vec::new());
+    for route in routes.iter().filter(|route| matches!(route.fate, Fate::Rule { .. })) {
+        let Some(answers) = route.answers.as_ref().and_then(Answers::as_match) else { continue };
+        // Rivals were settled; if there were one left, the policy would not load, and nothing would be written.
+        if table.insert(RuleId(matches.len()), &answers).is_ok() {
+            matches.push(answers);
+            names.push(route.name.clone());
+        }
+    }
+    let rules = Rules::new(&table, matches);
+    let mut barred: HashMap<_, BTreeSet<String>> = HashMap::new();
+    for route in routes.iter_mut() {
+        let Fate::Ask(question) = &mut route.fate else { continue };
+        let hosts = route.answers.as_ref().map(|answers| answers.hosts.clone()).unwrap_or_default();
+        let entry = Entry {
+            paths: Paths::Patterns(vec![Pattern::of_openapi(&route.document_path)]),
+            methods: route.operation.method.clone().map_or(Methods::Every, |method| Methods::Only(vec![method])),
+            hosts: witness_hosts(&hosts, &rules),
+            reaches: Box::new(|_| true),
+        };
+        let own = route.answers.as_ref().and_then(Answers::as_match);
+        let coverage = reach::judge(&entry, &rules);
+        let instead = coverage.rules.iter().filter(|(rule, hit)| {
+            let other = rules.matching(**rule);
+            own.as_ref().zip(other).is_none_or(|(own, other)| comes_first(own, other, &hit.example))
+        });
+        question.meanwhile = instead.filter_map(|(rule, _)| names.get(rule.0).cloned()).collect();
+        if let (Some(answers), false) = (&route.answers, question.meanwhile.is_empty()) {
+            // Where several have a question about the same requests, the first bars the way for all.
+            let done = barred.entry((answers.template.clone(), answers.method.clone())).or_default();
+            question.bar = match answers.hosts.is_empty() {
+                true => done.insert(String::new()).then(Vec::new),
+                false => Some(hosts.into_iter().filter(|host| done.insert(host.clone())).collect::<Vec<_>>())
+                    .filter(|hosts| !hosts.is_empty()),
+            };
+        }
+    }
+}
+
+/// Whether the first of two rules answers a request that both match.
+fn comes_first(first: &Match, second: &Match, request: &Witness) -> bool {
+    let mut table = RouteTable::default();
+    let (first_id, second_id) = (RuleId(0), RuleId(1));
+    let both = table.insert(first_id, first).and_then(|()| table.insert(second_id, second));
+    both.is_err() || Rules::answering(&table, request) == Some(first_id)
+}
+
+fn witness_hosts(hosts: &[String], rules: &Rules<'_>) -> Vec<String> {
+    let patterns = hosts.iter().filter_map(|host| HostPattern::parse(host).ok());
+    let hosts: Vec<_> = patterns.map(|pattern| rules.host_of(&pattern)).collect();
+    if hosts.is_empty() { vec![rules.other_host().to_owned()] } else { hosts }
+}
+
+impl Answers {
+    fn as_match(&self) -> Option<Match> {
+        let methods: Result<Vec<_>, _> = self.method.iter().map(|method| Method::parse(method)).collect();
+        let hosts: Result<Vec<_>, _> = self.hosts.iter().map(|host| HostPattern::parse(host)).collect();
+        Some(Match { hosts: hosts.ok()?, methods: methods.ok()?, path: self.template.clone() })
+    }
+}

@@ -1,0 +1,116 @@
+//! From the tree to operations.
+
+use super::{Api, Base, Operation, Value, refs::resolved, security, servers};
+
+/// The members of a path item that are operations: OpenAPI 3.2's, and so those of 3.0 and 3.1.
+pub(super) const METHODS: [&str; 9] = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
+
+pub(super) fn api(root: &Value) -> Result<Api, String> {
+    let openapi = version(root)?;
+    let info = |key| root.get("info").and_then(|info| info.get(key));
+    let title = [info("title"), info("version")].into_iter().flatten().map(|value| match value {
+        Value::Number(number) => number.to_string(),
+        value => value.as_text().unwrap_or_default().to_owned(),
+    });
+    let title = title.collect::<Vec<_>>().join(" ");
+    let mut notes = Vec::new();
+    let bases = servers::bases(root.get("servers").unwrap_or(&Value::Null), &mut notes);
+    let mut reader = Reader { root, bases, operations: Vec::new(), notes };
+    for (path, item) in root.get("paths").map(Value::entries).unwrap_or_default() {
+        reader.path(path, item);
+    }
+    let Reader { operations, notes, .. } = reader;
+    if operations.is_empty() {
+        return Err("the document has no operation under `paths`".to_owned());
+    }
+    Ok(Api { title, openapi, operations, schemes: security::schemes(root), notes })
+}
+
+fn version(root: &Value) -> Result<String, String> {
+    match (root.get("openapi"), root.get("swagger")) {
+        (Some(Value::Text(version)), _) if version.starts_with("3.") => Ok(version.clone()),
+        // A number, as of `openapi: 3.1` in YAML.
+        (Some(Value::Number(version)), _) if (3.0..4.0).contains(version) => Ok(version.to_string()),
+        (Some(version), _) => {
+            let version = version.as_text().unwrap_or("something else").escape_debug();
+            Err(format!("OpenAPI 3.0, 3.1 or 3.2 is expected, found `openapi: {version}`"))
+        }
+        (None, Some(_)) => Err("this is Swagger 2.0; convert it to OpenAPI 3 first".to_owned()),
+        (None, None) => Err("this is no OpenAPI document: it has no member `openapi`".to_owned()),
+    }
+}
+
+struct Reader<'v> {
+    root: &'v Value,
+    bases: Vec<Base>,
+    operations: Vec<Operation>,
+    notes: Vec<String>,
+}
+
+impl<'v> Reader<'v> {
+    fn path(&mut self, path: &str, item: &'v Value) {
+        let linked = match resolved(self.root, item) {
+            Ok(linked) => linked,
+            Err(error) => return self.unreadable(path, item, error),
+        };
+        if !matches!(linked, Value::Object(_)) {
+            return self.unreadable(path, item, format!("the path is {}, not an object", linked.kind()));
+        }
+        // What stands beside `$ref` comes before what it leads to.
+        let own: &[_] = if std::ptr::eq(item, linked) { &[] } else { item.entries() };
+        let mut seen = Vec::new();
+        for (key, value) in own.iter().chain(linked.entries()) {
+            if METHODS.contains(&key.as_str()) && !seen.contains(key) {
+                seen.push(key.clone());
+                self.operation(key.to_ascii_uppercase(), path, [item, linked], value);
+            }
+        }
+        for (method, value) in linked.get("additionalOperations").map(Value::entries).unwrap_or_default() {
+            self.operation(method.clone(), path, [item, linked], value);
+        }
+    }
+
+    fn unreadable(&mut self, path: &str, item: &Value, trouble: String) {
+        let bases = self.bases_of(&[item]);
+        let security = security::security(&Value::Null, &Value::Null);
+        let (path, trouble) = (path.to_owned(), Some(trouble));
+        self.operations.push(Operation { method: None, path, id: None, summary: None, bases, security, trouble });
+    }
+
+    fn operation(&mut self, method: String, path: &str, items: [&'v Value; 2], value: &'v Value) {
+        let [item, linked] = items;
+        let trouble = match value {
+            Value::Object(_) => self.hidden_delimiter(&[value, linked]),
+            value => Some(format!("the operation is {}, not an object", value.kind())),
+        };
+        let text = |key| value.text(key).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let bases = self.bases_of(&[value, item, linked]);
+        self.operations.push(Operation {
+            method: Some(method),
+            path: path.to_owned(),
+            id: text("operationId"),
+            summary: text("summary"),
+            bases,
+            security: security::security(value, self.root),
+            trouble,
+        });
+    }
+
+    /// The servers of the first that has some, else the document's.
+    fn bases_of(&mut self, holders: &[&Value]) -> Vec<Base> {
+        let own = holders.iter().find_map(|holder| holder.get("servers").filter(|list| !list.items().is_empty()));
+        own.map_or_else(|| self.bases.clone(), |list| servers::bases(list, &mut self.notes))
+    }
+
+    /// `style: matrix` writes `;name=value`, and the filter refuses paths with `;`.
+    fn hidden_delimiter(&self, holders: &[&Value]) -> Option<String> {
+        let parameters =
+            holders.iter().flat_map(|holder| holder.get("parameters").map(Value::items).unwrap_or_default());
+        let mut parameters = parameters.filter_map(|parameter| resolved(self.root, parameter).ok());
+        let matrix = parameters.find(|p| p.text("in") == Some("path") && p.text("style") == Some("matrix"))?;
+        let name = matrix.text("name").unwrap_or_default();
+        Some(format!(
+            "the parameter `{name}` is written as `;{name}=…` (style: matrix), and paths with `;` are refused"
+        ))
+    }
+}

@@ -1,0 +1,144 @@
+//! Sets of paths that others describe: templates with parameters within a segment, and prefixes.
+
+use portcullis_filter::route;
+
+/// A set of paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::policy) struct Pattern {
+    /// What stands between the slashes; never empty.
+    pub(in crate::policy) segments: Vec<Segment>,
+    /// Whether any number of segments may follow.
+    pub(in crate::policy) subtree: bool,
+    /// Whether the text matches in lower and upper case alike.
+    pub(in crate::policy) any_case: bool,
+}
+
+/// A segment: one piece after the other.
+pub(in crate::policy) type Segment = Vec<Piece>;
+
+/// A part of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::policy) enum Piece {
+    /// This text.
+    Text(String),
+    /// One or more bytes.
+    Some,
+    /// Any number of bytes.
+    Any,
+}
+
+impl Pattern {
+    /// Exactly these segments.
+    pub(in crate::policy) fn exact(segments: Vec<Segment>) -> Self {
+        Self { segments, subtree: false, any_case: false }
+    }
+
+    /// A path as OpenAPI writes it; `path` starts with `/`, and each `{name}` is one or more bytes within a segment.
+    pub(in crate::policy) fn of_openapi(path: &str) -> Self {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        Self::exact(slots_apart(path).iter().map(|segment| openapi_segment(segment)).collect())
+    }
+
+    /// Exactly this text.
+    pub(in crate::policy) fn of_text(path: &str) -> Self {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        Self::exact(path.split('/').map(text).collect())
+    }
+
+    /// Everything that starts with this text.
+    pub(in crate::policy) fn of_prefix(prefix: &str) -> Self {
+        let mut pattern = Self::of_text(prefix);
+        if let Some(last) = pattern.segments.last_mut() {
+            last.push(Piece::Any);
+        }
+        pattern.subtree = true;
+        pattern
+    }
+
+    /// Whether a path is among them.
+    pub(in crate::policy) fn holds(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let segments: Vec<_> = path.split('/').collect();
+        let fits = segments.len() == self.segments.len() || self.subtree && segments.len() > self.segments.len();
+        fits && self.segments.iter().zip(segments).all(|(pieces, text)| matches(pieces, text, self.any_case))
+    }
+}
+
+fn text(segment: &str) -> Segment {
+    if segment.is_empty() { Vec::new() } else { vec![Piece::Text(segment.to_owned())] }
+}
+
+/// Cuts at the slashes that stand in no `{…}`.
+fn slots_apart(path: &str) -> Vec<String> {
+    let mut segments = vec![String::new()];
+    let mut in_slot = false;
+    for c in path.chars() {
+        match c {
+            '{' => in_slot = true,
+            '}' => in_slot = false,
+            '/' if !in_slot => {
+                segments.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(segment) = segments.last_mut() {
+            segment.push(c);
+        }
+    }
+    segments
+}
+
+fn openapi_segment(segment: &str) -> Segment {
+    let mut pieces = Vec::new();
+    let mut rest = segment;
+    while let Some((before, slot)) = rest.split_once('{') {
+        let Some((_, after)) = slot.split_once('}') else { break };
+        pieces.extend(text(before));
+        pieces.push(Piece::Some);
+        rest = after;
+    }
+    pieces.extend(text(rest));
+    pieces
+}
+
+/// Whether pieces match a text.
+pub(super) fn matches(pieces: &[Piece], text: &str, any_case: bool) -> bool {
+    // The positions that the pieces so far may have led to: each piece makes the next set of them.
+    let mut ends = vec![0];
+    for piece in pieces {
+        let mut next: Vec<usize> = match piece {
+            Piece::Text(part) => {
+                ends.iter().filter(|at| starts(text, **at, part, any_case)).map(|at| at + part.len()).collect()
+            }
+            Piece::Some => ends.first().map(|first| (first + 1..=text.len()).collect()).unwrap_or_default(),
+            Piece::Any => ends.first().map(|first| (*first..=text.len()).collect()).unwrap_or_default(),
+        };
+        next.sort_unstable();
+        ends = next;
+    }
+    ends.contains(&text.len())
+}
+
+fn starts(text: &str, at: usize, part: &str, any_case: bool) -> bool {
+    let found = text.as_bytes().get(at..at + part.len());
+    found.is_some_and(
+        |found| if any_case { found.eq_ignore_ascii_case(part.as_bytes()) } else { found == part.as_bytes() },
+    )
+}
+
+/// A text of the pieces, each open one filled with `word`.
+pub(super) fn filled(pieces: &[Piece], word: &str) -> String {
+    pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { word }).collect()
+}
+
+/// Whether pieces match no text at all.
+pub(super) fn may_be_empty(pieces: &[Piece]) -> bool {
+    pieces.iter().all(|piece| *piece == Piece::Any)
+}
+
+/// A rule's segment, at a position counted from 0; none where the rule's path is shorter.
+pub(super) fn rule_segment(template: &route::Template, at: usize) -> Option<&route::Segment> {
+    let segments = template.segments();
+    segments.get(at).or_else(|| segments.last().filter(|last| **last == route::Segment::Rest))
+}

@@ -1,0 +1,146 @@
+//! The rules of a policy with what they match, and words that none of them has.
+
+use super::Witness;
+use crate::policy::load::Loaded;
+use portcullis_filter::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
+use serde::Deserialize;
+
+/// Rules, and the table that finds them.
+#[derive(Debug)]
+pub(in crate::policy) struct Rules<'t> {
+    pub(super) table: &'t RouteTable,
+    pub(super) matches: Vec<Match>,
+    /// A word that is no part of any literal of a rule.
+    pub(super) word: String,
+    /// The most segments of a rule.
+    pub(super) segments_max: usize,
+    /// A host that no rule names.
+    pub(super) host: String,
+}
+
+impl<'t> Rules<'t> {
+    /// The rules of a table; a `RuleId` is an index into `matches`.
+    pub(in crate::policy) fn new(table: &'t RouteTable, matches: Vec<Match>) -> Self {
+        let segments = || matches.iter().flat_map(|answers| answers.path.segments());
+        let literals: Vec<&str> = segments()
+            .filter_map(|segment| if let route::Segment::Literal(text) = segment { Some(&**text) } else { None })
+            .collect();
+        let is_free =
+            |word: &String| !literals.iter().any(|literal| literal.to_ascii_lowercase().contains(word.as_str()));
+        let word = words().find(is_free).unwrap_or_default();
+        let segments_max = matches.iter().map(|answers| answers.path.segments().len()).max().unwrap_or_default();
+        let hosts = || matches.iter().flat_map(|answers| &answers.hosts);
+        let is_free = |host: &String| !hosts().any(|pattern| Self::host_matches(pattern, host));
+        let host = words().map(|word| format!("{word}.example")).find(is_free).unwrap_or_default();
+        Self { table, matches, word, segments_max, host }
+    }
+
+    /// The rules of a policy.
+    pub(in crate::policy) fn of(loaded: &'t Loaded) -> Self {
+        #[derive(Deserialize)]
+        struct Policy {
+            routes: Vec<Route>,
+        }
+        #[derive(Deserialize)]
+        struct Route {
+            r#match: Written,
+        }
+        #[derive(Deserialize)]
+        struct Written {
+            #[serde(default)]
+            hosts: Vec<String>,
+            #[serde(default)]
+            methods: Vec<String>,
+            path: String,
+        }
+        // The filter has read all of it before: nothing is left out here.
+        let routes =
+            serde_json::from_str(loaded.document.json()).map_or_else(|_| Vec::new(), |Policy { routes }| routes);
+        let matches = routes.iter().filter_map(|Route { r#match: written }| {
+            Some(Match {
+                hosts: written.hosts.iter().filter_map(|host| HostPattern::parse(host).ok()).collect(),
+                methods: written.methods.iter().filter_map(|method| Method::parse(method).ok()).collect(),
+                path: Template::parse(&written.path).ok()?,
+            })
+        });
+        Self::new(&loaded.policy.routes, matches.collect())
+    }
+
+    /// Every method that is common or that a rule names.
+    pub(super) fn methods(&self) -> Vec<String> {
+        let mut methods: Vec<String> =
+            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(str::to_owned).into();
+        for method in self.matches.iter().flat_map(|answers| &answers.methods) {
+            if !methods.iter().any(|known| known == method.as_str()) {
+                methods.push(method.as_str().to_owned());
+            }
+        }
+        methods
+    }
+
+    /// A host of a pattern, with a word that no rule has for what the pattern leaves open.
+    pub(in crate::policy) fn host_of(&self, pattern: &HostPattern) -> String {
+        match pattern {
+            HostPattern::Exact(host) => host.to_string(),
+            HostPattern::Under(suffix) => format!("{}.{suffix}", self.host_word()),
+        }
+    }
+
+    /// A host that no rule names.
+    pub(in crate::policy) fn other_host(&self) -> &str {
+        &self.host
+    }
+
+    /// The first label of [`Self::other_host`].
+    pub(in crate::policy) fn host_word(&self) -> &str {
+        self.host.split('.').next().unwrap_or_default()
+    }
+
+    /// What a rule matches.
+    pub(in crate::policy) fn matching(&self, rule: RuleId) -> Option<&Match> {
+        self.matches.get(rule.0)
+    }
+
+    /// Whether a pattern matches a host in its one spelling.
+    pub(in crate::policy) fn host_matches(pattern: &HostPattern, host: &str) -> bool {
+        match pattern {
+            HostPattern::Exact(name) => **name == *host,
+            HostPattern::Under(suffix) => host
+                .strip_suffix(&**suffix)
+                .and_then(|labels| labels.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
+        }
+    }
+
+    /// The rule of a table that answers a request.
+    pub(in crate::policy) fn answering(table: &RouteTable, request: &Witness) -> Option<RuleId> {
+        match find(table, &request.host, &request.method, &request.path) {
+            Found::Rule(rule) => Some(rule),
+            Found::Nothing | Found::Ambiguous(_) => None,
+        }
+    }
+
+    pub(super) fn find(&self, host: &str, method: &str, path: &str) -> Found {
+        find(self.table, host, method, path)
+    }
+}
+
+fn find(table: &RouteTable, host: &str, method: &str, path: &str) -> Found {
+    match (Host::parse(host.as_bytes()), route::Path::parse(path.as_bytes())) {
+        (_, Err(why)) => Found::Ambiguous(why),
+        (None, _) => Found::Nothing,
+        (Some(host), Ok(path)) => table.find(&host, method, &path).map_or(Found::Nothing, Found::Rule),
+    }
+}
+
+/// What the filter makes of a request before it looks at the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Rule(RuleId),
+    Nothing,
+    Ambiguous(route::Ambiguous),
+}
+
+fn words() -> impl Iterator<Item = String> {
+    std::iter::once("any".to_owned()).chain((1..).map(|number| format!("any{number}")))
+}

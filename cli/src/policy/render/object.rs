@@ -1,0 +1,56 @@
+//! What all Kubernetes objects have in common.
+
+use super::Args;
+use serde::Serialize;
+
+/// The longest name of an object, in bytes (RFC 1123, as Kubernetes reads it).
+const NAME_BYTES_MAX: usize = 253;
+/// The longest namespace, in bytes.
+const LABEL_BYTES_MAX: usize = 63;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Object<'a, S> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    spec: S,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+}
+
+impl<'a, S> Object<'a, S> {
+    pub(super) fn new(api_version: &'static str, kind: &'static str, args: &'a Args, spec: S) -> Self {
+        let metadata = Metadata { name: args.name(), namespace: args.namespace.as_deref() };
+        Self { api_version, kind, metadata, spec }
+    }
+}
+
+/// Whether Kubernetes takes it as the name of an object.
+pub(super) fn dns_name(text: &str) -> Result<(), String> {
+    if text.len() <= NAME_BYTES_MAX && text.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err("Kubernetes takes lower-case letters, digits, `-` and `.`, with a letter or digit around each `.`".to_owned())
+}
+
+/// A namespace, if Kubernetes takes it.
+pub(super) fn dns_label(text: &str) -> Result<String, String> {
+    if text.len() <= LABEL_BYTES_MAX && is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("at most {LABEL_BYTES_MAX} lower-case letters, digits and `-`, with a letter or digit at each end"))
+}
+
+fn is_label(text: &str) -> bool {
+    let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = text.as_bytes();
+    is_edge(bytes.first())
+        && is_edge(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}

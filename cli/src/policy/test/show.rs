@@ -1,0 +1,66 @@
+//! A run for people: every case that fails at its place, what no case reaches, and the count.
+
+use super::{Difference, Played, Run};
+use crate::{
+    policy::cases::{Case, Cases},
+    report,
+};
+use annotate_snippets::{AnnotationKind, Level, Snippet};
+use anstyle::{AnsiColor, Style};
+
+/// The most rules that a note names.
+const NAMED_MAX: usize = 10;
+
+pub(super) fn text(run: &Run) -> String {
+    let mut parts = Vec::new();
+    for (file, played) in run.files.iter().zip(&run.played) {
+        let pairs = file.list.iter().zip(played);
+        parts.extend(
+            pairs
+                .filter(|(_, played)| !played.differences.is_empty())
+                .map(|(case, played)| failure(file, case, played)),
+        );
+    }
+    parts.extend(note(run));
+    if run.is_shadow {
+        parts.push("note: the policy is in shadow mode: it refuses nothing so far, whatever the cases say".to_owned());
+    }
+    parts.push(count(run));
+    parts.join("\n\n")
+}
+
+fn failure(file: &Cases, case: &Case, played: &Played) -> String {
+    let document = &file.document;
+    let what: Vec<_> = played.differences.iter().map(Difference::words).collect();
+    let mut snippet = Snippet::source(document.text()).path(document.name());
+    for difference in &played.differences {
+        let annotation = AnnotationKind::Primary.span(document.span(&format!("{}.{}", case.place, difference.key)));
+        snippet = snippet.annotation(annotation.label(format!("got `{}`", difference.got)));
+    }
+    let request = AnnotationKind::Context.span(document.span(&format!("{}.request", case.place)));
+    let title = format!("{}: {}", case.name, what.join(", "));
+    let group = Level::ERROR.primary_title(title).element(snippet.annotation(request));
+    report::renderer().render(&[group.element(Level::NOTE.message(played.why.clone()))])
+}
+
+fn note(run: &Run) -> Option<String> {
+    if run.unreached.is_empty() {
+        return None;
+    }
+    let named: Vec<_> = run.unreached.iter().take(NAMED_MAX).map(|name| format!("`{name}`")).collect();
+    let more = run.unreached.len().saturating_sub(NAMED_MAX);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let (count, rules) = (run.unreached.len(), run.rules);
+    Some(format!("note: no case reaches {count} of {rules} rules: {}{more}", named.join(", ")))
+}
+
+fn count(run: &Run) -> String {
+    let (count, failed) = (run.count(), run.failed());
+    let noun = if count == 1 { "case" } else { "cases" };
+    let (colour, words) = match failed {
+        0 => (AnsiColor::Green, format!("{count} {noun}, all hold")),
+        _ => (AnsiColor::Red, format!("{count} {noun}, {failed} failed")),
+    };
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    format!("{style}{words}{style:#}")
+}

@@ -1,0 +1,85 @@
+//! Signatures that the host judges: what it is asked, and what its word is worth.
+
+use super::world::*;
+use crate::token::{
+    Fault, HostQuestion, HostVerifier, Rejection, der::public_key_info, json::Object, jwk::material, verify,
+};
+use jwt_simple::prelude::*;
+use serde_json::json;
+
+fn check_with(host: HostVerifier, token: &str) -> Result<(), Rejection> {
+    verify(token, &WORLD.issuers, &WORLD.rings, host, NOW_MS).map(drop)
+}
+
+fn es256() -> String {
+    WORLD.p256.sign_with_options(signable(claims(json!({}))), &access_token()).unwrap()
+}
+
+fn rs512() -> String {
+    let key = RS512KeyPair::from_pem(WORLD.rsa_pem).unwrap().with_key_id("rsa");
+    key.sign_with_options(signable(claims(json!({}))), &access_token()).unwrap()
+}
+
+/// Says yes if the question is about a token of the named key, of its hash, and complete.
+fn asked(question: &HostQuestion<'_>, key: &[u8], hash: &str) -> bool {
+    let parts: Vec<_> = question.text.split(|byte| *byte == b'.').collect();
+    question.key == key && question.hash == hash && parts.len() == 2
+}
+
+fn knows_p256(question: &HostQuestion<'_>) -> Option<bool> {
+    let is_der = question.signature.first() == Some(&0x30);
+    Some(is_der && asked(question, &WORLD.p256.public_key().to_der().unwrap(), "sha256"))
+}
+
+fn knows_rsa(question: &HostQuestion<'_>) -> Option<bool> {
+    let rsa = RS512KeyPair::from_pem(WORLD.rsa_pem).unwrap().public_key().to_der().unwrap();
+    Some(question.signature.len() == 256 && asked(question, &rsa, "sha512"))
+}
+
+#[test]
+fn the_host_is_asked_about_the_key_that_the_token_names() {
+    assert_eq!(check_with(knows_p256, &es256()), Ok(()));
+    assert_eq!(check_with(knows_rsa, &rs512()), Ok(()));
+    assert_eq!(check_with(knows_rsa, &es256()), Err(Fault::Signature.into()));
+}
+
+#[test]
+fn what_the_host_refuses_is_refused() {
+    assert_eq!(check_with(|_| Some(false), &es256()), Err(Fault::Signature.into()));
+}
+
+#[test]
+fn what_the_host_cannot_say_is_found_out_here() {
+    assert_eq!(check_with(no_host, &es256()), Ok(()));
+    let forged = format!("{}{}", es256().trim_end_matches(|c| c != '.'), b64([1; 64]));
+    assert_eq!(check_with(no_host, &forged), Err(Fault::Signature.into()));
+}
+
+#[test]
+fn the_host_is_not_asked_about_algorithms_that_it_does_not_have() {
+    let key = PS256KeyPair::from_pem(WORLD.rsa_pem).unwrap().with_key_id("rsa");
+    let ps256 = key.sign_with_options(signable(claims(json!({}))), &access_token()).unwrap();
+    for token in [ps256, good()] {
+        assert_eq!(check_with(|_| Some(false), &token), Ok(()));
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_never_reaches_the_host() {
+    let short = format!("{}{}", es256().trim_end_matches(|c| c != '.'), b64([1; 63]));
+    assert_eq!(check_with(|_| Some(true), &short), Err(Fault::Signature.into()));
+}
+
+fn info(jwk: &str) -> Option<Vec<u8>> {
+    public_key_info(&material(&Object::parse(jwk.as_bytes()).unwrap()).unwrap())
+}
+
+#[test]
+fn keys_are_encoded_as_the_library_encodes_them() {
+    let (p256, p384) = (WORLD.p256.public_key(), WORLD.p384.public_key());
+    let rsa = RS256KeyPair::from_pem(WORLD.rsa_pem).unwrap().public_key();
+    assert_eq!(info(&p256.to_jwk()), p256.to_der().ok());
+    assert_eq!(info(&p384.to_jwk()), p384.to_der().ok());
+    assert_eq!(info(&rsa.to_jwk()), rsa.to_der().ok());
+    assert_eq!(info(&WORLD.ed.public_key().to_jwk()), None);
+}

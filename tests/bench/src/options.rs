@@ -1,0 +1,74 @@
+//! What the bench can be told.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, time::Duration};
+
+/// Measures Portcullis beside Envoy's own chain
+#[derive(Parser)]
+#[command(name = "portcullis-bench")]
+pub(crate) struct Options {
+    /// How often each cell is measured; its median counts
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// How long each cell is measured in each round
+    #[arg(long, default_value_t = 2)]
+    pub(crate) seconds: u64,
+    /// Workers of each Envoy; by default one for each core
+    #[arg(long)]
+    pub(crate) concurrency: Option<usize>,
+    /// What to measure, separated by commas; by default all of it
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub(crate) parts: Vec<Part>,
+    /// Where the results go
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) out: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// A part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// All rows with warm tokens
+    Main,
+    /// Every request with a new token
+    Cold,
+    /// Few and many routes
+    Routes,
+    /// Few and many live tokens
+    Tokens,
+    /// From a revocation to the end of requests and streams
+    Revocation,
+    /// The session service alone
+    Service,
+    /// The memory of the filter
+    Memory,
+}
+
+/// The servers behind Envoy, each in a process of its own so that its work can be told apart.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    #[command(hide = true)]
+    Upstream { port: u16 },
+    #[command(hide = true)]
+    Authz { port: u16 },
+}
+
+impl Options {
+    pub(crate) fn does(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.concurrency.unwrap_or_else(cores).max(1)
+    }
+}
+
+/// The cores of this machine.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

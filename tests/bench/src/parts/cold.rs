@@ -1,0 +1,57 @@
+//! Cold tokens: each request has one that its worker has not seen, or has long forgotten.
+
+use super::rounds::{self, Plan};
+use crate::{
+    mint::list,
+    report::Report,
+    subject::{House, Load, ROUTES, Row, Subject},
+};
+use portcullis_tests::Algorithm;
+
+pub(crate) const TABLE: &str = "cold";
+pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::ES256, Algorithm::RS256];
+pub(crate) const ROWS: [Row; 4] = [Row::Alone, Row::Portcullis, Row::JwtAuthnUncached, Row::ExtAuthzGrpcUncached];
+const CONNECTIONS: usize = 64;
+const SESSIONS: usize = 1_000;
+/// The share of requests whose token may be known after all.
+const KNOWN_MAX: f64 = 0.01;
+
+pub(crate) async fn measure(house: &House, report: &mut Report) {
+    let workers = house.options.workers();
+    let lists: Vec<_> = ALGORITHMS
+        .into_iter()
+        .map(|algorithm| {
+            let count = per_worker(algorithm) * workers;
+            eprintln!("  signing {count} tokens with {algorithm:?}");
+            let tokens = house.mint.tokens(algorithm, count, SESSIONS);
+            (algorithm, list(house.dir.path(), &algorithm.name(), &tokens, ROUTES))
+        })
+        .collect();
+    let mut subjects = Vec::new();
+    for row in ROWS {
+        subjects.push(Subject::start(house, row, ROUTES, workers).await);
+    }
+    let mut plans = Vec::new();
+    for subject in &subjects {
+        report.checks.push(subject.check.clone());
+        for (algorithm, list) in &lists {
+            let load = Load::Http1 { list: list.clone(), connections: CONNECTIONS };
+            plans.push(Plan { row: subject.row.title().to_owned(), column: algorithm.name(), subject, load });
+        }
+    }
+    let mut cells = rounds::measure(house, TABLE, plans).await;
+    for subject in subjects.iter().filter(|subject| subject.row == Row::Portcullis) {
+        let (hits, misses) = subject.cache().await;
+        if hits as f64 > KNOWN_MAX * misses as f64 {
+            let ours = cells.iter_mut().filter(|cell| cell.row == subject.row.title());
+            ours.for_each(|cell| cell.void = Some(format!("{hits} tokens were known, {misses} were not")));
+        }
+    }
+    report.cells.extend(cells);
+}
+
+/// Tokens for each worker. A worker's cache holds 10,000, and workers do not get quite the same share of the connections.
+/// Fewer of those that take long to sign: they are not verified fast enough to come round again often.
+fn per_worker(algorithm: Algorithm) -> usize {
+    if algorithm == Algorithm::RS256 { 12_000 } else { 20_000 }
+}

@@ -1,0 +1,33 @@
+//! Portcullis with few and with many routes, all of them asked for.
+
+use super::{
+    rounds::{self, Plan},
+    warm::TOKENS,
+};
+use crate::{
+    mint::list,
+    report::Report,
+    subject::{House, Load, Row, Subject},
+};
+use portcullis_tests::Algorithm;
+
+pub(crate) const TABLE: &str = "routes";
+pub(crate) const COUNTS: [usize; 3] = [10, 1_000, 10_000];
+const CONNECTIONS: usize = 64;
+
+pub(crate) async fn measure(house: &House, report: &mut Report) {
+    let tokens = house.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
+    let mut subjects = Vec::new();
+    for count in COUNTS {
+        let subject = Subject::start(house, Row::Portcullis, count, house.options.workers()).await;
+        subjects.push((count, list(house.dir.path(), &format!("routes-{count}"), &tokens, count), subject));
+    }
+    let mut plans = Vec::new();
+    for (count, list, subject) in &subjects {
+        report.checks.push(subject.check.clone());
+        rounds::warm_up(subject, list).await;
+        let load = Load::Http1 { list: list.clone(), connections: CONNECTIONS };
+        plans.push(Plan { row: subject.row.title().to_owned(), column: count.to_string(), subject, load });
+    }
+    report.cells.extend(rounds::measure(house, TABLE, plans).await);
+}

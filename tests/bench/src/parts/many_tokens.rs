@@ -1,0 +1,32 @@
+//! Portcullis with few and with many live tokens; a worker's cache holds 10,000. Each number has an Envoy of its own, so
+//! that none finds a cache that another has filled.
+
+use super::rounds::{self, Plan};
+use crate::{
+    mint::list,
+    report::Report,
+    subject::{House, Load, ROUTES, Row, Subject},
+};
+use portcullis_tests::Algorithm;
+
+pub(crate) const TABLE: &str = "tokens";
+pub(crate) const COUNTS: [usize; 3] = [1, 1_000, 100_000];
+const CONNECTIONS: usize = 64;
+
+pub(crate) async fn measure(house: &House, report: &mut Report) {
+    let mut subjects = Vec::new();
+    for count in COUNTS {
+        let tokens = house.mint.tokens(Algorithm::ES256, count, count);
+        let list = list(house.dir.path(), &format!("tokens-{count}"), &tokens, ROUTES);
+        let subject = Subject::start(house, Row::Portcullis, ROUTES, house.options.workers()).await;
+        subjects.push((count, list, subject));
+    }
+    let mut plans = Vec::new();
+    for (count, list, subject) in &subjects {
+        report.checks.push(subject.check.clone());
+        rounds::warm_up(subject, list).await;
+        let load = Load::Http1 { list: list.clone(), connections: CONNECTIONS };
+        plans.push(Plan { row: subject.row.title().to_owned(), column: count.to_string(), subject, load });
+    }
+    report.cells.extend(rounds::measure(house, TABLE, plans).await);
+}

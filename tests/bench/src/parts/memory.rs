@@ -1,0 +1,53 @@
+//! The memory of the filter with many routes and a full cache of tokens: what Envoy holds, less what it holds with the
+//! filter that does nothing. With one worker there are two VMs, the worker's and the main thread's, so that this is more
+//! than one worker's filter can hold; what a second worker adds is what it does hold.
+
+use crate::{
+    mint::list,
+    report::{Cell, Filter, Report},
+    subject::{House, Load, Row, Subject},
+};
+use portcullis_tests::Algorithm;
+use std::{path::Path, time::Duration};
+
+const ROUTES: usize = 10_000;
+/// As many as a worker's cache holds.
+const TOKENS: usize = 10_000;
+const CONNECTIONS: usize = 16;
+/// How often each token is shown for each worker: often enough that nearly all have met every worker.
+const CYCLES: usize = 3;
+const TURNS_MAX: usize = 60;
+
+pub(crate) async fn measure(house: &House, report: &mut Report) -> Filter {
+    let tokens = house.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
+    let list = list(house.dir.path(), "memory", &tokens, ROUTES);
+    let mut filter = Filter { routes: ROUTES, tokens: TOKENS, envoy_bytes: [0; 2], noop_bytes: [0; 2] };
+    for workers in [1, 2] {
+        filter.envoy_bytes[workers - 1] = held(house, report, Row::Portcullis, workers, &list).await;
+        filter.noop_bytes[workers - 1] = held(house, report, Row::Noop, workers, &list).await;
+    }
+    filter
+}
+
+async fn held(house: &House, report: &mut Report, row: Row, workers: usize, list: &Path) -> u64 {
+    let subject = Subject::start(house, row, ROUTES, workers).await;
+    report.checks.push(subject.check.clone());
+    if let Err(fault) = show(&subject, list, workers).await {
+        let (row, column) = (row.title().to_owned(), format!("{workers} workers"));
+        report.cells.push(Cell { table: "memory", row, column, samples: Vec::new(), void: Some(fault) });
+    }
+    subject.memory().0
+}
+
+/// Shows every token of the list.
+async fn show(subject: &Subject, list: &Path, workers: usize) -> Result<(), String> {
+    let load = Load::Http1 { list: list.to_owned(), connections: CONNECTIONS };
+    let mut sent = 0;
+    for _ in 0..TURNS_MAX {
+        sent += subject.measure(&load, sent, Duration::from_secs(1)).await?.requests;
+        if sent >= (CYCLES * TOKENS * workers) as u64 {
+            return Ok(());
+        }
+    }
+    Err(format!("only {sent} requests were answered"))
+}

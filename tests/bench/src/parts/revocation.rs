@@ -1,0 +1,64 @@
+//! From a revocation to its effect, as clients see it. The world is the one of the end-to-end tests, the measuring theirs too.
+
+use crate::{report::Revocation, stats::Spread};
+use portcullis_tests::{Load, Round, World, cut, policy, until};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+const CONNECTIONS: usize = 32;
+const REVOCATIONS: usize = 60;
+/// Requests that must have passed before a revocation, and been refused after it.
+const PASSES_MIN: usize = 64;
+const REFUSALS_MIN: usize = 128;
+const STREAMS: usize = 300;
+
+pub(crate) async fn measure() -> Revocation {
+    let world = World::with_policy(policy::streams()).await;
+    world.settled().await;
+    let load = Arc::new(Load::default());
+    load.begin(world.issuer.token().sign());
+    let connections: Vec<_> =
+        (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(world.client(), offset))).collect();
+    let mut last_releases = Vec::new();
+    for _ in 0..REVOCATIONS {
+        let round = load.begin(world.issuer.token().sign());
+        enough(&round.passes, PASSES_MIN, "requests pass").await;
+        world.service.admin().revoke(&round.token.session).await;
+        round.revoked.set(Instant::now()).expect("revoked once");
+        enough(&round.refusals, REFUSALS_MIN, "requests are refused").await;
+        last_releases.push(last_release_ms(&round));
+    }
+    load.over.store(true, Ordering::Relaxed);
+    for connection in connections {
+        connection.await.expect("a connection ends well");
+    }
+    let cuts = cut(&world, STREAMS).await;
+    let count = |list: &Mutex<Vec<String>>| list.lock().expect("not poisoned").len();
+    Revocation {
+        revocations: REVOCATIONS,
+        released_after: count(&load.violations),
+        strange: count(&load.strange),
+        last_release_ms: Spread::of(&last_releases),
+        streams: cuts.delays.len(),
+        cut_p50_ms: cuts.at(0.5).as_secs_f64() * 1e3,
+        cut_p99_ms: cuts.at(0.99).as_secs_f64() * 1e3,
+    }
+}
+
+async fn enough(counter: &AtomicUsize, min: usize, what: &str) {
+    until(what, async || (counter.load(Ordering::Relaxed) >= min).then_some(())).await;
+}
+
+/// From the 200 of the revocation to when the last request was sent that was released: negative when that was before.
+fn last_release_ms(round: &Round) -> f64 {
+    let revoked = *round.revoked.get().expect("revoked before");
+    let last = round.last_passed().expect("requests passed before");
+    let before = revoked.saturating_duration_since(last).as_secs_f64();
+    let after = last.saturating_duration_since(revoked).as_secs_f64();
+    (after - before) * 1e3
+}

@@ -1,0 +1,49 @@
+//! Rounds: each cell once, then each cell once more, so that what else the machine does falls on all of them alike.
+
+use crate::{
+    report::Cell,
+    subject::{House, Load, Subject},
+};
+use std::{path::Path, time::Duration};
+
+const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP_CONNECTIONS: usize = 64;
+
+/// A cell that is to be measured.
+pub(crate) struct Plan<'a> {
+    pub(crate) row: String,
+    pub(crate) column: String,
+    pub(crate) subject: &'a Subject,
+    pub(crate) load: Load,
+}
+
+/// Measures the cells of a table.
+pub(crate) async fn measure(house: &House, table: &'static str, plans: Vec<Plan<'_>>) -> Vec<Cell> {
+    let cell = |plan: &Plan<'_>| Cell {
+        table,
+        row: plan.row.clone(),
+        column: plan.column.clone(),
+        samples: Vec::new(),
+        void: None,
+    };
+    let mut cells: Vec<Cell> = plans.iter().map(cell).collect();
+    for round in 1..=house.options.rounds {
+        eprintln!("  round {round} of {}", house.options.rounds);
+        for (plan, cell) in plans.iter().zip(&mut cells).filter(|(_, cell)| cell.void.is_none()) {
+            // What was on its way when wrk stopped has been seen too, though it was not counted.
+            let uncounted = plan.load.connections() as u64;
+            let sent = cell.samples.iter().map(|sample| sample.requests + uncounted).sum();
+            match plan.subject.measure(&plan.load, sent, house.options.time()).await {
+                Ok(sample) => cell.samples.push(sample),
+                Err(fault) => cell.void = Some(fault),
+            }
+        }
+    }
+    cells
+}
+
+/// Lets a subject see a list of tokens before it is measured. A fault shows when it is.
+pub(crate) async fn warm_up(subject: &Subject, list: &Path) {
+    let load = Load::Http1 { list: list.to_owned(), connections: WARM_UP_CONNECTIONS };
+    let _ = subject.measure(&load, 0, WARM_UP).await;
+}

@@ -1,0 +1,29 @@
+//! The session service alone: in process, over one connection, and with a million sessions.
+
+mod crowd;
+mod filter;
+mod in_process;
+mod wire;
+
+pub(crate) use wire::IN_FLIGHT_MAX;
+
+use crate::report::Service;
+use std::time::Duration;
+
+pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
+    eprintln!("  judgements in process");
+    // On a thread of its own: one core is what is asked about.
+    let judging = std::thread::spawn(move || in_process::measure(rounds, time));
+    let judgements_per_s = judging.join().expect("judging ends well");
+    eprintln!("  checks over the wire");
+    let wire = wire::measure(rounds, time).await;
+    eprintln!("  a million sessions");
+    let crowd = crowd::measure().await;
+    Service {
+        judgements_per_s,
+        wire,
+        sessions: crowd::SESSIONS,
+        sessions_bytes: crowd.bytes,
+        restart_s: crowd.restart.as_secs_f64(),
+    }
+}

@@ -1,0 +1,172 @@
+//! What the bench must show (DESIGN 8): each target beside what was measured.
+
+use crate::{
+    parts::{COLD, COLD_ALGORITHMS, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES},
+    report::{Cell, Filter, Report, Sample},
+    stats::{Spread, added_ratio, ratio},
+    subject::Row,
+    table::whole,
+};
+use serde::Serialize;
+
+const MIB: f64 = 1_048_576.0;
+
+/// A target.
+#[derive(Debug, Serialize)]
+pub(crate) struct Target {
+    pub(crate) what: String,
+    /// What was measured; `None` when its part was left out or is void.
+    pub(crate) measured: Option<Spread>,
+    pub(crate) bound: Bound,
+    pub(crate) unit: &'static str,
+}
+
+/// What a figure must not be below, or not above.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Target {
+    /// Whether the median is within the bound.
+    pub(crate) fn met(&self) -> Option<bool> {
+        let median = self.measured?.median;
+        Some(match self.bound {
+            Bound::AtLeast(bound) => median >= bound,
+            Bound::AtMost(bound) => median <= bound,
+        })
+    }
+}
+
+/// All of them, in the order of the design.
+pub(crate) fn of(report: &Report) -> Vec<Target> {
+    let mut targets = throughput(report);
+    targets.push(latency(report));
+    targets.extend(COLD_ALGORITHMS.map(|algorithm| cold(report, &algorithm.name())));
+    targets.push(routes(report));
+    targets.extend(service(report));
+    targets.extend(memory(report));
+    targets
+}
+
+fn throughput(report: &Report) -> Vec<Target> {
+    let rps = |row: Row, column: &str| series(report.cell(MAIN, row.title(), column), |sample| Some(sample.rps));
+    let mut targets = Vec::new();
+    for (row, bound) in [(Row::ExtAuthzGrpc, 2.5), (Row::Noop, 0.8)] {
+        for column in ["64", "256"] {
+            targets.push(Target {
+                what: format!("1. requests a second at {column} connections / {}", row.title()),
+                measured: ratio(&rps(Row::Portcullis, column), &rps(row, column)),
+                bound: Bound::AtLeast(bound),
+                unit: "×",
+            });
+        }
+    }
+    targets
+}
+
+fn latency(report: &Report) -> Target {
+    let p50 = |row: Row| series(report.cell(MAIN, row.title(), "1"), |sample| sample.p50_us);
+    Target {
+        what: format!("2. added median latency at 1 connection / {}", Row::ExtAuthzGrpc.title()),
+        measured: added_ratio(&p50(Row::Portcullis), &p50(Row::ExtAuthzGrpc), &p50(Row::Alone)),
+        bound: Bound::AtMost(0.6),
+        unit: "×",
+    }
+}
+
+fn cold(report: &Report, algorithm: &str) -> Target {
+    let rps = |row: Row| series(report.cell(COLD, row.title(), algorithm), |sample| Some(sample.rps));
+    Target {
+        what: format!("3. cold {algorithm} tokens a second / {}", Row::JwtAuthnUncached.title()),
+        measured: ratio(&rps(Row::Portcullis), &rps(Row::JwtAuthnUncached)),
+        bound: Bound::AtLeast(0.7),
+        unit: "×",
+    }
+}
+
+fn routes(report: &Report) -> Target {
+    let [few, _, many] = ROUTE_COUNTS;
+    let rps = |count: usize| {
+        series(report.cell(ROUTES, Row::Portcullis.title(), &count.to_string()), |sample| Some(sample.rps))
+    };
+    Target {
+        what: format!("4. requests a second with {} routes / with {few}", whole(many as f64)),
+        measured: ratio(&rps(many), &rps(few)),
+        bound: Bound::AtLeast(0.95),
+        unit: "×",
+    }
+}
+
+fn service(report: &Report) -> [Target; 2] {
+    let service = report.service.as_ref();
+    let wire = service.and_then(|service| service.wire.iter().max_by_key(|wire| wire.in_flight));
+    let target = |what: String, measured, bound| Target { what, measured, bound: Bound::AtLeast(bound), unit: "/s" };
+    [
+        target(
+            "5. judgements on one core in memory".to_owned(),
+            service.and_then(|service| service.judgements_per_s),
+            1_000_000.0,
+        ),
+        target(
+            format!("5. checks over the wire, {} in flight", IN_FLIGHT_MAX),
+            wire.and_then(|wire| wire.checks_per_s),
+            100_000.0,
+        ),
+    ]
+}
+
+fn memory(report: &Report) -> [Target; 3] {
+    let target = |what: &str, bytes: Option<u64>, bound| Target {
+        what: what.to_owned(),
+        measured: bytes.and_then(|bytes| Spread::of(&[bytes as f64 / MIB])),
+        bound: Bound::AtMost(bound),
+        unit: " MiB",
+    };
+    let filter = report.filter.as_ref();
+    let sessions = report.service.as_ref().map(|service| service.sessions_bytes);
+    [
+        target(
+            "6. the filter of one more worker, 10,000 routes and 10,000 tokens",
+            filter.map(Filter::next_bytes),
+            64.0,
+        ),
+        target("6. the same, two VMs and Envoy's own copy of the policy", filter.map(Filter::first_bytes), 64.0),
+        target("6. 1,000,000 sessions", sessions, 512.0),
+    ]
+}
+
+fn series(cell: Option<&Cell>, figure: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
+    cell.map(|cell| cell.series(figure)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(median: Option<f64>, bound: Bound) -> Target {
+        let measured = median.map(|median| Spread { median, min: median, max: median });
+        Target { what: String::new(), measured, bound, unit: "" }
+    }
+
+    #[test]
+    fn a_bound_is_met_at_the_bound_itself() {
+        for (median, bound, met) in [
+            (Some(2.5), Bound::AtLeast(2.5), Some(true)),
+            (Some(2.4), Bound::AtLeast(2.5), Some(false)),
+            (Some(0.6), Bound::AtMost(0.6), Some(true)),
+            (Some(0.7), Bound::AtMost(0.6), Some(false)),
+            (None, Bound::AtMost(0.6), None),
+        ] {
+            assert_eq!(target(median, bound).met(), met, "{median:?} {bound:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        let targets = of(&Report::default());
+        assert!(targets.iter().all(|target| target.met().is_none()), "{targets:?}");
+    }
+}

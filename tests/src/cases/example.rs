@@ -1,0 +1,217 @@
+//! An example, and the world that it is played in: its own policy, with the issuers of the world in place of the example's.
+
+use crate::{
+    Algorithm, Builder, Introspection, Issuer, Key, TokenBuilder, World, paths, policy, session_id, token::now_s,
+};
+use portcullis_cli::policy::cases::{Bearer, Case, Cases, Quality};
+use portcullis_filter::policy::{Issuer as PolicyIssuer, Policy, Protocol};
+use serde_json::{Map, Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Envoy's clusters of the world's issuers, which take the place of the example's, in this order.
+const ISSUERS: [&str; 2] = ["id", "partner"];
+/// The cluster of the introspection endpoint.
+const ENDPOINT: &str = "oauth";
+
+/// The host of the routes that are added to the policy.
+pub(super) const HOST: &str = "harness.example.net";
+/// A route for whoever has a token, whose requests are no activity.
+pub(super) const BACKGROUND: &str = "/background";
+
+/// Access types that no session has by itself.
+pub(super) const IDLE: &str = "harness-idle";
+pub(super) const OVER: &str = "harness-over";
+pub(super) const SOON: &str = "harness-soon";
+
+/// New connections that are enough to meet every worker of Envoy.
+const EVERY_WORKER: usize = 12;
+
+/// An example, and its cases.
+pub struct Example {
+    /// Its folder's name.
+    pub name: String,
+    /// Its cases.
+    pub cases: Cases,
+    policy: Value,
+    checked: Policy,
+}
+
+/// A case's token.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    /// As it stands behind `Bearer `; none for a request without a token.
+    pub(super) token: Option<String>,
+    pub(super) claims: Map<String, Value>,
+    pub(super) scopes: Vec<String>,
+    /// What names its session within its issuer, and the session's public id.
+    pub(super) key: String,
+    pub(super) session: String,
+}
+
+impl Example {
+    /// Reads an example.
+    pub fn read(name: &str) -> Self {
+        let cases = Cases::read(&policy::example_file(name, "cases.yaml")).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let policy = policy::example(name);
+        let checked = Policy::parse(policy.to_string().as_bytes()).unwrap_or_else(|faults| panic!("{name}: {faults}"));
+        Self { name: name.to_owned(), cases, policy, checked }
+    }
+
+    /// Where a case stands.
+    pub(super) fn place(&self, case: &Case) -> String {
+        let (line, column) = self.cases.position(&case.place);
+        format!("examples/{}/cases.yaml:{line}:{column}: {}", self.name, case.name)
+    }
+
+    pub(super) fn is_introspected(&self) -> bool {
+        let session = self.checked.session.as_ref();
+        session.is_some_and(|session| matches!(session.protocol, Protocol::Introspection(_)))
+    }
+
+    fn issuers(&self) -> &[PolicyIssuer] {
+        &self.checked.issuers
+    }
+
+    /// The world of this example's policy, warm.
+    pub(super) async fn world(&self, enrolment: &'static str) -> World {
+        let mut policy = self.policy.clone();
+        let issuers = policy["issuers"].as_array_mut().expect("a list of issuers");
+        assert!(issuers.len() <= ISSUERS.len(), "the world has no more issuers");
+        for (issuer, cluster) in issuers.iter_mut().zip(ISSUERS) {
+            issuer["algorithms"] = json!(["ES256"]);
+            issuer["keys"] = json!({"jwks_url": "http://127.0.0.1:9000/jwks", "cluster": cluster, "refresh": "10m"});
+        }
+        policy["session"]["cluster"] = json!("session");
+        policy["routes"].as_array_mut().expect("a list of routes").push(json!({
+            "name": "harness.background", "match": {"hosts": [HOST], "path": BACKGROUND},
+            "authenticated": true, "session": {"touch": false},
+        }));
+        let access = self.access();
+        let session = move |config: &mut Value| {
+            config["access"] = access;
+            config["enrolment"] = json!(enrolment);
+        };
+        let world = World::builder().policy(policy).session(session).start().await;
+        self.warm(&world).await;
+        world
+    }
+
+    /// The example's own access types, if it has any, behind those that run out at once.
+    fn access(&self) -> Value {
+        let nobody = json!({"client": ["harness-nobody"]});
+        let mut types = vec![
+            json!({"name": IDLE, "when": nobody, "idle": "1s"}),
+            json!({"name": OVER, "when": nobody, "absolute": "1s"}),
+            json!({"name": SOON, "when": nobody, "absolute": "4s"}),
+        ];
+        let file = policy::example_file(&self.name, "session.yaml");
+        match file.exists().then(|| paths::yaml(&file)["access"].clone()) {
+            Some(Value::Array(own)) => types.extend(own),
+            _ => types.push(json!({"name": "all", "absolute": "8h", "idle": "30m"})),
+        }
+        Value::Array(types)
+    }
+
+    /// Waits until every worker has the keys of every issuer, and a check stream.
+    async fn warm(&self, world: &World) {
+        for issuer in self.issuers() {
+            let bearer = Bearer {
+                issuer: Some(issuer.issuer.clone()),
+                quality: Quality::Good,
+                scopes: None,
+                claims: Vec::new(),
+            };
+            for _ in 0..EVERY_WORKER {
+                let sent = self.sign(world, &bearer);
+                let call = world.get(BACKGROUND).host(HOST).bearer(sent.token.as_deref().unwrap_or_default());
+                call.until("the filter is warm", |answer| answer.status != 503).await;
+            }
+        }
+    }
+
+    /// A world without our session service's word: an endpoint has it.
+    pub(super) async fn introspected_world(&self) -> (World, Introspection) {
+        let endpoint = Introspection::start().await;
+        let mut policy = self.policy.clone();
+        policy["session"]["cluster"] = json!(ENDPOINT);
+        policy["session"]["path"] = json!("/introspect");
+        let builder: Builder = World::builder().policy(policy).cluster(ENDPOINT, endpoint.address.port());
+        (builder.start().await, endpoint)
+    }
+
+    /// The token of a case.
+    pub(super) fn token(&self, world: &World, case: &Case) -> Sent {
+        case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.sign(world, bearer))
+    }
+
+    /// A token that says nothing, and the claims that are known of it elsewhere.
+    pub(super) fn opaque_token(&self, case: &Case) -> Sent {
+        let sent = case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.claims(bearer));
+        let token = case.bearer.as_ref().map(|_| format!("opaque-{}", sent.key));
+        Sent { token, ..sent }
+    }
+
+    fn sign(&self, world: &World, bearer: &Bearer) -> Sent {
+        let sent = self.claims(bearer);
+        let mut token = self.unsigned(world, bearer, &sent);
+        if bearer.quality == Quality::Forged {
+            token = token.signed_by(&Arc::new(Key::new(Algorithm::ES256)));
+        }
+        Sent { token: Some(token.sign().text), ..sent }
+    }
+
+    /// A token of the same session that was issued so long ago, and does not say when the login was.
+    pub(super) fn earlier(&self, world: &World, case: &Case, sent: &Sent, seconds: u64) -> Option<String> {
+        let token = self.unsigned(world, case.bearer.as_ref()?, sent).without("auth_time");
+        let iat = now_s() - i64::try_from(seconds).unwrap_or(i64::MAX);
+        Some(token.claim("iat", json!(iat)).sign().text)
+    }
+
+    fn unsigned(&self, world: &World, bearer: &Bearer, sent: &Sent) -> TokenBuilder {
+        let known = bearer.issuer(self.issuers());
+        let index = self.issuers().iter().position(|issuer| Some(issuer) == known);
+        let issuer: &Issuer = if index == Some(1) { &world.partner } else { &world.issuer };
+        let typ = known.and_then(|issuer| issuer.token_types.first()).map_or("at+jwt", String::as_str);
+        let token = issuer.token().header("typ", json!(typ)).without_claims();
+        sent.claims.iter().fold(token, |token, (name, value)| token.claim(name, value.clone()))
+    }
+
+    fn claims(&self, bearer: &Bearer) -> Sent {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let sid = format!("case-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let claims = bearer.claims(self.issuers(), now_s(), &sid);
+        let issuer = bearer.issuer(self.issuers());
+        let names = |list: fn(&PolicyIssuer) -> &Vec<String>| issuer.map(list).into_iter().flatten();
+        let texts = |value: &Value| match value {
+            Value::String(text) => text.split(' ').filter(|text| !text.is_empty()).map(str::to_owned).collect(),
+            other => serde_json::from_value::<Vec<String>>(other.clone()).unwrap_or_default(),
+        };
+        let scopes = names(|issuer| &issuer.scope_claims).filter_map(|name| claims.get(name)).flat_map(texts).collect();
+        let key = names(|issuer| &issuer.session_claims).find_map(|name| claims.get(name)?.as_str());
+        let key = key.unwrap_or_default().to_owned();
+        let iss = claims["iss"].as_str().unwrap_or_default();
+        Sent { token: None, scopes, session: session_id(iss, &key), key, claims }
+    }
+}
+
+impl Sent {
+    fn nothing() -> Self {
+        Self { token: None, claims: Map::new(), scopes: Vec::new(), key: String::new(), session: String::new() }
+    }
+
+    /// Opens its session at the admin API, with what else is said of it.
+    pub(super) fn opening(&self, more: Value) -> Value {
+        let text = |name: &str| self.claims.get(name).cloned().unwrap_or_else(|| json!(""));
+        let mut opening = json!({
+            "issuer": text("iss"), "key": self.key, "subject": text("sub"), "client_id": text("client_id"),
+            "scopes": self.scopes,
+        });
+        for (name, value) in more.as_object().expect("an object") {
+            opening[name] = value.clone();
+        }
+        opening
+    }
+}

@@ -1,0 +1,90 @@
+//! Requests as their clients send them, and what their clients see.
+
+use super::example::Sent;
+use crate::{Answer, Kind, Refused, Stream, World, wait::until};
+use portcullis_cli::policy::cases::{Case, Client, Expect};
+use portcullis_filter::answer::Code;
+use std::time::Duration;
+
+/// How long a stream must go on that is not cut.
+const LASTING: Duration = Duration::from_millis(500);
+
+/// A request that was released, if it was.
+pub(super) enum Open {
+    /// It has ended since.
+    Nothing,
+    Stream(Stream),
+}
+
+/// Sends the request of a case; says what came where it is not what was expected.
+pub(super) async fn send(world: &World, case: &Case, sent: &Sent) -> Result<Open, String> {
+    let kind = match case.request.client {
+        Client::Http => return http(world, case, sent, case.expect).await.map(|()| Open::Nothing),
+        Client::WebSocket => Kind::WebSocket,
+        Client::Grpc => Kind::Rpc,
+    };
+    assert!(case.request.headers.is_empty(), "a stream's client sends its own headers alone");
+    let opened = world.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
+    match (opened, case.expect) {
+        (Ok(mut stream), Expect::Released) => {
+            stream.flows().await;
+            Ok(Open::Stream(stream))
+        }
+        (Err(refused), Expect::Code(code)) if is_refusal(&refused, kind, code) => Ok(Open::Nothing),
+        (Ok(_), expected) => Err(format!("expected {expected:?}, got a stream")),
+        (Err(refused), expected) => Err(format!("expected {expected:?}, got {refused:?}")),
+    }
+}
+
+/// A websocket's client library may drop the body of a refusal; gRPC has the code in its message.
+fn is_refusal(refused: &Refused, kind: Kind, code: Code) -> bool {
+    match kind {
+        Kind::Rpc => refused.status == code.grpc() as u16 && refused.text.starts_with(&format!("{}:", code.name())),
+        _ => refused.status == code.status() && (refused.text.is_empty() || refused.text.contains(code.name())),
+    }
+}
+
+/// Sends the request of a case when nothing is amiss yet.
+pub(super) async fn must_be_released(world: &World, case: &Case, sent: &Sent) -> Result<(), String> {
+    http(world, case, sent, Expect::Released).await
+}
+
+async fn http(world: &World, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
+    let request = &case.request;
+    let mut call = world.call(&request.method, &request.path).host(&request.host);
+    for (name, value) in &request.headers {
+        call = call.header(name, value);
+    }
+    if let Some(token) = &sent.token {
+        call = call.bearer(token);
+    }
+    let answer = call.try_send().await?;
+    if is_as_expected(&answer, case, expect) { Ok(()) } else { Err(format!("expected {expect:?}, got {answer:?}")) }
+}
+
+fn is_as_expected(answer: &Answer, case: &Case, expect: Expect) -> bool {
+    match expect {
+        // The upstream answers with what it was sent; to HEAD it says nothing.
+        Expect::Released => {
+            answer.status == 200 && (case.request.method == "HEAD" || answer.json()["headers"].is_object())
+        }
+        Expect::Code(code) => {
+            answer.status == case.status.unwrap_or(code.status())
+                && (case.request.method == "HEAD" || answer.code() == code.name())
+        }
+    }
+}
+
+/// What becomes of an open stream.
+pub(super) async fn stays_or_is_cut(world: &World, mut stream: Stream, expect: Expect) -> Result<(), String> {
+    let Expect::Code(code) = expect else {
+        stream.lives_for(LASTING).await;
+        stream.flows().await;
+        return Ok(());
+    };
+    stream.is_cut().await;
+    // The client sees that it was cut, and the counters say why.
+    let counter = format!("portcullis.cuts.code.{}.", code.name());
+    until("the cut is counted", async || (world.envoy.stat(&counter).await > 0).then_some(())).await;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Load for the guarantee: requests for sessions that are revoked meanwhile, each judged by when it was sent.
+
+use crate::{Client, Token};
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+/// One request in so many is for a session of an earlier round.
+const LOOK_BACK_EVERY: usize = 8;
+
+/// One session, and what happened to its requests.
+pub struct Round {
+    /// A token of it.
+    pub token: Token,
+    /// When its revocation had answered 200.
+    pub revoked: OnceLock<Instant>,
+    /// Requests that were released.
+    pub passes: AtomicUsize,
+    /// Requests that were sent after the revocation, and refused.
+    pub refusals: AtomicUsize,
+    last_passed: Mutex<Option<Instant>>,
+}
+
+impl Round {
+    /// When the last request was sent that was released.
+    pub fn last_passed(&self) -> Option<Instant> {
+        *self.last_passed.lock().expect("not poisoned")
+    }
+}
+
+/// Connections that send requests for the newest session, now and then for an older one, until [`Load::over`].
+#[derive(Default)]
+pub struct Load {
+    /// The sessions, oldest first.
+    pub rounds: Mutex<Vec<Arc<Round>>>,
+    /// Whether the connections shall end.
+    pub over: AtomicBool,
+    /// Requests that were sent after the revocation of their session, and released all the same.
+    pub violations: Mutex<Vec<String>>,
+    /// Answers that are neither.
+    pub strange: Mutex<Vec<String>>,
+}
+
+impl Load {
+    /// Sends requests for another session from now on.
+    pub fn begin(&self, token: Token) -> Arc<Round> {
+        let round = Arc::new(Round {
+            token,
+            revoked: OnceLock::new(),
+            passes: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
+            last_passed: Mutex::default(),
+        });
+        self.rounds.lock().expect("not poisoned").push(round.clone());
+        round
+    }
+
+    fn pick(&self, count: usize) -> Arc<Round> {
+        let rounds = self.rounds.lock().expect("not poisoned");
+        let last = rounds.len() - 1;
+        let index = if count.is_multiple_of(LOOK_BACK_EVERY) { count / LOOK_BACK_EVERY % rounds.len() } else { last };
+        rounds[index].clone()
+    }
+
+    /// One connection's requests, one after the other.
+    pub async fn drive(self: Arc<Self>, client: Client, offset: usize) {
+        let mut count = offset;
+        while !self.over.load(Ordering::Relaxed) {
+            count += 1;
+            let round = self.pick(count);
+            let call = client.get("/me").bearer(&round.token);
+            let sent = Instant::now();
+            match call.try_send().await {
+                Ok(answer) => self.judge(&round, sent, answer.status.as_u16(), &answer.code()),
+                Err(fault) => self.strange.lock().expect("not poisoned").push(fault),
+            }
+        }
+    }
+
+    /// Demands that nothing was released after its end.
+    #[track_caller]
+    pub fn demand_no_violation(&self) {
+        let violations = self.violations.lock().expect("not poisoned").clone();
+        assert!(violations.is_empty(), "{} violations, the first: {}", violations.len(), violations[0]);
+    }
+
+    fn judge(&self, round: &Round, sent: Instant, status: u16, code: &str) {
+        let revoked = round.revoked.get();
+        let after = revoked.is_some_and(|revoked| sent > *revoked);
+        match (status, code) {
+            (200, _) if after => {
+                *round.last_passed.lock().expect("not poisoned") = Some(sent);
+                let late = revoked.map(|revoked| sent - *revoked);
+                let what = format!("session {} released {late:?} after its end", round.token.session);
+                self.violations.lock().expect("not poisoned").push(what);
+            }
+            (200, _) => {
+                let mut last = round.last_passed.lock().expect("not poisoned");
+                *last = (*last).max(Some(sent));
+                round.passes.fetch_add(1, Ordering::Relaxed);
+            }
+            (401, "session_revoked") if after => {
+                round.refusals.fetch_add(1, Ordering::Relaxed);
+            }
+            // On its way when the session ended, or without a verdict while the service was down.
+            (401, "session_revoked") | (503, "session_unavailable") => (),
+            _ => self.strange.lock().expect("not poisoned").push(format!("{status} {code}")),
+        }
+    }
+}
