@@ -10,12 +10,13 @@ demo: build ## play the main scenario against a real Envoy, then leave it runnin
 	@cargo build -p portcullis-tests --bin demo
 	@target/debug/demo $(if $(ONCE),--once)
 
-build: ## dist/portcullis.wasm, dist/portcullis-session, dist/portcullis, dist/envoy
+build: ## dist/portcullis.wasm, dist/portcullis-session, dist/portcullis (and its manual pages), dist/envoy
 	@filter/build.sh
 	@envoy/fetch.sh
 	@echo '» building the session service and the command-line tool'
 	@cargo build --release -p portcullis-session -p portcullis-cli
 	@mkdir -p dist && install target/release/portcullis-session target/release/portcullis dist/
+	@dist/portcullis man --out dist/man
 
 test: build ## unit, property and end-to-end tests
 	@envoy/fetch.sh oldest

@@ -1,6 +1,6 @@
 //! How the program ends.
 
-use crate::report;
+use crate::{output, report};
 use std::{fmt, process::ExitCode};
 
 /// What `--help` says of it.
@@ -11,8 +11,8 @@ Exit codes:
   2  what was given is wrong: arguments, a policy, another file
   3  `policy diff`: the policy becomes easier, and nobody approved it";
 
-/// How the program ends, if not by an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the program ends, if not by an error; of several files, the greatest says how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Done, and nothing is wrong.
     Done,
@@ -53,15 +53,20 @@ impl Trouble {
         Self::Failed(message.to_string())
     }
 
+    /// What was given is wrong, in a way that has no place in a file.
+    pub fn faulty(message: impl fmt::Display) -> Self {
+        Self::Faulty(report::plain(&message.to_string()))
+    }
+
     /// Says it on standard error.
     pub fn tell(self) -> Exit {
         match self {
             Self::Failed(message) => {
-                anstream::eprintln!("{}", report::plain(&message));
+                output::tell(&report::plain(&message));
                 Exit::Failed
             }
             Self::Faulty(report) => {
-                anstream::eprintln!("{report}");
+                output::tell(&report);
                 Exit::Faulty
             }
         }

@@ -10,8 +10,10 @@
 //! - [`exit`] says how the program ends.
 
 pub mod admin;
+mod completions;
 pub mod document;
 pub mod exit;
+mod man;
 pub mod output;
 pub mod policy;
 pub mod report;
@@ -39,6 +41,10 @@ enum Command {
     Revoke(admin::revoke::Args),
     /// Follow what happens to sessions
     Events(admin::events::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands
+    Man(man::Args),
 }
 
 impl Args {
@@ -49,6 +55,8 @@ impl Args {
             Command::Sessions(command) => command.run(),
             Command::Revoke(args) => args.run(),
             Command::Events(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         outcome.unwrap_or_else(|trouble| trouble.tell())
     }

@@ -3,14 +3,18 @@
 pub mod cases;
 mod check;
 mod coverage;
+mod day;
+mod embedded;
 pub mod explain;
 mod import;
+mod lint;
 pub mod load;
 pub mod needs;
 mod openapi;
 mod reach;
 pub mod rehearsal;
 mod render;
+mod schema;
 pub mod test;
 
 use crate::exit::Outcome;
@@ -25,13 +29,15 @@ pub enum Command {
     Explain(explain::Args),
     /// Play cases against a policy, with the filter's own code
     Test(test::Args),
-    /// Write a policy into a manifest that loads it
-    Render(render::Args),
-    /// Show which operations of an API, or routes of an Envoy, have a rule
-    Coverage(coverage::Args),
     /// Make a policy of what is known elsewhere
     #[command(subcommand)]
     Import(import::Command),
+    /// Show which operations of an API, or routes of an Envoy, have a rule
+    Coverage(coverage::Args),
+    /// Write a policy into a manifest that loads it
+    Render(render::Args),
+    /// Print a JSON Schema (2020-12) of the policy
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -41,9 +47,10 @@ impl Command {
             Self::Check(args) => args.run(),
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
-            Self::Render(args) => args.run(),
-            Self::Coverage(args) => args.run(),
             Self::Import(command) => command.run(),
+            Self::Coverage(args) => args.run(),
+            Self::Render(args) => args.run(),
+            Self::Schema(args) => args.run(),
         }
     }
 }

@@ -10,16 +10,21 @@ mod issuer;
 mod json;
 mod raw;
 mod rule;
+#[cfg(feature = "schema")]
+mod schema;
 mod session;
 mod shape;
 mod text;
 
 pub use at::At;
 pub use check::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
-pub use fault::{Fault, Faults};
+pub use fault::{About, Fault, Faults, Wrong};
 pub use issuer::{Algorithm, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use session::{Client, Introspection, Protocol, SessionService};
+pub use text::nearest;
 
 use crate::{route::RouteTable, scope::Register};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! Host and path are read strictly once, at the edge; the table only ever sees [`Host`] and [`Path`].
 
 mod host;
-mod method;
+pub(crate) mod method;
 mod path;
 mod table;
 mod template;

@@ -1,7 +1,7 @@
 //! How the admin API is reached: its address, its credential, and whom to trust.
 
 use super::{CREDENTIAL_ENV, URL_ENV, client::Client};
-use crate::{exit::Trouble, report};
+use crate::exit::Trouble;
 use rustls::crypto::ring;
 use std::{env, fs, io::Read, path::Path, path::PathBuf, sync::Arc};
 use ureq::{
@@ -33,7 +33,8 @@ pub(super) struct Connection {
 impl Connection {
     /// A client of the service; nothing is sent yet.
     pub(super) fn client(&self) -> Result<Client, Trouble> {
-        let (base, is_https) = base(&self.url).map_err(|why| faulty(format!("`--url` or `{URL_ENV}`: {why}")))?;
+        let (base, is_https) =
+            base(&self.url).map_err(|why| Trouble::faulty(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
         let (credential, from) = self.credential()?;
         let tls = if is_https { Some(tls(self.ca.as_deref())?) } else { None };
         Ok(Client::new(base, credential, from, tls))
@@ -45,26 +46,27 @@ impl Connection {
             Some(file) => {
                 let from = format!("`{}`", file.display());
                 let text = String::from_utf8(read(file, CREDENTIAL_BYTES_MAX)?);
-                (text.map_err(|_| faulty(format!("{from} holds no text")))?, from)
+                (text.map_err(|_| Trouble::faulty(format_args!("{from} holds no text")))?, from)
             }
             None => {
                 let from = format!("`{CREDENTIAL_ENV}`");
                 let Some(text) = env::var_os(CREDENTIAL_ENV) else {
-                    let fault = format!(
+                    return Err(Trouble::faulty(format_args!(
                         "the admin API wants a credential: set {from} to it, or name its file with `--credential-file`"
-                    );
-                    return Err(faulty(fault));
+                    )));
                 };
-                (text.into_string().map_err(|_| faulty(format!("{from} holds no text")))?, from)
+                (text.into_string().map_err(|_| Trouble::faulty(format_args!("{from} holds no text")))?, from)
             }
         };
         let secret = secret.trim();
         if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             // The text isn't repeated: it may be the credential all the same.
-            return Err(faulty(format!("{from} holds no credential: one line of visible ASCII characters")));
+            return Err(Trouble::faulty(format_args!(
+                "{from} holds no credential: one line of visible ASCII characters"
+            )));
         }
         let mut header = HeaderValue::try_from(format!("Bearer {secret}"))
-            .map_err(|_| faulty(format!("{from} holds no credential that HTTP can carry")))?;
+            .map_err(|_| Trouble::faulty(format_args!("{from} holds no credential that HTTP can carry")))?;
         header.set_sensitive(true);
         Ok((header, from))
     }
@@ -94,7 +96,7 @@ fn tls(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
     let roots = match ca {
         Some(file) => {
             let pem = read(file, CA_BYTES_MAX)?;
-            let unread = |_| faulty(format!("`{}` is no PEM file of certificates", file.display()));
+            let unread = |_| Trouble::faulty(format_args!("`{}` is no PEM file of certificates", file.display()));
             let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(unread)?;
             let certificates = items.into_iter().filter_map(|item| match item {
                 PemItem::Certificate(certificate) => Some(certificate),
@@ -102,7 +104,7 @@ fn tls(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
             });
             let roots: Vec<_> = certificates.collect();
             if roots.is_empty() {
-                return Err(faulty(format!("`{}` holds no certificate", file.display())));
+                return Err(Trouble::faulty(format_args!("`{}` holds no certificate", file.display())));
             }
             roots
         }
@@ -132,10 +134,6 @@ fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Trouble> {
         }
         Ok(_) => Ok(bytes),
     }
-}
-
-fn faulty(message: String) -> Trouble {
-    Trouble::Faulty(report::plain(&message))
 }
 
 #[cfg(test)]

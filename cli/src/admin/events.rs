@@ -5,14 +5,13 @@ mod sse;
 mod watch;
 
 use super::{
-    Output,
     connection::Connection,
     plain::{self, plain},
     when,
 };
 use crate::{
     exit::{Exit, Outcome},
-    output::{self, Reader},
+    output::{self, Format, Reader},
     report,
 };
 use follow::News;
@@ -38,7 +37,7 @@ Examples:
 pub struct Args {
     /// For whom to write; `json` writes one object a line
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     service: Connection,
 }
@@ -53,14 +52,14 @@ impl Args {
             let text = match news {
                 News::Event(event) => self.shown(&event),
                 News::Lost(why) => {
-                    anstream::eprintln!("{}", report::warning(&format!("{why}; trying again")));
+                    output::tell(&report::warning(&format!("{why}; trying again")));
                     continue;
                 }
                 News::Back => {
-                    anstream::eprintln!("{}", report::warning("connected again; events may have been missed"));
+                    output::tell(&report::warning("connected again; events may have been missed"));
                     match self.output {
-                        Output::Text => continue,
-                        Output::Json => line(&json!({"event": "gap"})),
+                        Format::Text => continue,
+                        Format::Json => line(&json!({"event": "gap"})),
                     }
                 }
                 News::Over(failure) => return Err(failure.into()),
@@ -76,8 +75,8 @@ impl Args {
     fn shown(&self, event: &Event) -> String {
         let data = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| json!({"data": event.data}));
         match self.output {
-            Output::Text => sentence(&event.name, &data),
-            Output::Json => {
+            Format::Text => sentence(&event.name, &data),
+            Format::Json => {
                 let mut object = if data.is_object() { data } else { json!({"data": data}) };
                 if let Some(members) = object.as_object_mut() {
                     members.insert("event".to_owned(), event.name.clone().into());

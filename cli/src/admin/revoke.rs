@@ -1,9 +1,9 @@
 //! `portcullis revoke`: all sessions of a subject, a client or an issuer that began before an instant.
 
-use super::{Output, client::Path, connection::Connection, plain::plain, sessions::json_text, when};
+use super::{client::Path, connection::Connection, plain::plain, sessions::json_text, when};
 use crate::{
     exit::{Exit, Outcome, Trouble},
-    output,
+    output::{self, Format},
 };
 use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub struct Args {
     before: Option<Timestamp>,
     /// For whom to write
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     service: Connection,
 }
@@ -53,8 +53,8 @@ impl Args {
     pub(crate) fn run(self) -> Outcome {
         let answer: Value = self.service.client()?.post(&Path::new("/v1/revocations"), &self.body())?;
         let text = match self.output {
-            Output::Json => json_text(&answer)?,
-            Output::Text => {
+            Format::Json => json_text(&answer)?,
+            Format::Text => {
                 let made = serde_json::from_value(answer);
                 let made = made.map_err(|_| Trouble::failed("the answer does not say what was revoked"))?;
                 self.said(&made, Timestamp::now())

@@ -4,14 +4,13 @@ mod list;
 mod view;
 
 use super::{
-    Output,
     client::{Failure, Path},
     connection::Connection,
     plain,
 };
 use crate::{
     exit::{Exit, Outcome, Trouble},
-    output,
+    output::{self, Format},
 };
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
@@ -49,7 +48,7 @@ pub struct Show {
     id: String,
     /// For whom to write
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     service: Connection,
 }
@@ -66,7 +65,7 @@ pub struct Revoke {
     reason: Option<String>,
     /// For whom to write
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     service: Connection,
 }
@@ -87,8 +86,8 @@ impl Show {
         let path = Path::new("/v1/sessions").segment(&self.id);
         let session: Value = self.service.client()?.get(&path)?;
         let text = match self.output {
-            Output::Json => json_text(&session)?,
-            Output::Text => Session::of(session)?.details(Timestamp::now()),
+            Format::Json => json_text(&session)?,
+            Format::Text => Session::of(session)?.details(Timestamp::now()),
         };
         output::write(&text)?;
         Ok(Exit::Done)
@@ -101,8 +100,8 @@ impl Revoke {
         let body = self.reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}));
         let session: Value = self.service.client()?.post(&path, &body)?;
         let text = match self.output {
-            Output::Json => json_text(&session)?,
-            Output::Text => Session::of(session)?.farewell(Timestamp::now()),
+            Format::Json => json_text(&session)?,
+            Format::Text => Session::of(session)?.farewell(Timestamp::now()),
         };
         output::write(&text)?;
         Ok(Exit::Done)

@@ -29,6 +29,32 @@ fn a_fault_of_something_missing_points_at_what_should_hold_it() {
 }
 
 #[test]
+fn a_value_without_a_key_is_pointed_at_by_its_first_pair() {
+    let text = "routes:\n  - name: a\n    match: {path: /x}\n  - match:\n      path: /y\n  - {public: true}\n";
+    assert_eq!(pointed(text, "$.routes[0]"), "name: a");
+    assert_eq!(pointed(text, "$.routes[1]"), "match");
+    assert_eq!(pointed(text, "$.routes[2].name"), "public: true");
+    assert_eq!(pointed(text, "$.session"), "routes");
+}
+
+#[test]
+fn of_two_values_of_a_key_the_first_is_meant_and_the_others_are_found_by_their_keys() {
+    let text = "a: {x: 1}\nb: 2\na: {x: 3}\n'a': 4\n";
+    let document = Document::parse("policy.yaml", text).expect("a document");
+    let at = |range: Range<usize>| (range.start, text.get(range).expect("within").to_owned());
+    assert_eq!(at(document.span("$.a.x")), (7, "1".to_owned()));
+    assert_eq!(at(document.repeated_key_span("$.a", 0)), (15, "a".to_owned()));
+    assert_eq!(at(document.repeated_key_span("$.a", 1)), (25, "'a'".to_owned()));
+    assert_eq!(at(document.repeated_key_span("$.a", 2)), (0, "a".to_owned()));
+}
+
+#[test]
+fn all_scalars_that_readers_take_differently_are_reported() {
+    let report = refused("a: yes\nb: [.inf, off]\n");
+    assert_eq!(report.matches("policy.yaml:").count(), 3, "{report}");
+}
+
+#[test]
 fn yaml_and_json_are_the_same_value() {
     let yaml = Document::parse("a", "a: [1, -2.5, true, null, 'x: y', \"\\u00fc\"]\nb: {c: ''}\n").expect("yaml");
     let json = Document::parse("b", r#"{"a":[1,-2.5,true,null,"x: y","ü"],"b":{"c":""}}"#).expect("json");

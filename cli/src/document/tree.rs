@@ -12,13 +12,13 @@ const NODES_MAX: usize = 4_000_000;
 
 /// A value, and where it stands.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Node {
-    pub(super) content: Content,
-    pub(super) span: Range<usize>,
+pub(crate) struct Node {
+    pub(crate) content: Content,
+    pub(crate) span: Range<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) enum Content {
+pub(crate) enum Content {
     #[default]
     Null,
     Bool(bool),
@@ -27,33 +27,35 @@ pub(super) enum Content {
     List(Vec<Node>),
     /// In the order of the file; a key that is given twice is here twice.
     Object(Vec<(Key, Node)>),
+    /// A scalar that has no JSON value, or not the same one for every reader, and why. It is a fault only where it is used.
+    Misfit(String),
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
 }
 
 /// Why a text is no document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) span: Range<usize>,
 }
 
 impl Node {
-    /// Reads the one document of a text that is meant for us.
-    pub(super) fn read(text: &str) -> Result<Self, Fault> {
+    /// Reads the documents of a text that is meant for us; there is at least one.
+    pub(super) fn read(text: &str) -> Result<Vec<Self>, Fault> {
         Self::read_as(text, Words::Strict)
     }
 
-    /// Reads the one document of a text that others wrote for other readers.
-    pub(super) fn read_foreign(text: &str) -> Result<Self, Fault> {
+    /// Reads the documents of a text that others wrote for other readers; there is at least one.
+    pub(super) fn read_foreign(text: &str) -> Result<Vec<Self>, Fault> {
         Self::read_as(text, Words::AsTheyAre)
     }
 
-    fn read_as(text: &str, words: Words) -> Result<Self, Fault> {
+    fn read_as(text: &str, words: Words) -> Result<Vec<Self>, Fault> {
         let mut reader = Reader {
             words,
             parser: Parser::new_from_str(text),
@@ -61,7 +63,46 @@ impl Node {
             anchors: HashMap::new(),
             nodes: 0,
         };
-        reader.document()
+        reader.documents()
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        let Content::Object(pairs) = &self.content else { return None };
+        pairs.iter().find(|(named, _)| named.name == key).map(|(_, value)| value)
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The values that it holds.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Self> {
+        let (items, pairs) = match &self.content {
+            Content::List(items) => (items.as_slice(), [].as_slice()),
+            Content::Object(pairs) => ([].as_slice(), pairs.as_slice()),
+            _ => ([].as_slice(), [].as_slice()),
+        };
+        items.iter().chain(pairs.iter().map(|(_, value)| value))
+    }
+
+    /// Moves it, and everything in it, to other bytes.
+    pub(crate) fn shift(&mut self, to: &impl Fn(Range<usize>) -> Range<usize>) {
+        self.span = to(self.span.clone());
+        match &mut self.content {
+            Content::List(items) => items.iter_mut().for_each(|item| item.shift(to)),
+            Content::Object(pairs) => {
+                for (key, value) in pairs {
+                    key.span = to(key.span.clone());
+                    value.shift(to);
+                }
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -70,18 +111,14 @@ impl Node {
     }
 
     fn count(&self) -> usize {
-        1 + match &self.content {
-            Content::List(items) => items.iter().map(Self::count).sum(),
-            Content::Object(pairs) => pairs.iter().map(|(_, value)| value.count()).sum(),
-            _ => 0,
-        }
+        1 + self.parts().map(Self::count).sum::<usize>()
     }
 }
 
 impl Serialize for Node {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.content {
-            Content::Null => to.serialize_unit(),
+            Content::Null | Content::Misfit(_) => to.serialize_unit(),
             Content::Bool(value) => to.serialize_bool(*value),
             Content::Number(value) => value.serialize(to),
             Content::Text(value) => to.serialize_str(value),
@@ -116,15 +153,15 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn document(&mut self) -> Result<Node, Fault> {
-        let mut root = None;
+    fn documents(&mut self) -> Result<Vec<Node>, Fault> {
+        let mut roots = Vec::new();
         loop {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-                Event::StreamEnd => return root.ok_or_else(|| self.fault(span, "the file is empty")),
-                _ if root.is_some() => return Err(self.fault(span, "one document is expected, and this is a second")),
-                event => root = Some(self.node(event, span, 0)?),
+                Event::StreamEnd if roots.is_empty() => return Err(self.fault(span, "the file is empty")),
+                Event::StreamEnd => return Ok(roots),
+                event => roots.push(self.node(event, span, 0)?),
             }
         }
     }
@@ -143,7 +180,7 @@ impl<'t> Reader<'t> {
         }
         self.nodes += 1;
         let (content, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(text, style, tag.as_ref(), span)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => (scalar(text, style, tag.as_ref(), self.words), anchor),
             Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.object(depth)?, anchor),
             Event::Alias(anchor) => return self.alias(anchor, span),
@@ -192,31 +229,6 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn scalar(
-        &self,
-        text: Cow<'t, str>,
-        style: ScalarStyle,
-        tag: Option<&Cow<'t, Tag>>,
-        span: Span,
-    ) -> Result<Content, Fault> {
-        if self.words == Words::Strict && style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
-            let message =
-                format!("other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`");
-            return Err(self.fault(span, message));
-        }
-        match Scalar::parse_from_cow_and_metadata(text, style, tag) {
-            Some(Scalar::Null) => Ok(Content::Null),
-            Some(Scalar::Boolean(value)) => Ok(Content::Bool(value)),
-            Some(Scalar::Integer(value)) => Ok(Content::Number(value.into())),
-            Some(Scalar::FloatingPoint(value)) => match serde_json::Number::from_f64(value.into_inner()) {
-                Some(number) => Ok(Content::Number(number)),
-                None => Err(self.fault(span, "JSON has no such number")),
-            },
-            Some(Scalar::String(value)) => Ok(Content::Text(value.into_owned())),
-            None => Err(self.fault(span, "the value does not fit its tag")),
-        }
-    }
-
     fn fault(&self, span: Span, message: impl Into<String>) -> Fault {
         Fault { message: message.into(), span: self.range(span) }
     }
@@ -227,6 +239,25 @@ impl<'t> Reader<'t> {
 
     fn byte(&self, at: Marker) -> usize {
         self.bytes.get(at.index()).or(self.bytes.last()).copied().unwrap_or_default()
+    }
+}
+
+fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, words: Words) -> Content {
+    if words == Words::Strict && style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
+        return Content::Misfit(format!(
+            "other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`"
+        ));
+    }
+    match Scalar::parse_from_cow_and_metadata(text, style, tag) {
+        Some(Scalar::Null) => Content::Null,
+        Some(Scalar::Boolean(value)) => Content::Bool(value),
+        Some(Scalar::Integer(value)) => Content::Number(value.into()),
+        Some(Scalar::FloatingPoint(value)) => match serde_json::Number::from_f64(value.into_inner()) {
+            Some(number) => Content::Number(number),
+            None => Content::Misfit("JSON has no such number".to_owned()),
+        },
+        Some(Scalar::String(value)) => Content::Text(value.into_owned()),
+        None => Content::Misfit("the value does not fit its tag".to_owned()),
     }
 }
 

@@ -50,10 +50,11 @@ mod tests;
 pub use bearer::{Bearer, Claim, Quality};
 pub(super) use read::claim_of;
 
+use super::load;
 use crate::{
     document::Document,
     exit::Trouble,
-    report::{self, Diagnostic, Severity},
+    report::{self, Diagnostic},
 };
 use portcullis_filter::{
     answer::Code,
@@ -186,7 +187,7 @@ impl Cases {
         let list = read::cases(document.json().as_bytes(), &mut faults);
         match list {
             Some(list) if faults.is_empty() => Ok(Self { document, list }),
-            _ => Err(Trouble::Faulty(shown(&document, &faults))),
+            _ => Err(load::refused(document, &faults).into()),
         }
     }
 
@@ -196,11 +197,12 @@ impl Cases {
         let unknown = self.list.iter().filter_map(|case| {
             let rule = case.rule.as_deref().filter(|rule| !names.contains(rule))?;
             let path = format!("{}.rule", case.place);
-            let message = match nearest(rule, &names) {
+            let (near, span) = (nearest(rule, &names), self.document.span(&path));
+            let message = match near {
                 Some(near) => format!("the policy has no such rule; did you mean `{near}`?"),
                 None => "the policy has no such rule".to_owned(),
             };
-            Some(Diagnostic { severity: Severity::Error, message, span: self.document.span(&path), path })
+            Some(Diagnostic::error("undeclared_name", message, path, span))
         });
         let unknown: Vec<_> = unknown.collect();
         if unknown.is_empty() { Ok(()) } else { Err(Trouble::Faulty(report::render(&self.document, &unknown))) }
@@ -217,21 +219,4 @@ pub(super) fn position(document: &Document, place: &str) -> (usize, usize) {
     let before = document.text().get(..document.span(place).start).unwrap_or_default();
     let line = before.rsplit('\n').next().unwrap_or_default();
     (before.matches('\n').count() + 1, line.chars().count() + 1)
-}
-
-fn shown(document: &Document, faults: &Faults) -> String {
-    let diagnostics: Vec<_> = faults
-        .iter()
-        .map(|fault| Diagnostic {
-            severity: Severity::Error,
-            message: fault.message.clone(),
-            path: fault.path.clone(),
-            span: document.span(&fault.path),
-        })
-        .collect();
-    let shown = report::render(document, &diagnostics);
-    match faults.more() {
-        0 => shown,
-        more => format!("{shown}\n\n{}", report::plain(&format!("and at least {more} more faults"))),
-    }
 }

@@ -11,8 +11,10 @@ use super::{
     openapi::{Api, Shape, load},
     reach::{Coverage, Entry, Extent, Rules, judge},
 };
-use crate::exit::{Exit, Outcome};
-use clap::ValueEnum;
+use crate::{
+    exit::{Exit, Outcome, Trouble},
+    output::{self, Format},
+};
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -41,8 +43,8 @@ pub struct Args {
     #[arg(long)]
     allow_partial: bool,
     /// How to show it
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,14 +56,6 @@ struct Against {
     /// An Envoy configuration with routes
     #[arg(long, value_name = "FILE")]
     envoy_config: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Tables
-    Text,
-    /// One JSON object
-    Json,
 }
 
 /// What is to be covered, as people know it.
@@ -99,7 +93,7 @@ impl Args {
             (Some(file), _) => (show::OPERATIONS, judged(operations::described(&Api::read(file)?, &rules), &rules)),
             (None, Some(file)) => {
                 let configuration = envoy::read(&load(file, Shape::All)?)
-                    .map_err(|message| super::openapi::faulty(&file.display().to_string(), &message))?;
+                    .map_err(|message| Trouble::faulty(format_args!("`{}`: {message}", file.display())))?;
                 (show::ROUTES, judged(envoy::described(&configuration, &rules), &rules))
             }
             // Clap sees to it that one is given.
@@ -107,9 +101,9 @@ impl Args {
         };
         let report = show::Report::new(what, &judged, &loaded.policy);
         match self.output {
-            Output::Text => anstream::println!("{report}"),
-            Output::Json => anstream::println!("{}", report.json()),
-        }
+            Format::Text => output::write_styled(&format!("{report}\n"))?,
+            Format::Json => output::write(report.json() + "\n")?,
+        };
         let is_enough = |judged: &Judged| match judged.extent() {
             Extent::Full | Extent::Unreached => true,
             Extent::Part => self.allow_partial,

@@ -15,7 +15,10 @@ pub use explanation::{Decision, Explanation, Reply, Says, SessionLimits, Token, 
 pub use play::{Asked, Given};
 
 use super::load::Loaded;
-use crate::exit::{Exit, Outcome, Trouble};
+use crate::{
+    exit::{Exit, Outcome, Trouble},
+    output::{self, Format},
+};
 use std::{
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
@@ -64,42 +67,32 @@ pub struct Args {
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = token::header)]
     headers: Vec<(String, String)>,
     /// How to say it
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
 }
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
         if self.policy.as_os_str() == "-" && self.token.as_deref() == Some("-") {
-            return Err(Trouble::Faulty(crate::report::plain("policy and token can't both come from standard input")));
+            return Err(Trouble::faulty("policy and token can't both come from standard input"));
         }
         let loaded = Loaded::read(&self.policy)?;
         let (host, path) = target(&self.url)?;
         let given = match (&self.token, &self.scopes, self.claims.is_empty()) {
             (Some(token), ..) => Given::Token(token::read(token)?),
             (None, None, true) => Given::Nothing,
-            (None, scopes, _) => Given::Claims(token::bearer(scopes.as_deref(), &self.claims).map_err(faulty)?),
+            (None, scopes, _) => {
+                Given::Claims(token::bearer(scopes.as_deref(), &self.claims).map_err(Trouble::faulty)?)
+            }
         };
         let request = Asked { method: self.method, host, path, headers: self.headers, given, now_ms: now_ms() };
         let explanation = explain(loaded, &request)?;
         match self.output {
-            Output::Text => anstream::println!("{}", text::text(&explanation)),
-            Output::Json => println!("{}", serde_json::to_string_pretty(&explanation).map_err(Trouble::failed)?),
-        }
+            Format::Text => output::write_styled(&(text::text(&explanation) + "\n"))?,
+            Format::Json => output::write_json(&explanation)?,
+        };
         Ok(Exit::Done)
     }
-}
-
-fn faulty(message: String) -> Trouble {
-    Trouble::Faulty(crate::report::plain(&message))
 }
 
 /// Host and path of a URL, as a client would send them.
@@ -109,7 +102,7 @@ fn target(url: &str) -> Result<(String, String), Trouble> {
     let bare = bare.split('#').next().unwrap_or_default();
     let (host, path) = bare.split_at_checked(bare.find(['/', '?']).unwrap_or(bare.len())).unwrap_or((bare, ""));
     if host.is_empty() {
-        return Err(faulty(format!(
+        return Err(Trouble::faulty(format_args!(
             "`{}` names no host: expected a URL such as `https://api.example.com/orders`",
             url.escape_debug()
         )));

@@ -1,12 +1,14 @@
 //! A policy file, read with the filter's own code.
 
+use super::embedded;
 use crate::{
-    document::Document,
+    document::{self, Document},
     exit::Trouble,
-    report::{self, Diagnostic, Severity},
+    report::{Diagnostic, Report},
 };
-use portcullis_filter::policy::{Faults, Policy};
-use std::path::Path;
+use portcullis_filter::policy::{About, Fault, Faults, Policy, nearest};
+use serde_json::Value;
+use std::{collections::HashMap, path::Path};
 
 /// A policy without fault, and the file that it stands in.
 #[derive(Debug)]
@@ -18,33 +20,120 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads a policy file; `-` is standard input. The trouble shows every fault at once.
+    /// Reads a policy file, or one in which the policy stands among other things; `-` is standard input. The trouble shows
+    /// every fault at once.
     pub fn read(path: &Path) -> Result<Self, Trouble> {
-        Self::of(Document::read(path)?)
+        let (name, text) = document::source(path)?;
+        Ok(Self::parse(name, text)?)
     }
 
-    /// Reads the policy of a document.
+    /// Reads the policy of a text; the name stands in reports.
+    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Report>> {
+        Self::checked(Document::of_part(name.into(), text.into(), embedded::policy)?)
+    }
+
+    /// Reads a document that is the policy.
     pub fn of(document: Document) -> Result<Self, Trouble> {
+        Ok(Self::checked(document)?)
+    }
+
+    fn checked(document: Document) -> Result<Self, Box<Report>> {
         match Policy::parse(document.json().as_bytes()) {
             Ok(policy) => Ok(Self { policy, document }),
-            Err(faults) => Err(Trouble::Faulty(shown(&document, &faults))),
+            Err(faults) => Err(refused(document, &faults)),
         }
     }
 }
 
-fn shown(document: &Document, faults: &Faults) -> String {
-    let diagnostics: Vec<_> = faults
-        .iter()
-        .map(|fault| Diagnostic {
-            severity: Severity::Error,
-            message: fault.message.clone(),
-            path: fault.path.clone(),
-            span: document.span(&fault.path),
-        })
-        .collect();
-    let shown = report::render(document, &diagnostics);
-    match faults.more() {
-        0 => shown,
-        more => format!("{shown}\n\n{}", report::plain(&format!("and at least {more} more faults"))),
+/// What the filter's code says is wrong with a file.
+pub(super) fn refused(document: Document, faults: &Faults) -> Box<Report> {
+    let diagnostics = diagnostics(&document, faults);
+    Box::new(Report { document, diagnostics, more: faults.more() })
+}
+
+fn diagnostics(document: &Document, faults: &Faults) -> Vec<Diagnostic> {
+    let declared = Declared::of(document, faults);
+    let mut repeated: HashMap<&str, usize> = HashMap::new();
+    let mut diagnostics = Vec::new();
+    for fault in faults {
+        let path = fault.path.as_str();
+        let span = match fault.about {
+            About::Value | About::Undeclared | About::MissingKey => document.span(path),
+            About::Key | About::UnknownKey => document.key_span(path),
+            About::RepeatedKey => {
+                let time = repeated.entry(path).or_default();
+                *time += 1;
+                document.repeated_key_span(path, *time - 1)
+            }
+        };
+        let meant = fault.meant.clone().or_else(|| declared.nearest(document.text().get(span.clone()), fault));
+        let replacement = meant.and_then(|meant| written(&meant, document.text().get(span.clone())?));
+        let related = match fault.about {
+            About::RepeatedKey => vec![(document.key_span(path), "first here".to_owned())],
+            _ => Vec::new(),
+        };
+        let diagnostic = Diagnostic::error(code(fault.about), &fault.message, path, span);
+        diagnostics.push(Diagnostic { related, replacement, ..diagnostic });
+    }
+    diagnostics
+}
+
+/// What kind of fault it is, for programs.
+fn code(about: About) -> &'static str {
+    match about {
+        About::Value => "invalid_value",
+        About::Undeclared => "undeclared_name",
+        About::Key => "invalid_key",
+        About::UnknownKey => "unknown_key",
+        About::RepeatedKey => "repeated_key",
+        About::MissingKey => "missing_key",
+    }
+}
+
+/// A text as it is to be written in place of another: in the same quotes, if at all.
+fn written(meant: &str, instead_of: &str) -> Option<String> {
+    if meant.contains(['"', '\'', '\\', '\n']) {
+        return None;
+    }
+    match instead_of.chars().next()? {
+        quote @ ('"' | '\'') => Some(format!("{quote}{meant}{quote}")),
+        // In YAML a plain word can't begin with this.
+        _ if meant.starts_with('@') => Some(format!("\"{meant}\"")),
+        _ => Some(meant.to_owned()),
+    }
+}
+
+/// The names that a rule can ask for.
+#[derive(Default)]
+struct Declared {
+    scopes: Vec<String>,
+    sets: Vec<String>,
+}
+
+impl Declared {
+    fn of(document: &Document, faults: &Faults) -> Self {
+        if !faults.iter().any(|fault| fault.about == About::Undeclared) {
+            return Self::default();
+        }
+        let policy: Value = serde_json::from_str(document.json()).unwrap_or_default();
+        let keys = |part: &str| -> Vec<String> {
+            policy.get(part).and_then(Value::as_object).into_iter().flat_map(|named| named.keys()).cloned().collect()
+        };
+        Self { scopes: keys("scopes"), sets: keys("sets") }
+    }
+
+    fn nearest(&self, written: Option<&str>, fault: &Fault) -> Option<String> {
+        if fault.about != About::Undeclared {
+            return None;
+        }
+        let name = written?.trim_matches(['"', '\'']);
+        let nearest = |name, names: &[String]| {
+            let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.starts_with('@')).collect();
+            nearest(name, &names).map(str::to_owned)
+        };
+        match name.strip_prefix('@') {
+            Some(set) => Some(format!("@{}", nearest(set, &self.sets)?)),
+            None => nearest(name, &self.scopes),
+        }
     }
 }

@@ -13,7 +13,7 @@ pub(super) use security::{Scheme, SchemeKind, Security};
 pub(super) use servers::Base;
 #[cfg(test)]
 pub(super) use value::parse;
-pub(super) use value::{Shape, Value, faulty, load};
+pub(super) use value::{Shape, Value, load};
 
 use crate::exit::Trouble;
 use std::path::Path;
@@ -63,7 +63,7 @@ impl Api {
     /// Reads a file, or standard input for `-`.
     pub(super) fn read(path: &Path) -> Result<Self, Trouble> {
         let root = load(path, Shape::Root)?;
-        read::api(&root).map_err(|message| value::faulty(&path.display().to_string(), &message))
+        read::api(&root).map_err(|message| Trouble::faulty(format_args!("`{}`: {message}", path.display())))
     }
 
     /// Reads the text of a document.

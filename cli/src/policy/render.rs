@@ -9,7 +9,7 @@ mod place;
 use super::load::Loaded;
 use crate::{
     exit::{Exit, Outcome, Trouble},
-    output, report,
+    output,
 };
 use clap::ValueEnum;
 use object::{dns_label, dns_name};
@@ -133,14 +133,17 @@ impl Args {
         ];
         for (option, is_given, forms) in options {
             if is_given && !forms.contains(&self.form) {
-                return Err(faulty(format!("`{option}` means nothing for `--as {}`; leave it out", self.form.word())));
+                return Err(Trouble::faulty(format_args!(
+                    "`{option}` means nothing for `--as {}`; leave it out",
+                    self.form.word()
+                )));
             }
         }
         match &self.name {
             Some(name) if kubernetes.contains(&self.form) => {
-                dns_name(name).map_err(|why| faulty(format!("`--name`: {why}")))
+                dns_name(name).map_err(|why| Trouble::faulty(format_args!("`--name`: {why}")))
             }
-            Some(name) if name.is_empty() => Err(faulty("`--name` may not be empty".to_owned())),
+            Some(name) if name.is_empty() => Err(Trouble::faulty("`--name` may not be empty")),
             _ => Ok(()),
         }
     }
@@ -155,7 +158,7 @@ impl Args {
 
     fn url(&self) -> Result<&ModuleUrl, Trouble> {
         self.url.as_ref().ok_or_else(|| {
-            faulty(format!(
+            Trouble::faulty(format_args!(
                 "`--as {}` needs `--url`: where the module is, such as `oci://registry.example.com/portcullis:0.1.0`",
                 self.form.word()
             ))
@@ -193,10 +196,6 @@ fn json(value: &impl Serialize) -> Result<String, Trouble> {
 
 fn not_written(error: impl std::fmt::Display) -> Trouble {
     Trouble::failed(format_args!("the policy can't be written: {error}"))
-}
-
-fn faulty(message: String) -> Trouble {
-    Trouble::Faulty(report::plain(&message))
 }
 
 #[cfg(test)]

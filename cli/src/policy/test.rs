@@ -9,7 +9,10 @@ mod tests;
 pub use run::{Difference, Played, Run};
 
 use super::{cases::Cases, load::Loaded};
-use crate::exit::{Exit, Outcome, Trouble};
+use crate::{
+    exit::{Exit, Outcome, Trouble},
+    output,
+};
 use std::path::PathBuf;
 
 /// What `--help` says at its end.
@@ -66,7 +69,7 @@ impl Args {
             Ok(cases)
         }))?;
         let run = Run::of(loaded, cases)?;
-        anstream::println!("{}", show::text(&run));
+        output::write_styled(&(show::text(&run) + "\n"))?;
         if let Some(path) = self.junit {
             let written = junit::xml(&run, &self.policy.display().to_string());
             let written = written.and_then(|xml| std::fs::write(&path, xml).map_err(|error| error.to_string()));

@@ -2,7 +2,7 @@
 //!
 //! A check that returns nothing has reported why.
 
-mod issuers;
+pub(super) mod issuers;
 mod keys;
 mod routes;
 mod scopes;
@@ -14,7 +14,7 @@ pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
 use super::{
     IdentityHeaders, Issuer, Mode, Policy, Protocol,
     at::At,
-    fault::Faults,
+    fault::{About, Faults, Wrong},
     json::{self, Json},
     raw::{RawPolicy, Texts},
     shape::{Given, shaped},
@@ -22,7 +22,6 @@ use super::{
 };
 use routes::Routes;
 use sha2::{Digest, Sha256};
-use std::fmt;
 
 /// The largest configuration, in bytes.
 pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
@@ -30,6 +29,11 @@ pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
 const LIST_ITEMS_MAX: usize = 1_000;
 /// The `realm` of a policy that names none.
 const REALM: &str = "portcullis";
+
+/// The modes by name.
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+/// The identity headers, without what all of them begin with.
+pub(super) const IDENTITY_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
 
 const ROOT: At<'static> = At::ROOT;
 
@@ -117,7 +121,7 @@ fn list<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faults)
 }
 
 /// Reads each text of a list; those that mean the same are kept once.
-fn texts<T: PartialEq, E: fmt::Display>(
+fn texts<T: PartialEq, E: Into<Wrong>>(
     texts: Texts,
     at: &At<'_>,
     faults: &mut Faults,
@@ -148,7 +152,7 @@ fn texts<T: PartialEq, E: fmt::Display>(
 }
 
 /// The same for a list that must have an item.
-fn some_texts<T: PartialEq, E: fmt::Display>(
+fn some_texts<T: PartialEq, E: Into<Wrong>>(
     list: Texts,
     at: &At<'_>,
     faults: &mut Faults,
@@ -164,19 +168,21 @@ fn some_texts<T: PartialEq, E: fmt::Display>(
 }
 
 /// One of a few words.
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
     let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-    Err(match nearest(text, &known) {
+    let near = nearest(text, &known);
+    let message = match near {
         Some(near) => format!("unknown value {}; did you mean `{near}`?", quoted(text)),
         None => format!("unknown value {}; expected one of {}", quoted(text), backticked(&known)),
-    })
+    };
+    Err(Wrong::from(message).meant(near))
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
-    word(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+fn mode(text: &str) -> Result<Mode, Wrong> {
+    word(text, &MODES)
 }
 
 fn cors_preflight(text: &str) -> Result<bool, String> {
@@ -190,7 +196,7 @@ fn cors_preflight(text: &str) -> Result<bool, String> {
 }
 
 fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders> {
-    let words = ["subject", "client", "scopes", "session"].map(|word| (word, word));
+    let words = IDENTITY_HEADERS.map(|word| (word, word));
     let named = texts(list, &ROOT.key("identity_headers"), faults, |text| word(text, &words));
     let all = words.map(|(word, _)| word).to_vec();
     let named = named.or(all, Some)?;
@@ -232,7 +238,8 @@ fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) 
         (routes.asks_set, absent.sets, "sets", "requires a set: say here what it holds"),
     ] {
         if let (Some(route), true) = (by, missing) {
-            faults.add(&ROOT.key(key), format_args!("this key is required; `$.routes[{route}]` {why}"));
+            let message = format_args!("this key is required; `$.routes[{route}]` {why}");
+            faults.add(&ROOT.key(key), Wrong::from(message).about(About::MissingKey));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The configuration as a tree: JSON that says each key once and nothing with `null`.
 
-use super::{at::At, fault::Faults};
+use super::{
+    at::At,
+    fault::{About, Faults, Wrong},
+};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -107,7 +110,7 @@ impl<'a> Visitor<'a> for Reader<'_, '_> {
             if keys.insert(key.clone()) {
                 object.push((key, value));
             } else {
-                self.faults.add(&at, "this key is given twice");
+                self.faults.add(&at, Wrong::from("this key is given twice").about(About::RepeatedKey));
             }
         }
         Ok(Json::Object(object))

@@ -5,8 +5,9 @@
 
 use super::{
     at::At,
-    fault::{FAULTS_MAX, Faults},
+    fault::{About, FAULTS_MAX, Faults, Wrong},
     json::Json,
+    text::{backticked, nearest},
 };
 use serde::de::{
     self, Deserialize, DeserializeOwned, Expected, IntoDeserializer, Unexpected, Visitor,
@@ -34,7 +35,7 @@ impl<T> Given<T> {
             Self::Value(value) => Some(value),
             Self::Faulty => None,
             Self::Absent => {
-                faults.add(at, "this key is required");
+                faults.add(at, Wrong::from("this key is required").about(About::MissingKey));
                 None
             }
         }
@@ -94,7 +95,12 @@ fn report(path: &Path, misfit: &Misfit, at: &At<'_>, faults: &mut Faults) {
         match steps.next() {
             Some(Segment::Seq { index }) => walk(steps, misfit, &at.item(*index), faults),
             Some(Segment::Map { key } | Segment::Enum { variant: key }) => walk(steps, misfit, &at.key(key), faults),
-            Some(Segment::Unknown) | None => faults.add(at, misfit),
+            Some(Segment::Unknown) | None => match misfit {
+                Misfit::UnknownKey { key, known } => {
+                    faults.add(at, Wrong::from(misfit).about(About::UnknownKey).meant(nearest(key, known)));
+                }
+                Misfit::Value(message) => faults.add(at, message),
+            },
         }
     }
     walk(path.iter(), misfit, at, faults);
@@ -138,9 +144,9 @@ impl fmt::Display for Misfit {
             Self::Value(message) => f.write_str(message),
             Self::UnknownKey { key, known } => {
                 f.write_str("unknown key; ")?;
-                match super::text::nearest(key, known) {
+                match nearest(key, known) {
                     Some(near) => write!(f, "did you mean `{near}`?"),
-                    None => write!(f, "known here: {}", super::text::backticked(known)),
+                    None => write!(f, "known here: {}", backticked(known)),
                 }
             }
         }

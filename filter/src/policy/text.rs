@@ -22,7 +22,7 @@ pub(super) fn backticked(words: &[&str]) -> String {
     words.join(", ")
 }
 
-/// The known word that was probably meant.
+/// The known word that was probably meant by an unknown one: at most two slips of the finger lie between them.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = known.iter().filter(|known| word.len().abs_diff(known.len()) <= SLIPS_MAX);
     let nearest = slips.map(|known| (distance(word.as_bytes(), known.as_bytes()), *known)).min();

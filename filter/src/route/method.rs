@@ -5,7 +5,7 @@ use std::fmt;
 /// The longest method that a rule may name.
 const METHOD_BYTES_MAX: usize = 64;
 /// Methods that everyone means in upper case.
-const COMMON: [&str; 9] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+pub(crate) const COMMON: [&str; 9] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
 
 /// A method: a token (RFC 9110, section 9.1), compared case-sensitively.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -43,6 +43,11 @@ pub enum BadTemplate {
 }
 
 impl Template {
+    /// Its segments, at least one; [`Segment::Rest`] is the last if it is there.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let Some(text) = text.strip_prefix('/') else {
@@ -78,11 +83,6 @@ impl Template {
             });
         }
         Ok(Self(segments))
-    }
-
-    /// The segments, of which there is at least one.
-    pub fn segments(&self) -> &[Segment] {
-        &self.0
     }
 }
 

@@ -3,14 +3,13 @@
 use super::view::{Session, head};
 use crate::{
     admin::{
-        Output,
         client::{Client, Path},
         connection::Connection,
         plain,
         table::columns,
     },
     exit::{Exit, Outcome, Trouble},
-    output::{self, Reader},
+    output::{self, Format, Reader},
 };
 use clap::{ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
@@ -48,7 +47,7 @@ pub struct Args {
     all: bool,
     /// For whom to write
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     service: Connection,
 }
@@ -83,15 +82,15 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         let client = self.service.client()?;
         match self.output {
-            Output::Text => {
+            Format::Text => {
                 let now = Timestamp::now();
                 match self.walk(&client, |sessions, _| table(sessions, now))? {
-                    End::Complete(0) => anstream::eprintln!("no such session"),
-                    End::Limited(_) => anstream::eprintln!("there are more: say `--limit` or `--all`"),
+                    End::Complete(0) => output::tell("no such session"),
+                    End::Limited(_) => output::tell("there are more: say `--limit` or `--all`"),
                     End::Complete(_) | End::Unread => {}
                 }
             }
-            Output::Json => {
+            Format::Json => {
                 if output::write("{\"sessions\":[")? == Reader::Left {
                     return Ok(Exit::Done);
                 }
@@ -100,7 +99,7 @@ impl Args {
                     End::Limited(next) => format!(",\"next\":{}", Value::from(next)),
                     End::Unread => return Ok(Exit::Done),
                 };
-                output::write(&plain::json(&format!("\n]{next}}}\n")))?;
+                output::write(&*plain::json(&format!("\n]{next}}}\n")))?;
             }
         }
         Ok(Exit::Done)

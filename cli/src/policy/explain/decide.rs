@@ -7,7 +7,6 @@ use super::{
     text::time,
 };
 use crate::{
-    document::Document,
     exit::Trouble,
     policy::{
         cases::Session,
@@ -29,7 +28,7 @@ use std::time::Duration;
 /// Explains what becomes of a request.
 pub fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Trouble> {
     let Loaded { policy, document } = loaded;
-    let again = || Loaded::of(Document::parse(document.name(), document.text())?).map(|loaded| loaded.policy);
+    let again = || Ok(Loaded::parse(document.name(), document.text())?.policy);
     let keys: Vec<_> = policy.issuers.iter().map(keys_at).collect();
     let Played { outcome, mut worker, vouched, token, headers } = play(policy, asked, &again)?;
     let (decision, code, answer) = decided(&outcome, vouched);

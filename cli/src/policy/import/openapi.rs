@@ -9,8 +9,8 @@ use super::{
 use crate::{
     document::Document,
     exit::{Exit, Outcome, Trouble},
-    policy::{openapi::Api, openapi::faulty},
-    report,
+    output,
+    policy::openapi::Api,
 };
 use portcullis_filter::policy::Policy;
 use std::{
@@ -102,10 +102,10 @@ impl Args {
         let source = self.file.file_name().map_or("-".into(), |name| name.to_string_lossy());
         let made = make(&api, &source, self.hosts, &self.placeholders()).map_err(|error| error.trouble(&self.file))?;
         match &self.out {
-            None => anstream::print!("{}", made.text),
+            None => drop(output::write(&made.text)?),
             Some(out) => store(out, &made.text, self.force)?,
         }
-        anstream::eprintln!("{}", made.summary);
+        output::tell(&made.summary);
         Ok(Exit::Done)
     }
 
@@ -145,11 +145,10 @@ pub(super) enum NotMade {
 impl NotMade {
     fn trouble(self, file: &Path) -> Trouble {
         match self {
-            Self::TooMuch(why) => faulty(&file.display().to_string(), &why),
-            Self::Arguments(faults) => Trouble::Faulty(report::plain(&format!(
-                "with these arguments the policy would not load:\n{}",
-                faults.join("\n")
-            ))),
+            Self::TooMuch(why) => Trouble::faulty(format_args!("`{}`: {why}", file.display())),
+            Self::Arguments(faults) => {
+                Trouble::faulty(format_args!("with these arguments the policy would not load:\n{}", faults.join("\n")))
+            }
             Self::Bug(faults) => Trouble::failed(format_args!(
                 "the policy that was made doesn't load, and is not written; please report this as a fault of `portcullis`:\n{}",
                 faults.join("\n")

@@ -1,8 +1,8 @@
 //! A tree of what a foreign JSON or YAML file says, without the parts that nobody will look at.
 
-use crate::{document, exit::Trouble, report};
+use crate::{document, exit::Trouble};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::{collections::HashSet, fmt, fs, io::Read, path::Path};
+use std::{collections::HashSet, fmt, path::Path};
 
 /// The largest file that is read, in bytes. The largest public document known to us has 47 million.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -181,19 +181,8 @@ impl<'de> Visitor<'de> for Shape {
 
 /// Reads a file, or standard input for `-`.
 pub(in crate::policy) fn load(path: &Path, shape: Shape) -> Result<Value, Trouble> {
-    let name = path.display().to_string();
-    let mut text = String::new();
-    let read = match path.to_str() {
-        Some("-") => std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text),
-        _ => fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)),
-    };
-    match read {
-        Err(error) => Err(Trouble::failed(format_args!("`{name}` can't be read: {error}"))),
-        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => {
-            Err(Trouble::failed(format_args!("`{name}` is larger than {FILE_BYTES_MAX} bytes")))
-        }
-        Ok(_) => parse(&text, shape).map_err(|message| faulty(&name, &message)),
-    }
+    let (name, text) = document::source_within(path, FILE_BYTES_MAX)?;
+    parse(&text, shape).map_err(|message| Trouble::faulty(format_args!("`{name}`: {message}")))
 }
 
 /// Reads a text: JSON if it begins as JSON does, else YAML.
@@ -213,9 +202,4 @@ fn from_json(text: &str, shape: Shape) -> Result<Value, String> {
     let mut source = serde_json::Deserializer::from_str(text);
     let value = shape.deserialize(&mut source).and_then(|value| source.end().map(|()| value));
     value.map_err(|error| error.to_string())
-}
-
-/// The trouble of a file that can't be used.
-pub(in crate::policy) fn faulty(name: &str, message: &str) -> Trouble {
-    Trouble::Faulty(report::plain(&format!("`{name}`: {message}")))
 }

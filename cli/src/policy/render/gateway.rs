@@ -61,7 +61,7 @@ pub(super) fn extension_policy<'a, P: Serialize + 'a>(
     only(&args.targets, &TARGETS, "Envoy Gateway")?;
     if args.targets.is_empty() {
         let fault = "`--as envoy-gateway` needs `--target-ref`: what it is attached to, such as `HTTPRoute/orders`";
-        return Err(super::faulty(fault.to_owned()));
+        return Err(Trouble::faulty(fault));
     }
     let wasm = Wasm {
         name: "portcullis",
@@ -81,7 +81,7 @@ fn code(url: &ModuleUrl) -> Result<Code<'_>, Trouble> {
         ModuleUrl::Http(url) => ("HTTP", None, Some(Source { url })),
         ModuleUrl::File(_) => {
             let fault = "Envoy Gateway reads no module from a file; give `--url` an OCI image or an HTTP URL";
-            return Err(super::faulty(fault.to_owned()));
+            return Err(Trouble::faulty(fault));
         }
     };
     Ok(Code { r#type, pull_policy: "IfNotPresent", image, http })

@@ -102,7 +102,7 @@ pub(super) fn traffic_extension<'a, P: Serialize + 'a>(
 fn place(args: &Args) -> Result<Place<'_>, Trouble> {
     only(&args.targets, &TARGETS, "Istio")?;
     if args.targets.len() > TARGETS_MAX {
-        return Err(super::faulty(format!("Istio takes at most {TARGETS_MAX} targets")));
+        return Err(Trouble::faulty(format_args!("Istio takes at most {TARGETS_MAX} targets")));
     }
     let selector = (!args.selector.is_empty()).then(|| Selector { match_labels: labels(&args.selector) });
     Ok(Place { selector, target_refs: &args.targets, r#match: traffic(args) })

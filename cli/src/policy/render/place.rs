@@ -1,6 +1,5 @@
 //! What a policy can't know: where its module is, and whose traffic it is for.
 
-use super::faulty;
 use crate::exit::Trouble;
 use serde::Serialize;
 use std::str::FromStr;
@@ -111,7 +110,11 @@ pub(super) fn only(targets: &[TargetRef], kinds: &[&str], who: &str) -> Result<(
         None => Ok(()),
         Some(target) => {
             let known: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-            Err(faulty(format!("{who} attaches it to {} alone, not to a `{}`", known.join(", "), target.kind)))
+            Err(Trouble::faulty(format_args!(
+                "{who} attaches it to {} alone, not to a `{}`",
+                known.join(", "),
+                target.kind
+            )))
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::policy::{
     Algorithm, Issuer, KeySource,
     at::At,
     duration::duration_within,
-    fault::Faults,
+    fault::{Faults, Wrong},
     json::Json,
     raw::RawIssuer,
     shape::{Given, shaped},
@@ -18,7 +18,8 @@ const ISSUERS_MAX: usize = 100;
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
-const ALGORITHMS: [(&str, Algorithm); 10] = [
+/// The algorithms by name.
+pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 10] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
     ("RS512", Algorithm::RS512),
@@ -123,13 +124,13 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn algorithm(text: &str) -> Result<Algorithm, String> {
+fn algorithm(text: &str) -> Result<Algorithm, Wrong> {
     match text {
         _ if text.eq_ignore_ascii_case("none") => {
-            Err("`none` means no signature: anyone could make such tokens".to_owned())
+            Err("`none` means no signature: anyone could make such tokens".into())
         }
         "HS256" | "HS384" | "HS512" => {
-            Err(format!("`{text}` is symmetric: whoever can verify such tokens can also make them"))
+            Err(format!("`{text}` is symmetric: whoever can verify such tokens can also make them").into())
         }
         _ => super::word(text, &ALGORITHMS),
     }

@@ -8,13 +8,13 @@ use crate::{
         Access, Limits, Outage, Rule,
         at::At,
         duration::limit,
-        fault::Faults,
+        fault::{Faults, Wrong},
         json::Json,
         raw::{RawLimits, RawMatch, RawRoute, Texts},
         shape::{Given, shaped},
         text::{quoted, unescaped},
     },
-    route::{HostPattern, Match, Method, RouteTable, RuleId, Template},
+    route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Template},
 };
 use std::{collections::HashMap, fmt};
 
@@ -100,7 +100,7 @@ impl Reader<'_> {
 
     fn answers(&mut self, raw: RawMatch, at: &At<'_>) -> Option<Match> {
         let hosts = some_or_all(raw.hosts, &at.key("hosts"), self.faults, HostPattern::parse);
-        let methods = some_or_all(raw.methods, &at.key("methods"), self.faults, Method::parse);
+        let methods = some_or_all(raw.methods, &at.key("methods"), self.faults, method);
         let at = at.key("path");
         let path = raw.path.required(&at, self.faults);
         let path = path.and_then(|path| self.faults.check(&at, about(&path, Template::parse(&path))));
@@ -140,7 +140,7 @@ impl Reader<'_> {
 }
 
 /// Hosts or methods: those that are named, or all when the key is absent. An empty list could mean both.
-fn some_or_all<T: PartialEq, E: fmt::Display>(
+fn some_or_all<T: PartialEq, E: Into<Wrong>>(
     list: Texts,
     at: &At<'_>,
     faults: &mut Faults,
@@ -154,8 +154,15 @@ fn some_or_all<T: PartialEq, E: fmt::Display>(
 }
 
 /// Puts what is talked about in front of the message.
-fn about<T, E: fmt::Display>(text: &str, read: Result<T, E>) -> Result<T, String> {
-    read.map_err(|message| format!("{}: {message}", quoted(text)))
+fn about<T>(text: &str, read: Result<T, impl Into<Wrong>>) -> Result<T, Wrong> {
+    read.map_err(|wrong| wrong.into().of(text))
+}
+
+fn method(text: &str) -> Result<Method, Wrong> {
+    Method::parse(text).map_err(|bad| match bad {
+        BadMethod::Case(common) => Wrong::from(bad).meant(Some(common)),
+        BadMethod::NoToken => bad.into(),
+    })
 }
 
 /// Checks the name of a route: short ASCII that needs no escape, for it goes into logs and counters.

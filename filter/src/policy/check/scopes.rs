@@ -4,7 +4,7 @@ use super::{LIST_ITEMS_MAX, ROOT};
 use crate::{
     policy::{
         at::At,
-        fault::Faults,
+        fault::{About, Faults, Wrong},
         json::Json,
         raw::{RawScope, Texts},
         shape::{Given, shaped},
@@ -12,7 +12,7 @@ use crate::{
     },
     scope::{Date, Entry, Register, ScopeId},
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 /// The most scopes of a register.
 pub const SCOPES_MAX: usize = 10_000;
@@ -41,7 +41,7 @@ pub(super) fn scopes(scopes: Given<Json<'_>>, sets: Given<Json<'_>>, faults: &mu
     let sets_are_whole = entries.is_some();
     for (name, json) in entries.unwrap_or_default() {
         let at = at.key(&name);
-        let _ = faults.check(&at, set_name(&name));
+        let _ = faults.check(&at, set_name(&name).map_err(|wrong| wrong.about(About::Key)));
         let scopes = known.set(json, &at, faults);
         known.sets.insert(name.into_owned(), scopes);
     }
@@ -67,7 +67,8 @@ fn entries<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faul
 fn declare(name: &str, json: Json<'_>, register: &mut Register, faults: &mut Faults) {
     let at = ROOT.key("scopes");
     let at = at.key(name);
-    let is_name = faults.check(&at, scope_name(name)).is_some();
+    let is_name =
+        faults.check(&at, scope_name(name).map_err(|message| Wrong::from(message).about(About::Key))).is_some();
     let raw = shaped::<RawScope>(json, &at, faults).value().unwrap_or_default();
     let mut text = |text: Given<String>, key| text.value().and_then(|text| faults.check(&at.key(key), plain(&text)));
     let owner = text(raw.owner, "owner");
@@ -99,13 +100,15 @@ pub fn scope_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn set_name(name: &str) -> Result<(), String> {
-    match scope_name(name) {
-        _ if name.is_empty() => Err("a set has a name".to_owned()),
-        _ if name.starts_with('@') => {
-            Err(format!("{}: give the name without `@`, which stands where the set is used", quoted(name)))
+fn set_name(name: &str) -> Result<(), Wrong> {
+    match name.strip_prefix('@') {
+        _ if name.is_empty() => Err("a set has a name".into()),
+        Some(meant) => {
+            let message =
+                format_args!("{}: give the name without `@`, which stands where the set is used", quoted(name));
+            Err(Wrong::from(message).meant(Some(meant).filter(|meant| !meant.is_empty())))
         }
-        read => read,
+        None => Ok(scope_name(name)?),
     }
 }
 
@@ -117,7 +120,7 @@ impl Scopes {
             return None;
         }
         self.each(items, at, faults, |name| match name.starts_with('@') {
-            true => Err(format!("{}: a set lists scopes, not sets", quoted(name))),
+            true => Err(format!("{}: a set lists scopes, not sets", quoted(name)).into()),
             false => self.scope(name),
         })
     }
@@ -137,7 +140,7 @@ impl Scopes {
         items: Vec<Given<String>>,
         at: &At<'_>,
         faults: &mut Faults,
-        read: impl Fn(&str) -> Result<Option<T>, String>,
+        read: impl Fn(&str) -> Result<Option<T>, Wrong>,
     ) -> Option<Vec<T>> {
         if items.len() > LIST_ITEMS_MAX {
             faults.add(at, format_args!("{} items; at most {LIST_ITEMS_MAX} are possible", items.len()));
@@ -151,20 +154,26 @@ impl Scopes {
         read.into_iter().collect()
     }
 
-    fn scope(&self, name: &str) -> Result<Option<ScopeId>, String> {
+    fn scope(&self, name: &str) -> Result<Option<ScopeId>, Wrong> {
         scope_name(name)?;
         match self.register.id(name) {
-            None if self.is_whole => Err(format!("{} does not stand in `$.scopes`; declare it there", quoted(name))),
+            None if self.is_whole => {
+                Err(undeclared(format_args!("{} does not stand in `$.scopes`; declare it there", quoted(name))))
+            }
             id => Ok(id),
         }
     }
 
-    fn set_of(&self, name: &str) -> Result<Option<Vec<ScopeId>>, String> {
+    fn set_of(&self, name: &str) -> Result<Option<Vec<ScopeId>>, Wrong> {
         match self.sets.get(name) {
-            None if self.is_whole => Err(format!("there is no set {} in `$.sets`", quoted(name))),
+            None if self.is_whole => Err(undeclared(format_args!("there is no set {} in `$.sets`", quoted(name)))),
             set => Ok(set.cloned().flatten()),
         }
     }
+}
+
+fn undeclared(message: fmt::Arguments<'_>) -> Wrong {
+    Wrong::from(message).about(About::Undeclared)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
         Client, Introspection, Outage, Protocol, SessionService,
         at::At,
         duration::{duration_within, limit},
-        fault::Faults,
+        fault::{About, Faults, Wrong},
         raw::{RawClient, RawCredential, RawOutage, RawSession},
         shape::Given,
         text::{plain, quoted, visible},
@@ -111,7 +111,7 @@ fn introspection(
     let path = raw_path.required(&at.key("path"), faults);
     let path = path.and_then(|text| faults.check(&at.key("path"), path_of(&text)));
     let authority = match raw_authority {
-        Given::Absent => cluster.and_then(|name| faults.check(&at.key("authority"), authority_of(name))),
+        Given::Absent => cluster.and_then(|name| authority_of(name, &at.key("authority"), faults)),
         Given::Faulty => None,
         Given::Value(text) => faults.check(&at.key("authority"), authority(&text)),
     };
@@ -143,11 +143,13 @@ fn authority(text: &str) -> Result<String, String> {
 }
 
 /// A cluster's name may be anything: Istio's are like `outbound|443||id.example.com`.
-fn authority_of(cluster: &str) -> Result<String, String> {
-    match Host::parse(cluster.as_bytes()) {
-        Some(_) => Ok(cluster.to_owned()),
-        None => Err(format!("this key is required; the name of the cluster, {}, is no host", quoted(cluster))),
+fn authority_of(cluster: &str, at: &At<'_>, faults: &mut Faults) -> Option<String> {
+    if Host::parse(cluster.as_bytes()).is_none() {
+        let message = format_args!("this key is required; the name of the cluster, {}, is no host", quoted(cluster));
+        faults.add(at, Wrong::from(message).about(About::MissingKey));
+        return None;
     }
+    Some(cluster.to_owned())
 }
 
 fn client(raw: RawClient, at: &At<'_>, faults: &mut Faults) -> Option<Client> {

@@ -167,3 +167,34 @@ fn no_message_speaks_of_types_or_repeats_a_secret() {
         assert!(!faults.iter().any(|line| line.contains(word)), "{faults:?}");
     }
 }
+
+#[test]
+fn a_fault_says_what_it_is_about_and_what_was_meant() {
+    let text = r#"{
+        "mode": "shadwo", "realms": 1, "realm": "a", "realm": "b",
+        "scopes": {"a b": {}, "admin": {}}, "sets": {"@x": ["admin"]},
+        "routes": [
+            {"match": {"path": "/", "methods": ["get"]}, "require": {"all_of": ["amdin", "@y"]}},
+            {"name": "b", "match": {"path": "b"}, "authenticated": true}
+        ]
+    }"#;
+    let faults = Policy::parse(text.as_bytes()).unwrap_err();
+    let about: Vec<_> = faults.iter().map(|fault| (fault.path.as_str(), fault.about, fault.meant.as_deref())).collect();
+    for expected in [
+        ("$.realm", About::RepeatedKey, None),
+        ("$.realms", About::UnknownKey, Some("realm")),
+        ("$.mode", About::Value, Some("shadow")),
+        ("$.scopes['a b']", About::Key, None),
+        ("$.sets['@x']", About::Key, Some("x")),
+        ("$.routes[0].name", About::MissingKey, None),
+        ("$.routes[0].match.methods[0]", About::Value, Some("GET")),
+        ("$.routes[0].require.all_of[0]", About::Undeclared, None),
+        ("$.routes[0].require.all_of[1]", About::Undeclared, None),
+        ("$.routes[1].match.path", About::Value, None),
+        ("$.issuers", About::MissingKey, None),
+        ("$.session", About::MissingKey, None),
+    ] {
+        assert!(about.contains(&expected), "{expected:?} is not in {about:?}");
+    }
+    assert_eq!(about.len(), 12);
+}

@@ -1,0 +1,149 @@
+//! The policy's place in a file that holds more: an Envoy configuration, a Kubernetes manifest, several YAML documents.
+//!
+//! Whatever stands around the policy is left to those who read it.
+
+mod text;
+
+use crate::document::{self, Content, Fault, Node};
+
+/// Envoy's type of the configuration of a wasm filter for HTTP.
+const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// Keys that only a policy has at its top.
+const POLICY_KEYS: [&str; 4] = ["routes", "issuers", "scopes", "sets"];
+/// What names the filter among others.
+const NAME: &str = "portcullis";
+
+/// The configuration of a wasm filter.
+struct Plugin<'n> {
+    /// What says which filter it is.
+    around: &'n Node,
+    configuration: &'n Node,
+}
+
+/// Takes the policy out of the documents of a file.
+pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
+    if let [root] = roots.as_slice()
+        && looks_like_policy(root)
+    {
+        return document::only(roots);
+    }
+    let plugins: Vec<_> = roots.iter().flat_map(plugins).collect();
+    let named = plugins.iter().filter(|plugin| is_named(plugin.around)).map(|plugin| plugin.configuration);
+    let bare = roots.iter().filter(|root| looks_like_policy(root));
+    let mut found: Vec<&Node> = named.chain(bare).collect();
+    if found.is_empty() {
+        let like_policy = |plugin: &&Plugin<'_>| plain(plugin.configuration).is_some_and(looks_like_policy);
+        found.extend(plugins.iter().filter(like_policy).map(|plugin| plugin.configuration));
+    }
+    match (found.as_slice(), roots.as_slice()) {
+        ([policy], _) => configured(policy, text),
+        ([first, second, ..], _) => Err(Fault {
+            message: format!(
+                "one policy is expected, and this is a second beside that of line {}; give each a file of its own",
+                1 + text.get(..first.span.start).unwrap_or_default().matches('\n').count()
+            ),
+            span: head(second),
+        }),
+        ([], [root]) if !is_manifest(root) => document::only(roots),
+        ([], _) => Err(Fault {
+            message: format!(
+                "there is no policy in this file: neither at its top nor in the configuration of a wasm filter that is named `{NAME}`"
+            ),
+            span: roots.first().map(head).unwrap_or_default(),
+        }),
+    }
+}
+
+fn looks_like_policy(node: &Node) -> bool {
+    POLICY_KEYS.iter().any(|key| node.get(key).is_some())
+}
+
+/// Whether it is something else, and not a policy with a slip in it.
+fn is_manifest(node: &Node) -> bool {
+    ["apiVersion", "kind", "static_resources", "staticResources", "dynamic_resources", "resources", "@type"]
+        .iter()
+        .any(|key| node.get(key).is_some())
+}
+
+/// Every configuration of a wasm filter in a document.
+fn plugins(root: &Node) -> Vec<Plugin<'_>> {
+    let mut found = Vec::new();
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        found.extend(kubernetes(node));
+        found.extend(envoy(node).and_then(|config| {
+            let configuration = config.get("configuration")?;
+            Some(Plugin { around: config, configuration })
+        }));
+        open.extend(node.parts());
+    }
+    found.sort_by_key(|plugin| plugin.configuration.span.start);
+    found
+}
+
+/// Istio's `WasmPlugin` and `TrafficExtension`, Envoy Gateway's `EnvoyExtensionPolicy`; in a list of manifests, too.
+fn kubernetes(node: &Node) -> Vec<Plugin<'_>> {
+    let (Some(kind), Some(spec)) = (node.get("kind").and_then(Node::text), node.get("spec")) else {
+        return Vec::new();
+    };
+    let (holders, key): (Vec<&Node>, _) = match kind {
+        "WasmPlugin" => (vec![spec], "pluginConfig"),
+        "TrafficExtension" => (spec.get("wasm").into_iter().collect(), "pluginConfig"),
+        "EnvoyExtensionPolicy" => (spec.get("wasm").into_iter().flat_map(Node::parts).collect(), "config"),
+        _ => return Vec::new(),
+    };
+    let plugins = holders.into_iter().filter_map(|around| Some(Plugin { around, configuration: around.get(key)? }));
+    plugins.collect()
+}
+
+/// The `config` of Envoy's wasm filter: as a message of its type, or of the type that says another (`TypedStruct`).
+fn envoy(node: &Node) -> Option<&Node> {
+    let is_wasm = |key: &str| node.get(key).and_then(Node::text).is_some_and(|name| name.ends_with(WASM_TYPE));
+    if is_wasm("@type") {
+        node.get("config")
+    } else if is_wasm("type_url") || is_wasm("typeUrl") {
+        node.get("value")?.get("config")
+    } else {
+        None
+    }
+}
+
+fn is_named(around: &Node) -> bool {
+    let keys = ["name", "root_id", "rootId", "rootID", "pluginName", "url"];
+    keys.iter().filter_map(|key| around.get(key)?.text()).any(|text| text.contains(NAME))
+}
+
+/// The policy as a tree, if the configuration holds one that is not a text.
+fn plain(configuration: &Node) -> Option<&Node> {
+    match configuration.get("@type") {
+        Some(_) => configuration.get("value").filter(|value| value.text().is_none()),
+        None => Some(configuration),
+    }
+}
+
+/// The policy in a configuration: a `Struct`, a `StringValue` that holds JSON, or the policy as it is.
+fn configured(configuration: &Node, text: &str) -> Result<Node, Fault> {
+    let given = match configuration.get("@type") {
+        Some(_) => configuration.get("value").ok_or_else(|| Fault {
+            message: "the configuration has no `value`: the policy stands there".to_owned(),
+            span: head(configuration),
+        })?,
+        None => configuration,
+    };
+    match given.text() {
+        Some(json) => text::read(json, given.span.clone(), text),
+        None => Ok(given.clone()),
+    }
+}
+
+/// The beginning of what may go on for pages.
+fn head(node: &Node) -> std::ops::Range<usize> {
+    match &node.content {
+        Content::Object(pairs) => pairs.first().map_or_else(|| node.span.clone(), |(key, _)| key.span.clone()),
+        Content::List(items) => items.first().map_or_else(|| node.span.clone(), head),
+        _ => node.span.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Scopes and sets: overdue, unused, too coarse.
+
+use super::{Bounds, Linter, Warning};
+use portcullis_filter::{
+    policy::{Access, At},
+    scope::{Date, Entry, Requirement},
+};
+use std::collections::{HashMap, HashSet};
+
+impl Linter<'_> {
+    pub(super) fn scopes(&mut self, today: Date, bounds: Bounds) {
+        let loaded = self.loaded;
+        let used = self.used_scopes();
+        let opened = self.opened();
+        for entry in loaded.policy.register.entries() {
+            self.overdue(entry, today);
+            if !used.contains(&*entry.name) {
+                self.unused_scope(entry);
+            }
+            let count = opened.get(&*entry.name).copied().unwrap_or_default();
+            if count > bounds.routes_per_scope_max {
+                self.too_coarse(entry, count, bounds.routes_per_scope_max);
+            }
+        }
+        self.unused_sets();
+    }
+
+    fn requirements(&self) -> impl Iterator<Item = &Requirement> {
+        self.loaded.policy.rules.iter().filter_map(|rule| match &rule.access {
+            Access::Scopes(requirement) => Some(requirement),
+            Access::Public | Access::Authenticated => None,
+        })
+    }
+
+    /// Every scope that a rule names, itself or through a set.
+    fn used_scopes(&self) -> HashSet<String> {
+        let names = self.requirements().flat_map(|requirement| requirement.challenge().split(' '));
+        names.map(str::to_owned).collect()
+    }
+
+    /// For each scope how many rules are passed by who holds nothing else.
+    fn opened(&self) -> HashMap<String, usize> {
+        let register = &self.loaded.policy.register;
+        let mut opened = HashMap::new();
+        for requirement in self.requirements() {
+            let alone = |name: &&str| requirement.met_by(&register.held([*name]));
+            for name in requirement.challenge().split(' ').filter(alone) {
+                *opened.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        opened
+    }
+
+    fn overdue(&mut self, entry: &Entry, today: Date) {
+        let Some(review_by) = entry.review_by.filter(|day| *day < today) else {
+            return;
+        };
+        let path = At::ROOT.key("scopes").key(&entry.name).key("review_by").to_string();
+        let message = format!("`{}` was to be reviewed by {review_by}", entry.name);
+        let help = match &entry.owner {
+            Some(owner) => format!("ask `{owner}` whether it is still needed; then write the day of the next review"),
+            None => "find out whether it is still needed; then write the day of the next review, and an `owner` to ask"
+                .to_owned(),
+        };
+        self.warn(Warning::ScopeReviewOverdue, &path, message, help);
+    }
+
+    fn unused_scope(&mut self, entry: &Entry) {
+        let path = At::ROOT.key("scopes").key(&entry.name).to_string();
+        let message = format!("no rule asks for `{}`", entry.name);
+        let held_by = self.written.sets().find(|(_, scopes)| scopes.contains(&&*entry.name));
+        let help = match held_by {
+            Some((set, _)) => format!("it stands in the set `{set}`, which no rule uses; remove it from both"),
+            None => "remove it, or require it where it is missing".to_owned(),
+        };
+        self.warn_of_key(Warning::ScopeUnused, &path, message, help);
+    }
+
+    fn too_coarse(&mut self, entry: &Entry, count: usize, max: usize) {
+        let path = At::ROOT.key("scopes").key(&entry.name).to_string();
+        let message = format!("`{}` alone opens {count} rules, more than {max}", entry.name);
+        let help = "split it by what callers need, so that a leaked token opens less";
+        self.warn_of_key(Warning::ScopeTooCoarse, &path, message, help);
+    }
+
+    fn unused_sets(&mut self) {
+        let written = self.written;
+        let used: HashSet<&str> = written.required().filter_map(|name| name.strip_prefix('@')).collect();
+        for (set, _) in written.sets().filter(|(set, _)| !used.contains(set)) {
+            let path = At::ROOT.key("sets").key(set).to_string();
+            let message = format!("no rule uses the set `{set}`");
+            let help = format!("remove it, or write `\"@{set}\"` where a rule should require it");
+            self.warn_of_key(Warning::SetUnused, &path, message, help);
+        }
+    }
+}

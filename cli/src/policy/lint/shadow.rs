@@ -1,0 +1,195 @@
+//! Rules that do not answer all that they match, because a more specific rule answers it and is easier to pass.
+//!
+//! Who reads `/orders/{id}` or `/admin/{*rest}` takes it for the guard of all that. That a more specific rule asks for the
+//! same or for more is what such rules are for, so nothing is said of it.
+
+mod ease;
+
+use super::{
+    Linter, Warning,
+    overlap::{Index, hosts},
+};
+use crate::report::Diagnostic;
+use ease::{Ease, ease};
+use portcullis_filter::{
+    policy::Policy,
+    route::{Host, HostPattern, Match, Path, RuleId, Segment},
+};
+use std::collections::{BTreeMap, HashSet};
+
+/// How many of the more specific rules are shown.
+const SHOWN_MAX: usize = 3;
+/// Methods to try where two rules answer all.
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
+
+/// A more specific rule, and a request that shows it.
+struct Shadow {
+    rule: usize,
+    ease: Ease,
+    request: String,
+}
+
+impl Linter<'_> {
+    pub(super) fn shadows(&mut self) {
+        let matches = self.written.matches();
+        for (behind, shadows) in shadows(&self.loaded.policy, &matches) {
+            self.shadowed(behind, &shadows);
+        }
+    }
+
+    fn shadowed(&mut self, behind: usize, shadows: &[Shadow]) {
+        let (policy, document) = (&self.loaded.policy, &self.loaded.document);
+        let name = |rule: usize| policy.rules.get(rule).map(|rule| rule.name.as_str()).unwrap_or_default();
+        let Some(first) = shadows.first() else { return };
+        let others = match shadows.len() - 1 {
+            0 => String::new(),
+            1 => "; one more rule does the like".to_owned(),
+            others => format!("; {others} more rules do the like"),
+        };
+        let message = format!(
+            "`{}` does not guard all that it matches: `{}` goes to `{}`, which {}{others}",
+            name(behind),
+            first.request,
+            name(first.rule),
+            first.ease,
+        );
+        let path = format!("$.routes[{behind}].match.path");
+        let related = shadows.iter().take(SHOWN_MAX).map(|shadow| {
+            let span = document.span(&format!("$.routes[{}].match.path", shadow.rule));
+            (span, format!("answers `{}`, and {}", shadow.request, shadow.ease))
+        });
+        let help = format!("if that is not meant, let `{}` require what `{}` does", name(first.rule), name(behind));
+        let diagnostic = Diagnostic::warning(Warning::RouteShadowed.code(), message, &*path, document.span(&path));
+        let diagnostic = Diagnostic { related: related.collect(), ..diagnostic.help(help) };
+        self.found.push((Warning::RouteShadowed, diagnostic));
+    }
+}
+
+/// For each rule that is shadowed the rules that shadow it, in the order of the policy.
+fn shadows(policy: &Policy, matches: &[Option<Match>]) -> BTreeMap<usize, Vec<Shadow>> {
+    let mut index = Index::of(matches);
+    let witness = Witness::of(policy, matches);
+    let mut found: BTreeMap<usize, Vec<Shadow>> = BTreeMap::new();
+    for (front, answers) in matches.iter().enumerate() {
+        let Some(answers) = answers else { continue };
+        for behind in index.behind(answers) {
+            let shadow = shadow(policy, matches, &witness, front, behind);
+            found.entry(behind).or_default().extend(shadow);
+        }
+    }
+    found.retain(|_, shadows| !shadows.is_empty());
+    found
+}
+
+fn shadow(
+    policy: &Policy,
+    matches: &[Option<Match>],
+    witness: &Witness<'_>,
+    front: usize,
+    behind: usize,
+) -> Option<Shadow> {
+    let (front_match, behind_match) = (matches.get(front)?.as_ref()?, matches.get(behind)?.as_ref()?);
+    let ease = ease(policy, policy.rules.get(front)?, policy.rules.get(behind)?)?;
+    let path = behind_match.path.segments();
+    let is_subtree = path.last() == Some(&Segment::Rest);
+    // What matches everything is what remains for requests that no other rule wants, and guards nothing.
+    let is_fallback = behind_match.hosts.is_empty() && !path.iter().any(|part| matches!(part, Segment::Literal(_)));
+    // One resource beside others may well ask for other scopes; in a subtree that has a guard it is worth a look.
+    if is_fallback || (ease.is_sideways() && !is_subtree) {
+        return None;
+    }
+    let request = witness.request(front, front_match, behind_match)?;
+    Some(Shadow { rule: front, ease, request })
+}
+
+/// Makes requests that two rules match.
+struct Witness<'p> {
+    policy: &'p Policy,
+    /// A word that no rule's path and no host begins with: it fits nothing but parameters and wildcards.
+    word: String,
+}
+
+impl<'p> Witness<'p> {
+    fn of(policy: &'p Policy, matches: &[Option<Match>]) -> Self {
+        let mut words = HashSet::new();
+        for answers in matches.iter().flatten() {
+            words.extend(answers.path.segments().iter().filter_map(|segment| match segment {
+                Segment::Literal(text) => Some(&**text),
+                Segment::One | Segment::Rest => None,
+            }));
+            words.extend(answers.hosts.iter().filter_map(|host| match host {
+                HostPattern::Exact(host) | HostPattern::Under(host) => host.split('.').next(),
+            }));
+        }
+        let numbered = (1..).map(|number| format!("x{number}"));
+        let mut candidates = std::iter::once("x".to_owned()).chain(numbered);
+        let word = candidates.find(|word| !words.contains(word.as_str())).unwrap_or_default();
+        Self { policy, word }
+    }
+
+    /// A request that the rule in front answers, and that the one behind matches too.
+    fn request(&self, front: usize, front_match: &Match, behind_match: &Match) -> Option<String> {
+        let path = self.path(front_match.path.segments(), behind_match.path.segments());
+        let methods = methods(front_match, behind_match);
+        self.hosts(front_match, behind_match).into_iter().find_map(|host| {
+            let is_answered = |method: &&&str| {
+                let host = Host::parse(host.as_deref().unwrap_or(&self.word).as_bytes());
+                let path = Path::parse(path.as_bytes());
+                let (Some(host), Ok(path)) = (host, path) else { return false };
+                self.policy.routes.find(&host, method, &path) == Some(RuleId(front))
+            };
+            let method = methods.iter().find(is_answered)?;
+            Some(format!("{method} {}{path}", host.unwrap_or_default()))
+        })
+    }
+
+    fn path(&self, front: &[Segment], behind: &[Segment]) -> String {
+        let mut path = String::new();
+        for position in 0..front.len().max(behind.len()) {
+            let word = [front, behind].into_iter().find_map(|segments| match segments.get(position) {
+                Some(Segment::Literal(text)) => Some(&**text),
+                _ => None,
+            });
+            path.push('/');
+            path.push_str(word.unwrap_or(&self.word));
+        }
+        path
+    }
+
+    /// Hosts that both match; `None` is any, where neither cares.
+    fn hosts(&self, front: &Match, behind: &Match) -> Vec<Option<String>> {
+        let host = |pattern: &HostPattern| match pattern {
+            HostPattern::Exact(host) => host.to_string(),
+            HostPattern::Under(suffix) => format!("{}.{suffix}", self.word),
+        };
+        let patterns = hosts(front).into_iter().chain(hosts(behind)).flatten();
+        patterns
+            .map(|pattern| Some(host(pattern)))
+            .chain([None])
+            .filter(|host| {
+                let matches = |answers: &Match| {
+                    answers.hosts.is_empty() || host.as_ref().is_some_and(|host| covers(answers, host))
+                };
+                matches(front) && matches(behind)
+            })
+            .collect()
+    }
+}
+
+fn covers(answers: &Match, host: &str) -> bool {
+    answers.hosts.iter().any(|pattern| match pattern {
+        HostPattern::Exact(exact) => **exact == *host,
+        HostPattern::Under(suffix) => host.strip_suffix(&**suffix).is_some_and(|labels| labels.ends_with('.')),
+    })
+}
+
+fn methods<'m>(front: &'m Match, behind: &'m Match) -> Vec<&'m str> {
+    let named: Vec<&str> = front.methods.iter().chain(&behind.methods).map(|method| method.as_str()).collect();
+    if named.is_empty() {
+        return METHODS.to_vec();
+    }
+    let has = |answers: &Match, name: &str| {
+        answers.methods.is_empty() || answers.methods.iter().any(|method| method.as_str() == name)
+    };
+    named.into_iter().filter(|name| has(front, name) && has(behind, name)).collect()
+}

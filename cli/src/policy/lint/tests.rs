@@ -1,0 +1,234 @@
+//! For each warning a policy that has it, and one that just has not.
+
+use super::*;
+
+fn loaded(text: &str) -> Loaded {
+    Loaded::parse("policy.yaml", text).unwrap_or_else(|report| panic!("{}", report.render()))
+}
+
+fn found(loaded: &Loaded) -> Vec<(Warning, Diagnostic)> {
+    let today = "2027-03-01".parse().expect("a day");
+    lint(loaded, today, Bounds { routes_per_scope_max: 2 })
+}
+
+/// Each warning as its code, its path, and what it points at.
+fn warnings(text: &str) -> Vec<String> {
+    let loaded = loaded(text);
+    let line = |(warning, found): &(Warning, Diagnostic)| {
+        assert_eq!(warning.code(), found.code);
+        assert!(found.help.is_some() && found.severity == crate::report::Severity::Warning);
+        format!("{} {} {}", found.code, found.path, text.get(found.span.clone()).expect("within"))
+    };
+    found(&loaded).iter().map(line).collect()
+}
+
+const ISSUERS: &str = "
+issuers:
+  - {issuer: a, audiences: [a], algorithms: [ES256], keys: {inline: {keys: [{}]}}}
+session: {cluster: s}
+";
+
+/// Puts a part in place of another in a policy without a warning.
+fn with(part: &str, other: &str) -> Vec<String> {
+    let whole = format!(
+        "mode: enforce\n{ISSUERS}scopes: {{a: {{review_by: 2027-03-01}}, b: {{}}, c: {{}}, d: {{}}}}\n\
+         sets: {{cd: [c, d]}}\n\
+         routes:\n\
+         - {{name: one, match: {{path: /1}}, require: {{all_of: [a]}}, session: {{max_idle: 60m, max_age: 24h}}}}\n\
+         - {{name: two, match: {{path: '/2/{{id}}'}}, require: {{any_of: [a, b]}}}}\n\
+         - {{name: three, match: {{path: /3}}, require: {{all_of: [a, b], any_of: ['@cd']}}}}\n\
+         - {{name: four, match: {{path: '/4/{{*rest}}'}}, authenticated: true}}\n"
+    );
+    assert!(whole.contains(part), "{part}");
+    warnings(&whole.replace(part, other))
+}
+
+#[test]
+fn a_policy_without_anything_to_look_at_has_no_warning() {
+    assert_eq!(with("mode", "mode"), [""; 0]);
+}
+
+#[test]
+fn each_warning_has_its_place() {
+    for (part, other, expected) in [
+        ("review_by: 2027-03-01", "review_by: 2027-02-28", "scope_review_overdue $.scopes.a.review_by 2027-02-28"),
+        ("d: {}}", "d: {}, e: {}}", "scope_unused $.scopes.e e"),
+        ("cd: [c, d]", "cd: [c, d], ab: [a, b]", "set_unused $.sets.ab ab"),
+        ("mode: enforce", "mode: shadow", "shadow_mode $.mode shadow"),
+        (
+            "algorithms: [ES256]",
+            "algorithms: [ES256], token_types: [at+jwt, application/JWT]",
+            "token_type_jwt $.issuers[0].token_types[1] application/JWT",
+        ),
+        ("cluster: s", "cluster: s, on_outage: read_only", "outage_not_denied $.session.on_outage read_only"),
+        ("cluster: s", "cluster: s, on_outage: {grace: 5s}", "outage_not_denied $.session.on_outage on_outage"),
+        ("max_idle: 60m", "on_outage: read_only", "outage_not_denied $.routes[0].session.on_outage read_only"),
+        ("max_idle: 60m", "max_idle: 3601s", "session_limit_loose $.routes[0].session.max_idle 3601s"),
+        ("max_age: 24h", "max_age: 25h", "session_limit_loose $.routes[0].session.max_age 25h"),
+        ("authenticated: true", "public: true", "public_subtree $.routes[3].match.path '/4/{*rest}'"),
+        ("any_of: ['@cd']", "any_of: [a, '@cd']", ""),
+        ("all_of: [a, b], any_of: ['@cd']", "any_of: [a, '@cd']", "scope_too_coarse $.scopes.a a"),
+    ] {
+        let expected: Vec<_> = Some(expected).filter(|line| !line.is_empty()).into_iter().collect();
+        assert_eq!(with(part, other), expected, "{other}");
+    }
+}
+
+#[test]
+fn what_just_is_no_reason_gives_none() {
+    for (part, other) in [
+        ("review_by: 2027-03-01", "review_by: 2027-03-02"),
+        ("algorithms: [ES256]", "algorithms: [ES256], token_types: [at+jwt, jwt-at]"),
+        ("cluster: s", "cluster: s, on_outage: deny"),
+        ("max_idle: 60m", "max_idle: 60m, on_outage: deny"),
+        ("'/4/{*rest}'}, authenticated", "'/4/{one}'}, public"),
+        ("any_of: [a, b]", "all_of: [b]"),
+    ] {
+        assert_eq!(with(part, other), [""; 0], "{other}");
+    }
+}
+
+#[test]
+fn a_scope_of_a_set_that_no_rule_uses_is_unused_with_it() {
+    let lines = with(", any_of: ['@cd']", "");
+    assert_eq!(lines, ["scope_unused $.scopes.c c", "scope_unused $.scopes.d d", "set_unused $.sets.cd cd"]);
+}
+
+/// Two rules, the second more specific; what the first is told.
+fn shadow(wide: &str, narrow: &str) -> Option<String> {
+    let text = format!(
+        "{ISSUERS}scopes: {{a: {{}}, b: {{}}}}\nroutes:\n- {{name: wide, {wide}}}\n- {{name: narrow, {narrow}}}\n"
+    );
+    let loaded = loaded(&text);
+    let mut shadows = found(&loaded).into_iter().filter(|(warning, _)| *warning == Warning::RouteShadowed);
+    let (_, first) = shadows.next()?;
+    assert!(shadows.next().is_none());
+    assert_eq!(first.path, "$.routes[0].match.path", "{wide} {narrow}");
+    let [(span, _)] = first.related.as_slice() else { panic!("{first:?}") };
+    assert!(text.get(span.clone()).expect("within").starts_with(['/', '\'']));
+    let message = first.message.strip_prefix("`wide` does not guard all that it matches: ").expect("its words");
+    Some(message.replace(" goes to `narrow`, which", ""))
+}
+
+#[test]
+fn a_rule_is_told_of_a_more_specific_one_that_is_easier_to_pass() {
+    for (wide, narrow, expected) in [
+        (
+            "match: {path: '/o/{id}'}, require: {all_of: [a]}",
+            "match: {path: /o/x}, public: true",
+            "`GET /o/x` is public",
+        ),
+        (
+            "match: {path: '/o/{*r}'}, require: {all_of: [a]}",
+            "match: {path: '/o/{id}'}, authenticated: true",
+            "`GET /o/x` requires no scope",
+        ),
+        (
+            "match: {path: '/o/{*r}'}, require: {all_of: [a, b]}",
+            "match: {path: '/o/{x}/x', methods: [PUT]}, require: {all_of: [b]}",
+            "`PUT /o/x1/x` requires less: `b`",
+        ),
+        (
+            "match: {path: '/o/{id}', methods: [PUT, GET]}, require: {all_of: [a]}",
+            "match: {path: /o/x, methods: [GET, HEAD]}, require: {any_of: [a, b]}",
+            "`GET /o/x` requires less: `a` or `b`",
+        ),
+        (
+            "match: {path: '/o/{*r}'}, require: {all_of: [a]}",
+            "match: {path: /o/x}, require: {all_of: [b]}",
+            "`GET /o/x` requires something else: `b`",
+        ),
+        (
+            "match: {path: '/o/{id}'}, authenticated: true, acr: [aal2]",
+            "match: {path: /o/x}, authenticated: true, acr: [aal2, aal1]",
+            "`GET /o/x` takes a weaker login (`acr`)",
+        ),
+        (
+            "match: {path: '/o/{id}'}, authenticated: true, session: {max_age: 5m}",
+            "match: {path: /o/x}, authenticated: true",
+            "`GET /o/x` takes an older login (`max_age`)",
+        ),
+        (
+            "match: {path: '/o/{id}'}, authenticated: true, session: {max_idle: 5m}",
+            "match: {path: /o/x}, authenticated: true, session: {max_idle: 6m}",
+            "`GET /o/x` takes a longer idle time (`max_idle`)",
+        ),
+        // A host goes before any path.
+        (
+            "match: {path: /admin/x}, authenticated: true",
+            "match: {path: '/{*r}', hosts: [h.org]}, public: true",
+            "`GET h.org/admin/x` is public",
+        ),
+        (
+            "match: {path: '/{*r}', hosts: ['*.org']}, authenticated: true",
+            "match: {path: /a, hosts: ['*.h.org', h.com]}, public: true",
+            "`GET x.h.org/a` is public",
+        ),
+        // Both have a parameter where the other has none: the leftmost text wins.
+        (
+            "match: {path: '/o/{a}/b'}, authenticated: true",
+            "match: {path: '/o/a/{b}'}, public: true",
+            "`GET /o/a/b` is public",
+        ),
+    ] {
+        assert_eq!(shadow(wide, narrow).as_deref(), Some(expected), "{wide} {narrow}");
+    }
+}
+
+#[test]
+fn a_more_specific_rule_that_asks_for_as_much_or_answers_other_requests_is_no_reason() {
+    for (wide, narrow) in [
+        ("match: {path: '/o/{id}'}, require: {all_of: [a]}", "match: {path: /o/x}, require: {all_of: [a]}"),
+        ("match: {path: '/o/{id}'}, require: {any_of: [a, b]}", "match: {path: /o/x}, require: {all_of: [a]}"),
+        ("match: {path: '/o/{id}'}, authenticated: true", "match: {path: /o/x}, require: {all_of: [a]}"),
+        ("match: {path: '/o/{id}'}, public: true", "match: {path: /o/x}, authenticated: true"),
+        // One resource beside others, with a scope of its own.
+        ("match: {path: '/o/{id}'}, require: {all_of: [a]}", "match: {path: /o/x}, require: {all_of: [b]}"),
+        // What remains for all else is no guard.
+        ("match: {path: '/{*r}'}, require: {all_of: [a]}", "match: {path: /healthz}, public: true"),
+        ("match: {path: '/{id}'}, require: {all_of: [a]}", "match: {path: /healthz}, public: true"),
+        // No request fits both.
+        (
+            "match: {path: '/o/{id}', methods: [GET]}, authenticated: true",
+            "match: {path: /o/x, methods: [PUT]}, public: true",
+        ),
+        ("match: {path: '/o/{id}'}, authenticated: true", "match: {path: /o/x/y}, public: true"),
+        ("match: {path: '/o/{id}'}, authenticated: true", "match: {path: /o/}, public: true"),
+        ("match: {path: '/o/{*r}'}, authenticated: true", "match: {path: /o}, public: true"),
+        (
+            "match: {path: '/o/{id}', hosts: [a.org]}, authenticated: true",
+            "match: {path: /o/x, hosts: [b.org]}, public: true",
+        ),
+        // The one that is easier to pass is the less specific one.
+        ("match: {path: '/o/{id}', hosts: [a.org]}, authenticated: true", "match: {path: /o/x}, public: true"),
+        (
+            "match: {path: '/o/{id}'}, authenticated: true, acr: [aal1, aal2], session: {max_age: 5m}",
+            "match: {path: /o/x}, authenticated: true, acr: [aal2], session: {max_age: 4m}",
+        ),
+    ] {
+        assert_eq!(shadow(wide, narrow), None, "{wide} {narrow}");
+    }
+}
+
+#[test]
+fn several_rules_in_front_are_one_warning() {
+    let narrow: String = (0..9).map(|n| format!("- {{name: n{n}, match: {{path: /o/{n}}}, public: true}}\n")).collect();
+    let text =
+        format!("{ISSUERS}routes:\n- {{name: wide, match: {{path: '/o/{{id}}'}}, authenticated: true}}\n{narrow}");
+    let loaded = loaded(&text);
+    let [(_, found)] = found(&loaded).try_into().expect("one");
+    assert!(found.message.ends_with("goes to `n0`, which is public; 8 more rules do the like"), "{}", found.message);
+    assert_eq!(found.related.len(), 3);
+}
+
+#[test]
+fn a_large_policy_is_looked_at_in_time() {
+    let routes: String = (0..3_000)
+        .map(|n| format!("- {{name: r{n}, match: {{hosts: [h{n}.org], path: '/{{a}}/{{b}}/{{c}}/{{*d}}'}}, authenticated: true}}\n"))
+        .collect();
+    let many: String = (0..1_000)
+        .map(|n| format!("- {{name: m{n}, match: {{path: '/m{n}/{{b}}/{{*c}}'}}, authenticated: true}}\n"))
+        .collect();
+    let loaded = loaded(&format!("{ISSUERS}routes:\n{routes}{many}"));
+    assert_eq!(found(&loaded).len(), 0);
+}

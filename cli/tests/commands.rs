@@ -1,0 +1,74 @@
+//! The program as it is called: what is shipped has no fault and no warning, and what other programs read is there.
+#![expect(clippy::expect_used, reason = "a test")]
+
+use std::{
+    env, fs,
+    process::{Command, Output},
+};
+
+fn portcullis(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command.output().expect("the program runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn the_shipped_policies_have_nothing_to_look_at() {
+    let files = [
+        "envoy/envoy.yaml",
+        "envoy/istio-wasmplugin.yaml",
+        "envoy/istio-trafficextension.yaml",
+        "envoy/gateway-envoyextensionpolicy.yaml",
+        "examples/oauth-server/policy.yaml",
+        "filter/src/policy/testdata/design.json",
+    ];
+    let output =
+        portcullis(&[&["policy", "check", "--deny", "warnings", "--today", "2026-12-31"], &files[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.stdout, b"");
+    assert_eq!(said(&output).matches("no fault").count(), files.len());
+}
+
+#[test]
+fn the_worst_of_several_files_decides_how_it_ends() {
+    for (files, code) in [
+        (["missing.yaml", "envoy/envoy.yaml"], 1),
+        (["envoy/envoy.yaml", "envoy/session.yaml"], 2),
+        (["envoy/session.yaml", "missing.yaml"], 2),
+    ] {
+        let output = portcullis(&[&["policy", "check"], &files[..]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    }
+}
+
+#[test]
+fn every_shell_gets_completions_of_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = portcullis(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success() && script.contains("routes-per-scope-max"), "{shell}");
+    }
+    assert_eq!(portcullis(&["completions", "cmd"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_command_has_a_page_in_the_manual() {
+    let out = env::temp_dir().join(format!("portcullis-man-{}", std::process::id()));
+    let output = portcullis(&["man", "--out", out.to_str().expect("a path")]);
+    assert!(output.status.success(), "{}", said(&output));
+    let page = fs::read_to_string(out.join("portcullis-policy-check.1")).expect("a page");
+    assert!(page.contains("scope_review_overdue") && page.contains("portcullis policy check policy.yaml"));
+    fs::remove_dir_all(out).expect("it is removed");
+    assert!(said(&portcullis(&["man"])).contains("Exit codes"));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_said() {
+    let output = portcullis(&["man", "--out", "Cargo.toml/man"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).starts_with("error: `Cargo.toml/man` can't be written:"), "{}", said(&output));
+}
