@@ -1,6 +1,7 @@
 //! `portcullis policy …`: the commands that work on files.
 
 mod check;
+pub mod diff;
 pub mod load;
 
 use crate::exit::Outcome;
@@ -11,6 +12,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Find everything that is wrong with policies
     Check(check::Args),
+    /// Find what a change makes easier, and whether it is approved
+    Diff(diff::Args),
 }
 
 impl Command {
@@ -18,6 +21,7 @@ impl Command {
     pub fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
+            Self::Diff(args) => args.run(),
         }
     }
 }

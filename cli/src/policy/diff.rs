@@ -1,0 +1,136 @@
+//! `portcullis policy diff`: what becomes easier, and whether somebody approved it.
+//!
+//! Policies are compared by what they mean, not by how they are written. The parts:
+//!
+//! - `meaning` is what a rule means, `change` how two rules differ, `frame` and `issuers` how the rest of a policy does;
+//! - `forest` and `walk` find every kind of request that the two policies could treat differently;
+//! - `set` gives the requests of a change a digest, so that an approval holds for them and no others;
+//! - [`Comparison`] is all that was found, [`Approvals`] what somebody agreed to, [`Verdict`] both together.
+
+mod approvals;
+mod budget;
+mod change;
+mod finding;
+mod forest;
+mod frame;
+mod hosts;
+mod issuers;
+mod meaning;
+mod renames;
+mod set;
+mod show;
+mod verdict;
+mod walk;
+mod words;
+
+pub use approvals::{Approval, Approvals};
+pub use change::{Change, Direction};
+pub use finding::{Comparison, Finding};
+pub use show::{json, markdown, text};
+pub use verdict::{Standing, Verdict};
+pub use walk::Example;
+
+use super::load::Loaded;
+use crate::exit::{Exit, Outcome, Trouble};
+use clap::ValueEnum;
+use portcullis_filter::scope::Date;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis policy diff old.yaml new.yaml
+  git show main:policy.yaml | portcullis policy diff - policy.yaml --approved approved.yaml
+  portcullis policy diff old.yaml new.yaml --output markdown
+
+Exits with 3 when something becomes easier and no approval that still counts names it.";
+
+/// Find what a change makes easier, and whether it is approved
+///
+/// Compares two policies by what they mean. Something is easier when a request passes that was refused, or lasts
+/// longer, or when somebody else is believed: other keys, another issuer, another session service.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The policy as it was, YAML or JSON; `-` is standard input
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The policy as it is to be; `-` is standard input
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// Approved changes, YAML or JSON: `approvals`, a list of `change`, `by`, `reason` and `expires`
+    #[arg(long, value_name = "FILE")]
+    approved: Option<PathBuf>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The day for which approvals are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    date: Option<Date>,
+}
+
+/// How findings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For a terminal
+    Text,
+    /// For machines
+    Json,
+    /// For a comment on a pull request
+    Markdown,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        self.refuse_input_twice()?;
+        let (old, new, approvals) = self.read()?;
+        let comparison = Comparison::of(&old.policy, &new.policy);
+        let today = match self.date {
+            Some(date) => date,
+            None => today()?,
+        };
+        let verdict = Verdict::of(&comparison, &approvals, today);
+        let shown = match self.output {
+            Output::Text => text(&verdict),
+            Output::Json => json(&verdict),
+            Output::Markdown => markdown(&verdict),
+        };
+        anstream::print!("{shown}");
+        Ok(if verdict.open().next().is_some() { Exit::Easier } else { Exit::Done })
+    }
+
+    /// Reads all files, so that the faults of all are told at once.
+    fn read(&self) -> Result<(Loaded, Loaded, Approvals), Trouble> {
+        let (old, new) = (Loaded::read(&self.old), Loaded::read(&self.new));
+        let approvals = self.approved.as_deref().map_or_else(|| Ok(Approvals::default()), Approvals::read);
+        match (old, new, approvals) {
+            (Ok(old), Ok(new), Ok(approvals)) => Ok((old, new, approvals)),
+            (old, new, approvals) => {
+                let mut troubles: Vec<_> = [old.err(), new.err(), approvals.err()].into_iter().flatten().collect();
+                let last = troubles.pop().unwrap_or_else(|| Trouble::failed("nothing was compared"));
+                for trouble in troubles {
+                    trouble.tell();
+                }
+                Err(last)
+            }
+        }
+    }
+
+    fn refuse_input_twice(&self) -> Result<(), Trouble> {
+        let files = [Some(&self.old), Some(&self.new), self.approved.as_ref()];
+        match files.into_iter().flatten().filter(|file| file.as_path() == Path::new("-")).count() {
+            0 | 1 => Ok(()),
+            _ => Err(Trouble::Faulty(crate::report::plain(
+                "standard input can be read once; give a file instead of `-`",
+            ))),
+        }
+    }
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "expected a day such as `2027-03-01`".to_owned())
+}
+
+fn today() -> Result<Date, Trouble> {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    today.to_string().parse().map_err(|_| Trouble::failed("the system's clock says no day; give `--date`"))
+}

@@ -1,0 +1,33 @@
+//! How much a comparison may cost.
+
+/// What one comparison may cost; a unit is in the order of ten nanoseconds.
+const UNITS_MAX: u64 = 1_000_000_000;
+
+/// What is left to spend. Once it does not suffice, nothing is spent any more, and the comparison is known to be incomplete.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: Option<u64>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: Some(UNITS_MAX) }
+    }
+}
+
+impl Budget {
+    /// Takes these units, if they are there.
+    pub(super) fn spend(&mut self, units: u64) -> bool {
+        self.left = self.left.and_then(|left| left.checked_sub(units));
+        self.left.is_some()
+    }
+
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.left.is_none()
+    }
+
+    /// Nothing is left from now on.
+    pub(super) fn exhaust(&mut self) {
+        self.left = None;
+    }
+}
