@@ -48,7 +48,7 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Routed {
 }
 
 /// The refusal of a request without a usable bearer token.
-pub(super) fn no_token(error: CredentialError, rule: RuleId) -> Local {
+pub fn no_token(error: CredentialError, rule: RuleId) -> Local {
     let code = match error {
         CredentialError::NoCredentials => Code::NoCredentials,
         CredentialError::Malformed => Code::MalformedCredentials,

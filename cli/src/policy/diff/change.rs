@@ -3,6 +3,7 @@
 use super::{
     budget::Budget,
     meaning::{Formula, Guard, Meaning},
+    set::{Digest, Hash},
     words::{self, Elided},
 };
 use portcullis_filter::{
@@ -36,11 +37,13 @@ pub struct Change {
     pub(super) before: Value,
     /// What is, in full.
     pub(super) after: Value,
+    /// All that both rules mean, the rest of them too: who approves a change of one part may rely on another.
+    pub(super) whole: Digest,
 }
 
 impl Change {
     pub(super) fn new(direction: Direction, kind: &'static str, text: String, before: Value, after: Value) -> Self {
-        Self { direction, kind, text, before, after }
+        Self { direction, kind, text, before, after, whole: Digest::default() }
     }
 }
 
@@ -97,7 +100,14 @@ pub(super) fn between(
                 (Some(old), Some(new)) => Enough::compare(old, new, before, after, budget),
                 _ => Enough::default(),
             };
-            guards(before, after, enough, read_only)
+            let mut changes = guards(before, after, enough, read_only);
+            if !changes.is_empty() {
+                let mut hash = Hash::new(b"rules");
+                [before, after].into_iter().for_each(|guard| hash.text(&guard.canonical().to_string()));
+                let whole = hash.end();
+                changes.iter_mut().for_each(|change| change.whole = whole);
+            }
+            changes
         }
     }
 }

@@ -47,9 +47,10 @@ impl Finding {
     }
 
     fn new(subject: String, change: &Change, requests: Option<Digest>) -> Self {
-        let Change { direction, kind, text, .. } = change;
+        let Change { direction, kind, text, whole, .. } = change;
         let mut hash = Hash::new(b"change");
         hash.text(&json!([kind, subject, change.before, change.after]).to_string());
+        hash.digest(Some(*whole));
         hash.digest(requests);
         Self {
             direction: *direction,

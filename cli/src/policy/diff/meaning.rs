@@ -66,15 +66,7 @@ impl<'p> Meaning<'p> {
     pub(super) fn canonical(&self) -> Value {
         match self {
             Self::Public => json!("public"),
-            Self::Guarded(guard) => json!({
-                "scopes": guard.scopes.canonical(),
-                "acr": guard.acr,
-                "max_age": guard.max_age.map(words::duration),
-                "max_idle": guard.max_idle.map(words::duration),
-                "touch": guard.touch,
-                "outlive_token": guard.outlive_token,
-                "on_outage": words::outage(guard.on_outage),
-            }),
+            Self::Guarded(guard) => guard.canonical(),
         }
     }
 
@@ -101,6 +93,20 @@ impl<'p> Meaning<'p> {
             words += &format!(", `on_outage: {}`", words::outage(guard.on_outage));
         }
         words
+    }
+}
+
+impl Guard<'_> {
+    pub(super) fn canonical(&self) -> Value {
+        json!({
+            "scopes": self.scopes.canonical(),
+            "acr": self.acr,
+            "max_age": self.max_age.map(words::duration),
+            "max_idle": self.max_idle.map(words::duration),
+            "touch": self.touch,
+            "outlive_token": self.outlive_token,
+            "on_outage": words::outage(self.on_outage),
+        })
     }
 }
 
