@@ -1,7 +1,8 @@
 //! How much a comparison may cost.
 
-/// What one comparison may cost; a unit is in the order of ten nanoseconds.
-const UNITS_MAX: u64 = 1_000_000_000;
+/// What one comparison may cost: some ten seconds, and some hundred bytes for each hundred units. Ten thousand routes that all
+/// change take a tenth of it.
+const UNITS_MAX: u64 = 400_000_000;
 
 /// What is left to spend. Once it does not suffice, nothing is spent any more, and the comparison is known to be incomplete.
 #[derive(Debug)]
@@ -16,6 +17,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    #[cfg(test)]
+    pub(super) fn of(units: u64) -> Self {
+        Self { left: Some(units) }
+    }
+
     /// Takes these units, if they are there.
     pub(super) fn spend(&mut self, units: u64) -> bool {
         self.left = self.left.and_then(|left| left.checked_sub(units));

@@ -75,15 +75,18 @@ pub struct Comparison {
 impl Comparison {
     /// What differs in meaning between two policies.
     pub fn of(old: &Policy, new: &Policy) -> Self {
+        Self::within(&mut Budget::default(), old, new)
+    }
+
+    fn within(budget: &mut Budget, old: &Policy, new: &Policy) -> Self {
         let mut findings: Vec<_> = frame::changes(old, new)
             .into_iter()
             .map(|(subject, change)| Finding::new(subject, &change, None))
             .collect();
-        let mut budget = Budget::default();
         if mentions(old) + mentions(new) > MENTIONS_MAX {
             budget.exhaust();
         } else {
-            routes(old, new, &mut budget, &mut findings);
+            routes(old, new, budget, &mut findings);
         }
         if budget.is_exhausted() {
             findings.insert(0, incomplete(old, new));
@@ -196,5 +199,60 @@ impl Finding {
     pub(super) fn renamed(subject: String, text: String) -> Self {
         let change = Change::new(Direction::Changed, "name", text, json!(null), json!(null));
         Self::new(subject, &change, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every segment may be a literal or any other, at each of 40 places: more kinds of paths than can be walked.
+    fn tangle(require: &str) -> Policy {
+        let route = |literal| {
+            let segment = |place| if place == literal { format!("a{place}") } else { format!("{{p{place}}}") };
+            let path = (0..40).fold(String::new(), |path, place| path + "/" + &segment(place));
+            json!({
+                "name": format!("r{literal}"), "match": {"path": path, "methods": [format!("M{literal}")]},
+                "require": {"all_of": [require]}
+            })
+        };
+        let policy = json!({
+            "issuers": [{
+                "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["ES256"],
+                "keys": {"jwks_url": "https://id.example/jwks", "cluster": "id"}
+            }],
+            "session": {"cluster": "session"},
+            "scopes": {"read": {}, "write": {}},
+            "routes": (0..40).map(route).collect::<Vec<_>>(),
+        });
+        Policy::parse(policy.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_compared_in_full_counts_as_easier() {
+        let comparison = Comparison::within(&mut Budget::of(1_000_000), &tangle("read"), &tangle("write"));
+        let first = comparison.findings.first().unwrap();
+        assert_eq!((first.kind, first.direction), ("incomplete", Direction::Easier));
+        // The same policy needs no walk at all.
+        assert_eq!(Comparison::within(&mut Budget::of(0), &tangle("read"), &tangle("read")).findings, []);
+    }
+
+    /// However little is spent, what was not looked at is not passed over.
+    #[test]
+    fn no_budget_makes_a_change_vanish() {
+        let policy = |path: &str| {
+            let routes = json!([
+                {"name": "a", "match": {"path": "/a/{x}"}, "public": true},
+                {"name": "b", "match": {"path": path, "hosts": ["a.example", "*.b.example"]}, "public": true}
+            ]);
+            Policy::parse(json!({"routes": routes}).to_string().as_bytes()).unwrap()
+        };
+        let (old, new) = (policy("/b/c"), policy("/b/{c}"));
+        for units in 0..5_000 {
+            let comparison = Comparison::within(&mut Budget::of(units), &old, &new);
+            assert_ne!(comparison.to(Direction::Easier).count(), 0, "{units}");
+            let incomplete = comparison.findings.iter().any(|finding| finding.kind == "incomplete");
+            assert!(incomplete || comparison.findings == Comparison::of(&old, &new).findings, "{units}");
+        }
     }
 }
