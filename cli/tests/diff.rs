@@ -1,5 +1,5 @@
 //! `policy diff`, by worked examples: one change of a policy each, and what is said of it.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test")]
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use portcullis_cli::{
     document::Document,
@@ -67,12 +67,14 @@ fn compared(old: &Value, new: &Value) -> Vec<String> {
     Comparison::of(&policy(old), &policy(new)).findings.iter().map(told).collect()
 }
 
-/// Each change, what is said of it, and what is said of the way back.
+/// What is put where, what is said of it, and what is said of the way back.
+type Case = (Vec<(&'static str, Value)>, Vec<&'static str>, Vec<&'static str>);
+
 #[test]
 fn every_kind_of_change_is_told() {
     let inline = |keys: Value| json!({"inline": {"keys": keys}});
     let key = |kid: &str| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-    let cases: Vec<(Vec<(&str, Value)>, Vec<&str>, Vec<&str>)> = vec![
+    let cases: Vec<Case> = vec![
         (
             vec![("/routes/2/require/all_of", json!([]))],
             vec!["+ change: no longer requires `write`"],
@@ -110,21 +112,21 @@ fn every_kind_of_change_is_told() {
         ),
         (
             vec![("/routes/4/authenticated", Value::Null), ("/routes/4/public", json!(true))],
-            vec!["+ me: made public: no token is asked for; was for everyone with a token and a live session"],
-            vec!["- me: public no longer: everyone with a token and a live session"],
+            vec!["+ me: made public, was for everyone with a token and a live session"],
+            vec!["- me: no longer public, but for everyone with a token and a live session"],
         ),
         (
             vec![(
                 "/routes/-",
                 json!({"name": "new", "match": {"path": "/new/{x}"}, "require": {"any_of": ["read", "admin"]}}),
             )],
-            vec!["+ new: opened, no route before: tokens with `admin` or `read`"],
-            vec!["- new: closed, no route any more: tokens with `admin` or `read`"],
+            vec!["+ new: opened for tokens with `admin` or `read`; no route before"],
+            vec!["- new: closed for tokens with `admin` or `read`; no route any more"],
         ),
         (
             vec![("/routes/1/match/methods/-", json!("HEAD"))],
-            vec!["+ list: opened, no route before: tokens with `read`"],
-            vec!["- list: closed, no route any more: tokens with `read`"],
+            vec!["+ list: opened for tokens with `read`; no route before"],
+            vec!["- list: closed for tokens with `read`; no route any more"],
         ),
         (
             // Without the stricter rule, the more general one answers.
@@ -133,12 +135,12 @@ fn every_kind_of_change_is_told() {
                 ("/routes/1", Value::Null),
             ],
             vec![
-                "+ all: opened, no route before: everyone with a token and a live session",
+                "+ all: opened for everyone with a token and a live session; no route before",
                 "+ all (was list): no longer requires `read`",
             ],
             vec![
                 "- list (was all): requires `read` too",
-                "- all: closed, no route any more: everyone with a token and a live session",
+                "- all: closed for everyone with a token and a live session; no route any more",
             ],
         ),
         (

@@ -37,6 +37,11 @@ pub(crate) fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 impl Mutation {
+    /// Whether it changes which requests a route answers, and nothing else.
+    pub(crate) fn is_about_matching(&self) -> bool {
+        matches!(self, Self::Drop(_) | Self::Add(_) | Self::Hosts(..) | Self::Methods(..) | Self::Path(..))
+    }
+
     pub(crate) fn apply(&self, draft: &mut Draft) {
         let pick = |draft: &Draft, at: &Index| at.index(draft.routes.len());
         match self {

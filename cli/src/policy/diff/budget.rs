@@ -1,8 +1,8 @@
 //! How much a comparison may cost.
 
-/// What one comparison may cost: some ten seconds, and some hundred bytes for each hundred units. Ten thousand routes that all
-/// change take a tenth of it.
-const UNITS_MAX: u64 = 400_000_000;
+/// What one comparison may cost: some ten seconds, or half a gigabyte. Ten thousand routes for fifty hosts that all change take
+/// less than half of it.
+const UNITS_MAX: u64 = 4_000_000_000;
 
 /// What is left to spend. Once it does not suffice, nothing is spent any more, and the comparison is known to be incomplete.
 #[derive(Debug)]

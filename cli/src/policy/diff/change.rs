@@ -80,19 +80,19 @@ pub(super) fn between(
     match &meanings {
         (None, None) | (Some(Meaning::Public), Some(Meaning::Public)) => Vec::new(),
         (None, Some(after)) => {
-            let text = format!("opened, no route before: {}", after.words());
+            let text = format!("opened for {}; no route before", after.words());
             change(Easier, "opened", text, None, Some(after))
         }
         (Some(before), None) => {
-            let text = format!("closed, no route any more: {}", before.words());
+            let text = format!("closed for {}; no route any more", before.words());
             change(Harder, "closed", text, Some(before), None)
         }
         (Some(before), Some(after @ Meaning::Public)) => {
-            let text = format!("made public: no token is asked for; was for {}", before.words());
+            let text = format!("made public, was for {}", before.words());
             change(Easier, "public", text, Some(before), Some(after))
         }
         (Some(before @ Meaning::Public), Some(after)) => {
-            let text = format!("public no longer: {}", after.words());
+            let text = format!("no longer public, but for {}", after.words());
             change(Harder, "public", text, Some(before), Some(after))
         }
         (Some(Meaning::Guarded(before)), Some(Meaning::Guarded(after))) => {

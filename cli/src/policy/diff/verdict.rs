@@ -50,6 +50,11 @@ impl<'a> Verdict<'a> {
         }
     }
 
+    /// What is easier and stands in no approval.
+    pub fn unknown(&self) -> impl Iterator<Item = &'a Finding> {
+        self.easier.iter().filter(|(_, standing)| *standing == Standing::NotApproved).map(|(finding, _)| *finding)
+    }
+
     /// What is easier without an approval that counts.
     pub fn open(&self) -> impl Iterator<Item = &'a Finding> {
         self.easier

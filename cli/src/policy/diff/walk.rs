@@ -24,10 +24,14 @@ use std::{
 
 /// The most examples of a difference.
 const EXAMPLES_MAX: usize = 3;
-/// Units of the budget: a segment tried, a request looked up, a difference carried up.
+/// Units of the budget: a segment tried, a request looked up, a difference carried up, and what is remembered of a place: the
+/// place itself, each part of where the tables stand, each difference.
 const STEP_UNITS: u64 = 50;
 const REQUEST_UNITS: u64 = 100;
 const CARRY_UNITS: u64 = 30;
+const PLACE_UNITS: u64 = 2_000;
+const PART_UNITS: u64 = 100;
+const KEEP_UNITS: u64 = 300;
 
 /// A request that stands for all of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +60,7 @@ pub(super) struct Difference {
     pub(super) examples: Vec<Example>,
     /// The requests that it is about.
     pub(super) set: Digest,
-    /// How many kinds of requests those are.
+    /// How many kinds of requests those are; one that is like another is not counted.
     pub(super) kinds: u64,
 }
 
@@ -64,7 +68,7 @@ pub(super) struct Difference {
 type Found = BTreeMap<usize, Spot>;
 
 /// The requests of a difference below a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Spot {
     set: Option<Digest>,
     kinds: u64,
@@ -142,10 +146,10 @@ impl<'p> Walk<'_, 'p> {
             if !self.budget.spend(CARRY_UNITS * (here.len() + parent.len()) as u64) {
                 break;
             }
-            for (id, digest) in unlike(&here, &parent) {
-                exceptions.entry(id).or_default().push((kind.to_string(), digest));
+            for (id, spot) in unlike(&here, &parent) {
+                exceptions.entry(id).or_default().push((kind.to_string(), spot.set));
+                *kinds.entry(id).or_default() += spot.kinds;
             }
-            here.iter().for_each(|(id, spot)| *kinds.entry(*id).or_default() += spot.kinds);
             found.insert(kind, here);
         }
         // The kind of all other hosts has no parent: what is found there is an exception from nothing.
@@ -168,6 +172,8 @@ impl<'p> Walk<'_, 'p> {
             return Rc::clone(known);
         }
         let found = Rc::new(self.look(old, new, at));
+        let parts = PART_UNITS * (old.len() + new.len()) as u64;
+        self.budget.spend(PLACE_UNITS + parts + KEEP_UNITS * found.len() as u64);
         self.seen.insert((old.clone(), new.clone()), Rc::clone(&found));
         found
     }
@@ -191,10 +197,10 @@ impl<'p> Walk<'_, 'p> {
             if !self.budget.spend(CARRY_UNITS * (1 + found.len() + others.len()) as u64) {
                 break;
             }
-            for (id, digest) in unlike(&found, &others) {
-                named.entry(id).or_default().push((segment, digest));
+            for (id, spot) in unlike(&found, &others) {
+                named.entry(id).or_default().push((segment, spot.set));
+                *kinds.entry(id).or_default() += spot.kinds;
             }
-            found.iter().for_each(|(id, spot)| *kinds.entry(*id).or_default() += spot.kinds);
         }
         let ids: BTreeSet<usize> =
             end.keys().chain(slash.keys()).chain(others.keys()).chain(named.keys()).copied().collect();
@@ -376,9 +382,11 @@ impl<'p> Walk<'_, 'p> {
         let mut kinds: BTreeMap<usize, u64> = others.iter().map(|id| (*id, 1)).collect();
         for method in named {
             let here = self.request(method, host, path);
-            here.iter().for_each(|id| *kinds.entry(*id).or_default() += 1);
-            let only_here = here.iter().filter(|id| !others.contains(id));
-            for id in only_here.chain(others.iter().filter(|id| !here.contains(id))) {
+            for id in here.iter().filter(|id| !others.contains(id)) {
+                exceptions.entry(*id).or_default().push(method);
+                *kinds.entry(*id).or_default() += 1;
+            }
+            for id in others.iter().filter(|id| !here.contains(id)) {
                 exceptions.entry(*id).or_default().push(method);
             }
         }
@@ -448,10 +456,10 @@ fn root(roots: &Roots<'_>, kind: HostKind<'_>) -> Config {
 }
 
 /// The differences whose requests are others here than there, and which they are here.
-fn unlike<'f>(here: &'f Found, there: &'f Found) -> impl Iterator<Item = (usize, Option<Digest>)> + 'f {
+fn unlike<'f>(here: &'f Found, there: &'f Found) -> impl Iterator<Item = (usize, Spot)> + 'f {
     let changed = here.iter().filter(|(id, spot)| there.get(id).and_then(|spot| spot.set) != spot.set);
     let missing = there.iter().filter(|(id, spot)| spot.set.is_some() && !here.contains_key(id));
-    changed.map(|(id, spot)| (*id, spot.set)).chain(missing.map(|(id, _)| (*id, None)))
+    changed.map(|(id, spot)| (*id, *spot)).chain(missing.map(|(id, _)| (*id, Spot::default())))
 }
 
 /// The first name that is not taken.

@@ -16,9 +16,9 @@ pub fn markdown(verdict: &Verdict<'_>) -> String {
             out += &format!("- {}\n", code(&approval.change));
         }
     }
-    let open: Vec<_> = verdict.open().collect();
-    if !open.is_empty() {
-        let stub = stub(&open);
+    let unknown: Vec<_> = verdict.unknown().collect();
+    if !unknown.is_empty() {
+        let stub = stub(&unknown);
         let fence = "`".repeat(longest_run(&stub).max(2) + 1);
         out += &format!("\n<details><summary>To approve</summary>\n\n{fence}yaml\n{stub}{fence}\n\n</details>\n");
     }
@@ -42,10 +42,12 @@ fn section(out: &mut String, title: &str, findings: &[Item<'_>]) {
             None => {}
             Some(Standing::NotApproved) => *out += "  - **not approved**\n",
             Some(Standing::Approved(approval)) => {
-                *out += &format!("  - approved by {}, until {}\n", code(&approval.by), approval.expires);
+                let (by, reason) = (code(&approval.by), code(&approval.reason));
+                *out += &format!("  - approved by {by}, until {}: {reason}\n", approval.expires);
             }
             Some(Standing::Expired(approval)) => {
-                *out += &format!("  - **approved until {} only**, by {}\n", approval.expires, code(&approval.by));
+                *out +=
+                    &format!("  - **not approved any more**: until {}, by {}\n", approval.expires, code(&approval.by));
             }
         }
     }

@@ -16,10 +16,10 @@ pub fn text(verdict: &Verdict<'_>) -> String {
             out += &format!("  {}\n    by {}, until {}\n", approval.change, approval.by, approval.expires);
         }
     }
-    let open: Vec<_> = verdict.open().collect();
-    if !open.is_empty() {
+    let unknown: Vec<_> = verdict.unknown().collect();
+    if !unknown.is_empty() {
         out += "\nwhoever may approve this adds to the file that `--approved` names\n\n";
-        out += &stub(&open);
+        out += &stub(&unknown);
     }
     out
 }
@@ -44,8 +44,10 @@ fn section(out: &mut String, title: &str, findings: &[Item<'_>]) {
                 *out += &format!("    approved by {}, until {}: {}\n", approval.by, approval.expires, approval.reason);
             }
             Some(Standing::Expired(approval)) => {
-                *out +=
-                    &format!("    not approved any more: approved by {}, until {}\n", approval.by, approval.expires);
+                *out += &format!(
+                    "    not approved any more: {} did, until {}; `expires` needs another day\n",
+                    approval.by, approval.expires
+                );
             }
         }
     }
