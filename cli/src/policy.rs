@@ -4,6 +4,7 @@ pub mod cases;
 mod check;
 mod coverage;
 mod day;
+pub mod diff;
 mod embedded;
 pub mod explain;
 mod import;
@@ -29,6 +30,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Play cases against a policy, with the filter's own code
     Test(test::Args),
+    /// Find what a change makes easier, and whether it is approved
+    Diff(diff::Args),
     /// Make a policy of what is known elsewhere
     #[command(subcommand)]
     Import(import::Command),
@@ -47,6 +50,7 @@ impl Command {
             Self::Check(args) => args.run(),
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
+            Self::Diff(args) => args.run(),
             Self::Import(command) => command.run(),
             Self::Coverage(args) => args.run(),
             Self::Render(args) => args.run(),

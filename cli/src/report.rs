@@ -180,6 +180,14 @@ pub fn titled(severity: Severity, message: &str) -> String {
     renderer().render(&[Group::with_title(level.primary_title(message))])
 }
 
+/// A number and what it counts, of which there may be one.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// How everything is rendered.
 pub(crate) fn renderer() -> Renderer {
     Renderer::styled().decor_style(DecorStyle::Ascii)

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test")]
 
 use std::{
-    env, fs,
+    env, fs, io,
     process::{Command, Output},
 };
 
@@ -71,4 +71,29 @@ fn a_page_that_cannot_be_written_is_said() {
     let output = portcullis(&["man", "--out", "Cargo.toml/man"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).starts_with("error: `Cargo.toml/man` can't be written:"), "{}", said(&output));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_trouble_for_any_command() {
+    let lines: [&[&str]; 11] = [
+        &["policy", "check", "envoy/envoy.yaml", "--output", "json"],
+        &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders"],
+        &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders", "--output", "json"],
+        &["policy", "test", "examples/grpc/policy.yaml", "examples/grpc/cases.yaml"],
+        &["policy", "diff", "envoy/envoy.yaml", "envoy/envoy.yaml"],
+        &["policy", "import", "openapi", "cli/src/policy/import/testdata/openapi.yaml"],
+        &["policy", "coverage", "envoy/envoy.yaml", "--envoy-config", "envoy/envoy.yaml", "--allow-partial"],
+        &["policy", "render", "envoy/envoy.yaml", "--as", "json"],
+        &["policy", "schema"],
+        &["completions", "zsh"],
+        &["man"],
+    ];
+    for line in lines {
+        let (out, gone) = io::pipe().map(|(reader, writer)| (writer, reader)).expect("a pipe");
+        let err = out.try_clone().expect("a pipe");
+        drop(gone);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(line).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdout(out).stderr(err);
+        assert_eq!(command.status().expect("the program runs").code(), Some(0), "{line:?}");
+    }
 }

@@ -19,7 +19,7 @@ mod gate;
 mod head;
 pub mod identity;
 mod introspection;
-mod local;
+pub mod local;
 mod refusal;
 mod request;
 mod tally;
@@ -32,5 +32,7 @@ pub use desk::{Act, Desk};
 pub use gate::{ContextId, Due, Fetch, Gate};
 pub use head::{Head, IDENTITY_PREFIX};
 pub use introspection::{Call, authorization};
-pub use request::{Denial, Inquiry, Mark, Permit, Presented, Request, Step};
+pub use request::{
+    Arrival, Circumstances, Denial, Event, Inquiry, Local, Mark, Permit, Presented, Question, Request, Step, Verdict,
+};
 pub use tally::{Count, Tally};

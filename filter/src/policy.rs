@@ -87,7 +87,7 @@ pub struct IdentityHeaders {
 }
 
 /// What a request meets when there is no verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Outage {
     /// 503.
     #[default]

@@ -7,6 +7,7 @@ pub(crate) mod method;
 mod path;
 mod table;
 mod template;
+mod tree;
 mod trie;
 
 pub use host::{BadPattern, Host, HostPattern};
@@ -14,6 +15,7 @@ pub use method::{BadMethod, Method};
 pub use path::{Ambiguous, Path};
 pub use table::{Match, RouteTable};
 pub use template::{BadTemplate, Segment, Template};
+pub use tree::{Answer, Branch};
 
 #[cfg(test)]
 mod model;

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     before: Option<Timestamp>,
     /// For whom to write
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,

@@ -47,7 +47,7 @@ pub struct Show {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
     /// For whom to write
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,
@@ -64,7 +64,7 @@ pub struct Revoke {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// For whom to write
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,

@@ -202,7 +202,8 @@ impl Cases {
                 Some(near) => format!("the policy has no such rule; did you mean `{near}`?"),
                 None => "the policy has no such rule".to_owned(),
             };
-            Some(Diagnostic::error("undeclared_name", message, path, span))
+            let replacement = near.and_then(|near| load::written(near, self.document.text().get(span.clone())?));
+            Some(Diagnostic { replacement, ..Diagnostic::error("undeclared_name", message, path, span) })
         });
         let unknown: Vec<_> = unknown.collect();
         if unknown.is_empty() { Ok(()) } else { Err(Trouble::Faulty(report::render(&self.document, &unknown))) }

@@ -9,7 +9,7 @@ use crate::{
     document,
     exit::{Exit, Outcome, Trouble},
     output::{self, Format},
-    report::{self, Diagnostic, Record, Report, Severity},
+    report::{self, Diagnostic, Record, Report, Severity, counted},
 };
 use clap::ValueEnum;
 use portcullis_filter::scope::Date;
@@ -27,13 +27,18 @@ Examples:
   portcullis policy check policy.yaml
   portcullis policy check envoy.yaml manifests/*.yaml
   portcullis policy check --deny warnings --allow public_subtree policy.yaml
-  portcullis policy check --output json policy.yaml | jq '.[].message'";
+  portcullis policy check --output json policy.yaml | jq '.[].message'
+
+Exit codes:
+  0  no fault, and no warning that is denied
+  1  a file can't be read
+  2  a policy has a fault, or a warning that is denied";
 
 /// Find everything that is wrong with policies
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Policies, YAML or JSON; `-` is standard input
+    /// Policies, or files that hold one, YAML or JSON; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -45,8 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "WARNING")]
     allow: Vec<Warning>,
 
-    /// How to say it: `text` on standard error, or `json`, one array on standard output
-    #[arg(long, value_enum, default_value_t)]
+    /// For whom to write: `text` goes to standard error, `json` is one array on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
 
     /// Warn of a scope that alone opens more rules than this
@@ -160,13 +165,6 @@ impl Checked {
         };
         let more = if self.report.more > 0 { ", and more" } else { "" };
         output::tell(&(report::titled(severity, &format!("`{name}`: {found}{more}")) + "\n"));
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 

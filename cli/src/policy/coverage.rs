@@ -18,32 +18,33 @@ use crate::{
 use std::path::PathBuf;
 
 const HELP: &str = "\
+An Envoy configuration is a bootstrap, an LDS or RDS file, or a dump of Envoy's admin interface:
+all route configurations in it count, and of each request the first route that takes it. Routes
+by regular expression are judged by samples.
+
 Examples:
   portcullis policy coverage policy.yaml --openapi openapi.yaml
   portcullis policy coverage policy.yaml --envoy-config envoy.yaml --output json
 
-An Envoy configuration is a bootstrap, an LDS or RDS file, or a dump of Envoy's admin interface: all route configurations in it \
-count, and of each request the first route that takes it. Routes by regular expression are judged by samples.
-
 Exit codes:
   0  every operation or route has a rule for all of its requests (with --allow-partial: for some)
-  1  one hasn't: Portcullis would refuse requests of it with `no_route`
+  1  one hasn't: Portcullis would refuse requests of it with `no_route`; or a file can't be read
   2  what was given is wrong";
 
 /// Show which operations of an API, or routes of an Envoy, have a rule
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// A policy, YAML or JSON; `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// The policy, or a file that holds it (see `policy check`); `-` is standard input
+    #[arg(value_name = "POLICY")]
     policy: PathBuf,
     #[command(flatten)]
     against: Against,
     /// Take a rule for a part of the requests for enough
     #[arg(long)]
     allow_partial: bool,
-    /// How to show it
-    #[arg(long, value_enum, default_value_t)]
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
 }
 

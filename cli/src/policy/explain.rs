@@ -26,29 +26,31 @@ use std::{
 
 /// What `--help` says at its end.
 const HELP: &str = "\
-The request is decided by the code that runs in Envoy. The session service is not asked: of a request that it would be \
-asked about, it is said what follows from its word. Keys are not fetched: where they are at a URL, the token's signature \
-is not checked, which is said, and everything else is.
+The request is decided by the code that runs in Envoy. The session service is not asked: of a
+request that it would be asked about, it is said what follows from its word. Keys are not
+fetched: where they are at a URL, the token's signature is not checked, which is said, and
+everything else is.
 
-A token is a secret, and arguments are seen in the list of processes: prefer `--token -` or `--token @FILE`.
+A token is a secret, and arguments are seen in the list of processes: prefer `--token -` or
+`--token @FILE`.
 
 Examples:
   portcullis policy explain policy.yaml GET https://api.example.com/orders
   portcullis policy explain policy.yaml PUT api.example.com/orders/7 --scopes 'orders:read admin'
   portcullis policy explain policy.yaml GET admin.example.com/ --scopes admin --claim acr=aal2
-  pbpaste | portcullis policy explain policy.yaml GET api.example.com/orders --token -
+  portcullis policy explain policy.yaml GET api.example.com/orders --token - < token.txt
 
 Exit codes:
   0  explained, whatever the decision
-  1  the token can't be read
+  1  a file or the token can't be read
   2  the policy or an argument is wrong";
 
 /// Say what becomes of a request, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// The policy, YAML or JSON; `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// The policy, or a file that holds it (see `policy check`); `-` is standard input
+    #[arg(value_name = "POLICY")]
     policy: PathBuf,
     /// The request's method, in upper case
     method: String,
@@ -66,8 +68,8 @@ pub struct Args {
     /// Another header of the request
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = token::header)]
     headers: Vec<(String, String)>,
-    /// How to say it
-    #[arg(long, value_enum, default_value_t)]
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
 }
 

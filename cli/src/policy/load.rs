@@ -91,7 +91,7 @@ fn code(about: About) -> &'static str {
 }
 
 /// A text as it is to be written in place of another: in the same quotes, if at all.
-fn written(meant: &str, instead_of: &str) -> Option<String> {
+pub(super) fn written(meant: &str, instead_of: &str) -> Option<String> {
     if meant.contains(['"', '\'', '\\', '\n']) {
         return None;
     }

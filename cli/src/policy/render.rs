@@ -42,8 +42,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The policy, YAML or JSON; `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// The policy, or a file that holds it (see `policy check`); `-` is standard input
+    #[arg(value_name = "POLICY")]
     file: PathBuf,
     /// What to write
     #[arg(long = "as", value_name = "FORM")]

@@ -42,17 +42,17 @@ Examples:
 
 Exit codes:
   0  all cases hold
-  1  a case fails
+  1  a case fails, or a file can't be read
   2  the policy or a file of cases is wrong";
 
 /// Play cases against a policy, with the filter's own code
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// The policy, YAML or JSON; `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// The policy, or a file that holds it (see `policy check`); `-` is standard input
+    #[arg(value_name = "POLICY")]
     policy: PathBuf,
-    /// Files of cases, YAML or JSON
+    /// Files of cases, YAML or JSON; `-` is standard input
     #[arg(required = true, value_name = "CASES")]
     cases: Vec<PathBuf>,
     /// Write a JUnit report, for CI

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// How far a request comes before its token has to be looked at.
 #[derive(Debug)]
-pub(super) enum Routed {
+pub enum Routed {
     /// Decided.
     Done(Local),
     /// The rule wants a token.
@@ -23,7 +23,7 @@ pub(super) enum Routed {
 }
 
 /// Finds the rule, and decides all that needs no token.
-pub(super) fn route(head: &Head<'_>, policy: &Policy) -> Routed {
+pub fn route(head: &Head<'_>, policy: &Policy) -> Routed {
     if head.several_authorizations {
         return Routed::Done(refuse(Code::MalformedCredentials, None, None));
     }
@@ -48,7 +48,7 @@ pub(super) fn route(head: &Head<'_>, policy: &Policy) -> Routed {
 }
 
 /// The refusal of a request without a usable bearer token.
-pub(super) fn no_token(error: CredentialError, rule: RuleId) -> Local {
+pub fn no_token(error: CredentialError, rule: RuleId) -> Local {
     let code = match error {
         CredentialError::NoCredentials => Code::NoCredentials,
         CredentialError::Malformed => Code::MalformedCredentials,
@@ -57,7 +57,7 @@ pub(super) fn no_token(error: CredentialError, rule: RuleId) -> Local {
 }
 
 /// Compares a verified token with what the rule requires.
-pub(super) fn compare(credential: &Rc<Credential>, arrival: &Arrival, policy: &Policy, now_ms: u64) -> Local {
+pub fn compare(credential: &Rc<Credential>, arrival: &Arrival, policy: &Policy, now_ms: u64) -> Local {
     let id = arrival.rule;
     let Some(rule) = policy.rules.get(id.0) else {
         return refuse(Code::NoRoute, None, None);

@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// otherwise, is passed over for the next less specific one.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    exact: HashMap<Box<str>, Trie>,
-    under: HashMap<Box<str>, Trie>,
-    every: Trie,
+    pub(super) exact: HashMap<Box<str>, Trie>,
+    pub(super) under: HashMap<Box<str>, Trie>,
+    pub(super) every: Trie,
 }
 
 /// Which requests a rule answers.

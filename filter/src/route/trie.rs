@@ -17,19 +17,19 @@ pub(super) struct Trie {
 }
 
 #[derive(Debug, Default)]
-struct Node {
-    literals: HashMap<Box<str>, NodeId>,
-    one: Option<NodeId>,
+pub(super) struct Node {
+    pub(super) literals: HashMap<Box<str>, NodeId>,
+    pub(super) one: Option<NodeId>,
     /// The rules whose template ends here.
-    here: Answers,
+    pub(super) here: Answers,
     /// The rules whose template ends with a `{*name}` here.
-    rest: Answers,
+    pub(super) rest: Answers,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct NodeId(usize);
+pub(super) struct NodeId(usize);
 
-const ROOT: NodeId = NodeId(0);
+pub(super) const ROOT: NodeId = NodeId(0);
 
 /// A place in the tree that rules can hang on.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +41,8 @@ pub(super) struct Place {
 /// The rules of one template shape; no two of them answer the same method.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    every: Option<RuleId>,
-    named: Vec<(Box<str>, RuleId)>,
+    pub(super) every: Option<RuleId>,
+    pub(super) named: Vec<(Box<str>, RuleId)>,
 }
 
 impl Default for Trie {
@@ -75,6 +75,10 @@ impl Trie {
             Some(tail) => self.descend(next, method, tail),
             None => self.nodes.get(next.0)?.here.find(method),
         }
+    }
+
+    pub(super) fn node(&self, NodeId(id): NodeId) -> Option<&Node> {
+        self.nodes.get(id)
     }
 
     /// Makes room for a template.

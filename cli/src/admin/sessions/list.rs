@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long)]
     all: bool,
     /// For whom to write
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,

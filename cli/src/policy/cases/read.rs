@@ -8,7 +8,7 @@ use super::{
 use portcullis_filter::{
     answer::Code,
     policy::{
-        At, Faults,
+        At, Faults, Wrong,
         document::{self, Given, duration, nearest, quoted},
     },
     route::Method,
@@ -253,15 +253,17 @@ fn required_word(word: Given<String>, at: &At<'_>, faults: &mut Faults, good: &s
     faults.check(at, expected(&word, good)).map(Expect::Code)
 }
 
-fn expected(word: &str, good: &str) -> Result<Code, String> {
+fn expected(word: &str, good: &str) -> Result<Code, Wrong> {
     if let Some(code) = Code::ALL.into_iter().find(|code| code.name() == word) {
         return Ok(code);
     }
     let known: Vec<&str> = std::iter::once(good).chain(Code::ALL.map(Code::name)).collect();
-    Err(match nearest(word, &known) {
+    let near = nearest(word, &known);
+    let message = match near {
         Some(near) => format!("unknown code {}; did you mean `{near}`?", quoted(word)),
         None => format!("unknown code {}; expected one of `{}`", quoted(word), known.join("`, `")),
-    })
+    };
+    Err(Wrong::from(message).meant(near))
 }
 
 fn named<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T, String> {

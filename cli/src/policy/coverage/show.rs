@@ -1,7 +1,10 @@
 //! The result, for people and for programs.
 
 use super::Judged;
-use crate::policy::reach::{Extent, Hit, Witness};
+use crate::{
+    policy::reach::{Extent, Hit, Witness},
+    report::counted,
+};
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use portcullis_filter::{
     policy::{Access, Policy},
@@ -152,13 +155,13 @@ impl fmt::Display for Report {
         let Summary { covered, in_part, uncovered, unreached } = summary;
         write!(
             f,
-            "{} {kind}s looked at: {covered} covered, {in_part} in part, {uncovered} without a rule",
-            self.entries.len()
+            "{} looked at: {covered} covered, {in_part} in part, {uncovered} without a rule",
+            counted(self.entries.len(), kind)
         )?;
         if *unreached > 0 {
             write!(f, ", {unreached} never reached")?;
         }
-        write!(f, "; {} rules that none of them reaches", self.unreached_rules.len())
+        write!(f, "; {} that no {kind} reaches", counted(self.unreached_rules.len(), "rule"))
     }
 }
 

@@ -20,12 +20,14 @@ use std::{
 };
 
 const EXAMPLES: &str = "\
+What the document leaves open becomes a question in a comment, and is refused until somebody
+answers it: operations without security, keys and passwords instead of tokens, paths and scopes
+that a policy can't have. Standard error lists them.
+
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
-  portcullis policy import openapi api.json --issuer https://id.acme.com --audience api > policy.yaml
-
-What the document leaves open becomes a question in a comment, and is refused until somebody answers it: operations without \
-security, keys and passwords instead of tokens, paths and scopes that a policy can't have. Standard error lists them.";
+  portcullis policy import openapi api.json --issuer https://id.example.com --audience api \\
+      > policy.yaml";
 
 /// Make a policy of an OpenAPI document
 #[derive(Debug, clap::Args)]

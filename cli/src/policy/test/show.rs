@@ -3,7 +3,7 @@
 use super::{Difference, Played, Run};
 use crate::{
     policy::cases::{Case, Cases},
-    report,
+    report::{self, counted},
 };
 use annotate_snippets::{AnnotationKind, Level, Snippet};
 use anstyle::{AnsiColor, Style};
@@ -56,10 +56,10 @@ fn note(run: &Run) -> Option<String> {
 
 fn count(run: &Run) -> String {
     let (count, failed) = (run.count(), run.failed());
-    let noun = if count == 1 { "case" } else { "cases" };
+    let cases = counted(count, "case");
     let (colour, words) = match failed {
-        0 => (AnsiColor::Green, format!("{count} {noun}, all hold")),
-        _ => (AnsiColor::Red, format!("{count} {noun}, {failed} failed")),
+        0 => (AnsiColor::Green, format!("{cases}, all hold")),
+        _ => (AnsiColor::Red, format!("{cases}, {failed} failed")),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
     format!("{style}{words}{style:#}")

@@ -1,0 +1,177 @@
+//! What a policy says beside its routes, compared.
+
+use super::{
+    change::{Change, Direction},
+    issuers,
+    words::{self, Elided},
+};
+use portcullis_filter::{
+    policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService},
+    scope::{Entry, Register},
+};
+use serde_json::{Value, json};
+
+/// A part of the policy and how it changed.
+pub(super) type Part = (String, Change);
+
+/// The changes beside the routes, in the order in which a policy is written.
+pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut part = |subject: &str, change: Option<Change>| {
+        parts.extend(change.map(|change| (subject.to_owned(), change)));
+    };
+    part("mode", mode(old.mode, new.mode));
+    part("cors_preflight", preflight(old.cors_preflight, new.cors_preflight));
+    let headers = [old, new].map(|policy| json!(identity_headers(policy.identity_headers)));
+    part("identity_headers", changed("identity_headers", "the upstream is told", headers));
+    let tokens = [old, new].map(|policy| json!(policy.forward_token));
+    part("forward_token", changed("forward_token", "the token reaches the upstream:", tokens));
+    part("realm", changed("realm", "is", [old, new].map(|policy| json!(policy.realm))));
+    parts.extend(issuers::changes(&old.issuers, &new.issuers));
+    session(old, new, &mut parts);
+    register(&old.register, &new.register, &mut parts);
+    parts
+}
+
+fn mode(old: Mode, new: Mode) -> Option<Change> {
+    let [before, after] = [old, new].map(|mode| match mode {
+        Mode::Enforce => json!("enforce"),
+        Mode::Shadow => json!("shadow"),
+    });
+    let (direction, text) = match (old, new) {
+        (Mode::Enforce, Mode::Shadow) => (Direction::Easier, "shadow: nothing is refused any more"),
+        (Mode::Shadow, Mode::Enforce) => (Direction::Harder, "enforce: refusals are carried out"),
+        _ => return None,
+    };
+    Some(Change::new(direction, "mode", text.to_owned(), before, after))
+}
+
+fn preflight(old: bool, new: bool) -> Option<Change> {
+    let (direction, text) = match (old, new) {
+        (false, true) => (Direction::Easier, "allow: a CORS preflight passes without a token, to every host and path"),
+        (true, false) => (Direction::Harder, "a CORS preflight is treated as any request"),
+        _ => return None,
+    };
+    Some(Change::new(direction, "cors_preflight", text.to_owned(), json!(old), json!(new)))
+}
+
+fn identity_headers(headers: IdentityHeaders) -> Vec<&'static str> {
+    let IdentityHeaders { subject, client, scopes, session } = headers;
+    let named = [("subject", subject), ("client", client), ("scopes", scopes), ("session", session)];
+    named.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+}
+
+/// A change that makes nothing easier or harder.
+pub(super) fn changed(kind: &'static str, what: &str, [before, after]: [Value; 2]) -> Option<Change> {
+    if before == after {
+        return None;
+    }
+    let text = format!("{what} {}, was {}", shown(&after), shown(&before));
+    Some(Change::new(Direction::Changed, kind, text, before, after))
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(items) if items.is_empty() => "nothing".to_owned(),
+        Value::Array(items) => Elided::and(items.iter().map(|item| item.as_str().unwrap_or_default())).to_string(),
+        other => format!("`{other}`"),
+    }
+}
+
+/// Who judges sessions. Another judge may call good what this one does not, so any other is easier.
+fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
+    let (Some(before), Some(after)) = (&old.session, &new.session) else {
+        let is = |policy: &Policy| json!(policy.session.as_ref().map(|session| &session.cluster));
+        let change = changed("session", "the session service is", [is(old), is(new)]);
+        parts.extend(change.map(|change| ("session".to_owned(), change)));
+        return;
+    };
+    let [old_judge, new_judge] = [before, after].map(judge);
+    if old_judge != new_judge {
+        let text = format!("another judge of sessions: {}, was {}", judge_words(after), judge_words(before));
+        let change = Change::new(Direction::Easier, "session", text, old_judge, new_judge);
+        parts.push(("session".to_owned(), change));
+    }
+    parts.extend(timeout(before, after, new).map(|change| ("session".to_owned(), change)));
+    let credential = |session: &SessionService| {
+        let client = match &session.protocol {
+            Protocol::Introspection(Introspection { client: Some(client), .. }) => Some(&client.secret_env),
+            Protocol::Introspection(_) | Protocol::Stream => None,
+        };
+        json!(client.or(session.credential_env.as_ref()))
+    };
+    let change = changed("credential", "its credential is in", [before, after].map(credential));
+    parts.extend(change.map(|change| ("session".to_owned(), change)));
+}
+
+fn judge(session: &SessionService) -> Value {
+    match &session.protocol {
+        Protocol::Stream => json!({"cluster": session.cluster, "protocol": "stream"}),
+        Protocol::Introspection(endpoint) => json!({
+            "cluster": session.cluster,
+            "protocol": "introspection",
+            "authority": endpoint.authority,
+            "path": endpoint.path,
+            // A server may answer each of its clients something else.
+            "client": endpoint.client.as_ref().map(|client| &client.id),
+        }),
+    }
+}
+
+fn judge_words(session: &SessionService) -> String {
+    match &session.protocol {
+        Protocol::Stream => format!("the check stream of cluster `{}`", session.cluster),
+        Protocol::Introspection(endpoint) => {
+            let client = endpoint.client.as_ref().map(|client| format!(" as client `{}`", client.id));
+            let client = client.unwrap_or_default();
+            format!("`{}{}` at cluster `{}`{client}", endpoint.authority, endpoint.path, session.cluster)
+        }
+    }
+}
+
+/// A shorter wait means more requests without a verdict, and some rules let those pass.
+fn timeout(before: &SessionService, after: &SessionService, new: &Policy) -> Option<Change> {
+    let [old_words, new_words] = [before, after].map(|session| words::duration(session.timeout));
+    if after.timeout < before.timeout && new.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny) {
+        let text = format!(
+            "`timeout` is {new_words}, was {old_words}: more requests go without a verdict, and some routes let those pass"
+        );
+        return Some(Change::new(Direction::Easier, "timeout", text, json!(old_words), json!(new_words)));
+    }
+    changed("timeout", "`timeout` is", [json!(old_words), json!(new_words)])
+}
+
+fn register(old: &Register, new: &Register, parts: &mut Vec<Part>) {
+    let find = |register: &Register, name: &str| register.id(name).and_then(|id| register.entry(id)).cloned();
+    for entry in new.entries() {
+        let subject = format!("scopes.{}", entry.name);
+        let Some(was) = find(old, &entry.name) else {
+            let change = Change::new(Direction::Changed, "scope", "declared".to_owned(), Value::Null, facts(entry));
+            parts.push((subject, change));
+            continue;
+        };
+        let date = |entry: &Entry| json!(entry.review_by.map(|date| date.to_string()));
+        for change in [
+            changed("owner", "its owner is", [json!(was.owner), json!(entry.owner)]),
+            changed("review_by", "`review_by` is", [date(&was), date(entry)]),
+            changed("description", "its description is", [json!(was.description), json!(entry.description)]),
+        ] {
+            parts.extend(change.map(|change| (subject.clone(), change)));
+        }
+    }
+    for entry in old.entries().filter(|entry| find(new, &entry.name).is_none()) {
+        let change =
+            Change::new(Direction::Changed, "scope", "no longer declared".to_owned(), facts(entry), Value::Null);
+        parts.push((format!("scopes.{}", entry.name), change));
+    }
+}
+
+fn facts(entry: &Entry) -> Value {
+    json!({
+        "owner": entry.owner,
+        "review_by": entry.review_by.map(|date| date.to_string()),
+        "description": entry.description,
+    })
+}

@@ -1,0 +1,215 @@
+//! What a rule means, apart from its name and from how it is written.
+
+use super::words::{self, Elided};
+use portcullis_filter::{
+    policy::{Access, Outage, Policy, Rule},
+    scope::{Register, Requirement},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+/// Up to how many groups of an `any_of` are looked at for groups that say nothing beside others. Beyond, rules that mean the
+/// same may look different here; they are compared exactly later.
+const GROUPS_ABSORBED_MAX: usize = 100;
+
+/// What a rule means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Meaning<'p> {
+    Public,
+    Guarded(Guard<'p>),
+}
+
+/// What is asked of those who have a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Guard<'p> {
+    pub(super) scopes: Formula<'p>,
+    /// Empty: any.
+    pub(super) acr: BTreeSet<&'p str>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_idle: Option<Duration>,
+    pub(super) touch: bool,
+    pub(super) outlive_token: bool,
+    pub(super) on_outage: Outage,
+}
+
+/// All of `all` and, unless `any` is empty, one of its groups in full. What every group holds stands in `all`, and no group
+/// holds another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Formula<'p> {
+    pub(super) all: BTreeSet<&'p str>,
+    pub(super) any: BTreeSet<BTreeSet<&'p str>>,
+}
+
+impl<'p> Meaning<'p> {
+    pub(super) fn of(rule: &'p Rule, register: &'p Register) -> Self {
+        let scopes = match &rule.access {
+            Access::Public => return Self::Public,
+            Access::Authenticated => Formula::default(),
+            Access::Scopes(requirement) => Formula::of(requirement, register),
+        };
+        let limits = &rule.limits;
+        Self::Guarded(Guard {
+            scopes,
+            acr: rule.acr.iter().map(String::as_str).collect(),
+            max_age: limits.max_age,
+            max_idle: limits.max_idle,
+            touch: limits.touch,
+            outlive_token: limits.outlive_token,
+            on_outage: limits.on_outage,
+        })
+    }
+
+    /// The whole of it, for fingerprints.
+    pub(super) fn canonical(&self) -> Value {
+        match self {
+            Self::Public => json!("public"),
+            Self::Guarded(guard) => guard.canonical(),
+        }
+    }
+
+    /// Who may pass, in words.
+    pub(super) fn words(&self) -> String {
+        let Self::Guarded(guard) = self else {
+            return "everyone, without a token".to_owned();
+        };
+        let mut words = guard.scopes.who();
+        if !guard.acr.is_empty() {
+            words += &format!(", `acr` {}", Elided::or(&guard.acr));
+        }
+        for (key, limit) in [("max_age", guard.max_age), ("max_idle", guard.max_idle)] {
+            if let Some(limit) = limit {
+                words += &format!(", `{key}` {}", words::duration(limit));
+            }
+        }
+        for (key, is_said) in [("touch: false", !guard.touch), ("outlive_token: true", guard.outlive_token)] {
+            if is_said {
+                words += &format!(", `{key}`");
+            }
+        }
+        if guard.on_outage != Outage::Deny {
+            words += &format!(", `on_outage: {}`", words::outage(guard.on_outage));
+        }
+        words
+    }
+}
+
+impl Guard<'_> {
+    pub(super) fn canonical(&self) -> Value {
+        json!({
+            "scopes": self.scopes.canonical(),
+            "acr": self.acr,
+            "max_age": self.max_age.map(words::duration),
+            "max_idle": self.max_idle.map(words::duration),
+            "touch": self.touch,
+            "outlive_token": self.outlive_token,
+            "on_outage": words::outage(self.on_outage),
+        })
+    }
+}
+
+impl<'p> Formula<'p> {
+    fn of(requirement: &'p Requirement, register: &'p Register) -> Self {
+        let mut all: BTreeSet<&str> = requirement.all_of(register).collect();
+        let groups = requirement.any_of(register).filter(|group| !group.is_empty());
+        let mut any: BTreeSet<BTreeSet<&str>> =
+            groups.map(|group| group.into_iter().filter(|scope| !all.contains(scope)).collect()).collect();
+        if any.len() <= GROUPS_ABSORBED_MAX {
+            let groups = any.clone();
+            any.retain(|group| !groups.iter().any(|other| other != group && other.is_subset(group)));
+        }
+        let common = any.iter().cloned().reduce(|one, other| one.intersection(&other).copied().collect());
+        let common = common.unwrap_or_default();
+        let mut any: BTreeSet<BTreeSet<&str>> =
+            any.into_iter().map(|group| group.difference(&common).copied().collect()).collect();
+        // Who holds all of `all` holds a group, too.
+        if any.contains(&BTreeSet::new()) {
+            any.clear();
+        }
+        all.extend(common);
+        Self { all, any }
+    }
+
+    pub(super) fn canonical(&self) -> Value {
+        json!({"all": self.all, "any": self.any})
+    }
+
+    fn who(&self) -> String {
+        match self.all.is_empty() && self.any.is_empty() {
+            true => "everyone with a token and a live session".to_owned(),
+            false => format!("tokens with {}", self.words()),
+        }
+    }
+
+    /// What is required, in words.
+    pub(super) fn words(&self) -> String {
+        let groups: Vec<String> = self
+            .any
+            .iter()
+            .map(|group| match group.len() {
+                1 => Elided::and(group).to_string(),
+                _ => format!("({})", Elided::and(group)),
+            })
+            .collect();
+        let groups = Elided::joined(groups, "or").to_string();
+        match (self.all.is_empty(), self.any.is_empty()) {
+            (true, true) => "no scope".to_owned(),
+            (false, true) => Elided::and(&self.all).to_string(),
+            (true, false) => groups,
+            (false, false) => format!("{} and ({groups})", Elided::and(&self.all)),
+        }
+    }
+}
+
+/// The meanings of both policies, each with a number: rules mean the same if and only if they have the same.
+#[derive(Debug, Default)]
+pub(super) struct Meanings<'p> {
+    numbers: HashMap<Meaning<'p>, u32>,
+}
+
+impl<'p> Meanings<'p> {
+    /// The number of each rule.
+    pub(super) fn number(&mut self, policy: &'p Policy) -> Vec<u32> {
+        let mut number = |rule| {
+            let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+            *self.numbers.entry(Meaning::of(rule, &policy.register)).or_insert(next)
+        };
+        policy.rules.iter().map(&mut number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formula(all_of: &[&'static str], any_of: &[&[&'static str]]) -> String {
+        let mut register = Register::default();
+        for name in ["a", "b", "c", "d"] {
+            let entry =
+                portcullis_filter::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
+            register.declare(entry).unwrap();
+        }
+        let ids = |names: &[&str]| names.iter().map(|name| register.id(name).unwrap()).collect::<Vec<_>>();
+        let groups: Vec<_> = any_of.iter().map(|group| ids(group)).collect();
+        Formula::of(&register.requirement(&ids(all_of), &groups), &register).words()
+    }
+
+    #[test]
+    fn what_means_the_same_is_written_the_same() {
+        for (all_of, any_of, words) in [
+            (vec!["b", "a", "a"], vec![], "`a` and `b`"),
+            (vec!["a"], vec![&["b"][..]], "`a` and `b`"),
+            (vec!["a"], vec![&["a"], &["b"]], "`a`"),
+            (vec!["a"], vec![&["c", "b"], &["d"]], "`a` and (`d` or (`b` and `c`))"),
+            (vec![], vec![&["a", "b"], &["a", "c"]], "`a` and (`b` or `c`)"),
+            (vec![], vec![&["a", "b"], &["a"]], "`a`"),
+            (vec!["a"], vec![&["a", "b"], &["b", "c"]], "`a` and `b`"),
+            (vec!["d"], vec![&["d", "a"], &["a", "b"], &["c"]], "`d` and (`a` or `c`)"),
+        ] {
+            let got = formula(&all_of, &any_of);
+            assert_eq!(got.replace("((`b` and `c`) or `d`)", "(`d` or (`b` and `c`))"), words, "{all_of:?} {any_of:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A set of requests as a digest that depends on nothing but what is in it.
+//!
+//! A set is described by its default and the exceptions from it, at each of method, segment and host, so that a name which
+//! makes no difference leaves no trace: however the policies cut the requests into kinds, equal sets have equal digests.
+
+use sha2::{Digest as _, Sha256};
+
+/// What stands for a set that is not empty.
+pub(super) type Digest = [u8; 16];
+
+/// The methods of a set: those that are named nowhere, and exceptions from that.
+pub(super) fn methods(others: bool, exceptions: &[&str]) -> Option<Digest> {
+    if !others && exceptions.is_empty() {
+        return None;
+    }
+    let mut hash = Hash::new(if others { b"all methods but" } else { b"methods" });
+    exceptions.iter().for_each(|method| hash.text(method));
+    Some(hash.end())
+}
+
+/// Every path from here on, with these methods.
+pub(super) fn below(methods: Option<Digest>) -> Option<Digest> {
+    let mut hash = Hash::new(b"below");
+    hash.digest(Some(methods?));
+    Some(hash.end())
+}
+
+/// Paths that end here, those that end with a `/` here, those that go on with a segment that is named nowhere, and exceptions
+/// from that.
+pub(super) fn paths(
+    end: Option<Digest>,
+    slash: Option<Digest>,
+    others: Option<Digest>,
+    exceptions: &[(&str, Option<Digest>)],
+) -> Option<Digest> {
+    if exceptions.is_empty() {
+        match (end, slash, others) {
+            (None, None, None) => return None,
+            _ if end == slash && others == below(end) => return others,
+            _ => {}
+        }
+    }
+    let mut hash = Hash::new(b"paths");
+    [end, slash, others].into_iter().for_each(|digest| hash.digest(digest));
+    each(&mut hash, exceptions);
+    Some(hash.end())
+}
+
+/// The requests to hosts that are named nowhere, and exceptions from that; the hosts under a name are before their own
+/// exceptions.
+pub(super) fn hosts(others: Option<Digest>, exceptions: &[(&str, Option<Digest>)]) -> Digest {
+    let mut hash = Hash::new(b"hosts");
+    hash.digest(others);
+    each(&mut hash, exceptions);
+    hash.end()
+}
+
+fn each(hash: &mut Hash, exceptions: &[(&str, Option<Digest>)]) {
+    for (name, digest) in exceptions {
+        hash.text(name);
+        hash.digest(*digest);
+    }
+}
+
+/// A hash of fields that can't run into each other.
+pub(super) struct Hash(Sha256);
+
+impl Hash {
+    pub(super) fn new(kind: &[u8]) -> Self {
+        let mut hash = Self(Sha256::new());
+        hash.bytes(kind);
+        hash
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub(super) fn digest(&mut self, digest: Option<Digest>) {
+        self.bytes(digest.as_ref().map_or(&[], |digest| digest));
+    }
+
+    pub(super) fn end(self) -> Digest {
+        let mut digest = Digest::default();
+        digest.iter_mut().zip(self.0.finalize()).for_each(|(to, from)| *to = from);
+        digest
+    }
+}
+
+/// Lower-case hex of the first eight bytes.
+pub(super) fn hex(digest: Digest) -> String {
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
