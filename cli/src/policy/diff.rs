@@ -5,7 +5,12 @@
 //! - `meaning` is what a rule means, `change` how two rules differ, `frame` and `issuers` how the rest of a policy does;
 //! - `forest` and `walk` find every kind of request that the two policies could treat differently;
 //! - `set` gives the requests of a change a digest, so that an approval holds for them and no others;
+//! - `renames` finds routes that are only called otherwise;
 //! - [`Comparison`] is all that was found, [`Approvals`] what somebody agreed to, [`Verdict`] both together.
+//!
+//! Three things are decided so: routes are compared as if refused requests were refused, whatever the `mode`, for shadow mode
+//! is not meant to stay; two routes that mean the same are the same as one, though in an outage a `grace` is for one route
+//! only; and what can't be compared counts as easier.
 
 mod approvals;
 mod budget;

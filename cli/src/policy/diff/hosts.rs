@@ -1,6 +1,6 @@
 //! The kinds of hosts that two route tables could tell apart.
 
-use super::{budget::Budget, forest::Roots, walk::fresh};
+use super::{budget::Budget, forest::Roots};
 use portcullis_filter::route::Host;
 use std::{collections::BTreeSet, fmt};
 
@@ -107,4 +107,11 @@ impl<'h> Hosts<'h> {
         }
         Some(example)
     }
+}
+
+/// The first name that is not taken.
+pub(super) fn fresh<const N: usize>(names: [&str; N], stem: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (0_u32..).map(|number| format!("{stem}{number}"));
+    let mut names = names.into_iter().map(str::to_owned).chain(numbered);
+    names.find(|name| !is_taken(name)).unwrap_or_default()
 }
