@@ -1,7 +1,5 @@
 //! The README's console blocks, played: each `$ command` must print what stands under it.
 
-#![expect(clippy::expect_used, reason = "in a test, a panic is how it fails")]
-
 use std::{env, fs, path::Path, process::Command};
 
 /// A command of a block, and what it prints.
