@@ -3,7 +3,7 @@
 
 use std::{
     env, fs, io,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn portcullis(args: &[&str]) -> Output {
@@ -73,27 +73,44 @@ fn a_page_that_cannot_be_written_is_said() {
     assert!(said(&output).starts_with("error: `Cargo.toml/man` can't be written:"), "{}", said(&output));
 }
 
+/// One call of each command that writes to standard output.
+const CALLS: [&[&str]; 11] = [
+    &["policy", "check", "envoy/envoy.yaml", "--output", "json"],
+    &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders"],
+    &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders", "--output", "json"],
+    &["policy", "test", "examples/grpc/policy.yaml", "examples/grpc/cases.yaml"],
+    &["policy", "diff", "envoy/envoy.yaml", "envoy/envoy.yaml"],
+    &["policy", "import", "openapi", "cli/src/policy/import/testdata/openapi.yaml"],
+    &["policy", "coverage", "envoy/envoy.yaml", "--envoy-config", "envoy/envoy.yaml", "--allow-partial"],
+    &["policy", "render", "envoy/envoy.yaml", "--as", "json"],
+    &["policy", "schema"],
+    &["completions", "zsh"],
+    &["man"],
+];
+
+fn ends(args: &[&str], out: impl Into<Stdio>, err: impl Into<Stdio>) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdout(out).stderr(err);
+    command.status().expect("the program runs").code()
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_trouble_for_any_command() {
-    let lines: [&[&str]; 11] = [
-        &["policy", "check", "envoy/envoy.yaml", "--output", "json"],
-        &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders"],
-        &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders", "--output", "json"],
-        &["policy", "test", "examples/grpc/policy.yaml", "examples/grpc/cases.yaml"],
-        &["policy", "diff", "envoy/envoy.yaml", "envoy/envoy.yaml"],
-        &["policy", "import", "openapi", "cli/src/policy/import/testdata/openapi.yaml"],
-        &["policy", "coverage", "envoy/envoy.yaml", "--envoy-config", "envoy/envoy.yaml", "--allow-partial"],
-        &["policy", "render", "envoy/envoy.yaml", "--as", "json"],
-        &["policy", "schema"],
-        &["completions", "zsh"],
-        &["man"],
-    ];
-    for line in lines {
-        let (out, gone) = io::pipe().map(|(reader, writer)| (writer, reader)).expect("a pipe");
+    for args in CALLS {
+        let (reader, out) = io::pipe().expect("a pipe");
         let err = out.try_clone().expect("a pipe");
-        drop(gone);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(line).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdout(out).stderr(err);
-        assert_eq!(command.status().expect("the program runs").code(), Some(0), "{line:?}");
+        drop(reader);
+        assert_eq!(ends(args, out, err), Some(0), "{args:?}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_written_is_no_panic() {
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    for args in CALLS {
+        assert_eq!(ends(args, full(), Stdio::null()), Some(1), "{args:?}");
+    }
+    assert_eq!(ends(&["policy", "check", "envoy/session.yaml"], Stdio::null(), full()), Some(2));
+    assert_eq!(ends(&["policy", "check", "envoy/envoy.yaml"], Stdio::null(), full()), Some(0));
 }

@@ -4,6 +4,7 @@
 #[expect(dead_code, unreachable_pub, reason = "shared by the tests of this folder")]
 mod tool;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use portcullis_tests::policy::shipped;
 use serde_json::Value;
 use tool::{done, portcullis, root, said};
@@ -41,6 +42,16 @@ fn a_request_is_explained_by_the_line_of_the_manifest() {
         let line = text.lines().nth(usize::try_from(line).expect("a line") - 1).expect("a line");
         assert!(line.contains("orders.list"), "{file}: {line}");
     }
+}
+
+#[test]
+fn a_token_whose_keys_are_elsewhere_is_read_against_a_manifest() {
+    let claims = r#"{"iss":"http://127.0.0.1:9000","aud":"orders-api","sub":"alice","client_id":"app","scope":"orders:read","iat":1700000000,"exp":4100000000}"#;
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let token = [part(r#"{"alg":"ES256","typ":"at+jwt","kid":"k"}"#), part(claims), part(&"s".repeat(64))].join(".");
+    let line = ["policy", "explain", FILES[0], "GET", "api.example.com/orders", "--output", "json", "--token", &token];
+    let explained = value(&done(portcullis().args(line)));
+    assert_eq!(explained["token"]["vouched"], "signature_not_checked", "{explained:#}");
 }
 
 #[test]

@@ -45,6 +45,10 @@ use portcullis_filter::scope::Date;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
+Policies are compared by what they mean. Something is easier when a request passes that was
+refused, or lasts longer, or when somebody else is believed: other keys, another issuer, another
+session service.
+
 Examples:
   portcullis policy diff old.yaml new.yaml
   git show main:policy.yaml | portcullis policy diff - policy.yaml --approved approved.yaml
@@ -57,9 +61,6 @@ Exit codes:
   3  something becomes easier, and no approval that still counts names it";
 
 /// Find what a change makes easier, and whether it is approved
-///
-/// Compares two policies by what they mean. Something is easier when a request passes that was refused, or lasts
-/// longer, or when somebody else is believed: other keys, another issuer, another session service.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
