@@ -119,22 +119,17 @@ fn service(report: &Report) -> [Target; 2] {
     ]
 }
 
-fn memory(report: &Report) -> [Target; 3] {
+fn memory(report: &Report) -> [Target; 2] {
     let target = |what: &str, bytes: Option<u64>, bound| Target {
         what: what.to_owned(),
         measured: bytes.and_then(|bytes| Spread::of(&[bytes as f64 / MIB])),
         bound: Bound::AtMost(bound),
         unit: " MiB",
     };
-    let filter = report.filter.as_ref();
+    let filter = report.filter.as_ref().map(Filter::next_bytes);
     let sessions = report.service.as_ref().map(|service| service.sessions_bytes);
     [
-        target(
-            "6. the filter of one more worker, 10,000 routes and 10,000 tokens",
-            filter.map(Filter::next_bytes),
-            64.0,
-        ),
-        target("6. the same, two VMs and Envoy's own copy of the policy", filter.map(Filter::first_bytes), 64.0),
+        target("6. a worker's filter with 10,000 routes and 10,000 tokens", filter, 64.0),
         target("6. 1,000,000 sessions", sessions, 512.0),
     ]
 }
