@@ -6,7 +6,7 @@
 # shellcheck shell=bash
 
 target=wasm32-wasip1
-packages=(rustc-web cargo-web rust-web-src lld-19 wasi-libc binaryen)
+packages=(rustc-web cargo-web rust-web-src lld-19 wasi-libc)
 debian=0
 cargo=(cargo)
 std=()

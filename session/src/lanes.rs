@@ -14,8 +14,11 @@ use tokio::sync::watch;
 use tracing::warn;
 
 /// Lanes for each core: more than one, so that a stream whose lane is busy (a message of many tokens never seen before)
-/// seldom has others behind it. A lane without work costs nothing.
+/// seldom has others behind it. A lane without work costs a thread and four file descriptors.
 const LANES_PER_CORE: usize = 4;
+
+/// Lanes at most, on however many cores: file descriptors are for connections.
+const LANES_MAX: usize = 64;
 
 /// The lanes of a listener.
 #[derive(Default)]
@@ -32,7 +35,7 @@ impl Lanes {
     pub fn start() -> std::io::Result<Self> {
         let mut lanes = Self::default();
         let cores = available_parallelism().map_or(1, NonZero::get);
-        for number in 0..cores.saturating_mul(LANES_PER_CORE) {
+        for number in 0..cores.saturating_mul(LANES_PER_CORE).min(LANES_MAX) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             lanes.runtimes.push(runtime.handle().clone());
             let close = lanes.close.subscribe();

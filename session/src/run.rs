@@ -87,7 +87,10 @@ pub async fn run(
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
-    let lanes = Lanes::start().map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
+    // Away from this runtime: a lane whose thread can't be had lets its own runtime go, which is not allowed within another.
+    let started =
+        tokio::task::spawn_blocking(Lanes::start).await.map_err(std::io::Error::other).and_then(|lanes| lanes);
+    let lanes = started.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
     let checks = tokio::spawn(serve(listeners.checks, lanes, tls, routes, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 

@@ -177,7 +177,7 @@ struct VerifySignatureResult {
     result: bool,
 }
 
-/// Asks Envoy whether a signature holds; `None` on a host that has no such function, or could not make sense of the question.
+/// Asks Envoy whether a signature holds; `None` on a host that has no such function, or cannot read the question or the key.
 pub(super) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
     let arguments = VerifySignatureArguments {
         hash_function: question.hash.to_owned(),
@@ -186,6 +186,6 @@ pub(super) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
         text: question.text.to_vec(),
     };
     let answer = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec())).ok()?;
-    // A message whose one field is false is empty, and comes as no bytes at all.
+    // `false` is protobuf's default: an answer without the field, or without any bytes, is a no.
     VerifySignatureResult::decode(answer.unwrap_or_default().as_slice()).ok().map(|answer| answer.result)
 }
