@@ -107,3 +107,22 @@ fn a_file_without_a_policy_is_refused_by_every_command() {
         assert!(said(&output).contains("there is no policy in this file"), "{line:?}: {}", said(&output));
     }
 }
+
+#[test]
+fn a_filter_that_fails_open_is_refused_whatever_its_policy_says() {
+    for (file, closed, open) in [
+        (FILES[0], "failure_policy: FAIL_RELOAD", "failure_policy: FAIL_OPEN"),
+        (FILES[1], "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN"),
+        (FILES[2], "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN"),
+        (FILES[3], "failOpen: false", "failOpen: true"),
+    ] {
+        let text = std::fs::read_to_string(root().join(file)).expect("a manifest");
+        assert!(text.contains(closed), "{file} says `{closed}`");
+        let dir = tempfile::tempdir().expect("a folder");
+        let changed = dir.path().join("open.yaml");
+        std::fs::write(&changed, text.replace(closed, open)).expect("written");
+        let output = portcullis().args(["policy", "check"]).arg(&changed).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        assert!(said(&output).contains("while it can't run"), "{file}: {}", said(&output));
+    }
+}

@@ -1,6 +1,6 @@
 //! The policy's place in a file that holds more: an Envoy configuration, a Kubernetes manifest, several YAML documents.
 //!
-//! Whatever stands around the policy is left to those who read it.
+//! Whatever stands around the policy is left to those who read it, but for one thing: a filter that fails open guards nothing.
 
 mod text;
 
@@ -34,6 +34,13 @@ pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
     if found.is_empty() {
         let like_policy = |plugin: &&Plugin<'_>| plain(plugin.configuration).is_some_and(looks_like_policy);
         found.extend(plugins.iter().filter(like_policy).map(|plugin| plugin.configuration));
+    }
+    if let Some(fault) = plugins
+        .iter()
+        .filter(|plugin| found.iter().any(|policy| std::ptr::eq(*policy, plugin.configuration)))
+        .find_map(fails_open)
+    {
+        return Err(fault);
     }
     match (found.as_slice(), roots.as_slice()) {
         ([policy], _) => configured(policy, text),
@@ -106,6 +113,19 @@ fn envoy(node: &Node) -> Option<&Node> {
     } else {
         None
     }
+}
+
+/// What lets requests pass while the filter can't run (Envoy, Istio, Envoy Gateway).
+fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
+    let keys = ["failure_policy", "failurePolicy", "failStrategy", "fail_open", "failOpen"];
+    let given = keys.iter().filter_map(|key| plugin.around.get(key));
+    let open = |node: &&Node| node.text() == Some("FAIL_OPEN") || matches!(node.content, Content::Bool(true));
+    given.into_iter().find(open).map(|node| Fault {
+        message:
+            "the filter would let every request pass while it can't run; write `FAIL_RELOAD`, or `failOpen: false`"
+                .to_owned(),
+        span: node.span.clone(),
+    })
 }
 
 fn is_named(around: &Node) -> bool {

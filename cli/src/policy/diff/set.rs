@@ -92,7 +92,7 @@ impl Hash {
     }
 }
 
-/// Lower-case hex of the first eight bytes.
+/// Lower-case hex; all of it, for whoever writes a change may try many for two that are told alike.
 pub(super) fn hex(digest: Digest) -> String {
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

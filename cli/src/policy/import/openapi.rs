@@ -22,7 +22,11 @@ use std::{
 const EXAMPLES: &str = "\
 What the document leaves open becomes a question in a comment, and is refused until somebody
 answers it: operations without security, keys and passwords instead of tokens, paths and scopes
-that a policy can't have. Standard error lists them.
+that a policy can't have. Standard error lists them. A path that a policy can't have (`/x/{id}:copy`)
+can't be refused by itself either: where another operation's rule (`/x/{id}`) answers its requests
+meanwhile, standard error and the file say so in capitals.
+
+Rules name no hosts, unless `--hosts` asks for them or the operations are on different ones.
 
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
@@ -161,7 +165,7 @@ impl NotMade {
 
 /// Makes a policy, and has the filter's own code read it.
 pub(super) fn make(api: &Api, source: &str, hosts: bool, placeholders: &Placeholders) -> Result<Made, NotMade> {
-    let routes = plan::plan(api, hosts).map_err(NotMade::TooMuch)?;
+    let routes = plan::plan(api, hosts || plan::is_on_different_hosts(api)).map_err(NotMade::TooMuch)?;
     let register = Register::new(api, &routes).map_err(NotMade::TooMuch)?;
     let bug = |message: String| NotMade::Bug(vec![message]);
     let text = write::policy(api, source, &routes, &register, placeholders).map_err(|error| bug(error.to_string()))?;
@@ -194,13 +198,18 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
             }
             Fate::Ask(question) => {
                 let method = route.operation.method.as_deref().unwrap_or("(any method)");
-                let label = format!("{} {}: {}", line(method), line(&route.document_path), line(&question.why));
+                let mut label = format!("{} {}: {}", line(method), line(&route.document_path), line(&question.why));
+                if let Some(other) = route.answered_meanwhile().first() {
+                    label.push_str(&format!("; UNTIL THEN `{}` ANSWERS IT", line(other)));
+                }
                 asked.entry(question.kind).or_default().push(label);
             }
             Fate::Merged => {}
         }
     }
     let questions: usize = asked.values().map(Vec::len).sum();
+    let open = routes.iter().filter(|route| !route.answered_meanwhile().is_empty()).count();
+    let but = if open == 0 { String::new() } else { format!(", but for {open} that another operation's rule answers") };
     let mut lines = Vec::new();
     for (kind, labels) in asked {
         lines.push(format!("{} ({}):", kind.question(), labels.len()));
@@ -213,7 +222,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     lines.extend(api.notes.iter().map(|note| format!("note: {}", line(note))));
     lines.push(format!(
         "{} operations: {rules} rules ({narrowed} of them leave out an alternative of the document), {questions} questions \
-         (refused until they are answered), {} scopes",
+         (refused until they are answered{but}), {} scopes",
         api.operations.len(),
         register.scopes().len(),
     ));

@@ -76,6 +76,28 @@ impl Question {
     }
 }
 
+impl Route<'_> {
+    /// Rules of other operations that answer its requests as long as its question has no answer: a path that no policy can
+    /// have can't be barred either.
+    pub(super) fn answered_meanwhile(&self) -> &[String] {
+        match &self.fate {
+            Fate::Ask(question) if self.answers.is_none() => &question.meanwhile,
+            _ => &[],
+        }
+    }
+}
+
+/// Whether its operations are on different hosts. Rules without hosts would then open one server's operations to those who
+/// may use another's.
+pub(super) fn is_on_different_hosts(api: &Api) -> bool {
+    let mut places = api.operations.iter().map(|operation| {
+        let bases = operation.bases.iter().map(|base| (base.anywhere, base.hosts.iter().collect::<BTreeSet<_>>()));
+        bases.collect::<BTreeSet<_>>()
+    });
+    let first = places.next();
+    places.any(|other| Some(other) != first)
+}
+
 /// Plans a policy; `with_hosts` says whether rules name the hosts of `servers`.
 pub(super) fn plan(api: &Api, with_hosts: bool) -> Result<Vec<Route<'_>>, String> {
     let count: usize = api.operations.iter().map(|operation| operation.bases.len()).sum();

@@ -189,7 +189,7 @@ fn a_less_specific_rule_does_not_answer_what_has_a_question() {
     assert_eq!((rule("user"), rule("name")), (Some(json!("a")), Some(json!("b"))));
     // `name` is the more specific one: it would answer its requests anyway.
     assert_eq!(rule("part"), None);
-    assert!(made.text.contains("rules of other operations answer such requests: `user`"), "{}", made.text);
+    assert!(made.text.contains("RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS: `user`"), "{}", made.text);
     assert!(policy["scopes"].as_object().expect("scopes").contains_key("portcullis:unanswered"));
 }
 
@@ -358,4 +358,30 @@ proptest! {
             prop_assert!(made.is_ok(), "{:?}", made);
         }
     }
+}
+
+#[test]
+fn what_cannot_be_barred_is_not_called_refused() {
+    let made = made(
+        "  /files/{name}: {get: {security: [{oauth: [a]}]}}\n  /files/{name}.secret: {get: {security: [{oauth: [b]}]}}\n",
+    );
+    assert!(made.summary.contains("UNTIL THEN `get.files.name` ANSWERS IT"), "{}", made.summary);
+    assert!(made.summary.contains("but for 1 that another operation's rule answers"), "{}", made.summary);
+    assert!(made.text.contains("UNTIL THEN, RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS"), "{}", made.text);
+}
+
+#[test]
+fn a_server_s_rule_never_opens_another_server_s_operation() {
+    let made = made(
+        "  /u/{id}: {servers: [{url: 'https://admin.example.com'}], get: {security: [{oauth: [a]}]}}
+  /u/me: {servers: [{url: 'https://shop.example.com'}], get: {security: [{oauth: [b]}]}}\n",
+    );
+    let policy = Loaded::parse("policy.yaml", made.text).expect("a policy").policy;
+    let rule = |host: &str| {
+        let found = policy.routes.find(&Host::parse(host.as_bytes())?, "GET", &Path::parse(b"/u/me").ok()?)?;
+        policy.rules.get(found.0).map(|rule| rule.name.as_str())
+    };
+    assert_eq!(rule("admin.example.com"), Some("get.u.id"));
+    assert_eq!(rule("shop.example.com"), Some("get.u.me"));
+    assert_eq!(rule("elsewhere.example.com"), None);
 }

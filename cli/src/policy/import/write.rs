@@ -56,7 +56,7 @@ fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], registe
     writeln!(out, "#")?;
     writeln!(
         out,
-        "# Look for {FILL_IN} and {QUESTION}. What has a question is refused until it is answered: correct the lines in comments"
+        "# Look for {FILL_IN} and {QUESTION}. What has a question is refused until it is answered, unless it says otherwise: correct the lines in comments"
     )?;
     writeln!(
         out,
@@ -180,7 +180,7 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
     let rules = rules.join(", ");
     let Some(answers) = &route.answers else {
         if !rules.is_empty() {
-            writeln!(out, "  # Until then, rules of other operations answer such requests: {rules}.")?;
+            writeln!(out, "  # UNTIL THEN, RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS: {rules}.")?;
         }
         return Ok(());
     };
