@@ -112,6 +112,7 @@ fn a_file_without_a_policy_is_refused_by_every_command() {
 fn a_filter_that_fails_open_is_refused_whatever_its_policy_says() {
     for (file, closed, open) in [
         (FILES[0], "failure_policy: FAIL_RELOAD", "failure_policy: FAIL_OPEN"),
+        (FILES[0], "failure_policy: FAIL_RELOAD", "failure_policy: 3"),
         (FILES[1], "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN"),
         (FILES[2], "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN"),
         (FILES[3], "failOpen: false", "failOpen: true"),

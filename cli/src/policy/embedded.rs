@@ -119,10 +119,15 @@ fn envoy(node: &Node) -> Option<&Node> {
 fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
     let keys = ["failure_policy", "failurePolicy", "failStrategy", "fail_open", "failOpen"];
     let given = keys.iter().filter_map(|key| plugin.around.get(key));
-    let open = |node: &&Node| node.text() == Some("FAIL_OPEN") || matches!(node.content, Content::Bool(true));
+    // Whatever is not known to be closed counts as open: Envoy takes the numbers of its words, too.
+    let open = |node: &&Node| match &node.content {
+        Content::Text(word) => !["FAIL_RELOAD", "FAIL_CLOSED", "FAIL_CLOSE"].contains(&word.as_str()),
+        Content::Bool(open) => *open,
+        _ => true,
+    };
     given.into_iter().find(open).map(|node| Fault {
         message:
-            "the filter would let every request pass while it can't run; write `FAIL_RELOAD`, or `failOpen: false`"
+            "the filter could let every request pass while it can't run; write `FAIL_RELOAD`, or `failOpen: false`"
                 .to_owned(),
         span: node.span.clone(),
     })
