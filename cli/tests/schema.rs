@@ -3,7 +3,7 @@
 
 use jsonschema::Validator;
 use portcullis_cli::policy::load::Loaded;
-use portcullis_filter::policy::{Policy, schema};
+use portcullis_engine::policy::{Policy, schema};
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::LazyLock};

@@ -1,10 +1,10 @@
 //! What becomes of a request, decided by the filter's own code: route, token, scopes, and the request machine.
 
 use crate::draft::SCOPES;
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
-    check::{
-        Arrival, Circumstances, Credential, Event, Head, Inquiry, Request, Step, Verdict,
+    authorize::{
+        Arrival, Event, Head, Inquiry, Principal, Request, RequestAttributes, Step, Verdict,
         local::{Routed, compare, no_token, route},
     },
     policy::Policy,
@@ -107,8 +107,8 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         grant: String::new(),
         digest: TokenDigest([7; 32]),
     };
-    let credential = Rc::new(Credential::new(facts, policy));
-    let circumstances = Rc::new(Circumstances { method: method.to_owned(), ..Circumstances::default() });
+    let credential = Rc::new(Principal::new(facts, policy));
+    let circumstances = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
     let arrival = Arrival { rule, token: String::new(), circumstances, deadline_ms: u64::MAX };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
