@@ -21,11 +21,11 @@ build: ## dist/portcullis.wasm, dist/portcullis-session, dist/portcullis (and it
 test: build ## unit, property and end-to-end tests
 	@envoy/fetch.sh oldest
 	cargo test --workspace
-	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test main_job
+	PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test end_to_end main_job
 
 test-faults: build tests/oauth/node_modules cli/tests/openapi/node_modules ## the slow end-to-end tests (latency, replacement), those beside real OAuth servers (Node 20, Debian's glewlwyd), public OpenAPI documents
-	cargo test -p portcullis-cli --test openapi_documents -- --ignored --nocapture
-	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --tests -- --ignored --nocapture --test-threads 1 $$without
+	cargo test -p portcullis-cli --test cli openapi_documents -- --ignored --nocapture
+	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json

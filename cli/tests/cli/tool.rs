@@ -6,12 +6,12 @@ use std::{
 };
 
 /// The root of the repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ stands in the repository")
 }
 
 /// The program.
-pub fn portcullis() -> Command {
+pub(crate) fn portcullis() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.current_dir(root()).env_remove("PORTCULLIS_ADMIN_URL").env_remove("PORTCULLIS_ADMIN_CREDENTIAL");
     command
@@ -19,25 +19,25 @@ pub fn portcullis() -> Command {
 
 /// Runs it: what it wrote, if it was done.
 #[track_caller]
-pub fn done(command: &mut Command) -> String {
+pub(crate) fn done(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
     assert!(output.status.success(), "{command:?}: {}", said(&output));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// What it said on standard error.
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A shipped YAML file, as its value.
-pub fn yaml(path: &Path) -> serde_json::Value {
+pub(crate) fn yaml(path: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Every policy that the repository ships: those of the examples, and that of `envoy/envoy.yaml`, which is put into a file.
-pub fn policies(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn policies(dir: &Path) -> Vec<PathBuf> {
     let shipped = dir.join("shipped.json");
     std::fs::write(&shipped, portcullis_tests::policy::shipped().to_string()).expect("a temporary file can be written");
     let examples = std::fs::read_dir(root().join("examples")).expect("there are examples");

@@ -1,10 +1,6 @@
 //! `events`, against the real session service.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
-
-#[expect(unreachable_pub, dead_code, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{portcullis, said};
 use portcullis_tests::{World, until};
 use serde_json::{Value, json};
 use std::{
@@ -13,7 +9,6 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
-use tool::portcullis;
 
 /// A running `portcullis events`, and what it has written so far.
 struct Following {
@@ -145,5 +140,5 @@ async fn a_credential_that_is_refused_ends_it() {
     command.args(["events", "--url", &format!("http://{}", world.service.admin_address())]);
     let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(tool::said(&output).contains("refuses the credential"));
+    assert!(said(&output).contains("refuses the credential"));
 }

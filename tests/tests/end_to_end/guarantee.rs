@@ -1,6 +1,6 @@
 //! The guarantee: once a revocation has answered 200, no request sent afterwards is released for that session.
 
-use portcullis_tests::{Load, World, policy, until};
+use portcullis_tests::{Load, World, busy, policy, until};
 use serde_json::json;
 use std::{
     sync::{
@@ -19,6 +19,7 @@ const REFUSALS_MIN: usize = 128;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_sent_after_the_end_of_a_session_is_released() {
+    let _busy = busy().await;
     let mut policy = policy::patient();
     policy["session"]["timeout"] = json!("1s");
     let world = World::with_policy(policy).await;

@@ -1,10 +1,6 @@
 //! What comes from an address that is not, or not quite, the session service: nothing of it harms, and all of it is said.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
-
-#[expect(unreachable_pub, dead_code, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{portcullis, said};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
@@ -15,7 +11,6 @@ use std::{
     sync::Arc,
     thread,
 };
-use tool::{portcullis, said};
 
 /// A server that gives every connection the same answer; `wrap` is what lies between.
 fn serving<S: Read + Write>(answer: String, wrap: impl Fn(TcpStream) -> Option<S> + Send + 'static) -> SocketAddr {

@@ -2,19 +2,9 @@
 //!
 //! The CRDs are not part of the repository. Where they are not beside it, in `../shared/crds`, these tests are skipped.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "in test code a panic is how a test fails"
-)]
-
-#[expect(unreachable_pub, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{done, policies, portcullis, root, yaml};
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use tool::{done, policies, portcullis, root, yaml};
 
 const CRDS: [&str; 3] = [
     "wasmplugins.extensions.istio.io.yaml",

@@ -1,6 +1,6 @@
 //! Hostile requests: none passes, none hurts, and good ones between them are served.
 
-use portcullis_tests::{World, exchange};
+use portcullis_tests::{World, busy, exchange};
 
 const REQUESTS: usize = 5_000;
 const AT_ONCE: usize = 8;
@@ -154,6 +154,7 @@ fn is_refusal(status: Option<u16>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_hostile_requests_are_refused_and_hurt_nobody() {
+    let _busy = busy().await;
     let world = World::start().await;
     world.settled().await;
     let token = world.issuer.token().sign();

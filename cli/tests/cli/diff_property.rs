@@ -1,11 +1,7 @@
 //! `policy diff` against the filter's own decisions: small policies whose requests can all be tried.
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-#[path = "diff_property/decision.rs"]
 mod decision;
-#[path = "diff_property/draft.rs"]
 mod draft;
-#[path = "diff_property/mutation.rs"]
 mod mutation;
 
 use decision::{Asked, Holder, Outcome, Way, decide, holders, passes_without_token, way};

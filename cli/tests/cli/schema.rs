@@ -1,5 +1,4 @@
 //! The schema of the policy beside the filter: what the schema refuses, the filter refuses too.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test")]
 
 use jsonschema::Validator;
 use portcullis_cli::policy::load::Loaded;
@@ -8,9 +7,9 @@ use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::LazyLock};
 
-const DESIGN: &str = include_str!("../../filter/src/policy/testdata/design.json");
+const DESIGN: &str = include_str!("../../../filter/src/policy/testdata/design.json");
 /// Each case is two lines: what is put where in the design's policy, and what the filter says about it.
-const FAULTS: &str = include_str!("../../filter/src/policy/testdata/faults.txt");
+const FAULTS: &str = include_str!("../../../filter/src/policy/testdata/faults.txt");
 
 /// The only faults of the table that the schema lets pass: what one key says about another elsewhere, and what no pattern
 /// can say.

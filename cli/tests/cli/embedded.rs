@@ -1,13 +1,9 @@
 //! A policy that stands inside another file is the same policy for every command.
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
 
-#[expect(dead_code, unreachable_pub, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{done, portcullis, root, said};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use portcullis_tests::policy::shipped;
 use serde_json::Value;
-use tool::{done, portcullis, root, said};
 
 /// Each ships a policy, in a form of its own.
 const FILES: [&str; 4] = [

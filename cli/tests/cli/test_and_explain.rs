@@ -1,5 +1,4 @@
 //! The program from outside: what it says, where, and how it ends.
-#![expect(clippy::expect_used, reason = "in a test a panic is how it fails")]
 
 use std::{
     io::Write,

@@ -1,14 +1,9 @@
 //! `sessions` and `revoke`, against the real session service, and what Envoy makes of it.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
-
-#[expect(unreachable_pub, dead_code, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{done, portcullis, said};
 use portcullis_tests::World;
 use serde_json::{Value, json};
 use std::process::Command;
-use tool::{done, portcullis, said};
 
 /// The program, as an operator of this world would call it.
 fn asked(world: &World, line: &[&str]) -> Command {

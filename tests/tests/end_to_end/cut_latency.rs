@@ -1,6 +1,6 @@
 //! How long after the 200 of a revocation the streams of the session end, as their clients see it.
 
-use portcullis_tests::{World, cut, policy};
+use portcullis_tests::{World, busy, cut, policy};
 use std::time::Duration;
 
 const STREAMS: usize = 600;
@@ -10,6 +10,7 @@ const P99_MAX: Duration = Duration::from_secs(1);
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: make test-faults"]
 async fn streams_are_cut_within_100_ms_of_their_revocation() {
+    let _busy = busy().await;
     let world = World::with_policy(policy::streams()).await;
     world.settled().await;
     let cuts = cut(&world, STREAMS).await;

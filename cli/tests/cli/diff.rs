@@ -1,5 +1,4 @@
 //! `policy diff`, by worked examples: one change of a policy each, and what is said of it.
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use portcullis_cli::{
     document::Document,

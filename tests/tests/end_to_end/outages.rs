@@ -1,6 +1,6 @@
 //! The session service dies, hangs, lies and comes back: what each route's `on_outage` makes of it.
 
-use portcullis_tests::{Answer, Call, FakeService, Manner, PATIENCE, Token, World, policy, until};
+use portcullis_tests::{Answer, Call, FakeService, Manner, PATIENCE, Token, World, busy, policy, quiet, until};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,7 @@ async fn releases_are_seen(world: &World, kinds: &[(&str, &str)]) {
 
 /// A world whose session service is a fake: well at first, then of another manner, then well again.
 async fn live_through(manner: Manner) {
+    let _quiet = quiet().await;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
@@ -225,6 +226,7 @@ async fn a_service_that_refuses_streams() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_service_is_waited_for() {
+    let _quiet = quiet().await;
     let fake = FakeService::start().await;
     let policy = policy(PATIENCE, json!({"grace": "1h"}));
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
@@ -241,6 +243,7 @@ async fn a_slow_service_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_service_costs_nothing_and_is_back_at_once() {
+    let _quiet = quiet().await;
     let world = World::with_policy(policy(LONG_TIMEOUT, json!("read_only"))).await;
     world.settled().await;
     let admin = world.service.admin();
@@ -265,6 +268,7 @@ async fn a_dead_service_costs_nothing_and_is_back_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
+    let _quiet = quiet().await;
     // Longer than the welcome is waited for, and shorter than patience.
     let fake = FakeService::start().await;
     let policy = policy(PATIENCE / 10, json!("deny"));
@@ -281,6 +285,7 @@ async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grace_is_the_default_where_the_policy_says_so_and_ends() {
+    let _quiet = quiet().await;
     let grace = Duration::from_secs(15);
     let policy = policy(LONG_TIMEOUT, json!({"grace": format!("{}s", grace.as_secs())}));
     let world = World::with_policy(policy).await;
@@ -306,6 +311,7 @@ async fn grace_is_the_default_where_the_policy_says_so_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_hammers_a_service_that_refuses() {
+    let _quiet = quiet().await;
     const WATCHED: Duration = Duration::from_secs(4);
     // Two workers and the main thread, about every half second at the slowest, and some more at first.
     const ATTEMPTS_MAX: usize = 80;
@@ -329,6 +335,7 @@ async fn nobody_hammers_a_service_that_refuses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_under_load_refuse_nobody_who_has_grace() {
+    let _busy = busy().await;
     let world = World::with_policy(policy(LONG_TIMEOUT, json!({"grace": "1h"}))).await;
     world.settled().await;
     let token = world.issuer.token().sign();
@@ -360,6 +367,7 @@ async fn eight<F: Future>(load: impl Fn() -> F) {
 /// would overflow the stack of their worker's VM.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
+    let _busy = busy().await;
     const REQUESTS: usize = 1_200;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));

@@ -1,6 +1,6 @@
 //! What happens to policies: changes of all sorts, and ways to write the same otherwise.
 
-use crate::draft::{self, Access, Draft, Outage, Require, Route};
+use super::draft::{self, Access, Draft, Outage, Require, Route};
 use proptest::{prelude::*, sample::Index};
 
 /// A change that may mean anything.

@@ -1,5 +1,4 @@
 //! The program as it is called: what is shipped has no fault and no warning, and what other programs read is there.
-#![expect(clippy::expect_used, reason = "a test")]
 
 use std::{
     env, fs, io,

@@ -1,5 +1,4 @@
 //! Every example holds: its policy has no fault, its cases come to what they say, and they reach every rule.
-#![expect(clippy::expect_used, reason = "in a test a panic is how it fails")]
 
 use portcullis_cli::policy::{cases::Cases, load::Loaded, test::Run};
 use std::path::{Path, PathBuf};

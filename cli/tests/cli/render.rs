@@ -1,14 +1,9 @@
 //! What `policy render` writes for Envoy is loaded by the real Envoy, which hands the filter the same policy.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in test code a panic is how a test fails")]
-
-#[expect(unreachable_pub, reason = "shared by the tests of this folder")]
-mod tool;
-
+use crate::tool::{done, policies, portcullis, root, said, yaml};
 use portcullis_tests::{Client, World, policy, until};
 use serde_json::{Value, json};
 use std::{path::Path, process::Command};
-use tool::{done, policies, portcullis, root, said, yaml};
 
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";

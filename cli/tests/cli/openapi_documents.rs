@@ -2,8 +2,6 @@
 //!
 //! They come from npm with `make test-faults`; nothing of them is in this repository.
 
-#![expect(clippy::expect_used, reason = "a test ends where something is missing")]
-
 use serde_json::Value;
 use std::{
     fs,

@@ -1,8 +1,9 @@
 //! Every example's cases, beside a real Envoy: what `portcullis policy test` says of them is what Envoy does.
 
-use portcullis_tests::{cases, policy};
+use portcullis_tests::{cases, policy, quiet};
 
 async fn holds(name: &str) {
+    let _quiet = quiet().await;
     let example = cases::Example::read(name);
     let report = cases::play(&example).await;
     for skipped in &report.skipped {

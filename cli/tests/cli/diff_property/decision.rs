@@ -1,6 +1,6 @@
 //! What becomes of a request, decided by the filter's own code: route, token, scopes, and the request machine.
 
-use crate::draft::SCOPES;
+use super::draft::SCOPES;
 use portcullis_filter::{
     answer::Code,
     check::{

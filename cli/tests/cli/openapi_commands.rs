@@ -1,7 +1,5 @@
 //! `policy import openapi` and `policy coverage` as programs: exit codes, files, standard output and error.
 
-#![expect(clippy::expect_used, reason = "a test ends where something is missing")]
-
 use std::{
     fs,
     path::Path,

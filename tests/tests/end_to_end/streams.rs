@@ -1,6 +1,6 @@
 //! Open streams, each kind with a real client library: released, followed, and cut when their session ends.
 
-use portcullis_tests::{Kind, Stream, Token, TokenBuilder, World, now_s, policy, until};
+use portcullis_tests::{Kind, Stream, Token, TokenBuilder, World, busy, now_s, policy, quiet, until};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -197,6 +197,7 @@ async fn a_stream_does_not_outlive_its_token() {
 /// Envoy starts its timer anew whenever the filter changes the period: were each refusal to do so, it would never go off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refusals_keeps_no_stream_open_beyond_its_token() {
+    let _busy = busy().await;
     let world = world().await;
     let revoked = world.issuer.token().sign();
     world.get("/me").bearer(&revoked).await.passes();
@@ -215,6 +216,7 @@ async fn a_flood_of_refusals_keeps_no_stream_open_beyond_its_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_outlives_its_token_where_the_route_says_so() {
+    let _quiet = quiet().await;
     let world = World::with_policy(policy::outliving_streams()).await;
     world.settled().await;
     let mut streams = Vec::new();
@@ -256,6 +258,7 @@ async fn a_silent_stream_is_idle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_in_either_direction_are_activity() {
+    let _quiet = quiet().await;
     let world = world().await;
     let mut streams = one_of_each(&world, &Kind::FLOWING, || world.issuer.token().client("idler")).await;
     let start = std::time::Instant::now();
@@ -288,6 +291,7 @@ async fn background_bytes_are_no_activity() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_elsewhere_keep_a_silent_stream_s_session_alive() {
+    let _quiet = quiet().await;
     let world = world().await;
     let token = world.issuer.token().client("idler").sign();
     let mut streams = Vec::new();

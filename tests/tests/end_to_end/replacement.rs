@@ -1,6 +1,6 @@
 //! What is replaced under load: a replica of the session service, and the filter's policy.
 
-use portcullis_tests::{Answer, Call, Kind, Service, World, free_port, policy, until};
+use portcullis_tests::{Answer, Call, Kind, Service, World, busy, free_port, policy, until};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -63,6 +63,7 @@ fn add_endpoint(bootstrap: &mut Value, port: u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stops_costs_no_request() {
+    let _busy = busy().await;
     const ROUNDS: usize = 3;
     let port = free_port();
     let policy = policy::streams();
@@ -132,6 +133,7 @@ fn is_released(answer: &Answer) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: make test-faults"]
 async fn a_hundred_policies_under_load_leave_nothing_behind() {
+    let _busy = busy().await;
     const REPLACEMENTS: usize = 100;
     const WARM_UP: usize = 10;
     const RESIDENT_GROWTH_BYTES_MAX: u64 = 100 << 20;

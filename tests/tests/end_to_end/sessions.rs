@@ -1,6 +1,6 @@
 //! How sessions live and end.
 
-use portcullis_tests::{TokenBuilder, World, exchange, now_s, policy, scenario::rfc3339, until};
+use portcullis_tests::{TokenBuilder, World, exchange, now_s, policy, quiet, scenario::rfc3339, until};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +32,7 @@ const PASSES: (u16, String) = (200, String::new());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn activity_keeps_a_session_alive_and_a_refresh_alone_does_not() {
+    let _quiet = quiet().await;
     let world = World::builder().session(limits).start().await;
     world.settled().await;
     let token = world.issuer.token().client("idler");
@@ -75,6 +76,7 @@ async fn a_session_starts_with_its_login_not_with_its_first_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn route_limits_narrow_and_background_routes_do_not_touch() {
+    let _quiet = quiet().await;
     let routes = json!([
         {"name": "me", "match": {"path": "/me"}, "authenticated": true},
         {"name": "strict", "match": {"path": "/strict"}, "authenticated": true, "session": {"max_idle": "1s"}},
