@@ -40,7 +40,7 @@ pub use issuer::{Behaviour, Issuer};
 pub use key::{Algorithm, Key, base64, base64url};
 pub use load::{Load, Round};
 pub use machine::{Busy, Quiet, busy, quiet};
-pub use paths::root;
+pub use paths::{dist, envoy_program, root, shipped_file};
 pub use process::{Process, free_port, local};
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;

@@ -68,7 +68,7 @@ impl Service {
         credentials: Credentials,
         edit: impl FnOnce(&mut Value),
     ) -> Self {
-        let mut config = paths::shipped("session.yaml");
+        let mut config = paths::shipped_file("session.yaml");
         config["listen"] = json!(local(ports.checks).to_string());
         config["admin"] = json!(local(ports.admin).to_string());
         config["store"]["embedded"]["path"] = json!(dir.join("portcullis-data"));

@@ -1,6 +1,6 @@
-//! What comes from an address that is not, or not quite, the session service: nothing of it harms, and all of it is said.
+//! What comes from an address that is not, or not quite, the session service: nothing of it harms, and all of it is stderr.
 
-use crate::tool::{portcullis, said};
+use crate::tool::{portcullis, stderr};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
@@ -45,7 +45,7 @@ fn asked(url: &str, line: &[&str]) -> Output {
 }
 
 fn shown(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), said(output))
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output))
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn what_is_not_the_admin_api_is_said_to_be_something_else() {
     ] {
         let output = asked(&format!("http://{}", serving(answer.clone(), Some)), line);
         assert_eq!(output.status.code(), Some(1), "{answer}: {}", shown(&output));
-        assert!(said(&output).contains(words), "{answer}: {}", shown(&output));
+        assert!(stderr(&output).contains(words), "{answer}: {}", shown(&output));
     }
 }
 
@@ -164,5 +164,5 @@ fn https_is_spoken_to_whom_the_roots_vouch_for() {
     assert!(trusted.status.success(), "{}", shown(&trusted));
     let untrusted = with(&wrong);
     assert_eq!(untrusted.status.code(), Some(1));
-    assert!(said(&untrusted).contains("is not trusted"), "{}", shown(&untrusted));
+    assert!(stderr(&untrusted).contains("is not trusted"), "{}", shown(&untrusted));
 }

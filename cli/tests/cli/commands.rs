@@ -1,18 +1,18 @@
 //! The program as it is called: what is shipped has no fault and no warning, and what other programs read is there.
 
+use crate::tool::{self, stderr};
 use std::{
     env, fs, io,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 fn portcullis(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    command.output().expect("the program runs")
+    tool::portcullis().args(args).output().expect("the program runs")
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+/// Standard output, then standard error.
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(output)
 }
 
 #[test]
@@ -27,9 +27,9 @@ fn the_shipped_policies_have_nothing_to_look_at() {
     ];
     let output =
         portcullis(&[&["policy", "check", "--deny", "warnings", "--today", "2026-12-31"], &files[..]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert_eq!(output.stdout, b"");
-    assert_eq!(said(&output).matches("no fault").count(), files.len());
+    assert_eq!(printed(&output).matches("no fault").count(), files.len());
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn the_worst_of_several_files_decides_how_it_ends() {
         (["envoy/session.yaml", "missing.yaml"], 2),
     ] {
         let output = portcullis(&[&["policy", "check"], &files[..]].concat());
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", printed(&output));
     }
 }
 
@@ -58,18 +58,18 @@ fn every_shell_gets_completions_of_every_command() {
 fn every_command_has_a_page_in_the_manual() {
     let out = env::temp_dir().join(format!("portcullis-man-{}", std::process::id()));
     let output = portcullis(&["man", "--out", out.to_str().expect("a path")]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     let page = fs::read_to_string(out.join("portcullis-policy-check.1")).expect("a page");
     assert!(page.contains("scope_review_overdue") && page.contains("portcullis policy check policy.yaml"));
     fs::remove_dir_all(out).expect("it is removed");
-    assert!(said(&portcullis(&["man"])).contains("Exit codes"));
+    assert!(printed(&portcullis(&["man"])).contains("Exit codes"));
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_said() {
+fn a_page_that_cannot_be_written_is_printed() {
     let output = portcullis(&["man", "--out", "Cargo.toml/man"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).starts_with("error: `Cargo.toml/man` can't be written:"), "{}", said(&output));
+    assert!(printed(&output).starts_with("error: `Cargo.toml/man` can't be written:"), "{}", printed(&output));
 }
 
 /// One call of each command that writes to standard output.
@@ -88,9 +88,7 @@ const CALLS: [&[&str]; 11] = [
 ];
 
 fn ends(args: &[&str], out: impl Into<Stdio>, err: impl Into<Stdio>) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdout(out).stderr(err);
-    command.status().expect("the program runs").code()
+    tool::portcullis().args(args).stdout(out).stderr(err).status().expect("the program runs").code()
 }
 
 #[test]

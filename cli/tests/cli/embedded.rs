@@ -1,8 +1,7 @@
 //! A policy that stands inside another file is the same policy for every command.
 
-use crate::tool::{done, portcullis, root, said};
+use crate::tool::{portcullis, root, run, shipped_policy, stderr};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
-use portcullis_tests::policy::shipped;
 use serde_json::Value;
 
 /// Each ships a policy, in a form of its own.
@@ -20,18 +19,18 @@ fn value(text: &str) -> Value {
 #[test]
 fn a_manifest_is_rendered_as_the_policy_in_it() {
     for file in FILES {
-        let policy = value(&done(portcullis().args(["policy", "render", file, "--as", "json"])));
+        let policy = value(&run(portcullis().args(["policy", "render", file, "--as", "json"])));
         assert!(policy.get("routes").is_some() && policy.get("kind").is_none(), "{file}: {policy}");
     }
-    let policy = value(&done(portcullis().args(["policy", "render", FILES[0], "--as", "json"])));
-    assert_eq!(policy, shipped());
+    let policy = value(&run(portcullis().args(["policy", "render", FILES[0], "--as", "json"])));
+    assert_eq!(policy, shipped_policy());
 }
 
 #[test]
 fn a_request_is_explained_by_the_line_of_the_manifest() {
     for file in FILES {
         let line = ["policy", "explain", file, "GET", "api.example.com/orders", "--output", "json"];
-        let explained = value(&done(portcullis().args(line).args(["--scopes", "orders:read"])));
+        let explained = value(&run(portcullis().args(line).args(["--scopes", "orders:read"])));
         assert_eq!(explained["decision"], "asks", "{file}");
         let line = explained["rule"]["line"].as_u64().expect("a line");
         let text = std::fs::read_to_string(root().join(file)).expect("a file");
@@ -46,7 +45,7 @@ fn a_token_whose_keys_are_elsewhere_is_read_against_a_manifest() {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let token = [part(r#"{"alg":"ES256","typ":"at+jwt","kid":"k"}"#), part(claims), part(&"s".repeat(64))].join(".");
     let line = ["policy", "explain", FILES[0], "GET", "api.example.com/orders", "--output", "json", "--token", &token];
-    let explained = value(&done(portcullis().args(line)));
+    let explained = value(&run(portcullis().args(line)));
     assert_eq!(explained["token"]["vouched"], "signature_not_checked", "{explained:#}");
 }
 
@@ -63,7 +62,7 @@ cases:
     let path = dir.path().join("cases.yaml");
     std::fs::write(&path, cases).expect("a temporary file can be written");
     for file in FILES {
-        let shown = done(portcullis().args(["policy", "test", file]).arg(&path));
+        let shown = run(portcullis().args(["policy", "test", file]).arg(&path));
         assert!(shown.contains("3 cases, all hold"), "{file}: {shown}");
     }
 }
@@ -71,7 +70,7 @@ cases:
 #[test]
 fn a_bootstrap_is_covered_by_the_policy_in_it() {
     let line = ["policy", "coverage", FILES[0], "--envoy-config", FILES[0], "--allow-partial"];
-    let shown = done(portcullis().args(line));
+    let shown = run(portcullis().args(line));
     assert!(shown.contains("health (as for /healthz)"), "{shown}");
 }
 
@@ -80,9 +79,9 @@ fn a_manifest_and_the_policy_rendered_of_it_mean_the_same() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("policy.json");
     for file in FILES {
-        let policy = done(portcullis().args(["policy", "render", file, "--as", "json"]));
+        let policy = run(portcullis().args(["policy", "render", file, "--as", "json"]));
         std::fs::write(&path, policy).expect("a temporary file can be written");
-        let shown = done(portcullis().args(["policy", "diff", file]).arg(&path));
+        let shown = run(portcullis().args(["policy", "diff", file]).arg(&path));
         assert!(shown.contains("the policies mean the same"), "{file}: {shown}");
     }
 }
@@ -100,7 +99,7 @@ fn a_file_without_a_policy_is_refused_by_every_command() {
     for line in lines {
         let output = portcullis().arg("policy").args(line).current_dir(dir.path()).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{line:?}");
-        assert!(said(&output).contains("there is no policy in this file"), "{line:?}: {}", said(&output));
+        assert!(stderr(&output).contains("there is no policy in this file"), "{line:?}: {}", stderr(&output));
     }
 }
 
@@ -120,6 +119,6 @@ fn a_filter_that_fails_open_is_refused_whatever_its_policy_says() {
         std::fs::write(&changed, text.replace(closed, open)).expect("written");
         let output = portcullis().args(["policy", "check"]).arg(&changed).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{file}");
-        assert!(said(&output).contains("while it can't run"), "{file}: {}", said(&output));
+        assert!(stderr(&output).contains("while it can't run"), "{file}: {}", stderr(&output));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The CRDs are not part of the repository. Where they are not beside it, in `../shared/crds`, these tests are skipped.
 
-use crate::tool::{done, policies, portcullis, root, yaml};
+use crate::tool::{policies, portcullis, root, run, yaml};
 use serde_json::{Map, Value, json};
 use std::io::Write;
 
@@ -24,9 +24,9 @@ impl ApiServer {
         let dir = root().join("../shared/crds");
         if !dir.exists() {
             // Not by a macro: what those write is only shown of tests that fail.
-            let said =
+            let skipped =
                 "» SKIPPED: the CRDs are not in ../shared/crds, so that no manifest can be checked against them\n";
-            std::io::stderr().write_all(said.as_bytes()).expect("standard error can be written");
+            std::io::stderr().write_all(skipped.as_bytes()).expect("standard error can be written");
             return None;
         }
         let kinds = CRDS.iter().flat_map(|file| {
@@ -161,7 +161,7 @@ fn every_kind_that_is_rendered_is_accepted_with_every_policy() {
             for url in [IMAGE, "https://modules.example.com/portcullis.wasm"] {
                 let mut command = portcullis();
                 command.args(["policy", "render"]).arg(&policy).arg("--as").args(options.split(' '));
-                let text = done(command.args(["--url", url]));
+                let text = run(command.args(["--url", url]));
                 let manifest: Value = serde_saphyr::from_str(&text).expect("YAML");
                 let faults = server.faults(&manifest);
                 assert!(faults.is_empty(), "{} --as {options}: {faults:#?}\n{text}", policy.display());
@@ -196,7 +196,7 @@ fn a_shipped_manifest_is_what_would_be_rendered_of_its_policy() {
         std::fs::write(&policy, policy_of(&shipped).to_string()).expect("a temporary file can be written");
         let mut command = portcullis();
         command.args(["policy", "render"]).arg(&policy).arg("--as").args(options.split(' '));
-        let text = done(command.args(["--namespace", "orders", "--url", IMAGE]));
+        let text = run(command.args(["--namespace", "orders", "--url", IMAGE]));
         let rendered: Value = serde_saphyr::from_str(&text).expect("YAML");
         assert_eq!(rendered, shipped, "{name}");
     }

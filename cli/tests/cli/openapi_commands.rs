@@ -1,10 +1,7 @@
 //! `policy import openapi` and `policy coverage` as programs: exit codes, files, standard output and error.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use crate::tool;
+use std::{fs, path::Path, process::Output};
 
 const DOCUMENT: &str = "
 openapi: 3.1.0
@@ -15,8 +12,8 @@ components: {securitySchemes: {o: {type: oauth2, flows: {}}}}
 ";
 
 fn portcullis(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    let Output { status, stdout, stderr } = command.args(arguments).current_dir(dir).output().expect("it runs");
+    let output = tool::portcullis().args(arguments).current_dir(dir).output();
+    let Output { status, stdout, stderr } = output.expect("the program runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
 }

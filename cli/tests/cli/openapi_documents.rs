@@ -2,11 +2,12 @@
 //!
 //! They come from npm with `make test-faults`; nothing of them is in this repository.
 
+use crate::tool;
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
@@ -22,7 +23,7 @@ fn packages() -> PathBuf {
 }
 
 fn portcullis(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).output().expect("it runs")
+    tool::portcullis().args(arguments).output().expect("the program runs")
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -1,127 +1,11 @@
-//! What `policy render` writes for Envoy is loaded by the real Envoy, which hands the filter the same policy.
+//! `policy render`: the policy comes out as it went in, and a faulty one does not come out at all.
 
-use crate::tool::{done, policies, portcullis, root, said, yaml};
-use portcullis_tests::{Client, World, policy, until};
-use serde_json::{Value, json};
-use std::{path::Path, process::Command};
-
-const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
-const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+use crate::tool::{FILTER, policies, portcullis, root, run, stderr, yaml};
+use serde_json::Value;
+use std::path::Path;
 
 fn rendered(policy: &Path, form: &str) -> String {
-    done(portcullis().args(["policy", "render", "--as", form]).arg(policy))
-}
-
-/// The shipped bootstrap with the rendered filter in place of its own, word for word.
-fn bootstrap_with(filter: &str) -> String {
-    let mut all = yaml(&root().join("envoy/envoy.yaml"));
-    *all.pointer_mut(FILTERS).and_then(|filters| filters.get_mut(0)).expect("a filter") = json!("RENDERED");
-    let text = serde_saphyr::to_string(&all).expect("YAML");
-    let (before, after) = text.split_once("RENDERED").expect("where the filter stood");
-    let indent = before.rsplit('\n').next().expect("a line").replace('-', " ");
-    format!("{before}{}{after}", filter.trim_end().replace('\n', &format!("\n{indent}")))
-}
-
-#[test]
-fn envoy_loads_what_is_rendered_of_every_policy() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    for policy in policies(dir.path()) {
-        let config = dir.path().join("envoy.yaml");
-        std::fs::write(&config, bootstrap_with(&rendered(&policy, "envoy"))).expect("a temporary file can be written");
-        let envoy = std::env::var_os("PORTCULLIS_ENVOY").unwrap_or_else(|| "dist/envoy".into());
-        let mut command = Command::new(root().join(envoy));
-        command.args(["--mode", "validate", "--log-level", "warning", "-c"]).arg(&config).current_dir(root());
-        let output = command.output().expect("`make build` leaves Envoy in dist/");
-        assert!(output.status.success(), "{}: {}", policy.display(), said(&output));
-    }
-}
-
-/// A world whose Envoy reads the rendered filter itself, from its file.
-async fn world_with(policy: &Value, dir: &Path) -> World {
-    let file = dir.join("policy.json");
-    std::fs::write(&file, policy.to_string()).expect("a temporary file can be written");
-    let filter = rendered(&file, "envoy").replace('\n', "\n  ");
-    let resource = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
-    let resources = format!("resources:\n- \"@type\": {resource}\n  {}\n", filter.trim_end());
-    let file = dir.join("filter.yaml");
-    std::fs::write(&file, resources).expect("a temporary file can be written");
-    let discovery = json!({
-        "name": "portcullis",
-        "config_discovery": {
-            "config_source": {"path_config_source": {"path": file}, "initial_fetch_timeout": "30s"},
-            "type_urls": [WASM],
-        },
-    });
-    let edit = move |all: &mut Value| {
-        *all.pointer_mut(FILTERS).and_then(|filters| filters.get_mut(0)).expect("a filter") = discovery;
-        all["node"] = json!({"id": "edge", "cluster": "edge"});
-    };
-    World::builder().bootstrap(edit).start().await
-}
-
-/// The filter's configuration, as Envoy has it.
-async fn policy_in(world: &World) -> Value {
-    until("Envoy has the filter", async || {
-        let dump = Client::new(world.envoy.admin).get("/config_dump?resource=ecds_filters").await.json();
-        let config = dump.pointer("/configs/0/ecds_filter/typed_config/config/configuration/value");
-        config.cloned()
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_filter_gets_the_policy_that_was_rendered_and_answers_by_it() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let policy = policy::patient();
-    let world = world_with(&policy, dir.path()).await;
-    assert_eq!(policy_in(&world).await, policy);
-    world.settled().await;
-    let token = world.issuer.token().scopes("orders:read").sign();
-    world.get("/healthz").await.passes();
-    world.get("/orders").await.refused(401, "no_credentials");
-    world.get("/orders").bearer(&token).await.passes();
-    world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
-    world.get("/nowhere").bearer(&token).await.refused(403, "no_route");
-}
-
-/// Words that readers of YAML 1.1, as Envoy's is, take for something else than text.
-const WORDS: [&str; 19] = [
-    "y",
-    "NO",
-    "on",
-    "Off",
-    "true",
-    "null",
-    "~",
-    "012",
-    "0x1F",
-    "1_000",
-    "1e3",
-    "+1",
-    "-.5",
-    ".inf",
-    "1:20",
-    "2027-03-01",
-    "<<",
-    "=",
-    "&a",
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn words_that_yaml_takes_for_something_else_reach_the_filter_as_they_were() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut policy = policy::patient();
-    for word in WORDS {
-        policy["scopes"][word] =
-            json!({"owner": word, "description": format!("{word}: ü😀\u{2028}\u{feff} #{}", "x ".repeat(100))});
-        policy["sets"][word] = json!([word]);
-    }
-    policy["routes"][1]["require"]["all_of"] = json!(WORDS);
-    let world = world_with(&policy, dir.path()).await;
-    assert_eq!(policy_in(&world).await, policy);
-    // And the filter takes it as a policy.
-    let token = world.settled().await.issuer.token().scopes(&WORDS.join(" ")).sign();
-    world.get("/orders").bearer(&token).await.passes();
+    run(portcullis().args(["policy", "render", "--as", form]).arg(policy))
 }
 
 #[test]
@@ -131,7 +15,7 @@ fn the_shipped_bootstrap_has_the_filter_that_would_be_rendered_of_its_policy() {
     let rendered = rendered(policies.last().expect("the shipped policy"), "envoy");
     let rendered: Value = serde_saphyr::from_str(&rendered).expect("YAML");
     let bootstrap = yaml(&root().join("envoy/envoy.yaml"));
-    assert_eq!(Some(&rendered), bootstrap.pointer(&format!("{FILTERS}/0")));
+    assert_eq!(Some(&rendered), bootstrap.pointer(FILTER));
 }
 
 #[test]
@@ -151,8 +35,8 @@ fn a_policy_with_faults_is_shown_and_not_rendered() {
     for form in ["envoy", "json"] {
         let output =
             portcullis().args(["policy", "render", "--as", form]).arg(&file).output().expect("the program runs");
-        let said = said(&output);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
-        assert!(said.contains("$.mode") && said.contains("$.routes[0]"), "{said}");
+        let stderr = stderr(&output);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
+        assert!(stderr.contains("$.mode") && stderr.contains("$.routes[0]"), "{stderr}");
     }
 }

@@ -1,15 +1,16 @@
 //! The program from outside: what it says, where, and how it ends.
 
+use crate::tool;
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 const POLICY: &str = "../examples/rest-scopes/policy.yaml";
 
 fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+    let mut child = tool::portcullis()
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::piped())

@@ -1,6 +1,7 @@
 //! Everything end to end, one file a subject: a real Envoy with the built filter, beside the built session service.
 
 mod answers;
+mod command_line;
 mod cut_latency;
 mod examples;
 mod glewlwyd;

@@ -1,6 +1,6 @@
 //! `events`, against the real session service.
 
-use crate::tool::{portcullis, said};
+use super::{portcullis, stderr};
 use portcullis_tests::{World, until};
 use serde_json::{Value, json};
 use std::{
@@ -140,5 +140,5 @@ async fn a_credential_that_is_refused_ends_it() {
     command.args(["events", "--url", &format!("http://{}", world.service.admin_address())]);
     let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("refuses the credential"));
+    assert!(stderr(&output).contains("refuses the credential"));
 }

@@ -1,6 +1,6 @@
 //! `sessions` and `revoke`, against the real session service, and what Envoy makes of it.
 
-use crate::tool::{done, portcullis, said};
+use super::{portcullis, run, stderr};
 use portcullis_tests::World;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -14,7 +14,7 @@ fn asked(world: &World, line: &[&str]) -> Command {
 }
 
 fn json_of(world: &World, line: &[&str]) -> Value {
-    let text = done(asked(world, line).args(["--output", "json"]));
+    let text = run(asked(world, line).args(["--output", "json"]));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -27,7 +27,7 @@ async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_
     world.get("/orders").bearer(&anna).await.passes();
     world.get("/orders").bearer(&bert).await.passes();
 
-    let list = done(&mut asked(&world, &["sessions", "list", "--state", "active"]));
+    let list = run(&mut asked(&world, &["sessions", "list", "--state", "active"]));
     let line = |id: &str| list.lines().find(|line| line.starts_with(id)).map(str::to_owned);
     assert!(list.starts_with("ID "), "{list}");
     assert!(line(&anna.session).is_some_and(|line| line.contains("anna") && line.contains(" active ")), "{list}");
@@ -35,11 +35,11 @@ async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_
     let found = json_of(&world, &["sessions", "list", "--subject", "bert & söhne", "--client", "kasse"]);
     assert_eq!(found, json!({"sessions": [world.session(&bert).await]}));
 
-    let details = done(&mut asked(&world, &["sessions", "show", &anna.session]));
+    let details = run(&mut asked(&world, &["sessions", "show", &anna.session]));
     assert!(details.contains("scopes      orders:read") && details.contains("state       active"), "{details}");
     assert_eq!(json_of(&world, &["sessions", "show", &anna.session]), world.session(&anna).await);
 
-    let revoked = done(&mut asked(&world, &["sessions", "revoke", &anna.session, "--reason", "lost \"laptop\""]));
+    let revoked = run(&mut asked(&world, &["sessions", "revoke", &anna.session, "--reason", "lost \"laptop\""]));
     assert!(revoked.contains("is revoked since") && revoked.contains("`anna`"), "{revoked}");
     world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
     world.get("/orders").bearer(&bert).await.passes();
@@ -61,9 +61,9 @@ async fn a_revocation_ends_what_it_names_and_says_so() {
     }
     let issuer = world.issuer.name.clone();
     let earlier = ["revoke", "--issuer", &issuer, "--subject", "carl", "--before", "2001-09-09T03:46:40+02:00"];
-    let text = done(&mut asked(&world, &earlier));
+    let text = run(&mut asked(&world, &earlier));
     assert!(text.contains("2001-09-09 01:46:40Z") && text.contains("0 live sessions"), "{text}");
-    let text = done(&mut asked(&world, &["revoke", "--issuer", &issuer, "--subject", "anna"]));
+    let text = run(&mut asked(&world, &["revoke", "--issuer", &issuer, "--subject", "anna"]));
     assert!(text.contains("subject `anna`") && text.contains("1 live session ended"), "{text}");
     world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
     world.get("/orders").bearer(&bert).await.passes();
@@ -111,9 +111,9 @@ async fn a_list_is_as_long_as_was_asked_for() {
     }
     let output = asked(&world, &[&of[..], &["--limit", "2"]].concat()).output().expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
-    assert!(said(&output).contains("there are more"), "{}", said(&output));
+    assert!(stderr(&output).contains("there are more"), "{}", stderr(&output));
     let none = asked(&world, &["sessions", "list", "--subject", "nobody"]).output().expect("the program runs");
-    assert!(none.status.success() && none.stdout.is_empty() && said(&none).contains("no such session"));
+    assert!(none.status.success() && none.stdout.is_empty() && stderr(&none).contains("no such session"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,9 +140,9 @@ async fn what_fails_is_said_and_the_exit_code_tells() {
         (&mut strange, 1, "there is no session of that id (`not_found`)"),
     ] {
         let output = command.output().expect("the program runs");
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
-        assert!(said.contains(words) && !said.contains("hunter2"), "{command:?}: {said}");
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {stderr}");
+        assert!(stderr.contains(words) && !stderr.contains("hunter2"), "{command:?}: {stderr}");
         assert!(output.stdout.is_empty(), "{command:?}");
     }
 }
@@ -158,14 +158,14 @@ async fn the_credential_may_stand_in_a_file() {
         command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").arg("--credential-file").arg(&file);
         command
     };
-    done(&mut from_file(&["sessions", "list"]));
+    run(&mut from_file(&["sessions", "list"]));
     for (text, code, words) in
         [("two words\n", 2, "holds no credential"), ("", 2, "holds no credential"), ("wrong", 1, "refuses")]
     {
         std::fs::write(&file, text).expect("a temporary file can be written");
         let output = from_file(&["sessions", "list"]).output().expect("the program runs");
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(words) && !said.contains("two words"), "{said}");
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(words) && !stderr.contains("two words"), "{stderr}");
     }
 }
