@@ -46,7 +46,7 @@ impl Algorithm {
 pub struct Key {
     /// `kid`, unique in this process.
     pub id: String,
-    /// What it signs with.
+    /// The algorithm of its signatures.
     pub algorithm: Algorithm,
     secret: Secret,
 }
@@ -59,7 +59,7 @@ enum Secret {
 }
 
 impl Key {
-    /// A new key. RSA keys of one process share their secret, which takes long to make.
+    /// A new key. RSA keys of one process share their secret because generating one takes long.
     pub fn new(algorithm: Algorithm) -> Self {
         static RSA: OnceLock<Rsa<Private>> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -80,7 +80,7 @@ impl Key {
         Self { id: format!("key-{number}"), algorithm, secret }
     }
 
-    /// The signature over a message, as JWS wants it (RFC 7518, section 3; RFC 8037).
+    /// The signature over a message, in the format of JWS (RFC 7518, section 3; RFC 8037).
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         use p256::ecdsa::signature::Signer as _;
         match &self.secret {

@@ -1,4 +1,4 @@
-//! The messages of the check stream, and of the upstream's gRPC service.
+//! The messages of the check stream and of the upstream's gRPC service.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -1,56 +1,56 @@
-//! The main job, as a play: what `make demo` shows is what the tests `main_job` demand.
+//! The main scenario: `make demo` shows it, and the test module `main_job` demands the same answers.
 
 use crate::{Answer, Call, Token, World};
 use std::time::SystemTime;
 
-/// One thing that happened.
+/// One request and its answer.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Why it is done.
+    /// What the step shows.
     pub title: &'static str,
     /// What was sent.
     pub request: String,
-    /// What must come back.
+    /// The expected answer.
     pub expected: String,
-    /// What came back.
+    /// The actual answer.
     pub got: String,
 }
 
 impl Step {
-    /// Whether it came as expected.
+    /// Whether the answer is as expected.
     pub fn holds(&self) -> bool {
         self.expected == self.got
     }
 }
 
-/// What the stage tells its audience.
+/// What a scenario reports while it runs.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A new scene begins.
-    Scene(&'static str),
-    /// Something was done.
+    /// A new section begins.
+    Section(&'static str),
+    /// A step was taken.
     Step(Step),
     /// Something takes a while.
     Waiting(&'static str),
 }
 
-/// Plays every scene, and tells what happens as it happens.
-pub async fn play(world: &World, tell: &mut impl FnMut(Event)) {
-    let mut stage = Stage { world, tell };
-    stage.scopes().await;
-    stage.revocation().await;
-    stage.narrowing().await;
-    stage.idleness().await;
+/// Plays every section and reports events as they happen.
+pub async fn play(world: &World, report: &mut impl FnMut(Event)) {
+    let mut scenario = Scenario { world, report };
+    scenario.scopes().await;
+    scenario.revocation().await;
+    scenario.narrowing().await;
+    scenario.idleness().await;
 }
 
-struct Stage<'a, T> {
+struct Scenario<'a, T> {
     world: &'a World,
-    tell: &'a mut T,
+    report: &'a mut T,
 }
 
-impl<T: FnMut(Event)> Stage<'_, T> {
+impl<T: FnMut(Event)> Scenario<'_, T> {
     async fn scopes(&mut self) {
-        self.scene("Scopes, route by route");
+        self.section("Scopes, route by route");
         let reader = self.world.issuer.token().sign();
         self.get("right scope", "/orders", Some(&reader), "200").await;
         self.get("no token", "/orders", None, "401 no_credentials").await;
@@ -63,7 +63,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 
     async fn revocation(&mut self) {
-        self.scene("A session is revoked");
+        self.section("A session is revoked");
         let anna = self.world.issuer.token().sign();
         self.get("session opens", "/orders", Some(&anna), "200").await;
         self.admin("admin revokes it", "POST", &format!("/v1/sessions/{}/revoke", anna.session), "{}").await;
@@ -73,7 +73,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 
     async fn narrowing(&mut self) {
-        self.scene("A role is taken away while the session goes on");
+        self.section("A role is taken away while the session goes on");
         let scopes = "orders:read orders:write customers:read";
         let anna = self.world.issuer.token().scopes(scopes).sign();
         let change = || self.world.call("PUT", "/orders/7").bearer(&anna);
@@ -88,18 +88,18 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 
     async fn idleness(&mut self) {
-        self.scene("A session is left alone (kiosk: 2 s idle)");
+        self.section("A session is left alone (kiosk: 2 s idle)");
         let kiosk = self.world.issuer.token().client("kiosk").sign();
         self.get("session opens", "/orders", Some(&kiosk), "200").await;
-        (self.tell)(Event::Waiting("until the session has been idle for too long"));
+        (self.report)(Event::Waiting("until the session has been idle for too long"));
         let idle_until = self.world.session(&kiosk).await["idle_expires_at"].clone();
         let idle_until = idle_until.as_str().unwrap_or_default().to_owned();
         crate::until("the idle limit passes", async || (rfc3339(SystemTime::now()) > idle_until).then_some(())).await;
         self.get("too late", "/orders", Some(&kiosk), "401 session_idle_timeout").await;
     }
 
-    fn scene(&mut self, title: &'static str) {
-        (self.tell)(Event::Scene(title));
+    fn section(&mut self, title: &'static str) {
+        (self.report)(Event::Section(title));
     }
 
     async fn get(&mut self, title: &'static str, path: &str, token: Option<&Token>, expected: &str) {
@@ -121,7 +121,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     async fn step(&mut self, title: &'static str, request: &str, call: Call, expected: &str) -> Answer {
         let answer = call.await;
         let got = format!("{} {}", answer.status.as_u16(), answer.code());
-        (self.tell)(Event::Step(Step {
+        (self.report)(Event::Step(Step {
             title,
             request: request.to_owned(),
             expected: expected.to_owned(),
@@ -130,11 +130,11 @@ impl<T: FnMut(Event)> Stage<'_, T> {
         answer
     }
 
-    /// A refusal for want of scope says which scopes would do.
+    /// A refusal for a missing scope names the scopes that suffice.
     fn challenge(&mut self, answer: &Answer) {
         let challenge = answer.header("www-authenticate");
         let tells = challenge.contains("error=\"insufficient_scope\"") && challenge.contains("orders:write");
-        (self.tell)(Event::Step(Step {
+        (self.report)(Event::Step(Step {
             title: "… and says what is required",
             request: challenge.to_owned(),
             expected: "challenge".to_owned(),
@@ -143,7 +143,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds; such texts compare as their times do.
+/// RFC 3339 in UTC with milliseconds; such texts sort in the order of their times.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

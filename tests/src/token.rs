@@ -1,4 +1,4 @@
-//! Access tokens: good ones by default, and broken in every way on demand.
+//! Access tokens: valid by default, and broken in every way on demand.
 
 use crate::{Key, key::base64url};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use std::{
 pub struct Token {
     /// As it stands behind `Bearer `.
     pub text: String,
-    /// The public id of its session, where that is named by `sid`.
+    /// The public id of its session if `sid` names that.
     pub session: String,
 }
 
@@ -27,8 +27,8 @@ impl AsRef<str> for Token {
     }
 }
 
-/// Builds a token. Without further word it is valid: of a new session of `anna` with the client `web`, who holds
-/// `orders:read`, for an hour.
+/// Builds a token. The default is valid for an hour: a new session of `anna` with the client `web` and the scope
+/// `orders:read`.
 #[derive(Clone)]
 pub struct TokenBuilder {
     key: Arc<Key>,
@@ -141,7 +141,7 @@ impl TokenBuilder {
         format!("{message}.{}", base64url(signature))
     }
 
-    /// The claims as they stand.
+    /// The claims as set so far.
     pub fn claims(&self) -> Value {
         Value::Object(self.claims.clone())
     }

@@ -1,4 +1,4 @@
-//! The upstream behind Envoy: tells what reached it.
+//! The upstream behind Envoy: echoes and records what reaches it.
 
 mod streams;
 
@@ -24,12 +24,12 @@ const REMEMBERED_MAX: usize = 1_000;
 
 /// A request that was released.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// Its method.
     pub method: String,
     /// Its path and query.
     pub path: String,
-    /// Its headers; values that are no UTF-8 are shown with replacement characters.
+    /// Its headers; values that are not UTF-8 contain replacement characters.
     pub headers: BTreeMap<String, Vec<String>>,
     /// The length of its body.
     pub body_bytes: usize,
@@ -48,7 +48,7 @@ pub struct Upstream {
 struct Shared {
     count: AtomicUsize,
     streams: AtomicUsize,
-    last: Mutex<VecDeque<Seen>>,
+    last: Mutex<VecDeque<ReceivedRequest>>,
 }
 
 impl Upstream {
@@ -63,18 +63,18 @@ impl Upstream {
         Self { address, shared, server }
     }
 
-    /// How many requests have reached it, streams aside.
+    /// How many requests have reached it, not counting streams.
     pub fn count(&self) -> usize {
         self.shared.count.load(Ordering::SeqCst)
     }
 
-    /// How many streams are open, as far as it knows.
+    /// How many streams it holds open.
     pub fn streams(&self) -> usize {
         self.shared.streams.load(Ordering::SeqCst)
     }
 
     /// The last requests that reached it, oldest first.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn received(&self) -> Vec<ReceivedRequest> {
         let last = self.shared.last.lock().expect("not poisoned");
         last.iter().cloned().collect()
     }
@@ -87,13 +87,13 @@ impl Drop for Upstream {
 }
 
 impl Shared {
-    fn note(&self, seen: Seen) {
+    fn note(&self, received: ReceivedRequest) {
         self.count.fetch_add(1, Ordering::SeqCst);
         let mut last = self.last.lock().expect("not poisoned");
         if last.len() == REMEMBERED_MAX {
             last.pop_front();
         }
-        last.push_back(seen);
+        last.push_back(received);
     }
 }
 
@@ -108,15 +108,15 @@ async fn echo(shared: &Shared, request: Request) -> Json<Value> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let seen = Seen {
+    let received = ReceivedRequest {
         method: parts.method.to_string(),
         path: path.to_owned(),
         headers: readable(&parts.headers),
         body_bytes: body.len(),
     };
-    shared.note(seen.clone());
+    shared.note(received.clone());
     Json(json!({
-        "method": seen.method, "path": seen.path, "headers": seen.headers, "body_bytes": seen.body_bytes,
+        "method": received.method, "path": received.path, "headers": received.headers, "body_bytes": received.body_bytes,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Everything that a request meets, started together and ended together.
 
 use crate::{
-    Behaviour, Call, Client, Envoy, Issuer, Kind, Refused, Service, Stream, Token, Upstream,
+    Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
     envoy::Changes,
     policy,
     process::{is_free, local},
@@ -28,18 +28,18 @@ const WARM_ANSWERS: usize = 12;
 
 /// A running world. Dropping it ends everything in it.
 pub struct World {
-    // Envoy goes first: it would complain about the others' end.
+    // Envoy is dropped first; otherwise it logs that the others are gone.
     /// The proxy.
     pub envoy: Envoy,
     /// The session service.
     pub service: Service,
-    /// The issuer of the shipped policy, at Envoy's cluster `id`.
+    /// The issuer of the shipped policy, Envoy's cluster `id`.
     pub issuer: Issuer,
-    /// Another issuer, at Envoy's cluster `partner`.
+    /// Another issuer, Envoy's cluster `partner`.
     pub partner: Issuer,
     /// Where released requests go.
     pub upstream: Upstream,
-    /// Documented ports that were taken, where [`Builder::documented_ports`] was asked for.
+    /// Documented ports that were already in use, with [`Builder::documented_ports`].
     pub moved: Vec<u16>,
     /// The admin API's credential.
     pub admin_credential: String,
@@ -54,7 +54,7 @@ pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
 pub struct Builder {
     policy: Value,
     session: Edit,
-    keys: Behaviour,
+    keys: IssuerBehaviour,
     filter_credential: Option<String>,
     documented_ports: bool,
     clusters: Vec<(&'static str, u16)>,
@@ -68,7 +68,7 @@ impl World {
         Builder {
             policy: policy::patient(),
             session: Box::new(|_| ()),
-            keys: Behaviour::Serve,
+            keys: IssuerBehaviour::Serve,
             filter_credential: None,
             documented_ports: false,
             clusters: Vec::new(),
@@ -124,12 +124,12 @@ impl World {
         Stream::open_at(self.envoy.address, kind, host, path, token).await
     }
 
-    /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
+    /// Makes a gRPC call that the upstream never answers; returns how it ended.
     pub async fn wait_for_rpc(&self, token: &Token) -> Refused {
         stream::wait(self.envoy.address, "www.example.com", &token.text).await
     }
 
-    /// Envoy's client with connections of its own.
+    /// A client of Envoy with connections of its own.
     pub fn client(&self) -> Client {
         Client::new(self.envoy.address)
     }
@@ -144,12 +144,12 @@ impl World {
         self
     }
 
-    /// What the filter presents to the session service.
+    /// The credential that the filter presents to the session service.
     pub fn filter_credential(&self) -> String {
         self.credentials.filter.clone()
     }
 
-    /// Starts another session service with the same credentials and a store of its own, at a port that was free.
+    /// Starts another session service on a port, with the same credentials and a store of its own.
     pub async fn replica(&self, checks: u16) -> Service {
         let dir = self.dir.path().join("replica");
         std::fs::create_dir(&dir).expect("there is one replica");
@@ -176,53 +176,53 @@ impl Builder {
         self
     }
 
-    /// How the issuer answers at first.
-    pub fn keys(mut self, behaviour: Behaviour) -> Self {
+    /// How the issuer answers until it is changed.
+    pub fn keys(mut self, behaviour: IssuerBehaviour) -> Self {
         self.keys = behaviour;
         self
     }
 
-    /// Gives the filter a credential that the service does not know.
+    /// Configures the filter with a credential that the service rejects.
     pub fn wrong_filter_credential(self) -> Self {
         self.filter_credential("not-the-right-one")
     }
 
-    /// Gives the filter this credential, in place of the session service's.
+    /// Configures the filter with this credential in place of the session service's.
     pub fn filter_credential(mut self, credential: &str) -> Self {
         self.filter_credential = Some(credential.to_owned());
         self
     }
 
-    /// Lets a cluster of Envoy lead to another local port; one that the shipped bootstrap lacks is made.
+    /// Points a cluster of Envoy at a local port, and adds the cluster if the shipped bootstrap lacks it.
     pub fn cluster(mut self, name: &'static str, port: u16) -> Self {
         self.clusters.push((name, port));
         self
     }
 
-    /// Changes Envoy's bootstrap, after everything else.
+    /// Changes Envoy's bootstrap after all other changes.
     pub fn bootstrap(mut self, edit: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.bootstrap = Box::new(edit);
         self
     }
 
-    /// Uses the ports that the shipped files document, as far as they are free.
+    /// Uses the ports that the shipped files document where they are free.
     pub fn documented_ports(mut self) -> Self {
         self.documented_ports = true;
         self
     }
 
-    /// Lets [`Envoy::replace_policy`] work.
+    /// Makes Envoy watch its listener's file, which [`Envoy::replace_policy`] needs.
     pub fn replaceable_policy(mut self) -> Self {
         self.replaceable_policy = true;
         self
     }
 
-    /// Starts it all.
+    /// Starts everything.
     pub async fn start(self) -> World {
         let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
         let mut choice = Choice { documented: self.documented_ports, moved: Vec::new() };
         let issuer = Issuer::start(ISSUER_NAME, local(choice.port(ISSUER)), self.keys).await;
-        let partner = Issuer::start(PARTNER_NAME, local(0), Behaviour::Serve).await;
+        let partner = Issuer::start(PARTNER_NAME, local(0), IssuerBehaviour::Serve).await;
         let upstream = Upstream::start(local(choice.port(UPSTREAM))).await;
         let free = Ports::free();
         let ports =

@@ -1,4 +1,4 @@
-//! `make demo`: starts everything with the shipped files, plays the main scenario, and leaves it running.
+//! `make demo`: starts everything with the shipped files, plays the main scenario, and keeps it running.
 
 use portcullis_tests::{
     World, policy,
@@ -31,7 +31,7 @@ async fn show(once: bool, wrong: &mut usize) {
 
     let paint = Paint(std::io::stdout().is_terminal());
     play(&world, &mut |event| match event {
-        Event::Scene(title) => println!("\n{}", paint.bold(title)),
+        Event::Section(title) => println!("\n{}", paint.bold(title)),
         Event::Waiting(what) => println!("    waiting {what} …"),
         Event::Step(step) => {
             *wrong += usize::from(!step.holds());
@@ -61,7 +61,7 @@ fn line(step: &Step, paint: Paint) -> String {
     format!("  {:<28} {:<64} {got}", step.title, step.request)
 }
 
-/// Everything runs on: where it is, and what to try.
+/// Prints the addresses and some commands to try.
 fn invite(world: &World, paint: Paint) {
     let token = world.issuer.token().subject("you").sign();
     let (edge, admin) = (world.envoy.address, world.service.admin_address());
@@ -81,7 +81,7 @@ fn invite(world: &World, paint: Paint) {
     println!("    http://{admin}/v1/sessions/{}/revoke", token.session);
     println!("  curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders");
     println!("  curl -s -H 'Authorization: Bearer {credential}' http://{admin}/v1/sessions");
-    // The lines must be there even where output goes to a file.
+    // Standard output may be a file, which is not flushed by line.
     let _ = std::io::stdout().flush();
 }
 
@@ -93,7 +93,7 @@ async fn interrupted() {
     }
 }
 
-/// Colours, where a terminal shows them.
+/// Colours, if standard output is a terminal.
 #[derive(Clone, Copy)]
 struct Paint(bool);
 

@@ -21,7 +21,7 @@ pub(super) const HOST: &str = "harness.example.net";
 /// A route for whoever has a token, whose requests are no activity.
 pub(super) const BACKGROUND: &str = "/background";
 
-/// Access types that no session has by itself.
+/// Access types whose limits pass soon; only sessions that name them have them.
 pub(super) const IDLE: &str = "harness-idle";
 pub(super) const OVER: &str = "harness-over";
 pub(super) const SOON: &str = "harness-soon";
@@ -29,9 +29,9 @@ pub(super) const SOON: &str = "harness-soon";
 /// New connections that are enough to meet every worker of Envoy.
 const EVERY_WORKER: usize = 12;
 
-/// An example, and its cases.
+/// An example and its cases.
 pub struct Example {
-    /// Its folder's name.
+    /// The name of its directory.
     pub name: String,
     /// Its cases.
     pub cases: Cases,
@@ -42,11 +42,11 @@ pub struct Example {
 /// A case's token.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
-    /// As it stands behind `Bearer `; none for a request without a token.
+    /// The text after `Bearer `; `None` for a request without a token.
     pub(super) token: Option<String>,
     pub(super) claims: Map<String, Value>,
     pub(super) scopes: Vec<String>,
-    /// What names its session within its issuer, and the session's public id.
+    /// The key of its session within the issuer, and the session's public id.
     pub(super) key: String,
     pub(super) session: String,
 }
@@ -60,7 +60,7 @@ impl Example {
         Self { name: name.to_owned(), cases, policy, checked }
     }
 
-    /// Where a case stands.
+    /// Where the case is written: file, line and column.
     pub(super) fn place(&self, case: &Case) -> String {
         let (line, column) = self.cases.position(&case.place);
         format!("examples/{}/cases.yaml:{line}:{column}: {}", self.name, case.name)
@@ -99,7 +99,7 @@ impl Example {
         world
     }
 
-    /// The example's own access types, if it has any, behind those that run out at once.
+    /// The example's own access types, if any, after those whose limits pass soon.
     fn access(&self) -> Value {
         let nobody = json!({"client": ["harness-nobody"]});
         let mut types = vec![
@@ -142,12 +142,12 @@ impl Example {
         (builder.start().await, endpoint)
     }
 
-    /// The token of a case.
+    /// Signs the token of a case.
     pub(super) fn token(&self, world: &World, case: &Case) -> Sent {
         case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.sign(world, bearer))
     }
 
-    /// A token that says nothing, and the claims that are known of it elsewhere.
+    /// An opaque token, and the claims that its introspection returns.
     pub(super) fn opaque_token(&self, case: &Case) -> Sent {
         let sent = case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.claims(bearer));
         let token = case.bearer.as_ref().map(|_| format!("opaque-{}", sent.key));
@@ -163,7 +163,7 @@ impl Example {
         Sent { token: Some(token.sign().text), ..sent }
     }
 
-    /// A token of the same session that was issued so long ago, and does not say when the login was.
+    /// A token of the same session that was issued `seconds` ago and does not state when the login was.
     pub(super) fn earlier(&self, world: &World, case: &Case, sent: &Sent, seconds: u64) -> Option<String> {
         let token = self.unsigned(world, case.bearer.as_ref()?, sent).without("auth_time");
         let iat = now_s() - i64::try_from(seconds).unwrap_or(i64::MAX);
@@ -202,7 +202,7 @@ impl Sent {
         Self { token: None, claims: Map::new(), scopes: Vec::new(), key: String::new(), session: String::new() }
     }
 
-    /// Opens its session at the admin API, with what else is said of it.
+    /// The body that opens its session at the admin API, with `more` members.
     pub(super) fn opening(&self, more: Value) -> Value {
         let text = |name: &str| self.claims.get(name).cloned().unwrap_or_else(|| json!(""));
         let mut opening = json!({

@@ -1,4 +1,4 @@
-//! The states that sessions are brought into, by real means.
+//! Brings sessions into the states that cases need, through the admin API and through requests.
 
 use super::{
     Example,
@@ -10,7 +10,7 @@ use portcullis_filter::answer::Code;
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
-/// Brings the session of a case into its state; says why where that is not possible.
+/// Brings the session of a case into its state, or says why that is impossible.
 pub(super) async fn prepare(example: &Example, world: &World, case: &Case, sent: &Sent) -> Result<(), String> {
     if sent.token.is_none() {
         return Ok(());
@@ -62,7 +62,7 @@ async fn narrow(world: &World, sent: &Sent, left: &[String]) {
     world.service.admin().narrow(&sent.session, &left).await;
 }
 
-/// Waits for the limits of a session that shall be over by time.
+/// Waits until a session whose case expects it to be expired has passed its limit.
 pub(super) async fn has_run_out(world: &World, case: &Case, sent: &Sent) {
     let limit = match case.session {
         Session::Over(Code::SessionIdleTimeout) => "idle_expires_at",
@@ -70,12 +70,12 @@ pub(super) async fn has_run_out(world: &World, case: &Case, sent: &Sent) {
         _ => return,
     };
     let instant = world.service.admin().session(&sent.session).await[limit].clone();
-    // A session that has ended by its limit has none any more.
+    // A session that its limit has ended no longer has that limit.
     let Some(instant) = instant.as_str() else { return };
     until("a limit passes", async || (rfc3339(SystemTime::now()).as_str() > instant).then_some(())).await;
 }
 
-/// Changes the session of an open request; false where that is not possible. One that ends by time was opened to end soon.
+/// Changes the session of an open request; returns false if that is impossible. One that expires was opened with a short limit.
 pub(super) async fn change(world: &World, session: &Session, sent: &Sent) -> bool {
     match session {
         Session::Over(Code::SessionRevoked) => world.service.admin().revoke(&sent.session).await,

@@ -52,7 +52,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/portcullis.tests.Echo/{method}", axum::routing::any_service(rpc.into_axum_router()))
 }
 
-/// A websocket or a gRPC call at a path of somebody else's: answered as those at their own.
+/// Answers a websocket or a gRPC call at any other path like one at its own.
 pub(super) async fn anywhere(
     shared: Arc<Shared>,
     request: axum::extract::Request,
@@ -77,7 +77,7 @@ pub(super) async fn anywhere(
     Ok(answer.unwrap_or_else(|never| match never {}).map(Body::new))
 }
 
-/// Counts a stream while it lives.
+/// Counts a stream as open until it is dropped.
 struct Held(Arc<Shared>);
 
 impl Held {
@@ -93,7 +93,7 @@ impl Drop for Held {
     }
 }
 
-/// A body of what `piece` makes of 0, 1, 2, …, one each tick.
+/// A body that yields `piece(0)`, `piece(1)` and so on, one each tick.
 fn ticking(shared: Arc<Shared>, piece: impl Fn(usize) -> Option<Bytes> + Send + 'static) -> Body {
     let start = (Held::new(shared), 0);
     Body::from_stream(stream::unfold((start, piece), |((held, number), piece)| async move {

@@ -1,6 +1,6 @@
-//! What refused clients are told: the table of answers, for HTTP and for gRPC callers.
+//! The answers that refused clients get, for HTTP and for gRPC callers.
 
-use portcullis_tests::{Answer, Behaviour, Call, World, now_s, policy};
+use portcullis_tests::{Answer, Call, IssuerBehaviour, World, now_s, policy};
 use serde_json::{Value, json};
 
 const INVALID_ARGUMENT: &str = "3";
@@ -13,9 +13,9 @@ const UNAUTHENTICATED: &str = "16";
 struct Row {
     code: &'static str,
     status: u16,
-    /// Texts that stand in the challenge; empty: there is none.
+    /// Texts that the challenge contains; if there are none, there is no challenge.
     challenge: &'static [&'static str],
-    /// Texts that do not stand in the challenge.
+    /// Texts that the challenge does not contain.
     never: &'static [&'static str],
 }
 
@@ -26,7 +26,7 @@ const fn row(code: &'static str, status: u16, challenge: &'static [&'static str]
 const INVALID_TOKEN: &[&str] = &["Bearer ", "realm=\"orders\"", "error=\"invalid_token\""];
 const INSUFFICIENT: &[&str] = &["Bearer ", "error=\"insufficient_scope\"", "scope=\"", "orders:read"];
 
-/// Demands the answer of a row, then the same as a gRPC caller.
+/// Demands the answer of a row, then the corresponding answer for a gRPC caller.
 async fn demand(call: Call, row: Row) {
     let answer = call.clone().await;
     check(&answer, &row);
@@ -167,7 +167,7 @@ fn impatient() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_keys() {
-    let world = World::builder().policy(impatient()).keys(Behaviour::Status(500)).start().await;
+    let world = World::builder().policy(impatient()).keys(IssuerBehaviour::Status(500)).start().await;
     let token = world.issuer.token().sign();
     demand(world.get("/orders").bearer(&token), row("keys_unavailable", 503, &[])).await;
 }

@@ -1,10 +1,10 @@
-//! How long after the 200 of a revocation the streams of the session end, as their clients see it.
+//! How long after the 200 of a revocation the clients see the session's streams end.
 
 use portcullis_tests::{World, busy, cut, policy};
 use std::time::Duration;
 
 const STREAMS: usize = 600;
-/// The issue asks for 100 ms at p99, measured on a machine of its own; a busy one may take longer.
+/// The design promises 100 ms at p99 on a machine of its own. A busy machine may take longer.
 const P99_MAX: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
-//! Another authorization server that we did not write (Debian's glewlwyd): its answers to introspection, its revocations.
-//! Its tokens are JWTs, which the filter either leaves to it altogether or verifies first.
+//! Another authorization server that this project did not write (Debian's glewlwyd): its introspection and its revocations.
+//! Its tokens are JWTs. The filter either only introspects them or verifies them first.
 //!
-//! Where it can't be had, `make test-faults` leaves these tests out by name: each has `glewlwyd` in it.
+//! If glewlwyd can't be fetched, `make test-faults` skips these tests by the name of this module.
 
 use portcullis_tests::{
     World,
@@ -11,7 +11,7 @@ use portcullis_tests::{
 };
 use serde_json::{Value, json};
 
-/// Takes the server's word for each token, on each request.
+/// A policy that only introspects each token, on each request.
 fn introspects(server: &Glewlwyd) -> Value {
     let mut policy = policy::example("oauth-server");
     policy["issuers"][0]["issuer"] = json!(server.issuer);
@@ -20,7 +20,7 @@ fn introspects(server: &Glewlwyd) -> Value {
     policy
 }
 
-/// Verifies each token, and asks the server all the same.
+/// A policy that verifies each token and introspects it as well.
 fn verifies(server: &Glewlwyd) -> Value {
     let mut policy = introspects(server);
     policy["issuers"] = json!([{
@@ -92,7 +92,7 @@ async fn jwts_of_glewlwyd_are_verified_here_and_introspected_there() {
     let world = beside(&server, verifies(&server)).await;
     let token = server.client_credentials(ORDERS).await;
     let answer = world.get("/orders").bearer(&token);
-    // The keys may be on their way at first.
+    // The filter may still be fetching the keys.
     let answer = answer.until("the keys are there", |answer| answer.code() != "keys_unavailable").await;
     assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["machine"]);
     let elsewhere = server.client_credentials(PAYMENTS).await;
@@ -117,7 +117,7 @@ async fn a_token_of_glewlwyd_is_the_credential_of_the_gateway() {
     let world = with_credential(&server, policy, &credential).await;
     let token = server.client_credentials(ORDERS).await;
     world.get("/orders").bearer(&token).await.passes();
-    // Nobody has said that the token is bad when the gateway may not ask any more.
+    // Rejecting the gateway's credential says nothing about the token.
     server.revoke("gateway", &credential).await;
     world.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
 }

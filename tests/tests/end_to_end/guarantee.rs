@@ -12,7 +12,7 @@ use std::{
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 200;
-/// Every so many rounds the service is killed and restarted, before the revocation or after it.
+/// The service is killed and restarted once in this many rounds, before or after the revocation.
 const KILL_EVERY: usize = 8;
 const PASSES_MIN: usize = 64;
 const REFUSALS_MIN: usize = 128;
@@ -54,7 +54,7 @@ async fn play(world: &World, load: &Load, number: usize) {
     if number % KILL_EVERY == 1 {
         world.service.kill();
         world.service.restart().await;
-        // A first use that was lost in the crash happens again at the next question.
+        // A first use that the crash lost is repeated by the next question.
         until("the session is known again", async || {
             let session = world.service.admin().call("GET", &format!("/v1/sessions/{}", round.token.session)).await;
             session.status.is_success().then_some(())

@@ -1,4 +1,4 @@
-//! Hostile requests: none passes, none hurts, and good ones between them are served.
+//! Hostile requests: none is released, none does damage, and good requests between them are served.
 
 use portcullis_tests::{World, busy, exchange};
 
@@ -6,7 +6,7 @@ const REQUESTS: usize = 5_000;
 const AT_ONCE: usize = 8;
 const SEED: u64 = 0x70_6f_72_74_63_75_6c_6c;
 
-/// SplitMix64: small, seeded, the same everywhere.
+/// SplitMix64: a small seeded generator with the same numbers on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -115,7 +115,7 @@ fn odd_path(dice: &mut Dice) -> Vec<u8> {
     path
 }
 
-/// A good token, spoilt: never equal to what it was.
+/// A good token with one change, so that it is never the same token.
 fn broken(dice: &mut Dice, token: &str) -> Vec<u8> {
     let mut bytes = token.as_bytes().to_vec();
     let at = dice.below(bytes.len());
@@ -125,7 +125,7 @@ fn broken(dice: &mut Dice, token: &str) -> Vec<u8> {
         2 => {
             bytes.remove(at);
         }
-        // Bit 1 of any character of base64url carries meaning or must be zero; either way the token is another.
+        // Changing bit 1 of a base64url character always changes the token: the bit either carries data or must be zero.
         3 => bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' },
         _ => bytes.rotate_left(1 + at % (token.len() - 1)),
     }
@@ -185,7 +185,7 @@ async fn bad_bytes_in_every_header_are_refused_over_http_2_too() {
             let call = world.get("/orders").header(name, value).grpc();
             let answer = call.try_send().await;
             let status = answer.as_ref().map(|answer| answer.header("grpc-status").to_owned());
-            // An answer without `grpc-status: 0`, or a stream that was reset.
+            // A refusal has no `grpc-status: 0`; a reset stream has no answer.
             assert!(status.as_deref() != Ok("0"), "{name}: {answer:?}");
         }
         world.get("/orders").bearer(&token).await.passes();

@@ -4,10 +4,10 @@ use portcullis_tests::{Answer, Introspection, Reply, World, now_s, policy, until
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://opaque.example.com";
-/// As the filter reads it from the environment.
+/// The filter's credential, which it reads from the environment.
 const SECRET: &str = "the secret of the gateway: a+b/c%";
 
-/// Opaque tokens of one issuer, each introspected.
+/// A policy for opaque tokens of one issuer, each introspected.
 fn opaque() -> Value {
     let mut policy = policy::patient();
     policy["issuers"] = json!([{"issuer": ISSUER, "audiences": ["orders-api"], "opaque": true, "clock_skew": "0s"}]);
@@ -18,7 +18,7 @@ fn opaque() -> Value {
     policy
 }
 
-/// The shipped issuer's JWTs, each introspected at the session service.
+/// A policy for the shipped issuer's JWTs, each introspected at the session service.
 fn at_the_service() -> Value {
     let mut policy = policy::patient();
     policy["session"] = json!({
@@ -99,7 +99,7 @@ async fn no_positive_answer_is_used_again() {
         orders(&world).await.passes();
         endpoint.reply(Reply::json(&json!({"active": false})));
         orders(&world).await.status(401);
-        assert_eq!(endpoint.asked().len(), round * 2);
+        assert_eq!(endpoint.requests().len(), round * 2);
     }
 }
 
@@ -158,7 +158,7 @@ async fn the_server_learns_token_route_and_client_and_who_asks() {
     endpoint.reply(Reply::json(&good()));
     let world = world(&endpoint, opaque()).await;
     orders(&world).await.passes();
-    let asked = endpoint.asked();
+    let asked = endpoint.requests();
     let [asked] = &asked[..] else { panic!("asked {} times", asked.len()) };
     assert_eq!(asked.form["token"], "an-opaque-token");
     let said = format!("{:?}", asked.form);
@@ -198,7 +198,7 @@ async fn the_session_service_introspects_and_revokes_as_the_standards_say() {
     until("the admin API says so", async || (world.session(&token).await["state"] == "ended").then_some(())).await;
 }
 
-/// The session service has no keys: were it to vouch for opaque tokens, everybody could write one.
+/// The session service has no keys. If it vouched for opaque tokens, anybody could make one up.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_service_vouches_for_no_token_that_nobody_verified() {
     let mut policy = at_the_service();
@@ -227,11 +227,11 @@ async fn jwts_are_verified_before_anybody_is_asked() {
     endpoint.reply(Reply::json(&answer));
     let call = world.get("/orders").bearer(&token);
     call.until("the keys are there", |answer| answer.status != 503).await.passes();
-    let before = endpoint.asked().len();
+    let before = endpoint.requests().len();
     world.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
     let poor = world.issuer.token().scopes("customers:read").sign();
     world.get("/orders").bearer(&poor).await.refused(403, "insufficient_scope");
-    assert_eq!(endpoint.asked().len(), before);
+    assert_eq!(endpoint.requests().len(), before);
     endpoint.reply(Reply::json(&json!({"active": false})));
     world.get("/orders").bearer(&token).await.status(401);
 }

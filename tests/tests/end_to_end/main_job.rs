@@ -1,4 +1,4 @@
-//! The main job, as `make demo` plays it. Runs on the oldest supported Envoy as well.
+//! The main scenario, which `make demo` plays. `make test` also runs it on the oldest supported Envoy.
 
 use portcullis_tests::{
     World,

@@ -1,4 +1,4 @@
-//! The shipped manifests for Istio and Envoy Gateway hold policies that load, with the routes of the bootstrap.
+//! The shipped manifests for Istio and Envoy Gateway contain policies that load, with the routes of the bootstrap.
 
 use portcullis_tests::{World, policy};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn manifests_and_bootstrap_have_the_same_routes() {
 async fn every_manifest_holds_a_policy_that_works() {
     for (manifest, place) in MANIFESTS {
         let mut policy = policy_of(manifest, place);
-        // Clusters have other names there.
+        // The manifests name other clusters.
         policy["session"]["cluster"] = json!("session");
         policy["issuers"][0]["keys"]["cluster"] = json!("id");
         let world = World::with_policy(policy).await;

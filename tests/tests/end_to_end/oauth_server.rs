@@ -1,4 +1,4 @@
-//! A real authorization server that we did not write (npm's oidc-provider): its JWTs, its opaque tokens, its revocations
+//! A real authorization server that this project did not write (npm's oidc-provider): its JWTs, opaque tokens, revocations
 //! and its key rotations.
 
 use portcullis_tests::{
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// New connections that are enough to meet every worker of Envoy.
 const EVERY_WORKER: usize = 16;
 
-/// Trusts the server's JWTs beside those of the shipped issuer.
+/// A policy that trusts the server's JWTs and those of the shipped issuer.
 fn trusts_jwts(server: &OAuthServer) -> Value {
     let mut policy = policy::patient();
     let mut issuer = policy["issuers"][0].clone();
@@ -22,7 +22,7 @@ fn trusts_jwts(server: &OAuthServer) -> Value {
     policy
 }
 
-/// Takes the server's word for each token, on each request, as `examples/oauth-server` shows.
+/// A policy that introspects each token on each request, like `examples/oauth-server`.
 fn introspects(server: &OAuthServer) -> Value {
     let mut policy = policy::example("oauth-server");
     policy["issuers"][0]["issuer"] = json!(server.issuer);
@@ -58,7 +58,7 @@ async fn jwts_by_client_credentials() {
     assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
     assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
     world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
-    // The provider refuses to revoke JWTs; the session service does it.
+    // The provider refuses to revoke JWTs, so the session service revokes the session.
     let sessions = world.service.admin().sessions("client_id=machine&state=active").await;
     let session = sessions[0]["id"].as_str().expect("an id");
     world.service.admin().revoke(session).await;
@@ -109,12 +109,12 @@ async fn rotated_keys_are_no_outage() {
     let old = server.client_credentials(JWT, "orders:read").await;
     server.rotate(true).await;
     let new = server.client_credentials(JWT, "orders:read").await;
-    // Not one refusal, on any worker: neither of the old tokens nor of the new ones.
+    // No worker refuses an old token or a new one.
     for _ in 0..EVERY_WORKER {
         world.get("/orders").bearer(&new).fresh().await.passes();
         world.get("/orders").bearer(&old).fresh().await.passes();
     }
-    // The old key leaves the key set, in which every worker has the new one by now.
+    // The old key leaves the key set. Every worker has the new key by now.
     server.rotate(false).await;
     world.get("/orders").bearer(&new).await.passes();
 }
@@ -166,7 +166,7 @@ async fn opaque_tokens_of_another_audience_or_by_a_stranger_are_refused() {
     let secret = client_secret("gateway");
     let elsewhere = beside(&server, policy).filter_credential(&secret).start().await;
     elsewhere.get("/orders").bearer(&token).await.refused(401, "invalid_token");
-    // The provider does not know this caller, so nobody has said that the token is bad.
+    // The provider rejects this caller, which says nothing about the token.
     let stranger = beside(&server, introspects(&server)).filter_credential("wrong").start().await;
     stranger.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
 }
@@ -180,7 +180,7 @@ async fn a_server_that_does_not_introspect_jwts_says_nothing_about_them() {
     let world = beside(&server, policy).filter_credential(&client_secret("gateway")).start().await;
     let token = server.client_credentials(JWT, "orders:read").await;
     let answer = world.get("/orders").bearer(&token);
-    // The keys may be on their way at first.
+    // The filter may still be fetching the keys.
     let answer = answer.until("the keys are there", |answer| answer.code() != "keys_unavailable").await;
     answer.refused(503, "session_unavailable");
     world.get("/orders").bearer(format!("{token}x")).await.refused(401, "invalid_token");

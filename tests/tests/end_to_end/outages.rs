@@ -1,21 +1,23 @@
-//! The session service dies, hangs, lies and comes back: what each route's `on_outage` makes of it.
+//! How each route's `on_outage` answers while the session service is dead, hanging or lying, and when it comes back.
 
-use portcullis_tests::{Answer, Call, FakeService, Manner, PATIENCE, Token, World, busy, policy, quiet, until};
+use portcullis_tests::{
+    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Token, World, busy, policy, quiet, until,
+};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// `session.timeout` where a request may have to wait for it, and what a busy machine may add.
+/// `session.timeout` in tests where requests may have to wait for it, and what a busy machine may add.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(3);
-/// `session.timeout` where nobody may wait for it, and how long an answer may take instead.
+/// `session.timeout` in tests where no request may wait for it, and how long an answer may take instead.
 const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 const PROMPT: Duration = Duration::from_secs(2);
-/// How long a recovery may take; a second is the aim.
+/// How long a recovery may take. The goal is one second.
 const RECOVERY: Duration = Duration::from_secs(5);
 /// New connections that are enough to meet every worker of Envoy.
 const EVERY_WORKER: usize = 16;
 
-/// A route for each `on_outage`, and one that has the default.
+/// A policy with a route for each `on_outage` and one with the default.
 fn policy(timeout: Duration, default: Value) -> Value {
     let route = |name: &str, session: Value| {
         let path = format!("/{name}");
@@ -40,7 +42,7 @@ async fn passes_everywhere(call: Call) {
     }
 }
 
-/// Sends it, and demands an answer within a time.
+/// Sends it and demands an answer within `time`.
 async fn within(time: Duration, call: Call) -> Answer {
     let start = Instant::now();
     let answer = call.fresh().await;
@@ -56,7 +58,7 @@ fn unavailable(answer: &Answer) {
     assert_ne!(answer.refused(503, "session_unavailable").header("retry-after"), "", "{answer:?}");
 }
 
-/// Waits until every worker knows that there are no verdicts: what is asked before that may wait for its time.
+/// Waits until every worker knows of the outage. Earlier requests may wait for the whole timeout.
 async fn outage_is_known(world: &World, token: &Token) {
     let mut in_a_row = 0;
     until("every worker knows of the outage", async || {
@@ -81,11 +83,11 @@ async fn recovery(world: &World, token: &Token) -> Duration {
     start.elapsed()
 }
 
-/// The tokens of a world that has seen better times.
+/// Tokens of sessions that were used before the outage.
 struct Tokens {
-    /// Was granted on every worker.
+    /// Has a positive verdict on every worker.
     granted: Token,
-    /// Was granted on every worker, and ended then.
+    /// Had a positive verdict on every worker before its session ended.
     ended: Token,
 }
 
@@ -103,7 +105,7 @@ impl Tokens {
     }
 }
 
-/// What every route answers while there are no verdicts, each within a time.
+/// Demands the answer of every route's `on_outage`, each within `time`.
 async fn every_route_keeps_its_word(world: &World, tokens: &Tokens, time: Duration) {
     let fresh = world.issuer.token().sign();
     let granted = |method: &str, path: &str| within(time, world.call(method, path).bearer(&tokens.granted));
@@ -131,7 +133,7 @@ async fn every_route_keeps_its_word(world: &World, tokens: &Tokens, time: Durati
     nobody.refused(401, "no_credentials");
 }
 
-/// Each kind of release is counted by route, and stands in the access log.
+/// Each kind of release is counted by route and written to the access log.
 async fn releases_are_seen(world: &World, kinds: &[(&str, &str)]) {
     for (kind, route) in kinds {
         let name = format!("portcullis.outage_releases.kind.{kind}.route.{route}");
@@ -145,24 +147,24 @@ async fn releases_are_seen(world: &World, kinds: &[(&str, &str)]) {
     }
 }
 
-/// A world whose session service is a fake: well at first, then of another manner, then well again.
-async fn live_through(manner: Manner) {
+/// A world whose session service is a fake: well at first, then of another behaviour, then well again.
+async fn live_through(behaviour: ServiceBehaviour) {
     let _quiet = quiet().await;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
     world.settled().await;
     let tokens = Tokens::grant(&world, async |_, sid| fake.end(sid)).await;
-    fake.behave(manner);
-    if let Manner::Hangs | Manner::Status(_) = manner {
+    fake.behave(behaviour);
+    if let ServiceBehaviour::Hangs | ServiceBehaviour::Status(_) = behaviour {
         fake.break_off();
     }
     for _ in 0..3 {
         every_route_keeps_its_word(&world, &tokens, TIMEOUT + SLACK).await;
     }
-    fake.behave(Manner::Good);
+    fake.behave(ServiceBehaviour::Good);
     let took = recovery(&world, &tokens.granted).await;
-    println!("{manner:?}: recovered after {took:?}");
+    println!("{behaviour:?}: recovered after {took:?}");
     assert!(took < TIMEOUT + RECOVERY, "{took:?}");
     passes_everywhere(world.get("/deny").bearer(&tokens.granted)).await;
     releases_are_seen(&world, &[("read_only", "read"), ("grace", "grace")]).await;
@@ -171,57 +173,57 @@ async fn live_through(manner: Manner) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_takes_streams_and_says_nothing() {
-    live_through(Manner::Hangs).await;
+    live_through(ServiceBehaviour::Hangs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_answers_no_question() {
-    live_through(Manner::Deaf).await;
+    live_through(ServiceBehaviour::Deaf).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_too_slow() {
-    live_through(Manner::Late(TIMEOUT * 2)).await;
+    live_through(ServiceBehaviour::Late(TIMEOUT * 2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_sends_no_messages() {
-    live_through(Manner::NoMessage).await;
+    live_through(ServiceBehaviour::NoMessage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_sends_no_frames() {
-    live_through(Manner::NoFrame).await;
+    live_through(ServiceBehaviour::NoFrame).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_sends_too_much() {
-    live_through(Manner::Oversized).await;
+    live_through(ServiceBehaviour::Oversized).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_answers_what_was_not_asked() {
-    live_through(Manner::UnknownIds).await;
+    live_through(ServiceBehaviour::UnknownIds).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_does_not_say_what_it_means() {
-    live_through(Manner::Outcome(0)).await;
+    live_through(ServiceBehaviour::Outcome(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_with_outcomes_that_nobody_knows() {
-    live_through(Manner::Outcome(4711)).await;
+    live_through(ServiceBehaviour::Outcome(4711)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_up() {
-    live_through(Manner::Closes).await;
+    live_through(ServiceBehaviour::Closes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_refuses_streams() {
-    live_through(Manner::Status(500)).await;
+    live_through(ServiceBehaviour::Status(500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +233,7 @@ async fn a_slow_service_is_waited_for() {
     let policy = policy(PATIENCE, json!({"grace": "1h"}));
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
     world.settled().await;
-    fake.behave(Manner::Late(TIMEOUT));
+    fake.behave(ServiceBehaviour::Late(TIMEOUT));
     let token = world.issuer.token().sign();
     let start = Instant::now();
     for path in ["/deny", "/default"] {
@@ -269,13 +271,13 @@ async fn a_dead_service_costs_nothing_and_is_back_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
     let _quiet = quiet().await;
-    // Longer than the welcome is waited for, and shorter than patience.
+    // Longer than the wait for the welcome, and shorter than the test's patience.
     let fake = FakeService::start().await;
     let policy = policy(PATIENCE / 10, json!("deny"));
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
     world.settled().await;
     let token = world.issuer.token().sign();
-    fake.behave(Manner::Hangs);
+    fake.behave(ServiceBehaviour::Hangs);
     fake.break_off();
     outage_is_known(&world, &token).await;
     for _ in 0..EVERY_WORKER {
@@ -295,12 +297,12 @@ async fn grace_is_the_default_where_the_policy_says_so_and_ends() {
     world.service.kill();
     outage_is_known(&world, &token).await;
     released_as(&within(PROMPT, world.get("/default").bearer(&token)).await, "grace");
-    // What was granted to one route is nothing to another.
+    // A verdict for one route gives no grace to another.
     unavailable(&within(PROMPT, world.get("/grace").bearer(&token)).await);
     let call = world.get("/default").bearer(&token);
     let late = call.until("the grace is over", |answer| answer.status != 200).await;
     unavailable(&late);
-    // A release under an outage is no verdict: it lends no further grace.
+    // A release during an outage is not a verdict, so it gives no further grace.
     for _ in 0..EVERY_WORKER {
         unavailable(&within(PROMPT, world.get("/default").bearer(&token)).await);
     }
@@ -320,7 +322,7 @@ async fn nobody_hammers_a_service_that_refuses() {
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
     world.settled().await;
     let token = world.issuer.token().sign();
-    fake.behave(Manner::Status(503));
+    fake.behave(ServiceBehaviour::Status(503));
     fake.break_off();
     let (before, start) = (fake.opened(), Instant::now());
     until("a while has passed under load", async || {
@@ -358,13 +360,13 @@ async fn restarts_under_load_refuse_nobody_who_has_grace() {
     }
 }
 
-/// Eight loads at once.
+/// Runs eight loads at once.
 async fn eight<F: Future>(load: impl Fn() -> F) {
     tokio::join!(load(), load(), load(), load(), load(), load(), load(), load());
 }
 
-/// Envoy puts off what a step asks for until the callback is over, and does one inside the other: refused in one go, these
-/// would overflow the stack of their worker's VM.
+/// Envoy defers what a callback asks for until the callback returns, and then nests it: if all were refused in one callback,
+/// these requests would overflow the stack of their worker's VM.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
     let _busy = busy().await;
@@ -374,10 +376,12 @@ async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
     let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
     let token = world.issuer.token().sign();
     passes_everywhere(world.get("/me").bearer(&token)).await;
-    // What waits behind a late answer may run out of time.
-    for (manner, answers) in [(Manner::Deaf, &[503][..]), (Manner::Late(TIMEOUT / 2), &[200, 503])] {
+    // Requests that wait behind a late answer may time out.
+    for (behaviour, answers) in
+        [(ServiceBehaviour::Deaf, &[503][..]), (ServiceBehaviour::Late(TIMEOUT / 2), &[200, 503])]
+    {
         recovery(&world, &token).await;
-        fake.behave(manner);
+        fake.behave(behaviour);
         let requests: Vec<_> = (0..REQUESTS)
             .map(|_| {
                 let call = world.get("/deny").bearer(&token);
@@ -388,7 +392,7 @@ async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
             let answer = request.await.expect("a request ends well");
             assert!(answer.as_ref().is_ok_and(|status| answers.contains(status)), "{answer:?}");
         }
-        fake.behave(Manner::Good);
+        fake.behave(ServiceBehaviour::Good);
     }
     assert_eq!(world.envoy.vm_reloads().await, 0);
 }

@@ -1,4 +1,4 @@
-//! What is replaced under load: a replica of the session service, and the filter's policy.
+//! A replica of the session service and the filter's policy are replaced under load.
 
 use portcullis_tests::{Answer, Call, Kind, Service, World, busy, free_port, policy, until};
 use serde_json::{Value, json};
@@ -12,10 +12,10 @@ use std::{
 
 const CONNECTIONS: usize = 16;
 
-/// Whether an answer is what it must be.
+/// Whether an answer is as expected.
 type Right = fn(&Answer) -> bool;
 
-/// Requests that go on until they are told to end, each judged.
+/// Requests that are repeated until the load is stopped; each answer is judged.
 #[derive(Default)]
 struct Load {
     over: AtomicBool,
@@ -24,7 +24,7 @@ struct Load {
 }
 
 impl Load {
-    /// Sends it again and again. An answer is right or it is not, and none is no answer at all.
+    /// Sends it repeatedly. A missing answer counts as wrong.
     async fn repeat(self: Arc<Self>, call: impl Fn() -> Call, right: Right) {
         while !self.over.load(Ordering::Relaxed) {
             let wrong = match call().try_send().await {
@@ -37,7 +37,7 @@ impl Load {
         }
     }
 
-    /// Waits until so many more requests were answered.
+    /// Waits until this many more requests have been answered.
     async fn goes_on(&self, requests: usize) {
         let target = self.answered.load(Ordering::Relaxed) + requests;
         until("the load goes on", async || (self.answered.load(Ordering::Relaxed) >= target).then_some(())).await;
@@ -73,7 +73,7 @@ async fn a_replica_that_stops_costs_no_request() {
     let load = Arc::new(Load::default());
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            // Each its own session, which both replicas enrol on first use.
+            // Each connection has its own session, which both replicas enrol on first use.
             let call = world.client().get("/orders").bearer(world.issuer.token().sign());
             tokio::spawn(load.clone().repeat(move || call.clone(), |answer| answer.status == 200))
         })
@@ -101,14 +101,14 @@ async fn a_replica_that_stops_costs_no_request() {
     both_were_asked(&[&world.service, &replica]);
 }
 
-/// The load met both replicas, else nothing was tested.
+/// Both replicas must have served part of the load; otherwise nothing was tested.
 fn both_were_asked(services: &[&Service]) {
     for service in services {
         assert!(service.output().contains("opened"), "a replica was never asked: {}", service.output());
     }
 }
 
-/// A policy that lets `/orders` through for one scope, and `/customers` for neither token of the test.
+/// A policy in which `/orders` needs one scope. No token of the test has the scope for `/admin`.
 fn gate(realm: &str, scope: &str) -> Value {
     let require = json!({"all_of": [scope]});
     let mut policy = policy::with_routes(json!([
@@ -120,7 +120,7 @@ fn gate(realm: &str, scope: &str) -> Value {
     policy
 }
 
-/// By one of the two policies, and no other.
+/// Whether one of the two policies has refused it.
 fn is_decided(answer: &Answer) -> bool {
     let challenge = answer.header("www-authenticate");
     ["realm=\"one\"", "realm=\"two\""].iter().any(|realm| challenge.contains(realm))
@@ -198,7 +198,7 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     assert!(slowest < WAIT_MAX, "{slowest:?}");
     assert!(resident < resident_at_first + RESIDENT_GROWTH_BYTES_MAX, "{} MiB", resident >> 20);
     assert_eq!(world.envoy.vm_reloads().await, 0);
-    // Every request that was let through or refused was so by the filter.
+    // The filter decided every request.
     let undecided: Vec<Value> =
         world.envoy.access_log().into_iter().filter(|line| !line["portcullis"].to_string().contains("code=")).collect();
     assert!(undecided.is_empty(), "{} requests, the first: {}", undecided.len(), undecided[0]);

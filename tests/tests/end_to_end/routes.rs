@@ -13,7 +13,7 @@ fn members(name: &str, matching: serde_json::Value) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_specific_path_wins() {
-    // Whether a request needs a token tells which rule was found.
+    // Whether a request needs a token shows which rule was found.
     let world = World::with_policy(policy::with_routes(json!([
         members("rest", json!({"path": "/a/{*rest}"})),
         public("one", json!({"path": "/a/{id}"})),

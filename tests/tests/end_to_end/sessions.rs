@@ -13,7 +13,7 @@ fn limits(config: &mut Value) {
     ]);
 }
 
-/// Waits until an instant that the admin API named has passed.
+/// Waits until an instant that the admin API returned has passed.
 async fn pass(instant: &Value) {
     let instant = instant.as_str().expect("an instant").to_owned();
     until("an instant passes", async || (rfc3339(SystemTime::now()) > instant).then_some(())).await;
@@ -46,7 +46,7 @@ async fn activity_keeps_a_session_alive_and_a_refresh_alone_does_not() {
     })
     .await;
     pass(&world.service.admin().session(&id).await["idle_expires_at"]).await;
-    // A token that was refreshed meanwhile is no sign of life.
+    // A refreshed token alone is not activity.
     let refreshed = token.claim("jti", json!("refreshed")).claim("iat", json!(now_s()));
     assert_eq!(status(&world, &refreshed).await, refusal("session_idle_timeout"));
     assert_eq!(world.service.admin().session(&id).await["state"], "ended");
@@ -88,7 +88,7 @@ async fn route_limits_narrow_and_background_routes_do_not_touch() {
     world.get("/strict").bearer(&token).await.passes();
     let seen = world.session(&token).await["last_seen_at"].clone();
     let refused = until("the route's idle limit passes", async || {
-        // Polling alone must not keep the session alive for the strict route.
+        // Polling must not keep the session alive for the strict route.
         world.get("/poll").bearer(&token).await.passes();
         let idle = SystemTime::now() - Duration::from_millis(1_100);
         if rfc3339(idle).as_str() <= seen.as_str().unwrap_or_default() {
@@ -98,7 +98,7 @@ async fn route_limits_narrow_and_background_routes_do_not_touch() {
     })
     .await;
     refused.refused(401, "session_idle_timeout");
-    // The session itself lives on where no such limit holds.
+    // The session itself stays active on routes without that limit.
     world.get("/me").bearer(&token).await.passes();
     world.get("/strict").bearer(&token).await.passes();
 }
@@ -178,7 +178,7 @@ async fn revocation_by_subject_and_by_client_reaches_sessions_not_yet_seen() {
     let after = world.get("/me").bearer(token("anna", "web").sign());
     let after = after.until("there are verdicts again", |answer| answer.status != 503).await;
     after.refused(401, "session_revoked");
-    // Who logs in after the instant is welcome.
+    // A login after the instant opens a session.
     admin.revoke_all(&json!({"issuer": world.issuer.name, "subject": "carl", "before": rfc3339(SystemTime::now() - Duration::from_secs(30))})).await;
     assert_eq!(status(&world, &other).await, refusal("session_revoked"));
     let fresh = world.issuer.token().subject("carl").client("web");
@@ -346,7 +346,7 @@ async fn the_service_stops_gracefully_and_checks_its_configuration() {
     assert!(!good && said.contains("surprise"), "{said}");
     assert!(world.service.terminate().await.success());
     world.service.restart().await;
-    // A graceful end loses nothing, not even what is written behind.
+    // A graceful stop loses nothing, not even what was still waiting to be written.
     assert_eq!(world.session(&token).await["state"], "active");
     let garbage = exchange(world.service.address(), b"\xff\xff\xff\r\n\r\n").await;
     assert_ne!(garbage.status, Some(200));

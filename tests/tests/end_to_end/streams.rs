@@ -4,7 +4,7 @@ use portcullis_tests::{Kind, Stream, Token, TokenBuilder, World, busy, now_s, po
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
-/// The idle limit of [`limits`], and how long it takes for a stream that is not idle to prove it.
+/// The idle limit of [`limits`], and how long an active stream must stay open to prove that it is not idle.
 const IDLE: Duration = Duration::from_secs(2);
 const LONGER_THAN_IDLE: Duration = Duration::from_secs(7);
 
@@ -22,7 +22,7 @@ async fn world() -> World {
     world
 }
 
-/// Nothing panicked in the filter, and no stream is left over at the upstream.
+/// Demands that the filter never panicked and that the upstream has no open stream.
 async fn is_well(world: &World) {
     assert_eq!(world.envoy.vm_reloads().await, 0, "{}", world.envoy.log());
     until("the upstream knows that the streams have ended", async || (world.upstream.streams() == 0).then_some(()))
@@ -51,7 +51,7 @@ async fn all_are_cut(streams: &mut [(Stream, Token)]) {
     }
 }
 
-/// The access log's lines of these sessions' streams, and the counters of cuts, say why.
+/// Demands that the access log and the counters name the reason of each cut.
 async fn all_were_cut_for(world: &World, code: &str, streams: &[(Stream, Token)]) {
     let sessions: BTreeSet<&str> = streams.iter().map(|(_, token)| token.session.as_str()).collect();
     let field = format!("code={code} ");
@@ -188,13 +188,13 @@ async fn a_stream_does_not_outlive_its_token() {
     all_flow(&mut streams).await;
     all_are_cut(&mut streams).await;
     all_were_cut_for(&world, "token_expired", &streams).await;
-    // The sessions live on: a client comes back with a token that was refreshed.
+    // The sessions stay active: a client can come back with a refreshed token.
     for (_, token) in &streams {
         assert_eq!(world.session(token).await["state"], "active");
     }
 }
 
-/// Envoy starts its timer anew whenever the filter changes the period: were each refusal to do so, it would never go off.
+/// Envoy restarts its timer whenever the filter changes the period. If each refusal did that, the timer would never fire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refusals_keeps_no_stream_open_beyond_its_token() {
     let _busy = busy().await;
@@ -203,7 +203,7 @@ async fn a_flood_of_refusals_keeps_no_stream_open_beyond_its_token() {
     world.get("/me").bearer(&revoked).await.passes();
     world.service.admin().revoke(&revoked.session).await;
     let mut streams = one_of_each(&world, &Kind::FLOWING, || world.issuer.token().expires_in(4)).await;
-    // One after the other, so that their worker waits for something and for nothing by turns.
+    // One after the other, so that their worker alternates between having and not having something to wait for.
     let call = world.get("/me").bearer(&revoked);
     let flood = tokio::spawn(async move {
         loop {
@@ -239,7 +239,7 @@ async fn the_absolute_lifetime_cuts_a_busy_stream() {
     let mut streams = one_of_each(&world, &Kind::FLOWING, || world.issuer.token().client("short")).await;
     for (stream, _) in &mut streams {
         until("its lifetime passes", async || {
-            stream.speak();
+            stream.send();
             (!stream.is_open()).then_some(())
         })
         .await;
@@ -264,7 +264,7 @@ async fn bytes_in_either_direction_are_activity() {
     let start = std::time::Instant::now();
     until("they live for longer than the idle limit", async || {
         for (stream, _) in &streams {
-            stream.speak();
+            stream.send();
             assert!(stream.is_open(), "{:?}", world.envoy.access_log());
         }
         (start.elapsed() > LONGER_THAN_IDLE).then_some(())
@@ -281,7 +281,7 @@ async fn background_bytes_are_no_activity() {
     let world = world().await;
     let mut streams = Vec::new();
     for kind in [Kind::EventsHttp1, Kind::EventsHttp2, Kind::DownloadHttp1] {
-        // The first request of a session opens it, which is activity, whatever its route.
+        // The first request of a session opens it, which is activity on any route.
         let token = world.issuer.token().client("idler").sign();
         streams.push((world.open_at(kind, "background.example.com", &token).await, token));
     }
@@ -305,7 +305,7 @@ async fn requests_elsewhere_keep_a_silent_stream_s_session_alive() {
         (start.elapsed() > LONGER_THAN_IDLE).then_some(())
     })
     .await;
-    // Nobody asks any more.
+    // No further requests follow.
     all_are_cut(&mut streams).await;
     all_were_cut_for(&world, "session_idle_timeout", &streams).await;
 }
@@ -350,7 +350,7 @@ async fn no_revocation_falls_between_the_verdict_and_the_follow() {
     let mut refusals = 0;
     for round in 0..ROUNDS {
         let token = world.issuer.token().sign();
-        // Known to the service, so that it can be revoked.
+        // The service must know the session to revoke it.
         world.get("/me").bearer(&token).await.passes();
         let kind = Kind::FLOWING[round % Kind::FLOWING.len()];
         let (opened, ()) = tokio::join!(
@@ -366,7 +366,7 @@ async fn no_revocation_falls_between_the_verdict_and_the_follow() {
     is_well(&world).await;
 }
 
-/// Revokes after a pause that differs from round to round, so that each moment of the opening is met.
+/// Revokes after a pause that differs from round to round, so that the rounds cover every moment of the opening.
 async fn revoke_soon(world: &World, token: &Token, pause: Duration) {
     tokio::time::sleep(pause).await;
     world.service.admin().revoke(&token.session).await;
@@ -377,7 +377,7 @@ async fn streams_are_followed_again_when_the_session_service_comes_back() {
     let world = world().await;
     let mut streams = one_of_each(&world, &Kind::FLOWING, || world.issuer.token()).await;
     let mut bystanders = one_of_each(&world, &Kind::FLOWING, || world.issuer.token()).await;
-    // First uses are written behind; a graceful end loses none of them.
+    // First uses are written asynchronously; a graceful stop loses none of them.
     assert!(world.service.terminate().await.success());
     world.service.restart().await;
     all_flow(&mut streams).await;

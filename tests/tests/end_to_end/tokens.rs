@@ -1,6 +1,6 @@
-//! Whose tokens are accepted, and which keys they are verified with.
+//! Which tokens are accepted, and which keys verify them.
 
-use portcullis_tests::{Algorithm, Behaviour, TokenBuilder, World, base64url, holds_for, now_s, policy, until};
+use portcullis_tests::{Algorithm, IssuerBehaviour, TokenBuilder, World, base64url, holds_for, now_s, policy, until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn with_issuer(edit: impl FnOnce(&mut Value)) -> Value {
     policy
 }
 
-/// Asks on several workers, so that each of them must have judged the token.
+/// Sends requests on several connections, so that every worker judges the token.
 async fn refused(world: &World, name: &str, token: impl AsRef<str>, code: &str) {
     let answer = world.get("/orders").bearer(token).fresh().await;
     assert_eq!((answer.status.as_u16(), answer.code()), (401, code.to_owned()), "{name}: {answer:?}");
@@ -23,11 +23,11 @@ async fn every_algorithm_of_the_allow_list_verifies() {
     let names: Vec<String> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     let world = World::builder()
         .policy(with_issuer(|issuer| issuer["algorithms"] = json!(names)))
-        .keys(Behaviour::Status(503))
+        .keys(IssuerBehaviour::Status(503))
         .start()
         .await;
     let keys = Algorithm::ALL.map(|algorithm| world.issuer.publish(algorithm));
-    world.issuer.behave(Behaviour::Serve);
+    world.issuer.behave(IssuerBehaviour::Serve);
     world.settled().await;
     for key in &keys {
         let token = world.issuer.token().key(key).sign();
@@ -40,11 +40,11 @@ async fn every_algorithm_of_the_allow_list_verifies() {
 async fn an_algorithm_outside_the_allow_list_is_refused() {
     let world = World::builder()
         .policy(with_issuer(|issuer| issuer["algorithms"] = json!(["ES256"])))
-        .keys(Behaviour::Status(503))
+        .keys(IssuerBehaviour::Status(503))
         .start()
         .await;
     let other = world.issuer.publish(Algorithm::EdDSA);
-    world.issuer.behave(Behaviour::Serve);
+    world.issuer.behave(IssuerBehaviour::Serve);
     world.settled().await;
     refused(&world, "EdDSA", world.issuer.token().key(&other).sign(), "invalid_token").await;
 }
@@ -99,7 +99,7 @@ async fn broken_tokens_are_refused() {
     good_still_passes(&world).await;
 }
 
-/// A token whose claims hold `aud` twice, signed as it is.
+/// A signed token whose claims contain `aud` twice.
 fn duplicate(token: &TokenBuilder) -> String {
     let whole = token.sign().text;
     let header = whole.split('.').next().expect("a header");
@@ -192,7 +192,7 @@ async fn the_same_sid_of_two_issuers_is_two_sessions() {
 async fn inline_keys_need_no_issuer() {
     let first = World::start().await;
     let policy = with_issuer(|issuer| issuer["keys"] = json!({"inline": first.issuer.key_set()}));
-    let world = World::builder().policy(policy).keys(Behaviour::Status(500)).start().await;
+    let world = World::builder().policy(policy).keys(IssuerBehaviour::Status(500)).start().await;
     let token = first.issuer.token().sign();
     world.get("/orders").bearer(&token).await.passes();
     assert_eq!(world.issuer.fetches(), 0);
@@ -228,7 +228,11 @@ async fn old_keys_are_kept_while_the_issuer_is_down() {
     let policy = with_issuer(|issuer| issuer["keys"]["refresh"] = json!("1s"));
     let world = World::with_policy(policy).await;
     world.settled().await;
-    for behaviour in [Behaviour::Status(500), Behaviour::Body("{".to_owned()), Behaviour::Body("x".repeat(8 << 20))] {
+    for behaviour in [
+        IssuerBehaviour::Status(500),
+        IssuerBehaviour::Body("{".to_owned()),
+        IssuerBehaviour::Body("x".repeat(8 << 20)),
+    ] {
         world.issuer.behave(behaviour);
         let before = world.issuer.fetches();
         until("a fetch fails", async || (world.issuer.fetches() > before + 1).then_some(())).await;
@@ -245,25 +249,25 @@ async fn old_keys_are_kept_while_the_issuer_is_down() {
 async fn without_any_key_the_answer_is_503_and_never_401() {
     let mut policy = policy::patient();
     policy["session"]["timeout"] = json!("300ms");
-    let world = World::builder().policy(policy).keys(Behaviour::Status(500)).start().await;
+    let world = World::builder().policy(policy).keys(IssuerBehaviour::Status(500)).start().await;
     let token = world.issuer.token().sign();
     let answer = world.get("/orders").bearer(&token).await;
     answer.refused(503, "keys_unavailable");
     assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
     world.get("/healthz").await.passes();
-    world.issuer.behave(Behaviour::Serve);
+    world.issuer.behave(IssuerBehaviour::Serve);
     let call = world.get("/orders").bearer(&token);
     call.until("the keys arrive", |answer| answer.status == 200).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_before_the_first_key_set_wait_for_it() {
-    let world = World::builder().keys(Behaviour::Late(Duration::from_millis(1500))).start().await;
+    let world = World::builder().keys(IssuerBehaviour::Late(Duration::from_millis(1500))).start().await;
     let token = world.issuer.token().sign();
     world.get("/orders").bearer(&token).await.passes();
 }
 
-/// A base64url character that is not this one.
+/// A base64url character other than this one.
 fn other_than(character: &str) -> &'static str {
     if character == "A" { "B" } else { "A" }
 }

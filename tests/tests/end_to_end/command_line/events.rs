@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// A running `portcullis events`, and what it has written so far.
+/// A running `portcullis events` and its output so far.
 struct Following {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
@@ -29,7 +29,7 @@ impl Following {
         self.out.lock().expect("not poisoned").clone()
     }
 
-    /// The events so far of a kind, in JSON.
+    /// All events of one kind so far, as JSON.
     fn events(&self, name: &str) -> Vec<Value> {
         let lines = self.lines();
         let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
@@ -43,7 +43,7 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // Already gone is just as well.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -68,7 +68,7 @@ fn gathered(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     lines
 }
 
-/// Opens sessions until one is heard of: from then on nothing is missed.
+/// Opens sessions until an event arrives. From then on no event is missed.
 async fn heard(world: &World, following: &Following) {
     let before = following.lines().len();
     until("events are heard", async || {

@@ -94,7 +94,7 @@ async fn the_filter_gets_the_policy_that_was_rendered_and_answers_by_it() {
     world.get("/nowhere").bearer(&token).await.refused(403, "no_route");
 }
 
-/// Words that readers of YAML 1.1, as Envoy's is, take for something else than text.
+/// Words that YAML 1.1 readers, such as Envoy's, do not read as text.
 const WORDS: [&str; 19] = [
     "y",
     "NO",
@@ -129,7 +129,7 @@ async fn words_that_yaml_takes_for_something_else_reach_the_filter_as_they_were(
     policy["routes"][1]["require"]["all_of"] = json!(WORDS);
     let world = world_with(&policy, dir.path()).await;
     assert_eq!(policy_in(&world).await, policy);
-    // And the filter takes it as a policy.
+    // The filter accepts it as a policy.
     let token = world.settled().await.issuer.token().scopes(&WORDS.join(" ")).sign();
     world.get("/orders").bearer(&token).await.passes();
 }

@@ -5,7 +5,7 @@ use portcullis_tests::World;
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// The program, as an operator of this world would call it.
+/// The program, configured for this session service.
 fn asked(world: &World, line: &[&str]) -> Command {
     let mut command = portcullis();
     command.env("PORTCULLIS_ADMIN_URL", format!("http://{}/", world.service.admin_address()));
@@ -68,7 +68,7 @@ async fn a_revocation_ends_what_it_names_and_says_so() {
     world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
     world.get("/orders").bearer(&bert).await.passes();
     world.get("/orders").bearer(&carl).await.passes();
-    // Holds for what was never seen, too.
+    // The revocation also covers sessions that were never seen.
     world.get("/orders").bearer(token("anna")).await.refused(401, "session_revoked");
 
     let client = bert_client(&world.session(&bert).await);

@@ -1,4 +1,4 @@
-//! What operators see: counters, the access log, and the audit lines of the service.
+//! What operators can observe: counters, the access log and the service's audit lines.
 
 use portcullis_tests::{Client, World, until};
 
