@@ -5,7 +5,6 @@ use crate::{
     policy::PLACE,
     process::{Process, local},
     wait::until,
-    world::Edit,
 };
 use serde_json::{Value, json};
 use std::{
@@ -14,6 +13,9 @@ use std::{
     process::Command,
     sync::Mutex,
 };
+
+/// A change to a configuration.
+pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
 
 /// Changes to the shipped bootstrap.
 pub(crate) struct Changes {

@@ -168,3 +168,33 @@ fn object(value: Value) -> Map<String, Value> {
         other => panic!("not an object: {other}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Algorithm;
+    use jwt_simple::prelude::*;
+
+    #[test]
+    fn a_token_of_every_algorithm_verifies_with_its_own_jwk() {
+        for algorithm in Algorithm::ALL {
+            let key = Arc::new(Key::new(algorithm));
+            let token = TokenBuilder::new("https://id.example.com", key.clone()).sign().text;
+            let jwk = key.jwk().to_string();
+            let verified = verify(algorithm, &jwk, &token);
+            assert_eq!(verified.expect("it verifies").subject.as_deref(), Some("anna"), "{algorithm:?}");
+        }
+    }
+
+    fn verify(algorithm: Algorithm, jwk: &str, token: &str) -> Result<JWTClaims<NoCustomClaims>, jwt_simple::Error> {
+        match algorithm {
+            Algorithm::RS256 => RS256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::RS384 => RS384PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::RS512 => RS512PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::PS256 => PS256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::ES256 => ES256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::ES384 => ES384PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::EdDSA => Ed25519PublicKey::from_jwk(jwk)?.verify_token(token, None),
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
-    envoy::Changes,
+    envoy::{Changes, Edit},
     policy,
     process::{is_free, local},
     service::{Credentials, Ports},
@@ -47,8 +47,6 @@ pub struct World {
     credentials: Credentials,
     dir: TempDir,
 }
-
-pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
 
 /// What the world shall be like.
 pub struct Builder {
