@@ -1,7 +1,7 @@
 //! A session service that hangs, lies and breaks off on demand. It writes the check stream frame by frame, so that it can
 //! violate every rule of the protocol.
 
-use crate::{process::local, proto::check};
+use crate::process::local;
 use axum::{
     Router,
     body::{Body, BodyDataStream},
@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use portcullis_contract::wire;
 use prost::Message;
 use std::{
     collections::{HashMap, HashSet},
@@ -160,13 +161,13 @@ impl CheckStream {
                 self.sids.insert(token.handle, token.session_key);
             }
             if message.hello.is_some() {
-                let welcome = check::Welcome { service_version: "fake".to_owned() };
-                return Some(framed(&check::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
+                let welcome = wire::Welcome { service_version: "fake".to_owned() };
+                return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
             }
             let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
             let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
-            let good = check::ServiceMessage { verdicts, followed, ..Default::default() };
-            if good != check::ServiceMessage::default()
+            let good = wire::ServiceMessage { verdicts, followed, ..Default::default() };
+            if good != wire::ServiceMessage::default()
                 && let Some(answer) = self.distort(good).await
             {
                 return answer;
@@ -174,15 +175,15 @@ impl CheckStream {
         }
     }
 
-    fn judge(&self, id: u32, token: u32) -> check::Verdict {
+    fn judge(&self, id: u32, token: u32) -> wire::Verdict {
         let ended = self.shared.ended.lock().expect("not poisoned");
         let is_ended = self.sids.get(&token).is_some_and(|sid| ended.contains(sid));
-        let outcome = if is_ended { check::Outcome::Revoked } else { check::Outcome::Active };
-        check::Verdict { id, outcome: outcome.into(), ..Default::default() }
+        let outcome = if is_ended { wire::Outcome::Revoked } else { wire::Outcome::Active };
+        wire::Verdict { id, outcome: outcome.into(), ..Default::default() }
     }
 
     /// Turns a good answer into what the behaviour makes of it: bytes, the end of the stream, or no answer at all.
-    async fn distort(&mut self, mut good: check::ServiceMessage) -> Option<Option<Bytes>> {
+    async fn distort(&mut self, mut good: wire::ServiceMessage) -> Option<Option<Bytes>> {
         let behaviour = *self.shared.behaviour.borrow();
         match behaviour {
             ServiceBehaviour::Good | ServiceBehaviour::Status(_) => {}
@@ -191,7 +192,7 @@ impl CheckStream {
             ServiceBehaviour::NoMessage => return Some(Some(frame(&[0xff; 64]))),
             ServiceBehaviour::NoFrame => return Some(Some(Bytes::from_static(&[0xff; 64]))),
             ServiceBehaviour::Oversized => {
-                good.welcome = Some(check::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
+                good.welcome = Some(wire::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
             }
             ServiceBehaviour::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
             ServiceBehaviour::Outcome(outcome) => {
@@ -202,7 +203,7 @@ impl CheckStream {
         Some(Some(framed(&good)))
     }
 
-    async fn message(&mut self) -> Option<check::FilterMessage> {
+    async fn message(&mut self) -> Option<wire::FilterMessage> {
         const HEAD_BYTES: usize = 5;
         loop {
             if let Some(mut head) = self.buffer.get(1..HEAD_BYTES) {
@@ -210,7 +211,7 @@ impl CheckStream {
                 if self.buffer.len() >= HEAD_BYTES + length {
                     self.buffer.advance(HEAD_BYTES);
                     let message = self.buffer.split_to(length);
-                    return Some(check::FilterMessage::decode(message).expect("the filter keeps the contract"));
+                    return Some(wire::FilterMessage::decode(message).expect("the filter keeps the contract"));
                 }
             }
             self.buffer.extend_from_slice(&self.inbound.next().await?.ok()?);
@@ -218,7 +219,7 @@ impl CheckStream {
     }
 }
 
-fn framed(message: &check::ServiceMessage) -> Bytes {
+fn framed(message: &wire::ServiceMessage) -> Bytes {
     frame(&message.encode_to_vec())
 }
 

@@ -1,4 +1,4 @@
-//! The messages of the check stream and of the upstream's gRPC service.
+//! The gRPC service of the upstream, `echo.proto`.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -8,13 +8,4 @@
     reason = "generated"
 )]
 
-/// The check stream.
-pub(crate) mod check {
-    include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));
-}
-
-mod echo {
-    include!(concat!(env!("OUT_DIR"), "/portcullis.tests.rs"));
-}
-
-pub(crate) use echo::*;
+include!(concat!(env!("OUT_DIR"), "/portcullis.tests.rs"));

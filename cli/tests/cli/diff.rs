@@ -4,7 +4,7 @@ use portcullis_cli::{
     document::Document,
     policy::diff::{Approvals, Comparison, Direction, Finding, Standing, Verdict},
 };
-use portcullis_filter::policy::Policy;
+use portcullis_engine::policy::Policy;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use decision::{Asked, Holder, Outcome, Way, decide, holders, passes_without_toke
 use draft::{Draft, draft};
 use mutation::{mutation, refactoring};
 use portcullis_cli::policy::diff::{Comparison, Direction, Finding};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Mode, Policy},
     route::{Host, Path, RuleId},
 };

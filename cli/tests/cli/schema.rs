@@ -2,14 +2,14 @@
 
 use jsonschema::Validator;
 use portcullis_cli::policy::load::Loaded;
-use portcullis_filter::policy::{Policy, schema};
+use portcullis_engine::policy::{Policy, schema};
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::LazyLock};
 
-const DESIGN: &str = include_str!("../../../filter/src/policy/testdata/design.json");
+const DESIGN: &str = include_str!("../../../engine/src/policy/testdata/design.json");
 /// Each case has two lines: a change to the design's policy, and the filter's fault.
-const FAULTS: &str = include_str!("../../../filter/src/policy/testdata/faults.txt");
+const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.txt");
 
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.

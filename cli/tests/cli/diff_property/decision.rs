@@ -1,15 +1,15 @@
 //! What becomes of a request, decided by the filter's own code: route, token, scopes, and the request machine.
 
 use super::draft::SCOPES;
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
-    check::{
-        Arrival, Circumstances, Credential, Event, Head, Inquiry, Request, Step, Verdict,
+    authorize::{
+        Arrival, CredentialError, Event, Head, Inquiry, Principal, Request, RequestAttributes, Step, Verdict,
         local::{Routed, compare, no_token, route},
     },
     policy::Policy,
     route::RuleId,
-    token::{CredentialError, Facts, IssuerId, SessionKey, TokenDigest},
+    token::{Facts, IssuerId, SessionKey, TokenDigest},
 };
 use std::rc::Rc;
 
@@ -92,7 +92,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         SCOPES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| (*name).to_owned())
     };
     let facts = Facts {
-        issuer: IssuerId(0),
+        issuer: "https://id.example".to_owned(),
         session_key: SessionKey::Claim("sid".into()),
         session_id: "0".repeat(32),
         subject: Some("alice".into()),
@@ -107,12 +107,12 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         grant: String::new(),
         digest: TokenDigest([7; 32]),
     };
-    let credential = Rc::new(Credential::new(facts, policy));
-    let circumstances = Rc::new(Circumstances { method: method.to_owned(), ..Circumstances::default() });
-    let arrival = Arrival { rule, token: String::new(), circumstances, deadline_ms: u64::MAX };
+    let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));
+    let attributes = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
+    let arrival = Arrival { rule, token: String::new(), attributes, deadline_ms: u64::MAX };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
-        match request.on(Event::Local(compare(&credential, &arrival, policy, now_ms)), policy) {
+        match request.on(Event::Local(compare(&principal, &arrival, policy, now_ms)), policy) {
             Step::Ask(Inquiry::Session(_)) => matches!(request.on(event, policy), Step::Release(_)),
             Step::Release(_) => true,
             _ => false,

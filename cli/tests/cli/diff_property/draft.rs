@@ -1,6 +1,6 @@
 //! Policies made up at random, small enough that all their requests can be tried, and what can happen to them.
 
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{HostPattern, Match, Method, RouteTable, RuleId, Template},
 };
