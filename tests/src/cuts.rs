@@ -1,6 +1,6 @@
 //! How long after the 200 of a revocation the clients see the session's streams end.
 
-use crate::{Kind, Stream, Token, World};
+use crate::{Kind, Stream, Testbed, Token};
 use std::time::{Duration, Instant};
 
 /// A session has either one stream or this many.
@@ -30,12 +30,12 @@ impl Cuts {
 
 /// Opens at least `streams` streams under [`crate::policy::streams`], revokes their sessions one after the
 /// other, and demands that every stream is cut except those of one session that stays active.
-pub async fn cut(world: &World, streams: usize) -> Cuts {
-    let mut sessions = open(world, streams).await;
+pub async fn cut(testbed: &Testbed, streams: usize) -> Cuts {
+    let mut sessions = open(testbed, streams).await;
     let bystander = sessions.pop().expect("many sessions");
     let mut delays = Vec::new();
     for session in &mut sessions {
-        world.service.admin().revoke(&session.token.session).await;
+        testbed.service.admin().revoke(&session.token.session).await;
         let answered = Instant::now();
         for stream in &mut session.streams {
             // A stream that ended before the answer was read was cut in time.
@@ -47,15 +47,15 @@ pub async fn cut(world: &World, streams: usize) -> Cuts {
     Cuts { delays, sessions: sessions.len() }
 }
 
-async fn open(world: &World, streams: usize) -> Vec<Session> {
+async fn open(testbed: &Testbed, streams: usize) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut count = 0;
     while count < streams {
-        let token = world.issuer.token().sign();
+        let token = testbed.issuer.token().sign();
         let size = if sessions.len() % 2 == 0 { 1 } else { GROUP };
         let mut streams = Vec::new();
         for number in 0..size {
-            streams.push(world.open(KINDS[(sessions.len() + number) % KINDS.len()], &token).await);
+            streams.push(testbed.open(KINDS[(sessions.len() + number) % KINDS.len()], &token).await);
         }
         count += size;
         sessions.push(Session { token, streams });

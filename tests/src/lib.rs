@@ -1,7 +1,7 @@
-//! The world in which the end-to-end tests and the demo run: the shipped files of `envoy/`, a real Envoy with the built
-//! filter, the real session service, and an issuer and an upstream that live in this process.
+//! The testbed of the end-to-end tests and the demo: the shipped files of `envoy/`, a real Envoy with the built
+//! filter, the real session service, and an issuer and an upstream that run in this process.
 //!
-//! Start with [`World`]; a test asks it for answers with [`World::get`] and its kin.
+//! Start with [`Testbed`], and send requests with [`Testbed::get`] and [`Testbed::call`].
 
 mod admin;
 mod cuts;
@@ -19,10 +19,10 @@ mod proto;
 mod raw;
 mod service;
 mod stream;
+mod testbed;
 mod token;
 mod upstream;
 mod wait;
-mod world;
 
 pub mod cases;
 pub mod glewlwyd;
@@ -45,7 +45,7 @@ pub use process::{Process, free_port, local};
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};
+pub use testbed::{Builder, Testbed};
 pub use token::{Token, TokenBuilder, now_s, session_id};
 pub use upstream::{ReceivedRequest, Upstream};
 pub use wait::{PATIENCE, holds_for, until};
-pub use world::{Builder, World};

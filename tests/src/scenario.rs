@@ -1,6 +1,6 @@
 //! The main scenario: `make demo` shows it, and the test module `main_job` demands the same answers.
 
-use crate::{Answer, Call, Token, World};
+use crate::{Answer, Call, Testbed, Token};
 use std::time::SystemTime;
 
 /// One request and its answer.
@@ -35,8 +35,8 @@ pub enum Event {
 }
 
 /// Plays every section and reports events as they happen.
-pub async fn play(world: &World, report: &mut impl FnMut(Event)) {
-    let mut scenario = Scenario { world, report };
+pub async fn play(testbed: &Testbed, report: &mut impl FnMut(Event)) {
+    let mut scenario = Scenario { testbed, report };
     scenario.scopes().await;
     scenario.revocation().await;
     scenario.narrowing().await;
@@ -44,17 +44,17 @@ pub async fn play(world: &World, report: &mut impl FnMut(Event)) {
 }
 
 struct Scenario<'a, T> {
-    world: &'a World,
+    testbed: &'a Testbed,
     report: &'a mut T,
 }
 
 impl<T: FnMut(Event)> Scenario<'_, T> {
     async fn scopes(&mut self) {
         self.section("Scopes, route by route");
-        let reader = self.world.issuer.token().sign();
+        let reader = self.testbed.issuer.token().sign();
         self.get("right scope", "/orders", Some(&reader), "200").await;
         self.get("no token", "/orders", None, "401 no_credentials").await;
-        let change = self.world.call("PUT", "/orders/7").bearer(&reader);
+        let change = self.testbed.call("PUT", "/orders/7").bearer(&reader);
         let answer = self.step("scope missing", "PUT /orders/7  orders:read", change, "403 insufficient_scope");
         let answer = answer.await;
         self.challenge(&answer);
@@ -64,35 +64,35 @@ impl<T: FnMut(Event)> Scenario<'_, T> {
 
     async fn revocation(&mut self) {
         self.section("A session is revoked");
-        let anna = self.world.issuer.token().sign();
+        let anna = self.testbed.issuer.token().sign();
         self.get("session opens", "/orders", Some(&anna), "200").await;
         self.admin("admin revokes it", "POST", &format!("/v1/sessions/{}/revoke", anna.session), "{}").await;
         self.get("the very next request", "/orders", Some(&anna), "401 session_revoked").await;
-        let others = self.world.issuer.token().subject("bert").sign();
+        let others = self.testbed.issuer.token().subject("bert").sign();
         self.get("someone else's session", "/orders", Some(&others), "200").await;
     }
 
     async fn narrowing(&mut self) {
         self.section("A role is taken away while the session goes on");
         let scopes = "orders:read orders:write customers:read";
-        let anna = self.world.issuer.token().scopes(scopes).sign();
-        let change = || self.world.call("PUT", "/orders/7").bearer(&anna);
+        let anna = self.testbed.issuer.token().scopes(scopes).sign();
+        let change = || self.testbed.call("PUT", "/orders/7").bearer(&anna);
         let request = "PUT /orders/7  orders:read orders:write …";
         self.step("may change orders", request, change(), "200").await;
         let path = format!("/v1/sessions/{}", anna.session);
         let left = r#"{"scopes":["orders:read","customers:read"]}"#;
         self.admin("admin takes orders:write", "PATCH", &path, left).await;
-        let change = self.world.call("PUT", "/orders/7").bearer(&anna);
+        let change = self.testbed.call("PUT", "/orders/7").bearer(&anna);
         self.step("same token", request, change, "403 insufficient_scope").await;
         self.get("what is left", "/orders", Some(&anna), "200").await;
     }
 
     async fn idleness(&mut self) {
         self.section("A session is left alone (kiosk: 2 s idle)");
-        let kiosk = self.world.issuer.token().client("kiosk").sign();
+        let kiosk = self.testbed.issuer.token().client("kiosk").sign();
         self.get("session opens", "/orders", Some(&kiosk), "200").await;
         (self.report)(Event::Waiting("until the session has been idle for too long"));
-        let idle_until = self.world.session(&kiosk).await["idle_expires_at"].clone();
+        let idle_until = self.testbed.session(&kiosk).await["idle_expires_at"].clone();
         let idle_until = idle_until.as_str().unwrap_or_default().to_owned();
         crate::until("the idle limit passes", async || (rfc3339(SystemTime::now()) > idle_until).then_some(())).await;
         self.get("too late", "/orders", Some(&kiosk), "401 session_idle_timeout").await;
@@ -103,7 +103,7 @@ impl<T: FnMut(Event)> Scenario<'_, T> {
     }
 
     async fn get(&mut self, title: &'static str, path: &str, token: Option<&Token>, expected: &str) {
-        let call = self.world.get(path);
+        let call = self.testbed.get(path);
         let (call, who) = match token {
             Some(token) => (call.bearer(token), "orders:read"),
             None => (call, "–"),
@@ -112,7 +112,7 @@ impl<T: FnMut(Event)> Scenario<'_, T> {
     }
 
     async fn admin(&mut self, title: &'static str, method: &str, path: &str, body: &'static str) {
-        let call = self.world.service.admin().call(method, path);
+        let call = self.testbed.service.admin().call(method, path);
         let call = call.header("content-type", "application/json").body(body);
         let request = format!("{method} {path}");
         self.step(title, &request, call, "200").await;

@@ -1,7 +1,7 @@
 //! `make demo`: starts everything with the shipped files, plays the main scenario, and keeps it running.
 
 use portcullis_tests::{
-    World, policy,
+    Testbed, policy,
     scenario::{Event, Step, play},
 };
 use std::{
@@ -23,14 +23,14 @@ async fn main() -> ExitCode {
 
 async fn show(once: bool, wrong: &mut usize) {
     println!("» starting issuer, upstream, session service and Envoy (envoy/envoy.yaml, envoy/session.yaml)");
-    let world = World::builder().policy(policy::shipped()).documented_ports().start().await;
-    for port in &world.moved {
+    let testbed = Testbed::builder().policy(policy::shipped()).documented_ports().start().await;
+    for port in &testbed.moved {
         println!("  port {port} is taken: using another");
     }
-    world.settled().await;
+    testbed.ready().await;
 
     let paint = Paint(std::io::stdout().is_terminal());
-    play(&world, &mut |event| match event {
+    play(&testbed, &mut |event| match event {
         Event::Section(title) => println!("\n{}", paint.bold(title)),
         Event::Waiting(what) => println!("    waiting {what} …"),
         Event::Step(step) => {
@@ -47,7 +47,7 @@ async fn show(once: bool, wrong: &mut usize) {
         println!("{}", paint.green("every answer is as announced"));
     }
     if !once {
-        invite(&world, paint);
+        invite(&testbed, paint);
         std::future::pending::<()>().await;
     }
 }
@@ -62,16 +62,16 @@ fn line(step: &Step, paint: Paint) -> String {
 }
 
 /// Prints the addresses and some commands to try.
-fn invite(world: &World, paint: Paint) {
-    let token = world.issuer.token().subject("you").sign();
-    let (edge, admin) = (world.envoy.address, world.service.admin_address());
-    let credential = &world.admin_credential;
+fn invite(testbed: &Testbed, paint: Paint) {
+    let token = testbed.issuer.token().subject("you").sign();
+    let (edge, admin) = (testbed.envoy.address, testbed.service.admin_address());
+    let credential = &testbed.admin_credential;
     println!("\n{}", paint.bold("Everything keeps running; Ctrl-C ends it."));
     println!("  Envoy              http://{edge}");
-    println!("  Envoy's admin      http://{}", world.envoy.admin);
+    println!("  Envoy's admin      http://{}", testbed.envoy.admin);
     println!("  session admin      http://{admin}/v1/sessions");
-    println!("  issuer's key set   http://{}/jwks", world.issuer.address);
-    println!("  upstream           http://{}", world.upstream.address);
+    println!("  issuer's key set   http://{}/jwks", testbed.issuer.address);
+    println!("  upstream           http://{}", testbed.upstream.address);
     println!("\n{}", paint.bold("Try: a request, the end of its session, the same request again"));
     println!("  TOKEN={}", token.text);
     println!("  curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders");

@@ -1,7 +1,7 @@
 //! Sends the requests of cases and compares the answers.
 
 use super::example::Sent;
-use crate::{Answer, Kind, Refused, Stream, World, wait::until};
+use crate::{Answer, Kind, Refused, Stream, Testbed, wait::until};
 use portcullis_cli::policy::cases::{Case, Client, Expect};
 use portcullis_engine::answer::Code;
 use std::time::Duration;
@@ -17,14 +17,14 @@ pub(super) enum Opened {
 }
 
 /// Sends the request of a case; an unexpected answer is the error.
-pub(super) async fn send(world: &World, case: &Case, sent: &Sent) -> Result<Opened, String> {
+pub(super) async fn send(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<Opened, String> {
     let kind = match case.request.client {
-        Client::Http => return http(world, case, sent, case.expect).await.map(|()| Opened::Nothing),
+        Client::Http => return http(testbed, case, sent, case.expect).await.map(|()| Opened::Nothing),
         Client::WebSocket => Kind::WebSocket,
         Client::Grpc => Kind::Rpc,
     };
     assert!(case.request.headers.is_empty(), "a stream's client sends its own headers alone");
-    let opened = world.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
+    let opened = testbed.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
     match (opened, case.expect) {
         (Ok(mut stream), Expect::Released) => {
             stream.flows().await;
@@ -45,13 +45,13 @@ fn is_refusal(refused: &Refused, kind: Kind, code: Code) -> bool {
 }
 
 /// Sends the request of a case before its outage begins.
-pub(super) async fn must_be_released(world: &World, case: &Case, sent: &Sent) -> Result<(), String> {
-    http(world, case, sent, Expect::Released).await
+pub(super) async fn must_be_released(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<(), String> {
+    http(testbed, case, sent, Expect::Released).await
 }
 
-async fn http(world: &World, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
+async fn http(testbed: &Testbed, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
     let request = &case.request;
-    let mut call = world.call(&request.method, &request.path).host(&request.host);
+    let mut call = testbed.call(&request.method, &request.path).host(&request.host);
     for (name, value) in &request.headers {
         call = call.header(name, value);
     }
@@ -76,7 +76,7 @@ fn is_as_expected(answer: &Answer, case: &Case, expect: Expect) -> bool {
 }
 
 /// Demands that an open stream is cut with the expected code, or stays open.
-pub(super) async fn stays_or_is_cut(world: &World, mut stream: Stream, expect: Expect) -> Result<(), String> {
+pub(super) async fn stays_or_is_cut(testbed: &Testbed, mut stream: Stream, expect: Expect) -> Result<(), String> {
     let Expect::Code(code) = expect else {
         stream.lives_for(LASTING).await;
         stream.flows().await;
@@ -85,6 +85,6 @@ pub(super) async fn stays_or_is_cut(world: &World, mut stream: Stream, expect: E
     stream.is_cut().await;
     // The client only sees the cut; the counters have the reason.
     let counter = format!("portcullis.cuts.code.{}.", code.name());
-    until("the cut is counted", async || (world.envoy.stat(&counter).await > 0).then_some(())).await;
+    until("the cut is counted", async || (testbed.envoy.stat(&counter).await > 0).then_some(())).await;
     Ok(())
 }

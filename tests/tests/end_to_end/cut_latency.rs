@@ -1,6 +1,6 @@
 //! How long after the 200 of a revocation the clients see the session's streams end.
 
-use portcullis_tests::{World, busy, cut, policy};
+use portcullis_tests::{Testbed, busy, cut, policy};
 use std::time::Duration;
 
 const STREAMS: usize = 600;
@@ -11,9 +11,9 @@ const P99_MAX: Duration = Duration::from_secs(1);
 #[ignore = "slow: make test-faults"]
 async fn streams_are_cut_within_100_ms_of_their_revocation() {
     let _busy = busy().await;
-    let world = World::with_policy(policy::streams()).await;
-    world.settled().await;
-    let cuts = cut(&world, STREAMS).await;
+    let testbed = Testbed::with_policy(policy::streams()).await;
+    testbed.ready().await;
+    let cuts = cut(&testbed, STREAMS).await;
     println!(
         "{} streams of {} sessions, from the 200 to the end at the client: p50 {:?}, p99 {:?}, max {:?}",
         cuts.delays.len(),
@@ -24,5 +24,5 @@ async fn streams_are_cut_within_100_ms_of_their_revocation() {
     );
     assert!(cuts.delays.len() >= 500, "{} streams", cuts.delays.len());
     assert!(cuts.at(0.99) < P99_MAX, "p99 {:?}", cuts.at(0.99));
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }

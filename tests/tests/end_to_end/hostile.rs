@@ -1,6 +1,6 @@
 //! Hostile requests: none is released, none does damage, and good requests between them are served.
 
-use portcullis_tests::{World, busy, exchange};
+use portcullis_tests::{Testbed, busy, exchange};
 
 const REQUESTS: usize = 5_000;
 const AT_ONCE: usize = 8;
@@ -155,40 +155,40 @@ fn is_refusal(status: Option<u16>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_hostile_requests_are_refused_and_hurt_nobody() {
     let _busy = busy().await;
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    world.get("/orders").bearer(&token).await.passes();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.passes();
     let mut dice = Dice(SEED);
-    let address = world.envoy.address;
+    let address = testbed.envoy.address;
     for _ in 0..REQUESTS / AT_ONCE {
-        let before = world.upstream.count();
+        let before = testbed.upstream.count();
         let requests: Vec<_> = (0..AT_ONCE).map(|_| hostile(&mut dice, &token.text)).collect();
         let answers = futures_util::future::join_all(requests.iter().map(|(_, bytes)| exchange(address, bytes))).await;
         for ((what, bytes), answer) in requests.iter().zip(answers) {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
             assert!(is_refusal(answer.status), "{what}: {shown:?} got {answer:?}");
         }
-        assert_eq!(world.upstream.count(), before, "a hostile request reached the upstream");
-        world.get("/orders").bearer(&token).await.passes();
+        assert_eq!(testbed.upstream.count(), before, "a hostile request reached the upstream");
+        testbed.get("/orders").bearer(&token).await.passes();
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bytes_in_every_header_are_refused_over_http_2_too() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
     for name in HEADERS.iter().filter(|name| !["host", "te", "content-type"].contains(name)) {
         for value in [&b"\xff"[..], b"\x80\x81", b"\xed\xa0\x80", b"a\xffb", b"\xc3\x28"] {
-            let call = world.get("/orders").header(name, value).grpc();
+            let call = testbed.get("/orders").header(name, value).grpc();
             let answer = call.try_send().await;
             let status = answer.as_ref().map(|answer| answer.header("grpc-status").to_owned());
             // A refusal has no `grpc-status: 0`; a reset stream has no answer.
             assert!(status.as_deref() != Ok("0"), "{name}: {answer:?}");
         }
-        world.get("/orders").bearer(&token).await.passes();
+        testbed.get("/orders").bearer(&token).await.passes();
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }

@@ -1,7 +1,7 @@
 //! How each route's `on_outage` answers while the session service is dead, hanging or lying, and when it comes back.
 
 use portcullis_tests::{
-    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Token, World, busy, policy, quiet, until,
+    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, policy, quiet, until,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -59,11 +59,11 @@ fn unavailable(answer: &Answer) {
 }
 
 /// Waits until every worker knows of the outage. Earlier requests may wait for the whole timeout.
-async fn outage_is_known(world: &World, token: &Token) {
+async fn outage_is_known(testbed: &Testbed, token: &Token) {
     let mut in_a_row = 0;
     until("every worker knows of the outage", async || {
         let start = Instant::now();
-        unavailable(&world.get("/deny").bearer(token).fresh().await);
+        unavailable(&testbed.get("/deny").bearer(token).fresh().await);
         in_a_row = if start.elapsed() < PROMPT { in_a_row + 1 } else { 0 };
         (in_a_row == EVERY_WORKER).then_some(())
     })
@@ -71,11 +71,11 @@ async fn outage_is_known(world: &World, token: &Token) {
 }
 
 /// The time until every worker has verdicts again.
-async fn recovery(world: &World, token: &Token) -> Duration {
+async fn recovery(testbed: &Testbed, token: &Token) -> Duration {
     let start = Instant::now();
     let mut in_a_row = 0;
     until("every worker has verdicts again", async || {
-        let answer = world.get("/me").bearer(token).fresh().await;
+        let answer = testbed.get("/me").bearer(token).fresh().await;
         in_a_row = if answer.status == 200 { in_a_row + 1 } else { 0 };
         (in_a_row == EVERY_WORKER).then_some(())
     })
@@ -92,23 +92,23 @@ struct Tokens {
 }
 
 impl Tokens {
-    async fn grant(world: &World, end: impl AsyncFnOnce(&Token, &str)) -> Self {
-        let ended = world.issuer.token().session("ended").sign();
-        let granted = world.issuer.token().session("granted").sign();
-        passes_everywhere(world.get("/grace").bearer(&ended)).await;
-        passes_everywhere(world.get("/grace").bearer(&granted)).await;
+    async fn grant(testbed: &Testbed, end: impl AsyncFnOnce(&Token, &str)) -> Self {
+        let ended = testbed.issuer.token().session("ended").sign();
+        let granted = testbed.issuer.token().session("granted").sign();
+        passes_everywhere(testbed.get("/grace").bearer(&ended)).await;
+        passes_everywhere(testbed.get("/grace").bearer(&granted)).await;
         end(&ended, "ended").await;
         for _ in 0..EVERY_WORKER {
-            world.get("/grace").bearer(&ended).fresh().await.refused(401, "session_revoked");
+            testbed.get("/grace").bearer(&ended).fresh().await.refused(401, "session_revoked");
         }
         Self { granted, ended }
     }
 }
 
 /// Demands the answer of every route's `on_outage`, each within `time`.
-async fn every_route_keeps_its_word(world: &World, tokens: &Tokens, time: Duration) {
-    let fresh = world.issuer.token().sign();
-    let granted = |method: &str, path: &str| within(time, world.call(method, path).bearer(&tokens.granted));
+async fn every_route_answers_by_its_on_outage(testbed: &Testbed, tokens: &Tokens, time: Duration) {
+    let fresh = testbed.issuer.token().sign();
+    let granted = |method: &str, path: &str| within(time, testbed.call(method, path).bearer(&tokens.granted));
     let (denied, read, write, options, grace) = tokio::join!(
         granted("GET", "/deny"),
         granted("GET", "/read"),
@@ -122,10 +122,10 @@ async fn every_route_keeps_its_word(world: &World, tokens: &Tokens, time: Durati
     released_as(&options, "read_only");
     released_as(&grace, "grace");
     let (ended, unknown, reader, nobody) = tokio::join!(
-        within(time, world.get("/grace").bearer(&tokens.ended)),
-        within(time, world.get("/grace").bearer(&fresh)),
-        within(time, world.get("/read").bearer(&fresh)),
-        within(time, world.get("/read")),
+        within(time, testbed.get("/grace").bearer(&tokens.ended)),
+        within(time, testbed.get("/grace").bearer(&fresh)),
+        within(time, testbed.get("/read").bearer(&fresh)),
+        within(time, testbed.get("/read")),
     );
     assert!(ended.status == 401 || ended.status == 503, "a session known to be ended: {ended:?}");
     unavailable(&unknown);
@@ -134,45 +134,45 @@ async fn every_route_keeps_its_word(world: &World, tokens: &Tokens, time: Durati
 }
 
 /// Each kind of release is counted by route and written to the access log.
-async fn releases_are_seen(world: &World, kinds: &[(&str, &str)]) {
+async fn releases_are_seen(testbed: &Testbed, kinds: &[(&str, &str)]) {
     for (kind, route) in kinds {
         let name = format!("portcullis.outage_releases.kind.{kind}.route.{route}");
-        until(&name, async || (world.envoy.stat(&name).await > 0).then_some(())).await;
+        until(&name, async || (testbed.envoy.stat(&name).await > 0).then_some(())).await;
         let field = format!("code=outage:{kind} route={route} ");
         until(&field, async || {
-            let lines = world.envoy.access_log();
+            let lines = testbed.envoy.access_log();
             lines.iter().any(|line| line["portcullis"].to_string().contains(&field)).then_some(())
         })
         .await;
     }
 }
 
-/// A world whose session service is a fake: well at first, then of another behaviour, then well again.
+/// Runs a testbed with a fake session service that behaves well, then differently, then well again.
 async fn live_through(behaviour: ServiceBehaviour) {
     let _quiet = quiet().await;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));
-    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
-    world.settled().await;
-    let tokens = Tokens::grant(&world, async |_, sid| fake.end(sid)).await;
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    testbed.ready().await;
+    let tokens = Tokens::grant(&testbed, async |_, sid| fake.end(sid)).await;
     fake.behave(behaviour);
     if let ServiceBehaviour::Hangs | ServiceBehaviour::Status(_) = behaviour {
         fake.break_off();
     }
     for _ in 0..3 {
-        every_route_keeps_its_word(&world, &tokens, TIMEOUT + SLACK).await;
+        every_route_answers_by_its_on_outage(&testbed, &tokens, TIMEOUT + SLACK).await;
     }
     fake.behave(ServiceBehaviour::Good);
-    let took = recovery(&world, &tokens.granted).await;
+    let took = recovery(&testbed, &tokens.granted).await;
     println!("{behaviour:?}: recovered after {took:?}");
     assert!(took < TIMEOUT + RECOVERY, "{took:?}");
-    passes_everywhere(world.get("/deny").bearer(&tokens.granted)).await;
-    releases_are_seen(&world, &[("read_only", "read"), ("grace", "grace")]).await;
-    assert_eq!(world.envoy.vm_reloads().await, 0, "{}", world.envoy.log());
+    passes_everywhere(testbed.get("/deny").bearer(&tokens.granted)).await;
+    releases_are_seen(&testbed, &[("read_only", "read"), ("grace", "grace")]).await;
+    assert_eq!(testbed.envoy.vm_reloads().await, 0, "{}", testbed.envoy.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_takes_streams_and_says_nothing() {
+async fn a_service_that_accepts_streams_and_sends_nothing() {
     live_through(ServiceBehaviour::Hangs).await;
 }
 
@@ -207,17 +207,17 @@ async fn a_service_that_answers_what_was_not_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_does_not_say_what_it_means() {
+async fn a_service_that_sends_no_outcome() {
     live_through(ServiceBehaviour::Outcome(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_with_outcomes_that_nobody_knows() {
+async fn a_service_that_sends_unknown_outcomes() {
     live_through(ServiceBehaviour::Outcome(4711)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_hangs_up() {
+async fn a_service_that_closes_the_stream() {
     live_through(ServiceBehaviour::Closes).await;
 }
 
@@ -231,13 +231,13 @@ async fn a_slow_service_is_waited_for() {
     let _quiet = quiet().await;
     let fake = FakeService::start().await;
     let policy = policy(PATIENCE, json!({"grace": "1h"}));
-    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
-    world.settled().await;
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    testbed.ready().await;
     fake.behave(ServiceBehaviour::Late(TIMEOUT));
-    let token = world.issuer.token().sign();
+    let token = testbed.issuer.token().sign();
     let start = Instant::now();
     for path in ["/deny", "/default"] {
-        let answer = world.get(path).bearer(&token).await;
+        let answer = testbed.get(path).bearer(&token).await;
         assert_eq!(answer.passes().echoed("x-portcullis-outage"), [""; 0]);
     }
     assert!(start.elapsed() >= TIMEOUT, "released before the verdict");
@@ -246,26 +246,26 @@ async fn a_slow_service_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_service_costs_nothing_and_is_back_at_once() {
     let _quiet = quiet().await;
-    let world = World::with_policy(policy(LONG_TIMEOUT, json!("read_only"))).await;
-    world.settled().await;
-    let admin = world.service.admin();
-    let tokens = Tokens::grant(&world, async |token, _| admin.revoke(&token.session).await).await;
+    let testbed = Testbed::with_policy(policy(LONG_TIMEOUT, json!("read_only"))).await;
+    testbed.ready().await;
+    let admin = testbed.service.admin();
+    let tokens = Tokens::grant(&testbed, async |token, _| admin.revoke(&token.session).await).await;
     for round in 0..3 {
-        world.service.kill();
-        every_route_keeps_its_word(&world, &tokens, LONG_TIMEOUT + SLACK).await;
-        outage_is_known(&world, &tokens.granted).await;
+        testbed.service.kill();
+        every_route_answers_by_its_on_outage(&testbed, &tokens, LONG_TIMEOUT + SLACK).await;
+        outage_is_known(&testbed, &tokens.granted).await;
         for _ in 0..3 {
-            every_route_keeps_its_word(&world, &tokens, PROMPT).await;
-            let answer = within(PROMPT, world.get("/default").bearer(&tokens.granted)).await;
+            every_route_answers_by_its_on_outage(&testbed, &tokens, PROMPT).await;
+            let answer = within(PROMPT, testbed.get("/default").bearer(&tokens.granted)).await;
             released_as(&answer, "read_only");
         }
-        world.service.restart().await;
-        let took = recovery(&world, &tokens.granted).await;
+        testbed.service.restart().await;
+        let took = recovery(&testbed, &tokens.granted).await;
         println!("round {round}: recovered {took:?} after the service was ready");
         assert!(took < RECOVERY, "{took:?}");
     }
     let kinds = [("read_only", "read"), ("read_only", "default"), ("grace", "grace")];
-    releases_are_seen(&world, &kinds).await;
+    releases_are_seen(&testbed, &kinds).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,14 +274,14 @@ async fn a_service_that_hangs_costs_nothing_once_that_is_known() {
     // Longer than the wait for the welcome, and shorter than the test's patience.
     let fake = FakeService::start().await;
     let policy = policy(PATIENCE / 10, json!("deny"));
-    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
     fake.behave(ServiceBehaviour::Hangs);
     fake.break_off();
-    outage_is_known(&world, &token).await;
+    outage_is_known(&testbed, &token).await;
     for _ in 0..EVERY_WORKER {
-        unavailable(&within(PROMPT, world.get("/deny").bearer(&token)).await);
+        unavailable(&within(PROMPT, testbed.get("/deny").bearer(&token)).await);
     }
 }
 
@@ -290,43 +290,43 @@ async fn grace_is_the_default_where_the_policy_says_so_and_ends() {
     let _quiet = quiet().await;
     let grace = Duration::from_secs(15);
     let policy = policy(LONG_TIMEOUT, json!({"grace": format!("{}s", grace.as_secs())}));
-    let world = World::with_policy(policy).await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    passes_everywhere(world.get("/default").bearer(&token)).await;
-    world.service.kill();
-    outage_is_known(&world, &token).await;
-    released_as(&within(PROMPT, world.get("/default").bearer(&token)).await, "grace");
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    passes_everywhere(testbed.get("/default").bearer(&token)).await;
+    testbed.service.kill();
+    outage_is_known(&testbed, &token).await;
+    released_as(&within(PROMPT, testbed.get("/default").bearer(&token)).await, "grace");
     // A verdict for one route gives no grace to another.
-    unavailable(&within(PROMPT, world.get("/grace").bearer(&token)).await);
-    let call = world.get("/default").bearer(&token);
+    unavailable(&within(PROMPT, testbed.get("/grace").bearer(&token)).await);
+    let call = testbed.get("/default").bearer(&token);
     let late = call.until("the grace is over", |answer| answer.status != 200).await;
     unavailable(&late);
     // A release during an outage is not a verdict, so it gives no further grace.
     for _ in 0..EVERY_WORKER {
-        unavailable(&within(PROMPT, world.get("/default").bearer(&token)).await);
+        unavailable(&within(PROMPT, testbed.get("/default").bearer(&token)).await);
     }
-    world.service.restart().await;
-    recovery(&world, &token).await;
-    passes_everywhere(world.get("/default").bearer(&token)).await;
+    testbed.service.restart().await;
+    recovery(&testbed, &token).await;
+    passes_everywhere(testbed.get("/default").bearer(&token)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_hammers_a_service_that_refuses() {
+async fn a_service_that_refuses_is_not_hammered() {
     let _quiet = quiet().await;
     const WATCHED: Duration = Duration::from_secs(4);
     // Two workers and the main thread, about every half second at the slowest, and some more at first.
     const ATTEMPTS_MAX: usize = 80;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));
-    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
     fake.behave(ServiceBehaviour::Status(503));
     fake.break_off();
     let (before, start) = (fake.opened(), Instant::now());
     until("a while has passed under load", async || {
-        unavailable(&world.get("/deny").bearer(&token).fresh().await);
+        unavailable(&testbed.get("/deny").bearer(&token).fresh().await);
         (start.elapsed() > WATCHED).then_some(())
     })
     .await;
@@ -338,20 +338,20 @@ async fn nobody_hammers_a_service_that_refuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_under_load_refuse_nobody_who_has_grace() {
     let _busy = busy().await;
-    let world = World::with_policy(policy(LONG_TIMEOUT, json!({"grace": "1h"}))).await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    passes_everywhere(world.get("/default").bearer(&token)).await;
+    let testbed = Testbed::with_policy(policy(LONG_TIMEOUT, json!({"grace": "1h"}))).await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    passes_everywhere(testbed.get("/default").bearer(&token)).await;
     let restarts = async {
         for _ in 0..5 {
-            world.service.kill();
-            world.service.restart().await;
-            recovery(&world, &token).await;
+            testbed.service.kill();
+            testbed.service.restart().await;
+            recovery(&testbed, &token).await;
         }
     };
     let load = async || {
         loop {
-            world.get("/default").bearer(&token).await.passes();
+            testbed.get("/default").bearer(&token).await.passes();
         }
     };
     tokio::select! {
@@ -373,18 +373,18 @@ async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
     const REQUESTS: usize = 1_200;
     let fake = FakeService::start().await;
     let policy = policy(TIMEOUT, json!("deny"));
-    let world = World::builder().policy(policy).cluster("session", fake.address.port()).start().await;
-    let token = world.issuer.token().sign();
-    passes_everywhere(world.get("/me").bearer(&token)).await;
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    let token = testbed.issuer.token().sign();
+    passes_everywhere(testbed.get("/me").bearer(&token)).await;
     // Requests that wait behind a late answer may time out.
     for (behaviour, answers) in
         [(ServiceBehaviour::Deaf, &[503][..]), (ServiceBehaviour::Late(TIMEOUT / 2), &[200, 503])]
     {
-        recovery(&world, &token).await;
+        recovery(&testbed, &token).await;
         fake.behave(behaviour);
         let requests: Vec<_> = (0..REQUESTS)
             .map(|_| {
-                let call = world.get("/deny").bearer(&token);
+                let call = testbed.get("/deny").bearer(&token);
                 tokio::spawn(async move { call.try_send().await.map(|answer| answer.status.as_u16()) })
             })
             .collect();
@@ -394,5 +394,5 @@ async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
         }
         fake.behave(ServiceBehaviour::Good);
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }

@@ -1,4 +1,4 @@
-//! Everything that a request meets, started together and ended together.
+//! Everything that a request passes through, started and stopped together.
 
 use crate::{
     Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
@@ -26,8 +26,8 @@ const PARTNER_NAME: &str = "https://partner.example.com";
 /// New connections that must be answered in a row before every worker of Envoy counts as warm.
 const WARM_ANSWERS: usize = 12;
 
-/// A running world. Dropping it ends everything in it.
-pub struct World {
+/// A running testbed: Envoy, the session service, two issuers and an upstream. Dropping it ends everything in it.
+pub struct Testbed {
     // Envoy is dropped first; otherwise it logs that the others are gone.
     /// The proxy.
     pub envoy: Envoy,
@@ -48,7 +48,7 @@ pub struct World {
     dir: TempDir,
 }
 
-/// What the world shall be like.
+/// The configuration of a testbed.
 pub struct Builder {
     policy: Value,
     session: Edit,
@@ -60,8 +60,8 @@ pub struct Builder {
     replaceable_policy: bool,
 }
 
-impl World {
-    /// A world with the shipped files, free ports and generous timeouts.
+impl Testbed {
+    /// A testbed with the shipped files, free ports and generous timeouts.
     pub fn builder() -> Builder {
         Builder {
             policy: policy::patient(),
@@ -75,12 +75,12 @@ impl World {
         }
     }
 
-    /// A world as [`World::builder`] makes it.
+    /// A testbed with the defaults of [`Testbed::builder`].
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// A world with another policy.
+    /// A testbed with a policy, and defaults otherwise.
     pub async fn with_policy(policy: Value) -> Self {
         Self::builder().policy(policy).start().await
     }
@@ -133,7 +133,7 @@ impl World {
     }
 
     /// Waits until every worker of Envoy has keys and a check stream: `/me` answers on many new connections in a row.
-    pub async fn settled(&self) -> &Self {
+    pub async fn ready(&self) -> &Self {
         let token = self.issuer.token().subject("warm-up").sign();
         for _ in 0..WARM_ANSWERS {
             let call = self.get("/me").bearer(&token);
@@ -216,7 +216,7 @@ impl Builder {
     }
 
     /// Starts everything.
-    pub async fn start(self) -> World {
+    pub async fn start(self) -> Testbed {
         let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
         let mut choice = Choice { documented: self.documented_ports, moved: Vec::new() };
         let issuer = Issuer::start(ISSUER_NAME, local(choice.port(ISSUER)), self.keys).await;
@@ -244,7 +244,7 @@ impl Builder {
         };
         let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;
-        World {
+        Testbed {
             client: Client::new(envoy.address),
             envoy,
             service,
