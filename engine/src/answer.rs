@@ -1,0 +1,341 @@
+//! What a refused client is told: every reason to refuse, with its status, challenge and body.
+
+use serde::Serialize;
+use std::{fmt::Write, time::Duration};
+
+/// Why a request is refused. Closed: a new reason needs its answer here, and the compiler asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// No `Authorization` header.
+    NoCredentials,
+    /// Two tokens, or something that is not a bearer token.
+    MalformedCredentials,
+    /// A path that filter and upstream may read differently.
+    AmbiguousPath,
+    /// Signature, issuer, audience, type, not yet valid, over-long.
+    InvalidToken,
+    /// Past `exp`.
+    TokenExpired,
+    /// Nobody used the session for too long.
+    SessionIdleTimeout,
+    /// The session is past its absolute limit.
+    SessionLifetimeExceeded,
+    /// Somebody ended the session.
+    SessionRevoked,
+    /// Sessions must be enrolled first, and this one was not.
+    SessionUnknown,
+    /// The login is too weak or too old for this route.
+    StepUpRequired,
+    /// Token or session lack a scope that the route requires.
+    InsufficientScope,
+    /// The token claims scopes that its session was never granted.
+    ScopeEscalation,
+    /// No rule answers this request.
+    NoRoute,
+    /// The issuer's keys could not be had.
+    KeysUnavailable,
+    /// The session service gave no verdict.
+    SessionUnavailable,
+    /// The filter has no valid policy.
+    NoPolicy,
+}
+
+/// The status of a gRPC answer (the gRPC core library's status codes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are gRPC's")]
+pub enum GrpcStatus {
+    InvalidArgument = 3,
+    PermissionDenied = 7,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+/// What stands in `WWW-Authenticate` behind the realm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Challenge {
+    /// No such header.
+    None,
+    /// The realm alone: the client sent no credentials (RFC 6750, section 3.1).
+    Realm,
+    /// An error of RFC 6750, section 3.1.
+    Error(&'static str),
+    /// `insufficient_scope`, with the scopes that the route requires.
+    Scope,
+    /// `insufficient_user_authentication` (RFC 9470, section 3).
+    StepUp,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::NoCredentials,
+        Self::MalformedCredentials,
+        Self::AmbiguousPath,
+        Self::InvalidToken,
+        Self::TokenExpired,
+        Self::SessionIdleTimeout,
+        Self::SessionLifetimeExceeded,
+        Self::SessionRevoked,
+        Self::SessionUnknown,
+        Self::StepUpRequired,
+        Self::InsufficientScope,
+        Self::ScopeEscalation,
+        Self::NoRoute,
+        Self::KeysUnavailable,
+        Self::SessionUnavailable,
+        Self::NoPolicy,
+    ];
+
+    /// The one place where a reason becomes an answer: name, HTTP status, challenge, title.
+    const fn row(self) -> (&'static str, u16, Challenge, &'static str) {
+        use Challenge::{Error, None, Realm, Scope, StepUp};
+        match self {
+            Self::NoCredentials => ("no_credentials", 401, Realm, "An access token is required"),
+            Self::MalformedCredentials => {
+                ("malformed_credentials", 400, Error("invalid_request"), "One bearer token is required")
+            }
+            Self::AmbiguousPath => ("ambiguous_path", 400, None, "The path is ambiguous"),
+            Self::InvalidToken => ("invalid_token", 401, Error("invalid_token"), "The access token is not valid"),
+            Self::TokenExpired => ("token_expired", 401, Error("invalid_token"), "The access token has expired"),
+            Self::SessionIdleTimeout => {
+                ("session_idle_timeout", 401, Error("invalid_token"), "The session was idle for too long")
+            }
+            Self::SessionLifetimeExceeded => {
+                ("session_lifetime_exceeded", 401, Error("invalid_token"), "The session has reached its end")
+            }
+            Self::SessionRevoked => ("session_revoked", 401, Error("invalid_token"), "The session was revoked"),
+            Self::SessionUnknown => ("session_unknown", 401, Error("invalid_token"), "The session is not known"),
+            Self::StepUpRequired => {
+                ("step_up_required", 401, StepUp, "A stronger or more recent authentication is required")
+            }
+            Self::InsufficientScope => ("insufficient_scope", 403, Scope, "A required scope is missing"),
+            Self::ScopeEscalation => {
+                ("scope_escalation", 403, Scope, "The token has scopes that its session was not granted")
+            }
+            Self::NoRoute => ("no_route", 403, None, "No rule allows this request"),
+            Self::KeysUnavailable => ("keys_unavailable", 503, None, "The issuer's keys are not available"),
+            Self::SessionUnavailable => ("session_unavailable", 503, None, "The session could not be checked"),
+            Self::NoPolicy => ("no_policy", 503, None, "No valid policy is loaded"),
+        }
+    }
+
+    /// The name that stands in bodies, counters and logs.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        self.row().1
+    }
+
+    /// Whether it says that the session is over, for every token and route.
+    pub const fn ends_session(self) -> bool {
+        matches!(
+            self,
+            Self::SessionIdleTimeout | Self::SessionLifetimeExceeded | Self::SessionRevoked | Self::SessionUnknown
+        )
+    }
+
+    /// The gRPC status.
+    pub const fn grpc(self) -> GrpcStatus {
+        match self.status() {
+            401 => GrpcStatus::Unauthenticated,
+            403 => GrpcStatus::PermissionDenied,
+            400 => GrpcStatus::InvalidArgument,
+            _ => GrpcStatus::Unavailable,
+        }
+    }
+}
+
+/// What the refused route asks of a client; goes into the challenge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demand<'a> {
+    /// The scopes that the route requires, separated by spaces.
+    pub scope: &'a str,
+    /// The authentication contexts of which one is required.
+    pub acr: &'a [String],
+    /// The oldest login that is good enough.
+    pub max_age: Option<Duration>,
+}
+
+/// A refusal, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The gRPC status, for gRPC callers.
+    pub grpc: GrpcStatus,
+    /// Response headers, `content-type` aside.
+    pub headers: Vec<(&'static str, String)>,
+    /// The problem document (RFC 9457), for HTTP callers.
+    pub body: Vec<u8>,
+    /// The same in a line, for gRPC callers.
+    pub message: String,
+}
+
+/// Media type of [`Answer::body`].
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Seconds after which a client may try again when the filter could not decide.
+const RETRY_AFTER_S: &str = "1";
+
+impl Answer {
+    /// The answer for `code`. The realm and the demand's strings hold neither `"` nor `\` (the policy sees to it).
+    pub fn new(code: Code, realm: &str, demand: Demand<'_>) -> Self {
+        let (name, status, challenge, title) = code.row();
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if let Some(value) = www_authenticate(challenge, realm, demand) {
+            headers.push(("www-authenticate", value));
+        }
+        if status == 503 {
+            headers.push(("retry-after", RETRY_AFTER_S.to_owned()));
+        }
+        let problem = Problem { r#type: format!("urn:portcullis:{name}"), title, status, code: name };
+        Self {
+            status,
+            grpc: code.grpc(),
+            headers,
+            body: serde_json::to_vec(&problem).unwrap_or_default(),
+            message: format!("{name}: {title}"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+}
+
+fn www_authenticate(challenge: Challenge, realm: &str, demand: Demand<'_>) -> Option<String> {
+    let mut value = format!("Bearer realm=\"{realm}\"");
+    match challenge {
+        Challenge::None => return None,
+        Challenge::Realm => {}
+        Challenge::Error(error) => parameter(&mut value, "error", error),
+        Challenge::Scope => {
+            parameter(&mut value, "error", "insufficient_scope");
+            if !demand.scope.is_empty() {
+                parameter(&mut value, "scope", demand.scope);
+            }
+        }
+        Challenge::StepUp => {
+            parameter(&mut value, "error", "insufficient_user_authentication");
+            if !demand.acr.is_empty() {
+                parameter(&mut value, "acr_values", &demand.acr.join(" "));
+            }
+            if let Some(max_age) = demand.max_age {
+                parameter(&mut value, "max_age", &max_age.as_secs().to_string());
+            }
+        }
+    }
+    Some(value)
+}
+
+fn parameter(value: &mut String, name: &str, content: &str) {
+    // Writing to a String cannot fail.
+    let _ = write!(value, ", {name}=\"{content}\"");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+        answer.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
+    }
+
+    fn challenge(code: Code, demand: Demand<'_>) -> Option<String> {
+        header(&Answer::new(code, "orders", demand), "www-authenticate").map(str::to_owned)
+    }
+
+    #[test]
+    fn every_code_has_the_answer_of_the_table() {
+        let invalid_token = Some("Bearer realm=\"orders\", error=\"invalid_token\"");
+        let table = [
+            (Code::NoCredentials, 401, Some("Bearer realm=\"orders\"")),
+            (Code::MalformedCredentials, 400, Some("Bearer realm=\"orders\", error=\"invalid_request\"")),
+            (Code::AmbiguousPath, 400, None),
+            (Code::InvalidToken, 401, invalid_token),
+            (Code::TokenExpired, 401, invalid_token),
+            (Code::SessionIdleTimeout, 401, invalid_token),
+            (Code::SessionLifetimeExceeded, 401, invalid_token),
+            (Code::SessionRevoked, 401, invalid_token),
+            (Code::SessionUnknown, 401, invalid_token),
+            (Code::StepUpRequired, 401, Some("Bearer realm=\"orders\", error=\"insufficient_user_authentication\"")),
+            (Code::InsufficientScope, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
+            (Code::ScopeEscalation, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
+            (Code::NoRoute, 403, None),
+            (Code::KeysUnavailable, 503, None),
+            (Code::SessionUnavailable, 503, None),
+            (Code::NoPolicy, 503, None),
+        ];
+        assert_eq!(table.map(|(code, ..)| code), Code::ALL);
+        for (code, status, www_authenticate) in table {
+            let answer = Answer::new(code, "orders", Demand::default());
+            assert_eq!(answer.status, status, "{code:?}");
+            assert_eq!(header(&answer, "www-authenticate"), www_authenticate, "{code:?}");
+            assert_eq!(header(&answer, "retry-after").is_some(), status == 503, "{code:?}");
+            assert_eq!(header(&answer, "cache-control"), Some("no-store"), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_scope_is_answered_with_all_that_the_route_requires() {
+        let demand = Demand { scope: "orders:read orders:write", ..Demand::default() };
+        let expected = "Bearer realm=\"orders\", error=\"insufficient_scope\", scope=\"orders:read orders:write\"";
+        assert_eq!(challenge(Code::InsufficientScope, demand).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn step_up_names_the_contexts_and_the_age() {
+        let acr = ["aal2".to_owned(), "aal3".to_owned()];
+        let demand = Demand { acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
+        let expected = "Bearer realm=\"orders\", error=\"insufficient_user_authentication\", \
+                        acr_values=\"aal2 aal3\", max_age=\"900\"";
+        assert_eq!(challenge(Code::StepUpRequired, demand).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn the_body_is_a_problem_document_with_the_code() {
+        let answer = Answer::new(Code::NoRoute, "orders", Demand::default());
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("json");
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:portcullis:no_route", "title": "No rule allows this request", "status": 403, "code": "no_route"
+            })
+        );
+    }
+
+    /// The cells of each row of docs/answers.md: code, status, gRPC status, challenge.
+    fn documented() -> Vec<[&'static str; 4]> {
+        let rows = include_str!("../../docs/answers.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let cells = rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches('`')).collect::<Vec<_>>());
+        cells.map(|cells| [cells[0], cells[1], cells[2], cells[3]]).collect()
+    }
+
+    #[test]
+    fn every_code_is_documented_as_it_is_answered() {
+        let acr = ["…".to_owned()];
+        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)) };
+        let answered = Code::ALL.map(|code| {
+            let challenge = match challenge(code, demand).as_deref().map(|value| value.split_once(", ")) {
+                Option::None => "none".to_owned(),
+                Some(Option::None) => "the realm only".to_owned(),
+                Some(Some((_, rest))) => rest.replace("900", "…"),
+            };
+            (code.name().to_owned(), code.status().to_string(), format!("{:?}", code.grpc()).to_lowercase(), challenge)
+        });
+        let documented: Vec<_> = documented()
+            .into_iter()
+            .map(|[code, status, grpc, challenge]| {
+                (code.to_owned(), status.to_owned(), grpc.replace('_', "").to_lowercase(), challenge.to_owned())
+            })
+            .collect();
+        assert_eq!(documented, answered);
+    }
+}
