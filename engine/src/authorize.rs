@@ -35,7 +35,7 @@ mod token_cache_tests;
 
 pub use bearer::{CredentialError, credentials};
 pub use gate::{ContextId, Due, Fetch, Gate};
-pub use head::{Head, IDENTITY_PREFIX};
+pub use head::{Head, IDENTITY_PREFIX, forged_trailers};
 pub use introspection::{Call, CallKey, Carried, authorization};
 pub use last_heard::Known;
 pub use principal::Principal;

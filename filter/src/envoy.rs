@@ -7,18 +7,28 @@ use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
     answer::{self, Answer},
     authorize::Call,
+    time::{Monotonic, Now},
 };
 use prost::Message;
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType},
 };
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
+/// What both clocks show.
+pub(crate) fn now() -> Now {
+    static START: OnceLock<Instant> = OnceLock::new();
     let since_epoch = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since_epoch.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
+    let wall_ms = since_epoch.map(millis).filter(|ms| *ms != 0);
+    Now { wall_ms, instant: Monotonic(millis(START.get_or_init(Instant::now).elapsed())) }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// All request headers, in one call.
@@ -29,6 +39,16 @@ pub(crate) fn request_headers() -> Vec<(String, Vec<u8>)> {
 /// Removes a request header, with all its values.
 pub(crate) fn remove_request_header(name: &str) {
     let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+}
+
+/// All request trailers.
+pub(crate) fn request_trailers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+}
+
+/// Removes a request trailer, with all its values.
+pub(crate) fn remove_request_trailer(name: &str) {
+    let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
 }
 
 /// Adds a request header.

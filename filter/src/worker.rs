@@ -6,6 +6,7 @@ use portcullis_engine::{
     answer::{Answer, Code, Demand},
     authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
     map::HashMap,
+    time::Now,
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
 use std::{
@@ -103,19 +104,19 @@ impl Worker {
 
     /// Does what the check stream and the key sets want done. To be called in the root's callbacks only: the SDK hands the
     /// answers to a call to the context in whose callback it was made, and only the root outlives a request.
-    pub(crate) fn pump(&self, now_ms: u64) {
-        let fetches = self.gate.borrow_mut().fetches(now_ms);
-        fetches.iter().for_each(|fetch| self.fetch(fetch, now_ms));
-        while let Some(act) = self.next_act(now_ms) {
-            self.act(act, now_ms);
+    pub(crate) fn pump(&self, now: Now) {
+        let fetches = self.gate.borrow_mut().fetches(now.instant);
+        fetches.iter().for_each(|fetch| self.fetch(fetch, now));
+        while let Some(act) = self.next_act(now) {
+            self.act(act, now);
         }
         self.call();
         self.pace();
     }
 
     /// Sends the questions that may be sent, in the callback of a request. The stream is the root's.
-    pub(crate) fn send(&self, context: u32, now_ms: u64) {
-        let act = self.gate.borrow_mut().send(now_ms);
+    pub(crate) fn send(&self, context: u32, now: Now) {
+        let act = self.gate.borrow_mut().send(now.instant);
         if let Some(Act::Send { stream, message }) = act {
             envoy::enter(self.root);
             envoy::send(stream, &message);
@@ -139,26 +140,26 @@ impl Worker {
     }
 
     /// A call has been answered, or has failed.
-    pub(crate) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now_ms: u64) {
+    pub(crate) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now: Now) {
         let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
         let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
-        let due = self.gate.borrow_mut().answered(key, response, now_ms);
+        let due = self.gate.borrow_mut().answered(key, response, now);
         self.carry_out(due.into_iter().collect(), home);
     }
 
     /// What becomes of the requests whose calls could not be made.
-    pub(crate) fn never_sent(&self, now_ms: u64) -> Vec<Due> {
+    pub(crate) fn never_sent(&self, now: Now) -> Vec<Due> {
         self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
         let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
-        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now_ms)).collect()
+        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now)).collect()
     }
 
-    fn next_act(&self, now_ms: u64) -> Option<Act> {
-        self.gate.borrow_mut().act(now_ms)
+    fn next_act(&self, now: Now) -> Option<Act> {
+        self.gate.borrow_mut().act(now.instant)
     }
 
-    fn act(&self, act: Act, now_ms: u64) {
+    fn act(&self, act: Act, now: Now) {
         match act {
             Act::Send { stream, message } => envoy::send(stream, &message),
             Act::Close { stream } => envoy::close(stream),
@@ -166,12 +167,12 @@ impl Worker {
             Act::Open => {
                 let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
                 let stream = cluster.and_then(|cluster| envoy::open_stream(&cluster, self.authorization.as_deref()));
-                self.gate.borrow_mut().opened(stream, now_ms);
+                self.gate.borrow_mut().opened(stream, now.instant);
             }
         }
     }
 
-    fn fetch(&self, fetch: &Fetch, now_ms: u64) {
+    fn fetch(&self, fetch: &Fetch, now: Now) {
         let call = envoy::get(
             &fetch.cluster,
             fetch.scheme,
@@ -183,7 +184,7 @@ impl Worker {
             Some(call) => {
                 self.key_calls.borrow_mut().insert(call, fetch.issuer);
             }
-            None => self.fetched(fetch.issuer, None, now_ms),
+            None => self.fetched(fetch.issuer, None, now),
         }
     }
 
@@ -193,8 +194,8 @@ impl Worker {
     }
 
     /// A key set has come, or has not.
-    pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now_ms: u64) {
-        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now_ms);
+    pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now: Now) {
+        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now);
         if let Err(error) = result {
             let gate = self.gate.borrow();
             let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
@@ -204,9 +205,9 @@ impl Worker {
     }
 
     /// Hands the counts to Envoy.
-    pub(crate) fn flush_metrics(&self, now_ms: u64) {
+    pub(crate) fn flush_metrics(&self, now: Now) {
         let mut gate = self.gate.borrow_mut();
-        self.metrics.borrow_mut().flush(&mut gate, now_ms);
+        self.metrics.borrow_mut().flush(&mut gate, now);
     }
 
     /// Ticks come quickly while something waits for a deadline.
