@@ -41,5 +41,5 @@ pub use last_heard::Known;
 pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
 pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step};
-pub use stream_client::Act;
+pub use stream_client::{Act, MESSAGE_BYTES_MAX};
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, StreamEvent, Tally};

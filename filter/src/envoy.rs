@@ -64,6 +64,12 @@ pub(crate) fn client_address() -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
+/// Envoy's number for the connection of the effective context; none when it does not say.
+pub(crate) fn connection_id() -> Option<u64> {
+    let id = hostcalls::get_property(vec!["connection", "id"]).ok().flatten()?;
+    id.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
 /// Leaves `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
 pub(crate) fn set_log_field(record: &str) {
     let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));
@@ -139,9 +145,13 @@ pub(crate) fn cancel(stream: u32) {
     let _ = hostcalls::cancel_grpc_stream(stream);
 }
 
-/// The message that a callback announced.
-pub(crate) fn stream_message(size: usize) -> Vec<u8> {
-    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size).ok().flatten().unwrap_or_default()
+/// The message that a callback announced. One byte more than `bytes_max` is copied of a longer one, so that it can be told
+/// from one that fits.
+pub(crate) fn stream_message(size: usize, bytes_max: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size.min(bytes_max.saturating_add(1)))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Dispatches a GET; the effective context must be the root. `None` when it could not even be sent.

@@ -37,7 +37,8 @@ impl Http {
 impl Context for Http {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(worker) = &self.worker {
-            worker.answered(self.context, call, headers, body_size, envoy::now());
+            worker.answered(call, headers, body_size, envoy::now());
+            worker.carry_out(self.context);
         }
     }
 }

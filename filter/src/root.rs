@@ -3,7 +3,7 @@
 use crate::{envoy, http::Http, worker::Worker};
 use log::{error, info, warn};
 use portcullis_engine::{
-    authorize::{self, Gate},
+    authorize::{self, Gate, MESSAGE_BYTES_MAX},
     policy::Policy,
     token::KEY_SET_BYTES_MAX,
 };
@@ -52,18 +52,20 @@ impl Context for Root {
             let response = envoy::call_response(headers, body_size, KEY_SET_BYTES_MAX);
             worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now);
         } else {
-            worker.answered(self.context, call, headers, body_size, now);
+            worker.answered(call, headers, body_size, now);
         }
         worker.pump(now);
+        worker.carry_out(self.context);
     }
 
     fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
         let Some(worker) = &self.worker else { return };
         let now = envoy::now();
-        let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size), now);
+        let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size, MESSAGE_BYTES_MAX), now);
         // The next group goes out first: the service works on it while these requests are released.
+        worker.queue(due);
         worker.pump(now);
-        worker.carry_out(due, self.context);
+        worker.carry_out(self.context);
     }
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
@@ -75,8 +77,9 @@ impl Context for Root {
         }
         let now = envoy::now();
         let due = worker.gate.borrow_mut().closed(stream, now);
+        worker.queue(due);
         worker.pump(now);
-        worker.carry_out(due, self.context);
+        worker.carry_out(self.context);
     }
 }
 
@@ -103,10 +106,11 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         let now = envoy::now();
-        let mut due = worker.never_sent(now);
-        due.extend(worker.gate.borrow_mut().tick(now));
-        worker.carry_out(due, self.context);
+        worker.queue(worker.never_sent(now));
+        let due = worker.gate.borrow_mut().tick(now);
+        worker.queue(due);
         worker.pump(now);
+        worker.carry_out(self.context);
         worker.flush_metrics(now);
         worker.rest();
     }

@@ -21,6 +21,10 @@ const TICK_IDLE: Duration = Duration::from_millis(100);
 
 /// Steps that are carried out in one callback at most. Envoy puts off what a step asks for until the callback is over, and
 /// then does one inside the other: some three hundred refusals at once overflow the VM's stack, and it dies.
+///
+/// Of refusals that were not asked for by an answer (a deadline has passed), there is one for each connection in a callback.
+/// When a client has closed its connection, the first write to it fails, and Envoy destroys all of its requests before it gets
+/// to the other refusals: it would then call the VM about requests that the VM has forgotten, which ends the VM.
 const STEPS_MAX: usize = 100;
 const TICK_BACKLOG: Duration = Duration::from_millis(1);
 
@@ -72,16 +76,32 @@ impl Worker {
         }
     }
 
-    /// Carries out steps of requests that waited, or were open. The effective context is `home`, before and after.
-    pub(crate) fn carry_out(&self, due: Vec<Due>, home: u32) {
+    /// Puts steps of requests that waited, or were open, behind those that are still to be carried out.
+    pub(crate) fn queue(&self, due: Vec<Due>) {
         let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
         self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
+    }
+
+    /// Carries out queued steps, as many as one callback may: to be called once in each, at its end. The effective context is
+    /// `home`, before and after.
+    pub(crate) fn carry_out(&self, home: u32) {
+        let mut written = Vec::new();
         for _ in 0..STEPS_MAX {
             let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
             // The client may have left: then there is nobody to answer, and nothing to resume.
             if !envoy::enter(context) {
                 self.gone(context);
                 continue;
+            }
+            if let Step::Deny(denial) = &step
+                && denial.code.status() == 503
+            {
+                let connection = envoy::connection_id();
+                if written.contains(&connection) {
+                    self.backlog.borrow_mut().push_back((context, step));
+                    continue;
+                }
+                written.push(connection);
             }
             match step {
                 Step::Release(permit) => {
@@ -140,12 +160,12 @@ impl Worker {
     }
 
     /// A call has been answered, or has failed.
-    pub(crate) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now: Now) {
+    pub(crate) fn answered(&self, number: u32, headers: usize, body_bytes: usize, now: Now) {
         let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
         let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
         let due = self.gate.borrow_mut().answered(key, response, now);
-        self.carry_out(due.into_iter().collect(), home);
+        self.queue(due.into_iter().collect());
     }
 
     /// What becomes of the requests whose calls could not be made.
@@ -201,7 +221,7 @@ impl Worker {
             let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
             warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
         }
-        self.carry_out(due, self.root);
+        self.queue(due);
     }
 
     /// Hands the counts to Envoy.

@@ -23,11 +23,11 @@ const QUESTIONS_MAX: usize = 65_536;
 /// Questions in one message at most, which also bounds the answer to it.
 const GROUP_QUESTIONS_MAX: usize = 4_096;
 
-/// Bytes of tokens that one message describes, at most and one token more: a service bounds what it reads.
+/// Bytes of one message at most, and one question with its token more: a service bounds what it reads.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// A message of the service that is larger than this is no answer.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Times that one question is put on a stream at most.
 const TRIES_MAX: u8 = 2;
@@ -189,16 +189,15 @@ impl StreamClient {
         for verdict in message.verdicts {
             // An unknown id is a question that ran out of time, or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                received.settled.push(open.settle(read(verdict).map(|(verdict, _)| verdict), now));
+                received.settled.push(open.settle(Some(read(verdict).0), now));
             }
         }
         // A stream that is being left may still tell of follows that the current one has been told of as well.
         for verdict in message.followed {
             let id = FollowId(verdict.id);
-            if let Some((verdict, remaining_ms)) = read(verdict) {
-                follows.note_end(id, remaining_ms.map(|remaining_ms| now.after(remaining_ms)));
-                received.followed.push((id, verdict));
-            }
+            let (verdict, remaining_ms) = read(verdict);
+            follows.note_end(id, remaining_ms.map(|remaining_ms| now.after(remaining_ms)));
+            received.followed.push((id, verdict));
         }
         received
     }
@@ -272,18 +271,20 @@ impl StreamClient {
             let Question { rule, principal, attributes } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
-            if principal.retired.get() {
-                retired.push(principal);
-            }
-            message.questions.push(wire::Question {
+            let question = wire::Question {
                 id,
                 token,
                 route: wire_route(rule),
                 method: attributes.method.clone(),
                 client_address: attributes.client_address.clone(),
                 user_agent_digest: attributes.user_agent_digest,
-            });
+            };
+            bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
+            bytes += question.encoded_len();
+            message.questions.push(question);
+            if principal.retired.get() {
+                retired.push(principal);
+            }
         }
         // What left the cache while its question waited: a service forgets after it has read the questions.
         retired.iter().for_each(|principal| self.retire(principal));
@@ -324,20 +325,22 @@ fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The verdict in the filter's words, and how long the session has left; an outcome that is not known is none.
-fn read(verdict: wire::Verdict) -> Option<(Verdict, Option<u64>)> {
+/// The verdict in the filter's words, and how long the session has left. An outcome that this filter does not know is a
+/// refusal: a newer service has a reason that an older one had not.
+fn read(verdict: wire::Verdict) -> (Verdict, Option<u64>) {
     let remaining_ms = verdict.remaining_ms;
-    let verdict = match wire::Outcome::try_from(verdict.outcome).ok()? {
-        wire::Outcome::Unspecified => return None,
-        wire::Outcome::Active => Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())),
-        wire::Outcome::IdleTimeout => Verdict::Ended(Code::SessionIdleTimeout),
-        wire::Outcome::LifetimeExceeded => Verdict::Ended(Code::SessionLifetimeExceeded),
-        wire::Outcome::Revoked => Verdict::Ended(Code::SessionRevoked),
-        wire::Outcome::UnknownSession => Verdict::Ended(Code::SessionUnknown),
-        wire::Outcome::ScopeEscalation => Verdict::Ended(Code::ScopeEscalation),
-        wire::Outcome::StepUpRequired => Verdict::Ended(Code::StepUpRequired),
+    let code = match wire::Outcome::try_from(verdict.outcome) {
+        Ok(wire::Outcome::Active) => {
+            return (Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())), remaining_ms);
+        }
+        Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,
+        Ok(wire::Outcome::LifetimeExceeded) => Code::SessionLifetimeExceeded,
+        Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
+        Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
+        Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
+        Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
-    Some((verdict, remaining_ms))
+    (Verdict::Ended(code), remaining_ms)
 }
 
 #[cfg(test)]

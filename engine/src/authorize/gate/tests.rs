@@ -182,7 +182,7 @@ fn narrowed_scopes_refuse_what_they_no_longer_cover() {
 #[test]
 fn every_outcome_that_is_no_release_refuses() {
     for (outcome, expected) in [
-        (wire::Outcome::Unspecified, "session_unavailable"),
+        (wire::Outcome::Unspecified, "session_unknown"),
         (wire::Outcome::IdleTimeout, "session_idle_timeout"),
         (wire::Outcome::LifetimeExceeded, "session_lifetime_exceeded"),
         (wire::Outcome::Revoked, "session_revoked"),
