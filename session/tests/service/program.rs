@@ -1,7 +1,7 @@
 //! The real program: its arguments, a crash, a stop.
 
 use crate::client::{ADMIN, Answer, BACKGROUND, FILTER, Filter, http, token};
-use crate::house::PATIENCE;
+use crate::fixtures::PATIENCE;
 use portcullis_session::id::SessionId;
 use portcullis_session::wire::Outcome;
 use serde_json::{Value, json};

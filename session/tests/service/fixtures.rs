@@ -4,7 +4,7 @@ use crate::client::{ADMIN, Answer, FILTER, Filter, http};
 use portcullis_session::clock::Clock;
 use portcullis_session::config;
 use portcullis_session::id::SessionId;
-use portcullis_session::rules::Rule;
+use portcullis_session::revocations::Revocation;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
@@ -30,8 +30,8 @@ fn passed_ms(since: Instant) -> u64 {
 struct Faulty(Embedded, Arc<AtomicBool>);
 
 impl Store for Faulty {
-    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
-        self.0.rules()
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.0.revocations()
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
@@ -58,7 +58,7 @@ impl Store for Faulty {
     }
 }
 
-pub(crate) struct House {
+pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Arc<AtomicU64>,
@@ -68,12 +68,12 @@ pub(crate) struct House {
     folder: Option<TempDir>,
 }
 
-impl House {
+impl Fixture {
     pub(crate) async fn open() -> Self {
         Self::with("").await
     }
 
-    /// A house with more lines in its configuration.
+    /// A fixture with more lines in its configuration.
     pub(crate) async fn with(more: &str) -> Self {
         Self::in_folder(tempfile::tempdir().unwrap(), more).await
     }
@@ -82,7 +82,7 @@ impl House {
         Self::built(folder, more, false).await
     }
 
-    /// A house whose clock also goes by itself, for limits that are met without a question.
+    /// A fixture whose clock also goes by itself, for limits that are met without a question.
     pub(crate) async fn ticking(more: &str) -> Self {
         Self::built(tempfile::tempdir().unwrap(), more, true).await
     }
