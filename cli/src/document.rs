@@ -111,7 +111,7 @@ impl Document {
         &self.root
     }
 
-    /// The bytes of the file to point at for a JSONPath (RFC 9535) as [`portcullis_filter::policy::At`] writes it: those of the
+    /// The bytes of the file to point at for a JSONPath (RFC 9535) as [`portcullis_engine::policy::At`] writes it: those of the
     /// value, or of the key of what has parts; for a part that is missing, those of what should hold it.
     pub fn span(&self, path: &str) -> Range<usize> {
         self.places.value(path)

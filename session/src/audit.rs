@@ -2,13 +2,13 @@
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
 use crate::clock::rfc3339;
-use crate::id::SessionId;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::token::Token;
-use crate::wire::Outcome;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::Outcome;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

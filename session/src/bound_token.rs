@@ -6,22 +6,9 @@ use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
 use crate::session::Session;
 use crate::token::Token;
-use crate::wire::{Outcome, Scopes, Verdict};
+use portcullis_contract::Requirement;
+use portcullis_contract::wire::{Outcome, Scopes, Verdict};
 use std::sync::Arc;
-
-/// The scopes that a route requires.
-#[derive(Debug, Default)]
-pub(crate) struct Requirement {
-    pub(crate) all_of: Vec<String>,
-    pub(crate) any_of: Vec<Vec<String>>,
-}
-
-impl Requirement {
-    fn met_by(&self, scopes: &[String]) -> bool {
-        let holds = |names: &[String]| names.iter().all(|name| scopes.contains(name));
-        holds(&self.all_of) && (self.any_of.is_empty() || self.any_of.iter().any(|group| holds(group)))
-    }
-}
 
 /// An answer to a question.
 #[derive(Debug)]
@@ -136,7 +123,7 @@ impl BoundToken {
         &mut self,
         registry: &Registry,
         asked: Asked,
-        requirement: Option<&Requirement>,
+        requirement: Option<&Requirement<String>>,
         now_ms: u64,
     ) -> Answer {
         let known = match &mut self.state {
@@ -242,7 +229,7 @@ impl Standing {
         }
     }
 
-    fn facts(&self, token: &Token, is_verified: bool, requirement: Option<&Requirement>) -> Facts {
+    fn facts(&self, token: &Token, is_verified: bool, requirement: Option<&Requirement<String>>) -> Facts {
         let session = &self.session;
         let left = self.narrowed.as_deref();
         Facts {
@@ -255,7 +242,9 @@ impl Standing {
             escalates: self.escalates,
             is_verified,
             is_same_party: self.is_same_party,
-            is_covered: left.zip(requirement).is_none_or(|(left, requirement)| requirement.met_by(left)),
+            is_covered: left
+                .zip(requirement)
+                .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
         }
     }
 

@@ -3,7 +3,6 @@
 use crate::access::{Access, AccessTypes, When};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
-use crate::id::{KeyKind, SessionId};
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
@@ -13,8 +12,9 @@ use crate::session::Session;
 use crate::store::embedded::Embedded;
 use crate::store::{Change, Record, Store, StoreError};
 use crate::token::Token;
-use crate::wire::Outcome;
 use crate::writer::Commit;
+use portcullis_contract::wire::Outcome;
+use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;

@@ -8,7 +8,7 @@
 //! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
 //! order of the two, either the judgement sees the change or the mark is there.
 
-use crate::id::SessionId;
+use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;

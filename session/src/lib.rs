@@ -9,8 +9,8 @@ pub mod clock;
 pub mod config;
 mod credential;
 mod followers;
-pub mod id;
 pub mod intern;
+pub mod issuers;
 pub mod judge;
 mod life;
 mod listener;
@@ -23,7 +23,6 @@ mod service;
 pub mod session;
 pub mod store;
 pub mod token;
-pub mod wire;
 mod writer;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::judge::Reason;
 use crate::revocations::RevokedParty;
-use crate::wire::Outcome;
+use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };

@@ -6,7 +6,6 @@
 //! itself**, as the filter does. `active` is about the session behind the token, not about the token's authenticity; and
 //! a caller that could forge a token here could also describe any token on the check stream, with the same credential.
 
-mod claims;
 mod fault;
 mod form;
 mod introspect;

@@ -11,8 +11,8 @@ use crate::oauth;
 use crate::registry::{Registry, SHARDS};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
-use crate::wire::session_check_server::SessionCheckServer;
 use crate::writer::Writer;
+use portcullis_contract::wire::session_check_server::SessionCheckServer;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,6 +132,7 @@ fn build(
         registry,
         audit,
         metrics,
+        issuers: Arc::default(),
         writer,
         clock,
         filter_credential: settings.filter_credential,

@@ -4,6 +4,7 @@ use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::clock::Clock;
 use crate::credential::Credential;
+use crate::issuers::Issuers;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::session::Session;
@@ -23,6 +24,8 @@ pub struct Service {
     pub audit: Arc<Audit>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// The claim names of issuers, for tokens that callers present.
+    pub issuers: Arc<Issuers>,
     /// Changes the store.
     pub writer: Writer,
     /// The time.

@@ -1,11 +1,11 @@
 //! One session in memory. What changes on every request is in atomics, so that judging takes no lock.
 
 use crate::access::Access;
-use crate::id::{KeyKind, SessionId};
 use crate::intern::ScopeSet;
 use crate::judge::{End, expiry};
 use crate::life::{Life, Stage};
 use crate::store::Record;
+use portcullis_contract::{KeyKind, SessionId};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

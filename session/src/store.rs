@@ -5,9 +5,9 @@
 
 pub mod embedded;
 
-use crate::id::{KeyKind, SessionId};
 use crate::judge::End;
 use crate::revocations::Revocation;
+use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// A session as it is stored. Times are milliseconds since the epoch.

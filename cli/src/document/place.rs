@@ -1,7 +1,7 @@
 //! Where the parts of a document stand, in bytes of the file.
 
 use super::tree::{Content, Node};
-use portcullis_filter::policy::At;
+use portcullis_engine::policy::At;
 use std::{collections::HashMap, ops::Range};
 
 /// The places of a document's parts, by JSONPath (RFC 9535).

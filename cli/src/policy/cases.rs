@@ -56,7 +56,7 @@ use crate::{
     exit::Trouble,
     report::{self, Diagnostic},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
     policy::{Faults, Policy, document::nearest},
 };

@@ -12,7 +12,7 @@ use crate::{
     report::{self, Diagnostic, Record, Report, Severity, counted},
 };
 use clap::ValueEnum;
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
 /// The most warnings of a file that are shown; the rest are counted.

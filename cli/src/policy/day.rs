@@ -2,7 +2,7 @@
 
 use crate::exit::Trouble;
 use jiff::{Timestamp, tz::TimeZone};
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 
 /// Reads an argument.
 pub(super) fn day(text: &str) -> Result<Date, String> {

@@ -41,7 +41,7 @@ use crate::{
     output,
 };
 use clap::ValueEnum;
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\

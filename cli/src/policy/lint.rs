@@ -9,7 +9,7 @@ mod written;
 
 use super::load::Loaded;
 use crate::report::Diagnostic;
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use written::Written;
 
 /// A reason to look at a policy.

@@ -6,7 +6,7 @@ use crate::{
     exit::Trouble,
     report::{Diagnostic, Report},
 };
-use portcullis_filter::policy::{About, Fault, Faults, Policy, nearest};
+use portcullis_engine::policy::{About, Fault, Faults, Policy, nearest};
 use serde_json::Value;
 use std::{collections::HashMap, path::Path};
 

@@ -1,6 +1,6 @@
 //! What a rule asks of a token, in words: its scopes with sets written out, and what of them a token lacks.
 
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy},
     route::RuleId,
 };

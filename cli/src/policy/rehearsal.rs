@@ -11,9 +11,9 @@ pub use signer::Signer;
 
 use super::cases::{Bearer, Case, Expect, Quality, Request, Session};
 use crate::exit::Trouble;
-use portcullis_filter::{
+use portcullis_engine::{
     answer::{Answer, Code},
-    check::{Act, Denial, Due, Gate, Head, Mark, Step},
+    authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
     policy::{Algorithm, KeySource, Mode, Policy},
     route::RuleId,
     token::Facts,
@@ -205,9 +205,9 @@ impl Rehearsal {
 
     fn outcome(&self, step: Step, asked: bool) -> Outcome {
         let (fate, rule, credential) = match step {
-            Step::Release(permit) => (Fate::Released(permit.mark), permit.rule, permit.credential),
+            Step::Release(permit) => (Fate::Released(permit.mark), permit.rule, permit.principal),
             Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => {
-                (self.refused(&denial), denial.rule, denial.credential)
+                (self.refused(&denial), denial.rule, denial.principal)
             }
             Step::Wait | Step::Ask(_) => (Fate::Waits, None, None),
         };

@@ -14,7 +14,7 @@ use crate::{
 use clap::ValueEnum;
 use object::{dns_label, dns_name};
 use place::{Label, ModuleUrl, TargetRef};
-use portcullis_filter::policy::{Policy, Protocol};
+use portcullis_engine::policy::{Policy, Protocol};
 use serde::Serialize;
 use std::path::PathBuf;
 

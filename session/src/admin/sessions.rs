@@ -5,7 +5,6 @@ use super::problem::{Code, Problem};
 use super::view::{ListView, SessionView};
 use crate::access::Access;
 use crate::audit::EndedBy;
-use crate::id::{KeyKind, SessionId};
 use crate::intern::ScopeSet;
 use crate::registry::{Filter, NotOpened};
 use crate::service::Service;
@@ -15,6 +14,7 @@ use crate::writer::Opening;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
+use portcullis_contract::{KeyKind, SessionId};
 use serde::Deserialize;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use crate::bound_token::Answer;
 use crate::registry::LookUp;
 use crate::session::Session;
-use crate::wire::Verdict;
+use portcullis_contract::wire::Verdict;
 use std::sync::Arc;
 
 /// The filter broke the contract: the stream ends without an answer.

@@ -11,7 +11,7 @@ use crate::judge::Asked;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use crate::wire::{Outcome, Scopes};
+use portcullis_contract::wire::{Outcome, Scopes};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

@@ -7,9 +7,9 @@ use crate::listener::Peer;
 use crate::registry::LookedUp;
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::wire::session_check_server::SessionCheck;
-use crate::wire::{FilterMessage, ServiceMessage, Welcome};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
+use portcullis_contract::wire::session_check_server::SessionCheck;
+use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -100,8 +100,9 @@ impl Driver {
     fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
         service.metrics.streams.inc();
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
+        let (metrics, issuers) = (Arc::clone(&service.metrics), Arc::clone(&service.issuers));
         Self {
-            state: StreamState::new(registry, audit, Arc::clone(&service.metrics)),
+            state: StreamState::new(registry, audit, metrics, issuers),
             draining: service.draining.clone(),
             service,
             inbound,

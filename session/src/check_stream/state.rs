@@ -5,14 +5,15 @@
 use super::answers::{Answers, Broken, Destination};
 use super::follows::{Follows, Occasion};
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, Requirement};
+use crate::bound_token::{Answer, BoundToken};
 use crate::followers::Notifier;
-use crate::id::SessionId;
+use crate::issuers::Issuers;
 use crate::judge::Asked;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use crate::wire::{self, FilterMessage, Follow, Hello, Outcome};
+use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome};
+use portcullis_contract::{Requirement, SessionId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ const ROUTES_MAX: usize = 100_000;
 struct Route {
     name: String,
     asked: Asked,
-    requirement: Requirement,
+    requirement: Requirement<String>,
 }
 
 /// A question or a follow that waits for a look-up on disk.
@@ -47,6 +48,7 @@ pub struct StreamState {
     registry: Arc<Registry>,
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
+    issuers: Arc<Issuers>,
     routes: Option<Vec<Route>>,
     tokens: HashMap<u32, BoundToken>,
     follows: Follows,
@@ -56,12 +58,13 @@ pub struct StreamState {
 
 impl StreamState {
     /// The state of a stream that has just opened.
-    pub fn new(registry: Arc<Registry>, audit: Arc<Audit>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(registry: Arc<Registry>, audit: Arc<Audit>, metrics: Arc<Metrics>, issuers: Arc<Issuers>) -> Self {
         let follows = Follows::new(&registry, &metrics);
         Self {
             registry,
             audit,
             metrics,
+            issuers,
             routes: None,
             tokens: HashMap::new(),
             follows,
@@ -151,6 +154,7 @@ impl StreamState {
         if hello.routes.len() > ROUTES_MAX {
             return Err(Broken::new(format!("more than {ROUTES_MAX} routes")));
         }
+        self.issuers.learn(hello.issuers).map_err(Broken::new)?;
         tracing::info!(
             filter = hello.filter_version,
             policy = hello.policy_digest,
@@ -159,10 +163,7 @@ impl StreamState {
         );
         let routes = hello.routes.into_iter().map(|route| Route {
             name: route.name,
-            requirement: Requirement {
-                all_of: route.all_of,
-                any_of: route.any_of.into_iter().map(|group| group.scopes).collect(),
-            },
+            requirement: Requirement::of(route.all_of, route.any_of),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         self.routes = Some(routes.collect());

@@ -9,7 +9,6 @@
 //! This service has no keys. A token that its caller has not verified opens no session and is not activity: it is active
 //! only while the session that it names is live and has its subject and client.
 
-use super::claims::{Claims, Unreadable};
 use super::fault::Fault;
 use super::form::Form;
 use crate::bound_token::BoundToken;
@@ -17,10 +16,12 @@ use crate::judge::Asked;
 use crate::metrics::Tally;
 use crate::service::Service;
 use crate::token::Token;
-use crate::wire::{Outcome, Verdict};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use portcullis_contract::token::Unverified;
+use portcullis_contract::wire::{Outcome, Verdict};
+use portcullis_contract::{code, introspection};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -75,20 +76,20 @@ pub(super) struct Active {
 /// Answers a call.
 pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) -> Result<Answer, Fault> {
     let asked = Asked {
-        max_age_ms: form.millis("portcullis_max_age_ms")?,
-        max_idle_ms: form.millis("portcullis_max_idle_ms")?,
-        background: form.flag("portcullis_background")?,
+        max_age_ms: form.millis(introspection::MAX_AGE_MS)?,
+        max_idle_ms: form.millis(introspection::MAX_IDLE_MS)?,
+        background: form.flag(introspection::BACKGROUND)?,
     };
-    let is_verified = form.flag("portcullis_verified")?;
-    let shows_code = form.flag("portcullis")?;
+    let is_verified = form.flag(introspection::VERIFIED)?;
+    let shows_code = form.flag(introspection::EXPLAIN)?;
     let inactive = |code| Answer::Inactive(Inactive { active: false, portcullis_code: shows_code.then_some(code) });
     let now_ms = service.clock.now_ms();
-    let claims = match Claims::read(form.token()?) {
-        Ok(claims) if claims.is_expired(now_ms) => return Ok(inactive("token_expired")),
-        Ok(claims) if !claims.is_early(now_ms) => claims,
-        Ok(_) | Err(Unreadable) => return Ok(inactive("invalid_token")),
+    let read = match service.issuers.read(form.token()?) {
+        Ok(read) if read.is_expired(now_ms) => return Ok(inactive("token_expired")),
+        Ok(read) if !read.is_early(now_ms) => read,
+        Ok(_) | Err(_) => return Ok(inactive("invalid_token")),
     };
-    let Ok(token) = Token::read(&claims.facts, service.registry.names(), now_ms) else {
+    let Ok(token) = Token::read(&read.facts.to_wire(0), service.registry.names(), now_ms) else {
         return Ok(inactive("invalid_token"));
     };
     let token = Arc::new(token);
@@ -96,8 +97,8 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     let route = form.get("route").unwrap_or("introspection");
     let verdict = ask(&service, bound, asked, route).await?;
     Ok(match verdict.outcome() {
-        Outcome::Active => Answer::Active(Box::new(active(&claims, verdict))),
-        outcome => inactive(code(outcome)),
+        Outcome::Active => Answer::Active(Box::new(active(&read, verdict))),
+        outcome => inactive(code::of(outcome).unwrap_or(code::SESSION_UNKNOWN)),
     })
 }
 
@@ -120,35 +121,22 @@ async fn ask(service: &Service, mut bound: BoundToken, asked: Asked, route: &str
     Ok(answer.verdict)
 }
 
-fn active(claims: &Claims, verdict: Verdict) -> Active {
-    let facts = &claims.facts;
+fn active(read: &Unverified, verdict: Verdict) -> Active {
+    let facts = &read.facts;
     let scopes = verdict.narrowed.map(|left| left.scopes);
     Active {
         active: true,
         scope: scopes.as_ref().unwrap_or(&facts.scopes).join(" "),
-        client_id: facts.client_id.clone(),
-        sub: facts.subject.clone(),
+        client_id: facts.client_id.clone().unwrap_or_default(),
+        sub: facts.subject.clone().unwrap_or_default(),
         iss: facts.issuer.clone(),
-        aud: claims.get("aud").cloned(),
+        aud: read.claim("aud").cloned(),
         exp: facts.expires_at_ms / 1_000,
         iat: facts.issued_at_ms / 1_000,
-        sid: claims.get("sid").filter(|sid| sid.as_str() != Some("")).cloned(),
-        acr: facts.acr.clone(),
+        sid: read.claim("sid").filter(|sid| sid.as_str() != Some("")).cloned(),
+        acr: facts.acr.clone().unwrap_or_default(),
         auth_time: facts.authenticated_at_ms.map(|ms| ms / 1_000),
         token_type: "Bearer",
-        portcullis_session: crate::id::SessionId::of(&facts.issuer, &facts.session_key).to_string(),
-    }
-}
-
-/// The code that the filter answers its client with.
-fn code(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::IdleTimeout => "session_idle_timeout",
-        Outcome::LifetimeExceeded => "session_lifetime_exceeded",
-        Outcome::Revoked => "session_revoked",
-        Outcome::ScopeEscalation => "scope_escalation",
-        Outcome::StepUpRequired => "step_up_required",
-        // The first two have no code.
-        Outcome::Unspecified | Outcome::Active | Outcome::UnknownSession => "session_unknown",
+        portcullis_session: facts.session_id.clone(),
     }
 }

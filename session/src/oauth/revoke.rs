@@ -1,7 +1,6 @@
 //! `POST /oauth2/revoke` (RFC 7009): ends the session behind a token, durably before it answers. It does not matter
 //! whether the token has expired: its session may live on with a newer one.
 
-use super::claims::Claims;
 use super::fault::Fault;
 use super::form::Form;
 use crate::bound_token::BoundToken;
@@ -14,10 +13,10 @@ use std::sync::Arc;
 /// Answers a call. The answer is the same for a token that names no session, or one that is over (section 2.2).
 pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> Result<StatusCode, Fault> {
     let now_ms = service.clock.now_ms();
-    let Ok(claims) = Claims::read(form.token()?) else {
+    let Ok(read) = service.issuers.read(form.token()?) else {
         return Ok(StatusCode::OK);
     };
-    let Ok(token) = Token::read(&claims.facts, service.registry.names(), now_ms) else {
+    let Ok(token) = Token::read(&read.facts.to_wire(0), service.registry.names(), now_ms) else {
         return Ok(StatusCode::OK);
     };
     // A session that is not known yet is opened to be ended: otherwise its first question would be answered as active.

@@ -10,13 +10,13 @@
 use super::Enrolment;
 use super::sessions::{InMemory, Registry, Tombstone, origin};
 use crate::audit::EndedBy;
-use crate::id::SessionId;
 use crate::judge::End;
 use crate::life::Stage;
 use crate::metrics::Opened;
 use crate::session::Session;
 use crate::store::StoreError;
 use crate::token::Token;
+use portcullis_contract::SessionId;
 use std::sync::{Arc, PoisonError};
 
 /// The session of a token.

@@ -2,9 +2,9 @@
 
 use super::{Registry, SHARDS};
 use crate::audit::EndedBy;
-use crate::id::SessionId;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
+use portcullis_contract::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -7,7 +7,6 @@
 use crate::access::{Access, AccessTypes};
 use crate::audit::{Audit, EndedBy};
 use crate::followers::Followers;
-use crate::id::{KeyKind, SessionId};
 use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, Reason};
 use crate::life::{Stage, Write};
@@ -16,6 +15,7 @@ use crate::revocations::Revocations;
 use crate::session::{Origin, Session};
 use crate::store::{Record, Store};
 use crate::token::Token;
+use portcullis_contract::{KeyKind, SessionId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

@@ -3,14 +3,14 @@
 use super::*;
 use crate::audit::EndedBy;
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, machine, person};
-use crate::id::KeyKind;
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::life::Write;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::{Record, Store};
 use crate::token::Token;
-use crate::wire::Outcome;
+use portcullis_contract::KeyKind;
+use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 
 fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {

@@ -1,8 +1,8 @@
 //! The embedded store: one redb file, ACID, no server.
 
 use super::{Change, Record, Store, StoreError};
-use crate::id::SessionId;
 use crate::revocations::Revocation;
+use portcullis_contract::SessionId;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use std::ops::Bound;

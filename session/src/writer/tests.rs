@@ -11,7 +11,7 @@ use crate::registry::{NotOpened, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::Store;
 use crate::token::Token;
-use crate::wire::Outcome;
+use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;

@@ -2,8 +2,8 @@
 
 use crate::client::{ADMIN, http, token};
 use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::Outcome;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::Outcome;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -202,7 +202,7 @@ async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
     let (fixture, id) = with_alice().await;
     let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s1", T0)).await;
-    fixture.store_fails.store(true, Ordering::SeqCst);
+    fixture.faults.fails.store(true, Ordering::SeqCst);
     for (method, path, body) in [
         ("POST", format!("/v1/sessions/{id}/revoke"), ""),
         ("PATCH", format!("/v1/sessions/{id}"), r#"{"scopes":[]}"#),
@@ -216,7 +216,7 @@ async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
     assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 503);
     let verdict = filter.ask(1, 0).await;
     assert_eq!((verdict.outcome(), verdict.narrowed), (Outcome::Active, None));
-    fixture.store_fails.store(false, Ordering::SeqCst);
+    fixture.faults.fails.store(false, Ordering::SeqCst);
     assert_eq!(fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await.status, 200);
     assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 200);
 }

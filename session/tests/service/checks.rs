@@ -1,9 +1,10 @@
 //! The check stream over the network.
 
-use crate::client::{FILTER, Filter, PLAIN, YOUNG, hello, token};
+use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Outcome, Question};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Outcome, Question, Token};
+use std::time::Duration;
 use tonic::Code;
 
 #[tokio::test]
@@ -27,6 +28,72 @@ async fn all_questions_of_a_message_are_answered() {
             assert!(verdicts.iter().all(|verdict| verdict.outcome() == Outcome::Active));
         }
     }
+}
+
+fn asks(id: u32, token: Vec<Token>, handle: u32) -> FilterMessage {
+    let questions = vec![Question { id, token: handle, route: PLAIN, ..Question::default() }];
+    FilterMessage { tokens: token, questions, ..FilterMessage::default() }
+}
+
+#[tokio::test]
+async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
+    fixture.faults.slow_reads.shut(true);
+    filter.send(asks(20, vec![token(2, "unknown", T0)], 2)).await;
+    let received = filter.answer().await.unwrap().unwrap();
+    assert!(received.received && received.verdicts.is_empty(), "{received:?}");
+    // A session that is in memory is answered meanwhile, on this stream and on another.
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    let mut other = fixture.filter().await;
+    other.send(asks(9, vec![token(1, "known", T0)], 1)).await;
+    assert_eq!(other.verdicts(1).await[0].outcome(), Outcome::Active);
+    // And a filter that closes its half still gets what is due.
+    filter.close();
+    fixture.faults.slow_reads.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome(), late.received), (20, Outcome::Active, false));
+    assert_eq!(filter.answer().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_on_disk_waits_for_its_commit_and_nothing_waits_for_it() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "known", T0 + 60 * MINUTE)).await.outcome(), Outcome::Active);
+    fixture.faults.slow_writes.shut(true);
+    let background = |id| Question { id, token: 2, route: BACKGROUND, ..Question::default() };
+    let (tokens, questions) = (vec![token(2, "over", T0)], vec![background(20)]);
+    fixture.at(31 * MINUTE);
+    filter.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
+    let received = filter.answer().await.unwrap().unwrap();
+    assert!(received.received && received.verdicts.is_empty(), "{received:?}");
+    fixture.at(MINUTE);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    fixture.faults.slow_writes.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome()), (20, Outcome::IdleTimeout));
+}
+
+#[tokio::test]
+async fn no_more_is_read_while_too_many_answers_wait_for_the_disk() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    fixture.faults.slow_reads.shut(true);
+    // As many as may wait: the next message is not read before some of them have left.
+    let ask = |id| Question { id, token: 1, route: PLAIN, ..Question::default() };
+    let questions = (0..8_192).map(ask).collect();
+    filter.send(FilterMessage { tokens: vec![token(1, "s", T0)], questions, ..FilterMessage::default() }).await;
+    assert!(filter.answer().await.unwrap().unwrap().received);
+    filter.send(asks(9_000, vec![], 1)).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), filter.answer()).await;
+    assert!(early.is_err(), "{early:?}");
+    fixture.faults.slow_reads.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts.len(), late.received), (8_192, false));
+    let next = filter.answer().await.unwrap().unwrap();
+    assert_eq!((next.verdicts[0].id, next.received), (9_000, true));
 }
 
 #[tokio::test]

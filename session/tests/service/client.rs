@@ -1,9 +1,9 @@
 //! The two callers of the service: a filter, and somebody who administers.
 
 use crate::fixtures::PATIENCE;
-use portcullis_session::wire::session_check_client::SessionCheckClient;
-use portcullis_session::wire::{
-    FilterMessage, Follow, Hello, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
+use portcullis_contract::wire::session_check_client::SessionCheckClient;
+use portcullis_contract::wire::{
+    FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -103,9 +103,21 @@ impl Filter {
         Self::over(channel, credential).await
     }
 
+    /// The same, with a hello that describes issuers.
+    pub(crate) async fn greeting(to: SocketAddr, credential: &str, issuers: Vec<Issuer>) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{to}")).unwrap().connect().await.unwrap();
+        let mut message = hello();
+        message.hello.as_mut().unwrap().issuers = issuers;
+        Self::begun(channel, credential, message).await.unwrap()
+    }
+
     pub(crate) async fn over(channel: Channel, credential: &str) -> Result<Self, Status> {
+        Self::begun(channel, credential, hello()).await
+    }
+
+    async fn begun(channel: Channel, credential: &str, hello: FilterMessage) -> Result<Self, Status> {
         let (sender, messages) = mpsc::channel(16);
-        sender.send(hello()).await.unwrap();
+        sender.send(hello).await.unwrap();
         let mut request = Request::new(ReceiverStream::new(messages));
         if !credential.is_empty() {
             let value = format!("Bearer {credential}").parse().unwrap();

@@ -2,8 +2,8 @@
 
 use crate::client::{FILTER, Filter, PLAIN, http, token};
 use crate::fixtures::{Fixture, PATIENCE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Outcome, Question};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Outcome, Question};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tonic::transport::Endpoint;

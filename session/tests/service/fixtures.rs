@@ -1,16 +1,16 @@
 //! The service in this process, on ports of its own, with a clock that the test moves and a store that can fail.
 
 use crate::client::{ADMIN, Answer, FILTER, Filter, http};
+use portcullis_contract::SessionId;
 use portcullis_session::clock::Clock;
 use portcullis_session::config;
-use portcullis_session::id::SessionId;
 use portcullis_session::revocations::Revocation;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -27,7 +27,33 @@ fn passed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap()
 }
 
-struct Faulty(Embedded, Arc<AtomicBool>);
+/// What the store does to its callers.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// It refuses to write.
+    pub(crate) fails: AtomicBool,
+    /// Look-ups wait until this is over.
+    pub(crate) slow_reads: Gate,
+    /// Commits wait until this is over.
+    pub(crate) slow_writes: Gate,
+}
+
+/// Holds up its callers while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub(crate) fn shut(&self, is_shut: bool) {
+        *self.0.lock().unwrap() = is_shut;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |is_shut| *is_shut).unwrap());
+    }
+}
+
+struct Faulty(Embedded, Arc<Faults>);
 
 impl Store for Faulty {
     fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
@@ -39,13 +65,15 @@ impl Store for Faulty {
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        match self.1.load(Ordering::SeqCst) {
+        self.1.slow_writes.pass();
+        match self.1.fails.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: disk on fire".to_owned())),
             false => self.0.apply(changes),
         }
     }
 
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.1.slow_reads.pass();
         self.0.tombstone(id)
     }
 
@@ -62,7 +90,7 @@ pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Arc<AtomicU64>,
-    pub(crate) store_fails: Arc<AtomicBool>,
+    pub(crate) faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), Failure>>,
     folder: Option<TempDir>,
@@ -99,8 +127,8 @@ impl Fixture {
             admin: TcpListener::bind(settings.admin).await.unwrap(),
         };
         let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
-        let store_fails = Arc::new(AtomicBool::new(false));
-        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&store_fails));
+        let faults = Arc::<Faults>::default();
+        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
         let clock = Arc::new(AtomicU64::new(T0));
         let (read, started) = (Arc::clone(&clock), Instant::now());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -114,7 +142,7 @@ impl Fixture {
             },
         ));
         while http(admin, "", "GET", "/readyz", "").await.status != 200 {}
-        Self { checks, admin, clock, store_fails, stop: Some(stop), running, folder: Some(folder) }
+        Self { checks, admin, clock, faults, stop: Some(stop), running, folder: Some(folder) }
     }
 
     pub(crate) fn at(&self, after_ms: u64) {

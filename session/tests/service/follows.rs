@@ -2,8 +2,8 @@
 
 use crate::client::{Filter, PLAIN, YOUNG, token};
 use crate::fixtures::{Fixture, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Follow, Outcome};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Follow, Outcome};
 use std::time::{Duration, Instant};
 use tonic::Code;
 

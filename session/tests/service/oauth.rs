@@ -1,10 +1,10 @@
 //! The OAuth endpoints over HTTP, and beside a check stream.
 
-use crate::client::{Answer, FILTER, PLAIN, http, post_form, token};
+use crate::client::{Answer, FILTER, Filter, PLAIN, http, post_form, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::Outcome;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{Issuer, Outcome};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -173,7 +173,7 @@ async fn a_revocation_that_cannot_be_written_is_not_answered_200() {
     let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
     introspect(&fixture, &jwt).await;
-    fixture.store_fails.store(true, Ordering::SeqCst);
+    fixture.faults.fails.store(true, Ordering::SeqCst);
     let refused = revoke(&fixture, &format!("token={jwt}")).await;
     assert_eq!((refused.status, &refused.json()["error"]), (503, &json!("temporarily_unavailable")));
     assert_eq!(introspect(&fixture, &jwt).await["active"], true);
@@ -238,4 +238,25 @@ async fn a_token_that_nobody_verified_opens_no_session_and_speaks_for_nobody_els
     for other in [json!({"sub": "mallory"}), json!({"client_id": "other"})] {
         assert_eq!(ask_plainly(&fixture, &format!("token={}", jwt("s", other))).await, json!({"active": false}));
     }
+}
+
+#[tokio::test]
+async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
+    let fixture = Fixture::open().await;
+    let token = jwt("s", json!({"roles": ["openid", "admin"], "session_state": "t"}));
+    let names = |scope: &str, session: &str| Issuer {
+        name: "https://id".to_owned(),
+        scope_claims: vec![scope.to_owned()],
+        session_claims: vec![session.to_owned()],
+    };
+    let sessions = ["s", "t"].map(|sid| SessionId::of("https://id", sid).to_string());
+    let usual = introspect(&fixture, &token).await;
+    assert_eq!((&usual["scope"], &usual["portcullis_session"]), (&json!("openid orders:read"), &json!(sessions[0])));
+    let _filter = Filter::greeting(fixture.checks, FILTER, vec![names("roles", "session_state")]).await;
+    let told = introspect(&fixture, &token).await;
+    assert_eq!((&told["scope"], &told["portcullis_session"]), (&json!("admin openid"), &json!(sessions[1])));
+    // Revocation finds the same session.
+    assert_eq!(revoke(&fixture, &format!("token={token}")).await.status, 200);
+    assert_eq!(introspect(&fixture, &token).await["active"], false);
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{}", sessions[0]), "").await.json()["state"], "active");
 }

@@ -2,7 +2,7 @@
 
 use crate::client::{FILTER, Filter, token};
 use crate::fixtures::{Fixture, T0};
-use portcullis_session::wire::Outcome;
+use portcullis_contract::wire::Outcome;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};

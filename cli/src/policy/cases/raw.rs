@@ -1,6 +1,6 @@
 //! The keys of a file of cases and the types of their values; what they mean is checked elsewhere.
 
-use portcullis_filter::policy::document::{Given, quoted};
+use portcullis_engine::policy::document::{Given, quoted};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},

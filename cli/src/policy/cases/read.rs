@@ -5,7 +5,7 @@ use super::{
     bearer::{Claim, TIMES},
     raw::{RawCase, RawCases, RawKnown, RawSession, RawTexts, RawThen},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
     policy::{
         At, Faults, Wrong,

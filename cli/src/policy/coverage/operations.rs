@@ -5,7 +5,7 @@ use crate::policy::{
     openapi::{Api, Base, Operation},
     reach::{Entry, Methods, Paths, Pattern, Rules, Witness},
 };
-use portcullis_filter::route::HostPattern;
+use portcullis_engine::route::HostPattern;
 
 /// Each operation at each of its base paths.
 pub(super) fn described(api: &Api, rules: &Rules<'_>) -> Vec<Described<'static>> {

@@ -1,7 +1,7 @@
 //! Which changes somebody has approved.
 
 use crate::{document::Document, exit::Trouble, policy::load};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{
         At, Faults,
         document::{self, Given, quoted},

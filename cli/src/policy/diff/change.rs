@@ -6,9 +6,9 @@ use super::{
     set::{Digest, Hash},
     words::{self, Elided},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
-    scope::Register,
+    scope::ScopeRegistry,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -51,11 +51,11 @@ impl Change {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side<'p> {
     pub(super) rule: &'p Rule,
-    pub(super) register: &'p Register,
+    pub(super) register: &'p ScopeRegistry,
 }
 
 impl<'p> Side<'p> {
-    pub(super) fn of(policy: &'p Policy, rule: Option<portcullis_filter::route::RuleId>) -> Option<Self> {
+    pub(super) fn of(policy: &'p Policy, rule: Option<portcullis_engine::route::RuleId>) -> Option<Self> {
         Some(Self { rule: policy.rules.get(rule?.0)?, register: &policy.register })
     }
 

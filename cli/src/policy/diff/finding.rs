@@ -10,7 +10,7 @@ use super::{
     set::{self, Digest, Hash},
     walk::{self, Difference, Example, World},
 };
-use portcullis_filter::policy::{Access, Policy};
+use portcullis_engine::policy::{Access, Policy};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,7 +165,7 @@ fn grouped(mut differences: Vec<Difference>, old: &Policy, new: &Policy) -> Vec<
 
 fn single(difference: &Difference, old: &Policy, new: &Policy) -> Finding {
     let name =
-        |policy: &Policy, id: Option<portcullis_filter::route::RuleId>| Some(policy.rules.get(id?.0)?.name.clone());
+        |policy: &Policy, id: Option<portcullis_engine::route::RuleId>| Some(policy.rules.get(id?.0)?.name.clone());
     let (was, is) = (name(old, difference.old), name(new, difference.new));
     let (subject, routes) = match (was, is) {
         (Some(was), Some(is)) if was != is => (format!("{is} (was {was})"), vec![is]),

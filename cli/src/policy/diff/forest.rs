@@ -1,6 +1,6 @@
 //! The route trees of both policies side by side, each node with a number for what it and all below it mean.
 
-use portcullis_filter::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
+use portcullis_engine::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What means nothing: no rule answers.

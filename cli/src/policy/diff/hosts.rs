@@ -1,7 +1,7 @@
 //! The kinds of hosts that two route tables could tell apart.
 
 use super::{budget::Budget, forest::Roots};
-use portcullis_filter::route::Host;
+use portcullis_engine::route::Host;
 use std::{collections::BTreeSet, fmt};
 
 /// The longest suffix that a name can stand before (RFC 1035, section 2.3.4).

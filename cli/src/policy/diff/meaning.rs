@@ -1,9 +1,9 @@
 //! What a rule means, apart from its name and from how it is written.
 
 use super::words::{self, Elided};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
-    scope::{Register, Requirement},
+    scope::{Requirement, ScopeRegistry},
 };
 use serde_json::{Value, json};
 use std::{
@@ -44,7 +44,7 @@ pub(super) struct Formula<'p> {
 }
 
 impl<'p> Meaning<'p> {
-    pub(super) fn of(rule: &'p Rule, register: &'p Register) -> Self {
+    pub(super) fn of(rule: &'p Rule, register: &'p ScopeRegistry) -> Self {
         let scopes = match &rule.access {
             Access::Public => return Self::Public,
             Access::Authenticated => Formula::default(),
@@ -111,7 +111,7 @@ impl Guard<'_> {
 }
 
 impl<'p> Formula<'p> {
-    fn of(requirement: &'p Requirement, register: &'p Register) -> Self {
+    fn of(requirement: &'p Requirement, register: &'p ScopeRegistry) -> Self {
         let mut all: BTreeSet<&str> = requirement.all_of(register).collect();
         let groups = requirement.any_of(register).filter(|group| !group.is_empty());
         let mut any: BTreeSet<BTreeSet<&str>> =
@@ -185,10 +185,10 @@ mod tests {
     use super::*;
 
     fn formula(all_of: &[&'static str], any_of: &[&[&'static str]]) -> String {
-        let mut register = Register::default();
+        let mut register = ScopeRegistry::default();
         for name in ["a", "b", "c", "d"] {
             let entry =
-                portcullis_filter::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
+                portcullis_engine::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
             register.declare(entry).unwrap();
         }
         let ids = |names: &[&str]| names.iter().map(|name| register.id(name).unwrap()).collect::<Vec<_>>();

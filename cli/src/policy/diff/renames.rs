@@ -1,7 +1,7 @@
 //! Routes that are called otherwise and mean the same: names stand in logs and counters.
 
 use super::{finding::Finding, forest::ANY_SEGMENT, walk::World};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Path, RuleId},
 };

@@ -5,7 +5,7 @@ use super::{
     change::Direction,
     finding::{Comparison, Finding},
 };
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::collections::HashSet;
 
 /// Whether somebody approved a change that makes something easier.

@@ -1,6 +1,6 @@
 //! Words for what is compared.
 
-use portcullis_filter::policy::Outage;
+use portcullis_engine::policy::Outage;
 use std::{fmt, time::Duration};
 
 /// The most names that a sentence lists; the rest are counted.

@@ -2,7 +2,7 @@
 //! filter's own route table.
 
 use crate::{document::Document, policy::cases::position};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
 };

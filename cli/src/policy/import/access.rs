@@ -1,7 +1,7 @@
 //! Who may call an operation: from the alternatives of an OpenAPI document to a rule, or to a question.
 
 use crate::policy::openapi::{Scheme, SchemeKind, Security};
-use portcullis_filter::policy::scope_name;
+use portcullis_engine::policy::scope_name;
 use std::collections::{BTreeSet, HashMap};
 
 /// The most alternatives of an operation that are compared with each other.

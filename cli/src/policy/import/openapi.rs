@@ -12,7 +12,7 @@ use crate::{
     output,
     policy::openapi::Api,
 };
-use portcullis_filter::policy::Policy;
+use portcullis_engine::policy::Policy;
 use std::{
     collections::BTreeMap,
     fs, io,

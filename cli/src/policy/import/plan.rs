@@ -11,7 +11,7 @@ use crate::policy::{
     openapi::{Api, Base, Operation, Scheme},
     reach::{self, Entry, Methods, Paths, Pattern, Rules, Witness},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::ROUTES_MAX,
     route::{HostPattern, Match, Method, RouteTable, RuleId, Template},
 };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::document::Document;
 use crate::policy::{load::Loaded, openapi::Api};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Access,
     route::{Host, Path},
 };

@@ -1,6 +1,6 @@
 //! Texts of a document in a policy: as YAML values, in comments, as names.
 
-use portcullis_filter::policy::route_name;
+use portcullis_engine::policy::route_name;
 use std::collections::HashMap;
 
 /// The longest description of a scope, in bytes; the filter takes 1,024.

@@ -3,7 +3,7 @@
 //! Precedence is the filter's: the host pattern first; then, from left to right, a literal segment before `{name}` before
 //! `{*name}`.
 
-use portcullis_filter::route::{HostPattern, Match, Segment};
+use portcullis_engine::route::{HostPattern, Match, Segment};
 use std::collections::{BTreeSet, HashMap};
 
 /// How many nodes are looked at in all. Only policies of many thousand rules that match nearly everything reach it; what

@@ -1,7 +1,7 @@
 //! Rules on their own: public subtrees, loose session limits, and what happens without a verdict.
 
 use super::{Linter, Warning};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Limits, Outage},
     route::{Match, Segment},
 };

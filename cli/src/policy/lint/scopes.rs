@@ -1,7 +1,7 @@
 //! Scopes and sets: overdue, unused, too coarse.
 
 use super::{Bounds, Linter, Warning};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, At},
     scope::{Date, Entry, Requirement},
 };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::report::Diagnostic;
 use ease::{Ease, ease};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Match, Path, RuleId, Segment},
 };

@@ -1,7 +1,7 @@
 //! The policy as a whole: its mode, its issuers, and what happens without the session service.
 
 use super::{Linter, Warning};
-use portcullis_filter::policy::{Mode, Outage};
+use portcullis_engine::policy::{Mode, Outage};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A policy without fault as it was written: what the checked one no longer says.
 
 use crate::document::Document;
-use portcullis_filter::route::{HostPattern, Match, Method, Template};
+use portcullis_engine::route::{HostPattern, Match, Method, Template};
 use serde_json::Value;
 
 /// The JSON of a policy without fault.

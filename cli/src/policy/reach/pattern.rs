@@ -1,6 +1,6 @@
 //! Sets of paths that others describe: templates with parameters within a segment, and prefixes.
 
-use portcullis_filter::route;
+use portcullis_engine::route;
 
 /// A set of paths.
 #[derive(Debug, Clone, PartialEq, Eq)]

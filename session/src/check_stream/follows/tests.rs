@@ -12,7 +12,7 @@ use crate::judge::Asked;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::token::Token;
-use crate::wire::{FilterMessage, Follow, Outcome, Verdict};
+use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Verdict};
 use std::sync::{Arc, Barrier};
 
 fn follow(id: u32, token: u32, route: u32) -> Follow {
@@ -288,7 +288,7 @@ fn scopes_are_told_when_they_change_and_only_to_tokens_that_lose_or_regain_some(
     let fixture = Fixture::new();
     let mut stream = Stream::open(&fixture);
     stream.describe(token(1, "s", T0), T0);
-    stream.describe(crate::wire::Token { scopes: vec!["openid".to_owned()], ..token(2, "s", T0) }, T0);
+    stream.describe(portcullis_contract::wire::Token { scopes: vec!["openid".to_owned()], ..token(2, "s", T0) }, T0);
     stream.follow(&[follow(1, 1, PLAIN), follow(2, 2, PLAIN)], T0);
     let session = fixture.registry.find(id("s")).unwrap();
     let mut left = |scopes: &[&str]| {

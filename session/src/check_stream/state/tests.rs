@@ -4,13 +4,13 @@ use super::StreamState;
 use crate::audit::EndedBy;
 use crate::check_stream::{Answers, Broken, Destination};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
-use crate::id::SessionId;
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::life::Stage;
 use crate::registry::{Registry, revoked};
 use crate::revocations::{Revocation, RevokedParty};
-use crate::wire::{FilterMessage, Hello, Outcome, Question, Route, Scopes, SessionKey, Token, Verdict};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Hello, Outcome, Question, Route, Scopes, SessionKey, Token, Verdict};
 use std::sync::Arc;
 
 /// The routes of every test, by index.
@@ -73,7 +73,8 @@ pub(in crate::check_stream) fn id(key: &str) -> SessionId {
 
 /// The state of a stream on which nothing has been sent.
 pub(in crate::check_stream) fn fresh(fixture: &Fixture) -> StreamState {
-    StreamState::new(Arc::clone(&fixture.registry), Arc::clone(&fixture.audit), Arc::clone(&fixture.metrics))
+    let (registry, audit) = (Arc::clone(&fixture.registry), Arc::clone(&fixture.audit));
+    StreamState::new(registry, audit, Arc::clone(&fixture.metrics), Arc::default())
 }
 
 /// A stream on which the hello has been sent.

@@ -10,7 +10,7 @@ use crate::policy::diff::{
     hosts::fresh,
     set::{self, Digest},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Outage, Policy},
     route::{Host, Path, RuleId},
 };

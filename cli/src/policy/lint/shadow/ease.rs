@@ -1,8 +1,8 @@
 //! Whether one rule is easier to pass than another, and why.
 
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy, Rule},
-    scope::{Register, Requirement},
+    scope::{Requirement, ScopeRegistry},
 };
 use std::{fmt, time::Duration};
 
@@ -73,7 +73,7 @@ pub(super) fn ease(policy: &Policy, front: &Rule, behind: &Rule) -> Option<Ease>
 }
 
 /// What is required, as one says it.
-fn words(register: &Register, requirement: &Requirement) -> String {
+fn words(register: &ScopeRegistry, requirement: &Requirement) -> String {
     let all = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
     let all_of = all(requirement.all_of(register).collect());
     let any_of: Vec<_> = requirement.any_of(register).map(all).collect();
@@ -86,7 +86,7 @@ fn words(register: &Register, requirement: &Requirement) -> String {
 
 /// Whether everyone who meets a requirement meets the other. It is enough to look at those who hold no more than they need:
 /// more scopes never hurt.
-fn implies(register: &Register, requirement: &Requirement, other: &Requirement) -> bool {
+fn implies(register: &ScopeRegistry, requirement: &Requirement, other: &Requirement) -> bool {
     let all_of = || requirement.all_of(register);
     let mut groups: Vec<Vec<&str>> = requirement.any_of(register).filter(|group| !group.is_empty()).collect();
     if groups.is_empty() {
