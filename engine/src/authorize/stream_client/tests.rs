@@ -166,7 +166,7 @@ fn bytes_that_are_no_message_end_the_stream_and_are_no_verdict() {
 }
 
 #[test]
-fn an_unknown_outcome_is_no_verdict() {
+fn an_unknown_outcome_is_a_refusal() {
     for outcome in [0, 99, -1] {
         let mut bench = Bench::new();
         bench.connect(1, 0);
@@ -176,7 +176,8 @@ fn an_unknown_outcome_is_no_verdict() {
             verdicts: vec![wire::Verdict { id, outcome, ..Default::default() }],
             ..Default::default()
         };
-        assert_eq!(contexts(&bench.message(1, &message.encode_to_vec(), 1).settled), [(10, false)]);
+        let settled = bench.message(1, &message.encode_to_vec(), 1).settled;
+        assert_eq!(settled[0].verdict, Some(Verdict::Ended(Code::SessionUnknown)), "{outcome}");
     }
 }
 
