@@ -52,8 +52,7 @@ impl HttpContext for Http {
         };
         let now_ms = envoy::now_ms();
         let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::client_address, now_ms);
-        let forged = head.forged.iter().map(|name| (*name).to_owned()).collect();
-        let passes = worker.first_step(self.context, step, forged);
+        let passes = worker.first_step(self.context, step);
         worker.send(self.context, now_ms);
         if passes { Action::Continue } else { Action::Pause }
     }

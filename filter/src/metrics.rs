@@ -75,16 +75,17 @@ fn define(kind: MetricType, name: &str) -> u32 {
 }
 
 fn name(count: Count, policy: &Policy) -> String {
+    let label = count.label();
     match count {
-        Count::Decision(code, rule) => format!("portcullis.decisions.code.{code}.route.{}", route(rule, policy)),
-        Count::Shadowed(code, rule) => format!("portcullis.shadowed.code.{code}.route.{}", route(rule, policy)),
-        Count::Outage(kind, rule) => format!("portcullis.outage_releases.kind.{kind}.route.{}", route(rule, policy)),
-        Count::Check(outcome) => format!("portcullis.checks.outcome.{outcome}"),
+        Count::Decision(_, rule) => format!("portcullis.decisions.code.{label}.route.{}", route(rule, policy)),
+        Count::Shadowed(_, rule) => format!("portcullis.shadowed.code.{label}.route.{}", route(rule, policy)),
+        Count::Outage(_, rule) => format!("portcullis.outage_releases.kind.{label}.route.{}", route(rule, policy)),
+        Count::Check(_) => format!("portcullis.checks.outcome.{label}"),
         Count::Followed => "portcullis.followed_requests".to_owned(),
-        Count::Cut(code, rule) => format!("portcullis.cuts.code.{code}.route.{}", route(rule, policy)),
-        Count::Cache(result) => format!("portcullis.token_cache.result.{result}"),
-        Count::Stream(event) => format!("portcullis.check_stream.event.{event}"),
-        Count::KeyFetch(result) => format!("portcullis.key_fetches.result.{result}"),
+        Count::Cut(_, rule) => format!("portcullis.cuts.code.{label}.route.{}", route(rule, policy)),
+        Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
+        Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
+        Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
     }
 }
 
@@ -92,6 +93,6 @@ fn route(rule: Option<RuleId>, policy: &Policy) -> &str {
     match rule {
         None => "none",
         Some(RuleId(index)) if index >= ROUTES_MAX => "other",
-        Some(RuleId(index)) => policy.rules.get(index).map_or("none", |rule| rule.name.as_str()),
+        Some(id) => policy.rule(id).map_or("none", |rule| rule.name.as_str()),
     }
 }

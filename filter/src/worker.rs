@@ -28,8 +28,6 @@ pub(crate) struct Worker {
     root: u32,
     pub(crate) gate: RefCell<Gate>,
     authorization: Option<String>,
-    /// Headers to be taken from requests that wait.
-    forged: RefCell<HashMap<u32, Vec<String>>>,
     key_calls: RefCell<HashMap<u32, IssuerId>>,
     /// IntrospectionClient to an introspection endpoint, by Envoy's number.
     calls: RefCell<HashMap<u32, CallKey>>,
@@ -49,7 +47,6 @@ impl Worker {
             root,
             gate: RefCell::new(gate),
             authorization,
-            forged: RefCell::default(),
             key_calls: RefCell::default(),
             calls: RefCell::default(),
             unsent: RefCell::default(),
@@ -60,22 +57,17 @@ impl Worker {
     }
 
     /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
-    pub(crate) fn first_step(&self, context: u32, step: Step, forged: Vec<String>) -> bool {
+    pub(crate) fn first_step(&self, context: u32, step: Step) -> bool {
         match step {
             Step::Release(permit) => {
-                self.prepare(&permit, &forged);
+                self.prepare(&permit);
                 true
             }
             Step::Deny(denial) | Step::Cut(denial) => {
                 self.refuse(context, &denial);
                 false
             }
-            Step::Wait | Step::Ask(_) | Step::Spare(_) => {
-                if !forged.is_empty() {
-                    self.forged.borrow_mut().insert(context, forged);
-                }
-                false
-            }
+            Step::Wait | Step::Ask(_) | Step::Spare(_) => false,
         }
     }
 
@@ -92,8 +84,7 @@ impl Worker {
             }
             match step {
                 Step::Release(permit) => {
-                    let forged = self.forged.borrow_mut().remove(&context).unwrap_or_default();
-                    self.prepare(&permit, &forged);
+                    self.prepare(&permit);
                     envoy::resume_request();
                 }
                 Step::Deny(denial) => self.refuse(context, &denial),
@@ -107,7 +98,6 @@ impl Worker {
 
     /// A request has ended.
     pub(crate) fn gone(&self, context: u32) {
-        self.forged.borrow_mut().remove(&context);
         self.gate.borrow_mut().gone(context);
     }
 
@@ -250,10 +240,10 @@ impl Worker {
     }
 
     /// Sets the request's headers for the upstream, before it is released: later is too late.
-    fn prepare(&self, permit: &Permit, forged: &[String]) {
+    fn prepare(&self, permit: &Permit) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
-        forged.iter().for_each(|name| envoy::remove_request_header(name));
+        permit.strip.iter().for_each(|name| envoy::remove_request_header(name));
         if !policy.forward_token {
             envoy::remove_request_header("authorization");
         }

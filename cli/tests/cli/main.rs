@@ -1,4 +1,4 @@
-//! The command-line tool from outside: its commands as a shell runs them, and the policy commands' library against the filter.
+//! The command-line tool from outside: its commands as a shell runs them, and `policy diff` against the filter's decisions.
 
 #![expect(
     clippy::expect_used,

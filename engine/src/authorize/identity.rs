@@ -57,6 +57,6 @@ pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
 }
 
 fn record(kind: &str, code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
-    let route = rule.and_then(|id| policy.rules.get(id.0)).map_or("-", |rule| rule.name.as_str());
+    let route = rule.and_then(|id| policy.rule(id)).map_or("-", |rule| rule.name.as_str());
     ["code=", kind, code, " route=", route, " session=", session.unwrap_or("-")].concat()
 }

@@ -1,23 +1,21 @@
-//! The desk: questions to the session service, on one stream, in groups, with their deadlines.
+//! Questions to the session service, on one stream, in groups, with their deadlines.
 //!
 //! While a message is on its way, new questions wait and leave together when its answer arrives (group commit). When
 //! the stream is lost, what is unanswered is asked once more on the next one while its deadline allows. On the same stream,
 //! the service follows the sessions of open requests.
 
 mod connection;
-mod follows;
 
 use super::{
+    follows::{FollowId, Follows},
     principal::{Handle, Principal},
-    request::{Question, Verdict},
+    question::{Question, Verdict},
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, wire};
 pub use connection::Act;
 use connection::Connection;
-pub(super) use follows::FollowId;
-use follows::Follows;
 use prost::Message;
-use std::{collections::VecDeque, rc::Rc};
+use std::collections::VecDeque;
 
 /// Questions without a verdict that one worker holds at most; beyond, there is none.
 const QUESTIONS_MAX: usize = 65_536;
@@ -34,9 +32,9 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Times that one question is put on a stream at most.
 const TRIES_MAX: u8 = 2;
 
-/// A question that left the desk, answered or not.
+/// A question that is settled, answered or not.
 #[derive(Debug)]
-pub struct Settled {
+pub(super) struct Settled {
     /// The request that waits for it.
     pub context: u32,
     /// The session service's word, or none.
@@ -47,20 +45,19 @@ pub struct Settled {
 
 /// What a message of the service comes to.
 #[derive(Debug, Default)]
-pub struct Heard {
-    /// Questions that left the desk.
+pub(super) struct Received {
+    /// Questions that are settled.
     pub settled: Vec<Settled>,
     /// News of followed sessions.
     pub followed: Vec<(FollowId, Verdict)>,
 }
 
-/// The desk of one worker.
+/// The stream client of one worker.
 #[derive(Debug)]
-pub struct StreamClient {
+pub(super) struct StreamClient {
     hello: wire::Hello,
     timeout_ms: u64,
-    link: Connection,
-    follows: Follows,
+    connection: Connection,
     next_handle: u32,
     next_id: u32,
     /// Questions that are yet to be sent, oldest first. A withdrawn one stays here until its turn.
@@ -89,13 +86,12 @@ impl Open {
 }
 
 impl StreamClient {
-    /// A desk without a stream. `seed` tells workers apart, so that they do not reconnect in step.
-    pub fn new(hello: wire::Hello, timeout_ms: u64, seed: u64) -> Self {
+    /// A client without a stream. `seed` tells workers apart, so that they do not reconnect in step.
+    pub(super) fn new(hello: wire::Hello, timeout_ms: u64, seed: u64) -> Self {
         Self {
             hello,
             timeout_ms,
-            link: Connection::new(timeout_ms, seed),
-            follows: Follows::default(),
+            connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
             next_id: 0,
             waiting: VecDeque::new(),
@@ -106,8 +102,8 @@ impl StreamClient {
     }
 
     /// Takes a question; false when it is already known that there will be no verdict.
-    pub fn ask(&mut self, context: u32, question: Question, now_ms: u64) -> bool {
-        if self.link.is_out() || self.open.len() >= QUESTIONS_MAX {
+    pub(super) fn ask(&mut self, context: u32, question: Question, now_ms: u64) -> bool {
+        if self.connection.is_out() || self.open.len() >= QUESTIONS_MAX {
             return false;
         }
         // Ids wrap after four billion questions; one that is still open is passed over.
@@ -123,16 +119,16 @@ impl StreamClient {
     }
 
     /// The request has gone: nobody waits for its answer.
-    pub fn withdraw(&mut self, context: u32) {
+    pub(super) fn withdraw(&mut self, context: u32) {
         self.open.retain(|_, open| open.context != context);
     }
 
     /// The token has left the cache: its handle is forgotten after the last question that needs it.
-    pub fn retire(&mut self, principal: &Principal) {
+    pub(super) fn retire(&mut self, principal: &Principal) {
         principal.retired.set(true);
         let waits =
             self.open.values().any(|open| open.tries == 0 && std::ptr::eq(&*open.question.principal, principal));
-        let handle = principal.handle.get().filter(|handle| Some(handle.stream) == self.link.current());
+        let handle = principal.handle.get().filter(|handle| Some(handle.stream) == self.connection.current());
         if !waits && let Some(handle) = handle {
             principal.handle.set(None);
             self.forgotten.push(handle.number);
@@ -140,121 +136,91 @@ impl StreamClient {
     }
 
     /// Whether a question or the stream waits for a deadline.
-    pub fn is_busy(&self) -> bool {
-        !self.open.is_empty() || !self.link.is_settled()
+    pub(super) fn is_busy(&self) -> bool {
+        !self.open.is_empty() || !self.connection.is_settled()
     }
 
     /// Whether the session service listens.
-    pub fn is_connected(&self) -> bool {
-        self.link.is_ready()
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_ready()
     }
 
     /// What is to be done about the stream now, if anything. Ask until there is nothing.
-    pub fn act(&mut self, now_ms: u64) -> Option<Act> {
-        self.link.act(now_ms, &self.hello).or_else(|| self.send(now_ms))
+    pub(super) fn act(&mut self, follows: &mut Follows, now_ms: u64) -> Option<Act> {
+        self.connection.act(now_ms, &self.hello).or_else(|| self.send(follows, now_ms))
     }
 
     /// What is to be told to the service now: what of [`StreamClient::act`] can be done in the course of a request.
-    pub fn send(&mut self, now_ms: u64) -> Option<Act> {
-        let stream = self.link.current()?;
+    pub(super) fn send(&mut self, follows: &mut Follows, now_ms: u64) -> Option<Act> {
+        let stream = self.connection.current()?;
         let mut message = wire::FilterMessage::default();
-        if self.link.is_free() {
+        if self.connection.is_free() {
             self.put_questions(stream, &mut message);
         }
         if !message.questions.is_empty() {
-            self.link.sent(now_ms);
+            self.connection.sent(now_ms);
         }
-        self.put_follows(stream, &mut message, now_ms);
+        self.put_follows(follows, stream, &mut message, now_ms);
         let is_empty = message == wire::FilterMessage::default();
         message.forgotten.append(&mut self.forgotten);
         (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
     }
 
     /// What came of [`Act::Open`]: a stream, or none.
-    pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
-        self.link.opened(stream, now_ms);
+    pub(super) fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
+        self.connection.opened(stream, now_ms);
     }
 
     /// A message of the service. Bytes that are no such message end the stream.
-    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Heard {
-        let mut heard = Heard::default();
-        if !self.link.knows(stream) {
-            return heard;
+    pub(super) fn message(&mut self, stream: u32, bytes: &[u8], follows: &mut Follows, now_ms: u64) -> Received {
+        let mut received = Received::default();
+        if !self.connection.knows(stream) {
+            return received;
         }
         let message = if bytes.len() <= MESSAGE_BYTES_MAX { wire::ServiceMessage::decode(bytes).ok() } else { None };
         let Some(message) = message else {
-            self.link.broken(stream, now_ms);
-            heard.settled = self.reask(stream, now_ms);
-            return heard;
+            self.connection.broken(stream, now_ms);
+            received.settled = self.reask(stream, now_ms);
+            return received;
         };
-        if self.link.heard(stream, &message, now_ms) {
-            self.start_over();
+        if self.connection.received(stream, &message, now_ms) {
+            self.start_over(follows);
         }
         for verdict in message.verdicts {
             // An unknown id is a question that ran out of time, or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                heard.settled.push(open.settle(read(verdict).map(|(verdict, _)| verdict), now_ms));
+                received.settled.push(open.settle(read(verdict).map(|(verdict, _)| verdict), now_ms));
             }
         }
         // A stream that is being left may still tell of follows that the current one has been told of as well.
         for verdict in message.followed {
             let id = FollowId(verdict.id);
             if let Some((verdict, remaining_ms)) = read(verdict) {
-                self.follows.note_end(id, remaining_ms.map(|remaining_ms| now_ms.saturating_add(remaining_ms)));
-                heard.followed.push((id, verdict));
+                follows.note_end(id, remaining_ms.map(|remaining_ms| now_ms.saturating_add(remaining_ms)));
+                received.followed.push((id, verdict));
             }
         }
-        heard
+        received
     }
 
     /// Another stream is the current one: the service there knows no token and follows nothing.
-    fn start_over(&mut self) {
+    fn start_over(&mut self, follows: &mut Follows) {
         self.next_handle = 0;
         self.forgotten.clear();
-        self.follows.tell_all();
+        follows.tell_all();
     }
 
     /// The stream was closed by the peer or by Envoy. Returns the questions that have been tried often enough.
-    pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Settled> {
-        if !self.link.knows(stream) {
+    pub(super) fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Settled> {
+        if !self.connection.knows(stream) {
             return Vec::new();
         }
-        self.link.lost(stream, now_ms);
+        self.connection.lost(stream, now_ms);
         self.reask(stream, now_ms)
     }
 
-    /// Has the service follow a session for an open request of `principal` on `rule`.
-    pub fn follow(&mut self, context: u32, principal: &Rc<Principal>, rule: RuleId, outlives_token: bool) -> FollowId {
-        self.follows.join(context, principal, rule, outlives_token)
-    }
-
-    /// The follows whose limits have passed. To be called on each tick.
-    pub fn overdue(&mut self, now_ms: u64) -> Vec<(FollowId, Code)> {
-        self.follows.overdue(now_ms)
-    }
-
-    /// An open request has ended.
-    pub fn unfollow(&mut self, id: FollowId, context: u32) {
-        self.follows.leave(id, context);
-    }
-
-    /// Bytes have passed in an open request.
-    pub fn note_activity(&mut self, id: FollowId) {
-        self.follows.note_activity(id);
-    }
-
-    /// The open requests of a follow.
-    pub fn followers(&self, id: FollowId) -> Vec<u32> {
-        self.follows.contexts(id)
-    }
-
-    /// Ends a follow; its requests are returned.
-    pub fn end_follow(&mut self, id: FollowId) -> Vec<u32> {
-        self.follows.end(id)
-    }
-
     /// Takes out the questions whose time is up. To be called on each tick.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Settled> {
+    pub(super) fn expire(&mut self, now_ms: u64) -> Vec<Settled> {
         let mut settled = Vec::new();
         while let Some((deadline_ms, id)) = self.deadlines.front().copied()
             && (deadline_ms <= now_ms || !self.open.contains_key(&id))
@@ -267,8 +233,8 @@ impl StreamClient {
                 settled.push(open.settle(None, now_ms));
             }
         }
-        if let Some(stream) = self.link.stalled(now_ms) {
-            self.link.broken(stream, now_ms);
+        if let Some(stream) = self.connection.stalled(now_ms) {
+            self.connection.broken(stream, now_ms);
             settled.extend(self.reask(stream, now_ms));
         }
         settled
@@ -324,11 +290,11 @@ impl StreamClient {
     }
 
     /// What has changed about open requests.
-    fn put_follows(&mut self, stream: u32, message: &mut wire::FilterMessage, now_ms: u64) {
+    fn put_follows(&mut self, follows: &mut Follows, stream: u32, message: &mut wire::FilterMessage, now_ms: u64) {
         let mut bytes = message.tokens.iter().map(Message::encoded_len).sum::<usize>();
         while message.follows.len() < GROUP_QUESTIONS_MAX
             && bytes < GROUP_BYTES_MAX
-            && let Some((id, principal, rule)) = self.follows.next_untold()
+            && let Some((id, principal, rule)) = follows.next_untold()
         {
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
@@ -338,7 +304,7 @@ impl StreamClient {
                 self.retire(&principal);
             }
         }
-        self.follows.put_changes(message, now_ms);
+        follows.put_changes(message, now_ms);
     }
 
     /// The token's handle on this stream; a token that has none gets one and is described in `message`.

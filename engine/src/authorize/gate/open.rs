@@ -23,7 +23,7 @@ impl Gate {
     /// Bytes of a body have passed, in either direction.
     pub fn note_activity(&mut self, context: ContextId) {
         if let Some(id) = self.requests.get(&context).and_then(|entry| entry.follow) {
-            self.desk.note_activity(id);
+            self.follows.note_activity(id);
         }
     }
 
@@ -35,9 +35,9 @@ impl Gate {
             self.fresh.pop_front();
             let Some(entry) = self.requests.get_mut(&context) else { continue };
             if let Request::Released(Some(open)) = &entry.request
-                && let Some(rule) = self.policy.rules.get(open.rule.0)
+                && let Some(rule) = self.policy.rule(open.rule)
             {
-                let id = self.desk.follow(context, &open.principal, open.rule, rule.limits.outlive_token);
+                let id = self.follows.join(context, &open.principal, open.rule, rule.limits.outlive_token);
                 entry.follow = Some(id);
                 self.tally.add(Count::Followed);
             }

@@ -3,9 +3,10 @@
 mod introspection;
 
 use super::*;
-use crate::{authorize::request::Step, wire};
+use crate::{answer::Code, authorize::principal::Principal, wire};
 use jwt_simple::prelude::*;
 use prost::Message;
+use std::rc::Rc;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const STREAM: u32 = 5;
@@ -231,7 +232,7 @@ fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
     let mut bench = Bench::with_keys("shadow");
     assert_eq!(code(&bench.request(1, "/nowhere", None, NOW_MS)), "released");
     let counts: Vec<(Count, u64)> = bench.gate.tally.drain().collect();
-    assert!(counts.contains(&(Count::Shadowed("no_route", None), 1)), "{counts:?}");
+    assert!(counts.contains(&(Count::Shadowed(Code::NoRoute, None), 1)), "{counts:?}");
 }
 
 impl Bench {
@@ -315,7 +316,7 @@ fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
     let id = bench.sent(NOW_MS + 50).follows[0].id;
     assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "spared");
     assert!(bench.gate.is_released(1));
-    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed("session_revoked", Some(_)))));
+    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed(Code::SessionRevoked, Some(_)))));
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
         let mut facts = principal.facts.clone();
         facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
         let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
-        bench.gate.desk.follow(context, &principal, crate::route::RuleId(2), false);
+        bench.gate.follows.join(context, &principal, crate::route::RuleId(2), false);
     }
     let mut told = 0;
     while let Some(Act::Send { message, .. }) = bench.gate.act(NOW_MS) {

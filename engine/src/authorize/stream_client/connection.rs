@@ -162,7 +162,7 @@ impl Connection {
     }
 
     /// A message has come. True when it makes another stream the current one.
-    pub(super) fn heard(&mut self, id: u32, message: &wire::ServiceMessage, now_ms: u64) -> bool {
+    pub(super) fn received(&mut self, id: u32, message: &wire::ServiceMessage, now_ms: u64) -> bool {
         if self.greeting() == Some(id) && message.welcome.is_some() {
             self.welcomed(id);
             return true;

@@ -1,19 +1,16 @@
-//! A request's token: through the cache, through verification, and through the time until its issuer's keys have come.
+//! The issuers' keys: fetched, waited for, and withdrawn.
 
 use super::{ContextId, Due, Gate};
 use crate::{
     answer::Code,
     authorize::{
-        local,
-        principal::Principal,
-        request::{Arrival, Event, Local, Presented, Request},
-        tally::Count,
-        token_cache::{Entry, Lookup},
+        question::Arrival,
+        request::{Decision, Denial, Event, Next, Request},
+        tally::{Count, FetchResult},
     },
     policy::KeySource,
-    token::{self, FetchError, IssuerId, KeyRing, Miss, Rejection, TokenDigest},
+    token::{FetchError, IssuerId, KeyRing, Miss},
 };
-use std::rc::Rc;
 
 /// A key set to be fetched through an Envoy cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +56,13 @@ impl Gate {
         {
             *at_ms = Some(now_ms);
         }
-        self.tally.add(Count::KeyFetch(if result.is_ok() { "ok" } else { "failed" }));
+        self.tally.add(Count::KeyFetch(if result.is_ok() { FetchResult::Ok } else { FetchResult::Failed }));
         self.forget_tokens_of_withdrawn_keys(issuer);
         let waiting = self.waiting_for_keys();
         let mut due = Vec::with_capacity(waiting.len());
         for (context, arrival) in waiting {
-            let local = self.verify(arrival, now_ms);
-            due.push((context, self.advance(context, Event::Local(local), now_ms)));
+            let decision = self.decide_token(arrival, now_ms);
+            due.push((context, self.advance(context, Event::Decided(decision), now_ms)));
         }
         (result, due)
     }
@@ -76,64 +73,26 @@ impl Gate {
         fetched.filter_map(move |(id, at_ms)| Some((IssuerId(id), now_ms.saturating_sub((*at_ms)?) / 1_000)))
     }
 
-    /// Takes the token through cache or verification, and compares it with the rule.
-    pub(super) fn verify(&mut self, arrival: Arrival, now_ms: u64) -> Local {
-        let tag = self.tokens.tag(&arrival.token);
-        match self.tokens.get(&tag, now_ms) {
-            Lookup::Hit(principal) => {
-                self.tally.add(Count::Cache("hit"));
-                return local::compare(&principal, &arrival, &self.policy, now_ms);
-            }
-            Lookup::Dead(principal) => self.desk.retire(&principal),
-            Lookup::Miss => {}
-        }
-        if let Some(calls) = &mut self.calls
-            && token::is_opaque(&arrival.token, &self.policy.issuers)
-        {
-            let known = calls.known(&TokenDigest::of(&arrival.token));
-            return Local::Introspect(Presented { arrival, known });
-        }
-        self.tally.add(Count::Cache("miss"));
-        let rejection = match token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, now_ms) {
-            Ok(verified) => {
-                let principal = Rc::new(Principal::new(verified.issuer, verified.facts.clone(), &self.policy));
-                if let Some(retired) = self.tokens.insert(tag, Entry::new(&verified, Rc::clone(&principal))) {
-                    self.desk.retire(&retired);
-                }
-                return local::compare(&principal, &arrival, &self.policy, now_ms);
-            }
-            Err(rejection) => rejection,
-        };
-        match rejection {
-            Rejection::Expired => local::refuse(Code::TokenExpired, Some(arrival.rule), None),
-            Rejection::Invalid(_) => local::refuse(Code::InvalidToken, Some(arrival.rule), None),
-            Rejection::UnknownKey { issuer } | Rejection::NoKeys { issuer } => self.missing(issuer, arrival, now_ms),
-        }
-    }
-
-    /// A key is missing: the request waits if a fetch may bring it.
-    pub(super) fn missing(&mut self, issuer: IssuerId, arrival: Arrival, now_ms: u64) -> Local {
-        let Some(ring) = self.rings.get_mut(issuer.0) else {
-            return local::refuse(Code::InvalidToken, Some(arrival.rule), None);
-        };
+    /// A key of `issuer` is missing: the request waits if a fetch may bring it.
+    pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now_ms: u64) -> Decision {
+        let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
+        let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
         // Without keys nothing can be said of the token, and the answer must not send the client for another one.
         let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
         match ring.missing(now_ms) {
-            Miss::Fetch => {
-                self.wanted.push(issuer);
-                Local::AwaitKeys(arrival)
-            }
-            Miss::Wait => Local::AwaitKeys(arrival),
-            Miss::Reject if code == Code::KeysUnavailable && now_ms < arrival.deadline_ms => Local::AwaitKeys(arrival),
-            Miss::Reject => local::refuse(code, Some(arrival.rule), None),
+            Miss::Fetch => self.wanted.push(issuer),
+            Miss::Wait => {}
+            Miss::Reject if code == Code::KeysUnavailable && now_ms < arrival.deadline_ms => {}
+            Miss::Reject => return refusal(code),
         }
+        Ok(Next::AwaitKeys(arrival))
     }
 
     /// A key that the issuer has withdrawn vouches for nothing any more.
     pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId) {
         let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return };
         for retired in self.tokens.retain_keys(issuer, keys) {
-            self.desk.retire(&retired);
+            self.retire(&retired);
         }
     }
 

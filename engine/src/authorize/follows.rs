@@ -17,7 +17,7 @@ const SERVICE_SPEAKS_MS: u64 = 1_000;
 
 /// A follow, by its name on the check stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FollowId(pub u32);
+pub(super) struct FollowId(pub u32);
 
 #[derive(Debug, Default)]
 pub(super) struct Follows {
