@@ -98,7 +98,7 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
     let credential = |session: &SessionService| {
         let client = match &session.protocol {
             Protocol::Introspection(Introspection { client: Some(client), .. }) => Some(&client.secret_env),
-            Protocol::Introspection(_) | Protocol::Stream => None,
+            Protocol::Introspection(_) | Protocol::Stream { .. } => None,
         };
         json!(client.or(session.credential_env.as_ref()))
     };
@@ -108,7 +108,7 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
 
 fn judge(session: &SessionService) -> Value {
     match &session.protocol {
-        Protocol::Stream => json!({"cluster": session.cluster, "protocol": "stream"}),
+        Protocol::Stream { .. } => json!({"cluster": session.cluster, "protocol": "stream"}),
         Protocol::Introspection(endpoint) => json!({
             "cluster": session.cluster,
             "protocol": "introspection",
@@ -122,7 +122,7 @@ fn judge(session: &SessionService) -> Value {
 
 fn judge_words(session: &SessionService) -> String {
     match &session.protocol {
-        Protocol::Stream => format!("the check stream of cluster `{}`", session.cluster),
+        Protocol::Stream { .. } => format!("the check stream of cluster `{}`", session.cluster),
         Protocol::Introspection(endpoint) => {
             let client = endpoint.client.as_ref().map(|client| format!(" as client `{}`", client.id));
             let client = client.unwrap_or_default();
