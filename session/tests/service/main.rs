@@ -12,6 +12,7 @@
 mod admin;
 mod checks;
 mod client;
+mod docs;
 mod drain;
 mod fixtures;
 mod follows;

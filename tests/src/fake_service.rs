@@ -1,7 +1,7 @@
-//! A session service that dies, hangs and lies on demand. It speaks the check stream frame by frame, so that it can break
-//! every rule of it.
+//! A session service that hangs, lies and breaks off on demand. It writes the check stream frame by frame, so that it can
+//! violate every rule of the protocol.
 
-use crate::{process::local, proto::check};
+use crate::process::local;
 use axum::{
     Router,
     body::{Body, BodyDataStream},
@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use portcullis_contract::wire;
 use prost::Message;
 use std::{
     collections::{HashMap, HashSet},
@@ -32,22 +33,22 @@ const STRANGE_IDS: u32 = 1 << 30;
 
 /// How the fake behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// Well: every session is active, but for those that were ended.
+pub enum ServiceBehaviour {
+    /// Well: every session is active except those that were ended.
     Good,
     /// Takes streams and never answers, not even the hello.
     Hangs,
     /// Answers the hello, and no question.
     Deaf,
-    /// Answers well, but so much later.
+    /// Answers correctly, after a delay.
     Late(Duration),
     /// Answers with a frame that holds no message.
     NoMessage,
     /// Answers with bytes that are no frame.
     NoFrame,
-    /// Answers that all is well, in a message beyond all measure.
+    /// Answers that every session is active, in an oversized message.
     Oversized,
-    /// Answers that all is well, to questions that were not asked.
+    /// Answers that every session is active, with ids that were not asked.
     UnknownIds,
     /// Answers with an outcome of this number.
     Outcome(i32),
@@ -57,7 +58,7 @@ pub enum Manner {
     Status(u16),
 }
 
-/// A running fake. Every credential is good enough for it.
+/// A running fake. It accepts every credential.
 pub struct FakeService {
     /// Where it listens.
     pub address: SocketAddr,
@@ -66,18 +67,18 @@ pub struct FakeService {
 }
 
 struct Shared {
-    manner: watch::Sender<Manner>,
-    /// Counts up; streams of an earlier generation are over.
+    behaviour: watch::Sender<ServiceBehaviour>,
+    /// Increases; streams of an earlier generation are closed.
     generation: watch::Sender<u32>,
     opened: AtomicUsize,
     ended: Mutex<HashSet<String>>,
 }
 
 impl FakeService {
-    /// Starts one that behaves well.
+    /// Starts a fake that behaves well.
     pub async fn start() -> Self {
         let shared = Arc::new(Shared {
-            manner: watch::Sender::new(Manner::Good),
+            behaviour: watch::Sender::new(ServiceBehaviour::Good),
             generation: watch::Sender::new(0),
             opened: AtomicUsize::new(0),
             ended: Mutex::default(),
@@ -93,8 +94,8 @@ impl FakeService {
     }
 
     /// Behaves differently from now on, on open streams too.
-    pub fn behave(&self, manner: Manner) {
-        self.shared.manner.send_replace(manner);
+    pub fn behave(&self, behaviour: ServiceBehaviour) {
+        self.shared.behaviour.send_replace(behaviour);
     }
 
     /// Breaks off every open stream.
@@ -102,12 +103,12 @@ impl FakeService {
         self.shared.generation.send_modify(|generation| *generation += 1);
     }
 
-    /// Says from now on that the session of this `sid` was revoked.
+    /// Reports the session of this `sid` as revoked from now on.
     pub fn end(&self, sid: &str) {
         self.shared.ended.lock().expect("not poisoned").insert(sid.to_owned());
     }
 
-    /// How many streams were asked for.
+    /// How many streams were requested.
     pub fn opened(&self) -> usize {
         self.shared.opened.load(Ordering::SeqCst)
     }
@@ -122,16 +123,20 @@ impl Drop for FakeService {
 async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     shared.opened.fetch_add(1, Ordering::SeqCst);
     let mut over = shared.generation.subscribe();
-    let mut manner = shared.manner.subscribe();
-    let now = *manner.wait_for(|manner| *manner != Manner::Hangs).await.expect("the fake lives");
-    if let Manner::Status(status) = now {
+    let mut behaviour = shared.behaviour.subscribe();
+    let now = *behaviour.wait_for(|behaviour| *behaviour != ServiceBehaviour::Hangs).await.expect("the fake lives");
+    if let ServiceBehaviour::Status(status) = now {
         return StatusCode::from_u16(status).expect("a status").into_response();
     }
-    let talk =
-        Talk { shared, inbound: request.into_body().into_data_stream(), buffer: BytesMut::new(), sids: HashMap::new() };
-    let answers = stream::unfold(talk, |mut talk| async move {
-        let answer = talk.next().await?;
-        Some((Ok::<_, Infallible>(answer), talk))
+    let check_stream = CheckStream {
+        shared,
+        inbound: request.into_body().into_data_stream(),
+        buffer: BytesMut::new(),
+        sids: HashMap::new(),
+    };
+    let answers = stream::unfold(check_stream, |mut check_stream| async move {
+        let answer = check_stream.next().await?;
+        Some((Ok::<_, Infallible>(answer), check_stream))
     });
     let answers = answers.take_until(async move {
         let _ = over.changed().await;
@@ -139,7 +144,7 @@ async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     ([(CONTENT_TYPE, "application/grpc")], Body::from_stream(answers)).into_response()
 }
 
-struct Talk {
+struct CheckStream {
     shared: Arc<Shared>,
     inbound: BodyDataStream,
     buffer: BytesMut,
@@ -147,8 +152,8 @@ struct Talk {
     sids: HashMap<u32, String>,
 }
 
-impl Talk {
-    /// The next bytes of the answer; none ends the stream.
+impl CheckStream {
+    /// The next bytes of the answer; `None` ends the stream.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let message = self.message().await?;
@@ -156,47 +161,49 @@ impl Talk {
                 self.sids.insert(token.handle, token.session_key);
             }
             if message.hello.is_some() {
-                let welcome = check::Welcome { service_version: "fake".to_owned() };
-                return Some(framed(&check::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
+                let welcome = wire::Welcome { service_version: "fake".to_owned() };
+                return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
             }
             let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
             let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
-            let good = check::ServiceMessage { verdicts, followed, ..Default::default() };
-            if good != check::ServiceMessage::default()
-                && let Some(answer) = self.twist(good).await
+            let good = wire::ServiceMessage { verdicts, followed, ..Default::default() };
+            if good != wire::ServiceMessage::default()
+                && let Some(answer) = self.distort(good).await
             {
                 return answer;
             }
         }
     }
 
-    fn judge(&self, id: u32, token: u32) -> check::Verdict {
+    fn judge(&self, id: u32, token: u32) -> wire::Verdict {
         let ended = self.shared.ended.lock().expect("not poisoned");
         let is_ended = self.sids.get(&token).is_some_and(|sid| ended.contains(sid));
-        let outcome = if is_ended { check::Outcome::Revoked } else { check::Outcome::Active };
-        check::Verdict { id, outcome: outcome.into(), ..Default::default() }
+        let outcome = if is_ended { wire::Outcome::Revoked } else { wire::Outcome::Active };
+        wire::Verdict { id, outcome: outcome.into(), ..Default::default() }
     }
 
-    /// What becomes of a good answer: bytes, the end of the stream, or nothing at all.
-    async fn twist(&mut self, mut good: check::ServiceMessage) -> Option<Option<Bytes>> {
-        let manner = *self.shared.manner.borrow();
-        match manner {
-            Manner::Good | Manner::Status(_) => {}
-            Manner::Hangs | Manner::Deaf => return None,
-            Manner::Late(by) => tokio::time::sleep(by).await,
-            Manner::NoMessage => return Some(Some(frame(&[0xff; 64]))),
-            Manner::NoFrame => return Some(Some(Bytes::from_static(&[0xff; 64]))),
-            Manner::Oversized => {
-                good.welcome = Some(check::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
+    /// Turns a good answer into what the behaviour makes of it: bytes, the end of the stream, or no answer at all.
+    async fn distort(&mut self, mut good: wire::ServiceMessage) -> Option<Option<Bytes>> {
+        let behaviour = *self.shared.behaviour.borrow();
+        match behaviour {
+            ServiceBehaviour::Good | ServiceBehaviour::Status(_) => {}
+            ServiceBehaviour::Hangs | ServiceBehaviour::Deaf => return None,
+            ServiceBehaviour::Late(by) => tokio::time::sleep(by).await,
+            ServiceBehaviour::NoMessage => return Some(Some(frame(&[0xff; 64]))),
+            ServiceBehaviour::NoFrame => return Some(Some(Bytes::from_static(&[0xff; 64]))),
+            ServiceBehaviour::Oversized => {
+                good.welcome = Some(wire::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
             }
-            Manner::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
-            Manner::Outcome(outcome) => good.verdicts.iter_mut().for_each(|verdict| verdict.outcome = outcome),
-            Manner::Closes => return Some(None),
+            ServiceBehaviour::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
+            ServiceBehaviour::Outcome(outcome) => {
+                good.verdicts.iter_mut().for_each(|verdict| verdict.outcome = outcome)
+            }
+            ServiceBehaviour::Closes => return Some(None),
         }
         Some(Some(framed(&good)))
     }
 
-    async fn message(&mut self) -> Option<check::FilterMessage> {
+    async fn message(&mut self) -> Option<wire::FilterMessage> {
         const HEAD_BYTES: usize = 5;
         loop {
             if let Some(mut head) = self.buffer.get(1..HEAD_BYTES) {
@@ -204,7 +211,7 @@ impl Talk {
                 if self.buffer.len() >= HEAD_BYTES + length {
                     self.buffer.advance(HEAD_BYTES);
                     let message = self.buffer.split_to(length);
-                    return Some(check::FilterMessage::decode(message).expect("the filter keeps the contract"));
+                    return Some(wire::FilterMessage::decode(message).expect("the filter keeps the contract"));
                 }
             }
             self.buffer.extend_from_slice(&self.inbound.next().await?.ok()?);
@@ -212,7 +219,7 @@ impl Talk {
     }
 }
 
-fn framed(message: &check::ServiceMessage) -> Bytes {
+fn framed(message: &wire::ServiceMessage) -> Bytes {
     frame(&message.encode_to_vec())
 }
 

@@ -1,8 +1,8 @@
-//! Everything that a request meets, started together and ended together.
+//! Everything that a request passes through, started and stopped together.
 
 use crate::{
-    Behaviour, Call, Client, Envoy, Issuer, Kind, Refused, Service, Stream, Token, Upstream,
-    envoy::Changes,
+    Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
+    envoy::{Changes, Edit},
     policy,
     process::{is_free, local},
     service::{Credentials, Ports},
@@ -26,20 +26,20 @@ const PARTNER_NAME: &str = "https://partner.example.com";
 /// New connections that must be answered in a row before every worker of Envoy counts as warm.
 const WARM_ANSWERS: usize = 12;
 
-/// A running world. Dropping it ends everything in it.
-pub struct World {
-    // Envoy goes first: it would complain about the others' end.
+/// A running testbed: Envoy, the session service, two issuers and an upstream. Dropping it ends everything in it.
+pub struct Testbed {
+    // Envoy is dropped first; otherwise it logs that the others are gone.
     /// The proxy.
     pub envoy: Envoy,
     /// The session service.
     pub service: Service,
-    /// The issuer of the shipped policy, at Envoy's cluster `id`.
+    /// The issuer of the shipped policy, Envoy's cluster `id`.
     pub issuer: Issuer,
-    /// Another issuer, at Envoy's cluster `partner`.
+    /// Another issuer, Envoy's cluster `partner`.
     pub partner: Issuer,
     /// Where released requests go.
     pub upstream: Upstream,
-    /// Documented ports that were taken, where [`Builder::documented_ports`] was asked for.
+    /// Documented ports that were already in use, with [`Builder::documented_ports`].
     pub moved: Vec<u16>,
     /// The admin API's credential.
     pub admin_credential: String,
@@ -48,13 +48,11 @@ pub struct World {
     dir: TempDir,
 }
 
-pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
-
-/// What the world shall be like.
+/// The configuration of a testbed.
 pub struct Builder {
     policy: Value,
     session: Edit,
-    keys: Behaviour,
+    keys: IssuerBehaviour,
     filter_credential: Option<String>,
     documented_ports: bool,
     clusters: Vec<(&'static str, u16)>,
@@ -62,13 +60,13 @@ pub struct Builder {
     replaceable_policy: bool,
 }
 
-impl World {
-    /// A world with the shipped files, free ports and generous timeouts.
+impl Testbed {
+    /// A testbed with the shipped files, free ports and generous timeouts.
     pub fn builder() -> Builder {
         Builder {
             policy: policy::patient(),
             session: Box::new(|_| ()),
-            keys: Behaviour::Serve,
+            keys: IssuerBehaviour::Serve,
             filter_credential: None,
             documented_ports: false,
             clusters: Vec::new(),
@@ -77,12 +75,12 @@ impl World {
         }
     }
 
-    /// A world as [`World::builder`] makes it.
+    /// A testbed with the defaults of [`Testbed::builder`].
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// A world with another policy.
+    /// A testbed with a policy, and defaults otherwise.
     pub async fn with_policy(policy: Value) -> Self {
         Self::builder().policy(policy).start().await
     }
@@ -124,18 +122,18 @@ impl World {
         Stream::open_at(self.envoy.address, kind, host, path, token).await
     }
 
-    /// Makes a gRPC call that the upstream never answers; returns how it ended all the same.
+    /// Makes a gRPC call that the upstream never answers; returns how it ended.
     pub async fn wait_for_rpc(&self, token: &Token) -> Refused {
         stream::wait(self.envoy.address, "www.example.com", &token.text).await
     }
 
-    /// Envoy's client with connections of its own.
+    /// A client of Envoy with connections of its own.
     pub fn client(&self) -> Client {
         Client::new(self.envoy.address)
     }
 
     /// Waits until every worker of Envoy has keys and a check stream: `/me` answers on many new connections in a row.
-    pub async fn settled(&self) -> &Self {
+    pub async fn ready(&self) -> &Self {
         let token = self.issuer.token().subject("warm-up").sign();
         for _ in 0..WARM_ANSWERS {
             let call = self.get("/me").bearer(&token);
@@ -144,12 +142,12 @@ impl World {
         self
     }
 
-    /// What the filter presents to the session service.
+    /// The credential that the filter presents to the session service.
     pub fn filter_credential(&self) -> String {
         self.credentials.filter.clone()
     }
 
-    /// Starts another session service with the same credentials and a store of its own, at a port that was free.
+    /// Starts another session service on a port, with the same credentials and a store of its own.
     pub async fn replica(&self, checks: u16) -> Service {
         let dir = self.dir.path().join("replica");
         std::fs::create_dir(&dir).expect("there is one replica");
@@ -176,53 +174,53 @@ impl Builder {
         self
     }
 
-    /// How the issuer answers at first.
-    pub fn keys(mut self, behaviour: Behaviour) -> Self {
+    /// How the issuer answers until it is changed.
+    pub fn keys(mut self, behaviour: IssuerBehaviour) -> Self {
         self.keys = behaviour;
         self
     }
 
-    /// Gives the filter a credential that the service does not know.
+    /// Configures the filter with a credential that the service rejects.
     pub fn wrong_filter_credential(self) -> Self {
         self.filter_credential("not-the-right-one")
     }
 
-    /// Gives the filter this credential, in place of the session service's.
+    /// Configures the filter with this credential in place of the session service's.
     pub fn filter_credential(mut self, credential: &str) -> Self {
         self.filter_credential = Some(credential.to_owned());
         self
     }
 
-    /// Lets a cluster of Envoy lead to another local port; one that the shipped bootstrap lacks is made.
+    /// Points a cluster of Envoy at a local port, and adds the cluster if the shipped bootstrap lacks it.
     pub fn cluster(mut self, name: &'static str, port: u16) -> Self {
         self.clusters.push((name, port));
         self
     }
 
-    /// Changes Envoy's bootstrap, after everything else.
+    /// Changes Envoy's bootstrap after all other changes.
     pub fn bootstrap(mut self, edit: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.bootstrap = Box::new(edit);
         self
     }
 
-    /// Uses the ports that the shipped files document, as far as they are free.
+    /// Uses the ports that the shipped files document where they are free.
     pub fn documented_ports(mut self) -> Self {
         self.documented_ports = true;
         self
     }
 
-    /// Lets [`Envoy::replace_policy`] work.
+    /// Makes Envoy watch its listener's file, which [`Envoy::replace_policy`] needs.
     pub fn replaceable_policy(mut self) -> Self {
         self.replaceable_policy = true;
         self
     }
 
-    /// Starts it all.
-    pub async fn start(self) -> World {
+    /// Starts everything.
+    pub async fn start(self) -> Testbed {
         let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
         let mut choice = Choice { documented: self.documented_ports, moved: Vec::new() };
         let issuer = Issuer::start(ISSUER_NAME, local(choice.port(ISSUER)), self.keys).await;
-        let partner = Issuer::start(PARTNER_NAME, local(0), Behaviour::Serve).await;
+        let partner = Issuer::start(PARTNER_NAME, local(0), IssuerBehaviour::Serve).await;
         let upstream = Upstream::start(local(choice.port(UPSTREAM))).await;
         let free = Ports::free();
         let ports =
@@ -246,7 +244,7 @@ impl Builder {
         };
         let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;
-        World {
+        Testbed {
             client: Client::new(envoy.address),
             envoy,
             service,

@@ -1,17 +1,17 @@
-//! What operators see: counters, the access log, and the audit lines of the service.
+//! What operators can observe: counters, the access log and the service's audit lines.
 
-use portcullis_tests::{Client, World, until};
+use portcullis_tests::{Client, Testbed, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_counted_by_code_and_route() {
-    let world = World::start().await;
-    world.settled().await;
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
     for _ in 0..3 {
-        world.get("/orders").await.refused(401, "no_credentials");
+        testbed.get("/orders").await.refused(401, "no_credentials");
     }
     let name = "portcullis.decisions.code.no_credentials.route.orders.list";
-    until("the counter says 3", async || (world.envoy.stat(name).await == 3).then_some(())).await;
-    let prometheus = Client::new(world.envoy.admin).get("/stats/prometheus").await;
+    until("the counter says 3", async || (testbed.envoy.stat(name).await == 3).then_some(())).await;
+    let prometheus = Client::new(testbed.envoy.admin).get("/stats/prometheus").await;
     let text = String::from_utf8_lossy(&prometheus.body).into_owned();
     let counted = text.lines().find(|line| {
         line.contains("portcullis_code=\"no_credentials\"") && line.contains("portcullis_route=\"orders.list\"")
@@ -21,12 +21,12 @@ async fn decisions_are_counted_by_code_and_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_make_no_new_counters() {
-    let world = World::start().await;
+    let testbed = Testbed::start().await;
     for number in 0..50 {
-        world.get(&format!("/unknown-{number}")).await.refused(403, "no_route");
+        testbed.get(&format!("/unknown-{number}")).await.refused(403, "no_route");
     }
     let counters = until("fifty refusals are counted", async || {
-        let counters = world.envoy.stats("portcullis.decisions").await;
+        let counters = testbed.envoy.stats("portcullis.decisions").await;
         let refusals: u64 = counters.iter().filter(|(name, _)| name.contains("no_route")).map(|(_, count)| count).sum();
         (refusals == 50).then_some(counters)
     })
@@ -38,14 +38,14 @@ async fn unknown_paths_make_no_new_counters() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_says_code_route_and_session() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    world.get("/orders?secret=1").bearer(&token).await.passes();
-    world.service.admin().revoke(&token.session).await;
-    world.get("/orders").bearer(&token).await.refused(401, "session_revoked");
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders?secret=1").bearer(&token).await.passes();
+    testbed.service.admin().revoke(&token.session).await;
+    testbed.get("/orders").bearer(&token).await.refused(401, "session_revoked");
     let lines = until("both lines are there", async || {
-        let lines = world.envoy.access_log();
+        let lines = testbed.envoy.access_log();
         let ours: Vec<_> = lines.into_iter().filter(|line| line["path"] == "/orders").collect();
         (ours.len() == 2).then_some(ours)
     })
@@ -62,18 +62,18 @@ async fn the_access_log_says_code_route_and_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_writes_an_audit_line_for_what_matters() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().session("audited").scopes("orders:read");
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().session("audited").scopes("orders:read");
     let id = token.sign().session;
-    world.get("/orders").bearer(token.sign()).await.passes();
+    testbed.get("/orders").bearer(token.sign()).await.passes();
     let more = token.clone().scopes("orders:read admin").sign();
-    world.get("/orders").bearer(&more).await.refused(403, "scope_escalation");
-    world.service.admin().revoke(&id).await;
-    world.get("/orders").bearer(token.sign()).await.refused(401, "session_revoked");
+    testbed.get("/orders").bearer(&more).await.refused(403, "scope_escalation");
+    testbed.service.admin().revoke(&id).await;
+    testbed.get("/orders").bearer(token.sign()).await.refused(401, "session_revoked");
     for what in ["opened", "escalation", "revoked"] {
         until(what, async || {
-            let lines = world.service.audit();
+            let lines = testbed.service.audit();
             let said = |line: &serde_json::Value| line.to_string().contains(&id) && line.to_string().contains(what);
             lines.iter().any(said).then_some(())
         })
@@ -83,24 +83,24 @@ async fn the_service_writes_an_audit_line_for_what_matters() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_log_and_no_metric_holds_a_token_or_a_credential() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    world.get("/orders").bearer(&token).await.passes();
-    world.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
-    let metrics = world.service.admin().call("GET", "/metrics").await;
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.passes();
+    testbed.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
+    let metrics = testbed.service.admin().call("GET", "/metrics").await;
     metrics.status(200);
-    let stats = Client::new(world.envoy.admin).get("/stats").await;
+    let stats = Client::new(testbed.envoy.admin).get("/stats").await;
     let seen = [
-        world.envoy.log(),
-        world.service.output(),
-        format!("{:?}", world.envoy.access_log()),
+        testbed.envoy.log(),
+        testbed.service.output(),
+        format!("{:?}", testbed.envoy.access_log()),
         String::from_utf8_lossy(&metrics.body).into_owned(),
         String::from_utf8_lossy(&stats.body).into_owned(),
     ]
     .concat();
     let (_, signature) = token.text.rsplit_once('.').expect("three parts");
-    for secret in [signature, &world.admin_credential] {
+    for secret in [signature, &testbed.admin_credential] {
         assert!(!seen.contains(secret), "a secret is in a log");
     }
 }

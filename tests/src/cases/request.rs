@@ -1,36 +1,36 @@
-//! Requests as their clients send them, and what their clients see.
+//! Sends the requests of cases and compares the answers.
 
 use super::example::Sent;
-use crate::{Answer, Kind, Refused, Stream, World, wait::until};
+use crate::{Answer, Kind, Refused, Stream, Testbed, wait::until};
 use portcullis_cli::policy::cases::{Case, Client, Expect};
 use portcullis_engine::answer::Code;
 use std::time::Duration;
 
-/// How long a stream must go on that is not cut.
+/// How long a stream that is not cut must stay open.
 const LASTING: Duration = Duration::from_millis(500);
 
-/// A request that was released, if it was.
-pub(super) enum Open {
-    /// It has ended since.
+/// What a case's request has left open.
+pub(super) enum Opened {
+    /// Nothing: the request was answered, or refused as expected.
     Nothing,
     Stream(Stream),
 }
 
-/// Sends the request of a case; says what came where it is not what was expected.
-pub(super) async fn send(world: &World, case: &Case, sent: &Sent) -> Result<Open, String> {
+/// Sends the request of a case; an unexpected answer is the error.
+pub(super) async fn send(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<Opened, String> {
     let kind = match case.request.client {
-        Client::Http => return http(world, case, sent, case.expect).await.map(|()| Open::Nothing),
+        Client::Http => return http(testbed, case, sent, case.expect).await.map(|()| Opened::Nothing),
         Client::WebSocket => Kind::WebSocket,
         Client::Grpc => Kind::Rpc,
     };
     assert!(case.request.headers.is_empty(), "a stream's client sends its own headers alone");
-    let opened = world.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
+    let opened = testbed.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
     match (opened, case.expect) {
         (Ok(mut stream), Expect::Released) => {
             stream.flows().await;
-            Ok(Open::Stream(stream))
+            Ok(Opened::Stream(stream))
         }
-        (Err(refused), Expect::Code(code)) if is_refusal(&refused, kind, code) => Ok(Open::Nothing),
+        (Err(refused), Expect::Code(code)) if is_refusal(&refused, kind, code) => Ok(Opened::Nothing),
         (Ok(_), expected) => Err(format!("expected {expected:?}, got a stream")),
         (Err(refused), expected) => Err(format!("expected {expected:?}, got {refused:?}")),
     }
@@ -44,14 +44,14 @@ fn is_refusal(refused: &Refused, kind: Kind, code: Code) -> bool {
     }
 }
 
-/// Sends the request of a case when nothing is amiss yet.
-pub(super) async fn must_be_released(world: &World, case: &Case, sent: &Sent) -> Result<(), String> {
-    http(world, case, sent, Expect::Released).await
+/// Sends the request of a case before its outage begins.
+pub(super) async fn must_be_released(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<(), String> {
+    http(testbed, case, sent, Expect::Released).await
 }
 
-async fn http(world: &World, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
+async fn http(testbed: &Testbed, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
     let request = &case.request;
-    let mut call = world.call(&request.method, &request.path).host(&request.host);
+    let mut call = testbed.call(&request.method, &request.path).host(&request.host);
     for (name, value) in &request.headers {
         call = call.header(name, value);
     }
@@ -64,7 +64,7 @@ async fn http(world: &World, case: &Case, sent: &Sent, expect: Expect) -> Result
 
 fn is_as_expected(answer: &Answer, case: &Case, expect: Expect) -> bool {
     match expect {
-        // The upstream answers with what it was sent; to HEAD it says nothing.
+        // The upstream echoes the request; the answer to HEAD has no body.
         Expect::Released => {
             answer.status == 200 && (case.request.method == "HEAD" || answer.json()["headers"].is_object())
         }
@@ -75,16 +75,16 @@ fn is_as_expected(answer: &Answer, case: &Case, expect: Expect) -> bool {
     }
 }
 
-/// What becomes of an open stream.
-pub(super) async fn stays_or_is_cut(world: &World, mut stream: Stream, expect: Expect) -> Result<(), String> {
+/// Demands that an open stream is cut with the expected code, or stays open.
+pub(super) async fn stays_or_is_cut(testbed: &Testbed, mut stream: Stream, expect: Expect) -> Result<(), String> {
     let Expect::Code(code) = expect else {
         stream.lives_for(LASTING).await;
         stream.flows().await;
         return Ok(());
     };
     stream.is_cut().await;
-    // The client sees that it was cut, and the counters say why.
+    // The client only sees the cut; the counters have the reason.
     let counter = format!("portcullis.cuts.code.{}.", code.name());
-    until("the cut is counted", async || (world.envoy.stat(&counter).await > 0).then_some(())).await;
+    until("the cut is counted", async || (testbed.envoy.stat(&counter).await > 0).then_some(())).await;
     Ok(())
 }

@@ -16,12 +16,12 @@ const QUIET: Duration = Duration::from_secs(1);
 const QUIET_CPU_S: f64 = 0.05;
 const QUIET_WITHIN: Duration = Duration::from_secs(180);
 
-pub(crate) struct Crowd {
+pub(crate) struct Measured {
     pub(crate) bytes: u64,
     pub(crate) restart: Duration,
 }
 
-pub(crate) async fn measure() -> Crowd {
+pub(crate) async fn measure() -> Measured {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let service = Service::alone(&Build::current().service, dir.path()).await;
     let before = resident_bytes(service.id());
@@ -31,7 +31,7 @@ pub(crate) async fn measure() -> Crowd {
     assert!(service.terminate().await.success(), "the service ends well");
     let start = Instant::now();
     service.restart().await;
-    Crowd { bytes, restart: start.elapsed() }
+    Measured { bytes, restart: start.elapsed() }
 }
 
 /// Opens them as a filter does: each token is told, asked about and forgotten.
