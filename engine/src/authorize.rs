@@ -35,11 +35,11 @@ mod token_cache_tests;
 
 pub use bearer::{CredentialError, credentials};
 pub use gate::{ContextId, Due, Fetch, Gate};
-pub use head::{Head, IDENTITY_PREFIX};
+pub use head::{Head, IDENTITY_PREFIX, forged_trailers};
 pub use introspection::{Call, CallKey, Carried, authorization};
 pub use last_heard::Known;
 pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
 pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step};
-pub use stream_client::Act;
+pub use stream_client::{Act, MESSAGE_BYTES_MAX};
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, StreamEvent, Tally};

@@ -1,6 +1,13 @@
 //! The open requests whose sessions the service follows: one follow for all of a token on a route.
 
-use crate::{answer::Code, authorize::principal::Principal, route::RuleId, token::TokenDigest, wire};
+use crate::{
+    answer::Code,
+    authorize::principal::Principal,
+    route::RuleId,
+    time::{Monotonic, Now},
+    token::TokenDigest,
+    wire,
+};
 use std::{
     collections::{HashMap, HashSet},
     rc::Rc,
@@ -24,11 +31,11 @@ pub(super) struct Follows {
     ids: HashMap<(TokenDigest, RuleId), FollowId>,
     open: HashMap<FollowId, Follow>,
     next_id: u32,
-    untold: Vec<FollowId>,
+    unannounced: Vec<FollowId>,
     ended: Vec<FollowId>,
     active: HashSet<FollowId>,
-    activity_told_at_ms: u64,
-    limits_seen_at_ms: u64,
+    activity_sent_at: Monotonic,
+    limits_seen_at: Monotonic,
 }
 
 #[derive(Debug)]
@@ -36,10 +43,10 @@ struct Follow {
     principal: Rc<Principal>,
     rule: RuleId,
     contexts: HashSet<u32>,
-    /// When the token ends the requests; none where they may outlive it.
+    /// When the token ends the requests, by the wall clock; none where they may outlive it.
     token_ends_at_ms: Option<u64>,
     /// When the session ends at the latest, as the service last said.
-    session_ends_at_ms: Option<u64>,
+    session_ends_at: Option<Monotonic>,
 }
 
 impl Follows {
@@ -72,11 +79,11 @@ impl Follows {
             rule: key.1,
             contexts: HashSet::new(),
             token_ends_at_ms: (!outlives_token).then_some(principal.facts.dies_at_ms),
-            session_ends_at_ms: None,
+            session_ends_at: None,
         };
         self.ids.insert(key, id);
         self.open.insert(id, follow);
-        self.untold.push(id);
+        self.unannounced.push(id);
         id
     }
 
@@ -93,9 +100,9 @@ impl Follows {
         let Some(follow) = self.open.remove(&id) else { return Vec::new() };
         self.ids.remove(&(follow.principal.facts.digest, follow.rule));
         self.active.remove(&id);
-        // One that was never told need not be taken back.
-        match self.untold.iter().position(|untold| *untold == id) {
-            Some(place) => drop(self.untold.swap_remove(place)),
+        // One that was never announced need not be taken back.
+        match self.unannounced.iter().position(|unannounced| *unannounced == id) {
+            Some(place) => drop(self.unannounced.swap_remove(place)),
             None => self.ended.push(id),
         }
         follow.contexts.into_iter().collect()
@@ -110,50 +117,53 @@ impl Follows {
     }
 
     /// The service has spoken of a session.
-    pub(super) fn note_end(&mut self, id: FollowId, session_ends_at_ms: Option<u64>) {
+    pub(super) fn note_end(&mut self, id: FollowId, session_ends_at: Option<Monotonic>) {
         if let Some(follow) = self.open.get_mut(&id) {
-            follow.session_ends_at_ms = session_ends_at_ms;
+            follow.session_ends_at = session_ends_at;
         }
     }
 
     /// The follows whose limits have passed, looked for from time to time.
-    pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<(FollowId, Code)> {
-        if now_ms.saturating_sub(self.limits_seen_at_ms) < LIMITS_MS {
+    pub(super) fn overdue(&mut self, now: Now) -> Vec<(FollowId, Code)> {
+        if now.instant.since(self.limits_seen_at) < LIMITS_MS {
             return Vec::new();
         }
-        self.limits_seen_at_ms = now_ms;
-        self.open.iter().filter_map(|(id, follow)| Some((*id, follow.overdue(now_ms)?))).collect()
+        self.limits_seen_at = now.instant;
+        self.open.iter().filter_map(|(id, follow)| Some((*id, follow.overdue(now)?))).collect()
     }
 
     /// The stream is another one: nothing of the old one holds.
-    pub(super) fn tell_all(&mut self) {
+    pub(super) fn announce_all(&mut self) {
         self.ended.clear();
         self.active.clear();
-        self.untold = self.open.keys().copied().collect();
+        self.unannounced = self.open.keys().copied().collect();
     }
 
-    /// The next follow that the service has not been told of.
-    pub(super) fn next_untold(&mut self) -> Option<(FollowId, Rc<Principal>, RuleId)> {
-        let id = self.untold.pop()?;
+    /// The next follow that the service does not know of.
+    pub(super) fn next_unannounced(&mut self) -> Option<(FollowId, Rc<Principal>, RuleId)> {
+        let id = self.unannounced.pop()?;
         self.open.get(&id).map(|follow| (id, Rc::clone(&follow.principal), follow.rule))
     }
 
     /// What has ended, and, from time to time, what is active.
-    pub(super) fn put_changes(&mut self, message: &mut wire::FilterMessage, now_ms: u64) {
+    pub(super) fn put_changes(&mut self, message: &mut wire::FilterMessage, now: Monotonic) {
         message.unfollowed.extend(self.ended.drain(..).map(|id| id.0));
-        if !self.active.is_empty() && now_ms.saturating_sub(self.activity_told_at_ms) >= ACTIVITY_MS {
-            self.activity_told_at_ms = now_ms;
+        if !self.active.is_empty() && now.since(self.activity_sent_at) >= ACTIVITY_MS {
+            self.activity_sent_at = now;
             message.active.extend(self.active.drain().map(|id| id.0));
         }
     }
 }
 
 impl Follow {
-    fn overdue(&self, now_ms: u64) -> Option<Code> {
-        if self.token_ends_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+    /// Without a wall clock nobody can say that a token lives: the next look may be able to.
+    fn overdue(&self, now: Now) -> Option<Code> {
+        if let (Some(ends_at_ms), Some(wall_ms)) = (self.token_ends_at_ms, now.wall_ms)
+            && ends_at_ms <= wall_ms
+        {
             return Some(Code::TokenExpired);
         }
-        let late = |at_ms: u64| at_ms.saturating_add(SERVICE_SPEAKS_MS) <= now_ms;
-        self.session_ends_at_ms.is_some_and(late).then_some(Code::SessionLifetimeExceeded)
+        let late = |at: Monotonic| at.after(SERVICE_SPEAKS_MS) <= now.instant;
+        self.session_ends_at.is_some_and(late).then_some(Code::SessionLifetimeExceeded)
     }
 }

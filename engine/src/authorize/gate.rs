@@ -20,6 +20,7 @@ use super::{
 use crate::{
     map::{HashMap, HashSet},
     policy::Policy,
+    time::{Monotonic, Now},
     token::{HostVerifier, IssuerId, KeyRing, KeySetError},
 };
 use sha2::{Digest, Sha256};
@@ -59,9 +60,9 @@ pub struct Gate {
     timeout_ms: u64,
     requests: HashMap<ContextId, UnderWay>,
     /// Released requests that are not followed yet, oldest first.
-    fresh: VecDeque<(u64, ContextId)>,
+    fresh: VecDeque<(Monotonic, ContextId)>,
     /// When each issuer's keys were last fetched.
-    keys_fetched_at_ms: Vec<Option<u64>>,
+    keys_fetched_at: Vec<Option<Monotonic>>,
     /// Requests that wait for keys.
     waiting: HashSet<ContextId>,
     /// Issuers whose keys a request has asked for, and nobody fetches yet.
@@ -87,7 +88,7 @@ impl Gate {
             client: SessionClient::new(&policy, hello::hello(&policy), timeout_ms, seed),
             follows: Follows::default(),
             last_heard: LastHeard::new(&policy),
-            keys_fetched_at_ms: vec![None; policy.issuers.len()],
+            keys_fetched_at: vec![None; policy.issuers.len()],
             policy,
             rings,
             host,
@@ -113,12 +114,12 @@ impl Gate {
         context: ContextId,
         head: &Head<'_>,
         client_address: impl FnOnce() -> String,
-        now_ms: u64,
+        now: Now,
     ) -> Step {
-        let decision = self.decide(head, client_address, now_ms);
+        let decision = self.decide(head, client_address, now);
         let strip = head.forged.iter().map(|name| (*name).to_owned()).collect();
         self.requests.insert(context, UnderWay { grpc: head.grpc, strip, ..UnderWay::default() });
-        self.advance(context, Event::Decided(decision), now_ms)
+        self.advance(context, Event::Decided(decision), now)
     }
 
     /// Whether the caller of a request understands a gRPC answer.
@@ -144,70 +145,70 @@ impl Gate {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now_ms: u64) -> Vec<Due> {
+    pub fn tick(&mut self, now: Now) -> Vec<Due> {
         let mut due = match &mut self.client {
             Some(SessionClient::Stream(client)) => {
-                let settled = client.expire(now_ms);
-                self.settle(settled, now_ms)
+                let settled = client.expire(now.instant);
+                self.settle(settled, now)
             }
             Some(SessionClient::Introspection(client)) => {
-                let ended = client.expire(now_ms);
-                ended.into_iter().map(|ended| self.ended(ended, now_ms)).collect()
+                let ended = client.expire(now.instant);
+                ended.into_iter().map(|ended| self.ended(ended, now)).collect()
             }
             None => Vec::new(),
         };
         for (context, arrival) in self.waiting_for_keys() {
-            if arrival.deadline_ms <= now_ms {
-                due.push((context, self.advance(context, Event::NoKeys, now_ms)));
+            if arrival.deadline <= now.instant {
+                due.push((context, self.advance(context, Event::NoKeys, now)));
             }
         }
-        for (id, code) in self.follows.overdue(now_ms) {
+        for (id, code) in self.follows.overdue(now) {
             for context in self.follows.end(id) {
-                due.push((context, self.advance(context, Event::Overdue(code), now_ms)));
+                due.push((context, self.advance(context, Event::Overdue(code), now)));
             }
         }
-        self.follow_the_lasting(now_ms);
+        self.follow_the_lasting(now.instant);
         due
     }
 
     /// What is to be done about the check stream now, if anything. Ask until there is nothing.
-    pub fn act(&mut self, now_ms: u64) -> Option<Act> {
-        self.client.as_mut()?.stream()?.act(&mut self.follows, now_ms)
+    pub fn act(&mut self, now: Monotonic) -> Option<Act> {
+        self.client.as_mut()?.stream()?.act(&mut self.follows, now)
     }
 
     /// Questions that may be sent now: what of [`Gate::act`] can be done in the course of a request.
-    pub fn send(&mut self, now_ms: u64) -> Option<Act> {
-        self.client.as_mut()?.stream()?.send(&mut self.follows, now_ms)
+    pub fn send(&mut self, now: Monotonic) -> Option<Act> {
+        self.client.as_mut()?.stream()?.send(&mut self.follows, now)
     }
 
     /// The stream that [`Act::Open`] asked for; `None` when it could not be opened.
-    pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
+    pub fn opened(&mut self, stream: Option<u32>, now: Monotonic) {
         let event = if stream.is_some() { StreamEvent::Opened } else { StreamEvent::Failed };
         self.tally.add(Count::Stream(event));
         if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
-            client.opened(stream, now_ms);
+            client.opened(stream, now);
         }
     }
 
     /// A message has come on the check stream.
-    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Due> {
+    pub fn message(&mut self, stream: u32, bytes: &[u8], now: Now) -> Vec<Due> {
         let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
-        let received = client.message(stream, bytes, &mut self.follows, now_ms);
-        let mut due = self.settle(received.settled, now_ms);
+        let received = client.message(stream, bytes, &mut self.follows, now.instant);
+        let mut due = self.settle(received.settled, now);
         for (id, verdict) in received.followed {
             for context in self.follows.contexts(id) {
-                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now_ms)));
+                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now)));
             }
         }
         due
     }
 
     /// The check stream was closed.
-    pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Due> {
+    pub fn closed(&mut self, stream: u32, now: Now) -> Vec<Due> {
         self.tally.add(Count::Stream(StreamEvent::Closed));
         let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
-        let settled = client.closed(stream, now_ms);
-        self.settle(settled, now_ms)
+        let settled = client.closed(stream, now.instant);
+        self.settle(settled, now)
     }
 
     /// As whom an introspection endpoint is called; see [`super::authorization`].
@@ -229,9 +230,9 @@ impl Gate {
     }
 
     /// A call was answered: with a status and a body, or without an answer.
-    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now_ms: u64) -> Option<Due> {
-        let ended = self.client.as_mut()?.introspection()?.answered(key, response, &self.policy, now_ms)?;
-        Some(self.ended(ended, now_ms))
+    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now: Now) -> Option<Due> {
+        let ended = self.client.as_mut()?.introspection()?.answered(key, response, &self.policy, now)?;
+        Some(self.ended(ended, now))
     }
 
     /// Whether something waits for a deadline, so that ticks must come quickly.
@@ -251,13 +252,13 @@ impl Gate {
     }
 
     /// Questions that left the stream client become steps of their requests.
-    fn settle(&mut self, settled: Vec<Settled>, now_ms: u64) -> Vec<Due> {
+    fn settle(&mut self, settled: Vec<Settled>, now: Now) -> Vec<Due> {
         let mut due = Vec::with_capacity(settled.len());
         for Settled { context, verdict, waited_ms } in settled {
             self.waits_ms.push(waited_ms);
             let step = match verdict {
-                Some(verdict) => self.advance(context, Event::Verdict(verdict), now_ms),
-                None => self.no_verdict(context, now_ms),
+                Some(verdict) => self.advance(context, Event::Verdict(verdict, now.wall_ms), now),
+                None => self.no_verdict(context, now),
             };
             due.push((context, step));
         }
@@ -265,34 +266,34 @@ impl Gate {
     }
 
     /// A call that has ended becomes a step of its request.
-    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now_ms: u64) -> Due {
+    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now: Now) -> Due {
         self.waits_ms.push(waited_ms);
         let step = match event {
-            Some(event) => self.advance(context, event, now_ms),
-            None => self.no_verdict(context, now_ms),
+            Some(event) => self.advance(context, event, now),
+            None => self.no_verdict(context, now),
         };
         (context, step)
     }
 
     /// A request will have no verdict: what was last heard of its session must do.
-    fn no_verdict(&mut self, context: ContextId, now_ms: u64) -> Step {
+    fn no_verdict(&mut self, context: ContextId, now: Now) -> Step {
         let known = match self.requests.get(&context).map(|entry| &entry.request) {
-            Some(Request::Asked(inquiry)) => self.last_heard.of(inquiry, now_ms),
+            Some(Request::Asked(inquiry)) => self.last_heard.of(inquiry, now),
             _ => return Step::Wait,
         };
-        self.advance(context, Event::NoVerdict(known, now_ms), now_ms)
+        self.advance(context, Event::NoVerdict(known, now.wall_ms), now)
     }
 
     /// Gives an event to a request, and a question that comes of it to the session service.
-    fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
+    fn advance(&mut self, context: ContextId, event: Event, now: Now) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
-        self.last_heard.hear(&entry.request, &event, &self.policy, now_ms);
+        self.last_heard.hear(&entry.request, &event, &self.policy, now.instant);
         self.tally.event(&event);
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {
             let client = self.client.as_mut();
-            if !client.is_some_and(|client| client.ask(context, inquiry, &self.policy, now_ms)) {
-                return self.no_verdict(context, now_ms);
+            if !client.is_some_and(|client| client.ask(context, inquiry, &self.policy, now.instant)) {
+                return self.no_verdict(context, now);
             }
             step = Step::Wait;
         }
@@ -308,7 +309,7 @@ impl Gate {
         if let Step::Release(permit) = &mut step {
             permit.strip = std::mem::take(&mut entry.strip);
             if matches!(entry.request, Request::Released(Some(_))) {
-                self.fresh.push_back((now_ms, context));
+                self.fresh.push_back((now.instant, context));
             }
         }
         self.tally.step(&step);

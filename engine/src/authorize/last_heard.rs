@@ -13,6 +13,7 @@ use crate::{
     answer::Code,
     policy::{Outage, Policy},
     route::RuleId,
+    time::{Monotonic, Now},
     token::TokenDigest,
 };
 use lru::LruCache;
@@ -63,7 +64,7 @@ struct Word {
     /// On this rule; none: everywhere.
     rule: Option<RuleId>,
     /// When it was granted; none: it was refused.
-    granted_at_ms: Option<u64>,
+    granted_at: Option<Monotonic>,
 }
 
 impl LastHeard {
@@ -76,24 +77,25 @@ impl LastHeard {
     }
 
     /// What is known for a request that will have no verdict.
-    pub(super) fn of(&mut self, inquiry: &Inquiry, now_ms: u64) -> Known {
+    pub(super) fn of(&mut self, inquiry: &Inquiry, now: Now) -> Known {
         let (rule, _) = inquiry.about();
         match inquiry {
-            Inquiry::Session(question) => self.session(&question.principal, rule, now_ms),
+            Inquiry::Session(question) => self.session(&question.principal, rule, now),
             Inquiry::Token(arrival) => {
                 let principal = self.opaque.get(&TokenDigest::of(&arrival.token)).cloned();
-                let principal = principal.filter(|principal| now_ms < principal.facts.dies_at_ms);
-                let known = principal.as_ref().map(|principal| self.session(principal, rule, now_ms));
+                let principal = principal
+                    .filter(|principal| now.wall_ms.is_some_and(|wall_ms| wall_ms < principal.facts.dies_at_ms));
+                let known = principal.as_ref().map(|principal| self.session(principal, rule, now));
                 Known { principal, ..known.unwrap_or_default() }
             }
         }
     }
 
-    fn session(&mut self, principal: &Principal, rule: RuleId, now_ms: u64) -> Known {
+    fn session(&mut self, principal: &Principal, rule: RuleId, now: Now) -> Known {
         let Some(session) = self.sessions.get(&principal.facts.session_id) else { return Known::default() };
         let token = &principal.facts.digest;
-        let granted_at_ms = session.word(token, Some(rule)).and_then(|word| word.granted_at_ms);
-        let is_refused = |rule| session.word(token, rule).is_some_and(|word| word.granted_at_ms.is_none());
+        let granted_at = session.word(token, Some(rule)).and_then(|word| word.granted_at);
+        let is_refused = |rule| session.word(token, rule).is_some_and(|word| word.granted_at.is_none());
         let scopes = &principal.facts.scopes;
         let is_whole = !scopes.iter().any(|scope| session.lost.contains(scope));
         let left = || scopes.iter().filter(|scope| !session.lost.contains(scope)).cloned().collect();
@@ -101,40 +103,40 @@ impl LastHeard {
             principal: None,
             is_refused: session.is_over || session.is_full || is_refused(None) || is_refused(Some(rule)),
             narrowed: (!is_whole).then(left),
-            granted_ago_ms: granted_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
+            granted_ago_ms: granted_at.map(|at| now.instant.since(at)),
         }
     }
 
     /// Takes note of what an event tells of a request's session.
-    pub(super) fn hear(&mut self, request: &Request, event: &Event, policy: &Policy, now_ms: u64) {
+    pub(super) fn hear(&mut self, request: &Request, event: &Event, policy: &Policy, now: Monotonic) {
         if !self.is_needed {
             return;
         }
         match (request, event) {
-            (Request::Asked(Inquiry::Session(question)), Event::Verdict(verdict)) => {
-                self.note(&question.principal, question.rule, verdict, policy, now_ms);
+            (Request::Asked(Inquiry::Session(question)), Event::Verdict(verdict, _)) => {
+                self.note(&question.principal, question.rule, verdict, policy, now);
             }
             (Request::Asked(Inquiry::Token(arrival)), Event::Proven(principal, _)) => {
-                self.note(principal, arrival.rule, &Verdict::Active(None), policy, now_ms);
+                self.note(principal, arrival.rule, &Verdict::Active(None), policy, now);
                 self.opaque.put(principal.facts.digest, Rc::clone(principal));
             }
-            (Request::Asked(Inquiry::Token(arrival)), Event::Verdict(verdict)) => {
+            (Request::Asked(Inquiry::Token(arrival)), Event::Verdict(verdict, _)) => {
                 if let Some(principal) = self.opaque.get(&TokenDigest::of(&arrival.token)).cloned() {
-                    self.note(&principal, arrival.rule, verdict, policy, now_ms);
+                    self.note(&principal, arrival.rule, verdict, policy, now);
                 }
             }
             (Request::Released(Some(open)), Event::Followed(verdict)) => {
-                self.note(&open.principal, open.rule, verdict, policy, now_ms);
+                self.note(&open.principal, open.rule, verdict, policy, now);
             }
             (Request::Released(Some(open)), Event::Overdue(code)) => {
-                self.note(&open.principal, open.rule, &Verdict::Ended(*code), policy, now_ms);
+                self.note(&open.principal, open.rule, &Verdict::Ended(*code), policy, now);
             }
             _ => {}
         }
     }
 
     /// The session service has spoken of the session of `principal`, for a request that `rule` answers.
-    fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now_ms: u64) {
+    fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now: Monotonic) {
         let id = &principal.facts.session_id;
         if !self.sessions.contains(id) {
             self.sessions.put(id.clone(), Session::default());
@@ -152,7 +154,7 @@ impl LastHeard {
                 session.is_over = false;
                 session.lose(&principal.facts.scopes, narrowed.as_deref());
                 let has_grace = policy.rule(rule).is_some_and(|rule| matches!(rule.limits.on_outage, Outage::Grace(_)));
-                session.grant(token, rule, has_grace.then_some(now_ms));
+                session.grant(token, rule, has_grace.then_some(now));
             }
         }
     }
@@ -166,24 +168,24 @@ impl Session {
     /// A refusal everywhere takes the token's grants with it.
     fn refuse(&mut self, token: TokenDigest, rule: Option<RuleId>) {
         self.words.retain(|word| word.token != token || rule.is_some_and(|rule| word.rule != Some(rule)));
-        self.push(Word { token, rule, granted_at_ms: None });
+        self.push(Word { token, rule, granted_at: None });
     }
 
-    fn grant(&mut self, token: TokenDigest, rule: RuleId, granted_at_ms: Option<u64>) {
+    fn grant(&mut self, token: TokenDigest, rule: RuleId, granted_at: Option<Monotonic>) {
         self.words.retain(|word| word.token != token || word.rule.is_some_and(|known| known != rule));
-        if granted_at_ms.is_some() {
-            self.push(Word { token, rule: Some(rule), granted_at_ms });
+        if granted_at.is_some() {
+            self.push(Word { token, rule: Some(rule), granted_at });
         }
     }
 
     fn push(&mut self, word: Word) {
         if self.words.len() >= WORDS_MAX {
             // Forgetting a grant costs availability, forgetting a refusal would release what is known to be over.
-            let oldest = self.words.iter().enumerate().filter_map(|(at, word)| Some((word.granted_at_ms?, at))).min();
+            let oldest = self.words.iter().enumerate().filter_map(|(at, word)| Some((word.granted_at?, at))).min();
             match oldest {
                 Some((_, at)) => drop(self.words.remove(at)),
                 None => {
-                    self.is_full |= word.granted_at_ms.is_none();
+                    self.is_full |= word.granted_at.is_none();
                     return;
                 }
             }

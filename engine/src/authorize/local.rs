@@ -14,6 +14,10 @@ use crate::{
 };
 use std::rc::Rc;
 
+/// The longest method: those that are registered have 17 bytes at most (RFC 9110, section 16.1.1), and each method goes into
+/// a question.
+const METHOD_BYTES_MAX: usize = 64;
+
 /// The rule that answers a request.
 #[derive(Debug)]
 pub enum Routed {
@@ -28,7 +32,10 @@ pub enum Routed {
 /// # Errors
 /// The request can be read in more than one way, or no rule answers it.
 pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
-    if head.several_authorizations {
+    if head.method.len() > METHOD_BYTES_MAX {
+        return Err(Denial::new(Code::NoRoute, None));
+    }
+    if head.several_authorizations || head.drops_identity {
         return Err(Denial::new(Code::MalformedCredentials, None));
     }
     let path = Path::parse(head.path).map_err(|_| Denial::new(Code::AmbiguousPath, None))?;

@@ -1,7 +1,7 @@
 //! What is asked of the session service, and what it answers.
 
 use super::{introspection::Carried, principal::Principal};
-use crate::{answer::Code, route::RuleId};
+use crate::{answer::Code, route::RuleId, time::Monotonic};
 use std::rc::Rc;
 
 /// A request whose token is still to be verified.
@@ -14,7 +14,7 @@ pub struct Arrival {
     /// The rest of what will be asked.
     pub attributes: Rc<RequestAttributes>,
     /// Until when it may wait.
-    pub deadline_ms: u64,
+    pub deadline: Monotonic,
 }
 
 /// What is asked of the session service: about the session of a verified token, or about a token.

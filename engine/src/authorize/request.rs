@@ -48,12 +48,12 @@ pub struct Open {
 pub enum Event {
     /// What the filter found out by itself, at arrival or after keys came.
     Decided(Decision),
-    /// The session service answered.
-    Verdict(Verdict),
+    /// The session service answered, at this time of the wall clock.
+    Verdict(Verdict, Option<u64>),
     /// The session service says what an opaque token means, and that it is good, at this time.
     Proven(Rc<Principal>, u64),
-    /// There is no verdict, and there will be none: what was last heard must do, at this time.
-    NoVerdict(Known, u64),
+    /// There is no verdict, and there will be none: what was last heard must do, at this time of the wall clock.
+    NoVerdict(Known, Option<u64>),
     /// The keys did not come in time.
     NoKeys,
     /// It is open, and there is news of its session.
@@ -100,14 +100,16 @@ impl Request {
         let decision = match (&*self, event) {
             (Self::Fresh | Self::Asking(_), Event::Decided(decision)) => decision,
             (Self::Asking(arrival), Event::NoKeys) => Err(Denial::new(Code::KeysUnavailable, Some(arrival.rule))),
-            (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict)) => judged(question, verdict, policy),
-            (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(code))) => {
+            (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
+                alive(&question.principal, question.rule, wall_ms).and_then(|()| judged(question, verdict, policy))
+            }
+            (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(code), _)) => {
                 Err(Denial::new(code, Some(arrival.rule)))
             }
             (Self::Asked(Inquiry::Token(arrival)), Event::Proven(principal, now_ms)) => {
                 proven(arrival, &principal, policy, now_ms)
             }
-            (Self::Asked(inquiry), Event::NoVerdict(known, now_ms)) => outage(inquiry, &known, policy, now_ms),
+            (Self::Asked(inquiry), Event::NoVerdict(known, wall_ms)) => outage(inquiry, &known, policy, wall_ms),
             (Self::Released(Some(open)), Event::Followed(verdict)) => {
                 return self.follow(&open.clone(), verdict, policy);
             }
@@ -175,6 +177,15 @@ impl Request {
     }
 }
 
+/// A token may have expired while its request waited; without a clock nobody can say that it has not.
+fn alive(principal: &Rc<Principal>, rule: RuleId, wall_ms: Option<u64>) -> Result<(), Denial> {
+    match wall_ms {
+        Some(wall_ms) if wall_ms < principal.facts.dies_at_ms => Ok(()),
+        Some(_) => Err(Denial::of(principal, Code::TokenExpired, rule)),
+        None => Err(Denial::of(principal, Code::SessionUnavailable, rule)),
+    }
+}
+
 fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     let Question { rule, principal, .. } = question;
     let narrowed = match verdict {
@@ -198,16 +209,17 @@ fn proven(arrival: &Arrival, principal: &Rc<Principal>, policy: &Policy, now_ms:
 
 /// No verdict: the rule says what is allowed now, to a session of which nothing worse was heard. An opaque token can only be
 /// what it last was.
-fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, now_ms: u64) -> Decision {
+fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64>) -> Decision {
     let question = match inquiry {
         Inquiry::Session(question) => question.clone(),
         Inquiry::Token(arrival) => {
             let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
-            let principal = known.principal.as_ref().ok_or_else(unavailable)?;
-            local::question(principal, arrival, policy, now_ms).map_err(|_| unavailable())?
+            let (principal, wall_ms) = known.principal.as_ref().zip(wall_ms).ok_or_else(unavailable)?;
+            local::question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
         }
     };
     let Question { rule, principal, attributes } = question;
+    alive(&principal, rule, wall_ms)?;
     let lost = known.narrowed.as_ref().is_some_and(|left| !scopes_suffice(policy, rule, left));
     let mark = match policy.rule(rule).map_or(Outage::Deny, |rule| rule.limits.on_outage) {
         _ if known.is_refused || lost => None,

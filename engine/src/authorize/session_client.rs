@@ -1,7 +1,10 @@
 //! The one way in which this policy has the session service asked.
 
 use super::{introspection::IntrospectionClient, principal::Principal, question::Inquiry, stream_client::StreamClient};
-use crate::policy::{Policy, Protocol};
+use crate::{
+    policy::{Policy, Protocol},
+    time::Monotonic,
+};
 
 /// Asks the session service.
 pub(super) enum SessionClient {
@@ -22,10 +25,10 @@ impl SessionClient {
     }
 
     /// Takes a question; false when it is already known that there will be no verdict.
-    pub(super) fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now_ms: u64) -> bool {
+    pub(super) fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now: Monotonic) -> bool {
         match (self, inquiry) {
-            (Self::Introspection(client), inquiry) => client.ask(context, inquiry, policy, now_ms),
-            (Self::Stream(client), Inquiry::Session(question)) => client.ask(context, question, now_ms),
+            (Self::Introspection(client), inquiry) => client.ask(context, inquiry, policy, now),
+            (Self::Stream(client), Inquiry::Session(question)) => client.ask(context, question, now),
             (Self::Stream(_), Inquiry::Token(_)) => false,
         }
     }

@@ -119,8 +119,8 @@ impl Tally {
     /// Counts what came of a question to the session service.
     pub(super) fn event(&mut self, event: &Event) {
         self.add(Count::Check(match event {
-            Event::Proven(..) | Event::Verdict(Verdict::Active(_)) => CheckOutcome::Active,
-            Event::Verdict(Verdict::Ended(code)) => CheckOutcome::Refused(*code),
+            Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
+            Event::Verdict(Verdict::Ended(code), _) => CheckOutcome::Refused(*code),
             Event::NoVerdict(..) => CheckOutcome::NoVerdict,
             Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::Overdue(_) => return,
         }));

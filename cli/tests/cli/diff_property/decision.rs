@@ -9,6 +9,7 @@ use portcullis_engine::{
     },
     policy::Policy,
     route::RuleId,
+    time::Monotonic,
     token::{Facts, IssuerId, SessionKey, TokenDigest},
 };
 use std::rc::Rc;
@@ -113,7 +114,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
     };
     let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));
     let attributes = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
-    let arrival = Arrival { rule, token: String::new(), attributes, deadline_ms: u64::MAX };
+    let arrival = Arrival { rule, token: String::new(), attributes, deadline: Monotonic(u64::MAX) };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
         let decision =
@@ -138,12 +139,12 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
                 let left: Vec<String> = names(holder.scopes & left).collect();
                 Verdict::Active((left.len() < SCOPES.len()).then(|| left.into()))
             };
-            asked(Event::Verdict(verdict), NOW_MS)
+            asked(Event::Verdict(verdict, Some(NOW_MS)), NOW_MS)
         }
         Service::Out { granted_ms } => {
-            let was_granted = |ago: &u64| asked(Event::Verdict(Verdict::Active(None)), NOW_MS - ago);
+            let was_granted = |ago: &u64| asked(Event::Verdict(Verdict::Active(None), Some(NOW_MS)), NOW_MS - ago);
             let known = Known { granted_ago_ms: granted_ms.filter(was_granted), ..Known::default() };
-            asked(Event::NoVerdict(known, NOW_MS), NOW_MS)
+            asked(Event::NoVerdict(known, Some(NOW_MS)), NOW_MS)
         }
     };
     Outcome { released, touches: limits.touch, outlives: limits.outlive_token }

@@ -14,6 +14,7 @@ use crate::{
         tally::{CacheResult, Count},
         token_cache::{Entry, Lookup},
     },
+    time::Now,
     token::{self, Rejection},
 };
 use std::rc::Rc;
@@ -28,39 +29,39 @@ enum Identified {
 
 impl Gate {
     /// Decides all that needs no answer from outside. `client_address` is asked only when it is needed.
-    pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now_ms: u64) -> Decision {
+    pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now: Now) -> Decision {
         let rule = match local::route(head, &self.policy)? {
             Routed::Public(permit) => return Ok(Next::Release(permit)),
             Routed::Guarded(rule) => rule,
         };
         let token = local::token(head, rule)?;
         let attributes = self.attributes(head, token, client_address());
-        let deadline_ms = now_ms.saturating_add(self.timeout_ms);
-        self.decide_token(
-            Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline_ms },
-            now_ms,
-        )
+        let deadline = now.instant.after(self.timeout_ms);
+        self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)
     }
 
     /// The second half of [`Gate::decide`], which is taken again when keys have come.
-    pub(super) fn decide_token(&mut self, arrival: Arrival, now_ms: u64) -> Decision {
-        let principal = match self.identify(&arrival, now_ms) {
+    pub(super) fn decide_token(&mut self, arrival: Arrival, now: Now) -> Decision {
+        // A clock that cannot be read says of no token that it lives.
+        let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
+        let wall_ms = now.wall_ms.ok_or_else(unavailable)?;
+        let principal = match self.identify(&arrival, wall_ms) {
             Ok(Identified::Principal(principal)) => principal,
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
             Err(Rejection::UnknownKey { issuer } | Rejection::NoKeys { issuer }) => {
-                return self.await_keys(issuer, arrival, now_ms);
+                return self.await_keys(issuer, arrival, now.instant);
             }
             Err(Rejection::Expired) => return Err(Denial::new(Code::TokenExpired, Some(arrival.rule))),
             Err(Rejection::Invalid(_)) => return Err(Denial::new(Code::InvalidToken, Some(arrival.rule))),
         };
-        let question = local::question(&principal, &arrival, &self.policy, now_ms)?;
+        let question = local::question(&principal, &arrival, &self.policy, wall_ms)?;
         Ok(Next::Ask(Inquiry::Session(question)))
     }
 
     /// Whose the token is: by the cache, else by verifying it.
-    fn identify(&mut self, arrival: &Arrival, now_ms: u64) -> Result<Identified, Rejection> {
+    fn identify(&mut self, arrival: &Arrival, wall_ms: u64) -> Result<Identified, Rejection> {
         let tag = self.tokens.tag(&arrival.token);
-        match self.tokens.get(&tag, now_ms) {
+        match self.tokens.get(&tag, wall_ms) {
             Lookup::Hit(principal) => {
                 self.tally.add(Count::Cache(CacheResult::Hit));
                 return Ok(Identified::Principal(principal));
@@ -74,7 +75,7 @@ impl Gate {
             return Ok(Identified::Opaque);
         }
         self.tally.add(Count::Cache(CacheResult::Miss));
-        let verified = token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, now_ms)?;
+        let verified = token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, wall_ms)?;
         let principal = Rc::new(Principal::new(verified.issuer, verified.facts.clone(), &self.policy));
         if let Some(retired) = self.tokens.insert(tag, Entry::new(&verified, Rc::clone(&principal))) {
             self.retire(&retired);

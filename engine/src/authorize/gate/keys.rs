@@ -9,6 +9,7 @@ use crate::{
         tally::{Count, FetchResult},
     },
     policy::KeySource,
+    time::{Monotonic, Now},
     token::{FetchError, IssuerId, KeyRing, Miss},
 };
 
@@ -29,9 +30,9 @@ pub struct Fetch {
 
 impl Gate {
     /// The key sets that are to be fetched now. Each must be answered with [`Gate::fetched`].
-    pub fn fetches(&mut self, now_ms: u64) -> Vec<Fetch> {
+    pub fn fetches(&mut self, now: Monotonic) -> Vec<Fetch> {
         let mut issuers = std::mem::take(&mut self.wanted);
-        let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now_ms).then_some(IssuerId(id)));
+        let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now.0).then_some(IssuerId(id)));
         issuers.extend(due);
         issuers.into_iter().filter_map(|id| fetch(id, &self.policy.issuers.get(id.0)?.keys)).collect()
     }
@@ -41,48 +42,48 @@ impl Gate {
         &mut self,
         issuer: IssuerId,
         response: Option<(u32, &[u8])>,
-        now_ms: u64,
+        now: Now,
     ) -> (Result<(), FetchError>, Vec<Due>) {
         let Some(ring) = self.rings.get_mut(issuer.0) else { return (Ok(()), Vec::new()) };
         let result = match response {
-            Some((status, body)) => ring.fetched(status, body, now_ms).map(|_| ()),
+            Some((status, body)) => ring.fetched(status, body, now.instant.0).map(|_| ()),
             None => {
-                ring.failed(now_ms);
+                ring.failed(now.instant.0);
                 Err(FetchError::NoAnswer)
             }
         };
         if result.is_ok()
-            && let Some(at_ms) = self.keys_fetched_at_ms.get_mut(issuer.0)
+            && let Some(at) = self.keys_fetched_at.get_mut(issuer.0)
         {
-            *at_ms = Some(now_ms);
+            *at = Some(now.instant);
         }
         self.tally.add(Count::KeyFetch(if result.is_ok() { FetchResult::Ok } else { FetchResult::Failed }));
         self.forget_tokens_of_withdrawn_keys(issuer);
         let waiting = self.waiting_for_keys();
         let mut due = Vec::with_capacity(waiting.len());
         for (context, arrival) in waiting {
-            let decision = self.decide_token(arrival, now_ms);
-            due.push((context, self.advance(context, Event::Decided(decision), now_ms)));
+            let decision = self.decide_token(arrival, now);
+            due.push((context, self.advance(context, Event::Decided(decision), now)));
         }
         (result, due)
     }
 
     /// Seconds since each issuer's keys were fetched; none for keys that were never fetched.
-    pub fn key_ages_s(&self, now_ms: u64) -> impl Iterator<Item = (IssuerId, u64)> + '_ {
-        let fetched = self.keys_fetched_at_ms.iter().enumerate();
-        fetched.filter_map(move |(id, at_ms)| Some((IssuerId(id), now_ms.saturating_sub((*at_ms)?) / 1_000)))
+    pub fn key_ages_s(&self, now: Monotonic) -> impl Iterator<Item = (IssuerId, u64)> + '_ {
+        let fetched = self.keys_fetched_at.iter().enumerate();
+        fetched.filter_map(move |(id, at)| Some((IssuerId(id), now.since((*at)?) / 1_000)))
     }
 
     /// A key of `issuer` is missing: the request waits if a fetch may bring it.
-    pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now_ms: u64) -> Decision {
+    pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now: Monotonic) -> Decision {
         let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
         let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
         // Without keys nothing can be said of the token, and the answer must not send the client for another one.
         let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
-        match ring.missing(now_ms) {
+        match ring.missing(now.0) {
             Miss::Fetch => self.wanted.push(issuer),
             Miss::Wait => {}
-            Miss::Reject if code == Code::KeysUnavailable && now_ms < arrival.deadline_ms => {}
+            Miss::Reject if code == Code::KeysUnavailable && now < arrival.deadline => {}
             Miss::Reject => return refusal(code),
         }
         Ok(Next::AwaitKeys(arrival))

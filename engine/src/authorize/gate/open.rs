@@ -1,7 +1,10 @@
 //! Released requests that turn out to be more than short: their sessions are followed until they end.
 
 use super::{ContextId, Gate};
-use crate::authorize::{request::Request, tally::Count};
+use crate::{
+    authorize::{request::Request, tally::Count},
+    time::Monotonic,
+};
 
 /// How long a request is open before its session is followed: most are over by then, and cost nothing. With the tick, this
 /// bounds how late an open request is cut that was released just before its session ended.
@@ -28,9 +31,9 @@ impl Gate {
     }
 
     /// Has the sessions followed of requests that turn out to be more than short.
-    pub(super) fn follow_the_lasting(&mut self, now_ms: u64) {
-        while let Some((released_at_ms, context)) = self.fresh.front().copied()
-            && released_at_ms.saturating_add(FOLLOW_AFTER_MS) <= now_ms
+    pub(super) fn follow_the_lasting(&mut self, now: Monotonic) {
+        while let Some((released_at, context)) = self.fresh.front().copied()
+            && released_at.after(FOLLOW_AFTER_MS) <= now
         {
             self.fresh.pop_front();
             let Some(entry) = self.requests.get_mut(&context) else { continue };

@@ -13,6 +13,7 @@ use crate::{
         request::Event,
     },
     policy::{Introspection, Policy, SessionService},
+    time::{Monotonic, Now},
     token::TokenDigest,
 };
 use std::{
@@ -47,18 +48,18 @@ pub(in crate::authorize) struct IntrospectionClient {
     /// Every call without an answer.
     open: HashMap<CallKey, Open>,
     /// Keys by deadline, oldest first: all calls may take equally long.
-    deadlines: VecDeque<(u64, CallKey)>,
+    deadlines: VecDeque<(Monotonic, CallKey)>,
 }
 
 struct Open {
     context: u32,
-    asked_at_ms: u64,
+    asked_at: Monotonic,
     inquiry: Inquiry,
 }
 
 impl Open {
-    fn end(self, event: Option<Event>, now_ms: u64) -> Ended {
-        Ended { context: self.context, event, waited_ms: now_ms.saturating_sub(self.asked_at_ms) }
+    fn end(self, event: Option<Event>, now: Monotonic) -> Ended {
+        Ended { context: self.context, event, waited_ms: now.since(self.asked_at) }
     }
 }
 
@@ -81,7 +82,13 @@ impl IntrospectionClient {
     }
 
     /// Takes a question; false when it is already known that there will be no verdict.
-    pub(in crate::authorize) fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now_ms: u64) -> bool {
+    pub(in crate::authorize) fn ask(
+        &mut self,
+        context: u32,
+        inquiry: Inquiry,
+        policy: &Policy,
+        now: Monotonic,
+    ) -> bool {
         let (rule, attributes) = inquiry.about();
         let call = policy
             .rule(rule)
@@ -93,8 +100,8 @@ impl IntrospectionClient {
         }
         let key = self.next_key;
         self.next_key = key.wrapping_add(1);
-        self.open.insert(key, Open { context, asked_at_ms: now_ms, inquiry });
-        self.deadlines.push_back((now_ms.saturating_add(self.timeout_ms), key));
+        self.open.insert(key, Open { context, asked_at: now, inquiry });
+        self.deadlines.push_back((now.after(self.timeout_ms), key));
         self.pending.push((key, call));
         true
     }
@@ -113,12 +120,12 @@ impl IntrospectionClient {
         key: CallKey,
         response: Option<(u32, &[u8])>,
         policy: &Policy,
-        now_ms: u64,
+        now: Now,
     ) -> Option<Ended> {
         let open = self.open.remove(&key)?;
         let answered = response.and_then(|(status, body)| answer::read(status, body));
-        let event = answered.and_then(|answered| read(&open.inquiry, answered, policy, now_ms));
-        Some(open.end(event, now_ms))
+        let event = answered.and_then(|answered| read(&open.inquiry, answered, policy, now.wall_ms?));
+        Some(open.end(event, now.instant))
     }
 
     /// The request has gone: nobody waits for its answer.
@@ -127,17 +134,17 @@ impl IntrospectionClient {
     }
 
     /// Takes out the calls whose time is up. To be called on each tick.
-    pub(in crate::authorize) fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
+    pub(in crate::authorize) fn expire(&mut self, now: Monotonic) -> Vec<Ended> {
         let mut ended = Vec::new();
-        while let Some((deadline_ms, key)) = self.deadlines.front().copied()
-            && (deadline_ms <= now_ms || !self.open.contains_key(&key))
+        while let Some((deadline, key)) = self.deadlines.front().copied()
+            && (deadline <= now || !self.open.contains_key(&key))
         {
             self.deadlines.pop_front();
             // The key may have been given again since: then another deadline stands for it.
-            if self.open.get(&key).is_some_and(|open| open.asked_at_ms.saturating_add(self.timeout_ms) <= now_ms)
+            if self.open.get(&key).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&key)
             {
-                ended.push(open.end(None, now_ms));
+                ended.push(open.end(None, now));
             }
         }
         ended
@@ -157,14 +164,13 @@ impl IntrospectionClient {
 /// What an answer means for the request that asked; `None` is no verdict.
 fn read(inquiry: &Inquiry, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
     match inquiry {
-        Inquiry::Session(question) => {
-            answer::of_verified(&answered, &question.principal, policy, now_ms).map(Event::Verdict)
-        }
+        Inquiry::Session(question) => answer::of_verified(&answered, &question.principal, policy, now_ms)
+            .map(|verdict| Event::Verdict(verdict, Some(now_ms))),
         Inquiry::Token(arrival) => {
             let digest = TokenDigest::of(&arrival.token);
             Some(match answer::of_opaque(answered, digest, policy, now_ms) {
                 Ok((issuer, facts)) => Event::Proven(Rc::new(Principal::new(issuer, facts, policy)), now_ms),
-                Err(code) => Event::Verdict(Verdict::Ended(code)),
+                Err(code) => Event::Verdict(Verdict::Ended(code), Some(now_ms)),
             })
         }
     }

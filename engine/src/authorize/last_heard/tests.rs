@@ -9,6 +9,10 @@ use crate::authorize::{
 
 const NOW_MS: u64 = 100_000;
 
+fn now(ms: u64) -> Now {
+    Now { wall_ms: Some(ms), instant: Monotonic(ms) }
+}
+
 /// Rules of the fixtures' policy: the first refuses in an outage, then one lets reads pass, and one gives 30 s of grace.
 const BOTH: usize = 1;
 const READ_ONLY: usize = 3;
@@ -34,17 +38,17 @@ impl Bench {
 
     fn hear(&mut self, token: &Rc<Principal>, rule: usize, verdict: Verdict, now_ms: u64) {
         let request = Request::Asked(Inquiry::Session(question(token, rule, "GET")));
-        self.last_heard.hear(&request, &Event::Verdict(verdict), &self.policy, now_ms);
+        self.last_heard.hear(&request, &Event::Verdict(verdict, None), &self.policy, Monotonic(now_ms));
     }
 
     fn known(&mut self, token: &Rc<Principal>, rule: usize, now_ms: u64) -> Known {
-        self.last_heard.of(&Inquiry::Session(question(token, rule, "GET")), now_ms)
+        self.last_heard.of(&Inquiry::Session(question(token, rule, "GET")), now(now_ms))
     }
 }
 
 fn opaque(rule: usize) -> Inquiry {
     let attributes = Rc::new(RequestAttributes::default());
-    Inquiry::Token(Arrival { rule: RuleId(rule), token: "opaque".into(), attributes, deadline_ms: 0 })
+    Inquiry::Token(Arrival { rule: RuleId(rule), token: "opaque".into(), attributes, deadline: Monotonic::default() })
 }
 
 const ACTIVE: Verdict = Verdict::Active(None);
@@ -123,7 +127,7 @@ fn what_is_heard_of_open_requests_counts_as_well() {
     for event in [Event::Followed(Verdict::Ended(Code::SessionRevoked)), Event::Overdue(Code::TokenExpired)] {
         bench.hear(&token, GRACE, ACTIVE, NOW_MS);
         assert!(!bench.known(&token, GRACE, NOW_MS).is_refused);
-        bench.last_heard.hear(&open(), &event, &bench.policy, NOW_MS);
+        bench.last_heard.hear(&open(), &event, &bench.policy, Monotonic(NOW_MS));
         assert!(bench.known(&token, GRACE, NOW_MS).is_refused, "{event:?}");
     }
 }
@@ -137,14 +141,14 @@ fn an_opaque_token_is_what_it_last_was_until_it_dies_or_is_refused() {
         Rc::new(Principal::new(crate::token::IssuerId(0), facts, &bench.policy))
     };
     let asked = Request::Asked(opaque(GRACE));
-    assert!(bench.last_heard.of(&opaque(GRACE), NOW_MS).principal.is_none());
-    bench.last_heard.hear(&asked, &Event::Proven(Rc::clone(&token), NOW_MS), &bench.policy, NOW_MS);
-    let known = bench.last_heard.of(&opaque(GRACE), NOW_MS + 1);
+    assert!(bench.last_heard.of(&opaque(GRACE), now(NOW_MS)).principal.is_none());
+    bench.last_heard.hear(&asked, &Event::Proven(Rc::clone(&token), NOW_MS), &bench.policy, Monotonic(NOW_MS));
+    let known = bench.last_heard.of(&opaque(GRACE), now(NOW_MS + 1));
     assert!(known.principal.is_some() && known.granted_ago_ms == Some(1));
-    assert!(bench.last_heard.of(&opaque(GRACE), token.facts.dies_at_ms).principal.is_none());
-    let refusal = Event::Verdict(Verdict::Ended(Code::InvalidToken));
-    bench.last_heard.hear(&asked, &refusal, &bench.policy, NOW_MS);
-    assert!(bench.last_heard.of(&opaque(GRACE), NOW_MS).is_refused);
+    assert!(bench.last_heard.of(&opaque(GRACE), now(token.facts.dies_at_ms)).principal.is_none());
+    let refusal = Event::Verdict(Verdict::Ended(Code::InvalidToken), None);
+    bench.last_heard.hear(&asked, &refusal, &bench.policy, Monotonic(NOW_MS));
+    assert!(bench.last_heard.of(&opaque(GRACE), now(NOW_MS)).is_refused);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::authorize::{
     fixtures::{policy, principal, question},
     question::RequestAttributes,
 };
+use crate::time::Monotonic;
 
 const DEPTH: u32 = 4;
 const NOW_MS: u64 = 100_000;
@@ -14,9 +15,9 @@ const EVENTS: usize = 23;
 
 fn event(number: usize, policy: &Policy) -> Event {
     let full = principal(policy, &["read", "write"]);
-    let arrival = Arrival { rule: RuleId(1), token: "t".into(), attributes: Rc::default(), deadline_ms: NOW_MS + 200 };
+    let arrival = Arrival { rule: RuleId(1), token: "t".into(), attributes: Rc::default(), deadline: Monotonic(200) };
     let ask = |rule, method| Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&full, rule, method)))));
-    let known = |known| Event::NoVerdict(known, NOW_MS);
+    let known = |known| Event::NoVerdict(known, Some(NOW_MS));
     match number {
         0 => Event::Decided(Ok(Next::Release(Permit::public(RuleId(0), policy).expect("a public rule")))),
         1 => Event::Decided(Err(Denial::new(Code::InvalidToken, Some(RuleId(1))))),
@@ -24,12 +25,12 @@ fn event(number: usize, policy: &Policy) -> Event {
         3 => ask(1, "GET"),
         4 => ask(3, "GET"),
         5 => ask(3, "POST"),
-        6 => Event::Verdict(Verdict::Active(None)),
-        7 => Event::Verdict(Verdict::Active(Some(Rc::from(["read".to_owned()])))),
-        8 => Event::Verdict(Verdict::Ended(Code::SessionRevoked)),
+        6 => Event::Verdict(Verdict::Active(None), Some(NOW_MS)),
+        7 => Event::Verdict(Verdict::Active(Some(Rc::from(["read".to_owned()]))), Some(NOW_MS)),
+        8 => Event::Verdict(Verdict::Ended(Code::SessionRevoked), Some(NOW_MS)),
         9 => known(Known::default()),
         10 => Event::NoKeys,
-        11 => Event::Verdict(Verdict::Active(Some(Rc::from([])))),
+        11 => Event::Verdict(Verdict::Active(Some(Rc::from([]))), Some(NOW_MS)),
         // Two opaque tokens, for a rule that denies in an outage and for one that lets reads pass.
         12 => Event::Decided(Ok(Next::Ask(Inquiry::Token(arrival)))),
         13 => Event::Decided(Ok(Next::Ask(Inquiry::Token(Arrival {
@@ -160,7 +161,7 @@ fn grace_lasts_for_its_time_and_no_longer() {
         let mut request = Request::default();
         request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&principal, 4, "POST"))))), &policy);
         let known = Known { granted_ago_ms, ..Known::default() };
-        let step = request.on(Event::NoVerdict(known, NOW_MS), &policy);
+        let step = request.on(Event::NoVerdict(known, Some(NOW_MS)), &policy);
         let has_passed = matches!(step, Step::Release(Permit { mark: Some(Mark::OutageGrace), .. }));
         assert_eq!(has_passed, passes, "{granted_ago_ms:?}");
     }
@@ -175,7 +176,7 @@ fn in_an_outage_nobody_passes_by_scopes_that_the_session_has_lost() {
         let mut request = Request::default();
         request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&principal, 3, "GET"))))), &policy);
         let known = Known { narrowed: Some(Rc::clone(&left)), ..Known::default() };
-        match request.on(Event::NoVerdict(known, NOW_MS), &policy) {
+        match request.on(Event::NoVerdict(known, Some(NOW_MS)), &policy) {
             Step::Release(permit) => assert!(passes && permit.narrowed.as_ref() == Some(&left), "{left:?}"),
             step => assert!(!passes, "{step:?}"),
         }
@@ -188,7 +189,7 @@ fn opaque(policy: &Policy, rule: usize, method: &str, answer: Event) -> Step {
         rule: RuleId(rule),
         token: "opaque".into(),
         attributes: Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() }),
-        deadline_ms: NOW_MS + 200,
+        deadline: Monotonic(200),
     };
     let mut request = Request::default();
     let step = request.on(Event::Decided(Ok(Next::Ask(Inquiry::Token(arrival)))), policy);
@@ -238,7 +239,28 @@ fn in_an_outage_an_opaque_token_is_what_it_last_was_and_an_unknown_one_is_nothin
         (4, "POST", None, Some(1_000), "session_unavailable"),
     ] {
         let known = Known { principal: principal.cloned(), granted_ago_ms, ..Known::default() };
-        let step = opaque(&policy, rule, method, Event::NoVerdict(known, NOW_MS));
+        let step = opaque(&policy, rule, method, Event::NoVerdict(known, Some(NOW_MS)));
         assert_eq!(code(&step), expected, "{rule} {method} {granted_ago_ms:?}");
+    }
+}
+
+#[test]
+fn a_token_that_expired_while_its_request_waited_releases_nobody() {
+    let policy = policy("enforce");
+    let principal = principal(&policy, &["read"]);
+    let dies_ms = principal.facts.dies_at_ms;
+    for (wall_ms, verdict, outage) in [
+        (Some(dies_ms - 1), "released", "read_only"),
+        (Some(dies_ms), "token_expired", "token_expired"),
+        (None, "session_unavailable", "session_unavailable"),
+    ] {
+        for (event, expected) in [
+            (Event::Verdict(Verdict::Active(None), wall_ms), verdict),
+            (Event::NoVerdict(Known::default(), wall_ms), outage),
+        ] {
+            let mut request = Request::default();
+            request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&principal, 3, "GET"))))), &policy);
+            assert_eq!(code(&request.on(event, &policy)), expected, "{wall_ms:?}");
+        }
     }
 }

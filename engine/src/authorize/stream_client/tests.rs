@@ -5,9 +5,14 @@ use crate::authorize::{
     fixtures::{policy, principal, question},
     principal::Principal,
 };
+use crate::time::Now;
 use std::rc::Rc;
 
 const TIMEOUT_MS: u64 = 200;
+
+fn now(ms: u64) -> Now {
+    Now { wall_ms: Some(ms), instant: Monotonic(ms) }
+}
 
 struct Bench {
     client: StreamClient,
@@ -27,23 +32,23 @@ impl Bench {
     }
 
     fn act(&mut self, now_ms: u64) -> Option<Act> {
-        self.client.act(&mut self.follows, now_ms)
+        self.client.act(&mut self.follows, Monotonic(now_ms))
     }
 
     fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Received {
-        self.client.message(stream, bytes, &mut self.follows, now_ms)
+        self.client.message(stream, bytes, &mut self.follows, Monotonic(now_ms))
     }
 
     /// Opens `stream` and lets the service welcome it.
     fn connect(&mut self, stream: u32, now_ms: u64) {
         assert_eq!(self.act(now_ms), Some(Act::Open));
-        self.client.opened(Some(stream), now_ms);
+        self.client.opened(Some(stream), Monotonic(now_ms));
         assert!(self.sent(now_ms).hello.is_some(), "the hello comes first");
         assert!(self.message(stream, &welcome(), now_ms).settled.is_empty());
     }
 
     fn ask(&mut self, context: u32, now_ms: u64) -> bool {
-        self.client.ask(context, question(&self.principal, 1, "GET"), now_ms)
+        self.client.ask(context, question(&self.principal, 1, "GET"), Monotonic(now_ms))
     }
 
     /// The one message that is sent now.
@@ -106,8 +111,8 @@ fn a_question_without_an_answer_has_no_verdict_when_its_time_is_up() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     bench.sent(0);
-    assert!(bench.client.expire(TIMEOUT_MS - 1).is_empty());
-    assert_eq!(contexts(&bench.client.expire(TIMEOUT_MS)), [(10, false)]);
+    assert!(bench.client.expire(Monotonic(TIMEOUT_MS - 1)).is_empty());
+    assert_eq!(contexts(&bench.client.expire(Monotonic(TIMEOUT_MS))), [(10, false)]);
     assert_eq!(bench.act(TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a peer that owes an answer is given up");
 }
 
@@ -128,12 +133,12 @@ fn what_was_unanswered_is_asked_once_more_on_the_next_stream_with_its_token() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     let first = bench.sent(0);
-    assert!(bench.client.closed(1, 1).is_empty());
+    assert!(bench.client.closed(1, Monotonic(1)).is_empty());
     bench.connect(2, 100);
     let again = bench.sent(100);
     assert_eq!(ids(&again), ids(&first));
     assert_eq!(again.tokens.len(), 1, "handles are void on a new stream");
-    assert_eq!(contexts(&bench.client.closed(2, 101)), [(10, false)], "once more, and not again");
+    assert_eq!(contexts(&bench.client.closed(2, Monotonic(101))), [(10, false)], "once more, and not again");
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn a_question_that_was_never_sent_survives_the_loss_of_a_stream() {
     bench.ask(10, 0);
     bench.sent(0);
     bench.ask(11, 0);
-    bench.client.closed(1, 1);
+    bench.client.closed(1, Monotonic(1));
     bench.connect(2, 100);
     let both = bench.sent(100);
     assert_eq!(contexts(&bench.answer(2, &ids(&both), 101)), [(10, true), (11, true)]);
@@ -161,7 +166,7 @@ fn bytes_that_are_no_message_end_the_stream_and_are_no_verdict() {
 }
 
 #[test]
-fn an_unknown_outcome_is_no_verdict() {
+fn an_unknown_outcome_is_a_refusal() {
     for outcome in [0, 99, -1] {
         let mut bench = Bench::new();
         bench.connect(1, 0);
@@ -171,7 +176,8 @@ fn an_unknown_outcome_is_no_verdict() {
             verdicts: vec![wire::Verdict { id, outcome, ..Default::default() }],
             ..Default::default()
         };
-        assert_eq!(contexts(&bench.message(1, &message.encode_to_vec(), 1).settled), [(10, false)]);
+        let settled = bench.message(1, &message.encode_to_vec(), 1).settled;
+        assert_eq!(settled[0].verdict, Some(Verdict::Ended(Code::SessionUnknown)), "{outcome}");
     }
 }
 
@@ -179,10 +185,10 @@ fn an_unknown_outcome_is_no_verdict() {
 fn once_an_attempt_has_failed_nobody_waits_and_a_welcome_ends_that() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    bench.client.closed(1, 0);
+    bench.client.closed(1, Monotonic(0));
     assert!(bench.ask(10, 0), "the next stream may come in time");
     assert_eq!(bench.act(1_000), Some(Act::Open));
-    bench.client.opened(None, 1_000);
+    bench.client.opened(None, Monotonic(1_000));
     assert!(!bench.ask(11, 1_000));
     bench.connect(2, 3_000);
     assert!(bench.ask(12, 3_000));
@@ -195,7 +201,7 @@ fn attempts_are_spaced_out_and_never_more_than_a_second_apart() {
     while opened_at.len() < 12 {
         if bench.act(now_ms) == Some(Act::Open) {
             opened_at.push(now_ms);
-            bench.client.opened(None, now_ms);
+            bench.client.opened(None, Monotonic(now_ms));
         }
         now_ms += 1;
     }
@@ -237,7 +243,7 @@ fn a_draining_service_is_left_only_when_the_next_stream_is_welcomed() {
     bench.ask(10, 0);
     let old = bench.sent(0);
     assert_eq!(old.questions.len(), 1, "the old stream goes on");
-    bench.client.opened(Some(2), 1);
+    bench.client.opened(Some(2), Monotonic(1));
     assert!(bench.sent(1).hello.is_some());
     bench.message(2, &welcome(), 2);
     bench.ask(11, 2);
@@ -246,7 +252,7 @@ fn a_draining_service_is_left_only_when_the_next_stream_is_welcomed() {
     assert_eq!(contexts(&bench.answer(1, &ids(&old), 3)), [(10, true)]);
     assert_eq!(bench.act(3), Some(Act::Close { stream: 1 }));
     assert_eq!(contexts(&bench.answer(2, &ids(&new), 3)), [(11, true)]);
-    assert!(bench.client.closed(1, 4).is_empty());
+    assert!(bench.client.closed(1, Monotonic(4)).is_empty());
     assert_eq!(bench.act(4), None);
 }
 
@@ -258,9 +264,9 @@ fn a_drain_that_ends_in_a_loss_loses_no_question() {
     let asked = bench.sent(0);
     bench.message(1, &wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec(), 0);
     assert_eq!(bench.act(0), Some(Act::Open));
-    bench.client.opened(Some(2), 1);
+    bench.client.opened(Some(2), Monotonic(1));
     bench.sent(1);
-    assert!(bench.client.closed(1, 2).is_empty());
+    assert!(bench.client.closed(1, Monotonic(2)).is_empty());
     bench.message(2, &welcome(), 3);
     assert_eq!(ids(&bench.sent(3)), ids(&asked));
 }
@@ -285,7 +291,7 @@ fn follows_are_told_again_on_the_next_stream_and_an_unknown_one_is_nothing() {
     bench.connect(1, 0);
     let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
     bench.sent(0);
-    bench.client.closed(1, 0);
+    bench.client.closed(1, Monotonic(0));
     bench.connect(2, 1_000);
     assert_eq!(bench.sent(1_000).follows[0].id, id.0);
     let followed = vec![wire::Verdict { id: 77, outcome: 4, ..Default::default() }];
@@ -313,6 +319,6 @@ fn a_token_ends_its_open_requests_unless_they_may_outlive_it() {
     let dies_at_ms = bench.principal.facts.dies_at_ms;
     let mortal = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
     bench.follows.join(11, &bench.principal.clone(), RuleId(2), true);
-    assert!(bench.follows.overdue(dies_at_ms - 1).is_empty());
-    assert_eq!(bench.follows.overdue(dies_at_ms + 100), [(mortal, Code::TokenExpired)]);
+    assert!(bench.follows.overdue(now(dies_at_ms - 1)).is_empty());
+    assert_eq!(bench.follows.overdue(now(dies_at_ms + 100)), [(mortal, Code::TokenExpired)]);
 }

@@ -46,12 +46,13 @@ impl Bench {
     }
 
     fn ask_opaque(&mut self, context: u32, rule: usize, now_ms: u64) -> CallKey {
-        let arrival = Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline_ms: now_ms };
+        let arrival =
+            Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline: Monotonic(now_ms) };
         self.put(context, Inquiry::Token(arrival), now_ms)
     }
 
     fn put(&mut self, context: u32, inquiry: Inquiry, now_ms: u64) -> CallKey {
-        assert!(self.calls.ask(context, inquiry, &self.policy, now_ms));
+        assert!(self.calls.ask(context, inquiry, &self.policy, Monotonic(now_ms)));
         let pending = self.calls.take_pending();
         assert_eq!(pending.len(), 1);
         pending[0].0
@@ -59,15 +60,15 @@ impl Bench {
 
     fn answered(&mut self, key: CallKey, response: Option<(u32, &str)>, now_ms: u64) -> Option<Ended> {
         let response = response.map(|(status, body)| (status, body.as_bytes()));
-        self.calls.answered(key, response, &self.policy, now_ms)
+        self.calls.answered(key, response, &self.policy, Now { wall_ms: Some(now_ms), instant: Monotonic(now_ms) })
     }
 }
 
 fn said(ended: Option<Ended>) -> (u32, &'static str, u64) {
     let Some(ended) = ended else { return (0, "nothing", 0) };
     let event = match ended.event {
-        Some(Event::Verdict(Verdict::Active(_))) => "active",
-        Some(Event::Verdict(Verdict::Ended(code))) => code.name(),
+        Some(Event::Verdict(Verdict::Active(_), _)) => "active",
+        Some(Event::Verdict(Verdict::Ended(code), _)) => code.name(),
         Some(Event::Proven(..)) => "proven",
         None => "no_verdict",
         _ => "another event",
@@ -122,11 +123,12 @@ fn a_call_without_an_answer_ends_when_its_time_is_up() {
     let mut bench = Bench::new();
     let key = bench.ask(10, NOW_MS);
     bench.ask_opaque(11, 1, NOW_MS + 1);
-    assert!(bench.calls.expire(NOW_MS + TIMEOUT_MS - 1).is_empty());
-    let ended: Vec<_> = bench.calls.expire(NOW_MS + TIMEOUT_MS).into_iter().map(|ended| said(Some(ended))).collect();
+    assert!(bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS - 1)).is_empty());
+    let ended: Vec<_> =
+        bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS)).into_iter().map(|ended| said(Some(ended))).collect();
     assert_eq!(ended, [(10, "no_verdict", TIMEOUT_MS)]);
     assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS + TIMEOUT_MS)).1, "nothing", "too late");
-    assert_eq!(bench.calls.expire(NOW_MS + TIMEOUT_MS + 1).len(), 1);
+    assert_eq!(bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS + 1)).len(), 1);
     assert!(!bench.calls.is_busy());
 }
 
@@ -136,10 +138,10 @@ fn nobody_is_called_for_a_request_that_has_gone() {
     let key = bench.ask(10, NOW_MS);
     bench.calls.withdraw(10);
     assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "nothing");
-    assert!(bench.calls.expire(u64::MAX).is_empty());
+    assert!(bench.calls.expire(Monotonic(u64::MAX)).is_empty());
 
     let question = Question { rule: RuleId(1), principal: principal(&bench.policy, &[]), attributes: attributes() };
-    assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, NOW_MS));
+    assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, Monotonic(NOW_MS)));
     bench.calls.withdraw(12);
     assert!(bench.calls.take_pending().is_empty());
 }
@@ -150,10 +152,10 @@ fn a_question_without_its_token_or_beyond_the_limit_is_not_taken() {
     let token = principal(&bench.policy, &[]);
     let question =
         |attributes| Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes });
-    assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, NOW_MS));
+    assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, Monotonic(NOW_MS)));
     for context in 0..CALLS_MAX {
-        assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, NOW_MS));
+        assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, Monotonic(NOW_MS)));
     }
-    assert!(!bench.calls.ask(1, question(attributes()), &bench.policy, NOW_MS));
+    assert!(!bench.calls.ask(1, question(attributes()), &bench.policy, Monotonic(NOW_MS)));
     assert_eq!(bench.calls.take_pending().len(), CALLS_MAX);
 }

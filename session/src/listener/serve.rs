@@ -1,6 +1,6 @@
-//! A listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is told to stop.
+//! One listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is stopped.
 
-use crate::lanes::Lanes;
+use super::threads::ConnectionThreads;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -18,30 +18,30 @@ use tracing::{debug, warn};
 /// Connections that one listener keeps open.
 const CONNECTIONS_MAX: usize = 10_000;
 
-/// How long a caller may take for a TLS handshake, and for the head of an HTTP/1.1 request.
+/// How long a caller may take for a TLS handshake, and for the headers of an HTTP/1.1 request.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 
-/// How often an HTTP/2 connection is asked whether its peer is still there.
+/// How often an HTTP/2 connection is pinged, to find out whether its peer is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How much a stream may send ahead: a large table of routes then needs few round trips.
+/// The flow-control window of a stream: a large table of routes then needs few round trips.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// The same for a connection.
+/// The flow-control window of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Pause after a failed accept (such as: no file descriptors left), so that it does not spin.
+/// Pause after a failed accept (when there are no file descriptors left, for example), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The caller's address, as a request's extension.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub(crate) struct Peer(pub SocketAddr);
 
-/// Answers with `router`, on `lanes`, until `stop` turns `true`. Then it takes no more connections, tells those over
-/// HTTP/2 to open no more streams (GOAWAY), and lets what is open end for as long as `drain_max`.
-pub async fn serve(
+/// Answers with `router`, on `threads`, until `stop` turns `true`. Then it accepts no more connections, asks HTTP/2 peers
+/// to open no more streams (GOAWAY), and lets open requests end for as long as `drain_max`.
+pub(crate) async fn serve(
     listener: TcpListener,
-    lanes: Lanes,
+    threads: ConnectionThreads,
     tls: Option<TlsAcceptor>,
     router: Router,
     mut stop: watch::Receiver<bool>,
@@ -59,7 +59,7 @@ pub async fn serve(
             continue;
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), open.watcher());
-        lanes.put(stream, async move |stream| {
+        threads.serve(stream, async move |stream| {
             match tls {
                 None => converse(stream, peer, router, watcher).await,
                 Some(tls) => match tokio::time::timeout(GREETING_MAX, tls.accept(stream)).await {
@@ -83,7 +83,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
     let place = Arc::clone(room).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
-            // Small messages go back and forth: none may wait for the next.
+            // Small messages go back and forth: none may wait for the next (Nagle's algorithm).
             drop(stream.set_nodelay(true));
             Some((stream, peer, place))
         }

@@ -1,24 +1,27 @@
-//! What the unit tests share: a book over a real store in a folder of its own, which can crash and which can fail.
+//! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
 
 use crate::access::{Access, AccessTypes, When};
 use crate::audit::Audit;
-use crate::book::{Binding, Book, Enrolment};
-use crate::id::{KeyKind, SessionId};
+use crate::bound_token::BoundToken;
 use crate::intern::ScopeSet;
-use crate::judge::Limits;
+use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
-use crate::rules::Rule;
+use crate::registry::{Binding, Enrolment, FirstUse, Registry};
+use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::embedded::Embedded;
 use crate::store::{Change, Record, Store, StoreError};
 use crate::token::Token;
+use crate::writer::Commit;
+use portcullis_contract::wire::Outcome;
+use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 pub(crate) const MINUTE: u64 = 60_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
-/// The start of every test: no round number, so that clamping to zero shows.
+/// The start of every test: not a round number, so that clamping to zero shows.
 pub(crate) const T0: u64 = 1_700_000_000_123;
 pub(crate) const IDLE: u64 = 30 * MINUTE;
 pub(crate) const ABSOLUTE: u64 = 8 * HOUR;
@@ -30,8 +33,8 @@ pub(crate) struct Faulty {
 }
 
 impl Store for Faulty {
-    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
-        self.inner.rules()
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.inner.revocations()
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
@@ -58,15 +61,17 @@ impl Store for Faulty {
     }
 }
 
-/// A book, its store, and the folder that outlives both.
-pub(crate) struct Room {
-    pub(crate) book: Arc<Book>,
+/// A registry with its store, and the folder that outlives both.
+pub(crate) struct Fixture {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<Faulty>,
     enrolment: Enrolment,
     folder: TempDir,
 }
 
-impl Room {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(Enrolment::FirstUse)
     }
@@ -77,30 +82,75 @@ impl Room {
 
     fn in_folder(folder: TempDir, enrolment: Enrolment) -> Self {
         let store = Arc::new(Faulty { inner: Embedded::open(folder.path()).unwrap(), fails: AtomicBool::new(false) });
-        let audit = Arc::new(Audit::new(Metrics::new().unwrap()));
-        let book = Book::new(types(), enrolment, store.clone(), audit);
-        book.load().unwrap();
-        Self { book: Arc::new(book), store, enrolment, folder }
+        let (audit, metrics) = audit();
+        let registry = loaded(store.clone(), enrolment, &audit, &metrics);
+        Self { registry, audit, metrics, store, enrolment, folder }
     }
 
     /// Loses what is in memory and starts again from the disk.
     pub(crate) fn crash(self) -> Self {
-        let Self { book, store, enrolment, folder } = self;
-        drop(Arc::into_inner(book).expect("the book is still held"));
+        let Self { registry, store, enrolment, folder, .. } = self;
+        drop(Arc::into_inner(registry).expect("the registry is still held"));
         drop(Arc::into_inner(store).expect("the store is still held"));
         Self::in_folder(folder, enrolment)
     }
 
-    pub(crate) fn bind(&self, token: &Token, now_ms: u64) -> Binding {
-        self.book.bind(token, true, now_ms).unwrap()
+    /// Binds a token, with the look-ups that this takes.
+    pub(crate) fn bind_as(&self, token: &Token, first_use: FirstUse, now_ms: u64) -> Binding {
+        let mut found = None;
+        loop {
+            match self.registry.bind(token, first_use, found.as_ref(), now_ms) {
+                Ok(binding) => return binding,
+                Err(look_up) => found = Some(self.registry.look_up(look_up).unwrap()),
+            }
+        }
     }
 
     pub(crate) fn live(&self, token: &Token, now_ms: u64) -> Arc<Session> {
-        match self.bind(token, now_ms) {
-            Binding::Live(session) => session,
+        match self.bind_as(token, FirstUse::Touches, now_ms) {
+            Binding::Session(session) if session.ended().is_none() => session,
             other => panic!("not live: {other:?}"),
         }
     }
+
+    /// The outcome of a question about a token, which is not activity of a session that is there.
+    pub(crate) fn outcome(&self, token: &Token, now_ms: u64) -> Outcome {
+        let (mut bound, mut found) = (BoundToken::new(Arc::new(token.clone())), None);
+        while let Err(look_up) = bound.bind(&self.registry, true, found.as_ref(), now_ms) {
+            found = Some(self.registry.look_up(look_up).unwrap());
+        }
+        let background = Asked { background: true, ..Asked::default() };
+        bound.answer(&self.registry, background, None, now_ms).verdict.outcome()
+    }
+
+    pub(crate) fn commit(&self) -> Commit {
+        let (registry, store) = (Arc::clone(&self.registry), self.store.clone());
+        let (audit, metrics) = (Arc::clone(&self.audit), Arc::clone(&self.metrics));
+        Commit::new(registry, store, audit, metrics, Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Writes what is only in memory so far.
+    pub(crate) fn flush(&self) {
+        self.commit().write_behind(&self.registry.take_changed());
+    }
+}
+
+/// An audit with metrics of its own.
+pub(crate) fn audit() -> (Arc<Audit>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    (Arc::new(Audit::new(Arc::clone(&metrics))), metrics)
+}
+
+/// A registry, loaded from a store.
+pub(crate) fn loaded(
+    store: Arc<dyn Store>,
+    enrolment: Enrolment,
+    audit: &Arc<Audit>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Registry> {
+    let registry = Registry::new(types(), enrolment, store, Arc::clone(audit), Arc::clone(metrics));
+    registry.load().unwrap();
+    Arc::new(registry)
 }
 
 pub(crate) fn types() -> AccessTypes {

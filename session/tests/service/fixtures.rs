@@ -1,16 +1,16 @@
 //! The service in this process, on ports of its own, with a clock that the test moves and a store that can fail.
 
 use crate::client::{ADMIN, Answer, FILTER, Filter, http};
+use portcullis_contract::SessionId;
 use portcullis_session::clock::Clock;
 use portcullis_session::config;
-use portcullis_session::id::SessionId;
-use portcullis_session::rules::Rule;
+use portcullis_session::revocations::Revocation;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -27,11 +27,37 @@ fn passed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap()
 }
 
-struct Faulty(Embedded, Arc<AtomicBool>);
+/// What the store does to its callers.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// It refuses to write.
+    pub(crate) fails: AtomicBool,
+    /// Look-ups wait until this is over.
+    pub(crate) slow_reads: Gate,
+    /// Commits wait until this is over.
+    pub(crate) slow_writes: Gate,
+}
+
+/// Holds up its callers while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub(crate) fn shut(&self, is_shut: bool) {
+        *self.0.lock().unwrap() = is_shut;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |is_shut| *is_shut).unwrap());
+    }
+}
+
+struct Faulty(Embedded, Arc<Faults>);
 
 impl Store for Faulty {
-    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
-        self.0.rules()
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.0.revocations()
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
@@ -39,13 +65,15 @@ impl Store for Faulty {
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        match self.1.load(Ordering::SeqCst) {
+        self.1.slow_writes.pass();
+        match self.1.fails.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: disk on fire".to_owned())),
             false => self.0.apply(changes),
         }
     }
 
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.1.slow_reads.pass();
         self.0.tombstone(id)
     }
 
@@ -58,22 +86,22 @@ impl Store for Faulty {
     }
 }
 
-pub(crate) struct House {
+pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Arc<AtomicU64>,
-    pub(crate) store_fails: Arc<AtomicBool>,
+    pub(crate) faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), Failure>>,
     folder: Option<TempDir>,
 }
 
-impl House {
+impl Fixture {
     pub(crate) async fn open() -> Self {
         Self::with("").await
     }
 
-    /// A house with more lines in its configuration.
+    /// A fixture with more lines in its configuration.
     pub(crate) async fn with(more: &str) -> Self {
         Self::in_folder(tempfile::tempdir().unwrap(), more).await
     }
@@ -82,7 +110,7 @@ impl House {
         Self::built(folder, more, false).await
     }
 
-    /// A house whose clock also goes by itself, for limits that are met without a question.
+    /// A fixture whose clock also goes by itself, for limits that are met without a question.
     pub(crate) async fn ticking(more: &str) -> Self {
         Self::built(tempfile::tempdir().unwrap(), more, true).await
     }
@@ -99,8 +127,8 @@ impl House {
             admin: TcpListener::bind(settings.admin).await.unwrap(),
         };
         let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
-        let store_fails = Arc::new(AtomicBool::new(false));
-        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&store_fails));
+        let faults = Arc::<Faults>::default();
+        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
         let clock = Arc::new(AtomicU64::new(T0));
         let (read, started) = (Arc::clone(&clock), Instant::now());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -114,7 +142,7 @@ impl House {
             },
         ));
         while http(admin, "", "GET", "/readyz", "").await.status != 200 {}
-        Self { checks, admin, clock, store_fails, stop: Some(stop), running, folder: Some(folder) }
+        Self { checks, admin, clock, faults, stop: Some(stop), running, folder: Some(folder) }
     }
 
     pub(crate) fn at(&self, after_ms: u64) {

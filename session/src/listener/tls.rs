@@ -1,4 +1,4 @@
-//! TLS for the check listener, with client certificates when a CA for them is configured.
+//! TLS of the check listener, with client certificates when a CA for them is configured.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -7,11 +7,11 @@ use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Both protocols on one port; HTTP/2 first, for gRPC has no other.
+/// Both protocols on one port; HTTP/2 first, because gRPC needs it.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Reads PEM files into a server configuration. With `client_ca`, callers must show a certificate of it.
-pub fn server(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Arc<ServerConfig>, String> {
+/// Reads PEM files into a server configuration. With `client_ca`, callers must present a certificate that it issued.
+pub(crate) fn server(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Arc<ServerConfig>, String> {
     let chain = certificates(cert)?;
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|e| format!("cannot read a private key from `{}`: {e}", key.display()))?;

@@ -1,6 +1,6 @@
-//! Filling the book from the store.
+//! Loading the registry from the store.
 
-use super::{Book, lock};
+use super::Registry;
 use crate::access::Access;
 use crate::intern::ScopeSet;
 use crate::judge::Limits;
@@ -8,27 +8,27 @@ use crate::session::{Origin, Session};
 use crate::store::{Record, StoreError};
 use std::sync::{Arc, PoisonError};
 
-impl Book {
-    /// Fills the book with what is stored; answers how many sessions that are. One that a rule was made against just
-    /// before a crash ends here, as of the rule.
+impl Registry {
+    /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
+    /// crash ends here, as of when the revocation was made.
     pub fn load(&self) -> Result<usize, StoreError> {
-        let stored = self.store.rules()?;
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        stored.into_iter().for_each(|rule| rules.add(rule));
-        drop(rules);
+        let stored = self.store.revocations()?;
+        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        stored.into_iter().for_each(|revocation| revocations.add(revocation));
+        drop(revocations);
         let mut count = 0;
         self.store.sessions(&mut |record| {
             let session = Arc::new(self.restore(&record));
-            lock(&self.shard(session.id).live).insert(session.id, Arc::clone(&session));
-            self.audit.metrics.sessions.inc();
-            self.end_if_ruled_out(&session);
+            self.in_memory(session.id).put(&session);
+            self.metrics.sessions.inc();
+            self.end_if_revoked(&session);
             count += 1;
         })?;
         Ok(count)
     }
 
-    /// The session of a record. Its limits are those that the configuration gives its access type now, so that a
-    /// limit made shorter holds at the next start; those it opened with only when the type is no longer there.
+    /// The session of a record. Its limits are those that the configuration has for its access type now, so that a
+    /// shorter limit holds from the next start; those it opened with count only when there is no such type any more.
     fn restore(&self, record: &Record) -> Session {
         let access = self.access.named(&record.access).unwrap_or_else(|| {
             Arc::new(Access {

@@ -1,20 +1,21 @@
-//! Walks over all sessions: the cleaner's round, and the pages of the admin API.
+//! Walks over all sessions: the cleaner's round, and the lists of the admin API.
 
-use super::{Book, SHARDS, Shard, lock};
-use crate::id::SessionId;
+use super::{Registry, SHARDS};
+use crate::audit::EndedBy;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
+use portcullis_contract::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which sessions a list shows.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
-    /// Of this subject.
+    /// Only those of this subject.
     pub subject: Option<String>,
-    /// Of this client.
+    /// Only those of this client.
     pub client_id: Option<String>,
-    /// Only those that live (`true`) or have ended (`false`).
+    /// Only live ones (`true`) or ended ones (`false`).
     pub active: Option<bool>,
 }
 
@@ -35,22 +36,16 @@ pub struct Page {
     pub next: Option<SessionId>,
 }
 
-impl Book {
-    /// The sessions in one part of the memory.
-    pub(super) fn in_shard(&self, shard: usize) -> Vec<Arc<Session>> {
-        let all = |shard: &Shard| lock(&shard.live).values().cloned().collect();
-        self.shards.get(shard).map(all).unwrap_or_default()
-    }
-
-    /// Ends the sessions of one part of the memory that are past their limits, asked about or not.
+impl Registry {
+    /// Ends the sessions of one shard that are past their limits, whether there are questions about them or not.
     pub fn clean(&self, shard: usize, now_ms: u64) {
         for session in self.in_shard(shard) {
-            self.settle(&session, now_ms, "cleaner");
+            self.settle(&session, now_ms, EndedBy::Cleaner);
         }
     }
 
-    /// A page of at most `limit` sessions after `after`, live and ended. It walks over all of them: a list is for
-    /// people, and has no index that every enrolment would pay for.
+    /// A page of at most `limit` sessions after `after`, live and ended. It walks over all of them: lists are for
+    /// people, and an index would cost every enrolment.
     pub fn page(
         &self,
         filter: &Filter,
@@ -60,12 +55,12 @@ impl Book {
     ) -> Result<Page, StoreError> {
         let mut page = BTreeMap::new();
         let wanted = limit.saturating_add(1);
-        // Memory first: a session that is buried meanwhile is then seen twice, not missed.
+        // Memory first: a session that moves to disk meanwhile is then seen twice, not missed.
         for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
             if after.is_some_and(|after| session.id <= after) {
                 continue;
             }
-            let is_active = self.settle(&session, now_ms, "judge").is_none();
+            let is_active = self.settle(&session, now_ms, EndedBy::Judge).is_none();
             if filter.shows(&session.subject, &session.client, is_active) {
                 page.insert(session.id, Entry::Memory(session));
                 if page.len() > wanted {
@@ -100,7 +95,7 @@ impl Book {
     pub fn read(&self, id: SessionId, now_ms: u64) -> Result<Option<Record>, StoreError> {
         match self.find(id) {
             Some(session) => {
-                self.settle(&session, now_ms, "judge");
+                self.settle(&session, now_ms, EndedBy::Judge);
                 Ok(Some(session.record()))
             }
             None => self.store.tombstone(id),
