@@ -84,7 +84,7 @@ impl Stream {
         let count = message.questions.len();
         self.out.send(message).await.expect("the stream is open");
         let answer = self.answer().await;
-        // Every session lives: no other verdict is possible here.
+        // Every session is active, so no other verdict is possible here.
         assert_eq!(answer.verdicts.len(), count);
         assert!(answer.verdicts.iter().all(|verdict| verdict.outcome == ACTIVE), "{:?}", answer.verdicts.first());
     }

@@ -28,7 +28,7 @@ pub(crate) fn measure(rounds: usize, time: Duration) -> Option<Spread> {
     desk.read(hello(), clock.now_ms()).expect("hello");
     let told = FilterMessage { tokens: (0..SESSIONS).map(token).collect(), ..FilterMessage::default() };
     desk.read(told, clock.now_ms()).expect("tokens");
-    // The first pass opens the sessions.
+    // The first pass opens the sessions and is not measured.
     pass(&mut desk, &clock);
     let rates: Vec<f64> = (0..rounds).map(|_| round(&mut desk, &clock, time)).collect();
     Spread::of(&rates)
@@ -43,7 +43,7 @@ fn round(desk: &mut Desk, clock: &Clock, time: Duration) -> f64 {
     count / took.as_secs_f64()
 }
 
-/// Asks about every session once. Writing the questions is not part of it, dropping them is.
+/// Asks about every session once. The time includes dropping the questions but not writing them.
 fn pass(desk: &mut Desk, clock: &Clock) -> Duration {
     let messages: Vec<_> = (0..SESSIONS)
         .step_by(BATCH as usize)
@@ -60,7 +60,7 @@ fn pass(desk: &mut Desk, clock: &Clock) -> Duration {
     cpu_time() - start
 }
 
-/// Of this thread.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("it runs forward")
