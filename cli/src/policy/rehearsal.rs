@@ -16,6 +16,7 @@ use portcullis_engine::{
     authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
     policy::{Algorithm, KeySource, Mode, Policy},
     route::RuleId,
+    time::{Monotonic, Now},
     token::Facts,
 };
 use serde_json::{Map, Value};
@@ -125,7 +126,11 @@ impl Rehearsal {
         self.shadow
     }
 
-    /// The time, in milliseconds since the Unix epoch.
+    const fn now(&self) -> Now {
+        Now { wall_ms: Some(self.now_ms), instant: Monotonic(self.now_ms) }
+    }
+
+    /// Now, in milliseconds since the Unix epoch.
     pub const fn now_ms(&self) -> u64 {
         self.now_ms
     }
@@ -176,7 +181,7 @@ impl Rehearsal {
         self.count += 1;
         let context = self.count;
         self.service.hear(session);
-        let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now_ms);
+        let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Fate::Released(_)) = (then, &outcome.fate) {
             outcome.then = Some(self.stay_open(context, state));
@@ -198,7 +203,7 @@ impl Rehearsal {
             // Nobody answers: the question's time runs out.
             let timeout = self.gate.policy().session.as_ref().map(|session| session.timeout).unwrap_or_default();
             self.now_ms += u64::try_from(timeout.as_millis()).unwrap_or_default();
-            step = of(context, self.gate.tick(self.now_ms)).unwrap_or(Step::Wait);
+            step = of(context, self.gate.tick(self.now())).unwrap_or(Step::Wait);
         }
         self.outcome(step, asked)
     }
@@ -221,7 +226,7 @@ impl Rehearsal {
     /// An open request whose session changes.
     fn stay_open(&mut self, context: u32, session: &Session) -> Fate {
         self.now_ms += LASTING_MS;
-        self.gate.tick(self.now_ms);
+        self.gate.tick(self.now());
         self.service.hear(session);
         match of(context, self.exchange()) {
             Some(Step::Cut(denial) | Step::Spare(denial)) => self.refused(&denial),
@@ -238,22 +243,22 @@ impl Rehearsal {
                 return;
             }
             self.now_ms += PAUSE_MS;
-            self.gate.tick(self.now_ms);
+            self.gate.tick(self.now());
         }
     }
 
     /// Carries messages between gate and session service until both have said everything.
     fn exchange(&mut self) -> Vec<Due> {
         let mut due = Vec::new();
-        while let Some(act) = self.gate.act(self.now_ms) {
+        while let Some(act) = self.gate.act(self.now().instant) {
             match act {
                 Act::Open => {
                     let stream = self.service.open();
-                    self.gate.opened(Some(stream), self.now_ms);
+                    self.gate.opened(Some(stream), self.now().instant);
                 }
                 Act::Send { stream, message } => {
                     if let Some(answer) = self.service.answer(&message) {
-                        due.extend(self.gate.message(stream, &answer, self.now_ms));
+                        due.extend(self.gate.message(stream, &answer, self.now()));
                     }
                 }
                 Act::Close { .. } | Act::Cancel { .. } => {}
@@ -262,7 +267,7 @@ impl Rehearsal {
         for (key, _) in self.gate.take_calls() {
             let answer = self.service.introspect();
             let answer = answer.as_deref().map(|body| (200, body));
-            due.extend(self.gate.answered(key, answer, self.now_ms));
+            due.extend(self.gate.answered(key, answer, self.now()));
         }
         due
     }

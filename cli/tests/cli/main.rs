@@ -18,6 +18,7 @@ mod golden;
 mod kubernetes;
 mod openapi_commands;
 mod openapi_documents;
+mod reference;
 mod render;
 mod schema;
 mod test_and_explain;

@@ -5,7 +5,7 @@ use crate::{
     build::Build,
     meter::{cpu_s, resident_bytes},
 };
-use portcullis_session::wire::FilterMessage;
+use portcullis_contract::wire::FilterMessage;
 use portcullis_tests::Service;
 use std::time::{Duration, Instant};
 
