@@ -145,5 +145,5 @@ async fn a_credential_that_is_refused_ends_it() {
     command.args(["events", "--url", &format!("http://{}", world.service.admin_address())]);
     let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(tool::said(&output).contains("refuses the credential"));
+    assert!(tool::said(&output).contains("rejected the credential"));
 }

@@ -1,9 +1,17 @@
 //! What is said of a policy beside an API and beside an Envoy.
 
-use super::{show::Report, *};
+use super::{
+    entry::{Judged, judged},
+    envoy, operations,
+    show::{self, Report},
+};
 use crate::{
     document::Document,
-    policy::openapi::{Value, any_json, parse},
+    policy::{
+        load::Loaded,
+        matching::{Extent, Rules},
+        openapi::{Api, Shape, Value, any_json, parse},
+    },
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -214,7 +222,7 @@ proptest! {
                 let rules = Rules::of(&loaded);
                 let judged = judged(envoy::described(&tables, &rules), &rules);
                 let report = Report::new(show::ROUTES, &judged, &loaded.policy);
-                prop_assert!(report.to_string().contains("looked at"));
+                prop_assert!(report.to_string().contains("checked"));
             }
         }
     }

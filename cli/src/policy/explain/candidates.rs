@@ -1,7 +1,7 @@
-//! The rules that did not decide, and what each of them lacks. Every part of a rule's `match` is asked on its own, with the
-//! filter's own route table.
+//! The rules that did not decide, and why. Each part of a rule's `match` is tried separately, with the filter's own route
+//! table.
 
-use crate::{document::Document, policy::cases::position};
+use crate::document::Document;
 use portcullis_filter::{
     policy::Policy,
     route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
@@ -9,57 +9,57 @@ use portcullis_filter::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// The most rules that are named beside the one that decides.
+/// The most rules that are listed in addition to the one that decides.
 const CANDIDATES_MAX: usize = 5;
 
-/// A rule, as it stands in the file.
+/// A rule, as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Route {
+pub(crate) struct Route {
     /// Its name.
-    pub name: String,
-    /// Where it stands: a JSONPath (RFC 9535).
-    pub place: String,
-    /// The line that it begins at.
-    pub line: usize,
-    /// The hosts that it answers; none: all.
+    pub(crate) name: String,
+    /// Its place, as a JSONPath (RFC 9535).
+    pub(crate) place: String,
+    /// Its first line.
+    pub(crate) line: usize,
+    /// The hosts that it matches; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<String>,
-    /// The methods that it answers; none: all.
+    pub(crate) hosts: Vec<String>,
+    /// The methods that it matches; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<String>,
-    /// The path that it answers.
-    pub path: String,
+    pub(crate) methods: Vec<String>,
+    /// The path that it matches.
+    pub(crate) path: String,
 }
 
-/// A rule that might have decided.
+/// A rule that could have decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The rule.
     #[serde(flatten)]
-    pub route: Route,
+    pub(crate) route: Route,
     /// Why it did not decide.
-    pub why: Fit,
+    pub(crate) why: Fit,
 }
 
 /// Why a rule did not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// It fits, and a more specific host decided.
+pub(crate) enum Fit {
+    /// It matches, but a more specific host decided.
     LessSpecificHost,
-    /// It fits, and a more specific path decided.
+    /// It matches, but a more specific path decided.
     LessSpecificPath,
-    /// It answers other methods.
+    /// It matches other methods.
     Method,
-    /// It answers other hosts.
+    /// It matches other hosts.
     Host,
-    /// It answers other paths that begin alike.
+    /// It matches other paths with the same beginning.
     Path,
-    /// It answers other hosts, with other methods.
+    /// It matches other hosts and other methods.
     HostAndMethod,
 }
 
-/// A request whose host and path can be read.
+/// A request with a valid host and path.
 pub(super) struct Target<'r> {
     pub(super) host: Host<'r>,
     pub(super) method: &'r str,
@@ -72,13 +72,13 @@ impl Route {
         let place = format!("$.routes[{index}]");
         Self {
             name: policy.rules.get(index).map(|rule| rule.name.clone()).unwrap_or_default(),
-            line: position(document, &place).0,
+            line: document.position(&place).0,
             place,
             ..Self::without_name(written, index)
         }
     }
 
-    /// Only what it answers.
+    /// Only what it matches.
     fn without_name(written: &Value, index: usize) -> Self {
         let answers = written.get("routes").and_then(|routes| routes.get(index)).and_then(|route| route.get("match"));
         let texts = |key| {
@@ -104,14 +104,14 @@ impl Route {
         })
     }
 
-    /// How many segments of a path its own begins with, as far as both go. Only says how near it is.
+    /// The number of leading segments that agree with a path. Only used to rank candidates.
     fn alike(&self, path: &Path<'_>) -> usize {
         let (own, asked) = (self.path.split('/').skip(1), path.as_str().split('/').skip(1));
         own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
     }
 }
 
-/// The nearest rules beside the one that decides, nearest first, and how many there are of them in all.
+/// The nearest rules other than the one that decides, nearest first, and the number of all of them.
 pub(super) fn candidates(
     document: &Document,
     written: &Value,
@@ -137,11 +137,11 @@ pub(super) fn candidates(
     (nearest.collect(), count)
 }
 
-/// Why a rule did not decide; nothing for one that has nothing to do with the request.
+/// Why a rule did not decide, unless it is unrelated to the request.
 fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fit> {
     let answers = route.answers()?;
     let everywhere = Match { hosts: Vec::new(), methods: Vec::new(), path: answers.path.clone() };
-    // A path that both know, so that host and method alone are asked.
+    // A path that matches in any case, so that only host and method decide.
     let path = Template::parse("/x").ok()?;
     let with_host = Match { hosts: answers.hosts.clone(), methods: Vec::new(), path: path.clone() };
     let with_method = Match { hosts: Vec::new(), methods: answers.methods.clone(), path };
@@ -169,7 +169,7 @@ fn finds(answers: &Match, target: &Target<'_>, path: &Path<'_>) -> bool {
     table.insert(RuleId(0), answers).is_ok() && table.find(&target.host, target.method, path).is_some()
 }
 
-/// How specific the best of a rule's hosts is for a request, most specific first: the table prefers the longer suffix.
+/// The rank of a rule's most specific host for a request: the table prefers the longer suffix.
 fn hosts_rank(route: &Route, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
     let ranks = route.hosts.iter().filter_map(|host| match HostPattern::parse(host).ok()? {
         HostPattern::Exact(name) => (*name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),

@@ -1,16 +1,16 @@
-//! Which rules match a part of what a more specific rule answers.
+//! Finds the rules that overlap with a more specific rule.
 //!
-//! Precedence is the filter's: the host pattern first; then, from left to right, a literal segment before `{name}` before
-//! `{*name}`.
+//! Precedence is that of the filter: first the host pattern, then the segments from left to right, where a literal comes before
+//! `{name}` and `{name}` before `{*name}`.
 
 use portcullis_filter::route::{HostPattern, Match, Segment};
 use std::collections::{BTreeSet, HashMap};
 
-/// How many nodes are looked at in all. Only policies of many thousand rules that match nearly everything reach it; what
-/// overlaps further on is not looked for.
+/// The most nodes visited in total. Only policies with many thousands of rules that match nearly everything reach the limit;
+/// further overlaps are not found.
 const VISITS_MAX: usize = 5_000_000;
 
-/// The rules of a policy, to be found by what they match.
+/// The rules of a policy, indexed by what they match.
 #[derive(Default)]
 pub(super) struct Index<'m> {
     tries: HashMap<Option<&'m HostPattern>, Trie<'m>>,
@@ -26,7 +26,7 @@ struct Trie<'m> {
 struct Node<'m> {
     literals: HashMap<&'m str, usize>,
     one: Option<usize>,
-    /// The rules whose template ends here, by index.
+    /// The rules whose template ends here, as indexes.
     here: Vec<usize>,
     /// The rules whose template ends with a `{*name}` here.
     rest: Vec<usize>,
@@ -44,11 +44,11 @@ impl<'m> Index<'m> {
         index
     }
 
-    /// The less specific rules that match some of the hosts and paths that a rule does. Methods are not compared.
+    /// The less specific rules that match some of the hosts and paths of a rule. Methods are not compared.
     pub(super) fn behind(&mut self, answers: &Match) -> BTreeSet<usize> {
         let mut search = Search { found: BTreeSet::new(), visits: self.visits };
         for host in hosts(answers) {
-            // A rule of the same host pattern is less specific when its path is; one of a wider pattern always.
+            // With the same host pattern, a rule is less specific if its path is; with a wider pattern, it always is.
             if let Some(trie) = self.tries.get(&host) {
                 search.walk(trie, 0, answers.path.segments(), false);
             }
@@ -115,8 +115,8 @@ struct Search {
 }
 
 impl Search {
-    /// Collects what matches a path of the template too. Until it is decided that a rule is less specific, only those are
-    /// followed that are not more specific.
+    /// Collects the rules that also match a path of the template. Until it is decided that they are less specific, only branches
+    /// that are not more specific are followed.
     fn walk(&mut self, trie: &Trie<'_>, at: usize, segments: &[Segment], is_decided: bool) {
         self.visits += 1;
         let Some(node) = trie.nodes.get(at).filter(|_| self.visits <= VISITS_MAX) else {
@@ -153,12 +153,12 @@ impl Search {
         }
     }
 
-    /// The literal segments that a parameter stands for.
+    /// The literal segments that a parameter matches.
     fn texts(node: &Node<'_>) -> impl Iterator<Item = usize> {
         node.literals.iter().filter(|(text, _)| !text.is_empty()).map(|(_, next)| *next)
     }
 
-    /// Everything from a node on.
+    /// Collects all rules below a node.
     fn collect(&mut self, trie: &Trie<'_>, at: usize) {
         self.visits += 1;
         let Some(node) = trie.nodes.get(at).filter(|_| self.visits <= VISITS_MAX) else {

@@ -1,6 +1,6 @@
-//! The policy as a whole: its mode, its issuers, and what happens without the session service.
+//! Checks of the whole policy: its mode, its issuers, and its behaviour during an outage.
 
-use super::{Linter, Warning};
+use super::{linter::Linter, warning::Warning};
 use portcullis_filter::policy::{Mode, Outage};
 use serde_json::Value;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use std::time::Duration;
 impl Linter<'_> {
     pub(super) fn whole(&mut self) {
         if self.loaded.policy.mode == Mode::Shadow {
-            let message = "in shadow mode every request is released, whatever is decided";
-            let help = "write `enforce` as soon as the counters show that nobody would be refused by mistake";
+            let message = "in shadow mode every request is released, whatever the decision";
+            let help = "write `enforce` as soon as the counters show that no legitimate request would be refused";
             self.warn(Warning::ShadowMode, "$.mode", message, help);
         }
         self.outage("$.session.on_outage", self.default_outage());
         self.token_types();
     }
 
-    /// What holds for rules that say nothing else.
+    /// The default for rules without their own setting.
     fn default_outage(&self) -> Outage {
         match self.written.get("/session/on_outage") {
             Some(Value::Object(_)) => Outage::Grace(Duration::ZERO),
@@ -34,9 +34,8 @@ impl Linter<'_> {
             let types = self.written.get(&format!("/issuers/{index}/token_types")).and_then(Value::as_array);
             let at = types.and_then(|types| types.iter().position(is_jwt)).unwrap_or_default();
             let path = format!("$.issuers[{index}].token_types[{at}]");
-            let message = "`JWT` is the type of any token: one that was not meant for access, as an ID token, may pass";
-            let help =
-                "let the issuer send `at+jwt` (RFC 9068) and accept no other, or keep `audiences` to this API alone";
+            let message = "accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)";
+            let help = "configure the issuer to use `at+jwt` (RFC 9068) and accept only that, or use an audience that only this API has";
             self.warn(Warning::TokenTypeJwt, &path, message, help);
         }
     }

@@ -1,10 +1,10 @@
-//! A policy without fault as it was written: what the checked one no longer says.
+//! The document of a valid policy: what the parsed policy no longer contains.
 
 use crate::document::Document;
 use portcullis_filter::route::{HostPattern, Match, Method, Template};
 use serde_json::Value;
 
-/// The JSON of a policy without fault.
+/// The JSON of a valid policy.
 pub(super) struct Written(Value);
 
 impl Written {
@@ -17,7 +17,7 @@ impl Written {
         self.0.pointer(pointer)
     }
 
-    /// The names of the sets, and the scopes that each holds.
+    /// The names and scopes of the sets.
     pub(super) fn sets(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         let sets = self.0.get("sets").and_then(Value::as_object).into_iter().flatten();
         sets.map(|(name, scopes)| (name.as_str(), texts(Some(scopes)).collect()))
@@ -27,14 +27,14 @@ impl Written {
         self.0.get("routes").and_then(Value::as_array).into_iter().flatten()
     }
 
-    /// Every name in a rule's `all_of` or `any_of`, sets with `@`.
+    /// Every name in the `all_of` or `any_of` of a rule; sets begin with `@`.
     pub(super) fn required(&self) -> impl Iterator<Item = &str> {
         self.routes()
             .filter_map(|route| route.get("require"))
             .flat_map(|require| ["all_of", "any_of"].into_iter().flat_map(|key| texts(require.get(key))))
     }
 
-    /// Which requests each rule answers, in the order of the rules.
+    /// What each rule matches, in the order of the rules.
     pub(super) fn matches(&self) -> Vec<Option<Match>> {
         self.routes().map(|route| answers(route.get("match")?)).collect()
     }
