@@ -4,6 +4,7 @@
 # Where rustup has the target or can get it, `cargo` is plain cargo. Where rustup can't reach its server, Debian's own
 # Rust for WebAssembly is used, and the standard library is built from its sources.
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2054 # the scripts that source this read the variables; the comma belongs to the option
 
 target=wasm32-wasip1
 packages=(rustc-web cargo-web rust-web-src lld-19 wasi-libc)

@@ -91,7 +91,7 @@ impl Document {
         &self.root
     }
 
-    /// The bytes to point at for a JSONPath (RFC 9535), as [`portcullis_filter::policy::At`] writes it: the value, or the key
+    /// The bytes to point at for a JSONPath (RFC 9535), as [`portcullis_engine::policy::At`] writes it: the value, or the key
     /// of a list or an object, which may go on for pages. If the part is missing, the nearest enclosing part.
     pub fn span(&self, path: &str) -> Range<usize> {
         self.places.value(path)

@@ -1,23 +1,22 @@
-//! Portcullis, the filter: continuous OAuth 2.0 authorization inside Envoy.
+//! The proxy-wasm module: the one crate in which Envoy is called.
 //!
-//! The life of a request, room by room:
+//! It turns Envoy's callbacks into events for the engine's gate, and carries out the steps and acts that come back.
+//! Every decision is made in `portcullis_engine`.
 //!
-//! 1. [`route`] reads host and path strictly and finds the one rule that answers the request;
-//! 2. [`token`] verifies the bearer token of the request;
-//! 3. [`scope`] compares the scopes the token holds with what the rule requires;
-//! 4. [`check`] is where a request is decided: the request machine, and the questions to the session service;
-//! 5. [`answer`] is what a refused client is told.
-//!
-//! [`policy`] is what the operator wrote, [`wire`] the messages of the check stream, and `host` the one room in
-//! which proxy-wasm is called. All rooms but `host` are pure and tested natively.
+//! - `root` is the root context of one worker: it loads the policy and owns every call that outlives a request;
+//! - `http` is one request;
+//! - `worker` is what root and requests share, and where steps are carried out;
+//! - `envoy` holds the host calls, `metrics` the counters and gauges.
 
-pub mod answer;
-pub mod check;
-#[cfg(target_arch = "wasm32")]
-mod host;
-mod map;
-pub mod policy;
-pub mod route;
-pub mod scope;
-pub mod token;
-pub mod wire;
+#![expect(missing_docs, reason = "the SDK's macro exports `_initialize` without any")]
+
+mod envoy;
+mod http;
+mod metrics;
+mod root;
+mod worker;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+    proxy_wasm::set_root_context(|context_id| Box::new(root::Root::new(context_id)));
+}}

@@ -9,7 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod followers;
-pub mod id;
+pub use portcullis_contract as id;
 pub mod intern;
 pub mod judge;
 pub mod lanes;
@@ -25,7 +25,7 @@ pub mod store;
 mod testing;
 pub mod tls;
 pub mod token;
-pub mod wire;
+pub use portcullis_contract::wire;
 pub mod writer;
 
 pub use run::{Failure, Listeners, run};

@@ -13,7 +13,7 @@ pub use example::Example;
 use crate::{Reply, World};
 use example::Sent;
 use portcullis_cli::policy::cases::{Case, Quality, Session};
-use portcullis_filter::answer::Code;
+use portcullis_engine::answer::Code;
 use serde_json::json;
 use talk::Open;
 

@@ -61,7 +61,7 @@ impl Envoy {
         let config = dir.join("envoy.json");
         paths::write(&config, bootstrap);
         let admin_path = dir.join("admin-address");
-        let mut command = Command::new(paths::envoy());
+        let mut command = Command::new(paths::envoy_program());
         command
             .args(["--concurrency", &workers.to_string(), "--disable-hot-restart"])
             .args(["--file-flush-interval-msec", "50"])
@@ -166,7 +166,7 @@ const UPDATES: &str = "listener_manager.lds.update_success";
 
 /// The bootstrap, and its listener.
 fn bootstrap(changes: Changes, dir: &Path) -> (Value, Value) {
-    let mut all = paths::shipped("envoy.yaml");
+    let mut all = paths::shipped_file("envoy.yaml");
     *at(&mut all, "/static_resources/listeners/0/address/socket_address/port_value") = json!(changes.listener);
     *at(&mut all, "/admin/address/socket_address/port_value") = json!(changes.admin);
     *at(&mut all, PLACE) = changes.policy;

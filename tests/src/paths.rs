@@ -8,13 +8,13 @@ pub fn root() -> &'static Path {
 }
 
 /// The Envoy to run: `PORTCULLIS_ENVOY` (relative to the root of the repository), else `dist/envoy`.
-pub(crate) fn envoy() -> PathBuf {
+pub fn envoy_program() -> PathBuf {
     let chosen = std::env::var_os("PORTCULLIS_ENVOY").unwrap_or_else(|| "dist/envoy".into());
     built(&root().join(chosen))
 }
 
 /// A file that `make build` leaves in `dist/`.
-pub(crate) fn dist(name: &str) -> PathBuf {
+pub fn dist(name: &str) -> PathBuf {
     built(&root().join("dist").join(name))
 }
 
@@ -24,7 +24,7 @@ fn built(path: &Path) -> PathBuf {
 }
 
 /// A shipped YAML file of `envoy/`, for editing.
-pub(crate) fn shipped(name: &str) -> serde_json::Value {
+pub fn shipped_file(name: &str) -> serde_json::Value {
     yaml(&root().join("envoy").join(name))
 }
 

@@ -10,7 +10,7 @@ pub(crate) const PLACE: &str = "/static_resources/listeners/0/filter_chains/0/fi
 
 /// The policy of `envoy/envoy.yaml`, as it is.
 pub fn shipped() -> Value {
-    let bootstrap = paths::shipped("envoy.yaml");
+    let bootstrap = paths::shipped_file("envoy.yaml");
     let policy = bootstrap.pointer(PLACE).cloned();
     policy.expect("the bootstrap holds a policy")
 }

@@ -9,9 +9,7 @@
 )]
 
 /// The check stream.
-pub(crate) mod check {
-    include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));
-}
+pub(crate) use portcullis_contract::wire as check;
 
 mod echo {
     include!(concat!(env!("OUT_DIR"), "/portcullis.tests.rs"));

@@ -1,4 +1,4 @@
-//! The main job, as a play: what `make demo` shows is what the test `main_job` demands.
+//! The main job, as a play: what `make demo` shows is what the tests `main_job` demand.
 
 use crate::{Answer, Call, Token, World};
 use std::time::SystemTime;

@@ -29,6 +29,7 @@ impl Ports {
 
 /// The session service. Its data outlive a kill.
 pub struct Service {
+    program: PathBuf,
     dir: PathBuf,
     config: PathBuf,
     ports: Ports,
@@ -56,26 +57,43 @@ fn secret() -> String {
 }
 
 impl Service {
-    /// Starts it alone, with `envoy/session.yaml` as it is but for its ports, and its data in `dir`.
-    pub async fn alone(dir: &Path) -> Self {
-        Self::start(dir, Ports::free(), Credentials::random(), |_| ()).await
+    /// Starts a program alone, with `envoy/session.yaml` as it is except for its ports, and its data in `dir`.
+    pub async fn alone(program: &Path, dir: &Path) -> Self {
+        Self::start_program(program, dir, Ports::free(), Credentials::random(), |_| ()).await
     }
 
-    /// Starts it with `envoy/session.yaml` after `edit`.
+    /// Starts the program of this build, with `envoy/session.yaml` after `edit`.
     pub(crate) async fn start(
         dir: &Path,
         ports: Ports,
         credentials: Credentials,
         edit: impl FnOnce(&mut Value),
     ) -> Self {
-        let mut config = paths::shipped("session.yaml");
+        Self::start_program(&paths::dist("portcullis-session"), dir, ports, credentials, edit).await
+    }
+
+    async fn start_program(
+        program: &Path,
+        dir: &Path,
+        ports: Ports,
+        credentials: Credentials,
+        edit: impl FnOnce(&mut Value),
+    ) -> Self {
+        let mut config = paths::shipped_file("session.yaml");
         config["listen"] = json!(local(ports.checks).to_string());
         config["admin"] = json!(local(ports.admin).to_string());
         config["store"]["embedded"]["path"] = json!(dir.join("portcullis-data"));
         edit(&mut config);
         let path = dir.join("session.yaml");
         paths::write(&path, &config);
-        let service = Self { dir: dir.to_owned(), config: path, ports, credentials, process: Mutex::new(None) };
+        let service = Self {
+            program: program.to_owned(),
+            dir: dir.to_owned(),
+            config: path,
+            ports,
+            credentials,
+            process: Mutex::new(None),
+        };
         service.restart().await;
         service
     }
@@ -166,7 +184,7 @@ impl Service {
     }
 
     fn command_for(&self, config: &Path) -> Command {
-        let mut command = Command::new(paths::dist("portcullis-session"));
+        let mut command = Command::new(&self.program);
         command
             .arg("--config")
             .arg(config)

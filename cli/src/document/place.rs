@@ -1,7 +1,7 @@
 //! The places of the parts of a document, as bytes of the file.
 
 use super::tree::{Content, Node};
-use portcullis_filter::policy::At;
+use portcullis_engine::policy::At;
 use std::{collections::HashMap, ops::Range};
 
 /// The places of a document's parts, by JSONPath (RFC 9535).

@@ -15,7 +15,7 @@ use crate::{
     report::{self, Record, counted},
 };
 use clap::ValueEnum;
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
 /// The most warnings shown for a file; the rest are counted.

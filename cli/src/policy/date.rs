@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use jiff::{Timestamp, tz::TimeZone};
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 
 /// Parses an argument.
 pub(super) fn date(text: &str) -> Result<Date, String> {

@@ -10,8 +10,4 @@ mod tests;
 mod text;
 mod token;
 
-pub(crate) use candidates::{Candidate, Fit, Route};
-pub(crate) use command::Args;
-pub(crate) use decide::explain;
-pub(crate) use explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched};
-pub(crate) use play::{Asked, Given};
+pub(super) use command::Args;

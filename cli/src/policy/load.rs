@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     input,
 };
-use portcullis_filter::policy::{About, Fault, Faults, Policy, nearest};
+use portcullis_engine::policy::{About, Fault, Faults, Policy, nearest};
 use serde_json::Value;
 use std::{collections::HashMap, path::Path};
 

@@ -1,7 +1,7 @@
 //! The scopes that a rule requires, with sets expanded, and the ones that a token lacks.
 
 use super::name_list::{NAMES_MAX, NameList};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy},
     route::RuleId,
 };

@@ -19,7 +19,7 @@ pub(crate) struct Args {}
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        output::write_json(&portcullis_filter::policy::schema())?;
+        output::write_json(&portcullis_engine::policy::schema())?;
         Ok(Exit::Done)
     }
 }

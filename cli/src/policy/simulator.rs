@@ -8,5 +8,6 @@ mod service;
 mod signer;
 mod worker;
 
-pub(crate) use signer::Signer;
-pub(crate) use worker::{Decision, Headers, Outcome, Simulator, headers};
+#[cfg(test)]
+pub(super) use signer::Signer;
+pub(super) use worker::{Decision, Headers, Outcome, Simulator};

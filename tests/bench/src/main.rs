@@ -3,6 +3,7 @@
 //! What is measured is in `parts/`, one file for each table; the Envoys are in `tests/bench/envoy/`, one file for each row.
 
 mod bootstrap;
+mod build;
 mod child;
 mod h2load;
 mod meter;

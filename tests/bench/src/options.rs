@@ -19,6 +19,10 @@ pub(crate) struct Options {
     /// What to measure, separated by commas; by default all of it
     #[arg(long, value_delimiter = ',', value_enum)]
     pub(crate) parts: Vec<Part>,
+    /// Compare this build with another one: a directory with its `portcullis.wasm` and `portcullis-session`. Both serve
+    /// warm and cold requests in the same rounds. Nothing else is measured unless `--parts` names it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Where the results go
     #[arg(long, default_value = "target/bench")]
     pub(crate) out: PathBuf,
@@ -56,7 +60,7 @@ pub(crate) enum Command {
 
 impl Options {
     pub(crate) fn does(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        if self.parts.is_empty() { self.baseline.is_none() } else { self.parts.contains(&part) }
     }
 
     pub(crate) fn time(&self) -> Duration {

@@ -1,5 +1,6 @@
 //! What is measured: one file for each table.
 
+mod baseline;
 mod cold;
 mod many_routes;
 mod many_tokens;
@@ -9,6 +10,7 @@ mod rounds;
 mod service;
 mod warm;
 
+pub(crate) use baseline::{COLD as BASELINE_COLD, ROWS as BUILDS, TABLE as BASELINE, WARM as BASELINE_WARM};
 pub(crate) use cold::{ALGORITHMS as COLD_ALGORITHMS, ROWS as COLD_ROWS, TABLE as COLD};
 pub(crate) use many_routes::{COUNTS as ROUTE_COUNTS, TABLE as ROUTES};
 pub(crate) use many_tokens::{COUNTS as TOKEN_COUNTS, TABLE as TOKENS};
@@ -16,6 +18,7 @@ pub(crate) use service::IN_FLIGHT_MAX;
 pub(crate) use warm::{BEHIND, BEHIND_CONNECTIONS, CONNECTIONS, H2, TABLE as MAIN};
 
 use crate::{
+    build::Build,
     options::{Options, Part, cores},
     plot,
     report::Report,
@@ -27,6 +30,13 @@ use std::{path::Path, process::ExitCode, time::Instant};
 /// Measures, prints, and leaves `bench.json`, `bench.md` and `bench.svg`.
 pub(crate) async fn run(options: Options) -> ExitCode {
     let start = Instant::now();
+    let baseline = match options.baseline.as_deref().map(Build::in_dir).transpose() {
+        Ok(baseline) => baseline,
+        Err(fault) => {
+            eprintln!("error: the baseline can't be used: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
     let house = House::open(options).await;
     let options = &house.options;
     let mut report = Report {
@@ -36,6 +46,10 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         cores: cores(),
         ..Report::default()
     };
+    if let Some(baseline) = baseline {
+        say("this build beside the baseline");
+        baseline::measure(&house, baseline, &mut report).await;
+    }
     if options.does(Part::Main) {
         say("all rows with warm tokens");
         warm::measure(&house, &mut report).await;

@@ -2,6 +2,7 @@
 
 use crate::{
     bootstrap::{bootstrap, routes},
+    build::Build,
     child::Child,
     h2load,
     meter::{self, Cpu},
@@ -82,10 +83,12 @@ impl Row {
         }
     }
 
-    async fn beside(self, dir: &Path) -> Beside {
+    async fn beside(self, build: &Build, dir: &Path) -> Beside {
         match self {
             Self::Alone | Self::Noop | Self::JwtAuthnUncached => Beside::Nothing,
-            Self::Portcullis | Self::Introspection => Beside::Service(Box::new(Service::alone(dir).await)),
+            Self::Portcullis | Self::Introspection => {
+                Beside::Service(Box::new(Service::alone(&build.service, dir).await))
+            }
             Self::ExtAuthzGrpc | Self::ExtAuthzHttp | Self::ExtAuthzGrpcUncached => {
                 Beside::Authz(Child::start(dir, "authz").await)
             }
@@ -164,13 +167,25 @@ impl Load {
 impl Subject {
     /// Starts it with a policy of so many routes, and checks that it lets pass and refuses what it should.
     pub(crate) async fn start(house: &House, row: Row, routes_count: usize, workers: usize) -> Self {
+        Self::start_build(house, row, &Build::current(), routes_count, workers).await
+    }
+
+    /// The same with the filter and the session service of any build.
+    pub(crate) async fn start_build(
+        house: &House,
+        row: Row,
+        build: &Build,
+        routes_count: usize,
+        workers: usize,
+    ) -> Self {
         let dir = temporary();
-        let beside = row.beside(dir.path()).await;
+        let beside = row.beside(build, dir.path()).await;
         let mut values = house.mint.values();
         values.insert("UPSTREAM".to_owned(), json!(house.upstream.port));
         values.insert("SERVICE".to_owned(), json!(beside.port()));
         values.insert("AUTHZ".to_owned(), json!(beside.port()));
         values.insert("ROUTES".to_owned(), routes(routes_count));
+        values.insert("FILTER".to_owned(), json!(build.filter));
         let credential = match &beside {
             Beside::Service(service) => service.filter_credential(),
             Beside::Nothing | Beside::Authz(_) => "",

@@ -1,5 +1,7 @@
 //! The report as Markdown.
 
+mod baseline;
+
 use crate::{
     parts::{
         BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, COLD_ROWS, CONNECTIONS, H2, MAIN, ROUTE_COUNTS, ROUTES,
@@ -21,6 +23,7 @@ pub(crate) fn all(report: &Report) -> String {
          Medians; in brackets the least and the greatest of the rounds. CPU: seconds for 100,000 requests, Envoy + service.\n",
         report.rounds, report.seconds, report.workers, report.cores
     );
+    baseline::write(report, &mut out);
     if report.cells.iter().any(|cell| cell.table == MAIN) {
         main(report, &mut out);
         ratios(report, &mut out);

@@ -1,7 +1,7 @@
 //! Any bytes are a path in its one spelling, or ambiguous; and the same for hosts.
 #![no_main]
 
-use portcullis_filter::route::{Host, Path};
+use portcullis_engine::route::{Host, Path};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Some(host) = Host::parse(bytes) {

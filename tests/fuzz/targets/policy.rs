@@ -1,7 +1,7 @@
 //! Any bytes are a policy or a list of faults.
 #![no_main]
 
-use portcullis_filter::policy::Policy;
+use portcullis_engine::policy::Policy;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Err(faults) = Policy::parse(bytes) {

@@ -1,7 +1,8 @@
 //! Any bytes are refused as a token, and any bytes are a key set or an error.
 #![no_main]
 
-use portcullis_filter::{
+use portcullis_engine::{
+    authorize::credentials,
     policy::Policy,
     token::{self, KeyRing, KeySet},
 };
@@ -28,7 +29,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = KeySet::parse(bytes);
-    let Ok(token) = token::credentials(std::iter::once(bytes)) else { return };
+    let Ok(token) = credentials(std::iter::once(bytes)) else { return };
     let issuers = &WORLD.policy.issuers;
     let rings: Vec<KeyRing> = issuers.iter().filter_map(|issuer| KeyRing::new(&issuer.keys).ok()).collect();
     assert!(token::verify(token, issuers, &rings, |_| None, 1_300_000_000_000).is_err(), "forged: {token}");

@@ -1,8 +1,8 @@
 //! A session service that says anything at all releases nothing but what it was asked.
 #![no_main]
 
-use portcullis_filter::{
-    check::{Act, Gate, Head, Step},
+use portcullis_engine::{
+    authorize::{Act, Gate, Head, Step},
     policy::Policy,
 };
 

@@ -4,7 +4,7 @@ use crate::{
     Algorithm, Builder, Introspection, Issuer, Key, TokenBuilder, World, paths, policy, session_id, token::now_s,
 };
 use portcullis_cli::policy::cases::{Bearer, Case, Cases, Quality};
-use portcullis_filter::policy::{Issuer as PolicyIssuer, Policy, Protocol};
+use portcullis_engine::policy::{Issuer as PolicyIssuer, Policy, Protocol};
 use serde_json::{Map, Value, json};
 use std::sync::{
     Arc,
@@ -189,8 +189,9 @@ impl Example {
             Value::String(text) => text.split(' ').filter(|text| !text.is_empty()).map(str::to_owned).collect(),
             other => serde_json::from_value::<Vec<String>>(other.clone()).unwrap_or_default(),
         };
-        let scopes = names(|issuer| &issuer.scope_claims).filter_map(|name| claims.get(name)).flat_map(texts).collect();
-        let key = names(|issuer| &issuer.session_claims).find_map(|name| claims.get(name)?.as_str());
+        let scopes =
+            names(|issuer| &issuer.claim_names.scopes).filter_map(|name| claims.get(name)).flat_map(texts).collect();
+        let key = names(|issuer| &issuer.claim_names.session).find_map(|name| claims.get(name)?.as_str());
         let key = key.unwrap_or_default().to_owned();
         let iss = claims["iss"].as_str().unwrap_or_default();
         Sent { token: None, scopes, session: session_id(iss, &key), key, claims }

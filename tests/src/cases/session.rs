@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{World, scenario::rfc3339, token::now_s, wait::until};
 use portcullis_cli::policy::cases::{Case, Known, Session};
-use portcullis_filter::answer::Code;
+use portcullis_engine::answer::Code;
 use serde_json::{Value, json};
 use std::time::SystemTime;
 

@@ -3,7 +3,7 @@
 use super::example::Sent;
 use crate::{Answer, Kind, Refused, Stream, World, wait::until};
 use portcullis_cli::policy::cases::{Case, Client, Expect};
-use portcullis_filter::answer::Code;
+use portcullis_engine::answer::Code;
 use std::time::Duration;
 
 /// How long a stream must go on that is not cut.

@@ -1,6 +1,6 @@
 //! The token of a case.
 
-use portcullis_filter::policy::Issuer;
+use portcullis_engine::policy::Issuer;
 use serde_json::{Map, Value, json};
 
 /// Claims that are times.
@@ -63,8 +63,8 @@ impl Bearer {
         let issuer = self.issuer(issuers);
         let iss = self.issuer.as_deref().or(issuer.map(|issuer| issuer.issuer.as_str()));
         let audience = issuer.and_then(|issuer| issuer.audiences.first()).map_or(AUDIENCE, String::as_str);
-        let scope_claim = issuer.and_then(|issuer| issuer.scope_claims.first()).map_or(SCOPE, String::as_str);
-        let session_claim = issuer.and_then(|issuer| issuer.session_claims.first()).map_or("sid", String::as_str);
+        let scope_claim = issuer.and_then(|issuer| issuer.claim_names.scopes.first()).map_or(SCOPE, String::as_str);
+        let session_claim = issuer.and_then(|issuer| issuer.claim_names.session.first()).map_or("sid", String::as_str);
         let (iat, exp) = match self.quality {
             Quality::Good | Quality::Forged => (now_s, now_s + LIFETIME_S),
             Quality::Expired => (now_s - 2 * HOUR_S, now_s - HOUR_S),

@@ -1,7 +1,7 @@
 //! A case: a request, and the outcome that the policy must produce.
 
 use super::bearer::Bearer;
-use portcullis_filter::answer::Code;
+use portcullis_engine::answer::Code;
 use std::time::Duration;
 
 /// A request, and the outcome that the policy must produce.

@@ -8,7 +8,7 @@ use crate::{
     input,
     policy::load,
 };
-use portcullis_filter::policy::{Faults, Policy, document::nearest};
+use portcullis_engine::policy::{Faults, Policy, document::nearest};
 use std::path::Path;
 
 /// A file of cases.

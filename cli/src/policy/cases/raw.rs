@@ -1,7 +1,7 @@
 //! The keys of a file of cases and the types of their values. Their meaning is checked in `read`.
 
 use super::words::{STATES, words};
-use portcullis_filter::policy::document::{Given, quoted};
+use portcullis_engine::policy::document::{Given, quoted};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},

@@ -6,7 +6,7 @@ use super::{
     raw::{RawCase, RawCases, RawKnown, RawSession, RawTexts, RawThen},
     words::{CLIENTS, QUALITIES, STATES, named},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
     policy::{
         At, Faults, Wrong,

@@ -1,7 +1,9 @@
 use super::*;
 use crate::{document::Document, error::Error, report};
+use portcullis_engine::answer::Code;
 use proptest::prelude::*;
 use serde_json::json;
+use std::time::Duration;
 
 fn read(text: &str) -> Result<Cases, String> {
     let document = Document::parse("cases.yaml", text).map_err(|diagnosed| told(diagnosed.into()))?;

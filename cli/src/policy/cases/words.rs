@@ -4,7 +4,7 @@ use super::{
     bearer::Quality,
     case::{Client, Known, Session},
 };
-use portcullis_filter::{answer::Code, policy::document::quoted};
+use portcullis_engine::{answer::Code, policy::document::quoted};
 
 /// Makes the state that a word stands for.
 pub(super) type State = fn() -> Session;

@@ -8,7 +8,7 @@ use crate::policy::{
     matching::{Entry, Methods, Rules, SampleRequest},
     openapi::Value,
 };
-use portcullis_filter::route::Host;
+use portcullis_engine::route::Host;
 
 /// The most routes of a configuration.
 const ROUTES_MAX: usize = 50_000;

@@ -5,7 +5,7 @@ use crate::policy::{
     matching::{Entry, Methods, Paths, Pattern, Rules, SampleRequest},
     openapi::{Api, Base, Operation},
 };
-use portcullis_filter::route::HostPattern;
+use portcullis_engine::route::HostPattern;
 
 /// Every operation at each of its base paths.
 pub(super) fn described(api: &Api, rules: &Rules<'_>) -> Vec<Described<'static>> {

@@ -6,7 +6,7 @@ use crate::{
     report::counted,
 };
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy},
     route::RuleId,
 };

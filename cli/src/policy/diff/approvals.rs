@@ -1,7 +1,7 @@
 //! The file of approved changes.
 
 use crate::{document::Document, error::Error, input, policy::load};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{
         At, Faults,
         document::{self, Given, quoted},

@@ -7,9 +7,9 @@ use super::{
     words,
 };
 use crate::policy::name_list::NameList;
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
-    scope::Register,
+    scope::ScopeRegistry,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -55,11 +55,11 @@ pub(super) type Part = (String, Change);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side<'p> {
     pub(super) rule: &'p Rule,
-    pub(super) register: &'p Register,
+    pub(super) register: &'p ScopeRegistry,
 }
 
 impl<'p> Side<'p> {
-    pub(super) fn of(policy: &'p Policy, rule: Option<portcullis_filter::route::RuleId>) -> Option<Self> {
+    pub(super) fn of(policy: &'p Policy, rule: Option<portcullis_engine::route::RuleId>) -> Option<Self> {
         Some(Self { rule: policy.rules.get(rule?.0)?, register: &policy.register })
     }
 

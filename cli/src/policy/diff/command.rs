@@ -13,7 +13,7 @@ use crate::{
     policy::{date, load::Loaded},
 };
 use clap::ValueEnum;
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\

@@ -12,7 +12,7 @@ use super::{
     walk::{self, Difference, Version},
 };
 use crate::report::counted;
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy},
     route::RuleId,
 };

@@ -1,7 +1,7 @@
 //! The kinds of hosts that two route tables can distinguish.
 
 use super::{budget::Budget, trees::Roots};
-use portcullis_filter::route::Host;
+use portcullis_engine::route::Host;
 use std::{collections::BTreeSet, fmt};
 
 /// The longest suffix that leaves room for a label in front (RFC 1035, section 2.3.4).

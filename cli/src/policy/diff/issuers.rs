@@ -5,7 +5,7 @@ use super::{
     words,
 };
 use crate::{policy::name_list::NameList, report::counted};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Issuer, KeySource},
     token::KEYS_TRIED_MAX,
 };
@@ -64,8 +64,8 @@ fn canonical(issuer: &Issuer) -> Value {
         "keys": keys_in_full(&issuer.keys),
         "clock_skew": words::duration(issuer.clock_skew),
         "token_types": sorted(&issuer.token_types),
-        "scope_claims": sorted(&issuer.scope_claims),
-        "session_claims": issuer.session_claims,
+        "scope_claims": sorted(&issuer.claim_names.scopes),
+        "session_claims": issuer.claim_names.session,
     })
 }
 
@@ -91,7 +91,7 @@ fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     }
     changes.extend(list("algorithms", "tokens signed with", &algorithms(before), &algorithms(after)));
     changes.extend(list("token_types", "tokens of type", &before.token_types, &after.token_types));
-    changes.extend(list("scope_claims", "scopes in claim", &before.scope_claims, &after.scope_claims));
+    changes.extend(list("scope_claims", "scopes in claim", &before.claim_names.scopes, &after.claim_names.scopes));
     changes.extend(session_claims(before, after));
     changes.extend(keys(&before.keys, &after.keys));
     changes
@@ -135,7 +135,7 @@ fn clock_skew(before: &Issuer, after: &Issuer) -> Option<Change> {
 
 /// With another session key, an ended session looks like a new one. The first claim that is present in a token counts.
 fn session_claims(before: &Issuer, after: &Issuer) -> Option<Change> {
-    let (old, new) = (&before.session_claims, &after.session_claims);
+    let (old, new) = (&before.claim_names.session, &after.claim_names.session);
     if old == new {
         return None;
     }

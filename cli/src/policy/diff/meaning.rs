@@ -5,9 +5,9 @@ use crate::policy::{
     name_list::NameList,
     requirement::{self, Alternative},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
-    scope::{Register, Requirement},
+    scope::{Requirement, ScopeRegistry},
 };
 use serde_json::{Value, json};
 use std::{
@@ -48,7 +48,7 @@ pub(super) struct Formula<'p> {
 }
 
 impl<'p> Meaning<'p> {
-    pub(super) fn of(rule: &'p Rule, register: &'p Register) -> Self {
+    pub(super) fn of(rule: &'p Rule, register: &'p ScopeRegistry) -> Self {
         let scopes = match &rule.access {
             Access::Public => return Self::Public,
             Access::Authenticated => Formula::default(),
@@ -115,7 +115,7 @@ impl Guard<'_> {
 }
 
 impl<'p> Formula<'p> {
-    fn of(requirement: &'p Requirement, register: &'p Register) -> Self {
+    fn of(requirement: &'p Requirement, register: &'p ScopeRegistry) -> Self {
         let mut all: BTreeSet<&str> = requirement.all_of(register).collect();
         let groups = requirement.any_of(register).filter(|group| !group.is_empty());
         let mut any: BTreeSet<BTreeSet<&str>> =
@@ -177,10 +177,10 @@ mod tests {
     use super::*;
 
     fn formula(all_of: &[&'static str], any_of: &[&[&'static str]]) -> String {
-        let mut register = Register::default();
+        let mut register = ScopeRegistry::default();
         for name in ["a", "b", "c", "d"] {
             let entry =
-                portcullis_filter::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
+                portcullis_engine::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
             register.declare(entry).unwrap();
         }
         let ids = |names: &[&str]| names.iter().map(|name| register.id(name).unwrap()).collect::<Vec<_>>();

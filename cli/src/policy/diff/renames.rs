@@ -1,7 +1,7 @@
 //! Finds renamed routes with the same meaning. They matter because names appear in logs and counters.
 
 use super::{finding::Finding, trees::ANY_SEGMENT, walk::Version};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Path, RuleId},
 };

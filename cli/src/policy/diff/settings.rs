@@ -5,9 +5,9 @@ use super::{
     issuers, words,
 };
 use crate::policy::name_list::NameList;
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService},
-    scope::{Entry, Register},
+    scope::{Entry, ScopeRegistry},
 };
 use serde_json::{Value, json};
 
@@ -142,8 +142,8 @@ fn timeout(before: &SessionService, after: &SessionService, new: &Policy) -> Opt
     changed("timeout", "`timeout` is", [json!(old_words), json!(new_words)])
 }
 
-fn register(old: &Register, new: &Register, parts: &mut Vec<Part>) {
-    let find = |register: &Register, name: &str| register.id(name).and_then(|id| register.entry(id)).cloned();
+fn register(old: &ScopeRegistry, new: &ScopeRegistry, parts: &mut Vec<Part>) {
+    let find = |register: &ScopeRegistry, name: &str| register.id(name).and_then(|id| register.entry(id)).cloned();
     for entry in new.entries() {
         let subject = format!("scopes.{}", entry.name);
         let Some(was) = find(old, &entry.name) else {

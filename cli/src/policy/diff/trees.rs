@@ -1,6 +1,6 @@
 //! The route trees of both policies. Each node has a number that identifies the meaning of its whole subtree.
 
-use portcullis_filter::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
+use portcullis_engine::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The meaning of a place without rules.

@@ -6,7 +6,7 @@ use super::{
     comparison::Comparison,
     finding::Finding,
 };
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 use std::collections::HashSet;
 
 /// Whether a change that makes the policy more permissive is approved.

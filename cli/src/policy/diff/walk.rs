@@ -17,7 +17,7 @@ use super::{
     trees::{NodeId, Roots, RouteTrees},
 };
 use config::{Config, Item, root};
-use portcullis_filter::{policy::Policy, route::RuleId};
+use portcullis_engine::{policy::Policy, route::RuleId};
 use requests::Ending;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

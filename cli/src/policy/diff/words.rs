@@ -1,6 +1,6 @@
 //! Formats values for the texts of changes.
 
-use portcullis_filter::policy::Outage;
+use portcullis_engine::policy::Outage;
 use std::time::Duration;
 
 /// A duration in the notation of a policy, in the largest unit that fits.

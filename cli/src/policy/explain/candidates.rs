@@ -2,7 +2,7 @@
 //! table.
 
 use crate::document::Document;
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
 };

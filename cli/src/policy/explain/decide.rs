@@ -15,9 +15,9 @@ use crate::{
         simulator::{Decision, Outcome},
     },
 };
-use portcullis_filter::{
+use portcullis_engine::{
     answer::{Answer, Code},
-    check::{Head, Mark},
+    authorize::{Head, Mark},
     policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule},
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRing},
@@ -146,9 +146,9 @@ fn describe_token(
     let fault = (vouched == Vouched::Refused).then(|| fault(token, policy, now_ms)).flatten();
     Token {
         vouched,
-        keys: unchecked.and_then(|facts| keys.get(facts.issuer.0).cloned().flatten()),
+        keys: unchecked.and_then(|facts| keys.get(issuer_of(facts, policy)?).cloned().flatten()),
         fault,
-        says: facts.map(|facts| claims_of(facts, policy, now_ms)),
+        says: facts.map(|facts| claims_of(facts, now_ms)),
     }
 }
 
@@ -158,9 +158,14 @@ fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<String> {
     token::verify(token, &policy.issuers, &rings.ok()?, |_| None, now_ms).err().map(|rejection| rejection.to_string())
 }
 
-fn claims_of(facts: &Facts, policy: &Policy, now_ms: u64) -> Says {
+/// The index of the token's issuer in the policy.
+fn issuer_of(facts: &Facts, policy: &Policy) -> Option<usize> {
+    policy.issuers.iter().position(|issuer| issuer.issuer == facts.issuer)
+}
+
+fn claims_of(facts: &Facts, now_ms: u64) -> Says {
     Says {
-        issuer: policy.issuers.get(facts.issuer.0).map(|issuer| issuer.issuer.clone()).unwrap_or_default(),
+        issuer: facts.issuer.clone(),
         subject: facts.subject.clone(),
         client: facts.client_id.clone(),
         scopes: facts.scopes.clone(),

@@ -2,7 +2,7 @@
 
 use super::candidates::{Candidate, Route};
 use crate::policy::requirement::RequiredScopes;
-use portcullis_filter::answer::Answer;
+use portcullis_engine::answer::Answer;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -178,7 +178,7 @@ impl Reply {
             let name = format!("{:?}", answer.grpc);
             return Self::Grpc { status: answer.grpc as u8, name, message: answer.message.clone(), headers };
         }
-        headers.insert(0, ("content-type".to_owned(), portcullis_filter::answer::CONTENT_TYPE.to_owned()));
+        headers.insert(0, ("content-type".to_owned(), portcullis_engine::answer::CONTENT_TYPE.to_owned()));
         Self::Http {
             status: answer.status,
             headers,

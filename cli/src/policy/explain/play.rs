@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_filter::{answer::Code, check::Head, policy::Policy, token};
+use portcullis_engine::{answer::Code, authorize::Head, policy::Policy, token};
 use serde_json::{Map, Value};
 
 /// The request to explain.

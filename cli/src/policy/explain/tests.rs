@@ -1,4 +1,11 @@
-use super::{command::target, *};
+use super::{
+    candidates::Fit,
+    command::target,
+    decide::explain,
+    explanation::{Conclusion, Explanation},
+    play::{Asked, Given},
+    text,
+};
 use crate::{
     document::Document,
     policy::{

@@ -1,7 +1,7 @@
 //! Who may call an operation: turns the security alternatives of an OpenAPI document into a rule or a question.
 
 use crate::policy::openapi::{Scheme, SchemeKind, Security};
-use portcullis_filter::policy::scope_name;
+use portcullis_engine::policy::scope_name;
 use std::collections::{BTreeSet, HashMap};
 
 /// The most alternatives of an operation that are compared.

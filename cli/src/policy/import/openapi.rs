@@ -15,7 +15,7 @@ use crate::{
     policy::openapi::Api,
     report::{self, counted},
 };
-use portcullis_filter::policy::Policy;
+use portcullis_engine::policy::Policy;
 use std::{
     collections::BTreeMap,
     fs, io,

@@ -11,7 +11,7 @@ use crate::policy::{
     matching::{self, Entry, Methods, Paths, Pattern, Rules, SampleRequest},
     openapi::{Api, Base, Operation, Scheme},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::ROUTES_MAX,
     route::{HostPattern, Match, Method, RouteTable, RuleId, Template},
 };

@@ -6,7 +6,7 @@ use super::{
     text::{Names, description},
 };
 use crate::policy::openapi::{Api, SchemeKind};
-use portcullis_filter::policy::{SCOPES_MAX, SETS_MAX, scope_name};
+use portcullis_engine::policy::{SCOPES_MAX, SETS_MAX, scope_name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The scope of rules that block requests. A number is appended if the document has a scope of this name.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::document::Document;
 use crate::policy::{load::Loaded, openapi::Api};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Access,
     route::{Host, Path},
 };
@@ -348,7 +348,7 @@ proptest! {
             let host = answers.hosts.first().map_or("q9.test".to_owned(), |host| host.replace('*', "q9"));
             let (host, path) = (Host::parse(host.as_bytes()).expect("a host"), Path::parse(path.as_bytes()).expect("a path"));
             let found = policy.routes.find(&host, method, &path).map(|rule| &policy.rules[rule.0].access);
-            let is_barred = matches!(found, Some(Access::Scopes(asked)) if asked.challenge() == register.bar());
+            let is_barred = matches!(found, Some(Access::Scopes(asked)) if asked.challenge() == register.block_scope());
             prop_assert!(found.is_none() || is_barred, "{} {:?}: {:?}", method, path, found);
         }
     }

@@ -1,6 +1,6 @@
 //! Puts texts of a document into a policy: as YAML values, in comments and as names.
 
-use portcullis_filter::policy::route_name;
+use portcullis_engine::policy::route_name;
 use std::collections::HashMap;
 
 /// The longest description of a scope, in bytes. The filter accepts 1,024.

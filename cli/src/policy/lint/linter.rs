@@ -2,7 +2,7 @@
 
 use super::{warning::Warning, written::Written};
 use crate::{diagnostic::Diagnostic, policy::load::Loaded};
-use portcullis_filter::scope::Date;
+use portcullis_engine::scope::Date;
 
 /// Configurable limits of the checks.
 #[derive(Debug, Clone, Copy)]

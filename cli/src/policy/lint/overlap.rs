@@ -3,7 +3,7 @@
 //! Precedence is that of the filter: first the host pattern, then the segments from left to right, where a literal comes before
 //! `{name}` and `{name}` before `{*name}`.
 
-use portcullis_filter::route::{HostPattern, Match, Segment};
+use portcullis_engine::route::{HostPattern, Match, Segment};
 use std::collections::{BTreeSet, HashMap};
 
 /// The most nodes visited in total. Only policies with many thousands of rules that match nearly everything reach the limit;

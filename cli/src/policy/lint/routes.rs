@@ -1,7 +1,7 @@
 //! Checks of single rules: public subtrees, loose session limits, and behaviour during an outage.
 
 use super::{linter::Linter, warning::Warning};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Limits, Outage},
     route::{Match, Segment},
 };

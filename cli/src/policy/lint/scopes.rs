@@ -4,7 +4,7 @@ use super::{
     linter::{Bounds, Linter},
     warning::Warning,
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, At},
     scope::{Date, Entry, Requirement},
 };

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 use permissiveness::{MorePermissive, more_permissive};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Match, Path, RuleId, Segment},
 };

@@ -1,7 +1,7 @@
 //! Checks of the whole policy: its mode, its issuers, and its behaviour during an outage.
 
 use super::{linter::Linter, warning::Warning};
-use portcullis_filter::policy::{Mode, Outage};
+use portcullis_engine::policy::{Mode, Outage};
 use serde_json::Value;
 use std::time::Duration;
 

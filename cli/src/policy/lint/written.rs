@@ -1,7 +1,7 @@
 //! The document of a valid policy: what the parsed policy no longer contains.
 
 use crate::document::Document;
-use portcullis_filter::route::{HostPattern, Match, Method, Template};
+use portcullis_engine::route::{HostPattern, Match, Method, Template};
 use serde_json::Value;
 
 /// The JSON of a valid policy.

@@ -5,7 +5,7 @@ use super::{
     rules::{Found, Rules},
     sample::{SampleRequest, general, shared},
 };
-use portcullis_filter::route::{Ambiguous, RuleId};
+use portcullis_engine::route::{Ambiguous, RuleId};
 use std::{collections::BTreeMap, fmt};
 
 /// The most examples of requests without a rule.
@@ -155,7 +155,7 @@ fn general_paths(entry: &Entry<'_>, rules: &Rules<'_>) -> Vec<String> {
     }
 }
 
-fn shared_paths(entry: &Entry<'_>, template: &portcullis_filter::route::Template, rules: &Rules<'_>) -> Vec<String> {
+fn shared_paths(entry: &Entry<'_>, template: &portcullis_engine::route::Template, rules: &Rules<'_>) -> Vec<String> {
     match &entry.paths {
         Paths::Patterns(patterns) => {
             patterns.iter().flat_map(|pattern| shared(pattern, template, rules, &rules.word)).collect()

@@ -1,6 +1,6 @@
 //! Patterns of paths that are described elsewhere: templates with parameters inside a segment, and prefixes.
 
-use portcullis_filter::route;
+use portcullis_engine::route;
 
 /// A set of paths.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::SampleRequest;
 use crate::policy::load::Loaded;
-use portcullis_filter::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
+use portcullis_engine::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
 use serde::Deserialize;
 
 /// Rules, and the table that finds them.

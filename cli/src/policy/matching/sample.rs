@@ -4,7 +4,7 @@ use super::{
     pattern::{Pattern, Piece, filled, matches, may_be_empty, rule_segment},
     rules::Rules,
 };
-use portcullis_filter::route::{self, Template};
+use portcullis_engine::route::{self, Template};
 
 /// A sample request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! A few samples against every request of small alphabets.
 
 use super::{judge::Hit, *};
-use portcullis_filter::route::{HostPattern, Match, Method, RouteTable, RuleId, Template};
+use portcullis_engine::route::{HostPattern, Match, Method, RouteTable, RuleId, Template};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 

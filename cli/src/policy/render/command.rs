@@ -12,7 +12,7 @@ use crate::{
     policy::load::Loaded,
 };
 use clap::ValueEnum;
-use portcullis_filter::policy::{Policy, Protocol};
+use portcullis_engine::policy::{Policy, Protocol};
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! A session service with scripted answers, on the check stream or as an introspection endpoint.
 
 use crate::policy::cases::{Known, Session};
-use portcullis_filter::{
+use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol},
     wire::{FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
@@ -38,7 +38,7 @@ impl Service {
             session: Session::active(),
             is_endpoint: matches!(protocol, Some(Protocol::Introspection(_))),
             claims: None,
-            scope_claims: policy.issuers.iter().flat_map(|issuer| issuer.scope_claims.clone()).collect(),
+            scope_claims: policy.issuers.iter().flat_map(|issuer| issuer.claim_names.scopes.clone()).collect(),
             questions: 0,
             streams: 0,
             routes: Vec::new(),

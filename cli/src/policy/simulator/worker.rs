@@ -5,9 +5,9 @@ use crate::{
     error::Error,
     policy::cases::{Bearer, Case, Expect, Quality, Request, Session},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     answer::{Answer, Code},
-    check::{Act, Denial, Due, Gate, Head, Mark, Step},
+    authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
     policy::{Algorithm, KeySource, Mode, Policy},
     route::RuleId,
     token::Facts,
@@ -74,7 +74,7 @@ impl Decision {
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
 /// The headers of a request, without its token.
-pub(crate) fn headers(request: &Request) -> Headers {
+fn headers(request: &Request) -> Headers {
     let pseudo = [(":method", request.method.as_str()), (":authority", &request.host), (":path", &request.path)];
     let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let all = pseudo.into_iter().chain(request.client.headers().iter().copied()).chain(own);
@@ -116,11 +116,6 @@ impl Simulator {
     /// Whether the policy is in shadow mode: what is refused here would be released.
     pub(crate) const fn is_shadow(&self) -> bool {
         self.shadow
-    }
-
-    /// The time, in milliseconds since the Unix epoch.
-    pub(crate) const fn now_ms(&self) -> u64 {
-        self.now_ms
     }
 
     /// Sends the request of a case.
@@ -197,9 +192,9 @@ impl Simulator {
 
     fn outcome(&self, step: Step, asked: bool) -> Outcome {
         let (decision, rule, credential) = match step {
-            Step::Release(permit) => (Decision::Released(permit.mark), permit.rule, permit.credential),
+            Step::Release(permit) => (Decision::Released(permit.mark), permit.rule, permit.principal),
             Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => {
-                (self.refused(&denial), denial.rule, denial.credential)
+                (self.refused(&denial), denial.rule, denial.principal)
             }
             Step::Wait | Step::Ask(_) => (Decision::Waits, None, None),
         };

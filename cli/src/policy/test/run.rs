@@ -9,7 +9,7 @@ use crate::{
         simulator::{Decision, Outcome, Simulator},
     },
 };
-use portcullis_filter::{check::Mark, route::RuleId};
+use portcullis_engine::{authorize::Mark, route::RuleId};
 use serde_json::Value;
 use std::{
     collections::HashSet,

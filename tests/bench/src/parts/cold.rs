@@ -3,7 +3,7 @@
 use super::rounds::{self, Plan};
 use crate::{
     mint::list,
-    report::Report,
+    report::{Cell, Report},
     subject::{DIRECT, House, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
@@ -11,8 +11,8 @@ use portcullis_tests::Algorithm;
 pub(crate) const TABLE: &str = "cold";
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::ES256, Algorithm::RS256];
 pub(crate) const ROWS: [Row; 4] = [Row::Alone, Row::Portcullis, Row::JwtAuthnUncached, Row::ExtAuthzGrpcUncached];
-const CONNECTIONS: usize = 64;
-const SESSIONS: usize = 1_000;
+pub(super) const CONNECTIONS: usize = 64;
+pub(super) const SESSIONS: usize = 1_000;
 /// The share of requests whose token may be known after all.
 const KNOWN_MAX: f64 = 0.01;
 
@@ -41,17 +41,22 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
     }
     let mut cells = rounds::measure(house, TABLE, plans).await;
     for subject in subjects.iter().filter(|subject| subject.row == Row::Portcullis) {
-        let (hits, misses) = subject.cache().await;
-        if hits as f64 > KNOWN_MAX * misses as f64 {
-            let ours = cells.iter_mut().filter(|cell| cell.row == subject.row.title());
-            ours.for_each(|cell| cell.void = Some(format!("{hits} tokens were known, {misses} were not")));
-        }
+        let ours = cells.iter_mut().filter(|cell| cell.row == subject.row.title());
+        void_if_known(subject, ours).await;
     }
     report.cells.extend(cells);
 }
 
+/// Voids the cells of a subject that knew more of its tokens than a few.
+pub(super) async fn void_if_known<'a>(subject: &Subject, cells: impl Iterator<Item = &'a mut Cell>) {
+    let (hits, misses) = subject.cache().await;
+    if hits as f64 > KNOWN_MAX * misses as f64 {
+        cells.for_each(|cell| cell.void = Some(format!("{hits} tokens were known, {misses} were not")));
+    }
+}
+
 /// Tokens for each worker. A worker's cache holds 10,000, and workers do not get quite the same share of the connections.
 /// Fewer of those that take long to sign: they are not verified fast enough to come round again often.
-fn per_worker(algorithm: Algorithm) -> usize {
+pub(super) fn per_worker(algorithm: Algorithm) -> usize {
     if algorithm == Algorithm::RS256 { 12_000 } else { 20_000 }
 }

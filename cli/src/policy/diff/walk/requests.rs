@@ -10,7 +10,7 @@ use crate::policy::diff::{
     request_set::{self, Digest},
     trees::{Answers, NOTHING},
 };
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Outage, Policy},
     route::{Host, Path, RuleId},
 };

@@ -1,9 +1,9 @@
 //! Whether one rule is more permissive than another, and why.
 
 use crate::policy::requirement::{Alternative, describe};
-use portcullis_filter::{
+use portcullis_engine::{
     policy::{Access, Policy, Rule},
-    scope::{Register, Requirement},
+    scope::{Requirement, ScopeRegistry},
 };
 use std::{fmt, time::Duration};
 
@@ -77,14 +77,14 @@ pub(super) fn more_permissive(policy: &Policy, front: &Rule, behind: &Rule) -> O
     }
 }
 
-fn words(register: &Register, requirement: &Requirement) -> String {
+fn words(register: &ScopeRegistry, requirement: &Requirement) -> String {
     let any: Vec<_> = requirement.any_of(register).map(|scopes| Alternative { set: None, scopes }).collect();
     describe(requirement.all_of(register), &any)
 }
 
 /// Whether every token that meets one requirement meets the other. Requirements are monotone, so only the smallest sets of
 /// scopes have to be tried.
-fn implies(register: &Register, requirement: &Requirement, other: &Requirement) -> bool {
+fn implies(register: &ScopeRegistry, requirement: &Requirement, other: &Requirement) -> bool {
     let all_of = || requirement.all_of(register);
     let mut groups: Vec<Vec<&str>> = requirement.any_of(register).filter(|group| !group.is_empty()).collect();
     if groups.is_empty() {

@@ -1,7 +1,10 @@
 //! A million sessions: what they hold in memory, and how long the service takes to start with them.
 
 use super::filter::{Stream, question, token};
-use crate::meter::{cpu_s, resident_bytes};
+use crate::{
+    build::Build,
+    meter::{cpu_s, resident_bytes},
+};
 use portcullis_session::wire::FilterMessage;
 use portcullis_tests::Service;
 use std::time::{Duration, Instant};
@@ -20,7 +23,7 @@ pub(crate) struct Crowd {
 
 pub(crate) async fn measure() -> Crowd {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let service = Service::alone(dir.path()).await;
+    let service = Service::alone(&Build::current().service, dir.path()).await;
     let before = resident_bytes(service.id());
     open(&service).await;
     settle(service.id()).await;

@@ -19,6 +19,7 @@ pub(crate) fn hello() -> FilterMessage {
         filter_version: "bench".to_owned(),
         policy_digest: "0".repeat(64),
         routes: (0..ROUTES).map(route).collect(),
+        ..Hello::default()
     };
     FilterMessage { hello: Some(hello), ..FilterMessage::default() }
 }

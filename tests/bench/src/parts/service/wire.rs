@@ -1,7 +1,7 @@
 //! Checks a second over one h2 connection to the release-built service, with messages as the filter sends them.
 
 use super::filter::{Stream, question, token};
-use crate::{meter::cpu_s, report::Wire, stats::Spread};
+use crate::{build::Build, meter::cpu_s, report::Wire, stats::Spread};
 use portcullis_session::wire::FilterMessage;
 use portcullis_tests::Service;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const SESSIONS: u32 = 1_000;
 
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Vec<Wire> {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let service = Service::alone(dir.path()).await;
+    let service = Service::alone(&Build::current().service, dir.path()).await;
     let mut stream = Stream::open(&service).await;
     let tokens = (0..SESSIONS).map(token).collect();
     let questions = (0..SESSIONS).map(|handle| question(handle, handle)).collect();

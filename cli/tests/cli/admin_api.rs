@@ -1,0 +1,168 @@
+//! What comes from an address that is not, or not quite, the session service: nothing of it harms, and all of it is stderr.
+
+use crate::tool::{portcullis, stderr};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use serde_json::json;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Output,
+    sync::Arc,
+    thread,
+};
+
+/// A server that gives every connection the same answer; `wrap` is what lies between.
+fn serving<S: Read + Write>(answer: String, wrap: impl Fn(TcpStream) -> Option<S> + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Some(stream) = connection.ok().and_then(&wrap) else { continue };
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            // Whether it is read is the other's affair.
+            drop(stream.get_mut().write_all(answer.as_bytes()).and_then(|()| stream.get_mut().flush()));
+        }
+    });
+    address
+}
+
+fn answer(status: u16, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+fn asked(url: &str, line: &[&str]) -> Output {
+    let mut command = portcullis();
+    command.args(line).args(["--url", url]).env("PORTCULLIS_ADMIN_CREDENTIAL", "secret");
+    command.output().expect("the program runs")
+}
+
+fn shown(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output))
+}
+
+#[test]
+fn what_is_not_the_admin_api_is_said_to_be_something_else() {
+    let show: &[&str] = &["sessions", "show", "x"];
+    let list: &[&str] = &["sessions", "list", "--all"];
+    let page = r#"{"sessions":[{"id":"a","state":"active","opened_at":"","last_seen_at":""}],"next":"c"}"#;
+    for (line, answer, words) in [
+        (show, answer(200, "text/html", "<html>"), "unexpected response from"),
+        (show, answer(200, "application/json", "[]"), "unexpected response: not a session"),
+        (show, answer(302, "text/html", ""), "responded with status 302"),
+        (show, answer(404, "text/html", "no"), "responded with status 404; is it the admin API?"),
+        (
+            show,
+            answer(503, "application/problem+json", r#"{"detail":"it starts","code":"not_ready"}"#),
+            "it starts (`not_ready`)",
+        ),
+        (show, "SSH-2.0-x\r\n".to_owned(), "cannot reach"),
+        (show, String::new(), "cannot reach"),
+        (list, answer(200, "application/json", page), "the same page twice"),
+        (list, answer(200, "application/json", r#"{"sessions":[7]}"#), "unexpected response: not a session"),
+        (&["events"], answer(200, "application/json", "{}"), "did not respond with an event stream"),
+        (&["revoke", "--issuer", "i"], answer(200, "application/json", "{}"), "does not contain what was revoked"),
+    ] {
+        let output = asked(&format!("http://{}", serving(answer.clone(), Some)), line);
+        assert_eq!(output.status.code(), Some(1), "{answer}: {}", shown(&output));
+        assert!(stderr(&output).contains(words), "{answer}: {}", shown(&output));
+    }
+}
+
+#[test]
+fn a_redirection_is_not_followed_with_the_credential() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let elsewhere = listener.local_addr().expect("an address");
+    let redirection = format!("HTTP/1.1 307 X\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\n\r\n");
+    let output = asked(&format!("http://{}", serving(redirection, Some)), &["sessions", "list"]);
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    listener.set_nonblocking(true).expect("a socket");
+    assert!(listener.accept().is_err(), "it went elsewhere");
+}
+
+#[test]
+fn nothing_that_is_answered_reaches_the_terminal_as_a_command() {
+    let hostile = "\u{1b}]0;x\u{7}\u{9b}2J\r\u{202e}\u{7f}";
+    let session = json!({
+        "id": hostile, "issuer": hostile, "key": hostile, "subject": hostile, "client_id": hostile, "access": hostile,
+        "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
+        "expires_at": hostile, "ended_at": hostile, hostile: hostile,
+    });
+    let ok = |body: serde_json::Value| answer(200, "application/json", &body.to_string());
+    let problem = answer(409, "application/problem+json", &json!({"detail": hostile, "code": hostile}).to_string());
+    let event = format!("event: {hostile}\ndata: {session}\n\ndata: {}\n\n", hostile.replace('\r', ""));
+    let events = answer(200, "text/event-stream", &event);
+    for (line, answer) in [
+        (&["sessions", "show", "x"][..], ok(session.clone())),
+        (&["sessions", "revoke", "x"], ok(session.clone())),
+        (&["sessions", "list"], ok(json!({"sessions": [session], "next": hostile}))),
+        (&["sessions", "list"], problem),
+        (&["sessions", "show", "x"], ok(json!(hostile))),
+        (&["revoke", "--issuer", "i"], ok(json!({"revoked": 1, "before": hostile}))),
+        (&["events"], events),
+    ] {
+        for form in ["text", "json"] {
+            let line = [line, &["--output", form]].concat();
+            let url = format!("http://{}", serving(answer.clone(), Some));
+            let output =
+                if line.first() == Some(&"events") { one_event(&url, &line) } else { shown(&asked(&url, &line)) };
+            let harm = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!output.contains(harm), "{line:?}: {output:?}");
+            assert!(output.contains("1b"), "{line:?}: {output:?}");
+        }
+    }
+}
+
+/// What `events` writes until the second event, after which it would connect again for ever.
+fn one_event(url: &str, line: &[&str]) -> String {
+    let mut command = portcullis();
+    command.args(line).args(["--url", url]).env("PORTCULLIS_ADMIN_CREDENTIAL", "secret");
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the program runs");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().take(2);
+    let text: Vec<_> = lines.map(|line| line.expect("text")).collect();
+    // Nobody reads any more: it ends by itself.
+    assert!(child.wait().expect("a child ends").success());
+    text.join("\n")
+}
+
+/// A certificate for 127.0.0.1, in PEM, and a server that has it.
+fn tls() -> (String, Arc<ServerConfig>) {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new([]).expect("parameters");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&authority_key).expect("a certificate").pem();
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = certificate.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key);
+    (root, Arc::new(config.expect("a configuration")))
+}
+
+#[test]
+fn https_is_spoken_to_whom_the_roots_vouch_for() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (root, config) = tls();
+    let wrap = move |stream| Some(StreamOwned::new(ServerConnection::new(config.clone()).ok()?, stream));
+    let address = serving(answer(200, "application/json", r#"{"sessions":[]}"#), wrap);
+    let url = format!("https://{address}");
+    let (right, wrong) = (dir.path().join("right.pem"), dir.path().join("wrong.pem"));
+    std::fs::write(&right, root).expect("a temporary file can be written");
+    std::fs::write(&wrong, tls().0).expect("a temporary file can be written");
+    let with = |file: &std::path::Path| asked(&url, &["sessions", "list", "--ca", file.to_str().expect("a path")]);
+    let trusted = with(&right);
+    assert!(trusted.status.success(), "{}", shown(&trusted));
+    let untrusted = with(&wrong);
+    assert_eq!(untrusted.status.code(), Some(1));
+    assert!(stderr(&untrusted).contains("is not trusted"), "{}", shown(&untrusted));
+}

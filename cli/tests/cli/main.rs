@@ -1,0 +1,24 @@
+//! The command-line tool from outside: its commands as a shell runs them, and the policy commands' library against the filter.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in test code a panic is how a test fails"
+)]
+
+mod admin_api;
+mod commands;
+mod diff;
+mod diff_property;
+mod documentation;
+mod embedded;
+mod examples;
+mod golden;
+mod kubernetes;
+mod openapi_commands;
+mod openapi_documents;
+mod render;
+mod schema;
+mod test_and_explain;
+mod tool;

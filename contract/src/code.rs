@@ -1,0 +1,30 @@
+//! The names of the answers that a session's state leads to: the filter puts them into its answers, the session service
+//! into those of introspection.
+
+use crate::wire::Outcome;
+
+/// Nobody used the session for too long.
+pub const SESSION_IDLE_TIMEOUT: &str = "session_idle_timeout";
+/// The session is past its absolute limit.
+pub const SESSION_LIFETIME_EXCEEDED: &str = "session_lifetime_exceeded";
+/// The session was revoked.
+pub const SESSION_REVOKED: &str = "session_revoked";
+/// No session is known for the token, and the token may not open one.
+pub const SESSION_UNKNOWN: &str = "session_unknown";
+/// The token has scopes that its session was never granted.
+pub const SCOPE_ESCALATION: &str = "scope_escalation";
+/// The login is too old for the route.
+pub const STEP_UP_REQUIRED: &str = "step_up_required";
+
+/// The name for an outcome; `None` for one that is not a refusal.
+pub const fn of(outcome: Outcome) -> Option<&'static str> {
+    Some(match outcome {
+        Outcome::Unspecified | Outcome::Active => return None,
+        Outcome::IdleTimeout => SESSION_IDLE_TIMEOUT,
+        Outcome::LifetimeExceeded => SESSION_LIFETIME_EXCEEDED,
+        Outcome::Revoked => SESSION_REVOKED,
+        Outcome::UnknownSession => SESSION_UNKNOWN,
+        Outcome::ScopeEscalation => SCOPE_ESCALATION,
+        Outcome::StepUpRequired => STEP_UP_REQUIRED,
+    })
+}

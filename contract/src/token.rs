@@ -1,0 +1,50 @@
+//! Verifying access tokens: JWTs (RFC 7519) under RFC 9068 and the best practices of RFC 8725.
+//!
+//! Header and claims are parsed and judged here, strictly; the host or jwt-simple only says whether a signature holds.
+//! What is cheap comes first: a token that is expired, or meant for someone else, costs no signature check and
+//! makes nobody fetch keys. The client is told no more than `invalid_token` or `token_expired` either way.
+
+mod compact;
+mod dates;
+mod der;
+mod facts;
+mod fault;
+mod header;
+mod identity;
+mod introspected;
+mod issuer;
+mod json;
+mod judge;
+mod jwk;
+mod key_ring;
+mod key_set;
+mod material;
+mod rejection;
+mod scopes;
+mod session_key;
+mod signature;
+#[cfg(test)]
+#[expect(clippy::string_slice, reason = "what these tests cut is ASCII")]
+mod tests;
+mod unverified;
+mod verify;
+
+pub use crate::session_id::SessionId;
+pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
+pub use facts::Facts;
+pub use fault::Fault;
+pub use identity::{CLIENT_CREDENTIALS, TEXT_BYTES_MAX};
+pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};
+pub use issuer::{Algorithm, ClaimNames, Issuer, IssuerId, KeySource};
+pub use jwk::{Key, KeyId, Skip};
+pub use key_ring::{
+    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_RETRY_FIRST_MS, KEY_RETRY_LAST_MS, KeyRing,
+    Miss,
+};
+pub use key_set::{KEY_SET_BYTES_MAX, KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetError, SignatureError, Skipped};
+pub use rejection::Rejection;
+pub use scopes::{SCOPE_BYTES_MAX, SCOPES_MAX};
+pub use session_key::SessionKey;
+pub use signature::{HostQuestion, HostVerifier, Signed};
+pub use unverified::Unverified;
+pub use verify::{Verified, verify};

@@ -1,0 +1,131 @@
+//! The dates of a token (RFC 7519, sections 4.1.4 to 4.1.6), and whether now lies between them.
+
+use super::{Fault, Rejection, json::Object};
+use serde_json::Value;
+use std::time::Duration;
+
+/// 9999-12-31T23:59:59Z, in seconds since the Unix epoch. A later date is a mistake, such as milliseconds for seconds.
+const DATE_SECONDS_MAX: u64 = 253_402_300_799;
+
+/// The dates of a token, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dates {
+    pub(super) issued_at_ms: u64,
+    pub(super) expires_at_ms: u64,
+    pub(super) authenticated_at_ms: Option<u64>,
+    not_before_ms: Option<u64>,
+    skew_ms: u64,
+    /// `exp` and the clock skew: from here on the token is expired.
+    pub(super) dies_at_ms: u64,
+}
+
+impl Dates {
+    /// Reads the dates of a token whose issuer's clock may differ by `skew`.
+    pub(super) fn read(claims: &Object, skew: Duration) -> Result<Self, Fault> {
+        let skew_ms = u64::try_from(skew.as_millis()).unwrap_or(u64::MAX);
+        let not_before_ms = date_ms(claims, "nbf")?;
+        let expires_at_ms = date_ms(claims, "exp")?.ok_or(Fault::Missing("exp"))?;
+        Ok(Self {
+            not_before_ms,
+            // A session starts at `iat` when there is no `auth_time`; RFC 9068, section 2.2 requires it.
+            issued_at_ms: date_ms(claims, "iat")?.ok_or(Fault::Missing("iat"))?,
+            expires_at_ms,
+            authenticated_at_ms: date_ms(claims, "auth_time")?,
+            skew_ms,
+            dies_at_ms: expires_at_ms.saturating_add(skew_ms),
+        })
+    }
+
+    /// No date but `exp` may lie in the future; a login in the future, for one, would always be recent enough.
+    pub(super) fn begun(&self, now_ms: u64) -> Result<(), Fault> {
+        let dates =
+            [("nbf", self.not_before_ms), ("iat", Some(self.issued_at_ms)), ("auth_time", self.authenticated_at_ms)];
+        let latest_ms = now_ms.saturating_add(self.skew_ms);
+        let ahead = dates.into_iter().find(|(_, at_ms)| at_ms.is_some_and(|at_ms| at_ms > latest_ms));
+        ahead.map_or(Ok(()), |(name, _)| Err(Fault::NotYetValid(name)))
+    }
+
+    /// Whether `nbf` lies in the future.
+    pub(super) fn is_early(&self, now_ms: u64) -> bool {
+        self.not_before_ms.is_some_and(|at_ms| at_ms > now_ms.saturating_add(self.skew_ms))
+    }
+
+    /// "On or after" `exp`, a token is expired (RFC 7519, section 4.1.4). Asked last: only a token that is in order
+    /// otherwise is said to have expired.
+    pub(super) fn alive(&self, now_ms: u64) -> Result<(), Rejection> {
+        if now_ms < self.dies_at_ms { Ok(()) } else { Err(Rejection::Expired) }
+    }
+}
+
+/// A NumericDate: seconds since the Unix epoch, with or without a fraction (RFC 7519, section 2).
+pub(super) fn date_ms(claims: &Object, name: &'static str) -> Result<Option<u64>, Fault> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let ms = match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(seconds) => (seconds <= DATE_SECONDS_MAX).then(|| seconds * 1_000),
+            None => number.as_f64().and_then(fraction_ms),
+        },
+        _ => None,
+    };
+    ms.map(Some).ok_or(Fault::IllTyped(name))
+}
+
+fn fraction_ms(seconds: f64) -> Option<u64> {
+    let sane = (0.0..=DATE_SECONDS_MAX as f64).contains(&seconds);
+    sane.then(|| (seconds * 1_000.0).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(date: &str) -> Result<Option<u64>, Fault> {
+        let json = format!("{{\"exp\":{date}}}");
+        date_ms(&Object::parse(json.as_bytes()).unwrap(), "exp")
+    }
+
+    #[test]
+    fn dates_are_whole_or_fractional_seconds() {
+        for (date, ms) in [
+            ("0", 0),
+            ("-0.0", 0),
+            ("1", 1_000),
+            ("1.5", 1_500),
+            ("1.0009", 1_001),
+            ("1617757825.8", 1_617_757_825_800),
+            ("1e3", 1_000_000),
+            ("253402300799", 253_402_300_799_000),
+        ] {
+            assert_eq!(read(date), Ok(Some(ms)), "{date}");
+        }
+    }
+
+    #[test]
+    fn absurd_dates_are_refused() {
+        for date in [
+            "-1",
+            "-0.1",
+            "-1e300",
+            "253402300800",
+            "253402300800.5",
+            "1e300",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1700000000000",
+            "\"1700000000\"",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+        ] {
+            assert_eq!(read(date), Err(Fault::IllTyped("exp")), "{date}");
+        }
+    }
+
+    #[test]
+    fn a_missing_date_is_no_date() {
+        assert_eq!(date_ms(&Object::parse(b"{}").unwrap(), "exp"), Ok(None));
+    }
+}

@@ -1,0 +1,102 @@
+//! What a token says: its claims, read the same way whether or not somebody has verified it.
+
+use super::{
+    ClaimNames, Fault, SessionId, SessionKey, TokenDigest,
+    dates::Dates,
+    identity::{Identity, text},
+    json::Object,
+    scopes,
+};
+use crate::wire;
+
+/// What a token says. Texts are never empty, are free of control characters, and begin and end with something other than
+/// white space: they can be put into headers as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `iss`
+    pub issuer: String,
+    /// What names its session within the issuer.
+    pub session_key: SessionKey,
+    /// The public id of its session.
+    pub session_id: String,
+    /// `sub`; subject and client are never both absent.
+    pub subject: Option<String>,
+    /// `client_id`, else `azp`.
+    pub client_id: Option<String>,
+    /// Sorted, each scope once.
+    pub scopes: Vec<String>,
+    /// `iat`, in milliseconds since the Unix epoch.
+    pub issued_at_ms: u64,
+    /// `exp`, in milliseconds since the Unix epoch.
+    pub expires_at_ms: u64,
+    /// From here on the token is refused: `exp` and the issuer's clock skew.
+    pub dies_at_ms: u64,
+    /// `auth_time`, in milliseconds since the Unix epoch.
+    pub authenticated_at_ms: Option<u64>,
+    /// `acr`
+    pub acr: Option<String>,
+    /// `jti`
+    pub jti: Option<String>,
+    /// `client_credentials` for a machine client, else `gty` or `grant_type`, else empty.
+    pub grant: String,
+    /// Stands for the token.
+    pub digest: TokenDigest,
+}
+
+impl Facts {
+    /// Reads the claims of a token by `issuer`, and judges none of them.
+    pub(super) fn read(
+        claims: &Object,
+        issuer: &str,
+        names: &ClaimNames,
+        dates: &Dates,
+        digest: TokenDigest,
+    ) -> Result<Self, Fault> {
+        let who = Identity::read(claims)?;
+        let session_key = SessionKey::read(claims, issuer, &names.session, &who, dates.authenticated_at_ms)?;
+        let scopes = scopes::read(claims, &names.scopes)?;
+        let acr = text(claims, "acr", "acr")?;
+        let jti = text(claims, "jti", "jti")?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            session_id: SessionId::of(issuer, session_key.as_str()).to_string(),
+            session_key,
+            subject: who.subject.map(str::to_owned),
+            client_id: who.client_id.map(str::to_owned),
+            scopes,
+            issued_at_ms: dates.issued_at_ms,
+            expires_at_ms: dates.expires_at_ms,
+            dies_at_ms: dates.dies_at_ms,
+            authenticated_at_ms: dates.authenticated_at_ms,
+            acr: acr.map(str::to_owned),
+            jti: jti.map(str::to_owned),
+            grant: who.grant.to_owned(),
+            digest,
+        })
+    }
+
+    /// The facts as the check stream carries them, under the name that the stream gives the token.
+    pub fn to_wire(&self, handle: u32) -> wire::Token {
+        let key_kind = match self.session_key {
+            SessionKey::Claim(_) => wire::SessionKey::Claim,
+            SessionKey::Login(_) => wire::SessionKey::Login,
+            SessionKey::Client(_) => wire::SessionKey::Client,
+        };
+        wire::Token {
+            handle,
+            issuer: self.issuer.clone(),
+            key_kind: key_kind.into(),
+            session_key: self.session_key.as_str().to_owned(),
+            subject: self.subject.clone().unwrap_or_default(),
+            client_id: self.client_id.clone().unwrap_or_default(),
+            scopes: self.scopes.clone(),
+            issued_at_ms: self.issued_at_ms,
+            expires_at_ms: self.expires_at_ms,
+            authenticated_at_ms: self.authenticated_at_ms,
+            acr: self.acr.clone().unwrap_or_default(),
+            jti: self.jti.clone().unwrap_or_default(),
+            grant: self.grant.clone(),
+            digest: self.digest.0.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The header of a token: what it says of its own signature, none of it believed beyond the issuer's allow-list.
+
+use super::{Algorithm, Issuer};
+use super::{Fault, json::Object};
+
+/// Headers that point to keys or certificates. They are never used, here or anywhere (RFC 8725, section 3.10).
+const IGNORED: [&str; 5] = ["cty", "jku", "x5u", "x5t", "x5t#S256"];
+
+/// The `typ` of a token that has none.
+const TYPE_DEFAULT: &str = "jwt";
+
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
+    /// As it was written.
+    pub(super) typ: Option<String>,
+}
+
+impl Header {
+    pub(super) fn parse(json: &[u8]) -> Result<Self, Fault> {
+        let header = Object::parse(json).map_err(Fault::Header)?;
+        if header.get("crit").is_some() || header.get("b64").is_some_and(|b64| *b64 != true) {
+            return Err(Fault::Critical);
+        }
+        if header.get("jwk").is_some() {
+            return Err(Fault::EmbeddedKey);
+        }
+        for name in IGNORED {
+            header.string(name)?;
+        }
+        let alg = header.string("alg")?.ok_or(Fault::Missing("alg"))?;
+        Ok(Self {
+            algorithm: algorithm_named(alg).ok_or(Fault::Algorithm)?,
+            kid: header.string("kid")?.map(str::to_owned),
+            typ: header.string("typ")?.map(str::to_owned),
+        })
+    }
+
+    /// Whether `issuer` may sign like this. The type is compared as a media type: without regard to case, and
+    /// `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 4).
+    pub(super) fn admit(&self, issuer: &Issuer) -> Result<(), Fault> {
+        if !issuer.algorithms.contains(&self.algorithm) {
+            return Err(Fault::Algorithm);
+        }
+        let typ = self.typ.as_deref().unwrap_or(TYPE_DEFAULT);
+        let typ = typ.to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+        let known = issuer.token_types.iter().any(|known| known == typ);
+        known.then_some(()).ok_or(Fault::TokenType)
+    }
+}
+
+/// The names are case-sensitive (RFC 7515, section 4.1.1). `none` and the symmetric ones have no entry, so no
+/// configuration can let them in.
+pub(super) fn algorithm_named(alg: &str) -> Option<Algorithm> {
+    Some(match alg {
+        "RS256" => Algorithm::RS256,
+        "RS384" => Algorithm::RS384,
+        "RS512" => Algorithm::RS512,
+        "PS256" => Algorithm::PS256,
+        "PS384" => Algorithm::PS384,
+        "PS512" => Algorithm::PS512,
+        "ES256" => Algorithm::ES256,
+        "ES384" => Algorithm::ES384,
+        "EdDSA" | "Ed25519" => Algorithm::EdDSA,
+        _ => return None,
+    })
+}

@@ -1,0 +1,179 @@
+//! One key of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037), imported once, for the algorithms it may
+//! be used with and no other (RFC 8725, section 3.1).
+
+use super::{
+    Algorithm, HostVerifier, Signed,
+    compact::decode,
+    der,
+    header::algorithm_named,
+    json::{IllTyped, Object},
+    material::Material,
+    signature::PublicKey,
+};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// Members of private and symmetric keys (RFC 7518, section 6; RFC 9964). Whoever publishes one has lost the key.
+const SECRET: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+
+/// Stands for a key: the same name, the same numbers, the same algorithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId([u8; 32]);
+
+/// A public key that tokens can be verified with.
+#[derive(Debug, Clone)]
+pub struct Key {
+    id: KeyId,
+    kid: Option<String>,
+    /// As a host's verifier wants it.
+    info: Option<Vec<u8>>,
+    /// One for each algorithm that the key may be used with.
+    imported: Vec<PublicKey>,
+}
+
+/// Why a key of a set is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// Not an object.
+    NotAnObject,
+    /// A member is missing, or not of the type or form that it must have.
+    IllTyped(&'static str),
+    /// Neither RSA, nor EC with P-256 or P-384, nor OKP with Ed25519.
+    KeyType,
+    /// It holds secret parts.
+    Private,
+    /// `use` or `key_ops`: it is not for verifying.
+    Purpose,
+    /// `alg` is not one of the key's family, or not supported.
+    Algorithm,
+    /// Its numbers make no key: too short, too long, or not on the curve.
+    Material,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnObject => f.write_str("not an object"),
+            Self::IllTyped(name) => {
+                write!(f, "`{name}` is missing or not of the form it must have")
+            }
+            Self::KeyType => f.write_str("`kty` or `crv` is not supported"),
+            Self::Private => f.write_str("it holds secret parts"),
+            Self::Purpose => f.write_str("`use` or `key_ops` says that it is not for verifying"),
+            Self::Algorithm => f.write_str("`alg` is not supported for this key"),
+            Self::Material => f.write_str("its numbers make no usable key"),
+        }
+    }
+}
+
+impl From<IllTyped> for Skip {
+    fn from(IllTyped(name): IllTyped) -> Self {
+        Self::IllTyped(name)
+    }
+}
+
+impl Key {
+    pub(super) fn import(jwk: &Object) -> Result<Self, Skip> {
+        if SECRET.iter().any(|name| jwk.get(name).is_some()) {
+            return Err(Skip::Private);
+        }
+        if !verifies(jwk)? {
+            return Err(Skip::Purpose);
+        }
+        let material = material(jwk)?;
+        let algorithms = pinned(jwk, &material)?;
+        let import = |&algorithm| PublicKey::import(algorithm, &material).ok_or(Skip::Material);
+        let kid = jwk.string("kid")?.map(str::to_owned);
+        Ok(Self {
+            id: KeyId::of(kid.as_deref(), &material, &algorithms),
+            info: der::public_key_info(&material),
+            imported: algorithms.iter().map(import).collect::<Result<_, _>>()?,
+            kid,
+        })
+    }
+
+    /// Stands for the key.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// `kid`
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether the key may be used with `algorithm`.
+    pub fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.for_algorithm(algorithm).is_some()
+    }
+
+    /// Whether the signature holds. `host` is asked first: what it can't say is found out here.
+    pub fn verify(&self, signed: &Signed<'_>, host: HostVerifier) -> bool {
+        let Some(key) = self.for_algorithm(signed.algorithm) else { return false };
+        let by_host = self.info.as_ref().and_then(|info| signed.verify_by_host(info, host));
+        by_host.unwrap_or_else(|| key.verify(signed).is_ok())
+    }
+
+    pub(super) fn for_algorithm(&self, algorithm: Algorithm) -> Option<&PublicKey> {
+        let mut keys = self.imported.iter();
+        keys.find(|key| key.algorithm() == algorithm)
+    }
+}
+
+impl KeyId {
+    fn of(kid: Option<&str>, material: &Material, algorithms: &[Algorithm]) -> Self {
+        // What `Debug` prints is delimited and complete, and no one outside this process reads it.
+        let told = format!("{kid:?} {material:?} {algorithms:?}");
+        Self(Sha256::digest(told).into())
+    }
+}
+
+/// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): when they are there, they must speak of verifying.
+fn verifies(jwk: &Object) -> Result<bool, Skip> {
+    let by_use = jwk.string("use")?.is_none_or(|usage| usage == "sig");
+    let by_operations = match jwk.get("key_ops") {
+        None => true,
+        Some(Value::Array(operations)) => operations.iter().any(|op| op == "verify"),
+        Some(_) => return Err(Skip::IllTyped("key_ops")),
+    };
+    Ok(by_use && by_operations)
+}
+
+/// The algorithms of the key's family; only the one that `alg` names, if it names one.
+fn pinned(jwk: &Object, material: &Material) -> Result<Vec<Algorithm>, Skip> {
+    let family = material.algorithms();
+    let Some(alg) = jwk.string("alg")? else {
+        return Ok(family.to_vec());
+    };
+    let algorithm = algorithm_named(alg).filter(|algorithm| family.contains(algorithm));
+    Ok(vec![algorithm.ok_or(Skip::Algorithm)?])
+}
+
+pub(super) fn material(jwk: &Object) -> Result<Material, Skip> {
+    let kty = jwk.string("kty")?.ok_or(Skip::IllTyped("kty"))?;
+    match (kty, jwk.string("crv")?) {
+        ("RSA", _) => Ok(Material::Rsa { n: integer(jwk, "n")?, e: integer(jwk, "e")? }),
+        ("EC", Some("P-256")) => Ok(Material::P256 { x: octets(jwk, "x")?, y: octets(jwk, "y")? }),
+        ("EC", Some("P-384")) => Ok(Material::P384 { x: octets(jwk, "x")?, y: octets(jwk, "y")? }),
+        ("OKP", Some("Ed25519")) => Ok(Material::Ed25519 { x: octets(jwk, "x")? }),
+        _ => Err(Skip::KeyType),
+    }
+}
+
+/// Leading zeros are forbidden (RFC 7518, section 2), but some servers write one; it changes nothing.
+fn integer(jwk: &Object, name: &'static str) -> Result<Vec<u8>, Skip> {
+    let bytes = bytes(jwk, name)?;
+    Ok(bytes.into_iter().skip_while(|&byte| byte == 0).collect())
+}
+
+/// Coordinates have their full length, with leading zeros (RFC 7518, section 6.2.1.2).
+fn octets<const N: usize>(jwk: &Object, name: &'static str) -> Result<[u8; N], Skip> {
+    let bytes = bytes(jwk, name)?;
+    bytes.try_into().map_err(|_| Skip::IllTyped(name))
+}
+
+fn bytes(jwk: &Object, name: &'static str) -> Result<Vec<u8>, Skip> {
+    let text = jwk.string(name)?.ok_or(Skip::IllTyped(name))?;
+    decode(text).map_err(|_| Skip::IllTyped(name))
+}

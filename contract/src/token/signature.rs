@@ -1,0 +1,136 @@
+//! Whether a signature holds: the host's own cryptography says so where it has some, else jwt-simple, which is called here
+//! and nowhere else. In wasm it takes ten times as long.
+
+use super::{Algorithm, TOKEN_BYTES_MAX, der, material::Material};
+use jwt_simple::prelude::{
+    ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey, Ed25519PublicKey,
+    EdDSAPublicKeyLike as _, NoCustomClaims, PS256PublicKey, PS384PublicKey, PS512PublicKey, RS256PublicKey,
+    RS384PublicKey, RS512PublicKey, RSAPublicKeyLike as _, UnixTimeStamp, VerificationOptions,
+};
+
+/// A token that waits for the verdict on its signature.
+#[derive(Debug)]
+pub struct Signed<'a> {
+    /// `alg`, which the issuer may use.
+    pub algorithm: Algorithm,
+    /// The whole token.
+    pub token: &'a str,
+    /// `typ` as it was written, already judged.
+    pub typ: Option<String>,
+    /// What was signed: header and payload as they were sent.
+    pub signing_input: &'a str,
+    /// The signature, decoded; of ECDSA the concatenation of r and s (RFC 7518, section 3.4).
+    pub signature: Vec<u8>,
+}
+
+/// What a host's verifier is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostQuestion<'a> {
+    /// `sha256`, `sha384` or `sha512`.
+    pub hash: &'static str,
+    /// The key, as the DER of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1): RSA or elliptic curve.
+    pub key: &'a [u8],
+    /// The signature: PKCS #1 v1.5 for an RSA key, the DER of an `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3) for another.
+    pub signature: &'a [u8],
+    /// What was signed.
+    pub text: &'a [u8],
+}
+
+/// A host's verifier of signatures; `None` when it can't say.
+pub type HostVerifier = fn(&HostQuestion<'_>) -> Option<bool>;
+
+impl Signed<'_> {
+    /// What the host says of the signature, if it knows the algorithm.
+    pub(super) fn verify_by_host(&self, key: &[u8], host: HostVerifier) -> Option<bool> {
+        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        let (hash, der) = match self.algorithm {
+            RS256 => ("sha256", None),
+            RS384 => ("sha384", None),
+            RS512 => ("sha512", None),
+            ES256 => ("sha256", Some(der::ecdsa_signature(&self.signature, 64)?)),
+            ES384 => ("sha384", Some(der::ecdsa_signature(&self.signature, 96)?)),
+            PS256 | PS384 | PS512 | EdDSA => return None,
+        };
+        let signature = der.as_deref().unwrap_or(&self.signature);
+        host(&HostQuestion { hash, key, signature, text: self.signing_input.as_bytes() })
+    }
+}
+
+/// A public key for one algorithm.
+#[derive(Debug, Clone)]
+pub(super) enum PublicKey {
+    Rs256(RS256PublicKey),
+    Rs384(RS384PublicKey),
+    Rs512(RS512PublicKey),
+    Ps256(PS256PublicKey),
+    Ps384(PS384PublicKey),
+    Ps512(PS512PublicKey),
+    Es256(ES256PublicKey),
+    Es384(ES384PublicKey),
+    Ed25519(Ed25519PublicKey),
+}
+
+impl PublicKey {
+    /// `None` when the numbers make no key: a point off its curve, a modulus outside 2048 to 4096 bits, an exponent
+    /// other than 65537, an Ed25519 point of small order; or when the key is not for `algorithm`.
+    pub(super) fn import(algorithm: Algorithm, material: &Material) -> Option<Self> {
+        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        let key = match (material, algorithm) {
+            (Material::Rsa { n, e }, RS256) => RS256PublicKey::from_components(n, e).map(Self::Rs256),
+            (Material::Rsa { n, e }, RS384) => RS384PublicKey::from_components(n, e).map(Self::Rs384),
+            (Material::Rsa { n, e }, RS512) => RS512PublicKey::from_components(n, e).map(Self::Rs512),
+            (Material::Rsa { n, e }, PS256) => PS256PublicKey::from_components(n, e).map(Self::Ps256),
+            (Material::Rsa { n, e }, PS384) => PS384PublicKey::from_components(n, e).map(Self::Ps384),
+            (Material::Rsa { n, e }, PS512) => PS512PublicKey::from_components(n, e).map(Self::Ps512),
+            (Material::P256 { .. }, ES256) => ES256PublicKey::from_bytes(&material.point()?).map(Self::Es256),
+            (Material::P384 { .. }, ES384) => ES384PublicKey::from_bytes(&material.point()?).map(Self::Es384),
+            (Material::Ed25519 { x }, EdDSA) => Ed25519PublicKey::from_bytes(x).map(Self::Ed25519),
+            _ => return None,
+        };
+        key.ok()
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Rs256(_) => Algorithm::RS256,
+            Self::Rs384(_) => Algorithm::RS384,
+            Self::Rs512(_) => Algorithm::RS512,
+            Self::Ps256(_) => Algorithm::PS256,
+            Self::Ps384(_) => Algorithm::PS384,
+            Self::Ps512(_) => Algorithm::PS512,
+            Self::Es256(_) => Algorithm::ES256,
+            Self::Es384(_) => Algorithm::ES384,
+            Self::Ed25519(_) => Algorithm::EdDSA,
+        }
+    }
+
+    pub(super) fn verify(&self, signed: &Signed<'_>) -> Result<(), jwt_simple::Error> {
+        let (token, options) = (signed.token, Some(options(signed)));
+        match self {
+            Self::Rs256(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Rs384(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Rs512(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Ps256(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Ps384(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Ps512(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Es256(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Es384(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Ed25519(key) => key.verify_token::<NoCustomClaims>(token, options),
+        }
+        .map(drop)
+    }
+}
+
+/// Leaves every claim to us. At time zero nothing has expired, and the future is accepted; the clock is never asked.
+/// `typ` is required to be what it is, because otherwise only `JWT` and `…+JWT` would do.
+fn options(signed: &Signed<'_>) -> VerificationOptions {
+    VerificationOptions {
+        accept_future: true,
+        artificial_time: Some(UnixTimeStamp::from_secs(0)),
+        time_tolerance: None,
+        max_token_length: Some(TOKEN_BYTES_MAX),
+        max_header_length: Some(TOKEN_BYTES_MAX),
+        required_signature_type: signed.typ.clone(),
+        ..VerificationOptions::default()
+    }
+}

@@ -1,0 +1,13 @@
+//! What the token room promises, exercised with real tokens.
+
+mod algorithms;
+mod claims;
+mod forgeries;
+mod headers;
+mod host;
+mod introspected;
+mod key_sets;
+mod mutations;
+mod ring;
+mod world;
+mod wycheproof;

@@ -1,0 +1,56 @@
+//! Verifying a token: what is cheap first, its signature last.
+
+use super::{
+    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyRing, Rejection, SignatureError, TokenDigest,
+    compact::Compact, header::Header, json::Object, judge::judge,
+};
+
+/// A token whose signature holds and whose claims are in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What the token says.
+    pub facts: Facts,
+    /// Whose token it is.
+    pub issuer: IssuerId,
+    /// The key that verified it. When the issuer withdraws the key, the token is void.
+    pub key: KeyId,
+}
+
+/// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of each of `issuers`,
+/// in the same order; `host` is asked about signatures first.
+///
+/// # Errors
+/// Says why the token is refused; [`Rejection::UnknownKey`] and [`Rejection::NoKeys`] may be cured by a fetch of keys,
+/// see [`KeyRing::missing`].
+pub fn verify(
+    token: &str,
+    issuers: &[Issuer],
+    rings: &[KeyRing],
+    host: HostVerifier,
+    now_ms: u64,
+) -> Result<Verified, Rejection> {
+    let compact = Compact::parse(token)?;
+    let header = Header::parse(&compact.header)?;
+    let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
+    let (id, issuer) = issuer_of(&claims, issuers)?;
+    header.admit(issuer)?;
+    let facts = judge(&claims, issuer, TokenDigest::of(token), now_ms)?;
+    let keys = rings.get(id.0).and_then(KeyRing::keys);
+    let keys = keys.ok_or(Rejection::NoKeys { issuer: id })?;
+    let signed = compact.signed(header.algorithm, header.typ);
+    match keys.verify(header.kid.as_deref(), &signed, host) {
+        Ok(key) => Ok(Verified { facts, issuer: id, key }),
+        Err(SignatureError::UnknownKey) => Err(Rejection::UnknownKey { issuer: id }),
+        Err(SignatureError::KeyAlgorithm) => Err(Fault::KeyAlgorithm.into()),
+        Err(SignatureError::Signature) => Err(Fault::Signature.into()),
+    }
+}
+
+/// `iss` is compared exactly, without any URL normalisation (RFC 8725, section 3.8).
+pub(super) fn issuer_of<'a>(claims: &Object, issuers: &'a [Issuer]) -> Result<(IssuerId, &'a Issuer), Fault> {
+    let iss = claims.string("iss")?.ok_or(Fault::Missing("iss"))?;
+    let mut known = issuers.iter().enumerate();
+    let known = known.find(|(_, known)| known.issuer == iss && !known.is_opaque());
+    let (index, issuer) = known.ok_or(Fault::Issuer)?;
+    Ok((IssuerId(index), issuer))
+}

@@ -1,0 +1,12 @@
+//! The check stream's messages, generated from `proto/portcullis/check/v1/check.proto`; with the feature `grpc`, its
+//! client and server as well.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code; the .proto file says what each field means"
+)]
+
+include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

@@ -1,0 +1,143 @@
+//! Taking the bearer token out of a request (RFC 6750, section 2.1).
+
+use std::fmt;
+
+/// Why a request holds no usable bearer token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialError {
+    /// There is no `Authorization` header: 401 without an error code (RFC 6750, section 3.1).
+    NoCredentials,
+    /// There are several, or it is not a bearer token: 400.
+    Malformed,
+}
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCredentials => "no credentials",
+            Self::Malformed => "not exactly one bearer token",
+        })
+    }
+}
+
+const SCHEME: &[u8] = b"bearer";
+
+/// The access token, from the values of all `Authorization` headers of a request. Its length is not judged here:
+/// an over-long token is an invalid token, not a malformed request.
+///
+/// # Errors
+/// More than one value, another scheme, or anything but one token of RFC 6750's alphabet is malformed; a list of
+/// credentials joined by commas is too, because a comma is not in the alphabet.
+pub fn credentials<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str, CredentialError> {
+    let value = values.next().ok_or(CredentialError::NoCredentials)?;
+    if values.next().is_some() {
+        return Err(CredentialError::Malformed);
+    }
+    token(value).ok_or(CredentialError::Malformed)
+}
+
+fn token(value: &[u8]) -> Option<&str> {
+    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
+    let token = rest.trim_ascii_start();
+    let space = rest.len() - token.len();
+    let spaces_only = rest.iter().take(space).all(|&byte| byte == b' ');
+    if !scheme.eq_ignore_ascii_case(SCHEME) || space == 0 || !spaces_only || !is_b64token(token) {
+        return None;
+    }
+    std::str::from_utf8(token).ok()
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|&&byte| byte == b'=').count();
+    let body = token.len() - padding;
+    body > 0 && token.iter().take(body).all(|byte| B64TOKEN.get(usize::from(*byte)) == Some(&true))
+}
+
+/// For each byte, whether it may stand in a token: looked up, for it is asked of every byte of every request's token.
+const B64TOKEN: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
+    let mut index = 0;
+    while index < alphabet.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would say so")]
+        {
+            allowed[alphabet[index] as usize] = true;
+        }
+        index += 1;
+    }
+    allowed
+};
+
+#[cfg(test)]
+mod tests {
+    use super::{CredentialError::*, *};
+
+    fn of<'a>(values: &[&'a str]) -> Result<&'a str, CredentialError> {
+        credentials(values.iter().map(|value| value.as_bytes()))
+    }
+
+    #[test]
+    fn no_header_is_no_credentials() {
+        assert_eq!(of(&[]), Err(NoCredentials));
+    }
+
+    #[test]
+    fn the_scheme_is_case_insensitive_and_spaces_may_repeat() {
+        for value in ["Bearer a.b-c", "bearer a.b-c", "BEARER a.b-c", "bEaReR    a.b-c"] {
+            assert_eq!(of(&[value]), Ok("a.b-c"), "{value}");
+        }
+        assert_eq!(of(&["Bearer AZaz09-._~+/=="]), Ok("AZaz09-._~+/=="));
+    }
+
+    #[test]
+    fn whatever_is_not_one_bearer_token_is_malformed() {
+        for value in [
+            "",
+            " ",
+            "Bearer",
+            "Bearer ",
+            "Bearer  ",
+            "Bearera",
+            "Bearer\ta",
+            "Bearer \ta",
+            " Bearer a",
+            "Bearer a ",
+            "Bearer a b",
+            "Bearer a,Bearer b",
+            "Bearer a, b",
+            "Bearer \"a\"",
+            "Bearer a=b",
+            "Bearer =",
+            "Bearer ==",
+            "Bearer ä",
+            "Bearer a\0",
+            "Bearer a;b",
+            "Basic YTpi",
+            "DPoP a",
+            "Bear a",
+            "token",
+            "Bearer: a",
+        ] {
+            assert_eq!(of(&[value]), Err(Malformed), "{value:?}");
+        }
+        assert_eq!(credentials([&b"Bearer \xff"[..]].into_iter()), Err(Malformed));
+    }
+
+    #[test]
+    fn two_headers_are_malformed_even_when_they_agree() {
+        assert_eq!(of(&["Bearer a", "Bearer a"]), Err(Malformed));
+        assert_eq!(of(&["Bearer a", "Basic YTpi"]), Err(Malformed));
+        assert_eq!(of(&["Bearer a", ""]), Err(Malformed));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn credentials_come_whole_or_not_at_all(value in proptest::prelude::any::<Vec<u8>>()) {
+            if let Ok(token) = credentials([&value[..]].into_iter()) {
+                proptest::prop_assert!(value.ends_with(token.as_bytes()));
+                proptest::prop_assert!(!token.contains(|c: char| !c.is_ascii_graphic()));
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the tests of this room share: a small policy and tokens for it.
+
+use super::{
+    principal::Principal,
+    request::{Question, RequestAttributes},
+};
+use crate::{
+    policy::Policy,
+    route::RuleId,
+    token::{Facts, IssuerId, SessionKey, TokenDigest},
+};
+use std::rc::Rc;
+
+/// Rules by index: 0 public, 1 needs `read` and `write`, 2 only a token, 3 lets reads pass in an outage,
+/// 4 gives 30 s of grace.
+pub(super) fn policy(mode: &str) -> Policy {
+    let policy = serde_json::json!({
+        "mode": mode,
+        "issuers": [{
+            "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["ES256"],
+            "keys": {"jwks_url": "https://id.example/jwks", "cluster": "id"}
+        }],
+        "session": {"cluster": "session", "timeout": "200ms"},
+        "scopes": {"read": {}, "write": {}},
+        "routes": [
+            {"name": "open", "match": {"path": "/open"}, "public": true},
+            {"name": "both", "match": {"path": "/both"}, "require": {"all_of": ["read", "write"]}},
+            {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+            {"name": "read", "match": {"path": "/read"}, "require": {"all_of": ["read"]}, "session": {"on_outage": "read_only"}},
+            {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}}
+        ]
+    });
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
+/// The same rules by introspection, for JWTs of the same issuer and for opaque tokens of another; and rule 5, which limits the
+/// session.
+pub(super) fn introspecting() -> Policy {
+    let policy = serde_json::json!({
+        "issuers": [
+            {
+                "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["ES256"],
+                "keys": {"jwks_url": "https://id.example/jwks", "cluster": "id"}
+            },
+            {"issuer": "https://opaque.example", "audiences": ["api"], "opaque": true}
+        ],
+        "session": {
+            "cluster": "id", "protocol": "introspection", "path": "/introspect", "authority": "id.example",
+            "client": {"id": "filter", "secret": {"env": "SECRET"}}, "timeout": "200ms"
+        },
+        "scopes": {"read": {}, "write": {}},
+        "routes": [
+            {"name": "open", "match": {"path": "/open"}, "public": true},
+            {"name": "both", "match": {"path": "/both"}, "require": {"all_of": ["read", "write"]}},
+            {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+            {"name": "read", "match": {"path": "/read"}, "require": {"all_of": ["read"]}, "session": {"on_outage": "read_only"}},
+            {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}},
+            {
+                "name": "a & b", "match": {"path": "/limited"}, "authenticated": true,
+                "session": {"max_age": "15m", "max_idle": "5m", "touch": false}
+            }
+        ]
+    });
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
+/// A verified token with these scopes.
+pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
+    let facts = Facts {
+        issuer: "https://id.example".to_owned(),
+        session_key: SessionKey::Claim("sid-1".into()),
+        session_id: "0".repeat(32),
+        subject: Some("alice".into()),
+        client_id: Some("app".into()),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        issued_at_ms: 1_000,
+        expires_at_ms: 1_000_000,
+        dies_at_ms: 1_030_000,
+        authenticated_at_ms: None,
+        acr: None,
+        jti: None,
+        grant: String::new(),
+        digest: TokenDigest([7; 32]),
+    };
+    Rc::new(Principal::new(IssuerId(0), facts, policy))
+}
+
+/// A question of `principal` for a rule.
+pub(super) fn question(principal: &Rc<Principal>, rule: usize, method: &str) -> Question {
+    let attributes = RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() };
+    Question { rule: RuleId(rule), principal: Rc::clone(principal), attributes: Rc::new(attributes) }
+}

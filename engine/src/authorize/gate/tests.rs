@@ -1,0 +1,372 @@
+//! A worker from the first header to the last, with real signatures, and a session service that the test plays.
+
+mod introspection;
+
+use super::*;
+use crate::{authorize::request::Step, wire};
+use jwt_simple::prelude::*;
+use prost::Message;
+
+const NOW_MS: u64 = 1_800_000_000_000;
+const STREAM: u32 = 5;
+
+struct Bench {
+    gate: Gate,
+    key: ES256KeyPair,
+}
+
+impl Bench {
+    /// A worker whose issuer's keys come from a URL, connected to the session service.
+    fn new(mode: &str) -> Self {
+        let policy = crate::authorize::fixtures::policy(mode);
+        let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+        assert_eq!(gate.act(NOW_MS), Some(Act::Open));
+        gate.opened(Some(STREAM), NOW_MS);
+        assert!(matches!(gate.act(NOW_MS), Some(Act::Send { .. })));
+        let welcome = wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() };
+        gate.message(STREAM, &welcome.encode_to_vec(), NOW_MS);
+        Self { gate, key: ES256KeyPair::generate().with_key_id("k1") }
+    }
+
+    fn with_keys(mode: &str) -> Self {
+        let mut bench = Self::new(mode);
+        assert_eq!(bench.gate.fetches(NOW_MS).len(), 1);
+        let key_set = bench.key_set();
+        let (result, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS);
+        assert!(result.is_ok() && due.is_empty());
+        bench
+    }
+
+    fn key_set(&self) -> String {
+        format!(r#"{{"keys":[{}]}}"#, self.key.public_key().with_key_id("k1").to_jwk())
+    }
+
+    fn token(&self, scope: &str) -> String {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Custom {
+            scope: String,
+            sid: String,
+            client_id: String,
+        }
+        let custom = Custom { scope: scope.into(), sid: "s1".into(), client_id: "app".into() };
+        let mut claims = Claims::with_custom_claims(custom, Duration::from_mins(5))
+            .with_issuer("https://id.example")
+            .with_audience("api")
+            .with_subject("alice");
+        claims.issued_at = Some(UnixTimeStamp::from_secs(NOW_MS / 1_000 - 10));
+        claims.invalid_before = None;
+        claims.expires_at = Some(UnixTimeStamp::from_secs(NOW_MS / 1_000 + 300));
+        let options = HeaderOptions { signature_type: Some("at+jwt".into()), ..Default::default() };
+        self.key.sign_with_options(claims, &options).expect("signed")
+    }
+
+    fn request(&mut self, context: ContextId, path: &str, token: Option<&str>, now_ms: u64) -> Step {
+        let mut headers = vec![
+            (":method".to_owned(), b"GET".to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+            (":authority".to_owned(), b"api.example".to_vec()),
+        ];
+        headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}").into_bytes())));
+        self.gate.arrive(context, &Head::read(&headers), || "192.0.2.1".into(), now_ms)
+    }
+
+    /// What is sent to the session service now.
+    fn sent(&mut self, now_ms: u64) -> wire::FilterMessage {
+        match self.gate.act(now_ms) {
+            Some(Act::Send { message, .. }) => wire::FilterMessage::decode(message.as_slice()).expect("a message"),
+            other => panic!("nothing was sent: {other:?}"),
+        }
+    }
+
+    fn verdict(&mut self, id: u32, outcome: wire::Outcome, narrowed: Option<&[&str]>, now_ms: u64) -> Vec<Due> {
+        let narrowed =
+            narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
+        let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
+        let message = wire::ServiceMessage { verdicts: vec![verdict], ..Default::default() };
+        self.gate.message(STREAM, &message.encode_to_vec(), now_ms)
+    }
+}
+
+fn code(step: &Step) -> &'static str {
+    match step {
+        Step::Deny(denial) => denial.code.name(),
+        Step::Release(_) => "released",
+        Step::Cut(_) => "cut",
+        Step::Spare(_) => "spared",
+        Step::Wait => "wait",
+        Step::Ask(_) => "ask",
+    }
+}
+
+#[test]
+fn a_good_request_is_asked_about_and_released_by_its_verdict() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    assert_eq!(code(&bench.request(1, "/both", Some(&token), NOW_MS)), "wait");
+    assert!(!bench.gate.is_released(1));
+    let sent = bench.sent(NOW_MS);
+    let (facts, question) = (&sent.tokens[0], &sent.questions[0]);
+    assert_eq!((facts.session_key.as_str(), facts.subject.as_str(), facts.client_id.as_str()), ("s1", "alice", "app"));
+    assert_eq!((question.route, question.method.as_str(), question.client_address.as_str()), (1, "GET", "192.0.2.1"));
+    let due = bench.verdict(question.id, wire::Outcome::Active, None, NOW_MS);
+    assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, "released")]);
+    assert!(bench.gate.is_released(1));
+    bench.gate.gone(1);
+    assert!(!bench.gate.is_released(1));
+}
+
+#[test]
+fn what_the_filter_can_refuse_is_refused_without_a_question() {
+    let mut bench = Bench::with_keys("enforce");
+    let (both, read) = (bench.token("read write"), bench.token("read"));
+    for (path, token, expected) in [
+        ("/open", None, "released"),
+        ("/nowhere", Some(both.as_str()), "no_route"),
+        ("/a//b", Some(both.as_str()), "ambiguous_path"),
+        ("/both", None, "no_credentials"),
+        ("/both", Some("a b"), "malformed_credentials"),
+        ("/both", Some("a.b.c"), "invalid_token"),
+        ("/both", Some(read.as_str()), "insufficient_scope"),
+    ] {
+        assert_eq!(code(&bench.request(1, path, token, NOW_MS)), expected, "{path} {token:?}");
+        bench.gate.gone(1);
+    }
+    assert_eq!(bench.gate.act(NOW_MS), None);
+}
+
+#[test]
+fn a_token_is_expired_at_the_moment_it_is_even_when_it_is_cached() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    bench.request(1, "/both", Some(&token), NOW_MS);
+    let dies_ms = NOW_MS + 300_000 + 30_000;
+    assert_eq!(code(&bench.request(2, "/both", Some(&token), dies_ms - 1)), "wait");
+    assert_eq!(code(&bench.request(3, "/both", Some(&token), dies_ms)), "token_expired");
+}
+
+#[test]
+fn narrowed_scopes_refuse_what_they_no_longer_cover() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    for (context, path, expected) in [(1, "/both", "insufficient_scope"), (2, "/read", "released")] {
+        bench.request(context, path, Some(&token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        let due = bench.verdict(id, wire::Outcome::Active, Some(&["read"]), NOW_MS);
+        assert_eq!(code(&due[0].1), expected, "{path}");
+    }
+}
+
+#[test]
+fn every_outcome_that_is_no_release_refuses() {
+    for (outcome, expected) in [
+        (wire::Outcome::Unspecified, "session_unavailable"),
+        (wire::Outcome::IdleTimeout, "session_idle_timeout"),
+        (wire::Outcome::LifetimeExceeded, "session_lifetime_exceeded"),
+        (wire::Outcome::Revoked, "session_revoked"),
+        (wire::Outcome::UnknownSession, "session_unknown"),
+        (wire::Outcome::ScopeEscalation, "scope_escalation"),
+        (wire::Outcome::StepUpRequired, "step_up_required"),
+    ] {
+        let mut bench = Bench::with_keys("enforce");
+        let token = bench.token("read write");
+        bench.request(1, "/both", Some(&token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        assert_eq!(code(&bench.verdict(id, outcome, None, NOW_MS)[0].1), expected);
+    }
+}
+
+#[test]
+fn a_request_before_the_first_keys_waits_for_them() {
+    let mut bench = Bench::new("enforce");
+    let token = bench.token("read write");
+    assert_eq!(code(&bench.request(1, "/both", Some(&token), NOW_MS)), "wait");
+    assert_eq!(bench.gate.fetches(NOW_MS).len(), 1);
+    let key_set = bench.key_set();
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS + 50);
+    assert_eq!(code(&due[0].1), "wait", "verified, and asked about");
+    assert_eq!(bench.sent(NOW_MS + 50).questions.len(), 1);
+}
+
+#[test]
+fn without_keys_in_time_they_are_unavailable() {
+    let mut bench = Bench::new("enforce");
+    let token = bench.token("read write");
+    bench.request(1, "/both", Some(&token), NOW_MS);
+    bench.gate.fetches(NOW_MS);
+    let (result, due) = bench.gate.fetched(IssuerId(0), Some((500, b"")), NOW_MS + 1);
+    assert!(result.is_err());
+    assert_eq!(code(&due[0].1), "wait");
+    assert!(bench.gate.tick(NOW_MS + 199).is_empty());
+    assert_eq!(code(&bench.gate.tick(NOW_MS + 200)[0].1), "keys_unavailable");
+}
+
+#[test]
+fn a_token_of_a_withdrawn_key_is_not_released_from_the_cache() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    bench.request(1, "/both", Some(&token), NOW_MS);
+    let others = ES256KeyPair::generate().public_key().with_key_id("k2").to_jwk();
+    let key_set = format!(r#"{{"keys":[{others}]}}"#);
+    assert_eq!(bench.gate.fetches(NOW_MS + 600_000).len(), 1);
+    assert!(bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS).0.is_ok());
+    let step = bench.request(2, "/both", Some(&token), NOW_MS);
+    assert_eq!(code(&step), "wait", "the key may have been fetched too early");
+    bench.gate.fetches(NOW_MS);
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS);
+    assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["invalid_token"]);
+}
+
+#[test]
+fn a_verdict_for_a_request_that_has_gone_releases_nobody() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    bench.request(1, "/both", Some(&token), NOW_MS);
+    let id = bench.sent(NOW_MS).questions[0].id;
+    bench.gate.gone(1);
+    assert!(bench.verdict(id, wire::Outcome::Active, None, NOW_MS).is_empty());
+}
+
+#[test]
+fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
+    let mut bench = Bench::with_keys("shadow");
+    assert_eq!(code(&bench.request(1, "/nowhere", None, NOW_MS)), "released");
+    let counts: Vec<(Count, u64)> = bench.gate.tally.drain().collect();
+    assert!(counts.contains(&(Count::Shadowed("no_route", None), 1)), "{counts:?}");
+}
+
+impl Bench {
+    /// A request that was released and goes on, with the id of its follow and whether the follow has been told.
+    fn open(&mut self, context: ContextId, scopes: &str, path: &str) {
+        let token = self.token(scopes);
+        self.request(context, path, Some(&token), NOW_MS);
+        let id = self.sent(NOW_MS).questions[0].id;
+        assert_eq!(code(&self.verdict(id, wire::Outcome::Active, None, NOW_MS)[0].1), "released");
+    }
+
+    fn followed(&mut self, id: u32, outcome: wire::Outcome, narrowed: Option<&[&str]>) -> Vec<Due> {
+        let narrowed =
+            narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
+        let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
+        let message = wire::ServiceMessage { followed: vec![verdict], ..Default::default() };
+        self.gate.message(STREAM, &message.encode_to_vec(), NOW_MS + 60)
+    }
+}
+
+#[test]
+fn a_short_request_is_never_followed_and_a_lasting_one_is() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.gate.gone(1);
+    bench.open(2, "read write", "/both");
+    bench.gate.tick(NOW_MS + 49);
+    assert_eq!(bench.gate.act(NOW_MS + 49), None);
+    bench.gate.tick(NOW_MS + 50);
+    assert_eq!(bench.sent(NOW_MS + 50).follows.len(), 1);
+}
+
+#[test]
+fn an_open_request_is_cut_when_its_session_ends_or_loses_the_scope() {
+    for (outcome, narrowed, expected) in [
+        (wire::Outcome::Revoked, None, "cut"),
+        (wire::Outcome::IdleTimeout, None, "cut"),
+        (wire::Outcome::Active, Some(&["read"][..]), "cut"),
+        (wire::Outcome::Active, Some(&["read", "write"][..]), "wait"),
+        (wire::Outcome::Active, None, "wait"),
+    ] {
+        let mut bench = Bench::with_keys("enforce");
+        bench.open(1, "read write", "/both");
+        bench.gate.tick(NOW_MS + 50);
+        let id = bench.sent(NOW_MS + 50).follows[0].id;
+        let due = bench.followed(id, outcome, narrowed);
+        assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, expected)]);
+        assert_eq!(bench.gate.is_released(1), expected == "wait");
+        let again = bench.followed(id, wire::Outcome::Revoked, None);
+        assert_eq!(again.len(), usize::from(expected == "wait"), "cut once, and not again");
+    }
+}
+
+#[test]
+fn a_revocation_between_verdict_and_follow_cuts_by_the_answer_to_the_follow() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    // The session ends here: the service has nobody to tell yet. The follow is answered with what is true then.
+    bench.gate.tick(NOW_MS + 50);
+    let id = bench.sent(NOW_MS + 50).follows[0].id;
+    assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "cut");
+}
+
+#[test]
+fn an_open_request_ends_with_its_token() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.gate.tick(NOW_MS + 50);
+    bench.sent(NOW_MS + 50);
+    let dies_ms = NOW_MS + 300_000 + 30_000;
+    assert!(bench.gate.tick(dies_ms - 1).is_empty());
+    let due = bench.gate.tick(dies_ms + 100);
+    assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
+}
+
+#[test]
+fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
+    let mut bench = Bench::with_keys("shadow");
+    bench.open(1, "read write", "/both");
+    bench.gate.tick(NOW_MS + 50);
+    let id = bench.sent(NOW_MS + 50).follows[0].id;
+    assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "spared");
+    assert!(bench.gate.is_released(1));
+    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed("session_revoked", Some(_)))));
+}
+
+#[test]
+fn grace_is_not_for_a_session_that_another_of_its_tokens_showed_to_be_over() {
+    let mut bench = Bench::with_keys("enforce");
+    let (first, second) = (bench.token("read"), bench.token("read write"));
+    for (context, token, outcome, expected) in
+        [(1, &second, wire::Outcome::Active, "released"), (2, &first, wire::Outcome::Revoked, "session_revoked")]
+    {
+        bench.request(context, "/grace", Some(token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        assert_eq!(code(&bench.verdict(id, outcome, None, NOW_MS)[0].1), expected);
+    }
+    bench.request(3, "/grace", Some(&second), NOW_MS);
+    bench.sent(NOW_MS);
+    assert_eq!(code(&bench.gate.tick(NOW_MS + 200)[0].1), "session_unavailable");
+}
+
+#[test]
+fn nor_when_the_outage_is_known_before_it_asks() {
+    let mut bench = Bench::with_keys("enforce");
+    let (first, second) = (bench.token("read"), bench.token("read write"));
+    for (context, token, outcome) in [(1, &second, wire::Outcome::Active), (2, &first, wire::Outcome::Revoked)] {
+        bench.request(context, "/grace", Some(token), NOW_MS);
+        let id = bench.sent(NOW_MS).questions[0].id;
+        bench.verdict(id, outcome, None, NOW_MS);
+    }
+    bench.gate.closed(STREAM, NOW_MS);
+    assert_eq!(bench.gate.act(NOW_MS + 100), Some(Act::Open));
+    bench.gate.opened(None, NOW_MS + 100);
+    assert_eq!(code(&bench.request(3, "/grace", Some(&second), NOW_MS + 100)), "session_unavailable");
+}
+
+#[test]
+fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
+    const MESSAGE_BYTES_MAX: usize = 2 << 20;
+    let mut bench = Bench::with_keys("enforce");
+    let policy = crate::authorize::fixtures::policy("enforce");
+    let scopes: Vec<String> = (0..60).map(|scope| format!("a-rather-long-name-of-a-scope:{scope}")).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let principal = crate::authorize::fixtures::principal(&policy, &scopes);
+    for context in 0..10_000_u32 {
+        let mut facts = principal.facts.clone();
+        facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
+        let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
+        bench.gate.desk.follow(context, &principal, crate::route::RuleId(2), false);
+    }
+    let mut told = 0;
+    while let Some(Act::Send { message, .. }) = bench.gate.act(NOW_MS) {
+        assert!(message.len() < MESSAGE_BYTES_MAX, "{} bytes", message.len());
+        told += wire::FilterMessage::decode(message.as_slice()).expect("a message").follows.len();
+    }
+    assert_eq!(told, 10_000);
+}

@@ -1,0 +1,190 @@
+//! What a request says, read once from its headers, as bytes.
+
+use super::bearer::{self, CredentialError};
+
+/// The headers that tell the upstream who calls start with this; a client's own are stripped.
+pub const IDENTITY_PREFIX: &str = "x-portcullis-";
+
+/// The parts of a request that its decision depends on.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// `:method`; empty when missing.
+    pub method: &'a str,
+    /// `:authority` as it came.
+    pub authority: &'a [u8],
+    /// `:path` as it came, with its query.
+    pub path: &'a [u8],
+    /// Whether there is more than one `Authorization`: filter and upstream might each believe another one.
+    pub several_authorizations: bool,
+    /// The one bearer token, or why there is none.
+    pub token: Result<&'a str, CredentialError>,
+    /// `User-Agent` as it came.
+    pub user_agent: Option<&'a [u8]>,
+    /// `traceparent` and `x-request-id`: what ties a call to the request.
+    pub trace: [(&'static str, Option<&'a [u8]>); 2],
+    /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
+    pub preflight: bool,
+    /// Whether the caller understands a gRPC answer.
+    pub grpc: bool,
+    /// Inbound headers that only the filter may set.
+    pub forged: Vec<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the header map of a request. Of a header that is there several times, the first counts.
+    pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
+        let mut first = First::default();
+        let mut forged = Vec::new();
+        for (name, value) in headers {
+            match first.of(name) {
+                Some(place) => *place = place.or(Some(value)),
+                None if is_identity(name) => forged.push(name.as_str()),
+                None => {}
+            }
+        }
+        let authorizations = || headers.iter().filter(|(name, _)| name == "authorization").map(|(_, v)| v.as_slice());
+        let method = first.method.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        Self {
+            method,
+            authority: first.authority.unwrap_or_default(),
+            path: first.path.unwrap_or_default(),
+            several_authorizations: authorizations().nth(1).is_some() || authorizations().any(holds_several),
+            token: bearer::credentials(authorizations()),
+            user_agent: first.user_agent,
+            trace: [("traceparent", first.traceparent), ("x-request-id", first.request_id)],
+            preflight: method == "OPTIONS" && first.origin.is_some() && first.requested_method.is_some(),
+            grpc: first.content_type.is_some_and(is_grpc),
+            forged,
+        }
+    }
+}
+
+/// The first value of each header that is read.
+#[derive(Default)]
+struct First<'a> {
+    method: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    traceparent: Option<&'a [u8]>,
+    request_id: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    requested_method: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+}
+
+impl<'a> First<'a> {
+    fn of(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            ":method" => &mut self.method,
+            ":authority" => &mut self.authority,
+            ":path" => &mut self.path,
+            "user-agent" => &mut self.user_agent,
+            "traceparent" => &mut self.traceparent,
+            "x-request-id" => &mut self.request_id,
+            "origin" => &mut self.origin,
+            "access-control-request-method" => &mut self.requested_method,
+            "content-type" => &mut self.content_type,
+            _ => return None,
+        })
+    }
+}
+
+/// Envoy joins repeated headers with a comma. A list is told from parameters (`Digest a="1", b="2"`) by what stands behind the
+/// comma: a scheme and a space, or nothing. A comma is in no bearer token.
+fn holds_several(authorization: &[u8]) -> bool {
+    let starts_bearer = authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+    let mut rest = authorization.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii);
+    rest.any(|part| {
+        let word = part.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.~+".contains(byte)).count();
+        starts_bearer || part.get(word) == Some(&b' ')
+    })
+}
+
+/// Just what Envoy takes for gRPC: it then turns a local reply into trailers. For anything else, gRPC-Web too, an answer
+/// with a gRPC status would reach the client as a plain 200.
+fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
+}
+
+/// `_` counts as `-`: many upstreams fold the two when they turn headers into variables.
+fn is_identity(name: &str) -> bool {
+    let prefix = IDENTITY_PREFIX.as_bytes();
+    name.len() >= prefix.len()
+        && name
+            .bytes()
+            .zip(prefix)
+            .all(|(byte, expected)| byte.eq_ignore_ascii_case(expected) || byte == b'_' && *expected == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn inbound_copies_of_our_headers_are_found_however_they_are_spelt() {
+        let headers = headers(&[
+            ("x-portcullis-subject", "root"),
+            ("x_portcullis_subject", "root"),
+            ("x-portcullis_anything", "1"),
+            ("x-portculli", "1"),
+            ("accept", "*/*"),
+        ]);
+        let forged = Head::read(&headers).forged;
+        assert_eq!(forged, ["x-portcullis-subject", "x_portcullis_subject", "x-portcullis_anything"]);
+    }
+
+    #[test]
+    fn only_what_envoy_takes_for_grpc_is_answered_as_grpc() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/grpc;x=y", false),
+            ("application/json", false),
+        ] {
+            let headers = headers(&[("content-type", content_type)]);
+            assert_eq!(Head::read(&headers).grpc, expected, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_were_joined_are_several() {
+        for (value, expected) in [
+            ("Bearer a.b.c", false),
+            ("Bearer a,Bearer b", true),
+            ("bearer a, Basic Zm9v", true),
+            ("Bearer a,b", true),
+            ("Basic Zm9v,Bearer a", true),
+            ("Digest username=\"a\", realm=\"b c\", nc=00000001", false),
+        ] {
+            assert_eq!(Head::read(&headers(&[("authorization", value)])).several_authorizations, expected, "{value}");
+        }
+        assert!(
+            Head::read(&headers(&[("authorization", "Bearer a"), ("authorization", "Bearer a")]))
+                .several_authorizations
+        );
+    }
+
+    #[test]
+    fn a_preflight_needs_method_origin_and_request_method() {
+        let all = [(":method", "OPTIONS"), ("origin", "https://app"), ("access-control-request-method", "PUT")];
+        assert!(Head::read(&headers(&all)).preflight);
+        for left_out in 0..all.len() {
+            let some: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, h)| *h).collect();
+            assert!(!Head::read(&headers(&some)).preflight);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_without_harm() {
+        let headers = vec![(":method".to_owned(), vec![0xff]), (":path".to_owned(), vec![b'/', 0xff])];
+        let head = Head::read(&headers);
+        assert_eq!(head.method, "");
+        assert_eq!(head.path, [b'/', 0xff]);
+    }
+}

@@ -1,0 +1,190 @@
+//! The calls against an endpoint that answers, dawdles and lies; and a worker that asks it.
+
+use super::*;
+use crate::authorize::{
+    fixtures::{introspecting, principal},
+    introspection::Carried,
+    request::{Arrival, Question},
+};
+
+const TIMEOUT_MS: u64 = 200;
+const NOW_MS: u64 = 100_000;
+
+fn attributes() -> Rc<RequestAttributes> {
+    let carried = Some(Carried::new("t", []));
+    Rc::new(RequestAttributes { method: "GET".into(), carried, ..RequestAttributes::default() })
+}
+
+struct Bench {
+    policy: Policy,
+    calls: IntrospectionClient,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let policy = introspecting();
+        Self { calls: IntrospectionClient::new(&policy).expect("introspection"), policy }
+    }
+
+    /// Asks about a verified token, and gives the key of the call.
+    fn ask(&mut self, context: u32, now_ms: u64) -> CallKey {
+        let question = Question {
+            rule: RuleId(1),
+            principal: principal(&self.policy, &["read", "write"]),
+            attributes: attributes(),
+        };
+        self.put(context, Inquiry::Session(question), now_ms)
+    }
+
+    fn ask_opaque(&mut self, context: u32, rule: usize, now_ms: u64) -> CallKey {
+        let arrival = Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline_ms: now_ms };
+        self.put(context, Inquiry::Token(Presented { arrival, known: None }), now_ms)
+    }
+
+    fn put(&mut self, context: u32, inquiry: Inquiry, now_ms: u64) -> CallKey {
+        assert!(self.calls.ask(context, inquiry, &self.policy, now_ms));
+        let pending = self.calls.take_pending();
+        assert_eq!(pending.len(), 1);
+        pending[0].0
+    }
+
+    fn answered(&mut self, key: CallKey, response: Option<(u32, &str)>, now_ms: u64) -> Option<Ended> {
+        let response = response.map(|(status, body)| (status, body.as_bytes()));
+        self.calls.answered(key, response, &self.policy, now_ms)
+    }
+
+    fn known(&mut self) -> Option<Rc<Principal>> {
+        self.calls.known(&TokenDigest::of("t"))
+    }
+}
+
+fn said(ended: Option<Ended>) -> (u32, &'static str, u64) {
+    let Some(ended) = ended else { return (0, "nothing", 0) };
+    let event = match ended.event {
+        Event::Verdict(Verdict::Active(_), _) => "active",
+        Event::Verdict(Verdict::Ended(code), _) => code.name(),
+        Event::Proven(..) => "proven",
+        Event::NoVerdict(_) => "no_verdict",
+        _ => "another event",
+    };
+    (ended.context, event, ended.waited_ms)
+}
+
+const ACTIVE: Option<(u32, &str)> = Some((200, r#"{"active":true}"#));
+const INACTIVE: Option<(u32, &str)> = Some((200, r#"{"active":false}"#));
+const PROVEN: Option<(u32, &str)> =
+    Some((200, r#"{"active":true,"aud":"api","exp":1000,"iat":90,"sub":"alice","client_id":"app","scope":"read"}"#));
+
+#[test]
+fn each_request_is_a_call_of_its_own_and_has_its_own_answer() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.ask(10, NOW_MS), bench.ask(11, NOW_MS));
+    assert_ne!(first, second);
+    assert_eq!(said(bench.answered(second, INACTIVE, NOW_MS + 7)), (11, "session_revoked", 7));
+    assert_eq!(said(bench.answered(first, ACTIVE, NOW_MS + 9)), (10, "active", 9));
+    assert!(!bench.calls.is_busy());
+}
+
+#[test]
+fn an_answer_counts_once() {
+    let mut bench = Bench::new();
+    let key = bench.ask(10, NOW_MS);
+    assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "active");
+    assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "nothing");
+    assert_eq!(said(bench.answered(4_000_000_000, ACTIVE, NOW_MS)).1, "nothing");
+}
+
+#[test]
+fn every_failure_of_a_call_is_no_verdict() {
+    for response in [None, Some((503, "")), Some((504, "")), Some((401, r#"{"active":true}"#)), Some((200, "{"))] {
+        let mut bench = Bench::new();
+        let (verified, opaque) = (bench.ask(10, NOW_MS), bench.ask_opaque(11, 1, NOW_MS));
+        assert_eq!(said(bench.answered(verified, response, NOW_MS)), (10, "no_verdict", 0), "{response:?}");
+        assert_eq!(said(bench.answered(opaque, response, NOW_MS)), (11, "no_verdict", 0), "{response:?}");
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_ends_when_its_time_is_up() {
+    let mut bench = Bench::new();
+    let key = bench.ask(10, NOW_MS);
+    bench.ask_opaque(11, 1, NOW_MS + 1);
+    assert!(bench.calls.expire(NOW_MS + TIMEOUT_MS - 1).is_empty());
+    let ended: Vec<_> = bench.calls.expire(NOW_MS + TIMEOUT_MS).into_iter().map(|ended| said(Some(ended))).collect();
+    assert_eq!(ended, [(10, "no_verdict", TIMEOUT_MS)]);
+    assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS + TIMEOUT_MS)).1, "nothing", "too late");
+    assert_eq!(bench.calls.expire(NOW_MS + TIMEOUT_MS + 1).len(), 1);
+    assert!(!bench.calls.is_busy());
+}
+
+#[test]
+fn nobody_is_called_for_a_request_that_has_gone() {
+    let mut bench = Bench::new();
+    let key = bench.ask(10, NOW_MS);
+    bench.calls.withdraw(10);
+    assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "nothing");
+    assert!(bench.calls.expire(u64::MAX).is_empty());
+
+    let question = Question { rule: RuleId(1), principal: principal(&bench.policy, &[]), attributes: attributes() };
+    assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, NOW_MS));
+    bench.calls.withdraw(12);
+    assert!(bench.calls.take_pending().is_empty());
+}
+
+#[test]
+fn a_question_without_its_token_or_beyond_the_limit_is_not_taken() {
+    let mut bench = Bench::new();
+    let token = principal(&bench.policy, &[]);
+    let question =
+        |attributes| Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes });
+    assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, NOW_MS));
+    for context in 0..CALLS_MAX {
+        assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, NOW_MS));
+    }
+    assert!(!bench.calls.ask(1, question(attributes()), &bench.policy, NOW_MS));
+    assert_eq!(bench.calls.take_pending().len(), CALLS_MAX);
+}
+
+#[test]
+fn a_stream_makes_no_calls() {
+    assert!(IntrospectionClient::new(&crate::authorize::fixtures::policy("enforce")).is_none());
+}
+
+#[test]
+fn an_opaque_token_is_remembered_only_for_routes_whose_outage_needs_it() {
+    for (rule, remembered) in [(1, false), (2, false), (3, true), (4, true)] {
+        let mut bench = Bench::new();
+        let key = bench.ask_opaque(10, rule, NOW_MS);
+        assert_eq!(said(bench.answered(key, PROVEN, NOW_MS)), (10, "proven", 0));
+        assert_eq!(bench.known().is_some(), remembered, "{rule}");
+    }
+}
+
+#[test]
+fn a_refusal_makes_an_opaque_token_forgotten_and_silence_does_not() {
+    let mut bench = Bench::new();
+    for (response, event, remembered) in [
+        (PROVEN, "proven", true),
+        (None, "no_verdict", true),
+        (Some((200, r#"{"active":false,"portcullis_code":"step_up_required"}"#)), "step_up_required", true),
+        (INACTIVE, "invalid_token", false),
+    ] {
+        let key = bench.ask_opaque(10, 4, NOW_MS);
+        assert_eq!(said(bench.answered(key, response, NOW_MS)).1, event);
+        assert_eq!(bench.known().is_some(), remembered, "{event}");
+    }
+}
+
+#[test]
+fn a_later_answer_about_an_opaque_token_keeps_what_was_granted_and_brings_what_it_says() {
+    let mut bench = Bench::new();
+    let key = bench.ask_opaque(10, 4, NOW_MS);
+    bench.answered(key, PROVEN, NOW_MS);
+    bench.known().expect("known").note_granted(RuleId(4), NOW_MS);
+    let key = bench.ask_opaque(11, 3, NOW_MS);
+    let narrower = r#"{"active":true,"aud":"api","exp":1000,"sub":"alice"}"#;
+    bench.answered(key, Some((200, narrower)), NOW_MS);
+    let known = bench.known().expect("known");
+    assert!(known.granted_within(RuleId(4), std::time::Duration::from_secs(30), NOW_MS));
+    assert!(known.facts.scopes.is_empty());
+}

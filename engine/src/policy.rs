@@ -1,0 +1,101 @@
+//! The policy: what the operator wrote, checked. A [`Policy`] that exists is valid.
+
+mod deserialize;
+pub mod document;
+mod duration;
+mod envoy_config;
+mod fault;
+mod json;
+mod json_path;
+mod raw;
+mod rule;
+#[cfg(feature = "schema")]
+mod schema;
+mod session;
+mod text;
+mod validate;
+
+pub use fault::{About, Fault, Faults, Wrong};
+pub use json_path::At;
+pub use portcullis_contract::token::{Algorithm, ClaimNames, Issuer, KeySource};
+pub use rule::{Access, Limits, Rule};
+#[cfg(feature = "schema")]
+pub use schema::schema;
+pub use session::{Client, Introspection, Protocol, SessionService};
+pub use text::nearest;
+pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
+
+use crate::{route::RouteTable, scope::ScopeRegistry};
+use std::time::Duration;
+
+/// A policy without fault.
+#[derive(Debug)]
+pub struct Policy {
+    /// Whether refusals are carried out.
+    pub mode: Mode,
+    /// Which headers tell the upstream who calls.
+    pub identity_headers: IdentityHeaders,
+    /// Whether `Authorization` reaches the upstream.
+    pub forward_token: bool,
+    /// The `realm` of `WWW-Authenticate`; needs no escaping.
+    pub realm: String,
+    /// Whether a CORS preflight is released without a token.
+    pub cors_preflight: bool,
+    /// Whose tokens are accepted; issuers are distinct.
+    pub issuers: Vec<Issuer>,
+    /// The session service; `None` only when every rule is public.
+    pub session: Option<SessionService>,
+    /// Every scope that a rule may ask for.
+    pub register: ScopeRegistry,
+    /// The rules, in the order they were written. A `RuleId` is an index into this.
+    pub rules: Vec<Rule>,
+    /// Finds the rule for a request.
+    pub routes: RouteTable,
+    /// Lower-case hex of SHA-256 over the configuration as it was given.
+    pub digest: String,
+}
+
+impl Policy {
+    /// Reads a policy from the filter's configuration. Every fault is found at once.
+    pub fn parse(configuration: &[u8]) -> Result<Self, Faults> {
+        validate::policy(&envoy_config::as_json(configuration))
+    }
+}
+
+/// Whether refusals are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Refuse.
+    #[default]
+    Enforce,
+    /// Decide, count and log, but refuse nothing.
+    Shadow,
+}
+
+/// Which of the `x-portcullis-…` headers are set for the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityHeaders {
+    /// `x-portcullis-subject`
+    pub subject: bool,
+    /// `x-portcullis-client`
+    pub client: bool,
+    /// `x-portcullis-scopes`
+    pub scopes: bool,
+    /// `x-portcullis-session`
+    pub session: bool,
+}
+
+/// What a request meets when there is no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Outage {
+    /// 503.
+    #[default]
+    Deny,
+    /// GET, HEAD and OPTIONS pass, all else 503.
+    ReadOnly,
+    /// A positive verdict of the same token and route passes, at most this old.
+    Grace(Duration),
+}
+
+#[cfg(test)]
+mod tests;

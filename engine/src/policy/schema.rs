@@ -1,0 +1,123 @@
+//! A JSON Schema (2020-12) of the policy, generated from the raw types: for editors, that complete and check as one types.
+//!
+//! It never refuses a policy that the filter reads. The filter refuses more: whatever one key says about another elsewhere.
+
+mod keys;
+mod texts;
+
+pub(super) use keys::{client, credential, issuer, keys, matched, policy, require, route, session};
+pub(super) use texts::*;
+
+use super::{
+    deserialize::Given,
+    raw::{RawOutage, RawPolicy, RawScope},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::Value;
+use std::{borrow::Cow, marker::PhantomData};
+
+/// The schema of a policy.
+pub fn schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<RawPolicy>();
+    schema.insert("title".to_owned(), "Portcullis policy".into());
+    schema.to_value()
+}
+
+impl<T: JsonSchema> JsonSchema for Given<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A list that has an item.
+pub(super) struct NotEmpty<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for NotEmpty<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("NotEmpty{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "minItems": 1, "items": generator.subschema_for::<T>()})
+    }
+}
+
+/// The register.
+pub(super) struct Scopes;
+
+impl JsonSchema for Scopes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Scopes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": generator.subschema_for::<ScopeName>(),
+            "additionalProperties": generator.subschema_for::<RawScope>(),
+        })
+    }
+}
+
+/// The sets of scopes.
+pub(super) struct Sets;
+
+impl JsonSchema for Sets {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Sets".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": generator.subschema_for::<ScopeName>(),
+            "additionalProperties": generator.subschema_for::<NotEmpty<ScopeName>>(),
+        })
+    }
+}
+
+impl JsonSchema for RawOutage {
+    fn schema_name() -> Cow<'static, str> {
+        "Outage".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What happens without a verdict. `deny`: 503. `read_only`: GET, HEAD and OPTIONS pass. `{grace: 30s}`: a positive verdict of the same token and route passes, at most this old.",
+            "anyOf": [
+                {"enum": ["deny", "read_only"]},
+                {
+                    "type": "object",
+                    "properties": {"grace": generator.subschema_for::<Limit>()},
+                    "required": ["grace"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}

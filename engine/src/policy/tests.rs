@@ -1,0 +1,194 @@
+//! Whole policies: what is read of a good one, and what is said about a bad one.
+
+mod faults;
+mod introspection;
+mod planted;
+
+use super::*;
+use crate::{
+    route::{Host, Path, RuleId},
+    scope::Entry,
+};
+use serde_json::{Value, json};
+
+const DESIGN: &str = include_str!("testdata/design.json");
+
+fn design() -> Value {
+    serde_json::from_str(DESIGN).unwrap()
+}
+
+fn parse(json: &Value) -> Result<Policy, Faults> {
+    Policy::parse(json.to_string().as_bytes())
+}
+
+fn lines(json: &Value) -> Vec<String> {
+    parse(json).map_or_else(|faults| faults.iter().map(ToString::to_string).collect(), |_| Vec::new())
+}
+
+/// A policy as small as can be.
+fn public_only() -> Value {
+    json!({"routes": [{"name": "all", "match": {"path": "/{*all}"}, "public": true}]})
+}
+
+#[test]
+fn the_policy_of_the_design_is_read_in_full() {
+    let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
+    assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, true));
+    assert_eq!(policy.identity_headers, IdentityHeaders { subject: true, client: true, scopes: true, session: true });
+    assert_eq!(policy.realm, "orders");
+    assert_eq!(
+        policy.issuers,
+        [Issuer {
+            issuer: "https://id.example.com".into(),
+            audiences: vec!["orders-api".into()],
+            algorithms: vec![Algorithm::ES256, Algorithm::RS256],
+            keys: KeySource::Remote {
+                authority: "id.example.com".into(),
+                path: "/jwks".into(),
+                https: true,
+                cluster: "id".into(),
+                refresh: Duration::from_secs(600),
+            },
+            clock_skew: Duration::from_secs(30),
+            token_types: vec!["at+jwt".into()],
+            claim_names: ClaimNames::default(),
+        }]
+    );
+    let service = SessionService {
+        cluster: "session".into(),
+        timeout: Duration::from_millis(200),
+        credential_env: Some("PORTCULLIS_FILTER_CREDENTIAL".into()),
+        protocol: Protocol::Stream,
+    };
+    assert_eq!(policy.session, Some(service));
+    let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["health", "orders.list", "orders.change", "admin", "me"]);
+    let admin = &policy.rules[3];
+    assert_eq!(admin.acr, ["aal2"]);
+    let (max_age, max_idle) = (Some(Duration::from_secs(900)), Some(Duration::from_secs(300)));
+    assert_eq!(admin.limits, Limits { max_age, max_idle, touch: true, outlive_token: false, on_outage: Outage::Deny });
+    assert!(matches!(policy.rules[0].access, Access::Public));
+    assert!(matches!(policy.rules[4].access, Access::Authenticated));
+}
+
+#[test]
+fn the_policy_of_the_design_finds_its_rules() {
+    let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
+    let find = |host: &str, method, path: &str| {
+        let path = Path::parse(path.as_bytes()).unwrap();
+        let RuleId(id) = policy.routes.find(&Host::parse(host.as_bytes()).unwrap(), method, &path)?;
+        Some(policy.rules[id].name.as_str())
+    };
+    assert_eq!(find("x.org", "GET", "/healthz?deep"), Some("health"));
+    assert_eq!(find("x.org", "GET", "/orders"), Some("orders.list"));
+    assert_eq!(find("x.org", "PATCH", "/orders/7"), Some("orders.change"));
+    assert_eq!(find("admin.example.com:443", "GET", "/%61dmin/x/y"), Some("admin"));
+    assert_eq!(find("x.org", "GET", "/admin/x"), None);
+    assert_eq!(find("x.org", "DELETE", "/orders/7"), None);
+}
+
+#[test]
+fn a_set_in_any_of_is_met_when_all_its_scopes_are_held() {
+    let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
+    let Access::Scopes(change) = &policy.rules[2].access else { panic!() };
+    assert_eq!(change.challenge(), "orders:write orders:read customers:read admin");
+    let met = |scopes: &str| change.met_by(&policy.register.held(scopes.split(' ')));
+    assert!(met("orders:write admin") && met("orders:write orders:read customers:read"));
+    assert!(!met("orders:write") && !met("orders:write orders:read") && !met("admin orders:read customers:read"));
+}
+
+#[test]
+fn a_set_in_all_of_stands_for_all_its_scopes() {
+    let mut policy = design();
+    policy["routes"][1]["require"] = json!({"all_of": ["@support"], "any_of": []});
+    let policy = parse(&policy).unwrap();
+    let Access::Scopes(list) = &policy.rules[1].access else { panic!() };
+    assert!(list.met_by(&policy.register.held(["orders:read", "customers:read"])));
+    assert!(!list.met_by(&policy.register.held(["orders:read"])));
+}
+
+#[test]
+fn the_register_tells_who_owns_a_scope_and_until_when() {
+    let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
+    let entry = policy.register.id("orders:read").and_then(|id| policy.register.entry(id)).unwrap();
+    let expected = Entry {
+        name: "orders:read".into(),
+        owner: Some("orders-team".into()),
+        review_by: "2027-03-01".parse().ok(),
+        description: Some("read orders".into()),
+    };
+    assert_eq!(*entry, expected);
+    assert_eq!(policy.register.entries().len(), 4);
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let policy = parse(&public_only()).unwrap();
+    assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, false));
+    assert_eq!(policy.identity_headers, IdentityHeaders { subject: true, client: true, scopes: true, session: true });
+    assert_eq!(policy.realm, "portcullis");
+    assert!(policy.issuers.is_empty() && policy.session.is_none());
+
+    let mut json = design();
+    json["session"] = json!({"cluster": "session", "on_outage": {"grace": "30s"}});
+    json["issuers"][0] = json!({
+        "issuer": "me", "audiences": ["a"], "algorithms": ["Ed25519", "EdDSA"],
+        "keys": {"inline": {"keys": [{"kty": "OKP"}], "extra": 1}},
+    });
+    json["routes"][3]["session"] = json!({"touch": false});
+    let policy = parse(&json).unwrap();
+    let issuer = &policy.issuers[0];
+    assert_eq!(issuer.algorithms, [Algorithm::EdDSA]);
+    assert_eq!(issuer.keys, KeySource::Inline(r#"{"extra":1,"keys":[{"kty":"OKP"}]}"#.into()));
+    assert_eq!((issuer.clock_skew, &issuer.token_types), (Duration::from_secs(30), &vec!["at+jwt".to_owned()]));
+    assert_eq!(
+        (&issuer.claim_names.scopes[..], &issuer.claim_names.session[..]),
+        (&["scope".to_owned(), "scp".to_owned()][..], &["sid".to_owned()][..])
+    );
+    let service = policy.session.unwrap();
+    assert_eq!((service.timeout, service.credential_env), (Duration::from_millis(200), None));
+    let outage = Outage::Grace(Duration::from_secs(30));
+    assert_eq!(
+        policy.rules[3].limits,
+        Limits { max_age: None, max_idle: None, touch: false, outlive_token: false, on_outage: outage }
+    );
+    assert_eq!(policy.rules[0].limits.on_outage, outage);
+}
+
+#[test]
+fn a_route_has_the_last_word_on_an_outage() {
+    let mut json = design();
+    json["session"]["on_outage"] = json!("read_only");
+    let policy = parse(&json).unwrap();
+    assert_eq!(policy.rules[3].limits.on_outage, Outage::Deny);
+    assert_eq!(policy.rules[4].limits.on_outage, Outage::ReadOnly);
+}
+
+#[test]
+fn token_types_have_one_spelling() {
+    let mut json = design();
+    json["issuers"][0]["token_types"] = json!(["application/AT+JWT", "at+jwt", "JWT"]);
+    assert_eq!(parse(&json).unwrap().issuers[0].token_types, ["at+jwt", "jwt"]);
+}
+
+#[test]
+fn the_digest_is_that_of_the_configuration_as_it_was_given() {
+    let json = public_only().to_string();
+    let digest = |text: &str| Policy::parse(text.as_bytes()).unwrap().digest;
+    assert_eq!(digest(&json).len(), 64);
+    assert!(digest(&json).bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()));
+    assert_eq!(digest(&json), digest(&json));
+    assert_ne!(digest(&json), digest(&format!("{json} ")));
+}
+
+#[test]
+fn ten_thousand_routes_are_read() {
+    let mut json = design();
+    let routes = (0..10_000).map(|n| {
+        json!({"name": format!("r{n}"), "match": {"methods": ["GET"], "path": format!("/api/r{n}/{{id}}")}, "require": {"all_of": ["admin"]}})
+    });
+    json["routes"] = routes.collect();
+    let policy = parse(&json).unwrap();
+    let path = Path::parse(b"/api/r9999/x").unwrap();
+    assert_eq!(policy.routes.find(&Host::parse(b"api").unwrap(), "GET", &path), Some(RuleId(9_999)));
+}

@@ -1,0 +1,249 @@
+//! From raw types to a policy: every rule that a shape can't say is checked here, and all of them in one go.
+//!
+//! A check that returns nothing has reported why.
+
+pub(super) mod issuers;
+mod keys;
+mod routes;
+mod scopes;
+mod session;
+
+pub use routes::{ROUTES_MAX, route_name};
+pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
+
+use super::{
+    IdentityHeaders, Issuer, Mode, Policy, Protocol,
+    deserialize::{Given, shaped},
+    fault::{About, Faults, Wrong},
+    json::{self, Json},
+    json_path::At,
+    raw::{RawPolicy, Texts},
+    text::{backticked, nearest, quoted, unescaped},
+};
+use routes::Routes;
+use sha2::{Digest, Sha256};
+
+/// The largest configuration, in bytes.
+pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
+/// The most items of a list within an entry.
+const LIST_ITEMS_MAX: usize = 1_000;
+/// The `realm` of a policy that names none.
+const REALM: &str = "portcullis";
+
+/// The modes by name.
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+/// The identity headers, without what all of them begin with.
+pub(super) const IDENTITY_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
+
+const ROOT: At<'static> = At::ROOT;
+
+/// Reads a policy, or everything that is wrong with it.
+pub(super) fn policy(text: &[u8]) -> Result<Policy, Faults> {
+    let mut faults = Faults::default();
+    match read(text, &mut faults) {
+        Some(policy) if faults.is_empty() => Ok(policy),
+        _ => {
+            if faults.is_empty() {
+                faults.add(&ROOT, "the policy can't be read");
+            }
+            Err(faults)
+        }
+    }
+}
+
+fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
+    if text.len() > POLICY_BYTES_MAX {
+        faults.add(&ROOT, format_args!("the policy is larger than {POLICY_BYTES_MAX} bytes"));
+        return None;
+    }
+    let mut json = json::read(text, faults)?;
+    if !matches!(json, Json::Object(_)) {
+        faults.add(&ROOT, format_args!("expected an object, found {}", json.kind()));
+        return None;
+    }
+    let [issuers, scopes, sets, routes] = ["issuers", "scopes", "sets", "routes"].map(|key| section(&mut json, key));
+    let raw: RawPolicy = shaped(json, &ROOT, faults).value()?;
+    let absent = Absent { session: raw.session.is_absent(), scopes: scopes.is_absent(), sets: sets.is_absent() };
+
+    let mode = raw.mode.or(Mode::default(), |word| faults.check(&ROOT.key("mode"), mode(&word)));
+    let identity_headers = identity_headers(raw.identity_headers, faults);
+    let realm = raw.realm.or(REALM.to_owned(), |realm| faults.check(&ROOT.key("realm"), unescaped(&realm)));
+    let cors_preflight =
+        raw.cors_preflight.or(false, |word| faults.check(&ROOT.key("cors_preflight"), cors_preflight(&word)));
+    let issuers = issuers::issuers(issuers, faults);
+    let session = session::session(raw.session, faults);
+    if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
+        asked_about(issuers, &given.service.protocol, faults);
+    }
+    let scopes = scopes::scopes(scopes, sets, faults);
+    let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
+    let routes = routes::routes(routes, &scopes, outage, faults);
+
+    if let Some(routes) = &routes {
+        needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);
+    }
+    let routes = routes?;
+    Some(Policy {
+        mode: mode?,
+        identity_headers: identity_headers?,
+        forward_token: raw.forward_token.or(true, Some)?,
+        realm: realm?,
+        cors_preflight: cors_preflight?,
+        issuers: issuers?,
+        session: session?.map(|given| given.service),
+        register: scopes.register,
+        rules: routes.rules,
+        routes: routes.table,
+        digest: digest(text),
+    })
+}
+
+/// Takes out a part that is read entry by entry.
+fn section<'a>(json: &mut Json<'a>, key: &str) -> Given<Json<'a>> {
+    match json.get_mut(key).map(std::mem::take) {
+        None => Given::Absent,
+        Some(Json::Null) => Given::Faulty,
+        Some(json) => Given::Value(json),
+    }
+}
+
+fn list<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faults) -> Given<Vec<Json<'a>>> {
+    match json {
+        Given::Absent => return Given::Absent,
+        Given::Faulty => return Given::Faulty,
+        Given::Value(Json::List(list)) if list.len() <= max => return Given::Value(list),
+        Given::Value(Json::List(list)) => {
+            faults.add(at, format_args!("{} entries; at most {max} are possible", list.len()))
+        }
+        Given::Value(json) => faults.add(at, format_args!("expected a list, found {}", json.kind())),
+    }
+    Given::Faulty
+}
+
+/// Reads each text of a list; those that mean the same are kept once.
+fn texts<T: PartialEq, E: Into<Wrong>>(
+    texts: Texts,
+    at: &At<'_>,
+    faults: &mut Faults,
+    mut read: impl FnMut(&str) -> Result<T, E>,
+) -> Given<Vec<T>> {
+    let texts = match texts {
+        Given::Absent => return Given::Absent,
+        Given::Faulty => return Given::Faulty,
+        Given::Value(texts) => texts,
+    };
+    if texts.len() > LIST_ITEMS_MAX {
+        faults.add(at, format_args!("{} items; at most {LIST_ITEMS_MAX} are possible", texts.len()));
+        return Given::Faulty;
+    }
+    let count = texts.len();
+    let mut items = Vec::with_capacity(count);
+    let mut read_count = 0;
+    for (index, text) in texts.into_iter().enumerate() {
+        let Some(item) = text.value().and_then(|text| faults.check(&at.item(index), read(&text))) else {
+            continue;
+        };
+        read_count += 1;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    if read_count == count { Given::Value(items) } else { Given::Faulty }
+}
+
+/// The same for a list that must have an item.
+fn some_texts<T: PartialEq, E: Into<Wrong>>(
+    list: Texts,
+    at: &At<'_>,
+    faults: &mut Faults,
+    read: impl FnMut(&str) -> Result<T, E>,
+) -> Given<Vec<T>> {
+    match texts(list, at, faults, read) {
+        Given::Value(items) if items.is_empty() => {
+            faults.add(at, "must not be empty");
+            Given::Faulty
+        }
+        items => items,
+    }
+}
+
+/// One of a few words.
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    let near = nearest(text, &known);
+    let message = match near {
+        Some(near) => format!("unknown value {}; did you mean `{near}`?", quoted(text)),
+        None => format!("unknown value {}; expected one of {}", quoted(text), backticked(&known)),
+    };
+    Err(Wrong::from(message).meant(near))
+}
+
+fn mode(text: &str) -> Result<Mode, Wrong> {
+    word(text, &MODES)
+}
+
+fn cors_preflight(text: &str) -> Result<bool, String> {
+    match text {
+        "allow" => Ok(true),
+        _ => Err(format!(
+            "the only value is `allow`, found {}; leave the key out to treat a preflight as any request",
+            quoted(text)
+        )),
+    }
+}
+
+fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders> {
+    let words = IDENTITY_HEADERS.map(|word| (word, word));
+    let named = texts(list, &ROOT.key("identity_headers"), faults, |text| word(text, &words));
+    let all = words.map(|(word, _)| word).to_vec();
+    let named = named.or(all, Some)?;
+    let has = |word: &str| named.contains(&word);
+    Some(IdentityHeaders {
+        subject: has("subject"),
+        client: has("client"),
+        scopes: has("scopes"),
+        session: has("session"),
+    })
+}
+
+/// Reports opaque issuers where nobody is asked what their tokens mean. The check stream carries what a token says, never
+/// the token itself.
+fn asked_about(issuers: &[Issuer], protocol: &Protocol, faults: &mut Faults) {
+    if *protocol != Protocol::Stream {
+        return;
+    }
+    for (index, _) in issuers.iter().enumerate().filter(|(_, issuer)| issuer.is_opaque()) {
+        let message =
+            "only an introspection endpoint knows what an opaque token means; say `$.session.protocol: introspection`";
+        faults.add(&ROOT.key("issuers").item(index).key("opaque"), message);
+    }
+}
+
+/// Parts that may be left out, and were.
+struct Absent {
+    session: bool,
+    scopes: bool,
+    sets: bool,
+}
+
+/// Reports the parts that were left out although a route needs them.
+fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) {
+    for (by, missing, key, why) in [
+        (routes.guarded, no_issuer, "issuers", "is not public: say whose tokens are accepted"),
+        (routes.guarded, absent.session, "session", "is not public: say where the session service is"),
+        (routes.asks_scope, absent.scopes, "scopes", "requires a scope: declare it here"),
+        (routes.asks_set, absent.sets, "sets", "requires a set: say here what it holds"),
+    ] {
+        if let (Some(route), true) = (by, missing) {
+            let message = format_args!("this key is required; `$.routes[{route}]` {why}");
+            faults.add(&ROOT.key(key), Wrong::from(message).about(About::MissingKey));
+        }
+    }
+}
+
+fn digest(text: &[u8]) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

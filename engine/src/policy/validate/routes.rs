@@ -1,0 +1,195 @@
+//! The routes: which requests each answers, for whom, and within what limits.
+
+mod access;
+
+use super::{ROOT, list, scopes::Scopes, session::outage, texts};
+use crate::{
+    policy::{
+        Access, Limits, Outage, Rule,
+        deserialize::{Given, shaped},
+        duration::limit,
+        fault::{Faults, Wrong},
+        json::Json,
+        json_path::At,
+        raw::{RawLimits, RawMatch, RawRoute, Texts},
+        text::{quoted, unescaped},
+    },
+    route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Template},
+};
+use std::{collections::HashMap, fmt};
+
+/// The most routes of a policy.
+pub const ROUTES_MAX: usize = 100_000;
+/// The longest name of a route, in bytes: it goes into the names of counters.
+const NAME_BYTES_MAX: usize = 128;
+
+/// What could be read of the routes, and what they need.
+#[derive(Default)]
+pub(super) struct Routes {
+    /// Those without fault.
+    pub(super) rules: Vec<Rule>,
+    /// All whose `match` is without fault.
+    pub(super) table: RouteTable,
+    /// The first route that is not public.
+    pub(super) guarded: Option<usize>,
+    /// The first route that requires a scope.
+    pub(super) asks_scope: Option<usize>,
+    /// The first route that requires a set.
+    pub(super) asks_set: Option<usize>,
+}
+
+pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, outage: Outage, faults: &mut Faults) -> Option<Routes> {
+    let at = ROOT.key("routes");
+    let entries = list(json, &at, ROUTES_MAX, faults).required(&at, faults)?;
+    if entries.is_empty() {
+        faults.add(&at, "without a route every request would be refused");
+        return None;
+    }
+    let mut reader = Reader { scopes, outage, faults, names: HashMap::new(), routes: Routes::default() };
+    for (index, json) in entries.into_iter().enumerate() {
+        let at = at.item(index);
+        let raw = shaped(json, &at, reader.faults);
+        let rule = raw.value().and_then(|raw| reader.route(raw, &at, index));
+        reader.routes.rules.extend(rule);
+    }
+    Some(reader.routes)
+}
+
+struct Reader<'c> {
+    scopes: &'c Scopes,
+    outage: Outage,
+    faults: &'c mut Faults,
+    names: HashMap<String, usize>,
+    routes: Routes,
+}
+
+impl Reader<'_> {
+    fn route(&mut self, raw: RawRoute, at: &At<'_>, index: usize) -> Option<Rule> {
+        let name = self.name(raw.name, &at.key("name"), index);
+        let answers = raw.r#match.required(&at.key("match"), self.faults);
+        let answers = answers.and_then(|raw| self.answers(raw, &at.key("match")));
+        if let Some(answers) = answers {
+            self.enter(index, &answers, &at.key("match"));
+        }
+        let has_limits = !raw.session.is_absent();
+        let has_acr = !raw.acr.is_absent();
+        let access = self.access(raw.public, raw.authenticated, raw.require, at, index);
+        let limits = self.limits(raw.session, &at.key("session"));
+        let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
+        if matches!(access, Some(Access::Public)) {
+            if has_limits {
+                self.faults.add(&at.key("session"), "a public route has no session; leave this out");
+            }
+            if has_acr {
+                self.faults.add(&at.key("acr"), "a public route asks for no token; leave this out");
+            }
+        }
+        Some(Rule { name: name?, access: access?, limits: limits?, acr: acr? })
+    }
+
+    fn name(&mut self, name: Given<String>, at: &At<'_>, index: usize) -> Option<String> {
+        let name = name.required(at, self.faults)?;
+        let name = self.faults.check(at, route_name(&name))?;
+        let first = *self.names.entry(name.clone()).or_insert(index);
+        if first != index {
+            let message = format_args!("{} is the name of `$.routes[{first}]` already", quoted(&name));
+            self.faults.add(at, message);
+        }
+        Some(name)
+    }
+
+    fn answers(&mut self, raw: RawMatch, at: &At<'_>) -> Option<Match> {
+        let hosts = some_or_all(raw.hosts, &at.key("hosts"), self.faults, HostPattern::parse);
+        let methods = some_or_all(raw.methods, &at.key("methods"), self.faults, method);
+        let at = at.key("path");
+        let path = raw.path.required(&at, self.faults);
+        let path = path.and_then(|path| self.faults.check(&at, about(&path, Template::parse(&path))));
+        Some(Match { hosts: hosts?, methods: methods?, path: path? })
+    }
+
+    fn enter(&mut self, index: usize, answers: &Match, at: &At<'_>) {
+        let Err(rivals) = self.routes.table.insert(RuleId(index), answers) else {
+            return;
+        };
+        for RuleId(rival) in rivals {
+            let (this, other) = (Label(&self.names, index), Label(&self.names, rival));
+            let message = format_args!(
+                "{this} and {other} could answer the same request with equal rank; make them differ in host, method or path"
+            );
+            self.faults.add(at, message);
+        }
+    }
+
+    fn limits(&mut self, raw: Given<RawLimits>, at: &At<'_>) -> Option<Limits> {
+        let raw = raw.or(RawLimits::default(), Some)?;
+        let mut read =
+            |text: Given<String>, key| text.or(None, |text| self.faults.check(&at.key(key), limit(&text)).map(Some));
+        let max_age = read(raw.max_age, "max_age");
+        let max_idle = read(raw.max_idle, "max_idle");
+        let on_outage = outage(raw.on_outage, self.outage, &at.key("on_outage"), self.faults);
+        let touch = raw.touch.or(true, Some);
+        let outlive_token = raw.outlive_token.or(false, Some);
+        Some(Limits {
+            max_age: max_age?,
+            max_idle: max_idle?,
+            touch: touch?,
+            outlive_token: outlive_token?,
+            on_outage: on_outage?,
+        })
+    }
+}
+
+/// Hosts or methods: those that are named, or all when the key is absent. An empty list could mean both.
+fn some_or_all<T: PartialEq, E: Into<Wrong>>(
+    list: Texts,
+    at: &At<'_>,
+    faults: &mut Faults,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Option<Vec<T>> {
+    if matches!(&list, Given::Value(list) if list.is_empty()) {
+        faults.add(at, "must not be empty; leave the key out to match all");
+        return None;
+    }
+    texts(list, at, faults, |text| about(text, parse(text))).or(Vec::new(), Some)
+}
+
+/// Puts what is talked about in front of the message.
+fn about<T>(text: &str, read: Result<T, impl Into<Wrong>>) -> Result<T, Wrong> {
+    read.map_err(|wrong| wrong.into().of(text))
+}
+
+fn method(text: &str) -> Result<Method, Wrong> {
+    Method::parse(text).map_err(|bad| match bad {
+        BadMethod::Case(common) => Wrong::from(bad).meant(Some(common)),
+        BadMethod::NoToken => bad.into(),
+    })
+}
+
+/// Checks the name of a route: short ASCII that needs no escape, for it goes into logs and counters.
+pub fn route_name(name: &str) -> Result<String, String> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(format!("a name longer than {NAME_BYTES_MAX} bytes"));
+    }
+    unescaped(name)
+}
+
+/// An `acr` value goes into the space-separated `acr_values` of a challenge (RFC 9470, section 3).
+fn acr(text: &str) -> Result<String, String> {
+    match unescaped(text)? {
+        text if text.contains(' ') => Err(format!("{} has a space, which separates values", quoted(&text))),
+        text => Ok(text),
+    }
+}
+
+/// A route as an operator knows it.
+struct Label<'n>(&'n HashMap<String, usize>, usize);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Label(names, index) = self;
+        match names.iter().find(|(_, named)| *named == index) {
+            Some((name, _)) => write!(f, "{} (`$.routes[{index}]`)", quoted(name)),
+            None => write!(f, "`$.routes[{index}]`"),
+        }
+    }
+}

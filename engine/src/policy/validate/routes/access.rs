@@ -1,0 +1,77 @@
+//! Who may use a route: exactly one of `public`, `authenticated` and `require`.
+
+use super::Reader;
+use crate::{
+    policy::{
+        Access,
+        deserialize::Given,
+        json_path::At,
+        raw::{RawRequire, Texts},
+    },
+    scope::Requirement,
+};
+
+impl Reader<'_> {
+    pub(super) fn access(
+        &mut self,
+        public: Given<bool>,
+        authenticated: Given<bool>,
+        require: Given<RawRequire>,
+        at: &At<'_>,
+        index: usize,
+    ) -> Option<Access> {
+        let is_faulty = public.is_faulty() || authenticated.is_faulty() || require.is_faulty();
+        let public = public == Given::Value(true);
+        let authenticated = authenticated == Given::Value(true);
+        let is_required = !require.is_absent();
+        if authenticated || is_required {
+            self.routes.guarded.get_or_insert(index);
+        }
+        // What is named is checked even where it can't be used.
+        let requirement = require.value().and_then(|raw| self.requirement(raw, &at.key("require"), index));
+        match (public, authenticated, is_required) {
+            _ if is_faulty => None,
+            (true, false, false) => Some(Access::Public),
+            (false, true, false) => Some(Access::Authenticated),
+            (false, false, true) => requirement.map(Access::Scopes),
+            (false, false, false) => {
+                self.faults.add(at, "say who may use the route: `public: true`, `authenticated: true` or `require`");
+                None
+            }
+            _ => {
+                self.faults.add(at, "give exactly one of `public`, `authenticated` and `require`");
+                None
+            }
+        }
+    }
+
+    fn requirement(&mut self, raw: RawRequire, at: &At<'_>, index: usize) -> Option<Requirement> {
+        let is_empty = |texts: &Texts| match texts {
+            Given::Absent => true,
+            Given::Faulty => false,
+            Given::Value(items) => items.is_empty(),
+        };
+        if is_empty(&raw.all_of) && is_empty(&raw.any_of) {
+            self.faults
+                .add(at, "names no scope; where a token and a live session are enough, say `authenticated: true`");
+            return None;
+        }
+        self.note_needs(&raw, index);
+        let all_of = self.scopes.named(raw.all_of, &at.key("all_of"), self.faults);
+        let any_of = self.scopes.named(raw.any_of, &at.key("any_of"), self.faults);
+        Some(self.scopes.register.requirement(&all_of?.concat(), &any_of?))
+    }
+
+    fn note_needs(&mut self, raw: &RawRequire, index: usize) {
+        for texts in [&raw.all_of, &raw.any_of] {
+            let Given::Value(items) = texts else { continue };
+            for item in items {
+                match item {
+                    Given::Value(name) if name.starts_with('@') => self.routes.asks_set.get_or_insert(index),
+                    Given::Value(_) => self.routes.asks_scope.get_or_insert(index),
+                    Given::Faulty | Given::Absent => continue,
+                };
+            }
+        }
+    }
+}

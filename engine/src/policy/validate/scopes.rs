@@ -1,0 +1,192 @@
+//! The register of scopes and the sets of them.
+
+use super::{LIST_ITEMS_MAX, ROOT};
+use crate::{
+    policy::{
+        deserialize::{Given, shaped},
+        fault::{About, Faults, Wrong},
+        json::Json,
+        json_path::At,
+        raw::{RawScope, Texts},
+        text::{plain, quoted},
+    },
+    scope::{Date, Entry, ScopeId, ScopeRegistry},
+};
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+/// The most scopes of a register.
+pub const SCOPES_MAX: usize = 10_000;
+/// The most sets of a policy.
+pub const SETS_MAX: usize = 10_000;
+/// The longest name of a scope or a set, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What rules may ask for.
+pub(super) struct Scopes {
+    pub(super) register: ScopeRegistry,
+    /// Set by set its scopes; nothing where the set is faulty.
+    sets: HashMap<String, Option<Vec<ScopeId>>>,
+    /// Whether a name that isn't there is a fault of who asks for it, and not one of these parts themselves.
+    is_whole: bool,
+}
+
+pub(super) fn scopes(scopes: Given<Json<'_>>, sets: Given<Json<'_>>, faults: &mut Faults) -> Scopes {
+    let entries = entries(scopes, &ROOT.key("scopes"), SCOPES_MAX, faults);
+    let mut known = Scopes { register: ScopeRegistry::default(), sets: HashMap::new(), is_whole: entries.is_some() };
+    for (name, json) in entries.unwrap_or_default() {
+        declare(&name, json, &mut known.register, faults);
+    }
+    let at = ROOT.key("sets");
+    let entries = self::entries(sets, &at, SETS_MAX, faults);
+    let sets_are_whole = entries.is_some();
+    for (name, json) in entries.unwrap_or_default() {
+        let at = at.key(&name);
+        let _ = faults.check(&at, set_name(&name).map_err(|wrong| wrong.about(About::Key)));
+        let scopes = known.set(json, &at, faults);
+        known.sets.insert(name.into_owned(), scopes);
+    }
+    known.is_whole &= sets_are_whole;
+    known
+}
+
+type Entries<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
+fn entries<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faults) -> Option<Entries<'a>> {
+    match json {
+        Given::Absent => return Some(Vec::new()),
+        Given::Faulty => {}
+        Given::Value(Json::Object(object)) if object.len() <= max => return Some(object),
+        Given::Value(Json::Object(object)) => {
+            faults.add(at, format_args!("{} entries; at most {max} are possible", object.len()));
+        }
+        Given::Value(json) => faults.add(at, format_args!("expected an object, found {}", json.kind())),
+    }
+    None
+}
+
+fn declare(name: &str, json: Json<'_>, register: &mut ScopeRegistry, faults: &mut Faults) {
+    let at = ROOT.key("scopes");
+    let at = at.key(name);
+    let is_name =
+        faults.check(&at, scope_name(name).map_err(|message| Wrong::from(message).about(About::Key))).is_some();
+    let raw = shaped::<RawScope>(json, &at, faults).value().unwrap_or_default();
+    let mut text = |text: Given<String>, key| text.value().and_then(|text| faults.check(&at.key(key), plain(&text)));
+    let owner = text(raw.owner, "owner");
+    let description = text(raw.description, "description");
+    let review_by = raw.review_by.value().and_then(|text| faults.check(&at.key("review_by"), date(&text)));
+    if is_name {
+        register.declare(Entry { name: name.into(), owner, review_by, description });
+    }
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| format!("{} is not a day such as `2027-03-01`", quoted(text)))
+}
+
+/// Checks the name of a scope: a `scope-token` (RFC 6749, section 3.3) that is no wildcard and no set.
+pub fn scope_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("a scope has a name".to_owned())
+    } else if name.len() > NAME_BYTES_MAX {
+        Err(format!("a name longer than {NAME_BYTES_MAX} bytes"))
+    } else if name.contains('*') {
+        Err(format!("{}: scopes are compared whole; there are no wildcards", quoted(name)))
+    } else if name.starts_with('@') {
+        Err(format!("{}: a name with `@` in front stands for a set", quoted(name)))
+    } else if !name.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~')) {
+        Err(format!("{}: scopes are of visible ASCII characters without `\"` and `\\`", quoted(name)))
+    } else {
+        Ok(())
+    }
+}
+
+fn set_name(name: &str) -> Result<(), Wrong> {
+    match name.strip_prefix('@') {
+        _ if name.is_empty() => Err("a set has a name".into()),
+        Some(meant) => {
+            let message =
+                format_args!("{}: give the name without `@`, which stands where the set is used", quoted(name));
+            Err(Wrong::from(message).meant(Some(meant).filter(|meant| !meant.is_empty())))
+        }
+        None => Ok(scope_name(name)?),
+    }
+}
+
+impl Scopes {
+    fn set(&self, json: Json<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Vec<ScopeId>> {
+        let items = shaped::<Vec<Given<String>>>(json, at, faults).value()?;
+        if items.is_empty() {
+            faults.add(at, "a set needs a scope");
+            return None;
+        }
+        self.each(items, at, faults, |name| match name.starts_with('@') {
+            true => Err(format!("{}: a set lists scopes, not sets", quoted(name)).into()),
+            false => self.scope(name),
+        })
+    }
+
+    /// What `all_of` or `any_of` names: each item's scopes.
+    pub(super) fn named(&self, items: Texts, at: &At<'_>, faults: &mut Faults) -> Option<Vec<Vec<ScopeId>>> {
+        let items = items.or(Vec::new(), Some)?;
+        self.each(items, at, faults, |name| match name.strip_prefix('@') {
+            Some(set) => self.set_of(set),
+            None => Ok(self.scope(name)?.map(|id| vec![id])),
+        })
+    }
+
+    /// Reads each item. `Ok(None)` is an item whose fault has been reported elsewhere.
+    fn each<T>(
+        &self,
+        items: Vec<Given<String>>,
+        at: &At<'_>,
+        faults: &mut Faults,
+        read: impl Fn(&str) -> Result<Option<T>, Wrong>,
+    ) -> Option<Vec<T>> {
+        if items.len() > LIST_ITEMS_MAX {
+            faults.add(at, format_args!("{} items; at most {LIST_ITEMS_MAX} are possible", items.len()));
+            return None;
+        }
+        let read: Vec<Option<T>> = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| faults.check(&at.item(index), read(&name.value()?))?)
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn scope(&self, name: &str) -> Result<Option<ScopeId>, Wrong> {
+        scope_name(name)?;
+        match self.register.id(name) {
+            None if self.is_whole => {
+                Err(undeclared(format_args!("{} does not stand in `$.scopes`; declare it there", quoted(name))))
+            }
+            id => Ok(id),
+        }
+    }
+
+    fn set_of(&self, name: &str) -> Result<Option<Vec<ScopeId>>, Wrong> {
+        match self.sets.get(name) {
+            None if self.is_whole => Err(undeclared(format_args!("there is no set {} in `$.sets`", quoted(name)))),
+            set => Ok(set.cloned().flatten()),
+        }
+    }
+}
+
+fn undeclared(message: fmt::Arguments<'_>) -> Wrong {
+    Wrong::from(message).about(About::Undeclared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_scopes_are_scope_tokens() {
+        for name in ["a", "orders:read", "https://example.com/a?b#c", "!#[]~", "a@b", "A.b-c_d/e+f"] {
+            assert_eq!(scope_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a b", "a\"", "a\\", "a\x7f", "a\n", "ü", "*", "orders:*", "@support", &"x".repeat(257)] {
+            assert!(scope_name(name).is_err(), "{name}");
+        }
+    }
+}

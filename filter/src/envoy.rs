@@ -1,0 +1,191 @@
+//! Host calls, as bytes and without panics.
+//!
+//! The SDK's string getters unwrap UTF-8, so that one bad byte from a client would end the VM; only the byte calls are
+//! used. A status that the SDK does not expect is a panic inside it: none is known for the calls made here.
+
+use portcullis_engine::token::HostQuestion;
+use portcullis_engine::{
+    answer::{self, Answer},
+    authorize::Call,
+};
+use prost::Message;
+use proxy_wasm::{
+    hostcalls,
+    types::{BufferType, MapType},
+};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since_epoch = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
+}
+
+/// All request headers, in one call.
+pub(crate) fn request_headers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// Removes a request header, with all its values.
+pub(crate) fn remove_request_header(name: &str) {
+    let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+}
+
+/// Adds a request header.
+pub(crate) fn add_request_header(name: &str, value: &str) {
+    let _ = hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value.as_bytes());
+}
+
+/// The address of the downstream peer, without its port; empty when unknown.
+pub(crate) fn client_address() -> String {
+    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten().unwrap_or_default();
+    let address = String::from_utf8(address).unwrap_or_default();
+    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _port)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Leaves `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
+pub(crate) fn set_log_field(record: &str) {
+    let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));
+}
+
+/// Answers the request here. Envoy does so once this callback has returned.
+pub(crate) fn answer(answer: &Answer, grpc: bool) {
+    if grpc {
+        let metadata = answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let _ = hostcalls::send_grpc_response(grpc_code(answer), Some(&answer.message), metadata);
+        return;
+    }
+    let mut headers = vec![("content-type", answer::CONTENT_TYPE)];
+    headers.extend(answer.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(&answer.body));
+}
+
+fn grpc_code(answer: &Answer) -> proxy_wasm::types::GrpcStatusCode {
+    use portcullis_engine::answer::GrpcStatus;
+    use proxy_wasm::types::GrpcStatusCode as Code;
+    match answer.grpc {
+        GrpcStatus::InvalidArgument => Code::InvalidArgument,
+        GrpcStatus::PermissionDenied => Code::PermissionDenied,
+        GrpcStatus::Unavailable => Code::Unavailable,
+        GrpcStatus::Unauthenticated => Code::Unauthenticated,
+    }
+}
+
+/// Makes the calls that follow be about this context. False when the context is gone: the client may leave at any time.
+pub(crate) fn enter(context: u32) -> bool {
+    hostcalls::set_effective_context(context).is_ok()
+}
+
+/// Lets a request that was paused go on.
+pub(crate) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Resets a request, whatever of its answer has been sent.
+pub(crate) fn reset_request() {
+    let _ = hostcalls::reset_http_request();
+}
+
+/// Opens the check stream; the effective context must be the root.
+pub(crate) fn open_stream(cluster: &str, authorization: Option<&str>) -> Option<u32> {
+    let metadata = authorization.iter().map(|value| ("authorization", value.as_bytes())).collect();
+    hostcalls::open_grpc_stream(&grpc_service(cluster), "portcullis.check.v1.SessionCheck", "Check", metadata).ok()
+}
+
+/// A cluster as `GrpcService{envoy_grpc: {cluster_name}}`, encoded. Envoy takes a bare name too, but only after it has tried
+/// to read it as such a message: some names, `authz-svc` for one, are one without a target, at which Envoy aborts.
+fn grpc_service(cluster: &str) -> String {
+    const CLUSTER_NAME_TAG: u8 = 0x0a;
+    const ENVOY_GRPC_TAG: u8 = 0x0a;
+    // The policy bounds the name so that both lengths are a single byte, and the whole is text.
+    let length = u8::try_from(cluster.len()).unwrap_or(u8::MAX);
+    let head = [ENVOY_GRPC_TAG, length.saturating_add(2), CLUSTER_NAME_TAG, length];
+    head.map(char::from).into_iter().chain(cluster.chars()).collect()
+}
+
+/// Puts a message on the check stream; the effective context must be the root.
+pub(crate) fn send(stream: u32, message: &[u8]) {
+    let _ = hostcalls::send_grpc_stream_message(stream, Some(message), false);
+}
+
+/// Says that nothing more will be sent on a check stream; the effective context must be the root.
+pub(crate) fn close(stream: u32) {
+    let _ = hostcalls::close_grpc_stream(stream);
+}
+
+/// Resets the check stream; the effective context must be the root.
+pub(crate) fn cancel(stream: u32) {
+    let _ = hostcalls::cancel_grpc_stream(stream);
+}
+
+/// The message that a callback announced.
+pub(crate) fn stream_message(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Dispatches a GET; the effective context must be the root. `None` when it could not even be sent.
+pub(crate) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, timeout: Duration) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", scheme),
+        (":authority", authority),
+        (":path", path),
+        ("accept", "application/jwk-set+json, application/json"),
+    ];
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// Dispatches a call to an introspection endpoint; its answer comes to the context in whose callback this is. `None` when it
+/// could not even be sent.
+pub(crate) fn post(call: &Call) -> Option<u32> {
+    let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
+}
+
+/// Status and body of a call's answer. One byte more than `body_bytes_max` is read of a longer body, so that it can be
+/// told from one that fits.
+///
+/// A call whose answer broke off comes back without headers, and must not be asked for them.
+pub(crate) fn call_response(headers: usize, body_bytes: usize, body_bytes_max: usize) -> Option<(u32, Vec<u8>)> {
+    if headers == 0 {
+        return None;
+    }
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten()?;
+    let status = std::str::from_utf8(&status).ok()?.parse().ok()?;
+    let bytes = body_bytes.min(body_bytes_max.saturating_add(1));
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes).ok().flatten();
+    Some((status, body.unwrap_or_default()))
+}
+
+/// Arguments and answer of Envoy's foreign function `verify_signature` (`envoy.source.extensions.common.wasm`).
+#[derive(Clone, PartialEq, Message)]
+struct VerifySignatureArguments {
+    #[prost(string, tag = "1")]
+    hash_function: String,
+    #[prost(bytes = "vec", tag = "2")]
+    public_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    signature: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    text: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct VerifySignatureResult {
+    #[prost(bool, tag = "1")]
+    result: bool,
+}
+
+/// Asks Envoy whether a signature holds; `None` on a host that has no such function, or cannot read the question or the key.
+pub(crate) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
+    let arguments = VerifySignatureArguments {
+        hash_function: question.hash.to_owned(),
+        public_key: question.key.to_vec(),
+        signature: question.signature.to_vec(),
+        text: question.text.to_vec(),
+    };
+    let answer = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec())).ok()?;
+    // `false` is protobuf's default: an answer without the field, or without any bytes, is a no.
+    VerifySignatureResult::decode(answer.unwrap_or_default().as_slice()).ok().map(|answer| answer.result)
+}

@@ -1,0 +1,97 @@
+//! One request, as Envoy sees it.
+
+use crate::{
+    envoy,
+    worker::{self, Worker},
+};
+use portcullis_engine::authorize::Head;
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+use std::rc::Rc;
+
+/// A request on a worker, or on a worker without a policy.
+pub(crate) struct Http {
+    context: u32,
+    worker: Option<Rc<Worker>>,
+}
+
+impl Http {
+    pub(crate) const fn new(context: u32, worker: Option<Rc<Worker>>) -> Self {
+        Self { context, worker }
+    }
+
+    /// Body and trailers pass only behind headers that were released.
+    fn passage(&self) -> Action {
+        match &self.worker {
+            Some(worker) if worker.gate.borrow().is_released(self.context) => {
+                worker.gate.borrow_mut().note_activity(self.context);
+                Action::Continue
+            }
+            _ => Action::Pause,
+        }
+    }
+}
+
+impl Context for Http {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
+        if let Some(worker) = &self.worker {
+            worker.answered(self.context, call, headers, body_size, envoy::now_ms());
+        }
+    }
+}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let headers = envoy::request_headers();
+        let head = Head::read(&headers);
+        let Some(worker) = &self.worker else {
+            worker::refuse_without_policy(head.grpc);
+            return Action::Pause;
+        };
+        let now_ms = envoy::now_ms();
+        let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::client_address, now_ms);
+        let forged = head.forged.iter().map(|name| (*name).to_owned()).collect();
+        let passes = worker.first_step(self.context, step, forged);
+        worker.send(self.context, now_ms);
+        if passes { Action::Continue } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.passage()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.passage()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(worker) = &self.worker {
+            worker.gate.borrow_mut().responding(self.context);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, _: usize, _: bool) -> Action {
+        if let Some(worker) = &self.worker {
+            worker.gate.borrow_mut().note_activity(self.context);
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.gone(self.context);
+        }
+    }
+}
+
+impl Drop for Http {
+    /// A stream that is destroyed without its log call must not stay in the books.
+    fn drop(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.gone(self.context);
+        }
+    }
+}

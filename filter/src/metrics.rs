@@ -1,0 +1,97 @@
+//! Envoy's counters and histograms. Names carry their labels as `.label.value`; `envoy/envoy.yaml` has the tag rules.
+
+use portcullis_engine::{
+    authorize::{Count, Gate},
+    map::HashMap,
+    policy::Policy,
+    route::RuleId,
+    token::IssuerId,
+};
+use proxy_wasm::{hostcalls, types::MetricType};
+
+/// Routes that get counters of their own; the others share `route.other`, so that the number of metrics stays bounded.
+const ROUTES_MAX: usize = 1_000;
+
+/// Between two updates of gauges.
+const GAUGES_MS: u64 = 1_000;
+
+/// Metric ids, defined when first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    ids: HashMap<Count, u32>,
+    key_ages: HashMap<IssuerId, u32>,
+    wait: Option<u32>,
+    connected: Option<u32>,
+    was_connected: bool,
+    gauges_at_ms: u64,
+}
+
+impl Metrics {
+    /// Hands over what the gate has counted since the last time.
+    pub(crate) fn flush(&mut self, gate: &mut Gate, now_ms: u64) {
+        if now_ms.saturating_sub(self.gauges_at_ms) >= GAUGES_MS {
+            self.gauges_at_ms = now_ms;
+            self.gauge(gate, now_ms);
+        }
+        for wait_ms in std::mem::take(&mut gate.waits_ms) {
+            let id = *self.wait.get_or_insert_with(|| define(MetricType::Histogram, "portcullis.check_ms"));
+            let _ = hostcalls::record_metric(id, wait_ms);
+        }
+        let counts: Vec<(Count, u64)> = gate.tally.drain().collect();
+        for (count, amount) in counts {
+            let id = *self.ids.entry(count).or_insert_with(|| define(MetricType::Counter, &name(count, gate.policy())));
+            let _ = hostcalls::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Metrics {
+    /// A gauge is one for all workers: the connected ones add up, and of the ages of keys the last one told stands.
+    fn gauge(&mut self, gate: &Gate, now_ms: u64) {
+        let connected = gate.is_connected();
+        if connected != self.was_connected {
+            self.was_connected = connected;
+            let name = "portcullis.check_stream.connected";
+            let id = *self.connected.get_or_insert_with(|| define(MetricType::Gauge, name));
+            let _ = hostcalls::increment_metric(id, if connected { 1 } else { -1 });
+        }
+        for (issuer, age_s) in gate.key_ages_s(now_ms) {
+            let id = *self.key_ages.entry(issuer).or_insert_with(|| {
+                define(MetricType::Gauge, &format!("portcullis.key_set_age_s.issuer.{}", label(issuer, gate.policy())))
+            });
+            let _ = hostcalls::record_metric(id, age_s);
+        }
+    }
+}
+
+/// An issuer as a label: Envoy takes a dot for the end of one, and a colon for the end of a line.
+fn label(issuer: IssuerId, policy: &Policy) -> String {
+    let name = policy.issuers.get(issuer.0).map_or("unknown", |issuer| issuer.issuer.as_str());
+    name.chars().map(|char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' }).collect()
+}
+
+fn define(kind: MetricType, name: &str) -> u32 {
+    hostcalls::define_metric(kind, name).unwrap_or_default()
+}
+
+fn name(count: Count, policy: &Policy) -> String {
+    match count {
+        Count::Decision(code, rule) => format!("portcullis.decisions.code.{code}.route.{}", route(rule, policy)),
+        Count::Shadowed(code, rule) => format!("portcullis.shadowed.code.{code}.route.{}", route(rule, policy)),
+        Count::Outage(kind, rule) => format!("portcullis.outage_releases.kind.{kind}.route.{}", route(rule, policy)),
+        Count::Check(outcome) => format!("portcullis.checks.outcome.{outcome}"),
+        Count::Followed => "portcullis.followed_requests".to_owned(),
+        Count::Cut(code, rule) => format!("portcullis.cuts.code.{code}.route.{}", route(rule, policy)),
+        Count::Cache(result) => format!("portcullis.token_cache.result.{result}"),
+        Count::Stream(event) => format!("portcullis.check_stream.event.{event}"),
+        Count::KeyFetch(result) => format!("portcullis.key_fetches.result.{result}"),
+    }
+}
+
+fn route(rule: Option<RuleId>, policy: &Policy) -> &str {
+    match rule {
+        None => "none",
+        Some(RuleId(index)) if index >= ROUTES_MAX => "other",
+        Some(RuleId(index)) => policy.rules.get(index).map_or("none", |rule| rule.name.as_str()),
+    }
+}

@@ -1,0 +1,118 @@
+//! The worker's root context: it loads the policy, keeps time, and owns every call that outlives a request.
+
+use crate::{envoy, http::Http, worker::Worker};
+use log::{error, info, warn};
+use portcullis_engine::{
+    authorize::{self, Gate},
+    policy::Policy,
+    token::KEY_SET_BYTES_MAX,
+};
+use proxy_wasm::{
+    traits::{Context, HttpContext, RootContext},
+    types::ContextType,
+};
+use std::rc::Rc;
+
+/// gRPC's UNAUTHENTICATED.
+const GRPC_UNAUTHENTICATED: u32 = 16;
+
+/// The root context of one worker; without a policy it refuses all.
+pub(crate) struct Root {
+    context: u32,
+    worker: Option<Rc<Worker>>,
+}
+
+impl Root {
+    pub(crate) const fn new(context: u32) -> Self {
+        Self { context, worker: None }
+    }
+
+    fn load(&self, configuration: &[u8]) -> Result<Worker, Vec<String>> {
+        let policy = Policy::parse(configuration)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let authorization = policy.session.as_ref().map(|session| authorize::authorization(session, &variable));
+        let authorization = authorization.transpose().map_err(|fault| vec![fault])?.flatten();
+        // The clock and the context's number differ between workers well enough to spread their reconnects.
+        let seed = envoy::now_ms().wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let gate = Gate::new(policy, envoy::verify_signature, seed)
+            .map_err(|(issuer, error)| vec![format!("$.issuers[{issuer}].keys.inline: {error}")])?;
+        Ok(Worker::new(self.context, gate, authorization))
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
+        let Some(worker) = &self.worker else { return };
+        let now_ms = envoy::now_ms();
+        if let Some(issuer) = worker.key_call(call) {
+            let response = envoy::call_response(headers, body_size, KEY_SET_BYTES_MAX);
+            worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now_ms);
+        } else {
+            worker.answered(self.context, call, headers, body_size, now_ms);
+        }
+        worker.pump(now_ms);
+    }
+
+    fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
+        let Some(worker) = &self.worker else { return };
+        let now_ms = envoy::now_ms();
+        let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size), now_ms);
+        // The next group goes out first: the service works on it while these requests are released.
+        worker.pump(now_ms);
+        worker.carry_out(due, self.context);
+    }
+
+    fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
+        let Some(worker) = &self.worker else { return };
+        if status == GRPC_UNAUTHENTICATED {
+            error!("portcullis: the session service refuses the filter's credential");
+        } else {
+            warn!("portcullis: the check stream was closed with gRPC status {status}");
+        }
+        let now_ms = envoy::now_ms();
+        let due = worker.gate.borrow_mut().closed(stream, now_ms);
+        worker.pump(now_ms);
+        worker.carry_out(due, self.context);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        let configuration = self.get_plugin_configuration().unwrap_or_default();
+        self.worker = match self.load(&configuration) {
+            Ok(worker) => {
+                let worker = Rc::new(worker);
+                info!("portcullis: policy {} is in force", worker.gate.borrow().policy().digest);
+                worker.pump(envoy::now_ms());
+                Some(worker)
+            }
+            Err(faults) => {
+                error!("portcullis: the policy is refused, and all requests with it");
+                faults.iter().for_each(|fault| error!("portcullis: {fault}"));
+                None
+            }
+        };
+        // Accepted in any case: a filter without a policy answers 503 with a reason, a filter that failed to start none.
+        true
+    }
+
+    fn on_tick(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        let now_ms = envoy::now_ms();
+        let mut due = worker.never_sent(now_ms);
+        due.extend(worker.gate.borrow_mut().tick(now_ms));
+        worker.carry_out(due, self.context);
+        worker.pump(now_ms);
+        worker.flush_metrics(now_ms);
+        worker.rest();
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(context, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

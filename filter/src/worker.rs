@@ -1,0 +1,292 @@
+//! What the root context and its requests share, and how steps are carried out.
+
+use crate::{envoy, metrics::Metrics};
+use log::warn;
+use portcullis_engine::{
+    answer::{Answer, Code, Demand},
+    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
+    map::HashMap,
+    token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    time::Duration,
+};
+
+/// How often deadlines are looked at while something waits for one, and while nothing does.
+const TICK_BUSY: Duration = Duration::from_millis(10);
+const TICK_IDLE: Duration = Duration::from_millis(100);
+
+/// Steps that are carried out in one callback at most. Envoy puts off what a step asks for until the callback is over, and
+/// then does one inside the other: some three hundred refusals at once overflow the VM's stack, and it dies.
+const STEPS_MAX: usize = 100;
+const TICK_BACKLOG: Duration = Duration::from_millis(1);
+
+/// One worker: the gate, and what the host needs beside it.
+pub(crate) struct Worker {
+    root: u32,
+    pub(crate) gate: RefCell<Gate>,
+    authorization: Option<String>,
+    /// Headers to be taken from requests that wait.
+    forged: RefCell<HashMap<u32, Vec<String>>>,
+    key_calls: RefCell<HashMap<u32, IssuerId>>,
+    /// IntrospectionClient to an introspection endpoint, by Envoy's number.
+    calls: RefCell<HashMap<u32, CallKey>>,
+    /// Those that Envoy would not send.
+    unsent: RefCell<Vec<CallKey>>,
+    /// Steps that are still to be carried out, oldest first.
+    backlog: RefCell<VecDeque<Due>>,
+    metrics: RefCell<Metrics>,
+    tick: Cell<Duration>,
+}
+
+impl Worker {
+    pub(crate) fn new(root: u32, mut gate: Gate, authorization: Option<String>) -> Self {
+        gate.authorize_calls(authorization.clone());
+        set_tick(TICK_BUSY);
+        Self {
+            root,
+            gate: RefCell::new(gate),
+            authorization,
+            forged: RefCell::default(),
+            key_calls: RefCell::default(),
+            calls: RefCell::default(),
+            unsent: RefCell::default(),
+            backlog: RefCell::default(),
+            metrics: RefCell::default(),
+            tick: Cell::new(TICK_BUSY),
+        }
+    }
+
+    /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
+    pub(crate) fn first_step(&self, context: u32, step: Step, forged: Vec<String>) -> bool {
+        match step {
+            Step::Release(permit) => {
+                self.prepare(&permit, &forged);
+                true
+            }
+            Step::Deny(denial) | Step::Cut(denial) => {
+                self.refuse(context, &denial);
+                false
+            }
+            Step::Wait | Step::Ask(_) | Step::Spare(_) => {
+                if !forged.is_empty() {
+                    self.forged.borrow_mut().insert(context, forged);
+                }
+                false
+            }
+        }
+    }
+
+    /// Carries out steps of requests that waited, or were open. The effective context is `home`, before and after.
+    pub(crate) fn carry_out(&self, due: Vec<Due>, home: u32) {
+        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
+        self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
+        for _ in 0..STEPS_MAX {
+            let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
+            // The client may have left: then there is nobody to answer, and nothing to resume.
+            if !envoy::enter(context) {
+                self.gone(context);
+                continue;
+            }
+            match step {
+                Step::Release(permit) => {
+                    let forged = self.forged.borrow_mut().remove(&context).unwrap_or_default();
+                    self.prepare(&permit, &forged);
+                    envoy::resume_request();
+                }
+                Step::Deny(denial) => self.refuse(context, &denial),
+                Step::Cut(denial) => self.cut(context, &denial),
+                Step::Wait | Step::Ask(_) | Step::Spare(_) => {}
+            }
+        }
+        envoy::enter(home);
+        self.pace();
+    }
+
+    /// A request has ended.
+    pub(crate) fn gone(&self, context: u32) {
+        self.forged.borrow_mut().remove(&context);
+        self.gate.borrow_mut().gone(context);
+    }
+
+    /// Does what the check stream and the key sets want done. To be called in the root's callbacks only: the SDK hands the
+    /// answers to a call to the context in whose callback it was made, and only the root outlives a request.
+    pub(crate) fn pump(&self, now_ms: u64) {
+        let fetches = self.gate.borrow_mut().fetches(now_ms);
+        fetches.iter().for_each(|fetch| self.fetch(fetch, now_ms));
+        while let Some(act) = self.next_act(now_ms) {
+            self.act(act, now_ms);
+        }
+        self.call();
+        self.pace();
+    }
+
+    /// Sends the questions that may be sent, in the callback of a request. The stream is the root's.
+    pub(crate) fn send(&self, context: u32, now_ms: u64) {
+        let act = self.gate.borrow_mut().send(now_ms);
+        if let Some(Act::Send { stream, message }) = act {
+            envoy::enter(self.root);
+            envoy::send(stream, &message);
+            envoy::enter(context);
+        }
+        self.call();
+        self.pace();
+    }
+
+    /// Makes the calls to the introspection endpoint that are due, in the callback of a request or of the root: the answer
+    /// comes to the same context, and a request that has gone by then needs none.
+    fn call(&self) {
+        let due = self.gate.borrow_mut().take_calls();
+        for (key, call) in due {
+            match envoy::post(&call) {
+                Some(number) => drop(self.calls.borrow_mut().insert(number, key)),
+                // Not told at once: a request whose headers are being read can't be resumed.
+                None => self.unsent.borrow_mut().push(key),
+            }
+        }
+    }
+
+    /// A call has been answered, or has failed.
+    pub(crate) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now_ms: u64) {
+        let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
+        let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
+        let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
+        let due = self.gate.borrow_mut().answered(key, response, now_ms);
+        self.carry_out(due.into_iter().collect(), home);
+    }
+
+    /// What becomes of the requests whose calls could not be made.
+    pub(crate) fn never_sent(&self, now_ms: u64) -> Vec<Due> {
+        self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
+        let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
+        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now_ms)).collect()
+    }
+
+    fn next_act(&self, now_ms: u64) -> Option<Act> {
+        self.gate.borrow_mut().act(now_ms)
+    }
+
+    fn act(&self, act: Act, now_ms: u64) {
+        match act {
+            Act::Send { stream, message } => envoy::send(stream, &message),
+            Act::Close { stream } => envoy::close(stream),
+            Act::Cancel { stream } => envoy::cancel(stream),
+            Act::Open => {
+                let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
+                let stream = cluster.and_then(|cluster| envoy::open_stream(&cluster, self.authorization.as_deref()));
+                self.gate.borrow_mut().opened(stream, now_ms);
+            }
+        }
+    }
+
+    fn fetch(&self, fetch: &Fetch, now_ms: u64) {
+        let call = envoy::get(
+            &fetch.cluster,
+            fetch.scheme,
+            &fetch.authority,
+            &fetch.path,
+            Duration::from_millis(FETCH_TIMEOUT_MS),
+        );
+        match call {
+            Some(call) => {
+                self.key_calls.borrow_mut().insert(call, fetch.issuer);
+            }
+            None => self.fetched(fetch.issuer, None, now_ms),
+        }
+    }
+
+    /// Whose key set a call asked for.
+    pub(crate) fn key_call(&self, call: u32) -> Option<IssuerId> {
+        self.key_calls.borrow_mut().remove(&call)
+    }
+
+    /// A key set has come, or has not.
+    pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now_ms: u64) {
+        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now_ms);
+        if let Err(error) = result {
+            let gate = self.gate.borrow();
+            let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
+            warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
+        }
+        self.carry_out(due, self.root);
+    }
+
+    /// Hands the counts to Envoy.
+    pub(crate) fn flush_metrics(&self, now_ms: u64) {
+        let mut gate = self.gate.borrow_mut();
+        self.metrics.borrow_mut().flush(&mut gate, now_ms);
+    }
+
+    /// Ticks come quickly while something waits for a deadline.
+    fn pace(&self) {
+        let wanted = self.wanted_tick();
+        if wanted < self.tick.get() {
+            self.set_tick(wanted);
+        }
+    }
+
+    /// Ticks come slowly again when nothing waits. At the end of a tick only: Envoy starts its timer anew whenever the period
+    /// changes, and if every request could lengthen it, it might never go off.
+    pub(crate) fn rest(&self) {
+        let wanted = self.wanted_tick();
+        if wanted > self.tick.get() {
+            self.set_tick(wanted);
+        }
+    }
+
+    fn wanted_tick(&self) -> Duration {
+        match self.gate.borrow().is_busy() {
+            _ if !self.backlog.borrow().is_empty() => TICK_BACKLOG,
+            true => TICK_BUSY,
+            false => TICK_IDLE,
+        }
+    }
+
+    fn set_tick(&self, period: Duration) {
+        self.tick.set(period);
+        set_tick(period);
+    }
+
+    /// Sets the request's headers for the upstream, before it is released: later is too late.
+    fn prepare(&self, permit: &Permit, forged: &[String]) {
+        let gate = self.gate.borrow();
+        let policy = gate.policy();
+        forged.iter().for_each(|name| envoy::remove_request_header(name));
+        if !policy.forward_token {
+            envoy::remove_request_header("authorization");
+        }
+        for (name, value) in identity::headers(permit, policy) {
+            envoy::add_request_header(name, &value);
+        }
+        envoy::set_log_field(&identity::permit_record(permit, policy));
+    }
+
+    fn refuse(&self, context: u32, denial: &Denial) {
+        let gate = self.gate.borrow();
+        let policy = gate.policy();
+        envoy::set_log_field(&identity::denial_record(denial, policy));
+        envoy::answer(&denial.answer(policy), gate.is_grpc(context));
+    }
+
+    /// Ends an open request: with the reason, if the upstream's answer has not begun, else by a reset.
+    fn cut(&self, context: u32, denial: &Denial) {
+        if self.gate.borrow().has_responded(context) {
+            envoy::set_log_field(&identity::denial_record(denial, self.gate.borrow().policy()));
+            envoy::reset_request();
+        } else {
+            self.refuse(context, denial);
+        }
+    }
+}
+
+/// Refuses a request because there is no policy to decide by.
+pub(crate) fn refuse_without_policy(grpc: bool) {
+    envoy::set_log_field("code=no_policy route=- session=-");
+    envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()), grpc);
+}
+
+fn set_tick(period: Duration) {
+    let _ = proxy_wasm::hostcalls::set_tick_period(period);
+}

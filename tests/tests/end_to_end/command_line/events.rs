@@ -1,0 +1,144 @@
+//! `events`, against the real session service.
+
+use super::{portcullis, stderr};
+use portcullis_tests::{World, until};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// A running `portcullis events`, and what it has written so far.
+struct Following {
+    child: Child,
+    out: Arc<Mutex<Vec<String>>>,
+    err: Arc<Mutex<Vec<String>>>,
+}
+
+impl Following {
+    fn start(world: &World, form: &str) -> Self {
+        let mut child = started(world, form);
+        let out = gathered(child.stdout.take().expect("a pipe"));
+        let err = gathered(child.stderr.take().expect("a pipe"));
+        Self { child, out, err }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.out.lock().expect("not poisoned").clone()
+    }
+
+    /// The events so far of a kind, in JSON.
+    fn events(&self, name: &str) -> Vec<Value> {
+        let lines = self.lines();
+        let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
+        events.filter(|event| event["event"] == name).collect()
+    }
+
+    fn has_said(&self, words: &str) -> bool {
+        self.err.lock().expect("not poisoned").iter().any(|line| line.contains(words))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Already gone is just as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn started(world: &World, form: &str) -> Child {
+    let mut command = portcullis();
+    command.args(["events", "--output", form, "--url", &format!("http://{}", world.service.admin_address())]);
+    command.env("PORTCULLIS_ADMIN_CREDENTIAL", &world.admin_credential);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    command.spawn().expect("the program runs")
+}
+
+fn gathered(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let gathered = Arc::clone(&lines);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            gathered.lock().expect("not poisoned").push(line);
+        }
+    });
+    lines
+}
+
+/// Opens sessions until one is heard of: from then on nothing is missed.
+async fn heard(world: &World, following: &Following) {
+    let before = following.lines().len();
+    until("events are heard", async || {
+        world.get("/orders").bearer(world.issuer.token().subject("tuning").sign()).await;
+        (following.lines().len() > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_told_and_a_lost_connection_is_opened_again() {
+    let world = World::start().await;
+    world.settled().await;
+    let following = Following::start(&world, "json");
+    heard(&world, &following).await;
+
+    let hostile = "anna\u{9b}31m\n";
+    let session = json!({"issuer": "i", "key": "k", "subject": hostile, "client_id": "web"});
+    world.service.admin().open(&session).await.status(201);
+    let anna = world.issuer.token().sign();
+    world.get("/orders").bearer(&anna).await.passes();
+    world.service.admin().revoke(&anna.session).await;
+    world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
+    let of = |name: &str| following.events(name).into_iter().find(|event| event["id"] == *anna.session);
+    let denied = until("the refusal is told", async || of("denied")).await;
+    assert_eq!(denied["reason"], "revoked");
+    assert!(of("opened").is_some() && following.events("opened").iter().any(|event| event["subject"] == hostile));
+    assert_eq!(of("ended").expect("told before")["reason"], "revoked");
+    assert!(following.lines().iter().all(|line| !line.contains(char::is_control)));
+
+    world.service.kill();
+    until("the loss is told", async || following.has_said("trying again").then_some(())).await;
+    world.service.restart().await;
+    until("the gap is told", async || (following.events("gap").len() == 1).then_some(())).await;
+    assert!(following.has_said("events may have been missed"));
+    world.settled().await;
+    heard(&world, &following).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_read_sentences() {
+    let world = World::start().await;
+    world.settled().await;
+    let following = Following::start(&world, "text");
+    heard(&world, &following).await;
+    let anna = world.issuer.token().sign();
+    world.get("/orders").bearer(&anna).await.passes();
+    world.service.admin().revoke(&anna.session).await;
+    let of =
+        |name: &str| following.lines().into_iter().find(|line| line.contains(&anna.session) && line.contains(name));
+    let ended = until("the end is told", async || of("ended")).await;
+    assert!(ended.contains("anna via ") && ended.ends_with(": revoked"), "{ended}");
+    assert!(of("opened").is_some_and(|line| line.ends_with("(interactive)")), "{:?}", following.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_when_nobody_reads_any_more_even_while_nothing_happens() {
+    let world = World::start().await;
+    let mut child = started(&world, "text");
+    drop(child.stdout.take());
+    let status = until("the program ends", async || child.try_wait().expect("the state of a child")).await;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_is_refused_ends_it() {
+    let world = World::start().await;
+    let mut command = portcullis();
+    command.args(["events", "--url", &format!("http://{}", world.service.admin_address())]);
+    let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("rejected the credential"));
+}

@@ -1,0 +1,53 @@
+//! Every example's cases, beside a real Envoy: what `portcullis policy test` says of them is what Envoy does.
+
+use portcullis_tests::{cases, policy, quiet};
+
+async fn holds(name: &str) {
+    let _quiet = quiet().await;
+    let example = cases::Example::read(name);
+    let report = cases::play(&example).await;
+    for skipped in &report.skipped {
+        eprintln!("» SKIPPED beside Envoy: {skipped}");
+    }
+    assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
+    assert!(report.skipped.len() * 4 <= example.cases.list.len(), "a quarter of the cases at most may be skipped");
+}
+
+/// The tests below.
+const PLAYED: [&str; 6] =
+    ["admin-short-sessions", "grpc", "machine-clients", "oauth-server", "rest-scopes", "websockets"];
+
+#[test]
+fn every_example_is_played() {
+    assert_eq!(policy::examples(), PLAYED, "a new example wants a test here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_scopes() {
+    holds("rest-scopes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_short_sessions() {
+    holds("admin-short-sessions").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machine_clients() {
+    holds("machine-clients").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc() {
+    holds("grpc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websockets() {
+    holds("websockets").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth_server() {
+    holds("oauth-server").await;
+}

@@ -1,0 +1,205 @@
+//! What is replaced under load: a replica of the session service, and the filter's policy.
+
+use portcullis_tests::{Answer, Call, Kind, Service, World, busy, free_port, policy, until};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const CONNECTIONS: usize = 16;
+
+/// Whether an answer is what it must be.
+type Right = fn(&Answer) -> bool;
+
+/// Requests that go on until they are told to end, each judged.
+#[derive(Default)]
+struct Load {
+    over: AtomicBool,
+    answered: AtomicUsize,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Load {
+    /// Sends it again and again. An answer is right or it is not, and none is no answer at all.
+    async fn repeat(self: Arc<Self>, call: impl Fn() -> Call, right: Right) {
+        while !self.over.load(Ordering::Relaxed) {
+            let wrong = match call().try_send().await {
+                Ok(answer) if right(&answer) => None,
+                Ok(answer) => Some(format!("{answer:?}")),
+                Err(fault) => Some(fault),
+            };
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            self.wrong.lock().expect("not poisoned").extend(wrong);
+        }
+    }
+
+    /// Waits until so many more requests were answered.
+    async fn goes_on(&self, requests: usize) {
+        let target = self.answered.load(Ordering::Relaxed) + requests;
+        until("the load goes on", async || (self.answered.load(Ordering::Relaxed) >= target).then_some(())).await;
+    }
+
+    #[track_caller]
+    fn is_right(&self) {
+        let wrong = self.wrong.lock().expect("not poisoned");
+        let answered = self.answered.load(Ordering::Relaxed);
+        println!("{answered} requests, {} of them wrong", wrong.len());
+        assert!(wrong.is_empty(), "{} of {answered} are wrong, the first: {}", wrong.len(), wrong[0]);
+    }
+}
+
+fn add_endpoint(bootstrap: &mut Value, port: u16) {
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("a list of clusters");
+    let session = clusters.iter_mut().find(|cluster| cluster["name"] == "session").expect("a cluster `session`");
+    let endpoints = &mut session["load_assignment"]["endpoints"][0]["lb_endpoints"];
+    let mut other = endpoints[0].clone();
+    other["endpoint"]["address"]["socket_address"]["port_value"] = json!(port);
+    endpoints.as_array_mut().expect("a list of endpoints").push(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_costs_no_request() {
+    let _busy = busy().await;
+    const ROUNDS: usize = 3;
+    let port = free_port();
+    let policy = policy::streams();
+    let world = World::builder().policy(policy).bootstrap(move |bootstrap| add_endpoint(bootstrap, port)).start().await;
+    let replica = world.replica(port).await;
+    world.settled().await;
+    let load = Arc::new(Load::default());
+    let connections: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            // Each its own session, which both replicas enrol on first use.
+            let call = world.client().get("/orders").bearer(world.issuer.token().sign());
+            tokio::spawn(load.clone().repeat(move || call.clone(), |answer| answer.status == 200))
+        })
+        .collect();
+    let mut streams = Vec::new();
+    for kind in Kind::FLOWING {
+        streams.push(world.open(kind, &world.issuer.token().sign()).await);
+    }
+    for _ in 0..ROUNDS {
+        for stopped in [&world.service, &replica] {
+            load.goes_on(500).await;
+            assert!(stopped.terminate().await.success());
+            load.goes_on(500).await;
+            stopped.restart().await;
+        }
+    }
+    load.over.store(true, Ordering::Relaxed);
+    for connection in connections {
+        connection.await.expect("a connection ends well");
+    }
+    load.is_right();
+    for stream in &mut streams {
+        stream.flows().await;
+    }
+    both_were_asked(&[&world.service, &replica]);
+}
+
+/// The load met both replicas, else nothing was tested.
+fn both_were_asked(services: &[&Service]) {
+    for service in services {
+        assert!(service.output().contains("opened"), "a replica was never asked: {}", service.output());
+    }
+}
+
+/// A policy that lets `/orders` through for one scope, and `/customers` for neither token of the test.
+fn gate(realm: &str, scope: &str) -> Value {
+    let require = json!({"all_of": [scope]});
+    let mut policy = policy::with_routes(json!([
+        {"name": "me", "match": {"path": "/me"}, "authenticated": true},
+        {"name": realm, "match": {"path": "/orders"}, "require": require},
+        {"name": "admin", "match": {"path": "/admin"}, "require": {"all_of": ["admin"]}},
+    ]));
+    policy["realm"] = json!(realm);
+    policy
+}
+
+/// By one of the two policies, and no other.
+fn is_decided(answer: &Answer) -> bool {
+    let challenge = answer.header("www-authenticate");
+    ["realm=\"one\"", "realm=\"two\""].iter().any(|realm| challenge.contains(realm))
+}
+
+fn is_released(answer: &Answer) -> bool {
+    answer.status == 200 && answer.echoed("x-portcullis-subject") == ["anna"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-faults"]
+async fn a_hundred_policies_under_load_leave_nothing_behind() {
+    let _busy = busy().await;
+    const REPLACEMENTS: usize = 100;
+    const WARM_UP: usize = 10;
+    const RESIDENT_GROWTH_BYTES_MAX: u64 = 100 << 20;
+    const WAIT_MAX: Duration = Duration::from_secs(10);
+    let policies = [gate("one", "orders:read"), gate("two", "customers:read")];
+    let world = World::builder().policy(policies[0].clone()).replaceable_policy().start().await;
+    world.settled().await;
+    let vms = async || world.envoy.stat("wasm.envoy.wasm.runtime.v8.active").await;
+    let vms_at_first = vms().await;
+    let load = Arc::new(Load::default());
+    let token = |scopes: &str| world.issuer.token().scopes(scopes).sign();
+    let client = world.client();
+    let (both, one, none) = (token("orders:read customers:read"), token("orders:read"), token("orders:write"));
+    let calls: [(Call, Right); 5] = [
+        // Right under either policy.
+        (client.get("/orders").bearer(&both), is_released),
+        // Right under one, and refused by the other.
+        (client.get("/orders").bearer(&one), |answer| {
+            is_released(answer) || answer.status == 403 && is_decided(answer)
+        }),
+        // Right under neither.
+        (client.get("/orders").bearer(&none), |answer| answer.status == 403 && is_decided(answer)),
+        (client.get("/admin").bearer(&both), |answer| answer.status == 403 && is_decided(answer)),
+        (client.get("/orders"), |answer| answer.status == 401 && is_decided(answer)),
+    ];
+    let connections: Vec<_> = calls
+        .into_iter()
+        .flat_map(|(call, right)| {
+            let (kept, fresh) = (call.clone(), call);
+            let kept = tokio::spawn(load.clone().repeat(move || kept.clone(), right));
+            let fresh = tokio::spawn(load.clone().repeat(move || fresh.clone().fresh(), right));
+            [kept, fresh]
+        })
+        .collect();
+    let mut resident_at_first = 0;
+    let mut slowest = Duration::ZERO;
+    for number in 1..=WARM_UP + REPLACEMENTS {
+        let start = Instant::now();
+        let policy = &policies[number % 2];
+        world.envoy.replace_policy(policy).await;
+        let realm = format!("realm={}", policy["realm"]);
+        let decides = |answer: &Answer| answer.header("www-authenticate").contains(&realm);
+        world.get("/orders").until("the new policy decides", decides).await;
+        load.goes_on(CONNECTIONS).await;
+        slowest = slowest.max(start.elapsed());
+        if number == WARM_UP {
+            resident_at_first = world.envoy.resident_bytes();
+        }
+    }
+    load.over.store(true, Ordering::Relaxed);
+    for connection in connections {
+        connection.await.expect("a connection ends well");
+    }
+    load.is_right();
+    until("replaced policies are gone", async || (vms().await <= vms_at_first).then_some(())).await;
+    let resident = world.envoy.resident_bytes();
+    println!(
+        "{REPLACEMENTS} replacements, the slowest {slowest:?}; resident {} MiB after the first {WARM_UP}, {} MiB at last; {vms_at_first} VMs",
+        resident_at_first >> 20,
+        resident >> 20
+    );
+    assert!(slowest < WAIT_MAX, "{slowest:?}");
+    assert!(resident < resident_at_first + RESIDENT_GROWTH_BYTES_MAX, "{} MiB", resident >> 20);
+    assert_eq!(world.envoy.vm_reloads().await, 0);
+    // Every request that was let through or refused was so by the filter.
+    let undecided: Vec<Value> =
+        world.envoy.access_log().into_iter().filter(|line| !line["portcullis"].to_string().contains("code=")).collect();
+    assert!(undecided.is_empty(), "{} requests, the first: {}", undecided.len(), undecided[0]);
+}
