@@ -9,7 +9,6 @@ mod shadow;
 mod tests;
 mod warning;
 mod whole;
-mod written;
 
 pub(super) use linter::{Bounds, lint};
 pub(super) use warning::Warning;

@@ -6,7 +6,6 @@ use portcullis_engine::{
     route::RuleId,
 };
 use serde::Serialize;
-use serde_json::Value;
 use std::fmt;
 
 /// The scopes that a rule requires.
@@ -29,15 +28,15 @@ pub(crate) struct Group {
 }
 
 impl RequiredScopes {
-    /// The scopes that a rule requires, if it requires any. `written` is the policy document.
-    pub(crate) fn of(policy: &Policy, written: &Value, RuleId(index): RuleId) -> Option<Self> {
+    /// The scopes that a rule requires, if it requires any.
+    pub(crate) fn of(policy: &Policy, RuleId(index): RuleId) -> Option<Self> {
         let Access::Scopes(requirement) = &policy.rules.get(index)?.access else { return None };
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        let written = any_of(written, index);
-        let groups = requirement.any_of(&policy.register).enumerate().map(|(number, scopes)| Group {
-            set: written.get(number).filter(|name| name.starts_with('@')).cloned(),
-            scopes: owned(scopes),
-        });
+        let sets = &policy.source.routes.get(index)?.any_of;
+        let groups = requirement
+            .any_of(&policy.register)
+            .zip(sets)
+            .map(|(scopes, set)| Group { set: set.as_ref().map(|name| format!("@{name}")), scopes: owned(scopes) });
         Some(Self { all_of: owned(requirement.all_of(&policy.register).collect()), any_of: groups.collect() })
     }
 
@@ -106,19 +105,6 @@ fn describe_within<T: fmt::Display, U: fmt::Display>(
         (false, 1) => format!("{all} and {any}"),
         (false, _) => format!("{all} and ({any})"),
     }
-}
-
-/// The entries of `any_of` in the document.
-fn any_of(written: &Value, index: usize) -> Vec<String> {
-    let entries = written.pointer(&format!("/routes/{index}/require/any_of")).and_then(Value::as_array);
-    let mut names: Vec<String> = Vec::new();
-    for name in entries.into_iter().flatten().filter_map(Value::as_str) {
-        // The policy keeps a repeated entry only once.
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
 }
 
 #[cfg(test)]

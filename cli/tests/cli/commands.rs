@@ -23,7 +23,7 @@ fn the_shipped_policies_have_nothing_to_look_at() {
         "envoy/istio-trafficextension.yaml",
         "envoy/gateway-envoyextensionpolicy.yaml",
         "examples/oauth-server/policy.yaml",
-        "filter/src/policy/testdata/design.json",
+        "engine/src/policy/testdata/design.json",
     ];
     let output =
         portcullis(&[&["policy", "check", "--deny", "warnings", "--today", "2026-12-31"], &files[..]].concat());

@@ -77,12 +77,12 @@ fn every_kind_of_change_is_told() {
         (
             vec![("/routes/2/require/all_of", json!([]))],
             vec!["+ change: no longer requires `write`"],
-            vec!["- change: requires `write` too"],
+            vec!["- change: also requires `write`"],
         ),
         (
             vec![("/routes/1/require", Value::Null), ("/routes/1/authenticated", json!(true))],
             vec!["+ list: no longer requires `read`"],
-            vec!["- list: requires `read` too"],
+            vec!["- list: also requires `read`"],
         ),
         (
             vec![("/routes/2/require/any_of/-", json!("support"))],
@@ -138,7 +138,7 @@ fn every_kind_of_change_is_told() {
                 "+ all (was list): no longer requires `read`",
             ],
             vec![
-                "- list (was all): requires `read` too",
+                "- list (was all): also requires `read`",
                 "- all: closed to anyone with a valid token and an active session; no route matches any more",
             ],
         ),

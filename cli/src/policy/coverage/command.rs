@@ -61,7 +61,7 @@ struct Against {
 impl Args {
     pub(in crate::policy) fn run(self) -> Outcome {
         let loaded = Loaded::read(&self.policy)?;
-        let rules = Rules::of(&loaded);
+        let rules = Rules::of(&loaded.policy);
         let (what, judged) = match (&self.against.openapi, &self.against.envoy_config) {
             (Some(file), _) => (show::OPERATIONS, judged(operations::described(&Api::read(file)?, &rules), &rules)),
             (None, Some(file)) => {

@@ -4,10 +4,9 @@
 use crate::document::Document;
 use portcullis_engine::{
     policy::Policy,
-    route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
+    route::{Host, HostPattern, Match, Path, RouteTable, RuleId, Template},
 };
 use serde::Serialize;
-use serde_json::Value;
 
 /// The most rules that are listed in addition to the one that decides.
 const CANDIDATES_MAX: usize = 5;
@@ -68,78 +67,57 @@ pub(super) struct Target<'r> {
 
 impl Route {
     /// A rule of a policy.
-    pub(super) fn of(document: &Document, written: &Value, policy: &Policy, RuleId(index): RuleId) -> Self {
+    pub(super) fn of(document: &Document, policy: &Policy, RuleId(index): RuleId) -> Option<Self> {
+        let (rule, source) = (policy.rules.get(index)?, policy.source.routes.get(index)?);
+        let host = |pattern: &HostPattern| match pattern {
+            HostPattern::Exact(host) => host.to_string(),
+            HostPattern::Under(suffix) => format!("*.{suffix}"),
+        };
         let place = format!("$.routes[{index}]");
-        Self {
-            name: policy.rules.get(index).map(|rule| rule.name.clone()).unwrap_or_default(),
+        Some(Self {
+            name: rule.name.clone(),
             line: document.position(&place).0,
             place,
-            ..Self::without_name(written, index)
-        }
-    }
-
-    /// Only what it matches.
-    fn without_name(written: &Value, index: usize) -> Self {
-        let answers = written.get("routes").and_then(|routes| routes.get(index)).and_then(|route| route.get("match"));
-        let texts = |key| {
-            let list = answers.and_then(|answers| answers.get(key)).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        let path = answers.and_then(|answers| answers.get("path")).and_then(Value::as_str).unwrap_or_default();
-        Self {
-            name: String::new(),
-            place: String::new(),
-            line: 0,
-            hosts: texts("hosts"),
-            methods: texts("methods"),
-            path: path.to_owned(),
-        }
-    }
-
-    fn answers(&self) -> Option<Match> {
-        Some(Match {
-            hosts: self.hosts.iter().map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
-            methods: self.methods.iter().map(|method| Method::parse(method).ok()).collect::<Option<_>>()?,
-            path: Template::parse(&self.path).ok()?,
+            hosts: source.matches.hosts.iter().map(host).collect(),
+            methods: source.matches.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+            path: source.path.clone(),
         })
     }
+}
 
-    /// The number of leading segments that agree with a path. Only used to rank candidates.
-    fn alike(&self, path: &Path<'_>) -> usize {
-        let (own, asked) = (self.path.split('/').skip(1), path.as_str().split('/').skip(1));
-        own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
-    }
+/// The number of leading segments that a rule's path and another one have in common. Only used to rank candidates.
+fn alike(own: &str, path: &Path<'_>) -> usize {
+    let (own, asked) = (own.split('/').skip(1), path.as_str().split('/').skip(1));
+    own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
 }
 
 /// The nearest rules other than the one that decides, nearest first, and the number of all of them.
 pub(super) fn candidates(
     document: &Document,
-    written: &Value,
     policy: &Policy,
     decides: Option<RuleId>,
     target: &Target<'_>,
 ) -> (Vec<Candidate>, usize) {
-    let decides_at = decides.map(|id| Route::of(document, written, policy, id));
-    let others = (0..policy.rules.len()).map(RuleId).filter(|id| Some(*id) != decides);
+    let routes = &policy.source.routes;
+    let decides_at = decides.and_then(|id| routes.get(id.0)).map(|route| &route.matches);
+    let others = routes.iter().enumerate().filter(|(index, _)| Some(RuleId(*index)) != decides);
     let mut found: Vec<((Fit, std::cmp::Reverse<usize>), RuleId)> = others
-        .filter_map(|id| {
-            let route = Route::without_name(written, id.0);
-            let fit = fit(&route, decides_at.as_ref(), target)?;
-            let alike = route.alike(&target.path);
+        .filter_map(|(index, route)| {
+            let fit = fit(&route.matches, decides_at, target)?;
+            let alike = alike(&route.path, &target.path);
             let is_near = !matches!(fit, Fit::Path | Fit::HostAndMethod) || alike > 0;
-            is_near.then_some(((fit, std::cmp::Reverse(alike)), id))
+            is_near.then_some(((fit, std::cmp::Reverse(alike)), RuleId(index)))
         })
         .collect();
     found.sort();
     let count = found.len();
     let nearest = found.into_iter().take(CANDIDATES_MAX);
-    let nearest = nearest.map(|((why, _), id)| Candidate { route: Route::of(document, written, policy, id), why });
+    let nearest = nearest.filter_map(|((why, _), id)| Some(Candidate { route: Route::of(document, policy, id)?, why }));
     (nearest.collect(), count)
 }
 
 /// Why a rule did not decide, unless it is unrelated to the request.
-fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fit> {
-    let answers = route.answers()?;
+fn fit(answers: &Match, decides: Option<&Match>, target: &Target<'_>) -> Option<Fit> {
     let everywhere = Match { hosts: Vec::new(), methods: Vec::new(), path: answers.path.clone() };
     // A path that matches in any case, so that only host and method decide.
     let path = Template::parse("/x").ok()?;
@@ -153,7 +131,7 @@ fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fi
     );
     match fits {
         (true, true, true) => Some(match decides {
-            Some(decides) if hosts_rank(decides, target) < hosts_rank(route, target) => Fit::LessSpecificHost,
+            Some(decides) if hosts_rank(decides, target) < hosts_rank(answers, target) => Fit::LessSpecificHost,
             _ => Fit::LessSpecificPath,
         }),
         (true, false, true) => Some(Fit::Method),
@@ -170,11 +148,11 @@ fn finds(answers: &Match, target: &Target<'_>, path: &Path<'_>) -> bool {
 }
 
 /// The rank of a rule's most specific host for a request: the table prefers the longer suffix.
-fn hosts_rank(route: &Route, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
-    let ranks = route.hosts.iter().filter_map(|host| match HostPattern::parse(host).ok()? {
-        HostPattern::Exact(name) => (*name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),
+fn hosts_rank(answers: &Match, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
+    let ranks = answers.hosts.iter().filter_map(|host| match host {
+        HostPattern::Exact(name) => (**name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),
         HostPattern::Under(suffix) => {
-            let stem = target.host.as_str().strip_suffix(&*suffix)?;
+            let stem = target.host.as_str().strip_suffix(&**suffix)?;
             stem.ends_with('.').then_some((1, std::cmp::Reverse(suffix.len())))
         }
     });

@@ -22,7 +22,6 @@ use portcullis_engine::{
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRing},
 };
-use serde_json::Value;
 use std::time::Duration;
 
 /// Explains how a request is decided.
@@ -34,14 +33,13 @@ pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Erro
     let (decision, code, answer) = decided(&outcome, vouched);
     let without = (decision == Conclusion::Asks).then(|| worker.send(&headers, &OUTAGE, None).decision);
     let head = Head::read(&headers);
-    let written: Value = serde_json::from_str(document.json()).unwrap_or_default();
     let policy = worker.policy();
     let rule = rule_of(&outcome, policy);
     let guarded = rule.filter(|rule| !matches!(rule.access, Access::Public));
-    let requires = outcome.rule.and_then(|id| RequiredScopes::of(policy, &written, id));
+    let requires = outcome.rule.and_then(|id| RequiredScopes::of(policy, id));
     let lacks = requires.as_ref().zip(outcome.facts.as_ref()).map(|(requires, facts)| requires.missing(&facts.scopes));
-    let (others, found) = target(&head)
-        .map_or_else(Default::default, |target| candidates(&document, &written, policy, outcome.rule, &target));
+    let (others, found) =
+        target(&head).map_or_else(Default::default, |target| candidates(&document, policy, outcome.rule, &target));
     Ok(Explanation {
         decision,
         code: code.map(Code::name),
@@ -49,7 +47,7 @@ pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Erro
         policy: document.name().to_owned(),
         shadow: worker.is_shadow(),
         because: because(&outcome, &head, policy, asked.now_ms),
-        rule: outcome.rule.map(|id| Route::of(&document, &written, policy, id)),
+        rule: outcome.rule.and_then(|id| Route::of(&document, policy, id)),
         missing: lacks.filter(|lacks| !lacks.is_empty()),
         requires,
         acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),

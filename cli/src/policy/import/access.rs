@@ -42,7 +42,7 @@ impl Kind {
             Self::Optional => "the document makes the token optional",
             Self::NoToken => "the document requires something other than an access token",
             Self::Scope => "the document requires a scope that is not valid in a policy",
-            Self::Twice => "the document has two different operations for the same requests",
+            Self::Twice => "the document has operations with different security for the same requests",
         }
     }
 }

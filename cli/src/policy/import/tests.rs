@@ -167,7 +167,7 @@ fn two_templates_of_the_same_requests_are_asked_about_if_they_differ() {
         let made = made(&format!(
             "  /a/{{x}}: {{get: {{security: [{{oauth: [a]}}]}}}}\n  /a/{{y}}: {{get: {{security: {second}}}}}\n  /a/{{z}}: {{get: {{security: [{{oauth: [a]}}]}}}}"
         ));
-        let asked = made.text.matches("two operations for the same requests").count();
+        let asked = made.text.matches("different security for the same requests").count();
         assert_eq!((asked, made.text.matches("\n  - ").count()), (3, 2), "the issuer and a placeholder: {}", made.text);
     }
 }

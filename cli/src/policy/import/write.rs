@@ -60,18 +60,18 @@ fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], registe
     writeln!(out, "#")?;
     writeln!(
         out,
-        "# Search for {FILL_IN} and {QUESTION}. Unless a comment says otherwise, the requests of a question are refused until it is"
+        "# Search for {FILL_IN} and {QUESTION}. The requests of a question are refused until it is answered, unless a"
     )?;
     writeln!(
         out,
-        "# answered. To answer it, correct the commented lines below it and remove their `#`. If they are followed by a rule that"
+        "# comment says otherwise. To answer it, correct the commented lines below it and remove their `#`. If a"
     )?;
     writeln!(
         out,
-        "# requires `{}`, delete that rule: it blocks requests that the rule of another operation",
+        "# rule that requires `{}` follows, delete that rule: it only blocks requests that",
         register.block_scope()
     )?;
-    writeln!(out, "# would answer.")?;
+    writeln!(out, "# the rule of another operation would answer.")?;
     let notes = api.notes.iter().map(|note| line(note));
     let tokens = api.schemes.iter().filter(|scheme| matches!(scheme.kind, SchemeKind::Tokens { .. })).count();
     let several = (tokens > 1).then(|| {

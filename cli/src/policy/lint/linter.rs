@@ -1,6 +1,6 @@
 //! Runs every check over a policy and collects the warnings.
 
-use super::{warning::Warning, written::Written};
+use super::warning::Warning;
 use crate::{diagnostic::Diagnostic, policy::load::Loaded};
 use portcullis_engine::scope::Date;
 
@@ -13,10 +13,7 @@ pub(in crate::policy) struct Bounds {
 
 /// All warnings about a policy, in the order of the checks.
 pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> Vec<(Warning, Diagnostic)> {
-    let Some(written) = Written::of(&loaded.document) else {
-        return Vec::new();
-    };
-    let mut linter = Linter { loaded, written: &written, found: Vec::new() };
+    let mut linter = Linter { loaded, found: Vec::new() };
     linter.scopes(today, bounds);
     linter.routes();
     linter.shadows();
@@ -26,7 +23,6 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
 
 pub(super) struct Linter<'p> {
     pub(super) loaded: &'p Loaded,
-    pub(super) written: &'p Written,
     pub(super) found: Vec<(Warning, Diagnostic)>,
 }
 

@@ -14,22 +14,20 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 
 impl Linter<'_> {
     pub(super) fn routes(&mut self) {
-        let (loaded, matches) = (self.loaded, self.written.matches());
-        for (index, rule) in loaded.policy.rules.iter().enumerate() {
+        let policy = &self.loaded.policy;
+        for (index, (rule, source)) in policy.rules.iter().zip(&policy.source.routes).enumerate() {
             if matches!(rule.access, Access::Public) {
-                self.public(index, matches.get(index).and_then(Option::as_ref));
+                self.public(index, &source.matches);
             }
             self.limits(index, &rule.limits);
-            let pointer = format!("/routes/{index}/session/on_outage");
-            if self.written.get(&pointer).is_some() {
+            if source.has_own_outage {
                 self.outage(&format!("$.routes[{index}].session.on_outage"), rule.limits.on_outage);
             }
         }
     }
 
-    fn public(&mut self, index: usize, answers: Option<&Match>) {
-        let is_subtree = answers.is_some_and(|answers| answers.path.segments().last() == Some(&Segment::Rest));
-        if !is_subtree {
+    fn public(&mut self, index: usize, answers: &Match) {
+        if answers.path.segments().last() != Some(&Segment::Rest) {
             return;
         }
         let path = format!("$.routes[{index}].match.path");

@@ -72,7 +72,8 @@ impl Linter<'_> {
     fn unused_scope(&mut self, entry: &Entry) {
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
         let message = format!("`{}` is not required by any rule", entry.name);
-        let held_by = self.written.sets().find(|(_, scopes)| scopes.contains(&&*entry.name));
+        let held_by =
+            self.loaded.policy.source.sets.iter().find(|(_, scopes)| scopes.iter().any(|name| **name == *entry.name));
         let help = match held_by {
             Some((set, _)) => format!("it is only in the set `{set}`, which no rule uses; remove it from both"),
             None => "remove it, or require it in the rules that need it".to_owned(),
@@ -88,9 +89,11 @@ impl Linter<'_> {
     }
 
     fn unused_sets(&mut self) {
-        let written = self.written;
-        let used: HashSet<&str> = written.required().filter_map(|name| name.strip_prefix('@')).collect();
-        for (set, _) in written.sets().filter(|(set, _)| !used.contains(set)) {
+        let source = &self.loaded.policy.source;
+        let routes = source.routes.iter();
+        let used: HashSet<&String> =
+            routes.flat_map(|route| route.any_of.iter().flatten().chain(&route.all_of_sets)).collect();
+        for (set, _) in source.sets.iter().filter(|(set, _)| !used.contains(set)) {
             let path = At::ROOT.key("sets").key(set).to_string();
             let message = format!("the set `{set}` is not used by any rule");
             let help = format!("remove it, or write `\"@{set}\"` in the rules that should require it");

@@ -32,8 +32,7 @@ struct Shadow {
 
 impl Linter<'_> {
     pub(super) fn shadows(&mut self) {
-        let matches = self.written.matches();
-        for (behind, shadows) in shadows(&self.loaded.policy, &matches) {
+        for (behind, shadows) in shadows(&self.loaded.policy) {
             self.shadowed(behind, &shadows);
         }
     }
@@ -68,14 +67,13 @@ impl Linter<'_> {
 }
 
 /// For each shadowed rule, the rules that shadow it, in the order of the policy.
-fn shadows(policy: &Policy, matches: &[Option<Match>]) -> BTreeMap<usize, Vec<Shadow>> {
-    let mut index = Index::of(matches);
-    let sample = SampleRequest::of(policy, matches);
+fn shadows(policy: &Policy) -> BTreeMap<usize, Vec<Shadow>> {
+    let mut index = Index::of(&policy.routes);
+    let sample = Samples::of(policy);
     let mut found: BTreeMap<usize, Vec<Shadow>> = BTreeMap::new();
-    for (front, answers) in matches.iter().enumerate() {
-        let Some(answers) = answers else { continue };
-        for behind in index.behind(answers) {
-            let shadow = shadow(policy, matches, &sample, front, behind);
+    for (front, route) in policy.source.routes.iter().enumerate() {
+        for behind in index.behind(&route.matches) {
+            let shadow = shadow(policy, &sample, front, behind);
             found.entry(behind).or_default().extend(shadow);
         }
     }
@@ -83,14 +81,9 @@ fn shadows(policy: &Policy, matches: &[Option<Match>]) -> BTreeMap<usize, Vec<Sh
     found
 }
 
-fn shadow(
-    policy: &Policy,
-    matches: &[Option<Match>],
-    sample: &SampleRequest<'_>,
-    front: usize,
-    behind: usize,
-) -> Option<Shadow> {
-    let (front_match, behind_match) = (matches.get(front)?.as_ref()?, matches.get(behind)?.as_ref()?);
+fn shadow(policy: &Policy, sample: &Samples<'_>, front: usize, behind: usize) -> Option<Shadow> {
+    let matches = |rule: usize| policy.source.routes.get(rule).map(|route| &route.matches);
+    let (front_match, behind_match) = (matches(front)?, matches(behind)?);
     let why = more_permissive(policy, policy.rules.get(front)?, policy.rules.get(behind)?)?;
     let path = behind_match.path.segments();
     let is_subtree = path.last() == Some(&Segment::Rest);
@@ -105,16 +98,16 @@ fn shadow(
 }
 
 /// Makes requests that two rules match.
-struct SampleRequest<'p> {
+struct Samples<'p> {
     policy: &'p Policy,
     /// A word that no literal segment equals and no host begins with: only parameters and wildcards match it.
     word: String,
 }
 
-impl<'p> SampleRequest<'p> {
-    fn of(policy: &'p Policy, matches: &[Option<Match>]) -> Self {
+impl<'p> Samples<'p> {
+    fn of(policy: &'p Policy) -> Self {
         let mut words = HashSet::new();
-        for answers in matches.iter().flatten() {
+        for answers in policy.source.routes.iter().map(|route| &route.matches) {
             words.extend(answers.path.segments().iter().filter_map(|segment| match segment {
                 Segment::Literal(text) => Some(&**text),
                 Segment::One | Segment::Rest => None,

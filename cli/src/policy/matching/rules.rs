@@ -1,9 +1,10 @@
 //! The rules of a policy and what they match, with words that no rule contains.
 
 use super::SampleRequest;
-use crate::policy::load::Loaded;
-use portcullis_engine::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
-use serde::Deserialize;
+use portcullis_engine::{
+    policy::Policy,
+    route::{self, Host, HostPattern, Match, RouteTable, RuleId},
+};
 
 /// Rules, and the table that finds them.
 #[derive(Debug)]
@@ -36,34 +37,8 @@ impl<'t> Rules<'t> {
     }
 
     /// The rules of a policy.
-    pub(in crate::policy) fn of(loaded: &'t Loaded) -> Self {
-        #[derive(Deserialize)]
-        struct Policy {
-            routes: Vec<Route>,
-        }
-        #[derive(Deserialize)]
-        struct Route {
-            r#match: Written,
-        }
-        #[derive(Deserialize)]
-        struct Written {
-            #[serde(default)]
-            hosts: Vec<String>,
-            #[serde(default)]
-            methods: Vec<String>,
-            path: String,
-        }
-        // The filter has already validated the document, so nothing is skipped here.
-        let routes =
-            serde_json::from_str(loaded.document.json()).map_or_else(|_| Vec::new(), |Policy { routes }| routes);
-        let matches = routes.iter().filter_map(|Route { r#match: written }| {
-            Some(Match {
-                hosts: written.hosts.iter().filter_map(|host| HostPattern::parse(host).ok()).collect(),
-                methods: written.methods.iter().filter_map(|method| Method::parse(method).ok()).collect(),
-                path: Template::parse(&written.path).ok()?,
-            })
-        });
-        Self::new(&loaded.policy.routes, matches.collect())
+    pub(in crate::policy) fn of(policy: &'t Policy) -> Self {
+        Self::new(&policy.routes, policy.source.routes.iter().map(|route| route.matches.clone()).collect())
     }
 
     /// The common methods and every method that a rule names.

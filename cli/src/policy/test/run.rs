@@ -10,7 +10,6 @@ use crate::{
     },
 };
 use portcullis_engine::{authorize::Mark, route::RuleId};
-use serde_json::Value;
 use std::{
     collections::HashSet,
     time::{SystemTime, UNIX_EPOCH},
@@ -66,10 +65,9 @@ impl Difference {
 impl Run {
     /// Runs files of cases against a policy.
     pub fn of(loaded: Loaded, files: Vec<Cases>) -> Result<Self, Error> {
-        let Loaded { policy, document } = loaded;
+        let Loaded { policy, .. } = loaded;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut worker = Simulator::new(policy, u64::try_from(now.as_millis()).unwrap_or_default())?;
-        let written = serde_json::from_str(document.json()).unwrap_or_default();
         let mut reached = HashSet::new();
         let mut played = Vec::with_capacity(files.len());
         for file in &files {
@@ -79,7 +77,7 @@ impl Run {
                 reached.extend(outcome.rule);
                 let differences = differences(case, &outcome, &worker);
                 // Only failures are explained: there may be many cases, and the policy may be large.
-                let why = if differences.is_empty() { String::new() } else { why(&outcome, &written, &worker) };
+                let why = if differences.is_empty() { String::new() } else { why(&outcome, &worker) };
                 of_file.push(Played { differences, why });
             }
             played.push(of_file);
@@ -150,8 +148,8 @@ fn status(decision: &Decision) -> Option<u16> {
 }
 
 /// What decided, on one line.
-fn why(outcome: &Outcome, written: &Value, worker: &Simulator) -> String {
-    let needs = outcome.rule.and_then(|rule| RequiredScopes::of(worker.policy(), written, rule));
+fn why(outcome: &Outcome, worker: &Simulator) -> String {
+    let needs = outcome.rule.and_then(|rule| RequiredScopes::of(worker.policy(), rule));
     let Some(rule) = outcome.rule.and_then(|RuleId(index)| worker.policy().rules.get(index)) else {
         return "no rule decided".to_owned();
     };
