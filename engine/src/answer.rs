@@ -310,4 +310,32 @@ mod tests {
             })
         );
     }
+
+    /// The cells of each row of docs/answers.md: code, status, gRPC status, challenge.
+    fn documented() -> Vec<[&'static str; 4]> {
+        let rows = include_str!("../../docs/answers.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let cells = rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches('`')).collect::<Vec<_>>());
+        cells.map(|cells| [cells[0], cells[1], cells[2], cells[3]]).collect()
+    }
+
+    #[test]
+    fn every_code_is_documented_as_it_is_answered() {
+        let acr = ["…".to_owned()];
+        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)) };
+        let answered = Code::ALL.map(|code| {
+            let challenge = match challenge(code, demand).as_deref().map(|value| value.split_once(", ")) {
+                Option::None => "none".to_owned(),
+                Some(Option::None) => "the realm only".to_owned(),
+                Some(Some((_, rest))) => rest.replace("900", "…"),
+            };
+            (code.name().to_owned(), code.status().to_string(), format!("{:?}", code.grpc()).to_lowercase(), challenge)
+        });
+        let documented: Vec<_> = documented()
+            .into_iter()
+            .map(|[code, status, grpc, challenge]| {
+                (code.to_owned(), status.to_owned(), grpc.replace('_', "").to_lowercase(), challenge.to_owned())
+            })
+            .collect();
+        assert_eq!(documented, answered);
+    }
 }

@@ -16,5 +16,6 @@ pub mod map;
 pub mod policy;
 pub mod route;
 pub mod scope;
+pub mod time;
 
 pub use portcullis_contract::{code, introspection, token, wire};

@@ -29,7 +29,10 @@ pub use source::{RouteSource, Source};
 pub use text::nearest;
 pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 
-use crate::{route::RouteTable, scope::ScopeRegistry};
+use crate::{
+    route::{RouteTable, RuleId},
+    scope::ScopeRegistry,
+};
 use std::time::Duration;
 
 /// A policy without fault.
@@ -66,6 +69,11 @@ impl Policy {
     /// Reads a policy from the filter's configuration. Every fault is found at once.
     pub fn parse(configuration: &[u8]) -> Result<Self, Faults> {
         validate::policy(&envoy_config::as_json(configuration))
+    }
+
+    /// The rule with this id.
+    pub fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(id.0)
     }
 }
 

@@ -7,6 +7,7 @@ use jwt_simple::prelude::*;
 use portcullis_engine::{
     authorize::{Act, Gate, Head, Step},
     policy::Policy,
+    time::{Monotonic, Now},
     token::IssuerId,
     wire,
 };
@@ -16,6 +17,7 @@ use prost::Message;
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const NOW_MS: u64 = 1_800_000_000_000;
+const NOW: Now = at(NOW_MS);
 const STREAMS: u32 = 10_000;
 const SESSIONS: u32 = 500;
 const BYTES_PER_STREAM_MAX: usize = 1_024;
@@ -26,6 +28,10 @@ const POLICY: &str = r#"{
   "session": {"cluster": "session"},
   "routes": [{"name": "live", "match": {"path": "/live"}, "authenticated": true}]
 }"#;
+
+const fn at(ms: u64) -> Now {
+    Now { wall_ms: Some(ms), instant: Monotonic(ms) }
+}
 
 fn token(key: &ES256KeyPair, session: u32) -> String {
     #[derive(serde::Serialize, serde::Deserialize)]
@@ -58,14 +64,14 @@ fn ten_thousand_followed_streams_cost_less_than_a_kibibyte_each() {
     let tokens: Vec<String> = (0..SESSIONS).map(|session| token(&key, session)).collect();
     let policy = Policy::parse(POLICY.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
     let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
-    assert_eq!(gate.act(NOW_MS), Some(Act::Open));
-    gate.opened(Some(1), NOW_MS);
-    assert!(gate.act(NOW_MS).is_some());
+    assert_eq!(gate.act(NOW.instant), Some(Act::Open));
+    gate.opened(Some(1), NOW.instant);
+    assert!(gate.act(NOW.instant).is_some());
     let welcome = wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() };
-    gate.message(1, &welcome.encode_to_vec(), NOW_MS);
+    gate.message(1, &welcome.encode_to_vec(), NOW);
     let key_set = format!(r#"{{"keys":[{}]}}"#, key.public_key().with_key_id("k").to_jwk());
-    assert_eq!(gate.fetches(NOW_MS).len(), 1);
-    assert!(gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS).0.is_ok());
+    assert_eq!(gate.fetches(NOW.instant).len(), 1);
+    assert!(gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW).0.is_ok());
 
     let before = dhat::HeapStats::get().curr_bytes;
     for context in 0..STREAMS {
@@ -76,12 +82,12 @@ fn ten_thousand_followed_streams_cost_less_than_a_kibibyte_each() {
             (":authority".to_owned(), b"api".to_vec()),
             ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
         ];
-        assert!(matches!(gate.arrive(context, &Head::read(&headers), String::new, NOW_MS), Step::Wait));
-        let Some(Act::Send { message, .. }) = gate.act(NOW_MS) else { panic!("no question was sent") };
-        assert_eq!(gate.message(1, &answer(&message), NOW_MS).len(), 1);
+        assert!(matches!(gate.arrive(context, &Head::read(&headers), String::new, NOW), Step::Wait));
+        let Some(Act::Send { message, .. }) = gate.act(NOW.instant) else { panic!("no question was sent") };
+        assert_eq!(gate.message(1, &answer(&message), NOW).len(), 1);
     }
-    gate.tick(NOW_MS + 100);
-    let Some(Act::Send { message, .. }) = gate.act(NOW_MS + 100) else { panic!("no follow was sent") };
+    gate.tick(at(NOW_MS + 100));
+    let Some(Act::Send { message, .. }) = gate.act(at(NOW_MS + 100).instant) else { panic!("no follow was sent") };
     let follows = wire::FilterMessage::decode(message.as_slice()).expect("a message").follows.len();
     assert_eq!(u32::try_from(follows), Ok(SESSIONS));
     drop(message);

@@ -7,18 +7,28 @@ use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
     answer::{self, Answer},
     authorize::Call,
+    time::{Monotonic, Now},
 };
 use prost::Message;
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType},
 };
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
+/// What both clocks show.
+pub(crate) fn now() -> Now {
+    static START: OnceLock<Instant> = OnceLock::new();
     let since_epoch = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since_epoch.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
+    let wall_ms = since_epoch.map(millis).filter(|ms| *ms != 0);
+    Now { wall_ms, instant: Monotonic(millis(START.get_or_init(Instant::now).elapsed())) }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// All request headers, in one call.
@@ -29,6 +39,16 @@ pub(crate) fn request_headers() -> Vec<(String, Vec<u8>)> {
 /// Removes a request header, with all its values.
 pub(crate) fn remove_request_header(name: &str) {
     let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+}
+
+/// All request trailers.
+pub(crate) fn request_trailers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+}
+
+/// Removes a request trailer, with all its values.
+pub(crate) fn remove_request_trailer(name: &str) {
+    let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
 }
 
 /// Adds a request header.
@@ -42,6 +62,12 @@ pub(crate) fn client_address() -> String {
     let address = String::from_utf8(address).unwrap_or_default();
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _port)| host);
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Envoy's number for the connection of the effective context; none when it does not say.
+pub(crate) fn connection_id() -> Option<u64> {
+    let id = hostcalls::get_property(vec!["connection", "id"]).ok().flatten()?;
+    id.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Leaves `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
@@ -119,9 +145,13 @@ pub(crate) fn cancel(stream: u32) {
     let _ = hostcalls::cancel_grpc_stream(stream);
 }
 
-/// The message that a callback announced.
-pub(crate) fn stream_message(size: usize) -> Vec<u8> {
-    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size).ok().flatten().unwrap_or_default()
+/// The message that a callback announced. One byte more than `bytes_max` is copied of a longer one, so that it can be told
+/// from one that fits.
+pub(crate) fn stream_message(size: usize, bytes_max: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size.min(bytes_max.saturating_add(1)))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Dispatches a GET; the effective context must be the root. `None` when it could not even be sent.

@@ -4,7 +4,7 @@ use crate::{
     envoy,
     worker::{self, Worker},
 };
-use portcullis_engine::authorize::Head;
+use portcullis_engine::authorize::{Head, forged_trailers};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -37,7 +37,8 @@ impl Http {
 impl Context for Http {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(worker) = &self.worker {
-            worker.answered(self.context, call, headers, body_size, envoy::now_ms());
+            worker.answered(call, headers, body_size, envoy::now());
+            worker.carry_out(self.context);
         }
     }
 }
@@ -50,11 +51,10 @@ impl HttpContext for Http {
             worker::refuse_without_policy(head.grpc);
             return Action::Pause;
         };
-        let now_ms = envoy::now_ms();
-        let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::client_address, now_ms);
-        let forged = head.forged.iter().map(|name| (*name).to_owned()).collect();
-        let passes = worker.first_step(self.context, step, forged);
-        worker.send(self.context, now_ms);
+        let now = envoy::now();
+        let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::client_address, now);
+        let passes = worker.first_step(self.context, step);
+        worker.send(self.context, now);
         if passes { Action::Continue } else { Action::Pause }
     }
 
@@ -63,6 +63,9 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        for name in forged_trailers(&envoy::request_trailers()) {
+            envoy::remove_request_trailer(name);
+        }
         self.passage()
     }
 

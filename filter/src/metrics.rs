@@ -5,6 +5,7 @@ use portcullis_engine::{
     map::HashMap,
     policy::Policy,
     route::RuleId,
+    time::{Monotonic, Now},
     token::IssuerId,
 };
 use proxy_wasm::{hostcalls, types::MetricType};
@@ -23,15 +24,15 @@ pub(crate) struct Metrics {
     wait: Option<u32>,
     connected: Option<u32>,
     was_connected: bool,
-    gauges_at_ms: u64,
+    gauges_at: Monotonic,
 }
 
 impl Metrics {
     /// Hands over what the gate has counted since the last time.
-    pub(crate) fn flush(&mut self, gate: &mut Gate, now_ms: u64) {
-        if now_ms.saturating_sub(self.gauges_at_ms) >= GAUGES_MS {
-            self.gauges_at_ms = now_ms;
-            self.gauge(gate, now_ms);
+    pub(crate) fn flush(&mut self, gate: &mut Gate, now: Now) {
+        if now.instant.since(self.gauges_at) >= GAUGES_MS {
+            self.gauges_at = now.instant;
+            self.gauge(gate, now);
         }
         for wait_ms in std::mem::take(&mut gate.waits_ms) {
             let id = *self.wait.get_or_insert_with(|| define(MetricType::Histogram, "portcullis.check_ms"));
@@ -47,7 +48,7 @@ impl Metrics {
 
 impl Metrics {
     /// A gauge is one for all workers: the connected ones add up, and of the ages of keys the last one told stands.
-    fn gauge(&mut self, gate: &Gate, now_ms: u64) {
+    fn gauge(&mut self, gate: &Gate, now: Now) {
         let connected = gate.is_connected();
         if connected != self.was_connected {
             self.was_connected = connected;
@@ -55,7 +56,7 @@ impl Metrics {
             let id = *self.connected.get_or_insert_with(|| define(MetricType::Gauge, name));
             let _ = hostcalls::increment_metric(id, if connected { 1 } else { -1 });
         }
-        for (issuer, age_s) in gate.key_ages_s(now_ms) {
+        for (issuer, age_s) in gate.key_ages_s(now.instant) {
             let id = *self.key_ages.entry(issuer).or_insert_with(|| {
                 define(MetricType::Gauge, &format!("portcullis.key_set_age_s.issuer.{}", label(issuer, gate.policy())))
             });
@@ -75,16 +76,17 @@ fn define(kind: MetricType, name: &str) -> u32 {
 }
 
 fn name(count: Count, policy: &Policy) -> String {
+    let label = count.label();
     match count {
-        Count::Decision(code, rule) => format!("portcullis.decisions.code.{code}.route.{}", route(rule, policy)),
-        Count::Shadowed(code, rule) => format!("portcullis.shadowed.code.{code}.route.{}", route(rule, policy)),
-        Count::Outage(kind, rule) => format!("portcullis.outage_releases.kind.{kind}.route.{}", route(rule, policy)),
-        Count::Check(outcome) => format!("portcullis.checks.outcome.{outcome}"),
+        Count::Decision(_, rule) => format!("portcullis.decisions.code.{label}.route.{}", route(rule, policy)),
+        Count::Shadowed(_, rule) => format!("portcullis.shadowed.code.{label}.route.{}", route(rule, policy)),
+        Count::Outage(_, rule) => format!("portcullis.outage_releases.kind.{label}.route.{}", route(rule, policy)),
+        Count::Check(_) => format!("portcullis.checks.outcome.{label}"),
         Count::Followed => "portcullis.followed_requests".to_owned(),
-        Count::Cut(code, rule) => format!("portcullis.cuts.code.{code}.route.{}", route(rule, policy)),
-        Count::Cache(result) => format!("portcullis.token_cache.result.{result}"),
-        Count::Stream(event) => format!("portcullis.check_stream.event.{event}"),
-        Count::KeyFetch(result) => format!("portcullis.key_fetches.result.{result}"),
+        Count::Cut(_, rule) => format!("portcullis.cuts.code.{label}.route.{}", route(rule, policy)),
+        Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
+        Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
+        Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
     }
 }
 
@@ -92,6 +94,6 @@ fn route(rule: Option<RuleId>, policy: &Policy) -> &str {
     match rule {
         None => "none",
         Some(RuleId(index)) if index >= ROUTES_MAX => "other",
-        Some(RuleId(index)) => policy.rules.get(index).map_or("none", |rule| rule.name.as_str()),
+        Some(id) => policy.rule(id).map_or("none", |rule| rule.name.as_str()),
     }
 }

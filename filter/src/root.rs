@@ -3,7 +3,7 @@
 use crate::{envoy, http::Http, worker::Worker};
 use log::{error, info, warn};
 use portcullis_engine::{
-    authorize::{self, Gate},
+    authorize::{self, Gate, MESSAGE_BYTES_MAX},
     policy::Policy,
     token::KEY_SET_BYTES_MAX,
 };
@@ -34,7 +34,10 @@ impl Root {
         let authorization = policy.session.as_ref().map(|session| authorize::authorization(session, &variable));
         let authorization = authorization.transpose().map_err(|fault| vec![fault])?.flatten();
         // The clock and the context's number differ between workers well enough to spread their reconnects.
-        let seed = envoy::now_ms().wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let seed = envoy::now()
+            .wall_ms
+            .unwrap_or_default()
+            .wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
         let gate = Gate::new(policy, envoy::verify_signature, seed)
             .map_err(|(issuer, error)| vec![format!("$.issuers[{issuer}].keys.inline: {error}")])?;
         Ok(Worker::new(self.context, gate, authorization))
@@ -44,23 +47,25 @@ impl Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         let Some(worker) = &self.worker else { return };
-        let now_ms = envoy::now_ms();
+        let now = envoy::now();
         if let Some(issuer) = worker.key_call(call) {
             let response = envoy::call_response(headers, body_size, KEY_SET_BYTES_MAX);
-            worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now_ms);
+            worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now);
         } else {
-            worker.answered(self.context, call, headers, body_size, now_ms);
+            worker.answered(call, headers, body_size, now);
         }
-        worker.pump(now_ms);
+        worker.pump(now);
+        worker.carry_out(self.context);
     }
 
     fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
         let Some(worker) = &self.worker else { return };
-        let now_ms = envoy::now_ms();
-        let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size), now_ms);
+        let now = envoy::now();
+        let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size, MESSAGE_BYTES_MAX), now);
         // The next group goes out first: the service works on it while these requests are released.
-        worker.pump(now_ms);
-        worker.carry_out(due, self.context);
+        worker.queue(due);
+        worker.pump(now);
+        worker.carry_out(self.context);
     }
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
@@ -70,10 +75,11 @@ impl Context for Root {
         } else {
             warn!("portcullis: the check stream was closed with gRPC status {status}");
         }
-        let now_ms = envoy::now_ms();
-        let due = worker.gate.borrow_mut().closed(stream, now_ms);
-        worker.pump(now_ms);
-        worker.carry_out(due, self.context);
+        let now = envoy::now();
+        let due = worker.gate.borrow_mut().closed(stream, now);
+        worker.queue(due);
+        worker.pump(now);
+        worker.carry_out(self.context);
     }
 }
 
@@ -84,7 +90,7 @@ impl RootContext for Root {
             Ok(worker) => {
                 let worker = Rc::new(worker);
                 info!("portcullis: policy {} is in force", worker.gate.borrow().policy().digest);
-                worker.pump(envoy::now_ms());
+                worker.pump(envoy::now());
                 Some(worker)
             }
             Err(faults) => {
@@ -99,12 +105,13 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
-        let now_ms = envoy::now_ms();
-        let mut due = worker.never_sent(now_ms);
-        due.extend(worker.gate.borrow_mut().tick(now_ms));
-        worker.carry_out(due, self.context);
-        worker.pump(now_ms);
-        worker.flush_metrics(now_ms);
+        let now = envoy::now();
+        worker.queue(worker.never_sent(now));
+        let due = worker.gate.borrow_mut().tick(now);
+        worker.queue(due);
+        worker.pump(now);
+        worker.carry_out(self.context);
+        worker.flush_metrics(now);
         worker.rest();
     }
 

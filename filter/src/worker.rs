@@ -6,6 +6,7 @@ use portcullis_engine::{
     answer::{Answer, Code, Demand},
     authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
     map::HashMap,
+    time::Now,
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
 use std::{
@@ -20,6 +21,10 @@ const TICK_IDLE: Duration = Duration::from_millis(100);
 
 /// Steps that are carried out in one callback at most. Envoy puts off what a step asks for until the callback is over, and
 /// then does one inside the other: some three hundred refusals at once overflow the VM's stack, and it dies.
+///
+/// Of refusals that were not asked for by an answer (a deadline has passed), there is one for each connection in a callback.
+/// When a client has closed its connection, the first write to it fails, and Envoy destroys all of its requests before it gets
+/// to the other refusals: it would then call the VM about requests that the VM has forgotten, which ends the VM.
 const STEPS_MAX: usize = 100;
 const TICK_BACKLOG: Duration = Duration::from_millis(1);
 
@@ -28,8 +33,6 @@ pub(crate) struct Worker {
     root: u32,
     pub(crate) gate: RefCell<Gate>,
     authorization: Option<String>,
-    /// Headers to be taken from requests that wait.
-    forged: RefCell<HashMap<u32, Vec<String>>>,
     key_calls: RefCell<HashMap<u32, IssuerId>>,
     /// IntrospectionClient to an introspection endpoint, by Envoy's number.
     calls: RefCell<HashMap<u32, CallKey>>,
@@ -49,7 +52,6 @@ impl Worker {
             root,
             gate: RefCell::new(gate),
             authorization,
-            forged: RefCell::default(),
             key_calls: RefCell::default(),
             calls: RefCell::default(),
             unsent: RefCell::default(),
@@ -60,29 +62,30 @@ impl Worker {
     }
 
     /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
-    pub(crate) fn first_step(&self, context: u32, step: Step, forged: Vec<String>) -> bool {
+    pub(crate) fn first_step(&self, context: u32, step: Step) -> bool {
         match step {
             Step::Release(permit) => {
-                self.prepare(&permit, &forged);
+                self.prepare(&permit);
                 true
             }
             Step::Deny(denial) | Step::Cut(denial) => {
                 self.refuse(context, &denial);
                 false
             }
-            Step::Wait | Step::Ask(_) | Step::Spare(_) => {
-                if !forged.is_empty() {
-                    self.forged.borrow_mut().insert(context, forged);
-                }
-                false
-            }
+            Step::Wait | Step::Ask(_) | Step::Spare(_) => false,
         }
     }
 
-    /// Carries out steps of requests that waited, or were open. The effective context is `home`, before and after.
-    pub(crate) fn carry_out(&self, due: Vec<Due>, home: u32) {
+    /// Puts steps of requests that waited, or were open, behind those that are still to be carried out.
+    pub(crate) fn queue(&self, due: Vec<Due>) {
         let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
         self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
+    }
+
+    /// Carries out queued steps, as many as one callback may: to be called once in each, at its end. The effective context is
+    /// `home`, before and after.
+    pub(crate) fn carry_out(&self, home: u32) {
+        let mut written = Vec::new();
         for _ in 0..STEPS_MAX {
             let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
             // The client may have left: then there is nobody to answer, and nothing to resume.
@@ -90,10 +93,19 @@ impl Worker {
                 self.gone(context);
                 continue;
             }
+            if let Step::Deny(denial) = &step
+                && denial.code.status() == 503
+            {
+                let connection = envoy::connection_id();
+                if written.contains(&connection) {
+                    self.backlog.borrow_mut().push_back((context, step));
+                    continue;
+                }
+                written.push(connection);
+            }
             match step {
                 Step::Release(permit) => {
-                    let forged = self.forged.borrow_mut().remove(&context).unwrap_or_default();
-                    self.prepare(&permit, &forged);
+                    self.prepare(&permit);
                     envoy::resume_request();
                 }
                 Step::Deny(denial) => self.refuse(context, &denial),
@@ -107,25 +119,24 @@ impl Worker {
 
     /// A request has ended.
     pub(crate) fn gone(&self, context: u32) {
-        self.forged.borrow_mut().remove(&context);
         self.gate.borrow_mut().gone(context);
     }
 
     /// Does what the check stream and the key sets want done. To be called in the root's callbacks only: the SDK hands the
     /// answers to a call to the context in whose callback it was made, and only the root outlives a request.
-    pub(crate) fn pump(&self, now_ms: u64) {
-        let fetches = self.gate.borrow_mut().fetches(now_ms);
-        fetches.iter().for_each(|fetch| self.fetch(fetch, now_ms));
-        while let Some(act) = self.next_act(now_ms) {
-            self.act(act, now_ms);
+    pub(crate) fn pump(&self, now: Now) {
+        let fetches = self.gate.borrow_mut().fetches(now.instant);
+        fetches.iter().for_each(|fetch| self.fetch(fetch, now));
+        while let Some(act) = self.next_act(now) {
+            self.act(act, now);
         }
         self.call();
         self.pace();
     }
 
     /// Sends the questions that may be sent, in the callback of a request. The stream is the root's.
-    pub(crate) fn send(&self, context: u32, now_ms: u64) {
-        let act = self.gate.borrow_mut().send(now_ms);
+    pub(crate) fn send(&self, context: u32, now: Now) {
+        let act = self.gate.borrow_mut().send(now.instant);
         if let Some(Act::Send { stream, message }) = act {
             envoy::enter(self.root);
             envoy::send(stream, &message);
@@ -149,26 +160,26 @@ impl Worker {
     }
 
     /// A call has been answered, or has failed.
-    pub(crate) fn answered(&self, home: u32, number: u32, headers: usize, body_bytes: usize, now_ms: u64) {
+    pub(crate) fn answered(&self, number: u32, headers: usize, body_bytes: usize, now: Now) {
         let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
         let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
-        let due = self.gate.borrow_mut().answered(key, response, now_ms);
-        self.carry_out(due.into_iter().collect(), home);
+        let due = self.gate.borrow_mut().answered(key, response, now);
+        self.queue(due.into_iter().collect());
     }
 
     /// What becomes of the requests whose calls could not be made.
-    pub(crate) fn never_sent(&self, now_ms: u64) -> Vec<Due> {
+    pub(crate) fn never_sent(&self, now: Now) -> Vec<Due> {
         self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
         let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
-        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now_ms)).collect()
+        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now)).collect()
     }
 
-    fn next_act(&self, now_ms: u64) -> Option<Act> {
-        self.gate.borrow_mut().act(now_ms)
+    fn next_act(&self, now: Now) -> Option<Act> {
+        self.gate.borrow_mut().act(now.instant)
     }
 
-    fn act(&self, act: Act, now_ms: u64) {
+    fn act(&self, act: Act, now: Now) {
         match act {
             Act::Send { stream, message } => envoy::send(stream, &message),
             Act::Close { stream } => envoy::close(stream),
@@ -176,12 +187,12 @@ impl Worker {
             Act::Open => {
                 let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
                 let stream = cluster.and_then(|cluster| envoy::open_stream(&cluster, self.authorization.as_deref()));
-                self.gate.borrow_mut().opened(stream, now_ms);
+                self.gate.borrow_mut().opened(stream, now.instant);
             }
         }
     }
 
-    fn fetch(&self, fetch: &Fetch, now_ms: u64) {
+    fn fetch(&self, fetch: &Fetch, now: Now) {
         let call = envoy::get(
             &fetch.cluster,
             fetch.scheme,
@@ -193,7 +204,7 @@ impl Worker {
             Some(call) => {
                 self.key_calls.borrow_mut().insert(call, fetch.issuer);
             }
-            None => self.fetched(fetch.issuer, None, now_ms),
+            None => self.fetched(fetch.issuer, None, now),
         }
     }
 
@@ -203,20 +214,20 @@ impl Worker {
     }
 
     /// A key set has come, or has not.
-    pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now_ms: u64) {
-        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now_ms);
+    pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now: Now) {
+        let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now);
         if let Err(error) = result {
             let gate = self.gate.borrow();
             let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
             warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
         }
-        self.carry_out(due, self.root);
+        self.queue(due);
     }
 
     /// Hands the counts to Envoy.
-    pub(crate) fn flush_metrics(&self, now_ms: u64) {
+    pub(crate) fn flush_metrics(&self, now: Now) {
         let mut gate = self.gate.borrow_mut();
-        self.metrics.borrow_mut().flush(&mut gate, now_ms);
+        self.metrics.borrow_mut().flush(&mut gate, now);
     }
 
     /// Ticks come quickly while something waits for a deadline.
@@ -250,10 +261,10 @@ impl Worker {
     }
 
     /// Sets the request's headers for the upstream, before it is released: later is too late.
-    fn prepare(&self, permit: &Permit, forged: &[String]) {
+    fn prepare(&self, permit: &Permit) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
-        forged.iter().for_each(|name| envoy::remove_request_header(name));
+        permit.strip.iter().for_each(|name| envoy::remove_request_header(name));
         if !policy.forward_token {
             envoy::remove_request_header("authorization");
         }

@@ -1,79 +1,12 @@
-//! The admin listener: sessions, revocations, events, metrics, health. All but health and readiness needs the
-//! credential.
+//! The admin listener: sessions, revocations, events, metrics and health. Everything except health and readiness needs
+//! the credential.
 
 mod body;
 mod events;
 mod problem;
 mod revocations;
+mod router;
 mod sessions;
 mod view;
 
-use crate::serve::Peer;
-use crate::service::Service;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use problem::{Code, Problem};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tracing::warn;
-
-/// The largest body that is read.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
-type App = State<Arc<Service>>;
-
-/// The routes of the admin listener.
-pub fn router(service: &Arc<Service>) -> Router {
-    Router::new()
-        .route("/v1/sessions", get(sessions::list).post(sessions::open))
-        .route("/v1/sessions/{id}", get(sessions::read).patch(sessions::change))
-        .route("/v1/sessions/{id}/revoke", post(sessions::revoke))
-        .route("/v1/revocations", post(revocations::make))
-        .route("/v1/events", get(events::listen))
-        .route("/metrics", get(metrics))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
-        // Covers the fallbacks too: without the credential, nobody learns which paths there are.
-        .layer(from_fn_with_state(Arc::clone(service), admit))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::clone(service))
-}
-
-async fn admit(State(service): App, request: Request, next: Next) -> Response {
-    if !service.admin_credential.is_presented(request.headers()) {
-        service.book.audit.metrics.unauthenticated_admin.inc();
-        let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
-        let path = request.uri().path();
-        warn!(peer, path, "refused a call of the admin API: its credential is missing or wrong");
-        return Problem::new(Code::Unauthorized, "the credential is missing or wrong").into_response();
-    }
-    if !service.is_loaded.load(Ordering::SeqCst) {
-        return Problem::new(Code::NotReady, "the stored sessions are still being loaded").into_response();
-    }
-    next.run(request).await
-}
-
-async fn readyz(State(service): App) -> (StatusCode, &'static str) {
-    if service.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
-}
-
-async fn metrics(State(service): App) -> Result<Response, Problem> {
-    let text = service.book.audit.metrics.text();
-    let text = text.map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
-    Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
-}
-
-async fn unknown_path(uri: Uri) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no `{}`", uri.path()))
-}
-
-async fn unknown_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("`{method}` does nothing on `{}`", uri.path()))
-}
+pub(crate) use router::router;

@@ -1,20 +1,49 @@
-//! Tells what matters: one audit line (JSON on standard output, tracing target `audit`), one event to whoever listens
-//! on the admin API, one count. Never a token: at most the first bytes of its digest.
+//! The audit of decisions that matter: one line each (JSON on standard output, tracing target `audit`), one event for
+//! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
 use crate::clock::rfc3339;
-use crate::id::SessionId;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
-use crate::rules::Rule;
+use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::token::Token;
-use crate::wire::Outcome;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::Outcome;
 use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tracing::info;
 
-/// Events kept for a listener that reads slowly. One that falls further behind is told how many it missed.
+/// Events kept for a listener that reads slowly. One that falls further behind receives the number of those it missed.
 const EVENTS_KEPT: usize = 1024;
+
+/// Refusals of introspection that are remembered as reported. When there are more, all are reported once again.
+const REPORTED_MAX: usize = 10_000;
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The judge, at a question or at a read: a limit had passed.
+    Judge,
+    /// The cleaner: a limit had passed, and there was no question.
+    Cleaner,
+    /// A caller who revoked this session.
+    Admin,
+    /// A revocation of its subject, client or issuer.
+    Revocation,
+}
+
+impl EndedBy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::Cleaner => "cleaner",
+            Self::Admin => "admin",
+            Self::Revocation => "revocation",
+        }
+    }
+}
 
 /// An event of `GET /v1/events`.
 #[derive(Debug, Clone, Serialize)]
@@ -33,18 +62,18 @@ pub struct Event {
     at: String,
 }
 
-/// Where decisions are told.
+/// The audit.
 #[derive(Debug)]
 pub struct Audit {
-    /// What is counted.
-    pub metrics: Metrics,
+    metrics: Arc<Metrics>,
     events: broadcast::Sender<Event>,
+    reported: Mutex<HashSet<(u64, Outcome)>>,
 }
 
 impl Audit {
     /// An audit that counts into `metrics`.
-    pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, events: broadcast::Sender::new(EVENTS_KEPT) }
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, events: broadcast::Sender::new(EVENTS_KEPT), reported: Mutex::default() }
     }
 
     /// The events from now on.
@@ -64,21 +93,34 @@ impl Audit {
             subject = &*session.subject, client_id = &*session.client, access = session.access.name, by = how,
             opened_at = rfc3339(session.opened_at_ms),
         );
-        self.tell("opened", session, None, now_ms);
+        self.announce("opened", session, None, now_ms);
     }
 
-    /// A session ended. `by` is who ended it: `judge` (found over at a question or a read), `cleaner`, `admin`, `rule`.
-    pub fn ended(&self, session: &Session, end: End, by: &'static str) {
+    /// A session ended.
+    pub fn ended(&self, session: &Session, end: End, by: EndedBy) {
         self.metrics.ended(end.reason);
-        let event = if by == "admin" { "revoked" } else { "ended" };
+        let event = if by == EndedBy::Admin { "revoked" } else { "ended" };
         info!(
             target: "audit", event, session = %session.id, issuer = &*session.issuer, subject = &*session.subject,
-            client_id = &*session.client, reason = end.reason.as_str(), by, ended_at = rfc3339(end.at_ms),
+            client_id = &*session.client, reason = end.reason.as_str(), by = by.as_str(), ended_at = rfc3339(end.at_ms),
         );
-        self.tell("ended", session, Some(end.reason.as_str()), end.at_ms);
+        self.announce("ended", session, Some(end.reason.as_str()), end.at_ms);
     }
 
-    /// A question was refused; told once for each token of a stream and each outcome.
+    /// Introspection refused a token. A caller that asks about a dead token again and again is reported once.
+    pub fn refused_introspection(&self, token: &Token, outcome: Outcome, route: &str, now_ms: u64) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= REPORTED_MAX {
+            reported.clear();
+        }
+        let is_new = reported.insert((token.digest, outcome));
+        drop(reported);
+        if is_new {
+            self.refused(token, outcome, route, now_ms);
+        }
+    }
+
+    /// A question was refused. A stream reports this once for each of its tokens and each outcome.
     pub fn refused(&self, token: &Token, outcome: Outcome, route: &str, now_ms: u64) {
         let event = match outcome {
             Outcome::ScopeEscalation => "escalation",
@@ -109,21 +151,23 @@ impl Audit {
         info!(target: "audit", event = "scopes_changed", session = %session.id, scopes, by = "admin");
     }
 
-    /// A revocation was asked for, with what the caller said about it.
+    /// A caller asked for the revocation of one session; `said` is the reason that it stated.
     pub fn revoking(&self, id: SessionId, said: &str) {
-        self.metrics.revocations.inc();
+        self.metrics.revoked_session();
         info!(target: "audit", event = "revocation", session = %id, said, by = "admin");
     }
 
-    /// A not-before rule was made, and ended so many sessions.
-    pub fn rule_made(&self, rule: &Rule, ended: usize) {
-        self.metrics.rules.inc();
-        let whom = serde_json::to_string(&rule.whom).unwrap_or_default();
-        let before = rfc3339(rule.before_ms);
-        info!(target: "audit", event = "rule_made", issuer = rule.issuer, whom, before, ended, by = "admin");
+    /// A revocation of a whole party was made; `ended` is the number of live sessions that it ended.
+    pub fn revocation_made(&self, revocation: &Revocation, ended: usize) {
+        self.metrics.revoked(&revocation.party);
+        let whom = serde_json::to_string(&revocation.party).unwrap_or_default();
+        let before = rfc3339(revocation.before_ms);
+        info!(
+            target: "audit", event = "revocation_made", issuer = revocation.issuer, whom, before, ended, by = "admin",
+        );
     }
 
-    fn tell(&self, name: &'static str, session: &Session, reason: Option<&'static str>, at_ms: u64) {
+    fn announce(&self, name: &'static str, session: &Session, reason: Option<&'static str>, at_ms: u64) {
         if self.has_listeners() {
             self.send(Event {
                 name,

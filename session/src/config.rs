@@ -1,30 +1,30 @@
-//! `session.yaml`: read, then checked. A fault says where and what to do; all faults are told at once.
+//! `session.yaml`: read, then checked. A fault says where it is and what to do; all faults are reported at once.
 
 mod raw;
 #[cfg(test)]
 mod tests;
 
 use crate::access::{Access, AccessTypes, When};
-use crate::book::Enrolment;
 use crate::credential::Credential;
 use crate::judge::Limits;
+use crate::registry::Enrolment;
 use raw::{Raw, RawAccess, RawCredential, RawEnrolment, RawTls, RawWhen};
 use rustls::ServerConfig;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Limits of the one access type that there is when the configuration has none.
+/// Limits of the only access type when the configuration has none.
 const DEFAULT_LIMITS: Limits = Limits { absolute_ms: Some(8 * 60 * 60 * 1000), idle_ms: Some(30 * 60 * 1000) };
 
 /// A configuration that the service can start with.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where checks are answered.
+    /// The address of the check listener.
     pub listen: SocketAddr,
-    /// Where the admin API is answered.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
-    /// What filters present; `None` takes any caller.
+    /// What filters present; `None` admits any caller.
     pub filter_credential: Option<Credential>,
     /// What callers of the admin API present.
     pub admin_credential: Credential,
@@ -38,7 +38,7 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// Why a configuration is not taken: one line for each fault.
+/// Why a configuration is refused: one line for each fault.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<String>);
 
@@ -71,7 +71,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let access = access_types(raw.access, &mut faults);
     let tls = raw.tls.map(|files| tls(&files, &mut faults));
     if raw.store.embedded.path.is_empty() {
-        faults.push("store.embedded.path: is empty, name a folder".to_owned());
+        faults.push("store.embedded.path: is empty: name a folder".to_owned());
     }
     match (listen, admin, admin_credential) {
         (Some(listen), Some(admin), Some(admin_credential)) if faults.is_empty() => Ok(Settings {
@@ -94,7 +94,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
 fn address(at: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     if found.is_none() {
-        faults.push(format!("{at}: `{text}` is no address to listen on: say `127.0.0.1:7070`"));
+        faults.push(format!("{at}: `{text}` is not an address to listen on: use one like `127.0.0.1:7070`"));
     }
     found
 }
@@ -117,7 +117,7 @@ fn credential(
         _ => Err(format!("{at}: needs either `env` or `file`")),
     };
     match secret {
-        // Files end with a line break that is no part of the secret.
+        // Files end with a line break that is not part of the secret.
         Ok(secret) => Some(Credential::new(secret.trim())),
         Err(fault) => {
             faults.push(fault);
@@ -128,7 +128,7 @@ fn credential(
 
 fn tls(files: &RawTls, faults: &mut Vec<String>) -> Option<Arc<ServerConfig>> {
     let client_ca = files.client_ca.as_deref().map(Path::new);
-    crate::tls::server(Path::new(&files.cert), Path::new(&files.key), client_ca)
+    crate::listener::tls::server(Path::new(&files.cert), Path::new(&files.key), client_ca)
         .map_err(|fault| faults.push(format!("tls: {fault}")))
         .ok()
 }
@@ -148,7 +148,7 @@ fn access_types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> Acce
             faults.push(format!("{at}.name: is empty"));
         }
         if checked.iter().any(|(_, access)| access.name == raw.name) {
-            faults.push(format!("{at}.name: `{}` is there twice", raw.name));
+            faults.push(format!("{at}.name: `{}` is used twice", raw.name));
         }
         let limits = Limits {
             absolute_ms: limit(&format!("{at}.absolute"), raw.absolute.as_deref(), faults),
@@ -175,7 +175,7 @@ fn limit(at: &str, text: Option<&str>, faults: &mut Vec<String>) -> Option<u64> 
     match duration_ms(text) {
         Some(0) => faults.push(format!("{at}: `{text}` would end every session at once")),
         Some(ms) => return Some(ms),
-        None => faults.push(format!("{at}: `{text}` is not a duration: say `200ms`, `30s`, `15m` or `8h`")),
+        None => faults.push(format!("{at}: `{text}` is not a duration: use one like `200ms`, `30s`, `15m` or `8h`")),
     }
     None
 }

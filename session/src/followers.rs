@@ -1,67 +1,68 @@
-//! Who follows which session: the one register that is asked when a session ends or its scopes change.
+//! The followers of sessions: which follows of which streams are to be judged again when a session ends or its scopes
+//! change.
 //!
-//! It carries no verdicts. A change marks the follow in the mailbox of its stream and rings; the stream judges again,
-//! so what it tells is always the truth of that moment, and a stream that reads slowly costs one mark for each follow.
+//! No verdicts pass here. A change marks the follow in the notifier of its stream; the stream judges again, so what it
+//! sends is always the truth of that moment, and a stream that reads slowly costs one mark for each follow.
 //!
-//! The race that decides the order: a change that falls between a follow's judgement and its entry here would be lost.
-//! So a follow is entered first and judged then, and a change is made in memory first and told here then. Whatever
-//! the order of the two, either the judgement sees the change or the mark is there.
+//! The race that decides the order: a change between a follow's judgement and its registration here would be lost. So a
+//! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
+//! order of the two, either the judgement sees the change or the mark is there.
 
-use crate::id::SessionId;
+use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The register of all streams. A session that nobody follows costs one look-up when it ends.
+/// The follows of all streams. A session without followers costs one look-up when it ends.
 #[derive(Debug, Default)]
 pub struct Followers(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// Session, stream, follow: those of one session stand together.
+    /// Session, stream, follow: those of one session are next to each other.
     follows: BTreeSet<(SessionId, u64, u32)>,
-    streams: BTreeMap<u64, Arc<Mailbox>>,
+    streams: BTreeMap<u64, Arc<Notifier>>,
     streams_ever: u64,
 }
 
 impl Followers {
-    /// A session has ended, or its scopes have changed. To be called when the change is there to be found.
+    /// A session has ended, or its scopes have changed. To be called once the change can be found.
     pub fn changed(&self, session: SessionId) {
         let held = lock(&self.0);
         for (_, stream, follow) in held.follows.range((session, 0, 0)..=(session, u64::MAX, u32::MAX)) {
-            if let Some(mailbox) = held.streams.get(stream) {
-                mailbox.mark(*follow);
+            if let Some(notifier) = held.streams.get(stream) {
+                notifier.mark(*follow);
             }
         }
     }
 
-    /// Something has changed that may be about any follow.
+    /// Something has changed that may concern any follow.
     pub fn all_changed(&self) {
-        lock(&self.0).streams.values().for_each(|mailbox| mailbox.mark_all());
+        lock(&self.0).streams.values().for_each(|notifier| notifier.mark_all());
     }
 
     /// The line of a new stream.
     pub fn line(self: &Arc<Self>) -> Line {
-        let mailbox = Arc::<Mailbox>::default();
+        let notifier = Arc::<Notifier>::default();
         let mut held = lock(&self.0);
         held.streams_ever = held.streams_ever.wrapping_add(1);
         let stream = held.streams_ever;
-        held.streams.insert(stream, Arc::clone(&mailbox));
+        held.streams.insert(stream, Arc::clone(&notifier));
         drop(held);
-        Line { followers: Arc::clone(self), stream, mailbox }
+        Line { followers: Arc::clone(self), stream, notifier }
     }
 }
 
-/// The line from the register to one stream. Whoever holds it takes its follows back before dropping it.
+/// The line of one stream to the followers. Its holder takes the follows back before dropping it.
 #[derive(Debug)]
 pub struct Line {
     followers: Arc<Followers>,
     stream: u64,
-    mailbox: Arc<Mailbox>,
+    notifier: Arc<Notifier>,
 }
 
 impl Line {
-    /// Enters a follow of a session.
+    /// Registers a follow of a session.
     pub fn follow(&self, session: SessionId, follow: u32) {
         lock(&self.followers.0).follows.insert((session, self.stream, follow));
     }
@@ -71,9 +72,9 @@ impl Line {
         lock(&self.followers.0).follows.remove(&(session, self.stream, follow));
     }
 
-    /// Where changes are marked.
-    pub fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    /// Notifies of changes.
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 }
 
@@ -85,9 +86,9 @@ impl Drop for Line {
 
 /// The follows of one stream that are to be judged again.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub struct Notifier {
     marked: Mutex<Marked>,
-    bell: Notify,
+    notify: Notify,
 }
 
 /// What was marked.
@@ -99,15 +100,15 @@ pub struct Marked {
     pub follows: HashSet<u32>,
 }
 
-impl Mailbox {
+impl Notifier {
     fn mark(&self, follow: u32) {
         lock(&self.marked).follows.insert(follow);
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
     fn mark_all(&self) {
         lock(&self.marked).all = true;
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
     /// Takes the marks.
@@ -115,14 +116,14 @@ impl Mailbox {
         std::mem::take(&mut *lock(&self.marked))
     }
 
-    /// Waits for a mark. One made before the call is not missed; the stream is the only one that waits.
-    pub async fn rings(&self) {
-        self.bell.notified().await;
+    /// Waits for a mark. One that was made before the call is not missed; only the stream waits.
+    pub async fn notified(&self) {
+        self.notify.notified().await;
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is under these locks is whole between any two statements: a panic elsewhere does not spoil it.
+    // What these locks guard is consistent between any two statements: a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -141,11 +142,11 @@ mod tests {
         one.unfollow(a, 2);
         followers.changed(a);
         for line in [&one, &two] {
-            assert_eq!(line.mailbox().take(), Marked { all: false, follows: HashSet::from([1]) });
-            assert_eq!(line.mailbox().take(), Marked::default());
+            assert_eq!(line.notifier().take(), Marked { all: false, follows: HashSet::from([1]) });
+            assert_eq!(line.notifier().take(), Marked::default());
         }
         followers.all_changed();
-        assert!(one.mailbox().take().all && two.mailbox().take().all);
+        assert!(one.notifier().take().all && two.notifier().take().all);
         drop(one);
         assert_eq!(lock(&followers.0).streams.len(), 1);
     }

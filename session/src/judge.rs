@@ -1,7 +1,8 @@
-//! The judge: what a session and a question come to at an instant. Pure: no clock, no store, no lock.
+//! The judge: (session, question, now) to a judgement. Stream questions, follows and introspection all go through it,
+//! and it knows every reason to refuse. Pure: no clock, no store, no lock.
 //!
-//! A limit is over at its very instant, not one millisecond later. Whatever is found over by the session's own
-//! limits ends the session; whatever a route adds is refused for this question only.
+//! A limit is over at its very instant, not one millisecond later. What the session's own limits end is the session;
+//! what a route or a token adds refuses this question only.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,16 +10,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Nobody was there for as long as its access type allows.
+    /// There was no activity for as long as its access type allows.
     IdleTimeout,
     /// It was as old as its access type allows.
     LifetimeExceeded,
-    /// It was revoked, alone or by a not-before rule.
+    /// It was revoked, by itself or with all of its subject, client or issuer.
     Revoked,
 }
 
 impl Reason {
-    /// The reason as the admin API and the audit line say it.
+    /// The reason as the admin API and the audit line show it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IdleTimeout => "idle_timeout",
@@ -46,48 +47,73 @@ pub struct Limits {
     pub idle_ms: Option<u64>,
 }
 
-/// What is known of the session, and of the token that was shown for it.
+/// What is known of the session that a token names.
+#[derive(Debug, Clone, Copy)]
+pub enum Known {
+    /// There is none, and the token may not open one.
+    Nothing,
+    /// There is none, and a revocation stands against the token.
+    Revoked,
+    /// It is over, and no longer in memory.
+    Over(End),
+    /// It is in memory.
+    Session(Facts),
+}
+
+/// What is known of a session in memory, and of the token that was presented for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
     /// Set once the session has ended.
     pub ended: Option<End>,
-    /// A not-before rule stands against this token.
-    pub ruled_out: bool,
+    /// Set when the session came back after this end and the token was issued before.
+    pub outlived: Option<End>,
     /// The session's start.
     pub opened_at_ms: u64,
     /// The last activity.
     pub last_seen_ms: u64,
     /// Of the session's access type.
     pub limits: Limits,
+    /// A revocation stands against the token.
+    pub is_revoked: bool,
     /// The token has scopes that the session was never granted.
     pub escalates: bool,
+    /// The caller has verified the token.
+    pub is_verified: bool,
+    /// The token has the subject and the client of the session.
+    pub is_same_party: bool,
+    /// The session's scopes cover what the route requires.
+    pub is_covered: bool,
 }
 
 /// What the route of a question adds. Its limits can only narrow: the session's own are judged as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
-    /// The oldest session that the route takes.
+    /// The oldest session that the route accepts.
     pub max_age_ms: Option<u64>,
-    /// The longest inactivity that the route takes.
+    /// The longest inactivity that the route accepts.
     pub max_idle_ms: Option<u64>,
-    /// Requests of this route are no activity.
+    /// Requests of this route are not activity.
     pub background: bool,
 }
 
 /// A refusal of one question that leaves the session as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// A not-before rule stands against the token.
-    RuledOut,
+    /// The token names no session that it could use.
+    UnknownSession,
+    /// A revocation stands against the token.
+    Revoked,
+    /// The token is from before an end that its session came back after.
+    Outlived(Reason),
     /// The token has scopes that the session was never granted.
     ScopeEscalation,
-    /// The session is older than the route takes.
+    /// The session is older than the route accepts.
     StepUpRequired,
-    /// The person was away for longer than the route takes.
+    /// The session was inactive for longer than the route accepts.
     RouteIdle,
 }
 
-/// What a question comes to.
+/// The judge's decision about one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// The session is good.
@@ -105,7 +131,7 @@ pub enum Judgement {
     Refused(Refusal),
 }
 
-/// The end that the session's own limits put to it by `now`, if they do: the earliest one.
+/// The end that the session's own limits have set by `now`: the earliest one.
 pub fn expiry(opened_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) -> Option<End> {
     let over = |from: u64, limit: Option<u64>, reason| {
         let at_ms = from.saturating_add(limit?);
@@ -122,12 +148,25 @@ pub fn expiry(opened_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64)
 }
 
 /// Judges one question.
-pub fn judge(facts: Facts, asked: Asked, now_ms: u64) -> Judgement {
+pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
+    let facts = match known {
+        Known::Nothing => return Judgement::Refused(Refusal::UnknownSession),
+        Known::Revoked => return Judgement::Refused(Refusal::Revoked),
+        Known::Over(end) => return Judgement::Ended(*end),
+        Known::Session(facts) => facts,
+    };
+    // An unverified token learns nothing but that the session of its own subject and client is live.
+    if !facts.is_verified && (!facts.is_same_party || facts.ended.is_some()) {
+        return Judgement::Refused(Refusal::UnknownSession);
+    }
     if let Some(end) = facts.ended {
         return Judgement::Ended(end);
     }
-    if facts.ruled_out {
-        return Judgement::Refused(Refusal::RuledOut);
+    if facts.is_revoked {
+        return Judgement::Refused(Refusal::Revoked);
+    }
+    if let Some(end) = facts.outlived {
+        return Judgement::Refused(Refusal::Outlived(end.reason));
     }
     if let Some(end) = expiry(facts.opened_at_ms, facts.last_seen_ms, facts.limits, now_ms) {
         return Judgement::Ended(end);
@@ -135,6 +174,11 @@ pub fn judge(facts: Facts, asked: Asked, now_ms: u64) -> Judgement {
     if facts.escalates {
         return Judgement::Refused(Refusal::ScopeEscalation);
     }
+    within(facts, asked, now_ms)
+}
+
+/// Judges the limits of the route for a session that is good in itself.
+fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
     let Some(remaining_ms) = left(facts.opened_at_ms, nearest(facts.limits.absolute_ms, asked.max_age_ms), now_ms)
     else {
         return Judgement::Refused(Refusal::StepUpRequired);
@@ -143,7 +187,9 @@ pub fn judge(facts: Facts, asked: Asked, now_ms: u64) -> Judgement {
     let Some(before) = left(facts.last_seen_ms, limit, now_ms) else {
         return Judgement::Refused(Refusal::RouteIdle);
     };
-    let touches = !asked.background;
+    // The filter refuses what the session's scopes no longer cover, and a refused question is not activity. Nor is a
+    // token that anybody could have made up.
+    let touches = !asked.background && facts.is_covered && facts.is_verified;
     Judgement::Active { remaining_ms, idle_ms: if touches { limit } else { before }, touches }
 }
 

@@ -1,31 +1,31 @@
 //! The session service: judges, on every request, whether the session behind a token is still good.
 
 pub mod access;
-pub mod admin;
+mod admin;
 pub mod audit;
-pub mod book;
-pub mod checks;
+mod bound_token;
+pub mod check_stream;
 pub mod clock;
 pub mod config;
-pub mod credential;
-pub mod followers;
-pub use portcullis_contract as id;
+mod credential;
+mod followers;
 pub mod intern;
+pub mod issuers;
 pub mod judge;
-pub mod lanes;
+mod life;
+mod listener;
 pub mod metrics;
-pub mod oauth;
-pub mod rules;
+mod oauth;
+pub mod registry;
+pub mod revocations;
 mod run;
-pub mod serve;
-pub mod service;
+mod service;
 pub mod session;
 pub mod store;
-#[cfg(test)]
-mod testing;
-pub mod tls;
 pub mod token;
-pub use portcullis_contract::wire;
-pub mod writer;
+mod writer;
+
+#[cfg(test)]
+mod fixtures;
 
 pub use run::{Failure, Listeners, run};

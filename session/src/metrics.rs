@@ -1,7 +1,8 @@
-//! What `/metrics` shows. Every label has a fixed set of values.
+//! The metrics of `/metrics`. Every label has a fixed set of values.
 
 use crate::judge::Reason;
-use crate::wire::Outcome;
+use crate::revocations::RevokedParty;
+use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -21,10 +22,10 @@ pub const OUTCOMES: [(Outcome, &str); 7] = [
     (Outcome::StepUpRequired, "step_up_required"),
 ];
 
-/// How a session came to be.
+/// How a session opened.
 #[derive(Debug, Clone, Copy)]
 pub enum Opened {
-    /// By the first question of a token.
+    /// By the first use of a token.
     FirstUse,
     /// By the admin API.
     Explicit,
@@ -42,15 +43,12 @@ pub struct Metrics {
     pub streams: IntGauge,
     /// Follows that are open.
     pub follows_open: IntGauge,
-    /// Follows begun.
+    /// Follows opened.
     pub follows: IntCounter,
     cuts: Vec<(Outcome, IntCounter)>,
-    /// Sessions that live.
+    /// Sessions that are live.
     pub sessions: IntGauge,
-    /// Sessions revoked by the admin API, one by one.
-    pub revocations: IntCounter,
-    /// Not-before rules made.
-    pub rules: IntCounter,
+    revocations: Revocations,
     /// Callers of the check listener with a missing or wrong credential.
     pub unauthenticated_checks: IntCounter,
     /// Callers of the admin listener with a missing or wrong credential.
@@ -58,6 +56,15 @@ pub struct Metrics {
     /// Commits that failed.
     pub store_failures: IntCounter,
     commits: Histogram,
+}
+
+/// Revocations made, by what they revoke.
+#[derive(Debug)]
+struct Revocations {
+    session: IntCounter,
+    subject: IntCounter,
+    client: IntCounter,
+    issuer: IntCounter,
 }
 
 impl Metrics {
@@ -80,16 +87,21 @@ impl Metrics {
             Ok::<_, Error>(gauge)
         };
         let questions = family("portcullis_questions_total", "Questions answered, by outcome.", "outcome")?;
-        let cuts = family("portcullis_cuts_total", "Follows ended by the service, by outcome.", "outcome")?;
-        let opened = family("portcullis_sessions_opened_total", "Sessions opened, by how.", "by")?;
+        let cuts = family("portcullis_cuts_total", "Followed requests that a verdict cut, by outcome.", "outcome")?;
+        let opened = family(
+            "portcullis_sessions_opened_total",
+            "Sessions opened, by first use or explicitly by the admin API.",
+            "by",
+        )?;
         let ended = family("portcullis_sessions_ended_total", "Sessions ended, by reason.", "reason")?;
         let unauthenticated = family(
             "portcullis_unauthenticated_total",
             "Callers with a missing or wrong credential, by listener.",
             "listener",
         )?;
+        let revocations = family("portcullis_revocations_total", "Revocations made, by what they revoke.", "of")?;
         let commits = Histogram::with_opts(
-            HistogramOpts::new("portcullis_store_commit_seconds", "Time of a durable commit.")
+            HistogramOpts::new("portcullis_store_commit_seconds", "Duration of a durable commit.")
                 .buckets(COMMIT_SECONDS.to_vec()),
         )?;
         registry.register(Box::new(commits.clone()))?;
@@ -99,17 +111,21 @@ impl Metrics {
             opened_explicit: opened.with_label_values(&["explicit"]),
             ended: [Reason::IdleTimeout, Reason::LifetimeExceeded, Reason::Revoked]
                 .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
-            streams: gauge("portcullis_streams_open", "Check streams that are open.")?,
-            follows_open: gauge("portcullis_follows_open", "Follows that are open.")?,
-            follows: counter("portcullis_follows_total", "Follows begun.")?,
+            streams: gauge("portcullis_streams_open", "Open check streams.")?,
+            follows_open: gauge("portcullis_follows_open", "Open follows.")?,
+            follows: counter("portcullis_follows_total", "Follows opened.")?,
             cuts: OUTCOMES
                 .into_iter()
                 .filter(|(outcome, _)| *outcome != Outcome::Active)
                 .map(|(outcome, label)| (outcome, cuts.with_label_values(&[label])))
                 .collect(),
-            sessions: gauge("portcullis_sessions_live", "Sessions that live.")?,
-            revocations: counter("portcullis_revocations_total", "Sessions revoked one by one.")?,
-            rules: counter("portcullis_rules_total", "Not-before rules made.")?,
+            sessions: gauge("portcullis_sessions_live", "Live sessions.")?,
+            revocations: Revocations {
+                session: revocations.with_label_values(&["session"]),
+                subject: revocations.with_label_values(&["subject"]),
+                client: revocations.with_label_values(&["client"]),
+                issuer: revocations.with_label_values(&["issuer"]),
+            },
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
             store_failures: counter("portcullis_store_failures_total", "Commits that failed.")?,
@@ -118,7 +134,7 @@ impl Metrics {
         })
     }
 
-    /// Counts answers: so many of each outcome.
+    /// Counts answered questions, by outcome.
     pub fn answered(&self, tally: &Tally) {
         for ((_, counter), count) in self.questions.iter().zip(tally.0) {
             if count > 0 {
@@ -127,7 +143,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a follow that a verdict ended.
+    /// Counts a follow that a verdict cut.
     pub fn cut(&self, outcome: Outcome) {
         for (_, counter) in self.cuts.iter().filter(|(of, _)| *of == outcome) {
             counter.inc();
@@ -151,6 +167,20 @@ impl Metrics {
         }
     }
 
+    /// Counts the revocation of one session.
+    pub fn revoked_session(&self) {
+        self.revocations.session.inc();
+    }
+
+    /// Counts the revocation of a whole party.
+    pub fn revoked(&self, party: &RevokedParty) {
+        match party {
+            RevokedParty::Everyone => self.revocations.issuer.inc(),
+            RevokedParty::Subject(_) => self.revocations.subject.inc(),
+            RevokedParty::Client(_) => self.revocations.client.inc(),
+        }
+    }
+
     /// Notes how long a commit took.
     pub fn committed(&self, took: Duration) {
         self.commits.observe(took.as_secs_f64());
@@ -164,7 +194,7 @@ impl Metrics {
     }
 }
 
-/// Outcomes counted by one stream until its message is answered, so that streams do not contend for one counter.
+/// Outcomes that one stream counts while it answers a message, so that streams do not contend for one counter.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally([u64; OUTCOMES.len()]);
 

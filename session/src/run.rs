@@ -2,39 +2,39 @@
 
 use crate::admin;
 use crate::audit::Audit;
-use crate::book::{Book, SHARDS};
-use crate::checks::{Checks, DRAIN_MAX};
+use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::lanes::Lanes;
+use crate::listener::{ConnectionThreads, serve};
 use crate::metrics::Metrics;
-use crate::oauth::{self, Told};
-use crate::serve::serve;
+use crate::oauth;
+use crate::registry::{Registry, SHARDS};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
-use crate::wire::session_check_server::SessionCheckServer;
 use crate::writer::Writer;
+use portcullis_contract::wire::session_check_server::SessionCheckServer;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tracing::{info, warn};
 
-/// The largest message that a filter may send: a table of ten thousand routes fits many times.
+/// The largest message that a filter may send: a table of ten thousand routes is much smaller.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How often the cleaner looks at one part of the memory. A whole round takes as many times as there are parts.
+/// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long open requests of the admin listener may take to end when the service stops.
 const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long connections for checks may: as long as their streams, and a moment for the last answers to leave.
+/// How long open connections for checks may take: as long as their streams, and a moment for the last answers.
 const CHECKS_DRAIN_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(1));
 
 /// The two sockets of the service.
@@ -66,7 +66,7 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs until `shutdown` is done, then drains the check streams, writes what is still in memory only, and returns.
+/// Runs until `shutdown` is done, then drains the check streams, writes what is only in memory so far, and returns.
 /// The admin listener answers until the streams are drained.
 pub async fn run(
     listeners: Listeners,
@@ -81,17 +81,18 @@ pub async fn run(
     let tls = settings.tls.clone().map(TlsAcceptor::from);
     let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
-    let here = Lanes::here();
+    let here = ConnectionThreads::here();
     let admin = tokio::spawn(serve(listeners.admin, here, None, admin::router(&service), stopped, ADMIN_DRAIN_MAX));
     load(&service).await?;
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
-    // Away from this runtime: a lane whose thread can't be had lets its own runtime go, which is not allowed within another.
-    let started =
-        tokio::task::spawn_blocking(Lanes::start).await.map_err(std::io::Error::other).and_then(|lanes| lanes);
-    let lanes = started.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
-    let checks = tokio::spawn(serve(listeners.checks, lanes, tls, routes, draining, CHECKS_DRAIN_MAX));
+    // Start the threads outside this runtime: if one cannot be spawned its Tokio runtime is dropped, and dropping a
+    // runtime inside another panics.
+    let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
+    let threads = started.map_err(std::io::Error::other).and_then(|threads| threads);
+    let threads = threads.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
+    let checks = tokio::spawn(serve(listeners.checks, threads, tls, routes, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 
     shutdown.await;
@@ -108,7 +109,7 @@ pub async fn run(
 
 async fn join(task: JoinHandle<()>) {
     if let Err(error) = task.await {
-        warn!(%error, "a task did not stop well");
+        warn!(%error, "a task failed while stopping");
     }
 }
 
@@ -120,38 +121,43 @@ fn build(
     stop: watch::Receiver<bool>,
 ) -> Result<Service, Failure> {
     let metrics = Metrics::new().map_err(|e| Failure::System(format!("cannot set up metrics: {e}")))?;
-    let audit = Arc::new(Audit::new(metrics));
-    let book = Book::new(settings.access, settings.enrolment, Arc::clone(store), audit);
-    let book = Arc::new(book);
-    let writer = Writer::start(Arc::clone(&book), Arc::clone(store))
+    let metrics = Arc::new(metrics);
+    let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
+    let registry =
+        Registry::new(settings.access, settings.enrolment, Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
+    let registry = Arc::new(registry);
+    let writer = Writer::start(Arc::clone(&registry), Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
     Ok(Service {
-        book,
+        registry,
+        audit,
+        metrics,
+        issuers: Arc::default(),
         writer,
         clock,
         filter_credential: settings.filter_credential,
         admin_credential: settings.admin_credential,
         draining,
         stop,
-        told: Told::default(),
         is_loaded: AtomicBool::new(false),
+        blocking: Handle::current(),
     })
 }
 
-/// Fills the book from the store. The admin listener answers health meanwhile, the check listener nothing.
+/// Loads the registry from the store. Meanwhile the admin listener answers health, and the check listener nothing.
 async fn load(service: &Arc<Service>) -> Result<(), Failure> {
-    let book = Arc::clone(&service.book);
+    let registry = Arc::clone(&service.registry);
     let loading = tokio::task::spawn_blocking(move || {
-        let sessions = book.load()?;
+        let sessions = registry.load()?;
         info!(sessions, "loaded");
         Ok(())
     });
-    loading.await.map_err(|e| Failure::System(format!("cannot load what was stored: {e}")))?.map_err(Failure::Store)?;
+    loading.await.map_err(|e| Failure::System(format!("cannot load the store: {e}")))?.map_err(Failure::Store)?;
     service.is_loaded.store(true, Ordering::SeqCst);
     Ok(())
 }
 
-/// Ends expired sessions that nobody asks about, a part of the memory at a time. No verdict waits for it.
+/// Ends expired sessions that there are no questions about, one shard at a time. No verdict waits for it.
 async fn clean(service: Arc<Service>) {
     let mut stop = service.stop.clone();
     for shard in (0..SHARDS).cycle() {
@@ -160,7 +166,7 @@ async fn clean(service: Arc<Service>) {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(CLEAN_INTERVAL) => {}
         }
-        service.book.clean(shard, service.clock.now_ms());
+        service.registry.clean(shard, service.clock.now_ms());
     }
 }
 
@@ -168,11 +174,11 @@ fn warn_of_open_doors(settings: &Settings, listeners: &Listeners) {
     for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)] {
         match socket.local_addr() {
             Ok(address) => info!(listener, %address, "listening"),
-            Err(error) => warn!(listener, %error, "listening, the address is unknown"),
+            Err(error) => warn!(listener, %error, "listening, on an unknown address"),
         }
     }
     if settings.filter_credential.is_none() {
-        warn!("no filter_credential: anyone who reaches the check listener may ask, and open sessions");
+        warn!("no filter_credential: anyone who can reach the check listener can ask questions and open sessions");
     }
     let is_local = |socket: &TcpListener| socket.local_addr().is_ok_and(|at| at.ip().is_loopback());
     if !is_local(&listeners.admin) {

@@ -1,53 +1,82 @@
-//! What both listeners share.
+//! The state that both listeners share.
 
-use crate::book::Book;
+use crate::audit::Audit;
+use crate::bound_token::BoundToken;
 use crate::clock::Clock;
 use crate::credential::Credential;
-use crate::oauth::Told;
+use crate::issuers::Issuers;
+use crate::metrics::Metrics;
+use crate::registry::{LookUp, LookedUp, Registry};
 use crate::session::Session;
+use crate::store::StoreError;
 use crate::writer::Writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::warn;
 
 /// The running service.
 pub struct Service {
     /// The sessions.
-    pub book: Arc<Book>,
+    pub registry: Arc<Registry>,
+    /// Where decisions are reported.
+    pub audit: Arc<Audit>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// The claim names of issuers, for tokens that callers present.
+    pub issuers: Arc<Issuers>,
     /// Changes the store.
     pub writer: Writer,
     /// The time.
     pub clock: Clock,
-    /// What filters present; `None` takes any caller.
+    /// What filters present; `None` admits any caller.
     pub filter_credential: Option<Credential>,
     /// What callers of the admin API present.
     pub admin_credential: Credential,
-    /// Turns `true` when the service is about to stop: it takes no new connections for checks, and the open check
+    /// Turns `true` when the service is about to stop: it accepts no new connections for checks, and the open check
     /// streams come to their end.
     pub draining: watch::Receiver<bool>,
     /// Turns `true` when that is over, and the rest is to stop.
     pub stop: watch::Receiver<bool>,
-    /// What introspection has told to the audit.
-    pub told: Told,
-    /// Set once the stored sessions are in the book.
+    /// Set once the stored sessions are in the registry.
     pub is_loaded: AtomicBool,
+    /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
+    pub blocking: Handle,
 }
 
 impl Service {
-    /// Whether callers are to be sent here: what was stored is loaded, the store takes changes, and it is not about to
-    /// stop.
+    /// Whether callers should be sent here: the stored sessions are loaded, the store accepts changes, and the service is
+    /// not about to stop.
     pub fn is_ready(&self) -> bool {
         self.is_loaded.load(Ordering::SeqCst) && self.writer.is_healthy() && !*self.draining.borrow()
     }
 
-    /// Writes the tombstones of sessions that ended before anything of them was written.
-    pub async fn bury(&self, sessions: Vec<Arc<Session>>) {
-        for session in sessions {
-            if let Err(error) = self.writer.bury(session).await {
-                // The verdict is a refusal, which memory keeps: it stands without the disk.
-                warn!(?error, "the tombstone of a session is not written yet");
-            }
+    /// Reads what the disk says about sessions, on another thread.
+    pub fn look_up(
+        &self,
+        look_ups: Vec<LookUp>,
+    ) -> impl Future<Output = Result<Vec<LookedUp>, StoreError>> + Send + use<> {
+        let registry = Arc::clone(&self.registry);
+        let reading =
+            self.blocking.spawn_blocking(move || look_ups.into_iter().map(|asked| registry.look_up(asked)).collect());
+        async { reading.await.unwrap_or_else(|error| Err(StoreError(format!("a look-up did not end: {error}")))) }
+    }
+
+    /// Binds a token, with the look-ups that this takes.
+    pub(crate) async fn bind(&self, bound: &mut BoundToken, touches: bool, now_ms: u64) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        while let Err(look_up) = bound.bind(&self.registry, touches, found.first(), now_ms) {
+            found = self.look_up(vec![look_up]).await?;
+        }
+        Ok(())
+    }
+
+    /// Has sessions written that an answer rests on.
+    pub(crate) async fn make_durable(&self, sessions: Vec<Arc<Session>>) {
+        if let Err(error) = self.writer.make_durable(sessions).await {
+            // The verdict is a refusal, which memory keeps: it stands without the disk.
+            warn!(?error, "the sessions that refusals rest on are not written yet");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! What outlives the process: the records of live sessions, the tombstones of ended ones, and the not-before rules.
+//! What outlives the process: the records of live sessions, the tombstones of ended ones, and the revocations.
 //!
 //! One invariant is kept by every store itself, whatever order its callers write in: a tombstone is never
 //! overwritten by a live record, unless the record says that its session came back from that very end.
 
 pub mod embedded;
 
-use crate::id::{KeyKind, SessionId};
 use crate::judge::End;
-use crate::rules::Rule;
+use crate::revocations::Revocation;
+use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// A session as it is stored. Times are milliseconds since the epoch.
@@ -19,7 +19,7 @@ pub struct Record {
     pub key: String,
     /// What the key was made from.
     pub kind: KeyKind,
-    /// Whose it is; may be empty.
+    /// Its subject; may be empty.
     pub subject: String,
     /// The client that opened it; may be empty.
     pub client_id: String,
@@ -37,7 +37,7 @@ pub struct Record {
     pub opened_at_ms: u64,
     /// The last activity.
     pub last_seen_ms: u64,
-    /// The end that it came back from.
+    /// The end that it came back after.
     pub returned: Option<End>,
     /// Its end: the record is then a tombstone.
     pub ended: Option<End>,
@@ -47,6 +47,16 @@ impl Record {
     /// The public id of its session.
     pub fn id(&self) -> SessionId {
         SessionId::of(&self.issuer, &self.key)
+    }
+
+    /// Whether this live record may take the place of a tombstone with the end `ended`: if its session came back after
+    /// that very end, or a later one.
+    pub fn may_replace(&self, ended: Option<End>) -> bool {
+        match (ended, self.returned) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ended), Some(returned)) => ended.at_ms <= returned.at_ms,
+        }
     }
 }
 
@@ -58,12 +68,12 @@ pub enum Change {
     /// A live session's last activity. Never makes it older.
     Seen(SessionId, u64),
     /// The tombstone of an ended session, instead of its record.
-    Bury(Record),
-    /// A rule.
-    Rule(Rule),
+    Tombstone(Record),
+    /// A revocation of a party.
+    Revocation(Revocation),
 }
 
-/// The store failed: its words are for the operator's log, not for a client.
+/// The store failed. The text is for the operator's log, not for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub String);
 
@@ -75,10 +85,10 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A store. Calls block; one writer calls [`Store::apply`], anyone may read.
+/// A store. Calls block; only the writer calls [`Store::apply`], every thread may read.
 pub trait Store: Send + Sync + 'static {
-    /// All rules.
-    fn rules(&self) -> Result<Vec<Rule>, StoreError>;
+    /// All revocations.
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError>;
 
     /// Calls `each` with the records of the live sessions, one after the other: they are many.
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError>;

@@ -1,8 +1,8 @@
 //! The facts of a token that the filter has verified, as the service keeps them.
 
-use crate::id::{KeyKind, SessionId};
 use crate::intern::{Interner, ScopeSet};
-use crate::wire;
+use portcullis_contract::wire;
+use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 
 /// A verified token, or what the admin API says instead of one.

@@ -18,11 +18,11 @@ impl Admin {
 
     /// Any request, with the credential.
     pub fn call(&self, method: &str, path: &str) -> Call {
-        // A connection of its own: the service may have been killed since the last call.
+        // A new connection, because the service may have been killed since the last call.
         self.client.call(method, path).fresh().bearer(&self.credential)
     }
 
-    /// A session, as it reads.
+    /// A session, as the API represents it.
     pub async fn session(&self, id: &str) -> Value {
         self.call("GET", &format!("/v1/sessions/{id}")).await.status(200).json()
     }
@@ -39,20 +39,20 @@ impl Admin {
         self.call("POST", "/v1/sessions").json(session).await
     }
 
-    /// Revokes a session, and demands that this worked.
+    /// Revokes a session; panics if that fails.
     pub async fn revoke(&self, id: &str) {
         let path = format!("/v1/sessions/{id}/revoke");
         let answer = self.call("POST", &path).json(&json!({"reason": "by a test"})).await;
         answer.status(200);
     }
 
-    /// Sets the scopes of a session, and demands that this worked.
+    /// Sets the scopes of a session; panics if that fails.
     pub async fn narrow(&self, id: &str, scopes: &[&str]) {
         let call = self.call("PATCH", &format!("/v1/sessions/{id}"));
         call.json(&json!({"scopes": scopes})).await.status(200);
     }
 
-    /// Revokes by subject or client, and demands that this worked.
+    /// Revokes by subject or client; panics if that fails.
     pub async fn revoke_all(&self, revocation: &Value) {
         let answer = self.call("POST", "/v1/revocations").json(revocation).await;
         assert!(answer.status.is_success(), "{answer:?}");

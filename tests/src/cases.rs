@@ -1,28 +1,28 @@
-//! The third reader of an example's cases: a real Envoy, beside the real session service.
+//! Plays the cases of an example against a real Envoy with the real session service.
 //!
 //! The states of sessions are brought about as they come about: sessions are opened, narrowed and revoked through the admin
 //! API, run out by short limits, and the service is stopped for an outage. A session that nobody has used for some minutes
 //! is one that began then, with background traffic, which is no use.
 
 mod example;
+mod request;
 mod session;
-mod talk;
 
 pub use example::Example;
 
-use crate::{Reply, World};
+use crate::{Reply, Testbed};
 use example::Sent;
 use portcullis_cli::policy::cases::{Case, Quality, Session};
 use portcullis_engine::answer::Code;
+use request::Opened;
 use serde_json::json;
-use talk::Open;
 
-/// What became of an example's cases.
+/// The outcome of an example's cases.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Those that did not hold: where they stand, and what came.
+    /// Cases that failed: where each is written, and what happened instead.
     pub failures: Vec<String>,
-    /// Those that could not be played, and why.
+    /// Cases that could not be played, and why.
     pub skipped: Vec<String>,
 }
 
@@ -41,15 +41,15 @@ pub async fn play(example: &Example) -> Report {
         introspected(example, &mut report).await;
         return report;
     }
-    let world = example.world("first_use").await;
-    living(example, &world, &mut report).await;
-    outages(example, &world, &mut report).await;
-    assert_eq!(world.envoy.vm_reloads().await, 0, "{}", world.envoy.log());
+    let testbed = example.testbed("first_use").await;
+    living(example, &testbed, &mut report).await;
+    outages(example, &testbed, &mut report).await;
+    assert_eq!(testbed.envoy.vm_reloads().await, 0, "{}", testbed.envoy.log());
     let unknown: Vec<_> = example.cases.list.iter().filter(|case| is_unknown(case)).collect();
     if !unknown.is_empty() {
-        let world = example.world("explicit").await;
+        let testbed = example.testbed("explicit").await;
         for case in unknown {
-            let result = talk::send(&world, case, &example.token(&world, case)).await.map(drop);
+            let result = request::send(&testbed, case, &example.token(&testbed, case)).await.map(drop);
             report.note(example, case, result);
         }
     }
@@ -60,72 +60,72 @@ fn is_unknown(case: &Case) -> bool {
     case.session == Session::Over(Code::SessionUnknown)
 }
 
-/// The cases whose sessions can be asked about.
-async fn living(example: &Example, world: &World, report: &mut Report) {
+/// Plays the cases that need a reachable session service.
+async fn living(example: &Example, testbed: &Testbed, report: &mut Report) {
     let cases = example.cases.list.iter();
     let cases = cases.filter(|case| !matches!(case.session, Session::Outage { .. }) && !is_unknown(case));
     let mut ready: Vec<(&Case, Sent)> = Vec::new();
     for case in cases {
-        let sent = example.token(world, case);
-        match session::prepare(example, world, case, &sent).await {
+        let sent = example.token(testbed, case);
+        match session::prepare(example, testbed, case, &sent).await {
             Ok(()) => ready.push((case, sent)),
             Err(why) => report.skipped.push(format!("{}: {why}", example.place(case))),
         }
     }
     for (case, sent) in ready {
-        session::has_run_out(world, case, &sent).await;
-        let result = match talk::send(world, case, &sent).await {
-            Ok(open) => then(example, world, case, &sent, open, report).await,
+        session::has_run_out(testbed, case, &sent).await;
+        let result = match request::send(testbed, case, &sent).await {
+            Ok(opened) => then(example, testbed, case, &sent, opened, report).await,
             Err(fault) => Err(fault),
         };
         report.note(example, case, result);
     }
 }
 
-/// What becomes of a request while it is open.
+/// Plays the second half of a case: its session changes while the request is open.
 async fn then(
     example: &Example,
-    world: &World,
+    testbed: &Testbed,
     case: &Case,
     sent: &Sent,
-    open: Open,
+    opened: Opened,
     report: &mut Report,
 ) -> Result<(), String> {
     let Some(then) = &case.then else { return Ok(()) };
-    let Open::Stream(stream) = open else {
+    let Opened::Stream(stream) = opened else {
         report.skipped.push(format!("{}: `then` needs a client that stays open", example.place(case)));
         return Ok(());
     };
-    if !session::change(world, &then.session, sent).await {
+    if !session::change(testbed, &then.session, sent).await {
         report.skipped.push(format!("{}: no outage is played while a request is open", example.place(case)));
         return Ok(());
     }
-    talk::stays_or_is_cut(world, stream, then.expect).await
+    request::stays_or_is_cut(testbed, stream, then.expect).await
 }
 
-/// The cases that meet an outage: in the end, for the service does not come back.
-async fn outages(example: &Example, world: &World, report: &mut Report) {
+/// Plays the cases with an outage, last, because the service is not started again.
+async fn outages(example: &Example, testbed: &Testbed, report: &mut Report) {
     let cases = example.cases.list.iter().filter_map(|case| match case.session {
-        Session::Outage { granted } => Some((case, granted, example.token(world, case))),
+        Session::Outage { granted } => Some((case, granted, example.token(testbed, case))),
         _ => None,
     });
     let cases: Vec<_> = cases.collect();
     for (case, _, sent) in cases.iter().filter(|(_, granted, _)| *granted) {
-        // Each of Envoy's workers has a memory of its own: the client's connection is kept, and with it the worker.
-        let result = talk::must_be_released(world, case, sent).await;
+        // Each worker of Envoy remembers verdicts on its own. The client keeps its connection, and so its worker.
+        let result = request::must_be_released(testbed, case, sent).await;
         report.note(example, case, result);
     }
     if !cases.is_empty() {
-        world.service.kill();
+        testbed.service.kill();
     }
     for (case, _, sent) in &cases {
-        report.note(example, case, talk::send(world, case, sent).await.map(drop));
+        report.note(example, case, request::send(testbed, case, sent).await.map(drop));
     }
 }
 
-/// The cases of an example that asks an introspection endpoint.
+/// Plays the cases of an example that uses an introspection endpoint.
 async fn introspected(example: &Example, report: &mut Report) {
-    let (world, endpoint) = example.introspected_world().await;
+    let (testbed, endpoint) = example.introspected_testbed().await;
     for case in &example.cases.list {
         let sent = example.opaque_token(case);
         let is_good = case.bearer.as_ref().is_some_and(|bearer| bearer.quality == Quality::Good);
@@ -141,7 +141,7 @@ async fn introspected(example: &Example, report: &mut Report) {
                 Reply::json(&answer)
             }
         });
-        report.note(example, case, talk::send(&world, case, &sent).await.map(drop));
+        report.note(example, case, request::send(&testbed, case, &sent).await.map(drop));
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0, "{}", world.envoy.log());
+    assert_eq!(testbed.envoy.vm_reloads().await, 0, "{}", testbed.envoy.log());
 }

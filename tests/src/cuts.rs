@@ -1,9 +1,9 @@
-//! How long after the 200 of a revocation the streams of the session end, as their clients see it.
+//! How long after the 200 of a revocation the clients see the session's streams end.
 
-use crate::{Kind, Stream, Token, World};
+use crate::{Kind, Stream, Testbed, Token};
 use std::time::{Duration, Instant};
 
-/// Sessions have one stream, or this many.
+/// A session has either one stream or this many.
 const GROUP: usize = 6;
 const KINDS: [Kind; 6] =
     [Kind::QuietHttp1, Kind::WebSocket, Kind::QuietHttp2, Kind::Rpc, Kind::QuietHttp1, Kind::QuietHttp2];
@@ -13,7 +13,7 @@ struct Session {
     streams: Vec<Stream>,
 }
 
-/// What [`cut`] saw.
+/// What [`cut`] measured.
 pub struct Cuts {
     /// From the 200 to the end at the client, shortest first.
     pub delays: Vec<Duration>,
@@ -22,23 +22,23 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// The delay that this share of the streams does not exceed.
+    /// The delay that this share of the streams does not exceed: a quantile.
     pub fn at(&self, share: f64) -> Duration {
         self.delays[((self.delays.len() - 1) as f64 * share).round() as usize]
     }
 }
 
-/// Opens at least so many streams of every kind in a world with [`crate::policy::streams`], revokes their sessions one after the
-/// other, and demands that every stream is cut, but for those of one session that lives on.
-pub async fn cut(world: &World, streams: usize) -> Cuts {
-    let mut sessions = open(world, streams).await;
+/// Opens at least `streams` streams under [`crate::policy::streams`], revokes their sessions one after the
+/// other, and demands that every stream is cut except those of one session that stays active.
+pub async fn cut(testbed: &Testbed, streams: usize) -> Cuts {
+    let mut sessions = open(testbed, streams).await;
     let bystander = sessions.pop().expect("many sessions");
     let mut delays = Vec::new();
     for session in &mut sessions {
-        world.service.admin().revoke(&session.token.session).await;
+        testbed.service.admin().revoke(&session.token.session).await;
         let answered = Instant::now();
         for stream in &mut session.streams {
-            // One that ended before the answer was read ended in time.
+            // A stream that ended before the answer was read was cut in time.
             delays.push(stream.is_cut().await.at.saturating_duration_since(answered));
         }
     }
@@ -47,15 +47,15 @@ pub async fn cut(world: &World, streams: usize) -> Cuts {
     Cuts { delays, sessions: sessions.len() }
 }
 
-async fn open(world: &World, streams: usize) -> Vec<Session> {
+async fn open(testbed: &Testbed, streams: usize) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut count = 0;
     while count < streams {
-        let token = world.issuer.token().sign();
+        let token = testbed.issuer.token().sign();
         let size = if sessions.len() % 2 == 0 { 1 } else { GROUP };
         let mut streams = Vec::new();
         for number in 0..size {
-            streams.push(world.open(KINDS[(sessions.len() + number) % KINDS.len()], &token).await);
+            streams.push(testbed.open(KINDS[(sessions.len() + number) % KINDS.len()], &token).await);
         }
         count += size;
         sessions.push(Session { token, streams });

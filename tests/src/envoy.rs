@@ -1,11 +1,10 @@
-//! Envoy, with the shipped bootstrap.
+//! Envoy with the shipped bootstrap.
 
 use crate::{
     Client, paths,
     policy::PLACE,
     process::{Process, local},
     wait::until,
-    world::Edit,
 };
 use serde_json::{Value, json};
 use std::{
@@ -15,19 +14,22 @@ use std::{
     sync::Mutex,
 };
 
-/// What is changed in the shipped bootstrap.
+/// A change to a configuration.
+pub(crate) type Edit = Box<dyn FnOnce(&mut Value) + Send>;
+
+/// Changes to the shipped bootstrap.
 pub(crate) struct Changes {
     /// The port of the listener; 0 for any.
     pub(crate) listener: u16,
     /// The port of Envoy's admin; 0 for any.
     pub(crate) admin: u16,
-    /// The ports of the clusters; one that the shipped bootstrap lacks is made like `id`.
+    /// The ports of the clusters; a cluster that the shipped bootstrap lacks is copied from `id`.
     pub(crate) clusters: Vec<(&'static str, u16)>,
     /// The filter's policy.
     pub(crate) policy: Value,
-    /// What else is changed, at last.
+    /// Further changes, made last.
     pub(crate) edit: Edit,
-    /// Whether the listener shall stand in a file of its own, so that its policy can be replaced.
+    /// Whether Envoy reads its listener from a file that it watches, so that the policy can be replaced.
     pub(crate) watch: bool,
 }
 
@@ -38,13 +40,13 @@ pub struct Envoy {
     /// Envoy's admin.
     pub admin: SocketAddr,
     dir: PathBuf,
-    /// As in the bootstrap, or in the file that the bootstrap names.
+    /// The listener, from the bootstrap or from the file that the bootstrap names.
     listeners: Mutex<Value>,
     process: Mutex<Process>,
 }
 
 const WORKERS: usize = 2;
-/// The seconds that connections of a replaced policy have to end.
+/// How long connections of a replaced listener may take to end.
 const DRAIN_S: &str = "1";
 const LISTENERS: &str = "listeners.json";
 
@@ -55,7 +57,7 @@ impl Envoy {
         Self { listeners: Mutex::new(listeners), ..Self::launch(dir, &bootstrap, WORKERS, credential).await }
     }
 
-    /// Starts Envoy with a bootstrap of the caller's own: one listener, and an admin, each at any port. Paths in it are
+    /// Starts Envoy with the caller's bootstrap: one listener and an admin, each on any port. Its paths are
     /// relative to the root of the repository.
     pub async fn launch(dir: &Path, bootstrap: &Value, workers: usize, credential: &str) -> Self {
         let config = dir.join("envoy.json");
@@ -95,7 +97,7 @@ impl Envoy {
         Self { address, admin, dir: dir.to_owned(), listeners: Mutex::default(), process }
     }
 
-    /// Replaces the policy while Envoy runs, and waits until Envoy has taken it. Only where the listeners are watched.
+    /// Replaces the policy while Envoy runs, and waits until Envoy has accepted it. Needs a watched listener.
     pub async fn replace_policy(&self, policy: &Value) {
         let before = self.stat(UPDATES).await;
         {
@@ -112,7 +114,7 @@ impl Envoy {
         .await;
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.process.lock().expect("not poisoned").id()
     }
@@ -143,7 +145,7 @@ impl Envoy {
         stats.iter().map(|(_, value)| value).sum()
     }
 
-    /// How often a VM died and was started again.
+    /// How often a VM failed and was restarted.
     pub async fn vm_reloads(&self) -> u64 {
         self.stat("vm_reload").await
     }
@@ -154,14 +156,14 @@ impl Envoy {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Envoy's own log so far, with the filter's lines in it.
+    /// Envoy's own log so far, including the filter's lines.
     pub fn log(&self) -> String {
         self.process.lock().expect("not poisoned").err()
     }
 }
 
 const FIRST_LISTENER: &str = "/static_resources/listeners/0";
-/// Counts the policies that Envoy has taken.
+/// Counts the listener updates that Envoy has accepted.
 const UPDATES: &str = "listener_manager.lds.update_success";
 
 /// The bootstrap, and its listener.

@@ -1,5 +1,5 @@
-//! Another real authorization server: Debian's glewlwyd, configured by its own REST API. It introspects JWTs, tells no
-//! `iss` when it does, and takes a token of its own as the credential of who asks.
+//! Another real authorization server: Debian's glewlwyd, configured through its REST API. It introspects JWTs, returns no
+//! `iss` when it does, and accepts a token of its own as the caller's credential.
 
 use crate::{
     Algorithm, Answer, Call, Client, Key, base64,
@@ -25,7 +25,7 @@ pub const PAYMENTS: &str = "https://payments.example.com";
 /// The scope of the token by which `gateway` may introspect any other.
 const INTROSPECTION: &str = "introspection";
 
-/// As Debian's package makes its database: with the default modules, and `admin`, whose password is `password`.
+/// The database that Debian's package creates: the default modules, and the user `admin` with the password `password`.
 const SCHEMA: &str = "usr/share/dbconfig-common/data/glewlwyd/install/sqlite3";
 
 /// A running glewlwyd, with the clients `machine` and `gateway`.
@@ -72,7 +72,7 @@ impl Glewlwyd {
         token(&self.post("token", "gateway", &form).await, "access_token")
     }
 
-    /// Revokes a token of a client (RFC 7009), and demands that this worked.
+    /// Revokes a token of a client (RFC 7009); panics if that fails.
     pub async fn revoke(&self, client: &str, token: &str) {
         self.post("revoke", client, &[("token", token)]).await.status(200);
     }
@@ -84,7 +84,7 @@ impl Glewlwyd {
         call.header("content-type", FORM).body(form(fields))
     }
 
-    /// What an administrator does by the pages of glewlwyd.
+    /// Configures what an administrator would on glewlwyd's pages.
     async fn set_up(&self) {
         let login = json!({"username": "admin", "password": "password"});
         let session = cookie(self.client.call("POST", "/api/auth/").json(&login).await.status(200));

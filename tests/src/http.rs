@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-/// A request in the making. `.await` sends it and panics when there is no answer.
+/// A request that is being built. `.await` sends it and panics if there is no answer.
 #[derive(Clone)]
 pub struct Call {
     client: Client,
@@ -118,7 +118,7 @@ impl Call {
         self
     }
 
-    /// Sends it; an answer that does not come or breaks off is an error.
+    /// Sends it; an answer that is missing or incomplete is an error.
     pub async fn try_send(self) -> Result<Answer, String> {
         let answer = async {
             let (parts, body) = self.begin().await?.into_parts();
@@ -144,7 +144,7 @@ impl Call {
         client.request(request).await.map_err(|fault| format!("{fault:?}"))
     }
 
-    /// Sends it again and again, each time on a new connection, until the answer satisfies.
+    /// Sends it repeatedly, each time on a new connection, until `good` accepts the answer.
     pub async fn until(self, what: &str, good: impl Fn(&Answer) -> bool) -> Answer {
         until(what, async || {
             let answer = self.clone().fresh().try_send().await.ok()?;

@@ -1,4 +1,4 @@
-//! An introspection endpoint (RFC 7662) that answers whatever it is told to.
+//! An introspection endpoint (RFC 7662) with answers that the test chooses.
 
 use crate::process::local;
 use axum::{
@@ -32,15 +32,15 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A document, as the standard wants it.
+    /// A JSON document with status 200, as the standard requires.
     pub fn json(document: &Value) -> Self {
         Self::Body(200, "application/json", document.to_string())
     }
 }
 
-/// What was asked.
+/// A request for introspection.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct IntrospectionRequest {
     /// The form.
     pub form: BTreeMap<String, String>,
     /// The header `authorization`.
@@ -57,14 +57,14 @@ pub struct Introspection {
 
 struct Shared {
     reply: Mutex<Reply>,
-    asked: Mutex<VecDeque<Asked>>,
+    requests: Mutex<VecDeque<IntrospectionRequest>>,
 }
 
 impl Introspection {
-    /// Starts one that calls every token inactive.
+    /// Starts an endpoint that reports every token as inactive.
     pub async fn start() -> Self {
         let reply = Reply::json(&json!({"active": false}));
-        let shared = Arc::new(Shared { reply: Mutex::new(reply), asked: Mutex::default() });
+        let shared = Arc::new(Shared { reply: Mutex::new(reply), requests: Mutex::default() });
         let listener = TcpListener::bind(local(0)).await.expect("the endpoint can listen");
         let address = listener.local_addr().expect("a listener has an address");
         let router = Router::new().route("/introspect", post(answer)).with_state(shared.clone());
@@ -74,14 +74,14 @@ impl Introspection {
         Self { address, shared, server }
     }
 
-    /// Answers so from now on.
+    /// Changes the answer from now on.
     pub fn reply(&self, reply: Reply) {
         *self.shared.reply.lock().expect("not poisoned") = reply;
     }
 
-    /// Everything that was asked, oldest first.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().expect("not poisoned").iter().cloned().collect()
+    /// All requests so far, oldest first.
+    pub fn requests(&self) -> Vec<IntrospectionRequest> {
+        self.shared.requests.lock().expect("not poisoned").iter().cloned().collect()
     }
 }
 
@@ -97,8 +97,8 @@ async fn answer(
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Response {
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let asked = Asked { form, authorization: authorization.to_owned() };
-    shared.asked.lock().expect("not poisoned").push_back(asked);
+    let requests = IntrospectionRequest { form, authorization: authorization.to_owned() };
+    shared.requests.lock().expect("not poisoned").push_back(requests);
     let reply = shared.reply.lock().expect("not poisoned").clone();
     match reply {
         Reply::Body(status, kind, body) => {

@@ -19,14 +19,14 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// How the issuer answers when it is asked for its keys.
+/// How the issuer answers a request for its key set.
 #[derive(Debug, Clone)]
-pub enum Behaviour {
+pub enum IssuerBehaviour {
     /// With its key set.
     Serve,
     /// With a status and nothing else.
     Status(u16),
-    /// With its key set, late.
+    /// With its key set, after a delay.
     Late(Duration),
     /// With some other body.
     Body(String),
@@ -45,12 +45,12 @@ pub struct Issuer {
 struct Shared {
     signing: Mutex<Arc<Key>>,
     published: Mutex<Vec<Arc<Key>>>,
-    behaviour: Mutex<Behaviour>,
+    behaviour: Mutex<IssuerBehaviour>,
     fetches: AtomicUsize,
 }
 
 impl Issuer {
-    pub(crate) async fn start(name: &str, address: SocketAddr, behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(name: &str, address: SocketAddr, behaviour: IssuerBehaviour) -> Self {
         let key = Arc::new(Key::new(Algorithm::ES256));
         let shared = Arc::new(Shared {
             signing: Mutex::new(key.clone()),
@@ -67,13 +67,13 @@ impl Issuer {
         Self { name: name.to_owned(), address, shared, server }
     }
 
-    /// A token of this issuer, to be changed and signed.
+    /// A builder for a token of this issuer.
     pub fn token(&self) -> TokenBuilder {
         let key = self.shared.signing.lock().expect("not poisoned").clone();
         TokenBuilder::new(&self.name, key)
     }
 
-    /// A new key that is in the key set from now on.
+    /// Adds a new key to the key set.
     pub fn publish(&self, algorithm: Algorithm) -> Arc<Key> {
         let key = Arc::new(Key::new(algorithm));
         self.shared.published.lock().expect("not poisoned").push(key.clone());
@@ -88,11 +88,11 @@ impl Issuer {
     }
 
     /// Answers differently from now on.
-    pub fn behave(&self, behaviour: Behaviour) {
+    pub fn behave(&self, behaviour: IssuerBehaviour) {
         *self.shared.behaviour.lock().expect("not poisoned") = behaviour;
     }
 
-    /// How often it was asked for its keys.
+    /// How often its key set was fetched.
     pub fn fetches(&self) -> usize {
         self.shared.fetches.load(Ordering::SeqCst)
     }
@@ -120,13 +120,13 @@ async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
     shared.fetches.fetch_add(1, Ordering::SeqCst);
     let behaviour = shared.behaviour.lock().expect("not poisoned").clone();
     let body = match behaviour {
-        Behaviour::Serve => shared.key_set().to_string(),
-        Behaviour::Late(by) => {
+        IssuerBehaviour::Serve => shared.key_set().to_string(),
+        IssuerBehaviour::Late(by) => {
             tokio::time::sleep(by).await;
             shared.key_set().to_string()
         }
-        Behaviour::Body(body) => body,
-        Behaviour::Status(status) => {
+        IssuerBehaviour::Body(body) => body,
+        IssuerBehaviour::Status(status) => {
             return StatusCode::from_u16(status).expect("a status").into_response();
         }
     };

@@ -1,12 +1,12 @@
-//! The world in which the end-to-end tests and the demo run: the shipped files of `envoy/`, a real Envoy with the built
-//! filter, the real session service, and an issuer and an upstream that live in this process.
+//! The testbed of the end-to-end tests and the demo: the shipped files of `envoy/`, a real Envoy with the built
+//! filter, the real session service, and an issuer and an upstream that run in this process.
 //!
-//! Start with [`World`]; a test asks it for answers with [`World::get`] and its kin.
+//! Start with [`Testbed`], and send requests with [`Testbed::get`] and [`Testbed::call`].
 
 mod admin;
 mod cuts;
 mod envoy;
-mod fake;
+mod fake_service;
 mod http;
 mod introspection;
 mod issuer;
@@ -19,10 +19,10 @@ mod proto;
 mod raw;
 mod service;
 mod stream;
+mod testbed;
 mod token;
 mod upstream;
 mod wait;
-mod world;
 
 pub mod cases;
 pub mod glewlwyd;
@@ -33,10 +33,10 @@ pub mod scenario;
 pub use admin::Admin;
 pub use cuts::{Cuts, cut};
 pub use envoy::Envoy;
-pub use fake::{FakeService, Manner};
+pub use fake_service::{FakeService, ServiceBehaviour};
 pub use http::{Answer, Call, Client};
-pub use introspection::{Asked, Introspection, Reply};
-pub use issuer::{Behaviour, Issuer};
+pub use introspection::{Introspection, IntrospectionRequest, Reply};
+pub use issuer::{Issuer, IssuerBehaviour};
 pub use key::{Algorithm, Key, base64, base64url};
 pub use load::{Load, Round};
 pub use machine::{Busy, Quiet, busy, quiet};
@@ -45,7 +45,7 @@ pub use process::{Process, free_port, local};
 pub use raw::{RawAnswer, exchange};
 pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};
+pub use testbed::{Builder, Testbed};
 pub use token::{Token, TokenBuilder, now_s, session_id};
-pub use upstream::{Seen, Upstream};
+pub use upstream::{ReceivedRequest, Upstream};
 pub use wait::{PATIENCE, holds_for, until};
-pub use world::{Builder, World};

@@ -1,4 +1,4 @@
-//! Load for the guarantee: requests for sessions that are revoked meanwhile, each judged by when it was sent.
+//! Load for the guarantee: requests for sessions that are revoked meanwhile, each judged by the time when it was sent.
 
 use crate::{Client, Token};
 use std::{
@@ -9,14 +9,14 @@ use std::{
     time::Instant,
 };
 
-/// One request in so many is for a session of an earlier round.
+/// One of this many requests is for a session of an earlier round.
 const LOOK_BACK_EVERY: usize = 8;
 
-/// One session, and what happened to its requests.
+/// One session and the outcomes of its requests.
 pub struct Round {
     /// A token of it.
     pub token: Token,
-    /// When its revocation had answered 200.
+    /// When its revocation was answered with 200.
     pub revoked: OnceLock<Instant>,
     /// Requests that were released.
     pub passes: AtomicUsize,
@@ -26,7 +26,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// When the last request was sent that was released.
+    /// The time when the last released request was sent.
     pub fn last_passed(&self) -> Option<Instant> {
         *self.last_passed.lock().expect("not poisoned")
     }
@@ -37,11 +37,11 @@ impl Round {
 pub struct Load {
     /// The sessions, oldest first.
     pub rounds: Mutex<Vec<Arc<Round>>>,
-    /// Whether the connections shall end.
+    /// Tells the connections to end.
     pub over: AtomicBool,
     /// Requests that were sent after the revocation of their session, and released all the same.
     pub violations: Mutex<Vec<String>>,
-    /// Answers that are neither.
+    /// Answers that are neither a release nor the expected refusal.
     pub strange: Mutex<Vec<String>>,
 }
 
@@ -81,7 +81,7 @@ impl Load {
         }
     }
 
-    /// Demands that nothing was released after its end.
+    /// Panics if a request was released after the end of its session.
     #[track_caller]
     pub fn demand_no_violation(&self) {
         let violations = self.violations.lock().expect("not poisoned").clone();
@@ -106,7 +106,7 @@ impl Load {
             (401, "session_revoked") if after => {
                 round.refusals.fetch_add(1, Ordering::Relaxed);
             }
-            // On its way when the session ended, or without a verdict while the service was down.
+            // The request was in flight when the session ended, or had no verdict while the service was down.
             (401, "session_revoked") | (503, "session_unavailable") => (),
             _ => self.strange.lock().expect("not poisoned").push(format!("{status} {code}")),
         }

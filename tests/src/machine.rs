@@ -2,7 +2,7 @@
 //!
 //! Most tests hold no matter what else runs. A test that loads the machine calls [`busy`] first, and a test whose result
 //! depends on how fast something happens calls [`quiet`] first: the two kinds never overlap. Each test takes one guard,
-//! before it starts a [`crate::World`], so no two of them can wait for each other.
+//! before it starts a [`crate::Testbed`], so no two of them can wait for each other.
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -14,7 +14,7 @@ pub const JWT: &str = "urn:jwt";
 /// The resource whose access tokens are opaque.
 pub const OPAQUE: &str = "urn:opaque";
 
-/// Where `web` gets its codes. Nobody goes there.
+/// The redirect URI of the client `web`. Nothing listens there.
 const CALLBACK: &str = "https://app.example.com/callback";
 /// From RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -32,7 +32,7 @@ pub struct OAuthServer {
     _dir: TempDir,
 }
 
-/// What a login gives to its client.
+/// The tokens that a client gets from a login.
 #[derive(Debug, Clone)]
 pub struct Grant {
     /// The access token.
@@ -109,12 +109,12 @@ impl OAuthServer {
         Grant::read(&self.post("/token", "web", &form).await)
     }
 
-    /// Revokes a token of a client (RFC 7009), and demands that this worked.
+    /// Revokes a token of a client (RFC 7009); panics if that fails.
     pub async fn revoke(&self, client: &str, token: &str) {
         self.post("/token/revocation", client, &[("token", token)]).await.status(200);
     }
 
-    /// Signs with a new key from now on, and publishes the old one further or not.
+    /// Signs with a new key from now on, and keeps publishing the old one if `keep` is true.
     pub async fn rotate(&self, keep: bool) {
         self.client.call("POST", if keep { "/rotate?keep" } else { "/rotate" }).await.status(204);
     }
@@ -143,7 +143,7 @@ pub(crate) fn token(answer: &Answer, name: &str) -> String {
     answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// As much of a browser as a login takes.
+/// The parts of a browser that a login needs.
 struct Browser<'a> {
     client: &'a Client,
     cookies: BTreeMap<String, String>,

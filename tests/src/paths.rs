@@ -7,7 +7,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository")
 }
 
-/// The Envoy to run: `PORTCULLIS_ENVOY` (relative to the root of the repository), else `dist/envoy`.
+/// The Envoy to run: `PORTCULLIS_ENVOY`, relative to the root of the repository, or else `dist/envoy`.
 pub fn envoy_program() -> PathBuf {
     let chosen = std::env::var_os("PORTCULLIS_ENVOY").unwrap_or_else(|| "dist/envoy".into());
     built(&root().join(chosen))

@@ -1,4 +1,4 @@
-//! Policies: the shipped one, and the pieces to write others.
+//! Policies: the shipped one, those of the examples, and parts for others.
 
 use crate::paths;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub fn shipped() -> Value {
     policy.expect("the bootstrap holds a policy")
 }
 
-/// The policy of an example, with a timeout that a busy machine meets.
+/// The policy of an example, with a timeout that a busy machine can meet.
 pub fn example(name: &str) -> Value {
     let mut policy = paths::yaml(&example_file(name, "policy.yaml"));
     policy["session"]["timeout"] = json!("5s");
@@ -36,22 +36,22 @@ pub fn examples() -> Vec<String> {
     names
 }
 
-/// The shipped policy with a timeout that a busy machine meets.
+/// The shipped policy with a timeout that a busy machine can meet.
 pub fn patient() -> Value {
     let mut policy = shipped();
     policy["session"]["timeout"] = json!("5s");
     policy
 }
 
-/// The patient policy with other routes; every scope that they name must be in the shipped register.
+/// The patient policy with other routes. Every scope that they name must be registered in the shipped policy.
 pub fn with_routes(routes: Value) -> Value {
     let mut policy = patient();
     policy["routes"] = routes;
     policy
 }
 
-/// A policy for streams, at any path: they need `orders:read`, and the token's lifetime is counted exactly. At the host
-/// `background.example.com`, their bytes are no activity.
+/// A policy for streams at any path. They need `orders:read`, and tokens expire without clock skew. At the host
+/// `background.example.com`, bytes do not count as activity.
 pub fn streams() -> Value {
     let mut policy = with_routes(json!([
         {"name": "me", "match": {"path": "/me"}, "authenticated": true},

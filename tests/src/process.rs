@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-/// A running child. Dropping it kills it.
+/// A running child process. Dropping it kills it.
 pub struct Process {
     child: Child,
     out: PathBuf,
@@ -46,7 +46,7 @@ impl Process {
         self.child.try_wait().expect("the state of a child can be read")
     }
 
-    /// Panics with the last of its output if it ended.
+    /// Panics with the end of its output if it has ended.
     pub fn must_live(&mut self) {
         if let Some(status) = self.ended() {
             let (out, err) = (self.out(), self.err());
@@ -56,12 +56,12 @@ impl Process {
         }
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks it to end.
+    /// Sends it SIGTERM.
     pub fn terminate(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a child can be signalled");
@@ -70,7 +70,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already gone is just as well.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -80,13 +80,13 @@ fn append(path: &Path) -> File {
     File::options().create(true).append(true).open(path).expect("a log file can be opened")
 }
 
-/// A port that nothing listens on. It lies below the range that outgoing connections use, so it stays free while a
+/// A port that nothing listens on. It is below the range of outgoing connections, so it stays free while a
 /// service is down between a kill and a restart.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test programs that run at the same time begin at different ports.
+    // Test programs that run at the same time start at different ports.
     let start = (std::process::id() % 40) as u16 * 500;
     (0..COUNT)
         .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)

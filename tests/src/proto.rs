@@ -1,4 +1,4 @@
-//! The messages of the check stream, and of the upstream's gRPC service.
+//! The gRPC service of the upstream, `echo.proto`.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -8,11 +8,4 @@
     reason = "generated"
 )]
 
-/// The check stream.
-pub(crate) use portcullis_contract::wire as check;
-
-mod echo {
-    include!(concat!(env!("OUT_DIR"), "/portcullis.tests.rs"));
-}
-
-pub(crate) use echo::*;
+include!(concat!(env!("OUT_DIR"), "/portcullis.tests.rs"));

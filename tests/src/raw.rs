@@ -1,4 +1,4 @@
-//! Requests as bytes, for those that no client would send.
+//! Raw requests, for bytes that no client library would send.
 
 use crate::PATIENCE;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What came back.
+/// The actual answer.
 #[derive(Debug, Clone)]
 pub struct RawAnswer {
     /// The status, if an answer came at all.
@@ -17,24 +17,24 @@ pub struct RawAnswer {
     pub text: String,
 }
 
-/// Sends bytes over a new connection and reads until one whole answer is there or the connection ends.
+/// Sends bytes over a new connection and reads until an answer is complete or the connection ends.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> RawAnswer {
     let mut answer = Vec::new();
     let conversation = async {
         let mut connection = TcpStream::connect(address).await?;
-        // A server that has read enough may close before we have written all.
+        // The server may close the connection before everything is written.
         let _ = connection.write_all(request).await;
         while !is_whole(&answer) && connection.read_buf(&mut answer).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // A reset after the answer is an end like any other.
+    // The connection may be reset after the answer.
     let _ = timeout(PATIENCE, conversation).await;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     RawAnswer { status, text }
 }
 
-/// Whether head and body are there, as far as `content-length` tells.
+/// Whether head and body are complete, judged by `content-length`.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return false;

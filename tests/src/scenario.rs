@@ -1,60 +1,60 @@
-//! The main job, as a play: what `make demo` shows is what the tests `main_job` demand.
+//! The main scenario: `make demo` shows it, and the test module `main_job` demands the same answers.
 
-use crate::{Answer, Call, Token, World};
+use crate::{Answer, Call, Testbed, Token};
 use std::time::SystemTime;
 
-/// One thing that happened.
+/// One request and its answer.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Why it is done.
+    /// What the step shows.
     pub title: &'static str,
     /// What was sent.
     pub request: String,
-    /// What must come back.
+    /// The expected answer.
     pub expected: String,
-    /// What came back.
+    /// The actual answer.
     pub got: String,
 }
 
 impl Step {
-    /// Whether it came as expected.
+    /// Whether the answer is as expected.
     pub fn holds(&self) -> bool {
         self.expected == self.got
     }
 }
 
-/// What the stage tells its audience.
+/// What a scenario reports while it runs.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A new scene begins.
-    Scene(&'static str),
-    /// Something was done.
+    /// A new section begins.
+    Section(&'static str),
+    /// A step was taken.
     Step(Step),
     /// Something takes a while.
     Waiting(&'static str),
 }
 
-/// Plays every scene, and tells what happens as it happens.
-pub async fn play(world: &World, tell: &mut impl FnMut(Event)) {
-    let mut stage = Stage { world, tell };
-    stage.scopes().await;
-    stage.revocation().await;
-    stage.narrowing().await;
-    stage.idleness().await;
+/// Plays every section and reports events as they happen.
+pub async fn play(testbed: &Testbed, report: &mut impl FnMut(Event)) {
+    let mut scenario = Scenario { testbed, report };
+    scenario.scopes().await;
+    scenario.revocation().await;
+    scenario.narrowing().await;
+    scenario.idleness().await;
 }
 
-struct Stage<'a, T> {
-    world: &'a World,
-    tell: &'a mut T,
+struct Scenario<'a, T> {
+    testbed: &'a Testbed,
+    report: &'a mut T,
 }
 
-impl<T: FnMut(Event)> Stage<'_, T> {
+impl<T: FnMut(Event)> Scenario<'_, T> {
     async fn scopes(&mut self) {
-        self.scene("Scopes, route by route");
-        let reader = self.world.issuer.token().sign();
+        self.section("Scopes, route by route");
+        let reader = self.testbed.issuer.token().sign();
         self.get("right scope", "/orders", Some(&reader), "200").await;
         self.get("no token", "/orders", None, "401 no_credentials").await;
-        let change = self.world.call("PUT", "/orders/7").bearer(&reader);
+        let change = self.testbed.call("PUT", "/orders/7").bearer(&reader);
         let answer = self.step("scope missing", "PUT /orders/7  orders:read", change, "403 insufficient_scope");
         let answer = answer.await;
         self.challenge(&answer);
@@ -63,47 +63,47 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 
     async fn revocation(&mut self) {
-        self.scene("A session is revoked");
-        let anna = self.world.issuer.token().sign();
+        self.section("A session is revoked");
+        let anna = self.testbed.issuer.token().sign();
         self.get("session opens", "/orders", Some(&anna), "200").await;
         self.admin("admin revokes it", "POST", &format!("/v1/sessions/{}/revoke", anna.session), "{}").await;
         self.get("the very next request", "/orders", Some(&anna), "401 session_revoked").await;
-        let others = self.world.issuer.token().subject("bert").sign();
+        let others = self.testbed.issuer.token().subject("bert").sign();
         self.get("someone else's session", "/orders", Some(&others), "200").await;
     }
 
     async fn narrowing(&mut self) {
-        self.scene("A role is taken away while the session goes on");
+        self.section("A role is taken away while the session goes on");
         let scopes = "orders:read orders:write customers:read";
-        let anna = self.world.issuer.token().scopes(scopes).sign();
-        let change = || self.world.call("PUT", "/orders/7").bearer(&anna);
+        let anna = self.testbed.issuer.token().scopes(scopes).sign();
+        let change = || self.testbed.call("PUT", "/orders/7").bearer(&anna);
         let request = "PUT /orders/7  orders:read orders:write …";
         self.step("may change orders", request, change(), "200").await;
         let path = format!("/v1/sessions/{}", anna.session);
         let left = r#"{"scopes":["orders:read","customers:read"]}"#;
         self.admin("admin takes orders:write", "PATCH", &path, left).await;
-        let change = self.world.call("PUT", "/orders/7").bearer(&anna);
+        let change = self.testbed.call("PUT", "/orders/7").bearer(&anna);
         self.step("same token", request, change, "403 insufficient_scope").await;
         self.get("what is left", "/orders", Some(&anna), "200").await;
     }
 
     async fn idleness(&mut self) {
-        self.scene("A session is left alone (kiosk: 2 s idle)");
-        let kiosk = self.world.issuer.token().client("kiosk").sign();
+        self.section("A session is left alone (kiosk: 2 s idle)");
+        let kiosk = self.testbed.issuer.token().client("kiosk").sign();
         self.get("session opens", "/orders", Some(&kiosk), "200").await;
-        (self.tell)(Event::Waiting("until the session has been idle for too long"));
-        let idle_until = self.world.session(&kiosk).await["idle_expires_at"].clone();
+        (self.report)(Event::Waiting("until the session has been idle for too long"));
+        let idle_until = self.testbed.session(&kiosk).await["idle_expires_at"].clone();
         let idle_until = idle_until.as_str().unwrap_or_default().to_owned();
         crate::until("the idle limit passes", async || (rfc3339(SystemTime::now()) > idle_until).then_some(())).await;
         self.get("too late", "/orders", Some(&kiosk), "401 session_idle_timeout").await;
     }
 
-    fn scene(&mut self, title: &'static str) {
-        (self.tell)(Event::Scene(title));
+    fn section(&mut self, title: &'static str) {
+        (self.report)(Event::Section(title));
     }
 
     async fn get(&mut self, title: &'static str, path: &str, token: Option<&Token>, expected: &str) {
-        let call = self.world.get(path);
+        let call = self.testbed.get(path);
         let (call, who) = match token {
             Some(token) => (call.bearer(token), "orders:read"),
             None => (call, "–"),
@@ -112,7 +112,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 
     async fn admin(&mut self, title: &'static str, method: &str, path: &str, body: &'static str) {
-        let call = self.world.service.admin().call(method, path);
+        let call = self.testbed.service.admin().call(method, path);
         let call = call.header("content-type", "application/json").body(body);
         let request = format!("{method} {path}");
         self.step(title, &request, call, "200").await;
@@ -121,7 +121,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     async fn step(&mut self, title: &'static str, request: &str, call: Call, expected: &str) -> Answer {
         let answer = call.await;
         let got = format!("{} {}", answer.status.as_u16(), answer.code());
-        (self.tell)(Event::Step(Step {
+        (self.report)(Event::Step(Step {
             title,
             request: request.to_owned(),
             expected: expected.to_owned(),
@@ -130,11 +130,11 @@ impl<T: FnMut(Event)> Stage<'_, T> {
         answer
     }
 
-    /// A refusal for want of scope says which scopes would do.
+    /// A refusal for a missing scope names the scopes that suffice.
     fn challenge(&mut self, answer: &Answer) {
         let challenge = answer.header("www-authenticate");
         let tells = challenge.contains("error=\"insufficient_scope\"") && challenge.contains("orders:write");
-        (self.tell)(Event::Step(Step {
+        (self.report)(Event::Step(Step {
             title: "… and says what is required",
             request: challenge.to_owned(),
             expected: "challenge".to_owned(),
@@ -143,7 +143,7 @@ impl<T: FnMut(Event)> Stage<'_, T> {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds; such texts compare as their times do.
+/// RFC 3339 in UTC with milliseconds; such texts sort in the order of their times.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

@@ -1,4 +1,4 @@
-//! The session service, as a process that can be killed and started again.
+//! The session service as a process that can be killed and restarted.
 
 use crate::{
     Admin, Client, paths,
@@ -14,7 +14,7 @@ use std::{
     sync::Mutex,
 };
 
-/// Where the service listens for checks and for its admin.
+/// The ports of the check listener and of the admin API.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) checks: u16,
@@ -27,7 +27,7 @@ impl Ports {
     }
 }
 
-/// The session service. Its data outlive a kill.
+/// The session service. Its data survives a kill.
 pub struct Service {
     program: PathBuf,
     dir: PathBuf,
@@ -37,7 +37,7 @@ pub struct Service {
     process: Mutex<Option<Process>>,
 }
 
-/// What the filter and the admin present to the service.
+/// The credentials that the filter and the admin present to the service.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     pub(crate) filter: String,
@@ -50,7 +50,7 @@ impl Credentials {
     }
 }
 
-/// A secret that cannot be guessed: the standard library seeds its hashers from the system's randomness.
+/// A secret that can't be guessed: the standard library seeds its hashers from the operating system.
 fn secret() -> String {
     let part = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", part(), part())
@@ -118,7 +118,7 @@ impl Service {
         self.process.lock().expect("not poisoned").take();
     }
 
-    /// Asks it to end, and waits for that.
+    /// Sends it SIGTERM and waits until it has ended.
     pub async fn terminate(&self) -> ExitStatus {
         let mut process = self.process.lock().expect("not poisoned").take();
         let process = process.as_mut().expect("the service runs");
@@ -126,12 +126,12 @@ impl Service {
         until("the session service ends", async || process.ended()).await
     }
 
-    /// The number of the process, while it runs.
+    /// The process id; panics if the service is not running.
     pub fn id(&self) -> u32 {
         self.process.lock().expect("not poisoned").as_ref().expect("the service runs").id()
     }
 
-    /// What filters present to it.
+    /// The credential that filters present.
     pub fn filter_credential(&self) -> &str {
         &self.credentials.filter
     }
@@ -163,13 +163,13 @@ impl Service {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 
-    /// Everything it wrote.
+    /// Everything that it has written.
     pub fn output(&self) -> String {
         let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).unwrap_or_default();
         read("session.out") + &read("session.err")
     }
 
-    /// Runs `--check` on a configuration: whether it is accepted, and what is said.
+    /// Runs `--check` on a configuration; returns whether it is accepted, and the output.
     pub fn check(&self, config: &Value) -> (bool, String) {
         let path = self.dir.join("checked.yaml");
         paths::write(&path, config);

@@ -1,124 +1,34 @@
 //! Open streams, each kind held by a client library of its own.
 
+mod control;
+mod end;
 mod http;
+mod kind;
 mod rpc;
 mod socket;
 
+pub use end::{End, Refused};
+pub use kind::Kind;
 pub(crate) use rpc::wait;
 
 use crate::PATIENCE;
+use control::Control;
 use hyper::{Response, body::Incoming};
-use std::{
-    fmt,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use kind::StreamRequest;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 
-/// What is streamed, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A websocket over HTTP/1.1 (tokio-tungstenite). Silent until it is spoken to.
-    WebSocket,
-    /// A bidirectional gRPC stream (tonic). Silent until it is spoken to.
-    Rpc,
-    /// Server-sent events over HTTP/1.1 (hyper).
-    EventsHttp1,
-    /// Server-sent events over h2 (hyper).
-    EventsHttp2,
-    /// A download over HTTP/1.1 (hyper).
-    DownloadHttp1,
-    /// A download over h2 (hyper).
-    DownloadHttp2,
-    /// Server-sent events over HTTP/1.1: one, then silence.
-    QuietHttp1,
-    /// Server-sent events over h2: one, then silence.
-    QuietHttp2,
-}
-
-impl Kind {
-    /// Every kind on which bytes flow, of themselves or when it is spoken to.
-    pub const FLOWING: [Self; 6] =
-        [Self::WebSocket, Self::Rpc, Self::EventsHttp1, Self::EventsHttp2, Self::DownloadHttp1, Self::DownloadHttp2];
-
-    /// Every kind on which nothing is sent while nobody speaks.
-    pub const SILENT: [Self; 4] = [Self::WebSocket, Self::Rpc, Self::QuietHttp1, Self::QuietHttp2];
-
-    /// Its path at the upstream.
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::WebSocket => "/stream/socket",
-            Self::Rpc => "/portcullis.tests.Echo/Talk",
-            Self::EventsHttp1 | Self::EventsHttp2 => "/stream/events",
-            Self::DownloadHttp1 | Self::DownloadHttp2 => "/stream/download",
-            Self::QuietHttp1 | Self::QuietHttp2 => "/stream/quiet",
-        }
-    }
-
-    const fn is_spoken_to(self) -> bool {
-        matches!(self, Self::WebSocket | Self::Rpc)
-    }
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-struct Wanted {
-    address: SocketAddr,
-    kind: Kind,
-    host: String,
-    path: String,
-    token: Option<String>,
-}
-
-/// A stream that could not be opened: the HTTP status, or the gRPC status for a gRPC stream, and what was said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The status; 0 where no answer came.
-    pub status: u16,
-    /// What was said.
-    pub text: String,
-}
-
-impl Refused {
-    fn failed(fault: impl fmt::Display) -> Self {
-        Self { status: 0, text: fault.to_string() }
-    }
-}
-
-/// How a stream ended, as the client saw it.
-#[derive(Debug, Clone)]
-pub struct End {
-    /// When.
-    pub at: Instant,
-    /// Whether it was broken off: for all but websockets, whose close is a cut as well, the contrary of a good end.
-    pub cut: bool,
-    /// What the library said.
-    pub said: String,
-}
-
-/// An open stream. Dropping it is a client that leaves.
+/// An open stream. Dropping it closes the connection, as a client that leaves does.
 pub struct Stream {
     kind: Kind,
-    mouth: mpsc::UnboundedSender<()>,
-    heard: watch::Receiver<u64>,
+    to_send: mpsc::UnboundedSender<()>,
+    received: watch::Receiver<u64>,
     end: watch::Receiver<Option<End>>,
     client: JoinHandle<()>,
-}
-
-/// The client's end of it.
-struct Line {
-    mouth: mpsc::UnboundedReceiver<()>,
-    heard: watch::Sender<u64>,
-}
-
-impl Line {
-    fn hear(&self) {
-        self.heard.send_modify(|count| *count += 1);
-    }
 }
 
 impl Stream {
@@ -136,57 +46,60 @@ impl Stream {
         token: Option<&str>,
     ) -> Result<Self, Refused> {
         let (host, path, token) = (host.to_owned(), path.to_owned(), token.map(str::to_owned));
-        let wanted = Wanted { address, kind, host, path, token };
+        let request = StreamRequest { address, kind, host, path, token };
         let opening = async {
             match kind {
-                Kind::WebSocket => Ok(Self::run(kind, socket::open(&wanted).await?, socket::run)),
+                Kind::WebSocket => Ok(Self::run(kind, socket::open(&request).await?, socket::run)),
                 Kind::Rpc => {
-                    let (speaker, texts) = rpc::open(&wanted).await?;
-                    Ok(Self::run(kind, texts, |texts, line| rpc::run(speaker, texts, line)))
+                    let (sender, texts) = rpc::open(&request).await?;
+                    Ok(Self::run(kind, texts, |texts, control| rpc::run(sender, texts, control)))
                 }
-                _ => Ok(Self::run(kind, http::open(&wanted).await?, http::run)),
+                _ => Ok(Self::run(kind, http::open(&request).await?, http::run)),
             }
         };
         let opened = timeout(PATIENCE, opening).await;
         opened.unwrap_or_else(|_| Err(Refused::failed(format!("{kind:?}: no answer in {PATIENCE:?}"))))
     }
 
-    /// Reads an answer that was begun elsewhere.
+    /// A stream over a response that has begun.
     pub fn of(response: Response<Incoming>) -> Self {
         Self::run(Kind::DownloadHttp1, response.into_body(), http::run)
     }
 
-    fn run<T, R: Future<Output = End> + Send + 'static>(kind: Kind, open: T, run: impl FnOnce(T, Line) -> R) -> Self {
-        let (mouth, ear) = mpsc::unbounded_channel();
-        let (heard_by, heard) = watch::channel(0);
+    fn run<T, R>(kind: Kind, open: T, run: impl FnOnce(T, Control) -> R) -> Self
+    where
+        R: Future<Output = End> + Send + 'static,
+    {
+        let (to_send, sends) = mpsc::unbounded_channel();
+        let (receives, received) = watch::channel(0);
         let (ended, end) = watch::channel(None);
-        let talk = run(open, Line { mouth: ear, heard: heard_by });
+        let running = run(open, Control { to_send: sends, received: receives });
         let client = tokio::spawn(async move {
-            let end = talk.await;
-            // Nobody may wait for it any more.
+            let end = running.await;
+            // The stream may have been dropped.
             let _ = ended.send(Some(end));
         });
-        Self { kind, mouth, heard, end, client }
+        Self { kind, to_send, received, end, client }
     }
 
-    /// Whether the client thinks that it is open.
+    /// Whether the client has seen no end yet.
     pub fn is_open(&self) -> bool {
         self.end.borrow().is_none()
     }
 
-    /// Sends something, where the client can.
-    pub fn speak(&self) {
-        if self.kind.is_spoken_to() {
-            // A stream that has ended has nobody to hear it.
-            let _ = self.mouth.send(());
+    /// Sends something if the kind is echoed.
+    pub fn send(&self) {
+        if self.kind.is_echoed() {
+            // The stream may have ended.
+            let _ = self.to_send.send(());
         }
     }
 
-    /// Demands that more bytes come, after something was said where that is needed.
+    /// Demands that more bytes arrive, after sending something where only an echo comes back.
     pub async fn flows(&mut self) {
-        let before = *self.heard.borrow_and_update();
-        self.speak();
-        let more = timeout(PATIENCE, self.heard.wait_for(|count| *count > before)).await;
+        let before = *self.received.borrow_and_update();
+        self.send();
+        let more = timeout(PATIENCE, self.received.wait_for(|count| *count > before)).await;
         assert!(matches!(more, Ok(Ok(_))), "{:?} does not flow: {:?}", self.kind, self.end.borrow());
     }
 
@@ -198,15 +111,15 @@ impl Stream {
         end.expect("the client reports the end").clone().expect("waited for")
     }
 
-    /// Waits for its end, and demands that it was broken off.
+    /// Waits for its end and demands that it was broken off.
     pub async fn is_cut(&mut self) -> End {
         let kind = self.kind;
         let end = self.ended().await;
-        assert!(end.cut, "{kind:?} ended well: {end:?}");
+        assert!(end.cut, "{kind:?} was not cut: {end:?}");
         end
     }
 
-    /// Demands that it goes on for a while.
+    /// Demands that it stays open for a while.
     pub async fn lives_for(&mut self, time: Duration) {
         let kind = self.kind;
         let end = timeout(time, self.end.wait_for(Option::is_some)).await;
@@ -218,8 +131,4 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.client.abort();
     }
-}
-
-fn ended(cut: bool, said: impl fmt::Debug) -> End {
-    End { at: Instant::now(), cut, said: format!("{said:?}") }
 }

@@ -1,4 +1,4 @@
-//! Access tokens: good ones by default, and broken in every way on demand.
+//! Access tokens: valid by default, and broken in every way on demand.
 
 use crate::{Key, key::base64url};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use std::{
 pub struct Token {
     /// As it stands behind `Bearer `.
     pub text: String,
-    /// The public id of its session, where that is named by `sid`.
+    /// The public id of its session if `sid` names that.
     pub session: String,
 }
 
@@ -27,8 +27,8 @@ impl AsRef<str> for Token {
     }
 }
 
-/// Builds a token. Without further word it is valid: of a new session of `anna` with the client `web`, who holds
-/// `orders:read`, for an hour.
+/// Builds a token. The default is valid for an hour: a new session of `anna` with the client `web` and the scope
+/// `orders:read`.
 #[derive(Clone)]
 pub struct TokenBuilder {
     key: Arc<Key>,
@@ -141,7 +141,7 @@ impl TokenBuilder {
         format!("{message}.{}", base64url(signature))
     }
 
-    /// The claims as they stand.
+    /// The claims as set so far.
     pub fn claims(&self) -> Value {
         Value::Object(self.claims.clone())
     }
@@ -166,5 +166,35 @@ fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         other => panic!("not an object: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Algorithm;
+    use jwt_simple::prelude::*;
+
+    #[test]
+    fn a_token_of_every_algorithm_verifies_with_its_own_jwk() {
+        for algorithm in Algorithm::ALL {
+            let key = Arc::new(Key::new(algorithm));
+            let token = TokenBuilder::new("https://id.example.com", key.clone()).sign().text;
+            let jwk = key.jwk().to_string();
+            let verified = verify(algorithm, &jwk, &token);
+            assert_eq!(verified.expect("it verifies").subject.as_deref(), Some("anna"), "{algorithm:?}");
+        }
+    }
+
+    fn verify(algorithm: Algorithm, jwk: &str, token: &str) -> Result<JWTClaims<NoCustomClaims>, jwt_simple::Error> {
+        match algorithm {
+            Algorithm::RS256 => RS256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::RS384 => RS384PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::RS512 => RS512PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::PS256 => PS256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::ES256 => ES256PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::ES384 => ES384PublicKey::from_jwk(jwk)?.verify_token(token, None),
+            Algorithm::EdDSA => Ed25519PublicKey::from_jwk(jwk)?.verify_token(token, None),
+        }
     }
 }

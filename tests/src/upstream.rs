@@ -1,6 +1,9 @@
-//! The upstream behind Envoy: tells what reached it.
+//! The upstream behind Envoy: echoes and records what reaches it.
 
+mod record;
 mod streams;
+
+pub use record::ReceivedRequest;
 
 use axum::{
     Json, Router,
@@ -9,74 +12,45 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
+use record::Record;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
-
-const REMEMBERED_MAX: usize = 1_000;
-
-/// A request that was released.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// Its method.
-    pub method: String,
-    /// Its path and query.
-    pub path: String,
-    /// Its headers; values that are no UTF-8 are shown with replacement characters.
-    pub headers: BTreeMap<String, Vec<String>>,
-    /// The length of its body.
-    pub body_bytes: usize,
-}
 
 /// A running upstream, for HTTP/1.1, h2 and gRPC. What it streams is in `upstream/streams.rs`: websockets and gRPC calls at any
 /// path, other streams at their own; all else is answered with what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
-    shared: Arc<Shared>,
+    record: Arc<Record>,
     server: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Shared {
-    count: AtomicUsize,
-    streams: AtomicUsize,
-    last: Mutex<VecDeque<Seen>>,
 }
 
 impl Upstream {
     pub(crate) async fn start(address: SocketAddr) -> Self {
-        let shared = Arc::new(Shared::default());
+        let record = Arc::new(Record::default());
         let listener = TcpListener::bind(address).await.expect("the upstream can listen");
         let address = listener.local_addr().expect("a listener has an address");
-        let router = Router::new().fallback(answer).merge(streams::router(&shared)).with_state(shared.clone());
+        let router = Router::new().fallback(answer).merge(streams::router(&record)).with_state(record.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the upstream serves");
         });
-        Self { address, shared, server }
+        Self { address, record, server }
     }
 
-    /// How many requests have reached it, streams aside.
+    /// How many requests have reached it, not counting streams.
     pub fn count(&self) -> usize {
-        self.shared.count.load(Ordering::SeqCst)
+        self.record.count()
     }
 
-    /// How many streams are open, as far as it knows.
+    /// How many streams it holds open.
     pub fn streams(&self) -> usize {
-        self.shared.streams.load(Ordering::SeqCst)
+        self.record.streams()
     }
 
     /// The last requests that reached it, oldest first.
-    pub fn seen(&self) -> Vec<Seen> {
-        let last = self.shared.last.lock().expect("not poisoned");
-        last.iter().cloned().collect()
+    pub fn received(&self) -> Vec<ReceivedRequest> {
+        self.record.last()
     }
 }
 
@@ -86,37 +60,26 @@ impl Drop for Upstream {
     }
 }
 
-impl Shared {
-    fn note(&self, seen: Seen) {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        let mut last = self.last.lock().expect("not poisoned");
-        if last.len() == REMEMBERED_MAX {
-            last.pop_front();
-        }
-        last.push_back(seen);
-    }
-}
-
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match streams::anywhere(shared.clone(), request).await {
+async fn answer(State(record): State<Arc<Record>>, request: Request) -> Response {
+    match streams::anywhere(record.clone(), request).await {
         Ok(stream) => stream,
-        Err(request) => echo(&shared, *request).await.into_response(),
+        Err(request) => echo(&record, *request).await.into_response(),
     }
 }
 
-async fn echo(shared: &Shared, request: Request) -> Json<Value> {
+async fn echo(record: &Record, request: Request) -> Json<Value> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let seen = Seen {
+    let received = ReceivedRequest {
         method: parts.method.to_string(),
         path: path.to_owned(),
         headers: readable(&parts.headers),
         body_bytes: body.len(),
     };
-    shared.note(seen.clone());
+    record.add(received.clone());
     Json(json!({
-        "method": seen.method, "path": seen.path, "headers": seen.headers, "body_bytes": seen.body_bytes,
+        "method": received.method, "path": received.path, "headers": received.headers, "body_bytes": received.body_bytes,
     }))
 }
 

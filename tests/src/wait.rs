@@ -1,12 +1,12 @@
-//! Waiting for conditions: by asking again and again, up to a generous deadline.
+//! Waiting for conditions by polling, up to a generous deadline.
 
 use std::time::{Duration, Instant};
 
-/// The longest that anything may take before a test gives up.
+/// How long a test waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks until there is something; panics when patience ends.
+/// Polls until `probe` returns a value; panics after [`PATIENCE`].
 pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -18,7 +18,7 @@ pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> 
     }
 }
 
-/// Asks for the whole of `time`; panics as soon as the answer is no.
+/// Polls for the whole of `time`; panics as soon as `probe` returns false.
 pub async fn holds_for(time: Duration, what: &str, mut probe: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while start.elapsed() < time {

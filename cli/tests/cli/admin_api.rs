@@ -49,7 +49,7 @@ fn shown(output: &Output) -> String {
 }
 
 #[test]
-fn what_is_not_the_admin_api_is_said_to_be_something_else() {
+fn a_server_that_is_not_the_admin_api_is_reported() {
     let show: &[&str] = &["sessions", "show", "x"];
     let list: &[&str] = &["sessions", "list", "--all"];
     let page = r#"{"sessions":[{"id":"a","state":"active","opened_at":"","last_seen_at":""}],"next":"c"}"#;
@@ -88,7 +88,7 @@ fn a_redirection_is_not_followed_with_the_credential() {
 }
 
 #[test]
-fn nothing_that_is_answered_reaches_the_terminal_as_a_command() {
+fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
     let hostile = "\u{1b}]0;x\u{7}\u{9b}2J\r\u{202e}\u{7f}";
     let session = json!({
         "id": hostile, "issuer": hostile, "key": hostile, "subject": hostile, "client_id": hostile, "access": hostile,
@@ -150,7 +150,7 @@ fn tls() -> (String, Arc<ServerConfig>) {
 }
 
 #[test]
-fn https_is_spoken_to_whom_the_roots_vouch_for() {
+fn https_accepts_only_servers_that_the_roots_vouch_for() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (root, config) = tls();
     let wrap = move |stream| Some(StreamOwned::new(ServerConnection::new(config.clone()).ok()?, stream));

@@ -16,7 +16,7 @@ fn printed(output: &Output) -> String {
 }
 
 #[test]
-fn the_shipped_policies_have_nothing_to_look_at() {
+fn the_shipped_policies_have_no_findings() {
     let files = [
         "envoy/envoy.yaml",
         "envoy/istio-wasmplugin.yaml",
@@ -66,7 +66,7 @@ fn every_command_has_a_page_in_the_manual() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_printed() {
+fn a_page_that_cannot_be_written_is_reported() {
     let output = portcullis(&["man", "--out", "Cargo.toml/man"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(printed(&output).starts_with("error: cannot write `Cargo.toml/man`:"), "{}", printed(&output));
@@ -92,7 +92,7 @@ fn ends(args: &[&str], out: impl Into<Stdio>, err: impl Into<Stdio>) -> Option<i
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_trouble_for_any_command() {
+fn a_closed_output_is_an_error_of_no_command() {
     for args in CALLS {
         let (reader, out) = io::pipe().expect("a pipe");
         let err = out.try_clone().expect("a pipe");
@@ -103,7 +103,7 @@ fn a_reader_that_leaves_is_no_trouble_for_any_command() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_cannot_be_written_is_no_panic() {
+fn output_that_cannot_be_written_causes_no_panic() {
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
     for args in CALLS {
         assert_eq!(ends(args, full(), Stdio::null()), Some(1), "{args:?}");

@@ -1,4 +1,4 @@
-//! `policy diff`, by worked examples: one change of a policy each, and what is said of it.
+//! `policy diff` by worked examples: one change to a policy each, and its findings.
 
 use portcullis_cli::{
     document::Document,
@@ -40,7 +40,7 @@ fn policy(json: &Value) -> Policy {
     Policy::parse(json.to_string().as_bytes()).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// Puts a value at a JSON pointer; `null` takes away what is there, and `-` adds to a list.
+/// Sets the value at a JSON pointer; `null` removes it, and `-` appends to a list.
 fn put(json: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
     match json.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}")) {
@@ -66,7 +66,7 @@ fn compared(old: &Value, new: &Value) -> Vec<String> {
     Comparison::of(&policy(old), &policy(new)).findings.iter().map(told).collect()
 }
 
-/// What is put where, what is said of it, and what is said of the way back.
+/// The pointer, the value, the finding, and the finding of the reverse change.
 type Case = (Vec<(&'static str, Value)>, Vec<&'static str>, Vec<&'static str>);
 
 #[test]
@@ -94,7 +94,7 @@ fn every_kind_of_change_is_told() {
             ],
         ),
         (
-            // A set is seen through the rules that use it.
+            // A change of a set is reported for the rules that use it.
             vec![("/sets/staff", json!(["support"]))],
             vec![
                 "+ change: requires `write` and (`admin` or `support`) instead of `write` and (`admin` or (`read` and `support`))",
@@ -104,7 +104,7 @@ fn every_kind_of_change_is_told() {
             ],
         ),
         (
-            // Neither is more than the other: somebody passes who did not, both ways.
+            // Neither policy is more permissive than the other: each releases callers whom the other refuses.
             vec![("/routes/1/require/all_of", json!(["support"]))],
             vec!["+ list: requires `support` instead of `read`"],
             vec!["+ list: requires `read` instead of `support`"],
@@ -178,7 +178,7 @@ fn every_kind_of_change_is_told() {
             vec!["- me: `on_outage` is `deny`, was `{grace: 30s}`"],
         ),
         (
-            // Of the routes, only those with a method that reads.
+            // Only routes with a safe method are affected.
             vec![("/session/on_outage", json!("read_only"))],
             vec![
                 "+ list: `on_outage` is `read_only`, was `deny`",
@@ -436,7 +436,7 @@ fn one_change_of_many_routes_is_told_once() {
     let [finding] = comparison.findings.as_slice() else { panic!("{comparison:#?}") };
     assert_eq!(told(finding), "+ 20 routes: no longer requires `write`");
     assert_eq!(finding.routes.len(), 20);
-    // One route more is another change.
+    // One more route makes it another change.
     let (old, new) = (with(21, json!({"all_of": ["read", "write"]})), with(21, json!({"all_of": ["read"]})));
     let wider = Comparison::of(&policy(&old), &policy(&new));
     assert_ne!(wider.findings.first().map(|finding| &finding.fingerprint), Some(&finding.fingerprint));
@@ -467,7 +467,7 @@ fn an_approval_counts_until_its_day_and_for_its_change_only() {
     }
 }
 
-/// What was approved may not grow: neither its requests, nor what is still required, nor what was required before.
+/// An approved change may not grow: neither its requests, nor what it still requires, nor what it required before.
 #[test]
 fn a_wider_change_needs_another_approval() {
     let change = |more: &[(&str, Value)]| {
@@ -482,7 +482,7 @@ fn a_wider_change_needs_another_approval() {
         about_scopes.expect("a finding").identity()
     };
     let approved = change(&[]);
-    // What has nothing to do with it leaves it alone.
+    // Unrelated changes do not affect the approval.
     for other in [
         vec![("/routes/4/session", json!({"max_age": "1h"}))],
         vec![("/routes/-", json!({"name": "new", "match": {"path": "/admin/{*rest}"}, "public": true}))],
@@ -498,7 +498,7 @@ fn a_wider_change_needs_another_approval() {
         vec![("/routes/3/require", json!({"any_of": ["admin", "support", "read"]}))],
         vec![("/routes/3/acr", Value::Null)],
         vec![("/routes/3/session/max_age", Value::Null)],
-        // Fewer requests are other requests, too: then nobody knows what was approved.
+        // Fewer requests are other requests too, so the approval no longer applies.
         vec![(
             "/routes/-",
             json!({"name": "new", "match": {"hosts": ["admin.example.com"], "path": "/admin/x"}, "require": {"all_of": ["admin"]}, "acr": ["aal2", "aal3"], "session": {"max_age": "15m", "max_idle": "5m", "touch": false}}),
@@ -542,7 +542,7 @@ fn ten_thousand_routes_take_seconds() {
         let took = start.elapsed();
         assert_eq!(comparison.findings.len(), count, "{:#?}", comparison.findings.iter().map(told).collect::<Vec<_>>());
         println!("{count} findings in {took:?}");
-        // Some ten times what it takes unoptimized on a machine of two busy cores.
+        // About ten times what an unoptimized build takes on two busy cores.
         assert!(took < Duration::from_secs(120), "{took:?}");
     }
 }

@@ -56,7 +56,7 @@ fn requests() -> impl Iterator<Item = Asked<'static>> {
     })
 }
 
-/// What becomes of a request before and after, for everybody who could make it.
+/// The outcomes of a request under both policies, for every possible caller.
 struct Trial<'p> {
     old: &'p Policy,
     new: &'p Policy,
@@ -66,7 +66,7 @@ struct Trial<'p> {
 type Side = Result<RuleId, bool>;
 type Kind = (Side, Side, bool);
 
-/// Whether somebody is allowed more, and whether somebody is allowed less.
+/// Whether any caller is allowed more, and whether any caller is allowed less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Effect {
     easier: bool,
@@ -112,7 +112,7 @@ impl<'p> Trial<'p> {
     }
 }
 
-/// What is not asked of the session service does nothing to sessions.
+/// A request that is not checked with the session service does not affect sessions.
 fn at_once(released: bool) -> Outcome {
     Outcome { released, touches: true, outlives: true }
 }
@@ -126,14 +126,14 @@ fn without_token(policy: &Policy, side: Side) -> Outcome {
 
 fn outcome(policy: &Policy, side: Side, method: &str, holder: &Holder) -> Outcome {
     match side {
-        // Nothing is cut in shadow mode, either.
+        // Shadow mode cuts no streams either.
         _ if policy.mode == Mode::Shadow => at_once(true),
         Ok(rule) => decide(policy, rule, method, holder),
         Err(released) => at_once(released),
     }
 }
 
-/// Findings about what policies release. In shadow mode, which releases all, rules are still compared.
+/// Findings about what the policies release. In shadow mode, which releases everything, rules are still compared.
 fn says(comparison: &Comparison, direction: Direction) -> bool {
     comparison.to(direction).next().is_some()
 }
@@ -195,7 +195,7 @@ fn by_rules<'p>(old: &'p Policy, new: &'p Policy) -> HashMap<[Option<&'p str>; 2
     all
 }
 
-/// A finding of rules is true of each of its examples.
+/// A finding about rules must be true for each of its examples.
 fn holds(finding: &Finding, trial: &mut Trial<'_>) -> Result<(), TestCaseError> {
     for example in &finding.examples {
         let asked = Asked { host: &example.host, method: &example.method, path: &example.path, preflight: false };
@@ -209,7 +209,7 @@ fn holds(finding: &Finding, trial: &mut Trial<'_>) -> Result<(), TestCaseError> 
 proptest! {
     #![proptest_config(cases(200))]
 
-    /// The heart: what the diff passes over, the filter does not release.
+    /// The central property: the filter releases nothing new that the diff does not report.
     #[test]
     fn what_is_not_called_easier_releases_nothing_more((old, new) in changed()) {
         let (old, new) = (old.policy(), new.policy());
@@ -220,7 +220,7 @@ proptest! {
         prop_assert!(harder.is_none() || is_told, "{:?}", harder);
     }
 
-    /// The same for each pair of rules that answer a request before and after: something is said of these two.
+    /// The same for each pair of rules that answer a request before and after: a finding names these two.
     #[test]
     fn every_request_that_becomes_easier_or_harder_is_told((mut old, mut new) in changed()) {
         (old.shadow, new.shadow) = (false, false);
@@ -270,10 +270,10 @@ proptest! {
         }
     }
 
-    /// No false alarm: each example of a finding is released to somebody who was refused, or the other way round.
+    /// No false alarms: each example of a finding is released to a caller who was refused before, or the other way round.
     #[test]
     fn what_is_called_easier_or_harder_is_so((mut old, mut new) in changed()) {
-        // In shadow mode all is released, and the rules are compared nevertheless.
+        // Shadow mode releases everything, but the rules are still compared.
         (old.shadow, new.shadow) = (false, false);
         let (old, new) = (old.policy(), new.policy());
         let comparison = Comparison::of(&old, &new);
@@ -303,7 +303,7 @@ proptest! {
         }
     }
 
-    /// An approval holds for what was approved: with the same approvals, another change releases nothing more than that one.
+    /// An approval covers only what was approved: with the same approvals, no other change releases more.
     #[test]
     fn approvals_of_one_change_release_nothing_more_by_another(
         (old, first) in changed(), mutations in prop::collection::vec(mutation(), 1..3)
@@ -325,7 +325,7 @@ proptest! {
         }
     }
 
-    /// The same change is the same change, whatever else is written otherwise.
+    /// A change keeps its identity when the rest of the policy is written differently.
     #[test]
     fn the_identity_of_a_change_does_not_depend_on_how_policies_are_written(
         (old, new) in changed(), one in any::<prop::sample::Index>(), other in any::<prop::sample::Index>()

@@ -1,38 +1,89 @@
-//! The console blocks of the README and of `docs/`: each `$ command` must print what is written under it.
+//! The console blocks of the README and of `docs/`: each `$ command` must print what is written under it. With
+//! `PORTCULLIS_DOCS=overwrite` in the environment they are rewritten instead, to be reviewed.
 
 use crate::tool::root;
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-/// A command of a block, and what it prints.
-struct Shown {
-    command: String,
-    output: String,
+const FENCE: &str = "```console\n";
+
+/// The README and every page of docs/.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("docs/").map(|entry| entry.expect("a page").path());
+    let mut pages: Vec<_> = docs.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    pages.push(root().join("README.md"));
+    pages.sort();
+    pages
 }
 
-fn shown(page: &str) -> Vec<Shown> {
-    let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let commands = blocks.flat_map(|block| block.split("$ ").skip(1));
-    let shown = commands.filter_map(|text| text.split_once('\n'));
-    shown.map(|(command, output)| Shown { command: command.to_owned(), output: output.trim().to_owned() }).collect()
+/// What a command prints, played in the root of the repository.
+fn output(command: &str) -> String {
+    let tool = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().expect("the folder of the tool");
+    let path = format!("{}:{}", tool.display(), env::var("PATH").unwrap_or_default());
+    let script = format!("{{ {command}; }} 2>&1");
+    let ran = Command::new("sh").args(["-c", &script]).current_dir(root()).env("PATH", &path).output();
+    let ran = ran.unwrap_or_else(|error| panic!("`{command}` does not run: {error}"));
+    String::from_utf8_lossy(&ran.stdout).trim().to_owned()
 }
 
-/// The text of the README and of every page in `docs/`.
-fn pages() -> Vec<String> {
-    let docs = fs::read_dir(root().join("docs")).into_iter().flatten().map(|entry| entry.expect("an entry").path());
-    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    pages.chain([root().join("README.md")]).map(|path| fs::read_to_string(path).expect("a page")).collect()
+/// A page with the output of each command as it is now, and how many commands it shows.
+fn played(page: &str) -> (String, usize) {
+    let mut blocks = page.split(FENCE);
+    let mut text = blocks.next().unwrap_or_default().to_owned();
+    let mut count = 0;
+    for block in blocks {
+        let (shown, rest) = block.split_once("```").expect("the block ends");
+        text.push_str(FENCE);
+        let commands = shown.split("$ ").skip(1).filter_map(|shown| shown.lines().next());
+        let commands: Vec<_> = commands.map(|command| format!("$ {command}\n{}\n", output(command))).collect();
+        count += commands.len();
+        text.push_str(&commands.join("\n"));
+        text.push_str("```");
+        text.push_str(rest);
+    }
+    (text, count)
 }
 
 #[test]
-fn every_command_of_the_documentation_prints_what_is_shown() {
-    let tool = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().expect("the folder of the tool");
-    let path = format!("{}:{}", tool.display(), env::var("PATH").unwrap_or_default());
-    let shown: Vec<_> = pages().iter().flat_map(|page| shown(page)).collect();
-    assert!(shown.len() >= 3, "check, explain and diff are shown");
-    for Shown { command, output } in shown {
-        let script = format!("{{ {command}; }} 2>&1");
-        let ran = Command::new("sh").args(["-c", &script]).current_dir(root()).env("PATH", &path).output();
-        let ran = ran.unwrap_or_else(|error| panic!("`{command}` does not run: {error}"));
-        assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), output, "$ {command}");
+fn every_command_of_the_pages_prints_what_they_show() {
+    let mut count = 0;
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page");
+        let (now, commands) = played(&page);
+        count += commands;
+        if env::var_os("PORTCULLIS_DOCS").is_some_and(|mode| mode == "overwrite") {
+            fs::write(&path, now).expect("it is written");
+        } else {
+            assert_eq!(page, now, "{}", path.display());
+        }
     }
+    assert!(count >= 3, "check, explain and diff are shown");
+}
+
+/// The policies of the pages: YAML blocks that have issuers and routes.
+#[test]
+fn every_policy_of_the_pages_loads() {
+    let mut policies = 0;
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page");
+        let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for policy in blocks.filter(|block| block.contains("\nissuers:") | block.starts_with("issuers:")) {
+            if !policy.contains("\nroutes:") {
+                continue;
+            }
+            let mut tool = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            let tool = tool.args(["policy", "check", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = tool.spawn().expect("the program runs");
+            let mut input = child.stdin.take().expect("its input");
+            std::io::Write::write_all(&mut input, policy.as_bytes()).expect("it reads");
+            drop(input);
+            let ran = child.wait_with_output().expect("it ends");
+            assert!(ran.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&ran.stderr));
+            policies += 1;
+        }
+    }
+    assert!(policies >= 2, "the README and docs/policy.md show one each");
 }

@@ -1,10 +1,10 @@
-//! A policy that stands inside another file is the same policy for every command.
+//! A policy inside another file is the same policy for every command.
 
 use crate::tool::{portcullis, root, run, shipped_policy, stderr};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-/// Each ships a policy, in a form of its own.
+/// Shipped files that contain a policy, each in another format.
 const FILES: [&str; 4] = [
     "envoy/envoy.yaml",
     "envoy/istio-wasmplugin.yaml",

@@ -1,4 +1,4 @@
-//! Every example holds: its policy has no fault, its cases come to what they say, and they reach every rule.
+//! Every example is valid: its policy has no fault, its cases pass, and they cover every rule.
 
 use portcullis_cli::policy::{cases::Cases, load::Loaded, test::Run};
 use std::path::{Path, PathBuf};

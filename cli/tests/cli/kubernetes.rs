@@ -1,6 +1,6 @@
-//! The manifests that are rendered and those that are shipped are what the CRDs of Istio and Envoy Gateway accept.
+//! The CRDs of Istio and Envoy Gateway accept the rendered manifests and the shipped ones.
 //!
-//! The CRDs are not part of the repository. Where they are not beside it, in `../shared/crds`, these tests are skipped.
+//! The CRDs are not part of the repository. If they are not in `../shared/crds`, these tests are skipped.
 
 use crate::tool::{policies, portcullis, root, run, yaml};
 use serde_json::{Map, Value, json};
@@ -13,17 +13,17 @@ const CRDS: [&str; 3] = [
 ];
 const IMAGE: &str = "oci://registry.example.com/portcullis:0.1.0";
 
-/// What the API server accepts of the CRDs' kinds.
+/// The part of a Kubernetes API server that validates resources of the CRDs' kinds.
 struct ApiServer {
     kinds: Vec<(Value, jsonschema::Validator)>,
 }
 
 impl ApiServer {
-    /// `None` where there are no CRDs; says so.
+    /// `None`, with a message, if there are no CRDs.
     fn new() -> Option<Self> {
         let dir = root().join("../shared/crds");
         if !dir.exists() {
-            // Not by a macro: what those write is only shown of tests that fail.
+            // Not with `eprintln!`, whose output is captured unless the test fails.
             let skipped =
                 "» SKIPPED: the CRDs are not in ../shared/crds, so that no manifest can be checked against them\n";
             std::io::stderr().write_all(skipped.as_bytes()).expect("standard error can be written");
@@ -44,7 +44,7 @@ impl ApiServer {
         Some(Self { kinds: kinds.collect() })
     }
 
-    /// Everything that is wrong with a manifest.
+    /// All errors in a manifest.
     fn faults(&self, manifest: &Value) -> Vec<String> {
         let is_of = |id: &Value| ["apiVersion", "kind"].iter().all(|key| id[key] == manifest[key]);
         let Some((_, validator)) = self.kinds.iter().find(|(id, _)| is_of(id)) else {
@@ -102,7 +102,7 @@ fn closed(schema: Value) -> Value {
     }
 }
 
-/// The CRDs' rules in CEL that bear on what is rendered, by hand.
+/// The CRDs' CEL rules that apply to rendered manifests, written by hand.
 fn rules_broken(manifest: &Value) -> Vec<String> {
     let spec = &manifest["spec"];
     let has = |key: &str| !spec[key].is_null();

@@ -1,4 +1,4 @@
-//! The command-line tool from outside: its commands as a shell runs them, and the policy commands' library against the filter.
+//! The command-line tool from outside: its commands as a shell runs them, and `policy diff` against the filter's decisions.
 
 #![expect(
     clippy::expect_used,
@@ -18,6 +18,7 @@ mod golden;
 mod kubernetes;
 mod openapi_commands;
 mod openapi_documents;
+mod reference;
 mod render;
 mod schema;
 mod test_and_explain;

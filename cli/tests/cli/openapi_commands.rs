@@ -40,7 +40,7 @@ fn answers_in_a_file_are_not_written_over() {
     let dir = dir_with(&[("openapi.yaml", DOCUMENT)]);
     let import =
         ["policy", "import", "openapi", "openapi.yaml", "--issuer", "https://id.acme.com", "--out", "policy.yaml"];
-    // Twice the same is no difference.
+    // Importing again writes the same file.
     for _ in 0..2 {
         assert_eq!(portcullis(dir.path(), &import).0, Some(0));
     }

@@ -30,7 +30,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// Rules and questions of the document, from the last line on standard error.
+/// The numbers of rules and questions, from the last line of standard error.
 fn import(document: &Path, out: &Path) -> (usize, usize) {
     let _ = fs::remove_file(out);
     let (document, out) = (document.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
@@ -73,7 +73,7 @@ fn policies_of_public_documents_load_and_cover_what_they_say() {
         assert_eq!(import(&document, &policy), (rules, questions), "{}", document.display());
         let checked = portcullis(&["policy", "check", policy.to_str().expect("UTF-8")]);
         assert!(checked.status.success(), "{}: {}", document.display(), text(checked.stdout));
-        // Every rule is reached, and what has no rule is what has a question.
+        // Every rule is matched by an operation, and operations without a rule have a question.
         let coverage = coverage(&policy, &document);
         let unreached: Vec<_> = coverage["unreached_rules"].as_array().expect("a list").iter().collect();
         assert!(unreached.is_empty() || rules == 0, "{}: {unreached:?}", document.display());

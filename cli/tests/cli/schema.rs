@@ -1,4 +1,4 @@
-//! The schema of the policy beside the filter: what the schema refuses, the filter refuses too.
+//! The policy's schema against the filter: whatever the schema rejects, the filter rejects too.
 
 use jsonschema::Validator;
 use portcullis_cli::policy::load::Loaded;
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use std::{fs, path::Path, sync::LazyLock};
 
 const DESIGN: &str = include_str!("../../../engine/src/policy/testdata/design.json");
-/// Each case is two lines: what is put where in the design's policy, and what the filter says about it.
+/// Each case has two lines: a change to the design's policy, and the filter's fault.
 const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.txt");
 
-/// The only faults of the table that the schema lets pass: what one key says about another elsewhere, and what no pattern
-/// can say.
+/// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
+/// can express.
 const BEYOND: [&str; 11] = [
     r"$.issuers[1].issuer: `https://id.example.com` is given already at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
@@ -102,7 +102,7 @@ fn places(json: &Value, pointer: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Values that are right somewhere in a policy, and some that are right nowhere.
+/// Values that are valid somewhere in a policy, and some that are valid nowhere.
 fn values() -> Vec<Value> {
     let words = [
         "",

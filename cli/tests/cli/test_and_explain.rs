@@ -1,4 +1,4 @@
-//! The program from outside: what it says, where, and how it ends.
+//! `policy test` and `policy explain` as programs: standard output, standard error and exit codes.
 
 use crate::tool;
 use std::{
@@ -18,7 +18,7 @@ fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // It may end before it has read everything.
+    // The program may end before it has read everything.
     let _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     let text = |bytes| String::from_utf8(bytes).expect("text");

@@ -2,7 +2,7 @@
 
 use super::{
     principal::Principal,
-    request::{Question, RequestAttributes},
+    question::{Question, RequestAttributes},
 };
 use crate::{
     policy::Policy,

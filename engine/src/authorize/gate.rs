@@ -1,32 +1,32 @@
-//! One Envoy worker: policy, keys, tokens, the requests under way, and the desk.
+//! One Envoy worker: policy, keys, tokens, the requests under way, and the client of the session service.
 
+mod decide;
 mod hello;
+mod keys;
 mod open;
-mod tokens;
 
 use super::{
+    follows::{FollowId, Follows},
     head::Head,
-    introspection::{Call, CallKey, Carried, Ended, IntrospectionClient},
-    local::{self, Routed},
+    introspection::{Call, CallKey, Ended},
+    last_heard::LastHeard,
     principal::Principal,
-    request::{Arrival, Denial, Event, Inquiry, Mark, Permit, Request, RequestAttributes, Step, Verdict},
-    stream_client::{Act, FollowId, Settled, StreamClient},
-    tally::{Count, Tally},
+    request::{Event, Request, Step},
+    session_client::SessionClient,
+    stream_client::{Act, Settled},
+    tally::{Count, StreamEvent, Tally},
     token_cache::TokenCache,
 };
 use crate::{
     map::{HashMap, HashSet},
     policy::Policy,
+    time::{Monotonic, Now},
     token::{HostVerifier, IssuerId, KeyRing, KeySetError},
 };
-use lru::LruCache;
 use sha2::{Digest, Sha256};
-use std::{collections::VecDeque, num::NonZeroUsize, rc::Rc};
+use std::collections::VecDeque;
 
-pub use tokens::Fetch;
-
-/// Sessions that are remembered as ended.
-const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+pub use keys::Fetch;
 
 /// Envoy's number for one request on one worker.
 pub type ContextId = u32;
@@ -43,6 +43,8 @@ struct UnderWay {
     /// Whether the upstream's answer has begun.
     responded: bool,
     follow: Option<FollowId>,
+    /// Inbound headers that must not reach the upstream: they leave with the permit.
+    strip: Vec<String>,
 }
 
 /// A worker's share of the filter, without the host.
@@ -51,18 +53,16 @@ pub struct Gate {
     rings: Vec<KeyRing>,
     host: HostVerifier,
     tokens: TokenCache<Principal>,
-    desk: StreamClient,
-    /// In the desk's place when the session service is an introspection endpoint.
-    calls: Option<IntrospectionClient>,
+    /// None where every rule is public.
+    client: Option<SessionClient>,
+    follows: Follows,
+    last_heard: LastHeard,
     timeout_ms: u64,
     requests: HashMap<ContextId, UnderWay>,
     /// Released requests that are not followed yet, oldest first.
-    fresh: VecDeque<(u64, ContextId)>,
+    fresh: VecDeque<(Monotonic, ContextId)>,
     /// When each issuer's keys were last fetched.
-    keys_fetched_at_ms: Vec<Option<u64>>,
-    /// Sessions that were said to be over, as far as an outage policy may have to know: a grace is not for them, whichever of
-    /// their tokens comes.
-    ended: LruCache<String, ()>,
+    keys_fetched_at: Vec<Option<Monotonic>>,
     /// Requests that wait for keys.
     waiting: HashSet<ContextId>,
     /// Issuers whose keys a request has asked for, and nobody fetches yet.
@@ -85,9 +85,10 @@ impl Gate {
         let rings = rings.collect::<Result<_, _>>()?;
         let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
         Ok(Self {
-            desk: StreamClient::new(hello::hello(&policy), timeout_ms, seed),
-            calls: IntrospectionClient::new(&policy),
-            keys_fetched_at_ms: vec![None; policy.issuers.len()],
+            client: SessionClient::new(&policy, hello::hello(&policy), timeout_ms, seed),
+            follows: Follows::default(),
+            last_heard: LastHeard::new(&policy),
+            keys_fetched_at: vec![None; policy.issuers.len()],
             policy,
             rings,
             host,
@@ -95,7 +96,6 @@ impl Gate {
             timeout_ms,
             requests: HashMap::default(),
             fresh: VecDeque::new(),
-            ended: LruCache::sparse(ENDED_MAX),
             waiting: HashSet::default(),
             wanted: Vec::new(),
             tally: Tally::default(),
@@ -114,33 +114,12 @@ impl Gate {
         context: ContextId,
         head: &Head<'_>,
         client_address: impl FnOnce() -> String,
-        now_ms: u64,
+        now: Now,
     ) -> Step {
-        let local = match local::route(head, &self.policy) {
-            Routed::Done(local) => local,
-            Routed::Guarded(rule) => match head.token {
-                Err(error) => local::no_token(error, rule),
-                Ok(token) => {
-                    let attributes = RequestAttributes {
-                        method: head.method.to_owned(),
-                        client_address: client_address(),
-                        user_agent_digest: head.user_agent.map(digest8),
-                        carried: self.calls.is_some().then(|| Carried::new(token, head.trace)),
-                    };
-                    self.verify(
-                        Arrival {
-                            rule,
-                            token: token.to_owned(),
-                            attributes: Rc::new(attributes),
-                            deadline_ms: now_ms.saturating_add(self.timeout_ms),
-                        },
-                        now_ms,
-                    )
-                }
-            },
-        };
-        self.requests.insert(context, UnderWay { grpc: head.grpc, ..UnderWay::default() });
-        self.advance(context, Event::Local(local), now_ms)
+        let decision = self.decide(head, client_address, now);
+        let strip = head.forged.iter().map(|name| (*name).to_owned()).collect();
+        self.requests.insert(context, UnderWay { grpc: head.grpc, strip, ..UnderWay::default() });
+        self.advance(context, Event::Decided(decision), now)
     }
 
     /// Whether the caller of a request understands a gRPC answer.
@@ -157,155 +136,166 @@ impl Gate {
     pub fn gone(&mut self, context: ContextId) {
         let Some(entry) = self.requests.remove(&context) else { return };
         self.waiting.remove(&context);
-        if matches!(entry.request, Request::Asked(_) | Request::Presented(_)) {
-            self.desk.withdraw(context);
-            if let Some(calls) = &mut self.calls {
-                calls.withdraw(context);
-            }
+        if let (Request::Asked(_), Some(client)) = (&entry.request, &mut self.client) {
+            client.withdraw(context);
         }
         if let Some(id) = entry.follow {
-            self.desk.unfollow(id, context);
+            self.follows.leave(id, context);
         }
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now_ms: u64) -> Vec<Due> {
-        let settled = self.desk.expire(now_ms);
-        let mut due = self.settle(settled, now_ms);
-        let ended = self.calls.as_mut().map(|calls| calls.expire(now_ms)).unwrap_or_default();
-        due.extend(ended.into_iter().map(|ended| self.ended(ended, now_ms)));
+    pub fn tick(&mut self, now: Now) -> Vec<Due> {
+        let mut due = match &mut self.client {
+            Some(SessionClient::Stream(client)) => {
+                let settled = client.expire(now.instant);
+                self.settle(settled, now)
+            }
+            Some(SessionClient::Introspection(client)) => {
+                let ended = client.expire(now.instant);
+                ended.into_iter().map(|ended| self.ended(ended, now)).collect()
+            }
+            None => Vec::new(),
+        };
         for (context, arrival) in self.waiting_for_keys() {
-            if arrival.deadline_ms <= now_ms {
-                due.push((context, self.advance(context, Event::NoKeys, now_ms)));
+            if arrival.deadline <= now.instant {
+                due.push((context, self.advance(context, Event::NoKeys, now)));
             }
         }
-        for (id, code) in self.desk.overdue(now_ms) {
-            for context in self.desk.end_follow(id) {
-                due.push((context, self.advance(context, Event::Overdue(code), now_ms)));
+        for (id, code) in self.follows.overdue(now) {
+            for context in self.follows.end(id) {
+                due.push((context, self.advance(context, Event::Overdue(code), now)));
             }
         }
-        self.follow_the_lasting(now_ms);
+        self.follow_the_lasting(now.instant);
         due
     }
 
     /// What is to be done about the check stream now, if anything. Ask until there is nothing.
-    pub fn act(&mut self, now_ms: u64) -> Option<Act> {
-        self.policy.session.as_ref().filter(|_| self.calls.is_none())?;
-        self.desk.act(now_ms)
+    pub fn act(&mut self, now: Monotonic) -> Option<Act> {
+        self.client.as_mut()?.stream()?.act(&mut self.follows, now)
     }
 
     /// Questions that may be sent now: what of [`Gate::act`] can be done in the course of a request.
-    pub fn send(&mut self, now_ms: u64) -> Option<Act> {
-        self.desk.send(now_ms)
+    pub fn send(&mut self, now: Monotonic) -> Option<Act> {
+        self.client.as_mut()?.stream()?.send(&mut self.follows, now)
     }
 
     /// The stream that [`Act::Open`] asked for; `None` when it could not be opened.
-    pub fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
-        self.tally.add(Count::Stream(if stream.is_some() { "opened" } else { "failed" }));
-        self.desk.opened(stream, now_ms);
+    pub fn opened(&mut self, stream: Option<u32>, now: Monotonic) {
+        let event = if stream.is_some() { StreamEvent::Opened } else { StreamEvent::Failed };
+        self.tally.add(Count::Stream(event));
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
+            client.opened(stream, now);
+        }
     }
 
     /// A message has come on the check stream.
-    pub fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Vec<Due> {
-        let heard = self.desk.message(stream, bytes, now_ms);
-        let mut due = self.settle(heard.settled, now_ms);
-        for (id, verdict) in heard.followed {
-            for context in self.desk.followers(id) {
-                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now_ms)));
+    pub fn message(&mut self, stream: u32, bytes: &[u8], now: Now) -> Vec<Due> {
+        let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
+        let received = client.message(stream, bytes, &mut self.follows, now.instant);
+        let mut due = self.settle(received.settled, now);
+        for (id, verdict) in received.followed {
+            for context in self.follows.contexts(id) {
+                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now)));
             }
         }
         due
     }
 
     /// The check stream was closed.
-    pub fn closed(&mut self, stream: u32, now_ms: u64) -> Vec<Due> {
-        self.tally.add(Count::Stream("closed"));
-        let settled = self.desk.closed(stream, now_ms);
-        self.settle(settled, now_ms)
+    pub fn closed(&mut self, stream: u32, now: Now) -> Vec<Due> {
+        self.tally.add(Count::Stream(StreamEvent::Closed));
+        let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
+        let settled = client.closed(stream, now.instant);
+        self.settle(settled, now)
     }
 
     /// As whom an introspection endpoint is called; see [`super::authorization`].
     pub fn authorize_calls(&mut self, authorization: Option<String>) {
-        if let Some(calls) = &mut self.calls {
-            calls.authorize(authorization);
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::introspection) {
+            client.authorize(authorization);
         }
     }
 
     /// The calls to the introspection endpoint that are to be made now. Each must be answered with [`Gate::answered`].
     pub fn take_calls(&mut self) -> Vec<(CallKey, Call)> {
-        self.calls.as_mut().map(IntrospectionClient::take_pending).unwrap_or_default()
+        let client = self.client.as_mut().and_then(SessionClient::introspection);
+        client.map(|client| client.take_pending()).unwrap_or_default()
     }
 
     /// Whether somebody waits for the answer to a call: one that a request made ends with it, without a word.
     pub fn awaits(&self, key: CallKey) -> bool {
-        self.calls.as_ref().is_some_and(|calls| calls.awaits(key))
+        matches!(&self.client, Some(SessionClient::Introspection(client)) if client.awaits(key))
     }
 
     /// A call was answered: with a status and a body, or without an answer.
-    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now_ms: u64) -> Option<Due> {
-        let ended = self.calls.as_mut()?.answered(key, response, &self.policy, now_ms)?;
-        Some(self.ended(ended, now_ms))
+    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now: Now) -> Option<Due> {
+        let ended = self.client.as_mut()?.introspection()?.answered(key, response, &self.policy, now)?;
+        Some(self.ended(ended, now))
     }
 
     /// Whether something waits for a deadline, so that ticks must come quickly.
     pub fn is_busy(&self) -> bool {
-        self.calls.as_ref().map_or_else(|| self.desk.is_busy(), IntrospectionClient::is_busy)
-            || !self.fresh.is_empty()
-            || !self.waiting.is_empty()
+        self.client.as_ref().is_some_and(SessionClient::is_busy) || !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Whether the session service listens.
+    /// Whether the session service listens on a check stream.
     pub fn is_connected(&self) -> bool {
-        self.desk.is_connected()
+        matches!(&self.client, Some(SessionClient::Stream(client)) if client.is_connected())
     }
 
-    /// Questions that left the desk become steps of their requests.
-    fn settle(&mut self, settled: Vec<Settled>, now_ms: u64) -> Vec<Due> {
+    fn retire(&mut self, principal: &Principal) {
+        if let Some(client) = &mut self.client {
+            client.retire(principal);
+        }
+    }
+
+    /// Questions that left the stream client become steps of their requests.
+    fn settle(&mut self, settled: Vec<Settled>, now: Now) -> Vec<Due> {
         let mut due = Vec::with_capacity(settled.len());
         for Settled { context, verdict, waited_ms } in settled {
             self.waits_ms.push(waited_ms);
-            self.tally.add(Count::Check(match &verdict {
-                Some(Verdict::Active(_)) => "active",
-                Some(Verdict::Ended(code)) => code.name(),
-                None => "no_verdict",
-            }));
-            let event = verdict.map_or(Event::NoVerdict(now_ms), |verdict| Event::Verdict(verdict, now_ms));
-            due.push((context, self.advance(context, event, now_ms)));
+            let step = match verdict {
+                Some(verdict) => self.advance(context, Event::Verdict(verdict, now.wall_ms), now),
+                None => self.no_verdict(context, now),
+            };
+            due.push((context, step));
         }
         due
     }
 
     /// A call that has ended becomes a step of its request.
-    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now_ms: u64) -> Due {
+    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now: Now) -> Due {
         self.waits_ms.push(waited_ms);
-        self.tally.add(Count::Check(match &event {
-            Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => "active",
-            Event::Verdict(Verdict::Ended(code), _) => code.name(),
-            _ => "no_verdict",
-        }));
-        (context, self.advance(context, event, now_ms))
+        let step = match event {
+            Some(event) => self.advance(context, event, now),
+            None => self.no_verdict(context, now),
+        };
+        (context, step)
     }
 
-    /// Gives an event to a request, and a question that comes of it to the desk.
-    fn advance(&mut self, context: ContextId, event: Event, now_ms: u64) -> Step {
+    /// A request will have no verdict: what was last heard of its session must do.
+    fn no_verdict(&mut self, context: ContextId, now: Now) -> Step {
+        let known = match self.requests.get(&context).map(|entry| &entry.request) {
+            Some(Request::Asked(inquiry)) => self.last_heard.of(inquiry, now),
+            _ => return Step::Wait,
+        };
+        self.advance(context, Event::NoVerdict(known, now.wall_ms), now)
+    }
+
+    /// Gives an event to a request, and a question that comes of it to the session service.
+    fn advance(&mut self, context: ContextId, event: Event, now: Now) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
-        if matches!(event, Event::NoVerdict(_)) {
-            no_grace_for_the_ended(&entry.request, &self.ended);
-        }
+        self.last_heard.hear(&entry.request, &event, &self.policy, now.instant);
+        self.tally.event(&event);
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {
-            let asked = match (&mut self.calls, inquiry) {
-                (Some(calls), inquiry) => calls.ask(context, inquiry, &self.policy, now_ms),
-                (None, Inquiry::Session(question)) => self.desk.ask(context, question, now_ms),
-                (None, Inquiry::Token(_)) => false,
-            };
-            step = if asked {
-                Step::Wait
-            } else {
-                self.tally.add(Count::Check("no_verdict"));
-                no_grace_for_the_ended(&entry.request, &self.ended);
-                entry.request.on(Event::NoVerdict(now_ms), &self.policy)
-            };
+            let client = self.client.as_mut();
+            if !client.is_some_and(|client| client.ask(context, inquiry, &self.policy, now.instant)) {
+                return self.no_verdict(context, now);
+            }
+            step = Step::Wait;
         }
         match entry.request {
             Request::Asking(_) => self.waiting.insert(context),
@@ -314,54 +304,16 @@ impl Gate {
         if !matches!(entry.request, Request::Released(Some(_)))
             && let Some(id) = entry.follow.take()
         {
-            self.desk.unfollow(id, context);
+            self.follows.leave(id, context);
         }
-        self.remember_end(&step);
-        self.count(&step);
-        if matches!(&step, Step::Release(permit) if permit.principal.is_some()) {
-            self.fresh.push_back((now_ms, context));
+        if let Step::Release(permit) = &mut step {
+            permit.strip = std::mem::take(&mut entry.strip);
+            if matches!(entry.request, Request::Released(Some(_))) {
+                self.fresh.push_back((now.instant, context));
+            }
         }
+        self.tally.step(&step);
         step
-    }
-
-    fn remember_end(&mut self, step: &Step) {
-        match step {
-            Step::Deny(Denial { code, principal: Some(principal), .. })
-            | Step::Cut(Denial { code, principal: Some(principal), .. })
-                if code.ends_session() =>
-            {
-                self.ended.put(principal.facts.session_id.clone(), ());
-            }
-            Step::Release(Permit { principal: Some(principal), mark: None, .. }) if !self.ended.is_empty() => {
-                self.ended.pop(&principal.facts.session_id);
-            }
-            _ => {}
-        }
-    }
-
-    fn count(&mut self, step: &Step) {
-        match step {
-            Step::Release(permit) => self.tally.add(match (permit.mark, &permit.principal) {
-                (Some(Mark::Shadow(code)), _) => Count::Shadowed(code.name(), permit.rule),
-                (Some(Mark::OutageReadOnly), _) => Count::Outage("read_only", permit.rule),
-                (Some(Mark::OutageGrace), _) => Count::Outage("grace", permit.rule),
-                (None, Some(_)) => Count::Decision("ok", permit.rule),
-                (None, None) => Count::Decision("public", permit.rule),
-            }),
-            Step::Deny(denial) => self.tally.add(Count::Decision(denial.code.name(), denial.rule)),
-            Step::Cut(denial) => self.tally.add(Count::Cut(denial.code.name(), denial.rule)),
-            Step::Spare(denial) => self.tally.add(Count::Shadowed(denial.code.name(), denial.rule)),
-            Step::Wait | Step::Ask(_) => {}
-        }
-    }
-}
-
-/// To be called before a request learns that there is no verdict.
-fn no_grace_for_the_ended(request: &Request, ended: &LruCache<String, ()>) {
-    if let Some(principal) = request.asked_about()
-        && ended.contains(&principal.facts.session_id)
-    {
-        principal.forget_granted();
     }
 }
 

@@ -28,17 +28,20 @@ pub struct Head<'a> {
     pub grpc: bool,
     /// Inbound headers that only the filter may set.
     pub forged: Vec<&'a str>,
+    /// Whether `Connection` names such a header: the next hop would drop what the filter sets (RFC 9110, section 7.6.1).
+    pub drops_identity: bool,
 }
 
 impl<'a> Head<'a> {
     /// Reads the header map of a request. Of a header that is there several times, the first counts.
     pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
         let mut first = First::default();
-        let mut forged = Vec::new();
+        let (mut forged, mut drops_identity) = (Vec::new(), false);
         for (name, value) in headers {
+            drops_identity |= name == "connection" && names_identity(value);
             match first.of(name) {
                 Some(place) => *place = place.or(Some(value)),
-                None if is_identity(name) => forged.push(name.as_str()),
+                None if is_identity(name.as_bytes()) => forged.push(name.as_str()),
                 None => {}
             }
         }
@@ -55,8 +58,14 @@ impl<'a> Head<'a> {
             preflight: method == "OPTIONS" && first.origin.is_some() && first.requested_method.is_some(),
             grpc: first.content_type.is_some_and(is_grpc),
             forged,
+            drops_identity,
         }
     }
+}
+
+/// The request trailers that only the filter may set, as headers. They are to be removed.
+pub fn forged_trailers(trailers: &[(String, Vec<u8>)]) -> impl Iterator<Item = &str> {
+    trailers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name.as_bytes()))
 }
 
 /// The first value of each header that is read.
@@ -107,14 +116,20 @@ fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
-/// `_` counts as `-`: many upstreams fold the two when they turn headers into variables.
-fn is_identity(name: &str) -> bool {
+/// Whether this is one of the filter's own headers, in any spelling that an upstream may fold into one: when headers become
+/// variables (CGI, WSGI), any byte that is neither a letter nor a digit turns into the same character.
+fn is_identity(name: &[u8]) -> bool {
     let prefix = IDENTITY_PREFIX.as_bytes();
-    name.len() >= prefix.len()
-        && name
-            .bytes()
-            .zip(prefix)
-            .all(|(byte, expected)| byte.eq_ignore_ascii_case(expected) || byte == b'_' && *expected == b'-')
+    let folds_to = |byte: u8, expected: u8| match expected {
+        b'-' => !byte.is_ascii_alphanumeric(),
+        _ => byte.eq_ignore_ascii_case(&expected),
+    };
+    name.len() >= prefix.len() && name.iter().zip(prefix).all(|(byte, expected)| folds_to(*byte, *expected))
+}
+
+/// Whether one of the names in a list is such a header.
+fn names_identity(list: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|name| is_identity(name.trim_ascii()))
 }
 
 #[cfg(test)]
@@ -131,11 +146,37 @@ mod tests {
             ("x-portcullis-subject", "root"),
             ("x_portcullis_subject", "root"),
             ("x-portcullis_anything", "1"),
+            ("x.portcullis.subject", "root"),
+            ("x~portcullis~", "1"),
             ("x-portculli", "1"),
+            ("xportcullis-subject", "1"),
+            ("my-x-portcullis-subject", "1"),
             ("accept", "*/*"),
         ]);
         let forged = Head::read(&headers).forged;
-        assert_eq!(forged, ["x-portcullis-subject", "x_portcullis_subject", "x-portcullis_anything"]);
+        let expected = [
+            "x-portcullis-subject",
+            "x_portcullis_subject",
+            "x-portcullis_anything",
+            "x.portcullis.subject",
+            "x~portcullis~",
+        ];
+        assert_eq!(forged, expected);
+        assert_eq!(forged_trailers(&headers).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_connection_header_that_names_one_of_ours_is_noticed_wherever_it_does() {
+        for (value, expected) in [
+            ("upgrade", false),
+            ("upgrade, x-portcullis-subject", true),
+            ("X_Portcullis_Scopes ,close", true),
+            ("x-portcullis", false),
+            ("", false),
+        ] {
+            let twice = headers(&[("connection", "keep-alive"), ("connection", value)]);
+            assert_eq!(Head::read(&twice).drops_identity, expected, "{value}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
     let wanted = policy.identity_headers;
     let field = |name, wanted: bool, value: fn(&'a Permit, &'a Principal) -> Option<Cow<'a, str>>| {
-        let principal = permit.principal.as_deref().filter(|_| wanted);
+        let principal = permit.principal.as_deref().filter(|_| wanted && !is_nobody(permit));
         principal.and_then(|principal| Some((name, value(permit, principal)?)))
     };
     let mark = permit.mark.map(|mark| match mark {
@@ -27,6 +27,11 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
         mark,
     ];
     headers.into_iter().flatten()
+}
+
+/// Whether shadow mode let pass a token that proves nothing any more: what is behind must not take its word for an identity.
+fn is_nobody(permit: &Permit) -> bool {
+    matches!(permit.mark, Some(Mark::Shadow(code)) if code.status() == 401)
 }
 
 /// The token's scopes, less those that its session has lost.
@@ -57,6 +62,6 @@ pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
 }
 
 fn record(kind: &str, code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
-    let route = rule.and_then(|id| policy.rules.get(id.0)).map_or("-", |rule| rule.name.as_str());
+    let route = rule.and_then(|id| policy.rule(id)).map_or("-", |rule| rule.name.as_str());
     ["code=", kind, code, " route=", route, " session=", session.unwrap_or("-")].concat()
 }

@@ -1,10 +1,11 @@
-//! Everything that can be decided without asking the session service: edge, route, token, scopes.
+//! What can be decided without asking anybody: edge, route, token, scopes.
 
 use super::{
     bearer::CredentialError,
     head::Head,
     principal::Principal,
-    request::{Arrival, Denial, Local, Question},
+    question::{Arrival, Question},
+    request::{Denial, Permit},
 };
 use crate::{
     answer::Code,
@@ -13,64 +14,78 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// How far a request comes before its token has to be looked at.
+/// The longest method: those that are registered have 17 bytes at most (RFC 9110, section 16.1.1), and each method goes into
+/// a question.
+const METHOD_BYTES_MAX: usize = 64;
+
+/// The rule that answers a request.
 #[derive(Debug)]
 pub enum Routed {
-    /// Decided.
-    Done(Local),
-    /// The rule wants a token.
+    /// It asks for nothing.
+    Public(Permit),
+    /// It asks for a token.
     Guarded(RuleId),
 }
 
-/// Finds the rule, and decides all that needs no token.
-pub fn route(head: &Head<'_>, policy: &Policy) -> Routed {
-    if head.several_authorizations {
-        return Routed::Done(refuse(Code::MalformedCredentials, None, None));
+/// Reads host and path, and finds the rule.
+///
+/// # Errors
+/// The request can be read in more than one way, or no rule answers it.
+pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
+    if head.method.len() > METHOD_BYTES_MAX {
+        return Err(Denial::new(Code::NoRoute, None));
     }
-    let Ok(path) = Path::parse(head.path) else {
-        return Routed::Done(refuse(Code::AmbiguousPath, None, None));
-    };
-    // A host that can't be read is no host that a rule without hosts would match: the upstream may well read it.
-    let Some(host) = Host::parse(head.authority) else {
-        return Routed::Done(refuse(Code::NoRoute, None, None));
-    };
-    if head.preflight && policy.cors_preflight {
-        return Routed::Done(Local::Public(None));
+    if head.several_authorizations || head.drops_identity {
+        return Err(Denial::new(Code::MalformedCredentials, None));
     }
-    let Some(id) = policy.routes.find(&host, head.method, &path) else {
-        return Routed::Done(refuse(Code::NoRoute, None, None));
-    };
-    match policy.rules.get(id.0).map(|rule| &rule.access) {
-        Some(Access::Public) => Routed::Done(Local::Public(Some(id))),
-        Some(Access::Authenticated | Access::Scopes(_)) => Routed::Guarded(id),
-        None => Routed::Done(refuse(Code::NoRoute, None, None)),
+    let path = Path::parse(head.path).map_err(|_| Denial::new(Code::AmbiguousPath, None))?;
+    // An unparsable host must not fall through to rules that match every host: the upstream may parse it differently.
+    let host = Host::parse(head.authority).ok_or(Denial::new(Code::NoRoute, None))?;
+    if let Some(permit) = Permit::preflight(head, policy) {
+        return Ok(Routed::Public(permit));
     }
+    let id = policy.routes.find(&host, head.method, &path).ok_or(Denial::new(Code::NoRoute, None))?;
+    Ok(match Permit::public(id, policy) {
+        Some(permit) => Routed::Public(permit),
+        None => Routed::Guarded(id),
+    })
 }
 
-/// The refusal of a request without a usable bearer token.
-pub fn no_token(error: CredentialError, rule: RuleId) -> Local {
-    let code = match error {
-        CredentialError::NoCredentials => Code::NoCredentials,
-        CredentialError::Malformed => Code::MalformedCredentials,
-    };
-    refuse(code, Some(rule), None)
+/// The one bearer token of a request that `rule` answers.
+///
+/// # Errors
+/// There is none, or not exactly one.
+pub fn token<'a>(head: &Head<'a>, rule: RuleId) -> Result<&'a str, Denial> {
+    head.token.map_err(|error| {
+        let code = match error {
+            CredentialError::NoCredentials => Code::NoCredentials,
+            CredentialError::Malformed => Code::MalformedCredentials,
+        };
+        Denial::new(code, Some(rule))
+    })
 }
 
-/// Compares a verified token with what the rule requires.
-pub fn compare(principal: &Rc<Principal>, arrival: &Arrival, policy: &Policy, now_ms: u64) -> Local {
-    let id = arrival.rule;
-    let Some(rule) = policy.rules.get(id.0) else {
-        return refuse(Code::NoRoute, None, None);
-    };
+/// Compares what a token says with what the rule requires; what is left to ask is whether its session is good.
+///
+/// # Errors
+/// A scope is missing, or the login is too weak or too old.
+pub fn question(
+    principal: &Rc<Principal>,
+    arrival: &Arrival,
+    policy: &Policy,
+    now_ms: u64,
+) -> Result<Question, Denial> {
+    let rule = policy.rule(arrival.rule).ok_or(Denial::new(Code::NoRoute, None))?;
     if let Access::Scopes(requirement) = &rule.access
         && !requirement.met_by(&principal.held)
     {
-        return refuse(Code::InsufficientScope, Some(id), Some(principal));
+        return Err(Denial::of(principal, Code::InsufficientScope, arrival.rule));
     }
     if needs_step_up(principal, rule, now_ms) {
-        return refuse(Code::StepUpRequired, Some(id), Some(principal));
+        return Err(Denial::of(principal, Code::StepUpRequired, arrival.rule));
     }
-    Local::Ask(Question { rule: id, principal: Rc::clone(principal), attributes: Rc::clone(&arrival.attributes) })
+    let attributes = Rc::clone(&arrival.attributes);
+    Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes })
 }
 
 /// RFC 9470: too weak (`acr`) or too old (`auth_time`) a login. A token without `auth_time` is left to the session service,
@@ -83,8 +98,4 @@ fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
         _ => false,
     };
     too_weak || too_old
-}
-
-pub(super) fn refuse(code: Code, rule: Option<RuleId>, principal: Option<&Rc<Principal>>) -> Local {
-    Local::Refuse(Denial { code, rule, principal: principal.cloned() })
 }

@@ -14,7 +14,7 @@ impl Denial {
 
     /// What the rule that refused asks for.
     fn demand<'a>(&self, policy: &'a Policy) -> Demand<'a> {
-        let Some(rule) = self.rule.and_then(|id| policy.rules.get(id.0)) else { return Demand::default() };
+        let Some(rule) = self.rule.and_then(|id| policy.rule(id)) else { return Demand::default() };
         Demand {
             scope: match &rule.access {
                 Access::Scopes(requirement) => requirement.challenge(),

@@ -1,14 +1,21 @@
 //! The machine of one request: `Fresh → Asking → Asked → Released | Denied`.
 //!
-//! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`], and only this
-//! file can make one.
+//! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`].
 
-use super::{introspection::Carried, local, principal::Principal};
+mod permit;
+
+use super::{
+    last_heard::Known,
+    local,
+    principal::Principal,
+    question::{Arrival, Inquiry, Question, Verdict},
+};
 use crate::{
     answer::Code,
     policy::{Access, Mode, Outage, Policy},
     route::RuleId,
 };
+pub use permit::{Denial, Mark, Permit};
 use std::rc::Rc;
 
 /// Where a request stands.
@@ -19,10 +26,8 @@ pub enum Request {
     Fresh,
     /// It cannot be asked about yet: its issuer's keys are on their way.
     Asking(Arrival),
-    /// The question is with the desk.
-    Asked(Question),
-    /// The session service is asked what its token means, and whether it is good.
-    Presented(Presented),
+    /// The session service is asked.
+    Asked(Inquiry),
     /// It may pass; with what has to stay true for as long as it lasts.
     Released(Option<Open>),
     /// It was refused, or cut.
@@ -34,83 +39,21 @@ pub enum Request {
 pub struct Open {
     /// The rule that released it.
     pub rule: RuleId,
-    /// The token that it came with.
+    /// Whose token it came with.
     pub principal: Rc<Principal>,
-}
-
-/// A request whose token is still to be verified.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// The rule that answers the request.
-    pub rule: RuleId,
-    /// The token that it came with.
-    pub token: String,
-    /// The rest of what will be asked.
-    pub attributes: Rc<RequestAttributes>,
-    /// Until when it may wait.
-    pub deadline_ms: u64,
-}
-
-/// An opaque token: until it is answered for, nothing is known of it.
-#[derive(Debug, Clone)]
-pub struct Presented {
-    /// The request and its token.
-    pub arrival: Arrival,
-    /// What was last heard of the token; believed in an outage only, as far as the rule's policy goes.
-    pub known: Option<Rc<Principal>>,
-}
-
-/// What is asked of the session service: about the session of a verified token, or about a token.
-#[derive(Debug, Clone)]
-pub enum Inquiry {
-    /// Whether the session behind a verified token is good.
-    Session(Question),
-    /// What an opaque token means, and whether it is good.
-    Token(Presented),
-}
-
-/// What is asked of the session service.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// The rule that answers the request.
-    pub rule: RuleId,
-    /// The token that it came with.
-    pub principal: Rc<Principal>,
-    /// What changes from request to request of the same token and route.
-    pub attributes: Rc<RequestAttributes>,
-}
-
-/// What changes from request to request of the same token and route.
-#[derive(Debug, Default)]
-pub struct RequestAttributes {
-    /// The method.
-    pub method: String,
-    /// The address of the downstream peer, without its port; empty when unknown.
-    pub client_address: String,
-    /// The first 8 bytes of SHA-256 of `User-Agent`.
-    pub user_agent_digest: Option<u64>,
-    /// What a call to an introspection endpoint needs; none on the check stream.
-    pub carried: Option<Carried>,
-}
-
-impl RequestAttributes {
-    /// Whether the method is one that `on_outage: read_only` lets pass; all are safe (RFC 9110, section 9.2.1).
-    fn read_only(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
-    }
 }
 
 /// What happens to a request.
 #[derive(Debug)]
 pub enum Event {
     /// What the filter found out by itself, at arrival or after keys came.
-    Local(Local),
-    /// The session service answered; the time is for the grace of a later outage.
-    Verdict(Verdict, u64),
-    /// The session service says what an opaque token means, and that it is good.
+    Decided(Decision),
+    /// The session service answered, at this time of the wall clock.
+    Verdict(Verdict, Option<u64>),
+    /// The session service says what an opaque token means, and that it is good, at this time.
     Proven(Rc<Principal>, u64),
-    /// There is no verdict, and there will be none.
-    NoVerdict(u64),
+    /// There is no verdict, and there will be none: what was last heard must do, at this time of the wall clock.
+    NoVerdict(Known, Option<u64>),
     /// The keys did not come in time.
     NoKeys,
     /// It is open, and there is news of its session.
@@ -119,28 +62,18 @@ pub enum Event {
     Overdue(Code),
 }
 
-/// What the filter can say without asking the session service.
+/// How a request goes on, or why it does not.
+pub type Decision = Result<Next, Denial>;
+
+/// How a request goes on.
 #[derive(Debug)]
-pub enum Local {
-    /// The rule is public, or a preflight is let through.
-    Public(Option<RuleId>),
-    /// Refused.
-    Refuse(Denial),
+pub enum Next {
     /// The issuer's keys are on their way.
     AwaitKeys(Arrival),
-    /// Token and scopes are good: ask.
-    Ask(Question),
-    /// The token is opaque: ask what it means.
-    Introspect(Presented),
-}
-
-/// What the session service says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The session is good; with the scopes that are left, if they are fewer than the token's.
-    Active(Option<Rc<[String]>>),
-    /// It is not.
-    Ended(Code),
+    /// Ask the session service.
+    Ask(Inquiry),
+    /// Let it pass.
+    Release(Permit),
 }
 
 /// What is to be done now.
@@ -160,111 +93,81 @@ pub enum Step {
     Spare(Denial),
 }
 
-/// The right to pass. Only the request machine can make one.
-#[derive(Debug)]
-#[expect(clippy::manual_non_exhaustive, reason = "no other module of this crate may make one either")]
-pub struct Permit {
-    /// The rule that let it pass; none for a preflight.
-    pub rule: Option<RuleId>,
-    /// Who passes; none on a public route.
-    pub principal: Option<Rc<Principal>>,
-    /// The scopes that are left, if fewer than the token's.
-    pub narrowed: Option<Rc<[String]>>,
-    /// What the upstream must know of how it passed.
-    pub mark: Option<Mark>,
-    _only_the_machine_makes_permits: (),
-}
-
-/// Why a request passed that would not have in other times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// It would have been refused, but the policy is in shadow mode.
-    Shadow(Code),
-    /// The session service is out, and the rule lets reads pass.
-    OutageReadOnly,
-    /// The session service is out, and the same was granted a short while ago.
-    OutageGrace,
-}
-
-/// A refusal, and to whom.
-#[derive(Debug)]
-pub struct Denial {
-    /// Why.
-    pub code: Code,
-    /// The rule that refused; none when no rule was found.
-    pub rule: Option<RuleId>,
-    /// Who was refused, as far as a verified token says.
-    pub principal: Option<Rc<Principal>>,
-}
-
 impl Request {
     /// The one way in which a request changes. An event that does not fit the state (a late answer, a second one) changes
     /// nothing.
     pub fn on(&mut self, event: Event, policy: &Policy) -> Step {
-        let step = match (&*self, event) {
-            (Self::Fresh | Self::Asking(_), Event::Local(local)) => locally(local),
-            (Self::Asking(arrival), Event::NoKeys) => deny(Code::KeysUnavailable, arrival.rule, None),
-            (Self::Asked(question), Event::Verdict(verdict, now_ms)) => judged(question, verdict, policy, now_ms),
-            (Self::Asked(question), Event::NoVerdict(now_ms)) => outage(question, policy, now_ms),
-            (Self::Released(Some(open)), Event::Followed(verdict)) => match followed(open, verdict, policy) {
-                Some(code) => cut(code, open),
-                None => return Step::Wait,
-            },
-            (Self::Released(Some(open)), Event::Overdue(code)) => cut(code, open),
-            (Self::Presented(presented), Event::Proven(principal, now_ms)) => {
-                proven(presented, &principal, policy, now_ms)
+        let decision = match (&*self, event) {
+            (Self::Fresh | Self::Asking(_), Event::Decided(decision)) => decision,
+            (Self::Asking(arrival), Event::NoKeys) => Err(Denial::new(Code::KeysUnavailable, Some(arrival.rule))),
+            (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
+                alive(&question.principal, question.rule, wall_ms).and_then(|()| judged(question, verdict, policy))
             }
-            (Self::Presented(presented), Event::Verdict(Verdict::Ended(code), _)) => refused(presented, code),
-            (Self::Presented(presented), Event::NoVerdict(now_ms)) => opaque_outage(presented, policy, now_ms),
+            (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(code), _)) => {
+                Err(Denial::new(code, Some(arrival.rule)))
+            }
+            (Self::Asked(Inquiry::Token(arrival)), Event::Proven(principal, now_ms)) => {
+                proven(arrival, &principal, policy, now_ms)
+            }
+            (Self::Asked(inquiry), Event::NoVerdict(known, wall_ms)) => outage(inquiry, &known, policy, wall_ms),
+            (Self::Released(Some(open)), Event::Followed(verdict)) => {
+                return self.follow(&open.clone(), verdict, policy);
+            }
+            (Self::Released(Some(open)), Event::Overdue(code)) => return self.cut(&open.clone(), code, policy),
             _ => return Step::Wait,
         };
-        match step {
-            Next::Await(arrival) => {
+        match decision {
+            Ok(Next::AwaitKeys(arrival)) => {
                 *self = Self::Asking(arrival);
                 Step::Wait
             }
-            Next::Ask(question) => {
-                *self = Self::Asked(question.clone());
-                Step::Ask(Inquiry::Session(question))
+            Ok(Next::Ask(inquiry)) => {
+                *self = Self::Asked(inquiry.clone());
+                Step::Ask(inquiry)
             }
-            Next::Introspect(presented) => {
-                *self = Self::Presented(presented.clone());
-                Step::Ask(Inquiry::Token(presented))
-            }
-            Next::Release(permit) => {
+            Ok(Next::Release(permit)) => {
                 *self = Self::Released(open(&permit));
                 Step::Release(permit)
             }
-            Next::Deny(denial) => match policy.mode {
-                Mode::Enforce => {
-                    *self = Self::Denied;
-                    Step::Deny(denial)
-                }
-                Mode::Shadow => {
-                    *self = Self::Released(None);
-                    Step::Release(permit(denial.rule, denial.principal, None, Some(Mark::Shadow(denial.code))))
-                }
-            },
-            Next::Cut(denial) => match policy.mode {
-                Mode::Enforce => {
-                    *self = Self::Denied;
-                    Step::Cut(denial)
-                }
-                // It goes on, and nothing more is asked of it.
-                Mode::Shadow => {
-                    *self = Self::Released(None);
-                    Step::Spare(denial)
-                }
-            },
+            Err(denial) => self.refuse(denial, policy.mode),
         }
     }
 
-    /// The token that an answer is awaited about, as far as it is known.
-    pub fn asked_about(&self) -> Option<&Principal> {
-        match self {
-            Self::Asked(question) => Some(&question.principal),
-            Self::Presented(presented) => presented.known.as_deref(),
-            Self::Fresh | Self::Asking(_) | Self::Released(_) | Self::Denied => None,
+    fn refuse(&mut self, denial: Denial, mode: Mode) -> Step {
+        match mode {
+            Mode::Enforce => {
+                *self = Self::Denied;
+                Step::Deny(denial)
+            }
+            Mode::Shadow => {
+                *self = Self::Released(None);
+                Step::Release(Permit::new(denial.rule, denial.principal, None, Some(Mark::Shadow(denial.code))))
+            }
+        }
+    }
+
+    fn follow(&mut self, open: &Open, verdict: Verdict, policy: &Policy) -> Step {
+        match verdict {
+            Verdict::Ended(code) => self.cut(open, code, policy),
+            Verdict::Active(Some(left)) if !scopes_suffice(policy, open.rule, &left) => {
+                self.cut(open, Code::InsufficientScope, policy)
+            }
+            Verdict::Active(_) => Step::Wait,
+        }
+    }
+
+    fn cut(&mut self, open: &Open, code: Code, policy: &Policy) -> Step {
+        let denial = Denial::of(&open.principal, code, open.rule);
+        match policy.mode {
+            Mode::Enforce => {
+                *self = Self::Denied;
+                Step::Cut(denial)
+            }
+            // It goes on, and nothing more is asked of it.
+            Mode::Shadow => {
+                *self = Self::Released(None);
+                Step::Spare(denial)
+            }
         }
     }
 
@@ -274,136 +177,75 @@ impl Request {
     }
 }
 
-/// Where an event leads.
-enum Next {
-    Await(Arrival),
-    Ask(Question),
-    Introspect(Presented),
-    Release(Permit),
-    Deny(Denial),
-    Cut(Denial),
-}
-
-fn locally(local: Local) -> Next {
-    match local {
-        Local::Public(rule) => Next::Release(permit(rule, None, None, None)),
-        Local::Refuse(denial) => Next::Deny(denial),
-        Local::AwaitKeys(arrival) => Next::Await(arrival),
-        Local::Ask(question) => Next::Ask(question),
-        Local::Introspect(presented) => Next::Introspect(presented),
+/// A token may have expired while its request waited; without a clock nobody can say that it has not.
+fn alive(principal: &Rc<Principal>, rule: RuleId, wall_ms: Option<u64>) -> Result<(), Denial> {
+    match wall_ms {
+        Some(wall_ms) if wall_ms < principal.facts.dies_at_ms => Ok(()),
+        Some(_) => Err(Denial::of(principal, Code::TokenExpired, rule)),
+        None => Err(Denial::of(principal, Code::SessionUnavailable, rule)),
     }
 }
 
-fn judged(question: &Question, verdict: Verdict, policy: &Policy, now_ms: u64) -> Next {
+fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     let Question { rule, principal, .. } = question;
     let narrowed = match verdict {
-        Verdict::Ended(code) => {
-            // A step-up is asked of this route alone; everything else is true of the session everywhere.
-            if code != Code::StepUpRequired {
-                principal.forget_granted();
-            }
-            return deny(code, *rule, Some(principal));
-        }
+        Verdict::Ended(code) => return Err(Denial::of(principal, code, *rule)),
         Verdict::Active(narrowed) => narrowed,
     };
     // The session may hold fewer scopes than the token by now: the route is checked again against what is left.
     if let Some(left) = &narrowed
         && !scopes_suffice(policy, *rule, left)
     {
-        principal.forget_granted();
-        return deny(Code::InsufficientScope, *rule, Some(principal));
+        return Err(Denial::of(principal, Code::InsufficientScope, *rule));
     }
-    if matches!(outage_of(policy, *rule), Outage::Grace(_)) {
-        principal.note_granted(*rule, now_ms);
-    }
-    Next::Release(permit(Some(*rule), Some(Rc::clone(principal)), narrowed, None))
+    Ok(Next::Release(Permit::new(Some(*rule), Some(Rc::clone(principal)), narrowed, None)))
 }
 
 /// An opaque token is good: what it means is compared with the rule as a verified token is, and the answer that told so is
 /// its verdict.
-fn proven(presented: &Presented, principal: &Rc<Principal>, policy: &Policy, now_ms: u64) -> Next {
-    match locally(local::compare(principal, &presented.arrival, policy, now_ms)) {
-        Next::Ask(question) => judged(&question, Verdict::Active(None), policy, now_ms),
-        next => next,
-    }
+fn proven(arrival: &Arrival, principal: &Rc<Principal>, policy: &Policy, now_ms: u64) -> Decision {
+    judged(&local::question(principal, arrival, policy, now_ms)?, Verdict::Active(None), policy)
 }
 
-/// An opaque token is not good.
-fn refused(presented: &Presented, code: Code) -> Next {
-    if let Some(known) = &presented.known
-        && code != Code::StepUpRequired
-    {
-        known.forget_granted();
-    }
-    deny(code, presented.arrival.rule, presented.known.as_ref())
-}
-
-/// No answer about an opaque token: it may only be what it last was, as long as that lasted.
-fn opaque_outage(presented: &Presented, policy: &Policy, now_ms: u64) -> Next {
-    let Presented { arrival, known } = presented;
-    let alive = known.as_ref().filter(|known| now_ms < known.facts.dies_at_ms);
-    match alive.map(|known| locally(local::compare(known, arrival, policy, now_ms))) {
-        Some(Next::Ask(question)) => outage(&question, policy, now_ms),
-        _ => deny(Code::SessionUnavailable, arrival.rule, None),
-    }
-}
-
-/// No verdict: the rule says what is allowed now. Only a token that was verified and whose scopes suffice comes here.
-fn outage(question: &Question, policy: &Policy, now_ms: u64) -> Next {
-    let Question { rule, principal, attributes } = question;
-    let mark = match outage_of(policy, *rule) {
-        Outage::ReadOnly if attributes.read_only() => Mark::OutageReadOnly,
-        Outage::Grace(grace) if principal.granted_within(*rule, grace, now_ms) => Mark::OutageGrace,
-        _ => return deny(Code::SessionUnavailable, *rule, Some(principal)),
+/// No verdict: the rule says what is allowed now, to a session of which nothing worse was heard. An opaque token can only be
+/// what it last was.
+fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64>) -> Decision {
+    let question = match inquiry {
+        Inquiry::Session(question) => question.clone(),
+        Inquiry::Token(arrival) => {
+            let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
+            let (principal, wall_ms) = known.principal.as_ref().zip(wall_ms).ok_or_else(unavailable)?;
+            local::question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
+        }
     };
-    Next::Release(permit(Some(*rule), Some(Rc::clone(principal)), None, Some(mark)))
-}
-
-/// Why an open request has to end, if it has to.
-fn followed(open: &Open, verdict: Verdict, policy: &Policy) -> Option<Code> {
-    match verdict {
-        Verdict::Ended(code) => Some(code),
-        Verdict::Active(Some(left)) if !scopes_suffice(policy, open.rule, &left) => Some(Code::InsufficientScope),
-        Verdict::Active(_) => None,
-    }
-}
-
-fn cut(code: Code, open: &Open) -> Next {
-    if code != Code::StepUpRequired {
-        open.principal.forget_granted();
-    }
-    Next::Cut(Denial { code, rule: Some(open.rule), principal: Some(Rc::clone(&open.principal)) })
+    let Question { rule, principal, attributes } = question;
+    alive(&principal, rule, wall_ms)?;
+    let lost = known.narrowed.as_ref().is_some_and(|left| !scopes_suffice(policy, rule, left));
+    let mark = match policy.rule(rule).map_or(Outage::Deny, |rule| rule.limits.on_outage) {
+        _ if known.is_refused || lost => None,
+        Outage::ReadOnly => attributes.is_read_only().then_some(Mark::OutageReadOnly),
+        Outage::Grace(grace) => {
+            let is_recent = |ago_ms: u64| u128::from(ago_ms) <= grace.as_millis();
+            known.granted_ago_ms.is_some_and(is_recent).then_some(Mark::OutageGrace)
+        }
+        Outage::Deny => None,
+    };
+    let mark = mark.ok_or_else(|| Denial::of(&principal, Code::SessionUnavailable, rule))?;
+    Ok(Next::Release(Permit::new(Some(rule), Some(principal), known.narrowed.clone(), Some(mark))))
 }
 
 fn open(permit: &Permit) -> Option<Open> {
     Some(Open { rule: permit.rule?, principal: Rc::clone(permit.principal.as_ref()?) })
 }
 
-fn outage_of(policy: &Policy, rule: RuleId) -> Outage {
-    policy.rules.get(rule.0).map_or(Outage::Deny, |rule| rule.limits.on_outage)
-}
-
 fn scopes_suffice(policy: &Policy, rule: RuleId, scopes: &[String]) -> bool {
-    match policy.rules.get(rule.0).map(|rule| &rule.access) {
+    match policy.rule(rule).map(|rule| &rule.access) {
         Some(Access::Public | Access::Authenticated) => true,
         Some(Access::Scopes(requirement)) => {
             requirement.met_by(&policy.register.held(scopes.iter().map(String::as_str)))
         }
         None => false,
     }
-}
-
-fn deny(code: Code, rule: RuleId, principal: Option<&Rc<Principal>>) -> Next {
-    Next::Deny(Denial { code, rule: Some(rule), principal: principal.cloned() })
-}
-
-fn permit(
-    rule: Option<RuleId>,
-    principal: Option<Rc<Principal>>,
-    narrowed: Option<Rc<[String]>>,
-    mark: Option<Mark>,
-) -> Permit {
-    Permit { rule, principal, narrowed, mark, _only_the_machine_makes_permits: () }
 }
 
 #[cfg(test)]

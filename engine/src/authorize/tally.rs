@@ -1,28 +1,108 @@
 //! What a worker counts, added up here and handed to Envoy's statistics on the tick.
 
-use crate::{map::HashMap, route::RuleId};
+use super::{
+    question::Verdict,
+    request::{Event, Mark, Step},
+};
+use crate::{answer::Code, map::HashMap, route::RuleId};
 
-/// What is counted.
+/// What is counted. Every label is closed: the number of counters is bounded by the policy's routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Count {
-    /// A request that was let through or refused, by the name of its code, and the rule that decided.
-    Decision(&'static str, Option<RuleId>),
+    /// A request that was let through or refused, and the rule that decided.
+    Decision(Decided, Option<RuleId>),
     /// A refusal that shadow mode did not carry out.
-    Shadowed(&'static str, Option<RuleId>),
+    Shadowed(Code, Option<RuleId>),
     /// A release without a verdict, by the outage policy that allowed it.
-    Outage(&'static str, Option<RuleId>),
-    /// A question to the session service, by its outcome.
-    Check(&'static str),
+    Outage(OutageRelease, Option<RuleId>),
+    /// A question to the session service.
+    Check(CheckOutcome),
     /// An open request whose session is followed from now on.
     Followed,
-    /// An open request that was ended, by the code of the reason and the rule that had released it.
-    Cut(&'static str, Option<RuleId>),
-    /// A token that was looked up in the cache: `hit` or `miss`.
-    Cache(&'static str),
-    /// The check stream: `opened`, `failed`, `closed`.
-    Stream(&'static str),
-    /// A fetch of a key set: `ok` or `failed`.
-    KeyFetch(&'static str),
+    /// An open request that was ended, by the reason and the rule that had released it.
+    Cut(Code, Option<RuleId>),
+    /// A token that was looked up in the cache.
+    Cache(CacheResult),
+    /// The check stream.
+    Stream(StreamEvent),
+    /// A fetch of a key set.
+    KeyFetch(FetchResult),
+}
+
+/// How a request was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Decided {
+    Released,
+    Public,
+    Refused(Code),
+}
+
+/// What let a request pass without a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the policy's words")]
+pub enum OutageRelease {
+    ReadOnly,
+    Grace,
+}
+
+/// What a question came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CheckOutcome {
+    Active,
+    Refused(Code),
+    NoVerdict,
+}
+
+/// Whether a token had been verified before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CacheResult {
+    Hit,
+    Miss,
+}
+
+/// What became of a check stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum StreamEvent {
+    Opened,
+    Failed,
+    Closed,
+}
+
+/// Whether a key set could be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum FetchResult {
+    Ok,
+    Failed,
+}
+
+impl Count {
+    /// The label that the count has beside its rule, as it stands in the counter's name; empty when it has none.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Decision(Decided::Released, _) => "ok",
+            Self::Decision(Decided::Public, _) => "public",
+            Self::Decision(Decided::Refused(code), _)
+            | Self::Shadowed(code, _)
+            | Self::Cut(code, _)
+            | Self::Check(CheckOutcome::Refused(code)) => code.name(),
+            Self::Outage(OutageRelease::ReadOnly, _) => "read_only",
+            Self::Outage(OutageRelease::Grace, _) => "grace",
+            Self::Check(CheckOutcome::Active) => "active",
+            Self::Check(CheckOutcome::NoVerdict) => "no_verdict",
+            Self::Followed => "",
+            Self::Cache(CacheResult::Hit) => "hit",
+            Self::Cache(CacheResult::Miss) => "miss",
+            Self::Stream(StreamEvent::Opened) => "opened",
+            Self::Stream(StreamEvent::Failed) | Self::KeyFetch(FetchResult::Failed) => "failed",
+            Self::Stream(StreamEvent::Closed) => "closed",
+            Self::KeyFetch(FetchResult::Ok) => "ok",
+        }
+    }
 }
 
 /// Counts since the last tick.
@@ -34,6 +114,33 @@ pub struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, count: Count) {
         *self.counts.entry(count).or_default() += 1;
+    }
+
+    /// Counts what came of a question to the session service.
+    pub(super) fn event(&mut self, event: &Event) {
+        self.add(Count::Check(match event {
+            Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
+            Event::Verdict(Verdict::Ended(code), _) => CheckOutcome::Refused(*code),
+            Event::NoVerdict(..) => CheckOutcome::NoVerdict,
+            Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::Overdue(_) => return,
+        }));
+    }
+
+    /// Counts what became of a request.
+    pub(super) fn step(&mut self, step: &Step) {
+        self.add(match step {
+            Step::Release(permit) => match (permit.mark, &permit.principal) {
+                (Some(Mark::Shadow(code)), _) => Count::Shadowed(code, permit.rule),
+                (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule),
+                (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule),
+                (None, Some(_)) => Count::Decision(Decided::Released, permit.rule),
+                (None, None) => Count::Decision(Decided::Public, permit.rule),
+            },
+            Step::Deny(denial) => Count::Decision(Decided::Refused(denial.code), denial.rule),
+            Step::Cut(denial) => Count::Cut(denial.code, denial.rule),
+            Step::Spare(denial) => Count::Shadowed(denial.code, denial.rule),
+            Step::Wait | Step::Ask(_) => return,
+        });
     }
 
     /// Takes what has been counted, leaving nothing.

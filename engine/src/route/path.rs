@@ -24,8 +24,10 @@ pub enum Ambiguous {
     Byte(u8),
     /// `%` without two hexadecimal digits, or encoded bytes that are not UTF-8.
     Encoding,
-    /// An encoded `/`, `\`, `.`, `;` or NUL.
+    /// An encoded `/`, `\`, `.`, `;`, `?`, `#` or control.
     EncodedDelimiter,
+    /// An encoded space at the end of a segment.
+    TrailingSpace,
     /// One of those, encoded twice or more.
     DoubleEncoding,
 }
@@ -98,8 +100,10 @@ fn respell(path: &str) -> Result<String, Ambiguous> {
     Ok(spelt)
 }
 
+/// What some server treats specially once it has decoded it: delimiters, the start of a query or fragment, and controls, at
+/// which C strings end and logs break.
 fn is_dangerous(byte: u8) -> bool {
-    matches!(byte, b'/' | b'\\' | b'.' | b';' | 0)
+    matches!(byte, b'/' | b'\\' | b'.' | b';' | b'?' | b'#') || byte.is_ascii_control()
 }
 
 /// Refuses what becomes a delimiter when somebody decodes again, however often (`%252f`, `%25252f`, `%25%32f`).
@@ -118,7 +122,11 @@ fn refuse_hidden_delimiters(decoded: &[u8]) -> Result<(), Ambiguous> {
             seen.push(meant);
         }
     }
-    Ok(())
+    // Some servers cut white space at the end of a segment: `/admin%20` would be `/admin` there.
+    match seen.split(|byte| *byte == b'/').any(|segment| segment.ends_with(b" ")) {
+        true => Err(Ambiguous::TrailingSpace),
+        false => Ok(()),
+    }
 }
 
 fn hex_pair(bytes: &[u8]) -> Option<u8> {
@@ -138,7 +146,8 @@ impl fmt::Display for Ambiguous {
             Self::DotSegment => f.write_str("the segments `.` and `..` are ambiguous"),
             Self::Byte(byte) => write!(f, "`{}` has no place in a path", byte.escape_ascii()),
             Self::Encoding => f.write_str("`%` needs two hexadecimal digits, and encoded text must be UTF-8"),
-            Self::EncodedDelimiter => f.write_str("an encoded `/`, `\\`, `.`, `;` or NUL is ambiguous"),
+            Self::EncodedDelimiter => f.write_str("an encoded `/`, `\\`, `.`, `;`, `?`, `#` or control is ambiguous"),
+            Self::TrailingSpace => f.write_str("an encoded space at the end of a segment is ambiguous"),
             Self::DoubleEncoding => f.write_str("a delimiter that is encoded twice is ambiguous"),
         }
     }

@@ -1,4 +1,4 @@
-//! What callers send: bodies and queries, read strictly.
+//! The bodies and queries that callers send, read strictly.
 
 use super::problem::{Code, Problem};
 use axum::body::Bytes;
@@ -8,6 +8,9 @@ use axum::http::{StatusCode, Uri};
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
+
+/// The largest body that is read.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A JSON body; an empty one reads as `{}`.
 pub(super) struct Input<T>(pub(super) T);
@@ -25,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 fn unread(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(Code::BodyTooLarge, format!("a body has at most {} bytes", super::BODY_BYTES_MAX))
+            Problem::new(Code::BodyTooLarge, format!("a body may have at most {} bytes", BODY_BYTES_MAX))
         }
         _ => Problem::invalid("the body could not be read"),
     }
@@ -65,10 +68,10 @@ impl Visitor<'_> for MomentVisitor {
     }
 
     fn visit_u64<E: Error>(self, seconds: u64) -> Result<Moment, E> {
-        // No later than RFC 3339 can say: a number of milliseconds would be.
-        let is_sayable = i64::try_from(seconds).is_ok_and(|seconds| jiff::Timestamp::from_second(seconds).is_ok());
+        // Not later than RFC 3339 can express: that is mostly a number of milliseconds by mistake.
+        let is_expressible = i64::try_from(seconds).is_ok_and(|seconds| jiff::Timestamp::from_second(seconds).is_ok());
         match seconds.checked_mul(1000) {
-            Some(ms) if is_sayable => Ok(Moment { ms }),
+            Some(ms) if is_expressible => Ok(Moment { ms }),
             _ => Err(E::invalid_value(serde::de::Unexpected::Unsigned(seconds), &self)),
         }
     }

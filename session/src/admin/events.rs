@@ -1,18 +1,19 @@
-//! `/v1/events`: what happens, as server-sent events. A listener that reads slowly loses events and is told so; it
-//! never holds anybody up.
+//! `/v1/events`: the events of the audit, as server-sent events. A listener that reads slowly loses events and receives
+//! their number; it never holds up another.
 
-use super::App;
 use crate::audit;
+use crate::service::Service;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
 use std::convert::Infallible;
+use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-pub(super) async fn listen(State(service): App) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let listener = (service.book.audit.events(), service.stop.clone());
+pub(super) async fn listen(State(service): State<Arc<Service>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let listener = (service.audit.events(), service.stop.clone());
     let events = unfold(listener, |(mut events, mut stop)| async move {
         let event = next(&mut events, &mut stop).await?;
         Some((Ok(event), (events, stop)))

@@ -1,6 +1,6 @@
-//! Errors of the admin API (RFC 9457): one closed set of codes, and one place that says what each is.
+//! Errors of the admin API (RFC 9457): one closed set of codes, and one place that describes each.
 
-use crate::book::NotOpened;
+use crate::registry::NotOpened;
 use crate::store::StoreError;
 use crate::writer::NotWritten;
 use axum::Json;
@@ -27,16 +27,16 @@ pub(super) enum Code {
 }
 
 impl Code {
-    fn says(self) -> (StatusCode, &'static str, &'static str) {
+    fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method does nothing here")
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not supported here")
             }
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
-            Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "The session lives already"),
+            Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "The session is already live"),
             Self::SessionEnded => (StatusCode::CONFLICT, "session_ended", "The session has ended"),
             Self::SessionRevoked => {
                 (StatusCode::CONFLICT, "session_revoked", "A revocation stands against the session")
@@ -82,7 +82,7 @@ struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, code, title) = self.code.says();
+        let (status, code, title) = self.code.describe();
         let body = Body { r#type: "about:blank", title, status: status.as_u16(), code, detail: &self.detail };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -97,7 +97,7 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        // The store's own words (paths, system errors) are for the log.
+        // The store's own text (paths, system errors) is for the log.
         tracing::error!(%error, "the store could not read");
         Self::new(Code::StoreUnavailable, "the store could not read")
     }
@@ -120,7 +120,7 @@ impl From<NotOpened> for Problem {
             NotOpened::Ended(reason) => {
                 Self::new(Code::SessionEnded, format!("it ended by `{}` and does not come back", reason.as_str()))
             }
-            NotOpened::RuledOut => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
+            NotOpened::Revoked => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
         }
     }
 }

@@ -1,17 +1,18 @@
-//! `/v1/revocations`: not-before rules.
+//! `/v1/revocations`: revocations of a whole party.
 
-use super::App;
 use super::body::{Input, Moment};
 use super::problem::Problem;
 use crate::clock::rfc3339;
-use crate::rules::{Rule, Whom};
+use crate::revocations::{Revocation, RevokedParty};
+use crate::service::Service;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Revocation {
+pub(super) struct Asked {
     issuer: String,
     subject: Option<String>,
     client_id: Option<String>,
@@ -25,31 +26,34 @@ pub(super) struct Made {
     before: String,
 }
 
-pub(super) async fn make(State(service): App, Input(input): Input<Revocation>) -> Result<Json<Made>, Problem> {
-    let whom = match (input.subject, input.client_id) {
-        (None, None) => Whom::Everyone,
-        (Some(subject), None) => Whom::Subject(subject),
-        (None, Some(client)) => Whom::Client(client),
+pub(super) async fn make(
+    State(service): State<Arc<Service>>,
+    Input(input): Input<Asked>,
+) -> Result<Json<Made>, Problem> {
+    let party = match (input.subject, input.client_id) {
+        (None, None) => RevokedParty::Everyone,
+        (Some(subject), None) => RevokedParty::Subject(subject),
+        (None, Some(client)) => RevokedParty::Client(client),
         (Some(_), Some(_)) => {
             return Err(Problem::invalid("body: either `subject` or `client_id`, not both"));
         }
     };
-    let is_named = match &whom {
-        Whom::Everyone => true,
-        Whom::Subject(name) | Whom::Client(name) => !name.is_empty(),
+    let is_named = match &party {
+        RevokedParty::Everyone => true,
+        RevokedParty::Subject(name) | RevokedParty::Client(name) => !name.is_empty(),
     };
     if input.issuer.is_empty() || !is_named {
-        return Err(Problem::invalid("body: `issuer`, `subject` and `client_id` may not be empty"));
+        return Err(Problem::invalid("body: `issuer`, `subject` and `client_id` must not be empty"));
     }
     let made_at_ms = service.clock.now_ms();
-    let rule = Rule {
+    let revocation = Revocation {
         issuer: input.issuer,
-        whom,
-        // "Now" takes in what started within this very millisecond: it was there when the caller asked.
+        party,
+        // "Now" includes sessions that started within this very millisecond: they were there when the caller asked.
         before_ms: input.before.map_or(made_at_ms.saturating_add(1), |moment| moment.ms),
         made_at_ms,
     };
-    let before = rfc3339(rule.before_ms);
-    let revoked = service.writer.make_rule(rule).await?;
+    let before = rfc3339(revocation.before_ms);
+    let revoked = service.writer.revoke_party(revocation).await?;
     Ok(Json(Made { revoked, before }))
 }

@@ -1,13 +1,12 @@
 //! `/v1/sessions`: open, list, read, revoke, change scopes.
 
-use super::App;
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
 use super::view::{ListView, SessionView};
 use crate::access::Access;
-use crate::book::Filter;
-use crate::id::{KeyKind, SessionId};
+use crate::audit::EndedBy;
 use crate::intern::ScopeSet;
+use crate::registry::{Filter, NotOpened};
 use crate::service::Service;
 use crate::session::Session;
 use crate::token::Token;
@@ -15,13 +14,14 @@ use crate::writer::Opening;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
+use portcullis_contract::{KeyKind, SessionId};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Sessions of a page when the caller does not say.
+/// Sessions on a page by default.
 const PAGE_DEFAULT: usize = 100;
 
-/// The most that a page has.
+/// Sessions on a page at most.
 const PAGE_MAX: usize = 1000;
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ pub(super) struct Open {
 }
 
 pub(super) async fn open(
-    State(service): App,
+    State(service): State<Arc<Service>>,
     Input(input): Input<Open>,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let now_ms = service.clock.now_ms();
@@ -52,12 +52,12 @@ pub(super) async fn open(
     Ok((StatusCode::CREATED, Json(session.record().into())))
 }
 
-/// What stands for the token of a session that the admin API opens.
+/// What a token would say of a session that the admin API opens.
 fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Problem> {
     if input.issuer.is_empty() || input.key.is_empty() {
-        return Err(Problem::invalid("body: `issuer` and `key` may not be empty"));
+        return Err(Problem::invalid("body: `issuer` and `key` must not be empty"));
     }
-    let names = &service.book.names;
+    let names = service.registry.names();
     let is_machine = input.key == input.client_id && (input.subject.is_empty() || input.subject == input.client_id);
     let (kind, grant) = if is_machine { (KeyKind::Client, "client_credentials") } else { (KeyKind::Claim, "") };
     Ok(Token {
@@ -76,14 +76,14 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
 }
 
 fn access_of(named: Option<&str>, token: &Token, service: &Service) -> Result<Arc<Access>, Problem> {
-    let types = service.book.access();
+    let types = service.registry.access();
     match named {
         Some(name) => {
             types.named(name).ok_or_else(|| Problem::invalid(format!("body: there is no access type `{name}`")))
         }
         None => types
             .of(&token.scopes, &token.client, &token.grant)
-            .ok_or_else(|| Problem::invalid("body: no access type matches the session, name one in `access`")),
+            .ok_or_else(|| Problem::invalid("body: no access type matches the session: name one in `access`")),
     }
 }
 
@@ -109,13 +109,13 @@ struct Listing {
     cursor: Option<String>,
 }
 
-pub(super) async fn list(State(service): App, uri: Uri) -> Result<Json<ListView>, Problem> {
+pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
     let listing: Listing = query(&uri)?;
     let limit = match given(listing.limit).map(|limit| limit.parse()) {
         None => PAGE_DEFAULT,
         Some(Ok(limit @ 1..=PAGE_MAX)) => limit,
         Some(_) => {
-            let fault = format!("query: `limit` is 1 to {PAGE_MAX}");
+            let fault = format!("query: `limit` must be 1 to {PAGE_MAX}");
             return Err(Problem::invalid(fault));
         }
     };
@@ -123,28 +123,31 @@ pub(super) async fn list(State(service): App, uri: Uri) -> Result<Json<ListView>
         None => None,
         Some("active") => Some(true),
         Some("ended") => Some(false),
-        Some(_) => return Err(Problem::invalid("query: `state` is `active` or `ended`")),
+        Some(_) => return Err(Problem::invalid("query: `state` must be `active` or `ended`")),
     };
     let after = match given(listing.cursor).map(|cursor| cursor.parse::<SessionId>()) {
         None => None,
         Some(Ok(id)) => Some(id),
-        Some(Err(_)) => return Err(Problem::invalid("query: `cursor` is not one of ours")),
+        Some(Err(_)) => return Err(Problem::invalid("query: `cursor` is not one that this API has returned")),
     };
     let filter = Filter { subject: given(listing.subject), client_id: given(listing.client_id), active };
     let now_ms = service.clock.now_ms();
-    let page = blocking(move || service.book.page(&filter, after, limit, now_ms)).await??;
+    let page = blocking(move || service.registry.page(&filter, after, limit, now_ms)).await??;
     Ok(Json(ListView {
         sessions: page.sessions.into_iter().map(SessionView::from).collect(),
         next: page.next.map(|id| id.to_string()),
     }))
 }
 
-/// A parameter that is there and empty (`?subject=&limit=10`) asks for nothing.
+/// A parameter. An empty one (`?subject=&limit=10`) counts as left out.
 fn given(parameter: Option<String>) -> Option<String> {
     parameter.filter(|text| !text.is_empty())
 }
 
-pub(super) async fn read(State(service): App, Path(id): Path<String>) -> Result<Json<SessionView>, Problem> {
+pub(super) async fn read(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
     shown(&service, id)
 }
@@ -157,13 +160,13 @@ pub(super) struct Revoke {
 }
 
 pub(super) async fn revoke(
-    State(service): App,
+    State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     Input(input): Input<Revoke>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
-    if let Some(session) = service.book.find(id) {
-        service.book.audit.revoking(id, &input.reason);
+    if let Some(session) = service.registry.find(id) {
+        service.audit.revoking(id, &input.reason);
         service.writer.revoke(Arc::clone(&session), service.clock.now_ms()).await?;
         // Not looked up again: another session may have come in its place.
         return Ok(Json(session.record().into()));
@@ -178,7 +181,7 @@ pub(super) struct Change {
 }
 
 pub(super) async fn change(
-    State(service): App,
+    State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     Input(input): Input<Change>,
 ) -> Result<Json<SessionView>, Problem> {
@@ -189,30 +192,30 @@ pub(super) async fn change(
         let beyond: Vec<&str> = scopes.iter().filter(|scope| !session.granted.holds(scope)).collect();
         return Err(Problem::new(Code::ScopesBeyondGrant, format!("beyond its grant: `{}`", beyond.join(" "))));
     }
-    let scopes = service.book.names.scopes(scopes);
+    let scopes = service.registry.names().scopes(scopes);
     match service.writer.set_scopes(Arc::clone(&session), scopes).await? {
         None => Ok(Json(session.record().into())),
-        Some(end) => Err(crate::book::NotOpened::Ended(end.reason).into()),
+        Some(end) => Err(NotOpened::Ended(end.reason).into()),
     }
 }
 
 fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
     let now_ms = service.clock.now_ms();
-    let ended = match service.book.find(id) {
-        Some(session) => match service.book.settle(&session, now_ms, "judge") {
+    let ended = match service.registry.find(id) {
+        Some(session) => match service.registry.settle(&session, now_ms, EndedBy::Judge) {
             None => return Ok(session),
             Some(end) => Some(end),
         },
-        None => service.book.read(id, now_ms)?.and_then(|record| record.ended),
+        None => service.registry.read(id, now_ms)?.and_then(|record| record.ended),
     };
     Err(match ended {
-        Some(end) => crate::book::NotOpened::Ended(end.reason).into(),
+        Some(end) => NotOpened::Ended(end.reason).into(),
         None => no_session(),
     })
 }
 
 fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
-    let record = service.book.read(id, service.clock.now_ms())?;
+    let record = service.registry.read(id, service.clock.now_ms())?;
     record.map(|record| Json(record.into())).ok_or_else(no_session)
 }
 
@@ -221,11 +224,11 @@ fn id_of(text: &str) -> Result<SessionId, Problem> {
 }
 
 fn no_session() -> Problem {
-    Problem::new(Code::NotFound, "there is no session of that id")
+    Problem::new(Code::NotFound, "there is no session with that id")
 }
 
-/// Runs what walks over all sessions where it holds nobody up.
+/// Runs what walks over all sessions on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Problem::new(Code::Internal, "the work was not done"))
+    done.map_err(|_| Problem::new(Code::Internal, "the request was not processed"))
 }

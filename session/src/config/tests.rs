@@ -74,13 +74,13 @@ access:
 ";
     let told = faults(text);
     let wanted = [
-        "listen: `nowhere` is no address",
+        "listen: `nowhere` is not an address",
         "admin_credential: needs either `env` or `file`",
         "store.embedded.path: is empty",
         "access[0].absolute: `8` is not a duration",
         "access[0].idle: `0s` would end every session at once",
         "access[0].when.scope: is empty",
-        "access[1].name: `a` is there twice",
+        "access[1].name: `a` is used twice",
         "access[1].absolute: `1d` is not a duration",
         "access[1].idle: `1.5h` is not a duration",
     ];

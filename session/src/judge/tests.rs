@@ -11,12 +11,20 @@ const IDLE: u64 = 30 * MINUTE;
 fn session() -> Facts {
     Facts {
         ended: None,
-        ruled_out: false,
+        outlived: None,
         opened_at_ms: START,
         last_seen_ms: START,
         limits: Limits { absolute_ms: Some(ABSOLUTE), idle_ms: Some(IDLE) },
+        is_revoked: false,
         escalates: false,
+        is_verified: true,
+        is_same_party: true,
+        is_covered: true,
     }
+}
+
+fn judge(facts: Facts, asked: Asked, now_ms: u64) -> Judgement {
+    super::judge(&Known::Session(facts), asked, now_ms)
 }
 
 fn seen(after: u64) -> Facts {
@@ -44,7 +52,11 @@ fn the_table() {
     use Reason::*;
     let revoked = End { reason: Revoked, at_ms: START + 5 };
     let gone = Facts { ended: Some(revoked), ..session() };
-    let ruled_out = Facts { ruled_out: true, ..session() };
+    let barred = Facts { is_revoked: true, ..session() };
+    let outlived = Facts { outlived: Some(End { reason: IdleTimeout, at_ms: START + 5 }), ..session() };
+    let unverified = Facts { is_verified: false, ..session() };
+    let stranger = Facts { is_same_party: false, ..unverified };
+    let narrowed = Facts { is_covered: false, ..session() };
     let escalates = Facts { escalates: true, ..session() };
     let m = MINUTE;
     let rows: &[(&str, Facts, Asked, u64, Judgement)] = &[
@@ -60,9 +72,29 @@ fn the_table() {
         ("a tie is the lifetime's", seen(ABSOLUTE - IDLE), PLAIN, ABSOLUTE, ended(LifetimeExceeded, ABSOLUTE)),
         ("an end is final", gone, PLAIN, 1, ended(Revoked, 5)),
         ("an end keeps its reason past other limits", gone, PLAIN, ABSOLUTE, ended(Revoked, 5)),
-        ("an end comes before a rule", Facts { ended: Some(revoked), ..ruled_out }, PLAIN, 1, ended(Revoked, 5)),
-        ("a rule", ruled_out, PLAIN, 1, Refused(Refusal::RuledOut)),
-        ("a rule comes before expiry", ruled_out, PLAIN, ABSOLUTE, Refused(Refusal::RuledOut)),
+        ("an end comes before a revocation", Facts { ended: Some(revoked), ..barred }, PLAIN, 1, ended(Revoked, 5)),
+        ("a revocation", barred, PLAIN, 1, Refused(Refusal::Revoked)),
+        ("a revocation comes before expiry", barred, PLAIN, ABSOLUTE, Refused(Refusal::Revoked)),
+        ("an outlived token", outlived, PLAIN, 1, Refused(Refusal::Outlived(IdleTimeout))),
+        ("outlived comes before expiry", outlived, PLAIN, ABSOLUTE, Refused(Refusal::Outlived(IdleTimeout))),
+        (
+            "a revocation comes before outlived",
+            Facts { is_revoked: true, ..outlived },
+            PLAIN,
+            1,
+            Refused(Refusal::Revoked),
+        ),
+        ("an unverified token is no activity", unverified, PLAIN, 10 * m, active(ABSOLUTE - 10 * m, 20 * m, false)),
+        ("nor one that lacks scopes", narrowed, PLAIN, 10 * m, active(ABSOLUTE - 10 * m, 20 * m, false)),
+        ("an unverified token of another party", stranger, PLAIN, 1, Refused(Refusal::UnknownSession)),
+        (
+            "an end is not for the unverified",
+            Facts { ended: Some(revoked), ..unverified },
+            PLAIN,
+            1,
+            Refused(Refusal::UnknownSession),
+        ),
+        ("a limit is", unverified, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
         ("escalation", escalates, PLAIN, 1, Refused(Refusal::ScopeEscalation)),
         ("expiry comes before escalation", escalates, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
         ("escalation comes before the route", escalates, route(Some(1), None), 1, Refused(Refusal::ScopeEscalation)),
@@ -93,6 +125,20 @@ fn a_clock_that_went_back_gives_no_more_than_the_whole_limit() {
 
 fn limit() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![Just(None), (1u64..50).prop_map(Some), Just(Some(u64::MAX))]
+}
+
+#[test]
+fn without_a_session_in_memory_every_question_is_refused() {
+    let end = End { reason: Reason::IdleTimeout, at_ms: START };
+    for (known, expected) in [
+        (Known::Nothing, Judgement::Refused(Refusal::UnknownSession)),
+        (Known::Revoked, Judgement::Refused(Refusal::Revoked)),
+        (Known::Over(end), Judgement::Ended(end)),
+    ] {
+        for asked in [PLAIN, BACKGROUND, route(Some(1), Some(1))] {
+            assert_eq!(super::judge(&known, asked, START), expected, "{known:?}");
+        }
+    }
 }
 
 proptest! {

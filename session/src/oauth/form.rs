@@ -1,10 +1,13 @@
-//! What callers send: a form, read strictly.
+//! The form that callers send, read strictly.
 
-use super::Fault;
+use super::fault::Fault;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+
+/// Parameters of one call.
+const PARAMETERS_MAX: usize = 64;
 
 /// The parameters of a call, none of them twice (RFC 6749, section 3.2).
 #[derive(Debug, Default)]
@@ -54,9 +57,6 @@ impl Form {
         }
     }
 }
-
-/// Parameters of one call.
-const PARAMETERS_MAX: usize = 64;
 
 impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Fault;

@@ -1,9 +1,8 @@
 //! The embedded store: one redb file, ACID, no server.
 
 use super::{Change, Record, Store, StoreError};
-use crate::id::SessionId;
-use crate::judge::End;
-use crate::rules::Rule;
+use crate::revocations::Revocation;
+use portcullis_contract::SessionId;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use std::ops::Bound;
@@ -19,20 +18,20 @@ const LAYOUT: u64 = 1;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SESSIONS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("sessions");
-/// The last activity of live sessions, apart from their records: it is what is written all the time.
+/// The last activity of live sessions, apart from their records: it is what changes all the time.
 const SEEN: TableDefinition<'_, [u8; 16], u64> = TableDefinition::new("seen");
 const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
-/// Keyed by the party (JSON), so that a party has one rule.
-const RULES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rules");
+/// Keyed by the party (JSON), so that a party has one revocation.
+const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rules");
 
 /// The store in a folder.
 #[derive(Debug)]
 pub struct Embedded(Database);
 
 impl Embedded {
-    /// Opens the store in `folder`, which is made when it is not there. One process at a time can hold it.
+    /// Opens the store in `folder`, and creates the folder if there is none. One process at a time can hold it.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        make_private(folder).map_err(|e| StoreError(format!("cannot make folder `{}`: {e}", folder.display())))?;
+        make_private(folder).map_err(|e| StoreError(format!("cannot create folder `{}`: {e}", folder.display())))?;
         let file = folder.join(FILE_NAME);
         let in_file = |e: &dyn std::fmt::Display| StoreError(format!("cannot open store `{}`: {e}", file.display()));
         let mut builder = Database::builder();
@@ -53,7 +52,7 @@ impl Embedded {
             found.unwrap_or(LAYOUT)
         };
         if layout != LAYOUT {
-            return Err(StoreError(format!("its layout is {layout}, this version reads {LAYOUT}")));
+            return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT}")));
         }
         Tables::open(&txn).map(drop)?;
         txn.commit().map_err(failed)
@@ -63,7 +62,7 @@ impl Embedded {
 fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
-    // Session keys and subjects are nobody else's business.
+    // Session keys and subjects are not for other users of the machine.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
@@ -73,7 +72,7 @@ struct Tables<'t> {
     sessions: Table<'t, [u8; 16], &'static [u8]>,
     seen: Table<'t, [u8; 16], u64>,
     tombstones: Table<'t, [u8; 16], &'static [u8]>,
-    rules: Table<'t, &'static [u8], &'static [u8]>,
+    revocations: Table<'t, &'static [u8], &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
@@ -82,7 +81,7 @@ impl<'t> Tables<'t> {
             sessions: txn.open_table(SESSIONS).map_err(failed)?,
             seen: txn.open_table(SEEN).map_err(failed)?,
             tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
-            rules: txn.open_table(RULES).map_err(failed)?,
+            revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
         })
     }
 
@@ -90,21 +89,21 @@ impl<'t> Tables<'t> {
         match change {
             Change::Write(record) => self.write(record),
             Change::Seen(id, at_ms) => self.seen(*id, *at_ms),
-            Change::Bury(record) => self.bury(record),
-            Change::Rule(rule) => self.rule(rule),
+            Change::Tombstone(record) => self.tombstone(record),
+            Change::Revocation(revocation) => self.revocation(revocation),
         }
     }
 
     fn write(&mut self, record: &Record) -> Result<(), StoreError> {
         let id = record.id().0;
-        let buried = match self.tombstones.get(id).map_err(failed)? {
+        let ended = match self.tombstones.get(id).map_err(failed)? {
             Some(bytes) => parse::<Record>(bytes.value())?.ended,
             None => None,
         };
-        if !may_live(buried, record.returned) {
+        if !record.may_replace(ended) {
             return Ok(());
         }
-        if buried.is_some() {
+        if ended.is_some() {
             self.tombstones.remove(id).map_err(failed)?;
         }
         self.sessions.insert(id, text(record)?.as_slice()).map_err(failed)?;
@@ -119,7 +118,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn bury(&mut self, record: &Record) -> Result<(), StoreError> {
+    fn tombstone(&mut self, record: &Record) -> Result<(), StoreError> {
         let id = record.id().0;
         self.sessions.remove(id).map_err(failed)?;
         self.seen.remove(id).map_err(failed)?;
@@ -127,36 +126,27 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn rule(&mut self, rule: &Rule) -> Result<(), StoreError> {
-        let party = text(&(&rule.issuer, &rule.whom))?;
-        let held = match self.rules.get(party.as_slice()).map_err(failed)? {
-            Some(bytes) => Some(parse::<Rule>(bytes.value())?),
+    fn revocation(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
+        let party = text(&(&revocation.issuer, &revocation.party))?;
+        let held = match self.revocations.get(party.as_slice()).map_err(failed)? {
+            Some(bytes) => Some(parse::<Revocation>(bytes.value())?),
             None => None,
         };
-        let rule = match &held {
-            Some(held) => rule.clone().merged(held),
-            None => rule.clone(),
+        let merged = match &held {
+            Some(held) => revocation.clone().merged(held),
+            None => revocation.clone(),
         };
-        self.rules.insert(party.as_slice(), text(&rule)?.as_slice()).map_err(failed)?;
+        self.revocations.insert(party.as_slice(), text(&merged)?.as_slice()).map_err(failed)?;
         Ok(())
     }
 }
 
-/// Whether a record may be live beside what is buried under its id.
-fn may_live(buried: Option<End>, returned: Option<End>) -> bool {
-    match (buried, returned) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(buried), Some(returned)) => buried.at_ms <= returned.at_ms,
-    }
-}
-
 impl Store for Embedded {
-    fn rules(&self) -> Result<Vec<Rule>, StoreError> {
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
         let txn = self.0.begin_read().map_err(failed)?;
-        let rules = txn.open_table(RULES).map_err(failed)?;
+        let revocations = txn.open_table(REVOCATIONS).map_err(failed)?;
         let mut all = Vec::new();
-        for entry in rules.iter().map_err(failed)? {
+        for entry in revocations.iter().map_err(failed)? {
             let (_, bytes) = entry.map_err(failed)?;
             all.push(parse(bytes.value())?);
         }

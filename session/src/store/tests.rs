@@ -3,7 +3,7 @@
 use super::embedded::Embedded;
 use super::*;
 use crate::judge::Reason;
-use crate::rules::Whom;
+use crate::revocations::RevokedParty;
 use std::path::Path;
 
 type Open = fn(&Path) -> Box<dyn Store>;
@@ -52,26 +52,27 @@ fn end(at_ms: u64) -> Option<End> {
     Some(End { reason: Reason::Revoked, at_ms })
 }
 
-fn buried(key: &str, at_ms: u64) -> Record {
+fn tombstone(key: &str, at_ms: u64) -> Record {
     Record { ended: end(at_ms), ..record(key) }
 }
 
 #[test]
 fn what_was_applied_is_there_after_reopening() {
     each(|store, reopen| {
-        let rule = Rule { issuer: "i".to_owned(), whom: Whom::Everyone, before_ms: 9, made_at_ms: 9 };
+        let revocation =
+            Revocation { issuer: "i".to_owned(), party: RevokedParty::Everyone, before_ms: 9, made_at_ms: 9 };
         store
             .apply(&[
                 Change::Write(record("live")),
                 Change::Seen(record("live").id(), 8),
-                Change::Bury(buried("dead", 7)),
-                Change::Rule(rule.clone()),
+                Change::Tombstone(tombstone("dead", 7)),
+                Change::Revocation(revocation.clone()),
             ])
             .unwrap();
         let store = reopen(store);
         assert_eq!(sessions(&*store), [Record { last_seen_ms: 8, ..record("live") }]);
-        assert_eq!(store.rules().unwrap(), [rule]);
-        assert_eq!(store.tombstone(record("dead").id()), Ok(Some(buried("dead", 7))));
+        assert_eq!(store.revocations().unwrap(), [revocation]);
+        assert_eq!(store.tombstone(record("dead").id()), Ok(Some(tombstone("dead", 7))));
         assert_eq!(store.tombstone(record("live").id()), Ok(None));
     });
 }
@@ -80,21 +81,21 @@ fn what_was_applied_is_there_after_reopening() {
 fn a_tombstone_takes_the_records_place_and_no_record_takes_it_back() {
     each(|store, reopen| {
         store.apply(&[Change::Write(record("s"))]).unwrap();
-        store.apply(&[Change::Bury(buried("s", 7))]).unwrap();
+        store.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
         let late = [Change::Write(record("s")), Change::Seen(record("s").id(), 99)];
         store.apply(&late).unwrap();
         let older_return = Record { returned: end(6), ..record("s") };
         store.apply(&[Change::Write(older_return)]).unwrap();
         let store = reopen(store);
         assert_eq!(sessions(&*store), []);
-        assert_eq!(store.tombstone(record("s").id()), Ok(Some(buried("s", 7))));
+        assert_eq!(store.tombstone(record("s").id()), Ok(Some(tombstone("s", 7))));
     });
 }
 
 #[test]
 fn a_session_that_came_back_from_that_very_end_takes_the_tombstones_place() {
     each(|store, reopen| {
-        store.apply(&[Change::Bury(buried("s", 7))]).unwrap();
+        store.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
         let returned = Record { returned: end(7), ..record("s") };
         store.apply(&[Change::Write(returned.clone())]).unwrap();
         let store = reopen(store);
@@ -114,30 +115,31 @@ fn last_activity_never_gets_older() {
 }
 
 #[test]
-fn a_party_has_one_rule_the_latest() {
+fn a_party_has_one_revocation_the_latest() {
     each(|store, reopen| {
-        let rule = |whom: &Whom, before_ms| Rule {
+        let revocation = |party: &RevokedParty, before_ms| Revocation {
             issuer: "i".to_owned(),
-            whom: whom.clone(),
+            party: party.clone(),
             before_ms,
             made_at_ms: before_ms,
         };
-        let parties = [Whom::Everyone, Whom::Subject("a".to_owned()), Whom::Client("a".to_owned())];
-        for whom in &parties {
+        let parties =
+            [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())];
+        for party in &parties {
             for before_ms in [5, 9, 2] {
-                store.apply(&[Change::Rule(rule(whom, before_ms))]).unwrap();
+                store.apply(&[Change::Revocation(revocation(party, before_ms))]).unwrap();
             }
         }
-        let rules = reopen(store).rules().unwrap();
-        assert_eq!(rules.len(), parties.len());
-        assert!(rules.iter().all(|rule| rule.before_ms == 9));
+        let revocations = reopen(store).revocations().unwrap();
+        assert_eq!(revocations.len(), parties.len());
+        assert!(revocations.iter().all(|revocation| revocation.before_ms == 9));
     });
 }
 
 #[test]
 fn tombstones_come_in_the_order_of_their_ids_until_enough() {
     each(|store, _| {
-        let all: Vec<Change> = (0..20).map(|n| Change::Bury(buried(&n.to_string(), 7))).collect();
+        let all: Vec<Change> = (0..20).map(|n| Change::Tombstone(tombstone(&n.to_string(), 7))).collect();
         store.apply(&all).unwrap();
         let take = |after, count: usize| {
             let mut ids = Vec::new();

@@ -1,9 +1,9 @@
 //! The admin API over HTTP.
 
 use crate::client::{ADMIN, http, token};
-use crate::house::{House, MINUTE, PATIENCE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::Outcome;
+use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::Outcome;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -12,23 +12,23 @@ use tokio::net::TcpStream;
 const ALICE: &str =
     r#"{"issuer":"https://id","key":"s1","subject":"alice","client_id":"web","scopes":["orders:read","openid"]}"#;
 
-async fn with_alice() -> (House, String) {
-    let house = House::open().await;
-    let opened = house.call("POST", "/v1/sessions", ALICE).await;
+async fn with_alice() -> (Fixture, String) {
+    let fixture = Fixture::open().await;
+    let opened = fixture.call("POST", "/v1/sessions", ALICE).await;
     assert_eq!(opened.status, 201, "{opened:?}");
     let id = opened.json()["id"].as_str().unwrap().to_owned();
-    (house, id)
+    (fixture, id)
 }
 
 #[tokio::test]
 async fn nothing_but_health_answers_without_the_credential() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(http(house.admin, "", "GET", path, "").await.status, 200, "{path}");
+        assert_eq!(http(fixture.admin, "", "GET", path, "").await.status, 200, "{path}");
     }
     for path in ["/metrics", "/v1/sessions", "/v1/events", "/v1/nothing", "/", "/v1/sessions/x/revoke"] {
         for wrong in ["", "Bearer wrong", "Bearer filter-secret", "Basic admin-secret", ADMIN] {
-            let refused = http(house.admin, wrong, "GET", path, "").await;
+            let refused = http(fixture.admin, wrong, "GET", path, "").await;
             assert_eq!((refused.status, refused.code().as_str()), (401, "unauthorized"), "{path} {wrong}");
             assert!(refused.head.contains("www-authenticate: bearer"), "{}", refused.head);
         }
@@ -37,7 +37,7 @@ async fn nothing_but_health_answers_without_the_credential() {
 
 #[tokio::test]
 async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
-    let (house, id) = with_alice().await;
+    let (fixture, id) = with_alice().await;
     let expected = json!({
         "id": id, "issuer": "https://id", "key": "s1", "subject": "alice", "client_id": "web", "access": "default",
         "state": "active", "scopes": ["openid", "orders:read"],
@@ -45,22 +45,23 @@ async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
         "expires_at": "2023-11-15T06:13:20Z", "idle_expires_at": "2023-11-14T22:43:20Z",
     });
     assert_eq!(id, SessionId::of("https://id", "s1").to_string());
-    assert_eq!(house.call("GET", &format!("/v1/sessions/{id}"), "").await.json(), expected);
-    assert_eq!(house.call("GET", "/v1/sessions", "").await.json(), json!({"sessions": [expected]}));
-    let again = house.call("POST", "/v1/sessions", ALICE).await;
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json(), expected);
+    assert_eq!(fixture.call("GET", "/v1/sessions", "").await.json(), json!({"sessions": [expected]}));
+    let again = fixture.call("POST", "/v1/sessions", ALICE).await;
     assert_eq!((again.status, again.code().as_str()), (409, "session_exists"));
 }
 
 #[tokio::test]
 async fn an_opening_takes_an_access_type_and_a_start() {
-    let house = House::with("access: [{name: long}, {name: short, absolute: 1h}]").await;
+    let fixture = Fixture::with("access: [{name: long}, {name: short, absolute: 1h}]").await;
     let body = r#"{"issuer":"i","key":"k","access":"short","auth_time":"2023-11-14T22:00:00Z"}"#;
-    let opened = house.call("POST", "/v1/sessions", body).await.json();
+    let opened = fixture.call("POST", "/v1/sessions", body).await.json();
     assert_eq!(
         (&opened["opened_at"], &opened["expires_at"]),
         (&json!("2023-11-14T22:00:00Z"), &json!("2023-11-14T23:00:00Z"))
     );
-    let opened = house.call("POST", "/v1/sessions", r#"{"issuer":"i","key":"l","auth_time":1699999000}"#).await.json();
+    let opened =
+        fixture.call("POST", "/v1/sessions", r#"{"issuer":"i","key":"l","auth_time":1699999000}"#).await.json();
     assert_eq!(opened["opened_at"], "2023-11-14T21:56:40Z");
     assert_eq!((opened["access"].as_str(), opened.get("expires_at")), (Some("long"), Some(&json!(null))));
     assert!(opened.get("idle_expires_at").is_none());
@@ -68,7 +69,7 @@ async fn an_opening_takes_an_access_type_and_a_start() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
-    let (house, id) = with_alice().await;
+    let (fixture, id) = with_alice().await;
     let one = format!("/v1/sessions/{id}");
     let revoke = format!("{one}/revoke");
     let unknown = format!("/v1/sessions/{}", SessionId::of("no", "one"));
@@ -109,7 +110,7 @@ async fn what_is_wrong_with_a_request_is_named() {
         ("POST", "/v1/revocations", r#"{"issuer":"i","subject":""}"#, 400, "invalid_request", "empty"),
     ];
     for (method, path, body, status, code, named) in rows {
-        let answer = house.call(method, path, body).await;
+        let answer = fixture.call(method, path, body).await;
         let shown = &body[..body.len().min(60)];
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{method} {path} {shown}");
         assert!(answer.text.contains(named), "{method} {path} {shown}: {}", answer.text);
@@ -118,65 +119,65 @@ async fn what_is_wrong_with_a_request_is_named() {
 
 #[tokio::test]
 async fn revoking_is_idempotent_and_final() {
-    let (house, id) = with_alice().await;
-    house.at(5);
+    let (fixture, id) = with_alice().await;
+    fixture.at(5);
     let path = format!("/v1/sessions/{id}/revoke");
-    let first = house.call("POST", &path, r#"{"reason":"lost laptop"}"#).await;
+    let first = fixture.call("POST", &path, r#"{"reason":"lost laptop"}"#).await;
     let first_json = first.json();
     assert_eq!((first.status, &first_json["state"], &first_json["reason"]), (200, &json!("ended"), &json!("revoked")));
     assert_eq!(first_json["ended_at"], "2023-11-14T22:13:20.005Z");
-    house.at(10);
-    let again = house.call("POST", &path, "").await;
+    fixture.at(10);
+    let again = fixture.call("POST", &path, "").await;
     assert_eq!((again.status, again.json()), (200, first_json));
     for (method, path, body) in
         [("POST", "/v1/sessions".to_owned(), ALICE), ("PATCH", format!("/v1/sessions/{id}"), r#"{"scopes":[]}"#)]
     {
-        let refused = house.call(method, &path, body).await;
+        let refused = fixture.call(method, &path, body).await;
         assert_eq!((refused.status, refused.code().as_str()), (409, "session_ended"));
     }
 }
 
 #[tokio::test]
 async fn scopes_are_narrowed_and_restored_for_the_next_verdict() {
-    let (house, id) = with_alice().await;
-    let mut filter = house.filter().await;
+    let (fixture, id) = with_alice().await;
+    let mut filter = fixture.filter().await;
     assert_eq!(filter.ask_new(token(1, "s1", T0)).await.narrowed, None);
     let path = format!("/v1/sessions/{id}");
-    let narrowed = house.call("PATCH", &path, r#"{"scopes":["openid"]}"#).await.json();
+    let narrowed = fixture.call("PATCH", &path, r#"{"scopes":["openid"]}"#).await.json();
     assert_eq!(narrowed["scopes"], json!(["openid"]));
     assert_eq!(filter.ask(1, 0).await.narrowed.unwrap().scopes, ["openid"]);
-    house.call("PATCH", &path, r#"{"scopes":["openid","orders:read"]}"#).await;
+    fixture.call("PATCH", &path, r#"{"scopes":["openid","orders:read"]}"#).await;
     assert_eq!(filter.ask(1, 0).await.narrowed, None);
 }
 
 #[tokio::test]
 async fn a_revocation_ends_live_sessions_and_refuses_unseen_ones() {
-    let (house, id) = with_alice().await;
-    let mut filter = house.filter().await;
+    let (fixture, id) = with_alice().await;
+    let mut filter = fixture.filter().await;
     assert_eq!(filter.ask_new(token(1, "s2", T0)).await.outcome(), Outcome::Active);
-    let made = house.call("POST", "/v1/revocations", r#"{"issuer":"https://id","subject":"alice"}"#).await;
+    let made = fixture.call("POST", "/v1/revocations", r#"{"issuer":"https://id","subject":"alice"}"#).await;
     assert_eq!((made.status, &made.json()["revoked"]), (200, &json!(2)), "{made:?}");
     assert_eq!(filter.outcome(1).await, Outcome::Revoked);
     assert_eq!(filter.ask_new(token(2, "unseen", T0)).await.outcome(), Outcome::Revoked);
-    assert_eq!(house.call("GET", &format!("/v1/sessions/{id}"), "").await.json()["reason"], "revoked");
-    house.at(1000);
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json()["reason"], "revoked");
+    fixture.at(1000);
     assert_eq!(filter.ask_new(token(3, "new login", T0 + 1000)).await.outcome(), Outcome::Active);
     let body = r#"{"issuer":"https://id","client_id":"web","before":"2023-11-14T22:13:20.5Z"}"#;
-    let made = house.call("POST", "/v1/revocations", body).await.json();
+    let made = fixture.call("POST", "/v1/revocations", body).await.json();
     assert_eq!(made, json!({"revoked": 0, "before": "2023-11-14T22:13:20.5Z"}));
 }
 
 #[tokio::test]
 async fn a_list_is_filtered_and_paged() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     for n in 0..25 {
         filter.ask_new(token(n, &format!("s{n}"), T0)).await;
     }
-    house.call("POST", "/v1/sessions", r#"{"issuer":"i","key":"k","subject":"bob","client_id":"app"}"#).await;
+    fixture.call("POST", "/v1/sessions", r#"{"issuer":"i","key":"k","subject":"bob","client_id":"app"}"#).await;
     let (mut keys, mut path) = (Vec::new(), "/v1/sessions?subject=alice&limit=10".to_owned());
     loop {
-        let page = house.call("GET", &path, "").await.json();
+        let page = fixture.call("GET", &path, "").await.json();
         keys.extend(page["sessions"].as_array().unwrap().iter().map(|s| s["key"].to_string()));
         match page["next"].as_str() {
             Some(next) => path = format!("/v1/sessions?subject=alice&limit=10&cursor={next}"),
@@ -187,43 +188,43 @@ async fn a_list_is_filtered_and_paged() {
     keys.dedup();
     assert_eq!(keys.len(), 25);
     let count = |answer: serde_json::Value| answer["sessions"].as_array().unwrap().len();
-    assert_eq!(count(house.call("GET", "/v1/sessions?client_id=app", "").await.json()), 1);
-    house.at(30 * MINUTE);
-    assert_eq!(count(house.call("GET", "/v1/sessions?state=active", "").await.json()), 0);
+    assert_eq!(count(fixture.call("GET", "/v1/sessions?client_id=app", "").await.json()), 1);
+    fixture.at(30 * MINUTE);
+    assert_eq!(count(fixture.call("GET", "/v1/sessions?state=active", "").await.json()), 0);
     assert_eq!(
-        count(house.call("GET", "/v1/sessions?subject=&client_id=&state=ended&limit=&cursor=", "").await.json()),
+        count(fixture.call("GET", "/v1/sessions?subject=&client_id=&state=ended&limit=&cursor=", "").await.json()),
         26
     );
 }
 
 #[tokio::test]
 async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
-    let (house, id) = with_alice().await;
-    let mut filter = house.filter().await;
+    let (fixture, id) = with_alice().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s1", T0)).await;
-    house.store_fails.store(true, Ordering::SeqCst);
+    fixture.faults.fails.store(true, Ordering::SeqCst);
     for (method, path, body) in [
         ("POST", format!("/v1/sessions/{id}/revoke"), ""),
         ("PATCH", format!("/v1/sessions/{id}"), r#"{"scopes":[]}"#),
         ("POST", "/v1/revocations".to_owned(), r#"{"issuer":"https://id"}"#),
         ("POST", "/v1/sessions".to_owned(), r#"{"issuer":"i","key":"k"}"#),
     ] {
-        let refused = house.call(method, &path, body).await;
+        let refused = fixture.call(method, &path, body).await;
         assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"), "{path}");
         assert!(!refused.text.contains("/secret/path"), "{refused:?}");
     }
-    assert_eq!(http(house.admin, "", "GET", "/readyz", "").await.status, 503);
+    assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 503);
     let verdict = filter.ask(1, 0).await;
     assert_eq!((verdict.outcome(), verdict.narrowed), (Outcome::Active, None));
-    house.store_fails.store(false, Ordering::SeqCst);
-    assert_eq!(house.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await.status, 200);
-    assert_eq!(http(house.admin, "", "GET", "/readyz", "").await.status, 200);
+    fixture.faults.fails.store(false, Ordering::SeqCst);
+    assert_eq!(fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await.status, 200);
+    assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 200);
 }
 
 #[tokio::test]
 async fn events_tell_what_opens_ends_and_is_denied() {
-    let house = House::open().await;
-    let stream = TcpStream::connect(house.admin).await.unwrap();
+    let fixture = Fixture::open().await;
+    let stream = TcpStream::connect(fixture.admin).await.unwrap();
     let mut lines = BufReader::new(stream);
     let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
     lines.get_mut().write_all(request.as_bytes()).await.unwrap();
@@ -238,16 +239,16 @@ async fn events_tell_what_opens_ends_and_is_denied() {
     };
     until("text/event-stream").await;
     until("\r\n\r\n").await;
-    let mut filter = house.filter().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s1", T0)).await;
     until("event: opened\n").await;
     let id = SessionId::of("https://id", "s1");
-    house.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+    fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     until("event: ended\n").await;
     filter.ask(1, 0).await;
     until("event: denied\n").await;
     until("\"reason\":\"revoked\"").await;
     filter.close();
     // An open listener does not keep the service from stopping.
-    house.stop().await;
+    fixture.stop().await;
 }

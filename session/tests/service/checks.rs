@@ -1,51 +1,123 @@
 //! The check stream over the network.
 
-use crate::client::{FILTER, Filter, PLAIN, YOUNG, hello, token};
-use crate::house::{House, MINUTE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Outcome, Question};
+use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, token};
+use crate::fixtures::{Fixture, MINUTE, T0};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Outcome, Question, Token};
+use std::time::Duration;
 use tonic::Code;
 
 #[tokio::test]
-async fn all_questions_of_a_message_are_answered_in_one_message() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+async fn all_questions_of_a_message_are_answered() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     let ask = |id| Question { id, token: 1, route: PLAIN, ..Question::default() };
+    let questions = || (0..500).map(ask).collect();
     filter
-        .send(FilterMessage {
-            tokens: vec![token(1, "s", T0)],
-            questions: (0..500).map(ask).collect(),
-            ..FilterMessage::default()
-        })
+        .send(FilterMessage { tokens: vec![token(1, "s", T0)], questions: questions(), ..FilterMessage::default() })
         .await;
-    let answer = filter.answer().await.unwrap().unwrap();
-    let ids: Vec<u32> = answer.verdicts.iter().map(|verdict| verdict.id).collect();
-    assert_eq!(ids, (0..500).collect::<Vec<_>>());
-    assert!(answer.verdicts.iter().all(|verdict| verdict.outcome() == Outcome::Active));
+    for is_in_memory in [false, true] {
+        if is_in_memory {
+            filter.send(FilterMessage { questions: questions(), ..FilterMessage::default() }).await;
+            let answer = filter.answer().await.unwrap().unwrap();
+            assert_eq!((answer.received, answer.verdicts.len()), (true, 500), "together, and at once");
+        } else {
+            let verdicts = filter.verdicts(500).await;
+            let ids: Vec<u32> = verdicts.iter().map(|verdict| verdict.id).collect();
+            assert_eq!(ids, (0..500).collect::<Vec<_>>());
+            assert!(verdicts.iter().all(|verdict| verdict.outcome() == Outcome::Active));
+        }
+    }
+}
+
+fn asks(id: u32, token: Vec<Token>, handle: u32) -> FilterMessage {
+    let questions = vec![Question { id, token: handle, route: PLAIN, ..Question::default() }];
+    FilterMessage { tokens: token, questions, ..FilterMessage::default() }
+}
+
+#[tokio::test]
+async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
+    fixture.faults.slow_reads.shut(true);
+    filter.send(asks(20, vec![token(2, "unknown", T0)], 2)).await;
+    let received = filter.answer().await.unwrap().unwrap();
+    assert!(received.received && received.verdicts.is_empty(), "{received:?}");
+    // A session that is in memory is answered meanwhile, on this stream and on another.
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    let mut other = fixture.filter().await;
+    other.send(asks(9, vec![token(1, "known", T0)], 1)).await;
+    assert_eq!(other.verdicts(1).await[0].outcome(), Outcome::Active);
+    // And a filter that closes its half still gets what is due.
+    filter.close();
+    fixture.faults.slow_reads.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome(), late.received), (20, Outcome::Active, false));
+    assert_eq!(filter.answer().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_on_disk_waits_for_its_commit_and_nothing_waits_for_it() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "known", T0 + 60 * MINUTE)).await.outcome(), Outcome::Active);
+    fixture.faults.slow_writes.shut(true);
+    let background = |id| Question { id, token: 2, route: BACKGROUND, ..Question::default() };
+    let (tokens, questions) = (vec![token(2, "over", T0)], vec![background(20)]);
+    fixture.at(31 * MINUTE);
+    filter.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
+    let received = filter.answer().await.unwrap().unwrap();
+    assert!(received.received && received.verdicts.is_empty(), "{received:?}");
+    fixture.at(MINUTE);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    fixture.faults.slow_writes.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome()), (20, Outcome::IdleTimeout));
+}
+
+#[tokio::test]
+async fn no_more_is_read_while_too_many_answers_wait_for_the_disk() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    fixture.faults.slow_reads.shut(true);
+    // As many as may wait: the next message is not read before some of them have left.
+    let ask = |id| Question { id, token: 1, route: PLAIN, ..Question::default() };
+    let questions = (0..8_192).map(ask).collect();
+    filter.send(FilterMessage { tokens: vec![token(1, "s", T0)], questions, ..FilterMessage::default() }).await;
+    assert!(filter.answer().await.unwrap().unwrap().received);
+    filter.send(asks(9_000, vec![], 1)).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), filter.answer()).await;
+    assert!(early.is_err(), "{early:?}");
+    fixture.faults.slow_reads.shut(false);
+    let late = filter.answer().await.unwrap().unwrap();
+    assert_eq!((late.verdicts.len(), late.received), (8_192, false));
+    let next = filter.answer().await.unwrap().unwrap();
+    assert_eq!((next.verdicts[0].id, next.received), (9_000, true));
 }
 
 #[tokio::test]
 async fn a_caller_without_the_credential_gets_no_stream() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for wrong in ["", "wrong", "admin-secret"] {
-        let status = Filter::open(house.checks, wrong).await.map(drop).unwrap_err();
+        let status = Filter::open(fixture.checks, wrong).await.map(drop).unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
     }
-    let metrics = house.call("GET", "/metrics", "").await.text;
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
     assert!(metrics.contains("portcullis_unauthenticated_total{listener=\"checks\"} 3"), "{metrics}");
 }
 
 #[tokio::test]
 async fn a_broken_contract_closes_the_stream_and_no_other() {
-    let house = House::open().await;
-    let mut good = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut good = fixture.filter().await;
     assert_eq!(good.ask_new(token(1, "s", T0)).await.outcome(), Outcome::Active);
     let unknown = FilterMessage {
         questions: vec![Question { id: 1, token: 77, ..Question::default() }],
         ..FilterMessage::default()
     };
     for wrong in [hello(), unknown] {
-        let mut bad = house.filter().await;
+        let mut bad = fixture.filter().await;
         bad.send(wrong).await;
         assert_eq!(bad.answer().await.unwrap_err().code(), Code::InvalidArgument);
     }
@@ -54,9 +126,9 @@ async fn a_broken_contract_closes_the_stream_and_no_other() {
 
 #[tokio::test]
 async fn a_hello_of_megabytes_is_taken_and_one_beyond_the_limit_is_not() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for (megabytes, is_taken) in [(15, true), (17, false)] {
-        let mut filter = house.filter().await;
+        let mut filter = fixture.filter().await;
         let mut big = token(1, "s", T0);
         big.jti = "x".repeat(megabytes * 1024 * 1024);
         filter
@@ -72,15 +144,15 @@ async fn a_hello_of_megabytes_is_taken_and_one_beyond_the_limit_is_not() {
 
 #[tokio::test]
 async fn once_a_revocation_is_answered_the_next_question_is_refused_on_every_stream() {
-    let house = House::open().await;
-    let mut filters = vec![house.filter().await, house.filter().await, house.filter().await];
+    let fixture = Fixture::open().await;
+    let mut filters = vec![fixture.filter().await, fixture.filter().await, fixture.filter().await];
     for n in 0..20 {
         let sid = format!("s{n}");
         for filter in &mut filters {
             assert_eq!(filter.ask_new(token(n, &sid, T0)).await.outcome(), Outcome::Active);
         }
         let id = SessionId::of("https://id", &sid);
-        let revoked = house.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+        let revoked = fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
         assert_eq!(revoked.status, 200, "{revoked:?}");
         for filter in &mut filters {
             assert_eq!(filter.outcome(n).await, Outcome::Revoked);
@@ -90,34 +162,34 @@ async fn once_a_revocation_is_answered_the_next_question_is_refused_on_every_str
 
 #[tokio::test]
 async fn limits_of_sessions_and_routes_are_kept() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s", T0)).await;
-    house.at(2 * MINUTE);
+    fixture.at(2 * MINUTE);
     assert_eq!(filter.ask(1, YOUNG).await.outcome(), Outcome::StepUpRequired);
     let verdict = filter.ask(1, PLAIN).await;
     assert_eq!((verdict.remaining_ms, verdict.idle_ms), (Some(478 * MINUTE), Some(30 * MINUTE)));
-    house.at(32 * MINUTE);
+    fixture.at(32 * MINUTE);
     assert_eq!(filter.outcome(1).await, Outcome::IdleTimeout);
 }
 
 #[tokio::test]
 async fn sessions_survive_a_stop_and_ended_ones_stay_ended() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "live", T0)).await;
     filter.ask_new(token(2, "dead", T0)).await;
     let id = SessionId::of("https://id", "dead");
-    house.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+    fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     filter.close();
-    let folder = house.stop().await;
+    let folder = fixture.stop().await;
     while filter.answer().await.unwrap().is_some() {}
 
-    let house = House::in_folder(folder, "").await;
-    house.at(5);
-    let listed = house.call("GET", "/v1/sessions?state=active", "").await.json();
+    let fixture = Fixture::in_folder(folder, "").await;
+    fixture.at(5);
+    let listed = fixture.call("GET", "/v1/sessions?state=active", "").await.json();
     assert_eq!(listed["sessions"][0]["key"], "live");
-    let mut filter = Filter::open(house.checks, FILTER).await.unwrap();
+    let mut filter = Filter::open(fixture.checks, FILTER).await.unwrap();
     assert_eq!(filter.ask_new(token(1, "live", T0)).await.outcome(), Outcome::Active);
     assert_eq!(filter.ask_new(token(2, "dead", T0 + 4)).await.outcome(), Outcome::Revoked);
 }

@@ -1,9 +1,9 @@
 //! The two callers of the service: a filter, and somebody who administers.
 
-use crate::house::PATIENCE;
-use portcullis_session::wire::session_check_client::SessionCheckClient;
-use portcullis_session::wire::{
-    FilterMessage, Follow, Hello, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
+use crate::fixtures::PATIENCE;
+use portcullis_contract::wire::session_check_client::SessionCheckClient;
+use portcullis_contract::wire::{
+    FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -103,9 +103,21 @@ impl Filter {
         Self::over(channel, credential).await
     }
 
+    /// The same, with a hello that describes issuers.
+    pub(crate) async fn greeting(to: SocketAddr, credential: &str, issuers: Vec<Issuer>) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{to}")).unwrap().connect().await.unwrap();
+        let mut message = hello();
+        message.hello.as_mut().unwrap().issuers = issuers;
+        Self::begun(channel, credential, message).await.unwrap()
+    }
+
     pub(crate) async fn over(channel: Channel, credential: &str) -> Result<Self, Status> {
+        Self::begun(channel, credential, hello()).await
+    }
+
+    async fn begun(channel: Channel, credential: &str, hello: FilterMessage) -> Result<Self, Status> {
         let (sender, messages) = mpsc::channel(16);
-        sender.send(hello()).await.unwrap();
+        sender.send(hello).await.unwrap();
         let mut request = Request::new(ReceiverStream::new(messages));
         if !credential.is_empty() {
             let value = format!("Bearer {credential}").parse().unwrap();
@@ -160,10 +172,21 @@ impl Filter {
     pub(crate) async fn ask_with(&mut self, tokens: Vec<Token>, token: u32, route: u32) -> Verdict {
         let questions = vec![Question { id: 9, token, route, ..Question::default() }];
         self.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
-        let answer = self.answer().await.unwrap().expect("the stream was closed");
-        let [verdict] = <[Verdict; 1]>::try_from(answer.verdicts).unwrap();
+        let [verdict] = <[Verdict; 1]>::try_from(self.verdicts(1).await).unwrap();
         assert_eq!(verdict.id, 9);
         verdict
+    }
+
+    /// So many verdicts, after the message that says that their questions were read, or with it.
+    pub(crate) async fn verdicts(&mut self, count: usize) -> Vec<Verdict> {
+        let (mut verdicts, mut is_received) = (Vec::new(), false);
+        while verdicts.len() < count {
+            let answer = self.answer().await.unwrap().expect("the stream was closed");
+            is_received |= answer.received;
+            assert!(is_received, "the questions are answered at once: {answer:?}");
+            verdicts.extend(answer.verdicts);
+        }
+        verdicts
     }
 
     pub(crate) async fn outcome(&mut self, token: u32) -> Outcome {

@@ -1,28 +1,28 @@
 //! Stopping well: streams are told, answered to the end, and only then ended.
 
 use crate::client::{FILTER, Filter, PLAIN, http, token};
-use crate::house::{House, PATIENCE, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Outcome, Question};
+use crate::fixtures::{Fixture, PATIENCE, T0};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Outcome, Question};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 
 #[tokio::test]
 async fn a_stream_is_told_once_and_answered_until_the_filter_closes_its_half() {
-    let mut house = House::open().await;
-    let mut filter = house.filter().await;
+    let mut fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.follow(token(1, "s", T0), PLAIN).await;
-    house.drain();
+    fixture.drain();
     let told = filter.answer().await.unwrap().unwrap();
     assert!(told.drain && told.verdicts.is_empty() && told.followed.is_empty(), "{told:?}");
-    assert_eq!(http(house.admin, "", "GET", "/readyz", "").await.status, 503);
-    assert_eq!(http(house.admin, "", "GET", "/healthz", "").await.status, 200);
-    TcpStream::connect(house.checks).await.expect_err("it takes new connections");
+    assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 503);
+    assert_eq!(http(fixture.admin, "", "GET", "/healthz", "").await.status, 200);
+    TcpStream::connect(fixture.checks).await.expect_err("it takes new connections");
 
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     let path = format!("/v1/sessions/{}/revoke", SessionId::of("https://id", "s"));
-    assert_eq!(house.call("POST", &path, "").await.status, 200);
+    assert_eq!(fixture.call("POST", &path, "").await.status, 200);
     assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
 
     // What was asked before the half was closed is answered.
@@ -38,46 +38,46 @@ async fn a_stream_is_told_once_and_answered_until_the_filter_closes_its_half() {
     }
     assert_eq!(answered, questions.map(|question| question.id).collect::<Vec<_>>());
     let began = Instant::now();
-    house.stop().await;
+    fixture.stop().await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn without_streams_it_stops_at_once() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s", T0)).await;
     filter.close();
     assert_eq!(filter.answer().await.unwrap(), None);
     // The connection is still open.
     let began = Instant::now();
-    house.stop().await;
+    fixture.stop().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     drop(filter);
 }
 
 #[tokio::test]
 async fn a_filter_that_does_not_leave_is_left_after_the_limit() {
-    let mut house = House::open().await;
-    let mut filter = house.filter().await;
+    let mut fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s", T0)).await;
-    house.drain();
+    fixture.drain();
     let began = Instant::now();
     assert!(filter.answer().await.unwrap().unwrap().drain);
     let ended = tokio::time::timeout(PATIENCE, filter.answer()).await.unwrap().unwrap();
     assert_eq!(ended, None, "its end is no error");
     let took = began.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&took), "{took:?}");
-    house.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_draining_connection_takes_no_more_streams() {
-    let mut house = House::open().await;
-    let channel = Endpoint::from_shared(format!("http://{}", house.checks)).unwrap().connect().await.unwrap();
+    let mut fixture = Fixture::open().await;
+    let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
     let mut filter = Filter::over(channel.clone(), FILTER).await.unwrap();
     filter.ask_new(token(1, "s", T0)).await;
-    house.drain();
+    fixture.drain();
     assert!(filter.answer().await.unwrap().unwrap().drain);
     let began = Instant::now();
     // GOAWAY makes the client connect anew, which is refused here.
@@ -87,5 +87,5 @@ async fn a_draining_connection_takes_no_more_streams() {
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     filter.close();
     assert_eq!(filter.answer().await.unwrap(), None);
-    house.stop().await;
+    fixture.stop().await;
 }

@@ -1,9 +1,9 @@
 //! Follows over the network: what is pushed without a question.
 
 use crate::client::{Filter, PLAIN, YOUNG, token};
-use crate::house::{House, T0};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::{FilterMessage, Follow, Outcome};
+use crate::fixtures::{Fixture, T0};
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{FilterMessage, Follow, Outcome};
 use std::time::{Duration, Instant};
 use tonic::Code;
 
@@ -13,14 +13,14 @@ fn path(sid: &str) -> String {
 
 #[tokio::test]
 async fn a_revocation_is_pushed_to_every_stream_that_follows_the_session() {
-    let house = House::open().await;
-    let mut filters = vec![house.filter().await, house.filter().await];
-    let mut other = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filters = vec![fixture.filter().await, fixture.filter().await];
+    let mut other = fixture.filter().await;
     for filter in &mut filters {
         filter.follow(token(1, "s", T0), PLAIN).await;
     }
     other.follow(token(1, "t", T0), PLAIN).await;
-    assert_eq!(house.call("POST", &format!("{}/revoke", path("s")), "").await.status, 200);
+    assert_eq!(fixture.call("POST", &format!("{}/revoke", path("s")), "").await.status, 200);
     for filter in &mut filters {
         assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
         assert_eq!(filter.outcome(1).await, Outcome::Revoked);
@@ -30,24 +30,24 @@ async fn a_revocation_is_pushed_to_every_stream_that_follows_the_session() {
 
 #[tokio::test]
 async fn a_change_of_scopes_is_pushed_and_so_is_its_return() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.follow(token(1, "s", T0), PLAIN).await;
-    assert_eq!(house.call("PATCH", &path("s"), r#"{"scopes":["openid"]}"#).await.status, 200);
+    assert_eq!(fixture.call("PATCH", &path("s"), r#"{"scopes":["openid"]}"#).await.status, 200);
     let narrowed = filter.pushed().await;
     assert_eq!((narrowed.outcome(), narrowed.narrowed.unwrap().scopes), (Outcome::Active, vec!["openid".to_owned()]));
-    house.call("PATCH", &path("s"), r#"{"scopes":["openid","orders:read"]}"#).await;
+    fixture.call("PATCH", &path("s"), r#"{"scopes":["openid","orders:read"]}"#).await;
     let restored = filter.pushed().await;
     assert_eq!((restored.outcome(), restored.narrowed), (Outcome::Active, None));
 }
 
 #[tokio::test]
 async fn a_rule_is_pushed() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.follow(token(1, "s", T0), PLAIN).await;
     let rule = r#"{"issuer":"https://id","subject":"alice"}"#;
-    assert_eq!(house.call("POST", "/v1/revocations", rule).await.status, 200);
+    assert_eq!(fixture.call("POST", "/v1/revocations", rule).await.status, 200);
     assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
 }
 
@@ -58,8 +58,8 @@ async fn limits_are_pushed_when_they_are_met_and_not_before() {
         ("absolute: 400ms", 400, Outcome::LifetimeExceeded),
         ("absolute: 8h, idle: 700ms", 1000, Outcome::IdleTimeout),
     ] {
-        let house = House::ticking(&format!("access: [{{name: a, {access}}}]")).await;
-        let mut filter = house.filter().await;
+        let fixture = Fixture::ticking(&format!("access: [{{name: a, {access}}}]")).await;
+        let mut filter = fixture.filter().await;
         let (began, mut token) = (Instant::now(), token(1, "s", T0));
         token.issued_at_ms = T0 + 60_000;
         filter.follow(token, PLAIN).await;
@@ -75,21 +75,21 @@ async fn limits_are_pushed_when_they_are_met_and_not_before() {
 
 #[tokio::test]
 async fn the_limit_of_a_route_is_pushed() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     // The route takes sessions of a minute.
-    house.at(59_800);
+    fixture.at(59_800);
     filter.follow(token(1, "s", T0), YOUNG).await;
-    house.at(60_000);
+    fixture.at(60_000);
     assert_eq!(filter.pushed().await.outcome(), Outcome::StepUpRequired);
     assert_eq!(filter.outcome(1).await, Outcome::Active);
 }
 
 #[tokio::test]
 async fn a_follow_that_breaks_the_contract_closes_the_stream() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for follow in [Follow { id: 1, token: 9, route: 0 }, Follow { id: 1, token: 1, route: 9 }] {
-        let mut filter = house.filter().await;
+        let mut filter = fixture.filter().await;
         let (tokens, follows) = (vec![token(1, "s", T0)], vec![follow]);
         filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
         assert_eq!(filter.answer().await.unwrap_err().code(), Code::InvalidArgument);
@@ -99,15 +99,15 @@ async fn a_follow_that_breaks_the_contract_closes_the_stream() {
 /// One revocation among ten thousand follows of a stream.
 #[tokio::test]
 async fn a_push_does_not_wait_for_other_follows() {
-    let house = House::open().await;
-    let mut filter: Filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter: Filter = fixture.filter().await;
     let tokens = (0..10_000).map(|n| token(n, &format!("s{n}"), T0)).collect();
     let follows = (0..10_000).map(|n| Follow { id: n, token: n, route: PLAIN }).collect();
     filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
     assert_eq!(filter.answer().await.unwrap().unwrap().followed.len(), 10_000);
     let mut waited = Vec::new();
     for n in (0..10_000).step_by(500) {
-        let revoked = house.call("POST", &format!("{}/revoke", path(&format!("s{n}"))), "").await;
+        let revoked = fixture.call("POST", &format!("{}/revoke", path(&format!("s{n}"))), "").await;
         let answered = Instant::now();
         assert_eq!(revoked.status, 200);
         let pushed = filter.answer().await.unwrap().unwrap().followed;

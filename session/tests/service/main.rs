@@ -12,9 +12,10 @@
 mod admin;
 mod checks;
 mod client;
+mod docs;
 mod drain;
+mod fixtures;
 mod follows;
-mod house;
 mod oauth;
 mod program;
 mod tls;

@@ -1,10 +1,10 @@
 //! The OAuth endpoints over HTTP, and beside a check stream.
 
-use crate::client::{Answer, FILTER, PLAIN, http, post_form, token};
-use crate::house::{House, MINUTE, T0};
+use crate::client::{Answer, FILTER, Filter, PLAIN, http, post_form, token};
+use crate::fixtures::{Fixture, MINUTE, T0};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::Outcome;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::{Issuer, Outcome};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -28,29 +28,29 @@ fn bearer() -> String {
 }
 
 /// What is answered to a caller that has verified the token.
-async fn ask(house: &House, form: &str) -> Value {
-    ask_plainly(house, &format!("{form}&portcullis_verified=true")).await
+async fn ask(fixture: &Fixture, form: &str) -> Value {
+    ask_plainly(fixture, &format!("{form}&portcullis_verified=true")).await
 }
 
-async fn ask_plainly(house: &House, form: &str) -> Value {
-    let answer = post_form(house.checks, &bearer(), "/oauth2/introspect", form).await;
+async fn ask_plainly(fixture: &Fixture, form: &str) -> Value {
+    let answer = post_form(fixture.checks, &bearer(), "/oauth2/introspect", form).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.head.contains("cache-control: no-store"), "{}", answer.head);
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     answer.json()
 }
 
-async fn introspect(house: &House, token: &str) -> Value {
-    ask(house, &format!("token={token}")).await
+async fn introspect(fixture: &Fixture, token: &str) -> Value {
+    ask(fixture, &format!("token={token}")).await
 }
 
-async fn revoke(house: &House, form: &str) -> Answer {
-    post_form(house.checks, &bearer(), "/oauth2/revoke", form).await
+async fn revoke(fixture: &Fixture, form: &str) -> Answer {
+    post_form(fixture.checks, &bearer(), "/oauth2/revoke", form).await
 }
 
 #[tokio::test]
 async fn an_active_answer_has_the_shape_of_rfc_7662() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({"acr": "aal2", "auth_time": ISSUED - 60}));
     let expected = json!({
         "active": true, "scope": "openid orders:read", "client_id": "web", "sub": "alice", "iss": "https://id",
@@ -58,17 +58,17 @@ async fn an_active_answer_has_the_shape_of_rfc_7662() {
         "token_type": "Bearer", "portcullis_session": SessionId::of("https://id", "s").to_string(),
     });
     let form = format!("token={jwt}&token_type_hint=access_token&route=orders&client_address=10.0.0.1&portcullis=1");
-    assert_eq!(introspect(&house, &jwt).await, expected);
-    assert_eq!(ask(&house, &form).await, expected);
-    let listed = house.call("GET", "/v1/sessions", "").await.json();
+    assert_eq!(introspect(&fixture, &jwt).await, expected);
+    assert_eq!(ask(&fixture, &form).await, expected);
+    let listed = fixture.call("GET", "/v1/sessions", "").await.json();
     assert_eq!((listed["sessions"][0]["key"].as_str(), listed["sessions"][1].is_null()), (Some("s"), true));
 }
 
 #[tokio::test]
 async fn a_stranger_learns_nothing_but_inactive_and_the_filter_learns_why() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let live = jwt("s", json!({}));
-    introspect(&house, &live).await;
+    introspect(&fixture, &live).await;
     let rows = [
         ("opaque".to_owned(), "", "invalid_token"),
         (jwt("s", json!({"iss": 7})), "", "invalid_token"),
@@ -81,129 +81,129 @@ async fn a_stranger_learns_nothing_but_inactive_and_the_filter_learns_why() {
     ];
     for (token, more, code) in &rows {
         let form = format!("token={token}{more}");
-        assert_eq!(ask(&house, &form).await, json!({"active": false}), "{code}");
-        let told = ask(&house, &format!("{form}&portcullis=1")).await;
+        assert_eq!(ask(&fixture, &form).await, json!({"active": false}), "{code}");
+        let told = ask(&fixture, &format!("{form}&portcullis=1")).await;
         assert_eq!(told, json!({"active": false, "portcullis_code": code}));
     }
-    assert_eq!(introspect(&house, &live).await["active"], true);
+    assert_eq!(introspect(&fixture, &live).await["active"], true);
     let path = format!("/v1/sessions/{}/revoke", SessionId::of("https://id", "s"));
-    assert_eq!(house.call("POST", &path, "").await.status, 200);
-    assert_eq!(introspect(&house, &live).await, json!({"active": false}));
-    let told = ask(&house, &format!("portcullis=1&token={live}")).await;
+    assert_eq!(fixture.call("POST", &path, "").await.status, 200);
+    assert_eq!(introspect(&fixture, &live).await, json!({"active": false}));
+    let told = ask(&fixture, &format!("portcullis=1&token={live}")).await;
     assert_eq!(told, json!({"active": false, "portcullis_code": "session_revoked"}));
-    let metrics = house.call("GET", "/metrics", "").await.text;
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
     assert!(metrics.contains("portcullis_questions_total{outcome=\"revoked\"} 2"), "{metrics}");
 }
 
 #[tokio::test]
 async fn an_unknown_session_is_unknown_where_enrolment_is_explicit() {
-    let house = House::with("enrolment: explicit").await;
-    let told = ask(&house, &format!("portcullis=1&token={}", jwt("s", json!({})))).await;
+    let fixture = Fixture::with("enrolment: explicit").await;
+    let told = ask(&fixture, &format!("portcullis=1&token={}", jwt("s", json!({})))).await;
     assert_eq!(told, json!({"active": false, "portcullis_code": "session_unknown"}));
-    assert_eq!(revoke(&house, &format!("token={}", jwt("s", json!({})))).await.status, 200);
+    assert_eq!(revoke(&fixture, &format!("token={}", jwt("s", json!({})))).await.status, 200);
 }
 
 #[tokio::test]
 async fn scopes_are_those_that_are_left() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
-    introspect(&house, &jwt).await;
+    introspect(&fixture, &jwt).await;
     let path = format!("/v1/sessions/{}", SessionId::of("https://id", "s"));
     for (scopes, left) in
         [(r#"["openid"]"#, "openid"), ("[]", ""), (r#"["openid","orders:read"]"#, "openid orders:read")]
     {
-        assert_eq!(house.call("PATCH", &path, &format!(r#"{{"scopes":{scopes}}}"#)).await.status, 200);
-        assert_eq!(introspect(&house, &jwt).await["scope"], left);
+        assert_eq!(fixture.call("PATCH", &path, &format!(r#"{{"scopes":{scopes}}}"#)).await.status, 200);
+        assert_eq!(introspect(&fixture, &jwt).await["scope"], left);
     }
 }
 
 #[tokio::test]
 async fn introspection_is_activity_unless_it_says_background() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({"exp": ISSUED + 360_000}));
-    introspect(&house, &jwt).await;
-    house.at(20 * MINUTE);
+    introspect(&fixture, &jwt).await;
+    fixture.at(20 * MINUTE);
     let background = format!("token={jwt}&portcullis_background=true");
-    assert_eq!(ask(&house, &background).await["active"], true);
-    house.at(29 * MINUTE);
+    assert_eq!(ask(&fixture, &background).await["active"], true);
+    fixture.at(29 * MINUTE);
     let busy = format!("token={jwt}&portcullis=1&portcullis_max_idle_ms={}", 29 * MINUTE);
-    assert_eq!(ask(&house, &busy).await["portcullis_code"], "session_idle_timeout");
-    assert_eq!(introspect(&house, &jwt).await["active"], true);
-    house.at(58 * MINUTE);
-    assert_eq!(ask(&house, &background).await["active"], true);
-    house.at(59 * MINUTE);
-    assert_eq!(introspect(&house, &jwt).await["active"], false);
+    assert_eq!(ask(&fixture, &busy).await["portcullis_code"], "session_idle_timeout");
+    assert_eq!(introspect(&fixture, &jwt).await["active"], true);
+    fixture.at(58 * MINUTE);
+    assert_eq!(ask(&fixture, &background).await["active"], true);
+    fixture.at(59 * MINUTE);
+    assert_eq!(introspect(&fixture, &jwt).await["active"], false);
 }
 
 #[tokio::test]
 async fn a_stream_and_introspection_find_the_same_session() {
-    let house = House::open().await;
-    let mut filter = house.filter().await;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
     filter.follow(token(1, "s", T0), PLAIN).await;
     let jwt = jwt("s", json!({}));
-    assert_eq!(introspect(&house, &jwt).await["active"], true);
-    let revoked = revoke(&house, &format!("token={jwt}&token_type_hint=nonsense")).await;
+    assert_eq!(introspect(&fixture, &jwt).await["active"], true);
+    let revoked = revoke(&fixture, &format!("token={jwt}&token_type_hint=nonsense")).await;
     assert_eq!((revoked.status, revoked.text.as_str()), (200, ""));
     assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
     assert_eq!(filter.outcome(1).await, Outcome::Revoked);
-    assert_eq!(introspect(&house, &jwt).await["active"], false);
+    assert_eq!(introspect(&fixture, &jwt).await["active"], false);
 }
 
 #[tokio::test]
 async fn a_revocation_is_answered_200_whatever_the_token_and_is_durable() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let unseen = jwt("unseen", json!({}));
     let expired = jwt("seen", json!({"exp": ISSUED}));
-    introspect(&house, &jwt("seen", json!({}))).await;
+    introspect(&fixture, &jwt("seen", json!({}))).await;
     for token in [&unseen, &unseen, &expired, "opaque", "a.b.c"] {
-        let revoked = revoke(&house, &format!("token={token}")).await;
+        let revoked = revoke(&fixture, &format!("token={token}")).await;
         assert_eq!(revoked.status, 200, "{revoked:?}");
         assert!(revoked.head.contains("cache-control: no-store"), "{}", revoked.head);
     }
-    let folder = house.stop().await;
-    let house = House::in_folder(folder, "").await;
+    let folder = fixture.stop().await;
+    let fixture = Fixture::in_folder(folder, "").await;
     for sid in ["unseen", "seen"] {
-        let told = ask(&house, &format!("portcullis=1&token={}", jwt(sid, json!({})))).await;
+        let told = ask(&fixture, &format!("portcullis=1&token={}", jwt(sid, json!({})))).await;
         assert_eq!(told["portcullis_code"], "session_revoked", "{sid}");
     }
 }
 
 #[tokio::test]
 async fn a_revocation_that_cannot_be_written_is_not_answered_200() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
-    introspect(&house, &jwt).await;
-    house.store_fails.store(true, Ordering::SeqCst);
-    let refused = revoke(&house, &format!("token={jwt}")).await;
+    introspect(&fixture, &jwt).await;
+    fixture.faults.fails.store(true, Ordering::SeqCst);
+    let refused = revoke(&fixture, &format!("token={jwt}")).await;
     assert_eq!((refused.status, &refused.json()["error"]), (503, &json!("temporarily_unavailable")));
-    assert_eq!(introspect(&house, &jwt).await["active"], true);
+    assert_eq!(introspect(&fixture, &jwt).await["active"], true);
 }
 
 #[tokio::test]
 async fn callers_present_the_filters_credential() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let basic = |pair: &str| format!("Basic {}", BASE64_STANDARD.encode(pair));
     let form = format!("token={}", jwt("s", json!({})));
     for path in ["/oauth2/introspect", "/oauth2/revoke"] {
         for good in [bearer(), basic(&format!("any-client:{FILTER}"))] {
-            assert_eq!(post_form(house.checks, &good, path, &form).await.status, 200, "{path}");
+            assert_eq!(post_form(fixture.checks, &good, path, &form).await.status, 200, "{path}");
         }
         let wrong = ["".to_owned(), "Bearer wrong".to_owned(), "Bearer admin-secret".to_owned(), basic("a:wrong")];
         for wrong in wrong.iter().chain([&basic(FILTER)]) {
-            let refused = post_form(house.checks, wrong, path, &form).await;
+            let refused = post_form(fixture.checks, wrong, path, &form).await;
             assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("invalid_client")), "{path} {wrong}");
             for scheme in ["www-authenticate: bearer", "www-authenticate: basic", "cache-control: no-store"] {
                 assert!(refused.head.contains(scheme), "{}", refused.head);
             }
         }
     }
-    let metrics = house.call("GET", "/metrics", "").await.text;
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
     assert!(metrics.contains("portcullis_unauthenticated_total{listener=\"checks\"} 10"), "{metrics}");
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_a_call_is_named() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
     let big = format!("token={jwt}&x={}", "x".repeat(70_000));
     for (path, form, status, named) in [
@@ -216,26 +216,47 @@ async fn what_is_wrong_with_a_call_is_named() {
         ("/oauth2/revoke", "token_type_hint=access_token".to_owned(), 400, "`token`"),
         ("/oauth2/revoke", big, 413, "65536"),
     ] {
-        let refused = post_form(house.checks, &bearer(), path, &form).await;
+        let refused = post_form(fixture.checks, &bearer(), path, &form).await;
         let shown = &form[..form.len().min(40)];
         assert_eq!((refused.status, &refused.json()["error"]), (status, &json!("invalid_request")), "{path} {shown}");
         assert!(refused.text.contains(named), "{path} {shown}: {}", refused.text);
     }
     let body = json!({"token": jwt}).to_string();
-    assert_eq!(http(house.checks, &bearer(), "POST", "/oauth2/introspect", &body).await.status, 400);
-    assert_eq!(http(house.checks, &bearer(), "GET", "/oauth2/introspect", "").await.status, 405);
+    assert_eq!(http(fixture.checks, &bearer(), "POST", "/oauth2/introspect", &body).await.status, 400);
+    assert_eq!(http(fixture.checks, &bearer(), "GET", "/oauth2/introspect", "").await.status, 405);
 }
 
 #[tokio::test]
 async fn a_token_that_nobody_verified_opens_no_session_and_speaks_for_nobody_else() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let token = jwt("s", json!({}));
     let plainly = format!("token={token}");
-    assert_eq!(ask_plainly(&house, &plainly).await, json!({"active": false}));
-    assert_eq!(house.call("GET", "/v1/sessions", "").await.json()["sessions"], json!([]));
-    introspect(&house, &token).await;
-    assert_eq!(ask_plainly(&house, &plainly).await["active"], true);
+    assert_eq!(ask_plainly(&fixture, &plainly).await, json!({"active": false}));
+    assert_eq!(fixture.call("GET", "/v1/sessions", "").await.json()["sessions"], json!([]));
+    introspect(&fixture, &token).await;
+    assert_eq!(ask_plainly(&fixture, &plainly).await["active"], true);
     for other in [json!({"sub": "mallory"}), json!({"client_id": "other"})] {
-        assert_eq!(ask_plainly(&house, &format!("token={}", jwt("s", other))).await, json!({"active": false}));
+        assert_eq!(ask_plainly(&fixture, &format!("token={}", jwt("s", other))).await, json!({"active": false}));
     }
+}
+
+#[tokio::test]
+async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
+    let fixture = Fixture::open().await;
+    let token = jwt("s", json!({"roles": ["openid", "admin"], "session_state": "t"}));
+    let names = |scope: &str, session: &str| Issuer {
+        name: "https://id".to_owned(),
+        scope_claims: vec![scope.to_owned()],
+        session_claims: vec![session.to_owned()],
+    };
+    let sessions = ["s", "t"].map(|sid| SessionId::of("https://id", sid).to_string());
+    let usual = introspect(&fixture, &token).await;
+    assert_eq!((&usual["scope"], &usual["portcullis_session"]), (&json!("openid orders:read"), &json!(sessions[0])));
+    let _filter = Filter::greeting(fixture.checks, FILTER, vec![names("roles", "session_state")]).await;
+    let told = introspect(&fixture, &token).await;
+    assert_eq!((&told["scope"], &told["portcullis_session"]), (&json!("admin openid"), &json!(sessions[1])));
+    // Revocation finds the same session.
+    assert_eq!(revoke(&fixture, &format!("token={token}")).await.status, 200);
+    assert_eq!(introspect(&fixture, &token).await["active"], false);
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{}", sessions[0]), "").await.json()["state"], "active");
 }

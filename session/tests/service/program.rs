@@ -1,9 +1,9 @@
 //! The real program: its arguments, a crash, a stop.
 
 use crate::client::{ADMIN, Answer, BACKGROUND, FILTER, Filter, http, token};
-use crate::house::PATIENCE;
-use portcullis_session::id::SessionId;
-use portcullis_session::wire::Outcome;
+use crate::fixtures::PATIENCE;
+use portcullis_contract::SessionId;
+use portcullis_contract::wire::Outcome;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! TLS and client certificates on the check listener.
 
 use crate::client::{FILTER, Filter, token};
-use crate::house::{House, T0};
-use portcullis_session::wire::Outcome;
+use crate::fixtures::{Fixture, T0};
+use portcullis_contract::wire::Outcome;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
@@ -36,12 +36,12 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     file.display().to_string()
 }
 
-async fn connect(house: &House, ca: &Ca, identity: Option<(String, String)>) -> Result<Channel, Error> {
+async fn connect(fixture: &Fixture, ca: &Ca, identity: Option<(String, String)>) -> Result<Channel, Error> {
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&ca.pem)).domain_name("localhost");
     if let Some((certificate, key)) = identity {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    let endpoint = Endpoint::from_shared(format!("https://{}", house.checks)).unwrap();
+    let endpoint = Endpoint::from_shared(format!("https://{}", fixture.checks)).unwrap();
     endpoint.tls_config(tls).unwrap().connect().await
 }
 
@@ -63,12 +63,12 @@ async fn with_a_client_ca_only_its_clients_are_answered() {
     let at = folder.path();
     let files = format!("cert: {}, key: {}", write(at, "cert", &certificate), write(at, "key", &key));
 
-    let house = House::with(&format!("tls: {{{files}}}")).await;
-    assert!(is_answered(connect(&house, &ca, None).await).await);
-    assert!(!is_answered(connect(&house, &other, None).await).await, "another server would be taken");
+    let fixture = Fixture::with(&format!("tls: {{{files}}}")).await;
+    assert!(is_answered(connect(&fixture, &ca, None).await).await);
+    assert!(!is_answered(connect(&fixture, &other, None).await).await, "another server would be taken");
 
-    let house = House::with(&format!("tls: {{{files}, client_ca: {}}}", write(at, "ca", &ca.pem))).await;
-    assert!(is_answered(connect(&house, &ca, Some(ca.issue())).await).await);
-    assert!(!is_answered(connect(&house, &ca, None).await).await);
-    assert!(!is_answered(connect(&house, &ca, Some(other.issue())).await).await);
+    let fixture = Fixture::with(&format!("tls: {{{files}, client_ca: {}}}", write(at, "ca", &ca.pem))).await;
+    assert!(is_answered(connect(&fixture, &ca, Some(ca.issue())).await).await);
+    assert!(!is_answered(connect(&fixture, &ca, None).await).await);
+    assert!(!is_answered(connect(&fixture, &ca, Some(other.issue())).await).await);
 }

@@ -22,7 +22,7 @@ use crate::{
     options::{Options, Part, cores},
     plot,
     report::Report,
-    subject::House,
+    subject::Bench,
     table, targets,
 };
 use std::{path::Path, process::ExitCode, time::Instant};
@@ -37,8 +37,8 @@ pub(crate) async fn run(options: Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let house = House::open(options).await;
-    let options = &house.options;
+    let bench = Bench::open(options).await;
+    let options = &bench.options;
     let mut report = Report {
         rounds: options.rounds,
         seconds: options.seconds,
@@ -48,37 +48,37 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     };
     if let Some(baseline) = baseline {
         say("this build beside the baseline");
-        baseline::measure(&house, baseline, &mut report).await;
+        baseline::measure(&bench, baseline, &mut report).await;
     }
     if options.does(Part::Main) {
         say("all rows with warm tokens");
-        warm::measure(&house, &mut report).await;
+        warm::measure(&bench, &mut report).await;
     }
     if options.does(Part::Cold) {
         say("cold tokens");
-        cold::measure(&house, &mut report).await;
+        cold::measure(&bench, &mut report).await;
     }
     if options.does(Part::Routes) {
         say("few and many routes");
-        many_routes::measure(&house, &mut report).await;
+        many_routes::measure(&bench, &mut report).await;
     }
     if options.does(Part::Tokens) {
         say("few and many live tokens");
-        many_tokens::measure(&house, &mut report).await;
+        many_tokens::measure(&bench, &mut report).await;
     }
     if options.does(Part::Revocation) {
         say("revocation");
-        report.revocation = standing(&mut report.broken, "revocation", revocation::measure).await;
+        report.revocation = isolated(&mut report.broken, "revocation", revocation::measure).await;
     }
     if options.does(Part::Service) {
         say("the session service alone");
         let (rounds, time) = (options.rounds, options.time());
         let measure = move || service::measure(rounds, time);
-        report.service = standing(&mut report.broken, "the session service alone", measure).await;
+        report.service = isolated(&mut report.broken, "the session service alone", measure).await;
     }
     if options.does(Part::Memory) {
         say("the memory of the filter");
-        report.filter = Some(memory::measure(&house, &mut report).await);
+        report.filter = Some(memory::measure(&bench, &mut report).await);
     }
     report.targets = targets::of(&report);
     let text = table::all(&report);
@@ -106,7 +106,7 @@ fn write(dir: &Path, report: &Report, text: &str) {
 }
 
 /// Measures what stands for itself; should it break, the rest of the run is not lost with it.
-async fn standing<T, F>(broken: &mut Vec<String>, what: &str, measure: impl FnOnce() -> F + Send + 'static) -> Option<T>
+async fn isolated<T, F>(broken: &mut Vec<String>, what: &str, measure: impl FnOnce() -> F + Send + 'static) -> Option<T>
 where
     T: Send + 'static,
     F: Future<Output = T>,

@@ -1,4 +1,4 @@
-//! One Envoy under load, with what stands beside it.
+//! One Envoy under load, with the server that it asks.
 
 use crate::{
     bootstrap::{bootstrap, routes},
@@ -83,27 +83,27 @@ impl Row {
         }
     }
 
-    async fn beside(self, build: &Build, dir: &Path) -> Beside {
+    async fn start_companion(self, build: &Build, dir: &Path) -> Companion {
         match self {
-            Self::Alone | Self::Noop | Self::JwtAuthnUncached => Beside::Nothing,
+            Self::Alone | Self::Noop | Self::JwtAuthnUncached => Companion::Nothing,
             Self::Portcullis | Self::Introspection => {
-                Beside::Service(Box::new(Service::alone(&build.service, dir).await))
+                Companion::Service(Box::new(Service::alone(&build.service, dir).await))
             }
             Self::ExtAuthzGrpc | Self::ExtAuthzHttp | Self::ExtAuthzGrpcUncached => {
-                Beside::Authz(Child::start(dir, "authz").await)
+                Companion::Authz(Child::start(dir, "authz").await)
             }
         }
     }
 }
 
-/// What Envoy asks.
-enum Beside {
+/// The server that Envoy asks about each request, if any.
+enum Companion {
     Nothing,
     Service(Box<Service>),
     Authz(Child),
 }
 
-impl Beside {
+impl Companion {
     fn id(&self) -> Option<u32> {
         match self {
             Self::Nothing => None,
@@ -121,15 +121,15 @@ impl Beside {
     }
 }
 
-/// What all rows share.
-pub(crate) struct House {
+/// What all rows share: the options, the tokens and the upstream.
+pub(crate) struct Bench {
     pub(crate) options: Options,
     pub(crate) mint: Mint,
     pub(crate) dir: TempDir,
     upstream: Child,
 }
 
-impl House {
+impl Bench {
     pub(crate) async fn open(options: Options) -> Self {
         let dir = temporary();
         let upstream = Child::start(dir.path(), "upstream").await;
@@ -139,9 +139,9 @@ impl House {
 
 /// A running Envoy.
 pub(crate) struct Subject {
-    // Envoy goes first: it would complain about the others' end.
+    // Envoy is dropped first; otherwise it logs that the others are gone.
     pub(crate) envoy: Envoy,
-    beside: Beside,
+    companion: Companion,
     pub(crate) row: Row,
     pub(crate) check: Check,
     _dir: TempDir,
@@ -166,33 +166,33 @@ impl Load {
 
 impl Subject {
     /// Starts it with a policy of so many routes, and checks that it lets pass and refuses what it should.
-    pub(crate) async fn start(house: &House, row: Row, routes_count: usize, workers: usize) -> Self {
-        Self::start_build(house, row, &Build::current(), routes_count, workers).await
+    pub(crate) async fn start(bench: &Bench, row: Row, routes_count: usize, workers: usize) -> Self {
+        Self::start_build(bench, row, &Build::current(), routes_count, workers).await
     }
 
     /// The same with the filter and the session service of any build.
     pub(crate) async fn start_build(
-        house: &House,
+        bench: &Bench,
         row: Row,
         build: &Build,
         routes_count: usize,
         workers: usize,
     ) -> Self {
         let dir = temporary();
-        let beside = row.beside(build, dir.path()).await;
-        let mut values = house.mint.values();
-        values.insert("UPSTREAM".to_owned(), json!(house.upstream.port));
-        values.insert("SERVICE".to_owned(), json!(beside.port()));
-        values.insert("AUTHZ".to_owned(), json!(beside.port()));
+        let companion = row.start_companion(build, dir.path()).await;
+        let mut values = bench.mint.values();
+        values.insert("UPSTREAM".to_owned(), json!(bench.upstream.port));
+        values.insert("SERVICE".to_owned(), json!(companion.port()));
+        values.insert("AUTHZ".to_owned(), json!(companion.port()));
         values.insert("ROUTES".to_owned(), routes(routes_count));
         values.insert("FILTER".to_owned(), json!(build.filter));
-        let credential = match &beside {
-            Beside::Service(service) => service.filter_credential(),
-            Beside::Nothing | Beside::Authz(_) => "",
+        let credential = match &companion {
+            Companion::Service(service) => service.filter_credential(),
+            Companion::Nothing | Companion::Authz(_) => "",
         };
         let envoy = Envoy::launch(dir.path(), &bootstrap(row.file(), &values), workers, credential).await;
-        let check = check(envoy.address, row, &house.mint, routes_count).await;
-        Self { envoy, beside, row, check, _dir: dir }
+        let check = check(envoy.address, row, &bench.mint, routes_count).await;
+        Self { envoy, companion, row, check, _dir: dir }
     }
 
     /// As the tables name it.
@@ -221,9 +221,9 @@ impl Subject {
         Ok(sample)
     }
 
-    /// What Envoy and the service beside it hold.
+    /// The memory of Envoy and of its companion.
     pub(crate) fn memory(&self) -> (u64, Option<u64>) {
-        (self.envoy.resident_bytes(), self.beside.id().map(meter::resident_bytes))
+        (self.envoy.resident_bytes(), self.companion.id().map(meter::resident_bytes))
     }
 
     /// How often the filter found a token in its cache, and how often it did not.
@@ -233,7 +233,7 @@ impl Subject {
     }
 
     fn cpu(&self) -> Cpu {
-        Cpu { envoy_s: meter::cpu_s(self.envoy.id()), service_s: self.beside.id().map_or(0.0, meter::cpu_s) }
+        Cpu { envoy_s: meter::cpu_s(self.envoy.id()), service_s: self.companion.id().map_or(0.0, meter::cpu_s) }
     }
 }
 

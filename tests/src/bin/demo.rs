@@ -1,7 +1,7 @@
-//! `make demo`: starts everything with the shipped files, plays the main scenario, and leaves it running.
+//! `make demo`: starts everything with the shipped files, plays the main scenario, and keeps it running.
 
 use portcullis_tests::{
-    World, policy,
+    Testbed, policy,
     scenario::{Event, Step, play},
 };
 use std::{
@@ -23,15 +23,15 @@ async fn main() -> ExitCode {
 
 async fn show(once: bool, wrong: &mut usize) {
     println!("» starting issuer, upstream, session service and Envoy (envoy/envoy.yaml, envoy/session.yaml)");
-    let world = World::builder().policy(policy::shipped()).documented_ports().start().await;
-    for port in &world.moved {
+    let testbed = Testbed::builder().policy(policy::shipped()).documented_ports().start().await;
+    for port in &testbed.moved {
         println!("  port {port} is taken: using another");
     }
-    world.settled().await;
+    testbed.ready().await;
 
     let paint = Paint(std::io::stdout().is_terminal());
-    play(&world, &mut |event| match event {
-        Event::Scene(title) => println!("\n{}", paint.bold(title)),
+    play(&testbed, &mut |event| match event {
+        Event::Section(title) => println!("\n{}", paint.bold(title)),
         Event::Waiting(what) => println!("    waiting {what} …"),
         Event::Step(step) => {
             *wrong += usize::from(!step.holds());
@@ -47,7 +47,7 @@ async fn show(once: bool, wrong: &mut usize) {
         println!("{}", paint.green("every answer is as announced"));
     }
     if !once {
-        invite(&world, paint);
+        invite(&testbed, paint);
         std::future::pending::<()>().await;
     }
 }
@@ -61,17 +61,17 @@ fn line(step: &Step, paint: Paint) -> String {
     format!("  {:<28} {:<64} {got}", step.title, step.request)
 }
 
-/// Everything runs on: where it is, and what to try.
-fn invite(world: &World, paint: Paint) {
-    let token = world.issuer.token().subject("you").sign();
-    let (edge, admin) = (world.envoy.address, world.service.admin_address());
-    let credential = &world.admin_credential;
+/// Prints the addresses and some commands to try.
+fn invite(testbed: &Testbed, paint: Paint) {
+    let token = testbed.issuer.token().subject("you").sign();
+    let (edge, admin) = (testbed.envoy.address, testbed.service.admin_address());
+    let credential = &testbed.admin_credential;
     println!("\n{}", paint.bold("Everything keeps running; Ctrl-C ends it."));
     println!("  Envoy              http://{edge}");
-    println!("  Envoy's admin      http://{}", world.envoy.admin);
+    println!("  Envoy's admin      http://{}", testbed.envoy.admin);
     println!("  session admin      http://{admin}/v1/sessions");
-    println!("  issuer's key set   http://{}/jwks", world.issuer.address);
-    println!("  upstream           http://{}", world.upstream.address);
+    println!("  issuer's key set   http://{}/jwks", testbed.issuer.address);
+    println!("  upstream           http://{}", testbed.upstream.address);
     println!("\n{}", paint.bold("Try: a request, the end of its session, the same request again"));
     println!("  TOKEN={}", token.text);
     println!("  curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders");
@@ -81,7 +81,7 @@ fn invite(world: &World, paint: Paint) {
     println!("    http://{admin}/v1/sessions/{}/revoke", token.session);
     println!("  curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders");
     println!("  curl -s -H 'Authorization: Bearer {credential}' http://{admin}/v1/sessions");
-    // The lines must be there even where output goes to a file.
+    // Standard output may be a file, which is not flushed by line.
     let _ = std::io::stdout().flush();
 }
 
@@ -93,7 +93,7 @@ async fn interrupted() {
     }
 }
 
-/// Colours, where a terminal shows them.
+/// Colours, if standard output is a terminal.
 #[derive(Clone, Copy)]
 struct Paint(bool);
 

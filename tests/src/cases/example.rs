@@ -1,7 +1,7 @@
-//! An example, and the world that it is played in: its own policy, with the issuers of the world in place of the example's.
+//! An example and its testbed: the example's policy with the testbed's issuers in place of its own.
 
 use crate::{
-    Algorithm, Builder, Introspection, Issuer, Key, TokenBuilder, World, paths, policy, session_id, token::now_s,
+    Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, paths, policy, session_id, token::now_s,
 };
 use portcullis_cli::policy::cases::{Bearer, Case, Cases, Quality};
 use portcullis_engine::policy::{Issuer as PolicyIssuer, Policy, Protocol};
@@ -11,17 +11,17 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Envoy's clusters of the world's issuers, which take the place of the example's, in this order.
+/// Envoy's clusters of the testbed's issuers, which replace the example's issuers in this order.
 const ISSUERS: [&str; 2] = ["id", "partner"];
 /// The cluster of the introspection endpoint.
 const ENDPOINT: &str = "oauth";
 
 /// The host of the routes that are added to the policy.
 pub(super) const HOST: &str = "harness.example.net";
-/// A route for whoever has a token, whose requests are no activity.
+/// A route for every caller with a token, whose requests do not count as activity.
 pub(super) const BACKGROUND: &str = "/background";
 
-/// Access types that no session has by itself.
+/// Access types whose limits pass soon; only sessions that name them have them.
 pub(super) const IDLE: &str = "harness-idle";
 pub(super) const OVER: &str = "harness-over";
 pub(super) const SOON: &str = "harness-soon";
@@ -29,9 +29,9 @@ pub(super) const SOON: &str = "harness-soon";
 /// New connections that are enough to meet every worker of Envoy.
 const EVERY_WORKER: usize = 12;
 
-/// An example, and its cases.
+/// An example and its cases.
 pub struct Example {
-    /// Its folder's name.
+    /// The name of its directory.
     pub name: String,
     /// Its cases.
     pub cases: Cases,
@@ -42,11 +42,11 @@ pub struct Example {
 /// A case's token.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
-    /// As it stands behind `Bearer `; none for a request without a token.
+    /// The text after `Bearer `; `None` for a request without a token.
     pub(super) token: Option<String>,
     pub(super) claims: Map<String, Value>,
     pub(super) scopes: Vec<String>,
-    /// What names its session within its issuer, and the session's public id.
+    /// The key of its session within the issuer, and the session's public id.
     pub(super) key: String,
     pub(super) session: String,
 }
@@ -60,7 +60,7 @@ impl Example {
         Self { name: name.to_owned(), cases, policy, checked }
     }
 
-    /// Where a case stands.
+    /// Where the case is written: file, line and column.
     pub(super) fn place(&self, case: &Case) -> String {
         let (line, column) = self.cases.position(&case.place);
         format!("examples/{}/cases.yaml:{line}:{column}: {}", self.name, case.name)
@@ -75,11 +75,11 @@ impl Example {
         &self.checked.issuers
     }
 
-    /// The world of this example's policy, warm.
-    pub(super) async fn world(&self, enrolment: &'static str) -> World {
+    /// A testbed with this example's policy, ready on every worker.
+    pub(super) async fn testbed(&self, enrolment: &'static str) -> Testbed {
         let mut policy = self.policy.clone();
         let issuers = policy["issuers"].as_array_mut().expect("a list of issuers");
-        assert!(issuers.len() <= ISSUERS.len(), "the world has no more issuers");
+        assert!(issuers.len() <= ISSUERS.len(), "the testbed has no more issuers");
         for (issuer, cluster) in issuers.iter_mut().zip(ISSUERS) {
             issuer["algorithms"] = json!(["ES256"]);
             issuer["keys"] = json!({"jwks_url": "http://127.0.0.1:9000/jwks", "cluster": cluster, "refresh": "10m"});
@@ -94,12 +94,12 @@ impl Example {
             config["access"] = access;
             config["enrolment"] = json!(enrolment);
         };
-        let world = World::builder().policy(policy).session(session).start().await;
-        self.warm(&world).await;
-        world
+        let testbed = Testbed::builder().policy(policy).session(session).start().await;
+        self.warm(&testbed).await;
+        testbed
     }
 
-    /// The example's own access types, if it has any, behind those that run out at once.
+    /// The example's own access types, if any, after those whose limits pass soon.
     fn access(&self) -> Value {
         let nobody = json!({"client": ["harness-nobody"]});
         let mut types = vec![
@@ -116,7 +116,7 @@ impl Example {
     }
 
     /// Waits until every worker has the keys of every issuer, and a check stream.
-    async fn warm(&self, world: &World) {
+    async fn warm(&self, testbed: &Testbed) {
         for issuer in self.issuers() {
             let bearer = Bearer {
                 issuer: Some(issuer.issuer.clone()),
@@ -125,55 +125,55 @@ impl Example {
                 claims: Vec::new(),
             };
             for _ in 0..EVERY_WORKER {
-                let sent = self.sign(world, &bearer);
-                let call = world.get(BACKGROUND).host(HOST).bearer(sent.token.as_deref().unwrap_or_default());
+                let sent = self.sign(testbed, &bearer);
+                let call = testbed.get(BACKGROUND).host(HOST).bearer(sent.token.as_deref().unwrap_or_default());
                 call.until("the filter is warm", |answer| answer.status != 503).await;
             }
         }
     }
 
-    /// A world without our session service's word: an endpoint has it.
-    pub(super) async fn introspected_world(&self) -> (World, Introspection) {
+    /// A testbed in which an introspection endpoint answers in place of the session service.
+    pub(super) async fn introspected_testbed(&self) -> (Testbed, Introspection) {
         let endpoint = Introspection::start().await;
         let mut policy = self.policy.clone();
         policy["session"]["cluster"] = json!(ENDPOINT);
         policy["session"]["path"] = json!("/introspect");
-        let builder: Builder = World::builder().policy(policy).cluster(ENDPOINT, endpoint.address.port());
+        let builder: Builder = Testbed::builder().policy(policy).cluster(ENDPOINT, endpoint.address.port());
         (builder.start().await, endpoint)
     }
 
-    /// The token of a case.
-    pub(super) fn token(&self, world: &World, case: &Case) -> Sent {
-        case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.sign(world, bearer))
+    /// Signs the token of a case.
+    pub(super) fn token(&self, testbed: &Testbed, case: &Case) -> Sent {
+        case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.sign(testbed, bearer))
     }
 
-    /// A token that says nothing, and the claims that are known of it elsewhere.
+    /// An opaque token, and the claims that its introspection returns.
     pub(super) fn opaque_token(&self, case: &Case) -> Sent {
         let sent = case.bearer.as_ref().map_or_else(Sent::nothing, |bearer| self.claims(bearer));
         let token = case.bearer.as_ref().map(|_| format!("opaque-{}", sent.key));
         Sent { token, ..sent }
     }
 
-    fn sign(&self, world: &World, bearer: &Bearer) -> Sent {
+    fn sign(&self, testbed: &Testbed, bearer: &Bearer) -> Sent {
         let sent = self.claims(bearer);
-        let mut token = self.unsigned(world, bearer, &sent);
+        let mut token = self.unsigned(testbed, bearer, &sent);
         if bearer.quality == Quality::Forged {
             token = token.signed_by(&Arc::new(Key::new(Algorithm::ES256)));
         }
         Sent { token: Some(token.sign().text), ..sent }
     }
 
-    /// A token of the same session that was issued so long ago, and does not say when the login was.
-    pub(super) fn earlier(&self, world: &World, case: &Case, sent: &Sent, seconds: u64) -> Option<String> {
-        let token = self.unsigned(world, case.bearer.as_ref()?, sent).without("auth_time");
+    /// A token of the same session that was issued `seconds` ago and does not state when the login was.
+    pub(super) fn earlier(&self, testbed: &Testbed, case: &Case, sent: &Sent, seconds: u64) -> Option<String> {
+        let token = self.unsigned(testbed, case.bearer.as_ref()?, sent).without("auth_time");
         let iat = now_s() - i64::try_from(seconds).unwrap_or(i64::MAX);
         Some(token.claim("iat", json!(iat)).sign().text)
     }
 
-    fn unsigned(&self, world: &World, bearer: &Bearer, sent: &Sent) -> TokenBuilder {
+    fn unsigned(&self, testbed: &Testbed, bearer: &Bearer, sent: &Sent) -> TokenBuilder {
         let known = bearer.issuer(self.issuers());
         let index = self.issuers().iter().position(|issuer| Some(issuer) == known);
-        let issuer: &Issuer = if index == Some(1) { &world.partner } else { &world.issuer };
+        let issuer: &Issuer = if index == Some(1) { &testbed.partner } else { &testbed.issuer };
         let typ = known.and_then(|issuer| issuer.token_types.first()).map_or("at+jwt", String::as_str);
         let token = issuer.token().header("typ", json!(typ)).without_claims();
         sent.claims.iter().fold(token, |token, (name, value)| token.claim(name, value.clone()))
@@ -203,7 +203,7 @@ impl Sent {
         Self { token: None, claims: Map::new(), scopes: Vec::new(), key: String::new(), session: String::new() }
     }
 
-    /// Opens its session at the admin API, with what else is said of it.
+    /// The body that opens its session at the admin API, with `more` members.
     pub(super) fn opening(&self, more: Value) -> Value {
         let text = |name: &str| self.claims.get(name).cloned().unwrap_or_else(|| json!(""));
         let mut opening = json!({

@@ -1,13 +1,17 @@
-//! Events and downloads, with hyper.
+//! Server-sent events and downloads, with hyper.
 
-use super::{End, Kind, Line, Refused, Wanted, ended};
+use super::{
+    control::Control,
+    end::{End, Refused},
+    kind::{Kind, StreamRequest},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-pub(super) async fn open(wanted: &Wanted) -> Result<Incoming, Refused> {
+pub(super) async fn open(wanted: &StreamRequest) -> Result<Incoming, Refused> {
     let connection = TcpStream::connect(wanted.address).await.map_err(Refused::failed)?;
     let connection = TokioIo::new(connection);
     let response = match wanted.kind {
@@ -26,7 +30,7 @@ pub(super) async fn open(wanted: &Wanted) -> Result<Incoming, Refused> {
     whole(response.map_err(Refused::failed)?).await
 }
 
-fn request(wanted: &Wanted, origin: &str) -> Request<Empty<Bytes>> {
+fn request(wanted: &StreamRequest, origin: &str) -> Request<Empty<Bytes>> {
     let mut request = Request::get(format!("{origin}{}", wanted.path));
     if let Some(token) = &wanted.token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -45,12 +49,12 @@ async fn whole(response: Response<Incoming>) -> Result<Incoming, Refused> {
     Err(Refused { status, text: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
 }
 
-pub(super) async fn run(mut body: Incoming, line: Line) -> End {
+pub(super) async fn run(mut body: Incoming, control: Control) -> End {
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(_) => line.hear(),
-            Err(fault) => return ended(true, fault),
+            Ok(_) => control.count_received(),
+            Err(fault) => return End::now(true, fault),
         }
     }
-    ended(false, "the end of the body")
+    End::now(false, "the end of the body")
 }

@@ -1,6 +1,10 @@
-//! gRPC, with tonic.
+//! gRPC streams, with tonic.
 
-use super::{End, Line, Refused, Wanted, ended};
+use super::{
+    control::Control,
+    end::{End, Refused},
+    kind::StreamRequest,
+};
 use crate::proto::{Text, echo_client::EchoClient};
 use futures_util::stream;
 use std::net::SocketAddr;
@@ -13,20 +17,20 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-type Speaker = mpsc::UnboundedSender<Text>;
+type Sender = mpsc::UnboundedSender<Text>;
 
-pub(super) async fn open(wanted: &Wanted) -> Result<(Speaker, Streaming<Text>), Refused> {
-    let (speaker, mut spoken) = mpsc::unbounded_channel();
-    let texts = stream::poll_fn(move |context| spoken.poll_recv(context));
+pub(super) async fn open(wanted: &StreamRequest) -> Result<(Sender, Streaming<Text>), Refused> {
+    let (sender, mut sent) = mpsc::unbounded_channel();
+    let texts = stream::poll_fn(move |context| sent.poll_recv(context));
     let mut client = Grpc::new(channel(wanted.address, &wanted.host).await?);
     client.ready().await.map_err(Refused::failed)?;
     let path = PathAndQuery::try_from(wanted.path.as_str()).expect("a path");
     let request = authorized(texts, wanted.token.as_deref());
     let answer = client.streaming(request, path, ProstCodec::<Text, Text>::default()).await;
-    answer.map(|answer| (speaker, answer.into_inner())).map_err(refused)
+    answer.map(|answer| (sender, answer.into_inner())).map_err(refused)
 }
 
-/// A call whose answer never comes.
+/// Makes a call that the upstream never answers; returns how it ended.
 pub(crate) async fn wait(address: SocketAddr, host: &str, token: &str) -> Refused {
     let answer = match channel(address, host).await.map(EchoClient::new) {
         Ok(mut client) => client.wait(authorized(Text::default(), Some(token))).await.map_err(refused),
@@ -54,21 +58,21 @@ fn refused(status: Status) -> Refused {
     Refused { status: status.code() as u16, text: status.message().to_owned() }
 }
 
-pub(super) async fn run(speaker: Speaker, mut texts: Streaming<Text>, mut line: Line) -> End {
+pub(super) async fn run(sender: Sender, mut texts: Streaming<Text>, mut control: Control) -> End {
     loop {
         tokio::select! {
-            said = line.mouth.recv() => {
+            send = control.to_send.recv() => {
                 let text = Text { text: "hello".to_owned() };
-                let sent = said.is_some() && speaker.send(text).is_ok();
-                // The stream says how it ended when it is read.
-                if !sent && said.is_none() {
-                    return ended(false, "the client left");
+                let sent = send.is_some() && sender.send(text).is_ok();
+                // A send that fails is explained by the status that is read next.
+                if !sent && send.is_none() {
+                    return End::now(false, "the client left");
                 }
             }
-            heard = texts.message() => match heard {
-                Ok(Some(_)) => line.hear(),
-                Ok(None) => return ended(false, "the end of the stream"),
-                Err(status) => return ended(true, status),
+            received = texts.message() => match received {
+                Ok(Some(_)) => control.count_received(),
+                Ok(None) => return End::now(false, "the end of the stream"),
+                Err(status) => return End::now(true, status),
             },
         }
     }

@@ -1,6 +1,10 @@
 //! Websockets, with tokio-tungstenite.
 
-use super::{End, Line, Refused, Wanted, ended};
+use super::{
+    control::Control,
+    end::{End, Refused},
+    kind::StreamRequest,
+};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -10,7 +14,7 @@ use tokio_tungstenite::{
 
 type Socket = WebSocketStream<TcpStream>;
 
-pub(super) async fn open(wanted: &Wanted) -> Result<Socket, Refused> {
+pub(super) async fn open(wanted: &StreamRequest) -> Result<Socket, Refused> {
     let connection = TcpStream::connect(wanted.address).await.map_err(Refused::failed)?;
     let uri = format!("ws://{}{}", wanted.address, wanted.path).parse().expect("a request target");
     let mut request = ClientRequestBuilder::new(uri);
@@ -29,20 +33,20 @@ pub(super) async fn open(wanted: &Wanted) -> Result<Socket, Refused> {
     }
 }
 
-pub(super) async fn run(mut socket: Socket, mut line: Line) -> End {
+pub(super) async fn run(mut socket: Socket, mut control: Control) -> End {
     loop {
         tokio::select! {
-            said = line.mouth.recv() => {
-                let Some(()) = said else { return ended(false, "the client left") };
+            send = control.to_send.recv() => {
+                let Some(()) = send else { return End::now(false, "the client left") };
                 if let Err(fault) = socket.send(Message::text("hello")).await {
-                    return ended(true, fault);
+                    return End::now(true, fault);
                 }
             }
-            heard = socket.next() => match heard {
-                Some(Ok(Message::Close(frame))) => return ended(true, frame),
-                Some(Ok(_)) => line.hear(),
-                Some(Err(fault)) => return ended(true, fault),
-                None => return ended(true, "the end of the connection"),
+            received = socket.next() => match received {
+                Some(Ok(Message::Close(frame))) => return End::now(true, frame),
+                Some(Ok(_)) => control.count_received(),
+                Some(Err(fault)) => return End::now(true, fault),
+                None => return End::now(true, "the end of the connection"),
             },
         }
     }

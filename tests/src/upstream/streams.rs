@@ -1,6 +1,6 @@
 //! What the upstream streams: events, downloads, websockets and gRPC.
 
-use super::Shared;
+use super::record::{OpenStream, Record};
 use crate::proto::{
     Text,
     echo_server::{Echo, EchoServer},
@@ -24,12 +24,7 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use std::{
-    convert::Infallible,
-    future::pending,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tonic::{Request, Status, Streaming, codegen::Service, service::Routes};
 
 const TICK: Duration = Duration::from_millis(50);
@@ -40,27 +35,27 @@ const DOWNLOAD_BYTES: u64 = 1 << 40;
 /// `GET /stream/…`: `events` without end, `quiet` (one event, then silence), `large` (ten megabytes slowly), `download`
 /// (a terabyte, slowly), `pending` (no answer at all), `socket` (a websocket that returns every message); and the gRPC
 /// service of `echo.proto`.
-pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let rpc = Routes::new(EchoServer::new(Rpc(shared.clone())));
+pub(super) fn router(record: &Arc<Record>) -> Router<Arc<Record>> {
+    let rpc = Routes::new(EchoServer::new(Rpc(record.clone())));
     Router::new()
         .route("/stream/events", get(events))
         .route("/stream/quiet", get(quiet))
         .route("/stream/large", get(large))
         .route("/stream/download", get(download))
-        .route("/stream/pending", get(async |State(shared): State<Arc<Shared>>| wait::<()>(shared).await))
+        .route("/stream/pending", get(async |State(record): State<Arc<Record>>| wait::<()>(record).await))
         .route("/stream/socket", get(socket))
         .route("/portcullis.tests.Echo/{method}", axum::routing::any_service(rpc.into_axum_router()))
 }
 
-/// A websocket or a gRPC call at a path of somebody else's: answered as those at their own.
+/// Answers a websocket or a gRPC call at any other path like one at its own.
 pub(super) async fn anywhere(
-    shared: Arc<Shared>,
+    record: Arc<Record>,
     request: axum::extract::Request,
 ) -> Result<Response, Box<axum::extract::Request>> {
     if request.headers().get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         let upgrade = WebSocketUpgrade::from_request(request, &()).await;
         return Ok(match upgrade {
-            Ok(upgrade) => socket(State(shared), upgrade).await,
+            Ok(upgrade) => socket(State(record), upgrade).await,
             Err(refusal) => refusal.into_response(),
         });
     }
@@ -73,29 +68,13 @@ pub(super) async fn anywhere(
     }
     let mut request = request;
     *request.uri_mut() = Uri::from_static("/portcullis.tests.Echo/Talk");
-    let answer = EchoServer::new(Rpc(shared)).call(request).await;
+    let answer = EchoServer::new(Rpc(record)).call(request).await;
     Ok(answer.unwrap_or_else(|never| match never {}).map(Body::new))
 }
 
-/// Counts a stream while it lives.
-struct Held(Arc<Shared>);
-
-impl Held {
-    fn new(shared: Arc<Shared>) -> Self {
-        shared.streams.fetch_add(1, Ordering::SeqCst);
-        Self(shared)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// A body of what `piece` makes of 0, 1, 2, …, one each tick.
-fn ticking(shared: Arc<Shared>, piece: impl Fn(usize) -> Option<Bytes> + Send + 'static) -> Body {
-    let start = (Held::new(shared), 0);
+/// A body that yields `piece(0)`, `piece(1)` and so on, one each tick.
+fn ticking(record: Arc<Record>, piece: impl Fn(usize) -> Option<Bytes> + Send + 'static) -> Body {
+    let start = (OpenStream::new(record), 0);
     Body::from_stream(stream::unfold((start, piece), |((held, number), piece)| async move {
         tokio::time::sleep(TICK).await;
         let made = piece(number)?;
@@ -107,12 +86,12 @@ fn event(number: usize) -> Bytes {
     Bytes::from(format!("data: {number}\n\n"))
 }
 
-async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    ([(CONTENT_TYPE, "text/event-stream")], ticking(shared, |number| Some(event(number)))).into_response()
+async fn events(State(record): State<Arc<Record>>) -> Response {
+    ([(CONTENT_TYPE, "text/event-stream")], ticking(record, |number| Some(event(number)))).into_response()
 }
 
-async fn quiet(State(shared): State<Arc<Shared>>) -> Response {
-    let held = Held::new(shared);
+async fn quiet(State(record): State<Arc<Record>>) -> Response {
+    let held = OpenStream::new(record);
     let silence = stream::once(async move {
         let _held = held;
         pending().await
@@ -125,22 +104,22 @@ fn chunk() -> Bytes {
     Bytes::from_static(&[b'x'; CHUNK_BYTES])
 }
 
-async fn large(State(shared): State<Arc<Shared>>) -> Response {
-    ticking(shared, |number| (number < LARGE_CHUNKS).then(chunk)).into_response()
+async fn large(State(record): State<Arc<Record>>) -> Response {
+    ticking(record, |number| (number < LARGE_CHUNKS).then(chunk)).into_response()
 }
 
-async fn download(State(shared): State<Arc<Shared>>) -> Response {
-    ([(CONTENT_LENGTH, DOWNLOAD_BYTES)], ticking(shared, |_| Some(chunk()))).into_response()
+async fn download(State(record): State<Arc<Record>>) -> Response {
+    ([(CONTENT_LENGTH, DOWNLOAD_BYTES)], ticking(record, |_| Some(chunk()))).into_response()
 }
 
-async fn wait<T>(shared: Arc<Shared>) -> T {
-    let _held = Held::new(shared);
+async fn wait<T>(record: Arc<Record>) -> T {
+    let _held = OpenStream::new(record);
     pending().await
 }
 
-async fn socket(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+async fn socket(State(record): State<Arc<Record>>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(async |mut socket: WebSocket| {
-        let _held = Held::new(shared);
+        let _held = OpenStream::new(record);
         while let Some(Ok(message)) = socket.recv().await {
             let answer = match message {
                 Message::Text(_) | Message::Binary(_) => socket.send(message).await,
@@ -154,14 +133,14 @@ async fn socket(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) ->
     })
 }
 
-struct Rpc(Arc<Shared>);
+struct Rpc(Arc<Record>);
 
 #[tonic::async_trait]
 impl Echo for Rpc {
     type TalkStream = BoxStream<'static, Result<Text, Status>>;
 
     async fn talk(&self, request: Request<Streaming<Text>>) -> Result<tonic::Response<Self::TalkStream>, Status> {
-        let start = (Held::new(self.0.clone()), request.into_inner());
+        let start = (OpenStream::new(self.0.clone()), request.into_inner());
         let texts = stream::unfold(start, |(held, mut texts)| async move {
             let text = texts.message().await.transpose()?;
             Some((text, (held, texts)))

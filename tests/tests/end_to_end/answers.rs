@@ -1,6 +1,6 @@
-//! What refused clients are told: the table of answers, for HTTP and for gRPC callers.
+//! The answers that refused clients get, for HTTP and for gRPC callers.
 
-use portcullis_tests::{Answer, Behaviour, Call, World, now_s, policy};
+use portcullis_tests::{Answer, Call, IssuerBehaviour, Testbed, now_s, policy};
 use serde_json::{Value, json};
 
 const INVALID_ARGUMENT: &str = "3";
@@ -13,9 +13,9 @@ const UNAUTHENTICATED: &str = "16";
 struct Row {
     code: &'static str,
     status: u16,
-    /// Texts that stand in the challenge; empty: there is none.
+    /// Texts that the challenge contains; if there are none, there is no challenge.
     challenge: &'static [&'static str],
-    /// Texts that do not stand in the challenge.
+    /// Texts that the challenge does not contain.
     never: &'static [&'static str],
 }
 
@@ -26,7 +26,7 @@ const fn row(code: &'static str, status: u16, challenge: &'static [&'static str]
 const INVALID_TOKEN: &[&str] = &["Bearer ", "realm=\"orders\"", "error=\"invalid_token\""];
 const INSUFFICIENT: &[&str] = &["Bearer ", "error=\"insufficient_scope\"", "scope=\"", "orders:read"];
 
-/// Demands the answer of a row, then the same as a gRPC caller.
+/// Demands the answer of a row, then the corresponding answer for a gRPC caller.
 async fn demand(call: Call, row: Row) {
     let answer = call.clone().await;
     check(&answer, &row);
@@ -70,47 +70,47 @@ fn check(answer: &Answer, row: &Row) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_paths_and_routes() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
     let none = Row { never: &["error"], ..row("no_credentials", 401, &["Bearer ", "realm=\"orders\""]) };
-    demand(world.get("/orders"), none).await;
+    demand(testbed.get("/orders"), none).await;
     let malformed = || row("malformed_credentials", 400, &["Bearer ", "error=\"invalid_request\""]);
-    demand(world.get("/orders").bearer(&token).bearer(&token), malformed()).await;
+    demand(testbed.get("/orders").bearer(&token).bearer(&token), malformed()).await;
     for value in ["Basic YTpi", "Bearer", "Bearer a b", "Bearer a,b", "Bearer \u{e9}"] {
-        demand(world.get("/orders").header("authorization", value), malformed()).await;
+        demand(testbed.get("/orders").header("authorization", value), malformed()).await;
     }
-    demand(world.get("/orders//x").bearer(&token), row("ambiguous_path", 400, &[])).await;
-    demand(world.get("/nowhere").bearer(&token), row("no_route", 403, &[])).await;
-    world.get("/orders").header("authorization", format!("bEaReR {}", token.text)).await.passes();
+    demand(testbed.get("/orders//x").bearer(&token), row("ambiguous_path", 400, &[])).await;
+    demand(testbed.get("/nowhere").bearer(&token), row("no_route", 403, &[])).await;
+    testbed.get("/orders").header("authorization", format!("bEaReR {}", token.text)).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_and_scopes() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = || world.issuer.token();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = || testbed.issuer.token();
     let invalid = token().claim("aud", json!("other")).sign();
-    demand(world.get("/orders").bearer(invalid), row("invalid_token", 401, INVALID_TOKEN)).await;
+    demand(testbed.get("/orders").bearer(invalid), row("invalid_token", 401, INVALID_TOKEN)).await;
     let expired = token().issued_ago(900).expires_in(-120).sign();
-    demand(world.get("/orders").bearer(expired), row("token_expired", 401, INVALID_TOKEN)).await;
+    demand(testbed.get("/orders").bearer(expired), row("token_expired", 401, INVALID_TOKEN)).await;
     let other = token().scopes("customers:read").sign();
-    demand(world.get("/orders").bearer(other), row("insufficient_scope", 403, INSUFFICIENT)).await;
+    demand(testbed.get("/orders").bearer(other), row("insufficient_scope", 403, INSUFFICIENT)).await;
     let first = token().session("escalates").scopes("customers:read").sign();
-    world.get("/me").bearer(first).await.passes();
+    testbed.get("/me").bearer(first).await.passes();
     let more = token().session("escalates").scopes("customers:read orders:read").sign();
-    demand(world.get("/orders").bearer(more), row("scope_escalation", 403, INSUFFICIENT)).await;
+    demand(testbed.get("/orders").bearer(more), row("scope_escalation", 403, INSUFFICIENT)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn step_up() {
-    let world = World::start().await;
-    world.settled().await;
-    let admin = || world.issuer.token().scopes("admin").client("console");
-    let get = |token| world.get("/admin/users").host("admin.example.com").bearer(token);
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let admin = || testbed.issuer.token().scopes("admin").client("console");
+    let get = |token| testbed.get("/admin/users").host("admin.example.com").bearer(token);
     get(admin().claim("acr", json!("aal2")).sign()).await.passes();
     let weak: &[&str] = &["Bearer ", "error=\"insufficient_user_authentication\"", "acr_values=\"aal2\""];
-    let call = world.get("/admin/users").header("host", "admin.example.com").bearer(admin().sign());
+    let call = testbed.get("/admin/users").header("host", "admin.example.com").bearer(admin().sign());
     check(&call.await, &row("step_up_required", 401, weak));
     let old = admin().claim("acr", json!("aal2")).claim("auth_time", json!(now_s() - 1000)).sign();
     let answer = get(old).await;
@@ -122,7 +122,7 @@ async fn step_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions() {
-    let world = World::builder()
+    let testbed = Testbed::builder()
         .session(|config| {
             config["access"] = json!([
                 {"name": "idle", "when": {"client": ["idler"]}, "idle": "1s"},
@@ -132,13 +132,13 @@ async fn sessions() {
         })
         .start()
         .await;
-    world.settled().await;
+    testbed.ready().await;
     for (client, code) in [("idler", "session_idle_timeout"), ("short", "session_lifetime_exceeded")] {
-        let token = world.issuer.token().client(client).sign();
-        let call = world.get("/me").bearer(&token);
+        let token = testbed.issuer.token().client(client).sign();
+        let call = testbed.get("/me").bearer(&token);
         call.clone().await.passes();
         let over = if client == "idler" { "idle_expires_at" } else { "expires_at" };
-        let limit = world.session(&token).await[over].as_str().unwrap_or_default().to_owned();
+        let limit = testbed.session(&token).await[over].as_str().unwrap_or_default().to_owned();
         portcullis_tests::until("the limit passes", async || {
             let now = portcullis_tests::scenario::rfc3339(std::time::SystemTime::now());
             (now > limit).then_some(())
@@ -146,17 +146,17 @@ async fn sessions() {
         .await;
         demand(call, row(code, 401, INVALID_TOKEN)).await;
     }
-    let token = world.issuer.token().sign();
-    world.get("/me").bearer(&token).await.passes();
-    world.service.admin().revoke(&token.session).await;
-    demand(world.get("/me").bearer(&token), row("session_revoked", 401, INVALID_TOKEN)).await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/me").bearer(&token).await.passes();
+    testbed.service.admin().revoke(&token.session).await;
+    demand(testbed.get("/me").bearer(&token), row("session_revoked", 401, INVALID_TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_session_under_explicit_enrolment() {
-    let world = World::builder().session(|config| config["enrolment"] = json!("explicit")).start().await;
-    let token = world.issuer.token().sign();
-    demand(world.get("/me").bearer(&token), row("session_unknown", 401, INVALID_TOKEN)).await;
+    let testbed = Testbed::builder().session(|config| config["enrolment"] = json!("explicit")).start().await;
+    let token = testbed.issuer.token().sign();
+    demand(testbed.get("/me").bearer(&token), row("session_unknown", 401, INVALID_TOKEN)).await;
 }
 
 fn impatient() -> Value {
@@ -167,32 +167,32 @@ fn impatient() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_keys() {
-    let world = World::builder().policy(impatient()).keys(Behaviour::Status(500)).start().await;
-    let token = world.issuer.token().sign();
-    demand(world.get("/orders").bearer(&token), row("keys_unavailable", 503, &[])).await;
+    let testbed = Testbed::builder().policy(impatient()).keys(IssuerBehaviour::Status(500)).start().await;
+    let token = testbed.issuer.token().sign();
+    demand(testbed.get("/orders").bearer(&token), row("keys_unavailable", 503, &[])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_session_service() {
-    let world = World::with_policy(impatient()).await;
-    world.settled().await;
-    world.service.kill();
-    let token = world.issuer.token().sign();
-    demand(world.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
-    world.get("/healthz").await.passes();
+    let testbed = Testbed::with_policy(impatient()).await;
+    testbed.ready().await;
+    testbed.service.kill();
+    let token = testbed.issuer.token().sign();
+    demand(testbed.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
+    testbed.get("/healthz").await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_credential_of_the_filter_means_no_verdict() {
-    let world = World::builder().policy(impatient()).wrong_filter_credential().start().await;
-    let token = world.issuer.token().sign();
-    demand(world.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
-    assert!(world.envoy.log().to_lowercase().contains("credential"), "{}", world.envoy.log());
-    assert!(world.service.output().to_lowercase().contains("credential"), "{}", world.service.output());
+    let testbed = Testbed::builder().policy(impatient()).wrong_filter_credential().start().await;
+    let token = testbed.issuer.token().sign();
+    demand(testbed.get("/orders").bearer(&token), row("session_unavailable", 503, &[])).await;
+    assert!(testbed.envoy.log().to_lowercase().contains("credential"), "{}", testbed.envoy.log());
+    assert!(testbed.service.output().to_lowercase().contains("credential"), "{}", testbed.service.output());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_policy() {
-    let world = World::with_policy(json!({"unknown": 1})).await;
-    demand(world.get("/healthz"), row("no_policy", 503, &[])).await;
+    let testbed = Testbed::with_policy(json!({"unknown": 1})).await;
+    demand(testbed.get("/healthz"), row("no_policy", 503, &[])).await;
 }

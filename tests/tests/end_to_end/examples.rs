@@ -1,4 +1,4 @@
-//! Every example's cases, beside a real Envoy: what `portcullis policy test` says of them is what Envoy does.
+//! Every example's cases against a real Envoy: it must do what `portcullis policy test` reports.
 
 use portcullis_tests::{cases, policy, quiet};
 
@@ -13,7 +13,7 @@ async fn holds(name: &str) {
     assert!(report.skipped.len() * 4 <= example.cases.list.len(), "a quarter of the cases at most may be skipped");
 }
 
-/// The tests below.
+/// The examples that have a test below.
 const PLAYED: [&str; 6] =
     ["admin-short-sessions", "grpc", "machine-clients", "oauth-server", "rest-scopes", "websockets"];
 

@@ -1,17 +1,17 @@
-//! Another authorization server that we did not write (Debian's glewlwyd): its answers to introspection, its revocations.
-//! Its tokens are JWTs, which the filter either leaves to it altogether or verifies first.
+//! Another authorization server that this project did not write (Debian's glewlwyd): its introspection and its revocations.
+//! Its tokens are JWTs. The filter either only introspects them or verifies them first.
 //!
-//! Where it can't be had, `make test-faults` leaves these tests out by name: each has `glewlwyd` in it.
+//! If glewlwyd can't be fetched, `make test-faults` skips these tests by the name of this module.
 
 use portcullis_tests::{
-    World,
+    Testbed,
     glewlwyd::{Glewlwyd, ORDERS, PAYMENTS},
     oauth::client_secret,
     policy,
 };
 use serde_json::{Value, json};
 
-/// Takes the server's word for each token, on each request.
+/// A policy that only introspects each token, on each request.
 fn introspects(server: &Glewlwyd) -> Value {
     let mut policy = policy::example("oauth-server");
     policy["issuers"][0]["issuer"] = json!(server.issuer);
@@ -20,7 +20,7 @@ fn introspects(server: &Glewlwyd) -> Value {
     policy
 }
 
-/// Verifies each token, and asks the server all the same.
+/// A policy that verifies each token and introspects it as well.
 fn verifies(server: &Glewlwyd) -> Value {
     let mut policy = introspects(server);
     policy["issuers"] = json!([{
@@ -31,12 +31,12 @@ fn verifies(server: &Glewlwyd) -> Value {
 }
 
 /// The filter is the client `gateway`, with its secret.
-async fn beside(server: &Glewlwyd, policy: Value) -> World {
+async fn beside(server: &Glewlwyd, policy: Value) -> Testbed {
     with_credential(server, policy, &client_secret("gateway")).await
 }
 
-async fn with_credential(server: &Glewlwyd, policy: Value, credential: &str) -> World {
-    let builder = World::builder().policy(policy).cluster("oauth", server.address.port());
+async fn with_credential(server: &Glewlwyd, policy: Value, credential: &str) -> Testbed {
+    let builder = Testbed::builder().policy(policy).cluster("oauth", server.address.port());
     builder.filter_credential(credential).start().await
 }
 
@@ -51,36 +51,36 @@ fn forged(token: &str) -> String {
 #[ignore = "needs Debian's glewlwyd: make test-faults"]
 async fn tokens_of_glewlwyd_by_introspection() {
     let server = Glewlwyd::start().await;
-    let world = beside(&server, introspects(&server)).await;
+    let testbed = beside(&server, introspects(&server)).await;
     let token = server.client_credentials(ORDERS).await;
-    let answer = world.get("/orders").bearer(&token).await;
+    let answer = testbed.get("/orders").bearer(&token).await;
     assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
     assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
-    world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
-    let released = world.upstream.count();
+    testbed.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
+    let released = testbed.upstream.count();
     for wrong in ["nobody-issued-this", "a.b.c", &forged(&token)] {
-        world.get("/orders").bearer(wrong).await.status(401);
+        testbed.get("/orders").bearer(wrong).await.status(401);
     }
     let elsewhere = server.client_credentials(PAYMENTS).await;
-    world.get("/orders").bearer(&elsewhere).await.refused(401, "invalid_token");
-    assert_eq!(world.upstream.count(), released);
+    testbed.get("/orders").bearer(&elsewhere).await.refused(401, "invalid_token");
+    assert_eq!(testbed.upstream.count(), released);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Debian's glewlwyd: make test-faults"]
 async fn what_glewlwyd_has_revoked_is_refused_at_the_next_request() {
     let server = Glewlwyd::start().await;
-    let world = beside(&server, introspects(&server)).await;
+    let testbed = beside(&server, introspects(&server)).await;
     for _ in 0..10 {
         let ended = server.client_credentials(ORDERS).await;
         let lives = server.client_credentials(ORDERS).await;
         for token in [&ended, &lives] {
-            world.get("/orders").bearer(token).await.passes();
+            testbed.get("/orders").bearer(token).await.passes();
         }
         server.revoke("machine", &ended).await;
         for _ in 0..3 {
-            world.get("/orders").bearer(&ended).fresh().await.status(401);
-            world.get("/orders").bearer(&lives).fresh().await.passes();
+            testbed.get("/orders").bearer(&ended).fresh().await.status(401);
+            testbed.get("/orders").bearer(&lives).fresh().await.passes();
         }
     }
 }
@@ -89,20 +89,20 @@ async fn what_glewlwyd_has_revoked_is_refused_at_the_next_request() {
 #[ignore = "needs Debian's glewlwyd: make test-faults"]
 async fn jwts_of_glewlwyd_are_verified_here_and_introspected_there() {
     let server = Glewlwyd::start().await;
-    let world = beside(&server, verifies(&server)).await;
+    let testbed = beside(&server, verifies(&server)).await;
     let token = server.client_credentials(ORDERS).await;
-    let answer = world.get("/orders").bearer(&token);
-    // The keys may be on their way at first.
+    let answer = testbed.get("/orders").bearer(&token);
+    // The filter may still be fetching the keys.
     let answer = answer.until("the keys are there", |answer| answer.code() != "keys_unavailable").await;
     assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["machine"]);
     let elsewhere = server.client_credentials(PAYMENTS).await;
     for wrong in ["nobody-issued-this", &forged(&token), &elsewhere] {
-        world.get("/orders").bearer(wrong).await.refused(401, "invalid_token");
+        testbed.get("/orders").bearer(wrong).await.refused(401, "invalid_token");
     }
     let lives = server.client_credentials(ORDERS).await;
     server.revoke("machine", &token).await;
-    world.get("/orders").bearer(&token).await.status(401);
-    world.get("/orders").bearer(&lives).await.passes();
+    testbed.get("/orders").bearer(&token).await.status(401);
+    testbed.get("/orders").bearer(&lives).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,20 +114,20 @@ async fn a_token_of_glewlwyd_is_the_credential_of_the_gateway() {
     session.remove("client");
     session.insert("credential".to_owned(), json!({"env": "PORTCULLIS_FILTER_CREDENTIAL"}));
     let credential = server.gateway_token().await;
-    let world = with_credential(&server, policy, &credential).await;
+    let testbed = with_credential(&server, policy, &credential).await;
     let token = server.client_credentials(ORDERS).await;
-    world.get("/orders").bearer(&token).await.passes();
-    // Nobody has said that the token is bad when the gateway may not ask any more.
+    testbed.get("/orders").bearer(&token).await.passes();
+    // Rejecting the gateway's credential says nothing about the token.
     server.revoke("gateway", &credential).await;
-    world.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
+    testbed.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Debian's glewlwyd: make test-faults"]
 async fn a_gateway_that_glewlwyd_does_not_know_releases_nothing() {
     let server = Glewlwyd::start().await;
-    let world = with_credential(&server, introspects(&server), "wrong").await;
+    let testbed = with_credential(&server, introspects(&server), "wrong").await;
     let token = server.client_credentials(ORDERS).await;
-    world.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
-    assert_eq!(world.upstream.count(), 0);
+    testbed.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
+    assert_eq!(testbed.upstream.count(), 0);
 }

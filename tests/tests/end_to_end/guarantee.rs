@@ -1,6 +1,6 @@
 //! The guarantee: once a revocation has answered 200, no request sent afterwards is released for that session.
 
-use portcullis_tests::{Load, World, busy, policy, until};
+use portcullis_tests::{Load, Testbed, busy, policy, until};
 use serde_json::json;
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use std::{
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 200;
-/// Every so many rounds the service is killed and restarted, before the revocation or after it.
+/// The service is killed and restarted once in this many rounds, before or after the revocation.
 const KILL_EVERY: usize = 8;
 const PASSES_MIN: usize = 64;
 const REFUSALS_MIN: usize = 128;
@@ -22,27 +22,27 @@ async fn nothing_sent_after_the_end_of_a_session_is_released() {
     let _busy = busy().await;
     let mut policy = policy::patient();
     policy["session"]["timeout"] = json!("1s");
-    let world = World::with_policy(policy).await;
-    world.settled().await;
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
     let load = Arc::new(Load::default());
-    load.begin(world.issuer.token().sign());
+    load.begin(testbed.issuer.token().sign());
     let connections: Vec<_> =
-        (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(world.client(), offset))).collect();
+        (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(testbed.client(), offset))).collect();
     for number in 0..ROUNDS {
-        play(&world, &load, number).await;
+        play(&testbed, &load, number).await;
     }
     load.over.store(true, Ordering::Relaxed);
     for connection in connections {
         connection.await.expect("a connection ends well");
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
     load.demand_no_violation();
     let strange = load.strange.lock().expect("not poisoned");
     assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
 }
 
-async fn play(world: &World, load: &Load, number: usize) {
-    let round = load.begin(world.issuer.token().sign());
+async fn play(testbed: &Testbed, load: &Load, number: usize) {
+    let round = load.begin(testbed.issuer.token().sign());
     let enough = async |counter: &AtomicUsize, min: usize, what: &str| {
         until(what, async || {
             load.demand_no_violation();
@@ -52,20 +52,20 @@ async fn play(world: &World, load: &Load, number: usize) {
     };
     enough(&round.passes, PASSES_MIN, "requests pass").await;
     if number % KILL_EVERY == 1 {
-        world.service.kill();
-        world.service.restart().await;
-        // A first use that was lost in the crash happens again at the next question.
+        testbed.service.kill();
+        testbed.service.restart().await;
+        // A first use that the crash lost is repeated by the next question.
         until("the session is known again", async || {
-            let session = world.service.admin().call("GET", &format!("/v1/sessions/{}", round.token.session)).await;
+            let session = testbed.service.admin().call("GET", &format!("/v1/sessions/{}", round.token.session)).await;
             session.status.is_success().then_some(())
         })
         .await;
     }
-    world.service.admin().revoke(&round.token.session).await;
+    testbed.service.admin().revoke(&round.token.session).await;
     round.revoked.set(Instant::now()).expect("revoked once");
     if number % KILL_EVERY == 5 {
-        world.service.kill();
-        world.service.restart().await;
+        testbed.service.kill();
+        testbed.service.restart().await;
     }
     enough(&round.refusals, REFUSALS_MIN, "requests are refused").await;
 }

@@ -1,12 +1,12 @@
-//! Hostile requests: none passes, none hurts, and good ones between them are served.
+//! Hostile requests: none is released, none does damage, and good requests between them are served.
 
-use portcullis_tests::{World, busy, exchange};
+use portcullis_tests::{Testbed, busy, exchange};
 
 const REQUESTS: usize = 5_000;
 const AT_ONCE: usize = 8;
 const SEED: u64 = 0x70_6f_72_74_63_75_6c_6c;
 
-/// SplitMix64: small, seeded, the same everywhere.
+/// SplitMix64: a small seeded generator with the same numbers on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -115,7 +115,7 @@ fn odd_path(dice: &mut Dice) -> Vec<u8> {
     path
 }
 
-/// A good token, spoilt: never equal to what it was.
+/// A good token with one change, so that it is never the same token.
 fn broken(dice: &mut Dice, token: &str) -> Vec<u8> {
     let mut bytes = token.as_bytes().to_vec();
     let at = dice.below(bytes.len());
@@ -125,7 +125,7 @@ fn broken(dice: &mut Dice, token: &str) -> Vec<u8> {
         2 => {
             bytes.remove(at);
         }
-        // Bit 1 of any character of base64url carries meaning or must be zero; either way the token is another.
+        // Changing bit 1 of a base64url character always changes the token: the bit either carries data or must be zero.
         3 => bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' },
         _ => bytes.rotate_left(1 + at % (token.len() - 1)),
     }
@@ -155,40 +155,40 @@ fn is_refusal(status: Option<u16>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_hostile_requests_are_refused_and_hurt_nobody() {
     let _busy = busy().await;
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
-    world.get("/orders").bearer(&token).await.passes();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.passes();
     let mut dice = Dice(SEED);
-    let address = world.envoy.address;
+    let address = testbed.envoy.address;
     for _ in 0..REQUESTS / AT_ONCE {
-        let before = world.upstream.count();
+        let before = testbed.upstream.count();
         let requests: Vec<_> = (0..AT_ONCE).map(|_| hostile(&mut dice, &token.text)).collect();
         let answers = futures_util::future::join_all(requests.iter().map(|(_, bytes)| exchange(address, bytes))).await;
         for ((what, bytes), answer) in requests.iter().zip(answers) {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
             assert!(is_refusal(answer.status), "{what}: {shown:?} got {answer:?}");
         }
-        assert_eq!(world.upstream.count(), before, "a hostile request reached the upstream");
-        world.get("/orders").bearer(&token).await.passes();
+        assert_eq!(testbed.upstream.count(), before, "a hostile request reached the upstream");
+        testbed.get("/orders").bearer(&token).await.passes();
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bytes_in_every_header_are_refused_over_http_2_too() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
     for name in HEADERS.iter().filter(|name| !["host", "te", "content-type"].contains(name)) {
         for value in [&b"\xff"[..], b"\x80\x81", b"\xed\xa0\x80", b"a\xffb", b"\xc3\x28"] {
-            let call = world.get("/orders").header(name, value).grpc();
+            let call = testbed.get("/orders").header(name, value).grpc();
             let answer = call.try_send().await;
             let status = answer.as_ref().map(|answer| answer.header("grpc-status").to_owned());
-            // An answer without `grpc-status: 0`, or a stream that was reset.
+            // A refusal has no `grpc-status: 0`; a reset stream has no answer.
             assert!(status.as_deref() != Ok("0"), "{name}: {answer:?}");
         }
-        world.get("/orders").bearer(&token).await.passes();
+        testbed.get("/orders").bearer(&token).await.passes();
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }

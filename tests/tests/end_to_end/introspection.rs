@@ -1,13 +1,13 @@
 //! `protocol: introspection`: any RFC 7662 endpoint is asked about every request, and the session service is one of them.
 
-use portcullis_tests::{Answer, Introspection, Reply, World, now_s, policy, until};
+use portcullis_tests::{Answer, Introspection, Reply, Testbed, now_s, policy, until};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://opaque.example.com";
-/// As the filter reads it from the environment.
+/// The filter's credential, which it reads from the environment.
 const SECRET: &str = "the secret of the gateway: a+b/c%";
 
-/// Opaque tokens of one issuer, each introspected.
+/// A policy for opaque tokens of one issuer, each introspected.
 fn opaque() -> Value {
     let mut policy = policy::patient();
     policy["issuers"] = json!([{"issuer": ISSUER, "audiences": ["orders-api"], "opaque": true, "clock_skew": "0s"}]);
@@ -18,7 +18,7 @@ fn opaque() -> Value {
     policy
 }
 
-/// The shipped issuer's JWTs, each introspected at the session service.
+/// A policy for the shipped issuer's JWTs, each introspected at the session service.
 fn at_the_service() -> Value {
     let mut policy = policy::patient();
     policy["session"] = json!({
@@ -47,20 +47,20 @@ fn without(member: &str) -> Value {
     document
 }
 
-async fn world(endpoint: &Introspection, policy: Value) -> World {
+async fn testbed(endpoint: &Introspection, policy: Value) -> Testbed {
     let port = endpoint.address.port();
-    World::builder().policy(policy).cluster("oauth", port).filter_credential(SECRET).start().await
+    Testbed::builder().policy(policy).cluster("oauth", port).filter_credential(SECRET).start().await
 }
 
-async fn orders(world: &World) -> Answer {
-    world.get("/orders").bearer("an-opaque-token").await
+async fn orders(testbed: &Testbed) -> Answer {
+    testbed.get("/orders").bearer("an-opaque-token").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_the_server_is_used_with_the_strictness_of_a_token() {
     let endpoint = Introspection::start().await;
-    let world = world(&endpoint, opaque()).await;
-    orders(&world).await.status(401);
+    let testbed = testbed(&endpoint, opaque()).await;
+    orders(&testbed).await.status(401);
     let released = [
         good(),
         with("aud", json!(["other-api", "orders-api"])),
@@ -70,7 +70,7 @@ async fn the_answer_of_the_server_is_used_with_the_strictness_of_a_token() {
     ];
     for document in released {
         endpoint.reply(Reply::json(&document));
-        let answer = orders(&world).await;
+        let answer = orders(&testbed).await;
         assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"], "{document}");
     }
     let refused = [
@@ -86,27 +86,27 @@ async fn the_answer_of_the_server_is_used_with_the_strictness_of_a_token() {
     ];
     for (document, status) in refused {
         endpoint.reply(Reply::json(&document));
-        assert_eq!(orders(&world).await.status, status, "{document}");
+        assert_eq!(orders(&testbed).await.status, status, "{document}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_positive_answer_is_used_again() {
+async fn no_positive_answer_is_reused() {
     let endpoint = Introspection::start().await;
-    let world = world(&endpoint, opaque()).await;
+    let testbed = testbed(&endpoint, opaque()).await;
     for round in 1..=5 {
         endpoint.reply(Reply::json(&good()));
-        orders(&world).await.passes();
+        orders(&testbed).await.passes();
         endpoint.reply(Reply::json(&json!({"active": false})));
-        orders(&world).await.status(401);
-        assert_eq!(endpoint.asked().len(), round * 2);
+        orders(&testbed).await.status(401);
+        assert_eq!(endpoint.requests().len(), round * 2);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shape_of_failure_is_one_refusal() {
     let endpoint = Introspection::start().await;
-    let world = world(&endpoint, opaque()).await;
+    let testbed = testbed(&endpoint, opaque()).await;
     let json = "application/json";
     let failures = [
         Reply::Body(200, json, String::new()),
@@ -131,13 +131,13 @@ async fn every_shape_of_failure_is_one_refusal() {
     ];
     for failure in failures {
         endpoint.reply(failure.clone());
-        let answer = orders(&world).await;
+        let answer = orders(&testbed).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "session_unavailable"), "{failure:.200?}");
         assert_ne!(answer.header("retry-after"), "");
         endpoint.reply(Reply::json(&good()));
-        orders(&world).await.passes();
+        orders(&testbed).await.passes();
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,19 +146,19 @@ async fn an_endpoint_that_is_not_there_is_the_same_refusal() {
     let mut elsewhere = opaque();
     elsewhere["session"]["cluster"] = json!("nowhere");
     for policy in [opaque(), elsewhere] {
-        let world = World::builder().policy(policy).cluster("oauth", port).start().await;
-        orders(&world).await.refused(503, "session_unavailable");
-        world.get("/healthz").await.passes();
+        let testbed = Testbed::builder().policy(policy).cluster("oauth", port).start().await;
+        orders(&testbed).await.refused(503, "session_unavailable");
+        testbed.get("/healthz").await.passes();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_learns_token_route_and_client_and_who_asks() {
+async fn the_server_receives_token_route_client_and_credential() {
     let endpoint = Introspection::start().await;
     endpoint.reply(Reply::json(&good()));
-    let world = world(&endpoint, opaque()).await;
-    orders(&world).await.passes();
-    let asked = endpoint.asked();
+    let testbed = testbed(&endpoint, opaque()).await;
+    orders(&testbed).await.passes();
+    let asked = endpoint.requests();
     let [asked] = &asked[..] else { panic!("asked {} times", asked.len()) };
     assert_eq!(asked.form["token"], "an-opaque-token");
     let said = format!("{:?}", asked.form);
@@ -169,22 +169,22 @@ async fn the_server_learns_token_route_and_client_and_who_asks() {
     let secret = serde_urlencoded::to_string([("", SECRET)]).expect("a form");
     let expected = portcullis_tests::base64(format!("gateway:{}", &secret[1..]));
     assert_eq!(asked.authorization, format!("Basic {expected}"));
-    let seen = world.envoy.log() + &format!("{:?}", world.envoy.access_log());
+    let seen = testbed.envoy.log() + &format!("{:?}", testbed.envoy.access_log());
     assert!(!seen.contains("an-opaque-token") && !seen.contains(SECRET), "a secret is in a log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_service_introspects_and_revokes_as_the_standards_say() {
-    let world = World::builder().policy(at_the_service()).start().await;
-    let token = world.issuer.token().sign();
-    let call = world.get("/orders").bearer(&token);
+    let testbed = Testbed::builder().policy(at_the_service()).start().await;
+    let token = testbed.issuer.token().sign();
+    let call = testbed.get("/orders").bearer(&token);
     call.until("the keys are there", |answer| answer.status != 503).await.passes();
     let form = format!("token={}", token.text);
     let ask = |path: &str| {
-        let call = world.service.client().call("POST", path).body(form.clone());
+        let call = testbed.service.client().call("POST", path).body(form.clone());
         call.header("content-type", "application/x-www-form-urlencoded")
     };
-    let credential = world.filter_credential();
+    let credential = testbed.filter_credential();
     ask("/oauth2/introspect").await.status(401);
     ask("/oauth2/introspect").bearer("wrong").await.status(401);
     ask("/oauth2/revoke").bearer("wrong").await.status(401);
@@ -193,26 +193,26 @@ async fn the_session_service_introspects_and_revokes_as_the_standards_say() {
     ask("/oauth2/revoke").bearer(&credential).await.status(200);
     let answer = ask("/oauth2/introspect").bearer(&credential).await.status(200).json();
     assert_eq!(answer, json!({"active": false}));
-    let refused = world.get("/orders").bearer(&token).await;
+    let refused = testbed.get("/orders").bearer(&token).await;
     refused.status(401);
-    until("the admin API says so", async || (world.session(&token).await["state"] == "ended").then_some(())).await;
+    until("the admin API says so", async || (testbed.session(&token).await["state"] == "ended").then_some(())).await;
 }
 
-/// The session service has no keys: were it to vouch for opaque tokens, everybody could write one.
+/// The session service has no keys. If it vouched for opaque tokens, anybody could make one up.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_service_vouches_for_no_token_that_nobody_verified() {
     let mut policy = at_the_service();
     policy["issuers"] = json!([{"issuer": "http://127.0.0.1:9000", "audiences": ["orders-api"], "opaque": true}]);
-    let world = World::builder().policy(policy).start().await;
-    let good = world.issuer.token().sign();
+    let testbed = Testbed::builder().policy(policy).start().await;
+    let good = testbed.issuer.token().sign();
     let (_, claims) = good.text.split_once('.').expect("three parts");
     let (claims, _) = claims.split_once('.').expect("three parts");
     // {"alg":"none"}
     let forged = format!("eyJhbGciOiJub25lIn0.{claims}.");
     for token in [forged, good.text.clone()] {
-        world.get("/orders").bearer(&token).await.status(401);
+        testbed.get("/orders").bearer(&token).await.status(401);
     }
-    assert_eq!(world.service.admin().sessions("").await, [Value::Null; 0]);
+    assert_eq!(testbed.service.admin().sessions("").await, [Value::Null; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,18 +220,18 @@ async fn jwts_are_verified_before_anybody_is_asked() {
     let endpoint = Introspection::start().await;
     let mut policy = opaque();
     policy["issuers"] = policy::patient()["issuers"].clone();
-    let world = world(&endpoint, policy).await;
-    let token = world.issuer.token().sign();
+    let testbed = testbed(&endpoint, policy).await;
+    let token = testbed.issuer.token().sign();
     let mut answer = good();
-    answer["iss"] = json!(world.issuer.name);
+    answer["iss"] = json!(testbed.issuer.name);
     endpoint.reply(Reply::json(&answer));
-    let call = world.get("/orders").bearer(&token);
+    let call = testbed.get("/orders").bearer(&token);
     call.until("the keys are there", |answer| answer.status != 503).await.passes();
-    let before = endpoint.asked().len();
-    world.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
-    let poor = world.issuer.token().scopes("customers:read").sign();
-    world.get("/orders").bearer(&poor).await.refused(403, "insufficient_scope");
-    assert_eq!(endpoint.asked().len(), before);
+    let before = endpoint.requests().len();
+    testbed.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
+    let poor = testbed.issuer.token().scopes("customers:read").sign();
+    testbed.get("/orders").bearer(&poor).await.refused(403, "insufficient_scope");
+    assert_eq!(endpoint.requests().len(), before);
     endpoint.reply(Reply::json(&json!({"active": false})));
-    world.get("/orders").bearer(&token).await.status(401);
+    testbed.get("/orders").bearer(&token).await.status(401);
 }

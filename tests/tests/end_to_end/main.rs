@@ -1,4 +1,4 @@
-//! Everything end to end, one file a subject: a real Envoy with the built filter, beside the built session service.
+//! The end-to-end tests, one file per subject: a real Envoy with the built filter and the built session service.
 
 mod answers;
 mod command_line;
@@ -11,11 +11,11 @@ mod introspection;
 mod main_job;
 mod manifests;
 mod oauth_server;
+mod observability;
 mod outages;
 mod policy;
 mod replacement;
 mod routes;
-mod seen;
 mod sessions;
 mod streams;
 mod tokens;

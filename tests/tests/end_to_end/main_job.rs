@@ -1,17 +1,17 @@
-//! The main job, as `make demo` plays it. Runs on the oldest supported Envoy as well.
+//! The main scenario, which `make demo` plays. `make test` also runs it on the oldest supported Envoy.
 
 use portcullis_tests::{
-    World,
+    Testbed,
     scenario::{Event, play},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_of_the_demo_is_as_announced() {
-    let world = World::start().await;
-    world.settled().await;
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
     let mut steps = 0;
     let mut wrong = Vec::new();
-    play(&world, &mut |event| {
+    play(&testbed, &mut |event| {
         if let Event::Step(step) = event {
             steps += 1;
             if !step.holds() {
@@ -20,16 +20,16 @@ async fn every_answer_of_the_demo_is_as_announced() {
         }
     })
     .await;
-    assert!(wrong.is_empty(), "{wrong:#?}\n{}", world.envoy.log());
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", testbed.envoy.log());
     assert!(steps >= 15, "the scenario has {steps} steps");
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upstream_learns_who_calls_and_nobody_can_pretend() {
-    let world = World::start().await;
-    let token = world.issuer.token().scopes("orders:read customers:read").sign();
-    let answer = world
+    let testbed = Testbed::start().await;
+    let token = testbed.issuer.token().scopes("orders:read customers:read").sign();
+    let answer = testbed
         .get("/orders?page=2")
         .bearer(&token)
         .header("x-portcullis-subject", "root")
@@ -49,8 +49,8 @@ async fn the_upstream_learns_who_calls_and_nobody_can_pretend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inbound_identity_is_stripped_on_public_routes_too() {
-    let world = World::start().await;
-    let answer = world
+    let testbed = Testbed::start().await;
+    let answer = testbed
         .get("/healthz")
         .header("x-portcullis-subject", "root")
         .header("x-portcullis-client", "root")

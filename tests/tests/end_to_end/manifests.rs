@@ -1,6 +1,6 @@
-//! The shipped manifests for Istio and Envoy Gateway hold policies that load, with the routes of the bootstrap.
+//! The shipped manifests for Istio and Envoy Gateway contain policies that load, with the routes of the bootstrap.
 
-use portcullis_tests::{World, policy};
+use portcullis_tests::{Testbed, policy};
 use serde_json::{Value, json};
 
 const MANIFESTS: [(&str, &str); 3] = [
@@ -31,13 +31,13 @@ fn manifests_and_bootstrap_have_the_same_routes() {
 async fn every_manifest_holds_a_policy_that_works() {
     for (manifest, place) in MANIFESTS {
         let mut policy = policy_of(manifest, place);
-        // Clusters have other names there.
+        // The manifests name other clusters.
         policy["session"]["cluster"] = json!("session");
         policy["issuers"][0]["keys"]["cluster"] = json!("id");
-        let world = World::with_policy(policy).await;
-        world.get("/healthz").await.passes();
-        let token = world.issuer.token().claim("iss", json!("https://id.example.com")).sign();
-        let call = world.get("/orders").bearer(&token);
+        let testbed = Testbed::with_policy(policy).await;
+        testbed.get("/healthz").await.passes();
+        let token = testbed.issuer.token().claim("iss", json!("https://id.example.com")).sign();
+        let call = testbed.get("/orders").bearer(&token);
         let answer = call.until("the keys are there", |answer| answer.status != 503).await;
         assert_eq!(answer.status, 200, "{manifest}: {answer:?}");
     }

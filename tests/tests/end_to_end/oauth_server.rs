@@ -1,8 +1,8 @@
-//! A real authorization server that we did not write (npm's oidc-provider): its JWTs, its opaque tokens, its revocations
+//! A real authorization server that this project did not write (npm's oidc-provider): its JWTs, opaque tokens, revocations
 //! and its key rotations.
 
 use portcullis_tests::{
-    Builder, World,
+    Builder, Testbed,
     oauth::{JWT, OAuthServer, OPAQUE, client_secret},
     policy,
 };
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// New connections that are enough to meet every worker of Envoy.
 const EVERY_WORKER: usize = 16;
 
-/// Trusts the server's JWTs beside those of the shipped issuer.
+/// A policy that trusts the server's JWTs and those of the shipped issuer.
 fn trusts_jwts(server: &OAuthServer) -> Value {
     let mut policy = policy::patient();
     let mut issuer = policy["issuers"][0].clone();
@@ -22,7 +22,7 @@ fn trusts_jwts(server: &OAuthServer) -> Value {
     policy
 }
 
-/// Takes the server's word for each token, on each request, as `examples/oauth-server` shows.
+/// A policy that introspects each token on each request, like `examples/oauth-server`.
 fn introspects(server: &OAuthServer) -> Value {
     let mut policy = policy::example("oauth-server");
     policy["issuers"][0]["issuer"] = json!(server.issuer);
@@ -30,21 +30,21 @@ fn introspects(server: &OAuthServer) -> Value {
 }
 
 fn beside(server: &OAuthServer, policy: Value) -> Builder {
-    World::builder().policy(policy).cluster("oauth", server.address.port())
+    Testbed::builder().policy(policy).cluster("oauth", server.address.port())
 }
 
-/// A world in which every worker has the server's keys.
-async fn with_jwts(server: &OAuthServer) -> World {
-    let world = beside(server, trusts_jwts(server)).start().await;
-    world.settled().await;
+/// A testbed in which every worker has fetched the server's keys.
+async fn with_jwts(server: &OAuthServer) -> Testbed {
+    let testbed = beside(server, trusts_jwts(server)).start().await;
+    testbed.ready().await;
     let token = server.client_credentials(JWT, "orders:read").await;
     for _ in 0..EVERY_WORKER {
-        world.get("/orders").bearer(&token).until("the keys are there", |answer| answer.status != 503).await.passes();
+        testbed.get("/orders").bearer(&token).until("the keys are there", |answer| answer.status != 503).await.passes();
     }
-    world
+    testbed
 }
 
-async fn with_introspection(server: &OAuthServer) -> World {
+async fn with_introspection(server: &OAuthServer) -> Testbed {
     beside(server, introspects(server)).filter_credential(&client_secret("gateway")).start().await
 }
 
@@ -52,88 +52,88 @@ async fn with_introspection(server: &OAuthServer) -> World {
 #[ignore = "needs Node: make test-faults"]
 async fn jwts_by_client_credentials() {
     let server = OAuthServer::start(&[]).await;
-    let world = with_jwts(&server).await;
+    let testbed = with_jwts(&server).await;
     let token = server.client_credentials(JWT, "orders:read").await;
-    let answer = world.get("/orders").bearer(&token).await;
+    let answer = testbed.get("/orders").bearer(&token).await;
     assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
     assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
-    world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
-    // The provider refuses to revoke JWTs; the session service does it.
-    let sessions = world.service.admin().sessions("client_id=machine&state=active").await;
+    testbed.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
+    // The provider refuses to revoke JWTs, so the session service revokes the session.
+    let sessions = testbed.service.admin().sessions("client_id=machine&state=active").await;
     let session = sessions[0]["id"].as_str().expect("an id");
-    world.service.admin().revoke(session).await;
-    world.get("/orders").bearer(&token).await.refused(401, "session_revoked");
+    testbed.service.admin().revoke(session).await;
+    testbed.get("/orders").bearer(&token).await.refused(401, "session_revoked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node: make test-faults"]
 async fn jwts_by_authorization_code() {
     let server = OAuthServer::start(&[]).await;
-    let world = with_jwts(&server).await;
+    let testbed = with_jwts(&server).await;
     let grant = server.log_in("anna", JWT, "orders:read customers:read").await;
-    let answer = world.get("/orders").bearer(&grant.access).await;
+    let answer = testbed.get("/orders").bearer(&grant.access).await;
     assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"]);
     assert_eq!(answer.echoed("x-portcullis-client"), ["web"]);
-    world.call("PUT", "/orders/7").bearer(&grant.access).await.refused(403, "insufficient_scope");
+    testbed.call("PUT", "/orders/7").bearer(&grant.access).await.refused(403, "insufficient_scope");
     let refreshed = server.refresh(&grant, JWT).await;
-    world.get("/orders").bearer(&refreshed.access).await.passes();
-    world.service.admin().revoke_all(&json!({"issuer": server.issuer, "subject": "anna"})).await;
+    testbed.get("/orders").bearer(&refreshed.access).await.passes();
+    testbed.service.admin().revoke_all(&json!({"issuer": server.issuer, "subject": "anna"})).await;
     for token in [&grant.access, &refreshed.access] {
-        world.get("/orders").bearer(token).await.refused(401, "session_revoked");
+        testbed.get("/orders").bearer(token).await.refused(401, "session_revoked");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node: make test-faults"]
-async fn logins_are_sessions_where_the_server_names_them() {
+async fn logins_are_sessions_if_the_server_names_them() {
     let server = OAuthServer::start(&["--sid"]).await;
-    let world = with_jwts(&server).await;
+    let testbed = with_jwts(&server).await;
     let desk = server.log_in("anna", JWT, "orders:read").await;
     let phone = server.log_in("anna", JWT, "orders:read").await;
-    let answer = world.get("/orders").bearer(&desk.access).await;
+    let answer = testbed.get("/orders").bearer(&desk.access).await;
     let session = answer.passes().echoed("x-portcullis-session").concat();
-    world.get("/orders").bearer(&phone.access).await.passes();
-    world.service.admin().revoke(&session).await;
+    testbed.get("/orders").bearer(&phone.access).await.passes();
+    testbed.service.admin().revoke(&session).await;
     let refreshed = server.refresh(&desk, JWT).await;
     for token in [&desk.access, &refreshed.access] {
-        world.get("/orders").bearer(token).await.refused(401, "session_revoked");
+        testbed.get("/orders").bearer(token).await.refused(401, "session_revoked");
     }
-    world.get("/orders").bearer(&phone.access).await.passes();
+    testbed.get("/orders").bearer(&phone.access).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node: make test-faults"]
-async fn rotated_keys_are_no_outage() {
+async fn rotated_keys_cause_no_outage() {
     let server = OAuthServer::start(&[]).await;
-    let world = with_jwts(&server).await;
+    let testbed = with_jwts(&server).await;
     let old = server.client_credentials(JWT, "orders:read").await;
     server.rotate(true).await;
     let new = server.client_credentials(JWT, "orders:read").await;
-    // Not one refusal, on any worker: neither of the old tokens nor of the new ones.
+    // No worker refuses an old token or a new one.
     for _ in 0..EVERY_WORKER {
-        world.get("/orders").bearer(&new).fresh().await.passes();
-        world.get("/orders").bearer(&old).fresh().await.passes();
+        testbed.get("/orders").bearer(&new).fresh().await.passes();
+        testbed.get("/orders").bearer(&old).fresh().await.passes();
     }
-    // The old key leaves the key set, in which every worker has the new one by now.
+    // The old key leaves the key set. Every worker has the new key by now.
     server.rotate(false).await;
-    world.get("/orders").bearer(&new).await.passes();
+    testbed.get("/orders").bearer(&new).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node: make test-faults"]
 async fn opaque_tokens_by_introspection() {
     let server = OAuthServer::start(&[]).await;
-    let world = with_introspection(&server).await;
+    let testbed = with_introspection(&server).await;
     let machine = server.client_credentials(OPAQUE, "orders:read").await;
-    let answer = world.get("/orders").bearer(&machine).await;
+    let answer = testbed.get("/orders").bearer(&machine).await;
     assert_eq!(answer.passes().echoed("x-portcullis-client"), ["machine"]);
     assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
-    world.call("PUT", "/orders/7").bearer(&machine).await.refused(403, "insufficient_scope");
+    testbed.call("PUT", "/orders/7").bearer(&machine).await.refused(403, "insufficient_scope");
     let grant = server.log_in("anna", OPAQUE, "orders:read").await;
-    let answer = world.get("/orders").bearer(&grant.access).await;
+    let answer = testbed.get("/orders").bearer(&grant.access).await;
     assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"]);
     for unknown in ["nobody-issued-this", "a.b.c"] {
-        assert_eq!(world.get("/orders").bearer(unknown).await.status, 401, "{unknown}");
+        assert_eq!(testbed.get("/orders").bearer(unknown).await.status, 401, "{unknown}");
     }
 }
 
@@ -141,17 +141,17 @@ async fn opaque_tokens_by_introspection() {
 #[ignore = "needs Node: make test-faults"]
 async fn a_token_that_was_revoked_there_is_refused_here_at_the_next_request() {
     let server = OAuthServer::start(&[]).await;
-    let world = with_introspection(&server).await;
+    let testbed = with_introspection(&server).await;
     for _ in 0..10 {
         let ended = server.client_credentials(OPAQUE, "orders:read").await;
         let lives = server.client_credentials(OPAQUE, "orders:read").await;
         for token in [&ended, &lives] {
-            world.get("/orders").bearer(token).await.passes();
+            testbed.get("/orders").bearer(token).await.passes();
         }
         server.revoke("machine", &ended).await;
         for _ in 0..3 {
-            assert_eq!(world.get("/orders").bearer(&ended).fresh().await.status, 401);
-            world.get("/orders").bearer(&lives).fresh().await.passes();
+            assert_eq!(testbed.get("/orders").bearer(&ended).fresh().await.status, 401);
+            testbed.get("/orders").bearer(&lives).fresh().await.passes();
         }
     }
 }
@@ -166,7 +166,7 @@ async fn opaque_tokens_of_another_audience_or_by_a_stranger_are_refused() {
     let secret = client_secret("gateway");
     let elsewhere = beside(&server, policy).filter_credential(&secret).start().await;
     elsewhere.get("/orders").bearer(&token).await.refused(401, "invalid_token");
-    // The provider does not know this caller, so nobody has said that the token is bad.
+    // The provider rejects this caller, which says nothing about the token.
     let stranger = beside(&server, introspects(&server)).filter_credential("wrong").start().await;
     stranger.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
 }
@@ -177,12 +177,12 @@ async fn a_server_that_does_not_introspect_jwts_says_nothing_about_them() {
     let server = OAuthServer::start(&[]).await;
     let mut policy = introspects(&server);
     policy["issuers"] = json!([trusts_jwts(&server)["issuers"][1]]);
-    let world = beside(&server, policy).filter_credential(&client_secret("gateway")).start().await;
+    let testbed = beside(&server, policy).filter_credential(&client_secret("gateway")).start().await;
     let token = server.client_credentials(JWT, "orders:read").await;
-    let answer = world.get("/orders").bearer(&token);
-    // The keys may be on their way at first.
+    let answer = testbed.get("/orders").bearer(&token);
+    // The filter may still be fetching the keys.
     let answer = answer.until("the keys are there", |answer| answer.code() != "keys_unavailable").await;
     answer.refused(503, "session_unavailable");
-    world.get("/orders").bearer(format!("{token}x")).await.refused(401, "invalid_token");
-    assert_eq!(world.upstream.count(), 0);
+    testbed.get("/orders").bearer(format!("{token}x")).await.refused(401, "invalid_token");
+    assert_eq!(testbed.upstream.count(), 0);
 }

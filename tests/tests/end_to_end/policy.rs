@@ -1,6 +1,6 @@
 //! What the policy decides as a whole, and what happens to a policy with faults.
 
-use portcullis_tests::{World, policy, until};
+use portcullis_tests::{Testbed, policy, until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,16 +12,16 @@ async fn a_refused_policy_refuses_all_traffic_and_names_every_fault() {
     policy["sets"]["support"] = json!([]);
     policy["routes"][1]["require"]["all_of"] = json!(["orders:unknown"]);
     policy["routes"][4]["public"] = json!(true);
-    let world = World::with_policy(policy).await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::with_policy(policy).await;
+    let token = testbed.issuer.token().sign();
     for path in ["/healthz", "/orders", "/nowhere"] {
-        let answer = world.get(path).bearer(&token).await;
+        let answer = testbed.get(path).bearer(&token).await;
         assert_eq!(answer.status, 503, "{path}: {answer:?}");
     }
-    assert_eq!(world.upstream.count(), 0);
+    assert_eq!(testbed.upstream.count(), 0);
     let faults = ["surprise", "algorithms", "clock_skew", "support", "orders:unknown", "routes[4]"];
     until("every fault is in Envoy's log", async || {
-        let log = world.envoy.log();
+        let log = testbed.envoy.log();
         faults.iter().all(|fault| log.contains(fault)).then_some(())
     })
     .await;
@@ -29,16 +29,16 @@ async fn a_refused_policy_refuses_all_traffic_and_names_every_fault() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_policy_refuses_all_traffic() {
-    let world = World::with_policy(json!({})).await;
-    let answer = world.get("/healthz").await;
+    let testbed = Testbed::with_policy(json!({})).await;
+    let answer = testbed.get("/healthz").await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(world.upstream.count(), 0);
+    assert_eq!(testbed.upstream.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scopes_are_compared_whole_and_sets_stand_for_all_their_scopes() {
-    let world = World::start().await;
-    world.settled().await;
+async fn scopes_are_compared_whole_and_a_set_means_all_its_scopes() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
     let cases = [
         ("orders:read", 200),
         ("other orders:read more", 200),
@@ -51,8 +51,8 @@ async fn scopes_are_compared_whole_and_sets_stand_for_all_their_scopes() {
         ("*", 403),
     ];
     for (scopes, status) in cases {
-        let token = world.issuer.token().scopes(scopes).sign();
-        let answer = world.get("/orders").bearer(&token).await;
+        let token = testbed.issuer.token().scopes(scopes).sign();
+        let answer = testbed.get("/orders").bearer(&token).await;
         assert_eq!(answer.status, status, "{scopes}: {answer:?}");
     }
     let changing = [
@@ -63,8 +63,8 @@ async fn scopes_are_compared_whole_and_sets_stand_for_all_their_scopes() {
         ("admin orders:read customers:read", 403),
     ];
     for (scopes, status) in changing {
-        let token = world.issuer.token().scopes(scopes).sign();
-        let answer = world.call("PATCH", "/orders/7").bearer(&token).await;
+        let token = testbed.issuer.token().scopes(scopes).sign();
+        let answer = testbed.call("PATCH", "/orders/7").bearer(&token).await;
         assert_eq!(answer.status, status, "{scopes}: {answer:?}");
     }
 }
@@ -74,9 +74,9 @@ async fn identity_headers_and_token_go_on_only_as_configured() {
     let mut policy = policy::patient();
     policy["identity_headers"] = json!(["subject"]);
     policy["forward_token"] = json!(false);
-    let world = World::with_policy(policy).await;
-    let token = world.issuer.token().sign();
-    let answer = world.get("/orders").bearer(&token).header("x-portcullis-client", "root").await;
+    let testbed = Testbed::with_policy(policy).await;
+    let token = testbed.issuer.token().sign();
+    let answer = testbed.get("/orders").bearer(&token).header("x-portcullis-client", "root").await;
     answer.passes();
     assert_eq!(answer.echoed("x-portcullis-subject"), ["anna"]);
     for absent in ["x-portcullis-client", "x-portcullis-scopes", "x-portcullis-session", "authorization"] {
@@ -85,38 +85,38 @@ async fn identity_headers_and_token_go_on_only_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shadow_mode_refuses_nothing_and_tells_the_upstream() {
+async fn shadow_mode_refuses_nothing_and_informs_the_upstream() {
     let mut policy = policy::patient();
     policy["mode"] = json!("shadow");
-    let world = World::with_policy(policy).await;
-    world.settled().await;
-    let answer = world.get("/orders").header("x-portcullis-subject", "root").await;
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let answer = testbed.get("/orders").header("x-portcullis-subject", "root").await;
     answer.passes();
     assert_eq!(answer.echoed("x-portcullis-shadow"), ["no_credentials"]);
     assert_eq!(answer.echoed("x-portcullis-subject"), [""; 0]);
-    let token = world.issuer.token().scopes("none").sign();
-    let answer = world.get("/orders").bearer(&token).await;
+    let token = testbed.issuer.token().scopes("none").sign();
+    let answer = testbed.get("/orders").bearer(&token).await;
     assert_eq!(answer.passes().echoed("x-portcullis-shadow"), ["insufficient_scope"]);
-    let good = world.issuer.token().sign();
-    let answer = world.get("/orders").bearer(&good).header("x-portcullis-shadow", "x").await;
+    let good = testbed.issuer.token().sign();
+    let answer = testbed.get("/orders").bearer(&good).header("x-portcullis-shadow", "x").await;
     assert_eq!(answer.passes().echoed("x-portcullis-shadow"), [""; 0]);
-    world.service.admin().revoke(&good.session).await;
-    let answer = world.get("/orders").bearer(&good).await;
+    testbed.service.admin().revoke(&good.session).await;
+    let answer = testbed.get("/orders").bearer(&good).await;
     assert_eq!(answer.passes().echoed("x-portcullis-shadow"), ["session_revoked"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_waits_for_the_verdict_and_arrives_whole() {
     let routes = json!([{"name": "upload", "match": {"path": "/upload"}, "authenticated": true}]);
-    let world = World::with_policy(policy::with_routes(routes)).await;
-    let token = world.issuer.token().sign();
+    let testbed = Testbed::with_policy(policy::with_routes(routes)).await;
+    let token = testbed.issuer.token().sign();
     let body = vec![b'x'; 3 << 20];
-    let answer = world.call("POST", "/upload").bearer(&token).body(body.clone()).await;
+    let answer = testbed.call("POST", "/upload").bearer(&token).body(body.clone()).await;
     assert_eq!(answer.passes().json()["body_bytes"], body.len());
-    let seen = world.upstream.count();
-    let refused = world.call("POST", "/upload").body(body).try_send().await;
+    let seen = testbed.upstream.count();
+    let refused = testbed.call("POST", "/upload").body(body).try_send().await;
     if let Ok(answer) = refused {
         answer.refused(401, "no_credentials");
     }
-    assert_eq!(world.upstream.count(), seen);
+    assert_eq!(testbed.upstream.count(), seen);
 }

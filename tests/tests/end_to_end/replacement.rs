@@ -1,6 +1,6 @@
-//! What is replaced under load: a replica of the session service, and the filter's policy.
+//! A replica of the session service and the filter's policy are replaced under load.
 
-use portcullis_tests::{Answer, Call, Kind, Service, World, busy, free_port, policy, until};
+use portcullis_tests::{Answer, Call, Kind, Service, Testbed, busy, free_port, policy, until};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -12,10 +12,10 @@ use std::{
 
 const CONNECTIONS: usize = 16;
 
-/// Whether an answer is what it must be.
+/// Whether an answer is as expected.
 type Right = fn(&Answer) -> bool;
 
-/// Requests that go on until they are told to end, each judged.
+/// Requests that are repeated until the load is stopped; each answer is judged.
 #[derive(Default)]
 struct Load {
     over: AtomicBool,
@@ -24,7 +24,7 @@ struct Load {
 }
 
 impl Load {
-    /// Sends it again and again. An answer is right or it is not, and none is no answer at all.
+    /// Sends it repeatedly. A missing answer counts as wrong.
     async fn repeat(self: Arc<Self>, call: impl Fn() -> Call, right: Right) {
         while !self.over.load(Ordering::Relaxed) {
             let wrong = match call().try_send().await {
@@ -37,7 +37,7 @@ impl Load {
         }
     }
 
-    /// Waits until so many more requests were answered.
+    /// Waits until this many more requests have been answered.
     async fn goes_on(&self, requests: usize) {
         let target = self.answered.load(Ordering::Relaxed) + requests;
         until("the load goes on", async || (self.answered.load(Ordering::Relaxed) >= target).then_some(())).await;
@@ -67,23 +67,24 @@ async fn a_replica_that_stops_costs_no_request() {
     const ROUNDS: usize = 3;
     let port = free_port();
     let policy = policy::streams();
-    let world = World::builder().policy(policy).bootstrap(move |bootstrap| add_endpoint(bootstrap, port)).start().await;
-    let replica = world.replica(port).await;
-    world.settled().await;
+    let testbed =
+        Testbed::builder().policy(policy).bootstrap(move |bootstrap| add_endpoint(bootstrap, port)).start().await;
+    let replica = testbed.replica(port).await;
+    testbed.ready().await;
     let load = Arc::new(Load::default());
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            // Each its own session, which both replicas enrol on first use.
-            let call = world.client().get("/orders").bearer(world.issuer.token().sign());
+            // Each connection has its own session, which both replicas enrol on first use.
+            let call = testbed.client().get("/orders").bearer(testbed.issuer.token().sign());
             tokio::spawn(load.clone().repeat(move || call.clone(), |answer| answer.status == 200))
         })
         .collect();
     let mut streams = Vec::new();
     for kind in Kind::FLOWING {
-        streams.push(world.open(kind, &world.issuer.token().sign()).await);
+        streams.push(testbed.open(kind, &testbed.issuer.token().sign()).await);
     }
     for _ in 0..ROUNDS {
-        for stopped in [&world.service, &replica] {
+        for stopped in [&testbed.service, &replica] {
             load.goes_on(500).await;
             assert!(stopped.terminate().await.success());
             load.goes_on(500).await;
@@ -98,17 +99,17 @@ async fn a_replica_that_stops_costs_no_request() {
     for stream in &mut streams {
         stream.flows().await;
     }
-    both_were_asked(&[&world.service, &replica]);
+    both_were_asked(&[&testbed.service, &replica]);
 }
 
-/// The load met both replicas, else nothing was tested.
+/// Both replicas must have served part of the load; otherwise nothing was tested.
 fn both_were_asked(services: &[&Service]) {
     for service in services {
         assert!(service.output().contains("opened"), "a replica was never asked: {}", service.output());
     }
 }
 
-/// A policy that lets `/orders` through for one scope, and `/customers` for neither token of the test.
+/// A policy in which `/orders` needs one scope. No token of the test has the scope for `/admin`.
 fn gate(realm: &str, scope: &str) -> Value {
     let require = json!({"all_of": [scope]});
     let mut policy = policy::with_routes(json!([
@@ -120,7 +121,7 @@ fn gate(realm: &str, scope: &str) -> Value {
     policy
 }
 
-/// By one of the two policies, and no other.
+/// Whether one of the two policies has refused it.
 fn is_decided(answer: &Answer) -> bool {
     let challenge = answer.header("www-authenticate");
     ["realm=\"one\"", "realm=\"two\""].iter().any(|realm| challenge.contains(realm))
@@ -139,13 +140,13 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     const RESIDENT_GROWTH_BYTES_MAX: u64 = 100 << 20;
     const WAIT_MAX: Duration = Duration::from_secs(10);
     let policies = [gate("one", "orders:read"), gate("two", "customers:read")];
-    let world = World::builder().policy(policies[0].clone()).replaceable_policy().start().await;
-    world.settled().await;
-    let vms = async || world.envoy.stat("wasm.envoy.wasm.runtime.v8.active").await;
+    let testbed = Testbed::builder().policy(policies[0].clone()).replaceable_policy().start().await;
+    testbed.ready().await;
+    let vms = async || testbed.envoy.stat("wasm.envoy.wasm.runtime.v8.active").await;
     let vms_at_first = vms().await;
     let load = Arc::new(Load::default());
-    let token = |scopes: &str| world.issuer.token().scopes(scopes).sign();
-    let client = world.client();
+    let token = |scopes: &str| testbed.issuer.token().scopes(scopes).sign();
+    let client = testbed.client();
     let (both, one, none) = (token("orders:read customers:read"), token("orders:read"), token("orders:write"));
     let calls: [(Call, Right); 5] = [
         // Right under either policy.
@@ -173,14 +174,14 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     for number in 1..=WARM_UP + REPLACEMENTS {
         let start = Instant::now();
         let policy = &policies[number % 2];
-        world.envoy.replace_policy(policy).await;
+        testbed.envoy.replace_policy(policy).await;
         let realm = format!("realm={}", policy["realm"]);
         let decides = |answer: &Answer| answer.header("www-authenticate").contains(&realm);
-        world.get("/orders").until("the new policy decides", decides).await;
+        testbed.get("/orders").until("the new policy decides", decides).await;
         load.goes_on(CONNECTIONS).await;
         slowest = slowest.max(start.elapsed());
         if number == WARM_UP {
-            resident_at_first = world.envoy.resident_bytes();
+            resident_at_first = testbed.envoy.resident_bytes();
         }
     }
     load.over.store(true, Ordering::Relaxed);
@@ -189,7 +190,7 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     }
     load.is_right();
     until("replaced policies are gone", async || (vms().await <= vms_at_first).then_some(())).await;
-    let resident = world.envoy.resident_bytes();
+    let resident = testbed.envoy.resident_bytes();
     println!(
         "{REPLACEMENTS} replacements, the slowest {slowest:?}; resident {} MiB after the first {WARM_UP}, {} MiB at last; {vms_at_first} VMs",
         resident_at_first >> 20,
@@ -197,9 +198,13 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     );
     assert!(slowest < WAIT_MAX, "{slowest:?}");
     assert!(resident < resident_at_first + RESIDENT_GROWTH_BYTES_MAX, "{} MiB", resident >> 20);
-    assert_eq!(world.envoy.vm_reloads().await, 0);
-    // Every request that was let through or refused was so by the filter.
-    let undecided: Vec<Value> =
-        world.envoy.access_log().into_iter().filter(|line| !line["portcullis"].to_string().contains("code=")).collect();
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
+    // The filter decided every request.
+    let undecided: Vec<Value> = testbed
+        .envoy
+        .access_log()
+        .into_iter()
+        .filter(|line| !line["portcullis"].to_string().contains("code="))
+        .collect();
     assert!(undecided.is_empty(), "{} requests, the first: {}", undecided.len(), undecided[0]);
 }

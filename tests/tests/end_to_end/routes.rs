@@ -1,6 +1,6 @@
 //! Which rule answers a request.
 
-use portcullis_tests::{World, exchange, policy};
+use portcullis_tests::{Testbed, exchange, policy};
 use serde_json::json;
 
 fn public(name: &str, matching: serde_json::Value) -> serde_json::Value {
@@ -13,8 +13,8 @@ fn members(name: &str, matching: serde_json::Value) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_specific_path_wins() {
-    // Whether a request needs a token tells which rule was found.
-    let world = World::with_policy(policy::with_routes(json!([
+    // Whether a request needs a token shows which rule was found.
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
         members("rest", json!({"path": "/a/{*rest}"})),
         public("one", json!({"path": "/a/{id}"})),
         members("literal", json!({"path": "/a/b"})),
@@ -36,14 +36,14 @@ async fn the_most_specific_path_wins() {
         ("/a/c?x=/../y", 200),
     ];
     for (path, status) in cases {
-        let answer = world.get(path).await;
+        let answer = testbed.get(path).await;
         assert_eq!(answer.status, status, "{path}: {answer:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_specific_host_wins() {
-    let world = World::with_policy(policy::with_routes(json!([
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
         members("any", json!({"path": "/x"})),
         public("wild", json!({"hosts": ["*.example.com"], "path": "/x"})),
         members("exact", json!({"hosts": ["admin.example.com"], "path": "/x"})),
@@ -61,14 +61,14 @@ async fn the_most_specific_host_wins() {
         ("evilexample.com", 401),
     ];
     for (host, status) in cases {
-        let answer = world.get("/x").host(host).await;
+        let answer = testbed.get("/x").host(host).await;
         assert_eq!(answer.status, status, "{host}: {answer:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_are_part_of_the_rule() {
-    let world = World::with_policy(policy::with_routes(json!([
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
         public("read", json!({"methods": ["GET", "HEAD"], "path": "/x"})),
         members("change", json!({"methods": ["PUT"], "path": "/x"})),
     ])))
@@ -76,7 +76,7 @@ async fn methods_are_part_of_the_rule() {
     for (method, status) in
         [("GET", 200), ("HEAD", 200), ("PUT", 401), ("POST", 403), ("DELETE", 403), ("OPTIONS", 403)]
     {
-        let answer = world.call(method, "/x").await;
+        let answer = testbed.call(method, "/x").await;
         assert_eq!(answer.status, status, "{method}: {answer:?}");
     }
 }
@@ -84,7 +84,7 @@ async fn methods_are_part_of_the_rule() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ambiguous_paths_are_refused_before_matching() {
     let everything = json!([public("all", json!({"path": "/{*rest}"}))]);
-    let world = World::with_policy(policy::with_routes(everything)).await;
+    let testbed = Testbed::with_policy(policy::with_routes(everything)).await;
     let ambiguous = [
         "/a%2fb",
         "/a%2Fb",
@@ -106,13 +106,13 @@ async fn ambiguous_paths_are_refused_before_matching() {
     ];
     for path in ambiguous {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        let answer = exchange(testbed.envoy.address, request.as_bytes()).await;
         assert_eq!(answer.status, Some(400), "{path}: {answer:?}");
         assert!(answer.text.contains("\"ambiguous_path\""), "{path}: {answer:?}");
     }
     for path in ["/a/b", "/a/b?x=//../%2f;", "/a.b/..c", "/a%20b", "/%C3%A4"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        let answer = exchange(testbed.envoy.address, request.as_bytes()).await;
         assert_eq!(answer.status, Some(200), "{path}: {answer:?}");
     }
 }
@@ -122,35 +122,35 @@ async fn ten_thousand_routes_load_and_match() {
     let routes: Vec<_> = (0..10_000)
         .map(|number| public(&format!("route-{number}"), json!({"path": format!("/service-{number}/{{id}}")})))
         .collect();
-    let world = World::with_policy(policy::with_routes(json!(routes))).await;
+    let testbed = Testbed::with_policy(policy::with_routes(json!(routes))).await;
     for number in [0, 1, 4_999, 9_999] {
-        world.get(&format!("/service-{number}/x")).await.passes();
+        testbed.get(&format!("/service-{number}/x")).await.passes();
     }
-    world.get("/service-10000/x").await.refused(403, "no_route");
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    testbed.get("/service-10000/x").await.refused(403, "no_route");
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preflight_passes_only_where_the_policy_says_so() {
-    let preflight = |world: &World| {
-        world
+    let preflight = |testbed: &Testbed| {
+        testbed
             .call("OPTIONS", "/orders")
             .header("origin", "https://app.example.com")
             .header("access-control-request-method", "GET")
     };
-    let world = World::start().await;
-    preflight(&world).await.refused(403, "no_route");
+    let testbed = Testbed::start().await;
+    preflight(&testbed).await.refused(403, "no_route");
     let mut policy = policy::patient();
     policy["cors_preflight"] = json!("allow");
-    let world = World::with_policy(policy).await;
-    preflight(&world).await.passes();
-    let plain = world.call("OPTIONS", "/orders").header("origin", "https://app.example.com");
+    let testbed = Testbed::with_policy(policy).await;
+    preflight(&testbed).await.passes();
+    let plain = testbed.call("OPTIONS", "/orders").header("origin", "https://app.example.com");
     plain.await.refused(403, "no_route");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_read_meets_no_rule_for_every_host() {
-    let world = World::with_policy(policy::with_routes(json!([
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
         members("admin", json!({"hosts": ["admin.example.com", "*.corp.example.com"], "path": "/{*rest}"})),
         public("all", json!({"path": "/{*rest}"})),
     ])))
@@ -168,19 +168,19 @@ async fn a_host_that_cannot_be_read_meets_no_rule_for_every_host() {
         "",
     ] {
         let request = format!("GET /x HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        let answer = exchange(testbed.envoy.address, request.as_bytes()).await;
         assert!(answer.status.is_some_and(|status| status >= 400), "{host}: {answer:?}");
     }
-    world.get("/x").host("elsewhere.example.com").await.passes();
+    testbed.get("/x").host("elsewhere.example.com").await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_authorizations_are_refused_before_matching() {
-    let world = World::with_policy(policy::with_routes(json!([public("all", json!({"path": "/open"}))]))).await;
+    let testbed = Testbed::with_policy(policy::with_routes(json!([public("all", json!({"path": "/open"}))]))).await;
     for path in ["/open", "/nowhere"] {
         let two = "authorization: Bearer a\r\nauthorization: Bearer b\r\n";
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n{two}connection: close\r\n\r\n");
-        let answer = exchange(world.envoy.address, request.as_bytes()).await;
+        let answer = exchange(testbed.envoy.address, request.as_bytes()).await;
         assert_eq!(answer.status, Some(400), "{path}: {answer:?}");
     }
 }

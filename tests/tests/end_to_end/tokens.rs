@@ -1,6 +1,6 @@
-//! Whose tokens are accepted, and which keys they are verified with.
+//! Which tokens are accepted, and which keys verify them.
 
-use portcullis_tests::{Algorithm, Behaviour, TokenBuilder, World, base64url, holds_for, now_s, policy, until};
+use portcullis_tests::{Algorithm, IssuerBehaviour, Testbed, TokenBuilder, base64url, holds_for, now_s, policy, until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ fn with_issuer(edit: impl FnOnce(&mut Value)) -> Value {
     policy
 }
 
-/// Asks on several workers, so that each of them must have judged the token.
-async fn refused(world: &World, name: &str, token: impl AsRef<str>, code: &str) {
-    let answer = world.get("/orders").bearer(token).fresh().await;
+/// Sends requests on several connections, so that every worker judges the token.
+async fn refused(testbed: &Testbed, name: &str, token: impl AsRef<str>, code: &str) {
+    let answer = testbed.get("/orders").bearer(token).fresh().await;
     assert_eq!((answer.status.as_u16(), answer.code()), (401, code.to_owned()), "{name}: {answer:?}");
     let challenge = answer.header("www-authenticate");
     assert!(challenge.contains("error=\"invalid_token\""), "{name}: {challenge}");
@@ -21,41 +21,41 @@ async fn refused(world: &World, name: &str, token: impl AsRef<str>, code: &str) 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_algorithm_of_the_allow_list_verifies() {
     let names: Vec<String> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-    let world = World::builder()
+    let testbed = Testbed::builder()
         .policy(with_issuer(|issuer| issuer["algorithms"] = json!(names)))
-        .keys(Behaviour::Status(503))
+        .keys(IssuerBehaviour::Status(503))
         .start()
         .await;
-    let keys = Algorithm::ALL.map(|algorithm| world.issuer.publish(algorithm));
-    world.issuer.behave(Behaviour::Serve);
-    world.settled().await;
+    let keys = Algorithm::ALL.map(|algorithm| testbed.issuer.publish(algorithm));
+    testbed.issuer.behave(IssuerBehaviour::Serve);
+    testbed.ready().await;
     for key in &keys {
-        let token = world.issuer.token().key(key).sign();
-        let answer = world.get("/orders").bearer(&token).await;
+        let token = testbed.issuer.token().key(key).sign();
+        let answer = testbed.get("/orders").bearer(&token).await;
         assert_eq!(answer.status, 200, "{:?}: {answer:?}", key.algorithm);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_algorithm_outside_the_allow_list_is_refused() {
-    let world = World::builder()
+    let testbed = Testbed::builder()
         .policy(with_issuer(|issuer| issuer["algorithms"] = json!(["ES256"])))
-        .keys(Behaviour::Status(503))
+        .keys(IssuerBehaviour::Status(503))
         .start()
         .await;
-    let other = world.issuer.publish(Algorithm::EdDSA);
-    world.issuer.behave(Behaviour::Serve);
-    world.settled().await;
-    refused(&world, "EdDSA", world.issuer.token().key(&other).sign(), "invalid_token").await;
+    let other = testbed.issuer.publish(Algorithm::EdDSA);
+    testbed.issuer.behave(IssuerBehaviour::Serve);
+    testbed.ready().await;
+    refused(&testbed, "EdDSA", testbed.issuer.token().key(&other).sign(), "invalid_token").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_tokens_are_refused() {
-    let world = World::start().await;
-    world.settled().await;
-    let good = || world.issuer.token();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let good = || testbed.issuer.token();
     let now = now_s();
-    let stranger = world.partner.token();
+    let stranger = testbed.partner.token();
     let edited = |edit: fn(TokenBuilder) -> TokenBuilder| edit(good()).sign().text;
     let text = good().sign().text;
     let (message, signature) = text.rsplit_once('.').expect("three parts");
@@ -78,8 +78,11 @@ async fn broken_tokens_are_refused() {
         ("algorithm in lower case", edited(|token| token.header("alg", json!("es256")))),
         ("algorithm HS256", edited(|token| token.header("alg", json!("HS256")))),
         ("algorithm of another key type", edited(|token| token.header("alg", json!("RS256")))),
-        ("signed by a stranger under our kid", good().signed_by(&world.partner.publish(Algorithm::ES256)).sign().text),
-        ("a stranger's token", stranger.claim("iss", json!(world.issuer.name)).sign().text),
+        (
+            "signed by a stranger under our kid",
+            good().signed_by(&testbed.partner.publish(Algorithm::ES256)).sign().text,
+        ),
+        ("a stranger's token", stranger.claim("iss", json!(testbed.issuer.name)).sign().text),
         ("algorithm none", format!("{none}.{payload}.")),
         ("no signature", format!("{message}.")),
         ("five parts", format!("{text}.x.y")),
@@ -94,12 +97,12 @@ async fn broken_tokens_are_refused() {
         ("random", "x.y.z".to_owned()),
     ];
     for (name, token) in cases {
-        refused(&world, name, token, "invalid_token").await;
+        refused(&testbed, name, token, "invalid_token").await;
     }
-    good_still_passes(&world).await;
+    good_still_passes(&testbed).await;
 }
 
-/// A token whose claims hold `aud` twice, signed as it is.
+/// A signed token whose claims contain `aud` twice.
 fn duplicate(token: &TokenBuilder) -> String {
     let whole = token.sign().text;
     let header = whole.split('.').next().expect("a header");
@@ -111,29 +114,30 @@ fn duplicate(token: &TokenBuilder) -> String {
     token.sign_raw(&String::from_utf8_lossy(&header), &claims)
 }
 
-async fn good_still_passes(world: &World) {
-    world.get("/orders").bearer(world.issuer.token().sign()).await.passes();
+async fn good_still_passes(testbed: &Testbed) {
+    testbed.get("/orders").bearer(testbed.issuer.token().sign()).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expiry_is_judged_with_the_configured_skew() {
-    let world = World::builder().policy(with_issuer(|issuer| issuer["clock_skew"] = json!("10s"))).start().await;
-    world.settled().await;
-    let token = |seconds| world.issuer.token().issued_ago(120).expires_in(seconds).sign();
-    world.get("/orders").bearer(token(-5)).await.passes();
-    world.get("/orders").bearer(token(-15)).await.refused(401, "token_expired");
+    let testbed = Testbed::builder().policy(with_issuer(|issuer| issuer["clock_skew"] = json!("10s"))).start().await;
+    testbed.ready().await;
+    let token = |seconds| testbed.issuer.token().issued_ago(120).expires_in(seconds).sign();
+    testbed.get("/orders").bearer(token(-5)).await.passes();
+    testbed.get("/orders").bearer(token(-15)).await.refused(401, "token_expired");
     let cached = token(-8);
-    world.get("/orders").bearer(&cached).await.passes();
-    let answer = world.get("/orders").bearer(&cached).until("the cached token expires", |answer| answer.status == 401);
+    testbed.get("/orders").bearer(&cached).await.passes();
+    let answer =
+        testbed.get("/orders").bearer(&cached).until("the cached token expires", |answer| answer.status == 401);
     answer.await.refused(401, "token_expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn audiences_scopes_and_types_are_read_in_every_usual_shape() {
-    let world =
-        World::builder().policy(with_issuer(|issuer| issuer["token_types"] = json!(["at+jwt", "JWT"]))).start().await;
-    world.settled().await;
-    let good = || world.issuer.token();
+    let testbed =
+        Testbed::builder().policy(with_issuer(|issuer| issuer["token_types"] = json!(["at+jwt", "JWT"]))).start().await;
+    testbed.ready().await;
+    let good = || testbed.issuer.token();
     let cases = [
         ("audience in an array", good().claim("aud", json!(["other", "orders-api"]))),
         ("type JWT, allowed", good().header("typ", json!("JWT"))),
@@ -145,7 +149,7 @@ async fn audiences_scopes_and_types_are_read_in_every_usual_shape() {
         ("fractional dates", good().claim("exp", json!(now_s() as f64 + 60.5))),
     ];
     for (name, token) in cases {
-        let answer = world.get("/orders").bearer(token.sign()).await;
+        let answer = testbed.get("/orders").bearer(token.sign()).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
     }
 }
@@ -158,15 +162,15 @@ async fn several_issuers_each_have_their_own_keys_and_terms() {
         "issuer": "https://partner.example.com", "audiences": ["partner-api"], "algorithms": ["ES256"],
         "keys": {"jwks_url": "https://partner.example.com/jwks", "cluster": "partner"},
     }));
-    let world = World::with_policy(policy).await;
-    world.settled().await;
-    let partner = || world.partner.token().claim("aud", json!("partner-api"));
-    let answer = world.get("/orders").bearer(partner().sign());
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let partner = || testbed.partner.token().claim("aud", json!("partner-api"));
+    let answer = testbed.get("/orders").bearer(partner().sign());
     answer.until("the partner's keys are there", |answer| answer.status == 200).await;
-    good_still_passes(&world).await;
-    refused(&world, "ours at theirs", partner().claim("aud", json!("orders-api")).sign(), "invalid_token").await;
-    let crossed = partner().claim("iss", json!(world.issuer.name)).claim("aud", json!("orders-api"));
-    refused(&world, "their key, our name", crossed.sign(), "invalid_token").await;
+    good_still_passes(&testbed).await;
+    refused(&testbed, "ours at theirs", partner().claim("aud", json!("orders-api")).sign(), "invalid_token").await;
+    let crossed = partner().claim("iss", json!(testbed.issuer.name)).claim("aud", json!("orders-api"));
+    refused(&testbed, "their key, our name", crossed.sign(), "invalid_token").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,93 +181,97 @@ async fn the_same_sid_of_two_issuers_is_two_sessions() {
         "issuer": "https://partner.example.com", "audiences": ["orders-api"], "algorithms": ["ES256"],
         "keys": {"jwks_url": "https://partner.example.com/jwks", "cluster": "partner"},
     }));
-    let world = World::with_policy(policy).await;
-    let ours = world.issuer.token().session("same").sign();
-    let theirs = world.partner.token().session("same").sign();
+    let testbed = Testbed::with_policy(policy).await;
+    let ours = testbed.issuer.token().session("same").sign();
+    let theirs = testbed.partner.token().session("same").sign();
     for token in [&ours, &theirs] {
-        world.get("/orders").bearer(token).until("it passes", |answer| answer.status == 200).await;
+        testbed.get("/orders").bearer(token).until("it passes", |answer| answer.status == 200).await;
     }
-    world.service.admin().revoke(&ours.session).await;
-    world.get("/orders").bearer(&ours).await.refused(401, "session_revoked");
-    world.get("/orders").bearer(&theirs).await.passes();
+    testbed.service.admin().revoke(&ours.session).await;
+    testbed.get("/orders").bearer(&ours).await.refused(401, "session_revoked");
+    testbed.get("/orders").bearer(&theirs).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inline_keys_need_no_issuer() {
-    let first = World::start().await;
+    let first = Testbed::start().await;
     let policy = with_issuer(|issuer| issuer["keys"] = json!({"inline": first.issuer.key_set()}));
-    let world = World::builder().policy(policy).keys(Behaviour::Status(500)).start().await;
+    let testbed = Testbed::builder().policy(policy).keys(IssuerBehaviour::Status(500)).start().await;
     let token = first.issuer.token().sign();
-    world.get("/orders").bearer(&token).await.passes();
-    assert_eq!(world.issuer.fetches(), 0);
+    testbed.get("/orders").bearer(&token).await.passes();
+    assert_eq!(testbed.issuer.fetches(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_is_fetched_when_a_token_names_it() {
-    let world = World::start().await;
-    world.settled().await;
-    world.issuer.rotate();
-    let token = world.issuer.token().sign();
-    let answer = world.get("/orders").bearer(&token);
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    testbed.issuer.rotate();
+    let token = testbed.issuer.token().sign();
+    let answer = testbed.get("/orders").bearer(&token);
     answer.until("the new key is used", |answer| answer.status == 200).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bogus_key_ids_do_not_hammer_the_issuer() {
-    let world = World::start().await;
-    world.settled().await;
-    let before = world.issuer.fetches();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let before = testbed.issuer.fetches();
     for number in 0..200 {
-        let token = world.issuer.token().header("kid", json!(format!("bogus-{number}"))).sign();
-        let answer = world.get("/orders").bearer(&token).await;
+        let token = testbed.issuer.token().header("kid", json!(format!("bogus-{number}"))).sign();
+        let answer = testbed.get("/orders").bearer(&token).await;
         assert!([401, 503].contains(&answer.status.as_u16()), "{answer:?}");
     }
-    let fetches = world.issuer.fetches() - before;
+    let fetches = testbed.issuer.fetches() - before;
     assert!(fetches <= 10, "200 bogus key ids made {fetches} fetches");
-    good_still_passes(&world).await;
+    good_still_passes(&testbed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_keys_are_kept_while_the_issuer_is_down() {
     let policy = with_issuer(|issuer| issuer["keys"]["refresh"] = json!("1s"));
-    let world = World::with_policy(policy).await;
-    world.settled().await;
-    for behaviour in [Behaviour::Status(500), Behaviour::Body("{".to_owned()), Behaviour::Body("x".repeat(8 << 20))] {
-        world.issuer.behave(behaviour);
-        let before = world.issuer.fetches();
-        until("a fetch fails", async || (world.issuer.fetches() > before + 1).then_some(())).await;
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    for behaviour in [
+        IssuerBehaviour::Status(500),
+        IssuerBehaviour::Body("{".to_owned()),
+        IssuerBehaviour::Body("x".repeat(8 << 20)),
+    ] {
+        testbed.issuer.behave(behaviour);
+        let before = testbed.issuer.fetches();
+        until("a fetch fails", async || (testbed.issuer.fetches() > before + 1).then_some(())).await;
         holds_for(Duration::from_secs(1), "tokens pass with the old keys", async || {
-            let token = world.issuer.token().sign();
-            world.get("/orders").bearer(&token).await.status == 200
+            let token = testbed.issuer.token().sign();
+            testbed.get("/orders").bearer(&token).await.status == 200
         })
         .await;
     }
-    assert_eq!(world.envoy.vm_reloads().await, 0);
+    assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_key_the_answer_is_503_and_never_401() {
     let mut policy = policy::patient();
     policy["session"]["timeout"] = json!("300ms");
-    let world = World::builder().policy(policy).keys(Behaviour::Status(500)).start().await;
-    let token = world.issuer.token().sign();
-    let answer = world.get("/orders").bearer(&token).await;
+    let testbed = Testbed::builder().policy(policy).keys(IssuerBehaviour::Status(500)).start().await;
+    let token = testbed.issuer.token().sign();
+    let answer = testbed.get("/orders").bearer(&token).await;
     answer.refused(503, "keys_unavailable");
     assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
-    world.get("/healthz").await.passes();
-    world.issuer.behave(Behaviour::Serve);
-    let call = world.get("/orders").bearer(&token);
+    testbed.get("/healthz").await.passes();
+    testbed.issuer.behave(IssuerBehaviour::Serve);
+    let call = testbed.get("/orders").bearer(&token);
     call.until("the keys arrive", |answer| answer.status == 200).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_before_the_first_key_set_wait_for_it() {
-    let world = World::builder().keys(Behaviour::Late(Duration::from_millis(1500))).start().await;
-    let token = world.issuer.token().sign();
-    world.get("/orders").bearer(&token).await.passes();
+    let testbed = Testbed::builder().keys(IssuerBehaviour::Late(Duration::from_millis(1500))).start().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.passes();
 }
 
-/// A base64url character that is not this one.
+/// A base64url character other than this one.
 fn other_than(character: &str) -> &'static str {
     if character == "A" { "B" } else { "A" }
 }

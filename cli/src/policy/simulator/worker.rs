@@ -10,6 +10,7 @@ use portcullis_engine::{
     authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
     policy::{Algorithm, KeySource, Mode, Policy},
     route::RuleId,
+    time::{Monotonic, Now},
     token::Facts,
 };
 use serde_json::{Map, Value};
@@ -118,6 +119,10 @@ impl Simulator {
         self.shadow
     }
 
+    const fn now(&self) -> Now {
+        Now { wall_ms: Some(self.now_ms), instant: Monotonic(self.now_ms) }
+    }
+
     /// Sends the request of a case.
     pub(crate) fn play(&mut self, case: &Case) -> Outcome {
         let mut headers = headers(&case.request);
@@ -163,7 +168,7 @@ impl Simulator {
         self.count += 1;
         let context = self.count;
         self.service.set_session(session);
-        let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now_ms);
+        let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
             outcome.then = Some(self.stay_open(context, state));
@@ -185,7 +190,7 @@ impl Simulator {
             // No answer: let the question time out.
             let timeout = self.gate.policy().session.as_ref().map(|session| session.timeout).unwrap_or_default();
             self.now_ms += u64::try_from(timeout.as_millis()).unwrap_or_default();
-            step = of(context, self.gate.tick(self.now_ms)).unwrap_or(Step::Wait);
+            step = of(context, self.gate.tick(self.now())).unwrap_or(Step::Wait);
         }
         self.outcome(step, asked)
     }
@@ -208,7 +213,7 @@ impl Simulator {
     /// Changes the session of an open request.
     fn stay_open(&mut self, context: u32, session: &Session) -> Decision {
         self.now_ms += LASTING_MS;
-        self.gate.tick(self.now_ms);
+        self.gate.tick(self.now());
         self.service.set_session(session);
         match of(context, self.exchange()) {
             Some(Step::Cut(denial) | Step::Spare(denial)) => self.refused(&denial),
@@ -225,22 +230,22 @@ impl Simulator {
                 return;
             }
             self.now_ms += PAUSE_MS;
-            self.gate.tick(self.now_ms);
+            self.gate.tick(self.now());
         }
     }
 
     /// Carries messages between the gate and the session service until there are none left.
     fn exchange(&mut self) -> Vec<Due> {
         let mut due = Vec::new();
-        while let Some(act) = self.gate.act(self.now_ms) {
+        while let Some(act) = self.gate.act(self.now().instant) {
             match act {
                 Act::Open => {
                     let stream = self.service.open();
-                    self.gate.opened(Some(stream), self.now_ms);
+                    self.gate.opened(Some(stream), self.now().instant);
                 }
                 Act::Send { stream, message } => {
                     if let Some(answer) = self.service.answer(&message) {
-                        due.extend(self.gate.message(stream, &answer, self.now_ms));
+                        due.extend(self.gate.message(stream, &answer, self.now()));
                     }
                 }
                 Act::Close { .. } | Act::Cancel { .. } => {}
@@ -249,7 +254,7 @@ impl Simulator {
         for (key, _) in self.gate.take_calls() {
             let answer = self.service.introspect();
             let answer = answer.as_deref().map(|body| (200, body));
-            due.extend(self.gate.answered(key, answer, self.now_ms));
+            due.extend(self.gate.answered(key, answer, self.now()));
         }
         due
     }

@@ -4,11 +4,12 @@ use super::draft::SCOPES;
 use portcullis_engine::{
     answer::Code,
     authorize::{
-        Arrival, CredentialError, Event, Head, Inquiry, Principal, Request, RequestAttributes, Step, Verdict,
-        local::{Routed, compare, no_token, route},
+        Arrival, Denial, Event, Head, Inquiry, Known, Next, Principal, Request, RequestAttributes, Step, Verdict,
+        local::{Routed, question, route, token},
     },
     policy::Policy,
     route::RuleId,
+    time::Monotonic,
     token::{Facts, IssuerId, SessionKey, TokenDigest},
 };
 use std::rc::Rc;
@@ -75,11 +76,15 @@ pub(crate) fn way(policy: &Policy, asked: &Asked<'_>) -> Way {
         headers.extend([header("origin", "https://app.example"), header("access-control-request-method", "PUT")]);
     }
     match route(&Head::read(&headers), policy) {
-        Routed::Done(local) => {
-            Way::Decided(matches!(Request::default().on(Event::Local(local), policy), Step::Release(_)))
-        }
-        Routed::Guarded(rule) => Way::Rule(rule),
+        Ok(Routed::Guarded(rule)) => Way::Rule(rule),
+        Ok(Routed::Public(_)) => Way::Decided(true),
+        Err(denial) => Way::Decided(is_released(denial, policy)),
     }
+}
+
+/// Whether shadow mode lets pass what is refused.
+fn is_released(denial: Denial, policy: &Policy) -> bool {
+    matches!(Request::default().on(Event::Decided(Err(denial)), policy), Step::Release(_))
 }
 
 fn header(name: &str, value: &str) -> (String, Vec<u8>) {
@@ -109,10 +114,12 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
     };
     let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));
     let attributes = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
-    let arrival = Arrival { rule, token: String::new(), attributes, deadline_ms: u64::MAX };
+    let arrival = Arrival { rule, token: String::new(), attributes, deadline: Monotonic(u64::MAX) };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
-        match request.on(Event::Local(compare(&principal, &arrival, policy, now_ms)), policy) {
+        let decision =
+            question(&principal, &arrival, policy, now_ms).map(|question| Next::Ask(Inquiry::Session(question)));
+        match request.on(Event::Decided(decision), policy) {
             Step::Ask(Inquiry::Session(_)) => matches!(request.on(event, policy), Step::Release(_)),
             Step::Release(_) => true,
             _ => false,
@@ -132,13 +139,12 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
                 let left: Vec<String> = names(holder.scopes & left).collect();
                 Verdict::Active((left.len() < SCOPES.len()).then(|| left.into()))
             };
-            asked(Event::Verdict(verdict, NOW_MS), NOW_MS)
+            asked(Event::Verdict(verdict, Some(NOW_MS)), NOW_MS)
         }
         Service::Out { granted_ms } => {
-            if let Some(ago) = granted_ms {
-                asked(Event::Verdict(Verdict::Active(None), NOW_MS - ago), NOW_MS - ago);
-            }
-            asked(Event::NoVerdict(NOW_MS), NOW_MS)
+            let was_granted = |ago: &u64| asked(Event::Verdict(Verdict::Active(None), Some(NOW_MS)), NOW_MS - ago);
+            let known = Known { granted_ago_ms: granted_ms.filter(was_granted), ..Known::default() };
+            asked(Event::NoVerdict(known, Some(NOW_MS)), NOW_MS)
         }
     };
     Outcome { released, touches: limits.touch, outlives: limits.outlive_token }
@@ -146,8 +152,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
 
 /// Whether a request for a rule passes without a token.
 pub(crate) fn passes_without_token(policy: &Policy, rule: RuleId) -> bool {
-    let local = no_token(CredentialError::NoCredentials, rule);
-    matches!(Request::default().on(Event::Local(local), policy), Step::Release(_))
+    token(&Head::read(&[]), rule).map_or_else(|denial| is_released(denial, policy), |_| false)
 }
 
 /// Holders that the limits of the drafts tell apart: who has the best of all but one thing, for each thing, and some who lack

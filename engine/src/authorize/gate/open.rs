@@ -1,7 +1,10 @@
 //! Released requests that turn out to be more than short: their sessions are followed until they end.
 
 use super::{ContextId, Gate};
-use crate::authorize::{request::Request, tally::Count};
+use crate::{
+    authorize::{request::Request, tally::Count},
+    time::Monotonic,
+};
 
 /// How long a request is open before its session is followed: most are over by then, and cost nothing. With the tick, this
 /// bounds how late an open request is cut that was released just before its session ended.
@@ -23,21 +26,21 @@ impl Gate {
     /// Bytes of a body have passed, in either direction.
     pub fn note_activity(&mut self, context: ContextId) {
         if let Some(id) = self.requests.get(&context).and_then(|entry| entry.follow) {
-            self.desk.note_activity(id);
+            self.follows.note_activity(id);
         }
     }
 
     /// Has the sessions followed of requests that turn out to be more than short.
-    pub(super) fn follow_the_lasting(&mut self, now_ms: u64) {
-        while let Some((released_at_ms, context)) = self.fresh.front().copied()
-            && released_at_ms.saturating_add(FOLLOW_AFTER_MS) <= now_ms
+    pub(super) fn follow_the_lasting(&mut self, now: Monotonic) {
+        while let Some((released_at, context)) = self.fresh.front().copied()
+            && released_at.after(FOLLOW_AFTER_MS) <= now
         {
             self.fresh.pop_front();
             let Some(entry) = self.requests.get_mut(&context) else { continue };
             if let Request::Released(Some(open)) = &entry.request
-                && let Some(rule) = self.policy.rules.get(open.rule.0)
+                && let Some(rule) = self.policy.rule(open.rule)
             {
-                let id = self.desk.follow(context, &open.principal, open.rule, rule.limits.outlive_token);
+                let id = self.follows.join(context, &open.principal, open.rule, rule.limits.outlive_token);
                 entry.follow = Some(id);
                 self.tally.add(Count::Followed);
             }

@@ -3,12 +3,18 @@
 mod introspection;
 
 use super::*;
-use crate::{authorize::request::Step, wire};
+use crate::{answer::Code, authorize::principal::Principal, wire};
 use jwt_simple::prelude::*;
 use prost::Message;
+use std::rc::Rc;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const STREAM: u32 = 5;
+
+/// Both clocks at once.
+pub(super) fn at(ms: u64) -> Now {
+    Now { wall_ms: Some(ms), instant: Monotonic(ms) }
+}
 
 struct Bench {
     gate: Gate,
@@ -20,19 +26,19 @@ impl Bench {
     fn new(mode: &str) -> Self {
         let policy = crate::authorize::fixtures::policy(mode);
         let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
-        assert_eq!(gate.act(NOW_MS), Some(Act::Open));
-        gate.opened(Some(STREAM), NOW_MS);
-        assert!(matches!(gate.act(NOW_MS), Some(Act::Send { .. })));
+        assert_eq!(gate.act(at(NOW_MS).instant), Some(Act::Open));
+        gate.opened(Some(STREAM), at(NOW_MS).instant);
+        assert!(matches!(gate.act(at(NOW_MS).instant), Some(Act::Send { .. })));
         let welcome = wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() };
-        gate.message(STREAM, &welcome.encode_to_vec(), NOW_MS);
+        gate.message(STREAM, &welcome.encode_to_vec(), at(NOW_MS));
         Self { gate, key: ES256KeyPair::generate().with_key_id("k1") }
     }
 
     fn with_keys(mode: &str) -> Self {
         let mut bench = Self::new(mode);
-        assert_eq!(bench.gate.fetches(NOW_MS).len(), 1);
+        assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1);
         let key_set = bench.key_set();
-        let (result, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS);
+        let (result, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
         assert!(result.is_ok() && due.is_empty());
         bench
     }
@@ -67,12 +73,12 @@ impl Bench {
             (":authority".to_owned(), b"api.example".to_vec()),
         ];
         headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}").into_bytes())));
-        self.gate.arrive(context, &Head::read(&headers), || "192.0.2.1".into(), now_ms)
+        self.gate.arrive(context, &Head::read(&headers), || "192.0.2.1".into(), at(now_ms))
     }
 
     /// What is sent to the session service now.
     fn sent(&mut self, now_ms: u64) -> wire::FilterMessage {
-        match self.gate.act(now_ms) {
+        match self.gate.act(at(now_ms).instant) {
             Some(Act::Send { message, .. }) => wire::FilterMessage::decode(message.as_slice()).expect("a message"),
             other => panic!("nothing was sent: {other:?}"),
         }
@@ -83,7 +89,7 @@ impl Bench {
             narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
         let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
         let message = wire::ServiceMessage { verdicts: vec![verdict], ..Default::default() };
-        self.gate.message(STREAM, &message.encode_to_vec(), now_ms)
+        self.gate.message(STREAM, &message.encode_to_vec(), at(now_ms))
     }
 }
 
@@ -131,7 +137,24 @@ fn what_the_filter_can_refuse_is_refused_without_a_question() {
         assert_eq!(code(&bench.request(1, path, token, NOW_MS)), expected, "{path} {token:?}");
         bench.gate.gone(1);
     }
-    assert_eq!(bench.gate.act(NOW_MS), None);
+    assert_eq!(bench.gate.act(at(NOW_MS).instant), None);
+}
+
+#[test]
+fn over_long_methods_and_headers_that_the_next_hop_would_drop_are_refused_before_matching() {
+    let mut bench = Bench::with_keys("enforce");
+    for (method, connection, expected) in [
+        ("GET".to_owned(), "close", "released"),
+        ("M".repeat(64), "close", "released"),
+        ("M".repeat(65), "close", "no_route"),
+        ("GET".to_owned(), "upgrade, X-Portcullis-Subject", "malformed_credentials"),
+    ] {
+        let headers = [(":method", &*method), (":path", "/open"), (":authority", "a"), ("connection", connection)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let step = bench.gate.arrive(1, &Head::read(&headers), String::new, at(NOW_MS));
+        assert_eq!(code(&step), expected, "{method} {connection}");
+        bench.gate.gone(1);
+    }
 }
 
 #[test]
@@ -159,7 +182,7 @@ fn narrowed_scopes_refuse_what_they_no_longer_cover() {
 #[test]
 fn every_outcome_that_is_no_release_refuses() {
     for (outcome, expected) in [
-        (wire::Outcome::Unspecified, "session_unavailable"),
+        (wire::Outcome::Unspecified, "session_unknown"),
         (wire::Outcome::IdleTimeout, "session_idle_timeout"),
         (wire::Outcome::LifetimeExceeded, "session_lifetime_exceeded"),
         (wire::Outcome::Revoked, "session_revoked"),
@@ -180,9 +203,9 @@ fn a_request_before_the_first_keys_waits_for_them() {
     let mut bench = Bench::new("enforce");
     let token = bench.token("read write");
     assert_eq!(code(&bench.request(1, "/both", Some(&token), NOW_MS)), "wait");
-    assert_eq!(bench.gate.fetches(NOW_MS).len(), 1);
+    assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1);
     let key_set = bench.key_set();
-    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS + 50);
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS + 50));
     assert_eq!(code(&due[0].1), "wait", "verified, and asked about");
     assert_eq!(bench.sent(NOW_MS + 50).questions.len(), 1);
 }
@@ -192,12 +215,12 @@ fn without_keys_in_time_they_are_unavailable() {
     let mut bench = Bench::new("enforce");
     let token = bench.token("read write");
     bench.request(1, "/both", Some(&token), NOW_MS);
-    bench.gate.fetches(NOW_MS);
-    let (result, due) = bench.gate.fetched(IssuerId(0), Some((500, b"")), NOW_MS + 1);
+    bench.gate.fetches(at(NOW_MS).instant);
+    let (result, due) = bench.gate.fetched(IssuerId(0), Some((500, b"")), at(NOW_MS + 1));
     assert!(result.is_err());
     assert_eq!(code(&due[0].1), "wait");
-    assert!(bench.gate.tick(NOW_MS + 199).is_empty());
-    assert_eq!(code(&bench.gate.tick(NOW_MS + 200)[0].1), "keys_unavailable");
+    assert!(bench.gate.tick(at(NOW_MS + 199)).is_empty());
+    assert_eq!(code(&bench.gate.tick(at(NOW_MS + 200))[0].1), "keys_unavailable");
 }
 
 #[test]
@@ -207,12 +230,12 @@ fn a_token_of_a_withdrawn_key_is_not_released_from_the_cache() {
     bench.request(1, "/both", Some(&token), NOW_MS);
     let others = ES256KeyPair::generate().public_key().with_key_id("k2").to_jwk();
     let key_set = format!(r#"{{"keys":[{others}]}}"#);
-    assert_eq!(bench.gate.fetches(NOW_MS + 600_000).len(), 1);
-    assert!(bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS).0.is_ok());
+    assert_eq!(bench.gate.fetches(at(NOW_MS + 600_000).instant).len(), 1);
+    assert!(bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS)).0.is_ok());
     let step = bench.request(2, "/both", Some(&token), NOW_MS);
     assert_eq!(code(&step), "wait", "the key may have been fetched too early");
-    bench.gate.fetches(NOW_MS);
-    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS);
+    bench.gate.fetches(at(NOW_MS).instant);
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
     assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["invalid_token"]);
 }
 
@@ -231,7 +254,7 @@ fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
     let mut bench = Bench::with_keys("shadow");
     assert_eq!(code(&bench.request(1, "/nowhere", None, NOW_MS)), "released");
     let counts: Vec<(Count, u64)> = bench.gate.tally.drain().collect();
-    assert!(counts.contains(&(Count::Shadowed("no_route", None), 1)), "{counts:?}");
+    assert!(counts.contains(&(Count::Shadowed(Code::NoRoute, None), 1)), "{counts:?}");
 }
 
 impl Bench {
@@ -248,7 +271,7 @@ impl Bench {
             narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
         let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
         let message = wire::ServiceMessage { followed: vec![verdict], ..Default::default() };
-        self.gate.message(STREAM, &message.encode_to_vec(), NOW_MS + 60)
+        self.gate.message(STREAM, &message.encode_to_vec(), at(NOW_MS + 60))
     }
 }
 
@@ -258,9 +281,9 @@ fn a_short_request_is_never_followed_and_a_lasting_one_is() {
     bench.open(1, "read write", "/both");
     bench.gate.gone(1);
     bench.open(2, "read write", "/both");
-    bench.gate.tick(NOW_MS + 49);
-    assert_eq!(bench.gate.act(NOW_MS + 49), None);
-    bench.gate.tick(NOW_MS + 50);
+    bench.gate.tick(at(NOW_MS + 49));
+    assert_eq!(bench.gate.act(at(NOW_MS + 49).instant), None);
+    bench.gate.tick(at(NOW_MS + 50));
     assert_eq!(bench.sent(NOW_MS + 50).follows.len(), 1);
 }
 
@@ -275,7 +298,7 @@ fn an_open_request_is_cut_when_its_session_ends_or_loses_the_scope() {
     ] {
         let mut bench = Bench::with_keys("enforce");
         bench.open(1, "read write", "/both");
-        bench.gate.tick(NOW_MS + 50);
+        bench.gate.tick(at(NOW_MS + 50));
         let id = bench.sent(NOW_MS + 50).follows[0].id;
         let due = bench.followed(id, outcome, narrowed);
         assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, expected)]);
@@ -290,7 +313,7 @@ fn a_revocation_between_verdict_and_follow_cuts_by_the_answer_to_the_follow() {
     let mut bench = Bench::with_keys("enforce");
     bench.open(1, "read write", "/both");
     // The session ends here: the service has nobody to tell yet. The follow is answered with what is true then.
-    bench.gate.tick(NOW_MS + 50);
+    bench.gate.tick(at(NOW_MS + 50));
     let id = bench.sent(NOW_MS + 50).follows[0].id;
     assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "cut");
 }
@@ -299,11 +322,11 @@ fn a_revocation_between_verdict_and_follow_cuts_by_the_answer_to_the_follow() {
 fn an_open_request_ends_with_its_token() {
     let mut bench = Bench::with_keys("enforce");
     bench.open(1, "read write", "/both");
-    bench.gate.tick(NOW_MS + 50);
+    bench.gate.tick(at(NOW_MS + 50));
     bench.sent(NOW_MS + 50);
     let dies_ms = NOW_MS + 300_000 + 30_000;
-    assert!(bench.gate.tick(dies_ms - 1).is_empty());
-    let due = bench.gate.tick(dies_ms + 100);
+    assert!(bench.gate.tick(at(dies_ms - 1)).is_empty());
+    let due = bench.gate.tick(at(dies_ms + 100));
     assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
 }
 
@@ -311,11 +334,11 @@ fn an_open_request_ends_with_its_token() {
 fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
     let mut bench = Bench::with_keys("shadow");
     bench.open(1, "read write", "/both");
-    bench.gate.tick(NOW_MS + 50);
+    bench.gate.tick(at(NOW_MS + 50));
     let id = bench.sent(NOW_MS + 50).follows[0].id;
     assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "spared");
     assert!(bench.gate.is_released(1));
-    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed("session_revoked", Some(_)))));
+    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed(Code::SessionRevoked, Some(_)))));
 }
 
 #[test]
@@ -331,7 +354,7 @@ fn grace_is_not_for_a_session_that_another_of_its_tokens_showed_to_be_over() {
     }
     bench.request(3, "/grace", Some(&second), NOW_MS);
     bench.sent(NOW_MS);
-    assert_eq!(code(&bench.gate.tick(NOW_MS + 200)[0].1), "session_unavailable");
+    assert_eq!(code(&bench.gate.tick(at(NOW_MS + 200))[0].1), "session_unavailable");
 }
 
 #[test]
@@ -343,9 +366,9 @@ fn nor_when_the_outage_is_known_before_it_asks() {
         let id = bench.sent(NOW_MS).questions[0].id;
         bench.verdict(id, outcome, None, NOW_MS);
     }
-    bench.gate.closed(STREAM, NOW_MS);
-    assert_eq!(bench.gate.act(NOW_MS + 100), Some(Act::Open));
-    bench.gate.opened(None, NOW_MS + 100);
+    bench.gate.closed(STREAM, at(NOW_MS));
+    assert_eq!(bench.gate.act(at(NOW_MS + 100).instant), Some(Act::Open));
+    bench.gate.opened(None, at(NOW_MS + 100).instant);
     assert_eq!(code(&bench.request(3, "/grace", Some(&second), NOW_MS + 100)), "session_unavailable");
 }
 
@@ -361,10 +384,10 @@ fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
         let mut facts = principal.facts.clone();
         facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
         let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
-        bench.gate.desk.follow(context, &principal, crate::route::RuleId(2), false);
+        bench.gate.follows.join(context, &principal, crate::route::RuleId(2), false);
     }
     let mut told = 0;
-    while let Some(Act::Send { message, .. }) = bench.gate.act(NOW_MS) {
+    while let Some(Act::Send { message, .. }) = bench.gate.act(at(NOW_MS).instant) {
         assert!(message.len() < MESSAGE_BYTES_MAX, "{} bytes", message.len());
         told += wire::FilterMessage::decode(message.as_slice()).expect("a message").follows.len();
     }

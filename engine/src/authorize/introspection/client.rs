@@ -1,45 +1,45 @@
 //! The questions to an introspection endpoint: a call for each request, with its deadline.
 //!
-//! The counterpart of the desk. An answer is never used for another request; what is kept of a positive one is for an
-//! outage alone, and only for routes whose policy asks for it.
+//! The counterpart of the stream client. An answer is never used for another request.
 
-use super::{self as introspection, Answered, Call, Endpoint};
-use crate::authorize::{
-    principal::Principal,
-    request::{Event, Inquiry, Presented, RequestAttributes, Verdict},
-    token_cache::TOKENS_MAX,
+use super::{
+    answer::{self, Answered},
+    call::{Call, Endpoint},
 };
 use crate::{
-    answer::Code,
-    policy::{Outage, Policy, Protocol},
-    route::RuleId,
-    token::{Facts, IssuerId, TokenDigest},
+    authorize::{
+        principal::Principal,
+        question::{Inquiry, Verdict},
+        request::Event,
+    },
+    policy::{Introspection, Policy, SessionService},
+    time::{Monotonic, Now},
+    token::TokenDigest,
 };
-use lru::LruCache;
 use std::{
     collections::{HashMap, VecDeque},
     rc::Rc,
 };
 
-/// IntrospectionClient without an answer that one worker holds at most; beyond, there is no verdict.
+/// Calls without an answer that one worker holds at most; beyond, there is no verdict.
 const CALLS_MAX: usize = 16_384;
 
-/// The name of a call between gate and host.
+/// The id of a call between gate and host.
 pub type CallKey = u32;
 
 /// A call that has ended, answered or not.
 #[derive(Debug)]
-pub struct Ended {
+pub(in crate::authorize) struct Ended {
     /// The request that waited for it.
     pub context: u32,
-    /// What it means for the request.
-    pub event: Event,
+    /// What it means for the request; none: there is no verdict.
+    pub event: Option<Event>,
     /// How long the request has waited.
     pub waited_ms: u64,
 }
 
 /// The calls of one worker.
-pub struct IntrospectionClient {
+pub(in crate::authorize) struct IntrospectionClient {
     endpoint: Endpoint,
     timeout_ms: u64,
     next_key: CallKey,
@@ -48,55 +48,50 @@ pub struct IntrospectionClient {
     /// Every call without an answer.
     open: HashMap<CallKey, Open>,
     /// Keys by deadline, oldest first: all calls may take equally long.
-    deadlines: VecDeque<(u64, CallKey)>,
-    /// The last positive answer about an opaque token.
-    known: LruCache<TokenDigest, Rc<Principal>>,
+    deadlines: VecDeque<(Monotonic, CallKey)>,
 }
 
 struct Open {
     context: u32,
-    asked_at_ms: u64,
+    asked_at: Monotonic,
     inquiry: Inquiry,
 }
 
 impl Open {
-    fn end(self, event: Event, now_ms: u64) -> Ended {
-        Ended { context: self.context, event, waited_ms: now_ms.saturating_sub(self.asked_at_ms) }
+    fn end(self, event: Option<Event>, now: Monotonic) -> Ended {
+        Ended { context: self.context, event, waited_ms: now.since(self.asked_at) }
     }
 }
 
 impl IntrospectionClient {
-    /// The calls of a policy whose session service is an introspection endpoint.
-    pub fn new(policy: &Policy) -> Option<Self> {
-        let session = policy.session.as_ref()?;
-        let Protocol::Introspection(introspection) = &session.protocol else { return None };
-        Some(Self {
-            endpoint: Endpoint::new(session, introspection),
+    /// The calls to `endpoint`, the session service of a policy.
+    pub(in crate::authorize) fn new(session: &SessionService, endpoint: &Introspection) -> Self {
+        Self {
+            endpoint: Endpoint::new(session, endpoint),
             timeout_ms: u64::try_from(session.timeout.as_millis()).unwrap_or(u64::MAX),
             next_key: 0,
             pending: Vec::new(),
             open: HashMap::new(),
             deadlines: VecDeque::new(),
-            known: LruCache::sparse(TOKENS_MAX),
-        })
+        }
     }
 
     /// As whom the endpoint is called: the value of `authorization`.
-    pub fn authorize(&mut self, authorization: Option<String>) {
+    pub(in crate::authorize) fn authorize(&mut self, authorization: Option<String>) {
         self.endpoint.authorization = authorization;
     }
 
-    /// What was last heard of an opaque token; for the time of an outage only.
-    pub fn known(&mut self, token: &TokenDigest) -> Option<Rc<Principal>> {
-        self.known.get(token).cloned()
-    }
-
     /// Takes a question; false when it is already known that there will be no verdict.
-    pub fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now_ms: u64) -> bool {
-        let (rule, attributes) = about(&inquiry);
+    pub(in crate::authorize) fn ask(
+        &mut self,
+        context: u32,
+        inquiry: Inquiry,
+        policy: &Policy,
+        now: Monotonic,
+    ) -> bool {
+        let (rule, attributes) = inquiry.about();
         let call = policy
-            .rules
-            .get(rule.0)
+            .rule(rule)
             .and_then(|rule| self.endpoint.call(rule, attributes, matches!(inquiry, Inquiry::Session(_))));
         let Some(call) = call.filter(|_| self.open.len() < CALLS_MAX) else { return false };
         // Keys wrap after four billion calls; one that is still open is passed over.
@@ -105,14 +100,14 @@ impl IntrospectionClient {
         }
         let key = self.next_key;
         self.next_key = key.wrapping_add(1);
-        self.open.insert(key, Open { context, asked_at_ms: now_ms, inquiry });
-        self.deadlines.push_back((now_ms.saturating_add(self.timeout_ms), key));
+        self.open.insert(key, Open { context, asked_at: now, inquiry });
+        self.deadlines.push_back((now.after(self.timeout_ms), key));
         self.pending.push((key, call));
         true
     }
 
     /// The calls that are to be made now. Each must be followed by [`IntrospectionClient::answered`], unless its time is up before.
-    pub fn take_pending(&mut self) -> Vec<(CallKey, Call)> {
+    pub(in crate::authorize) fn take_pending(&mut self) -> Vec<(CallKey, Call)> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.retain(|(key, _)| self.open.contains_key(key));
         pending
@@ -120,95 +115,64 @@ impl IntrospectionClient {
 
     /// A call has been answered: with a status and a body, or without an answer. Nothing comes of an answer that nobody
     /// waits for any more.
-    pub fn answered(
+    pub(in crate::authorize) fn answered(
         &mut self,
         key: CallKey,
         response: Option<(u32, &[u8])>,
         policy: &Policy,
-        now_ms: u64,
+        now: Now,
     ) -> Option<Ended> {
         let open = self.open.remove(&key)?;
-        let answered = response.and_then(|(status, body)| introspection::read(status, body));
-        let event = answered.and_then(|answered| self.hear(&open.inquiry, answered, policy, now_ms));
-        Some(open.end(event.unwrap_or(Event::NoVerdict(now_ms)), now_ms))
+        let answered = response.and_then(|(status, body)| answer::read(status, body));
+        let event = answered.and_then(|answered| read(&open.inquiry, answered, policy, now.wall_ms?));
+        Some(open.end(event, now.instant))
     }
 
     /// The request has gone: nobody waits for its answer.
-    pub fn withdraw(&mut self, context: u32) {
+    pub(in crate::authorize) fn withdraw(&mut self, context: u32) {
         self.open.retain(|_, open| open.context != context);
     }
 
     /// Takes out the calls whose time is up. To be called on each tick.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
+    pub(in crate::authorize) fn expire(&mut self, now: Monotonic) -> Vec<Ended> {
         let mut ended = Vec::new();
-        while let Some((deadline_ms, key)) = self.deadlines.front().copied()
-            && (deadline_ms <= now_ms || !self.open.contains_key(&key))
+        while let Some((deadline, key)) = self.deadlines.front().copied()
+            && (deadline <= now || !self.open.contains_key(&key))
         {
             self.deadlines.pop_front();
             // The key may have been given again since: then another deadline stands for it.
-            if self.open.get(&key).is_some_and(|open| open.asked_at_ms.saturating_add(self.timeout_ms) <= now_ms)
+            if self.open.get(&key).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&key)
             {
-                ended.push(open.end(Event::NoVerdict(now_ms), now_ms));
+                ended.push(open.end(None, now));
             }
         }
         ended
     }
 
     /// Whether a call waits for a deadline.
-    pub fn is_busy(&self) -> bool {
+    pub(in crate::authorize) fn is_busy(&self) -> bool {
         !self.open.is_empty()
     }
 
     /// Whether somebody waits for the answer to a call.
-    pub fn awaits(&self, key: CallKey) -> bool {
+    pub(in crate::authorize) fn awaits(&self, key: CallKey) -> bool {
         self.open.contains_key(&key)
-    }
-
-    /// What an answer means for the request that asked; `None` is no verdict.
-    fn hear(&mut self, inquiry: &Inquiry, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
-        match inquiry {
-            Inquiry::Session(question) => {
-                let verdict = introspection::of_verified(&answered, &question.principal, policy, now_ms)?;
-                Some(Event::Verdict(verdict, now_ms))
-            }
-            Inquiry::Token(presented) => {
-                let digest = TokenDigest::of(&presented.arrival.token);
-                Some(match introspection::of_opaque(answered, digest, policy, now_ms) {
-                    Ok((issuer, facts)) => Event::Proven(self.prove(issuer, facts, presented, policy), now_ms),
-                    Err(code) => {
-                        // A step-up is asked of this route alone; everything else is true of the token everywhere.
-                        if code != Code::StepUpRequired {
-                            self.known.pop(&digest);
-                        }
-                        Event::Verdict(Verdict::Ended(code), now_ms)
-                    }
-                })
-            }
-        }
-    }
-
-    /// The principal of an opaque token that was just found good.
-    fn prove(&mut self, issuer: IssuerId, facts: Facts, presented: &Presented, policy: &Policy) -> Rc<Principal> {
-        let digest = facts.digest;
-        let principal = Principal::new(issuer, facts, policy);
-        let rule = policy.rules.get(presented.arrival.rule.0);
-        if rule.is_none_or(|rule| rule.limits.on_outage == Outage::Deny) {
-            return Rc::new(principal);
-        }
-        if let Some(known) = self.known.peek(&digest) {
-            principal.inherit_granted(known);
-        }
-        let principal = Rc::new(principal);
-        self.known.put(digest, Rc::clone(&principal));
-        principal
     }
 }
 
-fn about(inquiry: &Inquiry) -> (RuleId, &RequestAttributes) {
+/// What an answer means for the request that asked; `None` is no verdict.
+fn read(inquiry: &Inquiry, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
     match inquiry {
-        Inquiry::Session(question) => (question.rule, &question.attributes),
-        Inquiry::Token(presented) => (presented.arrival.rule, &presented.arrival.attributes),
+        Inquiry::Session(question) => answer::of_verified(&answered, &question.principal, policy, now_ms)
+            .map(|verdict| Event::Verdict(verdict, Some(now_ms))),
+        Inquiry::Token(arrival) => {
+            let digest = TokenDigest::of(&arrival.token);
+            Some(match answer::of_opaque(answered, digest, policy, now_ms) {
+                Ok((issuer, facts)) => Event::Proven(Rc::new(Principal::new(issuer, facts, policy)), now_ms),
+                Err(code) => Event::Verdict(Verdict::Ended(code), Some(now_ms)),
+            })
+        }
     }
 }
 

@@ -1,19 +1,30 @@
 //! What is put into a call, and every answer to one.
 
-use super::*;
+use super::{
+    answer::{CODES, OK, of_opaque, of_verified, read},
+    call::{Call, Carried, Endpoint, FORWARDED_BYTES_MAX},
+};
 use crate::{
-    authorize::fixtures::{introspecting, principal},
-    policy::Protocol,
+    answer::Code,
+    authorize::{
+        fixtures::{introspecting, principal},
+        question::{RequestAttributes, Verdict},
+    },
+    policy::{Policy, Protocol},
+    token::{Facts, TokenDigest},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const NOW_MS: u64 = 100_000;
 
 fn endpoint(policy: &Policy) -> Endpoint {
     let session = policy.session.as_ref().expect("a session service");
     let Protocol::Introspection(introspection) = &session.protocol else { panic!("another protocol") };
-    Endpoint { authorization: Some("Basic Zm9v".into()), ..Endpoint::new(session, introspection) }
+    let mut endpoint = Endpoint::new(session, introspection);
+    endpoint.authorization = Some("Basic Zm9v".into());
+    endpoint
 }
 
 fn call(rule: usize, token: &str, client_address: &str, trace: [Option<&[u8]>; 2]) -> Call {

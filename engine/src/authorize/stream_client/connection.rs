@@ -4,7 +4,7 @@
 //! left. The attempt is made because there is no stream, or because the service is about to stop and says so (`drain`):
 //! then the old stream goes on until the new one is welcomed.
 
-use crate::wire;
+use crate::{time::Monotonic, wire};
 use prost::Message;
 
 /// Between two attempts at a stream: doubled from the first to the last, then jittered down by up to a half.
@@ -57,7 +57,7 @@ pub(super) struct Connection {
 struct Stream {
     id: u32,
     /// When the group was sent that is not answered yet.
-    in_flight_ms: Option<u64>,
+    in_flight: Option<Monotonic>,
 }
 
 #[derive(Debug)]
@@ -65,14 +65,14 @@ enum Attempt {
     /// None is needed.
     Idle,
     Due {
-        at_ms: u64,
+        at: Monotonic,
     },
     /// [`Act::Open`] was given out.
     Opening,
     /// There is a stream, and the service has not answered the hello.
     Greeting {
         stream: u32,
-        since_ms: u64,
+        since: Monotonic,
         hello_sent: bool,
     },
 }
@@ -81,7 +81,7 @@ impl Connection {
     pub(super) fn new(timeout_ms: u64, seed: u64) -> Self {
         Self {
             current: None,
-            attempt: Attempt::Due { at_ms: 0 },
+            attempt: Attempt::Due { at: Monotonic::default() },
             leaving: None,
             parting: Vec::new(),
             failures: 0,
@@ -102,7 +102,7 @@ impl Connection {
 
     /// Whether nothing is owed and nothing is attempted.
     pub(super) fn is_settled(&self) -> bool {
-        let owed = self.current.as_ref().is_none_or(|current| current.in_flight_ms.is_some());
+        let owed = self.current.as_ref().is_none_or(|current| current.in_flight.is_some());
         !owed && matches!(self.attempt, Attempt::Idle) && self.leaving.is_none()
     }
 
@@ -113,7 +113,7 @@ impl Connection {
 
     /// Whether a group of questions may be sent now.
     pub(super) fn is_free(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.in_flight_ms.is_none())
+        self.current.as_ref().is_some_and(|current| current.in_flight.is_none())
     }
 
     /// Whether messages on this stream are listened to.
@@ -128,12 +128,12 @@ impl Connection {
         }
     }
 
-    pub(super) fn act(&mut self, now_ms: u64, hello: &wire::Hello) -> Option<Act> {
+    pub(super) fn act(&mut self, now: Monotonic, hello: &wire::Hello) -> Option<Act> {
         if let Some(act) = self.parting.pop() {
             return Some(act);
         }
         match &mut self.attempt {
-            Attempt::Due { at_ms } if *at_ms <= now_ms => {
+            Attempt::Due { at } if *at <= now => {
                 self.attempt = Attempt::Opening;
                 Some(Act::Open)
             }
@@ -147,22 +147,22 @@ impl Connection {
     }
 
     /// The attempt has come to a stream, or has not.
-    pub(super) fn opened(&mut self, stream: Option<u32>, now_ms: u64) {
+    pub(super) fn opened(&mut self, stream: Option<u32>, now: Monotonic) {
         match stream {
-            Some(stream) => self.attempt = Attempt::Greeting { stream, since_ms: now_ms, hello_sent: false },
-            None => self.attempt_failed(now_ms),
+            Some(stream) => self.attempt = Attempt::Greeting { stream, since: now, hello_sent: false },
+            None => self.attempt_failed(now),
         }
     }
 
     /// A group of questions was sent on the current stream.
-    pub(super) fn sent(&mut self, now_ms: u64) {
+    pub(super) fn sent(&mut self, now: Monotonic) {
         if let Some(current) = &mut self.current {
-            current.in_flight_ms = Some(now_ms);
+            current.in_flight = Some(now);
         }
     }
 
     /// A message has come. True when it makes another stream the current one.
-    pub(super) fn heard(&mut self, id: u32, message: &wire::ServiceMessage, now_ms: u64) -> bool {
+    pub(super) fn received(&mut self, id: u32, message: &wire::ServiceMessage, now: Monotonic) -> bool {
         if self.greeting() == Some(id) && message.welcome.is_some() {
             self.welcomed(id);
             return true;
@@ -173,10 +173,10 @@ impl Connection {
         }
         if let Some(current) = self.current.as_mut().filter(|current| current.id == id) {
             if !message.verdicts.is_empty() {
-                current.in_flight_ms = None;
+                current.in_flight = None;
             }
             if message.drain && matches!(self.attempt, Attempt::Idle) {
-                self.attempt = Attempt::Due { at_ms: now_ms };
+                self.attempt = Attempt::Due { at: now };
             }
         }
         false
@@ -185,61 +185,57 @@ impl Connection {
     fn welcomed(&mut self, id: u32) {
         self.attempt = Attempt::Idle;
         self.failures = 0;
-        match self.current.replace(Stream { id, in_flight_ms: None }) {
-            Some(Stream { id, in_flight_ms: Some(_) }) => self.leaving = Some(id),
-            Some(Stream { id, in_flight_ms: None }) => self.parting.push(Act::Close { stream: id }),
+        match self.current.replace(Stream { id, in_flight: None }) {
+            Some(Stream { id, in_flight: Some(_) }) => self.leaving = Some(id),
+            Some(Stream { id, in_flight: None }) => self.parting.push(Act::Close { stream: id }),
             None => {}
         }
     }
 
     /// The stream whose peer owes an answer for too long, if one does. It may be dead without a word.
-    pub(super) fn stalled(&self, now_ms: u64) -> Option<u32> {
-        let late = |since_ms: u64, max_ms: u64| now_ms.saturating_sub(since_ms) >= max_ms;
-        let current = self
-            .current
-            .as_ref()
-            .filter(|current| current.in_flight_ms.is_some_and(|sent_ms| late(sent_ms, self.timeout_ms)));
+    pub(super) fn stalled(&self, now: Monotonic) -> Option<u32> {
+        let late = |since: Monotonic, max_ms: u64| now.since(since) >= max_ms;
+        let current =
+            self.current.as_ref().filter(|current| current.in_flight.is_some_and(|sent| late(sent, self.timeout_ms)));
         match self.attempt {
             _ if current.is_some() => self.current(),
-            Attempt::Greeting { stream, since_ms, .. } if late(since_ms, self.timeout_ms.max(WELCOME_MS_MAX)) => {
-                Some(stream)
-            }
+            Attempt::Greeting { stream, since, .. } if late(since, self.timeout_ms.max(WELCOME_MS_MAX)) => Some(stream),
             _ => None,
         }
     }
 
     /// A stream has to be given up.
-    pub(super) fn broken(&mut self, id: u32, now_ms: u64) {
+    pub(super) fn broken(&mut self, id: u32, now: Monotonic) {
         if self.knows(id) {
             self.parting.push(Act::Cancel { stream: id });
-            self.lost(id, now_ms);
+            self.lost(id, now);
         }
     }
 
     /// A stream is gone.
-    pub(super) fn lost(&mut self, id: u32, now_ms: u64) {
+    pub(super) fn lost(&mut self, id: u32, now: Monotonic) {
         if self.leaving == Some(id) {
             self.leaving = None;
         }
         if self.greeting() == Some(id) {
-            self.attempt_failed(now_ms);
+            self.attempt_failed(now);
         }
         if self.current() == Some(id) {
             self.current = None;
             if matches!(self.attempt, Attempt::Idle) {
-                self.attempt = Attempt::Due { at_ms: self.after_backoff(now_ms) };
+                self.attempt = Attempt::Due { at: self.after_backoff(now) };
             }
         }
     }
 
-    fn attempt_failed(&mut self, now_ms: u64) {
+    fn attempt_failed(&mut self, now: Monotonic) {
         self.failures = self.failures.saturating_add(1);
-        self.attempt = Attempt::Due { at_ms: self.after_backoff(now_ms) };
+        self.attempt = Attempt::Due { at: self.after_backoff(now) };
     }
 
-    fn after_backoff(&mut self, now_ms: u64) -> u64 {
+    fn after_backoff(&mut self, now: Monotonic) -> Monotonic {
         let backoff_ms = (BACKOFF_FIRST_MS << self.failures.min(8)).min(BACKOFF_LAST_MS);
-        now_ms.saturating_add(backoff_ms - self.random() % (backoff_ms / 2 + 1))
+        now.after(backoff_ms - self.random() % (backoff_ms / 2 + 1))
     }
 
     /// Xorshift: no more than telling workers apart is asked of it.

@@ -1,16 +1,22 @@
-//! The desk against a service that answers, dawdles, lies and dies.
+//! The stream client against a service that answers, dawdles, lies and dies.
 
 use super::*;
 use crate::authorize::{
     fixtures::{policy, principal, question},
     principal::Principal,
 };
+use crate::time::Now;
 use std::rc::Rc;
 
 const TIMEOUT_MS: u64 = 200;
 
+fn now(ms: u64) -> Now {
+    Now { wall_ms: Some(ms), instant: Monotonic(ms) }
+}
+
 struct Bench {
-    desk: StreamClient,
+    client: StreamClient,
+    follows: Follows,
     principal: Rc<Principal>,
 }
 
@@ -18,24 +24,36 @@ impl Bench {
     fn new() -> Self {
         let policy = policy("enforce");
         let hello = wire::Hello { filter_version: "test".into(), ..Default::default() };
-        Self { desk: StreamClient::new(hello, TIMEOUT_MS, 1), principal: principal(&policy, &["read", "write"]) }
+        Self {
+            client: StreamClient::new(hello, TIMEOUT_MS, 1),
+            follows: Follows::default(),
+            principal: principal(&policy, &["read", "write"]),
+        }
+    }
+
+    fn act(&mut self, now_ms: u64) -> Option<Act> {
+        self.client.act(&mut self.follows, Monotonic(now_ms))
+    }
+
+    fn message(&mut self, stream: u32, bytes: &[u8], now_ms: u64) -> Received {
+        self.client.message(stream, bytes, &mut self.follows, Monotonic(now_ms))
     }
 
     /// Opens `stream` and lets the service welcome it.
     fn connect(&mut self, stream: u32, now_ms: u64) {
-        assert_eq!(self.desk.act(now_ms), Some(Act::Open));
-        self.desk.opened(Some(stream), now_ms);
+        assert_eq!(self.act(now_ms), Some(Act::Open));
+        self.client.opened(Some(stream), Monotonic(now_ms));
         assert!(self.sent(now_ms).hello.is_some(), "the hello comes first");
-        assert!(self.desk.message(stream, &welcome(), now_ms).settled.is_empty());
+        assert!(self.message(stream, &welcome(), now_ms).settled.is_empty());
     }
 
     fn ask(&mut self, context: u32, now_ms: u64) -> bool {
-        self.desk.ask(context, question(&self.principal, 1, "GET"), now_ms)
+        self.client.ask(context, question(&self.principal, 1, "GET"), Monotonic(now_ms))
     }
 
     /// The one message that is sent now.
     fn sent(&mut self, now_ms: u64) -> wire::FilterMessage {
-        match self.desk.act(now_ms) {
+        match self.act(now_ms) {
             Some(Act::Send { message, .. }) => wire::FilterMessage::decode(message.as_slice()).expect("a message"),
             other => panic!("nothing was sent: {other:?}"),
         }
@@ -44,7 +62,7 @@ impl Bench {
     fn answer(&mut self, stream: u32, ids: &[u32], now_ms: u64) -> Vec<Settled> {
         let verdicts = ids.iter().map(|id| wire::Verdict { id: *id, outcome: 1, ..Default::default() }).collect();
         let message = wire::ServiceMessage { verdicts, ..Default::default() };
-        self.desk.message(stream, &message.encode_to_vec(), now_ms).settled
+        self.message(stream, &message.encode_to_vec(), now_ms).settled
     }
 }
 
@@ -82,7 +100,7 @@ fn questions_wait_while_a_group_is_on_its_way_and_leave_together() {
     let first = bench.sent(0);
     bench.ask(11, 0);
     bench.ask(12, 0);
-    assert_eq!(bench.desk.act(0), None);
+    assert_eq!(bench.act(0), None);
     assert_eq!(contexts(&bench.answer(1, &ids(&first), 1)), [(10, true)]);
     assert_eq!(bench.sent(1).questions.len(), 2);
 }
@@ -93,9 +111,9 @@ fn a_question_without_an_answer_has_no_verdict_when_its_time_is_up() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     bench.sent(0);
-    assert!(bench.desk.expire(TIMEOUT_MS - 1).is_empty());
-    assert_eq!(contexts(&bench.desk.expire(TIMEOUT_MS)), [(10, false)]);
-    assert_eq!(bench.desk.act(TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a peer that owes an answer is given up");
+    assert!(bench.client.expire(Monotonic(TIMEOUT_MS - 1)).is_empty());
+    assert_eq!(contexts(&bench.client.expire(Monotonic(TIMEOUT_MS))), [(10, false)]);
+    assert_eq!(bench.act(TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a peer that owes an answer is given up");
 }
 
 #[test]
@@ -115,12 +133,12 @@ fn what_was_unanswered_is_asked_once_more_on_the_next_stream_with_its_token() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     let first = bench.sent(0);
-    assert!(bench.desk.closed(1, 1).is_empty());
+    assert!(bench.client.closed(1, Monotonic(1)).is_empty());
     bench.connect(2, 100);
     let again = bench.sent(100);
     assert_eq!(ids(&again), ids(&first));
     assert_eq!(again.tokens.len(), 1, "handles are void on a new stream");
-    assert_eq!(contexts(&bench.desk.closed(2, 101)), [(10, false)], "once more, and not again");
+    assert_eq!(contexts(&bench.client.closed(2, Monotonic(101))), [(10, false)], "once more, and not again");
 }
 
 #[test]
@@ -130,7 +148,7 @@ fn a_question_that_was_never_sent_survives_the_loss_of_a_stream() {
     bench.ask(10, 0);
     bench.sent(0);
     bench.ask(11, 0);
-    bench.desk.closed(1, 1);
+    bench.client.closed(1, Monotonic(1));
     bench.connect(2, 100);
     let both = bench.sent(100);
     assert_eq!(contexts(&bench.answer(2, &ids(&both), 101)), [(10, true), (11, true)]);
@@ -142,13 +160,13 @@ fn bytes_that_are_no_message_end_the_stream_and_are_no_verdict() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     bench.sent(0);
-    assert!(bench.desk.message(1, &[0xff; 9], 1).settled.is_empty());
-    assert_eq!(bench.desk.act(1), Some(Act::Cancel { stream: 1 }));
+    assert!(bench.message(1, &[0xff; 9], 1).settled.is_empty());
+    assert_eq!(bench.act(1), Some(Act::Cancel { stream: 1 }));
     assert!(bench.answer(1, &[0], 2).is_empty(), "the broken stream is not listened to any more");
 }
 
 #[test]
-fn an_unknown_outcome_is_no_verdict() {
+fn an_unknown_outcome_is_a_refusal() {
     for outcome in [0, 99, -1] {
         let mut bench = Bench::new();
         bench.connect(1, 0);
@@ -158,7 +176,8 @@ fn an_unknown_outcome_is_no_verdict() {
             verdicts: vec![wire::Verdict { id, outcome, ..Default::default() }],
             ..Default::default()
         };
-        assert_eq!(contexts(&bench.desk.message(1, &message.encode_to_vec(), 1).settled), [(10, false)]);
+        let settled = bench.message(1, &message.encode_to_vec(), 1).settled;
+        assert_eq!(settled[0].verdict, Some(Verdict::Ended(Code::SessionUnknown)), "{outcome}");
     }
 }
 
@@ -166,10 +185,10 @@ fn an_unknown_outcome_is_no_verdict() {
 fn once_an_attempt_has_failed_nobody_waits_and_a_welcome_ends_that() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    bench.desk.closed(1, 0);
+    bench.client.closed(1, Monotonic(0));
     assert!(bench.ask(10, 0), "the next stream may come in time");
-    assert_eq!(bench.desk.act(1_000), Some(Act::Open));
-    bench.desk.opened(None, 1_000);
+    assert_eq!(bench.act(1_000), Some(Act::Open));
+    bench.client.opened(None, Monotonic(1_000));
     assert!(!bench.ask(11, 1_000));
     bench.connect(2, 3_000);
     assert!(bench.ask(12, 3_000));
@@ -180,9 +199,9 @@ fn attempts_are_spaced_out_and_never_more_than_a_second_apart() {
     let mut bench = Bench::new();
     let (mut now_ms, mut opened_at) = (0, Vec::new());
     while opened_at.len() < 12 {
-        if bench.desk.act(now_ms) == Some(Act::Open) {
+        if bench.act(now_ms) == Some(Act::Open) {
             opened_at.push(now_ms);
-            bench.desk.opened(None, now_ms);
+            bench.client.opened(None, Monotonic(now_ms));
         }
         now_ms += 1;
     }
@@ -196,8 +215,8 @@ fn a_withdrawn_question_is_not_sent() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
     bench.ask(10, 0);
-    bench.desk.withdraw(10);
-    assert_eq!(bench.desk.act(0), None);
+    bench.client.withdraw(10);
+    assert_eq!(bench.act(0), None);
 }
 
 #[test]
@@ -207,7 +226,7 @@ fn a_retired_token_is_forgotten_after_the_question_that_needs_it() {
     bench.ask(10, 0);
     let first = bench.sent(0);
     bench.ask(11, 0);
-    bench.desk.retire(&bench.principal);
+    bench.client.retire(&bench.principal);
     bench.answer(1, &ids(&first), 1);
     let second = bench.sent(1);
     assert_eq!(second.questions.len(), 1);
@@ -219,22 +238,22 @@ fn a_draining_service_is_left_only_when_the_next_stream_is_welcomed() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
     let drain = wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec();
-    bench.desk.message(1, &drain, 0);
-    assert_eq!(bench.desk.act(0), Some(Act::Open));
+    bench.message(1, &drain, 0);
+    assert_eq!(bench.act(0), Some(Act::Open));
     bench.ask(10, 0);
     let old = bench.sent(0);
     assert_eq!(old.questions.len(), 1, "the old stream goes on");
-    bench.desk.opened(Some(2), 1);
+    bench.client.opened(Some(2), Monotonic(1));
     assert!(bench.sent(1).hello.is_some());
-    bench.desk.message(2, &welcome(), 2);
+    bench.message(2, &welcome(), 2);
     bench.ask(11, 2);
     let new = bench.sent(2);
     assert_eq!((new.questions.len(), new.tokens.len()), (1, 1), "the new one knows no token yet");
     assert_eq!(contexts(&bench.answer(1, &ids(&old), 3)), [(10, true)]);
-    assert_eq!(bench.desk.act(3), Some(Act::Close { stream: 1 }));
+    assert_eq!(bench.act(3), Some(Act::Close { stream: 1 }));
     assert_eq!(contexts(&bench.answer(2, &ids(&new), 3)), [(11, true)]);
-    assert!(bench.desk.closed(1, 4).is_empty());
-    assert_eq!(bench.desk.act(4), None);
+    assert!(bench.client.closed(1, Monotonic(4)).is_empty());
+    assert_eq!(bench.act(4), None);
 }
 
 #[test]
@@ -243,12 +262,12 @@ fn a_drain_that_ends_in_a_loss_loses_no_question() {
     bench.connect(1, 0);
     bench.ask(10, 0);
     let asked = bench.sent(0);
-    bench.desk.message(1, &wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec(), 0);
-    assert_eq!(bench.desk.act(0), Some(Act::Open));
-    bench.desk.opened(Some(2), 1);
+    bench.message(1, &wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec(), 0);
+    assert_eq!(bench.act(0), Some(Act::Open));
+    bench.client.opened(Some(2), Monotonic(1));
     bench.sent(1);
-    assert!(bench.desk.closed(1, 2).is_empty());
-    bench.desk.message(2, &welcome(), 3);
+    assert!(bench.client.closed(1, Monotonic(2)).is_empty());
+    bench.message(2, &welcome(), 3);
     assert_eq!(ids(&bench.sent(3)), ids(&asked));
 }
 
@@ -256,13 +275,13 @@ fn a_drain_that_ends_in_a_loss_loses_no_question() {
 fn open_requests_of_a_token_on_a_route_are_one_follow() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.desk.follow(10, &bench.principal.clone(), RuleId(1), false);
-    assert_eq!(bench.desk.follow(11, &bench.principal.clone(), RuleId(1), false), id);
+    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
+    assert_eq!(bench.follows.join(11, &bench.principal.clone(), RuleId(1), false), id);
     let sent = bench.sent(0);
     assert_eq!((sent.follows.len(), sent.tokens.len()), (1, 1));
-    bench.desk.unfollow(id, 10);
-    assert_eq!(bench.desk.act(0), None);
-    bench.desk.unfollow(id, 11);
+    bench.follows.leave(id, 10);
+    assert_eq!(bench.act(0), None);
+    bench.follows.leave(id, 11);
     assert_eq!(bench.sent(0).unfollowed, [id.0]);
 }
 
@@ -270,27 +289,27 @@ fn open_requests_of_a_token_on_a_route_are_one_follow() {
 fn follows_are_told_again_on_the_next_stream_and_an_unknown_one_is_nothing() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.desk.follow(10, &bench.principal.clone(), RuleId(1), false);
+    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
     bench.sent(0);
-    bench.desk.closed(1, 0);
+    bench.client.closed(1, Monotonic(0));
     bench.connect(2, 1_000);
     assert_eq!(bench.sent(1_000).follows[0].id, id.0);
     let followed = vec![wire::Verdict { id: 77, outcome: 4, ..Default::default() }];
     let message = wire::ServiceMessage { followed, ..Default::default() };
-    let heard = bench.desk.message(2, &message.encode_to_vec(), 1_001);
-    assert!(heard.followed.iter().all(|(id, _)| bench.desk.followers(*id).is_empty()));
+    let received = bench.message(2, &message.encode_to_vec(), 1_001);
+    assert!(received.followed.iter().all(|(id, _)| bench.follows.contexts(*id).is_empty()));
 }
 
 #[test]
 fn activity_is_told_from_time_to_time_and_not_with_every_byte() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.desk.follow(10, &bench.principal.clone(), RuleId(1), false);
+    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
     bench.sent(0);
-    bench.desk.note_activity(id);
+    bench.follows.note_activity(id);
     assert_eq!(bench.sent(600).active, [id.0]);
-    bench.desk.note_activity(id);
-    assert_eq!(bench.desk.act(700), None);
+    bench.follows.note_activity(id);
+    assert_eq!(bench.act(700), None);
     assert_eq!(bench.sent(1_100).active, [id.0]);
 }
 
@@ -298,8 +317,8 @@ fn activity_is_told_from_time_to_time_and_not_with_every_byte() {
 fn a_token_ends_its_open_requests_unless_they_may_outlive_it() {
     let mut bench = Bench::new();
     let dies_at_ms = bench.principal.facts.dies_at_ms;
-    let mortal = bench.desk.follow(10, &bench.principal.clone(), RuleId(1), false);
-    bench.desk.follow(11, &bench.principal.clone(), RuleId(2), true);
-    assert!(bench.desk.overdue(dies_at_ms - 1).is_empty());
-    assert_eq!(bench.desk.overdue(dies_at_ms + 100), [(mortal, Code::TokenExpired)]);
+    let mortal = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
+    bench.follows.join(11, &bench.principal.clone(), RuleId(2), true);
+    assert!(bench.follows.overdue(now(dies_at_ms - 1)).is_empty());
+    assert_eq!(bench.follows.overdue(now(dies_at_ms + 100)), [(mortal, Code::TokenExpired)]);
 }

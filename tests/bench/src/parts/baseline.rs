@@ -11,7 +11,7 @@ use crate::{
     build::Build,
     mint::list,
     report::Report,
-    subject::{DIRECT, House, Load, ROUTES, Row, Subject},
+    subject::{Bench, DIRECT, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 
@@ -20,16 +20,16 @@ pub(crate) const ROWS: [&str; 2] = ["this build", "baseline"];
 pub(crate) const WARM: &str = "warm";
 pub(crate) const COLD: &str = "cold";
 
-pub(crate) async fn measure(house: &House, baseline: Build, report: &mut Report) {
-    let workers = house.options.workers();
+pub(crate) async fn measure(bench: &Bench, baseline: Build, report: &mut Report) {
+    let workers = bench.options.workers();
     let lists = [(WARM, TOKENS, TOKENS), (COLD, cold::per_worker(Algorithm::ES256) * workers, SESSIONS)];
     let builds = [Build::current(), baseline];
     let mut subjects = Vec::new();
     for (column, tokens, sessions) in lists {
-        let tokens = house.mint.tokens(Algorithm::ES256, tokens, sessions);
-        let list = list(house.dir.path(), &format!("baseline-{column}"), &tokens, ROUTES);
+        let tokens = bench.mint.tokens(Algorithm::ES256, tokens, sessions);
+        let list = list(bench.dir.path(), &format!("baseline-{column}"), &tokens, ROUTES);
         for (row, build) in ROWS.into_iter().zip(&builds) {
-            let subject = Subject::start_build(house, Row::Portcullis, build, ROUTES, workers).await;
+            let subject = Subject::start_build(bench, Row::Portcullis, build, ROUTES, workers).await;
             let mut check = subject.check.clone();
             check.row = format!("{row}, {column}");
             report.checks.push(check);
@@ -44,7 +44,7 @@ pub(crate) async fn measure(house: &House, baseline: Build, report: &mut Report)
         let load = Load::Http1 { list: list.clone(), host: DIRECT, connections: CONNECTIONS };
         plans.push(Plan { row: (*row).to_owned(), column: (*column).to_owned(), subject, load });
     }
-    let mut cells = rounds::measure(house, TABLE, plans).await;
+    let mut cells = rounds::measure(bench, TABLE, plans).await;
     for (row, _, _, subject) in subjects.iter().filter(|(_, column, ..)| *column == COLD) {
         let cold = cells.iter_mut().filter(|cell| cell.row == *row && cell.column == COLD);
         cold::void_if_known(subject, cold).await;

@@ -4,7 +4,7 @@ use super::rounds::{self, Plan};
 use crate::{
     mint::list,
     report::{Cell, Report},
-    subject::{DIRECT, House, Load, ROUTES, Row, Subject},
+    subject::{Bench, DIRECT, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 
@@ -16,20 +16,20 @@ pub(super) const SESSIONS: usize = 1_000;
 /// The share of requests whose token may be known after all.
 const KNOWN_MAX: f64 = 0.01;
 
-pub(crate) async fn measure(house: &House, report: &mut Report) {
-    let workers = house.options.workers();
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
+    let workers = bench.options.workers();
     let lists: Vec<_> = ALGORITHMS
         .into_iter()
         .map(|algorithm| {
             let count = per_worker(algorithm) * workers;
             eprintln!("  signing {count} tokens with {algorithm:?}");
-            let tokens = house.mint.tokens(algorithm, count, SESSIONS);
-            (algorithm, list(house.dir.path(), &algorithm.name(), &tokens, ROUTES))
+            let tokens = bench.mint.tokens(algorithm, count, SESSIONS);
+            (algorithm, list(bench.dir.path(), &algorithm.name(), &tokens, ROUTES))
         })
         .collect();
     let mut subjects = Vec::new();
     for row in ROWS {
-        subjects.push(Subject::start(house, row, ROUTES, workers).await);
+        subjects.push(Subject::start(bench, row, ROUTES, workers).await);
     }
     let mut plans = Vec::new();
     for subject in &subjects {
@@ -39,7 +39,7 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
             plans.push(Plan { row: subject.row.title().to_owned(), column: algorithm.name(), subject, load });
         }
     }
-    let mut cells = rounds::measure(house, TABLE, plans).await;
+    let mut cells = rounds::measure(bench, TABLE, plans).await;
     for subject in subjects.iter().filter(|subject| subject.row == Row::Portcullis) {
         let ours = cells.iter_mut().filter(|cell| cell.row == subject.row.title());
         void_if_known(subject, ours).await;

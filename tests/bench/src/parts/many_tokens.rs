@@ -5,7 +5,7 @@ use super::rounds::{self, Plan};
 use crate::{
     mint::list,
     report::Report,
-    subject::{DIRECT, House, Load, ROUTES, Row, Subject},
+    subject::{Bench, DIRECT, Load, ROUTES, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 
@@ -13,12 +13,12 @@ pub(crate) const TABLE: &str = "tokens";
 pub(crate) const COUNTS: [usize; 3] = [1, 1_000, 100_000];
 const CONNECTIONS: usize = 64;
 
-pub(crate) async fn measure(house: &House, report: &mut Report) {
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
     let mut subjects = Vec::new();
     for count in COUNTS {
-        let tokens = house.mint.tokens(Algorithm::ES256, count, count);
-        let list = list(house.dir.path(), &format!("tokens-{count}"), &tokens, ROUTES);
-        let subject = Subject::start(house, Row::Portcullis, ROUTES, house.options.workers()).await;
+        let tokens = bench.mint.tokens(Algorithm::ES256, count, count);
+        let list = list(bench.dir.path(), &format!("tokens-{count}"), &tokens, ROUTES);
+        let subject = Subject::start(bench, Row::Portcullis, ROUTES, bench.options.workers()).await;
         subjects.push((count, list, subject));
     }
     let mut plans = Vec::new();
@@ -28,5 +28,5 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
         let load = Load::Http1 { list: list.clone(), host: DIRECT, connections: CONNECTIONS };
         plans.push(Plan { row: subject.row.title().to_owned(), column: count.to_string(), subject, load });
     }
-    report.cells.extend(rounds::measure(house, TABLE, plans).await);
+    report.cells.extend(rounds::measure(bench, TABLE, plans).await);
 }

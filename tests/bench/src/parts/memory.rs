@@ -5,7 +5,7 @@
 use crate::{
     mint::list,
     report::{Cell, Filter, Report},
-    subject::{DIRECT, House, Load, Row, Subject},
+    subject::{Bench, DIRECT, Load, Row, Subject},
 };
 use portcullis_tests::Algorithm;
 use std::{path::Path, time::Duration};
@@ -18,19 +18,19 @@ const CONNECTIONS: usize = 16;
 const CYCLES: usize = 3;
 const TURNS_MAX: usize = 60;
 
-pub(crate) async fn measure(house: &House, report: &mut Report) -> Filter {
-    let tokens = house.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
-    let list = list(house.dir.path(), "memory", &tokens, ROUTES);
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Filter {
+    let tokens = bench.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
+    let list = list(bench.dir.path(), "memory", &tokens, ROUTES);
     let mut filter = Filter { routes: ROUTES, tokens: TOKENS, envoy_bytes: [0; 2], noop_bytes: [0; 2] };
     for workers in [1, 2] {
-        filter.envoy_bytes[workers - 1] = held(house, report, Row::Portcullis, workers, &list).await;
-        filter.noop_bytes[workers - 1] = held(house, report, Row::Noop, workers, &list).await;
+        filter.envoy_bytes[workers - 1] = held(bench, report, Row::Portcullis, workers, &list).await;
+        filter.noop_bytes[workers - 1] = held(bench, report, Row::Noop, workers, &list).await;
     }
     filter
 }
 
-async fn held(house: &House, report: &mut Report, row: Row, workers: usize, list: &Path) -> u64 {
-    let subject = Subject::start(house, row, ROUTES, workers).await;
+async fn held(bench: &Bench, report: &mut Report, row: Row, workers: usize, list: &Path) -> u64 {
+    let subject = Subject::start(bench, row, ROUTES, workers).await;
     report.checks.push(subject.check.clone());
     if let Err(fault) = show(&subject, list, workers).await {
         let (row, column) = (row.title().to_owned(), format!("{workers} workers"));

@@ -1,7 +1,7 @@
-//! From a revocation to its effect, as clients see it. The world is the one of the end-to-end tests, the measuring theirs too.
+//! From a revocation to its effect, as clients see it. Testbed and measurement are those of the end-to-end tests.
 
 use crate::{report::Revocation, stats::Spread};
-use portcullis_tests::{Load, Round, World, cut, policy, until};
+use portcullis_tests::{Load, Round, Testbed, cut, policy, until};
 use std::{
     sync::{
         Arc, Mutex,
@@ -18,17 +18,17 @@ const REFUSALS_MIN: usize = 128;
 const STREAMS: usize = 300;
 
 pub(crate) async fn measure() -> Revocation {
-    let world = World::with_policy(policy::streams()).await;
-    world.settled().await;
+    let testbed = Testbed::with_policy(policy::streams()).await;
+    testbed.ready().await;
     let load = Arc::new(Load::default());
-    load.begin(world.issuer.token().sign());
+    load.begin(testbed.issuer.token().sign());
     let connections: Vec<_> =
-        (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(world.client(), offset))).collect();
+        (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(testbed.client(), offset))).collect();
     let mut last_releases = Vec::new();
     for _ in 0..REVOCATIONS {
-        let round = load.begin(world.issuer.token().sign());
+        let round = load.begin(testbed.issuer.token().sign());
         enough(&round.passes, PASSES_MIN, "requests pass").await;
-        world.service.admin().revoke(&round.token.session).await;
+        testbed.service.admin().revoke(&round.token.session).await;
         round.revoked.set(Instant::now()).expect("revoked once");
         enough(&round.refusals, REFUSALS_MIN, "requests are refused").await;
         last_releases.push(last_release_ms(&round));
@@ -37,7 +37,7 @@ pub(crate) async fn measure() -> Revocation {
     for connection in connections {
         connection.await.expect("a connection ends well");
     }
-    let cuts = cut(&world, STREAMS).await;
+    let cuts = cut(&testbed, STREAMS).await;
     let count = |list: &Mutex<Vec<String>>| list.lock().expect("not poisoned").len();
     Revocation {
         revocations: REVOCATIONS,

@@ -2,7 +2,7 @@
 
 use crate::{
     report::Cell,
-    subject::{DIRECT, House, Load, Subject},
+    subject::{Bench, DIRECT, Load, Subject},
 };
 use std::{path::Path, time::Duration};
 
@@ -18,7 +18,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Measures the cells of a table.
-pub(crate) async fn measure(house: &House, table: &'static str, plans: Vec<Plan<'_>>) -> Vec<Cell> {
+pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<'_>>) -> Vec<Cell> {
     let cell = |plan: &Plan<'_>| Cell {
         table,
         row: plan.row.clone(),
@@ -27,13 +27,13 @@ pub(crate) async fn measure(house: &House, table: &'static str, plans: Vec<Plan<
         void: None,
     };
     let mut cells: Vec<Cell> = plans.iter().map(cell).collect();
-    for round in 1..=house.options.rounds {
-        eprintln!("  round {round} of {}", house.options.rounds);
+    for round in 1..=bench.options.rounds {
+        eprintln!("  round {round} of {}", bench.options.rounds);
         for (plan, cell) in plans.iter().zip(&mut cells).filter(|(_, cell)| cell.void.is_none()) {
             // What was on its way when wrk stopped has been seen too, though it was not counted.
             let uncounted = plan.load.connections() as u64;
             let sent = cell.samples.iter().map(|sample| sample.requests + uncounted).sum();
-            match plan.subject.measure(&plan.load, sent, house.options.time()).await {
+            match plan.subject.measure(&plan.load, sent, bench.options.time()).await {
                 Ok(sample) => cell.samples.push(sample),
                 Err(fault) => cell.void = Some(fault),
             }

@@ -1,8 +1,8 @@
 //! The session service alone: in process, over one connection, and with a million sessions.
 
-mod crowd;
 mod filter;
 mod in_process;
+mod many_sessions;
 mod wire;
 
 pub(crate) use wire::IN_FLIGHT_MAX;
@@ -18,12 +18,12 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     eprintln!("  checks over the wire");
     let wire = wire::measure(rounds, time).await;
     eprintln!("  a million sessions");
-    let crowd = crowd::measure().await;
+    let many_sessions = many_sessions::measure().await;
     Service {
         judgements_per_s,
         wire,
-        sessions: crowd::SESSIONS,
-        sessions_bytes: crowd.bytes,
-        restart_s: crowd.restart.as_secs_f64(),
+        sessions: many_sessions::SESSIONS,
+        sessions_bytes: many_sessions.bytes,
+        restart_s: many_sessions.restart.as_secs_f64(),
     }
 }

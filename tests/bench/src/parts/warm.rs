@@ -5,7 +5,7 @@ use super::rounds::{self, Plan};
 use crate::{
     mint::{list, path},
     report::{Memory, Report},
-    subject::{DIRECT, House, Load, ROUTES, Row, Subject, UPSTREAM},
+    subject::{Bench, DIRECT, Load, ROUTES, Row, Subject, UPSTREAM},
 };
 use portcullis_tests::Algorithm;
 
@@ -17,12 +17,12 @@ pub(crate) const H2: &str = "h2";
 const H2_CONNECTIONS: usize = 64;
 pub(crate) const TOKENS: usize = 1_000;
 
-pub(crate) async fn measure(house: &House, report: &mut Report) {
-    let tokens = house.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
-    let list = list(house.dir.path(), "main", &tokens, ROUTES);
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
+    let tokens = bench.mint.tokens(Algorithm::ES256, TOKENS, TOKENS);
+    let list = list(bench.dir.path(), "main", &tokens, ROUTES);
     let mut subjects = Vec::new();
     for row in Row::MAIN {
-        subjects.push(Subject::start(house, row, ROUTES, house.options.workers()).await);
+        subjects.push(Subject::start(bench, row, ROUTES, bench.options.workers()).await);
     }
     for subject in &subjects {
         report.checks.push(subject.check.clone());
@@ -39,9 +39,9 @@ pub(crate) async fn measure(house: &House, report: &mut Report) {
     let mut plans: Vec<_> =
         CONNECTIONS.iter().flat_map(|count| column(&count.to_string(), h1(DIRECT, *count))).collect();
     plans.extend(column(H2, h2));
-    report.cells.extend(rounds::measure(house, TABLE, plans).await);
+    report.cells.extend(rounds::measure(bench, TABLE, plans).await);
     let behind = column(&BEHIND_CONNECTIONS.to_string(), h1(UPSTREAM, BEHIND_CONNECTIONS));
-    report.cells.extend(rounds::measure(house, BEHIND, behind).await);
+    report.cells.extend(rounds::measure(bench, BEHIND, behind).await);
     for subject in subjects {
         let (envoy_bytes, service_bytes) = subject.memory();
         report.memory.push(Memory { row: subject.title(), envoy_bytes, service_bytes });

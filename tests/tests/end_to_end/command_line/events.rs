@@ -1,7 +1,7 @@
 //! `events`, against the real session service.
 
 use super::{portcullis, stderr};
-use portcullis_tests::{World, until};
+use portcullis_tests::{Testbed, until};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// A running `portcullis events`, and what it has written so far.
+/// A running `portcullis events` and its output so far.
 struct Following {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
@@ -18,8 +18,8 @@ struct Following {
 }
 
 impl Following {
-    fn start(world: &World, form: &str) -> Self {
-        let mut child = started(world, form);
+    fn start(testbed: &Testbed, form: &str) -> Self {
+        let mut child = started(testbed, form);
         let out = gathered(child.stdout.take().expect("a pipe"));
         let err = gathered(child.stderr.take().expect("a pipe"));
         Self { child, out, err }
@@ -29,7 +29,7 @@ impl Following {
         self.out.lock().expect("not poisoned").clone()
     }
 
-    /// The events so far of a kind, in JSON.
+    /// All events of one kind so far, as JSON.
     fn events(&self, name: &str) -> Vec<Value> {
         let lines = self.lines();
         let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
@@ -43,16 +43,16 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // Already gone is just as well.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-fn started(world: &World, form: &str) -> Child {
+fn started(testbed: &Testbed, form: &str) -> Child {
     let mut command = portcullis();
-    command.args(["events", "--output", form, "--url", &format!("http://{}", world.service.admin_address())]);
-    command.env("PORTCULLIS_ADMIN_CREDENTIAL", &world.admin_credential);
+    command.args(["events", "--output", form, "--url", &format!("http://{}", testbed.service.admin_address())]);
+    command.env("PORTCULLIS_ADMIN_CREDENTIAL", &testbed.admin_credential);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     command.spawn().expect("the program runs")
 }
@@ -68,30 +68,30 @@ fn gathered(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     lines
 }
 
-/// Opens sessions until one is heard of: from then on nothing is missed.
-async fn heard(world: &World, following: &Following) {
+/// Opens sessions until an event arrives. From then on no event is missed.
+async fn heard(testbed: &Testbed, following: &Following) {
     let before = following.lines().len();
     until("events are heard", async || {
-        world.get("/orders").bearer(world.issuer.token().subject("tuning").sign()).await;
+        testbed.get("/orders").bearer(testbed.issuer.token().subject("tuning").sign()).await;
         (following.lines().len() > before).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_is_told_and_a_lost_connection_is_opened_again() {
-    let world = World::start().await;
-    world.settled().await;
-    let following = Following::start(&world, "json");
-    heard(&world, &following).await;
+async fn events_are_printed_and_a_lost_connection_is_opened_again() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let following = Following::start(&testbed, "json");
+    heard(&testbed, &following).await;
 
     let hostile = "anna\u{9b}31m\n";
     let session = json!({"issuer": "i", "key": "k", "subject": hostile, "client_id": "web"});
-    world.service.admin().open(&session).await.status(201);
-    let anna = world.issuer.token().sign();
-    world.get("/orders").bearer(&anna).await.passes();
-    world.service.admin().revoke(&anna.session).await;
-    world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
+    testbed.service.admin().open(&session).await.status(201);
+    let anna = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    testbed.service.admin().revoke(&anna.session).await;
+    testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
     let of = |name: &str| following.events(name).into_iter().find(|event| event["id"] == *anna.session);
     let denied = until("the refusal is told", async || of("denied")).await;
     assert_eq!(denied["reason"], "revoked");
@@ -99,24 +99,24 @@ async fn what_happens_is_told_and_a_lost_connection_is_opened_again() {
     assert_eq!(of("ended").expect("told before")["reason"], "revoked");
     assert!(following.lines().iter().all(|line| !line.contains(char::is_control)));
 
-    world.service.kill();
+    testbed.service.kill();
     until("the loss is told", async || following.has_said("trying again").then_some(())).await;
-    world.service.restart().await;
+    testbed.service.restart().await;
     until("the gap is told", async || (following.events("gap").len() == 1).then_some(())).await;
     assert!(following.has_said("events may have been missed"));
-    world.settled().await;
-    heard(&world, &following).await;
+    testbed.ready().await;
+    heard(&testbed, &following).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_read_sentences() {
-    let world = World::start().await;
-    world.settled().await;
-    let following = Following::start(&world, "text");
-    heard(&world, &following).await;
-    let anna = world.issuer.token().sign();
-    world.get("/orders").bearer(&anna).await.passes();
-    world.service.admin().revoke(&anna.session).await;
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let following = Following::start(&testbed, "text");
+    heard(&testbed, &following).await;
+    let anna = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    testbed.service.admin().revoke(&anna.session).await;
     let of =
         |name: &str| following.lines().into_iter().find(|line| line.contains(&anna.session) && line.contains(name));
     let ended = until("the end is told", async || of("ended")).await;
@@ -125,19 +125,19 @@ async fn people_read_sentences() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_ends_when_nobody_reads_any_more_even_while_nothing_happens() {
-    let world = World::start().await;
-    let mut child = started(&world, "text");
+async fn it_ends_when_its_output_is_closed_even_without_an_event() {
+    let testbed = Testbed::start().await;
+    let mut child = started(&testbed, "text");
     drop(child.stdout.take());
     let status = until("the program ends", async || child.try_wait().expect("the state of a child")).await;
     assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_that_is_refused_ends_it() {
-    let world = World::start().await;
+async fn a_refused_credential_ends_it() {
+    let testbed = Testbed::start().await;
     let mut command = portcullis();
-    command.args(["events", "--url", &format!("http://{}", world.service.admin_address())]);
+    command.args(["events", "--url", &format!("http://{}", testbed.service.admin_address())]);
     let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("rejected the credential"));

@@ -1,7 +1,7 @@
 //! What `policy render` writes for Envoy is loaded by the real Envoy, which hands the filter the same policy.
 
 use super::{portcullis, run, stderr};
-use portcullis_tests::{Client, World, envoy_program, policy, root, shipped_file, until};
+use portcullis_tests::{Client, Testbed, envoy_program, policy, root, shipped_file, until};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -46,8 +46,8 @@ fn envoy_loads_what_is_rendered_of_every_policy() {
     }
 }
 
-/// A world whose Envoy reads the rendered filter itself, from its file.
-async fn world_with(policy: &Value, dir: &Path) -> World {
+/// A testbed whose Envoy reads the rendered filter itself, from its file.
+async fn testbed_with(policy: &Value, dir: &Path) -> Testbed {
     let file = dir.join("policy.json");
     std::fs::write(&file, policy.to_string()).expect("a temporary file can be written");
     let filter = rendered(&file).replace('\n', "\n  ");
@@ -66,13 +66,13 @@ async fn world_with(policy: &Value, dir: &Path) -> World {
         *all.pointer_mut(FILTERS).and_then(|filters| filters.get_mut(0)).expect("a filter") = discovery;
         all["node"] = json!({"id": "edge", "cluster": "edge"});
     };
-    World::builder().bootstrap(edit).start().await
+    Testbed::builder().bootstrap(edit).start().await
 }
 
 /// The filter's configuration, as Envoy has it.
-async fn policy_in(world: &World) -> Value {
+async fn policy_in(testbed: &Testbed) -> Value {
     until("Envoy has the filter", async || {
-        let dump = Client::new(world.envoy.admin).get("/config_dump?resource=ecds_filters").await.json();
+        let dump = Client::new(testbed.envoy.admin).get("/config_dump?resource=ecds_filters").await.json();
         let config = dump.pointer("/configs/0/ecds_filter/typed_config/config/configuration/value");
         config.cloned()
     })
@@ -83,18 +83,18 @@ async fn policy_in(world: &World) -> Value {
 async fn the_filter_gets_the_policy_that_was_rendered_and_answers_by_it() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let policy = policy::patient();
-    let world = world_with(&policy, dir.path()).await;
-    assert_eq!(policy_in(&world).await, policy);
-    world.settled().await;
-    let token = world.issuer.token().scopes("orders:read").sign();
-    world.get("/healthz").await.passes();
-    world.get("/orders").await.refused(401, "no_credentials");
-    world.get("/orders").bearer(&token).await.passes();
-    world.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
-    world.get("/nowhere").bearer(&token).await.refused(403, "no_route");
+    let testbed = testbed_with(&policy, dir.path()).await;
+    assert_eq!(policy_in(&testbed).await, policy);
+    testbed.ready().await;
+    let token = testbed.issuer.token().scopes("orders:read").sign();
+    testbed.get("/healthz").await.passes();
+    testbed.get("/orders").await.refused(401, "no_credentials");
+    testbed.get("/orders").bearer(&token).await.passes();
+    testbed.call("PUT", "/orders/7").bearer(&token).await.refused(403, "insufficient_scope");
+    testbed.get("/nowhere").bearer(&token).await.refused(403, "no_route");
 }
 
-/// Words that readers of YAML 1.1, as Envoy's is, take for something else than text.
+/// Words that YAML 1.1 readers, such as Envoy's, do not read as text.
 const WORDS: [&str; 19] = [
     "y",
     "NO",
@@ -118,7 +118,7 @@ const WORDS: [&str; 19] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn words_that_yaml_takes_for_something_else_reach_the_filter_as_they_were() {
+async fn words_that_yaml_reads_as_other_types_reach_the_filter_unchanged() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut policy = policy::patient();
     for word in WORDS {
@@ -127,9 +127,9 @@ async fn words_that_yaml_takes_for_something_else_reach_the_filter_as_they_were(
         policy["sets"][word] = json!([word]);
     }
     policy["routes"][1]["require"]["all_of"] = json!(WORDS);
-    let world = world_with(&policy, dir.path()).await;
-    assert_eq!(policy_in(&world).await, policy);
-    // And the filter takes it as a policy.
-    let token = world.settled().await.issuer.token().scopes(&WORDS.join(" ")).sign();
-    world.get("/orders").bearer(&token).await.passes();
+    let testbed = testbed_with(&policy, dir.path()).await;
+    assert_eq!(policy_in(&testbed).await, policy);
+    // The filter accepts it as a policy.
+    let token = testbed.ready().await.issuer.token().scopes(&WORDS.join(" ")).sign();
+    testbed.get("/orders").bearer(&token).await.passes();
 }

@@ -1,81 +1,81 @@
 //! `sessions` and `revoke`, against the real session service, and what Envoy makes of it.
 
 use super::{portcullis, run, stderr};
-use portcullis_tests::World;
+use portcullis_tests::Testbed;
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// The program, as an operator of this world would call it.
-fn asked(world: &World, line: &[&str]) -> Command {
+/// The program, configured for this session service.
+fn asked(testbed: &Testbed, line: &[&str]) -> Command {
     let mut command = portcullis();
-    command.env("PORTCULLIS_ADMIN_URL", format!("http://{}/", world.service.admin_address()));
-    command.env("PORTCULLIS_ADMIN_CREDENTIAL", &world.admin_credential).args(line);
+    command.env("PORTCULLIS_ADMIN_URL", format!("http://{}/", testbed.service.admin_address()));
+    command.env("PORTCULLIS_ADMIN_CREDENTIAL", &testbed.admin_credential).args(line);
     command
 }
 
-fn json_of(world: &World, line: &[&str]) -> Value {
-    let text = run(asked(world, line).args(["--output", "json"]));
+fn json_of(testbed: &Testbed, line: &[&str]) -> Value {
+    let text = run(asked(testbed, line).args(["--output", "json"]));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_on() {
-    let world = World::start().await;
-    world.settled().await;
-    let anna = world.issuer.token().sign();
-    let bert = world.issuer.token().subject("bert & söhne").client("kasse").sign();
-    world.get("/orders").bearer(&anna).await.passes();
-    world.get("/orders").bearer(&bert).await.passes();
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().sign();
+    let bert = testbed.issuer.token().subject("bert & söhne").client("kasse").sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    testbed.get("/orders").bearer(&bert).await.passes();
 
-    let list = run(&mut asked(&world, &["sessions", "list", "--state", "active"]));
+    let list = run(&mut asked(&testbed, &["sessions", "list", "--state", "active"]));
     let line = |id: &str| list.lines().find(|line| line.starts_with(id)).map(str::to_owned);
     assert!(list.starts_with("ID "), "{list}");
     assert!(line(&anna.session).is_some_and(|line| line.contains("anna") && line.contains(" active ")), "{list}");
     assert!(line(&bert.session).is_some_and(|line| line.contains("bert & söhne")), "{list}");
-    let found = json_of(&world, &["sessions", "list", "--subject", "bert & söhne", "--client", "kasse"]);
-    assert_eq!(found, json!({"sessions": [world.session(&bert).await]}));
+    let found = json_of(&testbed, &["sessions", "list", "--subject", "bert & söhne", "--client", "kasse"]);
+    assert_eq!(found, json!({"sessions": [testbed.session(&bert).await]}));
 
-    let details = run(&mut asked(&world, &["sessions", "show", &anna.session]));
+    let details = run(&mut asked(&testbed, &["sessions", "show", &anna.session]));
     assert!(details.contains("scopes      orders:read") && details.contains("state       active"), "{details}");
-    assert_eq!(json_of(&world, &["sessions", "show", &anna.session]), world.session(&anna).await);
+    assert_eq!(json_of(&testbed, &["sessions", "show", &anna.session]), testbed.session(&anna).await);
 
-    let revoked = run(&mut asked(&world, &["sessions", "revoke", &anna.session, "--reason", "lost \"laptop\""]));
+    let revoked = run(&mut asked(&testbed, &["sessions", "revoke", &anna.session, "--reason", "lost \"laptop\""]));
     assert!(revoked.contains("was revoked at") && revoked.contains("`anna`"), "{revoked}");
-    world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
-    world.get("/orders").bearer(&bert).await.passes();
-    assert!(world.service.audit().iter().any(|line| line["said"] == "lost \"laptop\""));
-    let again = json_of(&world, &["sessions", "revoke", &anna.session]);
+    testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
+    testbed.get("/orders").bearer(&bert).await.passes();
+    assert!(testbed.service.audit().iter().any(|line| line["said"] == "lost \"laptop\""));
+    let again = json_of(&testbed, &["sessions", "revoke", &anna.session]);
     assert_eq!((&again["state"], &again["reason"]), (&json!("ended"), &json!("revoked")));
-    let ended = json_of(&world, &["sessions", "list", "--state", "ended"]);
+    let ended = json_of(&testbed, &["sessions", "list", "--state", "ended"]);
     assert_eq!(ended["sessions"][0]["id"], json!(anna.session));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_ends_what_it_names_and_says_so() {
-    let world = World::start().await;
-    world.settled().await;
-    let token = |subject: &str| world.issuer.token().subject(subject).issued_ago(60).sign();
+async fn a_revocation_ends_what_it_names_and_reports_it() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = |subject: &str| testbed.issuer.token().subject(subject).issued_ago(60).sign();
     let (anna, bert, carl) = (token("anna"), token("bert"), token("carl"));
     for token in [&anna, &bert, &carl] {
-        world.get("/orders").bearer(token).await.passes();
+        testbed.get("/orders").bearer(token).await.passes();
     }
-    let issuer = world.issuer.name.clone();
+    let issuer = testbed.issuer.name.clone();
     let earlier = ["revoke", "--issuer", &issuer, "--subject", "carl", "--before", "2001-09-09T03:46:40+02:00"];
-    let text = run(&mut asked(&world, &earlier));
+    let text = run(&mut asked(&testbed, &earlier));
     assert!(text.contains("2001-09-09 01:46:40Z") && text.contains("0 live sessions"), "{text}");
-    let text = run(&mut asked(&world, &["revoke", "--issuer", &issuer, "--subject", "anna"]));
+    let text = run(&mut asked(&testbed, &["revoke", "--issuer", &issuer, "--subject", "anna"]));
     assert!(text.contains("subject `anna`") && text.contains("1 live session ended"), "{text}");
-    world.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
-    world.get("/orders").bearer(&bert).await.passes();
-    world.get("/orders").bearer(&carl).await.passes();
-    // Holds for what was never seen, too.
-    world.get("/orders").bearer(token("anna")).await.refused(401, "session_revoked");
+    testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
+    testbed.get("/orders").bearer(&bert).await.passes();
+    testbed.get("/orders").bearer(&carl).await.passes();
+    // The revocation also covers sessions that were never seen.
+    testbed.get("/orders").bearer(token("anna")).await.refused(401, "session_revoked");
 
-    let client = bert_client(&world.session(&bert).await);
-    let answer = json_of(&world, &["revoke", "--issuer", &issuer, "--client", &client]);
+    let client = bert_client(&testbed.session(&bert).await);
+    let answer = json_of(&testbed, &["revoke", "--issuer", &issuer, "--client", &client]);
     assert!(answer["revoked"].as_u64() >= Some(2) && answer["before"].is_string(), "{answer}");
     for token in [&bert, &carl] {
-        world.get("/orders").bearer(token).await.refused(401, "session_revoked");
+        testbed.get("/orders").bearer(token).await.refused(401, "session_revoked");
     }
 }
 
@@ -84,10 +84,10 @@ fn bert_client(session: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_as_long_as_was_asked_for() {
+async fn a_list_is_as_long_as_requested() {
     const COUNT: usize = 520;
-    let world = World::start().await;
-    let admin = world.service.admin();
+    let testbed = Testbed::start().await;
+    let admin = testbed.service.admin();
     for number in 0..COUNT {
         let session = json!({"issuer": "i", "key": format!("k{number}"), "subject": "many", "client_id": "web"});
         admin.open(&session).await.status(201);
@@ -100,36 +100,36 @@ async fn a_list_is_as_long_as_was_asked_for() {
         ids
     };
     let of = ["sessions", "list", "--subject", "many"];
-    let all = json_of(&world, &[&of[..], &["--all"]].concat());
+    let all = json_of(&testbed, &[&of[..], &["--all"]].concat());
     assert_eq!((ids(&all).len(), &all["next"]), (COUNT, &Value::Null));
     for (limit, expected) in
         [(None, 100), (Some("3"), 3), (Some("510"), 510), (Some("520"), COUNT), (Some("9999"), COUNT)]
     {
         let limit = limit.map(|limit| vec!["--limit", limit]).unwrap_or_default();
-        let some = json_of(&world, &[&of[..], &limit].concat());
+        let some = json_of(&testbed, &[&of[..], &limit].concat());
         assert_eq!((ids(&some).len(), some["next"].is_string()), (expected, expected < COUNT), "{limit:?}");
     }
-    let output = asked(&world, &[&of[..], &["--limit", "2"]].concat()).output().expect("the program runs");
+    let output = asked(&testbed, &[&of[..], &["--limit", "2"]].concat()).output().expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
     assert!(stderr(&output).contains("there are more sessions"), "{}", stderr(&output));
-    let none = asked(&world, &["sessions", "list", "--subject", "nobody"]).output().expect("the program runs");
+    let none = asked(&testbed, &["sessions", "list", "--subject", "nobody"]).output().expect("the program runs");
     assert!(none.status.success() && none.stdout.is_empty() && stderr(&none).contains("no matching sessions"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_said_and_the_exit_code_tells() {
-    let world = World::start().await;
-    let mut wrong = asked(&world, &["sessions", "list"]);
+async fn failures_are_reported_with_their_exit_codes() {
+    let testbed = Testbed::start().await;
+    let mut wrong = asked(&testbed, &["sessions", "list"]);
     wrong.env("PORTCULLIS_ADMIN_CREDENTIAL", "not-the-right-one");
-    let mut none = asked(&world, &["sessions", "list"]);
+    let mut none = asked(&testbed, &["sessions", "list"]);
     none.env_remove("PORTCULLIS_ADMIN_CREDENTIAL");
-    let mut elsewhere = asked(&world, &["events"]);
+    let mut elsewhere = asked(&testbed, &["events"]);
     elsewhere.env("PORTCULLIS_ADMIN_URL", format!("http://127.0.0.1:{}", portcullis_tests::free_port()));
-    let mut checks = asked(&world, &["sessions", "list"]);
-    checks.env("PORTCULLIS_ADMIN_URL", format!("http://{}", world.service.address()));
-    let mut user = asked(&world, &["sessions", "list", "--url", "http://me:hunter2@127.0.0.1"]);
-    let mut unknown = asked(&world, &["sessions", "show", "00000000000000000000000000000000"]);
-    let mut strange = asked(&world, &["sessions", "revoke", "../../v1/revocations"]);
+    let mut checks = asked(&testbed, &["sessions", "list"]);
+    checks.env("PORTCULLIS_ADMIN_URL", format!("http://{}", testbed.service.address()));
+    let mut user = asked(&testbed, &["sessions", "list", "--url", "http://me:hunter2@127.0.0.1"]);
+    let mut unknown = asked(&testbed, &["sessions", "show", "00000000000000000000000000000000"]);
+    let mut strange = asked(&testbed, &["sessions", "revoke", "../../v1/revocations"]);
     for (command, code, words) in [
         (&mut wrong, 1, "rejected the credential from `PORTCULLIS_ADMIN_CREDENTIAL`"),
         (&mut none, 2, "`--credential-file`"),
@@ -148,13 +148,13 @@ async fn what_fails_is_said_and_the_exit_code_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_credential_may_stand_in_a_file() {
-    let world = World::start().await;
+async fn the_credential_can_be_in_a_file() {
+    let testbed = Testbed::start().await;
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("credential");
-    std::fs::write(&file, format!("{}\n", world.admin_credential)).expect("a temporary file can be written");
+    std::fs::write(&file, format!("{}\n", testbed.admin_credential)).expect("a temporary file can be written");
     let from_file = |line: &[&str]| {
-        let mut command = asked(&world, line);
+        let mut command = asked(&testbed, line);
         command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").arg("--credential-file").arg(&file);
         command
     };

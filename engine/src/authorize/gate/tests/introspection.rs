@@ -7,9 +7,9 @@ fn bench() -> Bench {
     let gate = Gate::new(introspecting(), |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
     let mut bench = Bench { gate, key: ES256KeyPair::generate().with_key_id("k1") };
     bench.gate.authorize_calls(Some("Basic eDp5".into()));
-    assert_eq!(bench.gate.fetches(NOW_MS).len(), 1, "an opaque issuer has no keys");
+    assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1, "an opaque issuer has no keys");
     let key_set = bench.key_set();
-    assert!(bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), NOW_MS).0.is_ok());
+    assert!(bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS)).0.is_ok());
     bench
 }
 
@@ -28,7 +28,7 @@ impl Bench {
         assert_eq!(code(&self.request(1, path, Some(token), NOW_MS)), "wait", "{path}");
         let (key, _) = self.call();
         let answer = answer.map(|(status, body)| (status, body.as_bytes()));
-        let (context, step) = self.gate.answered(key, answer, NOW_MS).expect("a step");
+        let (context, step) = self.gate.answered(key, answer, at(NOW_MS)).expect("a step");
         assert_eq!((context, self.gate.is_released(1)), (1, matches!(step, Step::Release(_))));
         self.gate.gone(1);
         code(&step)
@@ -82,7 +82,9 @@ fn nobody_is_called_for_what_the_filter_can_refuse_itself() {
         assert_eq!(code(&bench.request(1, path, token, NOW_MS)), expected, "{path}");
         bench.gate.gone(1);
     }
-    assert!(bench.gate.take_calls().is_empty() && bench.gate.act(NOW_MS).is_none() && !bench.gate.is_busy());
+    assert!(
+        bench.gate.take_calls().is_empty() && bench.gate.act(at(NOW_MS).instant).is_none() && !bench.gate.is_busy()
+    );
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn the_upstream_learns_of_an_opaque_token_what_it_learns_of_any() {
     bench.request(1, "/read", Some("x"), NOW_MS);
     let (key, _) = bench.call();
     let answer = opaque("read");
-    let Some((_, Step::Release(permit))) = bench.gate.answered(key, Some((200, answer.as_bytes())), NOW_MS) else {
+    let Some((_, Step::Release(permit))) = bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)) else {
         panic!("not released")
     };
     let mut headers = crate::authorize::identity::headers(&permit, bench.gate.policy());
@@ -123,14 +125,14 @@ fn a_call_that_is_not_answered_in_time_is_an_outage_and_a_late_answer_nothing() 
     let mut bench = bench();
     bench.request(1, "/both", Some("x"), NOW_MS);
     let (key, _) = bench.call();
-    assert!(bench.gate.is_busy() && bench.gate.tick(NOW_MS + 199).is_empty());
-    let due = bench.gate.tick(NOW_MS + 200);
+    assert!(bench.gate.is_busy() && bench.gate.tick(at(NOW_MS + 199)).is_empty());
+    let due = bench.gate.tick(at(NOW_MS + 200));
     assert_eq!(
         due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(),
         [(1, "session_unavailable")]
     );
     let answer = opaque("read write");
-    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), NOW_MS + 201).is_none());
+    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS + 201)).is_none());
     assert!(!bench.gate.is_released(1) && !bench.gate.is_busy());
 }
 
@@ -141,7 +143,7 @@ fn an_answer_for_a_request_that_has_gone_releases_nobody() {
     let (key, _) = bench.call();
     bench.gate.gone(1);
     let answer = opaque("read write");
-    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), NOW_MS).is_none());
+    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)).is_none());
     assert!(!bench.gate.is_released(1));
 }
 

@@ -1,14 +1,23 @@
 //! The calls against an endpoint that answers, dawdles and lies; and a worker that asks it.
 
 use super::*;
-use crate::authorize::{
-    fixtures::{introspecting, principal},
-    introspection::Carried,
-    request::{Arrival, Question},
+use crate::{
+    authorize::{
+        fixtures::{introspecting, principal},
+        introspection::Carried,
+        question::{Arrival, Question, RequestAttributes},
+    },
+    route::RuleId,
 };
 
 const TIMEOUT_MS: u64 = 200;
 const NOW_MS: u64 = 100_000;
+
+fn client(policy: &Policy) -> IntrospectionClient {
+    let session = policy.session.as_ref().expect("a session service");
+    let crate::policy::Protocol::Introspection(endpoint) = &session.protocol else { panic!("introspection") };
+    IntrospectionClient::new(session, endpoint)
+}
 
 fn attributes() -> Rc<RequestAttributes> {
     let carried = Some(Carried::new("t", []));
@@ -23,7 +32,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let policy = introspecting();
-        Self { calls: IntrospectionClient::new(&policy).expect("introspection"), policy }
+        Self { calls: client(&policy), policy }
     }
 
     /// Asks about a verified token, and gives the key of the call.
@@ -37,12 +46,13 @@ impl Bench {
     }
 
     fn ask_opaque(&mut self, context: u32, rule: usize, now_ms: u64) -> CallKey {
-        let arrival = Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline_ms: now_ms };
-        self.put(context, Inquiry::Token(Presented { arrival, known: None }), now_ms)
+        let arrival =
+            Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline: Monotonic(now_ms) };
+        self.put(context, Inquiry::Token(arrival), now_ms)
     }
 
     fn put(&mut self, context: u32, inquiry: Inquiry, now_ms: u64) -> CallKey {
-        assert!(self.calls.ask(context, inquiry, &self.policy, now_ms));
+        assert!(self.calls.ask(context, inquiry, &self.policy, Monotonic(now_ms)));
         let pending = self.calls.take_pending();
         assert_eq!(pending.len(), 1);
         pending[0].0
@@ -50,21 +60,17 @@ impl Bench {
 
     fn answered(&mut self, key: CallKey, response: Option<(u32, &str)>, now_ms: u64) -> Option<Ended> {
         let response = response.map(|(status, body)| (status, body.as_bytes()));
-        self.calls.answered(key, response, &self.policy, now_ms)
-    }
-
-    fn known(&mut self) -> Option<Rc<Principal>> {
-        self.calls.known(&TokenDigest::of("t"))
+        self.calls.answered(key, response, &self.policy, Now { wall_ms: Some(now_ms), instant: Monotonic(now_ms) })
     }
 }
 
 fn said(ended: Option<Ended>) -> (u32, &'static str, u64) {
     let Some(ended) = ended else { return (0, "nothing", 0) };
     let event = match ended.event {
-        Event::Verdict(Verdict::Active(_), _) => "active",
-        Event::Verdict(Verdict::Ended(code), _) => code.name(),
-        Event::Proven(..) => "proven",
-        Event::NoVerdict(_) => "no_verdict",
+        Some(Event::Verdict(Verdict::Active(_), _)) => "active",
+        Some(Event::Verdict(Verdict::Ended(code), _)) => code.name(),
+        Some(Event::Proven(..)) => "proven",
+        None => "no_verdict",
         _ => "another event",
     };
     (ended.context, event, ended.waited_ms)
@@ -83,6 +89,14 @@ fn each_request_is_a_call_of_its_own_and_has_its_own_answer() {
     assert_eq!(said(bench.answered(second, INACTIVE, NOW_MS + 7)), (11, "session_revoked", 7));
     assert_eq!(said(bench.answered(first, ACTIVE, NOW_MS + 9)), (10, "active", 9));
     assert!(!bench.calls.is_busy());
+}
+
+#[test]
+fn an_opaque_token_is_what_the_endpoint_says() {
+    let mut bench = Bench::new();
+    let (good, bad) = (bench.ask_opaque(10, 1, NOW_MS), bench.ask_opaque(11, 1, NOW_MS));
+    assert_eq!(said(bench.answered(good, PROVEN, NOW_MS)), (10, "proven", 0));
+    assert_eq!(said(bench.answered(bad, INACTIVE, NOW_MS)), (11, "invalid_token", 0));
 }
 
 #[test]
@@ -109,11 +123,12 @@ fn a_call_without_an_answer_ends_when_its_time_is_up() {
     let mut bench = Bench::new();
     let key = bench.ask(10, NOW_MS);
     bench.ask_opaque(11, 1, NOW_MS + 1);
-    assert!(bench.calls.expire(NOW_MS + TIMEOUT_MS - 1).is_empty());
-    let ended: Vec<_> = bench.calls.expire(NOW_MS + TIMEOUT_MS).into_iter().map(|ended| said(Some(ended))).collect();
+    assert!(bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS - 1)).is_empty());
+    let ended: Vec<_> =
+        bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS)).into_iter().map(|ended| said(Some(ended))).collect();
     assert_eq!(ended, [(10, "no_verdict", TIMEOUT_MS)]);
     assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS + TIMEOUT_MS)).1, "nothing", "too late");
-    assert_eq!(bench.calls.expire(NOW_MS + TIMEOUT_MS + 1).len(), 1);
+    assert_eq!(bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS + 1)).len(), 1);
     assert!(!bench.calls.is_busy());
 }
 
@@ -123,10 +138,10 @@ fn nobody_is_called_for_a_request_that_has_gone() {
     let key = bench.ask(10, NOW_MS);
     bench.calls.withdraw(10);
     assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "nothing");
-    assert!(bench.calls.expire(u64::MAX).is_empty());
+    assert!(bench.calls.expire(Monotonic(u64::MAX)).is_empty());
 
     let question = Question { rule: RuleId(1), principal: principal(&bench.policy, &[]), attributes: attributes() };
-    assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, NOW_MS));
+    assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, Monotonic(NOW_MS)));
     bench.calls.withdraw(12);
     assert!(bench.calls.take_pending().is_empty());
 }
@@ -137,54 +152,10 @@ fn a_question_without_its_token_or_beyond_the_limit_is_not_taken() {
     let token = principal(&bench.policy, &[]);
     let question =
         |attributes| Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes });
-    assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, NOW_MS));
+    assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, Monotonic(NOW_MS)));
     for context in 0..CALLS_MAX {
-        assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, NOW_MS));
+        assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, Monotonic(NOW_MS)));
     }
-    assert!(!bench.calls.ask(1, question(attributes()), &bench.policy, NOW_MS));
+    assert!(!bench.calls.ask(1, question(attributes()), &bench.policy, Monotonic(NOW_MS)));
     assert_eq!(bench.calls.take_pending().len(), CALLS_MAX);
-}
-
-#[test]
-fn a_stream_makes_no_calls() {
-    assert!(IntrospectionClient::new(&crate::authorize::fixtures::policy("enforce")).is_none());
-}
-
-#[test]
-fn an_opaque_token_is_remembered_only_for_routes_whose_outage_needs_it() {
-    for (rule, remembered) in [(1, false), (2, false), (3, true), (4, true)] {
-        let mut bench = Bench::new();
-        let key = bench.ask_opaque(10, rule, NOW_MS);
-        assert_eq!(said(bench.answered(key, PROVEN, NOW_MS)), (10, "proven", 0));
-        assert_eq!(bench.known().is_some(), remembered, "{rule}");
-    }
-}
-
-#[test]
-fn a_refusal_makes_an_opaque_token_forgotten_and_silence_does_not() {
-    let mut bench = Bench::new();
-    for (response, event, remembered) in [
-        (PROVEN, "proven", true),
-        (None, "no_verdict", true),
-        (Some((200, r#"{"active":false,"portcullis_code":"step_up_required"}"#)), "step_up_required", true),
-        (INACTIVE, "invalid_token", false),
-    ] {
-        let key = bench.ask_opaque(10, 4, NOW_MS);
-        assert_eq!(said(bench.answered(key, response, NOW_MS)).1, event);
-        assert_eq!(bench.known().is_some(), remembered, "{event}");
-    }
-}
-
-#[test]
-fn a_later_answer_about_an_opaque_token_keeps_what_was_granted_and_brings_what_it_says() {
-    let mut bench = Bench::new();
-    let key = bench.ask_opaque(10, 4, NOW_MS);
-    bench.answered(key, PROVEN, NOW_MS);
-    bench.known().expect("known").note_granted(RuleId(4), NOW_MS);
-    let key = bench.ask_opaque(11, 3, NOW_MS);
-    let narrower = r#"{"active":true,"aud":"api","exp":1000,"sub":"alice"}"#;
-    bench.answered(key, Some((200, narrower)), NOW_MS);
-    let known = bench.known().expect("known");
-    assert!(known.granted_within(RuleId(4), std::time::Duration::from_secs(30), NOW_MS));
-    assert!(known.facts.scopes.is_empty());
 }

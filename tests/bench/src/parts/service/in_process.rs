@@ -1,19 +1,19 @@
-//! Judgements in a second of CPU time, so that other programs on the core do not count: the desk of a check stream is given messages, as the service gives it those that it has
-//! read from the network.
+//! Judgements in a second of CPU time, so that other programs on the core do not count: the state of a check stream
+//! receives messages as the service passes on those that it has read from the network.
 
 use super::filter::{hello, question, token};
 use crate::stats::Spread;
+use portcullis_contract::wire::FilterMessage;
 use portcullis_session::{
     access::AccessTypes,
     access::{Access, When},
     audit::Audit,
-    book::{Book, Enrolment},
-    checks::desk::Desk,
+    check_stream::{Answers, StreamState},
     clock::Clock,
     judge::Limits,
     metrics::Metrics,
+    registry::{Enrolment, Registry},
     store::embedded::Embedded,
-    wire::FilterMessage,
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{sync::Arc, time::Duration};
@@ -24,27 +24,27 @@ const BATCH: u32 = 64;
 
 pub(crate) fn measure(rounds: usize, time: Duration) -> Option<Spread> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (mut desk, clock) = (desk(folder.path()), Clock::system());
-    desk.read(hello(), clock.now_ms()).expect("hello");
-    let told = FilterMessage { tokens: (0..SESSIONS).map(token).collect(), ..FilterMessage::default() };
-    desk.read(told, clock.now_ms()).expect("tokens");
+    let (mut stream, clock) = (Stream::open(folder.path()), Clock::system());
+    stream.state.receive(hello(), clock.now_ms()).expect("hello");
+    let described = FilterMessage { tokens: (0..SESSIONS).map(token).collect(), ..FilterMessage::default() };
+    stream.state.receive(described, clock.now_ms()).expect("tokens");
     // The first pass opens the sessions.
-    pass(&mut desk, &clock);
-    let rates: Vec<f64> = (0..rounds).map(|_| round(&mut desk, &clock, time)).collect();
+    pass(&mut stream, &clock);
+    let rates: Vec<f64> = (0..rounds).map(|_| round(&mut stream, &clock, time)).collect();
     Spread::of(&rates)
 }
 
-fn round(desk: &mut Desk, clock: &Clock, time: Duration) -> f64 {
+fn round(stream: &mut Stream, clock: &Clock, time: Duration) -> f64 {
     let (mut count, mut took) = (0.0, Duration::ZERO);
     while took < time {
-        took += pass(desk, clock);
+        took += pass(stream, clock);
         count += f64::from(SESSIONS);
     }
     count / took.as_secs_f64()
 }
 
 /// Asks about every session once. Writing the questions is not part of it, dropping them is.
-fn pass(desk: &mut Desk, clock: &Clock) -> Duration {
+fn pass(stream: &mut Stream, clock: &Clock) -> Duration {
     let messages: Vec<_> = (0..SESSIONS)
         .step_by(BATCH as usize)
         .map(|first| FilterMessage {
@@ -54,8 +54,7 @@ fn pass(desk: &mut Desk, clock: &Clock) -> Duration {
         .collect();
     let start = cpu_time();
     for message in messages {
-        let answers = desk.read(message, clock.now_ms()).expect("answers");
-        std::hint::black_box(answers);
+        std::hint::black_box(stream.answer(message, clock.now_ms()));
     }
     cpu_time() - start
 }
@@ -66,10 +65,33 @@ fn cpu_time() -> Duration {
     Duration::try_from(time).expect("it runs forward")
 }
 
-fn desk(folder: &std::path::Path) -> Desk {
-    let store = Arc::new(Embedded::open(folder).expect("a store"));
-    let limits = Limits { absolute_ms: Some(8 * 3_600_000), idle_ms: Some(30 * 60_000) };
-    let access = AccessTypes::new([(When::default(), Access { name: "interactive".to_owned(), limits })]);
-    let audit = Arc::new(Audit::new(Metrics::new().expect("metrics")));
-    Desk::new(Arc::new(Book::new(access, Enrolment::FirstUse, store, audit)))
+/// One stream, and the registry behind it.
+struct Stream {
+    state: StreamState,
+    registry: Arc<Registry>,
+}
+
+impl Stream {
+    fn open(folder: &std::path::Path) -> Self {
+        let store = Arc::new(Embedded::open(folder).expect("a store"));
+        let limits = Limits { absolute_ms: Some(8 * 3_600_000), idle_ms: Some(30 * 60_000) };
+        let access = AccessTypes::new([(When::default(), Access { name: "interactive".to_owned(), limits })]);
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
+        let registry = Registry::new(access, Enrolment::FirstUse, store, Arc::clone(&audit), Arc::clone(&metrics));
+        let registry = Arc::new(registry);
+        let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default());
+        Self { state, registry }
+    }
+
+    /// Answers a message. The first questions about a session need a look-up on disk.
+    fn answer(&mut self, message: FilterMessage, now_ms: u64) -> Answers {
+        let mut answers = self.state.receive(message, now_ms).expect("answers");
+        while !answers.look_ups.is_empty() {
+            let look_up = |look_up| self.registry.look_up(look_up).expect("a look-up");
+            let found: Vec<_> = answers.look_ups.drain(..).map(look_up).collect();
+            answers = self.state.looked_up(&found, now_ms);
+        }
+        answers
+    }
 }

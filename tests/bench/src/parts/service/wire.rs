@@ -2,7 +2,7 @@
 
 use super::filter::{Stream, question, token};
 use crate::{build::Build, meter::cpu_s, report::Wire, stats::Spread};
-use portcullis_session::wire::FilterMessage;
+use portcullis_contract::wire::FilterMessage;
 use portcullis_tests::Service;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,95 @@
+//! From the first header to the question: edge, route, token, scopes.
+
+use super::{Gate, digest8};
+use crate::{
+    answer::Code,
+    authorize::{
+        head::Head,
+        introspection::Carried,
+        local::{self, Routed},
+        principal::Principal,
+        question::{Arrival, Inquiry, RequestAttributes},
+        request::{Decision, Denial, Next},
+        session_client::SessionClient,
+        tally::{CacheResult, Count},
+        token_cache::{Entry, Lookup},
+    },
+    time::Now,
+    token::{self, Rejection},
+};
+use std::rc::Rc;
+
+/// What a token turns out to be.
+enum Identified {
+    /// It was verified.
+    Principal(Rc<Principal>),
+    /// Only the session service knows.
+    Opaque,
+}
+
+impl Gate {
+    /// Decides all that needs no answer from outside. `client_address` is asked only when it is needed.
+    pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now: Now) -> Decision {
+        let rule = match local::route(head, &self.policy)? {
+            Routed::Public(permit) => return Ok(Next::Release(permit)),
+            Routed::Guarded(rule) => rule,
+        };
+        let token = local::token(head, rule)?;
+        let attributes = self.attributes(head, token, client_address());
+        let deadline = now.instant.after(self.timeout_ms);
+        self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)
+    }
+
+    /// The second half of [`Gate::decide`], which is taken again when keys have come.
+    pub(super) fn decide_token(&mut self, arrival: Arrival, now: Now) -> Decision {
+        // A clock that cannot be read says of no token that it lives.
+        let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
+        let wall_ms = now.wall_ms.ok_or_else(unavailable)?;
+        let principal = match self.identify(&arrival, wall_ms) {
+            Ok(Identified::Principal(principal)) => principal,
+            Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
+            Err(Rejection::UnknownKey { issuer } | Rejection::NoKeys { issuer }) => {
+                return self.await_keys(issuer, arrival, now.instant);
+            }
+            Err(Rejection::Expired) => return Err(Denial::new(Code::TokenExpired, Some(arrival.rule))),
+            Err(Rejection::Invalid(_)) => return Err(Denial::new(Code::InvalidToken, Some(arrival.rule))),
+        };
+        let question = local::question(&principal, &arrival, &self.policy, wall_ms)?;
+        Ok(Next::Ask(Inquiry::Session(question)))
+    }
+
+    /// Whose the token is: by the cache, else by verifying it.
+    fn identify(&mut self, arrival: &Arrival, wall_ms: u64) -> Result<Identified, Rejection> {
+        let tag = self.tokens.tag(&arrival.token);
+        match self.tokens.get(&tag, wall_ms) {
+            Lookup::Hit(principal) => {
+                self.tally.add(Count::Cache(CacheResult::Hit));
+                return Ok(Identified::Principal(principal));
+            }
+            Lookup::Dead(principal) => self.retire(&principal),
+            Lookup::Miss => {}
+        }
+        if matches!(self.client, Some(SessionClient::Introspection(_)))
+            && token::is_opaque(&arrival.token, &self.policy.issuers)
+        {
+            return Ok(Identified::Opaque);
+        }
+        self.tally.add(Count::Cache(CacheResult::Miss));
+        let verified = token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, wall_ms)?;
+        let principal = Rc::new(Principal::new(verified.issuer, verified.facts.clone(), &self.policy));
+        if let Some(retired) = self.tokens.insert(tag, Entry::new(&verified, Rc::clone(&principal))) {
+            self.retire(&retired);
+        }
+        Ok(Identified::Principal(principal))
+    }
+
+    fn attributes(&self, head: &Head<'_>, token: &str, client_address: String) -> RequestAttributes {
+        let is_call = matches!(self.client, Some(SessionClient::Introspection(_)));
+        RequestAttributes {
+            method: head.method.to_owned(),
+            client_address,
+            user_agent_digest: head.user_agent.map(digest8),
+            carried: is_call.then(|| Carried::new(token, head.trace)),
+        }
+    }
+}

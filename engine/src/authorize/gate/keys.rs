@@ -1,0 +1,121 @@
+//! The issuers' keys: fetched, waited for, and withdrawn.
+
+use super::{ContextId, Due, Gate};
+use crate::{
+    answer::Code,
+    authorize::{
+        question::Arrival,
+        request::{Decision, Denial, Event, Next, Request},
+        tally::{Count, FetchResult},
+    },
+    policy::KeySource,
+    time::{Monotonic, Now},
+    token::{FetchError, IssuerId, KeyRing, Miss},
+};
+
+/// A key set to be fetched through an Envoy cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whose.
+    pub issuer: IssuerId,
+    /// `:authority`
+    pub authority: String,
+    /// `:path`
+    pub path: String,
+    /// `:scheme`
+    pub scheme: &'static str,
+    /// The Envoy cluster.
+    pub cluster: String,
+}
+
+impl Gate {
+    /// The key sets that are to be fetched now. Each must be answered with [`Gate::fetched`].
+    pub fn fetches(&mut self, now: Monotonic) -> Vec<Fetch> {
+        let mut issuers = std::mem::take(&mut self.wanted);
+        let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now.0).then_some(IssuerId(id)));
+        issuers.extend(due);
+        issuers.into_iter().filter_map(|id| fetch(id, &self.policy.issuers.get(id.0)?.keys)).collect()
+    }
+
+    /// A fetch has ended: with a status and a body, or without an answer. Requests that waited for it are decided.
+    pub fn fetched(
+        &mut self,
+        issuer: IssuerId,
+        response: Option<(u32, &[u8])>,
+        now: Now,
+    ) -> (Result<(), FetchError>, Vec<Due>) {
+        let Some(ring) = self.rings.get_mut(issuer.0) else { return (Ok(()), Vec::new()) };
+        let result = match response {
+            Some((status, body)) => ring.fetched(status, body, now.instant.0).map(|_| ()),
+            None => {
+                ring.failed(now.instant.0);
+                Err(FetchError::NoAnswer)
+            }
+        };
+        if result.is_ok()
+            && let Some(at) = self.keys_fetched_at.get_mut(issuer.0)
+        {
+            *at = Some(now.instant);
+        }
+        self.tally.add(Count::KeyFetch(if result.is_ok() { FetchResult::Ok } else { FetchResult::Failed }));
+        self.forget_tokens_of_withdrawn_keys(issuer);
+        let waiting = self.waiting_for_keys();
+        let mut due = Vec::with_capacity(waiting.len());
+        for (context, arrival) in waiting {
+            let decision = self.decide_token(arrival, now);
+            due.push((context, self.advance(context, Event::Decided(decision), now)));
+        }
+        (result, due)
+    }
+
+    /// Seconds since each issuer's keys were fetched; none for keys that were never fetched.
+    pub fn key_ages_s(&self, now: Monotonic) -> impl Iterator<Item = (IssuerId, u64)> + '_ {
+        let fetched = self.keys_fetched_at.iter().enumerate();
+        fetched.filter_map(move |(id, at)| Some((IssuerId(id), now.since((*at)?) / 1_000)))
+    }
+
+    /// A key of `issuer` is missing: the request waits if a fetch may bring it.
+    pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now: Monotonic) -> Decision {
+        let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
+        let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
+        // Without keys nothing can be said of the token, and the answer must not send the client for another one.
+        let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
+        match ring.missing(now.0) {
+            Miss::Fetch => self.wanted.push(issuer),
+            Miss::Wait => {}
+            Miss::Reject if code == Code::KeysUnavailable && now < arrival.deadline => {}
+            Miss::Reject => return refusal(code),
+        }
+        Ok(Next::AwaitKeys(arrival))
+    }
+
+    /// A key that the issuer has withdrawn vouches for nothing any more.
+    pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId) {
+        let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return };
+        for retired in self.tokens.retain_keys(issuer, keys) {
+            self.retire(&retired);
+        }
+    }
+
+    pub(super) fn waiting_for_keys(&self) -> Vec<(ContextId, Arrival)> {
+        let requests = self.waiting.iter().filter_map(|context| Some((*context, self.requests.get(context)?)));
+        let waiting = requests.filter_map(|(context, entry)| match &entry.request {
+            Request::Asking(arrival) => Some((context, arrival.clone())),
+            _ => None,
+        });
+        waiting.collect()
+    }
+}
+
+fn fetch(issuer: IssuerId, keys: &KeySource) -> Option<Fetch> {
+    match keys {
+        KeySource::Inline(_) | KeySource::Opaque => None,
+        KeySource::Remote { authority, path, https, cluster, .. } => Some(Fetch {
+            issuer,
+            authority: authority.clone(),
+            path: path.clone(),
+            scheme: if *https { "https" } else { "http" },
+            cluster: cluster.clone(),
+        }),
+    }
+}

@@ -1,0 +1,72 @@
+//! The one way in which this policy has the session service asked.
+
+use super::{introspection::IntrospectionClient, principal::Principal, question::Inquiry, stream_client::StreamClient};
+use crate::{
+    policy::{Policy, Protocol},
+    time::Monotonic,
+};
+
+/// Asks the session service.
+pub(super) enum SessionClient {
+    /// All questions on one check stream.
+    Stream(StreamClient),
+    /// A call of an introspection endpoint for each.
+    Introspection(IntrospectionClient),
+}
+
+impl SessionClient {
+    /// The client of a policy; none where every rule is public. `seed` tells workers apart.
+    pub(super) fn new(policy: &Policy, hello: crate::wire::Hello, timeout_ms: u64, seed: u64) -> Option<Self> {
+        let session = policy.session.as_ref()?;
+        Some(match &session.protocol {
+            Protocol::Stream => Self::Stream(StreamClient::new(hello, timeout_ms, seed)),
+            Protocol::Introspection(endpoint) => Self::Introspection(IntrospectionClient::new(session, endpoint)),
+        })
+    }
+
+    /// Takes a question; false when it is already known that there will be no verdict.
+    pub(super) fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now: Monotonic) -> bool {
+        match (self, inquiry) {
+            (Self::Introspection(client), inquiry) => client.ask(context, inquiry, policy, now),
+            (Self::Stream(client), Inquiry::Session(question)) => client.ask(context, question, now),
+            (Self::Stream(_), Inquiry::Token(_)) => false,
+        }
+    }
+
+    /// The request has gone: nobody waits for its answer.
+    pub(super) fn withdraw(&mut self, context: u32) {
+        match self {
+            Self::Stream(client) => client.withdraw(context),
+            Self::Introspection(client) => client.withdraw(context),
+        }
+    }
+
+    /// The token has left the cache.
+    pub(super) fn retire(&mut self, principal: &Principal) {
+        if let Self::Stream(client) = self {
+            client.retire(principal);
+        }
+    }
+
+    /// Whether something waits for a deadline.
+    pub(super) fn is_busy(&self) -> bool {
+        match self {
+            Self::Stream(client) => client.is_busy(),
+            Self::Introspection(client) => client.is_busy(),
+        }
+    }
+
+    pub(super) const fn stream(&mut self) -> Option<&mut StreamClient> {
+        match self {
+            Self::Stream(client) => Some(client),
+            Self::Introspection(_) => None,
+        }
+    }
+
+    pub(super) const fn introspection(&mut self) -> Option<&mut IntrospectionClient> {
+        match self {
+            Self::Introspection(client) => Some(client),
+            Self::Stream(_) => None,
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A token bound to its session, and the one path by which it is answered: stream questions, follows and introspection
+//! all bind and answer here, and the judge decides.
+
+use crate::audit::{Audit, EndedBy};
+use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
+use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
+use crate::session::Session;
+use crate::token::Token;
+use portcullis_contract::Requirement;
+use portcullis_contract::wire::{Outcome, Scopes, Verdict};
+use std::sync::Arc;
+
+/// An answer to a question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The verdict, without an id.
+    pub(crate) verdict: Verdict,
+    /// A session that must be on disk before the verdict leaves: it rests on an end that nothing would know of after a
+    /// crash.
+    pub(crate) awaits: Option<Arc<Session>>,
+}
+
+/// A token, and how it relates to its session.
+pub(crate) struct BoundToken {
+    token: Arc<Token>,
+    is_verified: bool,
+    state: State,
+    /// The refusals that the audit has received: one bit for each outcome.
+    reported: u32,
+}
+
+enum State {
+    Unbound,
+    /// Its session was in memory when it was bound.
+    Session(Standing),
+    /// There was none in memory.
+    None(Known, Epochs),
+}
+
+/// The epochs of the registry: revocations and openings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Epochs {
+    revocations: u64,
+    openings: u64,
+}
+
+/// How a token relates to its session.
+struct Standing {
+    session: Arc<Session>,
+    /// A refusal by an end that was there at binding holds for these epochs.
+    over_since: Option<Epochs>,
+    revocations_epoch: u64,
+    is_revoked: bool,
+    escalates: bool,
+    is_same_party: bool,
+    generation: u32,
+    narrowed: Option<Vec<String>>,
+}
+
+impl BoundToken {
+    /// A token that its caller has verified, about which nothing was asked yet.
+    pub(crate) fn new(token: Arc<Token>) -> Self {
+        Self { token, is_verified: true, state: State::Unbound, reported: 0 }
+    }
+
+    /// A token that nobody has verified.
+    pub(crate) fn unverified(token: Arc<Token>) -> Self {
+        Self { is_verified: false, ..Self::new(token) }
+    }
+
+    pub(crate) fn token(&self) -> &Arc<Token> {
+        &self.token
+    }
+
+    /// Whether its caller has verified it.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_verified
+    }
+
+    /// Whether it was bound.
+    pub(crate) fn is_bound(&self) -> bool {
+        !matches!(self.state, State::Unbound)
+    }
+
+    /// Whether it has to be bound: it never was, or another session may have opened since.
+    pub(crate) fn is_outdated(&self, registry: &Registry) -> bool {
+        match &self.state {
+            State::Unbound => true,
+            State::Session(Standing { session, over_since: None, .. }) => session.ended().is_some(),
+            State::Session(Standing { over_since: Some(epochs), .. }) | State::None(_, epochs) => {
+                *epochs != Epochs::of(registry)
+            }
+        }
+    }
+
+    /// Looks up its session, which opens when this is its first use; `touches` says that the use is activity. The error
+    /// is a look-up on disk that has to be made first.
+    pub(crate) fn bind(
+        &mut self,
+        registry: &Registry,
+        touches: bool,
+        looked_up: Option<&LookedUp>,
+        now_ms: u64,
+    ) -> Result<(), LookUp> {
+        let first_use = match (self.is_verified, touches) {
+            (false, _) => FirstUse::Nothing,
+            (true, false) => FirstUse::Opens,
+            (true, true) => FirstUse::Touches,
+        };
+        // Read before binding: a change in between is seen at the next question.
+        let epochs = Epochs::of(registry);
+        self.state = match registry.bind(&self.token, first_use, looked_up, now_ms)? {
+            Binding::Session(session) => State::Session(Standing::new(session, &self.token, registry, epochs)),
+            Binding::Over(end) => State::None(Known::Over(end), epochs),
+            Binding::Revoked => State::None(Known::Revoked, epochs),
+            Binding::Unknown => State::None(Known::Nothing, epochs),
+        };
+        Ok(())
+    }
+
+    /// Answers a question about it. One that was never bound names no session.
+    pub(crate) fn answer(
+        &mut self,
+        registry: &Registry,
+        asked: Asked,
+        requirement: Option<&Requirement<String>>,
+        now_ms: u64,
+    ) -> Answer {
+        let known = match &mut self.state {
+            State::Unbound => Known::Nothing,
+            State::None(known, _) => *known,
+            State::Session(standing) => {
+                standing.refresh(&self.token, registry);
+                Known::Session(standing.facts(&self.token, self.is_verified, requirement))
+            }
+        };
+        let session = match &self.state {
+            State::Session(standing) => Some(standing),
+            State::Unbound | State::None(..) => None,
+        };
+        let judgement = judge(&known, asked, now_ms);
+        let rests_on_end = matches!(judgement, Judgement::Ended(_) | Judgement::Refused(Refusal::Outlived(_)));
+        let verdict = match judgement {
+            Judgement::Active { remaining_ms, idle_ms, touches } => {
+                if let Some(standing) = session.filter(|_| touches) {
+                    registry.touch(&standing.session, now_ms);
+                }
+                let left = session.and_then(|standing| standing.narrowed.clone());
+                let narrowed = left.map(|scopes| Scopes { scopes });
+                Verdict { id: 0, outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed }
+            }
+            Judgement::Ended(end) => {
+                let stands = session.and_then(|standing| {
+                    registry.end(&standing.session, end, EndedBy::Judge);
+                    // Another end may have been first: that one is the session's.
+                    standing.session.ended()
+                });
+                refusal(outcome_of(stands.unwrap_or(end).reason))
+            }
+            Judgement::Refused(refused) => refusal(match refused {
+                Refusal::UnknownSession => Outcome::UnknownSession,
+                Refusal::Revoked => Outcome::Revoked,
+                Refusal::Outlived(reason) => outcome_of(reason),
+                Refusal::ScopeEscalation => Outcome::ScopeEscalation,
+                Refusal::StepUpRequired => Outcome::StepUpRequired,
+                Refusal::RouteIdle => Outcome::IdleTimeout,
+            }),
+        };
+        let is_lost = |session: &&Arc<Session>| rests_on_end && !session.life().stage().is_durable();
+        let awaits = session.map(|standing| &standing.session).filter(is_lost).cloned();
+        self.release();
+        Answer { verdict, awaits }
+    }
+
+    /// Lets go of an ended session that the disk knows to be over: an old token is not to keep it in memory.
+    fn release(&mut self) {
+        if let State::Session(Standing { session, over_since: Some(epochs), .. }) = &self.state
+            && session.life().stage().is_durable()
+            && let Some(end) = session.ended()
+        {
+            self.state = State::None(Known::Over(end), *epochs);
+        }
+    }
+
+    /// The session that the token may speak for: its own, live or ended.
+    pub(crate) fn own_session(&self) -> Option<&Arc<Session>> {
+        match &self.state {
+            State::Session(standing) => {
+                let speaks = !standing.is_revoked && standing.outlived(&self.token).is_none();
+                Some(&standing.session).filter(|session| speaks || session.ended().is_some())
+            }
+            State::Unbound | State::None(..) => None,
+        }
+    }
+
+    /// Reports a refusal to the audit, once for each outcome.
+    pub(crate) fn report(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
+        let bit = 1 << outcome as u32;
+        if self.reported & bit == 0 {
+            self.reported |= bit;
+            audit.refused(&self.token, outcome, route, now_ms);
+        }
+    }
+}
+
+impl Standing {
+    fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs) -> Self {
+        let (generation, narrowed) = narrowed(&session, token);
+        Self {
+            over_since: session.ended().map(|_| epochs),
+            revocations_epoch: epochs.revocations,
+            is_revoked: registry.is_revoked(token),
+            escalates: !token.scopes.is_within(&session.granted),
+            is_same_party: session.subject == token.subject && session.client == token.client,
+            session,
+            generation,
+            narrowed,
+        }
+    }
+
+    /// Brings what may have changed since up to date. Nothing has, nearly always: this takes no lock then.
+    fn refresh(&mut self, token: &Token, registry: &Registry) {
+        let epoch = registry.revocations_epoch();
+        if self.revocations_epoch != epoch {
+            (self.revocations_epoch, self.is_revoked) = (epoch, registry.is_revoked(token));
+        }
+        if self.generation != self.session.generation() {
+            (self.generation, self.narrowed) = narrowed(&self.session, token);
+        }
+    }
+
+    fn facts(&self, token: &Token, is_verified: bool, requirement: Option<&Requirement<String>>) -> Facts {
+        let session = &self.session;
+        let left = self.narrowed.as_deref();
+        Facts {
+            ended: session.ended(),
+            outlived: self.outlived(token),
+            opened_at_ms: session.opened_at_ms,
+            last_seen_ms: session.last_seen_ms(),
+            limits: session.access.limits,
+            is_revoked: self.is_revoked,
+            escalates: self.escalates,
+            is_verified,
+            is_same_party: self.is_same_party,
+            is_covered: left
+                .zip(requirement)
+                .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
+        }
+    }
+
+    /// The end that the session came back after, if the token is from before it.
+    fn outlived(&self, token: &Token) -> Option<crate::judge::End> {
+        self.session.returned.filter(|end| token.issued_at_ms <= end.at_ms)
+    }
+}
+
+impl Epochs {
+    fn of(registry: &Registry) -> Self {
+        Self { revocations: registry.revocations_epoch(), openings: registry.openings_epoch() }
+    }
+}
+
+/// The scopes that are left of the token's, when they are fewer, with the generation that they belong to.
+fn narrowed(session: &Session, token: &Token) -> (u32, Option<Vec<String>>) {
+    let (generation, scopes) = session.scopes();
+    let is_whole = token.scopes.is_within(&scopes);
+    (generation, (!is_whole).then(|| token.scopes.and(&scopes)))
+}
+
+fn outcome_of(reason: Reason) -> Outcome {
+    match reason {
+        Reason::IdleTimeout => Outcome::IdleTimeout,
+        Reason::LifetimeExceeded => Outcome::LifetimeExceeded,
+        Reason::Revoked => Outcome::Revoked,
+    }
+}
+
+fn refusal(outcome: Outcome) -> Verdict {
+    Verdict { outcome: outcome as i32, ..Verdict::default() }
+}

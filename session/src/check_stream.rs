@@ -1,0 +1,10 @@
+//! The check stream: a verdict for every question, and for every followed session whenever its verdict changes.
+
+mod answers;
+mod follows;
+mod rpc;
+mod state;
+
+pub use answers::{Answers, Broken, Destination, Held};
+pub use rpc::{Checks, DRAIN_MAX};
+pub use state::StreamState;

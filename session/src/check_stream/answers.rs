@@ -1,0 +1,71 @@
+//! The answers to a message: what can leave at once, and what has to wait for the disk.
+
+use crate::bound_token::Answer;
+use crate::registry::LookUp;
+use crate::session::Session;
+use portcullis_contract::wire::Verdict;
+use std::sync::Arc;
+
+/// The filter broke the contract: the stream ends without an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl Broken {
+    pub(super) fn new(how: impl Into<String>) -> Self {
+        Self(how.into())
+    }
+}
+
+/// What a verdict answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// A question.
+    Question,
+    /// A follow.
+    Follow,
+}
+
+/// A verdict that must not leave before a session is on disk: it rests on an end that nothing would know of after a crash.
+#[derive(Debug)]
+pub struct Held {
+    /// The session.
+    pub session: Arc<Session>,
+    /// What the verdict answers.
+    pub to: Destination,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// The answers to a message, or to a change.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// The message began with a hello, which is answered at once.
+    pub welcome: bool,
+    /// The message had questions, and all of them have been read.
+    pub received: bool,
+    /// The verdicts of questions that leave at once.
+    pub verdicts: Vec<Verdict>,
+    /// The verdicts of follows that leave at once: new ones, and those that have changed.
+    pub followed: Vec<Verdict>,
+    /// The verdicts that wait for the writer.
+    pub held: Vec<Held>,
+    /// Sessions that questions and follows wait for: only the disk knows them.
+    pub look_ups: Vec<LookUp>,
+}
+
+impl Answers {
+    pub(super) fn put(&mut self, to: Destination, answer: Answer) {
+        let Answer { verdict, awaits } = answer;
+        match awaits {
+            Some(session) => self.held.push(Held { session, to, verdict }),
+            None => self.put_verdict(to, verdict),
+        }
+    }
+
+    pub(super) fn put_verdict(&mut self, to: Destination, verdict: Verdict) {
+        match to {
+            Destination::Question => self.verdicts.push(verdict),
+            Destination::Follow => self.followed.push(verdict),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The gRPC service of the check stream, and the driver of each stream: it reads messages, waits for what the disk has to
+//! say, and sends the answers.
+
+use super::answers::{Answers, Broken, Destination, Held};
+use super::state::StreamState;
+use crate::listener::Peer;
+use crate::registry::LookedUp;
+use crate::service::Service;
+use crate::store::StoreError;
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
+use portcullis_contract::wire::session_check_server::SessionCheck;
+use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::warn;
+
+/// How long a stream goes on after the filter was asked to leave because the service is about to stop.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stream sleeps at most while a limit is ahead: the clock may be set meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
+
+/// Answers of one stream that wait for the disk. With more, no message is read until some have left: a message can add
+/// as many as it has questions and follows.
+const DEFERRED_MAX: usize = 8_192;
+
+/// The service of the check listener.
+#[derive(Clone)]
+pub struct Checks(pub Arc<Service>);
+
+type Outbound = Pin<Box<dyn Stream<Item = Result<ServiceMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl SessionCheck for Checks {
+    type CheckStream = Outbound;
+
+    async fn check(&self, request: Request<Streaming<FilterMessage>>) -> Result<Response<Outbound>, Status> {
+        let service = &self.0;
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let (metadata, _, inbound) = request.into_parts();
+        let is_known = |credential: &crate::credential::Credential| credential.is_presented(&metadata.into_headers());
+        if !service.filter_credential.as_ref().is_none_or(is_known) {
+            service.metrics.unauthenticated_checks.inc();
+            let peer = peer.map(tracing::field::display);
+            warn!(peer, "refused a check stream: its credential is missing or wrong");
+            return Err(Status::unauthenticated("the credential is missing or wrong"));
+        }
+        let driver = Box::new(Driver::new(Arc::clone(service), inbound));
+        let answers = unfold(Some(driver), |driver| async { driver?.next().await });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// What has waited for the disk.
+enum Ready {
+    LookedUp(Result<Vec<LookedUp>, StoreError>),
+    Durable(Vec<Held>),
+}
+
+type Deferred = Pin<Box<dyn Future<Output = Ready> + Send>>;
+
+/// One stream while it is open.
+struct Driver {
+    service: Arc<Service>,
+    inbound: Streaming<FilterMessage>,
+    /// The filter has closed its half: what is deferred still leaves.
+    is_half_closed: bool,
+    state: StreamState,
+    deferred: FuturesUnordered<Deferred>,
+    /// Verdicts among the deferred that wait for the writer.
+    held: usize,
+    draining: watch::Receiver<bool>,
+    /// Until when it goes on once the filter was told that the service is about to stop.
+    drains_until: Option<Instant>,
+}
+
+/// What a stream has to do next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each stream, for a moment: a box would be made for each message"
+)]
+enum Task {
+    Receive(Result<Option<FilterMessage>, Status>),
+    /// A followed session changed, or a limit is due.
+    Review,
+    Resume(Ready),
+    SendDrain,
+    Leave,
+}
+
+/// A driver is moved into and out of each step: it is boxed, for it is large.
+type Next = Option<(Result<ServiceMessage, Status>, Option<Box<Driver>>)>;
+
+impl Driver {
+    fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
+        service.metrics.streams.inc();
+        let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
+        let (metrics, issuers) = (Arc::clone(&service.metrics), Arc::clone(&service.issuers));
+        Self {
+            state: StreamState::new(registry, audit, metrics, issuers),
+            draining: service.draining.clone(),
+            service,
+            inbound,
+            is_half_closed: false,
+            deferred: FuturesUnordered::new(),
+            held: 0,
+            drains_until: None,
+        }
+    }
+
+    /// The next message to the filter. Each message with questions is answered at once, with the verdicts that are
+    /// known then: while the answer is on its way, the filter gathers the next questions.
+    async fn next(mut self: Box<Self>) -> Next {
+        loop {
+            let sent = match self.task().await {
+                Task::Receive(Ok(Some(message))) => self.receive(message),
+                Task::Receive(Ok(None)) => {
+                    self.is_half_closed = true;
+                    Ok(ServiceMessage::default())
+                }
+                Task::Receive(Err(status)) => Err(status),
+                Task::Review => {
+                    let answers = self.state.review(self.service.clock.now_ms());
+                    Ok(self.message(answers))
+                }
+                Task::Resume(ready) => self.resume(ready),
+                Task::SendDrain => {
+                    self.drains_until = Some(Instant::now() + DRAIN_MAX);
+                    Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
+                }
+                Task::Leave => return None,
+            };
+            match sent {
+                Err(status) => return Some((Err(status), None)),
+                Ok(message) if message == ServiceMessage::default() => {}
+                Ok(message) => return Some((Ok(message), Some(self))),
+            }
+        }
+    }
+
+    /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
+    async fn task(&mut self) -> Task {
+        let Self { service, inbound, state, deferred, draining, drains_until, .. } = self;
+        if self.is_half_closed && deferred.is_empty() {
+            return Task::Leave;
+        }
+        let until_due_ms = state.review_at_ms().map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
+        // The welcome is first.
+        let may_drain = state.is_greeted() && drains_until.is_none();
+        let may_read = !self.is_half_closed && state.waiting() + self.held < DEFERRED_MAX;
+        tokio::select! {
+            biased;
+            () = state.notifier().notified() => Task::Review,
+            // It ends with `true`, or with the service itself.
+            _ = draining.wait_for(|draining| *draining), if may_drain => Task::SendDrain,
+            Some(ready) = deferred.next(), if !deferred.is_empty() => Task::Resume(ready),
+            message = inbound.message(), if may_read => Task::Receive(message),
+            () = pass(until_due_ms) => Task::Review,
+            // After the messages: what has arrived by then is answered.
+            () = until(*drains_until) => Task::Leave,
+        }
+    }
+
+    fn receive(&mut self, message: FilterMessage) -> Result<ServiceMessage, Status> {
+        let answers = self.state.receive(message, self.service.clock.now_ms()).map_err(broken)?;
+        Ok(self.message(answers))
+    }
+
+    fn resume(&mut self, ready: Ready) -> Result<ServiceMessage, Status> {
+        match ready {
+            Ready::LookedUp(found) => {
+                let found = found.map_err(unreadable)?;
+                let answers = self.state.looked_up(&found, self.service.clock.now_ms());
+                Ok(self.message(answers))
+            }
+            Ready::Durable(held) => {
+                self.held -= held.len();
+                let mut message = ServiceMessage::default();
+                for held in held {
+                    match held.to {
+                        Destination::Question => message.verdicts.push(held.verdict),
+                        Destination::Follow => message.followed.push(held.verdict),
+                    }
+                }
+                Ok(message)
+            }
+        }
+    }
+
+    /// The message with what leaves at once. The rest is deferred.
+    fn message(&mut self, answers: Answers) -> ServiceMessage {
+        if !answers.look_ups.is_empty() {
+            let found = self.service.look_up(answers.look_ups);
+            self.deferred.push(Box::pin(async { Ready::LookedUp(found.await) }));
+        }
+        if !answers.held.is_empty() {
+            self.held += answers.held.len();
+            let service = Arc::clone(&self.service);
+            self.deferred.push(Box::pin(async move {
+                service.make_durable(answers.held.iter().map(|held| Arc::clone(&held.session)).collect()).await;
+                Ready::Durable(answers.held)
+            }));
+        }
+        let welcome = answers.welcome.then(|| Welcome { service_version: env!("CARGO_PKG_VERSION").to_owned() });
+        ServiceMessage {
+            verdicts: answers.verdicts,
+            welcome,
+            followed: answers.followed,
+            drain: false,
+            received: answers.received,
+        }
+    }
+}
+
+/// Waits for this time, or for ever without one; at most as long as a clock that is set forward may go unnoticed.
+async fn pass(ms: Option<u64>) {
+    match ms {
+        Some(ms) => tokio::time::sleep(Duration::from_millis(ms).min(SLEEP_MAX)).await,
+        None => pending().await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => pending().await,
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.service.metrics.streams.dec();
+    }
+}
+
+fn broken(Broken(how): Broken) -> Status {
+    warn!(how, "closed a check stream: the filter broke the contract");
+    Status::invalid_argument(how)
+}
+
+fn unreadable(error: StoreError) -> Status {
+    tracing::error!(%error, "closed a check stream: the store could not read");
+    Status::unavailable("the store could not read")
+}

@@ -1,0 +1,192 @@
+//! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
+
+use crate::access::{Access, AccessTypes, When};
+use crate::audit::Audit;
+use crate::bound_token::BoundToken;
+use crate::intern::ScopeSet;
+use crate::judge::{Asked, Limits};
+use crate::metrics::Metrics;
+use crate::registry::{Binding, Enrolment, FirstUse, Registry};
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::embedded::Embedded;
+use crate::store::{Change, Record, Store, StoreError};
+use crate::token::Token;
+use crate::writer::Commit;
+use portcullis_contract::wire::Outcome;
+use portcullis_contract::{KeyKind, SessionId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+
+pub(crate) const MINUTE: u64 = 60_000;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// The start of every test: not a round number, so that clamping to zero shows.
+pub(crate) const T0: u64 = 1_700_000_000_123;
+pub(crate) const IDLE: u64 = 30 * MINUTE;
+pub(crate) const ABSOLUTE: u64 = 8 * HOUR;
+
+/// A store that fails on demand.
+pub(crate) struct Faulty {
+    inner: Embedded,
+    pub(crate) fails: AtomicBool,
+}
+
+impl Store for Faulty {
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.inner.revocations()
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        self.inner.sessions(each)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError("disk on fire".to_owned()));
+        }
+        self.inner.apply(changes)
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.inner.tombstone(id)
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Record) -> bool,
+    ) -> Result<(), StoreError> {
+        self.inner.tombstones(after, each)
+    }
+}
+
+/// A registry with its store, and the folder that outlives both.
+pub(crate) struct Fixture {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) store: Arc<Faulty>,
+    enrolment: Enrolment,
+    folder: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(Enrolment::FirstUse)
+    }
+
+    pub(crate) fn with(enrolment: Enrolment) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), enrolment)
+    }
+
+    fn in_folder(folder: TempDir, enrolment: Enrolment) -> Self {
+        let store = Arc::new(Faulty { inner: Embedded::open(folder.path()).unwrap(), fails: AtomicBool::new(false) });
+        let (audit, metrics) = audit();
+        let registry = loaded(store.clone(), enrolment, &audit, &metrics);
+        Self { registry, audit, metrics, store, enrolment, folder }
+    }
+
+    /// Loses what is in memory and starts again from the disk.
+    pub(crate) fn crash(self) -> Self {
+        let Self { registry, store, enrolment, folder, .. } = self;
+        drop(Arc::into_inner(registry).expect("the registry is still held"));
+        drop(Arc::into_inner(store).expect("the store is still held"));
+        Self::in_folder(folder, enrolment)
+    }
+
+    /// Binds a token, with the look-ups that this takes.
+    pub(crate) fn bind_as(&self, token: &Token, first_use: FirstUse, now_ms: u64) -> Binding {
+        let mut found = None;
+        loop {
+            match self.registry.bind(token, first_use, found.as_ref(), now_ms) {
+                Ok(binding) => return binding,
+                Err(look_up) => found = Some(self.registry.look_up(look_up).unwrap()),
+            }
+        }
+    }
+
+    pub(crate) fn live(&self, token: &Token, now_ms: u64) -> Arc<Session> {
+        match self.bind_as(token, FirstUse::Touches, now_ms) {
+            Binding::Session(session) if session.ended().is_none() => session,
+            other => panic!("not live: {other:?}"),
+        }
+    }
+
+    /// The outcome of a question about a token, which is not activity of a session that is there.
+    pub(crate) fn outcome(&self, token: &Token, now_ms: u64) -> Outcome {
+        let (mut bound, mut found) = (BoundToken::new(Arc::new(token.clone())), None);
+        while let Err(look_up) = bound.bind(&self.registry, true, found.as_ref(), now_ms) {
+            found = Some(self.registry.look_up(look_up).unwrap());
+        }
+        let background = Asked { background: true, ..Asked::default() };
+        bound.answer(&self.registry, background, None, now_ms).verdict.outcome()
+    }
+
+    pub(crate) fn commit(&self) -> Commit {
+        let (registry, store) = (Arc::clone(&self.registry), self.store.clone());
+        let (audit, metrics) = (Arc::clone(&self.audit), Arc::clone(&self.metrics));
+        Commit::new(registry, store, audit, metrics, Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Writes what is only in memory so far.
+    pub(crate) fn flush(&self) {
+        self.commit().write_behind(&self.registry.take_changed());
+    }
+}
+
+/// An audit with metrics of its own.
+pub(crate) fn audit() -> (Arc<Audit>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    (Arc::new(Audit::new(Arc::clone(&metrics))), metrics)
+}
+
+/// A registry, loaded from a store.
+pub(crate) fn loaded(
+    store: Arc<dyn Store>,
+    enrolment: Enrolment,
+    audit: &Arc<Audit>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Registry> {
+    let registry = Registry::new(types(), enrolment, store, Arc::clone(audit), Arc::clone(metrics));
+    registry.load().unwrap();
+    Arc::new(registry)
+}
+
+pub(crate) fn types() -> AccessTypes {
+    let access =
+        |name: &str, absolute_ms, idle_ms| Access { name: name.to_owned(), limits: Limits { absolute_ms, idle_ms } };
+    let list = |entry: &str| Some(vec![entry.to_owned()]);
+    AccessTypes::new([
+        (When { grant: list("client_credentials"), ..When::default() }, access("machine", Some(12 * HOUR), None)),
+        (When { scope: list("openid"), ..When::default() }, access("person", Some(ABSOLUTE), Some(IDLE))),
+    ])
+}
+
+/// A person's token with that session claim, issued and authenticated at `at_ms`.
+pub(crate) fn person(key: &str, at_ms: u64) -> Token {
+    Token {
+        id: SessionId::of("https://id", key),
+        issuer: "https://id".into(),
+        kind: KeyKind::Claim,
+        key: key.into(),
+        subject: "alice".into(),
+        client: "web".into(),
+        scopes: ScopeSet::new(["openid", "orders:read", "orders:write"]),
+        issued_at_ms: at_ms,
+        start_ms: at_ms,
+        grant: "".into(),
+        digest: 0,
+    }
+}
+
+/// A machine client's token, issued at `at_ms`.
+pub(crate) fn machine(at_ms: u64) -> Token {
+    Token {
+        kind: KeyKind::Client,
+        subject: "robot".into(),
+        client: "robot".into(),
+        grant: "client_credentials".into(),
+        ..person("robot", at_ms)
+    }
+}

@@ -1,0 +1,93 @@
+//! The claim names of issuers, as the policies of connected filters describe them: so that a token that a caller presents
+//! here is read as the filter reads it. The tokens of an issuer that no filter has described are read by the usual names.
+
+use portcullis_contract::token::{ClaimNames, Fault, Unverified};
+use portcullis_contract::wire;
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use tracing::warn;
+
+/// Issuers that are remembered. The tokens of any more are read by the usual names.
+const ISSUERS_MAX: usize = 10_000;
+
+/// Claims that may hold the scopes, or name the session, of one issuer's tokens.
+const CLAIMS_MAX: usize = 100;
+
+/// The issuers that filters have described since the service started.
+#[derive(Debug, Default)]
+pub struct Issuers(RwLock<HashMap<String, ClaimNames>>);
+
+impl Issuers {
+    /// Remembers the issuers of a filter's policy. Where two policies differ, the one that came last holds. The error
+    /// says how a description breaks the contract.
+    pub(crate) fn learn(&self, described: Vec<wire::Issuer>) -> Result<(), String> {
+        let is_sound = |claims: &[String]| (1..=CLAIMS_MAX).contains(&claims.len());
+        if let Some(issuer) = described.iter().find(|i| !is_sound(&i.scope_claims) || !is_sound(&i.session_claims)) {
+            return Err(format!("issuer `{}` needs 1 to {CLAIMS_MAX} scope claims and session claims", issuer.name));
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for issuer in described {
+            let names = ClaimNames { scopes: issuer.scope_claims, session: issuer.session_claims };
+            if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer.name) {
+                warn!(
+                    issuer = issuer.name,
+                    "more than {ISSUERS_MAX} issuers: its tokens are read by the usual claim names"
+                );
+                continue;
+            }
+            let before = known.insert(issuer.name.clone(), names);
+            if before.is_some_and(|before| known.get(&issuer.name) != Some(&before)) {
+                warn!(issuer = issuer.name, "the policies of two filters differ about the claim names of an issuer");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a token that nobody has verified here.
+    pub(crate) fn read(&self, token: &str) -> Result<Unverified, Fault> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let usual = ClaimNames::default();
+        Unverified::read(token, |issuer| known.get(issuer).unwrap_or(&usual))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+
+    fn described(name: &str, scope_claims: &[&str], session_claims: &[&str]) -> wire::Issuer {
+        let owned = |claims: &[&str]| claims.iter().map(|claim| (*claim).to_owned()).collect();
+        wire::Issuer { name: name.to_owned(), scope_claims: owned(scope_claims), session_claims: owned(session_claims) }
+    }
+
+    #[test]
+    fn a_token_is_read_by_the_names_of_its_issuer_else_by_the_usual_ones() {
+        let issuers = Issuers::default();
+        let read = |issuer: &str| {
+            let claims = format!(
+                r#"{{"iss":"{issuer}","sub":"a","iat":1,"exp":2,"scp":"a","roles":["b"],"sid":"s","session_state":"t"}}"#
+            );
+            let [header, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+            let facts = issuers.read(&format!("{header}.{claims}.AA")).unwrap().facts;
+            (facts.scopes.join(" "), facts.session_key.as_str().to_owned())
+        };
+        let usual = ("a".to_owned(), "s".to_owned());
+        assert_eq!(read("i"), usual);
+        issuers.learn(vec![described("i", &["roles"], &["session_state", "sid"])]).unwrap();
+        assert_eq!((read("i"), read("j")), (("b".to_owned(), "t".to_owned()), usual.clone()));
+        issuers.learn(vec![described("i", &["scp"], &["sid"])]).unwrap();
+        assert_eq!(read("i"), usual);
+    }
+
+    #[test]
+    fn an_issuer_without_claims_breaks_the_contract_and_the_number_of_issuers_is_bounded() {
+        let issuers = Issuers::default();
+        assert!(issuers.learn(vec![described("i", &[], &["sid"])]).is_err());
+        assert!(issuers.learn(vec![described("i", &["scp"], &[])]).is_err());
+        assert!(issuers.learn(vec![described("i", &["scp"; CLAIMS_MAX + 1], &["sid"])]).is_err());
+        let many = (0..=ISSUERS_MAX).map(|n| described(&n.to_string(), &["scp"], &["sid"])).collect();
+        issuers.learn(many).unwrap();
+        assert_eq!(issuers.0.read().unwrap().len(), ISSUERS_MAX);
+    }
+}

@@ -1,0 +1,15 @@
+//! The session registry: the authority on which session a token belongs to, and on which sessions are live.
+
+mod bind;
+mod load;
+mod open;
+mod revoke;
+mod scan;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub use bind::{Binding, FirstUse, LookUp, LookedUp};
+pub use open::NotOpened;
+pub use scan::{Filter, Page};
+pub use sessions::{Enrolment, Registry, SHARDS, revoked};

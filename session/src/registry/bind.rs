@@ -1,0 +1,157 @@
+//! Which session a token belongs to, and whether its first use opens one.
+//!
+//! One race decides how this is written: a revocation that is made while a token it covers is bound for the first time.
+//! Revocations are read under the lock of the session's shard, under which the session is entered as well; a revocation
+//! is published first, and the shards are scanned then. So either the revocation is seen here, or the session there.
+//!
+//! The disk is never read under that lock. A token whose session is not in memory is looked up by the caller, where
+//! waiting holds up nothing, and bound again with what was found.
+
+use super::Enrolment;
+use super::sessions::{InMemory, Registry, Tombstone, origin};
+use crate::audit::EndedBy;
+use crate::judge::End;
+use crate::life::Stage;
+use crate::metrics::Opened;
+use crate::session::Session;
+use crate::store::StoreError;
+use crate::token::Token;
+use portcullis_contract::SessionId;
+use std::sync::{Arc, PoisonError};
+
+/// The session of a token.
+#[derive(Debug, Clone)]
+pub enum Binding {
+    /// It is in memory: live, or ended.
+    Session(Arc<Session>),
+    /// It is over, and no longer in memory.
+    Over(End),
+    /// There is none, and a revocation stands against the token.
+    Revoked,
+    /// There is none, and the token may not open one.
+    Unknown,
+}
+
+/// What the first use of a token does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It opens a session, and is activity.
+    Touches,
+    /// It opens a session, and is not activity.
+    Opens,
+    /// It opens none: nobody has verified the token.
+    Nothing,
+}
+
+/// A session that is not in memory: only the disk knows whether it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookUp {
+    /// The session.
+    pub id: SessionId,
+    forgotten: u64,
+}
+
+/// What the disk says about a session.
+#[derive(Debug, Clone, Copy)]
+pub struct LookedUp {
+    /// What was asked.
+    pub asked: LookUp,
+    tombstone: Option<Tombstone>,
+}
+
+impl Registry {
+    /// Reads what the disk says about a session. Blocks.
+    pub fn look_up(&self, asked: LookUp) -> Result<LookedUp, StoreError> {
+        let record = self.store.tombstone(asked.id)?;
+        Ok(LookedUp { asked, tombstone: record.as_ref().and_then(Tombstone::read) })
+    }
+
+    /// The session that a token belongs to, which opens when this is its first use. The error is a look-up that has to
+    /// be made first; its answer comes as `looked_up`.
+    pub fn bind(
+        &self,
+        token: &Token,
+        first_use: FirstUse,
+        looked_up: Option<&LookedUp>,
+        now_ms: u64,
+    ) -> Result<Binding, LookUp> {
+        // A token may have `"sid": ""`. It must neither share a session with others nor cost the filter its stream.
+        if token.issuer.is_empty() || token.key.is_empty() {
+            return Ok(Binding::Unknown);
+        }
+        let mut sessions = self.in_memory(token.id);
+        let held = sessions.by_id.get(&token.id).cloned();
+        let tombstone = match &held {
+            Some(session) => match self.settle(session, now_ms, EndedBy::Judge) {
+                None => return Ok(Binding::Session(Arc::clone(session))),
+                Some(end) => Some(Tombstone::of(session, end)),
+            },
+            None if first_use == FirstUse::Nothing => return Ok(Binding::Unknown),
+            None => on_disk(token.id, &sessions, looked_up)?,
+        };
+        let opened = match self.open_by(token, tombstone, first_use, now_ms) {
+            Ok(session) => Arc::new(session),
+            // The session itself, while it is in memory: its tombstone may have to be written before it is answered.
+            Err(refused) => return Ok(held.map_or(refused, Binding::Session)),
+        };
+        sessions.put(&opened);
+        drop(sessions);
+        self.audit.opened(&opened, Opened::FirstUse, now_ms);
+        self.enqueue_opened(&opened);
+        Ok(Binding::Session(opened))
+    }
+
+    /// The session that the first use of a token opens, or why it opens none.
+    fn open_by(
+        &self,
+        token: &Token,
+        tombstone: Option<Tombstone>,
+        first_use: FirstUse,
+        now_ms: u64,
+    ) -> Result<Session, Binding> {
+        let may_open = self.enrolment == Enrolment::FirstUse && first_use != FirstUse::Nothing;
+        if let Some(tombstone) = tombstone
+            && !(may_open && tombstone.opens_for(token.kind, token.issued_at_ms))
+        {
+            return Err(Binding::Over(tombstone.end));
+        }
+        if self.is_revoked(token) {
+            return Err(Binding::Revoked);
+        }
+        let access = self.access.of(&token.scopes, &token.client, &token.grant);
+        let Some(access) = access.filter(|_| may_open) else {
+            return Err(Binding::Unknown);
+        };
+        // Background traffic is not presence, not even as the first question: nor after an enrolment was lost.
+        let last_seen_ms = if first_use == FirstUse::Touches { now_ms } else { token.start_ms };
+        let origin = origin(token, access, tombstone.map(|tombstone| tombstone.end));
+        Ok(Session::opened(origin, last_seen_ms))
+    }
+
+    /// Whether a revocation stands against the token.
+    pub fn is_revoked(&self, token: &Token) -> bool {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        revocations.against(&token.issuer, &token.subject, &token.client, token.start_ms).is_some()
+    }
+}
+
+/// The tombstone of a session that is not in memory. A look-up from before another session left this shard may have
+/// missed its tombstone, and is made again.
+fn on_disk(id: SessionId, sessions: &InMemory, looked_up: Option<&LookedUp>) -> Result<Option<Tombstone>, LookUp> {
+    let wanted = LookUp { id, forgotten: sessions.forgotten };
+    match looked_up {
+        Some(found) if found.asked == wanted => Ok(found.tombstone),
+        _ => Err(wanted),
+    }
+}
+
+impl InMemory {
+    /// Enters a session, in the place of an ended one if there is one.
+    pub(super) fn put(&mut self, session: &Arc<Session>) {
+        // In this order: the writer must not find the new session queued while it could still write the old tombstone.
+        if let Some(old) = self.by_id.get(&session.id) {
+            old.life().change(Stage::replaced);
+        }
+        self.by_id.insert(session.id, Arc::clone(session));
+    }
+}

@@ -1,0 +1,54 @@
+//! Loading the registry from the store.
+
+use super::Registry;
+use crate::access::Access;
+use crate::intern::ScopeSet;
+use crate::judge::Limits;
+use crate::session::{Origin, Session};
+use crate::store::{Record, StoreError};
+use std::sync::{Arc, PoisonError};
+
+impl Registry {
+    /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
+    /// crash ends here, as of when the revocation was made.
+    pub fn load(&self) -> Result<usize, StoreError> {
+        let stored = self.store.revocations()?;
+        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        stored.into_iter().for_each(|revocation| revocations.add(revocation));
+        drop(revocations);
+        let mut count = 0;
+        self.store.sessions(&mut |record| {
+            let session = Arc::new(self.restore(&record));
+            self.in_memory(session.id).put(&session);
+            self.metrics.sessions.inc();
+            self.end_if_revoked(&session);
+            count += 1;
+        })?;
+        Ok(count)
+    }
+
+    /// The session of a record. Its limits are those that the configuration has for its access type now, so that a
+    /// shorter limit holds from the next start; those it opened with count only when there is no such type any more.
+    fn restore(&self, record: &Record) -> Session {
+        let access = self.access.named(&record.access).unwrap_or_else(|| {
+            Arc::new(Access {
+                name: record.access.clone(),
+                limits: Limits { absolute_ms: record.absolute_ms, idle_ms: record.idle_ms },
+            })
+        });
+        let origin = Origin {
+            id: record.id(),
+            issuer: self.names.name(&record.issuer),
+            key: record.key.as_str().into(),
+            kind: record.kind,
+            subject: record.subject.as_str().into(),
+            client: self.names.name(&record.client_id),
+            access,
+            granted: self.names.scopes(ScopeSet::new(&record.granted)),
+            opened_at_ms: record.opened_at_ms,
+            returned: record.returned,
+        };
+        let scopes = self.names.scopes(ScopeSet::new(&record.scopes));
+        Session::loaded(origin, scopes, record.last_seen_ms)
+    }
+}

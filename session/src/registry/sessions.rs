@@ -1,0 +1,266 @@
+//! The sessions in memory, in shards that are locked apart, with the queues of those that the disk does not have as
+//! they are.
+//!
+//! Memory holds the live sessions, and the ended ones until their tombstone is on disk; other tombstones are looked
+//! up in the store when a token is bound. So the disk has the whole truth about an id that is not in memory.
+
+use crate::access::{Access, AccessTypes};
+use crate::audit::{Audit, EndedBy};
+use crate::followers::Followers;
+use crate::intern::{Interner, ScopeSet};
+use crate::judge::{End, Reason};
+use crate::life::{Stage, Write};
+use crate::metrics::Metrics;
+use crate::revocations::Revocations;
+use crate::session::{Origin, Session};
+use crate::store::{Record, Store};
+use crate::token::Token;
+use portcullis_contract::{KeyKind, SessionId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Parts of the map that are locked apart; a power of two.
+pub const SHARDS: usize = 64;
+
+/// Who opens sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enrolment {
+    /// The first verified token of a session.
+    FirstUse,
+    /// Only the admin API.
+    Explicit,
+}
+
+/// What a tombstone says about later tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tombstone {
+    pub(super) end: End,
+    pub(super) kind: KeyKind,
+}
+
+impl Tombstone {
+    pub(super) fn of(session: &Session, end: End) -> Self {
+        Self { end, kind: session.kind }
+    }
+
+    pub(super) fn read(record: &Record) -> Option<Self> {
+        Some(Self { end: record.ended?, kind: record.kind })
+    }
+
+    /// Whether a token opens the session anew. Both kinds must allow it, in case two kinds of keys are ever equal.
+    pub(super) fn opens_for(self, kind: KeyKind, issued_at_ms: u64) -> bool {
+        self.kind.returns() && kind.returns() && issued_at_ms > self.end.at_ms
+    }
+}
+
+/// The sessions of one shard.
+#[derive(Default)]
+pub(super) struct InMemory {
+    pub(super) by_id: HashMap<SessionId, Arc<Session>>,
+    /// How many sessions have left memory. A look-up in the store is outdated when this has moved meanwhile.
+    pub(super) forgotten: u64,
+}
+
+#[derive(Default)]
+struct Shard {
+    sessions: Mutex<InMemory>,
+    /// Opened by a first use and not on disk: these are written sooner than the rest.
+    opened: Mutex<Vec<Arc<Session>>>,
+    changed: Mutex<Vec<Arc<Session>>>,
+}
+
+/// The registry.
+pub struct Registry {
+    shards: [Shard; SHARDS],
+    pub(super) revocations: RwLock<Revocations>,
+    pub(super) revocations_epoch: AtomicU64,
+    pub(super) openings_epoch: AtomicU64,
+    pub(super) access: AccessTypes,
+    pub(super) enrolment: Enrolment,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) names: Interner,
+    pub(super) audit: Arc<Audit>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) followers: Arc<Followers>,
+}
+
+impl Registry {
+    /// An empty registry. It reads tombstones from `store`; only the writer writes.
+    pub fn new(
+        access: AccessTypes,
+        enrolment: Enrolment,
+        store: Arc<dyn Store>,
+        audit: Arc<Audit>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            revocations: RwLock::default(),
+            revocations_epoch: AtomicU64::new(0),
+            openings_epoch: AtomicU64::new(0),
+            access,
+            enrolment,
+            store,
+            names: Interner::default(),
+            audit,
+            metrics,
+            followers: Arc::default(),
+        }
+    }
+
+    /// The access types of the configuration.
+    pub fn access(&self) -> &AccessTypes {
+        &self.access
+    }
+
+    /// Shared copies of names and scope sets.
+    pub fn names(&self) -> &Interner {
+        &self.names
+    }
+
+    /// The streams that follow sessions.
+    pub fn followers(&self) -> &Arc<Followers> {
+        &self.followers
+    }
+
+    /// Moves when a revocation is published: one may now stand against a token that was judged before.
+    pub fn revocations_epoch(&self) -> u64 {
+        self.revocations_epoch.load(Ordering::SeqCst)
+    }
+
+    /// Moves when the admin API opens a session: a token that named none, or an ended one, may now name one.
+    pub fn openings_epoch(&self) -> u64 {
+        self.openings_epoch.load(Ordering::SeqCst)
+    }
+
+    /// The session in memory under that id: live, or ended with a tombstone that is not on disk yet.
+    pub fn find(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.in_memory(id).by_id.get(&id).cloned()
+    }
+
+    /// The end of the session by `now_ms`. A limit that has passed ends it here.
+    pub fn settle(&self, session: &Arc<Session>, now_ms: u64, by: EndedBy) -> Option<End> {
+        if let Some(end) = session.ended() {
+            return Some(end);
+        }
+        let end = session.expiry(now_ms)?;
+        self.end(session, end, by);
+        session.ended()
+    }
+
+    /// Ends a session in memory; the writer writes its tombstone. `false`: it had ended before.
+    pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
+        let (before, after) = session.life().change(|stage| stage.ended(end));
+        self.ended(session, before, after, by)
+    }
+
+    /// A write of the session is on disk. A tombstone ends a session that is still live, and takes it out of memory.
+    pub fn written(&self, session: &Arc<Session>, write: Write) {
+        let (before, after) = session.life().change(|stage| stage.written(write));
+        self.ended(session, before, after, EndedBy::Admin);
+        if after.to_write().is_none() {
+            self.forget(session);
+        }
+    }
+
+    /// The one place where the end of a session is announced: followers are notified once it can be found.
+    fn ended(&self, session: &Arc<Session>, before: Stage, after: Stage, by: EndedBy) -> bool {
+        let (None, Some(end)) = (before.end(), after.end()) else {
+            return false;
+        };
+        self.followers.changed(session.id);
+        self.audit.ended(session, end, by);
+        self.enqueue(session);
+        true
+    }
+
+    /// Changes the scopes of a session in memory, where the next verdict finds them.
+    pub fn set_scopes(&self, session: &Session, scopes: ScopeSet) {
+        session.set_scopes(scopes);
+        self.followers.changed(session.id);
+    }
+
+    /// Notes activity; the writer writes it later.
+    pub fn touch(&self, session: &Arc<Session>, now_ms: u64) {
+        session.touch(now_ms);
+        self.enqueue(session);
+    }
+
+    /// Has the session written at the next flush.
+    pub fn enqueue(&self, session: &Arc<Session>) {
+        if session.life().enqueue() {
+            lock(&self.shard(session.id).changed).push(Arc::clone(session));
+        }
+    }
+
+    /// Has a session that has just opened written soon.
+    pub(super) fn enqueue_opened(&self, session: &Arc<Session>) {
+        session.life().enqueue();
+        lock(&self.shard(session.id).opened).push(Arc::clone(session));
+    }
+
+    /// Takes the sessions that the disk does not have at all.
+    pub fn take_opened(&self) -> Vec<Arc<Session>> {
+        self.shards.iter().flat_map(|shard| std::mem::take(&mut *lock(&shard.opened))).collect()
+    }
+
+    /// Takes the sessions that the disk does not have as they are.
+    pub fn take_changed(&self) -> Vec<Arc<Session>> {
+        let mut changed = self.take_opened();
+        changed.extend(self.shards.iter().flat_map(|shard| std::mem::take(&mut *lock(&shard.changed))));
+        changed
+    }
+
+    /// Drops an ended session of which nothing is left to write.
+    fn forget(&self, session: &Arc<Session>) {
+        let mut sessions = self.in_memory(session.id);
+        if sessions.by_id.get(&session.id).is_some_and(|held| Arc::ptr_eq(held, session)) {
+            sessions.by_id.remove(&session.id);
+            sessions.forgotten += 1;
+        }
+    }
+
+    /// The sessions in one shard.
+    pub(super) fn in_shard(&self, shard: usize) -> Vec<Arc<Session>> {
+        let all = |shard: &Shard| lock(&shard.sessions).by_id.values().cloned().collect();
+        self.shards.get(shard).map(all).unwrap_or_default()
+    }
+
+    /// The shard that holds a session, locked.
+    pub(super) fn in_memory(&self, id: SessionId) -> MutexGuard<'_, InMemory> {
+        lock(&self.shard(id).sessions)
+    }
+
+    fn shard(&self, id: SessionId) -> &Shard {
+        let [first, ..] = id.0;
+        #[expect(clippy::indexing_slicing, reason = "the remainder is below the array's length")]
+        &self.shards[usize::from(first) % SHARDS]
+    }
+}
+
+/// The end by a revocation.
+pub fn revoked(at_ms: u64) -> End {
+    End { reason: Reason::Revoked, at_ms }
+}
+
+/// What a session opens with.
+pub(super) fn origin(token: &Token, access: Arc<Access>, returned: Option<End>) -> Origin {
+    Origin {
+        id: token.id,
+        issuer: Arc::clone(&token.issuer),
+        key: token.key.clone(),
+        kind: token.kind,
+        subject: token.subject.clone(),
+        client: Arc::clone(&token.client),
+        access,
+        granted: token.scopes.clone(),
+        opened_at_ms: token.start_ms,
+        returned,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks guard is consistent between any two statements: a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,264 @@
+//! Which session a token belongs to, what ends it, and that an end stays.
+
+use super::*;
+use crate::audit::EndedBy;
+use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, machine, person};
+use crate::intern::ScopeSet;
+use crate::judge::{End, Reason};
+use crate::life::Write;
+use crate::revocations::{Revocation, RevokedParty};
+use crate::store::{Record, Store};
+use crate::token::Token;
+use portcullis_contract::KeyKind;
+use portcullis_contract::wire::Outcome;
+use std::sync::Arc;
+
+fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
+    Revocation { issuer: "https://id".to_owned(), party, before_ms, made_at_ms: before_ms }
+}
+
+fn outcome_of(reason: Reason) -> Outcome {
+    match reason {
+        Reason::IdleTimeout => Outcome::IdleTimeout,
+        Reason::LifetimeExceeded => Outcome::LifetimeExceeded,
+        Reason::Revoked => Outcome::Revoked,
+    }
+}
+
+fn counter(fixture: &Fixture, line: &str) -> bool {
+    let text = fixture.metrics.text().unwrap();
+    text.lines().any(|l| l == line)
+}
+
+#[test]
+fn the_first_use_opens_a_session_that_later_tokens_join() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&person("s", T0 - HOUR), T0);
+    assert_eq!(session.opened_at_ms, T0 - HOUR);
+    assert_eq!(session.last_seen_ms(), T0);
+    let refreshed = fixture.live(&person("s", T0), T0 + 1);
+    assert!(Arc::ptr_eq(&session, &refreshed));
+    assert_eq!(session.last_seen_ms(), T0, "binding is not activity");
+}
+
+#[test]
+fn a_background_question_opens_a_session_but_is_not_presence() {
+    let fixture = Fixture::new();
+    let token = person("s", T0 - 10 * MINUTE);
+    let Binding::Session(session) = fixture.bind_as(&token, FirstUse::Opens, T0) else { panic!("not live") };
+    assert_eq!(session.last_seen_ms(), T0 - 10 * MINUTE);
+}
+
+#[test]
+fn a_token_that_no_access_type_matches_is_refused() {
+    let fixture = Fixture::new();
+    let token = Token { scopes: ScopeSet::new(["other"]), ..person("s", T0) };
+    assert_eq!(fixture.outcome(&token, T0), Outcome::UnknownSession);
+    assert!(fixture.registry.find(token.id).is_none());
+}
+
+#[test]
+fn explicit_enrolment_refuses_what_it_does_not_know() {
+    let fixture = Fixture::with(Enrolment::Explicit);
+    for token in [person("s", T0), machine(T0)] {
+        assert_eq!(fixture.outcome(&token, T0), Outcome::UnknownSession);
+    }
+}
+
+#[test]
+fn an_ended_session_of_a_claim_never_comes_back() {
+    let ends = [(Reason::Revoked, T0 + 1), (Reason::IdleTimeout, T0 + IDLE), (Reason::LifetimeExceeded, T0 + ABSOLUTE)];
+    for (reason, at_ms) in ends {
+        let mut fixture = Fixture::new();
+        let session = fixture.live(&person("s", T0), T0);
+        match reason {
+            Reason::Revoked => assert!(fixture.registry.end(&session, revoked(at_ms), EndedBy::Admin)),
+            Reason::IdleTimeout => {}
+            Reason::LifetimeExceeded => session.touch(at_ms - 1),
+        }
+        drop(session);
+        let later = at_ms + 100 * HOUR;
+        for _ in 0..3 {
+            for issued in [T0, at_ms, at_ms + 1, later] {
+                assert_eq!(fixture.outcome(&person("s", issued), later), outcome_of(reason), "{issued}");
+            }
+            let end = fixture.registry.read(person("s", 0).id, later).unwrap().unwrap().ended;
+            assert_eq!(end, Some(End { reason, at_ms }));
+            // First from memory, then from the tombstone, then after a crash.
+            fixture.flush();
+            assert!(fixture.registry.find(person("s", 0).id).is_none(), "ended sessions leave memory");
+            fixture = fixture.crash();
+        }
+    }
+}
+
+#[test]
+fn a_machine_clients_session_comes_back_only_for_a_token_issued_after_the_end() {
+    for is_flushed in [false, true] {
+        let mut fixture = Fixture::new();
+        let first = fixture.live(&machine(T0), T0);
+        let end_ms = T0 + HOUR;
+        fixture.registry.end(&first, revoked(end_ms), EndedBy::Admin);
+        drop(first);
+        if is_flushed {
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+        let now = end_ms + HOUR;
+        for issued in [T0, end_ms - 1, end_ms] {
+            assert_eq!(fixture.outcome(&machine(issued), now), Outcome::Revoked, "{issued}");
+        }
+        let second = fixture.live(&machine(end_ms + 1), now);
+        assert_eq!(second.opened_at_ms, end_ms + 1);
+        assert_eq!(second.returned, Some(revoked(end_ms)));
+        drop(second);
+        for _ in 0..2 {
+            assert_eq!(fixture.outcome(&machine(end_ms), now), Outcome::Revoked, "an old token stays refused");
+            fixture.live(&machine(end_ms + 2), now);
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+    }
+}
+
+#[test]
+fn equal_keys_of_two_kinds_take_the_stricter_one() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&machine(T0), T0);
+    fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
+    let claim = Token { kind: KeyKind::Claim, ..machine(T0 + HOUR) };
+    assert_eq!(fixture.outcome(&claim, T0 + HOUR), Outcome::Revoked);
+}
+
+#[test]
+fn a_revocation_ends_what_it_covers_and_refuses_what_is_not_yet_seen_for_ever() {
+    let fixture = Fixture::new();
+    let now = T0 + HOUR;
+    let [old, new] = ["old", "new"].map(|key| fixture.live(&person(key, if key == "old" { T0 } else { now }), now));
+    let other = fixture.live(&machine(T0), now);
+    let ended = fixture.registry.publish(&revocation(RevokedParty::Subject("alice".to_owned()), now));
+    assert_eq!(ended.len(), 1);
+    assert_eq!(old.ended(), Some(revoked(now)));
+    assert!(new.ended().is_none() && other.ended().is_none());
+    for (token, refused) in [
+        (person("unseen", now - 1), true),
+        (person("unseen", now), false),
+        // An old token of a session that goes on.
+        (person("new", now - 1), true),
+        (Token { subject: "bob".into(), ..person("bobs", T0) }, false),
+    ] {
+        assert_eq!(fixture.outcome(&token, now + HOUR) != Outcome::Active, refused, "{token:?}");
+    }
+}
+
+#[test]
+fn a_revocation_and_a_first_use_at_once_never_leave_a_session_alive() {
+    let fixture = Fixture::new();
+    for round in 0..2000 {
+        let token = Token { subject: format!("u{round}").into(), ..person(&format!("s{round}"), T0) };
+        let revocation = revocation(RevokedParty::Subject(format!("u{round}")), T0 + 1);
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                barrier.wait();
+                drop(fixture.bind_as(&token, FirstUse::Touches, T0));
+            });
+            barrier.wait();
+            fixture.registry.publish(&revocation);
+        });
+        let survivor = fixture.registry.find(token.id).filter(|session| session.ended().is_none());
+        assert!(survivor.is_none(), "round {round}");
+        assert_eq!(fixture.outcome(&token, T0), Outcome::Revoked);
+    }
+}
+
+#[test]
+fn a_revocation_holds_for_stored_sessions_after_a_crash_as_of_when_it_was_made() {
+    let fixture = Fixture::new();
+    fixture.live(&person("s", T0), T0);
+    fixture.flush();
+    let made = revocation(RevokedParty::Everyone, T0 + 5);
+    fixture.store.apply(&[crate::store::Change::Revocation(made)]).unwrap();
+    let fixture = fixture.crash();
+    let session = fixture.registry.find(person("s", 0).id).unwrap();
+    assert_eq!(session.ended(), Some(revoked(T0 + 5)));
+}
+
+#[test]
+fn the_cleaner_ends_sessions_without_questions_once_and_as_of_its_limit() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&person("s", T0), T0);
+    let clean = |now| (0..SHARDS).for_each(|shard| fixture.registry.clean(shard, now));
+    clean(T0 + IDLE - 1);
+    assert_eq!(session.ended(), None);
+    clean(T0 + IDLE + HOUR);
+    clean(T0 + IDLE + 2 * HOUR);
+    let end = End { reason: Reason::IdleTimeout, at_ms: T0 + IDLE };
+    assert_eq!(session.ended(), Some(end));
+    assert!(counter(&fixture, "portcullis_sessions_ended_total{reason=\"idle_timeout\"} 1"));
+    assert!(counter(&fixture, "portcullis_sessions_live 0"));
+}
+
+#[test]
+fn a_lost_enrolment_happens_again_and_last_activity_is_only_ever_older() {
+    let fixture = Fixture::new();
+    fixture.live(&person("lost", T0), T0);
+    let fixture = fixture.crash();
+    assert!(fixture.registry.find(person("lost", 0).id).is_none());
+    let session = fixture.live(&person("lost", T0), T0 + 5);
+    assert_eq!(session.opened_at_ms, T0);
+    fixture.registry.touch(&session, T0 + 10);
+    drop(session);
+    fixture.flush();
+    let session = fixture.registry.find(person("lost", 0).id).unwrap();
+    fixture.registry.touch(&session, T0 + 20);
+    drop(session);
+    let fixture = fixture.crash();
+    let session = fixture.registry.find(person("lost", 0).id).unwrap();
+    assert_eq!(session.last_seen_ms(), T0 + 10);
+}
+
+#[test]
+fn pages_show_every_session_once_wherever_it_is() {
+    let fixture = Fixture::new();
+    for n in 0..30 {
+        let session = fixture.live(&person(&format!("s{n}"), T0), T0);
+        if n % 3 == 0 {
+            fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
+        }
+        if n == 20 {
+            fixture.flush();
+        }
+    }
+    let all = |active, limit| {
+        let filter = Filter { active, ..Filter::default() };
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = fixture.registry.page(&filter, after, limit, T0).unwrap();
+            assert!(page.sessions.len() <= limit);
+            ids.extend(page.sessions.iter().map(Record::id));
+            match page.next {
+                None => return ids,
+                next => after = next,
+            }
+        }
+    };
+    for limit in [1, 7, 10, 30, 1000] {
+        let ids = all(None, limit);
+        assert_eq!(ids.len(), 30, "{limit}");
+        assert!(ids.is_sorted());
+        assert_eq!(all(Some(true), limit).len(), 20, "{limit}");
+        assert_eq!(all(Some(false), limit).len(), 10, "{limit}");
+    }
+}
+
+#[test]
+fn forgetting_an_ended_session_leaves_the_one_that_came_in_its_place() {
+    let fixture = Fixture::new();
+    let old = fixture.live(&machine(T0), T0);
+    fixture.registry.end(&old, revoked(T0), EndedBy::Admin);
+    let new = fixture.live(&machine(T0 + 1), T0 + 1);
+    fixture.registry.written(&old, Write::Tombstone(revoked(T0)));
+    let held = fixture.registry.find(new.id).unwrap();
+    assert!(Arc::ptr_eq(&held, &new));
+}

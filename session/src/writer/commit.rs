@@ -1,0 +1,309 @@
+//! The commits of the writer's thread: a group of durable changes, or a chunk of what is written later. Each is prepared
+//! from memory, applied to the store and then finished in memory. There is no loop and no clock here, so that every
+//! order of the three and of what happens in between can be tried.
+
+use super::op::{NotWritten, Op, Opened, Opening, Reply, answer};
+use crate::audit::{Audit, EndedBy};
+use crate::intern::ScopeSet;
+use crate::judge::End;
+use crate::life::{OnDisk, Stage, Write};
+use crate::metrics::Metrics;
+use crate::registry::{NotOpened, Registry, revoked};
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::{Change, Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Makes commits.
+pub(crate) struct Commit {
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    audit: Arc<Audit>,
+    metrics: Arc<Metrics>,
+    is_healthy: Arc<AtomicBool>,
+}
+
+/// A group of changes, ready for the store.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(super) changes: Vec<Change>,
+    /// After all others: the record of a session that comes back must not be followed by the tombstone that it replaces.
+    openings: Vec<Change>,
+    steps: Vec<Step>,
+}
+
+/// Sessions that are written later, ready for the store.
+pub(crate) struct Behind {
+    pub(super) changes: Vec<Change>,
+    pending: Vec<Pending>,
+}
+
+/// A write of a session that is under way.
+struct Pending {
+    session: Arc<Session>,
+    write: Write,
+    /// The session in whose place it came, which is over once this is on disk.
+    replaced: Option<Arc<Session>>,
+}
+
+/// What is left to do for an operation when its commit is made.
+enum Step {
+    Revoke(Arc<Session>, Pending, Reply<End>),
+    Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
+    Open(Arc<Session>, u64, Reply<Opened>),
+    Revocation(Revocation, Reply<usize>),
+    MakeDurable(Vec<Pending>, Reply<()>),
+}
+
+impl Commit {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        store: Arc<dyn Store>,
+        audit: Arc<Audit>,
+        metrics: Arc<Metrics>,
+        is_healthy: Arc<AtomicBool>,
+    ) -> Self {
+        Self { registry, store, audit, metrics, is_healthy }
+    }
+
+    pub(super) fn take_opened(&self) -> Vec<Arc<Session>> {
+        self.registry.take_opened()
+    }
+
+    pub(crate) fn take_changed(&self) -> Vec<Arc<Session>> {
+        self.registry.take_changed()
+    }
+
+    /// Makes a group of changes with one commit.
+    pub(crate) fn make(&self, ops: Vec<Op>) {
+        let group = self.prepare(ops);
+        let made = self.apply(&group.changes);
+        self.finish(group, made);
+    }
+
+    /// Writes sessions as memory has them now; `false` when the store failed. One that ends meanwhile is queued again
+    /// and written again.
+    pub(crate) fn write_behind(&self, sessions: &[Arc<Session>]) -> bool {
+        let behind = self.prepare_behind(sessions);
+        let made = self.apply(&behind.changes);
+        self.finish_behind(behind, made)
+    }
+
+    /// Gathers the changes of a group. An operation that needs none is answered here.
+    pub(crate) fn prepare(&self, ops: Vec<Op>) -> Group {
+        let mut group = Group::default();
+        for op in ops {
+            match op {
+                Op::Revoke(session, now_ms, reply) => self.prepare_revocation(&mut group, session, now_ms, reply),
+                Op::Scopes(session, scopes, reply) => prepare_scopes(&mut group, session, scopes, reply),
+                Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
+                Op::Revocation(revocation, reply) => {
+                    group.changes.push(Change::Revocation(revocation.clone()));
+                    group.steps.push(Step::Revocation(revocation, reply));
+                }
+                Op::MakeDurable(sessions, reply) => {
+                    let over = |session: &Arc<Session>| self.prepare_durable(&mut group.changes, session);
+                    let pending = sessions.iter().filter_map(over).collect();
+                    group.steps.push(Step::MakeDurable(pending, reply));
+                }
+            }
+        }
+        group.changes.append(&mut group.openings);
+        group
+    }
+
+    /// Gathers the changes of a chunk.
+    pub(crate) fn prepare_behind(&self, sessions: &[Arc<Session>]) -> Behind {
+        let mut behind = Behind { changes: Vec::with_capacity(sessions.len()), pending: Vec::new() };
+        for session in sessions {
+            session.life().dequeue();
+            if let Some(write) = session.life().stage().to_write() {
+                behind.pending.push(put(&mut behind.changes, session, write, None));
+            }
+        }
+        behind
+    }
+
+    /// Commits changes, if there are any.
+    pub(crate) fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let made = self.store.apply(changes);
+        self.is_healthy.store(made.is_ok(), Ordering::Relaxed);
+        match &made {
+            Ok(()) => self.metrics.committed(started.elapsed()),
+            Err(error) => {
+                self.metrics.store_failures.inc();
+                tracing::error!(%error, changes = changes.len(), "the store could not write");
+            }
+        }
+        made
+    }
+
+    /// Brings a group into memory, if its commit was made, and answers it.
+    pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) {
+        for step in group.steps {
+            match &made {
+                Ok(()) => self.finish_step(step),
+                Err(error) => refuse(step, error),
+            }
+        }
+    }
+
+    /// Brings a chunk into memory; returns whether its commit was made.
+    pub(crate) fn finish_behind(&self, behind: Behind, made: Result<(), StoreError>) -> bool {
+        for pending in behind.pending {
+            match &made {
+                Ok(()) => self.written(&pending),
+                Err(_) => self.registry.enqueue(&pending.session),
+            }
+        }
+        made.is_ok()
+    }
+
+    fn prepare_revocation(&self, group: &mut Group, session: Arc<Session>, now_ms: u64, reply: Reply<End>) {
+        // One that has ended keeps its end. It is written all the same: the caller is promised that it is over.
+        let end = self.registry.settle(&session, now_ms, EndedBy::Judge).unwrap_or(revoked(now_ms));
+        let pending = match session.life().stage() {
+            Stage::Unrecorded | Stage::Recorded => {
+                group.changes.push(Change::Tombstone(session.record_with(Some(end), &session.scopes().1)));
+                Some(Pending { session: Arc::clone(&session), write: Write::Tombstone(end), replaced: None })
+            }
+            Stage::Ended(..) | Stage::Replaced(..) => self.prepare_durable(&mut group.changes, &session),
+        };
+        match pending {
+            Some(pending) => group.steps.push(Step::Revoke(session, pending, reply)),
+            None => answer(reply, Ok(session.ended().unwrap_or(end))),
+        }
+    }
+
+    /// The write after which the disk says the same of a session as memory, if it does not yet.
+    fn prepare_durable(&self, changes: &mut Vec<Change>, session: &Arc<Session>) -> Option<Pending> {
+        let stage = session.life().stage();
+        if let Some(write) = stage.to_write() {
+            return Some(put(changes, session, write, None));
+        }
+        if stage.is_durable() {
+            return None;
+        }
+        // Its own tombstone would overwrite the session in its place. That one's record, or tombstone, carries its end.
+        while let Some(successor) = self.registry.find(session.id) {
+            match successor.life().stage() {
+                Stage::Replaced(..) => {}
+                Stage::Recorded | Stage::Ended(_, OnDisk::Tombstone) => break,
+                stage @ (Stage::Unrecorded | Stage::Ended(..)) => {
+                    return stage.to_write().map(|write| put(changes, &successor, write, Some(session)));
+                }
+            }
+        }
+        session.life().change(Stage::succeeded);
+        None
+    }
+
+    fn prepare_opening(&self, group: &mut Group, opening: &Opening, reply: Reply<Opened>) {
+        match self.registry.draft(&opening.token, &opening.access, opening.now_ms) {
+            Ok(Ok(session)) => {
+                group.openings.push(Change::Write(session.record()));
+                group.steps.push(Step::Open(Arc::new(session), opening.now_ms, reply));
+            }
+            Ok(Err(refused)) => answer(reply, Ok(Err(refused))),
+            Err(error) => answer(reply, Err(NotWritten::Failed(error))),
+        }
+    }
+
+    fn finish_step(&self, step: Step) {
+        match step {
+            Step::Revoke(session, pending, reply) => {
+                self.written(&pending);
+                // The judge may have found another end during the commit: that one stands, and is written as well.
+                let end = match pending.write {
+                    Write::Tombstone(end) => session.ended().or(Some(end)),
+                    Write::Record | Write::LastSeen => session.ended(),
+                };
+                answer(reply, end.ok_or(NotWritten::Busy));
+            }
+            Step::Scopes(session, scopes, reply) => {
+                let ended = session.ended();
+                if ended.is_none() {
+                    self.audit.scopes_changed(&session, &scopes.to_vec());
+                    self.registry.set_scopes(&session, scopes);
+                }
+                self.registry.written(&session, Write::Record);
+                answer(reply, Ok(ended));
+            }
+            Step::Open(session, now_ms, reply) => answer(reply, Ok(self.finish_opening(session, now_ms))),
+            Step::Revocation(revocation, reply) => {
+                let ended = self.registry.publish(&revocation);
+                self.audit.revocation_made(&revocation, ended.len());
+                // The revocation is durable, and covers all of them after a crash. Their tombstones are written here so
+                // that a newer token cannot open them again after one.
+                self.write_behind(&ended);
+                answer(reply, Ok(ended.len()));
+            }
+            Step::MakeDurable(pending, reply) => {
+                pending.iter().for_each(|pending| self.written(pending));
+                answer(reply, Ok(()));
+            }
+        }
+    }
+
+    fn finish_opening(&self, session: Arc<Session>, now_ms: u64) -> Opened {
+        self.registry.written(&session, Write::Record);
+        match self.registry.enter(&session, now_ms) {
+            // A revocation in the same commit was published before the session could be found.
+            Ok(()) if self.registry.end_if_revoked(&session) => {
+                self.write_behind(&[session]);
+                Err(NotOpened::Revoked)
+            }
+            Ok(()) => Ok(session),
+            Err(held) => {
+                // A first use came in between: its session stands, and the disk has the record of the other one.
+                held.life().change(Stage::overwritten);
+                self.registry.enqueue(&held);
+                let refused = held.ended().map_or(NotOpened::Lives, |end| NotOpened::Ended(end.reason));
+                self.write_behind(&[held]);
+                Err(refused)
+            }
+        }
+    }
+
+    fn written(&self, pending: &Pending) {
+        self.registry.written(&pending.session, pending.write);
+        if let Some(replaced) = &pending.replaced {
+            replaced.life().change(Stage::succeeded);
+        }
+    }
+}
+
+fn prepare_scopes(group: &mut Group, session: Arc<Session>, scopes: ScopeSet, reply: Reply<Option<End>>) {
+    if let Some(end) = session.ended() {
+        return answer(reply, Ok(Some(end)));
+    }
+    group.changes.push(Change::Write(session.record_with(None, &scopes)));
+    group.steps.push(Step::Scopes(session, scopes, reply));
+}
+
+/// Puts a write of a session into a commit.
+fn put(changes: &mut Vec<Change>, session: &Arc<Session>, write: Write, replaced: Option<&Arc<Session>>) -> Pending {
+    changes.push(match write {
+        Write::Record => Change::Write(session.record_with(None, &session.scopes().1)),
+        Write::LastSeen => Change::Seen(session.id, session.last_seen_ms()),
+        Write::Tombstone(end) => Change::Tombstone(session.record_with(Some(end), &session.scopes().1)),
+    });
+    Pending { session: Arc::clone(session), write, replaced: replaced.cloned() }
+}
+
+fn refuse(step: Step, error: &StoreError) {
+    let failed = NotWritten::Failed(error.clone());
+    match step {
+        Step::Revoke(_, _, reply) => answer(reply, Err(failed)),
+        Step::Scopes(_, _, reply) => answer(reply, Err(failed)),
+        Step::Open(_, _, reply) => answer(reply, Err(failed)),
+        Step::Revocation(_, reply) => answer(reply, Err(failed)),
+        Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
+    }
+}

@@ -1,0 +1,99 @@
+//! The handle by which the rest of the service asks for durable changes.
+
+use super::commit::Commit;
+use super::op::{NotWritten, Op, Opened, Opening, Reply};
+use super::thread::run;
+use crate::audit::Audit;
+use crate::intern::ScopeSet;
+use crate::judge::End;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::Store;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Changes that wait for the writer. More are refused: the disk cannot keep up.
+const WAITING_MAX: usize = 4096;
+
+/// The handle to the writer.
+pub struct Writer {
+    ops: Mutex<Option<SyncSender<Op>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    is_healthy: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Starts the writer's thread.
+    pub fn start(
+        registry: Arc<Registry>,
+        store: Arc<dyn Store>,
+        audit: Arc<Audit>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let (sender, ops) = sync_channel(WAITING_MAX);
+        let is_healthy = Arc::new(AtomicBool::new(true));
+        let commit = Commit::new(registry, store, audit, metrics, Arc::clone(&is_healthy));
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || run(&commit, &ops))?;
+        Ok(Self { ops: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), is_healthy })
+    }
+
+    /// Whether the last commit succeeded.
+    pub fn is_healthy(&self) -> bool {
+        self.is_healthy.load(Ordering::Relaxed)
+    }
+
+    /// Revokes a session. Its end is an older one when it had ended before.
+    pub async fn revoke(&self, session: Arc<Session>, now_ms: u64) -> Result<End, NotWritten> {
+        self.ask(|reply| Op::Revoke(session, now_ms, reply)).await
+    }
+
+    /// Changes the scopes of a session. If it has ended, nothing changes and its end is returned.
+    pub async fn set_scopes(&self, session: Arc<Session>, scopes: ScopeSet) -> Result<Option<End>, NotWritten> {
+        self.ask(|reply| Op::Scopes(session, scopes, reply)).await
+    }
+
+    /// Opens a session.
+    pub async fn open(&self, opening: Opening) -> Result<Opened, NotWritten> {
+        self.ask(|reply| Op::Open(Box::new(opening), reply)).await
+    }
+
+    /// Revokes a party; returns the number of sessions that this ended.
+    pub async fn revoke_party(&self, revocation: Revocation) -> Result<usize, NotWritten> {
+        self.ask(|reply| Op::Revocation(revocation, reply)).await
+    }
+
+    /// Writes sessions whose end, or return from one, the disk does not know yet.
+    pub async fn make_durable(&self, sessions: Vec<Arc<Session>>) -> Result<(), NotWritten> {
+        self.ask(|reply| Op::MakeDurable(sessions, reply)).await
+    }
+
+    async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, NotWritten> {
+        let (reply, answer) = oneshot::channel();
+        self.send(op(reply))?;
+        // A dropped reply means that the change was not made: the writer has stopped.
+        answer.await.unwrap_or(Err(NotWritten::Busy))
+    }
+
+    fn send(&self, op: Op) -> Result<(), NotWritten> {
+        let ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = ops.as_ref().ok_or(NotWritten::Busy)?;
+        sender.try_send(op).map_err(|refused| match refused {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => NotWritten::Busy,
+        })
+    }
+
+    /// Writes everything and ends the thread. Blocks; later changes are refused.
+    pub fn stop(&self) {
+        drop(self.ops.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread has been printed; there is nothing to add when stopping.
+            drop(thread.join());
+        }
+    }
+}

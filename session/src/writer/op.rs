@@ -1,0 +1,57 @@
+//! The changes that are durable before they are answered.
+
+use crate::access::Access;
+use crate::intern::ScopeSet;
+use crate::judge::End;
+use crate::registry::NotOpened;
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::StoreError;
+use crate::token::Token;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Why a durable change was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotWritten {
+    /// The store failed.
+    Failed(StoreError),
+    /// Too many changes wait, or the service is stopping.
+    Busy,
+}
+
+/// Answers one change.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, NotWritten>>;
+
+/// The answer to an opening.
+pub(super) type Opened = Result<Arc<Session>, NotOpened>;
+
+/// A change that is durable before it is answered.
+pub(crate) enum Op {
+    /// Ends a session as revoked; answers its end, which may be an older one.
+    Revoke(Arc<Session>, u64, Reply<End>),
+    /// Changes a session's scopes; answers its end if it has one.
+    Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
+    /// Opens a session.
+    Open(Box<Opening>, Reply<Opened>),
+    /// Revokes a party; answers the number of sessions that this ended.
+    Revocation(Revocation, Reply<usize>),
+    /// Writes sessions whose end, or return from one, the disk does not know yet.
+    MakeDurable(Vec<Arc<Session>>, Reply<()>),
+}
+
+/// A session that the admin API asks for.
+pub struct Opening {
+    /// What stands for the token.
+    pub token: Token,
+    /// Its access type.
+    pub access: Arc<Access>,
+    /// Now.
+    pub now_ms: u64,
+}
+
+/// Answers a change.
+pub(super) fn answer<T>(reply: Reply<T>, with: Result<T, NotWritten>) {
+    // The caller may have gone away: the change was made all the same.
+    drop(reply.send(with));
+}

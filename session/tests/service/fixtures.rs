@@ -1,0 +1,172 @@
+//! The service in this process, on ports of its own, with a clock that the test moves and a store that can fail.
+
+use crate::client::{ADMIN, Answer, FILTER, Filter, http};
+use portcullis_contract::SessionId;
+use portcullis_session::clock::Clock;
+use portcullis_session::config;
+use portcullis_session::revocations::Revocation;
+use portcullis_session::store::embedded::Embedded;
+use portcullis_session::store::{Change, Record, Store, StoreError};
+use portcullis_session::{Failure, Listeners, run};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const T0: u64 = 1_700_000_000_000;
+pub(crate) const MINUTE: u64 = 60_000;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+fn passed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap()
+}
+
+/// What the store does to its callers.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// It refuses to write.
+    pub(crate) fails: AtomicBool,
+    /// Look-ups wait until this is over.
+    pub(crate) slow_reads: Gate,
+    /// Commits wait until this is over.
+    pub(crate) slow_writes: Gate,
+}
+
+/// Holds up its callers while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub(crate) fn shut(&self, is_shut: bool) {
+        *self.0.lock().unwrap() = is_shut;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |is_shut| *is_shut).unwrap());
+    }
+}
+
+struct Faulty(Embedded, Arc<Faults>);
+
+impl Store for Faulty {
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.0.revocations()
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        self.0.sessions(each)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.1.slow_writes.pass();
+        match self.1.fails.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.apply(changes),
+        }
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.1.slow_reads.pass();
+        self.0.tombstone(id)
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Record) -> bool,
+    ) -> Result<(), StoreError> {
+        self.0.tombstones(after, each)
+    }
+}
+
+pub(crate) struct Fixture {
+    pub(crate) checks: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) faults: Arc<Faults>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), Failure>>,
+    folder: Option<TempDir>,
+}
+
+impl Fixture {
+    pub(crate) async fn open() -> Self {
+        Self::with("").await
+    }
+
+    /// A fixture with more lines in its configuration.
+    pub(crate) async fn with(more: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), more).await
+    }
+
+    pub(crate) async fn in_folder(folder: TempDir, more: &str) -> Self {
+        Self::built(folder, more, false).await
+    }
+
+    /// A fixture whose clock also goes by itself, for limits that are met without a question.
+    pub(crate) async fn ticking(more: &str) -> Self {
+        Self::built(tempfile::tempdir().unwrap(), more, true).await
+    }
+
+    async fn built(folder: TempDir, more: &str, ticks: bool) -> Self {
+        let text = format!(
+            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
+             store: {{embedded: {{path: unused}}}}\n{more}\n"
+        );
+        let env = |name: &str| Some(if name == "F" { FILTER } else { ADMIN }.to_owned());
+        let settings = config::read(&text, &env).unwrap();
+        let listeners = Listeners {
+            checks: TcpListener::bind(settings.listen).await.unwrap(),
+            admin: TcpListener::bind(settings.admin).await.unwrap(),
+        };
+        let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
+        let faults = Arc::<Faults>::default();
+        let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
+        let clock = Arc::new(AtomicU64::new(T0));
+        let (read, started) = (Arc::clone(&clock), Instant::now());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(run(
+            listeners,
+            settings,
+            Arc::new(store),
+            Clock::new(move || read.load(Ordering::SeqCst) + if ticks { passed_ms(started) } else { 0 }),
+            async {
+                let _ = stopped.await;
+            },
+        ));
+        while http(admin, "", "GET", "/readyz", "").await.status != 200 {}
+        Self { checks, admin, clock, faults, stop: Some(stop), running, folder: Some(folder) }
+    }
+
+    pub(crate) fn at(&self, after_ms: u64) {
+        self.clock.store(T0 + after_ms, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn filter(&self) -> Filter {
+        Filter::open(self.checks, FILTER).await.unwrap()
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
+    }
+
+    /// Asks it to stop; it drains first.
+    pub(crate) fn drain(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Stops well, and gives the folder for the next start.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.drain();
+        let ran = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ran.expect("it does not stop").unwrap().unwrap();
+        self.folder.take().unwrap()
+    }
+}

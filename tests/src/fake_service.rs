@@ -1,0 +1,232 @@
+//! A session service that hangs, lies and breaks off on demand. It writes the check stream frame by frame, so that it can
+//! violate every rule of the protocol.
+
+use crate::process::local;
+use axum::{
+    Router,
+    body::{Body, BodyDataStream},
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use portcullis_contract::wire;
+use prost::Message;
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// Larger than any answer to a group of questions.
+const OVERSIZED_BYTES: usize = 5 << 20;
+/// Added to ids, so that nobody has asked for them.
+const STRANGE_IDS: u32 = 1 << 30;
+
+/// How the fake behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceBehaviour {
+    /// Well: every session is active except those that were ended.
+    Good,
+    /// Takes streams and never answers, not even the hello.
+    Hangs,
+    /// Answers the hello, and no question.
+    Deaf,
+    /// Answers correctly, after a delay.
+    Late(Duration),
+    /// Answers with a frame that holds no message.
+    NoMessage,
+    /// Answers with bytes that are no frame.
+    NoFrame,
+    /// Answers that every session is active, in an oversized message.
+    Oversized,
+    /// Answers that every session is active, with ids that were not asked.
+    UnknownIds,
+    /// Answers with an outcome of this number.
+    Outcome(i32),
+    /// Ends the stream in place of an answer.
+    Closes,
+    /// Refuses streams with an HTTP status.
+    Status(u16),
+}
+
+/// A running fake. It accepts every credential.
+pub struct FakeService {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    behaviour: watch::Sender<ServiceBehaviour>,
+    /// Increases; streams of an earlier generation are closed.
+    generation: watch::Sender<u32>,
+    opened: AtomicUsize,
+    ended: Mutex<HashSet<String>>,
+}
+
+impl FakeService {
+    /// Starts a fake that behaves well.
+    pub async fn start() -> Self {
+        let shared = Arc::new(Shared {
+            behaviour: watch::Sender::new(ServiceBehaviour::Good),
+            generation: watch::Sender::new(0),
+            opened: AtomicUsize::new(0),
+            ended: Mutex::default(),
+        });
+        let listener = TcpListener::bind(local(0)).await.expect("the fake can listen");
+        let address = listener.local_addr().expect("a listener has an address");
+        let path = "/portcullis.check.v1.SessionCheck/Check";
+        let router = Router::new().route(path, post(open)).with_state(shared.clone());
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("the fake serves");
+        });
+        Self { address, shared, server }
+    }
+
+    /// Behaves differently from now on, on open streams too.
+    pub fn behave(&self, behaviour: ServiceBehaviour) {
+        self.shared.behaviour.send_replace(behaviour);
+    }
+
+    /// Breaks off every open stream.
+    pub fn break_off(&self) {
+        self.shared.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Reports the session of this `sid` as revoked from now on.
+    pub fn end(&self, sid: &str) {
+        self.shared.ended.lock().expect("not poisoned").insert(sid.to_owned());
+    }
+
+    /// How many streams were requested.
+    pub fn opened(&self) -> usize {
+        self.shared.opened.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FakeService {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    shared.opened.fetch_add(1, Ordering::SeqCst);
+    let mut over = shared.generation.subscribe();
+    let mut behaviour = shared.behaviour.subscribe();
+    let now = *behaviour.wait_for(|behaviour| *behaviour != ServiceBehaviour::Hangs).await.expect("the fake lives");
+    if let ServiceBehaviour::Status(status) = now {
+        return StatusCode::from_u16(status).expect("a status").into_response();
+    }
+    let check_stream = CheckStream {
+        shared,
+        inbound: request.into_body().into_data_stream(),
+        buffer: BytesMut::new(),
+        sids: HashMap::new(),
+    };
+    let answers = stream::unfold(check_stream, |mut check_stream| async move {
+        let answer = check_stream.next().await?;
+        Some((Ok::<_, Infallible>(answer), check_stream))
+    });
+    let answers = answers.take_until(async move {
+        let _ = over.changed().await;
+    });
+    ([(CONTENT_TYPE, "application/grpc")], Body::from_stream(answers)).into_response()
+}
+
+struct CheckStream {
+    shared: Arc<Shared>,
+    inbound: BodyDataStream,
+    buffer: BytesMut,
+    /// By token handle.
+    sids: HashMap<u32, String>,
+}
+
+impl CheckStream {
+    /// The next bytes of the answer; `None` ends the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let message = self.message().await?;
+            for token in message.tokens {
+                self.sids.insert(token.handle, token.session_key);
+            }
+            if message.hello.is_some() {
+                let welcome = wire::Welcome { service_version: "fake".to_owned() };
+                return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
+            }
+            let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
+            let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
+            let good = wire::ServiceMessage { verdicts, followed, ..Default::default() };
+            if good != wire::ServiceMessage::default()
+                && let Some(answer) = self.distort(good).await
+            {
+                return answer;
+            }
+        }
+    }
+
+    fn judge(&self, id: u32, token: u32) -> wire::Verdict {
+        let ended = self.shared.ended.lock().expect("not poisoned");
+        let is_ended = self.sids.get(&token).is_some_and(|sid| ended.contains(sid));
+        let outcome = if is_ended { wire::Outcome::Revoked } else { wire::Outcome::Active };
+        wire::Verdict { id, outcome: outcome.into(), ..Default::default() }
+    }
+
+    /// Turns a good answer into what the behaviour makes of it: bytes, the end of the stream, or no answer at all.
+    async fn distort(&mut self, mut good: wire::ServiceMessage) -> Option<Option<Bytes>> {
+        let behaviour = *self.shared.behaviour.borrow();
+        match behaviour {
+            ServiceBehaviour::Good | ServiceBehaviour::Status(_) => {}
+            ServiceBehaviour::Hangs | ServiceBehaviour::Deaf => return None,
+            ServiceBehaviour::Late(by) => tokio::time::sleep(by).await,
+            ServiceBehaviour::NoMessage => return Some(Some(frame(&[0xff; 64]))),
+            ServiceBehaviour::NoFrame => return Some(Some(Bytes::from_static(&[0xff; 64]))),
+            ServiceBehaviour::Oversized => {
+                good.welcome = Some(wire::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
+            }
+            ServiceBehaviour::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
+            ServiceBehaviour::Outcome(outcome) => {
+                good.verdicts.iter_mut().for_each(|verdict| verdict.outcome = outcome)
+            }
+            ServiceBehaviour::Closes => return Some(None),
+        }
+        Some(Some(framed(&good)))
+    }
+
+    async fn message(&mut self) -> Option<wire::FilterMessage> {
+        const HEAD_BYTES: usize = 5;
+        loop {
+            if let Some(mut head) = self.buffer.get(1..HEAD_BYTES) {
+                let length = head.get_u32() as usize;
+                if self.buffer.len() >= HEAD_BYTES + length {
+                    self.buffer.advance(HEAD_BYTES);
+                    let message = self.buffer.split_to(length);
+                    return Some(wire::FilterMessage::decode(message).expect("the filter keeps the contract"));
+                }
+            }
+            self.buffer.extend_from_slice(&self.inbound.next().await?.ok()?);
+        }
+    }
+}
+
+fn framed(message: &wire::ServiceMessage) -> Bytes {
+    frame(&message.encode_to_vec())
+}
+
+fn frame(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).expect("a small message"));
+    frame.put_slice(message);
+    frame.freeze()
+}

@@ -1,0 +1,106 @@
+//! What operators can observe: counters, the access log and the service's audit lines.
+
+use portcullis_tests::{Client, Testbed, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_are_counted_by_code_and_route() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    for _ in 0..3 {
+        testbed.get("/orders").await.refused(401, "no_credentials");
+    }
+    let name = "portcullis.decisions.code.no_credentials.route.orders.list";
+    until("the counter says 3", async || (testbed.envoy.stat(name).await == 3).then_some(())).await;
+    let prometheus = Client::new(testbed.envoy.admin).get("/stats/prometheus").await;
+    let text = String::from_utf8_lossy(&prometheus.body).into_owned();
+    let counted = text.lines().find(|line| {
+        line.contains("portcullis_code=\"no_credentials\"") && line.contains("portcullis_route=\"orders.list\"")
+    });
+    assert!(counted.is_some_and(|line| line.ends_with(" 3")), "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_make_no_new_counters() {
+    let testbed = Testbed::start().await;
+    for number in 0..50 {
+        testbed.get(&format!("/unknown-{number}")).await.refused(403, "no_route");
+    }
+    let counters = until("fifty refusals are counted", async || {
+        let counters = testbed.envoy.stats("portcullis.decisions").await;
+        let refusals: u64 = counters.iter().filter(|(name, _)| name.contains("no_route")).map(|(_, count)| count).sum();
+        (refusals == 50).then_some(counters)
+    })
+    .await;
+    assert!(counters.iter().all(|(name, _)| !name.contains("unknown")), "{counters:?}");
+    let no_route: Vec<_> = counters.iter().filter(|(name, _)| name.contains("no_route")).collect();
+    assert_eq!(no_route.len(), 1, "{counters:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_says_code_route_and_session() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders?secret=1").bearer(&token).await.passes();
+    testbed.service.admin().revoke(&token.session).await;
+    testbed.get("/orders").bearer(&token).await.refused(401, "session_revoked");
+    let lines = until("both lines are there", async || {
+        let lines = testbed.envoy.access_log();
+        let ours: Vec<_> = lines.into_iter().filter(|line| line["path"] == "/orders").collect();
+        (ours.len() == 2).then_some(ours)
+    })
+    .await;
+    let [passed, refused] = &lines[..] else { panic!("two lines") };
+    assert_eq!((&passed["status"], &refused["status"]), (&200.into(), &401.into()));
+    for (line, code) in [(passed, ""), (refused, "session_revoked")] {
+        let said = line["portcullis"].to_string();
+        for part in [code, "orders.list", &token.session] {
+            assert!(said.contains(part), "`{part}` is not in {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_writes_an_audit_line_for_what_matters() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().session("audited").scopes("orders:read");
+    let id = token.sign().session;
+    testbed.get("/orders").bearer(token.sign()).await.passes();
+    let more = token.clone().scopes("orders:read admin").sign();
+    testbed.get("/orders").bearer(&more).await.refused(403, "scope_escalation");
+    testbed.service.admin().revoke(&id).await;
+    testbed.get("/orders").bearer(token.sign()).await.refused(401, "session_revoked");
+    for what in ["opened", "escalation", "revoked"] {
+        until(what, async || {
+            let lines = testbed.service.audit();
+            let said = |line: &serde_json::Value| line.to_string().contains(&id) && line.to_string().contains(what);
+            lines.iter().any(said).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_and_no_metric_holds_a_token_or_a_credential() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.passes();
+    testbed.get("/orders").bearer(format!("{}x", token.text)).await.refused(401, "invalid_token");
+    let metrics = testbed.service.admin().call("GET", "/metrics").await;
+    metrics.status(200);
+    let stats = Client::new(testbed.envoy.admin).get("/stats").await;
+    let seen = [
+        testbed.envoy.log(),
+        testbed.service.output(),
+        format!("{:?}", testbed.envoy.access_log()),
+        String::from_utf8_lossy(&metrics.body).into_owned(),
+        String::from_utf8_lossy(&stats.body).into_owned(),
+    ]
+    .concat();
+    let (_, signature) = token.text.rsplit_once('.').expect("three parts");
+    for secret in [signature, &testbed.admin_credential] {
+        assert!(!seen.contains(secret), "a secret is in a log");
+    }
+}
