@@ -1,15 +1,16 @@
-//! The commands that work on a running session service, through its admin API.
+//! Commands that call the admin API of a running session service.
 
 mod client;
 mod connection;
-pub mod events;
+pub(crate) mod events;
 mod plain;
-pub mod revoke;
-pub mod sessions;
+pub(crate) mod revoke;
+pub(crate) mod sessions;
 mod table;
 mod when;
 
-/// Where the admin API's address comes from, unless it is given.
+/// The environment variable with the URL of the admin API; `--url` overrides it.
 const URL_ENV: &str = "PORTCULLIS_ADMIN_URL";
-/// Where its credential comes from, unless a file is given. An argument would be for everybody to see.
+/// The environment variable with the admin credential. There is no such argument: every user of the machine can read
+/// arguments in the process list.
 const CREDENTIAL_ENV: &str = "PORTCULLIS_ADMIN_CREDENTIAL";

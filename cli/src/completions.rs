@@ -1,4 +1,4 @@
-//! `portcullis completions`: what shells complete.
+//! `portcullis completions`: completion scripts for shells.
 
 use crate::exit::{Exit, Outcome};
 use clap::CommandFactory;
@@ -10,17 +10,17 @@ Examples:
   portcullis completions zsh > \"${fpath[1]}/_portcullis\"
   portcullis completions fish > ~/.config/fish/completions/portcullis.fish";
 
-/// Print completions for a shell
+/// Print a shell completion script
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The shell
+    /// Shell to print the script for
     shell: Shell,
 }
 
 impl Args {
     pub(crate) fn run(self) -> Outcome {
-        // Into memory first: clap_complete panics when its output is closed.
+        // Generate into memory first: clap_complete panics when its output is closed.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut crate::Args::command(), "portcullis", &mut script);
         crate::output::write(&script)?;

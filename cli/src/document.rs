@@ -1,22 +1,16 @@
-//! A YAML or JSON file as it was written: its value, and where each part of it stands.
+//! A YAML or JSON file: its value, and the place of every part in the text.
 
 mod place;
 mod tree;
 
-use crate::{
-    exit::Trouble,
-    report::{Diagnostic, Report},
-};
+use crate::diagnostic::Diagnostic;
 use place::Places;
 use serde::Serialize;
-use std::{fs, io::Read, ops::Range, path::Path};
+use std::ops::Range;
 pub(crate) use tree::{Content, Fault, Node};
 
-/// The largest file that is read, in bytes; the filter reads no larger policy.
-const FILE_BYTES_MAX: u64 = 32 << 20;
-
 /// A file that is YAML or JSON.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Document {
     name: String,
     text: String,
@@ -25,46 +19,32 @@ pub struct Document {
     places: Places,
 }
 
-/// A file's name for reports, and what it holds; `-` is standard input.
-pub(crate) fn source(path: &Path) -> Result<(String, String), Trouble> {
-    source_within(path, FILE_BYTES_MAX)
-}
-
-/// The same for files that may have another size.
-pub(crate) fn source_within(path: &Path, bytes_max: u64) -> Result<(String, String), Trouble> {
-    let name = path.display().to_string();
-    let mut text = String::new();
-    let read = match path.to_str() {
-        Some("-") => std::io::stdin().take(bytes_max + 1).read_to_string(&mut text),
-        _ => fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text)),
-    };
-    match read {
-        Err(error) => Err(Trouble::failed(format_args!("`{name}` can't be read: {error}"))),
-        Ok(_) if text.len() as u64 > bytes_max => {
-            Err(Trouble::failed(format_args!("`{name}` is larger than {bytes_max} bytes")))
-        }
-        Ok(_) => Ok((name, text)),
-    }
+/// A document and what was found in it.
+#[derive(Debug)]
+pub struct Diagnosed {
+    /// The document.
+    pub document: Document,
+    /// The findings, in any order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more there are at least, beyond the limit of what is kept.
+    pub more: usize,
 }
 
 impl Document {
-    /// Reads a file, or standard input for `-`.
-    pub fn read(path: &Path) -> Result<Self, Trouble> {
-        let (name, text) = source(path)?;
-        Self::parse(name, text)
+    /// Parses a text that is one document; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// Every fault of the document.
+    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Diagnosed>> {
+        Self::of_part(name.into(), text.into(), |_, roots| only(roots))
     }
 
-    /// Reads a text; the name stands in reports.
-    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Trouble> {
-        Ok(Self::of_part(name.into(), text.into(), |_, roots| only(roots))?)
-    }
-
-    /// Reads the part of a text that `find` takes out of its YAML documents. Paths are relative to that part.
+    /// Reads the part of a text that `find` selects from its YAML documents. Paths are relative to that part.
     pub(crate) fn of_part(
         name: String,
         text: String,
         find: impl FnOnce(&str, Vec<Node>) -> Result<Node, Fault>,
-    ) -> Result<Self, Box<Report>> {
+    ) -> Result<Self, Box<Diagnosed>> {
         let mut document = Self { name, text, root: Node::default(), json: String::new(), places: Places::default() };
         let found = Node::read(&document.text).and_then(|roots| find(&document.text, roots));
         let misfits = match found {
@@ -83,56 +63,62 @@ impl Document {
         let diagnostic =
             |fault: Fault| Diagnostic::error("invalid_document", fault.message, String::from("$"), fault.span);
         let diagnostics = misfits.into_iter().map(diagnostic).collect();
-        Err(Box::new(Report { document, diagnostics, more: 0 }))
+        Err(Box::new(Diagnosed { document, diagnostics, more: 0 }))
     }
 
-    /// A text's one document as a tree.
+    /// Parses a text that is one document, as a tree.
     pub(crate) fn tree(text: &str) -> Result<Node, Fault> {
         Node::read(text).and_then(only)
     }
 
-    /// What the file is called in reports.
+    /// The name of the file in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file as it was written.
+    /// The text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The file's value as JSON. Keys that were given twice are in it twice, for the reader to report.
+    /// The file's value as JSON. A repeated key is repeated here too: the policy reader reports it.
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// The file's value, to be written in another form: its keys keep their order.
+    /// The file's value, to serialize it in another format. Keys keep their order.
     pub fn value(&self) -> impl Serialize {
         &self.root
     }
 
-    /// The bytes of the file to point at for a JSONPath (RFC 9535) as [`portcullis_engine::policy::At`] writes it: those of the
-    /// value, or of the key of what has parts; for a part that is missing, those of what should hold it.
+    /// The bytes to point at for a JSONPath (RFC 9535), as [`portcullis_engine::policy::At`] writes it: the value, or the key
+    /// of a list or an object, which may go on for pages. If the part is missing, the nearest enclosing part.
     pub fn span(&self, path: &str) -> Range<usize> {
         self.places.value(path)
     }
 
-    /// The bytes of the key that names a part; those of [`Self::span`] where no key does.
+    /// The line and the column at which a part begins, counted from 1.
+    pub fn position(&self, path: &str) -> (usize, usize) {
+        let before = self.text.get(..self.span(path).start).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+
+    /// The bytes of a part's key, or [`Self::span`] if it has no key.
     pub fn key_span(&self, path: &str) -> Range<usize> {
         self.places.key(path).unwrap_or_else(|| self.span(path))
     }
 
-    /// The bytes of a key that is there already, for each time that it is given again; those of [`Self::key_span`] where it
-    /// is not.
+    /// The bytes of the `time`-th repetition of a key, or [`Self::key_span`] if the key is not repeated.
     pub fn repeated_key_span(&self, path: &str, time: usize) -> Range<usize> {
         self.places.repeated_key(path, time).unwrap_or_else(|| self.key_span(path))
     }
 }
 
-/// Reads a YAML text that others wrote, as JSON: what could be misread in a policy (a plain `no`) is what YAML 1.2 says it is.
+/// Converts YAML that was not written for this tool to JSON. A plain `no`, an error in a policy, is text here, as in YAML 1.2.
 ///
 /// # Errors
-/// Says what is wrong, and in which line.
+/// The fault and its line.
 pub fn foreign_yaml_as_json(text: &str) -> Result<String, String> {
     let root = Node::read_foreign(text).and_then(only).and_then(|root| match misfits(&root).pop() {
         Some(misfit) => Err(misfit),
@@ -144,13 +130,13 @@ pub fn foreign_yaml_as_json(text: &str) -> Result<String, String> {
     })
 }
 
-/// The one document that a file is expected to be.
+/// The only document of a file.
 pub(crate) fn only(roots: Vec<Node>) -> Result<Node, Fault> {
     let mut roots = roots.into_iter();
     match (roots.next(), roots.next()) {
         (Some(root), None) => Ok(root),
         (_, Some(second)) => {
-            Err(Fault { message: "one document is expected, and this is a second".to_owned(), span: second.span })
+            Err(Fault { message: "expected one YAML document; this is a second one".to_owned(), span: second.span })
         }
         (None, None) => Err(Fault { message: "the file is empty".to_owned(), span: 0..0 }),
     }

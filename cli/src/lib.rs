@@ -1,27 +1,29 @@
-//! `portcullis`: one tool for those who write a policy and those who run it.
+//! `portcullis`: one tool for the people who write policies and the people who run them.
 //!
-//! It reads policies with the filter's own code, so what it says is what Envoy does.
+//! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
-//! - [`document`] is a file as it was written: its value, and where each part of it stands;
-//! - [`report`] shows what is wrong with it, as rustc does;
-//! - [`policy`] holds the commands that work on files;
-//! - [`admin`] holds the commands that work on a running session service;
-//! - [`output`] writes what was asked for;
-//! - [`exit`] says how the program ends.
+//! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service;
+//! - `input` reads files, `output` writes results;
+//! - [`document`] is a YAML or JSON file: its value, and the place of every part;
+//! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
+//! - [`exit`] lists the exit codes.
 
-pub mod admin;
+mod admin;
 mod completions;
+pub mod diagnostic;
 pub mod document;
+pub mod error;
 pub mod exit;
+mod input;
 mod man;
-pub mod output;
+mod output;
 pub mod policy;
-pub mod report;
+mod report;
 
 use clap::{Parser, Subcommand};
 use exit::Exit;
 
-/// Write, check and roll out a Portcullis policy, and look after sessions
+/// Write, check and roll out Portcullis policies, and manage sessions
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = exit::HELP)]
 pub struct Args {
@@ -31,7 +33,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Work on policy files
+    /// Work with policy files
     #[command(subcommand)]
     Policy(policy::Command),
     /// List, show and revoke sessions
@@ -39,16 +41,16 @@ enum Command {
     Sessions(admin::sessions::Command),
     /// Revoke all sessions of a subject, a client or an issuer
     Revoke(admin::revoke::Args),
-    /// Follow what happens to sessions
+    /// Watch sessions being opened, ended and denied
     Events(admin::events::Args),
-    /// Print completions for a shell
+    /// Print a shell completion script
     Completions(completions::Args),
-    /// Print the manual page, or write those of all commands
+    /// Print the manual page, or write the pages of all commands
     Man(man::Args),
 }
 
 impl Args {
-    /// Does what was asked, and says how it ended. What is wrong is told on standard error.
+    /// Runs the command. Errors are printed on standard error.
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
@@ -58,6 +60,6 @@ impl Args {
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         };
-        outcome.unwrap_or_else(|trouble| trouble.tell())
+        outcome.unwrap_or_else(|error| report::error(&error))
     }
 }

@@ -1,6 +1,9 @@
 //! `portcullis man`: manual pages.
 
-use crate::exit::{Exit, Outcome, Trouble};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+};
 use clap::CommandFactory;
 use clap_mangen::Man;
 use std::{
@@ -13,11 +16,11 @@ Examples:
   portcullis man | man -l -
   portcullis man --out ~/.local/share/man/man1 && man portcullis-policy-check";
 
-/// Print the manual page, or write those of all commands
+/// Print the manual page, or write the pages of all commands
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Write a page for the tool and one for each command into this directory
+    /// Write the page of the tool and of each command into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -27,12 +30,12 @@ impl Args {
         let command = crate::Args::command();
         match &self.out {
             Some(out) => write(command, out)
-                .map_err(|error| Trouble::failed(format_args!("`{}` can't be written: {error}", out.display())))?,
+                .map_err(|error| Error::failed(format_args!("cannot write `{}`: {error}", out.display())))?,
             None => {
                 let mut page = Vec::new();
                 Man::new(command)
                     .render(&mut page)
-                    .map_err(|error| Trouble::failed(format_args!("the page can't be written: {error}")))?;
+                    .map_err(|error| Error::failed(format_args!("cannot write the page: {error}")))?;
                 crate::output::write(&page)?;
             }
         }

@@ -1,55 +1,55 @@
-//! Standard output and standard error, whose readers may leave at any time.
+//! Standard output and standard error. Their readers can disappear at any time.
 
-use crate::exit::Trouble;
+use crate::error::Error;
 use anstream::AutoStream;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// For whom is written.
+/// The format of a command's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// For people
+pub(crate) enum Format {
+    /// Human-readable text
     #[default]
     Text,
-    /// For programs
+    /// JSON
     Json,
 }
 
-/// Whether somebody still reads.
+/// Whether anybody still reads standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// The text was written.
-    Listens,
-    /// Nobody reads any more, as when `| head` has seen enough: that is no trouble.
-    Left,
+    Present,
+    /// The other end is closed, as when `| head` has read enough. This is not an error.
+    Gone,
 }
 
-/// Writes a text as it is, all of it at once.
-pub fn write(text: impl AsRef<[u8]>) -> Result<Reader, Trouble> {
-    written(&mut io::stdout().lock(), text.as_ref())
+/// Writes a text to standard output in one piece.
+pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<Reader, Error> {
+    write_to(&mut io::stdout().lock(), text.as_ref())
 }
 
-/// Writes a text that has colours, and leaves them out where nobody would see them.
-pub fn write_styled(text: &str) -> Result<Reader, Trouble> {
-    written(&mut AutoStream::auto(io::stdout().lock()), text.as_bytes())
+/// Writes a coloured text to standard output; the colours are dropped if it is not a terminal.
+pub(crate) fn write_styled(text: &str) -> Result<Reader, Error> {
+    write_to(&mut AutoStream::auto(io::stdout().lock()), text.as_bytes())
 }
 
-/// Writes a value as JSON on lines of its own.
-pub fn write_json(value: &impl Serialize) -> Result<Reader, Trouble> {
+/// Writes a value to standard output as JSON, with a final newline.
+pub(crate) fn write_json(value: &impl Serialize) -> Result<Reader, Error> {
     let text = serde_json::to_string_pretty(value);
-    write(text.map_err(|error| Trouble::failed(format_args!("the answer can't be written as JSON: {error}")))? + "\n")
+    write(text.map_err(|error| Error::failed(format_args!("cannot write the result as JSON: {error}")))? + "\n")
 }
 
-fn written(out: &mut impl Write, bytes: &[u8]) -> Result<Reader, Trouble> {
+fn write_to(out: &mut impl Write, bytes: &[u8]) -> Result<Reader, Error> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Reader::Listens),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
-        Err(error) => Err(Trouble::failed(format_args!("standard output can't be written: {error}"))),
+        Ok(()) => Ok(Reader::Present),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Error::failed(format_args!("cannot write to standard output: {error}"))),
     }
 }
 
-/// Says something on standard error, in lines of its own. Where that can't be done, nobody is left to be told.
-pub fn tell(text: &str) {
+/// Writes a message and a newline to standard error. A failure is ignored: there is nobody left to report it to.
+pub(crate) fn message(text: &str) {
     drop(writeln!(AutoStream::auto(io::stderr().lock()), "{text}"));
 }

@@ -1,51 +1,52 @@
-//! `portcullis policy …`: the commands that work on files.
+//! `portcullis policy …`: the commands on policy files.
 
 pub mod cases;
 mod check;
 mod coverage;
-mod day;
+mod date;
 pub mod diff;
-mod embedded;
-pub mod explain;
+mod explain;
 mod import;
 mod lint;
 pub mod load;
-pub mod needs;
+mod manifest;
+mod matching;
+mod name_list;
 mod openapi;
-mod reach;
-pub mod rehearsal;
 mod render;
+mod requirement;
 mod schema;
+mod simulator;
 pub mod test;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
 
-/// A command that works on files.
+/// A command on policy files.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Find everything that is wrong with policies
+pub(crate) enum Command {
+    /// Report every error in policies, and warn about risky settings
     Check(check::Args),
-    /// Say what becomes of a request, and why
+    /// Explain how a request is decided, and why
     Explain(explain::Args),
-    /// Play cases against a policy, with the filter's own code
+    /// Run test cases against a policy, with the filter's own code
     Test(test::Args),
-    /// Find what a change makes easier, and whether it is approved
+    /// Find changes that make a policy more permissive, and require their approval
     Diff(diff::Args),
-    /// Make a policy of what is known elsewhere
+    /// Generate a policy from another source, such as an OpenAPI document
     #[command(subcommand)]
     Import(import::Command),
-    /// Show which operations of an API, or routes of an Envoy, have a rule
+    /// Report which operations of an API, or which Envoy routes, a policy covers
     Coverage(coverage::Args),
-    /// Write a policy into a manifest that loads it
+    /// Render a policy as a manifest that loads it
     Render(render::Args),
-    /// Print a JSON Schema (2020-12) of the policy
+    /// Print the JSON Schema (2020-12) of policies
     Schema(schema::Args),
 }
 
 impl Command {
-    /// Does what was asked.
-    pub fn run(self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Check(args) => args.run(),
             Self::Explain(args) => args.run(),

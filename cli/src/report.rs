@@ -1,99 +1,47 @@
-//! What is wrong with a file, shown with the lines that are wrong, as rustc does, or as JSON for editors.
+//! Prints errors and diagnostics with the lines they are about, as rustc does, or as JSON for editors.
 //!
-//! Everything is rendered with colours; `anstream` drops them where nobody would see them.
+//! Everything is rendered with colours; `anstream` drops them where the output is not a terminal.
 
 mod json;
 
-use crate::{document::Document, exit::Trouble};
+pub(crate) use json::Record;
+
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    document::{Diagnosed, Document},
+    error::Error,
+    exit::Exit,
+    output,
+};
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet, renderer::DecorStyle};
-pub use json::Record;
 use std::ops::Range;
 
-/// How bad it is; the worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The file is refused.
-    Error,
-    /// The file is read, and somebody should look at it.
-    Warning,
+/// Prints an error on standard error and returns the exit code for it.
+pub(crate) fn error(error: &Error) -> Exit {
+    output::message(&text(error));
+    Exit::from(error)
 }
 
-/// Something to be said about a place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What kind of thing it is: a stable name.
-    pub code: &'static str,
-    /// What is wrong and, where there is no help, what to write instead.
-    pub message: String,
-    /// Where: a JSONPath (RFC 9535).
-    pub path: String,
-    /// The bytes of the file that it is about.
-    pub span: Range<usize>,
-    /// Other places that have to do with it, and what.
-    pub related: Vec<(Range<usize>, String)>,
-    /// What to do.
-    pub help: Option<String>,
-    /// What to write in place of the bytes.
-    pub replacement: Option<String>,
-}
-
-impl Diagnostic {
-    /// A reason to refuse a file.
-    pub fn error(code: &'static str, message: impl Into<String>, path: impl Into<String>, span: Range<usize>) -> Self {
-        let (message, path) = (message.into(), path.into());
-        let severity = Severity::Error;
-        Self { severity, code, message, path, span, related: Vec::new(), help: None, replacement: None }
-    }
-
-    /// A reason to look at a file.
-    pub fn warning(
-        code: &'static str,
-        message: impl Into<String>,
-        path: impl Into<String>,
-        span: Range<usize>,
-    ) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, message, path, span) }
-    }
-
-    /// With what to do.
-    #[must_use]
-    pub fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+/// An error as text.
+pub(crate) fn text(error: &Error) -> String {
+    match error {
+        Error::Failed(message) | Error::Invalid(message) => titled(Severity::Error, message),
+        Error::Rejected(diagnosed) => diagnosed_file(diagnosed),
+        Error::Several(errors) => errors.iter().map(text).collect::<Vec<_>>().join("\n"),
     }
 }
 
-/// What is wrong with a file.
-#[derive(Debug)]
-pub struct Report {
-    /// The file.
-    pub document: Document,
-    /// What is wrong with it.
-    pub diagnostics: Vec<Diagnostic>,
-    /// How many more there are at least.
-    pub more: usize,
-}
-
-impl Report {
-    /// Shows it.
-    pub fn render(&self) -> String {
-        let shown = render(&self.document, &self.diagnostics);
-        match self.more {
-            0 => shown,
-            more => format!("{shown}\n\nand at least {more} more"),
-        }
+/// A file's diagnostics as text.
+pub(crate) fn diagnosed_file(diagnosed: &Diagnosed) -> String {
+    let shown = render(&diagnosed.document, &diagnosed.diagnostics);
+    match diagnosed.more {
+        0 => shown,
+        more => format!("{shown}\n\nand at least {more} more"),
     }
 }
 
-impl From<Box<Report>> for Trouble {
-    fn from(report: Box<Report>) -> Self {
-        Self::Faulty(report.render())
-    }
-}
-
-/// Shows a list of diagnostics of a file, in the order of its lines.
-pub fn render(document: &Document, diagnostics: &[Diagnostic]) -> String {
+/// Diagnostics of a file as text, in the order of its lines.
+fn render(document: &Document, diagnostics: &[Diagnostic]) -> String {
     let shown: Vec<_> = ordered(diagnostics).into_iter().map(|diagnostic| one(document, diagnostic)).collect();
     shown.join("\n\n")
 }
@@ -121,7 +69,7 @@ fn one(document: &Document, diagnostic: &Diagnostic) -> String {
     match (&diagnostic.help, &diagnostic.replacement) {
         (help, Some(replacement)) => {
             let patch = Patch::new(lines.within(&diagnostic.span), replacement.as_str());
-            let title = help.as_deref().unwrap_or("this was probably meant");
+            let title = help.as_deref().unwrap_or("suggested fix");
             groups.push(Level::HELP.secondary_title(title).element(lines.snippet().patch(patch)));
         }
         (Some(help), None) => group = group.element(Level::HELP.message(help.as_str())),
@@ -131,7 +79,7 @@ fn one(document: &Document, diagnostic: &Diagnostic) -> String {
     renderer().render(&groups)
 }
 
-/// The lines of a text that a diagnostic is about: a renderer need not look at the rest, which may be long.
+/// The lines of a text that a diagnostic is about. The renderer is spared the rest, which can be megabytes.
 struct Lines<'t> {
     text: &'t str,
     start: usize,
@@ -155,24 +103,19 @@ impl<'t> Lines<'t> {
     }
 
     fn within(&self, span: &Range<usize>) -> Range<usize> {
-        // The renderer would fall over half a character.
+        // The renderer panics if a span splits a character.
         let within = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.start));
         within(span.start)..within(span.end)
     }
 }
 
-/// An error without a place.
-pub fn plain(message: &str) -> String {
-    titled(Severity::Error, message)
-}
-
-/// A warning without a place.
-pub fn warning(message: &str) -> String {
+/// A warning that is not about a place in a file.
+pub(crate) fn warning(message: &str) -> String {
     titled(Severity::Warning, message)
 }
 
-/// A line that says how bad it is.
-pub fn titled(severity: Severity, message: &str) -> String {
+/// A message with its severity in front.
+pub(crate) fn titled(severity: Severity, message: &str) -> String {
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -180,7 +123,7 @@ pub fn titled(severity: Severity, message: &str) -> String {
     renderer().render(&[Group::with_title(level.primary_title(message))])
 }
 
-/// A number and what it counts, of which there may be one.
+/// A number and the noun it counts: `1 route`, `2 routes`.
 pub(crate) fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
@@ -188,7 +131,7 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// How everything is rendered.
+/// The renderer of all snippets.
 pub(crate) fn renderer() -> Renderer {
     Renderer::styled().decor_style(DecorStyle::Ascii)
 }

@@ -12,6 +12,8 @@ mod rule;
 #[cfg(feature = "schema")]
 mod schema;
 mod session;
+#[cfg(feature = "source")]
+mod source;
 mod text;
 mod validate;
 
@@ -22,6 +24,8 @@ pub use rule::{Access, Limits, Rule};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use session::{Client, Introspection, Protocol, SessionService};
+#[cfg(feature = "source")]
+pub use source::{RouteSource, Source};
 pub use text::nearest;
 pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 
@@ -56,6 +60,9 @@ pub struct Policy {
     pub routes: RouteTable,
     /// Lower-case hex of SHA-256 over the configuration as it was given.
     pub digest: String,
+    /// What the document contains beyond this, for tools.
+    #[cfg(feature = "source")]
+    pub source: Source,
 }
 
 impl Policy {

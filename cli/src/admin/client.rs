@@ -1,28 +1,28 @@
-//! A client of the admin API: one call, one answer, or why there is none.
+//! An HTTP client of the admin API.
 
 use super::plain::{clipped, plain};
-use crate::exit::Trouble;
+use crate::error::Error;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{io, time::Duration};
 use ureq::{
-    Agent, Body, Error,
+    Agent, Body,
     http::{HeaderValue, Response, StatusCode, header::AUTHORIZATION},
     tls::TlsConfig,
 };
 
-/// The largest answer that is read, in bytes.
+/// The largest response, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
-/// The largest problem that is read, in bytes.
+/// The largest problem document (RFC 9457), in bytes.
 const PROBLEM_BYTES_MAX: u64 = 64 << 10;
-/// How much of a problem's words is shown, in characters.
+/// How much of a problem's `detail` is shown, in characters.
 const DETAIL_CHARS_MAX: usize = 1_000;
-/// How long a connection may take.
+/// The timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// The timeout for a response.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// How long a stream of events may be silent; the service says at least every 15 seconds that it lives.
+/// The longest silence on an event stream. The service sends a keep-alive at least every 15 seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A client of one session service.
@@ -37,13 +37,13 @@ pub(super) struct Client {
 /// Why a call failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// In an operator's words, and safe to show.
+    /// For an operator, and safe to print on a terminal.
     pub(super) message: String,
-    /// Whether the same call may succeed later.
+    /// Whether a retry can succeed.
     pub(super) may_pass: bool,
 }
 
-/// Where something is in the API: every part is encoded on its way in.
+/// A path of the API. Every part is percent-encoded when it is added.
 #[derive(Debug, Clone)]
 pub(super) struct Path {
     text: String,
@@ -55,14 +55,14 @@ impl Path {
         Self { text: path.to_owned(), has_query: false }
     }
 
-    /// One more segment.
+    /// Adds a segment.
     pub(super) fn segment(mut self, text: &str) -> Self {
         self.text += "/";
         self.text.extend(utf8_percent_encode(text, NON_ALPHANUMERIC));
         self
     }
 
-    /// A parameter of the query; one that is not given is left out.
+    /// Adds a query parameter, unless it has no value.
     pub(super) fn parameter(mut self, name: &'static str, value: Option<&str>) -> Self {
         if let Some(value) = value {
             self.text += if self.has_query { "&" } else { "?" };
@@ -76,11 +76,11 @@ impl Path {
 }
 
 impl Client {
-    /// `credential_from` says where the credential comes from, for when it is refused.
+    /// `credential_from` is the source of the credential, for the message when the service rejects it.
     pub(super) fn new(base: String, credential: HeaderValue, credential_from: String, tls: Option<TlsConfig>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // The API never redirects, and neither another host nor a proxy shall see the credential.
+            // The API never redirects. Neither another host nor a proxy may see the credential.
             .max_redirects(0)
             .proxy(None)
             .timeout_connect(Some(CONNECT_MAX))
@@ -93,13 +93,13 @@ impl Client {
         Self { agent: config.into(), base, credential, credential_from }
     }
 
-    /// Asks for something.
+    /// Sends a GET request.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Failure> {
         let answer = self.agent.get(self.url(path)).header(AUTHORIZATION, &self.credential).call();
         self.read(self.accepted(answer)?)
     }
 
-    /// Has something done.
+    /// Sends a POST request.
     pub(super) fn post<T: DeserializeOwned>(&self, path: &Path, body: &Value) -> Result<T, Failure> {
         let call = self.agent.post(self.url(path)).header(AUTHORIZATION, &self.credential);
         let answer = call.content_type("application/json").send(body.to_string());
@@ -113,7 +113,7 @@ impl Client {
         let kind = answer.body().mime_type();
         if kind != Some("text/event-stream") {
             return Err(Failure::lasting(format!(
-                "{} does not answer with events: is it the admin API?",
+                "{} did not respond with an event stream; is it the admin API?",
                 self.place()
             )));
         }
@@ -133,16 +133,16 @@ impl Client {
         let text = text.map_err(|error| self.unreachable(&error))?;
         serde_json::from_str(&text).map_err(|error| {
             let why = plain(&error.to_string()).into_owned();
-            Failure::lasting(format!("{} does not answer as the admin API does: {why}", self.place()))
+            Failure::lasting(format!("unexpected response from {}: {why}; is it the admin API?", self.place()))
         })
     }
 
-    fn accepted(&self, answer: Result<Response<Body>, Error>) -> Result<Response<Body>, Failure> {
+    fn accepted(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Failure> {
         let answer = answer.map_err(|error| self.unreachable(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
             StatusCode::UNAUTHORIZED => Err(Failure::lasting(format!(
-                "the session service at {} refuses the credential in {}: it was started with another",
+                "the session service at {} rejected the credential from {}; it was started with a different one",
                 self.place(),
                 self.credential_from
             ))),
@@ -150,7 +150,7 @@ impl Client {
         }
     }
 
-    /// What the service says about its refusal (RFC 9457).
+    /// The service's problem document (RFC 9457) as a message.
     fn refused(&self, status: StatusCode, answer: Response<Body>) -> Failure {
         #[derive(Deserialize)]
         struct Problem {
@@ -163,36 +163,36 @@ impl Client {
             Some(Problem { detail, code }) => {
                 format!("{} (`{}`)", clipped(&detail, DETAIL_CHARS_MAX), clipped(&code, DETAIL_CHARS_MAX))
             }
-            None => format!("{} answers with status {}: is it the admin API?", self.place(), status.as_u16()),
+            None => format!("{} responded with status {}; is it the admin API?", self.place(), status.as_u16()),
         };
         Failure { message, may_pass: status.is_server_error() }
     }
 
-    fn unreachable(&self, error: &Error) -> Failure {
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
         let place = self.place();
         if let Some(why) = untrusted(error) {
-            let message = format!("{place} is not trusted: {why}; name its roots with `--ca`");
+            let message = format!("the certificate of {place} is not trusted: {why}; use `--ca` to trust another root");
             return Failure::lasting(plain(&message).into_owned());
         }
         let (message, may_pass) = match error {
-            Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
-                let hint = "is the session service running, and is this its admin address? Say `--url`, or set";
-                (format!("{place} refuses connections: {hint} `{}`", super::URL_ENV), true)
+            ureq::Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
+                let hint = "is the session service running, and is this its admin address? Use `--url`, or set";
+                (format!("connection to {place} refused: {hint} `{}`", super::URL_ENV), true)
             }
-            Error::HostNotFound => (format!("the host of {place} is not known"), true),
-            Error::Timeout(_) => (format!("{place} does not answer in time"), true),
-            Error::BodyExceedsLimit(_) => (format!("{place} answers with more than can be read"), false),
-            error => (format!("{place} can't be reached: {error}"), true),
+            ureq::Error::HostNotFound => (format!("unknown host in {place}"), true),
+            ureq::Error::Timeout(_) => (format!("{place} did not respond in time"), true),
+            ureq::Error::BodyExceedsLimit(_) => (format!("the response of {place} is too large"), false),
+            error => (format!("cannot reach {place}: {error}"), true),
         };
         Failure { message: plain(&message).into_owned(), may_pass }
     }
 }
 
-/// What is wrong with the certificate of the other side.
-fn untrusted(error: &Error) -> Option<&rustls::Error> {
+/// The certificate error, if the certificate is the reason.
+fn untrusted(error: &ureq::Error) -> Option<&rustls::Error> {
     let error = match error {
-        Error::Rustls(error) => error,
-        Error::Io(error) => error.get_ref()?.downcast_ref()?,
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref()?,
         _ => return None,
     };
     matches!(error, rustls::Error::InvalidCertificate(_)).then_some(error)
@@ -204,7 +204,7 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         Self::failed(failure.message)
     }

@@ -1,7 +1,7 @@
-//! How the admin API is reached: its address, its credential, and whom to trust.
+//! The options that lead to the admin API: its URL, the credential and the trusted roots.
 
 use super::{CREDENTIAL_ENV, URL_ENV, client::Client};
-use crate::exit::Trouble;
+use crate::error::Error;
 use rustls::crypto::ring;
 use std::{env, fs, io::Read, path::Path, path::PathBuf, sync::Arc};
 use ureq::{
@@ -9,74 +9,76 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-/// The largest file of a credential, in bytes.
+/// The largest credential file, in bytes.
 const CREDENTIAL_BYTES_MAX: u64 = 8 << 10;
-/// The largest file of roots, in bytes.
+/// The largest file of root certificates, in bytes.
 const CA_BYTES_MAX: u64 = 16 << 20;
 
-/// Where the session service is, and who asks. The credential is never an argument: it comes from
-/// PORTCULLIS_ADMIN_CREDENTIAL, or from a file
+/// The connection to the session service. The credential is never an argument: it comes from
+/// PORTCULLIS_ADMIN_CREDENTIAL or from a file
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Session service")]
 pub(super) struct Connection {
-    /// The admin API of the session service
+    /// URL of the session service's admin API
     #[arg(long, env = URL_ENV, default_value = "http://127.0.0.1:7071")]
     url: String,
-    /// The file of the admin credential, in place of the variable PORTCULLIS_ADMIN_CREDENTIAL
+    /// Read the admin credential from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
-    /// The certificates that https trusts, PEM, in place of the system's
+    /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
 impl Connection {
-    /// A client of the service; nothing is sent yet.
-    pub(super) fn client(&self) -> Result<Client, Trouble> {
+    /// Makes a client; it does not connect yet.
+    pub(super) fn client(&self) -> Result<Client, Error> {
         let (base, is_https) =
-            base(&self.url).map_err(|why| Trouble::faulty(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
+            base(&self.url).map_err(|why| Error::invalid(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
         let (credential, from) = self.credential()?;
         let tls = if is_https { Some(tls(self.ca.as_deref())?) } else { None };
         Ok(Client::new(base, credential, from, tls))
     }
 
-    /// The credential as a header, and where it comes from.
-    fn credential(&self) -> Result<(HeaderValue, String), Trouble> {
+    /// The credential as a header value, and its source.
+    fn credential(&self) -> Result<(HeaderValue, String), Error> {
         let (secret, from) = match &self.credential_file {
             Some(file) => {
                 let from = format!("`{}`", file.display());
                 let text = String::from_utf8(read(file, CREDENTIAL_BYTES_MAX)?);
-                (text.map_err(|_| Trouble::faulty(format_args!("{from} holds no text")))?, from)
+                (text.map_err(|_| Error::invalid(format_args!("{from} is not valid UTF-8")))?, from)
             }
             None => {
                 let from = format!("`{CREDENTIAL_ENV}`");
                 let Some(text) = env::var_os(CREDENTIAL_ENV) else {
-                    return Err(Trouble::faulty(format_args!(
-                        "the admin API wants a credential: set {from} to it, or name its file with `--credential-file`"
+                    return Err(Error::invalid(format_args!(
+                        "the admin API needs a credential: set {from}, or use `--credential-file`"
                     )));
                 };
-                (text.into_string().map_err(|_| Trouble::faulty(format_args!("{from} holds no text")))?, from)
+                (text.into_string().map_err(|_| Error::invalid(format_args!("{from} is not valid UTF-8")))?, from)
             }
         };
         let secret = secret.trim();
         if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-            // The text isn't repeated: it may be the credential all the same.
-            return Err(Trouble::faulty(format_args!(
-                "{from} holds no credential: one line of visible ASCII characters"
+            // The message must not repeat the text: it may still be a credential.
+            return Err(Error::invalid(format_args!(
+                "{from} is not a credential: expected one line of printable ASCII characters"
             )));
         }
         let mut header = HeaderValue::try_from(format!("Bearer {secret}"))
-            .map_err(|_| Trouble::faulty(format_args!("{from} holds no credential that HTTP can carry")))?;
+            .map_err(|_| Error::invalid(format_args!("{from} cannot be sent in an HTTP header")))?;
         header.set_sensitive(true);
         Ok((header, from))
     }
 }
 
-/// The URL without what follows its path, and whether it is https.
+/// The URL without a trailing slash, and whether it is https.
 fn base(url: &str) -> Result<(String, bool), String> {
     if url.contains('@') {
-        // Not repeated: it may hold a password.
-        return Err("a user has no place in the URL; the credential comes from the environment or a file".to_owned());
+        // The message must not repeat the URL: it may contain a password.
+        return Err(
+            "the URL must not contain a user; the credential comes from the environment or from a file".to_owned()
+        );
     }
     let expected = || "expected a URL such as `http://127.0.0.1:7071`".to_owned();
     let uri: Uri = url.parse().map_err(|_| expected())?;
@@ -92,11 +94,11 @@ fn base(url: &str) -> Result<(String, bool), String> {
     Ok((url.trim_end_matches('/').to_owned(), is_https))
 }
 
-fn tls(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
+fn tls(ca: Option<&Path>) -> Result<TlsConfig, Error> {
     let roots = match ca {
         Some(file) => {
             let pem = read(file, CA_BYTES_MAX)?;
-            let unread = |_| Trouble::faulty(format_args!("`{}` is no PEM file of certificates", file.display()));
+            let unread = |_| Error::invalid(format_args!("`{}` is not a PEM file of certificates", file.display()));
             let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(unread)?;
             let certificates = items.into_iter().filter_map(|item| match item {
                 PemItem::Certificate(certificate) => Some(certificate),
@@ -104,7 +106,7 @@ fn tls(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
             });
             let roots: Vec<_> = certificates.collect();
             if roots.is_empty() {
-                return Err(Trouble::faulty(format_args!("`{}` holds no certificate", file.display())));
+                return Err(Error::invalid(format_args!("`{}` contains no certificate", file.display())));
             }
             roots
         }
@@ -115,22 +117,22 @@ fn tls(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
     Ok(builder.root_certs(RootCerts::Specific(Arc::new(roots))).build())
 }
 
-fn system_roots() -> Result<Vec<Certificate<'static>>, Trouble> {
-    // What can't be read of them is no root; only that nothing is left is worth a word.
+fn system_roots() -> Result<Vec<Certificate<'static>>, Error> {
+    // An unreadable root is skipped; only an empty result is an error.
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
-        return Err(Trouble::failed("the system has no root certificates; name some with `--ca`"));
+        return Err(Error::failed("the system has no root certificates; use `--ca`"));
     }
     Ok(found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
 }
 
-fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Trouble> {
+fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = fs::File::open(file).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) => Err(Trouble::failed(format_args!("`{}` can't be read: {error}", file.display()))),
+        Err(error) => Err(Error::failed(format_args!("cannot read `{}`: {error}", file.display()))),
         Ok(_) if bytes.len() as u64 > bytes_max => {
-            Err(Trouble::failed(format_args!("`{}` is larger than {bytes_max} bytes", file.display())))
+            Err(Error::failed(format_args!("`{}` is larger than {bytes_max} bytes", file.display())))
         }
         Ok(_) => Ok(bytes),
     }

@@ -1,4 +1,4 @@
-//! `portcullis events`: what happens to sessions, as it happens.
+//! `portcullis events`: prints session events as they happen.
 
 mod follow;
 mod sse;
@@ -19,23 +19,24 @@ use serde_json::{Value, json};
 use sse::Event;
 use std::sync::mpsc;
 
-/// News that wait to be written; the service is not read any further meanwhile, and says what it had to drop.
+/// How many events wait to be printed. When the queue is full, the stream is not read; the service then drops events and
+/// reports how many.
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Ends on Ctrl-C, or when nobody reads its output any more. A connection that is lost is opened
-again, and it is said that events may have been missed: on standard error, and with
-`--output json` as an object whose `event` is `gap`.
+Runs until Ctrl-C, or until its output is closed. If the connection is lost, it is opened again
+and events may have been missed: a warning on standard error says so and, with `--output json`,
+an object whose `event` is `gap`.
 
 Examples:
   portcullis events
   portcullis events --output json | jq -r 'select(.event == \"ended\") | .subject'";
 
-/// Follow what happens to sessions: opened, ended, denied
+/// Watch sessions being opened, ended and denied
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// For whom to write; `json` writes one object a line
+pub(crate) struct Args {
+    /// Output format; `json` prints one object per line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
@@ -52,11 +53,11 @@ impl Args {
             let text = match news {
                 News::Event(event) => self.shown(&event),
                 News::Lost(why) => {
-                    output::tell(&report::warning(&format!("{why}; trying again")));
+                    output::message(&report::warning(&format!("{why}; reconnecting")));
                     continue;
                 }
                 News::Back => {
-                    output::tell(&report::warning("connected again; events may have been missed"));
+                    output::message(&report::warning("reconnected; events may have been missed"));
                     match self.output {
                         Format::Text => continue,
                         Format::Json => line(&json!({"event": "gap"})),
@@ -65,7 +66,7 @@ impl Args {
                 News::Over(failure) => return Err(failure.into()),
                 News::Unread => break,
             };
-            if output::write(&text)? == Reader::Left {
+            if output::write(&text)? == Reader::Gone {
                 break;
             }
         }
@@ -98,7 +99,7 @@ fn sentence(name: &str, data: &Value) -> String {
     if name == "lagged" {
         let missed = data.get("missed").and_then(Value::as_u64);
         let missed = missed.map_or_else(|| "some".to_owned(), |missed| missed.to_string());
-        return format!("… {missed} events were missed: they came faster than they were read\n");
+        return format!("… {missed} events were missed: they arrived faster than they were read\n");
     }
     let at = text("at");
     let at = at.parse().map_or(at, when::absolute);
@@ -123,7 +124,7 @@ mod tests {
         for (name, data, expected) in [
             ("opened", of(None), "2026-11-21 20:38:02Z  opened  5d41  anna via web (interactive)\n"),
             ("ended", of(Some("revoked")), "2026-11-21 20:38:02Z  ended   5d41  anna via web: revoked\n"),
-            ("lagged", json!({"missed": 7}), "… 7 events were missed: they came faster than they were read\n"),
+            ("lagged", json!({"missed": 7}), "… 7 events were missed: they arrived faster than they were read\n"),
         ] {
             assert_eq!(sentence(name, &data), expected);
         }

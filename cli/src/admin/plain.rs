@@ -1,9 +1,9 @@
-//! Text that came from elsewhere, made safe to show: nothing of it reaches the terminal as a command.
+//! Makes text from elsewhere safe to print: no part of it can act as a terminal command.
 
 use std::borrow::Cow;
 
-/// The text without anything that a terminal obeys or a reader can't see: control characters, those that turn the
-/// direction of writing, and other invisible ones are escaped as in Rust.
+/// Escapes, as Rust does, everything that a terminal would obey or a reader could not see: control characters, changes of
+/// the writing direction, and other invisible characters.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -15,7 +15,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same, and not at any length.
+/// The same, cut off after `chars_max` characters.
 pub(super) fn clipped(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         None => plain(text).into_owned(),
@@ -23,8 +23,8 @@ pub(super) fn clipped(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// JSON is for scripts, but may land in a terminal as well: within its strings, control characters beyond those that JSON
-/// itself forbids are escaped as JSON does.
+/// JSON is meant for scripts, but can end up on a terminal. In its strings, more characters are escaped (as `\u…`) than
+/// JSON requires.
 pub(super) fn json(text: &str) -> Cow<'_, str> {
     let is_safe = |c: char| is_plain(c) || matches!(c, '\n' | '\\');
     if text.chars().all(is_safe) {
@@ -42,12 +42,12 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A backslash is not: what is escaped must not look like what was there.
+/// A backslash is not plain: otherwise text that looks like an escape could not be told from an escape.
 fn is_plain(c: char) -> bool {
     match c {
         '\'' | '"' => true,
         '\\' => false,
-        // Marks that change the letter before them are part of names in many languages.
+        // Combining marks are part of names in many languages.
         '\u{300}'..='\u{36f}' => true,
         c => c.escape_debug().len() == 1,
     }

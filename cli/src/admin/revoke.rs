@@ -1,8 +1,9 @@
-//! `portcullis revoke`: all sessions of a subject, a client or an issuer that began before an instant.
+//! `portcullis revoke`: ends all sessions of a subject, a client or an issuer that began before an instant.
 
 use super::{client::Path, connection::Connection, plain::plain, sessions::json_text, when};
 use crate::{
-    exit::{Exit, Outcome, Trouble},
+    error::Error,
+    exit::{Exit, Outcome},
     output::{self, Format},
 };
 use clap::builder::NonEmptyStringValueParser;
@@ -11,9 +12,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
-With neither --subject nor --client, everybody at the issuer is meant; nobody is asked again.
-The revocation also holds for sessions that were never seen: a token of one that began before the
-instant opens none.
+With neither --subject nor --client, the command revokes the sessions of everybody at the issuer,
+without asking for confirmation. The revocation also covers sessions that the service has not seen
+yet: a token of a session that began before the instant opens no session.
 
 Examples:
   portcullis revoke --issuer https://id.example.com --subject alice
@@ -22,27 +23,27 @@ Examples:
 /// Revoke all sessions of a subject, a client or an issuer
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// The issuer (`iss`), exactly
+pub(crate) struct Args {
+    /// Issuer (`iss`), compared exactly
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     issuer: String,
-    /// Only those of this subject (`sub`)
+    /// Only revoke sessions of this subject (`sub`)
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "client")]
     subject: Option<String>,
-    /// Only those of this client (`client_id`)
+    /// Only revoke sessions of this client (`client_id`)
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
-    /// Only those that began before this instant, RFC 3339 [default: now]
+    /// Only revoke sessions that began before this instant (RFC 3339) [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     before: Option<Timestamp>,
-    /// For whom to write
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,
 }
 
-/// What the admin API answers.
+/// The response of the admin API.
 #[derive(Debug, Deserialize)]
 struct Made {
     revoked: u64,
@@ -56,8 +57,9 @@ impl Args {
             Format::Json => json_text(&answer)?,
             Format::Text => {
                 let made = serde_json::from_value(answer);
-                let made = made.map_err(|_| Trouble::failed("the answer does not say what was revoked"))?;
-                self.said(&made, Timestamp::now())
+                let made =
+                    made.map_err(|_| Error::failed("unexpected response: it does not contain what was revoked"))?;
+                self.summary(&made, Timestamp::now())
             }
         };
         output::write(&text)?;
@@ -76,7 +78,7 @@ impl Args {
         Value::Object(members.collect::<Map<_, _>>())
     }
 
-    fn said(&self, made: &Made, now: Timestamp) -> String {
+    fn summary(&self, made: &Made, now: Timestamp) -> String {
         let issuer = plain(&self.issuer);
         let whose = match (&self.subject, &self.client) {
             (Some(subject), _) => format!("of subject `{}` at `{issuer}`", plain(subject)),
@@ -88,7 +90,7 @@ impl Args {
             count => format!("{count} live sessions"),
         };
         let before = when::both(&made.before, now);
-        format!("revoked: every session {whose} that began before {before}; {count} ended\n")
+        format!("revoked every session {whose} that began before {before}; {count} ended\n")
     }
 }
 
@@ -141,9 +143,9 @@ mod tests {
         let now = "2026-11-21T12:00:10Z".parse().expect("an instant");
         let made = |revoked| Made { revoked, before: "2026-11-21T12:00:00.000Z".to_owned() };
         let subject = args(&["--issuer", "i", "--subject", "a\u{1b}"]).expect("arguments");
-        let expected = "revoked: every session of subject `a\\u{1b}` at `i` that began before 2026-11-21 12:00:00Z (10s ago); 1 live session ended\n";
-        assert_eq!(subject.said(&made(1), now), expected);
-        let everybody = args(&["--issuer", "i"]).expect("arguments").said(&made(0), now);
+        let expected = "revoked every session of subject `a\\u{1b}` at `i` that began before 2026-11-21 12:00:00Z (10s ago); 1 live session ended\n";
+        assert_eq!(subject.summary(&made(1), now), expected);
+        let everybody = args(&["--issuer", "i"]).expect("arguments").summary(&made(0), now);
         assert!(everybody.contains("every session of everybody at `i`") && everybody.contains("0 live sessions"));
     }
 }

@@ -9,7 +9,8 @@ use super::{
     plain,
 };
 use crate::{
-    exit::{Exit, Outcome, Trouble},
+    error::Error,
+    exit::{Exit, Outcome},
     output::{self, Format},
 };
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
@@ -23,47 +24,47 @@ Examples:
   portcullis sessions show 5d41402abc4b2a76b9719d911017c592 --output json | jq -r .expires_at";
 
 const REVOKE_EXAMPLES: &str = "\
-Once this command is done, no request that reaches Envoy afterwards is released for the session.
+Once this command succeeds, no later request of the session passes Envoy.
 
 Examples:
   portcullis sessions revoke 5d41402abc4b2a76b9719d911017c592 --reason 'lost laptop, ticket 4711'";
 
-/// A command that works on sessions.
+/// A command on sessions.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List sessions
     List(list::Args),
-    /// Show everything that is known of a session
+    /// Show everything known about a session
     Show(Show),
-    /// End a session at once and for good
+    /// End a session immediately and permanently
     Revoke(Revoke),
 }
 
-/// Show everything that is known of a session
+/// Show everything known about a session
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
-pub struct Show {
-    /// The session's id, as `sessions list`, the access log and the audit say it
+pub(crate) struct Show {
+    /// Session id, as in `sessions list`, the access log and the audit log
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
-    /// For whom to write
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
     service: Connection,
 }
 
-/// End a session at once and for good
+/// End a session immediately and permanently
 #[derive(Debug, clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
-pub struct Revoke {
-    /// The session's id, as `sessions list`, the access log and the audit say it
+pub(crate) struct Revoke {
+    /// Session id, as in `sessions list`, the access log and the audit log
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
-    /// Why, for the audit
+    /// Reason to record in the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// For whom to write
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
@@ -71,8 +72,8 @@ pub struct Revoke {
 }
 
 impl Command {
-    /// Does what was asked.
-    pub fn run(self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Outcome {
         match self {
             Self::List(args) => args.run(),
             Self::Show(args) => args.run(),
@@ -101,21 +102,21 @@ impl Revoke {
         let session: Value = self.service.client()?.post(&path, &body)?;
         let text = match self.output {
             Format::Json => json_text(&session)?,
-            Format::Text => Session::of(session)?.farewell(Timestamp::now()),
+            Format::Text => Session::of(session)?.revoked(Timestamp::now()),
         };
         output::write(&text)?;
         Ok(Exit::Done)
     }
 }
 
-/// What the service answered, for scripts.
-pub(super) fn json_text(value: &Value) -> Result<String, Trouble> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Trouble::failed(format_args!("{error}")))?;
+/// The service's response, for scripts.
+pub(super) fn json_text(value: &Value) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::failed(format_args!("{error}")))?;
     Ok(plain::json(&text).into_owned() + "\n")
 }
 
-/// The answer of a service that is not one of ours.
+/// The response is not from a Portcullis session service.
 fn not_a_session(error: &serde_json::Error) -> Failure {
     let why = plain::plain(&error.to_string()).into_owned();
-    Failure { message: format!("the answer is not a session: {why}"), may_pass: false }
+    Failure { message: format!("unexpected response: not a session: {why}"), may_pass: false }
 }

@@ -1,8 +1,8 @@
-//! Tables for people: columns without lines, so that they can be cut and searched.
+//! Tables without borders, so that `cut` and `grep` work on them.
 
 use comfy_table::{Table, presets::NOTHING};
 
-/// Lines of columns, the first of them the head. What stands in them must be plain already.
+/// Aligns the cells of rows in columns. The cells must already be safe to print.
 pub(super) fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);

@@ -1,11 +1,11 @@
-//! Instants as people read them: when, and how long ago.
+//! Instants as text: absolute, and relative to now.
 
 use super::plain::plain;
 use jiff::Timestamp;
 
 const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
 
-/// An instant of the service, RFC 3339, with how far it is from now: `2026-11-21 20:38:02Z (2h 3m ago)`.
+/// An RFC 3339 instant with its distance from now: `2026-11-21 20:38:02Z (2h 3m ago)`.
 pub(super) fn both(text: &str, now: Timestamp) -> String {
     match text.parse::<Timestamp>() {
         Ok(instant) => format!("{} ({})", absolute(instant), relative(instant, now)),
@@ -13,7 +13,7 @@ pub(super) fn both(text: &str, now: Timestamp) -> String {
     }
 }
 
-/// How far an instant of the service is from now.
+/// The distance of an RFC 3339 instant from now.
 pub(super) fn distance(text: &str, now: Timestamp) -> String {
     match text.parse::<Timestamp>() {
         Ok(instant) => relative(instant, now),
@@ -35,7 +35,7 @@ fn relative(instant: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Its two largest units; nobody counts the seconds of a day.
+/// The two largest units: seconds do not matter after a day.
 fn span(seconds: u64) -> String {
     let mut rest = seconds;
     let mut parts = UNITS.iter().map(|(size, unit)| {

@@ -1,22 +1,22 @@
-//! Where the parts of a document stand, in bytes of the file.
+//! The places of the parts of a document, as bytes of the file.
 
 use super::tree::{Content, Node};
 use portcullis_engine::policy::At;
 use std::{collections::HashMap, ops::Range};
 
 /// The places of a document's parts, by JSONPath (RFC 9535).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Places {
     places: HashMap<String, Place>,
-    /// The keys that were given again, in the order of the file.
+    /// The repetitions of keys, in the order of the file.
     repeated: HashMap<String, Vec<Range<usize>>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Place {
-    /// The key that names the value, unless it is an item of a list.
+    /// The key, unless the value is an item of a list.
     key: Option<Range<usize>>,
-    /// What to point at when something is wrong with the value.
+    /// What to point at for a fault of the value.
     value: Range<usize>,
 }
 
@@ -57,7 +57,7 @@ struct Recorder<'p> {
 impl Recorder<'_> {
     fn record(&mut self, node: &Node, key: Option<Range<usize>>, at: &At<'_>) {
         let path = at.to_string();
-        // The first of two values is the one that is read.
+        // The first of two values wins.
         if let (Some(_), Some(key)) = (self.places.places.get(&path), &key) {
             self.places.repeated.entry(path).or_default().push(key.clone());
             return;
@@ -79,7 +79,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// The value itself; of one with parts, that may go on for pages, the key, or its first pair.
+    /// The value itself or, for a value with parts, which may go on for pages, its key or its first pair.
     fn pointed(&self, node: &Node, key: Option<&Range<usize>>) -> Range<usize> {
         match (&node.content, key) {
             (Content::List(_) | Content::Object(_), Some(key)) => key.clone(),
@@ -98,7 +98,7 @@ impl Recorder<'_> {
         self.text.get(span).is_some_and(|text| !text.is_empty() && !text.contains('\n'))
     }
 
-    /// Without the white space that ends a plain scalar or a block.
+    /// Without the trailing white space of a plain scalar or a block.
     fn trimmed(&self, span: Range<usize>) -> Range<usize> {
         let text = self.text.get(span.clone()).unwrap_or_default();
         span.start..span.start + text.trim_end().len()

@@ -7,7 +7,7 @@ fn pointed(text: &str, path: &str) -> String {
 
 fn refused(text: &str) -> String {
     match Document::parse("policy.yaml", text) {
-        Err(Trouble::Faulty(report)) => anstream::adapter::strip_str(&report).to_string(),
+        Err(faults) => anstream::adapter::strip_str(&crate::report::diagnosed_file(&faults)).to_string(),
         other => panic!("{text:?} was read: {other:?}"),
     }
 }
@@ -90,7 +90,7 @@ fn aliases_stand_for_values_and_cannot_blow_a_file_up() {
         let above = format!("*a{}", level - 1);
         bomb += &format!("a{level}: &a{level} [{}]\n", [above.as_str(); 10].join(","));
     }
-    assert!(refused(&bomb).contains("aliases make more than"));
+    assert!(refused(&bomb).contains("aliases expand to more than"));
 }
 
 #[test]

@@ -1,16 +1,16 @@
-//! YAML 1.2 as a tree of JSON values that know where they stand. JSON is read as the YAML that it is.
+//! Parses YAML 1.2 into a tree of JSON values with their places. JSON is a subset of YAML.
 
 use saphyr::Scalar;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::{borrow::Cow, collections::HashMap, ops::Range};
 
-/// How deep values may lie in each other; the filter reads no deeper JSON.
+/// The deepest nesting of values. The filter accepts no deeper JSON.
 const DEPTH_MAX: usize = 100;
-/// The most values of a document, those that aliases repeat counted each time.
+/// The most values of a document. A value is counted again for each alias.
 const NODES_MAX: usize = 4_000_000;
 
-/// A value, and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
     pub(crate) content: Content,
@@ -25,9 +25,10 @@ pub(crate) enum Content {
     Number(serde_json::Number),
     Text(String),
     List(Vec<Node>),
-    /// In the order of the file; a key that is given twice is here twice.
+    /// In the order of the file. A repeated key is here twice.
     Object(Vec<(Key, Node)>),
-    /// A scalar that has no JSON value, or not the same one for every reader, and why. It is a fault only where it is used.
+    /// A scalar without a JSON value, or with different values for different readers, and the reason. It is a fault only if
+    /// it is used.
     Misfit(String),
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct Key {
     pub(crate) span: Range<usize>,
 }
 
-/// Why a text is no document.
+/// Why a text cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) message: String,
@@ -45,14 +46,14 @@ pub(crate) struct Fault {
 }
 
 impl Node {
-    /// Reads the documents of a text that is meant for us; there is at least one.
+    /// Reads the documents of a text that was written for this tool. There is at least one.
     pub(super) fn read(text: &str) -> Result<Vec<Self>, Fault> {
         Self::read_as(text, Words::Strict)
     }
 
-    /// Reads the documents of a text that others wrote for other readers; there is at least one.
+    /// Reads the documents of a text that was written for other readers. There is at least one.
     pub(super) fn read_foreign(text: &str) -> Result<Vec<Self>, Fault> {
-        Self::read_as(text, Words::AsTheyAre)
+        Self::read_as(text, Words::Lenient)
     }
 
     fn read_as(text: &str, words: Words) -> Result<Vec<Self>, Fault> {
@@ -72,7 +73,7 @@ impl Node {
         pairs.iter().find(|(named, _)| named.name == key).map(|(_, value)| value)
     }
 
-    /// The text, if it is one.
+    /// The text, if the value is text.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),
@@ -80,7 +81,7 @@ impl Node {
         }
     }
 
-    /// The values that it holds.
+    /// Its items or values.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Self> {
         let (items, pairs) = match &self.content {
             Content::List(items) => (items.as_slice(), [].as_slice()),
@@ -90,7 +91,7 @@ impl Node {
         items.iter().chain(pairs.iter().map(|(_, value)| value))
     }
 
-    /// Moves it, and everything in it, to other bytes.
+    /// Maps its place, and the places of its parts, to other bytes.
     pub(crate) fn shift(&mut self, to: &impl Fn(Range<usize>) -> Range<usize>) {
         self.span = to(self.span.clone());
         match &mut self.content {
@@ -106,7 +107,7 @@ impl Node {
     }
 
     pub(super) fn to_json(&self) -> String {
-        // Only a map with keys other than text could fail.
+        // Only a map whose keys are not text can fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -134,19 +135,19 @@ impl Serialize for Node {
     }
 }
 
-/// What a plain `yes` or `off` is.
+/// How a plain `yes` or `off` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Words {
-    /// A fault: somebody may take it for a boolean.
+    /// As a fault: YAML 1.1 reads it as a boolean.
     Strict,
-    /// Text, as YAML 1.2 has it.
-    AsTheyAre,
+    /// As text, like YAML 1.2.
+    Lenient,
 }
 
 struct Reader<'t> {
     words: Words,
     parser: Parser<'t, StrInput<'t>>,
-    /// The byte at which each character stands: the parser counts characters.
+    /// The byte offset of each character: the parser counts characters.
     bytes: Vec<usize>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
@@ -170,13 +171,13 @@ impl<'t> Reader<'t> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => Err(self.fault(Span::empty(*error.marker()), error.info())),
-            None => Err(Fault { message: "the file ends too early".to_owned(), span: 0..0 }),
+            None => Err(Fault { message: "unexpected end of the file".to_owned(), span: 0..0 }),
         }
     }
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
         if depth > DEPTH_MAX {
-            return Err(self.fault(span, format!("values lie deeper than {DEPTH_MAX} in each other")));
+            return Err(self.fault(span, format!("values are nested more than {DEPTH_MAX} levels deep")));
         }
         self.nodes += 1;
         let (content, anchor) = match event {
@@ -184,7 +185,7 @@ impl<'t> Reader<'t> {
             Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.object(depth)?, anchor),
             Event::Alias(anchor) => return self.alias(anchor, span),
-            _ => return Err(self.fault(span, "a value is expected here")),
+            _ => return Err(self.fault(span, "expected a value here")),
         };
         let node = Node { content, span: self.range(span) };
         if anchor != 0 {
@@ -216,15 +217,15 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What an alias stands for. It stands where the alias does: that is where the operator looks.
+    /// The value of an alias, at the place of the alias: that is where the operator looks.
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Fault> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(self.fault(span, "an alias of a value that is not complete"));
+            return Err(self.fault(span, "this alias refers to a value that is not complete"));
         };
         let node = Node { span: self.range(span), ..node.clone() };
         self.nodes += node.count();
         if self.nodes > NODES_MAX {
-            return Err(self.fault(span, format!("aliases make more than {NODES_MAX} values")));
+            return Err(self.fault(span, format!("aliases expand to more than {NODES_MAX} values")));
         }
         Ok(node)
     }
@@ -245,7 +246,7 @@ impl<'t> Reader<'t> {
 fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, words: Words) -> Content {
     if words == Words::Strict && style == ScalarStyle::Plain && tag.is_none() && is_boolean_elsewhere(&text) {
         return Content::Misfit(format!(
-            "other readers of YAML take `{text}` as a boolean; write it in quotes, or `true` or `false`"
+            "other YAML readers parse `{text}` as a boolean; quote it, or write `true` or `false`"
         ));
     }
     match Scalar::parse_from_cow_and_metadata(text, style, tag) {
@@ -254,14 +255,14 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, wo
         Some(Scalar::Integer(value)) => Content::Number(value.into()),
         Some(Scalar::FloatingPoint(value)) => match serde_json::Number::from_f64(value.into_inner()) {
             Some(number) => Content::Number(number),
-            None => Content::Misfit("JSON has no such number".to_owned()),
+            None => Content::Misfit("this number does not exist in JSON".to_owned()),
         },
         Some(Scalar::String(value)) => Content::Text(value.into_owned()),
-        None => Content::Misfit("the value does not fit its tag".to_owned()),
+        None => Content::Misfit("the value does not match its tag".to_owned()),
     }
 }
 
-/// Words that are booleans in YAML 1.1, which Envoy and Kubernetes read, and text in YAML 1.2.
+/// These words are booleans in YAML 1.1, which Envoy and Kubernetes read, and text in YAML 1.2.
 fn is_boolean_elsewhere(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }

@@ -1,27 +1,29 @@
-//! `portcullis policy check`: everything that is wrong with policies, and what should be looked at.
+//! `portcullis policy check`: reports every error in policies, and warnings.
 
 use super::{
-    day,
+    date,
     lint::{Bounds, Warning, lint},
     load::Loaded,
 };
 use crate::{
-    document,
-    exit::{Exit, Outcome, Trouble},
+    diagnostic::{Diagnostic, Severity},
+    document::Diagnosed,
+    error::Error,
+    exit::{Exit, Outcome},
+    input,
     output::{self, Format},
-    report::{self, Diagnostic, Record, Report, Severity, counted},
+    report::{self, Record, counted},
 };
 use clap::ValueEnum;
 use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
-/// The most warnings of a file that are shown; the rest are counted.
+/// The most warnings shown for a file; the rest are counted.
 const WARNINGS_MAX: usize = 100;
 
 const HELP: &str = "\
-A file is a policy, or something that holds one: an Envoy configuration, Istio's
-WasmPlugin or TrafficExtension, Envoy Gateway's EnvoyExtensionPolicy. Other YAML
-documents may stand beside it.
+A file is a policy or a manifest that contains one: an Envoy configuration, Istio's WasmPlugin
+or TrafficExtension, or Envoy Gateway's EnvoyExtensionPolicy. It may contain other YAML documents.
 
 Examples:
   portcullis policy check policy.yaml
@@ -30,36 +32,36 @@ Examples:
   portcullis policy check --output json policy.yaml | jq '.[].message'
 
 Exit codes:
-  0  no fault, and no warning that is denied
-  1  a file can't be read
-  2  a policy has a fault, or a warning that is denied";
+  0  no errors and no denied warnings
+  1  a file cannot be read
+  2  a policy has an error or a denied warning";
 
-/// Find everything that is wrong with policies
+/// Report every error in policies, and warn about risky settings
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub struct Args {
-    /// Policies, or files that hold one, YAML or JSON; `-` is standard input
+pub(crate) struct Args {
+    /// Policies, or manifests that contain one (YAML or JSON); `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Make a warning (see `--allow`) an error; `warnings` stands for all of them
+    /// Treat a warning (listed under `--allow`) as an error; `warnings` means all of them
     #[arg(long, value_name = "WARNING", value_parser = deny)]
     deny: Vec<Deny>,
 
-    /// Leave a warning out
+    /// Do not report a warning
     #[arg(long, value_name = "WARNING")]
     allow: Vec<Warning>,
 
-    /// For whom to write: `text` goes to standard error, `json` is one array on standard output
+    /// Output format: `text` goes to standard error, `json` is an array on standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
 
-    /// Warn of a scope that alone opens more rules than this
+    /// Warn if one scope alone grants access to more routes than this
     #[arg(long, value_name = "N", default_value_t = 50)]
     routes_per_scope_max: usize,
 
-    /// The day to compare `review_by` with [default: today, in UTC]
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day::day)]
+    /// Date to compare `review_by` with [default: today in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date::date)]
     today: Option<Date>,
 }
 
@@ -79,16 +81,16 @@ fn deny(text: &str) -> Result<Deny, String> {
     })
 }
 
-/// What was found in a file.
+/// The result for one file.
 struct Checked {
-    report: Report,
-    /// How many routes the policy has, if it can be read.
+    found: Diagnosed,
+    /// The number of routes, if the policy is valid.
     routes: Option<usize>,
 }
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let today = day::or_today(self.today)?;
+        let today = date::or_today(self.today)?;
         let mut exit = Exit::Done;
         let mut checked = Vec::new();
         for file in &self.files {
@@ -96,11 +98,11 @@ impl Args {
                 Ok(found) => {
                     exit = exit.max(found.exit());
                     if self.output == Format::Text {
-                        found.tell();
+                        found.print();
                     }
                     checked.push(found);
                 }
-                Err(trouble) => exit = exit.max(trouble.tell()),
+                Err(error) => exit = exit.max(report::error(&error)),
             }
         }
         if self.output == Format::Json {
@@ -109,11 +111,11 @@ impl Args {
         Ok(exit)
     }
 
-    fn check(&self, file: &Path, today: Date) -> Result<Checked, Trouble> {
-        let (name, text) = document::source(file)?;
+    fn check(&self, file: &Path, today: Date) -> Result<Checked, Error> {
+        let (name, text) = input::text(file)?;
         let loaded = match Loaded::parse(name, text) {
             Ok(loaded) => loaded,
-            Err(report) => return Ok(Checked { report: *report, routes: None }),
+            Err(found) => return Ok(Checked { found: *found, routes: None }),
         };
         let bounds = Bounds { routes_per_scope_max: self.routes_per_scope_max };
         let mut diagnostics: Vec<_> = lint(&loaded, today, bounds)
@@ -124,7 +126,7 @@ impl Args {
         let more = diagnostics.len().saturating_sub(WARNINGS_MAX);
         diagnostics.truncate(WARNINGS_MAX);
         let routes = Some(loaded.policy.rules.len());
-        Ok(Checked { report: Report { document: loaded.document, diagnostics, more }, routes })
+        Ok(Checked { found: Diagnosed { document: loaded.document, diagnostics, more }, routes })
     }
 
     fn judged(&self, warning: Warning, found: Diagnostic) -> Option<Diagnostic> {
@@ -139,22 +141,22 @@ impl Args {
 
 impl Checked {
     fn count(&self, severity: Severity) -> usize {
-        self.report.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        self.found.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
     fn exit(&self) -> Exit {
-        if self.count(Severity::Error) > 0 { Exit::Faulty } else { Exit::Done }
+        if self.count(Severity::Error) > 0 { Exit::Invalid } else { Exit::Done }
     }
 
-    /// Says it, and a line that sums it up, on standard error.
-    fn tell(&self) {
-        let name = self.report.document.name();
-        if self.report.diagnostics.is_empty() {
+    /// Prints the findings and a summary on standard error.
+    fn print(&self) {
+        let name = self.found.document.name();
+        if self.found.diagnostics.is_empty() {
             let routes = counted(self.routes.unwrap_or_default(), "route");
-            output::tell(&format!("{name}: {routes}, no fault"));
+            output::message(&format!("{name}: {routes}, no errors"));
             return;
         }
-        output::tell(&(self.report.render() + "\n"));
+        output::message(&(report::diagnosed_file(&self.found) + "\n"));
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let (severity, found) = match (errors, warnings) {
             (0, warnings) => (Severity::Warning, counted(warnings, "warning")),
@@ -163,13 +165,13 @@ impl Checked {
                 (Severity::Error, format!("{} and {}", counted(errors, "error"), counted(warnings, "warning")))
             }
         };
-        let more = if self.report.more > 0 { ", and more" } else { "" };
-        output::tell(&(report::titled(severity, &format!("`{name}`: {found}{more}")) + "\n"));
+        let more = if self.found.more > 0 { ", and more" } else { "" };
+        output::message(&(report::titled(severity, &format!("`{name}`: {found}{more}")) + "\n"));
     }
 }
 
-fn print_json(checked: &[Checked]) -> Result<(), Trouble> {
+fn print_json(checked: &[Checked]) -> Result<(), Error> {
     let records: Vec<_> =
-        checked.iter().flat_map(|found| Record::of(&found.report.document, &found.report.diagnostics)).collect();
+        checked.iter().flat_map(|found| Record::of(&found.found.document, &found.found.diagnostics)).collect();
     output::write_json(&records).map(drop)
 }

@@ -1,7 +1,8 @@
-//! `portcullis policy import …`: policies made of what is known elsewhere.
+//! `portcullis policy import …`: generates policies from other sources.
 
 mod access;
 mod openapi;
+mod placeholders;
 mod plan;
 mod register;
 mod text;
@@ -10,10 +11,10 @@ mod write;
 use crate::exit::Outcome;
 use clap::Subcommand;
 
-/// Make a policy of what is known elsewhere
+/// Generate a policy from another source, such as an OpenAPI document
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Make a policy of an OpenAPI document
+pub(crate) enum Command {
+    /// Generate a policy from an OpenAPI document
     Openapi(openapi::Args),
 }
 

@@ -1,43 +1,43 @@
-//! A policy file, read with the filter's own code.
+//! Loads a policy file with the filter's own code.
 
-use super::embedded;
+use super::manifest;
 use crate::{
-    document::{self, Document},
-    exit::Trouble,
-    report::{Diagnostic, Report},
+    diagnostic::Diagnostic,
+    document::{Diagnosed, Document},
+    error::Error,
+    input,
 };
 use portcullis_engine::policy::{About, Fault, Faults, Policy, nearest};
 use serde_json::Value;
 use std::{collections::HashMap, path::Path};
 
-/// A policy without fault, and the file that it stands in.
+/// A valid policy, and the file it is in.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the filter would hold.
+    /// The policy as the filter would load it.
     pub policy: Policy,
     /// The file.
     pub document: Document,
 }
 
 impl Loaded {
-    /// Reads a policy file, or one in which the policy stands among other things; `-` is standard input. The trouble shows
-    /// every fault at once.
-    pub fn read(path: &Path) -> Result<Self, Trouble> {
-        let (name, text) = document::source(path)?;
+    /// Reads a policy file, or a manifest that contains a policy; `-` is standard input. The error has all faults.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let (name, text) = input::text(path)?;
         Ok(Self::parse(name, text)?)
     }
 
-    /// Reads the policy of a text; the name stands in reports.
-    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Report>> {
-        Self::checked(Document::of_part(name.into(), text.into(), embedded::policy)?)
+    /// Reads the policy in a text; `name` is what messages call it.
+    pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Diagnosed>> {
+        Self::checked(Document::of_part(name.into(), text.into(), manifest::policy)?)
     }
 
-    /// Reads a document that is the policy.
-    pub fn of(document: Document) -> Result<Self, Trouble> {
+    /// Reads a document that is a policy.
+    pub fn of(document: Document) -> Result<Self, Error> {
         Ok(Self::checked(document)?)
     }
 
-    fn checked(document: Document) -> Result<Self, Box<Report>> {
+    fn checked(document: Document) -> Result<Self, Box<Diagnosed>> {
         match Policy::parse(document.json().as_bytes()) {
             Ok(policy) => Ok(Self { policy, document }),
             Err(faults) => Err(refused(document, &faults)),
@@ -45,10 +45,10 @@ impl Loaded {
     }
 }
 
-/// What the filter's code says is wrong with a file.
-pub(super) fn refused(document: Document, faults: &Faults) -> Box<Report> {
+/// The faults that the filter's code found in a file.
+pub(super) fn refused(document: Document, faults: &Faults) -> Box<Diagnosed> {
     let diagnostics = diagnostics(&document, faults);
-    Box::new(Report { document, diagnostics, more: faults.more() })
+    Box::new(Diagnosed { document, diagnostics, more: faults.more() })
 }
 
 fn diagnostics(document: &Document, faults: &Faults) -> Vec<Diagnostic> {
@@ -69,7 +69,7 @@ fn diagnostics(document: &Document, faults: &Faults) -> Vec<Diagnostic> {
         let meant = fault.meant.clone().or_else(|| declared.nearest(document.text().get(span.clone()), fault));
         let replacement = meant.and_then(|meant| written(&meant, document.text().get(span.clone())?));
         let related = match fault.about {
-            About::RepeatedKey => vec![(document.key_span(path), "first here".to_owned())],
+            About::RepeatedKey => vec![(document.key_span(path), "first given here".to_owned())],
             _ => Vec::new(),
         };
         let diagnostic = Diagnostic::error(code(fault.about), &fault.message, path, span);
@@ -78,7 +78,7 @@ fn diagnostics(document: &Document, faults: &Faults) -> Vec<Diagnostic> {
     diagnostics
 }
 
-/// What kind of fault it is, for programs.
+/// The stable name of a kind of fault.
 fn code(about: About) -> &'static str {
     match about {
         About::Value => "invalid_value",
@@ -90,20 +90,20 @@ fn code(about: About) -> &'static str {
     }
 }
 
-/// A text as it is to be written in place of another: in the same quotes, if at all.
+/// A text as a replacement for another one, in the same quotes.
 pub(super) fn written(meant: &str, instead_of: &str) -> Option<String> {
     if meant.contains(['"', '\'', '\\', '\n']) {
         return None;
     }
     match instead_of.chars().next()? {
         quote @ ('"' | '\'') => Some(format!("{quote}{meant}{quote}")),
-        // In YAML a plain word can't begin with this.
+        // In YAML, plain text cannot begin with `@`.
         _ if meant.starts_with('@') => Some(format!("\"{meant}\"")),
         _ => Some(meant.to_owned()),
     }
 }
 
-/// The names that a rule can ask for.
+/// The names that a rule can require.
 #[derive(Default)]
 struct Declared {
     scopes: Vec<String>,

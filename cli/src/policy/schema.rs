@@ -1,4 +1,4 @@
-//! `portcullis policy schema`: a JSON Schema of the policy, for editors.
+//! `portcullis policy schema`: the JSON Schema of policies, for editors.
 
 use crate::{
     exit::{Exit, Outcome},
@@ -9,13 +9,13 @@ const HELP: &str = "\
 Examples:
   portcullis policy schema > policy.schema.json
 
-Editors with the YAML language server then complete and check a policy that begins with
+Editors with a YAML language server then complete and check policies that begin with
   # yaml-language-server: $schema=policy.schema.json";
 
-/// Print a JSON Schema (2020-12) of the policy
+/// Print the JSON Schema (2020-12) of policies
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 impl Args {
     pub(super) fn run(self) -> Outcome {

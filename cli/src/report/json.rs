@@ -1,17 +1,20 @@
-//! Diagnostics for programs: editors, and services that show them beside a change.
+//! Diagnostics as JSON, for editors and for services that annotate a change.
 
-use super::{Diagnostic, Severity, ordered};
-use crate::document::Document;
+use super::ordered;
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    document::Document,
+};
 use serde::Serialize;
 use std::ops::Range;
 
-/// A diagnostic with the position of its place. Lines and columns are counted from 1, columns in characters.
+/// A diagnostic with line and column. Both are counted from 1, columns in characters.
 #[derive(Debug, Serialize)]
-pub struct Record<'d> {
+pub(crate) struct Record<'d> {
     file: &'d str,
     line: usize,
     column: usize,
-    /// The first position after it.
+    /// The first position after the place.
     end: Position,
     path: &'d str,
     severity: &'static str,
@@ -19,7 +22,7 @@ pub struct Record<'d> {
     message: &'d str,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'d str>,
-    /// What to write in its place.
+    /// What to write instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     replacement: Option<&'d str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,7 +45,7 @@ struct Related<'d> {
 
 impl<'d> Record<'d> {
     /// The diagnostics of a file, in the order of its lines.
-    pub fn of(document: &'d Document, diagnostics: &'d [Diagnostic]) -> Vec<Self> {
+    pub(crate) fn of(document: &'d Document, diagnostics: &'d [Diagnostic]) -> Vec<Self> {
         let lines = Positions::of(document.text());
         ordered(diagnostics).into_iter().map(|diagnostic| Self::one(document.name(), diagnostic, &lines)).collect()
     }

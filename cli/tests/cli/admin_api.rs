@@ -54,21 +54,21 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
     let list: &[&str] = &["sessions", "list", "--all"];
     let page = r#"{"sessions":[{"id":"a","state":"active","opened_at":"","last_seen_at":""}],"next":"c"}"#;
     for (line, answer, words) in [
-        (show, answer(200, "text/html", "<html>"), "does not answer as the admin API does"),
-        (show, answer(200, "application/json", "[]"), "the answer is not a session"),
-        (show, answer(302, "text/html", ""), "answers with status 302"),
-        (show, answer(404, "text/html", "no"), "answers with status 404: is it the admin API?"),
+        (show, answer(200, "text/html", "<html>"), "unexpected response from"),
+        (show, answer(200, "application/json", "[]"), "unexpected response: not a session"),
+        (show, answer(302, "text/html", ""), "responded with status 302"),
+        (show, answer(404, "text/html", "no"), "responded with status 404; is it the admin API?"),
         (
             show,
             answer(503, "application/problem+json", r#"{"detail":"it starts","code":"not_ready"}"#),
             "it starts (`not_ready`)",
         ),
-        (show, "SSH-2.0-x\r\n".to_owned(), "can't be reached"),
-        (show, String::new(), "can't be reached"),
+        (show, "SSH-2.0-x\r\n".to_owned(), "cannot reach"),
+        (show, String::new(), "cannot reach"),
         (list, answer(200, "application/json", page), "the same page twice"),
-        (list, answer(200, "application/json", r#"{"sessions":[7]}"#), "the answer is not a session"),
-        (&["events"], answer(200, "application/json", "{}"), "does not answer with events"),
-        (&["revoke", "--issuer", "i"], answer(200, "application/json", "{}"), "does not say what was revoked"),
+        (list, answer(200, "application/json", r#"{"sessions":[7]}"#), "unexpected response: not a session"),
+        (&["events"], answer(200, "application/json", "{}"), "did not respond with an event stream"),
+        (&["revoke", "--issuer", "i"], answer(200, "application/json", "{}"), "does not contain what was revoked"),
     ] {
         let output = asked(&format!("http://{}", serving(answer.clone(), Some)), line);
         assert_eq!(output.status.code(), Some(1), "{answer}: {}", shown(&output));

@@ -55,8 +55,8 @@ fn put(json: &mut Value, pointer: &str, value: Value) {
 
 fn told(finding: &Finding) -> String {
     let sign = match finding.direction {
-        Direction::Easier => '+',
-        Direction::Harder => '-',
+        Direction::MorePermissive => '+',
+        Direction::LessPermissive => '-',
         Direction::Changed => '~',
     };
     format!("{sign} {}: {}", finding.subject, finding.text)
@@ -77,12 +77,12 @@ fn every_kind_of_change_is_told() {
         (
             vec![("/routes/2/require/all_of", json!([]))],
             vec!["+ change: no longer requires `write`"],
-            vec!["- change: requires `write` too"],
+            vec!["- change: also requires `write`"],
         ),
         (
             vec![("/routes/1/require", Value::Null), ("/routes/1/authenticated", json!(true))],
             vec!["+ list: no longer requires `read`"],
-            vec!["- list: requires `read` too"],
+            vec!["- list: also requires `read`"],
         ),
         (
             vec![("/routes/2/require/any_of/-", json!("support"))],
@@ -111,21 +111,21 @@ fn every_kind_of_change_is_told() {
         ),
         (
             vec![("/routes/4/authenticated", Value::Null), ("/routes/4/public", json!(true))],
-            vec!["+ me: made public, was for everyone with a token and a live session"],
-            vec!["- me: no longer public, but for everyone with a token and a live session"],
+            vec!["+ me: made public; previously for anyone with a valid token and an active session"],
+            vec!["- me: no longer public; now for anyone with a valid token and an active session"],
         ),
         (
             vec![(
                 "/routes/-",
                 json!({"name": "new", "match": {"path": "/new/{x}"}, "require": {"any_of": ["read", "admin"]}}),
             )],
-            vec!["+ new: opened for tokens with `admin` or `read`; no route before"],
-            vec!["- new: closed for tokens with `admin` or `read`; no route any more"],
+            vec!["+ new: opened to tokens with `admin` or `read`; previously no route"],
+            vec!["- new: closed to tokens with `admin` or `read`; no route matches any more"],
         ),
         (
             vec![("/routes/1/match/methods/-", json!("HEAD"))],
-            vec!["+ list: opened for tokens with `read`; no route before"],
-            vec!["- list: closed for tokens with `read`; no route any more"],
+            vec!["+ list: opened to tokens with `read`; previously no route"],
+            vec!["- list: closed to tokens with `read`; no route matches any more"],
         ),
         (
             // Without the stricter rule, the more general one answers.
@@ -134,23 +134,23 @@ fn every_kind_of_change_is_told() {
                 ("/routes/1", Value::Null),
             ],
             vec![
-                "+ all: opened for everyone with a token and a live session; no route before",
+                "+ all: opened to anyone with a valid token and an active session; previously no route",
                 "+ all (was list): no longer requires `read`",
             ],
             vec![
-                "- list (was all): requires `read` too",
-                "- all: closed for everyone with a token and a live session; no route any more",
+                "- list (was all): also requires `read`",
+                "- all: closed to anyone with a valid token and an active session; no route matches any more",
             ],
         ),
         (
             vec![("/routes/3/acr", Value::Null)],
-            vec!["+ admin: any `acr` is enough, no longer `aal2` or `aal3`"],
+            vec!["+ admin: any `acr` is accepted, previously only `aal2` or `aal3`"],
             vec!["- admin: requires `acr` `aal2` or `aal3`"],
         ),
         (
             vec![("/routes/3/acr", json!(["aal1", "aal2", "aal3"]))],
-            vec!["+ admin: `acr` `aal1` is enough, not only `aal2` or `aal3`"],
-            vec!["- admin: `acr` `aal1` is no longer enough"],
+            vec!["+ admin: `acr` `aal1` is accepted too, previously only `aal2` or `aal3`"],
+            vec!["- admin: `acr` `aal1` is no longer accepted"],
         ),
         (
             vec![("/routes/3/session/max_age", json!("1h"))],
@@ -160,47 +160,47 @@ fn every_kind_of_change_is_told() {
         (
             vec![("/routes/3/session/max_idle", Value::Null)],
             vec!["+ admin: `max_idle` removed, was 5m"],
-            vec!["- admin: `max_idle` is 5m, was not limited"],
+            vec!["- admin: `max_idle` is 5m, was unlimited"],
         ),
         (
             vec![("/routes/3/session/touch", json!(true))],
-            vec!["+ admin: its requests keep a session alive, did not before (`touch`)"],
-            vec!["- admin: its requests keep no session alive any more (`touch: false`)"],
+            vec!["+ admin: its requests now count as session activity (`touch: true`)"],
+            vec!["- admin: its requests no longer count as session activity (`touch: false`)"],
         ),
         (
             vec![("/routes/4/session", json!({"outlive_token": true}))],
-            vec!["+ me: open streams go on when the token expires (`outlive_token: true`)"],
-            vec!["- me: open streams end when the token expires (no `outlive_token`)"],
+            vec!["+ me: open streams continue when the token expires (`outlive_token: true`)"],
+            vec!["- me: open streams end when the token expires (`outlive_token: false`)"],
         ),
         (
             vec![("/routes/4/session", json!({"on_outage": {"grace": "30s"}}))],
-            vec!["+ me: without a verdict `on_outage: {grace: 30s}`, was `deny`"],
-            vec!["- me: without a verdict `on_outage: deny`, was `{grace: 30s}`"],
+            vec!["+ me: `on_outage` is `{grace: 30s}`, was `deny`"],
+            vec!["- me: `on_outage` is `deny`, was `{grace: 30s}`"],
         ),
         (
             // Only routes with a safe method are affected.
             vec![("/session/on_outage", json!("read_only"))],
             vec![
-                "+ list: without a verdict `on_outage: read_only`, was `deny`",
-                "+ admin: without a verdict `on_outage: read_only`, was `deny`",
-                "+ me: without a verdict `on_outage: read_only`, was `deny`",
+                "+ list: `on_outage` is `read_only`, was `deny`",
+                "+ admin: `on_outage` is `read_only`, was `deny`",
+                "+ me: `on_outage` is `read_only`, was `deny`",
             ],
             vec![
-                "- list: without a verdict `on_outage: deny`, was `read_only`",
-                "- admin: without a verdict `on_outage: deny`, was `read_only`",
-                "- me: without a verdict `on_outage: deny`, was `read_only`",
+                "- list: `on_outage` is `deny`, was `read_only`",
+                "- admin: `on_outage` is `deny`, was `read_only`",
+                "- me: `on_outage` is `deny`, was `read_only`",
             ],
         ),
         (vec![("/routes/2/session", json!({"on_outage": "read_only"}))], vec![], vec![]),
         (
             vec![("/mode", json!("shadow"))],
-            vec!["+ mode: shadow: nothing is refused any more"],
-            vec!["- mode: enforce: refusals are carried out"],
+            vec!["+ mode: `shadow`: no request is refused any more"],
+            vec!["- mode: `enforce`: requests are refused again"],
         ),
         (
             vec![("/cors_preflight", json!("allow"))],
-            vec!["+ cors_preflight: allow: a CORS preflight passes without a token, to every host and path"],
-            vec!["- cors_preflight: a CORS preflight is treated as any request"],
+            vec!["+ cors_preflight: `allow`: CORS preflights pass without a token, for every host and path"],
+            vec!["- cors_preflight: CORS preflights are treated like any other request"],
         ),
         (
             vec![
@@ -209,13 +209,13 @@ fn every_kind_of_change_is_told() {
                 ("/forward_token", json!(false)),
             ],
             vec![
-                "~ identity_headers: the upstream is told `subject`, was `subject`, `client`, `scopes` and `session`",
-                "~ forward_token: the token reaches the upstream: `false`, was `true`",
+                "~ identity_headers: the upstream receives `subject`, was `subject`, `client`, `scopes` and `session`",
+                "~ forward_token: is `false`, was `true`",
                 "~ realm: is `orders`, was `portcullis`",
             ],
             vec![
-                "~ identity_headers: the upstream is told `subject`, `client`, `scopes` and `session`, was `subject`",
-                "~ forward_token: the token reaches the upstream: `true`, was `false`",
+                "~ identity_headers: the upstream receives `subject`, `client`, `scopes` and `session`, was `subject`",
+                "~ forward_token: is `true`, was `false`",
                 "~ realm: is `portcullis`, was `orders`",
             ],
         ),
@@ -227,19 +227,19 @@ fn every_kind_of_change_is_told() {
             ],
             vec![
                 "~ scopes.more: declared",
-                "~ scopes.read: its owner is `librarians`, was `readers`",
+                "~ scopes.read: `owner` is `librarians`, was `readers`",
                 "~ scopes.read: `review_by` is nothing, was `2027-03-01`",
             ],
             vec![
-                "~ scopes.read: its owner is `readers`, was `librarians`",
+                "~ scopes.read: `owner` is `readers`, was `librarians`",
                 "~ scopes.read: `review_by` is `2027-03-01`, was nothing",
                 "~ scopes.more: no longer declared",
             ],
         ),
         (
             vec![("/routes/4/name", json!("myself"))],
-            vec!["~ myself: answers what `me` answered; it means the same"],
-            vec!["~ me: answers what `myself` answered; it means the same"],
+            vec!["~ myself: renamed, was `me`; the meaning is the same"],
+            vec!["~ me: renamed, was `myself`; the meaning is the same"],
         ),
         (
             vec![("/issuers/0/audiences", json!(["api"]))],
@@ -248,8 +248,8 @@ fn every_kind_of_change_is_told() {
         ),
         (
             vec![("/issuers/0/algorithms", json!(["PS256"]))],
-            vec!["+ issuers.https://id.example: tokens signed with `PS256` are accepted, no longer `ES256`"],
-            vec!["+ issuers.https://id.example: tokens signed with `ES256` are accepted, no longer `PS256`"],
+            vec!["+ issuers.https://id.example: tokens signed with `PS256` are accepted instead of `ES256`"],
+            vec!["+ issuers.https://id.example: tokens signed with `ES256` are accepted instead of `PS256`"],
         ),
         (
             vec![("/issuers/0/token_types", json!(["at+jwt", "JWT"]))],
@@ -264,10 +264,10 @@ fn every_kind_of_change_is_told() {
         (
             vec![("/issuers/0/session_claims", json!(["sid", "ssn"]))],
             vec![
-                "+ issuers.https://id.example: sessions are told apart by `sid` else `ssn`, was `sid`: what was ended may be known by another name",
+                "+ issuers.https://id.example: sessions are identified by `sid` else `ssn`, was `sid`: an ended session may look like a new one",
             ],
             vec![
-                "+ issuers.https://id.example: sessions are told apart by `sid`, was `sid` else `ssn`: what was ended may be known by another name",
+                "+ issuers.https://id.example: sessions are identified by `sid`, was `sid` else `ssn`: an ended session may look like a new one",
             ],
         ),
         (
@@ -278,24 +278,24 @@ fn every_kind_of_change_is_told() {
         (
             vec![("/issuers/0/keys/jwks_url", json!("http://id.example/jwks"))],
             vec![
-                "+ issuers.https://id.example: other keys are trusted: keys from `http://id.example/jwks` by cluster `id`, was keys from `https://id.example/jwks` by cluster `id`",
+                "+ issuers.https://id.example: other keys are trusted: keys from `http://id.example/jwks` through cluster `id`, previously keys from `https://id.example/jwks` through cluster `id`",
             ],
             vec![
-                "+ issuers.https://id.example: other keys are trusted: keys from `https://id.example/jwks` by cluster `id`, was keys from `http://id.example/jwks` by cluster `id`",
+                "+ issuers.https://id.example: other keys are trusted: keys from `https://id.example/jwks` through cluster `id`, previously keys from `http://id.example/jwks` through cluster `id`",
             ],
         ),
         (
             vec![("/issuers/0/keys/refresh", json!("1h"))],
-            vec!["+ issuers.https://id.example: keys are fetched again after 1h, was 10m"],
-            vec!["- issuers.https://id.example: keys are fetched again after 10m, was 1h"],
+            vec!["+ issuers.https://id.example: keys are refreshed every 1h, was 10m"],
+            vec!["- issuers.https://id.example: keys are refreshed every 10m, was 1h"],
         ),
         (
             vec![("/issuers/0/keys", inline(json!([key("a")])))],
             vec![
-                "+ issuers.https://id.example: other keys are trusted: 1 key in the policy, was keys from `https://id.example/jwks` by cluster `id`",
+                "+ issuers.https://id.example: other keys are trusted: 1 key in the policy, previously keys from `https://id.example/jwks` through cluster `id`",
             ],
             vec![
-                "+ issuers.https://id.example: other keys are trusted: keys from `https://id.example/jwks` by cluster `id`, was 1 key in the policy",
+                "+ issuers.https://id.example: other keys are trusted: keys from `https://id.example/jwks` through cluster `id`, previously 1 key in the policy",
             ],
         ),
         (
@@ -304,37 +304,37 @@ fn every_kind_of_change_is_told() {
                 json!({"issuer": "https://b.example", "audiences": ["api"], "algorithms": ["EdDSA"], "keys": inline(json!([key("a")]))}),
             )],
             vec![
-                "+ issuers.https://b.example: its tokens are accepted: for `api`, signed with `EdDSA`, 1 key in the policy",
+                "+ issuers.https://b.example: its tokens are now accepted: tokens for `api`, signed with `EdDSA`, 1 key in the policy",
             ],
             vec!["- issuers.https://b.example: its tokens are no longer accepted"],
         ),
         (
             vec![("/session/cluster", json!("other"))],
             vec![
-                "+ session: another judge of sessions: the check stream of cluster `other`, was the check stream of cluster `session`",
+                "+ session: another session service: the check stream at cluster `other`, was the check stream at cluster `session`",
             ],
             vec![
-                "+ session: another judge of sessions: the check stream of cluster `session`, was the check stream of cluster `other`",
+                "+ session: another session service: the check stream at cluster `session`, was the check stream at cluster `other`",
             ],
         ),
         (
             vec![("/session/protocol", json!("introspection")), ("/session/path", json!("/i"))],
             vec![
-                "+ session: another judge of sessions: `session/i` at cluster `session`, was the check stream of cluster `session`",
+                "+ session: another session service: `session/i` at cluster `session`, was the check stream at cluster `session`",
             ],
             vec![
-                "+ session: another judge of sessions: the check stream of cluster `session`, was `session/i` at cluster `session`",
+                "+ session: another session service: the check stream at cluster `session`, was `session/i` at cluster `session`",
             ],
         ),
         (
             vec![("/session/timeout", json!("100ms")), ("/session/credential", json!({"env": "CREDENTIAL"}))],
             vec![
                 "~ session: `timeout` is `100ms`, was `200ms`",
-                "~ session: its credential is in `CREDENTIAL`, was nothing",
+                "~ session: the credential comes from `CREDENTIAL`, was nothing",
             ],
             vec![
                 "~ session: `timeout` is `200ms`, was `100ms`",
-                "~ session: its credential is in nothing, was `CREDENTIAL`",
+                "~ session: the credential comes from nothing, was `CREDENTIAL`",
             ],
         ),
     ];
@@ -375,7 +375,7 @@ fn a_shorter_wait_is_easier_where_requests_pass_without_a_verdict() {
     }
     put(&mut new, "/session/timeout", json!("1ms"));
     let said =
-        "+ session: `timeout` is 1ms, was 200ms: more requests go without a verdict, and some routes let those pass";
+        "+ session: `timeout` is 1ms, was 200ms: more requests will have no verdict, and some routes let those pass";
     assert_eq!(compared(&old, &new), [said]);
     assert_eq!(compared(&new, &old), ["~ session: `timeout` is `200ms`, was `1ms`"]);
 }
@@ -400,7 +400,7 @@ fn the_same_written_otherwise_is_no_change() {
     );
     put(&mut new, "/routes/4/session", json!({"on_outage": "deny", "touch": true}));
     new["routes"].as_array_mut().expect("a list").reverse();
-    assert_eq!(compared(&base(), &new), ["~ put: answers what `change` answered; it means the same"]);
+    assert_eq!(compared(&base(), &new), ["~ put: renamed, was `change`; the meaning is the same"]);
 }
 
 #[test]
@@ -460,7 +460,7 @@ fn an_approval_counts_until_its_day_and_for_its_change_only() {
     for (day, is_approved) in [("2026-01-01", true), ("2027-01-31", true), ("2027-02-01", false)] {
         let verdict = Verdict::of(&comparison, &given, day.parse().expect("a day"));
         assert_eq!(verdict.open().count(), usize::from(!is_approved), "{day}");
-        let standing = verdict.easier.first().map(|(_, standing)| *standing);
+        let standing = verdict.more_permissive.first().map(|(_, standing)| *standing);
         assert_eq!(matches!(standing, Some(Standing::Approved(_))), is_approved, "{day}");
         assert_eq!(matches!(standing, Some(Standing::Expired(_))), !is_approved, "{day}");
         assert_eq!(verdict.unused.len(), 1);

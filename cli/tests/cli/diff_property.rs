@@ -200,7 +200,7 @@ fn holds(finding: &Finding, trial: &mut Trial<'_>) -> Result<(), TestCaseError> 
     for example in &finding.examples {
         let asked = Asked { host: &example.host, method: &example.method, path: &example.path, preflight: false };
         let effect = trial.effect(&asked);
-        let is_so = if finding.direction == Direction::Easier { effect.easier } else { effect.harder };
+        let is_so = if finding.direction == Direction::MorePermissive { effect.easier } else { effect.harder };
         prop_assert!(is_so, "{} {:?}", finding.identity(), example);
     }
     Ok(())
@@ -215,8 +215,8 @@ proptest! {
         let (old, new) = (old.policy(), new.policy());
         let comparison = Comparison::of(&old, &new);
         let (easier, harder) = Trial::new(&old, &new).all();
-        prop_assert!(easier.is_none() || says(&comparison, Direction::Easier), "{:?}", easier);
-        let is_told = says(&comparison, Direction::Harder) || says(&comparison, Direction::Easier);
+        prop_assert!(easier.is_none() || says(&comparison, Direction::MorePermissive), "{:?}", easier);
+        let is_told = says(&comparison, Direction::LessPermissive) || says(&comparison, Direction::MorePermissive);
         prop_assert!(harder.is_none() || is_told, "{:?}", harder);
     }
 
@@ -231,7 +231,7 @@ proptest! {
             let about = || comparison.findings.iter().filter(|finding| is_about(finding, rules));
             for asked in all {
                 let effect = trial.effect(&asked);
-                let easier = about().any(|finding| finding.direction == Direction::Easier);
+                let easier = about().any(|finding| finding.direction == Direction::MorePermissive);
                 let harder = about().any(|finding| finding.direction != Direction::Changed);
                 prop_assert!(!effect.easier || easier, "{:?} {:?}", rules, asked);
                 prop_assert!(!effect.harder || harder, "{:?} {:?}", rules, asked);
@@ -298,8 +298,8 @@ proptest! {
         }
         let (old, new) = (old.policy(), new.policy());
         for comparison in [Comparison::of(&old, &new), Comparison::of(&new, &old)] {
-            prop_assert!(!says(&comparison, Direction::Easier), "{:#?}", comparison);
-            prop_assert!(!says(&comparison, Direction::Harder), "{:#?}", comparison);
+            prop_assert!(!says(&comparison, Direction::MorePermissive), "{:#?}", comparison);
+            prop_assert!(!says(&comparison, Direction::LessPermissive), "{:#?}", comparison);
         }
     }
 
@@ -312,7 +312,7 @@ proptest! {
         mutations.iter().for_each(|mutation| mutation.apply(&mut second));
         let [old, first, second] = [old, first, second].map(|draft| draft.policy());
         let identities = |new| -> HashSet<String> {
-            Comparison::of(&old, new).to(Direction::Easier).map(Finding::identity).collect()
+            Comparison::of(&old, new).to(Direction::MorePermissive).map(Finding::identity).collect()
         };
         let approved = identities(&first);
         prop_assert_eq!(&approved, &identities(&first));

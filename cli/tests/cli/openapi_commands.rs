@@ -32,7 +32,7 @@ fn the_policy_goes_to_standard_output_and_questions_to_standard_error() {
     let (code, out, err) = portcullis(dir.path(), &["policy", "import", "openapi", "openapi.yaml"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("issuer: https://id.example.com # FILL IN") && out.contains("# QUESTION"), "{out}");
-    assert!(err.contains("the document doesn't say who may call this (1):\n  GET /b"), "{err}");
+    assert!(err.contains("the document does not specify who may call this operation (1):\n  GET /b"), "{err}");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn answers_in_a_file_are_not_written_over() {
     assert!(text.contains("  - issuer: https://id.acme.com\n") && text.contains("https://id.acme.com/jwks"), "{text}");
     fs::write(&policy, "answered").expect("a file");
     let (code, _, err) = portcullis(dir.path(), &import);
-    assert!(code == Some(1) && err.contains("`policy.yaml` exists and differs"), "{err}");
+    assert!(code == Some(1) && err.contains("`policy.yaml` exists and has different content"), "{err}");
     assert_eq!(fs::read_to_string(&policy).expect("a policy"), "answered");
     assert_eq!(portcullis(dir.path(), &[import.as_slice(), &["--force"]].concat()).0, Some(0));
     assert_eq!(fs::read_to_string(&policy).expect("a policy"), text);

@@ -58,6 +58,15 @@ impl<T> Given<T> {
         }
     }
 
+    /// The value by reference, if it is there and without fault.
+    #[cfg(feature = "source")]
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Faulty | Self::Absent => None,
+        }
+    }
+
     /// Whether the key is not there.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)

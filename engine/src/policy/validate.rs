@@ -83,6 +83,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);
     }
     let routes = routes?;
+    #[cfg(feature = "source")]
+    let scopes_of_sets = scopes.sets();
     Some(Policy {
         mode: mode?,
         identity_headers: identity_headers?,
@@ -95,6 +97,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         rules: routes.rules,
         routes: routes.table,
         digest: digest(text),
+        #[cfg(feature = "source")]
+        source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage },
     })
 }
 

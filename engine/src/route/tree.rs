@@ -33,6 +33,12 @@ impl<'t> Branch<'t> {
         literals.map(move |(segment, next)| (&**segment, Branch { node: *next, ..self }))
     }
 
+    /// The node behind a literal segment.
+    pub fn literal(self, segment: &str) -> Option<Branch<'t>> {
+        let next = self.trie.node(self.node)?.literals.get(segment)?;
+        Some(Branch { node: *next, ..self })
+    }
+
     /// The node behind `{name}`.
     pub fn one(self) -> Option<Branch<'t>> {
         let next = self.trie.node(self.node)?.one?;

@@ -1,6 +1,6 @@
-//! Follows the events for ever: what breaks off is begun again.
+//! Follows the event stream, and reconnects when it breaks.
 
-use super::sse::{Event, Events, Sign};
+use super::sse::{Event, Events, Message};
 use crate::admin::client::{Client, Failure, Path};
 use std::{
     sync::mpsc::{SendError, SyncSender},
@@ -8,35 +8,35 @@ use std::{
     time::Duration,
 };
 
-/// The pauses between two attempts: doubled each time that nothing came.
+/// The pause between two attempts. It doubles until a connection delivers something.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
-/// What there is to tell.
+/// What the thread reports.
 #[derive(Debug)]
 pub(super) enum News {
-    /// Something happened.
+    /// An event arrived.
     Event(Event),
-    /// The connection was lost, and why.
+    /// The connection was lost, for this reason.
     Lost(String),
-    /// There is a connection again.
+    /// The connection is open again.
     Back,
-    /// There won't be a connection any more.
+    /// No retry can succeed.
     Over(Failure),
-    /// Nobody reads what is written.
+    /// Standard output was closed.
     Unread,
 }
 
-/// Follows in a thread of its own, until nobody takes the news any more.
+/// Starts a thread that follows the stream until the receiver is gone.
 pub(super) fn events(client: Client, tell: SyncSender<News>) {
-    // The only fault is that nobody listens any more: then there is nobody to tell of it.
+    // The only error is that the receiver is gone, and then there is nobody to report it to.
     thread::spawn(move || drop(follow(&client, &tell)));
 }
 
 fn follow(client: &Client, tell: &SyncSender<News>) -> Result<(), SendError<News>> {
     let mut pause = PAUSE_MIN;
     let mut is_first = true;
-    // Said once for each time that the connection is lost, not at each attempt.
+    // A lost connection is reported once, not at each attempt.
     let mut is_lost = false;
     loop {
         let why = match client.listen(&Path::new("/v1/events")) {
@@ -60,7 +60,7 @@ fn follow(client: &Client, tell: &SyncSender<News>) -> Result<(), SendError<News
     }
 }
 
-/// Reads to the end of a stream, and says why it ended. A connection counts as one when something has come through it.
+/// Reads a stream to its end and returns the reason. Only a connection that delivered something resets the pause.
 fn read<R: std::io::Read>(
     mut events: Events<R>,
     tell: &SyncSender<News>,
@@ -70,11 +70,11 @@ fn read<R: std::io::Read>(
         match events.next() {
             Ok(Some(sign)) => {
                 *pause = PAUSE_MIN;
-                if let Sign::Event(event) = sign {
+                if let Message::Event(event) = sign {
                     tell.send(News::Event(event))?;
                 }
             }
-            Ok(None) => return Ok("the session service ended the connection".to_owned()),
+            Ok(None) => return Ok("the session service closed the connection".to_owned()),
             Err(error) => return Ok(format!("the connection to the session service broke: {error}")),
         }
     }

@@ -2,25 +2,25 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// The longest line and the longest event, in bytes; the service's are of a few hundred.
+/// The longest line and the longest event, in bytes. The service's events have a few hundred.
 const EVENT_BYTES_MAX: usize = 256 << 10;
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Event {
-    /// What happened.
+    /// The kind of event.
     pub(super) name: String,
-    /// What is said about it.
+    /// Its JSON data.
     pub(super) data: String,
 }
 
-/// Something that came.
+/// Something that arrived on the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Message {
     /// An event.
     Event(Event),
-    /// A line that only says that the service lives.
-    Life,
+    /// A keep-alive comment.
+    KeepAlive,
 }
 
 /// A stream of events.
@@ -34,8 +34,8 @@ impl<R: Read> Events<R> {
         Self { lines: BufReader::new(stream), event: Event::default() }
     }
 
-    /// What comes next; `None` when the stream ends.
-    pub(super) fn next(&mut self) -> io::Result<Option<Sign>> {
+    /// The next event or keep-alive; `None` at the end of the stream.
+    pub(super) fn next(&mut self) -> io::Result<Option<Message>> {
         loop {
             let Some(line) = self.line()? else {
                 return Ok(None);
@@ -46,18 +46,18 @@ impl<R: Read> Events<R> {
         }
     }
 
-    fn take(&mut self, line: &str) -> io::Result<Option<Sign>> {
+    fn take(&mut self, line: &str) -> io::Result<Option<Message>> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
-            // An event without data is none.
+            // An event without data is not dispatched.
             let has_data = !event.data.is_empty();
             let event = Event { data: event.data.trim_end_matches('\n').to_owned(), ..event };
-            return Ok(has_data.then_some(Sign::Event(event)));
+            return Ok(has_data.then_some(Message::Event(event)));
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "" => return Ok(Some(Sign::Life)),
+            "" => return Ok(Some(Message::KeepAlive)),
             "event" => self.event.name = value.to_owned(),
             "data" => {
                 self.event.data += value;
@@ -74,7 +74,7 @@ impl<R: Read> Events<R> {
         if line.len() > EVENT_BYTES_MAX {
             return Err(too_long());
         }
-        // What is left of a line when the stream ends is no line.
+        // An incomplete line at the end of the stream is discarded.
         if line.pop() != Some(b'\n') {
             return Ok(None);
         }
@@ -86,7 +86,7 @@ impl<R: Read> Events<R> {
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "an event is longer than any of the session service")
+    io::Error::new(io::ErrorKind::InvalidData, "an event exceeds the size limit; is this the admin API?")
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(text: &[u8]) -> Vec<Sign> {
+    fn all(text: &[u8]) -> Vec<Message> {
         let mut events = Events::new(text);
         let mut signs = Vec::new();
         while let Ok(Some(sign)) = events.next() {
@@ -103,8 +103,8 @@ mod tests {
         signs
     }
 
-    fn event(name: &str, data: &str) -> Sign {
-        Sign::Event(Event { name: name.to_owned(), data: data.to_owned() })
+    fn event(name: &str, data: &str) -> Message {
+        Message::Event(Event { name: name.to_owned(), data: data.to_owned() })
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         for (text, signs) in [
             ("event: opened\ndata: {\"a\":1}\n\n", vec![event("opened", "{\"a\":1}")]),
             ("event:ended\r\ndata:x\r\ndata: y\r\n\r\n", vec![event("ended", "x\ny")]),
-            (":\n\n:keep-alive\n\n", vec![Sign::Life, Sign::Life]),
+            (":\n\n:keep-alive\n\n", vec![Message::KeepAlive, Message::KeepAlive]),
             ("event: a\n\nid: 7\nretry: 1\ndata: x\n\n", vec![event("", "x")]),
             ("data: whole\n\ndata: not whole\n", vec![event("", "whole")]),
             ("data: not whole", vec![]),

@@ -1,9 +1,9 @@
-//! Notices that nobody reads standard output any more, even while there is nothing to write.
+//! Notices that standard output was closed, even while there is nothing to write.
 
 use super::follow::News;
 use std::sync::mpsc::SyncSender;
 
-/// Tells so once it is so, from a thread of its own.
+/// Starts a thread that reports it.
 #[cfg(unix)]
 pub(super) fn output_closed(tell: SyncSender<News>) {
     use rustix::{
@@ -12,21 +12,21 @@ pub(super) fn output_closed(tell: SyncSender<News>) {
     };
     std::thread::spawn(move || {
         let out = std::io::stdout();
-        // Asked for nothing, it tells of what is always told: the other end is gone.
+        // `poll` reports a closed other end even if no event is requested.
         let mut ends = [PollFd::new(&out, PollFlags::empty())];
         loop {
             match poll(&mut ends, None) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
-                // Without this the command still ends, at the next event.
+                // Without this thread the command still ends, at the next event.
                 Err(_) => return,
             }
         }
-        // If nobody listens, the command has ended already.
+        // If the receiver is gone, the command has already ended.
         drop(tell.send(News::Unread));
     });
 }
 
-/// Elsewhere, the next event finds it out.
+/// On other systems the next write notices it.
 #[cfg(not(unix))]
 pub(super) fn output_closed(_: SyncSender<News>) {}

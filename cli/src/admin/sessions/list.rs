@@ -1,4 +1,4 @@
-//! `portcullis sessions list`: page after page, as far as was asked.
+//! `portcullis sessions list`: follows the pages up to the limit.
 
 use super::view::{Session, head};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
         plain,
         table::columns,
     },
-    exit::{Exit, Outcome, Trouble},
+    error::Error,
+    exit::{Exit, Outcome},
     output::{self, Format, Reader},
 };
 use clap::{ValueEnum, builder::NonEmptyStringValueParser};
@@ -16,9 +17,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The sessions that are asked for at once.
+/// The number of sessions per request.
 const PAGE: usize = 500;
-/// The sessions that are listed where nobody says how many.
+/// The default of `--limit`.
 const LIMIT: usize = 100;
 
 const EXAMPLES: &str = "\
@@ -29,23 +30,23 @@ Examples:
 /// List sessions
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// Only those of this subject (`sub`)
+pub(crate) struct Args {
+    /// Only list sessions of this subject (`sub`)
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: Option<String>,
-    /// Only those of this client (`client_id`)
+    /// Only list sessions of this client (`client_id`)
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
-    /// Only those that are so
+    /// Only list sessions in this state
     #[arg(long)]
     state: Option<State>,
-    /// The most that are listed [default: 100]
+    /// List at most this many sessions [default: 100]
     #[arg(long, value_name = "COUNT", conflicts_with = "all", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// List all of them
+    /// List all sessions, without a limit
     #[arg(long)]
     all: bool,
-    /// For whom to write
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
@@ -54,13 +55,13 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
-    /// Live
+    /// Active sessions
     Active,
-    /// Revoked, or past a limit
+    /// Sessions that were revoked or reached a limit
     Ended,
 }
 
-/// What the admin API answers.
+/// The response of the admin API.
 #[derive(Debug, Deserialize)]
 struct Page {
     sessions: Vec<Value>,
@@ -70,11 +71,11 @@ struct Page {
 /// How a list ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
-    /// There are no more, and so many were listed.
+    /// Every session was listed; there were this many.
     Complete(usize),
-    /// There are more, from this cursor on.
+    /// The limit was reached; the rest begins at this cursor.
     Limited(String),
-    /// Nobody reads any more.
+    /// Standard output was closed.
     Unread,
 }
 
@@ -85,13 +86,13 @@ impl Args {
             Format::Text => {
                 let now = Timestamp::now();
                 match self.walk(&client, |sessions, _| table(sessions, now))? {
-                    End::Complete(0) => output::tell("no such session"),
-                    End::Limited(_) => output::tell("there are more: say `--limit` or `--all`"),
+                    End::Complete(0) => output::message("no matching sessions"),
+                    End::Limited(_) => output::message("there are more sessions; use `--limit` or `--all`"),
                     End::Complete(_) | End::Unread => {}
                 }
             }
             Format::Json => {
-                if output::write("{\"sessions\":[")? == Reader::Left {
+                if output::write("{\"sessions\":[")? == Reader::Gone {
                     return Ok(Exit::Done);
                 }
                 let next = match self.walk(&client, lines)? {
@@ -105,12 +106,8 @@ impl Args {
         Ok(Exit::Done)
     }
 
-    /// Follows the cursors, and writes each page when it comes: a list may be longer than memory.
-    fn walk(
-        &self,
-        client: &Client,
-        show: impl Fn(Vec<Value>, bool) -> Result<String, Trouble>,
-    ) -> Result<End, Trouble> {
+    /// Follows the cursors and prints each page as it arrives: the whole list may not fit in memory.
+    fn walk(&self, client: &Client, show: impl Fn(Vec<Value>, bool) -> Result<String, Error>) -> Result<End, Error> {
         let limit = match (self.all, self.limit) {
             (true, _) => usize::MAX,
             (false, limit) => limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
@@ -121,16 +118,16 @@ impl Args {
             let mut page: Page = client.get(&self.path(cursor.as_deref(), PAGE.min(limit - listed)))?;
             page.sessions.truncate(limit - listed);
             let count = page.sessions.len();
-            if count > 0 && output::write(&show(page.sessions, listed == 0)?)? == Reader::Left {
+            if count > 0 && output::write(&show(page.sessions, listed == 0)?)? == Reader::Gone {
                 return Ok(End::Unread);
             }
             listed += count;
             match page.next {
                 None => return Ok(End::Complete(listed)),
                 Some(next) if listed >= limit => return Ok(End::Limited(next)),
-                // A page that leads to itself would be followed for ever.
+                // Following a page that leads to itself would never end.
                 Some(next) if cursor.as_ref() == Some(&next) => {
-                    return Err(Trouble::failed("the session service gives the same page twice"));
+                    return Err(Error::failed("the session service returned the same page twice"));
                 }
                 Some(next) => cursor = Some(next),
             }
@@ -151,8 +148,8 @@ impl Args {
     }
 }
 
-/// A page for people.
-fn table(sessions: Vec<Value>, now: Timestamp) -> Result<String, Trouble> {
+/// A page as a table.
+fn table(sessions: Vec<Value>, now: Timestamp) -> Result<String, Error> {
     let mut rows = vec![head()];
     for session in sessions {
         rows.push(Session::of(session)?.row(now));
@@ -160,8 +157,8 @@ fn table(sessions: Vec<Value>, now: Timestamp) -> Result<String, Trouble> {
     Ok(columns(rows))
 }
 
-/// A page for scripts: a line each.
-fn lines(sessions: Vec<Value>, is_first: bool) -> Result<String, Trouble> {
+/// A page as JSON, one line per session.
+fn lines(sessions: Vec<Value>, is_first: bool) -> Result<String, Error> {
     let lines: Vec<_> = sessions.iter().map(|session| plain::json(&session.to_string()).into_owned()).collect();
     let comma = if is_first { "" } else { "," };
     Ok(format!("{comma}\n{}", lines.join(",\n")))

@@ -1,4 +1,4 @@
-//! A session as people read it.
+//! A session as text.
 
 use crate::admin::{
     client::Failure,
@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The longest text of a list, in characters; `show` shows all of it.
+/// The longest cell of a list, in characters. `show` prints values in full.
 const CELL_CHARS_MAX: usize = 48;
 
-/// What the admin API says of a session. What it says beyond this is for scripts.
+/// A session in the response of the admin API. Other members are only printed as JSON.
 #[derive(Debug, Deserialize)]
 pub(super) struct Session {
     id: String,
@@ -38,7 +38,7 @@ pub(super) struct Session {
     ended_at: Option<String>,
 }
 
-/// The head of a list.
+/// The header row of a list.
 pub(super) fn head() -> Vec<String> {
     ["ID", "SUBJECT", "CLIENT", "STATE", "OPENED", "LAST SEEN", "ENDS"].map(str::to_owned).to_vec()
 }
@@ -48,7 +48,7 @@ impl Session {
         serde_json::from_value(value).map_err(|error| super::not_a_session(&error))
     }
 
-    /// A line of a list.
+    /// A row of a list.
     pub(super) fn row(&self, now: Timestamp) -> Vec<String> {
         let cell = |text: &str| clipped(text, CELL_CHARS_MAX);
         vec![
@@ -62,7 +62,7 @@ impl Session {
         ]
     }
 
-    /// Everything, a line each.
+    /// Everything, one value per line.
     pub(super) fn details(&self, now: Timestamp) -> String {
         let text = |text: &str| plain(text).into_owned();
         let instant = |text: &Option<String>| text.as_deref().map(|text| when::both(text, now));
@@ -86,13 +86,13 @@ impl Session {
         columns(rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
     }
 
-    /// What became of it when it was revoked: one that had ended by itself has another reason.
-    pub(super) fn farewell(&self, now: Timestamp) -> String {
+    /// The result of revoking it. A session that had already ended keeps its own reason.
+    pub(super) fn revoked(&self, now: Timestamp) -> String {
         let whose = format!("{} of `{}` at `{}`", plain(&self.id), plain(&self.subject), plain(&self.client_id));
         let ended = self.ended_at.as_deref().map_or_else(|| "-".to_owned(), |at| when::both(at, now));
         match self.reason.as_deref() {
-            Some("revoked") => format!("session {whose} is revoked since {ended}\n"),
-            reason => format!("session {whose} had ended already: {}, {ended}\n", plain(reason.unwrap_or("-"))),
+            Some("revoked") => format!("session {whose} was revoked at {ended}\n"),
+            reason => format!("session {whose} had already ended: {}, {ended}\n", plain(reason.unwrap_or("-"))),
         }
     }
 
@@ -103,7 +103,8 @@ impl Session {
         }
     }
 
-    /// When it ended, or would at the earliest. Both instants are of one form, so that their texts compare as they do.
+    /// When it ended, or the earliest instant at which it can end. The service writes all instants in one format, so their
+    /// texts sort as they do.
     fn end(&self) -> Option<&str> {
         let limits = [&self.expires_at, &self.idle_expires_at];
         let earliest = || limits.into_iter().filter_map(Option::as_deref).min();
@@ -151,7 +152,7 @@ mod tests {
             "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
             "expires_at": hostile, "idle_expires_at": hostile, "ended_at": hostile,
         }));
-        let shown = [session.row(now()).concat(), session.details(now()), session.farewell(now())].concat();
+        let shown = [session.row(now()).concat(), session.details(now()), session.revoked(now())].concat();
         assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
         assert_eq!(session.details(now()).lines().count(), 12);
     }
@@ -179,7 +180,7 @@ ended      2026-11-21 20:29:30Z (30s ago)
     #[test]
     fn one_that_had_ended_by_itself_is_not_called_revoked() {
         let ended = |reason| json!({"state": "ended", "reason": reason, "ended_at": "2026-11-21T20:29:30.000Z"});
-        assert!(session(ended("revoked")).farewell(now()).contains("is revoked since 2026-11-21 20:29:30Z"));
-        assert!(session(ended("idle_timeout")).farewell(now()).contains("had ended already: idle_timeout"));
+        assert!(session(ended("revoked")).revoked(now()).contains("was revoked at 2026-11-21 20:29:30Z"));
+        assert!(session(ended("idle_timeout")).revoked(now()).contains("had already ended: idle_timeout"));
     }
 }

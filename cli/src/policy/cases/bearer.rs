@@ -3,54 +3,54 @@
 use portcullis_engine::policy::Issuer;
 use serde_json::{Map, Value, json};
 
-/// Claims that hold a time.
+/// Claims that are times.
 pub(super) const TIMES: [&str; 4] = ["auth_time", "exp", "iat", "nbf"];
 
-/// `aud` and the claim of scopes where the issuer is not one of the policy.
+/// `aud` and the scope claim if the issuer is not in the policy.
 const AUDIENCE: &str = "api";
 const SCOPE: &str = "scope";
 
 const SUBJECT: &str = "alice";
 const CLIENT: &str = "app";
-/// How long a token is good, in seconds.
+/// The lifetime of a token, in seconds.
 const LIFETIME_S: i64 = 300;
 const HOUR_S: i64 = 3_600;
 
 /// The token of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bearer {
-    /// Who issued it; none: the first issuer of the policy.
+    /// Its issuer; `None`: the first issuer of the policy.
     pub issuer: Option<String>,
-    /// Whether it is good.
+    /// Whether it is valid.
     pub quality: Quality,
-    /// Its scopes, where the case has the key `scopes`.
+    /// Its scopes, if the case has the key `scopes`.
     pub scopes: Option<Vec<String>>,
-    /// The claims that the case gives.
+    /// The claims of the case.
     pub claims: Vec<(String, Claim)>,
 }
 
-/// Whether a token is good.
+/// Whether a token is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quality {
-    /// It is.
+    /// Valid.
     Good,
-    /// It was.
+    /// Expired.
     Expired,
-    /// Somebody else has signed it.
+    /// Signed with another key.
     Forged,
 }
 
 /// A claim's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claim {
-    /// As it stands.
+    /// This value.
     Value(Value),
-    /// So many seconds from now.
+    /// A time in seconds from now.
     FromNow(i64),
 }
 
 impl Bearer {
-    /// The issuer of the policy that the token is of, if it is one.
+    /// The policy's issuer of the token, if it has one.
     pub fn issuer<'p>(&self, issuers: &'p [Issuer]) -> Option<&'p Issuer> {
         match &self.issuer {
             None => issuers.first(),
@@ -58,7 +58,7 @@ impl Bearer {
         }
     }
 
-    /// The token's claims at `now_s`, in seconds since the Unix epoch. `sid` names the session that it has of its own.
+    /// The token's claims at `now_s`, in seconds since the Unix epoch. `sid` is the id of its own session.
     pub fn claims(&self, issuers: &[Issuer], now_s: i64, sid: &str) -> Map<String, Value> {
         let issuer = self.issuer(issuers);
         let iss = self.issuer.as_deref().or(issuer.map(|issuer| issuer.issuer.as_str()));

@@ -1,5 +1,6 @@
-//! The keys of a file of cases and the types of their values; what they mean is checked elsewhere.
+//! The keys of a file of cases and the types of their values. Their meaning is checked in `read`.
 
+use super::words::{STATES, words};
 use portcullis_engine::policy::document::{Given, quoted};
 use serde::{
     Deserialize, Deserializer,
@@ -40,7 +41,7 @@ pub(super) struct RawThen {
     pub(super) expect: Given<String>,
 }
 
-/// A text, or a list of texts.
+/// A text or a list of texts.
 #[derive(Debug, Clone)]
 pub(super) enum RawTexts {
     One(String),
@@ -75,7 +76,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
 }
 
-/// The name of a state, or what is known of a session.
+/// The name of a state, or the details of a session.
 #[derive(Debug)]
 pub(super) enum RawSession {
     Word(String),
@@ -102,11 +103,11 @@ impl<'de> Visitor<'de> for SessionVisitor {
     type Value = RawSession;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one of {}, or an object with `scopes`, `age` or `idle`", super::read::words(&super::read::STATES))
+        write!(f, "one of {}, or an object with `scopes`, `age` or `idle`", words(&STATES))
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<RawSession, E> {
-        let known = super::read::STATES.iter().any(|(known, _)| *known == word);
+        let known = STATES.iter().any(|(known, _)| *known == word);
         let unknown = || E::custom(format_args!("unknown state {}; expected {}", quoted(word), Expected(&self)));
         if known { Ok(RawSession::Word(word.to_owned())) } else { Err(unknown()) }
     }

@@ -1,9 +1,10 @@
-//! From raw types to cases: every rule that a shape can't say is checked here, and all of them in one go.
+//! Checks raw cases: everything that their types cannot express. All faults are collected.
 
 use super::{
-    Bearer, Case, Client, Expect, Known, Quality, Request, Session, Then,
-    bearer::{Claim, TIMES},
+    bearer::{Bearer, Claim, Quality, TIMES},
+    case::{Case, Client, Expect, Known, Request, Session, Then},
     raw::{RawCase, RawCases, RawKnown, RawSession, RawTexts, RawThen},
+    words::{CLIENTS, QUALITIES, STATES, named},
 };
 use portcullis_engine::{
     answer::Code,
@@ -19,43 +20,13 @@ use std::{collections::BTreeMap, time::Duration};
 /// The most cases of a file.
 const CASES_MAX: usize = 100_000;
 
-/// Makes a state.
-type State = fn() -> Session;
-
-/// The states that a session can be in, by name.
-pub(super) const STATES: [(&str, State); 8] = [
-    ("active", || Session::Known(Known::default())),
-    ("revoked", || Session::Over(Code::SessionRevoked)),
-    ("idle_timeout", || Session::Over(Code::SessionIdleTimeout)),
-    ("lifetime_exceeded", || Session::Over(Code::SessionLifetimeExceeded)),
-    ("unknown", || Session::Over(Code::SessionUnknown)),
-    ("scope_escalation", || Session::Over(Code::ScopeEscalation)),
-    ("outage", || Session::Outage { granted: false }),
-    ("outage_after_grant", || Session::Outage { granted: true }),
-];
-
-const CLIENTS: [(&str, Client); 3] = [("http", Client::Http), ("grpc", Client::Grpc), ("websocket", Client::WebSocket)];
-
-const QUALITIES: [(&str, Option<Quality>); 4] = [
-    ("good", Some(Quality::Good)),
-    ("expired", Some(Quality::Expired)),
-    ("forged", Some(Quality::Forged)),
-    ("none", None),
-];
-
-/// A list of words, each in backticks.
-pub(super) fn words<T>(words: &[(&str, T)]) -> String {
-    let words: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-    words.join(", ")
-}
-
 pub(super) fn cases(json: &[u8], faults: &mut Faults) -> Option<Vec<Case>> {
     let raw: RawCases = document::read(json, faults)?;
     let host = raw.host.or(None, |host| Some(Some(host))).flatten();
     let at = At::ROOT.key("cases");
     let list = raw.cases.required(&at, faults)?;
     if list.is_empty() || list.len() > CASES_MAX {
-        faults.add(&at, format_args!("{} cases; between one and {CASES_MAX} are possible", list.len()));
+        faults.add(&at, format_args!("{} cases; expected 1 to {CASES_MAX}", list.len()));
         return None;
     }
     let read = list.into_iter().enumerate().filter_map(|(index, raw)| {
@@ -70,17 +41,17 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
     let bearer = bearer(raw.token, raw.issuer, raw.scopes, raw.claims, at, faults);
     let session_at = at.key("session");
     if matches!(bearer, Some(None)) && !raw.session.is_absent() {
-        faults.add(&session_at, "a case without a token has no session; give `scopes` or `claims`, or leave this out");
+        faults.add(&session_at, "a case without a token has no session; add `scopes` or `claims`, or remove this");
     }
     let session = session(raw.session, &session_at, faults);
     let expect = required_word(raw.expect, &at.key("expect"), faults, "released");
     let then_at = at.key("then");
     if !raw.then.is_absent() && expect.is_some_and(|expect| expect != Expect::Released) {
-        faults.add(&then_at, "only a request that is released stays open; leave this out");
+        faults.add(&then_at, "only a released request stays open; remove this");
     }
     let then = raw.then.or(None, |raw| then(raw, &then_at, faults).map(Some));
     if !raw.status.is_absent() && expect == Some(Expect::Released) {
-        faults.add(&at.key("status"), "the status of a request that is released is the upstream's; leave this out");
+        faults.add(&at.key("status"), "the upstream determines the status of a released request; remove this");
     }
     let request = request?;
     Some(Case {
@@ -122,7 +93,7 @@ fn request_line(line: &str, host: Option<&str>) -> Result<(String, String, Strin
     let bare = schemes.iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
     let (named, path) = bare.split_at_checked(bare.find('/').unwrap_or(bare.len())).unwrap_or((bare, ""));
     let host = match (named, host) {
-        ("", None) => return Err("names no host; give one here, or `host` at the top of the file".to_owned()),
+        ("", None) => return Err("no host; name it here, or set `host` at the top of the file".to_owned()),
         ("", Some(host)) => host,
         (named, _) => named,
     };
@@ -135,7 +106,7 @@ fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Fau
     for (name, values) in raw {
         let at = at.key(&name);
         if !is_header_name(&name) || name.eq_ignore_ascii_case("host") {
-            faults.add(&at, "expected the name of a header; method, host and path stand in `request`");
+            faults.add(&at, "expected a header name; method, host and path belong in `request`");
         }
         let values = match values.value() {
             None => continue,
@@ -143,7 +114,7 @@ fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Fau
             Some(RawTexts::List(values)) => values,
         };
         if values.iter().any(|value| value.contains(|c: char| c.is_control() && c != '\t')) {
-            faults.add(&at, "a header's value has no control characters");
+            faults.add(&at, "a header value must not contain control characters");
         }
         headers.extend(values.into_iter().map(|value| (name.to_ascii_lowercase(), value)));
     }
@@ -172,7 +143,7 @@ fn bearer(
     let claims = claims.or(Vec::new(), |claims| Some(self::claims(claims, &at.key("claims"), faults)));
     let Some(quality) = quality? else {
         for (key, _) in more.into_iter().filter(|(_, given)| *given) {
-            faults.add(&at.key(key), "a case without a token has none of this; leave it out, or say `token: good`");
+            faults.add(&at.key(key), "not possible without a token; remove this, or set `token: good`");
         }
         return Some(None);
     };
@@ -194,7 +165,7 @@ fn claims(raw: Map<String, Value>, at: &At<'_>, faults: &mut Faults) -> Vec<(Str
     claims.collect()
 }
 
-/// A claim's value: of one that holds a time, text is relative to now.
+/// The value of a claim. In a claim that is a time, text is relative to now.
 pub(in crate::policy) fn claim_of(name: &str, value: Value) -> Result<Claim, String> {
     match &value {
         Value::String(text) if TIMES.contains(&name) => from_now(text).map(Claim::FromNow),
@@ -202,7 +173,7 @@ pub(in crate::policy) fn claim_of(name: &str, value: Value) -> Result<Claim, Str
     }
 }
 
-/// A time relative to now: `-20m` was, `5m` will be.
+/// A time relative to now: `-20m` is in the past, `5m` in the future.
 fn from_now(text: &str) -> Result<i64, String> {
     let (past, text) = match text.strip_prefix('-') {
         Some(text) => (true, text),
@@ -225,7 +196,7 @@ fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
         |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
     let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
     let (age, idle) = (age?, idle?);
-    // Nobody was away from a session for longer than it is old.
+    // A session cannot have been idle for longer than it exists.
     Some(Known { scopes: scopes?, age: age.max(idle), idle })
 }
 
@@ -239,7 +210,7 @@ fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {
         session,
         Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true })
     ) {
-        faults.add(&session_at, "no session comes to be so while a request is open");
+        faults.add(&session_at, "a session cannot change to this state while a request is open");
     }
     let expect = required_word(raw.expect, &at.key("expect"), faults, "open");
     Some(Then { session: session?, expect: expect? })
@@ -264,9 +235,4 @@ fn expected(word: &str, good: &str) -> Result<Code, Wrong> {
         None => format!("unknown code {}; expected one of `{}`", quoted(word), known.join("`, `")),
     };
     Err(Wrong::from(message).meant(near))
-}
-
-fn named<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T, String> {
-    let found = known.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-    found.ok_or_else(|| format!("unknown word {}; expected one of {}", quoted(word), words(known)))
 }

@@ -1,17 +1,17 @@
 use super::*;
+use crate::{document::Document, error::Error, report};
+use portcullis_engine::answer::Code;
 use proptest::prelude::*;
 use serde_json::json;
+use std::time::Duration;
 
 fn read(text: &str) -> Result<Cases, String> {
-    let document = Document::parse("cases.yaml", text).map_err(told)?;
+    let document = Document::parse("cases.yaml", text).map_err(|diagnosed| told(diagnosed.into()))?;
     Cases::of(document).map_err(told)
 }
 
-fn told(trouble: Trouble) -> String {
-    match trouble {
-        Trouble::Faulty(report) => anstream::adapter::strip_str(&report).to_string(),
-        Trouble::Failed(message) => message,
-    }
+fn told(error: Error) -> String {
+    anstream::adapter::strip_str(&report::text(&error)).to_string()
 }
 
 /// The only case of a file.
@@ -99,19 +99,19 @@ fn every_fault_is_told_at_once_with_its_line() {
 #[test]
 fn what_contradicts_itself_is_a_fault() {
     for (text, words) in [
-        ("{request: GET /x, token: none, scopes: a, expect: released}", "a case without a token has none of this"),
+        ("{request: GET /x, token: none, scopes: a, expect: released}", "not possible without a token"),
         ("{request: GET /x, session: revoked, expect: released}", "a case without a token has no session"),
         (
             "{request: GET /x, expect: no_route, then: {session: revoked, expect: open}}",
-            "only a request that is released",
+            "only a released request stays open",
         ),
-        ("{request: GET /x, expect: released, status: 200}", "is the upstream's"),
+        ("{request: GET /x, expect: released, status: 200}", "the upstream determines the status"),
         (
             "{request: GET /x, scopes: a, expect: released, then: {session: unknown, expect: open}}",
-            "no session comes to be so",
+            "cannot change to this state",
         ),
-        ("{request: GET /x, headers: {':path': /y}, expect: released}", "expected the name of a header"),
-        ("{request: GET /x, headers: {host: b}, expect: released}", "expected the name of a header"),
+        ("{request: GET /x, headers: {':path': /y}, expect: released}", "expected a header name"),
+        ("{request: GET /x, headers: {host: b}, expect: released}", "expected a header name"),
         ("{request: GET /x y, expect: released}", "expected a method and a target"),
         ("{request: GET /x, claims: {iat: soon}, expect: released}", "is not a duration"),
         ("{request: GET /x, expect: open}", "unknown code `open`"),
@@ -126,8 +126,8 @@ fn what_contradicts_itself_is_a_fault() {
 fn a_file_without_cases_or_hosts_is_a_fault() {
     for (text, words) in [
         ("host: a\n", "this key is required"),
-        ("cases: []\n", "between one and"),
-        ("cases: [{request: GET /x, expect: released}]\n", "names no host"),
+        ("cases: []\n", "expected 1 to"),
+        ("cases: [{request: GET /x, expect: released}]\n", "no host; name it here"),
         ("[]\n", "expected an object"),
         ("cases: {a: b}\n", "expected a list"),
     ] {

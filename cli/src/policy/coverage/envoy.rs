@@ -1,12 +1,12 @@
-//! The routes of an Envoy as entries: of each request, the first route that takes it, in the virtual host that owns it.
+//! Envoy routes as entries. A request belongs to the first route that matches it in the virtual host that owns it.
 
 use super::{
-    Described,
+    entry::Described,
     matcher::{MethodMatch, PathMatch, member},
 };
 use crate::policy::{
+    matching::{Entry, Methods, Rules, SampleRequest},
     openapi::Value,
-    reach::{Entry, Methods, Rules, Witness},
 };
 use portcullis_engine::route::Host;
 
@@ -27,13 +27,13 @@ struct VirtualHost {
     routes: Vec<Route>,
 }
 
-/// A domain of a virtual host, lower-case and without port.
+/// A domain of a virtual host, in lower case and without port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Domain {
     Exact(String),
-    /// `*` and this.
+    /// `*` followed by this.
     Suffix(String),
-    /// This and `*`.
+    /// This followed by `*`.
     Prefix(String),
     Every,
 }
@@ -44,11 +44,11 @@ struct Route {
     label: String,
     path: Result<PathMatch, String>,
     methods: Vec<MethodMatch>,
-    /// Whether nothing but path and method decides, so that later routes never see such requests.
+    /// Whether only path and method decide, so that later routes never see a request that matches.
     is_certain: bool,
 }
 
-/// Reads every route configuration of a file.
+/// Reads all route configurations of a file.
 pub(super) fn read(configuration: &Value) -> Result<Vec<Table>, String> {
     let mut tables = Vec::new();
     let mut loose = Table::default();
@@ -59,15 +59,15 @@ pub(super) fn read(configuration: &Value) -> Result<Vec<Table>, String> {
     let count: usize = tables.iter().flat_map(|table| &table.hosts).map(|host| host.routes.len()).sum();
     match count {
         0 => Err(
-            "no route is in this configuration; where routes come by RDS, give the file or the dump that holds them"
+            "this configuration contains no routes; if they come from RDS, use the file or the config dump that contains them"
                 .to_owned(),
         ),
-        count if count > ROUTES_MAX => Err(format!("{count} routes; at most {ROUTES_MAX} are looked at")),
+        count if count > ROUTES_MAX => Err(format!("{count} routes; the maximum is {ROUTES_MAX}")),
         _ => Ok(tables),
     }
 }
 
-/// Route configurations have `virtual_hosts` wherever they stand: in a listener, a resource, a dump.
+/// A route configuration is recognized by `virtual_hosts`, wherever it is: in a listener, a resource or a dump.
 fn collect(value: &Value, tables: &mut Vec<Table>, loose: &mut Table) {
     if let Some(Value::List(hosts)) = member(value, "virtual_hosts") {
         let name = value.text("name").unwrap_or_default().to_owned();
@@ -90,7 +90,7 @@ impl VirtualHost {
         let mut routes: Vec<_> =
             member(value, "routes").map(Value::items).unwrap_or_default().iter().map(Route::read).collect();
         if member(value, "matcher").is_some() {
-            let path = Err("a tree of matchers is not read".to_owned());
+            let path = Err("matcher trees are not supported".to_owned());
             routes.push(Route {
                 name: String::new(),
                 label: "(matcher)".to_owned(),
@@ -106,7 +106,7 @@ impl VirtualHost {
         }
     }
 
-    /// How well it fits a host: the better, the greater.
+    /// How well it matches a host; greater is better.
     fn rank(&self, host: &str) -> Option<(u8, usize)> {
         self.domains.iter().filter_map(|domain| domain.rank(host)).max()
     }
@@ -143,10 +143,10 @@ impl Domain {
         }
     }
 
-    /// A host of it that no rule names, if it leaves that open.
+    /// An example host; one that no rule names, if the domain allows it.
     fn example(&self, rules: &Rules<'_>) -> String {
         match self {
-            // As the filter spells it.
+            // In the spelling of the filter.
             Self::Exact(name) => {
                 Host::parse(name.as_bytes()).map_or_else(|| name.clone(), |host| host.as_str().to_owned())
             }
@@ -184,13 +184,13 @@ impl Route {
         Self { name: value.text("name").unwrap_or_default().to_owned(), label, path, methods, is_certain }
     }
 
-    fn takes(&self, request: &Witness) -> bool {
+    fn takes(&self, request: &SampleRequest) -> bool {
         self.methods.iter().all(|method| method.holds(&request.method))
             && self.path.as_ref().is_ok_and(|path| path.holds(&request.path))
     }
 }
 
-/// Each route of each virtual host.
+/// Every route of every virtual host.
 pub(super) fn described<'t>(tables: &'t [Table], rules: &Rules<'_>) -> Vec<Described<'t>> {
     let mut described = Vec::new();
     for table in tables {
@@ -218,7 +218,7 @@ fn entry<'t>(
     let mut hosts: Vec<String> = domains.iter().map(|domain| domain.example(rules)).collect();
     hosts.dedup();
     let only: Vec<String> = route.methods.iter().filter_map(MethodMatch::only).map(str::to_owned).collect();
-    let reaches = move |request: &Witness| {
+    let reaches = move |request: &SampleRequest| {
         let before = table.hosts.get(owner).map(|host| host.routes.iter().take(at)).into_iter().flatten();
         route.takes(request)
             && owner_of(table, &request.host) == Some(owner)
@@ -232,7 +232,7 @@ fn entry<'t>(
     }
 }
 
-/// The virtual host that Envoy looks for a host's routes in.
+/// The virtual host that Envoy selects for a host.
 fn owner_of(table: &Table, host: &str) -> Option<usize> {
     let ranked = table.hosts.iter().enumerate().filter_map(|(at, virtual_host)| Some((virtual_host.rank(host)?, at)));
     ranked.max_by_key(|(rank, at)| (*rank, std::cmp::Reverse(*at))).map(|(_, at)| at)

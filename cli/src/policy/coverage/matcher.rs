@@ -1,16 +1,16 @@
-//! What a route of Envoy matches: `RouteMatch` and `HeaderMatcher` of its API, as far as path and method go.
+//! The path and method conditions of an Envoy route: `RouteMatch` and `HeaderMatcher`.
 
 use super::samples;
 use crate::policy::{
+    matching::{Paths, Pattern, Piece, Segment},
     openapi::Value,
-    reach::{Paths, Pattern, Piece, Segment},
 };
 use regex::Regex;
 
-/// The longest regular expression that is read, in bytes.
+/// The longest supported regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 4096;
 
-/// A member by its name in protobuf, or by that in protobuf's JSON.
+/// A member by its protobuf name or its protobuf JSON name.
 pub(super) fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     value.get(name).or_else(|| value.get(&camel_case(name)))
 }
@@ -28,14 +28,14 @@ fn camel_case(name: &str) -> String {
 /// The paths of a route.
 #[derive(Debug)]
 pub(super) enum PathMatch {
-    /// These.
+    /// Paths that match these patterns.
     Patterns(Vec<Pattern>),
-    /// Those that a regular expression matches in full.
+    /// Paths that a regular expression matches entirely, and samples of them.
     Regex(Regex, Vec<String>),
 }
 
 impl PathMatch {
-    /// Reads the path specifier of a `RouteMatch`; with what people call it.
+    /// Reads the path specifier of a `RouteMatch`, and a label for it.
     pub(super) fn read(matches: &Value) -> (String, Result<Self, String>) {
         let any_case = member(matches, "case_sensitive") == Some(&Value::Bool(false));
         let text = |name| member(matches, name).and_then(Value::as_text);
@@ -62,20 +62,18 @@ impl PathMatch {
             let config = member(policy, "typed_config").unwrap_or(&Value::Null);
             return match member(config, "path_template").and_then(Value::as_text) {
                 Some(template) => (template.to_owned(), rooted(template).and_then(|()| uri_template(template))),
-                None => {
-                    ("(path_match_policy)".to_owned(), Err("this `path_match_policy` is not known here".to_owned()))
-                }
+                None => ("(path_match_policy)".to_owned(), Err("this `path_match_policy` is not supported".to_owned())),
             };
         }
         let unknown =
-            "only `prefix`, `path`, `path_separated_prefix`, `safe_regex` and `path_match_policy` are known here";
+            "only `prefix`, `path`, `path_separated_prefix`, `safe_regex` and `path_match_policy` are supported";
         let kind = if member(matches, "connect_matcher").is_some() { "(connect_matcher)" } else { "(no path)" };
         (kind.to_owned(), Err(unknown.to_owned()))
     }
 
     fn regex(text: &str) -> Result<Self, String> {
         if text.len() > REGEX_BYTES_MAX {
-            return Err(format!("a regular expression longer than {REGEX_BYTES_MAX} bytes is not read"));
+            return Err(format!("the regular expression is longer than {REGEX_BYTES_MAX} bytes"));
         }
         let regex = whole(text)?;
         let samples = samples::of(text)
@@ -83,12 +81,12 @@ impl PathMatch {
             .filter(|path| path.starts_with('/') && regex.is_match(path))
             .collect::<Vec<_>>();
         if samples.is_empty() {
-            return Err("no sample path could be made of the regular expression".to_owned());
+            return Err("no sample path could be derived from the regular expression".to_owned());
         }
         Ok(Self::Regex(regex, samples))
     }
 
-    /// Whether a path is among them.
+    /// Whether a path matches.
     pub(super) fn holds(&self, path: &str) -> bool {
         match self {
             Self::Patterns(patterns) => patterns.iter().any(|pattern| pattern.holds(path)),
@@ -105,15 +103,15 @@ impl PathMatch {
 }
 
 fn rooted(path: &str) -> Result<(), String> {
-    if path.starts_with('/') { Ok(()) } else { Err("the path doesn't start with `/`".to_owned()) }
+    if path.starts_with('/') { Ok(()) } else { Err("the path does not start with `/`".to_owned()) }
 }
 
-/// Envoy's expressions match a whole text.
+/// Envoy's regular expressions match the entire text.
 fn whole(text: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{text})$")).map_err(|_| "the regular expression can't be read".to_owned())
+    Regex::new(&format!("^(?:{text})$")).map_err(|_| "the regular expression is invalid or not supported".to_owned())
 }
 
-/// `envoy.path.match.uri_template`: `*` and `{name}` for a segment or a part of one, `**` for the rest.
+/// `envoy.path.match.uri_template`: `*` and `{name}` match a segment or a part of one, `**` matches the rest.
 fn uri_template(template: &str) -> Result<PathMatch, String> {
     let plain = without_names(template);
     let mut segments: Vec<&str> = plain.strip_prefix('/').unwrap_or(&plain).split('/').collect();
@@ -129,7 +127,7 @@ fn uri_template(template: &str) -> Result<PathMatch, String> {
     PathMatch::regex(&regex)
 }
 
-/// `{name}` is `*`, and `{name=pattern}` is the pattern.
+/// Replaces `{name}` with `*` and `{name=pattern}` with the pattern.
 fn without_names(template: &str) -> String {
     let mut plain = String::new();
     let mut rest = template;
@@ -166,9 +164,9 @@ pub(super) struct MethodMatch {
 enum Test {
     Exact(String),
     Regex(Regex),
-    /// There is always a method.
+    /// Always true: every request has a method.
     Present,
-    /// Nobody can say.
+    /// Not supported.
     Unknown,
 }
 
@@ -204,7 +202,7 @@ impl MethodMatch {
         Self { test, invert }
     }
 
-    /// The one method that it allows.
+    /// The only method that it allows, if there is just one.
     pub(super) fn only(&self) -> Option<&str> {
         match &self.test {
             Test::Exact(method) if !self.invert => Some(method),
@@ -221,7 +219,7 @@ impl MethodMatch {
         }
     }
 
-    /// Whether it says for sure which methods it takes.
+    /// Whether the methods it allows are known exactly.
     pub(super) fn is_certain(&self) -> bool {
         !matches!(self.test, Test::Unknown)
     }

@@ -1,15 +1,15 @@
-//! A few texts of a regular expression, always the same ones.
+//! Derives a few sample texts from a regular expression, deterministically.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// The most texts that are kept at any point.
+/// The most texts kept at any point.
 const SAMPLES_MAX: usize = 24;
-/// The longest text that is made, in bytes.
+/// The longest text, in bytes.
 const SAMPLE_BYTES_MAX: usize = 2048;
-/// What a class is asked for, in this order.
+/// Characters to try for a class, in this order.
 const LIKELY: [char; 6] = ['a', '1', 'A', '-', '/', ' '];
 
-/// Texts that the expression matches, or almost: look-arounds are not looked at, so the caller has to check.
+/// Texts that the expression probably matches: assertions are ignored, so the caller has to check.
 pub(super) fn of(regex: &str) -> Vec<String> {
     regex_syntax::parse(regex).map(|hir| samples(&hir)).unwrap_or_default()
 }
@@ -35,7 +35,7 @@ fn samples(hir: &Hir) -> Vec<String> {
     }
 }
 
-/// A member or two of a class: those that a path is likely to have.
+/// One or two members of a class, preferably ones that are likely in a path.
 fn members(class: &Class) -> Vec<String> {
     let Class::Unicode(class) = class else {
         return Vec::new();
@@ -54,7 +54,7 @@ fn repeated(once: &[String], count: u32) -> Vec<String> {
 }
 
 fn joined(left: &[String], right: &[String]) -> Vec<String> {
-    // Not every pair, but every text of both sides as far as there is room.
+    // Use every text of both sides before all their pairs, because there may not be room for all pairs.
     let pairs = left.len().max(right.len());
     let diagonal = left.iter().cycle().zip(right.iter().cycle()).take(pairs);
     let all = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
@@ -71,7 +71,7 @@ fn joined(left: &[String], right: &[String]) -> Vec<String> {
     texts
 }
 
-/// One of each, then the next of each.
+/// The first of each list, then the second of each, and so on.
 fn interleaved(lists: Vec<Vec<String>>) -> Vec<String> {
     let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
     (0..longest).flat_map(|at| lists.iter().filter_map(move |list| list.get(at).cloned())).collect()

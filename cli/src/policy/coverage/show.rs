@@ -1,8 +1,8 @@
-//! The result, for people and for programs.
+//! The coverage report, as text and as JSON.
 
-use super::Judged;
+use super::entry::Judged;
 use crate::{
-    policy::reach::{Extent, Hit, Witness},
+    policy::matching::{Extent, Hit, SampleRequest},
     report::counted,
 };
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
@@ -13,20 +13,20 @@ use portcullis_engine::{
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt};
 
-/// The most rules of one line; JSON has all.
+/// The most rules listed for an entry; JSON has all of them.
 const RULES_SHOWN_MAX: usize = 4;
 
 pub(super) const OPERATIONS: &str = "operation";
 pub(super) const ROUTES: &str = "route";
 
-/// What is said of a policy.
+/// The coverage of a policy.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// What the entries are.
+    /// The kind of the entries.
     kind: &'static str,
     summary: Summary,
     entries: Vec<Line>,
-    /// Rules that answer no request of any entry.
+    /// Rules that do not answer any request of any entry.
     unreached_rules: Vec<String>,
 }
 
@@ -45,10 +45,10 @@ struct Line {
     name: String,
     covered: &'static str,
     rules: Vec<Answer>,
-    /// Requests that have no rule.
+    /// Examples of requests without a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     no_rule: Vec<Request>,
-    /// Why it has none, or why nobody can say.
+    /// Why there is no rule, or why the result is unknown or not exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
 }
@@ -57,7 +57,7 @@ struct Line {
 struct Answer {
     rule: String,
     access: &'static str,
-    /// Whether other rules of the entry come first only for what they are more specific about.
+    /// Whether it is the fallback for requests that no more specific rule answers.
     general: bool,
     example: Request,
 }
@@ -69,8 +69,8 @@ struct Request {
     path: String,
 }
 
-impl From<&Witness> for Request {
-    fn from(request: &Witness) -> Self {
+impl From<&SampleRequest> for Request {
+    fn from(request: &SampleRequest) -> Self {
         Self { method: request.method.clone(), host: request.host.clone(), path: request.path.clone() }
     }
 }
@@ -101,7 +101,7 @@ impl Report {
     }
 
     pub(super) fn json(&self) -> String {
-        // Only a map with keys other than text could fail.
+        // Only a map whose keys are not text can fail.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
@@ -118,7 +118,7 @@ fn word(extent: Extent) -> &'static str {
 fn line(judged: &Judged, policy: &Policy) -> Line {
     let mut rules: Vec<_> = judged.coverage.rules.iter().filter_map(|(rule, hit)| answer(*rule, hit, policy)).collect();
     rules.sort_by_key(|answer| !answer.general);
-    let ambiguous = judged.coverage.ambiguous.map(|why| format!("requests are refused as `ambiguous_path`: {why}"));
+    let ambiguous = judged.coverage.ambiguous.map(|why| format!("requests are refused with `ambiguous_path`: {why}"));
     Line {
         requests: judged.label.clone(),
         name: judged.place.clone(),
@@ -142,26 +142,30 @@ fn answer(rule: RuleId, hit: &Hit, policy: &Policy) -> Option<Answer> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, summary, .. } = self;
-        self.section(f, "no", &format!("No rule: requests of these {kind}s are refused (`no_route`)"))?;
-        self.section(f, "in_part", "In part: some requests have a rule, and the others are refused")?;
+        self.section(f, "no", &format!("Not covered: requests of these {kind}s are refused with `no_route`"))?;
+        self.section(
+            f,
+            "in_part",
+            "Partially covered: some requests have a rule, the others are refused with `no_route`",
+        )?;
         self.section(f, "yes", "Covered")?;
-        self.section(f, "unreached", "Never reached: what stands before them takes all their requests")?;
+        self.section(f, "unreached", "Never reached: earlier routes take all their requests")?;
         if !self.unreached_rules.is_empty() {
             let count = self.unreached_rules.len();
-            writeln!(f, "Rules that no {kind} reaches ({count})")?;
+            writeln!(f, "Rules not used by any {kind} ({count})")?;
             self.unreached_rules.iter().try_for_each(|rule| writeln!(f, "  {rule}"))?;
             writeln!(f)?;
         }
         let Summary { covered, in_part, uncovered, unreached } = summary;
         write!(
             f,
-            "{} looked at: {covered} covered, {in_part} in part, {uncovered} without a rule",
+            "{} checked: {covered} covered, {in_part} partially covered, {uncovered} not covered",
             counted(self.entries.len(), kind)
         )?;
         if *unreached > 0 {
             write!(f, ", {unreached} never reached")?;
         }
-        write!(f, "; {} that no {kind} reaches", counted(self.unreached_rules.len(), "rule"))
+        write!(f, "; {} not used by any {kind}", counted(self.unreached_rules.len(), "rule"))
     }
 }
 
@@ -174,7 +178,7 @@ impl Report {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         for line in &lines {
-            table.add_row([format!(" {}", plain(&line.requests)), plain(&line.name), line.said()]);
+            table.add_row([format!(" {}", plain(&line.requests)), plain(&line.name), line.details()]);
         }
         writeln!(f, "{title} ({})", lines.len())?;
         table.lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))?;
@@ -183,26 +187,26 @@ impl Report {
 }
 
 impl Line {
-    /// Rules and what is missing, in one cell.
-    fn said(&self) -> String {
+    /// The rules, and what is missing, in one cell.
+    fn details(&self) -> String {
         let general = self.rules.iter().filter(|answer| answer.general).count();
         let rule = |answer: &Answer| match answer.general || general == 0 && self.rules.len() == 1 {
             true => answer.rule.clone(),
-            false => format!("{} (as for {})", answer.rule, answer.example.path),
+            false => format!("{} (for example {})", answer.rule, answer.example.path),
         };
-        let mut said: Vec<String> = self.rules.iter().take(RULES_SHOWN_MAX).map(rule).collect();
+        let mut lines: Vec<String> = self.rules.iter().take(RULES_SHOWN_MAX).map(rule).collect();
         if let Some(more) = self.rules.len().checked_sub(RULES_SHOWN_MAX).filter(|more| *more > 0) {
-            said.push(format!("and {more} more"));
+            lines.push(format!("and {more} more"));
         }
         if self.covered == "in_part" {
-            said.extend(self.no_rule.first().map(|request| format!("no rule for {request}")));
+            lines.extend(self.no_rule.first().map(|request| format!("no rule for {request}")));
         }
-        said.extend(self.remark.clone());
-        said.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+        lines.extend(self.remark.clone());
+        lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// A foreign text for a terminal: on one line, and no orders to it.
+/// Makes text from elsewhere safe for a terminal: on one line, without control characters.
 fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }

@@ -1,9 +1,17 @@
 //! What is said of a policy beside an API and beside an Envoy.
 
-use super::{show::Report, *};
+use super::{
+    entry::{Judged, judged},
+    envoy, operations,
+    show::{self, Report},
+};
 use crate::{
     document::Document,
-    policy::openapi::{Value, any_json, parse},
+    policy::{
+        load::Loaded,
+        matching::{Extent, Rules},
+        openapi::{Api, Shape, Value, any_json, parse},
+    },
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -17,12 +25,12 @@ fn policy() -> Loaded {
 }
 
 fn of_openapi(text: &str, loaded: &Loaded) -> Vec<Judged> {
-    let rules = Rules::of(loaded);
+    let rules = Rules::of(&loaded.policy);
     judged(operations::described(&Api::parse(text).expect("a document"), &rules), &rules)
 }
 
 fn of_envoy(configuration: &Value, loaded: &Loaded) -> Vec<Judged> {
-    let rules = Rules::of(loaded);
+    let rules = Rules::of(&loaded.policy);
     judged(envoy::described(&envoy::read(configuration).expect("routes"), &rules), &rules)
 }
 
@@ -211,10 +219,10 @@ proptest! {
         for text in [json.to_string(), json!([json, {"virtual_hosts": [host]}]).to_string()] {
             let Ok(value) = parse(&text, Shape::All) else { continue };
             if let Ok(tables) = envoy::read(&value) {
-                let rules = Rules::of(&loaded);
+                let rules = Rules::of(&loaded.policy);
                 let judged = judged(envoy::described(&tables, &rules), &rules);
                 let report = Report::new(show::ROUTES, &judged, &loaded.policy);
-                prop_assert!(report.to_string().contains("looked at"));
+                prop_assert!(report.to_string().contains("checked"));
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Which changes somebody has approved.
+//! The file of approved changes.
 
-use crate::{document::Document, exit::Trouble, policy::load};
+use crate::{document::Document, error::Error, input, policy::load};
 use portcullis_engine::{
     policy::{
         At, Faults,
@@ -13,36 +13,36 @@ use std::{collections::HashMap, path::Path};
 
 /// The most approvals of a file.
 const APPROVALS_MAX: usize = 10_000;
-/// The longest text, in bytes.
+/// The longest value, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// That somebody approved a change.
+/// The approval of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     /// The identity of the change.
     pub change: String,
-    /// The person or the team.
+    /// The person or the team that approved it.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The last day on which it counts.
+    /// The last day on which it is valid.
     pub expires: Date,
 }
 
-/// Approvals, each of another change.
+/// Approvals, at most one for each change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approvals {
     list: Vec<Approval>,
 }
 
 impl Approvals {
-    /// Reads a file of approvals. The trouble shows every fault at once.
-    pub fn read(path: &Path) -> Result<Self, Trouble> {
-        Self::of(Document::read(path)?)
+    /// Reads a file of approvals. The error has all faults.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::of(input::document(path)?)
     }
 
     /// Reads the approvals of a document.
-    pub fn of(document: Document) -> Result<Self, Trouble> {
+    pub fn of(document: Document) -> Result<Self, Error> {
         let mut faults = Faults::default();
         match read(document.json().as_bytes(), &mut faults) {
             Some(list) if faults.is_empty() => Ok(Self { list }),
@@ -81,7 +81,7 @@ fn read(json: &[u8], faults: &mut Faults) -> Option<Vec<Approval>> {
     let at = At::ROOT.key("approvals");
     let list = raw.approvals.required(&at, faults)?;
     if list.len() > APPROVALS_MAX {
-        faults.add(&at, format_args!("{} approvals; at most {APPROVALS_MAX} are possible", list.len()));
+        faults.add(&at, format_args!("{} approvals; the maximum is {APPROVALS_MAX}", list.len()));
         return None;
     }
     let mut seen = HashMap::new();
@@ -91,7 +91,8 @@ fn read(json: &[u8], faults: &mut Faults) -> Option<Vec<Approval>> {
         if let Given::Value(change) = &raw.change {
             let first = *seen.entry(change.clone()).or_insert(index);
             if first != index {
-                faults.add(&at.key("change"), format_args!("this change stands at `$.approvals[{first}]` already"));
+                faults
+                    .add(&at.key("change"), format_args!("this change is already approved at `$.approvals[{first}]`"));
             }
         }
         approval(raw, &at, faults)
@@ -108,20 +109,20 @@ fn approval(raw: RawApproval, at: &At<'_>, faults: &mut Faults) -> Option<Approv
     let (change, by) = (read(raw.change, "change"), read(raw.by, "by"));
     let (reason, expires) = (read(raw.reason, "reason"), read(raw.expires, "expires"));
     let expires = expires.and_then(|text| {
-        let day = text.parse().map_err(|_| format!("{}: expected a day such as `2027-03-01`", quoted(&text)));
+        let day = text.parse().map_err(|_| format!("{}: expected a date such as `2027-03-01`", quoted(&text)));
         faults.check(&at.key("expires"), day)
     });
     Some(Approval { change: change?, by: by?, reason: reason?, expires: expires? })
 }
 
-/// Text that says something, on one line: it is shown to those who look at the change.
+/// Text that is not empty, on one line: reviewers of the change will read it.
 fn one_line(text: String) -> Result<String, String> {
     if text.trim().is_empty() {
         Err("must not be empty".to_owned())
     } else if text.len() > TEXT_BYTES_MAX {
         Err(format!("longer than {TEXT_BYTES_MAX} bytes"))
     } else if text.contains(char::is_control) {
-        Err("has a control character".to_owned())
+        Err("must not contain a control character".to_owned())
     } else {
         Ok(text)
     }

@@ -1,10 +1,10 @@
-//! How much a comparison may cost.
+//! Limits the cost of a comparison.
 
-/// What one comparison may cost: some ten seconds, or half a gigabyte. Ten thousand routes for fifty hosts that all change take
+/// The budget of one comparison: about ten seconds or half a gigabyte. Changing all of ten thousand routes for fifty hosts takes
 /// less than half of it.
 const UNITS_MAX: u64 = 4_000_000_000;
 
-/// What is left to spend. Once it does not suffice, nothing is spent any more, and the comparison is known to be incomplete.
+/// The remaining budget. Once it does not suffice for a step it is exhausted, and the comparison is known to be incomplete.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: Option<u64>,
@@ -22,7 +22,7 @@ impl Budget {
         Self { left: Some(units) }
     }
 
-    /// Takes these units, if they are there.
+    /// Spends these units, if they are left.
     pub(super) fn spend(&mut self, units: u64) -> bool {
         self.left = self.left.and_then(|left| left.checked_sub(units));
         self.left.is_some()
@@ -32,7 +32,7 @@ impl Budget {
         self.left.is_none()
     }
 
-    /// Nothing is left from now on.
+    /// Marks the comparison as incomplete.
     pub(super) fn exhaust(&mut self) {
         self.left = None;
     }

@@ -1,11 +1,12 @@
-//! How two rules that answer the same request differ, in words.
+//! How two rules that answer the same request differ, as text.
 
 use super::{
     budget::Budget,
     meaning::{Formula, Guard, Meaning},
-    set::{Digest, Hash},
-    words::{self, Elided},
+    request_set::{Digest, Hash},
+    words,
 };
+use crate::policy::name_list::NameList;
 use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
     scope::ScopeRegistry,
@@ -13,31 +14,31 @@ use portcullis_engine::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What a change does to requests.
+/// The effect of a change on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
-    /// Some requests pass that were refused, or last longer, or somebody else is believed.
-    Easier,
-    /// Some are refused that passed, and none the other way round.
-    Harder,
-    /// Neither.
+    /// Some requests pass that were refused, or may stay open longer, or another party is trusted.
+    MorePermissive,
+    /// Some requests are refused that passed, and none the other way round.
+    LessPermissive,
+    /// Neither of the two.
     Changed,
 }
 
 /// One way in which two policies differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change {
-    /// What it does to requests.
+    /// Its effect on requests.
     pub direction: Direction,
-    /// Its kind, a word for machines.
+    /// Its kind: a stable name for programs.
     pub kind: &'static str,
-    /// What it is, in words.
+    /// The change as text.
     pub text: String,
-    /// What was, in full.
+    /// The complete old value.
     pub(super) before: Value,
-    /// What is, in full.
+    /// The complete new value.
     pub(super) after: Value,
-    /// All that both rules mean, the rest of them too: who approves a change of one part may rely on another.
+    /// Digest of everything both rules mean: somebody who approves a change of one part may rely on the other parts.
     pub(super) whole: Digest,
 }
 
@@ -46,6 +47,9 @@ impl Change {
         Self { direction, kind, text, before, after, whole: Digest::default() }
     }
 }
+
+/// A part of the policy, and a change of it.
+pub(super) type Part = (String, Change);
 
 /// A rule of one of the policies.
 #[derive(Debug, Clone, Copy)]
@@ -64,14 +68,14 @@ impl<'p> Side<'p> {
     }
 }
 
-/// How the answer to a request changes. `read_only` says whether its method is one that `on_outage: read_only` lets pass.
+/// How the answer to a request changes. `read_only`: the method is one that `on_outage: read_only` lets pass.
 pub(super) fn between(
     old: Option<Side<'_>>,
     new: Option<Side<'_>>,
     read_only: bool,
     budget: &mut Budget,
 ) -> Vec<Change> {
-    use Direction::{Easier, Harder};
+    use Direction::{LessPermissive, MorePermissive};
     let meanings = (old.map(|side| side.meaning()), new.map(|side| side.meaning()));
     let canonical = |meaning: &Meaning<'_>| meaning.canonical();
     let change = |direction, kind, text: String, before: Option<&Meaning<'_>>, after: Option<&Meaning<'_>>| {
@@ -80,27 +84,27 @@ pub(super) fn between(
     match &meanings {
         (None, None) | (Some(Meaning::Public), Some(Meaning::Public)) => Vec::new(),
         (None, Some(after)) => {
-            let text = format!("opened for {}; no route before", after.words());
-            change(Easier, "opened", text, None, Some(after))
+            let text = format!("opened to {}; previously no route", after.words());
+            change(MorePermissive, "opened", text, None, Some(after))
         }
         (Some(before), None) => {
-            let text = format!("closed for {}; no route any more", before.words());
-            change(Harder, "closed", text, Some(before), None)
+            let text = format!("closed to {}; no route matches any more", before.words());
+            change(LessPermissive, "closed", text, Some(before), None)
         }
         (Some(before), Some(after @ Meaning::Public)) => {
-            let text = format!("made public, was for {}", before.words());
-            change(Easier, "public", text, Some(before), Some(after))
+            let text = format!("made public; previously for {}", before.words());
+            change(MorePermissive, "public", text, Some(before), Some(after))
         }
         (Some(before @ Meaning::Public), Some(after)) => {
-            let text = format!("no longer public, but for {}", after.words());
-            change(Harder, "public", text, Some(before), Some(after))
+            let text = format!("no longer public; now for {}", after.words());
+            change(LessPermissive, "public", text, Some(before), Some(after))
         }
         (Some(Meaning::Guarded(before)), Some(Meaning::Guarded(after))) => {
-            let enough = match (old, new) {
-                (Some(old), Some(new)) => Enough::compare(old, new, before, after, budget),
-                _ => Enough::default(),
+            let accepted = match (old, new) {
+                (Some(old), Some(new)) => Accepted::compare(old, new, before, after, budget),
+                _ => Accepted::default(),
             };
-            let mut changes = guards(before, after, enough, read_only);
+            let mut changes = guards(before, after, accepted, read_only);
             if !changes.is_empty() {
                 let mut hash = Hash::new(b"rules");
                 [before, after].into_iter().for_each(|guard| hash.text(&guard.canonical().to_string()));
@@ -112,9 +116,9 @@ pub(super) fn between(
     }
 }
 
-fn guards(before: &Guard<'_>, after: &Guard<'_>, enough: Enough, read_only: bool) -> Vec<Change> {
+fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: bool) -> Vec<Change> {
     [
-        scopes(&before.scopes, &after.scopes, enough),
+        scopes(&before.scopes, &after.scopes, accepted),
         acr(before, after),
         limit("max_age", before.max_age, after.max_age),
         limit("max_idle", before.max_idle, after.max_idle),
@@ -127,26 +131,26 @@ fn guards(before: &Guard<'_>, after: &Guard<'_>, enough: Enough, read_only: bool
     .collect()
 }
 
-/// Whether there are scopes that one side accepts and the other does not.
+/// Whether one side accepts scopes that the other does not.
 #[derive(Debug, Clone, Copy, Default)]
-struct Enough {
+struct Accepted {
     /// The new rule accepts some that the old one did not.
-    easier: bool,
+    more: bool,
     /// The old rule accepted some that the new one does not.
-    harder: bool,
+    fewer: bool,
 }
 
-impl Enough {
+impl Accepted {
     fn compare(old: Side<'_>, new: Side<'_>, before: &Guard<'_>, after: &Guard<'_>, budget: &mut Budget) -> Self {
         if before.scopes == after.scopes {
             return Self::default();
         }
-        Self { easier: !implies(new, old, budget), harder: !implies(old, new, budget) }
+        Self { more: !implies(new, old, budget), fewer: !implies(old, new, budget) }
     }
 }
 
-/// Whether all scopes that suffice for one rule suffice for the other, by the filter's own comparison: requirements are
-/// monotone, so it is enough to try the least that suffices.
+/// Whether all scopes that suffice for one rule suffice for the other, by the filter's own comparison. Requirements are
+/// monotone, so it is enough to try the smallest sets that suffice.
 fn implies(one: Side<'_>, other: Side<'_>, budget: &mut Budget) -> bool {
     let Access::Scopes(required) = &other.rule.access else { return true };
     let Access::Scopes(given) = &one.rule.access else {
@@ -157,7 +161,7 @@ fn implies(one: Side<'_>, other: Side<'_>, budget: &mut Budget) -> bool {
         + required.any_of(other.register).map(|group| group.len()).sum::<usize>();
     let mut is_enough = |group: &[&str]| {
         let cost = all.len() * 10 + group.len() * 10 + asked;
-        // What can't be compared any more counts as different.
+        // What the budget no longer covers counts as different.
         budget.spend(cost as u64) && required.met_by(&other.register.held(all.iter().chain(group).copied()))
     };
     let mut groups = given.any_of(one.register).filter(|group| !group.is_empty()).peekable();
@@ -167,17 +171,17 @@ fn implies(one: Side<'_>, other: Side<'_>, budget: &mut Budget) -> bool {
     }
 }
 
-fn scopes(before: &Formula<'_>, after: &Formula<'_>, enough: Enough) -> Option<Change> {
-    let direction = match enough {
-        Enough { easier: true, .. } => Direction::Easier,
-        Enough { easier: false, harder: true } => Direction::Harder,
-        Enough { easier: false, harder: false } => return None,
+fn scopes(before: &Formula<'_>, after: &Formula<'_>, accepted: Accepted) -> Option<Change> {
+    let direction = match accepted {
+        Accepted { more: true, .. } => Direction::MorePermissive,
+        Accepted { more: false, fewer: true } => Direction::LessPermissive,
+        Accepted { more: false, fewer: false } => return None,
     };
     let dropped: Vec<_> = before.all.difference(&after.all).collect();
     let added: Vec<_> = after.all.difference(&before.all).collect();
     let text = match (before.any == after.any, dropped.is_empty(), added.is_empty()) {
-        (true, false, true) => format!("no longer requires {}", Elided::and(dropped)),
-        (true, true, false) => format!("requires {} too", Elided::and(added)),
+        (true, false, true) => format!("no longer requires {}", NameList::and(dropped)),
+        (true, true, false) => format!("also requires {}", NameList::and(added)),
         _ => format!("requires {} instead of {}", after.words(), before.words()),
     };
     Some(Change::new(direction, "scopes", text, before.canonical(), after.canonical()))
@@ -187,15 +191,21 @@ fn acr(before: &Guard<'_>, after: &Guard<'_>) -> Option<Change> {
     let (old, new) = (&before.acr, &after.acr);
     let (direction, text) = match (old.is_empty(), new.is_empty()) {
         _ if old == new => return None,
-        (_, true) => (Direction::Easier, format!("any `acr` is enough, no longer {}", Elided::or(old))),
-        (true, false) => (Direction::Harder, format!("requires `acr` {}", Elided::or(new))),
+        (_, true) => {
+            (Direction::MorePermissive, format!("any `acr` is accepted, previously only {}", NameList::or(old)))
+        }
+        (true, false) => (Direction::LessPermissive, format!("requires `acr` {}", NameList::or(new))),
         (false, false) => {
             let added: Vec<_> = new.difference(old).collect();
             match added.is_empty() {
-                false => {
-                    (Direction::Easier, format!("`acr` {} is enough, not only {}", Elided::or(added), Elided::or(old)))
-                }
-                true => (Direction::Harder, format!("`acr` {} is no longer enough", Elided::or(old.difference(new)))),
+                false => (
+                    Direction::MorePermissive,
+                    format!("`acr` {} is accepted too, previously only {}", NameList::or(added), NameList::or(old)),
+                ),
+                true => (
+                    Direction::LessPermissive,
+                    format!("`acr` {} is no longer accepted", NameList::or(old.difference(new))),
+                ),
             }
         }
     };
@@ -204,10 +214,10 @@ fn acr(before: &Guard<'_>, after: &Guard<'_>) -> Option<Change> {
 
 fn limit(key: &'static str, before: Option<Duration>, after: Option<Duration>) -> Option<Change> {
     let (direction, text) = match (before, after) {
-        (Some(old), None) => (Direction::Easier, format!("`{key}` removed, was {}", words::duration(old))),
-        (None, Some(new)) => (Direction::Harder, format!("`{key}` is {}, was not limited", words::duration(new))),
+        (Some(old), None) => (Direction::MorePermissive, format!("`{key}` removed, was {}", words::duration(old))),
+        (None, Some(new)) => (Direction::LessPermissive, format!("`{key}` is {}, was unlimited", words::duration(new))),
         (Some(old), Some(new)) if old != new => {
-            let direction = if new > old { Direction::Easier } else { Direction::Harder };
+            let direction = if new > old { Direction::MorePermissive } else { Direction::LessPermissive };
             (direction, format!("`{key}` is {}, was {}", words::duration(new), words::duration(old)))
         }
         _ => return None,
@@ -218,8 +228,10 @@ fn limit(key: &'static str, before: Option<Duration>, after: Option<Duration>) -
 
 fn touch(before: bool, after: bool) -> Option<Change> {
     let (direction, text) = match (before, after) {
-        (false, true) => (Direction::Easier, "its requests keep a session alive, did not before (`touch`)"),
-        (true, false) => (Direction::Harder, "its requests keep no session alive any more (`touch: false`)"),
+        (false, true) => (Direction::MorePermissive, "its requests now count as session activity (`touch: true`)"),
+        (true, false) => {
+            (Direction::LessPermissive, "its requests no longer count as session activity (`touch: false`)")
+        }
         _ => return None,
     };
     Some(Change::new(direction, "touch", text.to_owned(), json!(before), json!(after)))
@@ -227,15 +239,19 @@ fn touch(before: bool, after: bool) -> Option<Change> {
 
 fn outlive_token(before: bool, after: bool) -> Option<Change> {
     let (direction, text) = match (before, after) {
-        (false, true) => (Direction::Easier, "open streams go on when the token expires (`outlive_token: true`)"),
-        (true, false) => (Direction::Harder, "open streams end when the token expires (no `outlive_token`)"),
+        (false, true) => {
+            (Direction::MorePermissive, "open streams continue when the token expires (`outlive_token: true`)")
+        }
+        (true, false) => {
+            (Direction::LessPermissive, "open streams end when the token expires (`outlive_token: false`)")
+        }
         _ => return None,
     };
     Some(Change::new(direction, "outlive_token", text.to_owned(), json!(before), json!(after)))
 }
 
 fn outage(before: Outage, after: Outage, read_only: bool) -> Option<Change> {
-    // What `read_only` means for a method that is none: it is refused.
+    // `read_only` refuses every method that is not a read.
     let effective = |outage| match outage {
         Outage::ReadOnly if !read_only => Outage::Deny,
         outage => outage,
@@ -248,10 +264,10 @@ fn outage(before: Outage, after: Outage, read_only: bool) -> Option<Change> {
     let (old, new) = (effective(before), effective(after));
     let direction = match rank(new).cmp(&rank(old)) {
         std::cmp::Ordering::Equal => return None,
-        std::cmp::Ordering::Greater => Direction::Easier,
-        std::cmp::Ordering::Less => Direction::Harder,
+        std::cmp::Ordering::Greater => Direction::MorePermissive,
+        std::cmp::Ordering::Less => Direction::LessPermissive,
     };
     let [old, new] = [old, new].map(words::outage);
-    let text = format!("without a verdict `on_outage: {new}`, was `{old}`");
+    let text = format!("`on_outage` is `{new}`, was `{old}`");
     Some(Change::new(direction, "on_outage", text, json!(old), json!(new)))
 }

@@ -1,10 +1,10 @@
-//! The kinds of hosts that two route tables could tell apart.
+//! The kinds of hosts that two route tables can distinguish.
 
-use super::{budget::Budget, forest::Roots};
+use super::{budget::Budget, trees::Roots};
 use portcullis_engine::route::Host;
 use std::{collections::BTreeSet, fmt};
 
-/// The longest suffix that a name can stand before (RFC 1035, section 2.3.4).
+/// The longest suffix that leaves room for a label in front (RFC 1035, section 2.3.4).
 const SUFFIX_BYTES_MAX: usize = 251;
 
 /// A kind of hosts.
@@ -12,14 +12,14 @@ const SUFFIX_BYTES_MAX: usize = 251;
 pub(super) enum HostKind<'h> {
     /// Hosts that no rule names.
     Other,
-    /// Hosts under this name that no rule names more closely.
+    /// Hosts under this name that no rule matches more specifically.
     Under(&'h str),
     /// This host.
     Exact(&'h str),
 }
 
 impl<'h> HostKind<'h> {
-    /// The names that such a host is under, longest first.
+    /// The parent domains of such a host, longest first.
     pub(super) fn suffixes(self) -> impl Iterator<Item = &'h str> {
         let (own, mut rest) = match self {
             Self::Other => (None, ""),
@@ -33,7 +33,7 @@ impl<'h> HostKind<'h> {
     }
 }
 
-/// As a rule writes it.
+/// In the notation of a rule.
 impl fmt::Display for HostKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,7 +44,7 @@ impl fmt::Display for HostKind<'_> {
     }
 }
 
-/// The hosts that rules of either table name.
+/// The hosts that the rules of either table name.
 #[derive(Debug)]
 pub(super) struct Hosts<'h> {
     exact: BTreeSet<&'h str>,
@@ -67,7 +67,7 @@ impl<'h> Hosts<'h> {
         [HostKind::Other].into_iter().chain(under).chain(self.exact.iter().copied().map(HostKind::Exact))
     }
 
-    /// The kind that a host would be of if no rule named this one.
+    /// The kind of these hosts if no rule named them.
     pub(super) fn parent(&self, kind: HostKind<'h>) -> Option<HostKind<'h>> {
         let own = usize::from(matches!(kind, HostKind::Under(_)));
         let above = kind.suffixes().skip(own).find(|suffix| self.under.contains(suffix));
@@ -77,7 +77,7 @@ impl<'h> Hosts<'h> {
         }
     }
 
-    /// A host of a kind; none if there is no such host.
+    /// An example of a kind, if there is one.
     pub(super) fn example(&self, kind: HostKind<'_>, budget: &mut Budget) -> Option<String> {
         let is_named = |host: &str| {
             self.exact.contains(host) || HostKind::Exact(host).suffixes().any(|suffix| self.under.contains(suffix))
@@ -92,7 +92,7 @@ impl<'h> Hosts<'h> {
             }
         };
         if Host::parse(example.as_bytes()).is_none() {
-            // There may be such hosts, and none could be made up.
+            // Such hosts may exist, but no example could be made.
             let short = match kind {
                 HostKind::Under(suffix) => Some(format!("x.{suffix}")),
                 HostKind::Exact(_) | HostKind::Other => None,

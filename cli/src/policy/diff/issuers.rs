@@ -1,10 +1,10 @@
-//! Whose tokens are accepted, and on what terms, compared.
+//! Compares the issuers of two policies.
 
 use super::{
-    change::{Change, Direction},
-    frame::Part,
-    words::{self, Elided},
+    change::{Change, Direction, Part},
+    words,
 };
+use crate::{policy::name_list::NameList, report::counted};
 use portcullis_engine::{
     policy::{Issuer, KeySource},
     token::KEYS_TRIED_MAX,
@@ -23,14 +23,17 @@ pub(super) fn changes(old: &[Issuer], new: &[Issuer]) -> Vec<Part> {
                 parts.extend(between(before, after).into_iter().map(|change| (subject.clone(), change)));
             }
             None => {
-                let text = format!("its tokens are accepted: {}", terms(after));
-                parts.push((subject, Change::new(Direction::Easier, "issuer", text, Value::Null, canonical(after))));
+                let text = format!("its tokens are now accepted: {}", terms(after));
+                parts.push((
+                    subject,
+                    Change::new(Direction::MorePermissive, "issuer", text, Value::Null, canonical(after)),
+                ));
             }
         }
     }
     for before in old.iter().filter(|before| find(new, before).is_none()) {
         let text = "its tokens are no longer accepted".to_owned();
-        let change = Change::new(Direction::Harder, "issuer", text, canonical(before), Value::Null);
+        let change = Change::new(Direction::LessPermissive, "issuer", text, canonical(before), Value::Null);
         parts.push((subject(before), change));
     }
     parts
@@ -41,10 +44,16 @@ fn subject(issuer: &Issuer) -> String {
 }
 
 fn terms(issuer: &Issuer) -> String {
-    let audiences = Elided::or(&issuer.audiences);
+    let audiences = NameList::or(&issuer.audiences);
     match issuer.is_opaque() {
-        true => format!("opaque ones, for {audiences}"),
-        false => format!("for {audiences}, signed with {}, {}", Elided::or(algorithms(issuer)), source(&issuer.keys)),
+        true => format!("opaque tokens for {audiences}"),
+        false => {
+            format!(
+                "tokens for {audiences}, signed with {}, {}",
+                NameList::or(algorithms(issuer)),
+                source(&issuer.keys)
+            )
+        }
     }
 }
 
@@ -61,7 +70,7 @@ fn canonical(issuer: &Issuer) -> Value {
 }
 
 fn algorithms(issuer: &Issuer) -> Vec<String> {
-    // Their names are the registered ones.
+    // The names of the variants are those of RFC 7518.
     issuer.algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect()
 }
 
@@ -71,11 +80,13 @@ fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     changes.extend(clock_skew(before, after));
     if before.is_opaque() != after.is_opaque() {
         let text = match after.is_opaque() {
-            true => "its tokens are opaque: not verified here any more, the session service is asked what they mean",
-            false => "its tokens are no longer opaque, and verified here",
+            true => {
+                "its tokens are now opaque: they are no longer verified by the filter; the session service is asked to introspect them"
+            }
+            false => "its tokens are no longer opaque: the filter verifies them",
         };
         let (old, new) = (canonical(before), canonical(after));
-        changes.push(Change::new(Direction::Easier, "opaque", text.to_owned(), old, new));
+        changes.push(Change::new(Direction::MorePermissive, "opaque", text.to_owned(), old, new));
         return changes;
     }
     changes.extend(list("algorithms", "tokens signed with", &algorithms(before), &algorithms(after)));
@@ -86,7 +97,7 @@ fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     changes
 }
 
-/// A list of what is accepted; the order makes no difference.
+/// A list of accepted values. The order does not matter.
 fn list(kind: &'static str, what: &str, before: &[String], after: &[String]) -> Option<Change> {
     let without = |list: &[String], other: &[String]| -> Vec<String> {
         list.iter().filter(|item| !other.contains(item)).cloned().collect()
@@ -94,11 +105,13 @@ fn list(kind: &'static str, what: &str, before: &[String], after: &[String]) -> 
     let (added, removed) = (without(after, before), without(before, after));
     let (direction, text) = match (added.is_empty(), removed.is_empty()) {
         (true, true) => return None,
-        (true, false) => (Direction::Harder, format!("{what} {} are no longer accepted", Elided::and(&removed))),
-        (false, true) => (Direction::Easier, format!("{what} {} are accepted too", Elided::and(&added))),
+        (true, false) => {
+            (Direction::LessPermissive, format!("{what} {} are no longer accepted", NameList::and(&removed)))
+        }
+        (false, true) => (Direction::MorePermissive, format!("{what} {} are accepted too", NameList::and(&added))),
         (false, false) => {
-            let text = format!("{what} {} are accepted, no longer {}", Elided::and(&added), Elided::and(&removed));
-            (Direction::Easier, text)
+            let text = format!("{what} {} are accepted instead of {}", NameList::and(&added), NameList::and(&removed));
+            (Direction::MorePermissive, text)
         }
     };
     Some(Change::new(direction, kind, text, sorted(before), sorted(after)))
@@ -113,22 +126,22 @@ fn sorted(list: &[String]) -> Value {
 fn clock_skew(before: &Issuer, after: &Issuer) -> Option<Change> {
     let direction = match after.clock_skew.cmp(&before.clock_skew) {
         Ordering::Equal => return None,
-        Ordering::Greater => Direction::Easier,
-        Ordering::Less => Direction::Harder,
+        Ordering::Greater => Direction::MorePermissive,
+        Ordering::Less => Direction::LessPermissive,
     };
     let [old, new] = [before, after].map(|issuer| words::duration(issuer.clock_skew));
     Some(Change::new(direction, "clock_skew", format!("`clock_skew` is {new}, was {old}"), json!(old), json!(new)))
 }
 
-/// By another key, a session that was ended is another session. The first claim that a token has counts.
+/// With another session key, an ended session looks like a new one. The first claim that is present in a token counts.
 fn session_claims(before: &Issuer, after: &Issuer) -> Option<Change> {
     let (old, new) = (&before.claim_names.session, &after.claim_names.session);
     if old == new {
         return None;
     }
-    let [now, was] = [new, old].map(|claims| Elided::names(claims, "else").to_string());
-    let text = format!("sessions are told apart by {now}, was {was}: what was ended may be known by another name");
-    Some(Change::new(Direction::Easier, "session_claims", text, json!(old), json!(new)))
+    let [now, was] = [new, old].map(|claims| NameList::new(claims, "else").to_string());
+    let text = format!("sessions are identified by {now}, was {was}: an ended session may look like a new one");
+    Some(Change::new(Direction::MorePermissive, "session_claims", text, json!(old), json!(new)))
 }
 
 fn keys(before: &KeySource, after: &KeySource) -> Option<Change> {
@@ -139,34 +152,31 @@ fn keys(before: &KeySource, after: &KeySource) -> Option<Change> {
         (KeySource::Remote { refresh: old, .. }, KeySource::Remote { refresh: new, .. })
             if source(before) == source(after) =>
         {
-            let text = format!("keys are fetched again after {}, was {}", words::duration(*new), words::duration(*old));
-            // Until then, a key that was withdrawn is trusted.
-            change(if new > old { Direction::Easier } else { Direction::Harder }, text)
+            let text = format!("keys are refreshed every {}, was {}", words::duration(*new), words::duration(*old));
+            // Until the next refresh, a withdrawn key is still trusted.
+            change(if new > old { Direction::MorePermissive } else { Direction::LessPermissive }, text)
         }
         (KeySource::Inline(old), KeySource::Inline(new)) => {
             inline(old, new).and_then(|(direction, text)| change(direction, text))
         }
-        _ => change(Direction::Easier, format!("other keys are trusted: {}, was {}", source(after), source(before))),
+        _ => change(
+            Direction::MorePermissive,
+            format!("other keys are trusted: {}, previously {}", source(after), source(before)),
+        ),
     }
 }
 
-/// Compares sets of keys, as sets: a key that differs in anything is another key.
+/// Compares sets of keys. A key that differs in any member is another key.
 fn inline(old: &str, new: &str) -> Option<(Direction, String)> {
     let [before, after] = [old, new].map(key_list);
     let new_ones = after.iter().filter(|key| !before.contains(key)).count();
     let gone = before.iter().filter(|key| !after.contains(key)).count();
-    let text = |what: &str| {
-        format!(
-            "{what}: {} added, {} removed",
-            words::count(new_ones, "key", "keys"),
-            words::count(gone, "key", "keys")
-        )
-    };
+    let text = |what: &str| format!("{what}: {} added, {} removed", counted(new_ones, "key"), counted(gone, "key"));
     match (new_ones, gone) {
         (0, 0) if before.len() <= KEYS_TRIED_MAX || before == after => None,
-        // Where there are more keys than are tried, one fewer lets another one have its turn.
-        (0, _) if before.len() <= KEYS_TRIED_MAX => Some((Direction::Harder, text("fewer keys are trusted"))),
-        _ => Some((Direction::Easier, text("other keys are trusted"))),
+        // If a set has more keys than the filter tries, removing one gives another one a chance.
+        (0, _) if before.len() <= KEYS_TRIED_MAX => Some((Direction::LessPermissive, text("fewer keys are trusted"))),
+        _ => Some((Direction::MorePermissive, text("other keys are trusted"))),
     }
 }
 
@@ -191,9 +201,9 @@ fn source(keys: &KeySource) -> String {
     match keys {
         KeySource::Remote { authority, path, https, cluster, .. } => {
             let scheme = if *https { "https" } else { "http" };
-            format!("keys from `{scheme}://{authority}{path}` by cluster `{cluster}`")
+            format!("keys from `{scheme}://{authority}{path}` through cluster `{cluster}`")
         }
-        KeySource::Inline(set) => format!("{} in the policy", words::count(key_list(set).len(), "key", "keys")),
+        KeySource::Inline(set) => format!("{} in the policy", counted(key_list(set).len(), "key")),
         KeySource::Opaque => "no keys".to_owned(),
     }
 }

@@ -1,6 +1,10 @@
-//! What a rule means, apart from its name and from how it is written.
+//! The meaning of a rule, independent of its name and notation.
 
-use super::words::{self, Elided};
+use super::words;
+use crate::policy::{
+    name_list::NameList,
+    requirement::{self, Alternative},
+};
 use portcullis_engine::{
     policy::{Access, Outage, Policy, Rule},
     scope::{Requirement, ScopeRegistry},
@@ -11,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-/// Up to how many groups of an `any_of` are looked at for groups that say nothing beside others. Beyond, rules that mean the
-/// same may look different here; they are compared exactly later.
+/// The most groups of an `any_of` that are checked for redundant ones. Beyond that, rules with the same meaning may look
+/// different here; a later comparison is exact.
 const GROUPS_ABSORBED_MAX: usize = 100;
 
 /// What a rule means.
@@ -22,11 +26,11 @@ pub(super) enum Meaning<'p> {
     Guarded(Guard<'p>),
 }
 
-/// What is asked of those who have a token.
+/// What a rule requires of a token and its session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Guard<'p> {
     pub(super) scopes: Formula<'p>,
-    /// Empty: any.
+    /// Empty: any value is accepted.
     pub(super) acr: BTreeSet<&'p str>,
     pub(super) max_age: Option<Duration>,
     pub(super) max_idle: Option<Duration>,
@@ -35,8 +39,8 @@ pub(super) struct Guard<'p> {
     pub(super) on_outage: Outage,
 }
 
-/// All of `all` and, unless `any` is empty, one of its groups in full. What every group holds stands in `all`, and no group
-/// holds another.
+/// All of `all` and, unless `any` is empty, all scopes of one of its groups. Scopes that are in every group are in `all`
+/// instead, and no group is a subset of another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Formula<'p> {
     pub(super) all: BTreeSet<&'p str>,
@@ -62,7 +66,7 @@ impl<'p> Meaning<'p> {
         })
     }
 
-    /// The whole of it, for fingerprints.
+    /// The complete meaning, for fingerprints.
     pub(super) fn canonical(&self) -> Value {
         match self {
             Self::Public => json!("public"),
@@ -70,22 +74,22 @@ impl<'p> Meaning<'p> {
         }
     }
 
-    /// Who may pass, in words.
+    /// Who may pass, as text.
     pub(super) fn words(&self) -> String {
         let Self::Guarded(guard) = self else {
-            return "everyone, without a token".to_owned();
+            return "anyone, without a token".to_owned();
         };
         let mut words = guard.scopes.who();
         if !guard.acr.is_empty() {
-            words += &format!(", `acr` {}", Elided::or(&guard.acr));
+            words += &format!(", `acr` {}", NameList::or(&guard.acr));
         }
         for (key, limit) in [("max_age", guard.max_age), ("max_idle", guard.max_idle)] {
             if let Some(limit) = limit {
                 words += &format!(", `{key}` {}", words::duration(limit));
             }
         }
-        for (key, is_said) in [("touch: false", !guard.touch), ("outlive_token: true", guard.outlive_token)] {
-            if is_said {
+        for (key, is_set) in [("touch: false", !guard.touch), ("outlive_token: true", guard.outlive_token)] {
+            if is_set {
                 words += &format!(", `{key}`");
             }
         }
@@ -124,7 +128,7 @@ impl<'p> Formula<'p> {
         let common = common.unwrap_or_default();
         let mut any: BTreeSet<BTreeSet<&str>> =
             any.into_iter().map(|group| group.difference(&common).copied().collect()).collect();
-        // Who holds all of `all` holds a group, too.
+        // Holding all of `all` already satisfies a group.
         if any.contains(&BTreeSet::new()) {
             any.clear();
         }
@@ -138,32 +142,20 @@ impl<'p> Formula<'p> {
 
     fn who(&self) -> String {
         match self.all.is_empty() && self.any.is_empty() {
-            true => "everyone with a token and a live session".to_owned(),
+            true => "anyone with a valid token and an active session".to_owned(),
             false => format!("tokens with {}", self.words()),
         }
     }
 
-    /// What is required, in words.
+    /// What is required, as text.
     pub(super) fn words(&self) -> String {
-        let groups: Vec<String> = self
-            .any
-            .iter()
-            .map(|group| match group.len() {
-                1 => Elided::and(group).to_string(),
-                _ => format!("({})", Elided::and(group)),
-            })
-            .collect();
-        let groups = Elided::joined(groups, "or").to_string();
-        match (self.all.is_empty(), self.any.is_empty()) {
-            (true, true) => "no scope".to_owned(),
-            (false, true) => Elided::and(&self.all).to_string(),
-            (true, false) => groups,
-            (false, false) => format!("{} and ({groups})", Elided::and(&self.all)),
-        }
+        let any: Vec<_> =
+            self.any.iter().map(|group| Alternative { set: None, scopes: group.iter().collect() }).collect();
+        requirement::describe(&self.all, &any)
     }
 }
 
-/// The meanings of both policies, each with a number: rules mean the same if and only if they have the same.
+/// Numbers the meanings in both policies: two rules have the same number if and only if they mean the same.
 #[derive(Debug, Default)]
 pub(super) struct Meanings<'p> {
     numbers: HashMap<Meaning<'p>, u32>,

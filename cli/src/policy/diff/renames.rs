@@ -1,16 +1,16 @@
-//! Routes that are called otherwise and mean the same: names stand in logs and counters.
+//! Finds renamed routes with the same meaning. They matter because names appear in logs and counters.
 
-use super::{finding::Finding, forest::ANY_SEGMENT, walk::World};
+use super::{finding::Finding, trees::ANY_SEGMENT, walk::Version};
 use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Path, RuleId},
 };
 use std::collections::{BTreeSet, HashSet};
 
-/// A policy and the number of what each of its rules means.
-type Numbered<'w, 'p> = (World<'w, 'p>, &'w [u32]);
+/// A policy and the number of the meaning of each of its rules.
+type Numbered<'w, 'p> = (Version<'w, 'p>, &'w [u32]);
 
-/// Routes of the old policy whose requests are answered under a new name, without a difference in meaning.
+/// Routes of the old policy whose requests are answered under a new name with the same meaning.
 pub(super) fn findings((old, old_meanings): Numbered<'_, '_>, (new, new_meanings): Numbered<'_, '_>) -> Vec<Finding> {
     let (old_names, new_names) = (names(old.policy), names(new.policy));
     let mut pairs = BTreeSet::new();
@@ -31,7 +31,7 @@ pub(super) fn findings((old, old_meanings): Numbered<'_, '_>, (new, new_meanings
         }
     }
     let finding = |(was, is): (&str, &str)| {
-        Finding::renamed(is.to_owned(), format!("answers what `{was}` answered; it means the same"))
+        Finding::renamed(is.to_owned(), format!("renamed, was `{was}`; the meaning is the same"))
     };
     pairs.into_iter().map(finding).collect()
 }
@@ -40,8 +40,8 @@ fn names(policy: &Policy) -> HashSet<&str> {
     policy.rules.iter().map(|rule| &*rule.name).collect()
 }
 
-/// The rule of the other policy that answers a request of this rule.
-fn counterpart(rule: RuleId, here: World<'_, '_>, there: World<'_, '_>) -> Option<RuleId> {
+/// The rule of the other policy that answers an example request of this rule.
+fn counterpart(rule: RuleId, here: Version<'_, '_>, there: Version<'_, '_>) -> Option<RuleId> {
     let place = here.roots.places.get(&rule)?;
     let host = match &place.host {
         None => "example.com".to_owned(),
@@ -51,7 +51,7 @@ fn counterpart(rule: RuleId, here: World<'_, '_>, there: World<'_, '_>) -> Optio
     let path = format!("/{}", place.segments.join("/"));
     let (host, path) = (Host::parse(host.as_bytes())?, Path::parse(path.as_bytes()).ok()?);
     let method = place.method.unwrap_or("GET");
-    // A more specific rule may stand in front: then there is nothing to say of this one.
+    // If a more specific rule answers the example, it shows nothing about this rule.
     let is_own = here.policy.routes.find(&host, method, &path) == Some(rule);
     there.policy.routes.find(&host, method, &path).filter(|_| is_own)
 }

@@ -1,63 +1,68 @@
-//! Findings and approvals together: what is left for somebody to approve.
+//! Combines findings and approvals: what is still to be approved.
 
 use super::{
     approvals::{Approval, Approvals},
     change::Direction,
-    finding::{Comparison, Finding},
+    comparison::Comparison,
+    finding::Finding,
 };
 use portcullis_engine::scope::Date;
 use std::collections::HashSet;
 
-/// Whether somebody approved a change that makes something easier.
+/// Whether a change that makes the policy more permissive is approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing<'a> {
-    /// Yes, and it still counts.
+    /// Approved, and the approval is still valid.
     Approved(&'a Approval),
-    /// Yes, but it does not count any more.
+    /// Approved, but the approval has expired.
     Expired(&'a Approval),
-    /// No.
+    /// Not approved.
     NotApproved,
 }
 
-/// A comparison in the light of approvals.
+/// A comparison together with the approvals.
 #[derive(Debug)]
 pub struct Verdict<'a> {
-    /// What is easier, and whether somebody approved it.
-    pub easier: Vec<(&'a Finding, Standing<'a>)>,
-    /// What is harder.
-    pub harder: Vec<&'a Finding>,
-    /// What is neither.
+    /// What makes the policy more permissive, and whether it is approved.
+    pub more_permissive: Vec<(&'a Finding, Standing<'a>)>,
+    /// What makes the policy less permissive.
+    pub less_permissive: Vec<&'a Finding>,
+    /// What does neither.
     pub changed: Vec<&'a Finding>,
-    /// Approvals of changes that are not there.
+    /// Approvals of changes that were not found.
     pub unused: Vec<&'a Approval>,
 }
 
 impl<'a> Verdict<'a> {
-    /// Judges a comparison on a day.
+    /// Applies the approvals that are valid on `today`.
     pub fn of(comparison: &'a Comparison, approvals: &'a Approvals, today: Date) -> Self {
         let standing = |finding: &Finding| match approvals.of_change(&finding.identity()) {
             Some(approval) if approval.expires >= today => Standing::Approved(approval),
             Some(approval) => Standing::Expired(approval),
             None => Standing::NotApproved,
         };
-        let easier: Vec<_> = comparison.to(Direction::Easier).map(|finding| (finding, standing(finding))).collect();
-        let found: HashSet<String> = easier.iter().map(|(finding, _)| finding.identity()).collect();
+        let more_permissive: Vec<_> =
+            comparison.to(Direction::MorePermissive).map(|finding| (finding, standing(finding))).collect();
+        let found: HashSet<String> = more_permissive.iter().map(|(finding, _)| finding.identity()).collect();
         Self {
-            easier,
-            harder: comparison.to(Direction::Harder).collect(),
+            more_permissive,
+            less_permissive: comparison.to(Direction::LessPermissive).collect(),
             changed: comparison.to(Direction::Changed).collect(),
             unused: approvals.iter().filter(|approval| !found.contains(&approval.change)).collect(),
         }
     }
 
-    /// What is easier and stands in no approval.
+    /// What makes the policy more permissive and has no approval at all.
     pub fn unknown(&self) -> impl Iterator<Item = &'a Finding> {
-        self.easier.iter().filter(|(_, standing)| *standing == Standing::NotApproved).map(|(finding, _)| *finding)
+        self.more_permissive
+            .iter()
+            .filter(|(_, standing)| *standing == Standing::NotApproved)
+            .map(|(finding, _)| *finding)
     }
 
-    /// What is easier without an approval that counts.
+    /// What makes the policy more permissive and has no valid approval.
     pub fn open(&self) -> impl Iterator<Item = &'a Finding> {
-        self.easier
+        self.more_permissive
             .iter()
             .filter(|(_, standing)| !matches!(standing, Standing::Approved(_)))
             .map(|(finding, _)| *finding)

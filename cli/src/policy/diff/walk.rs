@@ -1,10 +1,10 @@
-//! Both route tables walked at once: every kind of request that they could tell apart is looked up in both, by the filter's
-//! own `find`, and what differs is noted.
+//! Walks both route tables at once: looks up every kind of request that they can distinguish in both, with the filter's own
+//! `find`, and records the differences.
 //!
-//! A kind is a host (named, under a wildcard, or neither), a path (at each place a segment that a template names, or none of
-//! them) and a method (named, or any other). Kinds are not listed: the trees of both tables are followed together as an
-//! automaton. Where all that can still be reached means the same on both sides, it is not entered; what can be reached in
-//! several ways is looked at once; and the whole is bounded by a [`Budget`].
+//! A kind is a host (named, under a wildcard, or neither), a path (each segment named by a template or not) and a method (named
+//! or not). The kinds are not enumerated: the trees of both tables are followed together as an automaton. A state from which
+//! everything means the same on both sides is not entered, a state that can be reached in several ways is visited once, and a
+//! [`Budget`] bounds the whole walk.
 
 mod config;
 mod requests;
@@ -12,9 +12,9 @@ mod requests;
 use super::{
     budget::Budget,
     change::Change,
-    forest::{Forest, NodeId, Roots},
     hosts::{HostKind, Hosts},
-    set::{self, Digest},
+    request_set::{self, Digest},
+    trees::{NodeId, Roots, RouteTrees},
 };
 use config::{Config, Item, root};
 use portcullis_engine::{policy::Policy, route::RuleId};
@@ -24,15 +24,15 @@ use std::{
     rc::Rc,
 };
 
-/// Units of the budget: a segment tried, a difference carried up, and what is remembered of a place: the place itself, each part
-/// of where the tables stand, each difference.
+/// Costs in units of the budget: to try a segment, to carry up a difference, and to remember a state: the state itself, each of
+/// its parts, each difference.
 const STEP_UNITS: u64 = 50;
 const CARRY_UNITS: u64 = 30;
 const PLACE_UNITS: u64 = 2_000;
 const PART_UNITS: u64 = 100;
 const KEEP_UNITS: u64 = 300;
 
-/// A request that stands for all of its kind.
+/// A request that represents its kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Example {
     /// Its method.
@@ -45,38 +45,38 @@ pub struct Example {
 
 /// One of the policies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct World<'w, 'p> {
+pub(super) struct Version<'w, 'p> {
     pub(super) policy: &'p Policy,
     pub(super) roots: &'w Roots<'p>,
 }
 
-/// A change between the rules that answer some requests before and after.
+/// A change between the rules that answer some requests in the old and in the new policy.
 #[derive(Debug)]
 pub(super) struct Difference {
     pub(super) old: Option<RuleId>,
     pub(super) new: Option<RuleId>,
     pub(super) change: Change,
     pub(super) examples: Vec<Example>,
-    /// The requests that it is about.
+    /// The affected requests.
     pub(super) set: Digest,
-    /// How many kinds of requests those are; one that is like another is not counted.
+    /// The number of affected kinds of requests; equal ones count once.
     pub(super) kinds: u64,
 }
 
-/// What is found below a place: by the index of the difference.
-type Found = BTreeMap<usize, Spot>;
+/// What was found below a place, by the index of the difference.
+type Found = BTreeMap<usize, Count>;
 
 /// The requests of a difference below a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Spot {
+struct Count {
     set: Option<Digest>,
     kinds: u64,
 }
 
 pub(super) struct Walk<'w, 'p> {
-    old: World<'w, 'p>,
-    new: World<'w, 'p>,
-    forest: &'w Forest<'p>,
+    old: Version<'w, 'p>,
+    new: Version<'w, 'p>,
+    trees: &'w RouteTrees<'p>,
     budget: &'w mut Budget,
     seen: HashMap<(Config, Config), Rc<Found>>,
     differing: HashMap<(NodeId, NodeId), Rc<[&'p str]>>,
@@ -84,26 +84,26 @@ pub(super) struct Walk<'w, 'p> {
     differences: Vec<Difference>,
 }
 
-/// Who answers a request before and after, and whether `on_outage: read_only` lets its method pass.
+/// The rules that answer a request in both policies, and whether `on_outage: read_only` lets its method pass.
 type Answered = (Option<RuleId>, Option<RuleId>, bool);
 
-/// Where the walk is.
+/// The current position of the walk.
 struct Prefix {
     host: String,
     segments: Vec<String>,
 }
 
-/// Compares what both tables answer.
+/// Compares the answers of both tables.
 pub(super) fn differences<'p>(
-    old: World<'_, 'p>,
-    new: World<'_, 'p>,
-    forest: &Forest<'p>,
+    old: Version<'_, 'p>,
+    new: Version<'_, 'p>,
+    trees: &RouteTrees<'p>,
     budget: &mut Budget,
 ) -> Vec<Difference> {
     let walk = Walk {
         old,
         new,
-        forest,
+        trees,
         budget,
         seen: HashMap::new(),
         differing: HashMap::new(),
@@ -127,24 +127,24 @@ impl<'p> Walk<'_, 'p> {
             if !self.budget.spend(CARRY_UNITS * (here.len() + parent.len()) as u64) {
                 break;
             }
-            for (id, spot) in unlike(&here, &parent) {
-                exceptions.entry(id).or_default().push((kind.to_string(), spot.set));
-                *kinds.entry(id).or_default() += spot.kinds;
+            for (id, count) in unlike(&here, &parent) {
+                exceptions.entry(id).or_default().push((kind.to_string(), count.set));
+                *kinds.entry(id).or_default() += count.kinds;
             }
             found.insert(kind, here);
         }
-        // The kind of all other hosts has no parent: what is found there is an exception from nothing.
+        // The kind of all other hosts has no parent, so its differences are exceptions from an empty set.
         for (id, difference) in self.differences.iter_mut().enumerate() {
             let mut exceptions = exceptions.remove(&id).unwrap_or_default();
             exceptions.sort();
             let exceptions: Vec<_> = exceptions.iter().map(|(host, digest)| (host.as_str(), *digest)).collect();
-            difference.set = set::hosts(None, &exceptions);
+            difference.set = request_set::hosts(None, &exceptions);
             difference.kinds = kinds.remove(&id).unwrap_or_default();
         }
         self.differences
     }
 
-    /// What differs from here on. The recursion is as deep as the longest template, which has 64 segments.
+    /// The differences from here on. The recursion is as deep as the longest template, which has 64 segments.
     fn visit(&mut self, old: &Config, new: &Config, at: &mut Prefix) -> Rc<Found> {
         if self.means(old).eq(self.means(new)) {
             return Rc::default();
@@ -163,8 +163,8 @@ impl<'p> Walk<'_, 'p> {
         let is_root = at.segments.is_empty();
         let end = if is_root { BTreeMap::new() } else { self.ending(Ending::Here, old, new, at) };
         if !old.iter().chain(new).any(|item| matches!(item, Item::Node(_))) {
-            let whole = |spot: &Spot| Spot { set: set::below(spot.set), ..*spot };
-            return end.iter().map(|(id, spot)| (*id, whole(spot))).collect();
+            let whole = |count: &Count| Count { set: request_set::below(count.set), ..*count };
+            return end.iter().map(|(id, count)| (*id, whole(count))).collect();
         }
         let slash = self.ending(Ending::Slash, old, new, at);
         let others = self.below(None, old, new, at);
@@ -178,25 +178,25 @@ impl<'p> Walk<'_, 'p> {
             if !self.budget.spend(CARRY_UNITS * (1 + found.len() + others.len()) as u64) {
                 break;
             }
-            for (id, spot) in unlike(&found, &others) {
-                named.entry(id).or_default().push((segment, spot.set));
-                *kinds.entry(id).or_default() += spot.kinds;
+            for (id, count) in unlike(&found, &others) {
+                named.entry(id).or_default().push((segment, count.set));
+                *kinds.entry(id).or_default() += count.kinds;
             }
         }
         let ids: BTreeSet<usize> =
             end.keys().chain(slash.keys()).chain(others.keys()).chain(named.keys()).copied().collect();
-        let set_of = |found: &Found, id| found.get(&id).and_then(|spot| spot.set);
-        let kinds_of = |found: &Found, id| found.get(&id).map_or(0, |spot| spot.kinds);
-        let spot = |id: usize| {
+        let set_of = |found: &Found, id| found.get(&id).and_then(|count| count.set);
+        let kinds_of = |found: &Found, id| found.get(&id).map_or(0, |count| count.kinds);
+        let count = |id: usize| {
             let exceptions = named.get(&id).map_or(&[][..], Vec::as_slice);
-            let set = set::paths(set_of(&end, id), set_of(&slash, id), set_of(&others, id), exceptions);
+            let set = request_set::paths(set_of(&end, id), set_of(&slash, id), set_of(&others, id), exceptions);
             let below = kinds.get(&id).copied().unwrap_or_default();
-            Spot { set, kinds: kinds_of(&end, id) + kinds_of(&slash, id) + kinds_of(&others, id) + below }
+            Count { set, kinds: kinds_of(&end, id) + kinds_of(&slash, id) + kinds_of(&others, id) + below }
         };
-        ids.into_iter().map(|id| (id, spot(id))).collect()
+        ids.into_iter().map(|id| (id, count(id))).collect()
     }
 
-    /// What differs below the next segment, or below one that no template names here.
+    /// The differences below a segment, or below one that no template names here.
     fn below(&mut self, segment: Option<&str>, old: &Config, new: &Config, at: &mut Prefix) -> Rc<Found> {
         if !self.budget.spend(STEP_UNITS * (1 + old.len() + new.len()) as u64) {
             return Rc::default();
@@ -212,9 +212,9 @@ impl<'p> Walk<'_, 'p> {
     }
 }
 
-/// The differences whose requests are others here than there, and which they are here.
-fn unlike<'f>(here: &'f Found, there: &'f Found) -> impl Iterator<Item = (usize, Spot)> + 'f {
-    let changed = here.iter().filter(|(id, spot)| there.get(id).and_then(|spot| spot.set) != spot.set);
-    let missing = there.iter().filter(|(id, spot)| spot.set.is_some() && !here.contains_key(id));
-    changed.map(|(id, spot)| (*id, *spot)).chain(missing.map(|(id, _)| (*id, Spot::default())))
+/// The differences whose requests are not the same here and there, with those from here.
+fn unlike<'f>(here: &'f Found, there: &'f Found) -> impl Iterator<Item = (usize, Count)> + 'f {
+    let changed = here.iter().filter(|(id, count)| there.get(id).and_then(|count| count.set) != count.set);
+    let missing = there.iter().filter(|(id, count)| count.set.is_some() && !here.contains_key(id));
+    changed.map(|(id, count)| (*id, *count)).chain(missing.map(|(id, _)| (*id, Count::default())))
 }

@@ -1,65 +1,64 @@
-//! The rules that did not decide, and what each of them lacks. Every part of a rule's `match` is asked on its own, with the
-//! filter's own route table.
+//! The rules that did not decide, and why. Each part of a rule's `match` is tried separately, with the filter's own route
+//! table.
 
-use crate::{document::Document, policy::cases::position};
+use crate::document::Document;
 use portcullis_engine::{
     policy::Policy,
-    route::{Host, HostPattern, Match, Method, Path, RouteTable, RuleId, Template},
+    route::{Host, HostPattern, Match, Path, RouteTable, RuleId, Template},
 };
 use serde::Serialize;
-use serde_json::Value;
 
-/// The most rules that are named beside the one that decides.
+/// The most rules that are listed in addition to the one that decides.
 const CANDIDATES_MAX: usize = 5;
 
-/// A rule, as it stands in the file.
+/// A rule, as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Route {
+pub(crate) struct Route {
     /// Its name.
-    pub name: String,
-    /// Where it stands: a JSONPath (RFC 9535).
-    pub place: String,
-    /// The line that it begins at.
-    pub line: usize,
-    /// The hosts that it answers; none: all.
+    pub(crate) name: String,
+    /// Its place, as a JSONPath (RFC 9535).
+    pub(crate) place: String,
+    /// Its first line.
+    pub(crate) line: usize,
+    /// The hosts that it matches; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<String>,
-    /// The methods that it answers; none: all.
+    pub(crate) hosts: Vec<String>,
+    /// The methods that it matches; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<String>,
-    /// The path that it answers.
-    pub path: String,
+    pub(crate) methods: Vec<String>,
+    /// The path that it matches.
+    pub(crate) path: String,
 }
 
-/// A rule that might have decided.
+/// A rule that could have decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The rule.
     #[serde(flatten)]
-    pub route: Route,
+    pub(crate) route: Route,
     /// Why it did not decide.
-    pub why: Fit,
+    pub(crate) why: Fit,
 }
 
 /// Why a rule did not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// It fits, and a more specific host decided.
+pub(crate) enum Fit {
+    /// It matches, but a more specific host decided.
     LessSpecificHost,
-    /// It fits, and a more specific path decided.
+    /// It matches, but a more specific path decided.
     LessSpecificPath,
-    /// It answers other methods.
+    /// It matches other methods.
     Method,
-    /// It answers other hosts.
+    /// It matches other hosts.
     Host,
-    /// It answers other paths that begin alike.
+    /// It matches other paths with the same beginning.
     Path,
-    /// It answers other hosts, with other methods.
+    /// It matches other hosts and other methods.
     HostAndMethod,
 }
 
-/// A request whose host and path can be read.
+/// A request with a valid host and path.
 pub(super) struct Target<'r> {
     pub(super) host: Host<'r>,
     pub(super) method: &'r str,
@@ -68,80 +67,59 @@ pub(super) struct Target<'r> {
 
 impl Route {
     /// A rule of a policy.
-    pub(super) fn of(document: &Document, written: &Value, policy: &Policy, RuleId(index): RuleId) -> Self {
-        let place = format!("$.routes[{index}]");
-        Self {
-            name: policy.rules.get(index).map(|rule| rule.name.clone()).unwrap_or_default(),
-            line: position(document, &place).0,
-            place,
-            ..Self::without_name(written, index)
-        }
-    }
-
-    /// Only what it answers.
-    fn without_name(written: &Value, index: usize) -> Self {
-        let answers = written.get("routes").and_then(|routes| routes.get(index)).and_then(|route| route.get("match"));
-        let texts = |key| {
-            let list = answers.and_then(|answers| answers.get(key)).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    pub(super) fn of(document: &Document, policy: &Policy, RuleId(index): RuleId) -> Option<Self> {
+        let (rule, source) = (policy.rules.get(index)?, policy.source.routes.get(index)?);
+        let host = |pattern: &HostPattern| match pattern {
+            HostPattern::Exact(host) => host.to_string(),
+            HostPattern::Under(suffix) => format!("*.{suffix}"),
         };
-        let path = answers.and_then(|answers| answers.get("path")).and_then(Value::as_str).unwrap_or_default();
-        Self {
-            name: String::new(),
-            place: String::new(),
-            line: 0,
-            hosts: texts("hosts"),
-            methods: texts("methods"),
-            path: path.to_owned(),
-        }
-    }
-
-    fn answers(&self) -> Option<Match> {
-        Some(Match {
-            hosts: self.hosts.iter().map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
-            methods: self.methods.iter().map(|method| Method::parse(method).ok()).collect::<Option<_>>()?,
-            path: Template::parse(&self.path).ok()?,
+        let place = format!("$.routes[{index}]");
+        Some(Self {
+            name: rule.name.clone(),
+            line: document.position(&place).0,
+            place,
+            hosts: source.matches.hosts.iter().map(host).collect(),
+            methods: source.matches.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+            path: source.path.clone(),
         })
-    }
-
-    /// How many segments of a path its own begins with, as far as both go. Only says how near it is.
-    fn alike(&self, path: &Path<'_>) -> usize {
-        let (own, asked) = (self.path.split('/').skip(1), path.as_str().split('/').skip(1));
-        own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
     }
 }
 
-/// The nearest rules beside the one that decides, nearest first, and how many there are of them in all.
+/// The number of leading segments that a rule's path and another one have in common. Only used to rank candidates.
+fn alike(own: &str, path: &Path<'_>) -> usize {
+    let (own, asked) = (own.split('/').skip(1), path.as_str().split('/').skip(1));
+    own.zip(asked).take_while(|(own, asked)| own == asked || own.starts_with('{') && !asked.is_empty()).count()
+}
+
+/// The nearest rules other than the one that decides, nearest first, and the number of all of them.
 pub(super) fn candidates(
     document: &Document,
-    written: &Value,
     policy: &Policy,
     decides: Option<RuleId>,
     target: &Target<'_>,
 ) -> (Vec<Candidate>, usize) {
-    let decides_at = decides.map(|id| Route::of(document, written, policy, id));
-    let others = (0..policy.rules.len()).map(RuleId).filter(|id| Some(*id) != decides);
+    let routes = &policy.source.routes;
+    let decides_at = decides.and_then(|id| routes.get(id.0)).map(|route| &route.matches);
+    let others = routes.iter().enumerate().filter(|(index, _)| Some(RuleId(*index)) != decides);
     let mut found: Vec<((Fit, std::cmp::Reverse<usize>), RuleId)> = others
-        .filter_map(|id| {
-            let route = Route::without_name(written, id.0);
-            let fit = fit(&route, decides_at.as_ref(), target)?;
-            let alike = route.alike(&target.path);
+        .filter_map(|(index, route)| {
+            let fit = fit(&route.matches, decides_at, target)?;
+            let alike = alike(&route.path, &target.path);
             let is_near = !matches!(fit, Fit::Path | Fit::HostAndMethod) || alike > 0;
-            is_near.then_some(((fit, std::cmp::Reverse(alike)), id))
+            is_near.then_some(((fit, std::cmp::Reverse(alike)), RuleId(index)))
         })
         .collect();
     found.sort();
     let count = found.len();
     let nearest = found.into_iter().take(CANDIDATES_MAX);
-    let nearest = nearest.map(|((why, _), id)| Candidate { route: Route::of(document, written, policy, id), why });
+    let nearest = nearest.filter_map(|((why, _), id)| Some(Candidate { route: Route::of(document, policy, id)?, why }));
     (nearest.collect(), count)
 }
 
-/// Why a rule did not decide; nothing for one that has nothing to do with the request.
-fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fit> {
-    let answers = route.answers()?;
+/// Why a rule did not decide, unless it is unrelated to the request.
+fn fit(answers: &Match, decides: Option<&Match>, target: &Target<'_>) -> Option<Fit> {
     let everywhere = Match { hosts: Vec::new(), methods: Vec::new(), path: answers.path.clone() };
-    // A path that both know, so that host and method alone are asked.
+    // A path that matches in any case, so that only host and method decide.
     let path = Template::parse("/x").ok()?;
     let with_host = Match { hosts: answers.hosts.clone(), methods: Vec::new(), path: path.clone() };
     let with_method = Match { hosts: Vec::new(), methods: answers.methods.clone(), path };
@@ -153,7 +131,7 @@ fn fit(route: &Route, decides: Option<&Route>, target: &Target<'_>) -> Option<Fi
     );
     match fits {
         (true, true, true) => Some(match decides {
-            Some(decides) if hosts_rank(decides, target) < hosts_rank(route, target) => Fit::LessSpecificHost,
+            Some(decides) if hosts_rank(decides, target) < hosts_rank(answers, target) => Fit::LessSpecificHost,
             _ => Fit::LessSpecificPath,
         }),
         (true, false, true) => Some(Fit::Method),
@@ -169,12 +147,12 @@ fn finds(answers: &Match, target: &Target<'_>, path: &Path<'_>) -> bool {
     table.insert(RuleId(0), answers).is_ok() && table.find(&target.host, target.method, path).is_some()
 }
 
-/// How specific the best of a rule's hosts is for a request, most specific first: the table prefers the longer suffix.
-fn hosts_rank(route: &Route, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
-    let ranks = route.hosts.iter().filter_map(|host| match HostPattern::parse(host).ok()? {
-        HostPattern::Exact(name) => (*name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),
+/// The rank of a rule's most specific host for a request: the table prefers the longer suffix.
+fn hosts_rank(answers: &Match, target: &Target<'_>) -> (u8, std::cmp::Reverse<usize>) {
+    let ranks = answers.hosts.iter().filter_map(|host| match host {
+        HostPattern::Exact(name) => (**name == *target.host.as_str()).then_some((0, std::cmp::Reverse(0))),
         HostPattern::Under(suffix) => {
-            let stem = target.host.as_str().strip_suffix(&*suffix)?;
+            let stem = target.host.as_str().strip_suffix(&**suffix)?;
             stem.ends_with('.').then_some((1, std::cmp::Reverse(suffix.len())))
         }
     });

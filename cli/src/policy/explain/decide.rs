@@ -1,18 +1,18 @@
-//! One request, decided by the filter's own code, and everything that explains the decision.
+//! Decides one request with the filter's own code and collects everything that explains the decision.
 
 use super::{
     candidates::{Route, Target, candidates},
-    explanation::{Decision, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
     play::{Asked, Played, play},
     text::time,
 };
 use crate::{
-    exit::Trouble,
+    error::Error,
     policy::{
         cases::Session,
         load::Loaded,
-        needs::Needs,
-        rehearsal::{Fate, Outcome},
+        requirement::RequiredScopes,
+        simulator::{Decision, Outcome},
     },
 };
 use portcullis_engine::{
@@ -22,26 +22,24 @@ use portcullis_engine::{
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRing},
 };
-use serde_json::Value;
 use std::time::Duration;
 
-/// Explains what becomes of a request.
-pub fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Trouble> {
+/// Explains how a request is decided.
+pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Error> {
     let Loaded { policy, document } = loaded;
     let again = || Ok(Loaded::parse(document.name(), document.text())?.policy);
     let keys: Vec<_> = policy.issuers.iter().map(keys_at).collect();
     let Played { outcome, mut worker, vouched, token, headers } = play(policy, asked, &again)?;
     let (decision, code, answer) = decided(&outcome, vouched);
-    let without = (decision == Decision::Asks).then(|| worker.send(&headers, &OUTAGE, None).fate);
+    let without = (decision == Conclusion::Asks).then(|| worker.send(&headers, &OUTAGE, None).decision);
     let head = Head::read(&headers);
-    let written: Value = serde_json::from_str(document.json()).unwrap_or_default();
     let policy = worker.policy();
     let rule = rule_of(&outcome, policy);
     let guarded = rule.filter(|rule| !matches!(rule.access, Access::Public));
-    let requires = outcome.rule.and_then(|id| Needs::of(policy, &written, id));
+    let requires = outcome.rule.and_then(|id| RequiredScopes::of(policy, id));
     let lacks = requires.as_ref().zip(outcome.facts.as_ref()).map(|(requires, facts)| requires.missing(&facts.scopes));
-    let (others, found) = target(&head)
-        .map_or_else(Default::default, |target| candidates(&document, &written, policy, outcome.rule, &target));
+    let (others, found) =
+        target(&head).map_or_else(Default::default, |target| candidates(&document, policy, outcome.rule, &target));
     Ok(Explanation {
         decision,
         code: code.map(Code::name),
@@ -49,12 +47,12 @@ pub fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Trouble> {
         policy: document.name().to_owned(),
         shadow: worker.is_shadow(),
         because: because(&outcome, &head, policy, asked.now_ms),
-        rule: outcome.rule.map(|id| Route::of(&document, &written, policy, id)),
+        rule: outcome.rule.and_then(|id| Route::of(&document, policy, id)),
         missing: lacks.filter(|lacks| !lacks.is_empty()),
         requires,
         acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),
         session: guarded.map(|rule| session(&rule.limits, without)),
-        token: token.map(|token| seen(&token, vouched, &outcome, policy, &keys, asked.now_ms)),
+        token: token.map(|token| describe_token(&token, vouched, &outcome, policy, &keys, asked.now_ms)),
         answer: answer.map(|answer| Reply::of(&answer, head.grpc)),
         stripped: head.forged.iter().map(|name| (*name).to_owned()).collect(),
         others_more: found.saturating_sub(others.len()),
@@ -73,38 +71,38 @@ fn target<'h>(head: &'h Head<'_>) -> Option<Target<'h>> {
     (!head.several_authorizations).then_some(Target { host, method: head.method, path })
 }
 
-fn decided(outcome: &Outcome, vouched: Vouched) -> (Decision, Option<Code>, Option<Box<Answer>>) {
-    match &outcome.fate {
-        // What it means is not known, so neither is what it comes to.
-        _ if vouched == Vouched::Opaque && outcome.asked => (Decision::Asks, None, None),
-        Fate::Released(_) if outcome.asked => (Decision::Asks, None, None),
-        Fate::Released(_) => (Decision::Released, None, None),
-        Fate::Refused(code, answer) => (Decision::Refused, Some(*code), Some(answer.clone())),
-        Fate::Waits => (Decision::Refused, Some(Code::KeysUnavailable), None),
+fn decided(outcome: &Outcome, vouched: Vouched) -> (Conclusion, Option<Code>, Option<Box<Answer>>) {
+    match &outcome.decision {
+        // What the token means is unknown, so the outcome is unknown too.
+        _ if vouched == Vouched::Opaque && outcome.asked => (Conclusion::Asks, None, None),
+        Decision::Released(_) if outcome.asked => (Conclusion::Asks, None, None),
+        Decision::Released(_) => (Conclusion::Released, None, None),
+        Decision::Refused(code, answer) => (Conclusion::Refused, Some(*code), Some(answer.clone())),
+        Decision::Waits => (Conclusion::Refused, Some(Code::KeysUnavailable), None),
     }
 }
 
-/// What the decision rests on, beside the rule.
+/// The reasons for the decision, in addition to the rule.
 fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> Vec<String> {
     let mut because = Vec::new();
-    match &outcome.fate {
-        Fate::Refused(Code::MalformedCredentials, _) if head.several_authorizations => {
-            because.push("there is more than one `authorization`".to_owned());
+    match &outcome.decision {
+        Decision::Refused(Code::MalformedCredentials, _) if head.several_authorizations => {
+            because.push("there is more than one `authorization` header".to_owned());
         }
-        Fate::Refused(Code::MalformedCredentials, _) => {
-            because.push("`authorization` is not one bearer token".to_owned())
+        Decision::Refused(Code::MalformedCredentials, _) => {
+            because.push("the `authorization` header is not a single bearer token".to_owned())
         }
-        Fate::Refused(Code::AmbiguousPath, _) => {
+        Decision::Refused(Code::AmbiguousPath, _) => {
             because.extend(Path::parse(head.path).err().map(|ambiguous| ambiguous.to_string()));
         }
-        Fate::Refused(Code::NoRoute, _) if Host::parse(head.authority).is_none() => {
-            because.push("the host can't be read, so no rule is looked for".to_owned());
+        Decision::Refused(Code::NoRoute, _) if Host::parse(head.authority).is_none() => {
+            because.push("the host is invalid, so no rule is looked up".to_owned());
         }
-        Fate::Refused(Code::StepUpRequired, _) => because.extend(step_up(outcome, policy, now_ms)),
-        Fate::Released(_) if outcome.rule.is_none() => {
-            because.push("it is a CORS preflight, and the policy says `cors_preflight: allow`".to_owned());
+        Decision::Refused(Code::StepUpRequired, _) => because.extend(step_up(outcome, policy, now_ms)),
+        Decision::Released(_) if outcome.rule.is_none() => {
+            because.push("it is a CORS preflight and the policy has `cors_preflight: allow`".to_owned());
         }
-        Fate::Released(_) if !outcome.asked => because.push("the rule is public: no token is looked at".to_owned()),
+        Decision::Released(_) if !outcome.asked => because.push("the rule is public: tokens are ignored".to_owned()),
         _ => {}
     }
     because
@@ -118,18 +116,22 @@ fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
     if !rule.acr.is_empty() && !is_strong {
         let has =
             facts.acr.as_ref().map_or("has no `acr`".to_owned(), |acr| format!("has `acr` {}", acr.escape_debug()));
-        why.push(format!("the token {has}, and the rule wants {}", rule.acr.join(" or ")));
+        why.push(format!("the token {has}, but the rule requires {}", rule.acr.join(" or ")));
     }
     if let (Some(max_age), Some(at_ms)) = (rule.limits.max_age, facts.authenticated_at_ms) {
         let age = Duration::from_millis(now_ms.saturating_sub(at_ms));
         if age >= max_age {
-            why.push(format!("the login was {} ago, and the rule wants one of the last {}", time(age), time(max_age)));
+            why.push(format!(
+                "the login was {} ago, but the rule requires one within the last {}",
+                time(age),
+                time(max_age)
+            ));
         }
     }
     why
 }
 
-fn seen(
+fn describe_token(
     token: &str,
     vouched: Vouched,
     outcome: &Outcome,
@@ -144,11 +146,11 @@ fn seen(
         vouched,
         keys: unchecked.and_then(|facts| keys.get(issuer_of(facts, policy)?).cloned().flatten()),
         fault,
-        says: facts.map(|facts| says(facts, now_ms)),
+        says: facts.map(|facts| claims_of(facts, now_ms)),
     }
 }
 
-/// What is wrong with a token: operators may know, clients may not.
+/// The fault of a token: for operators only, clients must not learn it.
 fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<String> {
     let rings: Result<Vec<_>, _> = policy.issuers.iter().map(|issuer| KeyRing::new(&issuer.keys)).collect();
     token::verify(token, &policy.issuers, &rings.ok()?, |_| None, now_ms).err().map(|rejection| rejection.to_string())
@@ -159,7 +161,7 @@ fn issuer_of(facts: &Facts, policy: &Policy) -> Option<usize> {
     policy.issuers.iter().position(|issuer| issuer.issuer == facts.issuer)
 }
 
-fn says(facts: &Facts, now_ms: u64) -> Says {
+fn claims_of(facts: &Facts, now_ms: u64) -> Says {
     Says {
         issuer: facts.issuer.clone(),
         subject: facts.subject.clone(),
@@ -172,15 +174,18 @@ fn says(facts: &Facts, now_ms: u64) -> Says {
     }
 }
 
-fn session(limits: &Limits, without: Option<Fate>) -> SessionLimits {
+fn session(limits: &Limits, without: Option<Decision>) -> SessionLimits {
     let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
     let on_outage = match (limits.on_outage, without) {
         (Outage::Grace(grace), _) => {
-            format!("released if the same was granted within the last {}, else 503 session_unavailable", time(grace))
+            format!(
+                "released if the same request was granted within the last {}, otherwise 503 session_unavailable",
+                time(grace)
+            )
         }
-        (_, Some(Fate::Released(Some(Mark::OutageReadOnly)))) => "released, for it only reads".to_owned(),
-        (_, Some(Fate::Refused(code, answer))) => format!("{} {}", answer.status, code.name()),
-        (Outage::ReadOnly, _) => "released if it only reads, else 503 session_unavailable".to_owned(),
+        (_, Some(Decision::Released(Some(Mark::OutageReadOnly)))) => "released, because it only reads".to_owned(),
+        (_, Some(Decision::Refused(code, answer))) => format!("{} {}", answer.status, code.name()),
+        (Outage::ReadOnly, _) => "released if it only reads, otherwise 503 session_unavailable".to_owned(),
         _ => "503 session_unavailable".to_owned(),
     };
     SessionLimits {
@@ -192,7 +197,7 @@ fn session(limits: &Limits, without: Option<Fate>) -> SessionLimits {
     }
 }
 
-/// Where an issuer's keys are, where they are not in the policy.
+/// The URL of an issuer's keys, if they are not in the policy.
 fn keys_at(issuer: &Issuer) -> Option<String> {
     match &issuer.keys {
         KeySource::Remote { authority, path, https, .. } => {

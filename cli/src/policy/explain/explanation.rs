@@ -1,150 +1,150 @@
-//! What becomes of a request, and why: what both outputs say.
+//! The explanation of a decision: the data of both output formats.
 
 use super::candidates::{Candidate, Route};
-use crate::policy::needs::Needs;
+use crate::policy::requirement::RequiredScopes;
 use portcullis_engine::answer::Answer;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What becomes of a request, and why.
+/// How a request is decided, and why.
 #[derive(Debug, Serialize)]
-pub struct Explanation {
-    /// What becomes of it.
-    pub decision: Decision,
-    /// Why it is refused.
+pub(crate) struct Explanation {
+    /// The decision.
+    pub(crate) decision: Conclusion,
+    /// The code of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<&'static str>,
-    /// What was asked about.
-    pub request: String,
-    /// The policy's file.
-    pub policy: String,
-    /// Whether the policy is in shadow mode: then a request that is refused here is released.
-    pub shadow: bool,
-    /// What the decision rests on, beside the rule.
+    pub(crate) code: Option<&'static str>,
+    /// The request.
+    pub(crate) request: String,
+    /// The name of the policy file.
+    pub(crate) policy: String,
+    /// Whether the policy is in shadow mode: then a request is released even if the decision is to refuse it.
+    pub(crate) shadow: bool,
+    /// The reasons for the decision, in addition to the rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub because: Vec<String>,
+    pub(crate) because: Vec<String>,
     /// The rule that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<Route>,
+    pub(crate) rule: Option<Route>,
     /// The scopes that it requires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub requires: Option<Needs>,
-    /// What the token lacks.
+    pub(crate) requires: Option<RequiredScopes>,
+    /// The scopes that the token lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub missing: Option<Needs>,
-    /// The login's strength that it requires.
+    pub(crate) missing: Option<RequiredScopes>,
+    /// The `acr` values that it accepts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub acr: Vec<String>,
-    /// The limits of the session that apply.
+    pub(crate) acr: Vec<String>,
+    /// The session limits of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<SessionLimits>,
+    pub(crate) session: Option<SessionLimits>,
     /// The token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub token: Option<Token>,
-    /// What the client is answered.
+    pub(crate) token: Option<Token>,
+    /// The response to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Reply>,
-    /// Headers that only the filter may set, and that are taken from the request.
+    pub(crate) answer: Option<Reply>,
+    /// Headers that only the filter may set and that are removed from the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stripped: Vec<String>,
-    /// Other rules that are near.
-    pub others: Vec<Candidate>,
-    /// How many there are of them beyond those.
-    pub others_more: usize,
+    pub(crate) stripped: Vec<String>,
+    /// Similar rules that did not decide.
+    pub(crate) others: Vec<Candidate>,
+    /// The number of further ones.
+    pub(crate) others_more: usize,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// It is released, and nobody is asked.
+pub(crate) enum Conclusion {
+    /// It is released without asking the session service.
     Released,
-    /// The session service is asked, and its word decides.
+    /// The session service is asked, and its verdict decides.
     Asks,
-    /// It is refused, and nobody is asked.
+    /// It is refused without asking the session service.
     Refused,
 }
 
-/// What a route adds to the limits of a session.
+/// The session limits of a rule.
 #[derive(Debug, Serialize)]
-pub struct SessionLimits {
-    /// The oldest login that is good enough.
+pub(crate) struct SessionLimits {
+    /// The longest time since the login.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_age_s: Option<f64>,
-    /// The longest idle time that is good enough.
+    pub(crate) max_age_s: Option<f64>,
+    /// The longest idle time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_idle_s: Option<f64>,
-    /// Whether the request is activity.
-    pub touch: bool,
-    /// Whether an open request goes on when its token expires.
-    pub outlive_token: bool,
-    /// What happens to this request without a verdict, in words.
-    pub on_outage: String,
+    pub(crate) max_idle_s: Option<f64>,
+    /// Whether the request counts as activity.
+    pub(crate) touch: bool,
+    /// Whether an open request continues when its token expires.
+    pub(crate) outlive_token: bool,
+    /// What happens to this request without a verdict, as text.
+    pub(crate) on_outage: String,
 }
 
-/// A token, as far as anybody vouches for it.
+/// The token of a request.
 #[derive(Debug, Serialize)]
-pub struct Token {
-    /// Who vouches for it.
-    pub vouched: Vouched,
-    /// Where the keys are that were not fetched.
+pub(crate) struct Token {
+    /// How it was verified.
+    pub(crate) vouched: Vouched,
+    /// The URL of the keys that were not fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keys: Option<String>,
+    pub(crate) keys: Option<String>,
     /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<String>,
-    /// What it says, when it is in order.
+    pub(crate) fault: Option<String>,
+    /// Its claims, if it is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub says: Option<Says>,
+    pub(crate) says: Option<Says>,
 }
 
-/// Who vouches for a token.
+/// How a token was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Vouched {
-    /// A key that stands in the policy.
+pub(crate) enum Vouched {
+    /// With a key in the policy.
     Verified,
-    /// Nobody: its issuer's keys are elsewhere. All else was judged.
+    /// Everything but the signature: the keys are not in the policy.
     SignatureNotChecked,
-    /// Nobody: it is not a token, but what a verified one would say.
+    /// Not at all: its claims were given as arguments.
     Assumed,
-    /// Nobody here: only an introspection endpoint knows what it means.
+    /// Not at all: only an introspection endpoint knows what it means.
     Opaque,
-    /// Nobody: it is refused.
+    /// It is invalid.
     Refused,
-    /// Nobody: it makes no difference.
+    /// Not at all: it makes no difference.
     NotLookedAt,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Serialize)]
-pub struct Says {
+pub(crate) struct Says {
     /// `iss`
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// `sub`
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// `client_id`
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
+    pub(crate) client: Option<String>,
     /// Its scopes.
-    pub scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// `acr`
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub acr: Option<String>,
-    /// How long ago the login was, in seconds.
+    pub(crate) acr: Option<String>,
+    /// The time since the login, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub login_age_s: Option<u64>,
-    /// In how many seconds it is refused as expired.
-    pub expires_in_s: u64,
+    pub(crate) login_age_s: Option<u64>,
+    /// The time until it expires, in seconds.
+    pub(crate) expires_in_s: u64,
     /// The public id of its session.
-    pub session: String,
+    pub(crate) session: String,
 }
 
-/// What a client is answered.
+/// The response to a client.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Over HTTP.
     Http {
         /// The status.

@@ -1,60 +1,56 @@
-//! Sends the request that is asked about through the filter's gate.
+//! Sends a request through the filter's gate.
 
 use super::explanation::Vouched;
 use crate::{
-    exit::Trouble,
+    error::Error,
     policy::{
         cases::{Bearer, Session},
-        rehearsal::{Fate, Headers, Outcome, Rehearsal},
+        simulator::{Decision, Headers, Outcome, Simulator},
     },
 };
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use portcullis_engine::{answer::Code, authorize::Head, policy::Policy, token};
 use serde_json::{Map, Value};
 
-/// What is asked about.
-pub struct Asked {
+/// The request to explain.
+pub(crate) struct Asked {
     /// Its method.
-    pub method: String,
+    pub(crate) method: String,
     /// Its host.
-    pub host: String,
-    /// Its path, with its query.
-    pub path: String,
+    pub(crate) host: String,
+    /// Its path and query.
+    pub(crate) path: String,
     /// Its other headers.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Its token.
-    pub given: Given,
-    /// When, in milliseconds since the Unix epoch.
-    pub now_ms: u64,
+    pub(crate) given: Given,
+    /// The current time, in milliseconds since the Unix epoch.
+    pub(crate) now_ms: u64,
 }
 
-/// What the request brings for a token.
-pub enum Given {
-    /// Nothing.
+/// The token of the request.
+pub(crate) enum Given {
+    /// No token.
     Nothing,
     /// A token.
     Token(String),
-    /// What a verified token says.
+    /// The claims of a token that is assumed to be verified.
     Claims(Bearer),
 }
 
 /// A request that was sent.
 pub(super) struct Played {
     pub(super) outcome: Outcome,
-    pub(super) worker: Rehearsal,
+    pub(super) worker: Simulator,
     pub(super) vouched: Vouched,
     /// The token that was sent, if one was.
     pub(super) token: Option<String>,
-    /// As it was sent.
+    /// The headers that were sent.
     pub(super) headers: Headers,
 }
 
-/// Sends the request, with what it brings for a token.
-pub(super) fn play(
-    policy: Policy,
-    asked: &Asked,
-    again: &dyn Fn() -> Result<Policy, Trouble>,
-) -> Result<Played, Trouble> {
+/// Sends the request with its token.
+pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Policy, Error>) -> Result<Played, Error> {
     let mut headers = base(asked);
     match &asked.given {
         Given::Claims(bearer) => return assumed(policy, headers, bearer, asked.now_ms),
@@ -63,32 +59,33 @@ pub(super) fn play(
     }
     let token = Head::read(&headers).token.ok().map(str::to_owned);
     let is_opaque = token.as_deref().is_some_and(|token| token::is_opaque(token, &policy.issuers));
-    let mut worker = Rehearsal::with_own_keys(policy, asked.now_ms)?;
+    let mut worker = Simulator::with_own_keys(policy, asked.now_ms)?;
     worker.vouch();
     let outcome = worker.send(&headers, &Session::active(), None);
-    let vouched = match &outcome.fate {
+    let vouched = match &outcome.decision {
         _ if is_opaque => Vouched::Opaque,
-        Fate::Waits => return unchecked(again()?, headers, token.as_deref(), asked.now_ms),
-        Fate::Refused(Code::InvalidToken | Code::TokenExpired, _) => Vouched::Refused,
-        Fate::Released(_) if !outcome.asked => Vouched::NotLookedAt,
+        Decision::Waits => return unchecked(again()?, headers, token.as_deref(), asked.now_ms),
+        Decision::Refused(Code::InvalidToken | Code::TokenExpired, _) => Vouched::Refused,
+        Decision::Released(_) if !outcome.asked => Vouched::NotLookedAt,
         _ if outcome.facts.is_none() => Vouched::NotLookedAt,
         _ => Vouched::Verified,
     };
     Ok(Played { outcome, worker, vouched, token, headers })
 }
 
-/// What a verified token says is signed here.
-fn assumed(policy: Policy, mut headers: Headers, bearer: &Bearer, now_ms: u64) -> Result<Played, Trouble> {
-    let mut worker = Rehearsal::new(policy, now_ms)?;
+/// Signs the claims of the assumed token.
+fn assumed(policy: Policy, mut headers: Headers, bearer: &Bearer, now_ms: u64) -> Result<Played, Error> {
+    let mut worker = Simulator::new(policy, now_ms)?;
     let token = worker.token(bearer);
     authorize(&mut headers, &token);
     let outcome = worker.send(&headers, &Session::active(), None);
     Ok(Played { outcome, worker, vouched: Vouched::Assumed, token: Some(token), headers })
 }
 
-/// The filter waits for keys only when all else is in order: the same claims, signed here, show how it goes on.
-fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: u64) -> Result<Played, Trouble> {
-    let mut worker = Rehearsal::new(policy, now_ms)?;
+/// The filter only waits for keys if everything else about a token is valid. The same claims, signed here, show how it would
+/// continue.
+fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: u64) -> Result<Played, Error> {
+    let mut worker = Simulator::new(policy, now_ms)?;
     let (typ, claims) = token.and_then(parts).unwrap_or_default();
     let signed = worker.sign(&claims, &typ);
     headers.retain(|(name, _)| name != "authorization");
@@ -107,7 +104,7 @@ fn authorize(headers: &mut Headers, token: &str) {
     headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
 }
 
-/// `typ` and claims of a token that is in order but for its signature.
+/// The `typ` and the claims of a token whose signature is not checked.
 fn parts(token: &str) -> Option<(String, Map<String, Value>)> {
     let mut parts = token.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
     let header: Value = serde_json::from_slice(&parts.next()??).ok()?;

@@ -1,9 +1,17 @@
-use super::*;
+use super::{
+    candidates::Fit,
+    command::target,
+    decide::explain,
+    explanation::{Conclusion, Explanation},
+    play::{Asked, Given},
+    text,
+};
 use crate::{
     document::Document,
     policy::{
         cases::{Bearer, Quality},
-        rehearsal::Signer,
+        load::Loaded,
+        simulator::Signer,
     },
 };
 use serde_json::{Value, json};
@@ -74,12 +82,12 @@ fn shown(explanation: &Explanation) -> String {
 #[test]
 fn a_refusal_says_what_is_missing_and_what_the_client_reads() {
     let explanation = explained(&remote(), &ask("GET", "a.example", "/x/new", scopes("read")));
-    assert_eq!((explanation.decision, explanation.code), (Decision::Refused, Some("insufficient_scope")));
+    assert_eq!((explanation.decision, explanation.code), (Conclusion::Refused, Some("insufficient_scope")));
     let text = shown(&explanation);
     assert!(text.starts_with("refused: 403 insufficient_scope\n"), "{text}");
     for words in [
-        "one of @both (write) | admin",
-        "one of @both (read write) | admin",
+        "`@both` (`write`) or `admin`",
+        "`@both` (`read` and `write`) or `admin`",
         "new, policy.json:1: GET /x/new",
         r#"www-authenticate: Bearer realm="portcullis", error="insufficient_scope", scope="read write admin""#,
         r#""code":"insufficient_scope"}"#,
@@ -91,11 +99,11 @@ fn a_refusal_says_what_is_missing_and_what_the_client_reads() {
 #[test]
 fn what_is_asked_is_released_by_the_word_of_the_session_service_alone() {
     let explanation = explained(&remote(), &ask("GET", "a.example", "/x/new", scopes("read write")));
-    assert_eq!((explanation.decision, explanation.code), (Decision::Asks, None));
+    assert_eq!((explanation.decision, explanation.code), (Conclusion::Asks, None));
     assert!(explanation.missing.is_none() && explanation.answer.is_none());
     assert_eq!(explanation.session.expect("limits").on_outage, "503 session_unavailable");
     let explanation = explained(&remote(), &ask("GET", "a.example", "/open", scopes("")));
-    assert_eq!(explanation.decision, Decision::Released);
+    assert_eq!(explanation.decision, Conclusion::Released);
 }
 
 #[test]
@@ -112,11 +120,17 @@ fn candidates_say_why_they_did_not_decide() {
 #[test]
 fn a_token_is_verified_with_keys_of_the_policy() {
     for (changes, forged, decision, code, words) in [
-        (json!({}), false, Decision::Asks, None, "verified with a key of the policy"),
-        (json!({}), true, Decision::Refused, Some("invalid_token"), "the signature does not hold"),
-        (json!({"aud": "other"}), false, Decision::Refused, Some("invalid_token"), "`aud` holds none of the issuer's"),
-        (json!({"exp": 1}), false, Decision::Refused, Some("token_expired"), "the token has expired"),
-        (json!({"scope": ""}), false, Decision::Refused, Some("insufficient_scope"), "no scope"),
+        (json!({}), false, Conclusion::Asks, None, "verified with a key in the policy"),
+        (json!({}), true, Conclusion::Refused, Some("invalid_token"), "the signature does not hold"),
+        (
+            json!({"aud": "other"}),
+            false,
+            Conclusion::Refused,
+            Some("invalid_token"),
+            "`aud` holds none of the issuer's",
+        ),
+        (json!({"exp": 1}), false, Conclusion::Refused, Some("token_expired"), "the token has expired"),
+        (json!({"scope": ""}), false, Conclusion::Refused, Some("insufficient_scope"), "scopes      none"),
     ] {
         let explanation = explained(&inline(), &ask("GET", "a.example", "/x/1", token(changes, forged)));
         assert_eq!((explanation.decision, explanation.code), (decision, code), "{words}");
@@ -126,14 +140,15 @@ fn a_token_is_verified_with_keys_of_the_policy() {
 
 #[test]
 fn where_keys_are_remote_everything_but_the_signature_is_judged() {
-    for (changes, decision, code) in
-        [(json!({}), Decision::Asks, None), (json!({"scope": "write"}), Decision::Refused, Some("insufficient_scope"))]
-    {
+    for (changes, decision, code) in [
+        (json!({}), Conclusion::Asks, None),
+        (json!({"scope": "write"}), Conclusion::Refused, Some("insufficient_scope")),
+    ] {
         let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(changes, true)));
         assert_eq!((explanation.decision, explanation.code), (decision, code));
         let text = shown(&explanation);
-        assert!(text.contains("SIGNATURE NOT CHECKED: its keys are at https://id.example/jwks"), "{text}");
-        assert!(text.contains("if the token's signature holds"), "{text}");
+        assert!(text.contains("SIGNATURE NOT CHECKED: the keys at https://id.example/jwks"), "{text}");
+        assert!(text.contains("if the token's signature is valid"), "{text}");
     }
     let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(json!({"aud": "b"}), false)));
     assert_eq!(explanation.code, Some("invalid_token"));
@@ -148,8 +163,8 @@ fn a_step_up_says_why() {
     assert_eq!(
         explanation.because,
         [
-            "the token has `acr` aal1, and the rule wants aal2",
-            "the login was 20m ago, and the rule wants one of the last 15m"
+            "the token has `acr` aal1, but the rule requires aal2",
+            "the login was 20m ago, but the rule requires one within the last 15m"
         ]
     );
 }
@@ -161,7 +176,7 @@ fn without_a_verdict_the_rule_decides() {
         let explanation = explained(&inline(), &ask(method, "admin.example", "/x/1", claims()));
         explanation.session.expect("limits").on_outage
     };
-    assert_eq!(on_outage("GET"), "released, for it only reads");
+    assert_eq!(on_outage("GET"), "released, because it only reads");
     assert_eq!(on_outage("PUT"), "503 session_unavailable");
 }
 
@@ -199,7 +214,7 @@ fn grpc_callers_and_forged_headers_are_told_of() {
 fn shadow_mode_is_said_first() {
     let explanation = explain(policy(&remote(), "shadow"), &ask("GET", "a.example", "/x/1", Given::Nothing));
     let explanation = explanation.expect("an explanation");
-    assert_eq!((explanation.decision, explanation.code), (Decision::Refused, Some("no_credentials")));
+    assert_eq!((explanation.decision, explanation.code), (Conclusion::Refused, Some("no_credentials")));
     assert!(shown(&explanation).lines().nth(1).expect("a line").contains("shadow mode"));
 }
 

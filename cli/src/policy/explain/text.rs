@@ -1,13 +1,13 @@
-//! An explanation for people: the answer first.
+//! An explanation as text, with the decision first.
 
 use super::{
     candidates::{Candidate, Fit, Route},
-    explanation::{Decision, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
 };
 use anstyle::{AnsiColor, Style};
 use std::time::Duration;
 
-/// Where the second column begins.
+/// The width of the first column.
 const COLUMN: usize = 12;
 
 const BOLD: Style = Style::new().bold();
@@ -16,18 +16,16 @@ const DIM: Style = Style::new().dimmed();
 pub(super) fn text(explanation: &Explanation) -> String {
     let mut lines = vec![headline(explanation)];
     if explanation.shadow {
-        lines.push(format!(
-            "{BOLD}The policy is in shadow mode: a request that is refused here is released all the same.{BOLD:#}"
-        ));
+        lines.push(format!("{BOLD}The policy is in shadow mode: a refused request is released nevertheless.{BOLD:#}"));
     }
     lines.push(String::new());
     rows(explanation, &mut lines);
     if let Some(reply) = &explanation.answer {
-        lines.extend([String::new(), format!("{BOLD}The client is answered{BOLD:#}")]);
+        lines.extend([String::new(), format!("{BOLD}Response to the client{BOLD:#}")]);
         lines.extend(answer(reply).into_iter().map(|line| format!("  {line}")));
     }
     if !explanation.others.is_empty() {
-        lines.extend([String::new(), format!("{BOLD}Other rules that are near{BOLD:#}")]);
+        lines.extend([String::new(), format!("{BOLD}Similar rules{BOLD:#}")]);
         let width = explanation.others.iter().map(|other| other.route.name.chars().count()).max().unwrap_or_default();
         lines.extend(explanation.others.iter().map(|other| other_rule(other, width)));
         if explanation.others_more > 0 {
@@ -39,24 +37,24 @@ pub(super) fn text(explanation: &Explanation) -> String {
 
 fn headline(explanation: &Explanation) -> String {
     let (colour, words) = match (explanation.decision, explanation.code, &explanation.answer) {
-        (Decision::Released, ..) => (AnsiColor::Green, "released, and nobody is asked".to_owned()),
-        (Decision::Asks, ..) => {
-            (AnsiColor::Cyan, "the session service is asked, and if it says active: released".to_owned())
+        (Conclusion::Released, ..) => (AnsiColor::Green, "released, without asking the session service".to_owned()),
+        (Conclusion::Asks, ..) => {
+            (AnsiColor::Cyan, "released, if the session service reports an active session".to_owned())
         }
-        (Decision::Refused, code, Some(Reply::Grpc { status, name, .. })) => {
+        (Conclusion::Refused, code, Some(Reply::Grpc { status, name, .. })) => {
             (AnsiColor::Red, format!("refused: {} (gRPC {status} {name})", code.unwrap_or_default()))
         }
-        (Decision::Refused, code, Some(Reply::Http { status, .. })) => {
+        (Conclusion::Refused, code, Some(Reply::Http { status, .. })) => {
             (AnsiColor::Red, format!("refused: {status} {}", code.unwrap_or_default()))
         }
-        (Decision::Refused, code, None) => (AnsiColor::Red, format!("refused: {}", code.unwrap_or_default())),
+        (Conclusion::Refused, code, None) => (AnsiColor::Red, format!("refused: {}", code.unwrap_or_default())),
     };
     let words = match &explanation.token {
-        Some(token) if token.vouched == Vouched::Opaque && explanation.decision == Decision::Asks => {
-            "the introspection endpoint is asked what the token means, and its word decides".to_owned()
+        Some(token) if token.vouched == Vouched::Opaque && explanation.decision == Conclusion::Asks => {
+            "the introspection endpoint is asked about the token, and its answer decides".to_owned()
         }
         Some(token) if token.vouched == Vouched::SignatureNotChecked => {
-            format!("{words}, if the token's signature holds")
+            format!("{words} (if the token's signature is valid)")
         }
         _ => words,
     };
@@ -97,27 +95,27 @@ fn rows(explanation: &Explanation, lines: &mut Vec<String>) {
 
 fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
     let vouched = match token.vouched {
-        Vouched::Verified => "verified with a key of the policy".to_owned(),
+        Vouched::Verified => "verified with a key in the policy".to_owned(),
         Vouched::SignatureNotChecked => {
             let keys = token.keys.as_deref().unwrap_or("elsewhere");
             format!(
-                "{BOLD}SIGNATURE NOT CHECKED{BOLD:#}: its keys are at {keys} and were not fetched; all else is in order"
+                "{BOLD}SIGNATURE NOT CHECKED{BOLD:#}: the keys at {keys} were not fetched; everything else is valid"
             )
         }
-        Vouched::Assumed => "assumed: a verified one that says".to_owned(),
-        Vouched::Opaque => "opaque: what it says is not known here, and its scopes were not compared".to_owned(),
+        Vouched::Assumed => "assumed to be verified, with these claims".to_owned(),
+        Vouched::Opaque => "opaque: its claims are unknown here, and its scopes were not compared".to_owned(),
         Vouched::Refused => token.fault.clone().unwrap_or_else(|| "refused".to_owned()),
-        Vouched::NotLookedAt => "not looked at".to_owned(),
+        Vouched::NotLookedAt => "ignored".to_owned(),
     };
     row("token", &vouched);
     if let Some(says) = &token.says {
-        row("holds", if says.scopes.is_empty() { "no scope".to_owned() } else { says.scopes.join(" ") }.as_str());
+        row("scopes", if says.scopes.is_empty() { "none".to_owned() } else { says.scopes.join(" ") }.as_str());
         let of = of(says, token.vouched != Vouched::Assumed);
-        row("of", &of);
+        row("issuer", &of);
     }
 }
 
-/// Who a token is of; of one that nobody has, what was made up for it is left out.
+/// The issuer, subject and client of a token. For an assumed token, invented values are left out.
 fn of(says: &Says, exists: bool) -> String {
     let mut parts = vec![says.issuer.clone()];
     parts.extend(says.subject.as_ref().filter(|_| exists).map(|subject| format!("subject {subject}")));
@@ -131,22 +129,22 @@ fn of(says: &Says, exists: bool) -> String {
     parts.join(", ").escape_debug().to_string().replace("\\'", "'")
 }
 
-fn session_rows(limits: &SessionLimits, decision: Decision, row: &mut impl FnMut(&str, &str)) {
+fn session_rows(limits: &SessionLimits, decision: Conclusion, row: &mut impl FnMut(&str, &str)) {
     let mut parts = Vec::new();
     let seconds = |limit: f64| time(Duration::from_secs_f64(limit));
-    parts.extend(limits.max_age_s.map(|limit| format!("a login of the last {}", seconds(limit))));
+    parts.extend(limits.max_age_s.map(|limit| format!("a login within the last {}", seconds(limit))));
     parts.extend(limits.max_idle_s.map(|limit| format!("used within the last {}", seconds(limit))));
     if parts.is_empty() {
-        parts.push("its own limits".to_owned());
+        parts.push("no limits beyond those of the session service".to_owned());
     }
     if !limits.touch {
-        parts.push("this request is no activity".to_owned());
+        parts.push("this request does not count as activity".to_owned());
     }
     if limits.outlive_token {
-        parts.push("an open request outlives its token".to_owned());
+        parts.push("an open request continues when its token expires".to_owned());
     }
     row("session", &parts.join("; "));
-    if decision == Decision::Asks {
+    if decision == Conclusion::Asks {
         row("no verdict", &limits.on_outage);
     }
 }
@@ -161,12 +159,12 @@ fn answers(route: &Route) -> String {
 
 fn other_rule(other: &Candidate, width: usize) -> String {
     let why = match other.why {
-        Fit::LessSpecificHost => "fits, but its host is less specific",
-        Fit::LessSpecificPath => "fits, but its path is less specific",
-        Fit::Method => "another method",
-        Fit::Host => "another host",
-        Fit::HostAndMethod => "another host and method",
-        Fit::Path => "another path",
+        Fit::LessSpecificHost => "matches, but its host is less specific",
+        Fit::LessSpecificPath => "matches, but its path is less specific",
+        Fit::Method => "other method",
+        Fit::Host => "other host",
+        Fit::HostAndMethod => "other host and method",
+        Fit::Path => "other path",
     };
     format!("  {:<width$}  {why}: {} {DIM}(line {}){DIM:#}", other.route.name, answers(&other.route), other.route.line)
 }
@@ -190,7 +188,7 @@ fn answer(reply: &Reply) -> Vec<String> {
     }
 }
 
-/// A time in hours, minutes and seconds, such as `1h 30m`.
+/// A duration in hours, minutes and seconds, such as `1h 30m`.
 pub(super) fn time(time: Duration) -> String {
     let (seconds, ms) = (time.as_secs(), time.subsec_millis());
     let parts = [(seconds / 3_600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(ms), "ms")];

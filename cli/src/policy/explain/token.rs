@@ -1,17 +1,17 @@
-//! What stands for a token on the command line.
+//! The token options of the command line.
 
 use crate::{
-    exit::Trouble,
+    error::Error,
     policy::cases::{Bearer, Claim, Quality, claim_of},
 };
 use serde_json::Value;
 use std::{fs, io::Read};
 
-/// More than any token that is read.
+/// More than the longest token that the filter accepts, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The token that an argument names.
-pub(super) fn read(argument: &str) -> Result<String, Trouble> {
+/// Reads the token that an argument specifies.
+pub(super) fn read(argument: &str) -> Result<String, Error> {
     let mut text = String::new();
     let result = match (argument, argument.strip_prefix('@')) {
         ("-", _) => std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text),
@@ -20,11 +20,11 @@ pub(super) fn read(argument: &str) -> Result<String, Trouble> {
     };
     match result {
         Ok(_) => Ok(bare(&text)),
-        Err(error) => Err(Trouble::failed(format_args!("the token can't be read: {error}"))),
+        Err(error) => Err(Error::failed(format_args!("cannot read the token: {error}"))),
     }
 }
 
-/// What is copied from a header begins with the scheme.
+/// A token that was copied from a header starts with the scheme.
 fn bare(text: &str) -> String {
     let text = text.trim();
     let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
@@ -41,12 +41,12 @@ pub(super) fn claim(text: &str) -> Result<(String, String), String> {
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected `NAME: VALUE`")?;
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("expected `NAME: VALUE`; method, host and path are arguments of their own".to_owned());
+        return Err("expected `NAME: VALUE`; method, host and path are separate arguments".to_owned());
     }
     Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-/// A good token with these scopes and claims.
+/// A valid token with these scopes and claims.
 pub(super) fn bearer(scopes: Option<&str>, claims: &[(String, String)]) -> Result<Bearer, String> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
     let claims = claims.iter().map(|(name, text)| {

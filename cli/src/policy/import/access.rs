@@ -1,24 +1,24 @@
-//! Who may call an operation: from the alternatives of an OpenAPI document to a rule, or to a question.
+//! Who may call an operation: turns the security alternatives of an OpenAPI document into a rule or a question.
 
 use crate::policy::openapi::{Scheme, SchemeKind, Security};
 use portcullis_engine::policy::scope_name;
 use std::collections::{BTreeSet, HashMap};
 
-/// The most alternatives of an operation that are compared with each other.
+/// The most alternatives of an operation that are compared.
 const ALTERNATIVES_MAX: usize = 500;
 
-/// What a rule says of who may pass.
+/// Who may pass a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Everyone.
+    /// Anyone.
     Public,
-    /// Everyone with a token.
+    /// Anyone with a valid token.
     Authenticated,
-    /// Those with all scopes of one of these groups. No group is empty or holds another.
+    /// Tokens with all scopes of one of these groups. No group is empty or a superset of another.
     Scopes(Vec<Vec<String>>),
 }
 
-/// Why somebody has to decide.
+/// Why a person has to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Unreadable,
@@ -32,34 +32,34 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What is asked, for a list of operations.
+    /// The question, as the title of a list of operations.
     pub(super) fn question(self) -> &'static str {
         match self {
-            Self::Unreadable => "this part of the document can't be used",
-            Self::Path => "a policy has no such path",
-            Self::Unsaid => "the document doesn't say who may call this",
-            Self::Open => "the document says that everyone may call this",
-            Self::Optional => "the document says that a token is optional",
-            Self::NoToken => "the document asks for something other than an access token",
-            Self::Scope => "the document asks for a scope that can't be in a policy",
-            Self::Twice => "the document has two operations for the same requests, and they differ",
+            Self::Unreadable => "this part of the document cannot be used",
+            Self::Path => "a policy cannot match this path",
+            Self::Unsaid => "the document does not specify who may call this operation",
+            Self::Open => "the document allows anyone to call this operation",
+            Self::Optional => "the document makes the token optional",
+            Self::NoToken => "the document requires something other than an access token",
+            Self::Scope => "the document requires a scope that is not valid in a policy",
+            Self::Twice => "the document has operations with different security for the same requests",
         }
     }
 }
 
-/// What the document says of an operation, as far as a policy can say it.
+/// How a policy can express the security of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// A rule; with what it leaves out of the document.
+    /// A rule, and notes on what it leaves out.
     Rule(Access, Vec<String>),
-    /// A question, in words; with the rule that is the likeliest answer.
+    /// A question, its reason, and the most likely answer.
     Ask(Kind, String, Option<Access>),
 }
 
-/// Reads what an operation requires.
+/// Decides how to express what an operation requires.
 pub(super) fn decide(security: &Security, schemes: &HashMap<&str, &Scheme>) -> Decision {
     let alternatives = match security {
-        Security::Unsaid => return Decision::Ask(Kind::Unsaid, "there is no `security`".to_owned(), None),
+        Security::Unsaid => return Decision::Ask(Kind::Unsaid, "it has no `security`".to_owned(), None),
         Security::Unreadable(why) => return Decision::Ask(Kind::Unreadable, why.clone(), None),
         Security::AnyOf(alternatives) => alternatives,
     };
@@ -67,7 +67,7 @@ pub(super) fn decide(security: &Security, schemes: &HashMap<&str, &Scheme>) -> D
         return Decision::Ask(Kind::Open, "`security` is empty".to_owned(), Some(Access::Public));
     }
     if alternatives.len() > ALTERNATIVES_MAX {
-        let why = format!("{} alternatives; at most {ALTERNATIVES_MAX} are compared", alternatives.len());
+        let why = format!("{} alternatives; the maximum is {ALTERNATIVES_MAX}", alternatives.len());
         return Decision::Ask(Kind::Unreadable, why, None);
     }
     let mut sorted = Sorted::default();
@@ -79,9 +79,9 @@ pub(super) fn decide(security: &Security, schemes: &HashMap<&str, &Scheme>) -> D
 
 #[derive(Default)]
 struct Sorted {
-    /// Scopes of a token that suffices.
+    /// The scopes of tokens that suffice on their own.
     groups: Vec<BTreeSet<String>>,
-    /// Scopes of a token that is needed together with something else.
+    /// The scopes of tokens that are required together with something else.
     partial: Vec<BTreeSet<String>>,
     others: Vec<String>,
     scopes: Vec<String>,
@@ -104,7 +104,7 @@ impl Sorted {
                     group.extend(scopes.iter().cloned());
                 }
                 Some(SchemeKind::Other(what)) => others.push(format!("`{name}` ({what})")),
-                None => others.push(format!("`{name}` (not among the document's `securitySchemes`)")),
+                None => others.push(format!("`{name}` (not declared in `securitySchemes`)")),
             }
         }
         match (refused.is_empty(), others.is_empty()) {
@@ -130,9 +130,10 @@ impl Sorted {
         }
         match access {
             Some(access) => {
-                let others = (!self.others.is_empty())
-                    .then(|| format!("in the document {} would do as well, and won't here", self.others.join(", or ")));
-                let scopes = self.scopes.iter().map(|scope| format!("an alternative is left out: {scope}"));
+                let others = (!self.others.is_empty()).then(|| {
+                    format!("the document also accepts {}, but the policy does not", self.others.join(", or "))
+                });
+                let scopes = self.scopes.iter().map(|scope| format!("an alternative is omitted: {scope}"));
                 Decision::Rule(access, others.into_iter().chain(scopes).collect())
             }
             None if self.scopes.is_empty() => {
@@ -149,7 +150,7 @@ fn unique(texts: &mut Vec<String>) {
     texts.retain(|text| seen.insert(text.clone()));
 }
 
-/// What groups of scopes mean: who holds more than enough holds enough.
+/// Simplifies groups of scopes: a superset of another group adds nothing.
 fn access(groups: &[BTreeSet<String>]) -> Access {
     let least: Vec<_> = groups
         .iter()

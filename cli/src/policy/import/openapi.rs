@@ -1,16 +1,19 @@
-//! `portcullis policy import openapi`: an OpenAPI document as a policy.
+//! `portcullis policy import openapi`: generates a policy from an OpenAPI document.
 
 use super::{
-    plan::{self, Fate, Route},
+    placeholders::{Placeholder, Placeholders},
+    plan::{self, Route, Treatment},
     register::Register,
     text::line,
     write,
 };
 use crate::{
     document::Document,
-    exit::{Exit, Outcome, Trouble},
+    error::Error,
+    exit::{Exit, Outcome},
     output,
     policy::openapi::Api,
+    report::{self, counted},
 };
 use portcullis_engine::policy::Policy;
 use std::{
@@ -20,98 +23,63 @@ use std::{
 };
 
 const EXAMPLES: &str = "\
-What the document leaves open becomes a question in a comment, and is refused until somebody
-answers it: operations without security, keys and passwords instead of tokens, paths and scopes
-that a policy can't have. Standard error lists them. A path that a policy can't have (`/x/{id}:copy`)
-can't be refused by itself either: where another operation's rule (`/x/{id}`) answers its requests
-meanwhile, standard error and the file say so in capitals.
+What the document leaves open becomes a question in a comment of the policy, and its requests are
+refused until somebody answers it: operations without security, operations that require API keys
+or passwords instead of tokens, and paths and scopes that are not valid in a policy. Standard error
+lists the questions. A path that is not valid in a policy (`/x/{id}:copy`) cannot be refused on its
+own: if the rule of another operation (`/x/{id}`) answers its requests in the meantime, the policy
+and standard error say so in capital letters.
 
-Rules name no hosts, unless `--hosts` asks for them or the operations are on different ones.
+Rules do not name hosts, unless `--hosts` is used or the operations are on different hosts.
 
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
   portcullis policy import openapi api.json --issuer https://id.example.com --audience api \\
       > policy.yaml";
 
-/// Make a policy of an OpenAPI document
+/// Generate a policy from an OpenAPI document
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// An OpenAPI document (3.0, 3.1 or 3.2), YAML or JSON; `-` is standard input
+pub(crate) struct Args {
+    /// OpenAPI document (3.0, 3.1 or 3.2; YAML or JSON); `-` reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to write the policy; without it, standard output
+    /// Write the policy to this file [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write over a file that differs
+    /// Overwrite an existing file with different content
     #[arg(long, requires = "out")]
     force: bool,
-    /// Let rules answer only on the hosts of the document's servers
+    /// Restrict rules to the hosts of the document's servers
     #[arg(long)]
     hosts: bool,
-    /// `iss` of the tokens
+    /// Issuer of the tokens (`iss`) [default: a placeholder]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
-    /// What `aud` of the tokens must hold
+    /// Audience that tokens must have (`aud`); can be repeated [default: a placeholder]
     #[arg(long, value_name = "AUDIENCE")]
     audience: Vec<String>,
-    /// Where the issuer's keys are
+    /// URL of the issuer's keys [default: ISSUER/jwks]
     #[arg(long, value_name = "URL")]
     jwks_url: Option<String>,
-    /// The Envoy cluster that leads to the issuer's keys
+    /// Envoy cluster for fetching the issuer's keys [default: id]
     #[arg(long, value_name = "CLUSTER")]
     cluster: Option<String>,
-    /// The Envoy cluster of the session service
+    /// Envoy cluster of the session service [default: session]
     #[arg(long, value_name = "CLUSTER")]
     session_cluster: Option<String>,
-}
-
-/// What a document doesn't say.
-#[derive(Debug)]
-pub(super) struct Placeholders {
-    pub(super) issuer: Placeholder<String>,
-    pub(super) audiences: Placeholder<Vec<String>>,
-    pub(super) jwks_url: Placeholder<String>,
-    pub(super) cluster: Placeholder<String>,
-    pub(super) session_cluster: Placeholder<String>,
-}
-
-/// What the caller said, or something to fill in.
-#[derive(Debug)]
-pub(super) enum Placeholder<T> {
-    Given(T),
-    FillIn(T),
-}
-
-impl<T> Placeholder<T> {
-    fn new(given: Option<T>, otherwise: T) -> Self {
-        given.map_or(Self::FillIn(otherwise), Self::Given)
-    }
-
-    pub(super) fn get(&self) -> &T {
-        let (Self::Given(value) | Self::FillIn(value)) = self;
-        value
-    }
-
-    /// The comment that asks for it.
-    pub(super) fn mark(&self, what: &str) -> String {
-        match self {
-            Self::Given(_) => String::new(),
-            Self::FillIn(_) => format!(" # FILL IN: {what}"),
-        }
-    }
 }
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
         let api = Api::read(&self.file)?;
         let source = self.file.file_name().map_or("-".into(), |name| name.to_string_lossy());
-        let made = make(&api, &source, self.hosts, &self.placeholders()).map_err(|error| error.trouble(&self.file))?;
+        let made = make(&api, &source, self.hosts, &self.placeholders()).map_err(|error| error.at(&self.file))?;
         match &self.out {
             None => drop(output::write(&made.text)?),
             Some(out) => store(out, &made.text, self.force)?,
         }
-        output::tell(&made.summary);
+        output::message(&made.summary);
         Ok(Exit::Done)
     }
 
@@ -130,117 +98,119 @@ impl Args {
     }
 }
 
-/// A policy and what is to be said of it.
+/// A generated policy and its summary.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct Imported {
     pub(super) text: String,
     pub(super) summary: String,
 }
 
-/// Why there is no policy.
+/// Why no policy was generated.
 #[derive(Debug)]
-pub(super) enum NotMade {
-    /// The document asks for more than a policy can hold.
+pub(super) enum ImportError {
+    /// The document exceeds a limit of policies.
     TooMuch(String),
-    /// What the arguments say has no place in a policy.
+    /// The arguments are not valid in a policy.
     Arguments(Vec<String>),
-    /// The policy doesn't load: a fault of this program.
+    /// The policy is invalid: a bug in this program.
     Bug(Vec<String>),
 }
 
-impl NotMade {
-    fn trouble(self, file: &Path) -> Trouble {
+impl ImportError {
+    fn at(self, file: &Path) -> Error {
         match self {
-            Self::TooMuch(why) => Trouble::faulty(format_args!("`{}`: {why}", file.display())),
+            Self::TooMuch(why) => Error::invalid(format_args!("`{}`: {why}", file.display())),
             Self::Arguments(faults) => {
-                Trouble::faulty(format_args!("with these arguments the policy would not load:\n{}", faults.join("\n")))
+                Error::invalid(format_args!("with these arguments the policy would be invalid:\n{}", faults.join("\n")))
             }
-            Self::Bug(faults) => Trouble::failed(format_args!(
-                "the policy that was made doesn't load, and is not written; please report this as a fault of `portcullis`:\n{}",
+            Self::Bug(faults) => Error::failed(format_args!(
+                "the generated policy is invalid and was not written; please report this bug in `portcullis`:\n{}",
                 faults.join("\n")
             )),
         }
     }
 }
 
-/// Makes a policy, and has the filter's own code read it.
-pub(super) fn make(api: &Api, source: &str, hosts: bool, placeholders: &Placeholders) -> Result<Made, NotMade> {
-    let routes = plan::plan(api, hosts || plan::is_on_different_hosts(api)).map_err(NotMade::TooMuch)?;
-    let register = Register::new(api, &routes).map_err(NotMade::TooMuch)?;
-    let bug = |message: String| NotMade::Bug(vec![message]);
+/// Generates a policy and validates it with the filter's own code.
+pub(super) fn make(api: &Api, source: &str, hosts: bool, placeholders: &Placeholders) -> Result<Imported, ImportError> {
+    let routes = plan::plan(api, hosts || plan::is_on_different_hosts(api)).map_err(ImportError::TooMuch)?;
+    let register = Register::new(api, &routes).map_err(ImportError::TooMuch)?;
+    let bug = |message: String| ImportError::Bug(vec![message]);
     let text = write::policy(api, source, &routes, &register, placeholders).map_err(|error| bug(error.to_string()))?;
-    let document = Document::parse("policy.yaml", text).map_err(|trouble| match trouble {
-        Trouble::Failed(message) | Trouble::Faulty(message) => bug(message),
-    })?;
+    let document = Document::parse("policy.yaml", text).map_err(|faults| bug(report::diagnosed_file(&faults)))?;
     match Policy::parse(document.json().as_bytes()) {
-        Ok(_) => Ok(Made { text: document.text().to_owned(), summary: summary(api, &routes, &register) }),
+        Ok(_) => Ok(Imported { text: document.text().to_owned(), summary: summary(api, &routes, &register) }),
         Err(faults) => {
             let from_arguments = |path: &str| path.starts_with("$.issuers") || path.starts_with("$.session");
             let lines = faults.iter().map(ToString::to_string).collect();
             if faults.iter().all(|fault| from_arguments(&fault.path)) {
-                Err(NotMade::Arguments(lines))
+                Err(ImportError::Arguments(lines))
             } else {
-                Err(NotMade::Bug(lines))
+                Err(ImportError::Bug(lines))
             }
         }
     }
 }
 
-/// What is told on standard error: every question, by kind.
+/// The summary for standard error: every question, by kind.
 fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     let mut asked: BTreeMap<_, Vec<String>> = BTreeMap::new();
     let (mut rules, mut narrowed) = (0, 0);
     for route in routes {
-        match &route.fate {
-            Fate::Rule { left_out, .. } => {
+        match &route.treatment {
+            Treatment::Rule { left_out, .. } => {
                 rules += 1;
                 narrowed += usize::from(!left_out.is_empty());
             }
-            Fate::Ask(question) => {
+            Treatment::Ask(question) => {
                 let method = route.operation.method.as_deref().unwrap_or("(any method)");
                 let mut label = format!("{} {}: {}", line(method), line(&route.document_path), line(&question.why));
                 if let Some(other) = route.answered_meanwhile().first() {
-                    label.push_str(&format!("; UNTIL THEN `{}` ANSWERS IT", line(other)));
+                    label.push_str(&format!("; UNTIL THEN, RULE `{}` ANSWERS IT", line(other)));
                 }
                 asked.entry(question.kind).or_default().push(label);
             }
-            Fate::Merged => {}
+            Treatment::Merged => {}
         }
     }
     let questions: usize = asked.values().map(Vec::len).sum();
     let open = routes.iter().filter(|route| !route.answered_meanwhile().is_empty()).count();
-    let but = if open == 0 { String::new() } else { format!(", but for {open} that another operation's rule answers") };
+    let but =
+        if open == 0 { String::new() } else { format!(", except {open} that the rule of another operation answers") };
     let mut lines = Vec::new();
     for (kind, labels) in asked {
         lines.push(format!("{} ({}):", kind.question(), labels.len()));
         lines.extend(labels.into_iter().map(|label| format!("  {label}")));
     }
     if !register.refused().is_empty() {
-        lines.push(format!("scopes that can't be in a policy ({}):", register.refused().len()));
+        lines.push(format!("scopes that are not valid in a policy ({}):", register.refused().len()));
         lines.extend(register.refused().iter().map(|(scope, why)| format!("  {:?}: {}", line(scope), line(why))));
     }
     lines.extend(api.notes.iter().map(|note| format!("note: {}", line(note))));
     lines.push(format!(
-        "{} operations: {rules} rules ({narrowed} of them leave out an alternative of the document), {questions} questions \
-         (refused until they are answered{but}), {} scopes",
-        api.operations.len(),
-        register.scopes().len(),
+        "{}: {} ({narrowed} of them without an alternative of the document), {} (refused until answered{but}), {}",
+        counted(api.operations.len(), "operation"),
+        counted(rules, "rule"),
+        counted(questions, "question"),
+        counted(register.scopes().len(), "scope"),
     ));
     lines.join("\n")
 }
 
-/// Writes the file. What stands there and differs may have answers in it that nobody has elsewhere.
-fn store(out: &Path, text: &str, force: bool) -> Result<(), Trouble> {
+/// Writes the file. An existing file with different content may contain answers that exist nowhere else.
+fn store(out: &Path, text: &str, force: bool) -> Result<(), Error> {
     let name = out.display();
     match fs::read(out) {
         Ok(there) if there == text.as_bytes() => return Ok(()),
         Ok(_) if !force => {
-            return Err(Trouble::failed(format_args!("`{name}` exists and differs; give `--force` to write over it")));
+            return Err(Error::failed(format_args!(
+                "`{name}` exists and has different content; use `--force` to overwrite it"
+            )));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Trouble::failed(format_args!("`{name}` can't be read: {error}")));
+            return Err(Error::failed(format_args!("cannot read `{name}`: {error}")));
         }
         Ok(_) | Err(_) => {}
     }
-    fs::write(out, text).map_err(|error| Trouble::failed(format_args!("`{name}` can't be written: {error}")))
+    fs::write(out, text).map_err(|error| Error::failed(format_args!("cannot write `{name}`: {error}")))
 }

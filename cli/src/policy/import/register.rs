@@ -1,40 +1,40 @@
-//! The scopes of a document as a register, and the sets that its alternatives need.
+//! The scopes of a document as declarations of the policy, and the sets that its alternatives need.
 
 use super::{
     access::Access,
-    plan::{Fate, Question, Route},
+    plan::{Question, Route, Treatment},
     text::{Names, description},
 };
 use crate::policy::openapi::{Api, SchemeKind};
 use portcullis_engine::policy::{SCOPES_MAX, SETS_MAX, scope_name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The scope of rules that nobody may meet; with a number where the document has a scope of this name.
-pub(super) const BAR: &str = "portcullis:unanswered";
-/// The longest name of a set that is made of its scopes, in bytes.
+/// The scope of rules that block requests. A number is appended if the document has a scope of this name.
+pub(super) const BLOCK_SCOPE: &str = "portcullis:unanswered";
+/// The longest set name that is composed of scope names, in bytes.
 const SET_NAME_BYTES_MAX: usize = 120;
 
-/// What rules may ask for.
+/// The scopes and sets that rules may require.
 #[derive(Debug)]
 pub(super) struct Register {
     scopes: Vec<Scope>,
     refused: BTreeMap<String, String>,
     sets: Vec<(String, Vec<String>)>,
     set_names: HashMap<Vec<String>, String>,
-    bar: String,
+    block: String,
 }
 
-/// A scope of the register.
+/// A declared scope.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) name: String,
     pub(super) description: Option<String>,
-    /// What somebody should know of it.
+    /// A remark for the reader.
     pub(super) remark: Option<&'static str>,
 }
 
 impl Register {
-    /// Every scope of the document that a policy can have: the declared ones in their order, then the others.
+    /// Every scope of the document that is valid in a policy: the declared ones in their order, then the others.
     pub(super) fn new(api: &Api, routes: &[Route<'_>]) -> Result<Self, String> {
         let groups: Vec<&Vec<String>> = routes.iter().filter_map(wanted).flatten().collect();
         let used: BTreeSet<&String> = groups.iter().copied().flatten().collect();
@@ -43,25 +43,27 @@ impl Register {
             refused: BTreeMap::new(),
             sets: Vec::new(),
             set_names: HashMap::new(),
-            bar: String::new(),
+            block: String::new(),
         };
         let mut seen = BTreeSet::new();
         for scheme in &api.schemes {
             let SchemeKind::Tokens { scopes, .. } = &scheme.kind else { continue };
             for (name, text) in scopes {
-                let remark = (!used.contains(name)).then_some("no operation asks for it");
+                let remark = (!used.contains(name)).then_some("no operation requires it");
                 register.declare(name, description(text), remark, &mut seen);
             }
         }
         for name in used {
-            register.declare(name, None, Some("the document asks for it, and doesn't explain it"), &mut seen);
+            register.declare(name, None, Some("required, but not declared in the document"), &mut seen);
         }
-        register.name_bar(routes, &seen);
+        register.name_block_scope(routes, &seen);
         register.name_sets(routes);
         match (register.scopes.len(), register.sets.len()) {
-            (scopes, _) if scopes > SCOPES_MAX => Err(format!("{scopes} scopes; a policy has at most {SCOPES_MAX}")),
+            (scopes, _) if scopes > SCOPES_MAX => {
+                Err(format!("{scopes} scopes; a policy can have at most {SCOPES_MAX}"))
+            }
             (_, sets) if sets > SETS_MAX => {
-                Err(format!("its alternatives make {sets} sets of scopes; a policy has at most {SETS_MAX}"))
+                Err(format!("its alternatives need {sets} sets of scopes; a policy can have at most {SETS_MAX}"))
             }
             _ => Ok(register),
         }
@@ -83,14 +85,14 @@ impl Register {
         }
     }
 
-    fn name_bar(&mut self, routes: &[Route<'_>], seen: &BTreeSet<String>) {
+    fn name_block_scope(&mut self, routes: &[Route<'_>], seen: &BTreeSet<String>) {
         let mut names = Names::default();
         seen.iter().for_each(|name| drop(names.free(name)));
-        self.bar = names.free(BAR);
-        let is_used = |route: &Route<'_>| matches!(&route.fate, Fate::Ask(Question { bar: Some(_), .. }));
+        self.block = names.free(BLOCK_SCOPE);
+        let is_used = |route: &Route<'_>| matches!(&route.treatment, Treatment::Ask(Question { block: Some(_), .. }));
         if routes.iter().any(is_used) {
-            let description = "given to nobody: it keeps refused what has a question".to_owned();
-            let (name, remark) = (self.bar.clone(), Some("never let an issuer grant it"));
+            let description = "granted to nobody: blocks requests until their question is answered".to_owned();
+            let (name, remark) = (self.block.clone(), Some("the issuer must never grant this scope"));
             self.scopes.push(Scope { name, description: Some(description), remark });
         }
     }
@@ -111,7 +113,7 @@ impl Register {
         }
     }
 
-    /// `all_of` and `any_of` for groups of which one has to be held in full.
+    /// `all_of` and `any_of` for groups of scopes, one of which is required in full.
     pub(super) fn requirement(&self, groups: &[Vec<String>]) -> (Vec<String>, Vec<String>) {
         let (all_of, rests) = apart(groups);
         let entry = |rest: Vec<String>| match (rest.as_slice(), self.set_names.get(&rest)) {
@@ -129,7 +131,7 @@ impl Register {
         self.scopes.is_empty()
     }
 
-    /// The scopes of the document that no policy can have, and why.
+    /// The scopes of the document that are not valid in a policy, and why.
     pub(super) fn refused(&self) -> &BTreeMap<String, String> {
         &self.refused
     }
@@ -138,23 +140,23 @@ impl Register {
         &self.sets
     }
 
-    /// The scope of rules that nobody may meet.
-    pub(super) fn bar(&self) -> &str {
-        &self.bar
+    /// The scope of rules that block requests.
+    pub(super) fn block_scope(&self) -> &str {
+        &self.block
     }
 }
 
-/// The groups of scopes that a route asks for, or would if its question were answered.
+/// The groups of scopes that a route requires, or is likely to require once its question is answered.
 fn wanted<'r>(route: &'r Route<'_>) -> Option<&'r Vec<Vec<String>>> {
-    match &route.fate {
-        Fate::Rule { access: Access::Scopes(groups), .. } => Some(groups),
-        Fate::Ask(Question { likely: Some(Access::Scopes(groups)), .. }) => Some(groups),
+    match &route.treatment {
+        Treatment::Rule { access: Access::Scopes(groups), .. } => Some(groups),
+        Treatment::Ask(Question { likely: Some(Access::Scopes(groups)), .. }) => Some(groups),
         _ => None,
     }
 }
 
-/// What all groups have in common, and what each has besides. As no group holds another, either there is one group, or
-/// each has something of its own.
+/// The scopes that all groups have in common, and the rest of each group. No group is a superset of another, so with several
+/// groups no rest is empty.
 fn apart(groups: &[Vec<String>]) -> (Vec<String>, Vec<Vec<String>>) {
     let [first, others @ ..] = groups else { return (Vec::new(), Vec::new()) };
     let common: Vec<String> =

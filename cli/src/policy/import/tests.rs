@@ -1,8 +1,9 @@
 //! What becomes of each thing that a document can say.
 
 use super::{
-    openapi::{Made, NotMade, Placeholder, Placeholders, make},
-    plan::{Fate, plan},
+    openapi::{ImportError, Imported, make},
+    placeholders::{Placeholder, Placeholders},
+    plan::{Treatment, plan},
     register::Register,
 };
 use crate::document::Document;
@@ -25,7 +26,7 @@ fn placeholders() -> Placeholders {
     }
 }
 
-fn made_with(text: &str, hosts: bool) -> Made {
+fn made_with(text: &str, hosts: bool) -> Imported {
     make(&Api::parse(text).expect("a document"), "openapi.yaml", hosts, &placeholders()).expect("a policy")
 }
 
@@ -40,7 +41,7 @@ components:
 ";
 
 /// The policy of a document with these paths.
-fn made(paths: &str) -> Made {
+fn made(paths: &str) -> Imported {
     made_with(&format!("openapi: 3.1.0\npaths:\n{paths}\n{SCHEMES}"), false)
 }
 
@@ -96,17 +97,17 @@ fn alternatives_become_requirements() {
 #[test]
 fn what_is_left_open_is_a_question_and_refused() {
     for (operation, question, likely) in [
-        ("{}", "doesn't say who may call this", "public: true # or"),
-        ("{security: []}", "everyone may call this: ", "public: true\n"),
-        ("{security: [{}]}", "a token is optional", "public: true\n"),
-        ("{security: [{}, {oauth: [a]}]}", "a token is optional", "require: {all_of: [a]}"),
+        ("{}", "does not specify who may call this operation", "public: true # or"),
+        ("{security: []}", "anyone to call this operation: ", "public: true\n"),
+        ("{security: [{}]}", "makes the token optional", "public: true\n"),
+        ("{security: [{}, {oauth: [a]}]}", "makes the token optional", "require: {all_of: [a]}"),
         ("{security: [{key: []}]}", "`key` (an API key in the header)", "authenticated: true"),
         ("{security: [{basic: []}, {key: []}]}", "`basic` (HTTP basic), or `key`", "authenticated: true"),
         ("{security: [{key: [], oauth: [a]}]}", "a token together with `key`", "require: {all_of: [a]}"),
-        ("{security: [{gone: []}]}", "`gone` (not among the document's `securitySchemes`)", "authenticated: true"),
-        ("{security: [{lost: []}]}", "`lost` (`$ref: #/nowhere` leads nowhere", "authenticated: true"),
+        ("{security: [{gone: []}]}", "`gone` (not declared in `securitySchemes`)", "authenticated: true"),
+        ("{security: [{lost: []}]}", "`lost` (`$ref: #/nowhere` does not exist", "authenticated: true"),
         ("{security: [{oauth: ['a*']}]}", "no wildcards", "public: true # or"),
-        ("{security: [{oauth: ['a b']}]}", "a scope that can't be in a policy", "public: true # or"),
+        ("{security: [{oauth: ['a b']}]}", "a scope that is not valid in a policy", "public: true # or"),
         ("{security: x}", "`security` is text, not a list", "public: true # or"),
     ] {
         let made = made(&format!("  /x: {{get: {operation}}}"));
@@ -119,7 +120,7 @@ fn what_is_left_open_is_a_question_and_refused() {
         let comment = made.text.split("  # GET /x\n").nth(1).unwrap_or_default();
         assert!(comment.starts_with("  # QUESTION: ") && comment.contains(question), "{operation}: {comment}");
         assert!(comment.contains(&format!("  #   {likely}")), "{operation}: {comment}");
-        assert!(made.summary.contains("GET /x: ") && made.summary.contains("1 questions"), "{}", made.summary);
+        assert!(made.summary.contains("GET /x: ") && made.summary.contains("1 question "), "{}", made.summary);
     }
 }
 
@@ -149,7 +150,7 @@ fn paths_are_respelt_or_asked_about() {
         let policy = json_of(&made.text);
         let found = policy["routes"][0]["match"]["path"].as_str().filter(|path| !path.contains("placeholder"));
         assert_eq!(found, written, "{path}");
-        assert_eq!(made.text.contains("# QUESTION: a policy has no such path: "), written.is_none(), "{path}");
+        assert_eq!(made.text.contains("# QUESTION: a policy cannot match this path: "), written.is_none(), "{path}");
     }
 }
 
@@ -157,7 +158,7 @@ fn paths_are_respelt_or_asked_about() {
 fn two_templates_of_the_same_requests_are_one_rule_if_they_agree() {
     let made = made("  /a/{x}: {get: {security: [{oauth: [a]}]}}\n  /a/{y}: {get: {security: [{oauth: [a]}]}}");
     assert_eq!(json_of(&made.text)["routes"].as_array().map(Vec::len), Some(1));
-    assert!(made.text.contains("  # and GET /a/{y}, which matches the same requests"), "{}", made.text);
+    assert!(made.text.contains("  # also GET /a/{y}, which matches the same requests"), "{}", made.text);
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn two_templates_of_the_same_requests_are_asked_about_if_they_differ() {
         let made = made(&format!(
             "  /a/{{x}}: {{get: {{security: [{{oauth: [a]}}]}}}}\n  /a/{{y}}: {{get: {{security: {second}}}}}\n  /a/{{z}}: {{get: {{security: [{{oauth: [a]}}]}}}}"
         ));
-        let asked = made.text.matches("two operations for the same requests").count();
+        let asked = made.text.matches("different security for the same requests").count();
         assert_eq!((asked, made.text.matches("\n  - ").count()), (3, 2), "the issuer and a placeholder: {}", made.text);
     }
 }
@@ -189,7 +190,7 @@ fn a_less_specific_rule_does_not_answer_what_has_a_question() {
     assert_eq!((rule("user"), rule("name")), (Some(json!("a")), Some(json!("b"))));
     // `name` is the more specific one: it would answer its requests anyway.
     assert_eq!(rule("part"), None);
-    assert!(made.text.contains("RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS: `user`"), "{}", made.text);
+    assert!(made.text.contains("THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS: `user`"), "{}", made.text);
     assert!(policy["scopes"].as_object().expect("scopes").contains_key("portcullis:unanswered"));
 }
 
@@ -243,9 +244,9 @@ fn the_register_is_what_the_document_declares_and_asks_for() {
         scopes,
         json!({"a": {"description": "reads"}, "b": {}, "c": {"description": "c"}, "d": {"description": "d"}, "z": {}})
     );
-    assert!(made.text.contains("  a: {description: \"reads\"} # no operation asks for it"), "{}", made.text);
-    assert!(made.text.contains("QUESTION: the scope \"no go\" is left out"), "{}", made.text);
-    assert!(made.summary.contains("scopes that can't be in a policy (1):\n  \"no go\""), "{}", made.summary);
+    assert!(made.text.contains("  a: {description: \"reads\"} # no operation requires it"), "{}", made.text);
+    assert!(made.text.contains("QUESTION: the scope \"no go\" is omitted"), "{}", made.text);
+    assert!(made.summary.contains("scopes that are not valid in a policy (1):\n  \"no go\""), "{}", made.summary);
 }
 
 #[test]
@@ -270,7 +271,9 @@ fn arguments_that_have_no_place_in_a_policy_are_the_callers_fault() {
     let api = Api::parse(include_str!("testdata/openapi.yaml")).expect("a document");
     let given = Placeholders { jwks_url: Placeholder::Given("nonsense".to_owned()), ..placeholders() };
     match make(&api, "x", false, &given) {
-        Err(NotMade::Arguments(faults)) => assert!(faults.iter().all(|fault| fault.contains("jwks_url")), "{faults:?}"),
+        Err(ImportError::Arguments(faults)) => {
+            assert!(faults.iter().all(|fault| fault.contains("jwks_url")), "{faults:?}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -338,14 +341,14 @@ proptest! {
         let policy = Loaded::of(Document::parse("policy.yaml", made.expect("made").text).expect("YAML")).expect("it loads").policy;
         let routes = plan(&api, hosts).expect("a plan");
         let register = Register::new(&api, &routes).expect("a register");
-        for route in routes.iter().filter(|route| matches!(route.fate, Fate::Ask(_))) {
+        for route in routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))) {
             let (Some(answers), Some(method)) = (&route.answers, &route.operation.method) else { continue };
             let segments = answers.path.split('/').map(|segment| if segment.starts_with('{') { "q9" } else { segment });
             let path = segments.collect::<Vec<_>>().join("/");
             let host = answers.hosts.first().map_or("q9.test".to_owned(), |host| host.replace('*', "q9"));
             let (host, path) = (Host::parse(host.as_bytes()).expect("a host"), Path::parse(path.as_bytes()).expect("a path"));
             let found = policy.routes.find(&host, method, &path).map(|rule| &policy.rules[rule.0].access);
-            let is_barred = matches!(found, Some(Access::Scopes(asked)) if asked.challenge() == register.bar());
+            let is_barred = matches!(found, Some(Access::Scopes(asked)) if asked.challenge() == register.block_scope());
             prop_assert!(found.is_none() || is_barred, "{} {:?}: {:?}", method, path, found);
         }
     }
@@ -365,9 +368,9 @@ fn what_cannot_be_barred_is_not_called_refused() {
     let made = made(
         "  /files/{name}: {get: {security: [{oauth: [a]}]}}\n  /files/{name}.secret: {get: {security: [{oauth: [b]}]}}\n",
     );
-    assert!(made.summary.contains("UNTIL THEN `get.files.name` ANSWERS IT"), "{}", made.summary);
-    assert!(made.summary.contains("but for 1 that another operation's rule answers"), "{}", made.summary);
-    assert!(made.text.contains("UNTIL THEN, RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS"), "{}", made.text);
+    assert!(made.summary.contains("UNTIL THEN, RULE `get.files.name` ANSWERS IT"), "{}", made.summary);
+    assert!(made.summary.contains("except 1 that the rule of another operation answers"), "{}", made.summary);
+    assert!(made.text.contains("UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
 }
 
 #[test]

@@ -1,16 +1,16 @@
-//! Texts of a document in a policy: as YAML values, in comments, as names.
+//! Puts texts of a document into a policy: as YAML values, in comments and as names.
 
 use portcullis_engine::policy::route_name;
 use std::collections::HashMap;
 
-/// The longest description of a scope, in bytes; the filter takes 1,024.
+/// The longest description of a scope, in bytes. The filter accepts 1,024.
 const DESCRIPTION_BYTES_MAX: usize = 500;
-/// The longest piece of a document in a comment, in bytes.
+/// The longest excerpt of a document in a comment, in bytes.
 const COMMENT_BYTES_MAX: usize = 160;
-/// The longest name that is made of a path, in bytes; room is left for a number.
+/// The longest name that is derived from a path, in bytes. It leaves room for a number.
 const NAME_BYTES_MAX: usize = 100;
 
-/// A YAML scalar that every reader of YAML takes for this text.
+/// A YAML scalar that every YAML reader parses as this text.
 pub(super) fn scalar(text: &str) -> String {
     let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte))
@@ -19,7 +19,7 @@ pub(super) fn scalar(text: &str) -> String {
     if is_word && !reserved.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return text.to_owned();
     }
-    // A JSON text is a YAML one.
+    // JSON strings are valid YAML.
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -29,12 +29,12 @@ pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// One line without anything that could end it, hide in it or turn it round.
+/// One line without characters that could end it, be invisible or change the writing direction.
 pub(super) fn line(text: &str) -> String {
     clipped(text, COMMENT_BYTES_MAX)
 }
 
-/// A description as the register takes it; none where nothing is left.
+/// A description that a policy accepts, unless nothing is left of it.
 pub(super) fn description(text: &str) -> Option<String> {
     Some(clipped(text, DESCRIPTION_BYTES_MAX)).filter(|text| !text.is_empty())
 }
@@ -50,24 +50,24 @@ fn clipped(text: &str, bytes_max: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default().trim_end())
 }
 
-/// Separators of lines, marks of direction, and others that show nothing.
+/// Line separators, direction marks and other invisible characters.
 fn is_hidden(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}')
 }
 
-/// Names that are given once; each with the number that it was last given with.
+/// Unique names; each with the last number that was appended to it.
 #[derive(Debug, Default)]
 pub(super) struct Names(HashMap<String, usize>);
 
 impl Names {
-    /// The operation's own name, or one made of method and path; with a number where it is taken.
+    /// The operation's own name or one derived from method and path, with a number if it is taken.
     pub(super) fn route(&mut self, id: Option<&str>, method: &str, path: &str) -> String {
         let own = id.filter(|id| id.len() <= NAME_BYTES_MAX).and_then(|id| route_name(id).ok());
         self.free(&own.unwrap_or_else(|| of_path(method, path)))
     }
 
-    /// The name, or the name with a number where it is taken.
+    /// The name, with a number if it is taken.
     pub(super) fn free(&mut self, name: &str) -> String {
         let mut free = name.to_owned();
         while self.0.contains_key(&free) {

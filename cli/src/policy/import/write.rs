@@ -1,20 +1,23 @@
-//! The policy as YAML for people: in the order of the document, with a comment wherever somebody has to decide.
+//! Writes the policy as YAML, in the order of the document, with a comment wherever a person has to decide.
 
 use super::{
     access::Access,
-    openapi::Placeholders,
-    plan::{Answers, Fate, Question, Route},
+    placeholders::Placeholders,
+    plan::{Answers, Question, Route, Treatment},
     register::Register,
     text::{line, list, scalar},
 };
-use crate::policy::openapi::{Api, SchemeKind};
+use crate::{
+    policy::openapi::{Api, SchemeKind},
+    report::counted,
+};
 use std::fmt::{self, Write};
 
-/// What marks everything that somebody has to look at.
+/// Marks for everything that needs attention.
 const FILL_IN: &str = "FILL IN";
 const QUESTION: &str = "QUESTION";
 
-/// Writes the policy. The text is the same for the same document and arguments.
+/// Writes the policy. The same document and arguments always produce the same text.
 pub(super) fn policy(
     api: &Api,
     source: &str,
@@ -28,10 +31,10 @@ pub(super) fn policy(
     session(&mut out, placeholders)?;
     scopes(&mut out, register)?;
     writeln!(out, "routes:")?;
-    if !routes.iter().any(|route| matches!(route.fate, Fate::Rule { .. })) {
+    if !routes.iter().any(|route| matches!(route.treatment, Treatment::Rule { .. })) {
         writeln!(
             out,
-            "  # {FILL_IN}: no operation could be made a rule, and a policy needs one. This one answers nothing that exists."
+            "  # {FILL_IN}: no operation became a rule, and a policy needs at least one. This one matches no operation."
         )?;
         writeln!(
             out,
@@ -39,35 +42,42 @@ pub(super) fn policy(
         )?;
     }
     for route in routes {
-        match &route.fate {
-            Fate::Rule { access, left_out } => rule(&mut out, route, access, left_out, register)?,
-            Fate::Ask(question) => asked(&mut out, route, question, register)?,
-            Fate::Merged => {}
+        match &route.treatment {
+            Treatment::Rule { access, left_out } => rule(&mut out, route, access, left_out, register)?,
+            Treatment::Ask(question) => asked(&mut out, route, question, register)?,
+            Treatment::Merged => {}
         }
     }
     Ok(out)
 }
 
 fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], register: &Register) -> fmt::Result {
-    let rules = routes.iter().filter(|route| matches!(route.fate, Fate::Rule { .. })).count();
-    let questions = routes.iter().filter(|route| matches!(route.fate, Fate::Ask(_))).count();
-    writeln!(out, "# Made of `{}` (`{}`, OpenAPI {})", line(source), line(&api.title), line(&api.openapi))?;
-    writeln!(out, "# by `portcullis policy import openapi`: {rules} rules, {questions} questions.")?;
+    let rules = routes.iter().filter(|route| matches!(route.treatment, Treatment::Rule { .. })).count();
+    let questions = routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))).count();
+    writeln!(out, "# Generated from `{}` (`{}`, OpenAPI {})", line(source), line(&api.title), line(&api.openapi))?;
+    let (rules, questions) = (counted(rules, "rule"), counted(questions, "question"));
+    writeln!(out, "# by `portcullis policy import openapi`: {rules}, {questions}.")?;
     writeln!(out, "#")?;
     writeln!(
         out,
-        "# Look for {FILL_IN} and {QUESTION}. What has a question is refused until it is answered, unless it says otherwise: correct the lines in comments"
+        "# Search for {FILL_IN} and {QUESTION}. The requests of a question are refused until it is answered, unless a"
     )?;
     writeln!(
         out,
-        "# below it, and take away their `#`. Where a rule that asks for `{}` stands there as well,",
-        register.bar()
+        "# comment says otherwise. To answer it, correct the commented lines below it and remove their `#`. If a"
     )?;
-    writeln!(out, "# delete that: it keeps the requests from another operation's rule.")?;
+    writeln!(
+        out,
+        "# rule that requires `{}` follows, delete that rule: it only blocks requests that",
+        register.block_scope()
+    )?;
+    writeln!(out, "# the rule of another operation would answer.")?;
     let notes = api.notes.iter().map(|note| line(note));
     let tokens = api.schemes.iter().filter(|scheme| matches!(scheme.kind, SchemeKind::Tokens { .. })).count();
     let several = (tokens > 1).then(|| {
-        format!("the document has {tokens} schemes with tokens; every issuer of this policy counts for every rule")
+        format!(
+            "the document has {tokens} schemes with tokens, but every issuer of this policy is accepted by every rule"
+        )
     });
     for note in notes.chain(several) {
         writeln!(out, "# Note: {note}.")?;
@@ -83,7 +93,7 @@ fn issuers(out: &mut String, api: &Api, placeholders: &Placeholders) -> fmt::Res
         SchemeKind::Other(_) => Vec::new(),
     });
     for server in servers {
-        writeln!(out, "# The document says of the issuer: {}", line(&server))?;
+        writeln!(out, "# From the document, about the issuer: {}", line(&server))?;
     }
     writeln!(out, "issuers:")?;
     writeln!(
@@ -96,9 +106,9 @@ fn issuers(out: &mut String, api: &Api, placeholders: &Placeholders) -> fmt::Res
         out,
         "    audiences: {}{}",
         list(placeholders.audiences.get()),
-        placeholders.audiences.mark("what `aud` must hold")
+        placeholders.audiences.mark("the audience (`aud`) of the tokens")
     )?;
-    writeln!(out, "    algorithms: [ES256, RS256] # {FILL_IN}: those that the issuer signs with")?;
+    writeln!(out, "    algorithms: [ES256, RS256] # {FILL_IN}: the algorithms that the issuer signs with")?;
     let keys = format!(
         "{{jwks_url: {}, cluster: {}, refresh: 10m}}",
         scalar(placeholders.jwks_url.get()),
@@ -106,7 +116,7 @@ fn issuers(out: &mut String, api: &Api, placeholders: &Placeholders) -> fmt::Res
     );
     let mark = match (placeholders.jwks_url.mark("").is_empty(), placeholders.cluster.mark("").is_empty()) {
         (true, true) => String::new(),
-        _ => format!(" # {FILL_IN}: `jwks_uri` of the issuer's metadata, and the Envoy cluster that leads there"),
+        _ => format!(" # {FILL_IN}: the `jwks_uri` from the issuer's metadata, and the Envoy cluster for it"),
     };
     writeln!(out, "    keys: {keys}{mark}")
 }
@@ -131,10 +141,10 @@ fn scopes(out: &mut String, register: &Register) -> fmt::Result {
         writeln!(out, "  {}: {{{}}}{remark}", scalar(&scope.name), description.unwrap_or_default())?;
     }
     for (scope, why) in register.refused() {
-        writeln!(out, "  # {QUESTION}: the scope {} is left out: {}", quoted(&line(scope)), line(why))?;
+        writeln!(out, "  # {QUESTION}: the scope {} is omitted: {}", quoted(&line(scope)), line(why))?;
     }
     if !register.sets().is_empty() {
-        writeln!(out, "sets: # groups of scopes of which an operation asks for one")?;
+        writeln!(out, "sets: # groups of scopes that operations accept as alternatives")?;
     }
     for (name, scopes) in register.sets() {
         writeln!(out, "  {}: {}", scalar(name), list(scopes))?;
@@ -142,7 +152,7 @@ fn scopes(out: &mut String, register: &Register) -> fmt::Result {
     Ok(())
 }
 
-/// In quotes, whether it needs them or not.
+/// Always in quotes.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
@@ -159,13 +169,13 @@ fn title(out: &mut String, route: &Route<'_>) -> fmt::Result {
 fn rule(out: &mut String, route: &Route<'_>, access: &Access, left_out: &[String], register: &Register) -> fmt::Result {
     title(out, route)?;
     for also in &route.also {
-        writeln!(out, "  # and {}, which matches the same requests", line(also))?;
+        writeln!(out, "  # also {}, which matches the same requests", line(also))?;
     }
     for left_out in left_out {
         writeln!(out, "  # Note: {}.", line(left_out))?;
     }
     if *access == Access::Authenticated {
-        writeln!(out, "  # The document asks for a token, and for no scope.")?;
+        writeln!(out, "  # The document requires a token, but no scope.")?;
     }
     let Some(answers) = &route.answers else { return Ok(()) };
     writeln!(out, "  - name: {}", scalar(&route.name))?;
@@ -180,7 +190,7 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
     let rules = rules.join(", ");
     let Some(answers) = &route.answers else {
         if !rules.is_empty() {
-            writeln!(out, "  # UNTIL THEN, RULES OF OTHER OPERATIONS ANSWER SUCH REQUESTS: {rules}.")?;
+            writeln!(out, "  # UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS: {rules}.")?;
         }
         return Ok(());
     };
@@ -191,10 +201,10 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
     writeln!(out, "  # - name: {}", scalar(&route.name))?;
     writeln!(out, "  #   match: {}", answers.written(&answers.hosts))?;
     writeln!(out, "  #   {likely}")?;
-    if let Some(hosts) = &question.bar {
-        writeln!(out, "  - name: {} # else {rules} would answer", scalar(&route.name))?;
+    if let Some(hosts) = &question.block {
+        writeln!(out, "  - name: {} # otherwise {rules} would answer", scalar(&route.name))?;
         writeln!(out, "    match: {}", answers.written(hosts))?;
-        writeln!(out, "    require: {{all_of: {}}}", list(&[register.bar()]))?;
+        writeln!(out, "    require: {{all_of: {}}}", list(&[register.block_scope()]))?;
     }
     Ok(())
 }

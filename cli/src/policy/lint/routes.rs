@@ -1,40 +1,38 @@
-//! Rules on their own: public subtrees, loose session limits, and what happens without a verdict.
+//! Checks of single rules: public subtrees, loose session limits, and behaviour during an outage.
 
-use super::{Linter, Warning};
+use super::{linter::Linter, warning::Warning};
 use portcullis_engine::{
     policy::{Access, Limits, Outage},
     route::{Match, Segment},
 };
 use std::time::Duration;
 
-/// NIST SP 800-63B-4: the longest time that it recommends until somebody at AAL2 must authenticate again.
+/// The longest time between authentications that NIST SP 800-63B-4 recommends for AAL2.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// The same for the time without activity.
+/// The longest inactivity that it recommends for AAL2.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 
 impl Linter<'_> {
     pub(super) fn routes(&mut self) {
-        let (loaded, matches) = (self.loaded, self.written.matches());
-        for (index, rule) in loaded.policy.rules.iter().enumerate() {
+        let policy = &self.loaded.policy;
+        for (index, (rule, source)) in policy.rules.iter().zip(&policy.source.routes).enumerate() {
             if matches!(rule.access, Access::Public) {
-                self.public(index, matches.get(index).and_then(Option::as_ref));
+                self.public(index, &source.matches);
             }
             self.limits(index, &rule.limits);
-            let pointer = format!("/routes/{index}/session/on_outage");
-            if self.written.get(&pointer).is_some() {
+            if source.has_own_outage {
                 self.outage(&format!("$.routes[{index}].session.on_outage"), rule.limits.on_outage);
             }
         }
     }
 
-    fn public(&mut self, index: usize, answers: Option<&Match>) {
-        let is_subtree = answers.is_some_and(|answers| answers.path.segments().last() == Some(&Segment::Rest));
-        if !is_subtree {
+    fn public(&mut self, index: usize, answers: &Match) {
+        if answers.path.segments().last() != Some(&Segment::Rest) {
             return;
         }
         let path = format!("$.routes[{index}].match.path");
-        let message = "this makes public whatever will ever stand under the path";
-        let help = "name the paths that are public, or require at least `authenticated: true`";
+        let message = "everything under this path is public, including whatever is added later";
+        let help = "list the public paths, or require at least `authenticated: true`";
         self.warn(Warning::PublicSubtree, &path, message, help);
     }
 
@@ -46,7 +44,7 @@ impl Linter<'_> {
                 let path = format!("$.routes[{index}].session.{key}");
                 let message =
                     format!("longer than the `{words}` that NIST SP 800-63B-4 recommends for `{key}` at AAL2");
-                let help = format!("write `{words}` or less, unless the session service keeps stricter limits");
+                let help = format!("write `{words}` or less, unless the session service enforces a stricter limit");
                 self.warn(Warning::SessionLimitLoose, &path, message, help);
             }
         }
@@ -56,13 +54,13 @@ impl Linter<'_> {
         let message = match outage {
             Outage::Deny => return,
             Outage::ReadOnly => {
-                "without the session service, GET, HEAD and OPTIONS pass in sessions that may have ended".to_owned()
+                "while the session service is unavailable, GET, HEAD and OPTIONS requests pass even if their session has ended".to_owned()
             }
             Outage::Grace(_) => {
-                "without the session service, sessions that may have ended go on for a while".to_owned()
+                "while the session service is unavailable, requests pass for a while even if their session has ended".to_owned()
             }
         };
-        let help = "write `deny`, unless being answered matters more here than a revocation";
+        let help = "write `deny`, unless availability matters more here than revocation";
         self.warn(Warning::OutageNotDenied, path, message, help);
     }
 }

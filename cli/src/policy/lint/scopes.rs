@@ -1,6 +1,9 @@
-//! Scopes and sets: overdue, unused, too coarse.
+//! Checks of scopes and sets: overdue reviews, unused ones, scopes that are too coarse.
 
-use super::{Bounds, Linter, Warning};
+use super::{
+    linter::{Bounds, Linter},
+    warning::Warning,
+};
 use portcullis_engine::{
     policy::{Access, At},
     scope::{Date, Entry, Requirement},
@@ -32,13 +35,13 @@ impl Linter<'_> {
         })
     }
 
-    /// Every scope that a rule names, itself or through a set.
+    /// Every scope that a rule requires, directly or through a set.
     fn used_scopes(&self) -> HashSet<String> {
         let names = self.requirements().flat_map(|requirement| requirement.challenge().split(' '));
         names.map(str::to_owned).collect()
     }
 
-    /// For each scope how many rules are passed by who holds nothing else.
+    /// For each scope, the number of rules that it satisfies on its own.
     fn opened(&self) -> HashMap<String, usize> {
         let register = &self.loaded.policy.register;
         let mut opened = HashMap::new();
@@ -56,40 +59,44 @@ impl Linter<'_> {
             return;
         };
         let path = At::ROOT.key("scopes").key(&entry.name).key("review_by").to_string();
-        let message = format!("`{}` was to be reviewed by {review_by}", entry.name);
+        let message = format!("the review of `{}` was due by {review_by}", entry.name);
         let help = match &entry.owner {
-            Some(owner) => format!("ask `{owner}` whether it is still needed; then write the day of the next review"),
-            None => "find out whether it is still needed; then write the day of the next review, and an `owner` to ask"
-                .to_owned(),
+            Some(owner) => format!("ask `{owner}` whether it is still needed, then set the date of the next review"),
+            None => {
+                "find out whether it is still needed, then set the date of the next review and an `owner`".to_owned()
+            }
         };
         self.warn(Warning::ScopeReviewOverdue, &path, message, help);
     }
 
     fn unused_scope(&mut self, entry: &Entry) {
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
-        let message = format!("no rule asks for `{}`", entry.name);
-        let held_by = self.written.sets().find(|(_, scopes)| scopes.contains(&&*entry.name));
+        let message = format!("`{}` is not required by any rule", entry.name);
+        let held_by =
+            self.loaded.policy.source.sets.iter().find(|(_, scopes)| scopes.iter().any(|name| **name == *entry.name));
         let help = match held_by {
-            Some((set, _)) => format!("it stands in the set `{set}`, which no rule uses; remove it from both"),
-            None => "remove it, or require it where it is missing".to_owned(),
+            Some((set, _)) => format!("it is only in the set `{set}`, which no rule uses; remove it from both"),
+            None => "remove it, or require it in the rules that need it".to_owned(),
         };
         self.warn_of_key(Warning::ScopeUnused, &path, message, help);
     }
 
     fn too_coarse(&mut self, entry: &Entry, count: usize, max: usize) {
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
-        let message = format!("`{}` alone opens {count} rules, more than {max}", entry.name);
-        let help = "split it by what callers need, so that a leaked token opens less";
+        let message = format!("`{}` alone grants access to {count} routes, more than {max}", entry.name);
+        let help = "split it by what callers need, so that a leaked token grants less access";
         self.warn_of_key(Warning::ScopeTooCoarse, &path, message, help);
     }
 
     fn unused_sets(&mut self) {
-        let written = self.written;
-        let used: HashSet<&str> = written.required().filter_map(|name| name.strip_prefix('@')).collect();
-        for (set, _) in written.sets().filter(|(set, _)| !used.contains(set)) {
+        let source = &self.loaded.policy.source;
+        let routes = source.routes.iter();
+        let used: HashSet<&String> =
+            routes.flat_map(|route| route.any_of.iter().flatten().chain(&route.all_of_sets)).collect();
+        for (set, _) in source.sets.iter().filter(|(set, _)| !used.contains(set)) {
             let path = At::ROOT.key("sets").key(set).to_string();
-            let message = format!("no rule uses the set `{set}`");
-            let help = format!("remove it, or write `\"@{set}\"` where a rule should require it");
+            let message = format!("the set `{set}` is not used by any rule");
+            let help = format!("remove it, or write `\"@{set}\"` in the rules that should require it");
             self.warn_of_key(Warning::SetUnused, &path, message, help);
         }
     }

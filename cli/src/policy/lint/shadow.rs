@@ -1,38 +1,38 @@
-//! Rules that do not answer all that they match, because a more specific rule answers it and is easier to pass.
+//! Finds rules that do not protect everything they match, because a more specific rule is more permissive.
 //!
-//! Who reads `/orders/{id}` or `/admin/{*rest}` takes it for the guard of all that. That a more specific rule asks for the
-//! same or for more is what such rules are for, so nothing is said of it.
+//! A reader takes `/orders/{id}` or `/admin/{*rest}` for the protection of everything it matches. A more specific rule that
+//! requires the same or more is normal and not reported.
 
-mod ease;
+mod permissiveness;
 
 use super::{
-    Linter, Warning,
+    linter::Linter,
     overlap::{Index, hosts},
+    warning::Warning,
 };
-use crate::report::Diagnostic;
-use ease::{Ease, ease};
+use crate::diagnostic::Diagnostic;
+use permissiveness::{MorePermissive, more_permissive};
 use portcullis_engine::{
     policy::Policy,
     route::{Host, HostPattern, Match, Path, RuleId, Segment},
 };
 use std::collections::{BTreeMap, HashSet};
 
-/// How many of the more specific rules are shown.
+/// The most of the more specific rules that are shown.
 const SHOWN_MAX: usize = 3;
-/// Methods to try where two rules answer all.
+/// Methods to try if two rules match every method.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
-/// A more specific rule, and a request that shows it.
+/// A more specific rule, and an example request.
 struct Shadow {
     rule: usize,
-    ease: Ease,
+    why: MorePermissive,
     request: String,
 }
 
 impl Linter<'_> {
     pub(super) fn shadows(&mut self) {
-        let matches = self.written.matches();
-        for (behind, shadows) in shadows(&self.loaded.policy, &matches) {
+        for (behind, shadows) in shadows(&self.loaded.policy) {
             self.shadowed(behind, &shadows);
         }
     }
@@ -43,37 +43,37 @@ impl Linter<'_> {
         let Some(first) = shadows.first() else { return };
         let others = match shadows.len() - 1 {
             0 => String::new(),
-            1 => "; one more rule does the like".to_owned(),
-            others => format!("; {others} more rules do the like"),
+            1 => "; the same holds for 1 more rule".to_owned(),
+            others => format!("; the same holds for {others} more rules"),
         };
         let message = format!(
-            "`{}` does not guard all that it matches: `{}` goes to `{}`, which {}{others}",
+            "`{}` does not protect everything it matches: `{}` is decided by `{}`, which {}{others}",
             name(behind),
             first.request,
             name(first.rule),
-            first.ease,
+            first.why,
         );
         let path = format!("$.routes[{behind}].match.path");
         let related = shadows.iter().take(SHOWN_MAX).map(|shadow| {
             let span = document.span(&format!("$.routes[{}].match.path", shadow.rule));
-            (span, format!("answers `{}`, and {}", shadow.request, shadow.ease))
+            (span, format!("decides `{}`, and {}", shadow.request, shadow.why))
         });
-        let help = format!("if that is not meant, let `{}` require what `{}` does", name(first.rule), name(behind));
+        let help =
+            format!("if this is not intended, let `{}` require what `{}` requires", name(first.rule), name(behind));
         let diagnostic = Diagnostic::warning(Warning::RouteShadowed.code(), message, &*path, document.span(&path));
         let diagnostic = Diagnostic { related: related.collect(), ..diagnostic.help(help) };
         self.found.push((Warning::RouteShadowed, diagnostic));
     }
 }
 
-/// For each rule that is shadowed the rules that shadow it, in the order of the policy.
-fn shadows(policy: &Policy, matches: &[Option<Match>]) -> BTreeMap<usize, Vec<Shadow>> {
-    let mut index = Index::of(matches);
-    let witness = Witness::of(policy, matches);
+/// For each shadowed rule, the rules that shadow it, in the order of the policy.
+fn shadows(policy: &Policy) -> BTreeMap<usize, Vec<Shadow>> {
+    let mut index = Index::of(&policy.routes);
+    let sample = Samples::of(policy);
     let mut found: BTreeMap<usize, Vec<Shadow>> = BTreeMap::new();
-    for (front, answers) in matches.iter().enumerate() {
-        let Some(answers) = answers else { continue };
-        for behind in index.behind(answers) {
-            let shadow = shadow(policy, matches, &witness, front, behind);
+    for (front, route) in policy.source.routes.iter().enumerate() {
+        for behind in index.behind(&route.matches) {
+            let shadow = shadow(policy, &sample, front, behind);
             found.entry(behind).or_default().extend(shadow);
         }
     }
@@ -81,38 +81,33 @@ fn shadows(policy: &Policy, matches: &[Option<Match>]) -> BTreeMap<usize, Vec<Sh
     found
 }
 
-fn shadow(
-    policy: &Policy,
-    matches: &[Option<Match>],
-    witness: &Witness<'_>,
-    front: usize,
-    behind: usize,
-) -> Option<Shadow> {
-    let (front_match, behind_match) = (matches.get(front)?.as_ref()?, matches.get(behind)?.as_ref()?);
-    let ease = ease(policy, policy.rules.get(front)?, policy.rules.get(behind)?)?;
+fn shadow(policy: &Policy, sample: &Samples<'_>, front: usize, behind: usize) -> Option<Shadow> {
+    let matches = |rule: usize| policy.source.routes.get(rule).map(|route| &route.matches);
+    let (front_match, behind_match) = (matches(front)?, matches(behind)?);
+    let why = more_permissive(policy, policy.rules.get(front)?, policy.rules.get(behind)?)?;
     let path = behind_match.path.segments();
     let is_subtree = path.last() == Some(&Segment::Rest);
-    // What matches everything is what remains for requests that no other rule wants, and guards nothing.
+    // A rule that matches everything is a fallback for requests without another rule, not a protection.
     let is_fallback = behind_match.hosts.is_empty() && !path.iter().any(|part| matches!(part, Segment::Literal(_)));
-    // One resource beside others may well ask for other scopes; in a subtree that has a guard it is worth a look.
-    if is_fallback || (ease.is_sideways() && !is_subtree) {
+    // One resource among others may well require other scopes; inside a protected subtree, that deserves a look.
+    if is_fallback || (why.is_incomparable() && !is_subtree) {
         return None;
     }
-    let request = witness.request(front, front_match, behind_match)?;
-    Some(Shadow { rule: front, ease, request })
+    let request = sample.request(front, front_match, behind_match)?;
+    Some(Shadow { rule: front, why, request })
 }
 
 /// Makes requests that two rules match.
-struct Witness<'p> {
+struct Samples<'p> {
     policy: &'p Policy,
-    /// A word that no rule's path and no host begins with: it fits nothing but parameters and wildcards.
+    /// A word that no literal segment equals and no host begins with: only parameters and wildcards match it.
     word: String,
 }
 
-impl<'p> Witness<'p> {
-    fn of(policy: &'p Policy, matches: &[Option<Match>]) -> Self {
+impl<'p> Samples<'p> {
+    fn of(policy: &'p Policy) -> Self {
         let mut words = HashSet::new();
-        for answers in matches.iter().flatten() {
+        for answers in policy.source.routes.iter().map(|route| &route.matches) {
             words.extend(answers.path.segments().iter().filter_map(|segment| match segment {
                 Segment::Literal(text) => Some(&**text),
                 Segment::One | Segment::Rest => None,
@@ -127,7 +122,7 @@ impl<'p> Witness<'p> {
         Self { policy, word }
     }
 
-    /// A request that the rule in front answers, and that the one behind matches too.
+    /// A request that the more specific rule answers and that the other one matches too.
     fn request(&self, front: usize, front_match: &Match, behind_match: &Match) -> Option<String> {
         let path = self.path(front_match.path.segments(), behind_match.path.segments());
         let methods = methods(front_match, behind_match);
@@ -156,7 +151,7 @@ impl<'p> Witness<'p> {
         path
     }
 
-    /// Hosts that both match; `None` is any, where neither cares.
+    /// Hosts that both match; `None` is any host, if neither rule names hosts.
     fn hosts(&self, front: &Match, behind: &Match) -> Vec<Option<String>> {
         let host = |pattern: &HostPattern| match pattern {
             HostPattern::Exact(host) => host.to_string(),

@@ -1,9 +1,10 @@
 //! For each warning a policy that has it, and one that just has not.
 
-use super::*;
+use super::{Bounds, Warning, lint};
+use crate::{diagnostic::Diagnostic, policy::load::Loaded, report};
 
 fn loaded(text: &str) -> Loaded {
-    Loaded::parse("policy.yaml", text).unwrap_or_else(|report| panic!("{}", report.render()))
+    Loaded::parse("policy.yaml", text).unwrap_or_else(|faults| panic!("{}", report::diagnosed_file(&faults)))
 }
 
 fn found(loaded: &Loaded) -> Vec<(Warning, Diagnostic)> {
@@ -16,7 +17,7 @@ fn warnings(text: &str) -> Vec<String> {
     let loaded = loaded(text);
     let line = |(warning, found): &(Warning, Diagnostic)| {
         assert_eq!(warning.code(), found.code);
-        assert!(found.help.is_some() && found.severity == crate::report::Severity::Warning);
+        assert!(found.help.is_some() && found.severity == crate::diagnostic::Severity::Warning);
         format!("{} {} {}", found.code, found.path, text.get(found.span.clone()).expect("within"))
     };
     found(&loaded).iter().map(line).collect()
@@ -106,8 +107,8 @@ fn shadow(wide: &str, narrow: &str) -> Option<String> {
     assert_eq!(first.path, "$.routes[0].match.path", "{wide} {narrow}");
     let [(span, _)] = first.related.as_slice() else { panic!("{first:?}") };
     assert!(text.get(span.clone()).expect("within").starts_with(['/', '\'']));
-    let message = first.message.strip_prefix("`wide` does not guard all that it matches: ").expect("its words");
-    Some(message.replace(" goes to `narrow`, which", ""))
+    let message = first.message.strip_prefix("`wide` does not protect everything it matches: ").expect("its words");
+    Some(message.replace(" is decided by `narrow`, which", ""))
 }
 
 #[test]
@@ -126,32 +127,32 @@ fn a_rule_is_told_of_a_more_specific_one_that_is_easier_to_pass() {
         (
             "match: {path: '/o/{*r}'}, require: {all_of: [a, b]}",
             "match: {path: '/o/{x}/x', methods: [PUT]}, require: {all_of: [b]}",
-            "`PUT /o/x1/x` requires less: `b`",
+            "`PUT /o/x1/x` requires only `b`",
         ),
         (
             "match: {path: '/o/{id}', methods: [PUT, GET]}, require: {all_of: [a]}",
             "match: {path: /o/x, methods: [GET, HEAD]}, require: {any_of: [a, b]}",
-            "`GET /o/x` requires less: `a` or `b`",
+            "`GET /o/x` requires only `a` or `b`",
         ),
         (
             "match: {path: '/o/{*r}'}, require: {all_of: [a]}",
             "match: {path: /o/x}, require: {all_of: [b]}",
-            "`GET /o/x` requires something else: `b`",
+            "`GET /o/x` requires `b` instead",
         ),
         (
             "match: {path: '/o/{id}'}, authenticated: true, acr: [aal2]",
             "match: {path: /o/x}, authenticated: true, acr: [aal2, aal1]",
-            "`GET /o/x` takes a weaker login (`acr`)",
+            "`GET /o/x` accepts a weaker login (`acr`)",
         ),
         (
             "match: {path: '/o/{id}'}, authenticated: true, session: {max_age: 5m}",
             "match: {path: /o/x}, authenticated: true",
-            "`GET /o/x` takes an older login (`max_age`)",
+            "`GET /o/x` accepts an older login (`max_age`)",
         ),
         (
             "match: {path: '/o/{id}'}, authenticated: true, session: {max_idle: 5m}",
             "match: {path: /o/x}, authenticated: true, session: {max_idle: 6m}",
-            "`GET /o/x` takes a longer idle time (`max_idle`)",
+            "`GET /o/x` accepts a longer idle time (`max_idle`)",
         ),
         // A host goes before any path.
         (
@@ -217,7 +218,11 @@ fn several_rules_in_front_are_one_warning() {
         format!("{ISSUERS}routes:\n- {{name: wide, match: {{path: '/o/{{id}}'}}, authenticated: true}}\n{narrow}");
     let loaded = loaded(&text);
     let [(_, found)] = found(&loaded).try_into().expect("one");
-    assert!(found.message.ends_with("goes to `n0`, which is public; 8 more rules do the like"), "{}", found.message);
+    assert!(
+        found.message.ends_with("is decided by `n0`, which is public; the same holds for 8 more rules"),
+        "{}",
+        found.message
+    );
     assert_eq!(found.related.len(), 3);
 }
 

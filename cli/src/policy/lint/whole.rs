@@ -1,28 +1,25 @@
-//! The policy as a whole: its mode, its issuers, and what happens without the session service.
+//! Checks of the whole policy: its mode, its issuers, and its behaviour during an outage.
 
-use super::{Linter, Warning};
-use portcullis_engine::policy::{Mode, Outage};
-use serde_json::Value;
-use std::time::Duration;
+use super::{linter::Linter, warning::Warning};
+use portcullis_engine::policy::Mode;
 
 impl Linter<'_> {
     pub(super) fn whole(&mut self) {
         if self.loaded.policy.mode == Mode::Shadow {
-            let message = "in shadow mode every request is released, whatever is decided";
-            let help = "write `enforce` as soon as the counters show that nobody would be refused by mistake";
+            let message = "in shadow mode every request is released, whatever the decision";
+            let help = "write `enforce` as soon as the counters show that no legitimate request would be refused";
             self.warn(Warning::ShadowMode, "$.mode", message, help);
         }
-        self.outage("$.session.on_outage", self.default_outage());
+        self.outage("$.session.on_outage", self.loaded.policy.source.on_outage);
         self.token_types();
     }
 
-    /// What holds for rules that say nothing else.
-    fn default_outage(&self) -> Outage {
-        match self.written.get("/session/on_outage") {
-            Some(Value::Object(_)) => Outage::Grace(Duration::ZERO),
-            Some(Value::String(word)) if word == "read_only" => Outage::ReadOnly,
-            _ => Outage::Deny,
-        }
+    /// The place of the type `JWT`: the policy keeps the types in one spelling and without repetition.
+    fn jwt_path(&self, issuer: usize) -> String {
+        let document = &self.loaded.document;
+        let mut paths = (0..ITEMS_MAX).map(|item| format!("$.issuers[{issuer}].token_types[{item}]"));
+        let path = paths.find(|path| document.text().get(document.span(path)).is_some_and(is_jwt));
+        path.unwrap_or_else(|| format!("$.issuers[{issuer}].token_types"))
     }
 
     fn token_types(&mut self) {
@@ -31,17 +28,17 @@ impl Linter<'_> {
             if !issuer.token_types.iter().any(|kind| kind == "jwt") {
                 continue;
             }
-            let types = self.written.get(&format!("/issuers/{index}/token_types")).and_then(Value::as_array);
-            let at = types.and_then(|types| types.iter().position(is_jwt)).unwrap_or_default();
-            let path = format!("$.issuers[{index}].token_types[{at}]");
-            let message = "`JWT` is the type of any token: one that was not meant for access, as an ID token, may pass";
-            let help =
-                "let the issuer send `at+jwt` (RFC 9068) and accept no other, or keep `audiences` to this API alone";
+            let path = self.jwt_path(index);
+            let message = "accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)";
+            let help = "configure the issuer to use `at+jwt` (RFC 9068) and accept only that, or use an audience that only this API has";
             self.warn(Warning::TokenTypeJwt, &path, message, help);
         }
     }
 }
 
-fn is_jwt(given: &Value) -> bool {
-    given.as_str().is_some_and(|kind| ["jwt", "application/jwt"].iter().any(|jwt| kind.eq_ignore_ascii_case(jwt)))
+/// The most items of a list in a policy.
+const ITEMS_MAX: usize = 1_000;
+
+fn is_jwt(text: &str) -> bool {
+    ["jwt", "application/jwt"].iter().any(|jwt| text.trim_matches(['"', '\'']).eq_ignore_ascii_case(jwt))
 }

@@ -1,8 +1,8 @@
-//! From the tree to operations.
+//! Reads the operations of a document.
 
 use super::{Api, Base, Operation, Value, refs::resolved, security, servers};
 
-/// The members of a path item that are operations: OpenAPI 3.2's, and so those of 3.0 and 3.1.
+/// The members of a path item that are operations, in OpenAPI 3.2 and therefore also in 3.0 and 3.1.
 pub(super) const METHODS: [&str; 9] = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
 
 pub(super) fn api(root: &Value) -> Result<Api, String> {
@@ -21,7 +21,7 @@ pub(super) fn api(root: &Value) -> Result<Api, String> {
     }
     let Reader { operations, notes, .. } = reader;
     if operations.is_empty() {
-        return Err("the document has no operation under `paths`".to_owned());
+        return Err("the document has no operations under `paths`".to_owned());
     }
     Ok(Api { title, openapi, operations, schemes: security::schemes(root), notes })
 }
@@ -29,14 +29,14 @@ pub(super) fn api(root: &Value) -> Result<Api, String> {
 fn version(root: &Value) -> Result<String, String> {
     match (root.get("openapi"), root.get("swagger")) {
         (Some(Value::Text(version)), _) if version.starts_with("3.") => Ok(version.clone()),
-        // A number, as of `openapi: 3.1` in YAML.
+        // A number, as in YAML `openapi: 3.1`.
         (Some(Value::Number(version)), _) if (3.0..4.0).contains(version) => Ok(version.to_string()),
         (Some(version), _) => {
             let version = version.as_text().unwrap_or("something else").escape_debug();
-            Err(format!("OpenAPI 3.0, 3.1 or 3.2 is expected, found `openapi: {version}`"))
+            Err(format!("expected OpenAPI 3.0, 3.1 or 3.2, found `openapi: {version}`"))
         }
         (None, Some(_)) => Err("this is Swagger 2.0; convert it to OpenAPI 3 first".to_owned()),
-        (None, None) => Err("this is no OpenAPI document: it has no member `openapi`".to_owned()),
+        (None, None) => Err("this is not an OpenAPI document: it has no member `openapi`".to_owned()),
     }
 }
 
@@ -56,7 +56,7 @@ impl<'v> Reader<'v> {
         if !matches!(linked, Value::Object(_)) {
             return self.unreadable(path, item, format!("the path is {}, not an object", linked.kind()));
         }
-        // What stands beside `$ref` comes before what it leads to.
+        // Members next to `$ref` override those of its target.
         let own: &[_] = if std::ptr::eq(item, linked) { &[] } else { item.entries() };
         let mut seen = Vec::new();
         for (key, value) in own.iter().chain(linked.entries()) {
@@ -70,16 +70,16 @@ impl<'v> Reader<'v> {
         }
     }
 
-    fn unreadable(&mut self, path: &str, item: &Value, trouble: String) {
+    fn unreadable(&mut self, path: &str, item: &Value, error: String) {
         let bases = self.bases_of(&[item]);
         let security = security::security(&Value::Null, &Value::Null);
-        let (path, trouble) = (path.to_owned(), Some(trouble));
-        self.operations.push(Operation { method: None, path, id: None, summary: None, bases, security, trouble });
+        let (path, error) = (path.to_owned(), Some(error));
+        self.operations.push(Operation { method: None, path, id: None, summary: None, bases, security, error });
     }
 
     fn operation(&mut self, method: String, path: &str, items: [&'v Value; 2], value: &'v Value) {
         let [item, linked] = items;
-        let trouble = match value {
+        let error = match value {
             Value::Object(_) => self.hidden_delimiter(&[value, linked]),
             value => Some(format!("the operation is {}, not an object", value.kind())),
         };
@@ -92,11 +92,11 @@ impl<'v> Reader<'v> {
             summary: text("summary"),
             bases,
             security: security::security(value, self.root),
-            trouble,
+            error,
         });
     }
 
-    /// The servers of the first that has some, else the document's.
+    /// The servers of the first holder that has some, or those of the document.
     fn bases_of(&mut self, holders: &[&Value]) -> Vec<Base> {
         let own = holders.iter().find_map(|holder| holder.get("servers").filter(|list| !list.items().is_empty()));
         own.map_or_else(|| self.bases.clone(), |list| servers::bases(list, &mut self.notes))

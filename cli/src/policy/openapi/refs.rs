@@ -1,22 +1,22 @@
-//! References within a document: JSON Pointers (RFC 6901) in the fragment of `$ref`.
+//! Resolves references within a document: a JSON Pointer (RFC 6901) in the fragment of `$ref`.
 
 use super::Value;
 
-/// How many references may lead to each other.
+/// The longest chain of references.
 const HOPS_MAX: usize = 16;
 
-/// What stands where a value is, or where its `$ref` leads.
+/// The value itself, or the target of its `$ref`.
 pub(super) fn resolved<'v>(root: &'v Value, value: &'v Value) -> Result<&'v Value, String> {
     let mut value = value;
     for _ in 0..HOPS_MAX {
         let Some(reference) = value.get("$ref") else { return Ok(value) };
-        let reference = reference.as_text().ok_or("`$ref` is no text")?;
+        let reference = reference.as_text().ok_or("`$ref` is not text")?;
         let Some(pointer) = reference.strip_prefix('#') else {
-            return Err(format!("`$ref: {reference}` leads to another document; bundle them into one first"));
+            return Err(format!("`$ref: {reference}` refers to another document; bundle the documents into one first"));
         };
-        value = at(root, pointer).ok_or_else(|| format!("`$ref: {reference}` leads nowhere in this document"))?;
+        value = at(root, pointer).ok_or_else(|| format!("`$ref: {reference}` does not exist in this document"))?;
     }
-    Err("its `$ref`s lead in a circle, or too far".to_owned())
+    Err("its `$ref`s form a cycle or a chain that is too long".to_owned())
 }
 
 fn at<'v>(root: &'v Value, pointer: &str) -> Option<&'v Value> {
@@ -67,14 +67,14 @@ mod tests {
     fn other_references_are_reported() {
         for (reference, words) in [
             ("other.yaml#/a", "another document"),
-            ("#/nowhere", "leads nowhere"),
-            ("#/list/9", "leads nowhere"),
-            ("#/%", "leads nowhere"),
-            ("#/from", "in a circle"),
+            ("#/nowhere", "does not exist"),
+            ("#/list/9", "does not exist"),
+            ("#/%", "does not exist"),
+            ("#/from", "form a cycle"),
         ] {
             let error = found(&format!(r#"{{"list": [], "from": {{"$ref": "{reference}"}}}}"#)).expect_err(reference);
             assert!(error.contains(words), "{reference}: {error}");
         }
-        assert_eq!(found(r#"{"from": {"$ref": 1}}"#), Err("`$ref` is no text".to_owned()));
+        assert_eq!(found(r#"{"from": {"$ref": 1}}"#), Err("`$ref` is not text".to_owned()));
     }
 }

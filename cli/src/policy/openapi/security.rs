@@ -1,4 +1,4 @@
-//! Who may call an operation, as the document says it.
+//! Reads who may call an operation.
 
 use super::{Value, refs::resolved};
 
@@ -7,36 +7,36 @@ use super::{Value, refs::resolved};
 pub(in crate::policy) struct Scheme {
     /// Its key.
     pub(in crate::policy) name: String,
-    /// What it is.
+    /// Its kind.
     pub(in crate::policy) kind: SchemeKind,
 }
 
-/// What a scheme is.
+/// The kind of a scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) enum SchemeKind {
-    /// OAuth 2.0 or OpenID Connect: access tokens with scopes.
+    /// Access tokens with scopes (OAuth 2.0 or OpenID Connect).
     Tokens {
-        /// Each scope with what it allows, in the order of the flows.
+        /// The scopes with their descriptions, in the order of the flows.
         scopes: Vec<(String, String)>,
-        /// Where to learn of the issuer, as the document says.
+        /// URLs that identify the issuer.
         servers: Vec<String>,
     },
-    /// Another, in words.
+    /// Another kind, as text.
     Other(String),
 }
 
 /// Who may call an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) enum Security {
-    /// Neither the operation nor the document says.
+    /// Not specified by the operation or the document.
     Unsaid,
-    /// One of these suffices; each names all schemes that are needed together, with scopes.
+    /// One of these alternatives suffices. Each lists schemes that are required together, with scopes.
     AnyOf(Vec<Vec<Need>>),
-    /// What the document says can't be read.
+    /// The `security` is invalid.
     Unreadable(String),
 }
 
-/// A scheme that is needed, with the scopes that are.
+/// A required scheme with its required scopes.
 pub(in crate::policy) type Need = (String, Vec<String>);
 
 pub(super) fn schemes(root: &Value) -> Vec<Scheme> {
@@ -79,7 +79,7 @@ fn flows(scheme: &Value) -> SchemeKind {
     SchemeKind::Tokens { scopes, servers }
 }
 
-/// Reads `security` of an operation, or of the document where the operation has none.
+/// Reads the `security` of an operation or, if it has none, of the document.
 pub(super) fn security(operation: &Value, root: &Value) -> Security {
     let Some(given) = operation.get("security").or_else(|| root.get("security")) else {
         return Security::Unsaid;

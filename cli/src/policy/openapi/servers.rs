@@ -1,20 +1,20 @@
-//! Where operations are served: base paths and hosts of `servers`.
+//! Reads where operations are served: the base paths and hosts of `servers`.
 
 use super::Value;
 
-/// The most URLs that the variables of one server may make; with more, only their defaults count.
+/// The most URLs that the variables of one server may produce; beyond that, only their defaults are used.
 const URLS_MAX: usize = 32;
-/// The most places of one operation.
+/// The most base paths of one operation.
 const BASES_MAX: usize = 64;
 
-/// A base path, and the hosts that have it.
+/// A base path and the hosts that serve it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) struct Base {
-    /// Goes before the operation's path; starts with `/`, or is empty.
+    /// Prefix of the operation's path; empty, or starts with `/`.
     pub(in crate::policy) path: String,
-    /// As in the URLs, lower-case, without ports, `*.` in front for a variable label; in the order of the document.
+    /// The hosts of the URLs in lower case, without ports, with `*.` for a variable first label; in the order of the document.
     pub(in crate::policy) hosts: Vec<String>,
-    /// Whether it is served where the document is, too: on a host that the document doesn't name.
+    /// Whether it is also served by the host of the document itself, which the document does not name.
     pub(in crate::policy) anywhere: bool,
 }
 
@@ -24,14 +24,14 @@ impl Base {
     }
 }
 
-/// Reads `servers`; without any, the one at `/`.
+/// Reads `servers`. Without any, the only server is at `/`.
 pub(super) fn bases(servers: &Value, notes: &mut Vec<String>) -> Vec<Base> {
     let mut bases: Vec<Base> = Vec::new();
     let servers = servers.items().iter().filter_map(|server| Some((server, server.text("url")?)));
     for (host, path) in servers.flat_map(|(server, url)| urls(server, url, notes)).map(|url| parts(&url)) {
         let known = bases.iter().position(|base| base.path == path);
         if known.is_none() && bases.len() == BASES_MAX {
-            note(notes, format!("more than {BASES_MAX} base paths in one list of servers; the rest are left out"));
+            note(notes, format!("more than {BASES_MAX} base paths in one list of servers; the rest are ignored"));
             break;
         }
         let at = known.unwrap_or(bases.len());
@@ -55,7 +55,7 @@ fn note(notes: &mut Vec<String>, text: String) {
     }
 }
 
-/// Every URL that a server stands for.
+/// Every URL that the variables of a server can produce.
 fn urls(server: &Value, url: &str, notes: &mut Vec<String>) -> Vec<String> {
     let variables = server.get("variables").map(Value::entries).unwrap_or_default();
     let mut urls = vec![url.to_owned()];
@@ -71,7 +71,7 @@ fn urls(server: &Value, url: &str, notes: &mut Vec<String>) -> Vec<String> {
         if choices.is_empty() && first_label_is(url, &slot) {
             choices = vec!["*".to_owned()];
         } else if choices.is_empty() || choices.len() * urls.len() > URLS_MAX {
-            note(notes, format!("server `{url}`: of the variable `{name}` only the default, `{default}`, is taken"));
+            note(notes, format!("server `{url}`: only the default of the variable `{name}`, `{default}`, is used"));
             choices = vec![default];
         }
         urls = urls.iter().flat_map(|url| choices.iter().map(|choice| url.replace(&slot, choice))).collect();

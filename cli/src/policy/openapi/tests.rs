@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 fn operations(text: &str) -> Vec<String> {
     let api = Api::parse(text).expect("a document");
-    let trouble = |operation: &Operation| operation.trouble.as_ref().map(|why| format!(" ! {why}")).unwrap_or_default();
+    let error = |operation: &Operation| operation.error.as_ref().map(|why| format!(" ! {why}")).unwrap_or_default();
     let bases =
         |operation: &Operation| operation.bases.iter().map(|base| format!(" {}", base.path)).collect::<String>();
-    api.operations.iter().map(|operation| operation.label() + &bases(operation) + &trouble(operation)).collect()
+    api.operations.iter().map(|operation| operation.label() + &bases(operation) + &error(operation)).collect()
 }
 
 fn refused(text: &str) -> String {

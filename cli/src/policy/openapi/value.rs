@@ -1,10 +1,10 @@
-//! A tree of what a foreign JSON or YAML file says, without the parts that nobody will look at.
+//! The tree of a JSON or YAML file from elsewhere, without the parts that are not needed.
 
-use crate::{document, exit::Trouble};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::{document, error::Error, input};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{collections::HashSet, fmt, path::Path};
 
-/// The largest file that is read, in bytes. The largest public document known to us has 47 million.
+/// The largest file, in bytes. The largest public OpenAPI document that we know has 47 million.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// A value; objects keep the order of the file, and no object has a key twice.
@@ -36,7 +36,7 @@ impl Value {
         }
     }
 
-    /// The members of an object; none of anything else.
+    /// The members of an object; empty for other values.
     pub(in crate::policy) fn entries(&self) -> &[(String, Value)] {
         match self {
             Self::Object(entries) => entries,
@@ -44,7 +44,7 @@ impl Value {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for other values.
     pub(in crate::policy) fn items(&self) -> &[Value] {
         match self {
             Self::List(items) => items,
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// What it is, in words.
+    /// Its type, as text.
     pub(in crate::policy) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -65,7 +65,7 @@ impl Value {
     }
 }
 
-/// Which parts of a value are kept, by what it is.
+/// Which parts of a value are kept, depending on what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) enum Shape {
     /// Everything.
@@ -82,7 +82,7 @@ pub(in crate::policy) enum Shape {
 }
 
 impl Shape {
-    /// What a member is; none: nobody will look at it.
+    /// What a member is; `None` if it is not needed.
     fn member(self, key: &str) -> Option<Self> {
         match (self, key) {
             (Self::All, _) | (Self::Root, "openapi" | "swagger" | "info" | "servers" | "security") => Some(Self::All),
@@ -161,14 +161,14 @@ impl<'de> Visitor<'de> for Shape {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if key == "<<" {
-                return Err(Error::custom("`<<` is no part of YAML 1.2; write out what it would merge"));
+                return Err(A::Error::custom("`<<` is not part of YAML 1.2; write out what it would merge"));
             }
             match self.member(&key) {
                 None => drop(map.next_value::<IgnoredAny>()?),
                 Some(shape) => {
-                    // Readers differ in which of the two they take: neither is what the document says.
+                    // Readers disagree on which of the two values counts.
                     if !seen.insert(key.clone()) {
-                        return Err(Error::custom(format_args!("the key `{}` is given twice", key.escape_debug())));
+                        return Err(A::Error::custom(format_args!("the key `{}` is given twice", key.escape_debug())));
                     }
                     let value = map.next_value_seed(shape)?;
                     entries.push((key, value));
@@ -180,16 +180,16 @@ impl<'de> Visitor<'de> for Shape {
 }
 
 /// Reads a file, or standard input for `-`.
-pub(in crate::policy) fn load(path: &Path, shape: Shape) -> Result<Value, Trouble> {
-    let (name, text) = document::source_within(path, FILE_BYTES_MAX)?;
-    parse(&text, shape).map_err(|message| Trouble::faulty(format_args!("`{name}`: {message}")))
+pub(in crate::policy) fn load(path: &Path, shape: Shape) -> Result<Value, Error> {
+    let (name, text) = input::text_within(path, FILE_BYTES_MAX)?;
+    parse(&text, shape).map_err(|message| Error::invalid(format_args!("`{name}`: {message}")))
 }
 
-/// Reads a text: JSON if it begins as JSON does, else YAML.
+/// Parses a text: as JSON if it begins like JSON, otherwise as YAML.
 pub(in crate::policy) fn parse(text: &str, shape: Shape) -> Result<Value, String> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('{') {
-        // YAML's own `{…}` looks alike; of JSON that is wrong, JSON's reader says why.
+        // A YAML flow mapping also begins with `{`. For invalid JSON, report the error of the JSON parser.
         return from_json(text, shape).or_else(|error| {
             let json = document::foreign_yaml_as_json(text).map_err(|_| error)?;
             from_json(&json, shape)

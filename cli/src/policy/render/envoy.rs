@@ -1,6 +1,6 @@
-//! The filter as Envoy's own configuration has it: an entry of `http_filters`.
+//! The filter in an Envoy configuration: an entry of `http_filters`.
 
-use super::Args;
+use super::command::Args;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ pub(super) fn filter<'a, P: Serialize + 'a>(args: &'a Args, policy: P, secrets: 
             config: Plugin {
                 name: args.name(),
                 root_id: "portcullis",
-                // A VM that died is started again; until then requests are refused. Its default differs between versions.
+                // A crashed VM is restarted, and requests are refused until then. The default differs between versions of Envoy.
                 failure_policy: "FAIL_RELOAD",
                 vm_config: Vm {
                     vm_id: "portcullis",

@@ -1,14 +1,14 @@
 //! The filter in Envoy Gateway: `EnvoyExtensionPolicy`.
 
 use super::{
-    Args,
+    command::Args,
     object::Object,
     place::{ModuleUrl, TargetRef, only},
 };
-use crate::exit::Trouble;
+use crate::error::Error;
 use serde::Serialize;
 
-/// What Envoy Gateway attaches extensions of HTTP traffic to.
+/// The kinds that Envoy Gateway attaches HTTP extensions to.
 const TARGETS: [&str; 4] = ["Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute"];
 
 #[derive(Serialize)]
@@ -57,11 +57,11 @@ pub(super) fn extension_policy<'a, P: Serialize + 'a>(
     args: &'a Args,
     policy: P,
     secrets: &'a [&'a str],
-) -> Result<impl Serialize + 'a, Trouble> {
+) -> Result<impl Serialize + 'a, Error> {
     only(&args.targets, &TARGETS, "Envoy Gateway")?;
     if args.targets.is_empty() {
-        let fault = "`--as envoy-gateway` needs `--target-ref`: what it is attached to, such as `HTTPRoute/orders`";
-        return Err(Trouble::faulty(fault));
+        let fault = "`--as envoy-gateway` requires `--target-ref`, the target to attach to, such as `HTTPRoute/orders`";
+        return Err(Error::invalid(fault));
     }
     let wasm = Wasm {
         name: "portcullis",
@@ -75,13 +75,13 @@ pub(super) fn extension_policy<'a, P: Serialize + 'a>(
     Ok(Object::new("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", args, spec))
 }
 
-fn code(url: &ModuleUrl) -> Result<Code<'_>, Trouble> {
+fn code(url: &ModuleUrl) -> Result<Code<'_>, Error> {
     let (r#type, image, http) = match url {
         ModuleUrl::Image(url) => ("Image", Some(Source { url }), None),
         ModuleUrl::Http(url) => ("HTTP", None, Some(Source { url })),
         ModuleUrl::File(_) => {
-            let fault = "Envoy Gateway reads no module from a file; give `--url` an OCI image or an HTTP URL";
-            return Err(Trouble::faulty(fault));
+            let fault = "Envoy Gateway cannot load a module from a file; use an OCI image or an HTTP URL as `--url`";
+            return Err(Error::invalid(fault));
         }
     };
     Ok(Code { r#type, pull_policy: "IfNotPresent", image, http })

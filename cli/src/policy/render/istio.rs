@@ -1,18 +1,18 @@
-//! The filter in Istio: `WasmPlugin`, and `TrafficExtension`, which follows it.
+//! The filter in Istio: `WasmPlugin`, and its successor `TrafficExtension`.
 
 use super::{
-    Args, Proxy,
+    command::{Args, Proxy},
     object::Object,
     place::{Label, ModuleUrl, TargetRef, only},
 };
-use crate::exit::Trouble;
+use crate::error::Error;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
 const API_VERSION: &str = "extensions.istio.io/v1alpha1";
-/// What Istio attaches extensions to; a Gateway, or what a waypoint serves.
+/// The kinds that Istio attaches extensions to: gateways, and what waypoints serve.
 const TARGETS: [&str; 4] = ["Gateway", "GatewayClass", "Service", "ServiceEntry"];
-/// The most targets that the CRDs take.
+/// The most targets that the CRDs allow.
 const TARGETS_MAX: usize = 16;
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ struct TrafficExtension<'a, P> {
     wasm: Module<'a, P>,
 }
 
-/// Whose traffic it is for.
+/// The traffic that the filter sees.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Place<'a> {
@@ -85,7 +85,7 @@ pub(super) fn wasm_plugin<'a, P: Serialize + 'a>(
     args: &'a Args,
     policy: P,
     secrets: &'a [&'a str],
-) -> Result<impl Serialize + 'a, Trouble> {
+) -> Result<impl Serialize + 'a, Error> {
     let spec = WasmPlugin { place: place(args)?, phase: "AUTHZ", module: module(args, policy, secrets)? };
     Ok(Object::new(API_VERSION, "WasmPlugin", args, spec))
 }
@@ -94,15 +94,15 @@ pub(super) fn traffic_extension<'a, P: Serialize + 'a>(
     args: &'a Args,
     policy: P,
     secrets: &'a [&'a str],
-) -> Result<impl Serialize + 'a, Trouble> {
+) -> Result<impl Serialize + 'a, Error> {
     let spec = TrafficExtension { place: place(args)?, phase: "AUTHZ", wasm: module(args, policy, secrets)? };
     Ok(Object::new(API_VERSION, "TrafficExtension", args, spec))
 }
 
-fn place(args: &Args) -> Result<Place<'_>, Trouble> {
+fn place(args: &Args) -> Result<Place<'_>, Error> {
     only(&args.targets, &TARGETS, "Istio")?;
     if args.targets.len() > TARGETS_MAX {
-        return Err(Trouble::faulty(format_args!("Istio takes at most {TARGETS_MAX} targets")));
+        return Err(Error::invalid(format_args!("Istio allows at most {TARGETS_MAX} targets")));
     }
     let selector = (!args.selector.is_empty()).then(|| Selector { match_labels: labels(&args.selector) });
     Ok(Place { selector, target_refs: &args.targets, r#match: traffic(args) })
@@ -112,9 +112,8 @@ fn labels(given: &[Label]) -> BTreeMap<&str, &str> {
     given.iter().map(|label| (&*label.key, &*label.value)).collect()
 }
 
-/// A sidecar would check the requests that its application sends, too, if nothing were said. Istio counts a gateway's
-/// traffic as a client's: one that is selected for `SERVER` would silently go without the filter. What is attached to a
-/// target has no direction.
+/// Without a mode, a sidecar would also check the requests that its application sends. Istio treats the traffic of a gateway as
+/// client traffic, so a gateway with `SERVER` would silently run without the filter. A target has no direction.
 fn traffic(args: &Args) -> Option<[Match; 1]> {
     if !args.targets.is_empty() {
         return None;
@@ -126,7 +125,7 @@ fn traffic(args: &Args) -> Option<[Match; 1]> {
     Some([Match { mode }])
 }
 
-fn module<'a, P>(args: &'a Args, policy: P, secrets: &'a [&'a str]) -> Result<Module<'a, P>, Trouble> {
+fn module<'a, P>(args: &'a Args, policy: P, secrets: &'a [&'a str]) -> Result<Module<'a, P>, Error> {
     let url = args.url()?;
     let env = || secrets.iter().map(|name| Variable { name, value_from: "HOST" }).collect();
     Ok(Module {

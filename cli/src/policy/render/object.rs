@@ -1,9 +1,9 @@
-//! What all Kubernetes objects have in common.
+//! The common parts of Kubernetes objects.
 
-use super::Args;
+use super::command::Args;
 use serde::Serialize;
 
-/// The longest name of an object, in bytes (RFC 1123, as Kubernetes reads it).
+/// The longest name of an object, in bytes (RFC 1123, as Kubernetes applies it).
 const NAME_BYTES_MAX: usize = 253;
 /// The longest namespace, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
@@ -31,20 +31,22 @@ impl<'a, S> Object<'a, S> {
     }
 }
 
-/// Whether Kubernetes takes it as the name of an object.
+/// Checks the name of a Kubernetes object.
 pub(super) fn dns_name(text: &str) -> Result<(), String> {
     if text.len() <= NAME_BYTES_MAX && text.split('.').all(is_label) {
         return Ok(());
     }
-    Err("Kubernetes takes lower-case letters, digits, `-` and `.`, with a letter or digit around each `.`".to_owned())
+    Err("Kubernetes names have lower-case letters, digits, `-` and `.`, with a letter or digit at both ends and around each `.`".to_owned())
 }
 
-/// A namespace, if Kubernetes takes it.
+/// Parses a Kubernetes namespace.
 pub(super) fn dns_label(text: &str) -> Result<String, String> {
     if text.len() <= LABEL_BYTES_MAX && is_label(text) {
         return Ok(text.to_owned());
     }
-    Err(format!("at most {LABEL_BYTES_MAX} lower-case letters, digits and `-`, with a letter or digit at each end"))
+    Err(format!(
+        "expected at most {LABEL_BYTES_MAX} lower-case letters, digits and `-`, with a letter or digit at both ends"
+    ))
 }
 
 fn is_label(text: &str) -> bool {

@@ -1,23 +1,23 @@
-//! What a policy can't know: where its module is, and whose traffic it is for.
+//! The options that are not part of a policy: where the module is, and which traffic the filter is for.
 
-use crate::exit::Trouble;
+use crate::error::Error;
 use serde::Serialize;
 use std::str::FromStr;
 
 /// The group of the Gateway API.
 pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
-/// The longest key and value of a label, in bytes, as Kubernetes reads them.
+/// The longest prefix, name and value of a label in Kubernetes, in bytes.
 const LABEL_PREFIX_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Where the module is.
+/// The location of the wasm module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ModuleUrl {
     /// An OCI image, without its scheme.
     Image(String),
     /// `http://…` or `https://…`
     Http(String),
-    /// `file://…`, in the proxy's own file system.
+    /// `file://…`, in the file system of the proxy.
     File(String),
 }
 
@@ -26,11 +26,11 @@ impl FromStr for ModuleUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("an URL has visible ASCII characters alone".to_owned());
+            return Err("a URL can only have printable ASCII characters".to_owned());
         }
         let (scheme, rest) = text.split_once("://").unwrap_or(("oci", text));
         if rest.is_empty() {
-            return Err("nothing follows the scheme".to_owned());
+            return Err("the URL is empty after its scheme".to_owned());
         }
         match scheme {
             "oci" => Ok(Self::Image(rest.to_owned())),
@@ -43,7 +43,7 @@ impl FromStr for ModuleUrl {
     }
 }
 
-/// A label that pods must have.
+/// A label that selects pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) key: String,
@@ -56,11 +56,12 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').ok_or("expected `KEY=VALUE`")?;
         let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
-        if prefix.len() > LABEL_PREFIX_BYTES_MAX || (key.contains('/') && super::dns_name(prefix).is_err()) {
-            return Err("what stands before the `/` of a label is a DNS name".to_owned());
+        if prefix.len() > LABEL_PREFIX_BYTES_MAX || (key.contains('/') && super::object::dns_name(prefix).is_err()) {
+            return Err("the part of a label before the `/` must be a DNS name".to_owned());
         }
         if name.is_empty() || !is_word(name) || !is_word(value) {
-            let fault = "a label has at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at each end";
+            let fault =
+                "a label can have at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
             return Err(fault.to_owned());
         }
         Ok(Self { key: key.to_owned(), value: value.to_owned() })
@@ -76,7 +77,7 @@ fn is_word(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// What a manifest is attached to.
+/// The target that a manifest is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct TargetRef {
     group: &'static str,
@@ -89,7 +90,7 @@ impl FromStr for TargetRef {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, name) = text.split_once('/').ok_or("expected `KIND/NAME`, such as `Gateway/orders`")?;
-        super::dns_name(name)?;
+        super::object::dns_name(name)?;
         let group = match kind {
             "Gateway" | "GatewayClass" | "HTTPRoute" | "GRPCRoute" | "ListenerSet" => GATEWAY_GROUP,
             "Service" => "",
@@ -104,17 +105,13 @@ impl FromStr for TargetRef {
     }
 }
 
-/// Refuses targets of kinds that the form's controller would not attach to.
-pub(super) fn only(targets: &[TargetRef], kinds: &[&str], who: &str) -> Result<(), Trouble> {
+/// Rejects targets of kinds that the controller does not attach to.
+pub(super) fn only(targets: &[TargetRef], kinds: &[&str], who: &str) -> Result<(), Error> {
     match targets.iter().find(|target| !kinds.contains(&&*target.kind)) {
         None => Ok(()),
         Some(target) => {
             let known: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-            Err(Trouble::faulty(format_args!(
-                "{who} attaches it to {} alone, not to a `{}`",
-                known.join(", "),
-                target.kind
-            )))
+            Err(Error::invalid(format_args!("{who} only attaches to {}, not to `{}`", known.join(", "), target.kind)))
         }
     }
 }

@@ -1,4 +1,5 @@
-use super::*;
+use super::{Args, command::yaml};
+use crate::policy::load::Loaded;
 use clap::Parser;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ realm: orders
 fn args(options: &str) -> Result<Args, String> {
     let line = ["render", "policy.yaml", "--as"].into_iter().chain(options.split_whitespace());
     match Line::try_parse_from(line) {
-        Ok(line) => line.args.fits().map(|()| line.args).map_err(|trouble| format!("{trouble:?}")),
+        Ok(line) => line.args.fits().map(|()| line.args).map_err(|error| format!("{error:?}")),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -31,7 +32,7 @@ fn rendered(options: &str) -> Result<String, String> {
 fn rendered_policy(options: &str, policy: &str) -> Result<String, String> {
     let document = crate::document::Document::parse("policy.yaml", policy).expect("YAML");
     let loaded = Loaded::of(document).expect("a policy");
-    args(options)?.text(&loaded).map_err(|trouble| format!("{trouble:?}"))
+    args(options)?.text(&loaded).map_err(|error| format!("{error:?}"))
 }
 
 #[test]
@@ -137,32 +138,32 @@ fn the_secret_of_an_oauth_client_is_handed_on_as_well() {
 fn what_has_no_effect_or_is_missing_is_refused() {
     let url = "--url r.example.com/p:1";
     for (options, words) in [
-        ("envoy {url}", "`--url` means nothing for `--as envoy`"),
-        ("envoy --selector a=b", "`--selector` means nothing"),
-        ("envoy --namespace a", "`--namespace` means nothing"),
-        ("envoy --name=", "`--name` may not be empty"),
-        ("json --name a", "`--name` means nothing for `--as json`"),
-        ("istio {url} --wasm x", "`--wasm` means nothing"),
-        ("envoy-gateway {url} --selector a=b", "`--selector` means nothing"),
-        ("envoy-gateway {url} --proxy gateway", "`--proxy` means nothing"),
-        ("istio", "`--as istio` needs `--url`"),
-        ("envoy-gateway --target-ref Gateway/a", "needs `--url`"),
-        ("envoy-gateway {url}", "needs `--target-ref`"),
-        ("envoy-gateway {url} --target-ref Service/a", "Envoy Gateway attaches it to"),
-        ("istio {url} --target-ref HTTPRoute/a", "Istio attaches it to"),
-        ("envoy-gateway --url file:///x --target-ref Gateway/a", "no module from a file"),
+        ("envoy {url}", "`--url` has no effect with `--as envoy`"),
+        ("envoy --selector a=b", "`--selector` has no effect"),
+        ("envoy --namespace a", "`--namespace` has no effect"),
+        ("envoy --name=", "`--name` must not be empty"),
+        ("json --name a", "`--name` has no effect with `--as json`"),
+        ("istio {url} --wasm x", "`--wasm` has no effect"),
+        ("envoy-gateway {url} --selector a=b", "`--selector` has no effect"),
+        ("envoy-gateway {url} --proxy gateway", "`--proxy` has no effect"),
+        ("istio", "`--as istio` requires `--url`"),
+        ("envoy-gateway --target-ref Gateway/a", "requires `--url`"),
+        ("envoy-gateway {url}", "requires `--target-ref`"),
+        ("envoy-gateway {url} --target-ref Service/a", "Envoy Gateway only attaches to"),
+        ("istio {url} --target-ref HTTPRoute/a", "Istio only attaches to"),
+        ("envoy-gateway --url file:///x --target-ref Gateway/a", "cannot load a module from a file"),
         ("istio {url} --target-ref Gateway/a --selector a=b", "cannot be used with"),
         ("istio {url} --target-ref Gateway/a --proxy gateway", "cannot be used with"),
         ("istio {url} --target-ref Gateway", "KIND/NAME"),
         ("istio {url} --target-ref Pod/a", "one of the kinds"),
-        ("istio {url} --target-ref Gateway/A", "Kubernetes takes lower-case"),
+        ("istio {url} --target-ref Gateway/A", "Kubernetes names have lower-case"),
         ("istio {url} --selector a", "KEY=VALUE"),
-        ("istio {url} --selector a=*", "a label has at most"),
-        ("istio {url} --selector =b", "a label has at most"),
-        ("istio {url} --name Portcullis", "Kubernetes takes lower-case"),
+        ("istio {url} --selector a=*", "a label can have at most"),
+        ("istio {url} --selector =b", "a label can have at most"),
+        ("istio {url} --name Portcullis", "Kubernetes names have lower-case"),
         ("istio {url} --namespace a.b", "at most 63"),
         ("istio --url ftp://x", "expected `oci://…`"),
-        ("istio --url oci://", "nothing follows the scheme"),
+        ("istio --url oci://", "the URL is empty after its scheme"),
         ("nginx", "invalid value 'nginx'"),
     ] {
         let refused = rendered(&options.replace("{url}", url)).expect_err(options);
@@ -248,7 +249,7 @@ proptest! {
     fn what_is_written_is_read_as_the_same_value(value in values()) {
         let text = yaml(&json!({"policy": value})).expect("YAML");
         let document = crate::document::Document::parse("rendered", &*text);
-        let document = document.unwrap_or_else(|trouble| panic!("{trouble:?}:\n{text}"));
+        let document = document.unwrap_or_else(|error| panic!("{error:?}:\n{text}"));
         let read: Value = serde_json::from_str(document.json()).expect("JSON");
         prop_assert_eq!(&read["policy"], &value, "{}", text);
         let other: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));

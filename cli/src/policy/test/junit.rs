@@ -1,6 +1,6 @@
-//! A run for CI: JUnit's XML, a suite for each file of cases.
+//! The report of a run as JUnit XML for CI, with a suite for each file of cases.
 
-use super::{Difference, Played, Run};
+use super::run::{Difference, Played, Run};
 use crate::policy::cases::{Case, Cases};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -29,7 +29,7 @@ fn test_case(file: &Cases, case: &Case, played: &Played) -> TestCase {
     };
     let mut test_case = TestCase::new(case.name.clone(), status);
     test_case.set_classname(file.document.name());
-    // The keys that CI services read to point at the place.
+    // CI services read these keys to annotate the place.
     test_case.extra.insert("file".into(), file.document.name().into());
     test_case.extra.insert("line".into(), line.to_string().into());
     test_case

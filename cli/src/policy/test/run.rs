@@ -1,57 +1,56 @@
-//! Cases, played: what was expected of each, and what became of it.
+//! Runs cases and compares the outcomes with the expected ones.
 
 use crate::{
-    exit::Trouble,
+    error::Error,
     policy::{
         cases::{Case, Cases, Expect},
         load::Loaded,
-        needs::Needs,
-        rehearsal::{Fate, Outcome, Rehearsal},
+        requirement::RequiredScopes,
+        simulator::{Decision, Outcome, Simulator},
     },
 };
 use portcullis_engine::{authorize::Mark, route::RuleId};
-use serde_json::Value;
 use std::{
     collections::HashSet,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Files of cases that were played against a policy.
+/// The run of files of cases against a policy.
 pub struct Run {
     /// The files.
     pub files: Vec<Cases>,
-    /// What became of the cases of each.
+    /// The results for the cases of each file.
     pub played: Vec<Vec<Played>>,
     /// Rules that decided no case.
     pub unreached: Vec<String>,
-    /// How many rules there are.
+    /// The number of rules.
     pub rules: usize,
-    /// Whether the policy refuses nothing so far.
+    /// Whether the policy is in shadow mode and refuses nothing.
     pub is_shadow: bool,
 }
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Debug)]
 pub struct Played {
-    /// Where it is not what was expected.
+    /// Where it differs from what was expected.
     pub differences: Vec<Difference>,
-    /// Why it is what it is, where it is not what was expected.
+    /// The reason for the outcome, if it differs.
     pub why: String,
 }
 
-/// Something that is not as expected.
+/// An expectation that was not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The key of the case that holds the expectation.
     pub key: &'static str,
-    /// What it says.
+    /// The expected value.
     pub expected: String,
-    /// What came.
+    /// The actual value.
     pub got: String,
 }
 
 impl Difference {
-    /// In words.
+    /// As text.
     pub fn words(&self) -> String {
         let subject = match self.key {
             "expect" => "",
@@ -64,12 +63,11 @@ impl Difference {
 }
 
 impl Run {
-    /// Plays files of cases against a policy.
-    pub fn of(loaded: Loaded, files: Vec<Cases>) -> Result<Self, Trouble> {
-        let Loaded { policy, document } = loaded;
+    /// Runs files of cases against a policy.
+    pub fn of(loaded: Loaded, files: Vec<Cases>) -> Result<Self, Error> {
+        let Loaded { policy, .. } = loaded;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut worker = Rehearsal::new(policy, u64::try_from(now.as_millis()).unwrap_or_default())?;
-        let written = serde_json::from_str(document.json()).unwrap_or_default();
+        let mut worker = Simulator::new(policy, u64::try_from(now.as_millis()).unwrap_or_default())?;
         let mut reached = HashSet::new();
         let mut played = Vec::with_capacity(files.len());
         for file in &files {
@@ -78,8 +76,8 @@ impl Run {
                 let outcome = worker.play(case);
                 reached.extend(outcome.rule);
                 let differences = differences(case, &outcome, &worker);
-                // Only a failure is explained: there may be many cases, and a large policy.
-                let why = if differences.is_empty() { String::new() } else { why(&outcome, &written, &worker) };
+                // Only failures are explained: there may be many cases, and the policy may be large.
+                let why = if differences.is_empty() { String::new() } else { why(&outcome, &worker) };
                 of_file.push(Played { differences, why });
             }
             played.push(of_file);
@@ -90,24 +88,24 @@ impl Run {
         Ok(Self { unreached, rules: rules.len(), is_shadow: worker.is_shadow(), files, played })
     }
 
-    /// How many cases there are.
+    /// The number of cases.
     pub fn count(&self) -> usize {
         self.played.iter().map(Vec::len).sum()
     }
 
-    /// How many of them did not hold.
+    /// The number of failed cases.
     pub fn failed(&self) -> usize {
         self.played.iter().flatten().filter(|played| !played.differences.is_empty()).count()
     }
 }
 
-fn differences(case: &Case, outcome: &Outcome, worker: &Rehearsal) -> Vec<Difference> {
+fn differences(case: &Case, outcome: &Outcome, worker: &Simulator) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut differ = |key: &'static str, expected, got| differences.push(Difference { key, expected, got });
-    if !outcome.fate.is(case.expect) {
-        differ("expect", expected(case.expect, "released"), got(&outcome.fate, "released"));
+    if !outcome.decision.is(case.expect) {
+        differ("expect", expected(case.expect, "released"), got(&outcome.decision, "released"));
     }
-    if let (Some(expected), Some(got)) = (case.status, status(&outcome.fate))
+    if let (Some(expected), Some(got)) = (case.status, status(&outcome.decision))
         && expected != got
     {
         differ("status", expected.to_string(), got.to_string());
@@ -118,10 +116,10 @@ fn differences(case: &Case, outcome: &Outcome, worker: &Rehearsal) -> Vec<Differ
     {
         differ("rule", expected.clone(), rule.unwrap_or("none").to_owned());
     }
-    if let (Some(then), Some(fate)) = (&case.then, &outcome.then)
-        && !fate.is(then.expect)
+    if let (Some(then), Some(decision)) = (&case.then, &outcome.then)
+        && !decision.is(then.expect)
     {
-        differ("then.expect", expected(then.expect, "open"), got(fate, "open"));
+        differ("then.expect", expected(then.expect, "open"), got(decision, "open"));
     }
     differences
 }
@@ -133,25 +131,25 @@ fn expected(expect: Expect, good: &str) -> String {
     }
 }
 
-fn got(fate: &Fate, good: &str) -> String {
-    match fate {
-        Fate::Released(_) => good.to_owned(),
-        Fate::Refused(code, _) => code.name().to_owned(),
-        Fate::Waits => "no decision".to_owned(),
+fn got(decision: &Decision, good: &str) -> String {
+    match decision {
+        Decision::Released(_) => good.to_owned(),
+        Decision::Refused(code, _) => code.name().to_owned(),
+        Decision::Waits => "no decision".to_owned(),
     }
 }
 
-/// The status that the client sees; a released request has the upstream's.
-fn status(fate: &Fate) -> Option<u16> {
-    match fate {
-        Fate::Refused(_, answer) => Some(answer.status),
-        Fate::Released(_) | Fate::Waits => None,
+/// The status that the client receives. For a released request, the upstream determines it.
+fn status(decision: &Decision) -> Option<u16> {
+    match decision {
+        Decision::Refused(_, answer) => Some(answer.status),
+        Decision::Released(_) | Decision::Waits => None,
     }
 }
 
-/// What decided, in a line.
-fn why(outcome: &Outcome, written: &Value, worker: &Rehearsal) -> String {
-    let needs = outcome.rule.and_then(|rule| Needs::of(worker.policy(), written, rule));
+/// What decided, on one line.
+fn why(outcome: &Outcome, worker: &Simulator) -> String {
+    let needs = outcome.rule.and_then(|rule| RequiredScopes::of(worker.policy(), rule));
     let Some(rule) = outcome.rule.and_then(|RuleId(index)| worker.policy().rules.get(index)) else {
         return "no rule decided".to_owned();
     };
@@ -167,10 +165,10 @@ fn why(outcome: &Outcome, written: &Value, worker: &Rehearsal) -> String {
         (Some(needs), _) => why += &format!("; it requires {}", needs.words()),
         _ => {}
     }
-    match outcome.fate {
-        Fate::Released(Some(Mark::OutageReadOnly)) => why += "; in an outage, it lets reads pass",
-        Fate::Released(Some(Mark::OutageGrace)) => {
-            why += "; in an outage, it lets pass what was granted a short while ago"
+    match outcome.decision {
+        Decision::Released(Some(Mark::OutageReadOnly)) => why += "; it lets reads pass during an outage",
+        Decision::Released(Some(Mark::OutageGrace)) => {
+            why += "; it lets requests pass during an outage that were granted shortly before"
         }
         _ if outcome.asked => why += "; the session service was asked",
         _ => {}

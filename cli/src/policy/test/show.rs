@@ -1,6 +1,6 @@
-//! A run for people: every case that fails at its place, what no case reaches, and the count.
+//! The report of a run as text: failures with their places, rules without a case, and the count.
 
-use super::{Difference, Played, Run};
+use super::run::{Difference, Played, Run};
 use crate::{
     policy::cases::{Case, Cases},
     report::{self, counted},
@@ -8,7 +8,7 @@ use crate::{
 use annotate_snippets::{AnnotationKind, Level, Snippet};
 use anstyle::{AnsiColor, Style};
 
-/// The most rules that a note names.
+/// The most rules named in a note.
 const NAMED_MAX: usize = 10;
 
 pub(super) fn text(run: &Run) -> String {
@@ -23,7 +23,10 @@ pub(super) fn text(run: &Run) -> String {
     }
     parts.extend(note(run));
     if run.is_shadow {
-        parts.push("note: the policy is in shadow mode: it refuses nothing so far, whatever the cases say".to_owned());
+        parts.push(
+            "note: the policy is in shadow mode: it does not refuse any request yet, whatever the cases expect"
+                .to_owned(),
+        );
     }
     parts.push(count(run));
     parts.join("\n\n")
@@ -51,14 +54,14 @@ fn note(run: &Run) -> Option<String> {
     let more = run.unreached.len().saturating_sub(NAMED_MAX);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let (count, rules) = (run.unreached.len(), run.rules);
-    Some(format!("note: no case reaches {count} of {rules} rules: {}{more}", named.join(", ")))
+    Some(format!("note: {count} of {rules} rules are not reached by any case: {}{more}", named.join(", ")))
 }
 
 fn count(run: &Run) -> String {
     let (count, failed) = (run.count(), run.failed());
     let cases = counted(count, "case");
     let (colour, words) = match failed {
-        0 => (AnsiColor::Green, format!("{cases}, all hold")),
+        0 => (AnsiColor::Green, format!("{cases}, all passed")),
         _ => (AnsiColor::Red, format!("{cases}, {failed} failed")),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));

@@ -1,5 +1,8 @@
-use super::*;
-use crate::document::Document;
+use super::{Run, junit, show};
+use crate::{
+    document::Document,
+    policy::{cases::Cases, load::Loaded},
+};
 use std::fmt::Write;
 
 const POLICY: &str = r#"
@@ -131,8 +134,8 @@ fn a_failure_says_what_differs_and_who_decided() {
     for words in [
         "error: all may: expected `released`, got `insufficient_scope`, rule expected `read`, got `both`",
         "cases.yaml:6:11",
-        "rule `both` decided; it requires @both (read write), and the token lacks @both (write)",
-        "no case reaches 4 of 5 rules: `open`, `read`, `slow`, `reads`",
+        "rule `both` decided; it requires `@both` (`read` and `write`), and the token lacks `@both` (`write`)",
+        "4 of 5 rules are not reached by any case: `open`, `read`, `slow`, `reads`",
         "1 case, 1 failed",
     ] {
         assert!(text.contains(words), "{words}: {text}");
@@ -163,7 +166,7 @@ fn a_rule_that_is_not_there_is_a_fault_of_the_cases() {
     let policy = Loaded::of(Document::parse("policy.yaml", POLICY).expect("yaml")).expect("a policy").policy;
     let text = "cases: [{request: GET a/open, expect: released, rule: opne}]";
     let cases = Cases::of(Document::parse("cases.yaml", text).expect("yaml")).expect("cases");
-    let Err(Trouble::Faulty(report)) = cases.must_fit(&policy) else { panic!("it fits") };
+    let report = crate::report::text(&cases.must_fit(&policy).expect_err("it does not fit"));
     assert!(report.contains("did you mean `open`?"), "{report}");
 }
 

@@ -36,6 +36,9 @@ pub(super) struct Routes {
     pub(super) asks_scope: Option<usize>,
     /// The first route that requires a set.
     pub(super) asks_set: Option<usize>,
+    /// What tools need to know about those without fault.
+    #[cfg(feature = "source")]
+    pub(super) sources: Vec<crate::policy::RouteSource>,
 }
 
 pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, outage: Outage, faults: &mut Faults) -> Option<Routes> {
@@ -65,11 +68,15 @@ struct Reader<'c> {
 
 impl Reader<'_> {
     fn route(&mut self, raw: RawRoute, at: &At<'_>, index: usize) -> Option<Rule> {
+        #[cfg(feature = "source")]
+        let source = crate::policy::RouteSource::of(&raw);
         let name = self.name(raw.name, &at.key("name"), index);
         let answers = raw.r#match.required(&at.key("match"), self.faults);
         let answers = answers.and_then(|raw| self.answers(raw, &at.key("match")));
         if let Some(answers) = answers {
             self.enter(index, &answers, &at.key("match"));
+            #[cfg(feature = "source")]
+            self.routes.sources.push(source(answers));
         }
         let has_limits = !raw.session.is_absent();
         let has_acr = !raw.acr.is_absent();

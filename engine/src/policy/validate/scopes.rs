@@ -113,6 +113,16 @@ fn set_name(name: &str) -> Result<(), Wrong> {
 }
 
 impl Scopes {
+    /// The names of the sets, sorted, each with its scopes.
+    #[cfg(feature = "source")]
+    pub(super) fn sets(&self) -> Vec<(String, Vec<String>)> {
+        let name = |id: &ScopeId| self.register.entry(*id).map(|entry| entry.name.to_string());
+        let scopes = |ids: &Option<Vec<ScopeId>>| ids.iter().flatten().filter_map(name).collect();
+        let mut sets: Vec<_> = self.sets.iter().map(|(set, ids)| (set.clone(), scopes(ids))).collect();
+        sets.sort();
+        sets
+    }
+
     fn set(&self, json: Json<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Vec<ScopeId>> {
         let items = shaped::<Vec<Given<String>>>(json, at, faults).value()?;
         if items.is_empty() {

@@ -140,5 +140,5 @@ async fn a_refused_credential_ends_it() {
     command.args(["events", "--url", &format!("http://{}", testbed.service.admin_address())]);
     let output = command.env("PORTCULLIS_ADMIN_CREDENTIAL", "wrong").output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("refuses the credential"));
+    assert!(stderr(&output).contains("rejected the credential"));
 }

@@ -4,9 +4,7 @@ use super::*;
 
 fn read(text: &str) -> Result<Approvals, String> {
     let document = Document::parse("approved.yaml", text).map_err(|_| "no document".to_owned())?;
-    Approvals::of(document).map_err(|trouble| match trouble {
-        Trouble::Faulty(report) | Trouble::Failed(report) => anstream::adapter::strip_str(&report).to_string(),
-    })
+    Approvals::of(document).map_err(|error| anstream::adapter::strip_str(&crate::report::text(&error)).to_string())
 }
 
 #[test]
@@ -33,11 +31,11 @@ fn every_fault_is_told_at_its_place() {
     .unwrap_err();
     for (place, message) in [
         ("2:", "`null` says nothing; give a value or leave the key out"),
-        ("2:", "expected a day such as `2027-03-01`"),
+        ("2:", "expected a date such as `2027-03-01`"),
         ("3:", "must not be empty"),
         ("3:", "unknown key; did you mean `expires`?"),
         ("3:", "this key is required"),
-        ("4:", "this change stands at `$.approvals[1]` already"),
+        ("4:", "this change is already approved at `$.approvals[1]`"),
         ("4:", "this key is given twice"),
         ("5:", "expected an object, found text"),
         ("6:", "unknown key; known here: `approvals`"),

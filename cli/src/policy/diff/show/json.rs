@@ -1,4 +1,4 @@
-//! For machines.
+//! JSON output.
 
 use crate::policy::diff::{
     approvals::Approval,
@@ -7,9 +7,9 @@ use crate::policy::diff::{
 };
 use serde_json::{Value, json};
 
-/// The findings, all of them, as JSON.
+/// All findings as JSON.
 pub fn json(verdict: &Verdict<'_>) -> String {
-    let easier = verdict.easier.iter().map(|(found, standing)| {
+    let more_permissive = verdict.more_permissive.iter().map(|(found, standing)| {
         let mut value = finding(found);
         let (word, approved) = match standing {
             Standing::NotApproved => ("no", None),
@@ -25,8 +25,8 @@ pub fn json(verdict: &Verdict<'_>) -> String {
     let plain = |findings: &[&Finding]| findings.iter().map(|found| finding(found)).collect::<Vec<_>>();
     let report = json!({
         "not_approved": verdict.open().count(),
-        "easier": easier.collect::<Vec<_>>(),
-        "harder": plain(&verdict.harder),
+        "more_permissive": more_permissive.collect::<Vec<_>>(),
+        "less_permissive": plain(&verdict.less_permissive),
         "changed": plain(&verdict.changed),
         "unused_approvals": verdict.unused.iter().map(|unused| approval(unused)).collect::<Vec<_>>(),
     });

@@ -1,17 +1,18 @@
-//! For a comment on a pull request (GitHub Flavored Markdown).
+//! Markdown output, for a comment on a pull request (GitHub Flavored Markdown).
 
-use super::{Item, SHOWN_MAX, plain, requests, routes, stub, summary};
+use super::phrases::{Item, SHOWN_MAX, plain, requests, routes, stub, summary};
 use crate::policy::diff::verdict::{Standing, Verdict};
 
-/// The findings as Markdown. Text of the policies stands in code only, so that it can make no mark-up.
+/// The findings as Markdown. Text from the policies only appears in code spans, so it cannot inject mark-up.
 pub fn markdown(verdict: &Verdict<'_>) -> String {
     let mut out = format!("### Policy: {}\n", summary(verdict));
-    let easier: Vec<_> = verdict.easier.iter().map(|(finding, standing)| (*finding, Some(*standing))).collect();
-    section(&mut out, "Easier", &easier);
-    section(&mut out, "Harder", &plain(&verdict.harder));
-    section(&mut out, "Otherwise changed", &plain(&verdict.changed));
+    let more_permissive: Vec<_> =
+        verdict.more_permissive.iter().map(|(finding, standing)| (*finding, Some(*standing))).collect();
+    section(&mut out, "More permissive", &more_permissive);
+    section(&mut out, "Less permissive", &plain(&verdict.less_permissive));
+    section(&mut out, "Other changes", &plain(&verdict.changed));
     if !verdict.unused.is_empty() {
-        out += "\n#### Approvals of changes that are not there\n\n";
+        out += "\n#### Unused approvals: no such change was found\n\n";
         for approval in &verdict.unused {
             out += &format!("- {}\n", code(&approval.change));
         }
@@ -36,18 +37,17 @@ fn section(out: &mut String, title: &str, findings: &[Item<'_>]) {
             *out += &format!("  - routes: {}\n", code(&routes));
         }
         if let Some(requests) = requests(finding) {
-            *out += &format!("  - as in {}\n", code(&requests));
+            *out += &format!("  - for example {}\n", code(&requests));
         }
         match standing {
             None => {}
             Some(Standing::NotApproved) => *out += "  - **not approved**\n",
             Some(Standing::Approved(approval)) => {
                 let (by, reason) = (code(&approval.by), code(&approval.reason));
-                *out += &format!("  - approved by {by}, until {}: {reason}\n", approval.expires);
+                *out += &format!("  - approved by {by} until {}: {reason}\n", approval.expires);
             }
             Some(Standing::Expired(approval)) => {
-                *out +=
-                    &format!("  - **not approved any more**: until {}, by {}\n", approval.expires, code(&approval.by));
+                *out += &format!("  - **approval expired** on {}, by {}\n", approval.expires, code(&approval.by));
             }
         }
     }
@@ -56,7 +56,7 @@ fn section(out: &mut String, title: &str, findings: &[Item<'_>]) {
     }
 }
 
-/// A code span: between backticks of a number that the text itself has not (CommonMark, section 6.1).
+/// A code span, delimited by more backticks than the text has in a row (CommonMark, section 6.1).
 fn code(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let ticks = "`".repeat(longest_run(&text) + 1);

@@ -1,24 +1,24 @@
-//! Where the two tables stand in the middle of a path, and how a segment leads on.
+//! The state of a table in the middle of a path, and the transition for a segment.
 
 use super::{STEP_UNITS, Walk};
 use crate::policy::diff::{
-    forest::{ANY_SEGMENT, NOTHING, NodeId, Roots},
     hosts::{HostKind, fresh},
+    trees::{ANY_SEGMENT, NOTHING, NodeId, Roots},
 };
 use std::{collections::BTreeSet, rc::Rc};
 
-/// Where a table may stand after some segments: what comes first is more specific.
+/// A position in a table after some segments. More specific positions come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     /// In the middle of templates.
     Node(NodeId),
-    /// Behind a `{*name}` of this node.
+    /// Inside a `{*name}` of this node.
     Rest(NodeId),
 }
 
 pub(super) type Config = Vec<Item>;
 
-/// Where a table stands before the first segment.
+/// The state before the first segment.
 pub(super) fn root(roots: &Roots<'_>, kind: HostKind<'_>) -> Config {
     let exact = match kind {
         HostKind::Exact(host) => roots.exact.get(host),
@@ -29,7 +29,7 @@ pub(super) fn root(roots: &Roots<'_>, kind: HostKind<'_>) -> Config {
 }
 
 impl<'p> Walk<'_, 'p> {
-    /// Where a table stands after one more segment that is not empty.
+    /// The state after one more segment that is not empty.
     pub(super) fn step(&self, config: &Config, segment: Option<&str>) -> Config {
         let mut next = Vec::with_capacity(config.len() + 1);
         for item in config {
@@ -40,12 +40,12 @@ impl<'p> Walk<'_, 'p> {
                 }
                 continue;
             };
-            let Some(node) = self.forest.node(id) else { continue };
+            let Some(node) = self.trees.node(id) else { continue };
             next.extend(segment.and_then(|segment| node.literals.get(segment)).map(|next| Item::Node(*next)));
             next.extend(node.one.map(Item::Node));
             if node.rest.meaning != NOTHING {
                 next.push(Item::Rest(id));
-                // What is less specific than a rest that answers every method is never reached.
+                // Positions that are less specific than a rest for every method are never reached.
                 if node.rest.every.is_some() {
                     break;
                 }
@@ -55,7 +55,7 @@ impl<'p> Walk<'_, 'p> {
     }
 
     pub(super) fn answers_all(&self, item: Item) -> bool {
-        matches!(item, Item::Rest(id) if self.forest.node(id).is_some_and(|node| node.rest.every.is_some()))
+        matches!(item, Item::Rest(id) if self.trees.node(id).is_some_and(|node| node.rest.every.is_some()))
     }
 
     pub(super) fn means(&self, config: &Config) -> impl Iterator<Item = u32> {
@@ -64,25 +64,25 @@ impl<'p> Walk<'_, 'p> {
 
     pub(super) fn meaning(&self, item: Item) -> Option<u32> {
         match item {
-            Item::Node(id) => self.forest.node(id).map(|node| node.meaning),
-            Item::Rest(id) => self.forest.node(id).map(|node| node.rest.meaning),
+            Item::Node(id) => self.trees.node(id).map(|node| node.meaning),
+            Item::Rest(id) => self.trees.node(id).map(|node| node.rest.meaning),
         }
     }
 
-    /// The segments that may lead to something else than an unnamed one does.
+    /// The segments that may lead elsewhere than an unnamed one.
     pub(super) fn segments(&mut self, old: &Config, new: &Config) -> BTreeSet<&'p str> {
         if let Some(differing) = self.pairwise(old, new) {
             return differing;
         }
         let nodes = old.iter().chain(new).filter_map(|item| match item {
-            Item::Node(id) => self.forest.node(*id),
+            Item::Node(id) => self.trees.node(*id),
             Item::Rest(_) => None,
         });
         nodes.flat_map(|node| node.literals.keys()).filter(|segment| !segment.is_empty()).copied().collect()
     }
 
-    /// The segments that lead to a difference, if all others lead to none: the two sides are alike, place by place, but for
-    /// what lies behind literal segments.
+    /// The segments that lead to a difference, if all others lead to none: then the two sides are equal, position by position,
+    /// except below literal segments.
     pub(super) fn pairwise(&mut self, old: &Config, new: &Config) -> Option<BTreeSet<&'p str>> {
         if old.len() != new.len() {
             return None;
@@ -93,7 +93,7 @@ impl<'p> Walk<'_, 'p> {
                 (a, b) if std::mem::discriminant(&a) != std::mem::discriminant(&b) => return None,
                 (a, b) if self.meaning(a) == self.meaning(b) => {}
                 (Item::Node(a), Item::Node(b)) => {
-                    let (left, right) = (self.forest.node(a)?, self.forest.node(b)?);
+                    let (left, right) = (self.trees.node(a)?, self.trees.node(b)?);
                     let one = |id: Option<NodeId>| id.and_then(|id| self.meaning(Item::Node(id)));
                     if one(left.one) != one(right.one) || left.rest.meaning != right.rest.meaning {
                         return None;
@@ -110,7 +110,7 @@ impl<'p> Walk<'_, 'p> {
         if let Some(known) = self.differing.get(&(a, b)) {
             return Rc::clone(known);
         }
-        let (Some(left), Some(right)) = (self.forest.node(a), self.forest.node(b)) else { return Rc::default() };
+        let (Some(left), Some(right)) = (self.trees.node(a), self.trees.node(b)) else { return Rc::default() };
         let names: BTreeSet<&str> = left.literals.keys().chain(right.literals.keys()).copied().collect();
         self.budget.spend(STEP_UNITS * names.len() as u64);
         let meaning = |id: Option<&NodeId>| id.and_then(|id| self.meaning(Item::Node(*id)));
@@ -124,7 +124,7 @@ impl<'p> Walk<'_, 'p> {
     pub(super) fn unnamed(&self, old: &Config, new: &Config) -> String {
         let is_named = |name: &str| {
             old.iter().chain(new).any(|item| match item {
-                Item::Node(id) => self.forest.node(*id).is_some_and(|node| node.literals.contains_key(name)),
+                Item::Node(id) => self.trees.node(*id).is_some_and(|node| node.literals.contains_key(name)),
                 Item::Rest(_) => false,
             })
         };

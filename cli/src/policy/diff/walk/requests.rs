@@ -1,14 +1,14 @@
-//! Single requests: looked up in both tables by the filter's own `find`, and the rules that answer compared.
+//! Single requests: looks them up in both tables with the filter's own `find` and compares the rules that answer.
 
 use super::{
-    Difference, Example, Found, Prefix, Spot, Walk,
+    Count, Difference, Example, Found, Prefix, Walk,
     config::{Config, Item},
 };
 use crate::policy::diff::{
     change::{self, Side},
-    forest::{Answers, NOTHING},
     hosts::fresh,
-    set::{self, Digest},
+    request_set::{self, Digest},
+    trees::{Answers, NOTHING},
 };
 use portcullis_engine::{
     policy::{Outage, Policy},
@@ -19,9 +19,9 @@ use std::{
     rc::Rc,
 };
 
-/// The most examples of a difference.
+/// The most examples kept for a difference.
 const EXAMPLES_MAX: usize = 3;
-/// Units of the budget for a request.
+/// Cost of a request, in units of the budget.
 const REQUEST_UNITS: u64 = 100;
 /// The methods that `on_outage: read_only` lets pass.
 const READ_ONLY: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -34,7 +34,7 @@ pub(super) enum Ending {
 }
 
 impl<'p> Walk<'_, 'p> {
-    /// What differs for requests whose path ends here.
+    /// The differences for requests whose path ends here.
     pub(super) fn ending(&mut self, ending: Ending, old: &Config, new: &Config, at: &Prefix) -> Found {
         let answers = |config: &Config| -> Vec<&Answers<'p>> {
             let answers = config.iter().filter_map(|item| self.answers(ending, *item));
@@ -62,18 +62,18 @@ impl<'p> Walk<'_, 'p> {
 
     pub(super) fn answers(&self, ending: Ending, item: Item) -> Option<&Answers<'p>> {
         match item {
-            Item::Rest(id) => Some(&self.forest.node(id)?.rest),
+            Item::Rest(id) => Some(&self.trees.node(id)?.rest),
             Item::Node(id) => {
-                let node = self.forest.node(id)?;
+                let node = self.trees.node(id)?;
                 match ending {
                     Ending::Here => Some(&node.here),
-                    Ending::Slash => Some(&self.forest.node(*node.literals.get("")?)?.here),
+                    Ending::Slash => Some(&self.trees.node(*node.literals.get("")?)?.here),
                 }
             }
         }
     }
 
-    /// What differs for a host and a path, by method.
+    /// The differences for a host and a path, by method.
     pub(super) fn requests(&mut self, named: &BTreeSet<&str>, host: &str, path: &str) -> Found {
         if !self.budget.spend(REQUEST_UNITS * (1 + named.len() as u64)) {
             return Found::new();
@@ -92,21 +92,21 @@ impl<'p> Walk<'_, 'p> {
                 exceptions.entry(*id).or_default().push(method);
             }
         }
-        let spot = |(id, methods): (usize, Vec<&str>)| {
-            let set = set::methods(others.contains(&id), &methods);
-            (id, Spot { set, kinds: kinds.get(&id).copied().unwrap_or_default() })
+        let count = |(id, methods): (usize, Vec<&str>)| {
+            let set = request_set::methods(others.contains(&id), &methods);
+            (id, Count { set, kinds: kinds.get(&id).copied().unwrap_or_default() })
         };
-        exceptions.into_iter().map(spot).collect()
+        exceptions.into_iter().map(count).collect()
     }
 
     /// The differences of one request.
     pub(super) fn request(&mut self, method: &str, host: &str, path: &str) -> Rc<[usize]> {
         let (Some(at), Ok(way)) = (Host::parse(host.as_bytes()), Path::parse(path.as_bytes())) else {
-            // No such request can be made up: what can't be compared is not passed over.
+            // No example request could be made. What cannot be compared must not be ignored.
             self.budget.exhaust();
             return Rc::default();
         };
-        let [old, new] = [self.old, self.new].map(|world| world.policy.routes.find(&at, method, &way));
+        let [old, new] = [self.old, self.new].map(|version| version.policy.routes.find(&at, method, &way));
         let read_only = READ_ONLY.contains(&method);
         let ids = self.compare(old, new, read_only);
         for id in ids.iter() {
@@ -123,7 +123,7 @@ impl<'p> Walk<'_, 'p> {
         if let Some(known) = self.compared.get(&(old, new, read_only)) {
             return Rc::clone(known);
         }
-        // What was found for other methods of the same two rules.
+        // What was found for the other kind of methods of the same two rules.
         let others = self.compared.get(&(old, new, !read_only)).cloned().unwrap_or_default();
         let sides = (Side::of(self.old.policy, old), Side::of(self.new.policy, new));
         let changes = change::between(sides.0, sides.1, read_only, self.budget);

@@ -1,23 +1,23 @@
-//! The route trees of both policies side by side, each node with a number for what it and all below it mean.
+//! The route trees of both policies. Each node has a number that identifies the meaning of its whole subtree.
 
 use portcullis_engine::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
 use std::collections::{BTreeMap, HashMap};
 
-/// What means nothing: no rule answers.
+/// The meaning of a place without rules.
 pub(super) const NOTHING: u32 = 0;
 
-/// A node of a forest.
+/// A node of a trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NodeId(usize);
 
 /// The trees of both policies.
 #[derive(Debug, Default)]
-pub(super) struct Forest<'p> {
+pub(super) struct RouteTrees<'p> {
     nodes: Vec<Node<'p>>,
     numbers: HashMap<Shape<'p>, u32>,
 }
 
-/// The rules of one place: those of named methods, and the one of all others.
+/// The rules of one place: one for each named method, and one for all other methods.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Answers<'p> {
     pub(super) named: BTreeMap<&'p str, RuleId>,
@@ -25,7 +25,7 @@ pub(super) struct Answers<'p> {
     pub(super) meaning: u32,
 }
 
-/// As in the filter's tree; nodes that mean nothing are left out.
+/// A node of the filter's tree. Nodes without meaning are left out.
 #[derive(Debug)]
 pub(super) struct Node<'p> {
     pub(super) literals: BTreeMap<&'p str, NodeId>,
@@ -35,10 +35,10 @@ pub(super) struct Node<'p> {
     pub(super) meaning: u32,
 }
 
-/// What decides what a part means.
+/// What the meaning of a part depends on.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Shape<'p> {
-    /// The meaning of the rule for each method, none of them the one for all others.
+    /// The meaning for each method that differs from the default, and the default.
     Answers(Vec<(&'p str, u32)>, Option<u32>),
     Node {
         literals: Vec<(&'p str, u32)>,
@@ -54,11 +54,11 @@ pub(super) struct Roots<'p> {
     pub(super) exact: HashMap<Box<str>, NodeId>,
     pub(super) under: HashMap<Box<str>, NodeId>,
     pub(super) every: Option<NodeId>,
-    /// A request for each rule, unless a more specific one answers it.
+    /// A place of each rule. A more specific rule may still answer there.
     pub(super) places: HashMap<RuleId, Place<'p>>,
 }
 
-/// Where a rule hangs first.
+/// The first place of a rule in the tree.
 #[derive(Debug, Clone)]
 pub(super) struct Place<'p> {
     pub(super) host: Option<HostPattern>,
@@ -66,19 +66,19 @@ pub(super) struct Place<'p> {
     pub(super) method: Option<&'p str>,
 }
 
-/// What stands for a segment that no template names.
+/// An example of a segment that no template names.
 pub(super) const ANY_SEGMENT: &str = "x";
 
-impl<'p> Forest<'p> {
-    /// Adds a policy's trees. `meanings` has a number for each of its rules.
-    pub(super) fn plant(&mut self, table: &'p RouteTable, meanings: &[u32]) -> Roots<'p> {
+impl<'p> RouteTrees<'p> {
+    /// Adds a policy's trees. `meanings` holds the number of each of its rules.
+    pub(super) fn build(&mut self, table: &'p RouteTable, meanings: &[u32]) -> Roots<'p> {
         let mut roots = Roots::default();
         let mut trees: Vec<_> = table.trees().collect();
         trees.sort_by_cached_key(|(host, _)| format!("{host:?}"));
         for (host, root) in trees {
-            let mut planter =
-                Planter { forest: self, meanings, host: &host, segments: Vec::new(), places: &mut roots.places };
-            let Some(node) = planter.node(root) else { continue };
+            let mut builder =
+                Builder { trees: self, meanings, host: &host, segments: Vec::new(), places: &mut roots.places };
+            let Some(node) = builder.node(root) else { continue };
             match host {
                 Some(HostPattern::Exact(host)) => drop(roots.exact.insert(host, node)),
                 Some(HostPattern::Under(suffix)) => drop(roots.under.insert(suffix, node)),
@@ -98,16 +98,16 @@ impl<'p> Forest<'p> {
     }
 }
 
-struct Planter<'f, 'p> {
-    forest: &'f mut Forest<'p>,
+struct Builder<'f, 'p> {
+    trees: &'f mut RouteTrees<'p>,
     meanings: &'f [u32],
     host: &'f Option<HostPattern>,
     segments: Vec<&'p str>,
     places: &'f mut HashMap<RuleId, Place<'p>>,
 }
 
-impl<'p> Planter<'_, 'p> {
-    /// No deeper than the longest template, which has 64 segments.
+impl<'p> Builder<'_, 'p> {
+    /// The recursion is as deep as the longest template, which has 64 segments.
     fn node(&mut self, branch: Branch<'p>) -> Option<NodeId> {
         let here = self.answers(branch.here());
         self.segments.push(ANY_SEGMENT);
@@ -135,13 +135,13 @@ impl<'p> Planter<'_, 'p> {
         if means_nothing {
             return None;
         }
-        let meaning = self.forest.number(shape);
-        self.forest.nodes.push(Node { literals, one, here, rest, meaning });
-        Some(NodeId(self.forest.nodes.len() - 1))
+        let meaning = self.trees.number(shape);
+        self.trees.nodes.push(Node { literals, one, here, rest, meaning });
+        Some(NodeId(self.trees.nodes.len() - 1))
     }
 
     fn meaning_of(&self, node: Option<NodeId>) -> u32 {
-        node.and_then(|id| self.forest.node(id)).map_or(NOTHING, |node| node.meaning)
+        node.and_then(|id| self.trees.node(id)).map_or(NOTHING, |node| node.meaning)
     }
 
     fn answers(&mut self, given: impl Iterator<Item = Answer<'p>>) -> Answers<'p> {
@@ -161,7 +161,7 @@ impl<'p> Planter<'_, 'p> {
         let every = answers.every.as_ref().map(meaning);
         let named = answers.named.iter().map(|(method, rule)| (*method, meaning(rule)));
         let named = named.filter(|(_, number)| Some(*number) != every).collect();
-        answers.meaning = self.forest.number(Shape::Answers(named, every));
+        answers.meaning = self.trees.number(Shape::Answers(named, every));
         answers
     }
 }

@@ -1,4 +1,4 @@
-//! A few witnesses against every request of small alphabets.
+//! A few samples against every request of small alphabets.
 
 use super::{judge::Hit, *};
 use portcullis_engine::route::{HostPattern, Match, Method, RouteTable, RuleId, Template};
@@ -84,7 +84,7 @@ proptest! {
         for path in paths(4).into_iter().filter(|path| pattern.holds(path)) {
             for (host, method) in HOSTS.into_iter().flat_map(|host| METHODS.map(|method| (host, method))) {
                 some = true;
-                let request = Witness { host: host.to_owned(), method: method.to_owned(), path: path.clone() };
+                let request = SampleRequest { host: host.to_owned(), method: method.to_owned(), path: path.clone() };
                 match Rules::answering(&table, &request) {
                     Some(rule) => drop(reached.insert(rule)),
                     None => missing = true,

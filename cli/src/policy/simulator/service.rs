@@ -1,4 +1,4 @@
-//! A session service that says what it is told to: on the check stream, or as an introspection endpoint.
+//! A session service with scripted answers, on the check stream or as an introspection endpoint.
 
 use crate::policy::cases::{Known, Session};
 use portcullis_engine::{
@@ -13,11 +13,11 @@ use std::{collections::HashMap, time::Duration};
 pub(super) struct Service {
     session: Session,
     is_endpoint: bool,
-    /// What an opaque token means; nothing for one that means nothing.
-    pub(super) reads: Option<Map<String, Value>>,
-    /// Every claim that holds scopes.
+    /// The claims of the current token; `None` if it is not active.
+    pub(super) claims: Option<Map<String, Value>>,
+    /// Every claim with scopes.
     scope_claims: Vec<String>,
-    /// How often it was asked.
+    /// The number of questions so far.
     pub(super) questions: u64,
     streams: u32,
     routes: Vec<Route>,
@@ -25,8 +25,8 @@ pub(super) struct Service {
 }
 
 impl Session {
-    /// A session without fault.
-    pub fn active() -> Self {
+    /// An active session.
+    pub(crate) fn active() -> Self {
         Self::Known(Known::default())
     }
 }
@@ -37,7 +37,7 @@ impl Service {
         Self {
             session: Session::active(),
             is_endpoint: matches!(protocol, Some(Protocol::Introspection(_))),
-            reads: None,
+            claims: None,
             scope_claims: policy.issuers.iter().flat_map(|issuer| issuer.claim_names.scopes.clone()).collect(),
             questions: 0,
             streams: 0,
@@ -51,19 +51,19 @@ impl Service {
         self.is_endpoint
     }
 
-    /// Hears what state every session is in from now on.
-    pub(super) fn hear(&mut self, session: &Session) {
+    /// Sets the state of every session.
+    pub(super) fn set_session(&mut self, session: &Session) {
         self.session = session.clone();
     }
 
-    /// The number of a new check stream.
+    /// Opens a check stream and returns its id.
     pub(super) fn open(&mut self) -> u32 {
         self.streams += 1;
         self.tokens.clear();
         self.streams
     }
 
-    /// What it says to a message of the check stream.
+    /// The response to a message on the check stream.
     pub(super) fn answer(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         let message = FilterMessage::decode(message).ok()?;
         let mut answer = ServiceMessage::default();
@@ -80,7 +80,7 @@ impl Service {
         (answer != ServiceMessage::default()).then(|| answer.encode_to_vec())
     }
 
-    /// The verdict on a token's session for a route; none in an outage.
+    /// The verdict on a token's session for a route, except in an outage.
     fn verdict(&self, id: u32, token: u32, route: u32) -> Option<Verdict> {
         let route = self.routes.get(usize::try_from(route).ok()?)?;
         let outcome = match &self.session {
@@ -96,7 +96,7 @@ impl Service {
         Some(Verdict { id, outcome: outcome.into(), ..Verdict::default() })
     }
 
-    /// What it says of a token as an introspection endpoint that knows nothing of Portcullis.
+    /// The response of an introspection endpoint that knows nothing about Portcullis.
     pub(super) fn introspect(&mut self) -> Option<Vec<u8>> {
         self.questions += 1;
         let known = match &self.session {
@@ -104,8 +104,8 @@ impl Service {
             Session::Over(_) => return Some(json!({"active": false}).to_string().into_bytes()),
             Session::Known(known) => known,
         };
-        let mut answer = self.reads.clone().unwrap_or_default();
-        answer.insert("active".to_owned(), json!(self.reads.is_some()));
+        let mut answer = self.claims.clone().unwrap_or_default();
+        answer.insert("active".to_owned(), json!(self.claims.is_some()));
         if let Some(scopes) = &known.scopes {
             self.scope_claims.iter().for_each(|claim| drop(answer.remove(claim)));
             answer.insert("scope".to_owned(), json!(scopes.join(" ")));
@@ -114,12 +114,12 @@ impl Service {
     }
 }
 
-/// A limit is over at its very instant.
+/// A limit is exceeded as soon as it is reached.
 fn is_over(limit_ms: Option<u64>, time: Duration) -> bool {
     limit_ms.is_some_and(|limit_ms| time.as_millis() >= u128::from(limit_ms))
 }
 
-/// The token's scopes that the session has left, if it has not all of them.
+/// The token's scopes that the session still has, if some are missing.
 fn narrowed(of_token: &[String], known: &Known) -> Option<Scopes> {
     let left = known.scopes.as_ref()?;
     let scopes: Vec<String> = of_token.iter().filter(|scope| left.contains(scope)).cloned().collect();
@@ -134,7 +134,7 @@ const fn outcome(code: Code) -> Outcome {
         Code::SessionUnknown => Outcome::UnknownSession,
         Code::ScopeEscalation => Outcome::ScopeEscalation,
         Code::StepUpRequired => Outcome::StepUpRequired,
-        // No word of the session service comes to any other.
+        // No other code stems from a verdict of the session service.
         _ => Outcome::Unspecified,
     }
 }

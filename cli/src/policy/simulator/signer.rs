@@ -1,19 +1,19 @@
-//! Keys of one's own: what a token says is the case's, and so is who has signed it.
+//! Signs tokens with keys of its own, so that a case can choose the claims and the signer.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use ed25519_compact::{KeyPair, Seed};
 use serde_json::{Map, Value, json};
 
-const KEY_ID: &str = "rehearsal";
+const KEY_ID: &str = "simulator";
 
-/// An issuer's key, and that of a forger.
-pub struct Signer {
+/// An issuer's key and a forger's key.
+pub(crate) struct Signer {
     own: KeyPair,
     forger: KeyPair,
 }
 
 impl Signer {
-    /// New keys. They vouch for nothing outside of this process, which is why nothing is secret about them.
+    /// Fixed keys. Nothing outside this process trusts them, so they need not be secret.
     pub(in crate::policy) fn new() -> Self {
         Self { own: KeyPair::from_seed(Seed::new([1; 32])), forger: KeyPair::from_seed(Seed::new([2; 32])) }
     }
@@ -25,7 +25,7 @@ impl Signer {
             .to_string()
     }
 
-    /// A token: claims signed by the issuer, or by the forger in its name.
+    /// A token with claims, signed with the issuer's key or with the forger's.
     pub(in crate::policy) fn sign(&self, claims: &Map<String, Value>, typ: &str, forged: bool) -> String {
         let header = json!({"alg": "EdDSA", "typ": typ, "kid": KEY_ID});
         let part = |value: String| BASE64_URL_SAFE_NO_PAD.encode(value);

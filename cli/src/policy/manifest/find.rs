@@ -1,27 +1,24 @@
-//! The policy's place in a file that holds more: an Envoy configuration, a Kubernetes manifest, several YAML documents.
-//!
-//! Whatever stands around the policy is left to those who read it, but for one thing: a filter that fails open guards nothing.
+//! Finds the policy among the documents of a file.
 
-mod text;
-
+use super::text;
 use crate::document::{self, Content, Fault, Node};
 
-/// Envoy's type of the configuration of a wasm filter for HTTP.
+/// The type of an HTTP wasm filter's configuration in Envoy.
 const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
-/// Keys that only a policy has at its top.
+/// Top-level keys that only a policy has.
 const POLICY_KEYS: [&str; 4] = ["routes", "issuers", "scopes", "sets"];
-/// What names the filter among others.
+/// What the filter is recognized by among others.
 const NAME: &str = "portcullis";
 
 /// The configuration of a wasm filter.
 struct Plugin<'n> {
-    /// What says which filter it is.
+    /// The part that names the filter.
     around: &'n Node,
     configuration: &'n Node,
 }
 
-/// Takes the policy out of the documents of a file.
-pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
+/// Selects the policy from the documents of a file.
+pub(in crate::policy) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
     if let [root] = roots.as_slice()
         && looks_like_policy(root)
     {
@@ -46,7 +43,7 @@ pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
         ([policy], _) => configured(policy, text),
         ([first, second, ..], _) => Err(Fault {
             message: format!(
-                "one policy is expected, and this is a second beside that of line {}; give each a file of its own",
+                "expected one policy, but this is a second one (the first is in line {}); move one of them to another file",
                 1 + text.get(..first.span.start).unwrap_or_default().matches('\n').count()
             ),
             span: head(second),
@@ -54,7 +51,7 @@ pub(super) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
         ([], [root]) if !is_manifest(root) => document::only(roots),
         ([], _) => Err(Fault {
             message: format!(
-                "there is no policy in this file: neither at its top nor in the configuration of a wasm filter that is named `{NAME}`"
+                "this file contains no policy, neither at the top level nor in the configuration of a wasm filter named `{NAME}`"
             ),
             span: roots.first().map(head).unwrap_or_default(),
         }),
@@ -65,14 +62,14 @@ fn looks_like_policy(node: &Node) -> bool {
     POLICY_KEYS.iter().any(|key| node.get(key).is_some())
 }
 
-/// Whether it is something else, and not a policy with a slip in it.
+/// Whether it is a manifest rather than a policy with a mistake in it.
 fn is_manifest(node: &Node) -> bool {
     ["apiVersion", "kind", "static_resources", "staticResources", "dynamic_resources", "resources", "@type"]
         .iter()
         .any(|key| node.get(key).is_some())
 }
 
-/// Every configuration of a wasm filter in a document.
+/// Every wasm filter configuration in a document.
 fn plugins(root: &Node) -> Vec<Plugin<'_>> {
     let mut found = Vec::new();
     let mut open = vec![root];
@@ -88,7 +85,7 @@ fn plugins(root: &Node) -> Vec<Plugin<'_>> {
     found
 }
 
-/// Istio's `WasmPlugin` and `TrafficExtension`, Envoy Gateway's `EnvoyExtensionPolicy`; in a list of manifests, too.
+/// Istio's `WasmPlugin` and `TrafficExtension` and Envoy Gateway's `EnvoyExtensionPolicy`, also inside a `List`.
 fn kubernetes(node: &Node) -> Vec<Plugin<'_>> {
     let (Some(kind), Some(spec)) = (node.get("kind").and_then(Node::text), node.get("spec")) else {
         return Vec::new();
@@ -103,7 +100,7 @@ fn kubernetes(node: &Node) -> Vec<Plugin<'_>> {
     plugins.collect()
 }
 
-/// The `config` of Envoy's wasm filter: as a message of its type, or of the type that says another (`TypedStruct`).
+/// The `config` of Envoy's wasm filter, as a message of its own type or wrapped in a `TypedStruct`.
 fn envoy(node: &Node) -> Option<&Node> {
     let is_wasm = |key: &str| node.get(key).and_then(Node::text).is_some_and(|name| name.ends_with(WASM_TYPE));
     if is_wasm("@type") {
@@ -115,11 +112,11 @@ fn envoy(node: &Node) -> Option<&Node> {
     }
 }
 
-/// What lets requests pass while the filter can't run (Envoy, Istio, Envoy Gateway).
+/// The setting that lets requests pass while the filter cannot run (Envoy, Istio, Envoy Gateway).
 fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
     let keys = ["failure_policy", "failurePolicy", "failStrategy", "fail_open", "failOpen"];
     let given = keys.iter().filter_map(|key| plugin.around.get(key));
-    // Whatever is not known to be closed counts as open: Envoy takes the numbers of its words, too.
+    // Every value that is not known to fail closed counts as open: Envoy also accepts the numbers of enum values.
     let open = |node: &&Node| match &node.content {
         Content::Text(word) => !["FAIL_RELOAD", "FAIL_CLOSED", "FAIL_CLOSE"].contains(&word.as_str()),
         Content::Bool(open) => *open,
@@ -127,7 +124,7 @@ fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
     };
     given.into_iter().find(open).map(|node| Fault {
         message:
-            "the filter could let every request pass while it can't run; write `FAIL_RELOAD`, or `failOpen: false`"
+            "the filter fails open: requests could pass unchecked while it cannot run; write `FAIL_RELOAD`, or `failOpen: false`"
                 .to_owned(),
         span: node.span.clone(),
     })
@@ -138,7 +135,7 @@ fn is_named(around: &Node) -> bool {
     keys.iter().filter_map(|key| around.get(key)?.text()).any(|text| text.contains(NAME))
 }
 
-/// The policy as a tree, if the configuration holds one that is not a text.
+/// The policy, if it is in the configuration as a tree and not as text.
 fn plain(configuration: &Node) -> Option<&Node> {
     match configuration.get("@type") {
         Some(_) => configuration.get("value").filter(|value| value.text().is_none()),
@@ -146,11 +143,11 @@ fn plain(configuration: &Node) -> Option<&Node> {
     }
 }
 
-/// The policy in a configuration: a `Struct`, a `StringValue` that holds JSON, or the policy as it is.
+/// The policy in a configuration: a `Struct`, a `StringValue` with JSON, or the policy itself.
 fn configured(configuration: &Node, text: &str) -> Result<Node, Fault> {
     let given = match configuration.get("@type") {
         Some(_) => configuration.get("value").ok_or_else(|| Fault {
-            message: "the configuration has no `value`: the policy stands there".to_owned(),
+            message: "the configuration has no `value`; the policy belongs there".to_owned(),
             span: head(configuration),
         })?,
         None => configuration,
@@ -161,7 +158,7 @@ fn configured(configuration: &Node, text: &str) -> Result<Node, Fault> {
     }
 }
 
-/// The beginning of what may go on for pages.
+/// The beginning of a value that may go on for pages.
 fn head(node: &Node) -> std::ops::Range<usize> {
     match &node.content {
         Content::Object(pairs) => pairs.first().map_or_else(|| node.span.clone(), |(key, _)| key.span.clone()),
@@ -169,6 +166,3 @@ fn head(node: &Node) -> std::ops::Range<usize> {
         _ => node.span.clone(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,12 @@
-//! A policy that stands as JSON in a text of a YAML file.
+//! Reads a policy that is JSON inside a YAML text.
 
 use crate::document::{Document, Fault, Node};
 use std::ops::Range;
 
-/// Reads the JSON of a text that stands at `span` of a file.
+/// Reads the JSON in a text at `span` of a file.
 pub(super) fn read(json: &str, span: Range<usize>, file: &str) -> Result<Node, Fault> {
     let places = Places::of(json, span, file);
-    // The filter reads such a text as JSON, and YAML is more than that.
+    // The filter reads such a text as JSON; YAML would accept more.
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(json) {
         let at = byte_of(json, error.line(), error.column());
         let message = format!("the policy in this text is not valid JSON: {error}");
@@ -17,15 +17,15 @@ pub(super) fn read(json: &str, span: Range<usize>, file: &str) -> Result<Node, F
     Ok(root)
 }
 
-/// The byte of a position as serde_json counts: lines from 1, bytes of the line from 1, 0 before the first.
+/// The byte offset of a serde_json position: lines from 1, bytes in the line from 1, 0 before the first.
 fn byte_of(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (before + column.saturating_sub(1)).min(text.len())
 }
 
-/// Where the lines of the text stand in the file.
+/// Maps the lines of the text to the file.
 struct Places {
-    /// For each line its first byte in the text and in the file, in order.
+    /// The first byte of each line, in the text and in the file.
     lines: Vec<(usize, usize)>,
     whole: Range<usize>,
 }
@@ -40,7 +40,7 @@ impl Places {
         Self { lines, whole }
     }
 
-    /// The lines of a literal block: each stands in the file as it is, behind spaces.
+    /// The lines of a literal block: in the file, each is indented with spaces.
     fn indented(inner: &str, written: &str, start: usize) -> Option<Vec<(usize, usize)>> {
         let mut lines = Vec::new();
         let mut inner_at = 0;
@@ -61,7 +61,7 @@ impl Places {
         Some(lines)
     }
 
-    /// The bytes in the file; those of the whole text where they can't be told, as behind escapes.
+    /// The bytes in the file; the whole text if they are unknown, as after an escape.
     fn outer(&self, span: Range<usize>) -> Range<usize> {
         match (self.byte(span.start), self.byte(span.end)) {
             (Some(start), Some(end)) if start <= end => start..end,

@@ -1,18 +1,19 @@
-//! The rules of a policy with what they match, and words that none of them has.
+//! The rules of a policy and what they match, with words that no rule contains.
 
-use super::Witness;
-use crate::policy::load::Loaded;
-use portcullis_engine::route::{self, Host, HostPattern, Match, Method, RouteTable, RuleId, Template};
-use serde::Deserialize;
+use super::SampleRequest;
+use portcullis_engine::{
+    policy::Policy,
+    route::{self, Host, HostPattern, Match, RouteTable, RuleId},
+};
 
 /// Rules, and the table that finds them.
 #[derive(Debug)]
 pub(in crate::policy) struct Rules<'t> {
     pub(super) table: &'t RouteTable,
     pub(super) matches: Vec<Match>,
-    /// A word that is no part of any literal of a rule.
+    /// A word that is not part of any literal of a rule.
     pub(super) word: String,
-    /// The most segments of a rule.
+    /// The number of segments of the longest rule.
     pub(super) segments_max: usize,
     /// A host that no rule names.
     pub(super) host: String,
@@ -36,37 +37,11 @@ impl<'t> Rules<'t> {
     }
 
     /// The rules of a policy.
-    pub(in crate::policy) fn of(loaded: &'t Loaded) -> Self {
-        #[derive(Deserialize)]
-        struct Policy {
-            routes: Vec<Route>,
-        }
-        #[derive(Deserialize)]
-        struct Route {
-            r#match: Written,
-        }
-        #[derive(Deserialize)]
-        struct Written {
-            #[serde(default)]
-            hosts: Vec<String>,
-            #[serde(default)]
-            methods: Vec<String>,
-            path: String,
-        }
-        // The filter has read all of it before: nothing is left out here.
-        let routes =
-            serde_json::from_str(loaded.document.json()).map_or_else(|_| Vec::new(), |Policy { routes }| routes);
-        let matches = routes.iter().filter_map(|Route { r#match: written }| {
-            Some(Match {
-                hosts: written.hosts.iter().filter_map(|host| HostPattern::parse(host).ok()).collect(),
-                methods: written.methods.iter().filter_map(|method| Method::parse(method).ok()).collect(),
-                path: Template::parse(&written.path).ok()?,
-            })
-        });
-        Self::new(&loaded.policy.routes, matches.collect())
+    pub(in crate::policy) fn of(policy: &'t Policy) -> Self {
+        Self::new(&policy.routes, policy.source.routes.iter().map(|route| route.matches.clone()).collect())
     }
 
-    /// Every method that is common or that a rule names.
+    /// The common methods and every method that a rule names.
     pub(super) fn methods(&self) -> Vec<String> {
         let mut methods: Vec<String> =
             ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(str::to_owned).into();
@@ -78,7 +53,7 @@ impl<'t> Rules<'t> {
         methods
     }
 
-    /// A host of a pattern, with a word that no rule has for what the pattern leaves open.
+    /// A host that matches a pattern, with a word that no rule contains for its open part.
     pub(in crate::policy) fn host_of(&self, pattern: &HostPattern) -> String {
         match pattern {
             HostPattern::Exact(host) => host.to_string(),
@@ -101,7 +76,7 @@ impl<'t> Rules<'t> {
         self.matches.get(rule.0)
     }
 
-    /// Whether a pattern matches a host in its one spelling.
+    /// Whether a pattern matches a host in its canonical spelling.
     pub(in crate::policy) fn host_matches(pattern: &HostPattern, host: &str) -> bool {
         match pattern {
             HostPattern::Exact(name) => **name == *host,
@@ -113,7 +88,7 @@ impl<'t> Rules<'t> {
     }
 
     /// The rule of a table that answers a request.
-    pub(in crate::policy) fn answering(table: &RouteTable, request: &Witness) -> Option<RuleId> {
+    pub(in crate::policy) fn answering(table: &RouteTable, request: &SampleRequest) -> Option<RuleId> {
         match find(table, &request.host, &request.method, &request.path) {
             Found::Rule(rule) => Some(rule),
             Found::Nothing | Found::Ambiguous(_) => None,
@@ -133,7 +108,7 @@ fn find(table: &RouteTable, host: &str, method: &str, path: &str) -> Found {
     }
 }
 
-/// What the filter makes of a request before it looks at the token.
+/// The result of the filter's route lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Rule(RuleId),

@@ -1,20 +1,17 @@
-//! What a policy says beside its routes, compared.
+//! Compares the settings of two policies: everything except routes and issuers.
 
 use super::{
-    change::{Change, Direction},
-    issuers,
-    words::{self, Elided},
+    change::{Change, Direction, Part},
+    issuers, words,
 };
+use crate::policy::name_list::NameList;
 use portcullis_engine::{
     policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService},
     scope::{Entry, ScopeRegistry},
 };
 use serde_json::{Value, json};
 
-/// A part of the policy and how it changed.
-pub(super) type Part = (String, Change);
-
-/// The changes beside the routes, in the order in which a policy is written.
+/// The changes of settings and issuers, in the order of the policy document.
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut part = |subject: &str, change: Option<Change>| {
@@ -23,9 +20,9 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
     part("mode", mode(old.mode, new.mode));
     part("cors_preflight", preflight(old.cors_preflight, new.cors_preflight));
     let headers = [old, new].map(|policy| json!(identity_headers(policy.identity_headers)));
-    part("identity_headers", changed("identity_headers", "the upstream is told", headers));
+    part("identity_headers", changed("identity_headers", "the upstream receives", headers));
     let tokens = [old, new].map(|policy| json!(policy.forward_token));
-    part("forward_token", changed("forward_token", "the token reaches the upstream:", tokens));
+    part("forward_token", changed("forward_token", "is", tokens));
     part("realm", changed("realm", "is", [old, new].map(|policy| json!(policy.realm))));
     parts.extend(issuers::changes(&old.issuers, &new.issuers));
     session(old, new, &mut parts);
@@ -39,8 +36,8 @@ fn mode(old: Mode, new: Mode) -> Option<Change> {
         Mode::Shadow => json!("shadow"),
     });
     let (direction, text) = match (old, new) {
-        (Mode::Enforce, Mode::Shadow) => (Direction::Easier, "shadow: nothing is refused any more"),
-        (Mode::Shadow, Mode::Enforce) => (Direction::Harder, "enforce: refusals are carried out"),
+        (Mode::Enforce, Mode::Shadow) => (Direction::MorePermissive, "`shadow`: no request is refused any more"),
+        (Mode::Shadow, Mode::Enforce) => (Direction::LessPermissive, "`enforce`: requests are refused again"),
         _ => return None,
     };
     Some(Change::new(direction, "mode", text.to_owned(), before, after))
@@ -48,8 +45,10 @@ fn mode(old: Mode, new: Mode) -> Option<Change> {
 
 fn preflight(old: bool, new: bool) -> Option<Change> {
     let (direction, text) = match (old, new) {
-        (false, true) => (Direction::Easier, "allow: a CORS preflight passes without a token, to every host and path"),
-        (true, false) => (Direction::Harder, "a CORS preflight is treated as any request"),
+        (false, true) => {
+            (Direction::MorePermissive, "`allow`: CORS preflights pass without a token, for every host and path")
+        }
+        (true, false) => (Direction::LessPermissive, "CORS preflights are treated like any other request"),
         _ => return None,
     };
     Some(Change::new(direction, "cors_preflight", text.to_owned(), json!(old), json!(new)))
@@ -61,7 +60,7 @@ fn identity_headers(headers: IdentityHeaders) -> Vec<&'static str> {
     named.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
 }
 
-/// A change that makes nothing easier or harder.
+/// A change that makes the policy neither more nor less permissive.
 pub(super) fn changed(kind: &'static str, what: &str, [before, after]: [Value; 2]) -> Option<Change> {
     if before == after {
         return None;
@@ -75,23 +74,23 @@ fn shown(value: &Value) -> String {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => format!("`{text}`"),
         Value::Array(items) if items.is_empty() => "nothing".to_owned(),
-        Value::Array(items) => Elided::and(items.iter().map(|item| item.as_str().unwrap_or_default())).to_string(),
+        Value::Array(items) => NameList::and(items.iter().map(|item| item.as_str().unwrap_or_default())).to_string(),
         other => format!("`{other}`"),
     }
 }
 
-/// Who judges sessions. Another judge may call good what this one does not, so any other is easier.
+/// The session service. Another service may accept what this one rejects, so any other counts as more permissive.
 fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
     let (Some(before), Some(after)) = (&old.session, &new.session) else {
         let is = |policy: &Policy| json!(policy.session.as_ref().map(|session| &session.cluster));
-        let change = changed("session", "the session service is", [is(old), is(new)]);
+        let change = changed("session", "the cluster is", [is(old), is(new)]);
         parts.extend(change.map(|change| ("session".to_owned(), change)));
         return;
     };
-    let [old_judge, new_judge] = [before, after].map(judge);
-    if old_judge != new_judge {
-        let text = format!("another judge of sessions: {}, was {}", judge_words(after), judge_words(before));
-        let change = Change::new(Direction::Easier, "session", text, old_judge, new_judge);
+    let [old_service, new_service] = [before, after].map(identity);
+    if old_service != new_service {
+        let text = format!("another session service: {}, was {}", describe(after), describe(before));
+        let change = Change::new(Direction::MorePermissive, "session", text, old_service, new_service);
         parts.push(("session".to_owned(), change));
     }
     parts.extend(timeout(before, after, new).map(|change| ("session".to_owned(), change)));
@@ -102,11 +101,11 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
         };
         json!(client.or(session.credential_env.as_ref()))
     };
-    let change = changed("credential", "its credential is in", [before, after].map(credential));
+    let change = changed("credential", "the credential comes from", [before, after].map(credential));
     parts.extend(change.map(|change| ("session".to_owned(), change)));
 }
 
-fn judge(session: &SessionService) -> Value {
+fn identity(session: &SessionService) -> Value {
     match &session.protocol {
         Protocol::Stream { .. } => json!({"cluster": session.cluster, "protocol": "stream"}),
         Protocol::Introspection(endpoint) => json!({
@@ -114,15 +113,15 @@ fn judge(session: &SessionService) -> Value {
             "protocol": "introspection",
             "authority": endpoint.authority,
             "path": endpoint.path,
-            // A server may answer each of its clients something else.
+            // A server may give each client another answer.
             "client": endpoint.client.as_ref().map(|client| &client.id),
         }),
     }
 }
 
-fn judge_words(session: &SessionService) -> String {
+fn describe(session: &SessionService) -> String {
     match &session.protocol {
-        Protocol::Stream { .. } => format!("the check stream of cluster `{}`", session.cluster),
+        Protocol::Stream { .. } => format!("the check stream at cluster `{}`", session.cluster),
         Protocol::Introspection(endpoint) => {
             let client = endpoint.client.as_ref().map(|client| format!(" as client `{}`", client.id));
             let client = client.unwrap_or_default();
@@ -131,14 +130,14 @@ fn judge_words(session: &SessionService) -> String {
     }
 }
 
-/// A shorter wait means more requests without a verdict, and some rules let those pass.
+/// A shorter timeout means more requests without a verdict, and some rules let those pass.
 fn timeout(before: &SessionService, after: &SessionService, new: &Policy) -> Option<Change> {
     let [old_words, new_words] = [before, after].map(|session| words::duration(session.timeout));
     if after.timeout < before.timeout && new.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny) {
         let text = format!(
-            "`timeout` is {new_words}, was {old_words}: more requests go without a verdict, and some routes let those pass"
+            "`timeout` is {new_words}, was {old_words}: more requests will have no verdict, and some routes let those pass"
         );
-        return Some(Change::new(Direction::Easier, "timeout", text, json!(old_words), json!(new_words)));
+        return Some(Change::new(Direction::MorePermissive, "timeout", text, json!(old_words), json!(new_words)));
     }
     changed("timeout", "`timeout` is", [json!(old_words), json!(new_words)])
 }
@@ -154,9 +153,9 @@ fn register(old: &ScopeRegistry, new: &ScopeRegistry, parts: &mut Vec<Part>) {
         };
         let date = |entry: &Entry| json!(entry.review_by.map(|date| date.to_string()));
         for change in [
-            changed("owner", "its owner is", [json!(was.owner), json!(entry.owner)]),
+            changed("owner", "`owner` is", [json!(was.owner), json!(entry.owner)]),
             changed("review_by", "`review_by` is", [date(&was), date(entry)]),
-            changed("description", "its description is", [json!(was.description), json!(entry.description)]),
+            changed("description", "`description` is", [json!(was.description), json!(entry.description)]),
         ] {
             parts.extend(change.map(|change| (subject.clone(), change)));
         }

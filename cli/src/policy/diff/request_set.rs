@@ -1,14 +1,14 @@
-//! A set of requests as a digest that depends on nothing but what is in it.
+//! The digest of a set of requests. It depends only on the requests in the set.
 //!
-//! A set is described by its default and the exceptions from it, at each of method, segment and host, so that a name which
-//! makes no difference leaves no trace: however the policies cut the requests into kinds, equal sets have equal digests.
+//! Method, segments and host each have a default and exceptions from it. A name that makes no difference is no exception and
+//! leaves no trace, so equal sets have equal digests however the policies divide the requests into kinds.
 
 use sha2::{Digest as _, Sha256};
 
-/// What stands for a set that is not empty.
+/// The digest of a set that is not empty.
 pub(super) type Digest = [u8; 16];
 
-/// The methods of a set: those that are named nowhere, and exceptions from that.
+/// The methods of a set: whether unnamed methods are in it, and the exceptions.
 pub(super) fn methods(others: bool, exceptions: &[&str]) -> Option<Digest> {
     if !others && exceptions.is_empty() {
         return None;
@@ -18,15 +18,15 @@ pub(super) fn methods(others: bool, exceptions: &[&str]) -> Option<Digest> {
     Some(hash.end())
 }
 
-/// Every path from here on, with these methods.
+/// Every path below this one, with these methods.
 pub(super) fn below(methods: Option<Digest>) -> Option<Digest> {
     let mut hash = Hash::new(b"below");
     hash.digest(Some(methods?));
     Some(hash.end())
 }
 
-/// Paths that end here, those that end with a `/` here, those that go on with a segment that is named nowhere, and exceptions
-/// from that.
+/// Paths that end here, paths that end with a `/` here, paths that continue with an unnamed segment, and the exceptions: paths
+/// that continue with a named one.
 pub(super) fn paths(
     end: Option<Digest>,
     slash: Option<Digest>,
@@ -46,8 +46,7 @@ pub(super) fn paths(
     Some(hash.end())
 }
 
-/// The requests to hosts that are named nowhere, and exceptions from that; the hosts under a name are before their own
-/// exceptions.
+/// Requests to unnamed hosts, and the exceptions: named hosts. A wildcard sorts before its own exceptions.
 pub(super) fn hosts(others: Option<Digest>, exceptions: &[(&str, Option<Digest>)]) -> Digest {
     let mut hash = Hash::new(b"hosts");
     hash.digest(others);
@@ -62,7 +61,7 @@ fn each(hash: &mut Hash, exceptions: &[(&str, Option<Digest>)]) {
     }
 }
 
-/// A hash of fields that can't run into each other.
+/// A hash of fields. Each is hashed with its length, so that they cannot run into each other.
 pub(super) struct Hash(Sha256);
 
 impl Hash {
@@ -92,7 +91,7 @@ impl Hash {
     }
 }
 
-/// Lower-case hex; all of it, for whoever writes a change may try many for two that are told alike.
+/// Lower-case hex, not shortened: the author of a change could search for two changes with the same short digest.
 pub(super) fn hex(digest: Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

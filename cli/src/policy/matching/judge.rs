@@ -1,86 +1,86 @@
-//! What a policy makes of an entry: everything, a part, or nothing of it has a rule.
+//! Judges how much of an entry the rules cover: all, a part or nothing.
 
 use super::{
     pattern::Pattern,
     rules::{Found, Rules},
-    witness::{Witness, general, shared},
+    sample::{SampleRequest, general, shared},
 };
 use portcullis_engine::route::{Ambiguous, RuleId};
 use std::{collections::BTreeMap, fmt};
 
-/// The most examples of what has no rule.
+/// The most examples of requests without a rule.
 const MISSING_MAX: usize = 3;
-/// What is tried where a regular expression leaves a word open.
+/// Words to try where a regular expression leaves a segment open.
 const WORDS: [&str; 6] = ["any", "1", "a", "A", "2026-01-01", "00000000-0000-4000-8000-000000000000"];
 
-/// Requests that somebody else describes: an operation of an API, a route of a proxy.
+/// Requests described elsewhere: an operation of an API, a route of a proxy.
 pub(in crate::policy) struct Entry<'a> {
     /// Their paths.
     pub(in crate::policy) paths: Paths,
     /// Their methods.
     pub(in crate::policy) methods: Methods,
-    /// Hosts that speak for all of the entry's own.
+    /// Hosts that represent all hosts of the entry.
     pub(in crate::policy) hosts: Vec<String>,
-    /// Whether a request is one of them.
-    pub(in crate::policy) reaches: Box<dyn Fn(&Witness) -> bool + 'a>,
+    /// Whether the entry contains a request.
+    pub(in crate::policy) reaches: Box<dyn Fn(&SampleRequest) -> bool + 'a>,
 }
 
 /// The paths of an entry.
 #[derive(Debug)]
 pub(in crate::policy) enum Paths {
-    /// All paths of these patterns.
+    /// All paths that match these patterns.
     Patterns(Vec<Pattern>),
-    /// Paths of which these are samples; `reaches` knows the others.
+    /// Paths represented by these samples; `reaches` decides about others.
     Samples(Vec<String>),
 }
 
 /// The methods of an entry.
 #[derive(Debug)]
 pub(in crate::policy) enum Methods {
-    /// Every one that is common or that a rule names, as far as `reaches` agrees.
+    /// Every common method and every method that a rule names, if `reaches` agrees.
     Every,
     /// These.
     Only(Vec<String>),
 }
 
-/// What a policy makes of an entry.
+/// How a policy covers an entry.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Coverage {
-    /// The rules that answer some of its requests, each with one.
+    /// The rules that answer some of its requests, each with an example.
     pub(in crate::policy) rules: BTreeMap<RuleId, Hit>,
-    /// How much of it they answer.
+    /// How much of the entry they answer.
     pub(in crate::policy) extent: Extent,
-    /// Requests of it that no rule answers.
-    pub(in crate::policy) missing: Vec<Witness>,
-    /// Why requests of it are refused before a rule is looked for.
+    /// Examples of requests that no rule answers.
+    pub(in crate::policy) missing: Vec<SampleRequest>,
+    /// Why some requests are refused before a rule is looked up.
     pub(in crate::policy) ambiguous: Option<Ambiguous>,
 }
 
-/// A rule answers requests of an entry.
+/// A rule that answers requests of an entry.
 #[derive(Debug)]
 pub(in crate::policy) struct Hit {
-    /// One of them.
-    pub(in crate::policy) example: Witness,
-    /// Whether it answers those that no more specific rule answers.
+    /// An example.
+    pub(in crate::policy) example: SampleRequest,
+    /// Whether it is the fallback for requests that no more specific rule answers.
     pub(in crate::policy) general: bool,
 }
 
 /// How much of an entry has a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::policy) enum Extent {
-    /// All.
+    /// All requests.
     Full,
-    /// A part.
+    /// Some requests.
     Part,
-    /// Nothing.
+    /// No request.
     #[default]
     Nothing,
-    /// There is nothing: entries before it take all its requests.
+    /// The entry receives no requests: earlier entries take all of them.
     Unreached,
 }
 
 impl Paths {
-    /// What somebody should know of an answer about them.
+    /// How reliable the result is, if it is not exact.
     pub(in crate::policy) fn remark(&self) -> Option<String> {
         match self {
             Self::Patterns(_) => None,
@@ -95,7 +95,7 @@ impl fmt::Debug for Entry<'_> {
     }
 }
 
-/// Asks the table about the entry's witnesses.
+/// Looks up the entry's sample requests.
 pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage {
     let mut coverage = Coverage::default();
     let methods = match &entry.methods {
@@ -104,8 +104,8 @@ pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage
     };
     let mut answered = false;
     for path in general_paths(entry, rules) {
-        for witness in product(&entry.hosts, &methods, &path).filter(|witness| (entry.reaches)(witness)) {
-            answered |= coverage.note(rules, witness, true);
+        for sample in product(&entry.hosts, &methods, &path).filter(|sample| (entry.reaches)(sample)) {
+            answered |= coverage.note(rules, sample, true);
         }
     }
     for (index, answers) in rules.matches.iter().enumerate() {
@@ -124,9 +124,9 @@ pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage
             }
         };
         for path in paths {
-            for witness in product(&hosts, &methods, &path).filter(|witness| is_of(entry, witness)) {
-                if rules.find(&witness.host, &witness.method, &witness.path) == Found::Rule(RuleId(index)) {
-                    answered |= coverage.note(rules, witness, false);
+            for sample in product(&hosts, &methods, &path).filter(|sample| is_of(entry, sample)) {
+                if rules.find(&sample.host, &sample.method, &sample.path) == Found::Rule(RuleId(index)) {
+                    answered |= coverage.note(rules, sample, false);
                 }
             }
         }
@@ -140,12 +140,12 @@ pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage
     coverage
 }
 
-fn is_of(entry: &Entry<'_>, witness: &Witness) -> bool {
+fn is_of(entry: &Entry<'_>, sample: &SampleRequest) -> bool {
     let has_method = match &entry.methods {
         Methods::Every => true,
-        Methods::Only(methods) => methods.contains(&witness.method),
+        Methods::Only(methods) => methods.contains(&sample.method),
     };
-    has_method && (entry.reaches)(witness)
+    has_method && (entry.reaches)(sample)
 }
 
 fn general_paths(entry: &Entry<'_>, rules: &Rules<'_>) -> Vec<String> {
@@ -167,24 +167,28 @@ fn shared_paths(entry: &Entry<'_>, template: &portcullis_engine::route::Template
     }
 }
 
-fn product<'w>(hosts: &'w [String], methods: &'w [String], path: &'w str) -> impl Iterator<Item = Witness> + 'w {
+fn product<'w>(hosts: &'w [String], methods: &'w [String], path: &'w str) -> impl Iterator<Item = SampleRequest> + 'w {
     hosts.iter().flat_map(move |host| {
-        methods.iter().map(move |method| Witness { host: host.clone(), method: method.clone(), path: path.to_owned() })
+        methods.iter().map(move |method| SampleRequest {
+            host: host.clone(),
+            method: method.clone(),
+            path: path.to_owned(),
+        })
     })
 }
 
 impl Coverage {
-    /// Notes what a request meets, and says whether a rule answers it.
-    fn note(&mut self, rules: &Rules<'_>, witness: Witness, general: bool) -> bool {
-        match rules.find(&witness.host, &witness.method, &witness.path) {
+    /// Records the result for a request and returns whether a rule answers it.
+    fn note(&mut self, rules: &Rules<'_>, sample: SampleRequest, general: bool) -> bool {
+        match rules.find(&sample.host, &sample.method, &sample.path) {
             Found::Rule(rule) => {
-                let hit = self.rules.entry(rule).or_insert(Hit { example: witness, general });
+                let hit = self.rules.entry(rule).or_insert(Hit { example: sample, general });
                 hit.general |= general;
                 true
             }
             Found::Nothing => {
                 if self.missing.len() < MISSING_MAX {
-                    self.missing.push(witness);
+                    self.missing.push(sample);
                 }
                 false
             }

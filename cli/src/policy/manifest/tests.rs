@@ -1,7 +1,4 @@
-use crate::{
-    policy::load::Loaded,
-    report::{Record, Report},
-};
+use crate::{document::Diagnosed, policy::load::Loaded, report::Record};
 use proptest::{prelude::*, sample::Index};
 
 /// A policy of one line, and where it is to be put.
@@ -45,9 +42,9 @@ const HOLDERS: [(&str, &str); 9] = [
 ];
 
 fn faults(text: &str) -> Vec<(String, String)> {
-    let pointed = |report: &Report| {
+    let pointed = |report: &Diagnosed| {
         let text = report.document.text();
-        let one = |found: &crate::report::Diagnostic| {
+        let one = |found: &crate::diagnostic::Diagnostic| {
             (found.path.clone(), text.get(found.span.clone()).expect("within").to_owned())
         };
         report.diagnostics.iter().map(one).collect()
@@ -58,14 +55,15 @@ fn faults(text: &str) -> Vec<(String, String)> {
 fn refusal(text: &str) -> String {
     match Loaded::parse("a.yaml", text) {
         Ok(_) => panic!("it was read: {text}"),
-        Err(report) => anstream::adapter::strip_str(&report.render()).to_string(),
+        Err(report) => anstream::adapter::strip_str(&crate::report::diagnosed_file(&report)).to_string(),
     }
 }
 
 #[test]
 fn a_policy_is_found_where_envoy_and_kubernetes_keep_it() {
     for (holder, text) in HOLDERS {
-        let loaded = Loaded::parse("a.yaml", text.replace("POLICY", POLICY)).map_err(|report| report.render());
+        let loaded = Loaded::parse("a.yaml", text.replace("POLICY", POLICY))
+            .map_err(|report| crate::report::diagnosed_file(&report));
         assert_eq!(loaded.expect(holder).policy.rules.len(), 1, "{holder}");
     }
 }
@@ -120,10 +118,10 @@ fn a_text_that_is_no_json_is_refused_where_it_breaks() {
 #[test]
 fn a_file_without_a_policy_or_with_two_says_so() {
     for (text, words) in [
-        ("static_resources: {}\n", "there is no policy in this file"),
-        ("kind: WasmPlugin\nspec: {pluginName: other, pluginConfig: {a: 1}}\n", "there is no policy in this file"),
-        ("a: 1\n---\nb: 2\n", "there is no policy in this file"),
-        ("routes: []\n---\nscopes: {}\n", "a second beside that of line 1"),
+        ("static_resources: {}\n", "this file contains no policy"),
+        ("kind: WasmPlugin\nspec: {pluginName: other, pluginConfig: {a: 1}}\n", "this file contains no policy"),
+        ("a: 1\n---\nb: 2\n", "this file contains no policy"),
+        ("routes: []\n---\nscopes: {}\n", "the first is in line 1"),
         ("route: []\n", "unknown key; did you mean `routes`?"),
         ("# nothing\n", "the file is empty"),
     ] {
@@ -137,7 +135,7 @@ fn what_stands_around_the_policy_is_not_judged() {
     let around = "kind: WasmPlugin\nmetadata: {x: yes, y: .nan, y: !!int z}\nspec: {pluginName: portcullis, pluginConfig: POLICY}\n";
     assert_eq!(faults(&around.replace("POLICY", POLICY)), []);
     let said = refusal(&around.replace("POLICY", &POLICY.replace("true", "yes")));
-    assert!(said.contains("other readers of YAML take `yes` as a boolean"), "{said}");
+    assert!(said.contains("other YAML readers parse `yes` as a boolean"), "{said}");
 }
 
 /// Cuts, doubles or replaces a part of a text.
@@ -163,7 +161,7 @@ proptest! {
         let text = holder.1.replace("POLICY", FAULTY);
         let text = if json { string_value("|\n        {\"routes\": [\n         {\"näme\": 1}]}") } else { text };
         if let Err(report) = Loaded::parse("a.yaml", damaged(&text, &from, &to, &instead)) {
-            prop_assert!(!report.render().is_empty());
+            prop_assert!(!crate::report::diagnosed_file(&report).is_empty());
             prop_assert!(!Record::of(&report.document, &report.diagnostics).is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! The paths that speak for a pattern.
+//! Sample paths that represent a pattern.
 
 use super::{
     pattern::{Pattern, Piece, filled, matches, may_be_empty, rule_segment},
@@ -6,15 +6,15 @@ use super::{
 };
 use portcullis_engine::route::{self, Template};
 
-/// A request.
+/// A sample request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::policy) struct Witness {
+pub(in crate::policy) struct SampleRequest {
     pub(in crate::policy) host: String,
     pub(in crate::policy) method: String,
     pub(in crate::policy) path: String,
 }
 
-/// Paths that meet no rule's literal unless the pattern itself does: one of each number of segments that makes a
+/// Paths that contain no rule's literal unless the pattern itself does, one for each number of segments that makes a
 /// difference.
 pub(super) fn general(pattern: &Pattern, rules: &Rules<'_>) -> Vec<String> {
     let mut paths = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn general(pattern: &Pattern, rules: &Rules<'_>) -> Vec<String> {
     paths
 }
 
-/// Paths of the pattern that a rule's template matches as well.
+/// Paths that both the pattern and a rule's template match.
 pub(super) fn shared(pattern: &Pattern, template: &Template, rules: &Rules<'_>, word: &str) -> Vec<String> {
     let own = template.segments().len();
     let has_rest = template.segments().last() == Some(&route::Segment::Rest);
@@ -67,11 +67,11 @@ fn pieces(pattern: &Pattern, at: usize) -> &[Piece] {
     pattern.segments.get(at).map_or(&[Piece::Any], Vec::as_slice)
 }
 
-/// `is_slash`: the segment is the empty one behind a final slash.
+/// `is_slash`: the segment is the empty one after a final slash.
 fn general_segment(pattern: &Pattern, at: usize, is_last: bool, is_slash: bool, word: &str) -> Option<String> {
     let pieces = pieces(pattern, at);
     match (pieces.is_empty(), is_slash) {
-        // A pattern that ends with a slash has no other form.
+        // A pattern that ends with a slash has no form without it.
         (true, false) if is_last => None,
         (_, true) => may_be_empty(pieces).then(String::new),
         (_, false) => Some(filled(pieces, word)),
@@ -92,7 +92,7 @@ fn shared_segment(
             let fits = text.is_empty() == is_slash && matches(pieces, text, pattern.any_case);
             fits.then(|| text.to_string())
         }
-        // The first segment of the rest is never empty; it is the last of the template.
+        // The first segment that `{*name}` matches is never empty.
         route::Segment::Rest if is_slash && !rule_ends => may_be_empty(pieces).then(String::new),
         route::Segment::One | route::Segment::Rest if is_slash => None,
         route::Segment::One | route::Segment::Rest => {

@@ -1,16 +1,10 @@
-//! A worker of the filter on this machine: the filter's own gate, with a session service that says what it is told to, issuers
-//! that sign whatever is asked of them, and a clock that is turned by hand.
-//!
-//! What is decided here is decided by the code that Envoy runs, from the request's headers to the answer. Not the policy's own
-//! are only the keys of its issuers: nobody here can sign with those.
+//! A worker of the filter: sends requests through the filter's gate and carries messages to the simulated service.
 
-mod service;
-mod signer;
-
-pub use signer::Signer;
-
-use super::cases::{Bearer, Case, Expect, Quality, Request, Session};
-use crate::exit::Trouble;
+use super::{service::Service, signer::Signer};
+use crate::{
+    error::Error,
+    policy::cases::{Bearer, Case, Expect, Quality, Request, Session},
+};
 use portcullis_engine::{
     answer::{Answer, Code},
     authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
@@ -20,56 +14,55 @@ use portcullis_engine::{
     token::Facts,
 };
 use serde_json::{Map, Value};
-use service::Service;
 
-/// A request that lasts longer than this is followed by the gate, in milliseconds; the gate says 50.
+/// After this time the gate follows an open request, in milliseconds; the gate's own limit is 50.
 const LASTING_MS: u64 = 60;
-/// Between two looks at a check stream that is to be opened.
+/// The pause between two attempts to open the check stream.
 const PAUSE_MS: u64 = 100;
-/// How often it is looked at; the gate pauses for a second at most between two attempts.
+/// The most attempts. The gate itself waits for up to a second between two of its own.
 const LOOKS_MAX: usize = 100;
 
-/// A worker of the filter.
-pub struct Rehearsal {
+/// A simulated worker of the filter.
+pub(crate) struct Simulator {
     gate: Gate,
     signer: Signer,
     service: Service,
     now_ms: u64,
-    /// Requests so far.
+    /// The number of requests so far.
     count: u32,
     has_stream: bool,
     shadow: bool,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
-pub struct Outcome {
-    /// Whether it passed, or why not.
-    pub fate: Fate,
+pub(crate) struct Outcome {
+    /// Whether it passed or why it was refused.
+    pub(crate) decision: Decision,
     /// The rule that decided.
-    pub rule: Option<RuleId>,
-    /// What the token says, as far as it was believed.
-    pub facts: Option<Facts>,
+    pub(crate) rule: Option<RuleId>,
+    /// The claims of the token, if it was accepted.
+    pub(crate) facts: Option<Facts>,
     /// Whether the session service was asked.
-    pub asked: bool,
-    /// What became of it while it was open.
-    pub then: Option<Fate>,
+    pub(crate) asked: bool,
+    /// What happened while it was open.
+    pub(crate) then: Option<Decision>,
 }
 
-/// Whether a request passed, or why not.
+/// The decision about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// It passed; marked where it passed in an outage.
+pub(crate) enum Decision {
+    /// It passed; with a mark if it did so because of an outage.
     Released(Option<Mark>),
-    /// It was refused, or cut.
+    /// It was refused, or reset while it was open.
     Refused(Code, Box<Answer>),
-    /// It waits for keys that are not there.
+    /// It waits for keys that are not available.
     Waits,
 }
 
-impl Fate {
-    /// Whether it is what was expected.
-    pub fn is(&self, expect: Expect) -> bool {
+impl Decision {
+    /// Whether this was expected.
+    pub(crate) fn is(&self, expect: Expect) -> bool {
         match (self, expect) {
             (Self::Released(_), Expect::Released) => true,
             (Self::Refused(code, _), Expect::Code(expected)) => *code == expected,
@@ -78,20 +71,20 @@ impl Fate {
     }
 }
 
-/// A request as it is sent: its headers, those that begin with `:` too.
-pub type Headers = Vec<(String, Vec<u8>)>;
+/// The headers of a request, including the pseudo-headers.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
 /// The headers of a request, without its token.
-pub fn headers(request: &Request) -> Headers {
+fn headers(request: &Request) -> Headers {
     let pseudo = [(":method", request.method.as_str()), (":authority", &request.host), (":path", &request.path)];
     let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let all = pseudo.into_iter().chain(request.client.headers().iter().copied()).chain(own);
     all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-impl Rehearsal {
-    /// A worker under `policy`, whose tokens are signed here.
-    pub fn new(mut policy: Policy, now_ms: u64) -> Result<Self, Trouble> {
+impl Simulator {
+    /// A worker with `policy`; its tokens are signed by the simulator.
+    pub(crate) fn new(mut policy: Policy, now_ms: u64) -> Result<Self, Error> {
         let signer = Signer::new();
         for issuer in policy.issuers.iter_mut().filter(|issuer| !issuer.is_opaque()) {
             issuer.keys = KeySource::Inline(signer.key_set());
@@ -100,29 +93,29 @@ impl Rehearsal {
         Self::with_keys_of(policy, signer, now_ms)
     }
 
-    /// A worker under `policy` with the issuers' own keys, as far as they stand in it.
-    pub fn with_own_keys(policy: Policy, now_ms: u64) -> Result<Self, Trouble> {
+    /// A worker with `policy` and the issuers' own keys, if they are in it.
+    pub(crate) fn with_own_keys(policy: Policy, now_ms: u64) -> Result<Self, Error> {
         Self::with_keys_of(policy, Signer::new(), now_ms)
     }
 
-    fn with_keys_of(mut policy: Policy, signer: Signer, now_ms: u64) -> Result<Self, Trouble> {
-        // What would be refused is what is asked here; the caller says what shadow mode makes of it.
+    fn with_keys_of(mut policy: Policy, signer: Signer, now_ms: u64) -> Result<Self, Error> {
+        // The question is what would be refused; the caller reports the effect of shadow mode.
         let shadow = std::mem::replace(&mut policy.mode, Mode::Enforce) == Mode::Shadow;
         let service = Service::new(&policy);
         let gate = Gate::new(policy, |_| None, 1).map_err(|(index, error)| {
-            Trouble::failed(format_args!("the keys of `$.issuers[{index}]` can't be used: {error}"))
+            Error::failed(format_args!("cannot use the keys of `$.issuers[{index}]`: {error}"))
         })?;
         let has_stream = gate.policy().session.is_some() && !service.is_endpoint();
         Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, shadow })
     }
 
-    /// The policy, but for its keys and its mode.
-    pub fn policy(&self) -> &Policy {
+    /// The policy, except for its keys and its mode.
+    pub(crate) fn policy(&self) -> &Policy {
         self.gate.policy()
     }
 
-    /// Whether the policy is in shadow mode, where what is refused here is released.
-    pub const fn is_shadow(&self) -> bool {
+    /// Whether the policy is in shadow mode: what is refused here would be released.
+    pub(crate) const fn is_shadow(&self) -> bool {
         self.shadow
     }
 
@@ -130,13 +123,8 @@ impl Rehearsal {
         Now { wall_ms: Some(self.now_ms), instant: Monotonic(self.now_ms) }
     }
 
-    /// Now, in milliseconds since the Unix epoch.
-    pub const fn now_ms(&self) -> u64 {
-        self.now_ms
-    }
-
     /// Sends the request of a case.
-    pub fn play(&mut self, case: &Case) -> Outcome {
+    pub(crate) fn play(&mut self, case: &Case) -> Outcome {
         let mut headers = headers(&case.request);
         if let Some(bearer) = &case.bearer {
             let token = self.token(bearer);
@@ -148,14 +136,14 @@ impl Rehearsal {
         self.send(&headers, &case.session, case.then.as_ref().map(|then| &then.session))
     }
 
-    /// Makes the token of a case. What it says is told to the session service as well, where that is asked what tokens mean.
-    pub fn token(&mut self, bearer: &Bearer) -> String {
+    /// Makes the token of a case. The session service learns its claims, in case it is asked to introspect it.
+    pub(crate) fn token(&mut self, bearer: &Bearer) -> String {
         let now_s = i64::try_from(self.now_ms / 1_000).unwrap_or(i64::MAX);
         let sid = format!("session-{}", self.count);
         let issuers = &self.gate.policy().issuers;
         let claims = bearer.claims(issuers, now_s, &sid);
         let issuer = bearer.issuer(issuers);
-        self.service.reads = (bearer.quality == Quality::Good).then(|| claims.clone());
+        self.service.claims = (bearer.quality == Quality::Good).then(|| claims.clone());
         if issuer.is_some_and(|issuer| issuer.is_opaque()) {
             return format!("opaque-{}", self.count);
         }
@@ -163,27 +151,26 @@ impl Rehearsal {
         self.signer.sign(&claims, typ, bearer.quality == Quality::Forged)
     }
 
-    /// Lets the session service call every token active, where it is asked what they mean.
-    pub fn vouch(&mut self) {
-        self.service.reads = Some(Map::new());
+    /// Lets the session service report every token as active when it introspects one.
+    pub(crate) fn vouch(&mut self) {
+        self.service.claims = Some(Map::new());
     }
 
     /// Signs claims with the key that [`Self::new`] gave every issuer.
-    pub fn sign(&mut self, claims: &Map<String, Value>, typ: &str) -> String {
-        self.service.reads = Some(claims.clone());
+    pub(crate) fn sign(&mut self, claims: &Map<String, Value>, typ: &str) -> String {
+        self.service.claims = Some(claims.clone());
         self.signer.sign(claims, typ, false)
     }
 
-    /// Sends a request to a session service that finds its session in a state; and lets it be open while its session comes to
-    /// be in another.
-    pub fn send(&mut self, headers: &Headers, session: &Session, then: Option<&Session>) -> Outcome {
+    /// Sends a request whose session is in a state. With `then`, the request stays open while the session changes to that state.
+    pub(crate) fn send(&mut self, headers: &Headers, session: &Session, then: Option<&Session>) -> Outcome {
         self.connect();
         self.count += 1;
         let context = self.count;
-        self.service.hear(session);
+        self.service.set_session(session);
         let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now());
         let mut outcome = self.conclude(context, first);
-        if let (Some(state), Fate::Released(_)) = (then, &outcome.fate) {
+        if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
             outcome.then = Some(self.stay_open(context, state));
         }
         self.gate.gone(context);
@@ -200,7 +187,7 @@ impl Rehearsal {
             step = of(context, due).unwrap_or(Step::Wait);
         }
         if matches!(step, Step::Wait) && asked {
-            // Nobody answers: the question's time runs out.
+            // No answer: let the question time out.
             let timeout = self.gate.policy().session.as_ref().map(|session| session.timeout).unwrap_or_default();
             self.now_ms += u64::try_from(timeout.as_millis()).unwrap_or_default();
             step = of(context, self.gate.tick(self.now())).unwrap_or(Step::Wait);
@@ -209,34 +196,34 @@ impl Rehearsal {
     }
 
     fn outcome(&self, step: Step, asked: bool) -> Outcome {
-        let (fate, rule, credential) = match step {
-            Step::Release(permit) => (Fate::Released(permit.mark), permit.rule, permit.principal),
+        let (decision, rule, credential) = match step {
+            Step::Release(permit) => (Decision::Released(permit.mark), permit.rule, permit.principal),
             Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => {
                 (self.refused(&denial), denial.rule, denial.principal)
             }
-            Step::Wait | Step::Ask(_) => (Fate::Waits, None, None),
+            Step::Wait | Step::Ask(_) => (Decision::Waits, None, None),
         };
-        Outcome { fate, rule, facts: credential.map(|credential| credential.facts.clone()), asked, then: None }
+        Outcome { decision, rule, facts: credential.map(|credential| credential.facts.clone()), asked, then: None }
     }
 
-    fn refused(&self, denial: &Denial) -> Fate {
-        Fate::Refused(denial.code, Box::new(denial.answer(self.gate.policy())))
+    fn refused(&self, denial: &Denial) -> Decision {
+        Decision::Refused(denial.code, Box::new(denial.answer(self.gate.policy())))
     }
 
-    /// An open request whose session changes.
-    fn stay_open(&mut self, context: u32, session: &Session) -> Fate {
+    /// Changes the session of an open request.
+    fn stay_open(&mut self, context: u32, session: &Session) -> Decision {
         self.now_ms += LASTING_MS;
         self.gate.tick(self.now());
-        self.service.hear(session);
+        self.service.set_session(session);
         match of(context, self.exchange()) {
             Some(Step::Cut(denial) | Step::Spare(denial)) => self.refused(&denial),
-            _ => Fate::Released(None),
+            _ => Decision::Released(None),
         }
     }
 
-    /// Opens the check stream, if there is to be one.
+    /// Opens the check stream, if the policy uses one.
     fn connect(&mut self) {
-        self.service.hear(&Session::active());
+        self.service.set_session(&Session::active());
         for _ in 0..LOOKS_MAX {
             self.exchange();
             if !self.has_stream || self.gate.is_connected() && !self.gate.is_busy() {
@@ -247,7 +234,7 @@ impl Rehearsal {
         }
     }
 
-    /// Carries messages between gate and session service until both have said everything.
+    /// Carries messages between the gate and the session service until there are none left.
     fn exchange(&mut self) -> Vec<Due> {
         let mut due = Vec::new();
         while let Some(act) = self.gate.act(self.now().instant) {

@@ -1,19 +1,19 @@
-//! Sets of paths that others describe: templates with parameters within a segment, and prefixes.
+//! Patterns of paths that are described elsewhere: templates with parameters inside a segment, and prefixes.
 
 use portcullis_engine::route;
 
 /// A set of paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) struct Pattern {
-    /// What stands between the slashes; never empty.
+    /// The segments between the slashes; never empty.
     pub(in crate::policy) segments: Vec<Segment>,
-    /// Whether any number of segments may follow.
+    /// Whether any number of further segments may follow.
     pub(in crate::policy) subtree: bool,
-    /// Whether the text matches in lower and upper case alike.
+    /// Whether matching ignores case.
     pub(in crate::policy) any_case: bool,
 }
 
-/// A segment: one piece after the other.
+/// A segment: a sequence of pieces.
 pub(in crate::policy) type Segment = Vec<Piece>;
 
 /// A part of a segment.
@@ -33,7 +33,7 @@ impl Pattern {
         Self { segments, subtree: false, any_case: false }
     }
 
-    /// A path as OpenAPI writes it; `path` starts with `/`, and each `{name}` is one or more bytes within a segment.
+    /// A path template of OpenAPI; `path` starts with `/`, and each `{name}` is one or more bytes inside a segment.
     pub(in crate::policy) fn of_openapi(path: &str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
         Self::exact(slots_apart(path).iter().map(|segment| openapi_segment(segment)).collect())
@@ -45,7 +45,7 @@ impl Pattern {
         Self::exact(path.split('/').map(text).collect())
     }
 
-    /// Everything that starts with this text.
+    /// Every path that starts with this text.
     pub(in crate::policy) fn of_prefix(prefix: &str) -> Self {
         let mut pattern = Self::of_text(prefix);
         if let Some(last) = pattern.segments.last_mut() {
@@ -55,7 +55,7 @@ impl Pattern {
         pattern
     }
 
-    /// Whether a path is among them.
+    /// Whether a path matches.
     pub(in crate::policy) fn holds(&self, path: &str) -> bool {
         let Some(path) = path.strip_prefix('/') else { return false };
         let segments: Vec<_> = path.split('/').collect();
@@ -68,7 +68,7 @@ fn text(segment: &str) -> Segment {
     if segment.is_empty() { Vec::new() } else { vec![Piece::Text(segment.to_owned())] }
 }
 
-/// Cuts at the slashes that stand in no `{…}`.
+/// Splits at the slashes outside of `{…}`.
 fn slots_apart(path: &str) -> Vec<String> {
     let mut segments = vec![String::new()];
     let mut in_slot = false;
@@ -104,7 +104,7 @@ fn openapi_segment(segment: &str) -> Segment {
 
 /// Whether pieces match a text.
 pub(super) fn matches(pieces: &[Piece], text: &str, any_case: bool) -> bool {
-    // The positions that the pieces so far may have led to: each piece makes the next set of them.
+    // The positions that the pieces so far can have reached: each piece computes the next set.
     let mut ends = vec![0];
     for piece in pieces {
         let mut next: Vec<usize> = match piece {
@@ -127,17 +127,17 @@ fn starts(text: &str, at: usize, part: &str, any_case: bool) -> bool {
     )
 }
 
-/// A text of the pieces, each open one filled with `word`.
+/// The pieces as a text, with `word` for each open piece.
 pub(super) fn filled(pieces: &[Piece], word: &str) -> String {
     pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { word }).collect()
 }
 
-/// Whether pieces match no text at all.
+/// Whether pieces match the empty text.
 pub(super) fn may_be_empty(pieces: &[Piece]) -> bool {
     pieces.iter().all(|piece| *piece == Piece::Any)
 }
 
-/// A rule's segment, at a position counted from 0; none where the rule's path is shorter.
+/// A rule's segment at a position counted from 0, unless the rule's path is shorter.
 pub(super) fn rule_segment(template: &route::Template, at: usize) -> Option<&route::Segment> {
     let segments = template.segments();
     segments.get(at).or_else(|| segments.last().filter(|last| **last == route::Segment::Rest))

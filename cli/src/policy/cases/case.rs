@@ -1,0 +1,109 @@
+//! A case: a request, and the outcome that the policy must produce.
+
+use super::bearer::Bearer;
+use portcullis_engine::answer::Code;
+use std::time::Duration;
+
+/// A request, and the outcome that the policy must produce.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// Its name in reports; without one, the request.
+    pub name: String,
+    /// Its place in the file, as a JSONPath (RFC 9535).
+    pub place: String,
+    /// The request.
+    pub request: Request,
+    /// Its token.
+    pub bearer: Option<Bearer>,
+    /// The state of the token's session.
+    pub session: Session,
+    /// The expected outcome.
+    pub expect: Expect,
+    /// The expected status of the answer.
+    pub status: Option<u16>,
+    /// The name of the rule that must decide.
+    pub rule: Option<String>,
+    /// What happens while the request is open.
+    pub then: Option<Then>,
+}
+
+/// A request without its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its method.
+    pub method: String,
+    /// Its host, as the client sends it.
+    pub host: String,
+    /// Its path and query.
+    pub path: String,
+    /// The kind of client.
+    pub client: Client,
+    /// Headers in addition to those of the client; names are in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// The kind of client that sends a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Client {
+    /// A plain HTTP client.
+    #[default]
+    Http,
+    /// A gRPC client.
+    Grpc,
+    /// A client that opens a websocket.
+    WebSocket,
+}
+
+impl Client {
+    /// The headers that such a client sends.
+    pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Http => &[],
+            Self::Grpc => &[("content-type", "application/grpc"), ("te", "trailers")],
+            Self::WebSocket => &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")],
+        }
+    }
+}
+
+/// The state of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Session {
+    /// The session exists.
+    Known(Known),
+    /// The session has ended or does not exist; requests are refused with this code.
+    Over(Code),
+    /// The session service returns no verdict.
+    Outage {
+        /// Whether it returned one a moment ago.
+        granted: bool,
+    },
+}
+
+/// A session that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The scopes that it still has; `None`: all scopes of the token.
+    pub scopes: Option<Vec<String>>,
+    /// The time since it began.
+    pub age: Duration,
+    /// The time since it was last used.
+    pub idle: Duration,
+}
+
+/// The expected outcome of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The request passes.
+    Released,
+    /// The request is refused or, if it was open, reset.
+    Code(Code),
+}
+
+/// A change of the session while a request is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Then {
+    /// The new state of the session.
+    pub session: Session,
+    /// Whether the request stays open, or the code it is reset with.
+    pub expect: Expect,
+}

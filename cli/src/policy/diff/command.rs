@@ -1,0 +1,104 @@
+//! The arguments of `portcullis policy diff`, and the run.
+
+use super::{
+    approvals::Approvals,
+    comparison::Comparison,
+    show::{json, markdown, text},
+    verdict::Verdict,
+};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output,
+    policy::{date, load::Loaded},
+};
+use clap::ValueEnum;
+use portcullis_engine::scope::Date;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Policies are compared by meaning, not by notation. A change makes the policy more permissive if a
+request passes that was refused or may stay open longer, or if another party is trusted: another
+key, another issuer or another session service.
+
+If a file is a manifest (see `policy check`), only the policy inside it is compared. A manifest
+whose filter fails open is rejected; the rest of the manifest is ignored.
+
+Examples:
+  portcullis policy diff old.yaml new.yaml
+  git show main:policy.yaml | portcullis policy diff - policy.yaml --approved approved.yaml
+  portcullis policy diff old.yaml new.yaml --output markdown
+
+Exit codes:
+  0  no change makes the policy more permissive, or all such changes are approved
+  1  a file cannot be read
+  2  a policy or the file of approvals is invalid
+  3  a change makes the policy more permissive, and no valid approval covers it";
+
+/// Find changes that make a policy more permissive, and require their approval
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Old policy, or a manifest that contains it; `-` reads standard input
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// New policy, or a manifest that contains it; `-` reads standard input
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// File of approved changes (YAML or JSON): `approvals`, a list of `change`, `by`, `reason`, `expires`
+    #[arg(long, value_name = "FILE")]
+    approved: Option<PathBuf>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    /// Date to compare the `expires` of approvals with [default: today in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date::date)]
+    today: Option<Date>,
+}
+
+/// The output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// Human-readable text
+    #[default]
+    Text,
+    /// JSON
+    Json,
+    /// Markdown, for a comment on a pull request
+    Markdown,
+}
+
+impl Args {
+    pub(in crate::policy) fn run(self) -> Outcome {
+        self.refuse_input_twice()?;
+        let (old, new, approvals) = self.read()?;
+        let comparison = Comparison::of(&old.policy, &new.policy);
+        let verdict = Verdict::of(&comparison, &approvals, date::or_today(self.today)?);
+        match self.output {
+            Format::Text => output::write_styled(&text(&verdict))?,
+            Format::Json => output::write(json(&verdict))?,
+            Format::Markdown => output::write(markdown(&verdict))?,
+        };
+        Ok(if verdict.open().next().is_some() { Exit::MorePermissive } else { Exit::Done })
+    }
+
+    /// Reads all files before it fails, so that the faults of all are reported together.
+    fn read(&self) -> Result<(Loaded, Loaded, Approvals), Error> {
+        let (old, new) = (Loaded::read(&self.old), Loaded::read(&self.new));
+        let approvals = self.approved.as_deref().map_or_else(|| Ok(Approvals::default()), Approvals::read);
+        match (old, new, approvals) {
+            (Ok(old), Ok(new), Ok(approvals)) => Ok((old, new, approvals)),
+            (old, new, approvals) => {
+                Err(Error::Several([old.err(), new.err(), approvals.err()].into_iter().flatten().collect()))
+            }
+        }
+    }
+
+    fn refuse_input_twice(&self) -> Result<(), Error> {
+        let files = [Some(&self.old), Some(&self.new), self.approved.as_ref()];
+        match files.into_iter().flatten().filter(|file| file.as_path() == Path::new("-")).count() {
+            0 | 1 => Ok(()),
+            _ => Err(Error::invalid("`-` can be used only once: standard input can be read only once")),
+        }
+    }
+}

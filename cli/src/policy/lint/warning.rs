@@ -1,0 +1,45 @@
+//! The warnings of `policy check`: their names, and what `--help` says about them.
+
+/// A kind of warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(in crate::policy) enum Warning {
+    /// A scope is past its `review_by` date
+    ScopeReviewOverdue,
+    /// A declared scope is not required by any rule
+    ScopeUnused,
+    /// A set is not used by any rule
+    SetUnused,
+    /// One scope alone grants access to more routes than the limit
+    ScopeTooCoarse,
+    /// A more specific rule answers some of the requests that a rule matches, and is more permissive
+    RouteShadowed,
+    /// A public rule covers everything under a path, now and in the future
+    PublicSubtree,
+    /// A rule's session limit is longer than NIST SP 800-63B-4 recommends for AAL2
+    SessionLimitLoose,
+    /// Requests can pass while the session service is unavailable
+    OutageNotDenied,
+    /// The policy is in shadow mode: no request is refused
+    ShadowMode,
+    /// Accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)
+    TokenTypeJwt,
+}
+
+impl Warning {
+    /// Its stable name.
+    pub(in crate::policy) fn code(self) -> &'static str {
+        match self {
+            Self::ScopeReviewOverdue => "scope_review_overdue",
+            Self::ScopeUnused => "scope_unused",
+            Self::SetUnused => "set_unused",
+            Self::ScopeTooCoarse => "scope_too_coarse",
+            Self::RouteShadowed => "route_shadowed",
+            Self::PublicSubtree => "public_subtree",
+            Self::SessionLimitLoose => "session_limit_loose",
+            Self::OutageNotDenied => "outage_not_denied",
+            Self::ShadowMode => "shadow_mode",
+            Self::TokenTypeJwt => "token_type_jwt",
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The arguments of `portcullis policy test`, and the run.
+
+use super::{junit, run::Run, show};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output,
+    policy::{cases::Cases, load::Loaded},
+};
+use std::path::PathBuf;
+
+const HELP: &str = "\
+A file of cases (YAML or JSON):
+  host: api.example.com              # for requests that do not name a host
+  cases:
+    - name: a reader may list        # optional
+      request: GET /orders           # or METHOD host/path
+      scopes: orders:read            # send a valid token with these scopes
+      expect: released               # or a code: insufficient_scope, no_route, …
+    - {request: GET /orders, expect: no_credentials, status: 401, rule: orders.list}
+    - {request: GET /orders, token: expired, expect: token_expired}
+    - {request: GET /orders, scopes: orders:read, session: revoked, expect: session_revoked}
+
+  token    good, expired, forged or none
+  issuer   issuer of the token; the default is the first one of the policy
+  claims   other claims, with times relative to now: {scope: …, acr: aal2, auth_time: -20m}
+  session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, outage,
+           outage_after_grant, or {scopes: the remaining ones, age: 20m, idle: 6m}
+  client   http, grpc or websocket
+  headers  {name: value}
+  then     a change of the session while the request is open, and its effect:
+           {session: revoked, expect: session_revoked}; `expect: open` if it continues
+
+Examples:
+  portcullis policy test policy.yaml cases.yaml
+  portcullis policy test policy.yaml cases/*.yaml --junit target/policy.xml
+
+Exit codes:
+  0  all cases pass
+  1  a case fails, or a file cannot be read
+  2  the policy or a file of cases is invalid";
+
+/// Run test cases against a policy, with the filter's own code
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Policy, or a manifest that contains it (see `policy check`); `-` reads standard input
+    #[arg(value_name = "POLICY")]
+    policy: PathBuf,
+    /// Files of cases (YAML or JSON); `-` reads standard input
+    #[arg(required = true, value_name = "CASES")]
+    cases: Vec<PathBuf>,
+    /// Write a JUnit report for CI to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+impl Args {
+    pub(in crate::policy) fn run(self) -> Outcome {
+        let loaded = Loaded::read(&self.policy)?;
+        let cases = every(self.cases.iter().map(|path| {
+            let cases = Cases::read(path)?;
+            cases.must_fit(&loaded.policy)?;
+            Ok(cases)
+        }))?;
+        let run = Run::of(loaded, cases)?;
+        output::write_styled(&(show::text(&run) + "\n"))?;
+        if let Some(path) = self.junit {
+            let written = junit::xml(&run, &self.policy.display().to_string());
+            let written = written.and_then(|xml| std::fs::write(&path, xml).map_err(|error| error.to_string()));
+            written.map_err(|error| Error::failed(format_args!("cannot write `{}`: {error}", path.display())))?;
+        }
+        Ok(if run.failed() == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
+
+/// All files, or the errors of all invalid ones.
+fn every(read: impl Iterator<Item = Result<Cases, Error>>) -> Result<Vec<Cases>, Error> {
+    let (mut good, mut errors) = (Vec::new(), Vec::new());
+    for read in read {
+        match read {
+            Ok(cases) => good.push(cases),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(good) } else { Err(Error::Several(errors)) }
+}

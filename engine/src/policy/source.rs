@@ -1,0 +1,53 @@
+//! What a policy document contains beyond what the filter needs: kept for tools that explain and check policies.
+
+use super::{
+    Outage,
+    raw::{RawRoute, Texts},
+};
+use crate::route::Match;
+
+/// The parts of a policy document that only tools need.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The routes, in the order of [`super::Policy::rules`].
+    pub routes: Vec<RouteSource>,
+    /// The names of the sets, sorted, each with its scopes.
+    pub sets: Vec<(String, Vec<String>)>,
+    /// The `on_outage` of routes without their own.
+    pub on_outage: Outage,
+}
+
+/// A route of a policy document.
+#[derive(Debug)]
+pub struct RouteSource {
+    /// Which requests it matches.
+    pub matches: Match,
+    /// The path, with the names of its parameters.
+    pub path: String,
+    /// For each group of the requirement's `any_of`, the name of its set without `@`; `None` for a scope.
+    pub any_of: Vec<Option<String>>,
+    /// The sets that `all_of` requires, without `@`.
+    pub all_of_sets: Vec<String>,
+    /// Whether it has its own `on_outage`.
+    pub has_own_outage: bool,
+}
+
+impl RouteSource {
+    /// Keeps what tools need of a route, before the rest is read.
+    pub(super) fn of(raw: &RawRoute) -> impl FnOnce(Match) -> Self + use<> {
+        let path = raw.r#match.get().and_then(|raw| raw.path.get()).cloned().unwrap_or_default();
+        let require = raw.require.get();
+        let any_of = require.map(|raw| names(&raw.any_of).map(set_of).collect()).unwrap_or_default();
+        let all_of_sets = require.map(|raw| names(&raw.all_of).filter_map(set_of).collect()).unwrap_or_default();
+        let has_own_outage = raw.session.get().is_some_and(|raw| !raw.on_outage.is_absent());
+        move |matches| Self { matches, path, any_of, all_of_sets, has_own_outage }
+    }
+}
+
+fn names(texts: &Texts) -> impl Iterator<Item = &str> {
+    texts.get().into_iter().flatten().filter_map(|text| text.get().map(String::as_str))
+}
+
+fn set_of(name: &str) -> Option<String> {
+    name.strip_prefix('@').map(str::to_owned)
+}
