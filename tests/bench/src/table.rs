@@ -229,6 +229,9 @@ fn filter(report: &Report, out: &mut String) {
 }
 
 fn targets(targets: &[Target], out: &mut String) {
+    if targets.iter().all(|target| target.measured.is_none()) {
+        return;
+    }
     let line = |target: &Target| {
         let number = |value: f64| match target.unit {
             "×" => format!("{value:.2}"),

@@ -27,9 +27,14 @@ pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<
         void: None,
     };
     let mut cells: Vec<Cell> = plans.iter().map(cell).collect();
+    let mut order: Vec<usize> = (0..plans.len()).collect();
     for round in 1..=bench.options.rounds {
         eprintln!("  round {round} of {}", bench.options.rounds);
-        for (plan, cell) in plans.iter().zip(&mut cells).filter(|(_, cell)| cell.void.is_none()) {
+        for &index in &order {
+            let (plan, cell) = (&plans[index], &mut cells[index]);
+            if cell.void.is_some() {
+                continue;
+            }
             // Requests that were in flight when wrk stopped were not counted, but their tokens were used.
             let uncounted = plan.load.connections() as u64;
             let sent = cell.samples.iter().map(|sample| sample.requests + uncounted).sum();
@@ -38,6 +43,8 @@ pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<
                 Err(fault) => cell.void = Some(fault),
             }
         }
+        // Compared cells take turns at going first.
+        order.reverse();
     }
     cells
 }
