@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Gets Debian's glewlwyd: unpacks its packages, and those that it needs and that are not installed, in dist/glewlwyd. Nothing
-# is installed, so no service is set up or started. An installed glewlwyd is used as it is.
+# Gets Debian's glewlwyd: unpacks its packages and their missing dependencies in dist/glewlwyd. Nothing is installed, so no
+# service is set up or started. An installed glewlwyd is used as it is.
 #
-# Where it can't be had, writes the arguments by which the tests that need it are left out to standard output, and why to
-# standard error.
+# If glewlwyd is not available, prints the arguments that skip its tests to standard output, and the reason to standard
+# error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=dist/glewlwyd
@@ -18,7 +18,7 @@ skip() {
 if [ -f "$root/$schema" ] || [ -f "/$schema" ]; then exit; fi
 command -v apt-get >/dev/null || skip 'which is not installed; there is no apt-get to fetch it'
 
-# Unpacks it all; it appears under its final name only when it is whole.
+# Unpacks everything. The directory gets its final name only when it is complete.
 fetch() {
   local packages
   packages=$(apt-get --simulate --no-install-recommends install glewlwyd dbconfig-no-thanks | sed -n 's/^Inst \([^ ]*\).*/\1/p')
@@ -33,7 +33,7 @@ fetch() {
   mv "$root.part" "$root"
 }
 
-# Package lists may be missing or old. Only root can renew them.
+# The package lists may be missing or outdated. Only root can update them.
 renew() {
   local as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo -n)
@@ -47,4 +47,4 @@ if ! fetch >"$log" 2>&1 && ! { renew && fetch; } >>"$log" 2>&1; then
   tail -n 5 "$log" >&2
   skip 'which is not installed; apt-get could not fetch it'
 fi
-[ -f "$root/$schema" ] || skip 'of which the package is not as expected'
+[ -f "$root/$schema" ] || skip 'whose package has unexpected contents'

@@ -1,12 +1,12 @@
-//! Access types: which limits a session gets, decided once, when it opens. The first that matches wins; none is a
-//! refusal.
+//! Access types: which limits a session has, decided once, when it opens. The first type that matches wins; if none
+//! matches, the token is refused.
 
 use crate::intern::ScopeSet;
 use crate::judge::Limits;
 use std::sync::Arc;
 
-/// What an access type asks of the token that opens a session. Every key that is given must hold; a key holds when
-/// one of its entries does.
+/// The conditions of an access type on the token that opens a session. Every key that is present must hold; a key holds
+/// when one of its entries does.
 #[derive(Debug, Clone, Default)]
 pub struct When {
     /// The token has one of these scopes.
@@ -29,7 +29,7 @@ impl When {
     }
 }
 
-/// A name with limits, that a session keeps.
+/// A name with limits, which a session keeps.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Access {
     /// The operator's name for it.

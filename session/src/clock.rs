@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where the service reads the time.
+/// The source of the time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Clock {
-    /// The time as `read` gives it.
+    /// The time as `read` returns it.
     pub fn new(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
@@ -35,7 +35,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// The instant in RFC 3339, UTC. One that RFC 3339 cannot say (after the year 9999) reads as the last that it can.
+/// The instant in RFC 3339, UTC. One that RFC 3339 cannot express (after the year 9999) becomes the last that it can.
 pub fn rfc3339(ms: u64) -> String {
     i64::try_from(ms)
         .ok()

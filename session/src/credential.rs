@@ -16,13 +16,13 @@ impl Credential {
         Self(Sha256::digest(secret).into())
     }
 
-    /// Whether the request presents it. Digests are compared, so the time tells nothing of the secret's length either.
+    /// Whether the request presents it. Digests are compared, so the time does not reveal the secret's length either.
     pub fn is_presented(&self, headers: &HeaderMap) -> bool {
         bearer(headers).is_some_and(|secret| self.is(secret))
     }
 
-    /// Whether the request presents it as the password of whichever client (RFC 6749, section 2.3.1). That section has
-    /// the password form-encoded, which many callers leave out: both are taken.
+    /// Whether the request presents it as the password of any client (RFC 6749, section 2.3.1). That section requires the
+    /// password to be form-encoded, which many callers leave out: both are accepted.
     pub fn is_password(&self, headers: &HeaderMap) -> bool {
         let Some(pair) = after_scheme(headers, b"basic ").and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
         else {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_bearer_credential_is_taken() {
+    fn only_the_one_bearer_credential_is_accepted() {
         assert!(presents(&["Bearer s3cret"]));
         assert!(presents(&["bearer  s3cret"]));
         let refused: &[&[&str]] = &[
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_credential_is_taken_as_any_clients_password() {
+    fn the_credential_is_accepted_as_any_clients_password() {
         let presents = |secret: &str, pair: &str| {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).parse().unwrap());

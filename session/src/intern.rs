@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Entries before the first look for those that nobody holds any more.
+/// Entries before the first purge of those that are no longer in use.
 const PURGE_AT_MIN: usize = 1024;
 
 /// A set of scopes: sorted, without duplicates, cheap to clone.
@@ -13,7 +13,7 @@ const PURGE_AT_MIN: usize = 1024;
 pub struct ScopeSet(Arc<[Box<str>]>);
 
 impl ScopeSet {
-    /// The set of `scopes`; empty strings are no scopes.
+    /// The set of `scopes`; empty strings are not scopes.
     pub fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
         let mut sorted: Vec<Box<str>> =
             scopes.into_iter().filter(|scope| !scope.as_ref().is_empty()).map(|scope| scope.as_ref().into()).collect();
@@ -48,8 +48,8 @@ impl ScopeSet {
     }
 }
 
-/// The pool of shared copies. It forgets what nobody holds each time it has doubled, so it stays within twice of
-/// what is in use.
+/// The pool of shared copies. It forgets those that are no longer in use each time it has doubled, so it stays within twice
+/// their size.
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Pool<Arc<str>>,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_holds_is_forgotten() {
+    fn what_is_no_longer_in_use_is_forgotten() {
         let interner = Interner::default();
         let kept = interner.name("kept");
         for n in 0..10 * PURGE_AT_MIN {

@@ -140,7 +140,7 @@ pub fn expiry(opened_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64)
     let lifetime = over(opened_at_ms, limits.absolute_ms, Reason::LifetimeExceeded);
     let idle = over(last_seen_ms, limits.idle_ms, Reason::IdleTimeout);
     match (lifetime, idle) {
-        // Both are over when nobody asked for long: the session ended by the one that came first.
+        // Both are over when there was no question for long: the session ended by the one that came first.
         (Some(lifetime), Some(idle)) if idle.at_ms < lifetime.at_ms => Some(idle),
         (Some(lifetime), _) => Some(lifetime),
         (None, idle) => idle,

@@ -1,4 +1,4 @@
-//! The session service's program: it only wires.
+//! The program of the session service: it only wires the library up.
 
 use clap::Parser;
 use portcullis_session::clock::Clock;
@@ -25,7 +25,7 @@ struct Args {
     check: bool,
 }
 
-/// How the program ends. `2` is also how it ends for arguments that it does not know.
+/// The exit codes of the program. Unknown arguments exit with `2` as well.
 enum Exit {
     Done,
     Failed,

@@ -1,11 +1,11 @@
-//! The facts of a token that the filter has verified, as the service keeps them.
+//! The facts of a token, as the service keeps them.
 
 use crate::intern::{Interner, ScopeSet};
 use portcullis_contract::wire;
 use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 
-/// A verified token, or what the admin API says instead of one.
+/// A token that the filter has described, or what the admin API says instead of one.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The session that it names.
@@ -37,7 +37,7 @@ pub struct Token {
 pub struct Malformed(pub &'static str);
 
 impl Token {
-    /// Reads the facts that came on a stream.
+    /// Reads the facts as the check stream carries them.
     pub fn read(facts: &wire::Token, names: &Interner, now_ms: u64) -> Result<Self, Malformed> {
         let kind = match facts.key_kind() {
             wire::SessionKey::Unspecified => {

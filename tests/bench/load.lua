@@ -1,6 +1,6 @@
--- The load of every row: GET requests, each with a token of a list. Arguments: the file of the list, with one
--- `PATH TOKEN` a line; the host that is asked for; the number of wrk's threads, which share the list out between them; and how many requests of the
--- list were sent before, so that a list of cold tokens goes on where it was left.
+-- The load of every row: GET requests, each with a token of a list. Arguments: the list's file, with `PATH TOKEN` on each
+-- line; the host; the number of wrk's threads, which share the list; and how many requests of the list were sent before,
+-- so that a list of cold tokens continues where it stopped.
 
 local started = 0
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets the load generators of the bench, wrk and h2load, and wasm-opt, with which the filter is measured: those on the PATH,
-# else Debian's packages.
+# Gets what the bench needs: the load generators wrk and h2load, and wasm-opt for the filter. Uses those on the PATH, or else
+# installs Debian's packages.
 set -euo pipefail
 
 missing=()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes each parser for a while: tests/fuzz/run.sh [SECONDS] [TARGET…]. What is found stays in target/fuzz/found/.
+# Fuzzes each parser for a while: tests/fuzz/run.sh [SECONDS] [TARGET…]. Findings are kept in target/fuzz/found/.
 #
-# libFuzzer's instrumentation is asked of the stable compiler directly: no nightly and no cargo subcommand are needed.
+# The stable compiler gets the flags of libFuzzer's instrumentation directly, so neither nightly nor a cargo subcommand is needed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-20}

@@ -45,7 +45,7 @@ const resources = {
   'urn:opaque': resource('orders-api', 'opaque'),
 };
 
-// What was issued outlives the provider that issued it: a rotation makes a new one.
+// Shared by all providers: a rotation makes a new provider, and earlier tokens must stay valid.
 const store = new Map();
 class Adapter {
   constructor(model) { this.model = model; }
@@ -77,7 +77,7 @@ function provider(keys) {
     cookies: { keys: ['a cookie key for tests alone'] },
     scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
     findAccount: async (ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
-    // `--sid`: the claims that tie an access token to the login, which a server may or may not add.
+    // `--sid`: adds the claims that tie an access token to the login. Real servers may or may not have them.
     extraTokenClaims: async (ctx, token) => (process.argv.includes('--sid') && token.sessionUid
       ? { sid: token.sessionUid } : undefined),
     features: {

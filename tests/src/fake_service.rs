@@ -161,12 +161,13 @@ impl CheckStream {
                 self.sids.insert(token.handle, token.session_key);
             }
             if message.hello.is_some() {
-                let welcome = wire::Welcome { service_version: "fake".to_owned() };
+                let welcome = wire::Welcome { service_version: "fake".to_owned(), ..Default::default() };
                 return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
             }
             let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
             let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
-            let good = wire::ServiceMessage { verdicts, followed, ..Default::default() };
+            let received = !message.questions.is_empty();
+            let good = wire::ServiceMessage { verdicts, followed, received, ..Default::default() };
             if good != wire::ServiceMessage::default()
                 && let Some(answer) = self.distort(good).await
             {
@@ -192,7 +193,8 @@ impl CheckStream {
             ServiceBehaviour::NoMessage => return Some(Some(frame(&[0xff; 64]))),
             ServiceBehaviour::NoFrame => return Some(Some(Bytes::from_static(&[0xff; 64]))),
             ServiceBehaviour::Oversized => {
-                good.welcome = Some(wire::Welcome { service_version: "x".repeat(OVERSIZED_BYTES) });
+                good.welcome =
+                    Some(wire::Welcome { service_version: "x".repeat(OVERSIZED_BYTES), ..Default::default() });
             }
             ServiceBehaviour::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
             ServiceBehaviour::Outcome(outcome) => {

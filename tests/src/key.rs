@@ -59,7 +59,7 @@ enum Secret {
 }
 
 impl Key {
-    /// A new key. RSA keys of one process share their secret because generating one takes long.
+    /// A new key. RSA keys of one process share their secret because generating it takes long.
     pub fn new(algorithm: Algorithm) -> Self {
         static RSA: OnceLock<Rsa<Private>> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -13,7 +13,7 @@ use tokio::{
 pub struct RawAnswer {
     /// The status, if an answer came at all.
     pub status: Option<u16>,
-    /// All of it.
+    /// The whole answer, as text.
     pub text: String,
 }
 

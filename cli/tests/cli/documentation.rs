@@ -87,3 +87,37 @@ fn every_policy_of_the_pages_loads() {
     }
     assert!(policies >= 2, "the README and docs/policy.md show one each");
 }
+
+/// Everything that is written for readers: the pages, what stands beside the README, and the examples.
+fn papers() -> Vec<PathBuf> {
+    let examples = fs::read_dir(root().join("examples")).expect("examples/");
+    let examples = examples.map(|entry| entry.expect("a folder").path().join("README.md"));
+    let beside = ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name));
+    pages().into_iter().chain(beside).chain(examples).collect()
+}
+
+/// The targets of a text's links, and the paths of the repository that it names as code.
+fn places(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let links = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
+    let folders = ["cli/", "contract/", "docs/", "engine/", "envoy/", "examples/", "filter/", "session/", "tests/"];
+    let is_path = |code: &&str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        folders.iter().any(|folder| code.starts_with(folder)) && code.chars().all(is_plain)
+    };
+    let code = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path);
+    (links.map(|link| link.split('#').next().unwrap_or_default()).collect(), code.collect())
+}
+
+#[test]
+fn every_link_and_path_of_the_papers_leads_somewhere() {
+    for paper in papers() {
+        let text = fs::read_to_string(&paper).unwrap_or_else(|error| panic!("{}: {error}", paper.display()));
+        let (links, paths) = places(&text);
+        let folder = paper.parent().expect("a folder");
+        let found = links.iter().map(|link| folder.join(link)).chain(paths.iter().map(|path| root().join(path)));
+        for place in found {
+            assert!(place.exists(), "{}: there is no {}", paper.display(), place.display());
+        }
+    }
+}

@@ -5,7 +5,7 @@ use crate::{
     authorize::principal::Principal,
     route::RuleId,
     time::{Monotonic, Now},
-    token::TokenDigest,
+    token::{IssuerId, KeySet, TokenDigest},
     wire,
 };
 use std::{
@@ -121,6 +121,18 @@ impl Follows {
         if let Some(follow) = self.open.get_mut(&id) {
             follow.session_ends_at = session_ends_at;
         }
+    }
+
+    /// The follows of tokens by `issuer` that were verified with a key which is not in `keys` any more.
+    pub(super) fn of_withdrawn_keys(&self, issuer: IssuerId, keys: &KeySet) -> Vec<FollowId> {
+        let is_void =
+            |principal: &Principal| principal.issuer == issuer && principal.key.is_some_and(|key| !keys.holds(key));
+        self.open.iter().filter(|(_, follow)| is_void(&follow.principal)).map(|(id, _)| *id).collect()
+    }
+
+    /// The follows of requests that were released by such rules.
+    pub(super) fn on_rules(&self, is_meant: impl Fn(RuleId) -> bool) -> Vec<FollowId> {
+        self.open.iter().filter(|(_, follow)| is_meant(follow.rule)).map(|(id, _)| *id).collect()
     }
 
     /// The follows whose limits have passed, looked for from time to time.

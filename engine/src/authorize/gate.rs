@@ -18,8 +18,9 @@ use super::{
     token_cache::TokenCache,
 };
 use crate::{
+    answer::Code,
     map::{HashMap, HashSet},
-    policy::Policy,
+    policy::{Outage, Policy},
     time::{Monotonic, Now},
     token::{HostVerifier, IssuerId, KeyRing, KeySetError},
 };
@@ -149,7 +150,12 @@ impl Gate {
         let mut due = match &mut self.client {
             Some(SessionClient::Stream(client)) => {
                 let settled = client.expire(now.instant);
-                self.settle(settled, now)
+                let is_lease_over = client.is_lease_over(now.instant);
+                let mut due = self.settle(settled, now);
+                if is_lease_over {
+                    due.extend(self.cut_the_unheard(now));
+                }
+                due
             }
             Some(SessionClient::Introspection(client)) => {
                 let ended = client.expire(now.instant);
@@ -263,6 +269,16 @@ impl Gate {
             due.push((context, step));
         }
         due
+    }
+
+    /// Nothing was heard of the session service for too long: nobody knows whether the sessions of open requests live, and where
+    /// the policy denies in an outage, they end.
+    fn cut_the_unheard(&mut self, now: Now) -> Vec<Due> {
+        let denies = |rule| self.policy.rule(rule).is_none_or(|rule| rule.limits.on_outage == Outage::Deny);
+        let unheard = self.follows.on_rules(denies);
+        let contexts: Vec<ContextId> = unheard.into_iter().flat_map(|id| self.follows.end(id)).collect();
+        let code = Code::SessionUnavailable;
+        contexts.into_iter().map(|context| (context, self.advance(context, Event::Overdue(code), now))).collect()
     }
 
     /// A call that has ended becomes a step of its request.

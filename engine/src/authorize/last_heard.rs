@@ -7,7 +7,6 @@ use super::{
     principal::Principal,
     question::{Inquiry, Verdict},
     request::{Event, Request},
-    token_cache::TOKENS_MAX,
 };
 use crate::{
     answer::Code,
@@ -21,6 +20,9 @@ use std::{num::NonZeroUsize, rc::Rc};
 
 /// Sessions that are remembered.
 const SESSIONS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+/// Opaque tokens of which it is remembered what they meant.
+const OPAQUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Words about single tokens that are remembered of one session.
 const WORDS_MAX: usize = 16;
@@ -72,7 +74,7 @@ impl LastHeard {
         Self {
             is_needed: policy.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny),
             sessions: LruCache::sparse(SESSIONS_MAX),
-            opaque: LruCache::sparse(TOKENS_MAX),
+            opaque: LruCache::sparse(OPAQUE_MAX),
         }
     }
 
@@ -128,6 +130,8 @@ impl LastHeard {
             (Request::Released(Some(open)), Event::Followed(verdict)) => {
                 self.note(&open.principal, open.rule, verdict, policy, now);
             }
+            // A request that is cut because nobody was heard tells nothing of its session.
+            (Request::Released(Some(_)), Event::Overdue(Code::SessionUnavailable)) => {}
             (Request::Released(Some(open)), Event::Overdue(code)) => {
                 self.note(&open.principal, open.rule, &Verdict::Ended(*code), policy, now);
             }

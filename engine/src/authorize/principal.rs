@@ -3,7 +3,7 @@
 use crate::{
     policy::Policy,
     scope::Held,
-    token::{Facts, IssuerId},
+    token::{Facts, IssuerId, KeyId, Verified},
 };
 use std::cell::Cell;
 
@@ -16,6 +16,8 @@ pub struct Principal {
     pub scopes: String,
     /// Whose token it is.
     pub issuer: IssuerId,
+    /// The key that verified it; none for an opaque token.
+    pub(super) key: Option<KeyId>,
     /// Which of the policy's scopes it holds.
     pub held: Held,
     /// Its name on the check stream, once it has one.
@@ -33,9 +35,31 @@ pub(super) struct Handle {
 }
 
 impl Principal {
-    /// A token that has just been verified under `policy`.
+    /// A token that was verified with a key of its issuer.
+    pub fn verified(verified: &Verified, policy: &Policy) -> Self {
+        Self { key: Some(verified.key), ..Self::new(verified.issuer, verified.facts.clone(), policy) }
+    }
+
+    /// A token whose facts somebody else vouches for, under `policy`.
     pub fn new(issuer: IssuerId, facts: Facts, policy: &Policy) -> Self {
         let held = policy.register.held(facts.scopes.iter().map(String::as_str));
-        Self { scopes: facts.scopes.join(" "), facts, issuer, held, handle: Cell::new(None), retired: Cell::new(false) }
+        Self {
+            scopes: facts.scopes.join(" "),
+            facts,
+            issuer,
+            key: None,
+            held,
+            handle: Cell::new(None),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// What it takes, in bytes, with what it points to.
+    pub(super) fn bytes(&self) -> usize {
+        let facts = &self.facts;
+        let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti].into_iter().flatten().map(String::len);
+        let scopes = facts.scopes.iter().map(|scope| scope.len().saturating_add(size_of::<String>()));
+        let fixed = [facts.issuer.len(), facts.session_key.as_str().len(), facts.session_id.len(), facts.grant.len()];
+        size_of::<Self>() + self.scopes.len() + self.held.bytes() + texts.chain(scopes).chain(fixed).sum::<usize>()
     }
 }

@@ -19,7 +19,7 @@ impl SessionClient {
     pub(super) fn new(policy: &Policy, hello: crate::wire::Hello, timeout_ms: u64, seed: u64) -> Option<Self> {
         let session = policy.session.as_ref()?;
         Some(match &session.protocol {
-            Protocol::Stream => Self::Stream(StreamClient::new(hello, timeout_ms, seed)),
+            Protocol::Stream { .. } => Self::Stream(StreamClient::new(hello, timeout_ms, seed)),
             Protocol::Introspection(endpoint) => Self::Introspection(IntrospectionClient::new(session, endpoint)),
         })
     }

@@ -67,6 +67,10 @@ pub(super) struct StreamClient {
     /// Ids by deadline, oldest first: all questions may take equally long.
     deadlines: VecDeque<(Monotonic, u32)>,
     forgotten: Vec<u32>,
+    /// When the service was last heard, once it has been.
+    heard_at: Option<Monotonic>,
+    /// Whether the service of the current stream breaks its silence when there is nothing to say.
+    beats: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +102,8 @@ impl StreamClient {
             open: HashMap::default(),
             deadlines: VecDeque::new(),
             forgotten: Vec::new(),
+            heard_at: None,
+            beats: false,
         }
     }
 
@@ -183,8 +189,11 @@ impl StreamClient {
             received.settled = self.reask(stream, now);
             return received;
         };
+        self.heard_at = Some(now);
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
+            self.beats =
+                message.welcome.is_some_and(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
         }
         for verdict in message.verdicts {
             // An unknown id is a question that ran out of time, or whose request has gone.
@@ -216,6 +225,21 @@ impl StreamClient {
         }
         self.connection.lost(stream, now);
         self.reask(stream, now)
+    }
+
+    /// Whether nothing was heard of the service for as long as open requests may go on without a word. A stream that is open and
+    /// silent for so long is left: its peer may be dead without a word.
+    pub(super) fn is_lease_over(&mut self, now: Monotonic) -> bool {
+        let lease_ms = self.hello.stream_lease_ms;
+        let is_over = self.heard_at.is_some_and(|heard_at| now.since(heard_at) >= lease_ms);
+        match self.connection.current() {
+            Some(_) if !self.beats || !is_over => false,
+            Some(stream) => {
+                self.connection.broken(stream, now);
+                true
+            }
+            None => is_over,
+        }
     }
 
     /// Takes out the questions whose time is up. To be called on each tick.

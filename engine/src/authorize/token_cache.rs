@@ -1,16 +1,19 @@
-//! Tokens that were verified before: bounded, the least recently used goes first, and none outlives its token or its
+//! Tokens that were verified before: bounded in bytes, the least recently used goes first, and none outlives its token or its
 //! key.
 
 use crate::token::{IssuerId, KeyId, KeySet, Verified};
 use lru::LruCache;
 use std::{
     hash::{BuildHasher, RandomState},
-    num::NonZeroUsize,
     rc::Rc,
 };
 
-/// The most tokens that are remembered.
-pub(super) const TOKENS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// What the remembered tokens of a worker may take, in bytes. A cache that is bounded in tokens would let long ones fill the
+/// memory of the VM, which never shrinks.
+pub(super) const BYTES_MAX: usize = 32 << 20;
+
+/// What an entry takes beside its value, in bytes: its key, its links and its place in the table.
+const ENTRY_BYTES: usize = 160;
 
 /// Stands for a token in the cache that made it: 128 bits of a keyed hash (SipHash), whose key nobody outside the VM knows.
 /// SHA-256, with which everybody can compute what stands for a token, costs ten times as much in wasm, on each request.
@@ -21,6 +24,8 @@ pub(super) struct TokenTag(u64, u64);
 pub(super) struct TokenCache<T> {
     key: RandomState,
     entries: LruCache<TokenTag, Entry<T>>,
+    bytes: usize,
+    bytes_max: usize,
 }
 
 /// A verified token's `T`, and what it depends on.
@@ -33,12 +38,14 @@ pub(super) struct Entry<T> {
     pub(super) issuer: IssuerId,
     /// The key that verified it.
     pub(super) key: KeyId,
+    bytes: usize,
 }
 
 impl<T> Entry<T> {
-    /// Remembers `value` for as long as `verified` holds.
-    pub(super) fn new(verified: &Verified, value: Rc<T>) -> Self {
-        Self { value, dies_at_ms: verified.facts.dies_at_ms, issuer: verified.issuer, key: verified.key }
+    /// Remembers `value`, which takes `bytes`, for as long as `verified` holds.
+    pub(super) fn new(verified: &Verified, value: Rc<T>, bytes: usize) -> Self {
+        let bytes = bytes.saturating_add(ENTRY_BYTES);
+        Self { value, dies_at_ms: verified.facts.dies_at_ms, issuer: verified.issuer, key: verified.key, bytes }
     }
 }
 
@@ -55,14 +62,14 @@ pub(super) enum Lookup<T> {
 
 impl<T> Default for TokenCache<T> {
     fn default() -> Self {
-        Self::new(TOKENS_MAX)
+        Self::new(BYTES_MAX)
     }
 }
 
 impl<T> TokenCache<T> {
-    /// A cache of at most `tokens_max` tokens; it grows as they come.
-    pub(super) fn new(tokens_max: NonZeroUsize) -> Self {
-        Self { key: RandomState::new(), entries: LruCache::sparse(tokens_max) }
+    /// A cache of at most `bytes_max` bytes; it grows as tokens come.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { key: RandomState::new(), entries: LruCache::unbounded(), bytes: 0, bytes_max }
     }
 
     /// What stands for a token here.
@@ -76,17 +83,28 @@ impl<T> TokenCache<T> {
         match self.entries.get(token) {
             None => Lookup::Miss,
             Some(entry) if now_ms < entry.dies_at_ms => Lookup::Hit(Rc::clone(&entry.value)),
-            Some(_) => match self.entries.pop(token) {
-                Some(entry) => Lookup::Dead(entry.value),
-                None => Lookup::Miss,
-            },
+            Some(_) => self.forget(token).map_or(Lookup::Miss, Lookup::Dead),
         }
     }
 
-    /// Remembers a token, and returns what had to go for it: the token's own older entry, or the least recently used.
-    pub(super) fn insert(&mut self, token: TokenTag, entry: Entry<T>) -> Option<Rc<T>> {
-        let evicted = self.entries.push(token, entry);
-        evicted.map(|(_, entry)| entry.value)
+    /// Remembers a token, and returns what had to go for it: the token's own older entry, and the least recently used.
+    pub(super) fn insert(&mut self, token: TokenTag, entry: Entry<T>) -> Vec<Rc<T>> {
+        let mut gone: Vec<Rc<T>> = self.forget(&token).into_iter().collect();
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        self.entries.put(token, entry);
+        while self.bytes > self.bytes_max
+            && let Some((_, entry)) = self.entries.pop_lru()
+        {
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+            gone.push(entry.value);
+        }
+        gone
+    }
+
+    fn forget(&mut self, token: &TokenTag) -> Option<Rc<T>> {
+        let entry = self.entries.pop(token)?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        Some(entry.value)
     }
 
     /// Forgets the tokens of `issuer` that were verified with a key that is not in `keys` any more, and returns them.
@@ -95,8 +113,7 @@ impl<T> TokenCache<T> {
         let entries = self.entries.iter();
         let void = entries.filter(|(_, entry)| is_void(entry));
         let void: Vec<TokenTag> = void.map(|(token, _)| *token).collect();
-        let gone = void.iter().filter_map(|token| self.entries.pop(token));
-        gone.map(|entry| entry.value).collect()
+        void.iter().filter_map(|token| self.forget(token)).collect()
     }
 
     /// How many tokens are remembered.

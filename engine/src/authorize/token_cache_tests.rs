@@ -6,7 +6,7 @@ use crate::{
     token::{Facts, IssuerId, KeyId, KeySet, Verified},
 };
 use jwt_simple::prelude::*;
-use std::{num::NonZeroUsize, rc::Rc};
+use std::rc::Rc;
 
 const NOW_MS: u64 = 10_000;
 
@@ -33,27 +33,32 @@ fn some_key() -> KeyId {
     keys(&[&ES256KeyPair::generate()]).1[0]
 }
 
+/// What an entry of these tests takes, in bytes, and what is reckoned beside it.
+const BYTES: usize = 1_000;
+const ENTRY_BYTES: usize = 160;
+
+/// A cache that has room for so many entries.
 fn cache(tokens_max: usize) -> TokenCache<u32> {
-    TokenCache::new(NonZeroUsize::new(tokens_max).unwrap())
+    TokenCache::new(tokens_max * (BYTES + ENTRY_BYTES))
 }
 
 fn get(cache: &mut TokenCache<u32>, token: u32, now_ms: u64) -> Lookup<u32> {
     cache.get(&cache.tag(&token.to_string()), now_ms)
 }
 
-fn insert(cache: &mut TokenCache<u32>, token: u32, entry: Entry<u32>) -> Option<Rc<u32>> {
+fn insert(cache: &mut TokenCache<u32>, token: u32, entry: Entry<u32>) -> Vec<Rc<u32>> {
     cache.insert(cache.tag(&token.to_string()), entry)
 }
 
 fn entry(value: u32) -> Entry<u32> {
-    Entry::new(&verified(some_key()), Rc::new(value))
+    Entry::new(&verified(some_key()), Rc::new(value), BYTES)
 }
 
 #[test]
 fn an_entry_is_found_until_its_token_dies() {
     let mut cache = cache(2);
     let dies_at_ms = facts().dies_at_ms;
-    assert!(insert(&mut cache, 1, entry(1)).is_none());
+    assert!(insert(&mut cache, 1, entry(1)).is_empty());
     assert_eq!(get(&mut cache, 1, dies_at_ms - 1), Lookup::Hit(Rc::new(1)));
     assert_eq!(get(&mut cache, 2, dies_at_ms - 1), Lookup::Miss);
     assert_eq!(get(&mut cache, 1, dies_at_ms), Lookup::Dead(Rc::new(1)));
@@ -64,14 +69,28 @@ fn an_entry_is_found_until_its_token_dies() {
 #[test]
 fn the_least_recently_used_entry_makes_room_and_is_handed_back() {
     let mut cache = cache(2);
-    assert!(insert(&mut cache, 1, entry(1)).is_none());
-    assert!(insert(&mut cache, 2, entry(2)).is_none());
+    assert!(insert(&mut cache, 1, entry(1)).is_empty());
+    assert!(insert(&mut cache, 2, entry(2)).is_empty());
     assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Hit(Rc::new(1)));
-    assert_eq!(insert(&mut cache, 3, entry(3)), Some(Rc::new(2)));
-    assert_eq!(insert(&mut cache, 3, entry(4)), Some(Rc::new(3)));
+    assert_eq!(insert(&mut cache, 3, entry(3)), [Rc::new(2)]);
+    assert_eq!(insert(&mut cache, 3, entry(4)), [Rc::new(3)]);
     assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Hit(Rc::new(1)));
     assert_eq!(get(&mut cache, 3, NOW_MS), Lookup::Hit(Rc::new(4)));
     assert_eq!(cache.len(), 2);
+}
+
+#[test]
+fn a_long_token_takes_the_place_of_several_and_one_that_is_too_long_is_not_kept() {
+    let mut cache = cache(3);
+    for token in 1..=3 {
+        assert!(insert(&mut cache, token, entry(token)).is_empty());
+    }
+    let long = Entry::new(&verified(some_key()), Rc::new(4), 2 * BYTES);
+    assert_eq!(insert(&mut cache, 4, long), [Rc::new(1), Rc::new(2)]);
+    assert_eq!(cache.len(), 2);
+    let huge = Entry::new(&verified(some_key()), Rc::new(5), 4 * BYTES);
+    assert_eq!(insert(&mut cache, 5, huge), [Rc::new(3), Rc::new(4), Rc::new(5)]);
+    assert_eq!(cache.len(), 0);
 }
 
 #[test]
@@ -80,8 +99,8 @@ fn tokens_of_a_withdrawn_key_are_forgotten() {
     let (all, ids) = keys(&[&withdrawn, &kept]);
     let (left, _) = keys(&[&kept]);
     let mut cache = cache(10);
-    insert(&mut cache, 1, Entry::new(&verified(ids[0]), Rc::new(1)));
-    insert(&mut cache, 2, Entry::new(&verified(ids[1]), Rc::new(2)));
+    insert(&mut cache, 1, Entry::new(&verified(ids[0]), Rc::new(1), BYTES));
+    insert(&mut cache, 2, Entry::new(&verified(ids[1]), Rc::new(2), BYTES));
     assert_eq!(cache.retain_keys(IssuerId(0), &all), []);
     assert_eq!(cache.retain_keys(IssuerId(1), &left), [], "another issuer's");
     assert_eq!(cache.retain_keys(IssuerId(0), &left), [Rc::new(1)]);

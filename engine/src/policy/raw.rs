@@ -69,6 +69,9 @@ pub(super) struct RawSession {
     /// How long a request may wait for its verdict; at most `60s`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit", extend("default" = "200ms")))]
     pub(super) timeout: Given<String>,
+    /// How long open requests go on without a word from the session service where `on_outage` is `deny`; at most `60s`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Limit", extend("default" = "2s")))]
+    pub(super) stream_lease: Given<String>,
     /// The bearer credential that the filter presents.
     pub(super) credential: Given<RawCredential>,
     /// The path of the introspection endpoint.
@@ -86,7 +89,7 @@ pub(super) struct RawSession {
 
 /// A secret, by the environment variable that holds it.
 #[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Principal", transform = schema::credential))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Credential", transform = schema::credential))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawCredential {
     /// The variable of the VM's environment.

@@ -19,7 +19,10 @@ pub struct SessionService {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protocol {
     /// On the check stream.
-    Stream,
+    Stream {
+        /// How long open requests go on without a word from the service; at least 500 ms.
+        lease: Duration,
+    },
     /// By a call to an OAuth server for each request (RFC 7662).
     Introspection(Introspection),
 }

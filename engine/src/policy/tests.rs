@@ -58,7 +58,7 @@ fn the_policy_of_the_design_is_read_in_full() {
         cluster: "session".into(),
         timeout: Duration::from_millis(200),
         credential_env: Some("PORTCULLIS_FILTER_CREDENTIAL".into()),
-        protocol: Protocol::Stream,
+        protocol: Protocol::Stream { lease: Duration::from_secs(2) },
     };
     assert_eq!(policy.session, Some(service));
     let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();

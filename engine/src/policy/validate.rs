@@ -216,7 +216,7 @@ fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders>
 /// Reports opaque issuers where nobody is asked what their tokens mean. The check stream carries what a token says, never
 /// the token itself.
 fn asked_about(issuers: &[Issuer], protocol: &Protocol, faults: &mut Faults) {
-    if *protocol != Protocol::Stream {
+    if !matches!(protocol, Protocol::Stream { .. }) {
         return;
     }
     for (index, _) in issuers.iter().enumerate().filter(|(_, issuer)| issuer.is_opaque()) {

@@ -26,6 +26,11 @@ impl Held {
         Held::from_words(self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect())
     }
 
+    /// What it takes on the heap, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     fn from_words(mut words: Vec<u64>) -> Held {
         while words.last() == Some(&0) {
             words.pop();

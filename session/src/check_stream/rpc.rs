@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::store::StoreError;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
+use portcullis_contract::wire::{BEAT, FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -77,6 +77,8 @@ struct Driver {
     draining: watch::Receiver<bool>,
     /// Until when it goes on once the filter was told that the service is about to stop.
     drains_until: Option<Instant>,
+    /// When the filter was last sent something.
+    sent_at: Instant,
 }
 
 /// What a stream has to do next.
@@ -90,6 +92,8 @@ enum Task {
     Review,
     Resume(Ready),
     SendDrain,
+    /// The filter has heard nothing for a while, and must not take the service for dead.
+    SendBeat,
     Leave,
 }
 
@@ -110,6 +114,7 @@ impl Driver {
             deferred: FuturesUnordered::new(),
             held: 0,
             drains_until: None,
+            sent_at: Instant::now(),
         }
     }
 
@@ -133,25 +138,30 @@ impl Driver {
                     self.drains_until = Some(Instant::now() + DRAIN_MAX);
                     Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
+                Task::SendBeat => Ok(ServiceMessage { beat: true, ..ServiceMessage::default() }),
                 Task::Leave => return None,
             };
             match sent {
                 Err(status) => return Some((Err(status), None)),
                 Ok(message) if message == ServiceMessage::default() => {}
-                Ok(message) => return Some((Ok(message), Some(self))),
+                Ok(message) => {
+                    self.sent_at = Instant::now();
+                    return Some((Ok(message), Some(self)));
+                }
             }
         }
     }
 
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
     async fn task(&mut self) -> Task {
-        let Self { service, inbound, state, deferred, draining, drains_until, .. } = self;
+        let Self { service, inbound, state, deferred, draining, drains_until, sent_at, .. } = self;
         if self.is_half_closed && deferred.is_empty() {
             return Task::Leave;
         }
         let until_due_ms = state.review_at_ms().map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
         // The welcome is first.
         let may_drain = state.is_greeted() && drains_until.is_none();
+        let beat_at = state.beat_every().map(|every| *sent_at + every);
         let may_read = !self.is_half_closed && state.waiting() + self.held < DEFERRED_MAX;
         tokio::select! {
             biased;
@@ -161,6 +171,7 @@ impl Driver {
             Some(ready) = deferred.next(), if !deferred.is_empty() => Task::Resume(ready),
             message = inbound.message(), if may_read => Task::Receive(message),
             () = pass(until_due_ms) => Task::Review,
+            () = until(beat_at) => Task::SendBeat,
             // After the messages: what has arrived by then is answered.
             () = until(*drains_until) => Task::Leave,
         }
@@ -206,13 +217,17 @@ impl Driver {
                 Ready::Durable(answers.held)
             }));
         }
-        let welcome = answers.welcome.then(|| Welcome { service_version: env!("CARGO_PKG_VERSION").to_owned() });
+        let welcome = answers.welcome.then(|| Welcome {
+            service_version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: vec![BEAT.to_owned()],
+            ..Welcome::default()
+        });
         ServiceMessage {
             verdicts: answers.verdicts,
             welcome,
             followed: answers.followed,
-            drain: false,
             received: answers.received,
+            ..ServiceMessage::default()
         }
     }
 }

@@ -16,9 +16,16 @@ use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome};
 use portcullis_contract::{Requirement, SessionId};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Tokens that one stream may have described and not forgotten.
 const HANDLES_MAX: usize = 1_000_000;
+
+/// Beats in the time for which a filter lets open requests go on without a word: one that is late or lost costs nothing.
+const BEATS_PER_LEASE: u64 = 5;
+
+/// The shortest time between two beats, in milliseconds, whatever a filter asks for.
+const BEAT_MS_MIN: u64 = 50;
 
 /// Routes that a filter may have.
 const ROUTES_MAX: usize = 100_000;
@@ -50,6 +57,8 @@ pub struct StreamState {
     metrics: Arc<Metrics>,
     issuers: Arc<Issuers>,
     routes: Option<Vec<Route>>,
+    /// How long the filter may hear nothing; none when it does not mind.
+    beat_every: Option<Duration>,
     tokens: HashMap<u32, BoundToken>,
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
@@ -66,6 +75,7 @@ impl StreamState {
             metrics,
             issuers,
             routes: None,
+            beat_every: None,
             tokens: HashMap::new(),
             follows,
             waiting: HashMap::new(),
@@ -114,6 +124,11 @@ impl StreamState {
         self.routes.is_some()
     }
 
+    /// How long the filter may hear nothing, once it has said hello; none when it does not mind.
+    pub fn beat_every(&self) -> Option<Duration> {
+        self.beat_every
+    }
+
     /// The verdicts of follows whose session has changed, and of those with a limit that is due.
     pub fn review(&mut self, now_ms: u64) -> Answers {
         let mut answers = Answers::default();
@@ -155,6 +170,9 @@ impl StreamState {
             return Err(Broken::new(format!("more than {ROUTES_MAX} routes")));
         }
         self.issuers.learn(hello.issuers).map_err(Broken::new)?;
+        let listens = hello.stream_lease_ms > 0 && hello.capabilities.iter().any(|name| name == wire::BEAT);
+        let beat_ms = (hello.stream_lease_ms / BEATS_PER_LEASE).max(BEAT_MS_MIN);
+        self.beat_every = listens.then(|| Duration::from_millis(beat_ms));
         tracing::info!(
             filter = hello.filter_version,
             policy = hello.policy_digest,

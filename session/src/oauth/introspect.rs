@@ -111,7 +111,7 @@ async fn ask(service: &Service, mut bound: BoundToken, asked: Asked, route: &str
     let mut tally = Tally::default();
     tally.add(outcome);
     service.metrics.answered(&tally);
-    // The names in a token that nobody has verified do not belong into the audit, unless its session bears them out.
+    // The names in a token that nobody has verified do not belong in the audit, unless its session bears them out.
     if outcome != Outcome::Active && (bound.is_verified() || outcome != Outcome::UnknownSession) {
         service.audit.refused_introspection(bound.token(), outcome, route, now_ms);
     }

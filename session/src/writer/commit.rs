@@ -57,6 +57,14 @@ enum Step {
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
+/// What a group leaves to be written, and the answers that wait for it. It is written when the whole group is in memory:
+/// until then, an ended session must not leave memory, where a session that the group opens would take its place.
+#[derive(Default)]
+struct Late {
+    sessions: Vec<Arc<Session>>,
+    answers: Vec<Box<dyn FnOnce()>>,
+}
+
 impl Commit {
     pub(crate) fn new(
         registry: Arc<Registry>,
@@ -146,12 +154,15 @@ impl Commit {
 
     /// Brings a group into memory, if its commit was made, and answers it.
     pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) {
+        let mut late = Late::default();
         for step in group.steps {
             match &made {
-                Ok(()) => self.finish_step(step),
+                Ok(()) => self.finish_step(step, &mut late),
                 Err(error) => refuse(step, error),
             }
         }
+        self.write_behind(&late.sessions);
+        late.answers.into_iter().for_each(|answer| answer());
     }
 
     /// Brings a chunk into memory; returns whether its commit was made.
@@ -215,7 +226,7 @@ impl Commit {
         }
     }
 
-    fn finish_step(&self, step: Step) {
+    fn finish_step(&self, step: Step, late: &mut Late) {
         match step {
             Step::Revoke(session, pending, reply) => {
                 self.written(&pending);
@@ -235,14 +246,18 @@ impl Commit {
                 self.registry.written(&session, Write::Record);
                 answer(reply, Ok(ended));
             }
-            Step::Open(session, now_ms, reply) => answer(reply, Ok(self.finish_opening(session, now_ms))),
+            Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
+                Ok(()) => answer(reply, Ok(Ok(session))),
+                Err(refused) => late.answers.push(Box::new(move || answer(reply, Ok(Err(refused))))),
+            },
             Step::Revocation(revocation, reply) => {
                 let ended = self.registry.publish(&revocation);
                 self.audit.revocation_made(&revocation, ended.len());
-                // The revocation is durable, and covers all of them after a crash. Their tombstones are written here so
-                // that a newer token cannot open them again after one.
-                self.write_behind(&ended);
-                answer(reply, Ok(ended.len()));
+                // The revocation is durable, and covers all of them after a crash. Their tombstones are written before
+                // the answer so that a newer token cannot open them again after one.
+                let count = ended.len();
+                late.sessions.extend(ended);
+                late.answers.push(Box::new(move || answer(reply, Ok(count))));
             }
             Step::MakeDurable(pending, reply) => {
                 pending.iter().for_each(|pending| self.written(pending));
@@ -251,21 +266,21 @@ impl Commit {
         }
     }
 
-    fn finish_opening(&self, session: Arc<Session>, now_ms: u64) -> Opened {
-        self.registry.written(&session, Write::Record);
-        match self.registry.enter(&session, now_ms) {
+    fn finish_opening(&self, session: &Arc<Session>, now_ms: u64, late: &mut Late) -> Result<(), NotOpened> {
+        self.registry.written(session, Write::Record);
+        match self.registry.enter(session, now_ms) {
             // A revocation in the same commit was published before the session could be found.
-            Ok(()) if self.registry.end_if_revoked(&session) => {
-                self.write_behind(&[session]);
+            Ok(()) if self.registry.end_if_revoked(session) => {
+                late.sessions.push(Arc::clone(session));
                 Err(NotOpened::Revoked)
             }
-            Ok(()) => Ok(session),
+            Ok(()) => Ok(()),
             Err(held) => {
                 // A first use came in between: its session stands, and the disk has the record of the other one.
                 held.life().change(Stage::overwritten);
                 self.registry.enqueue(&held);
                 let refused = held.ended().map_or(NotOpened::Lives, |end| NotOpened::Ended(end.reason));
-                self.write_behind(&[held]);
+                late.sessions.push(held);
                 Err(refused)
             }
         }

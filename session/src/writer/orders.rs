@@ -7,6 +7,7 @@ use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::fixtures::{IDLE, T0, audit, loaded, person, types};
 use crate::judge::{Asked, End};
+use crate::life::{OnDisk, Stage};
 use crate::metrics::Metrics;
 use crate::registry::{Enrolment, LookedUp, NotOpened, Registry};
 use crate::revocations::Revocation;
@@ -27,14 +28,14 @@ const DEPTH: usize = 8;
 const STEP: u64 = IDLE + 1;
 
 #[derive(Debug, Default)]
-struct OnDisk {
+struct Tables {
     sessions: BTreeMap<SessionId, Record>,
     tombstones: BTreeMap<SessionId, Record>,
 }
 
 /// A disk that keeps the rule of every store.
 #[derive(Debug, Default)]
-struct Disk(Mutex<OnDisk>);
+struct Disk(Mutex<Tables>);
 
 impl Store for Disk {
     fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
@@ -277,6 +278,24 @@ impl World {
             }
         }
         self.note_sessions(before);
+        self.check();
+    }
+
+    /// What memory believes of the disk is true of the disk: no tombstone has overwritten the record of the session that
+    /// came in its place, and nothing has brought back a record that a tombstone ended.
+    fn check(&self) {
+        let Some(session) = self.in_memory() else {
+            return;
+        };
+        let disk = self.disk.0.lock().unwrap();
+        let of_it = |r: &&Record| (r.opened_at_ms, r.returned) == (session.opened_at_ms, session.returned);
+        let has_record = disk.sessions.get(&session.id).filter(of_it).is_some();
+        let has_tombstone = disk.tombstones.contains_key(&session.id);
+        match session.life().stage() {
+            Stage::Recorded | Stage::Ended(_, OnDisk::Record) => assert!(has_record && !has_tombstone, "{disk:?}"),
+            Stage::Ended(_, OnDisk::OtherTombstone | OnDisk::Tombstone) => assert!(has_tombstone, "{disk:?}"),
+            Stage::Unrecorded | Stage::Ended(_, OnDisk::Nothing) | Stage::Replaced(..) => {}
+        }
     }
 
     fn note_sessions(&mut self, before: Option<Arc<Session>>) {

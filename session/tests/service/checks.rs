@@ -61,15 +61,14 @@ async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
 async fn an_end_that_is_not_on_disk_waits_for_its_commit_and_nothing_waits_for_it() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;
-    assert_eq!(filter.ask_new(token(1, "known", T0 + 60 * MINUTE)).await.outcome(), Outcome::Active);
+    fixture.at(31 * MINUTE);
+    assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
     fixture.faults.slow_writes.shut(true);
     let background = |id| Question { id, token: 2, route: BACKGROUND, ..Question::default() };
     let (tokens, questions) = (vec![token(2, "over", T0)], vec![background(20)]);
-    fixture.at(31 * MINUTE);
     filter.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
     let received = filter.answer().await.unwrap().unwrap();
     assert!(received.received && received.verdicts.is_empty(), "{received:?}");
-    fixture.at(MINUTE);
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     fixture.faults.slow_writes.shut(false);
     let late = filter.answer().await.unwrap().unwrap();

@@ -177,7 +177,7 @@ impl Filter {
         verdict
     }
 
-    /// So many verdicts, after the message that says that their questions were read, or with it.
+    /// That number of verdicts, after the message that acknowledges their questions or with it.
     pub(crate) async fn verdicts(&mut self, count: usize) -> Vec<Verdict> {
         let (mut verdicts, mut is_received) = (Vec::new(), false);
         while verdicts.len() < count {

@@ -1,7 +1,7 @@
 //! What `docs/` says of the service, compared with the service: keys of session.yaml, endpoints, errors, metrics.
 
 use crate::client::{Answer, http};
-use crate::house::House;
+use crate::fixtures::Fixture;
 use portcullis_session::config;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -55,8 +55,8 @@ fn every_key_of_session_yaml_is_documented() {
 
 #[tokio::test]
 async fn every_metric_is_documented() {
-    let house = House::open().await;
-    let served = house.call("GET", "/metrics", "").await.text;
+    let fixture = Fixture::open().await;
+    let served = fixture.call("GET", "/metrics", "").await.text;
     let served = served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let page = page("operations.md");
     let documented = first_cells(section(&page, "## Metrics of the session service"));
@@ -108,7 +108,7 @@ async fn every_endpoint_is_described_with_its_methods_and_no_other() {
     let description = description();
     let paths = description["paths"].as_object().unwrap();
     assert_eq!(paths.keys().cloned().collect::<BTreeSet<_>>(), registered());
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let mut endpoints = BTreeSet::new();
     for (path, operations) in paths {
         let real = path.replace("{id}", "00000000000000000000000000000000");
@@ -119,7 +119,7 @@ async fn every_endpoint_is_described_with_its_methods_and_no_other() {
                 endpoints.insert(format!("{} {path}", method.to_uppercase()));
                 continue;
             }
-            let answer = house.call(&method.to_uppercase(), &real, "").await;
+            let answer = fixture.call(&method.to_uppercase(), &real, "").await;
             assert_eq!(answer.status != 405, is_described, "{method} {path}: {answer:?}");
             if is_described {
                 endpoints.insert(format!("{} {path}", method.to_uppercase()));
@@ -168,7 +168,7 @@ fn answers_as_described(description: &Value, operation: &str, answer: &Answer) {
 async fn the_examples_of_the_description_are_real_answers() {
     let description = description();
     let id = description["components"]["parameters"]["Id"]["example"].as_str().unwrap();
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let steps = [
         ("/paths/~1v1~1sessions", "post", "/v1/sessions".to_owned(), 201),
         ("/paths/~1v1~1sessions", "get", "/v1/sessions".to_owned(), 200),
@@ -186,9 +186,9 @@ async fn the_examples_of_the_description_are_real_answers() {
         if path == "/v1/revocations" {
             // The one before has ended: another session of the subject is there to be revoked.
             let other = json!({"issuer": "https://id.example.com", "key": "s-2", "subject": "alice"});
-            assert_eq!(house.call("POST", "/v1/sessions", &other.to_string()).await.status, 201);
+            assert_eq!(fixture.call("POST", "/v1/sessions", &other.to_string()).await.status, 201);
         }
-        let answer = house.call(&method.to_uppercase(), &path, &body).await;
+        let answer = fixture.call(&method.to_uppercase(), &path, &body).await;
         assert_eq!(answer.status, status, "{operation}: {answer:?}");
         answers_as_described(&description, &operation, &answer);
     }
@@ -197,19 +197,19 @@ async fn the_examples_of_the_description_are_real_answers() {
 #[tokio::test]
 async fn the_examples_of_errors_are_real_answers() {
     let description = description();
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let sessions = "/paths/~1v1~1sessions/post";
     let opening = example(&description, &format!("{sessions}/requestBody")).to_string();
     let big = format!("{{\"issuer\":\"{}\"}}", "x".repeat(70_000));
-    assert_eq!(house.call("POST", "/v1/sessions", &opening).await.status, 201);
-    answers_as_described(&description, sessions, &house.call("POST", "/v1/sessions", &opening).await);
-    answers_as_described(&description, sessions, &house.call("POST", "/v1/sessions", &big).await);
+    assert_eq!(fixture.call("POST", "/v1/sessions", &opening).await.status, 201);
+    answers_as_described(&description, sessions, &fixture.call("POST", "/v1/sessions", &opening).await);
+    answers_as_described(&description, sessions, &fixture.call("POST", "/v1/sessions", &big).await);
     let nameless = r#"{"issuer":"","key":""}"#;
-    answers_as_described(&description, sessions, &house.call("POST", "/v1/sessions", nameless).await);
-    answers_as_described(&description, sessions, &http(house.admin, "", "POST", "/v1/sessions", &opening).await);
-    let unknown = house.call("GET", "/v1/sessions/00000000000000000000000000000000", "").await;
+    answers_as_described(&description, sessions, &fixture.call("POST", "/v1/sessions", nameless).await);
+    answers_as_described(&description, sessions, &http(fixture.admin, "", "POST", "/v1/sessions", &opening).await);
+    let unknown = fixture.call("GET", "/v1/sessions/00000000000000000000000000000000", "").await;
     answers_as_described(&description, "/paths/~1v1~1sessions~1{id}/get", &unknown);
-    house.store_fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    fixture.faults.fails.store(true, std::sync::atomic::Ordering::SeqCst);
     let other = opening.replace("s-1", "s-9");
-    answers_as_described(&description, sessions, &house.call("POST", "/v1/sessions", &other).await);
+    answers_as_described(&description, sessions, &fixture.call("POST", "/v1/sessions", &other).await);
 }

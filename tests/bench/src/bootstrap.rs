@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
 const CLUSTERS: &str = "/static_resources/clusters";
 
-/// The bootstrap of a row; values that read `$NAME` are filled in.
+/// The bootstrap of a row, with each `$NAME` replaced by its value.
 pub(crate) fn bootstrap(row: &str, values: &Map<String, Value>) -> Value {
     let (mut base, own) = (read("base"), read(row));
     let part = |name: &str| own[name].as_array().unwrap_or_else(|| panic!("{row}.yaml has no list `{name}`")).clone();
     let (filters, clusters) = (part("http_filters"), part("clusters"));
-    // The router is the last.
+    // The router must stay last.
     list(&mut base, FILTERS).splice(0..0, filters);
     list(&mut base, CLUSTERS).extend(clusters);
     fill(&mut base, values);
@@ -42,7 +42,7 @@ fn list<'a>(value: &'a mut Value, place: &str) -> &'a mut Vec<Value> {
     list.unwrap_or_else(|| panic!("base.yaml has no list at {place}"))
 }
 
-/// A value that is `$NAME` and no more becomes what it stands for; within other text its text does.
+/// Replaces a text that is only `$NAME` by the value, and `$NAME` within other text by the value's text.
 fn fill(value: &mut Value, values: &Map<String, Value>) {
     match value {
         Value::String(text) => {

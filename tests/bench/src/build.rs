@@ -14,7 +14,7 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// What `make build` has left in `dist/`.
+    /// The build that `make build` leaves in `dist/`.
     pub(crate) fn current() -> Self {
         Self { filter: dist(FILTER), service: dist(SERVICE) }
     }

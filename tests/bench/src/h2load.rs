@@ -1,10 +1,10 @@
-//! h2load, which makes the load over h2.
+//! h2load, which generates the load over HTTP/2.
 
 use crate::options::cores;
 use std::{net::SocketAddr, time::Duration};
 use tokio::process::Command;
 
-/// Requests as fast as they are answered, over so many connections; returns how many a second. h2load cannot change a header
+/// Sends requests as fast as they are answered; returns the requests per second. h2load can't change a header
 /// from request to request, so all of them carry the same token.
 pub(crate) async fn run(
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! The bench: Portcullis beside Envoy's own chain, in one run on one machine. `make bench` runs it.
+//! The bench: compares Portcullis with Envoy's own filters, in one run on one machine. `make bench` runs it.
 //!
 //! What is measured is in `parts/`, one file for each table; the Envoys are in `tests/bench/envoy/`, one file for each row.
 
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     match options.command {
         Some(Command::Upstream { port }) => servers::upstream(port).await,
         Some(Command::Authz { port }) => servers::authz(port).await,
-        // Leaving the measurement ends the servers that it started.
+        // Dropping the measurement ends the servers that it started.
         None => tokio::select! {
             code = parts::run(options) => return code,
             () = asked_to_end() => return ExitCode::FAILURE,

@@ -1,4 +1,4 @@
-//! What a process costs: CPU time and memory, as Linux tells them.
+//! The CPU time and the memory of a process, from `/proc`.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub(crate) fn resident_bytes(id: u32) -> u64 {
     pages.expect("a number of pages") * PAGE_BYTES
 }
 
-/// `utime` and `stime` of `/proc/PID/stat`. The name of the program stands in parentheses and may hold anything.
+/// `utime` and `stime` of `/proc/PID/stat`. The name of the program is in parentheses and may contain anything.
 fn ticks(stat: &str) -> u64 {
     const UTIME: usize = 11;
     let (_, after_name) = stat.rsplit_once(')').expect("a name in parentheses");

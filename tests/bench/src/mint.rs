@@ -1,4 +1,4 @@
-//! Tokens in numbers, and the lists of requests that wrk reads.
+//! Many tokens, and the lists of requests that wrk reads.
 
 use crate::options::cores;
 use portcullis_tests::{Algorithm, Key, TokenBuilder};
@@ -10,7 +10,7 @@ use std::{
 
 /// `iss` of all tokens.
 const ISSUER: &str = "https://id.example.com";
-/// Tokens last for longer than any run.
+/// Tokens are valid for longer than any run.
 const LIFETIME_S: i64 = 6 * 3_600;
 
 /// The issuer: its keys, but no server, because every row has the keys inline.
@@ -24,7 +24,7 @@ impl Mint {
         Self { es256: Arc::new(Key::new(Algorithm::ES256)), rs256: Arc::new(Key::new(Algorithm::RS256)) }
     }
 
-    /// What the bootstraps have to know of the issuer.
+    /// The values that the bootstraps need from the issuer.
     pub(crate) fn values(&self) -> Map<String, Value> {
         let keys = json!({"keys": [self.es256.jwk(), self.rs256.jwk()]});
         [
@@ -36,17 +36,17 @@ impl Mint {
         .collect()
     }
 
-    /// A token that is good for every row.
+    /// A token that every row accepts.
     pub(crate) fn token(&self) -> TokenBuilder {
         TokenBuilder::new(ISSUER, self.es256.clone()).expires_in(LIFETIME_S)
     }
 
-    /// A token whose signature is another key's.
+    /// A token that another key has signed.
     pub(crate) fn forged(&self) -> String {
         self.token().signed_by(&Arc::new(Key::new(Algorithm::ES256))).sign().text
     }
 
-    /// So many tokens of so many sessions, all different.
+    /// A number of different tokens for a number of sessions.
     pub(crate) fn tokens(&self, algorithm: Algorithm, count: usize, sessions: usize) -> Vec<String> {
         let key = if algorithm == Algorithm::RS256 { &self.rs256 } else { &self.es256 };
         let sign = |number: usize| {
@@ -64,13 +64,13 @@ impl Mint {
     }
 }
 
-/// A path of one of the routes of a policy with so many; neighbours in a list are far from each other in the policy.
+/// A path of one of a policy's routes; neighbours in a list are far apart in the policy.
 pub(crate) fn path(number: usize, routes: usize) -> String {
     const STRIDE: usize = 7_919; // a prime
     format!("/r{}/{number}", number * STRIDE % routes)
 }
 
-/// Writes a list for wrk: each token once, the paths spread over the routes.
+/// Writes a list for wrk: each token once, with the paths spread over the routes.
 pub(crate) fn list(dir: &Path, name: &str, tokens: &[String], routes: usize) -> PathBuf {
     let count = tokens.len().max(routes);
     let lines = (0..count).map(|number| format!("{} {}\n", path(number, routes), tokens[number % tokens.len()]));

@@ -1,29 +1,29 @@
-//! What the bench can be told.
+//! The command line of the bench.
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
-/// Measures Portcullis beside Envoy's own chain
+/// Compares Portcullis with Envoy's own filters
 #[derive(Parser)]
 #[command(name = "portcullis-bench")]
 pub(crate) struct Options {
-    /// How often each cell is measured; its median counts
+    /// Number of measurements of each cell; the median counts
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
-    /// How long each cell is measured in each round
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 2)]
     pub(crate) seconds: u64,
-    /// Workers of each Envoy; by default one for each core
+    /// Worker threads of each Envoy [default: one for each core]
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
-    /// What to measure, separated by commas; by default all of it
+    /// What to measure, separated by commas [default: everything]
     #[arg(long, value_delimiter = ',', value_enum)]
     pub(crate) parts: Vec<Part>,
     /// Compare this build with another one: a directory with its `portcullis.wasm` and `portcullis-session`. Both serve
     /// warm and cold requests in the same rounds. Nothing else is measured unless `--parts` names it
     #[arg(long, value_name = "DIR")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Where the results go
+    /// Directory for the results
     #[arg(long, default_value = "target/bench")]
     pub(crate) out: PathBuf,
     #[command(subcommand)]
@@ -33,9 +33,9 @@ pub(crate) struct Options {
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// All rows with warm tokens
+    /// All rows, with tokens that are in the cache
     Main,
-    /// Every request with a new token
+    /// A new token in every request
     Cold,
     /// Few and many routes
     Routes,

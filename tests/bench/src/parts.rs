@@ -27,7 +27,7 @@ use crate::{
 };
 use std::{path::Path, process::ExitCode, time::Instant};
 
-/// Measures, prints, and leaves `bench.json`, `bench.md` and `bench.svg`.
+/// Measures, prints the tables, and writes `bench.json`, `bench.md` and `bench.svg`.
 pub(crate) async fn run(options: Options) -> ExitCode {
     let start = Instant::now();
     let baseline = match options.baseline.as_deref().map(Build::in_dir).transpose() {
@@ -105,7 +105,7 @@ fn write(dir: &Path, report: &Report, text: &str) {
     }
 }
 
-/// Measures what stands for itself; should it break, the rest of the run is not lost with it.
+/// Runs an independent measurement. If it panics, the rest of the run is not lost.
 async fn isolated<T, F>(broken: &mut Vec<String>, what: &str, measure: impl FnOnce() -> F + Send + 'static) -> Option<T>
 where
     T: Send + 'static,

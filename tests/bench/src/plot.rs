@@ -20,7 +20,7 @@ const COLOURS: [RGBColor; 6] = [
 /// The part of a group's width that its bars fill.
 const FILLED: f64 = 0.84;
 
-/// The plot as SVG; none when the main table was not measured.
+/// The plot as SVG; `None` if the main table was not measured.
 pub(crate) fn svg(report: &Report) -> Option<String> {
     report.cells.iter().find(|cell| cell.table == MAIN)?;
     let mut out = String::new();

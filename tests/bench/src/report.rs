@@ -1,4 +1,4 @@
-//! What was measured, as it is printed, drawn and written as JSON.
+//! The results, as they are printed, plotted and written as JSON.
 
 use crate::{meter::Cpu, stats::Spread, targets::Target, wrk::Seen};
 use serde::Serialize;
@@ -34,13 +34,13 @@ pub(crate) struct Cell {
     pub(crate) row: String,
     pub(crate) column: String,
     pub(crate) samples: Vec<Sample>,
-    /// Why it counts for nothing.
+    /// Why its samples do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) void: Option<String>,
 }
 
 impl Cell {
-    /// A figure of each round; none when the cell is void.
+    /// A figure of each round; empty if the cell is void.
     pub(crate) fn series(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
         if self.void.is_some() {
             return Vec::new();
@@ -53,18 +53,18 @@ impl Cell {
     }
 }
 
-/// What a row answered before it was measured.
+/// The answers of a row before it was measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
     pub(crate) row: String,
     pub(crate) good: u16,
     pub(crate) forged: u16,
     pub(crate) no_scope: u16,
-    /// Whether it is what the row should answer.
+    /// Whether these are the answers that the row should give.
     pub(crate) ok: bool,
 }
 
-/// What a row holds after it was measured.
+/// The memory of a row after it was measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
     pub(crate) row: String,
@@ -80,7 +80,7 @@ pub(crate) struct Revocation {
     pub(crate) released_after: usize,
     /// Answers that were neither a release nor the refusal of a revoked session.
     pub(crate) strange: usize,
-    /// From the 200 to when the last released request was sent: negative, or the guarantee is broken.
+    /// From the 200 to when the last released request was sent. It must be negative; otherwise the guarantee is broken.
     pub(crate) last_release_ms: Option<Spread>,
     pub(crate) streams: usize,
     pub(crate) cut_p50_ms: f64,
@@ -114,7 +114,7 @@ pub(crate) struct Filter {
     pub(crate) tokens: usize,
     /// Envoy with Portcullis, with one worker and with two.
     pub(crate) envoy_bytes: [u64; 2],
-    /// Envoy with the filter that does nothing, alike.
+    /// The same with the filter that does nothing.
     pub(crate) noop_bytes: [u64; 2],
 }
 
@@ -126,14 +126,14 @@ impl Filter {
         ours.saturating_sub(noop)
     }
 
-    /// What it adds with one worker more: the VM of that worker.
+    /// What it adds with one more worker: the VM of that worker.
     pub(crate) fn next_bytes(&self) -> u64 {
         let [ours, noop] = [self.envoy_bytes, self.noop_bytes].map(|[one, two]| two.saturating_sub(one));
         ours.saturating_sub(noop)
     }
 }
 
-/// All of it.
+/// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) rounds: usize,
@@ -147,7 +147,7 @@ pub(crate) struct Report {
     pub(crate) service: Option<Service>,
     pub(crate) filter: Option<Filter>,
     pub(crate) targets: Vec<Target>,
-    /// Parts that broke off.
+    /// Parts that failed.
     pub(crate) broken: Vec<String>,
 }
 
@@ -156,7 +156,7 @@ impl Report {
         self.cells.iter().find(|cell| cell.table == table && cell.row == row && cell.column == column)
     }
 
-    /// What makes the run fail. A target that is missed does not.
+    /// The faults that make the run fail. A missed target is not a fault.
     pub(crate) fn faults(&self) -> Vec<String> {
         let checks = self.checks.iter().filter(|check| !check.ok).map(|check| {
             format!("{}: good {}, forged {}, no scope {}", check.row, check.good, check.forged, check.no_scope)

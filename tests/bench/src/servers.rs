@@ -1,4 +1,4 @@
-//! The servers behind Envoy. Each is the same for all rows and does next to nothing, so that Envoy is what is measured.
+//! The servers behind Envoy. Each is the same for all rows and does almost nothing, so that the bench measures Envoy.
 
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
@@ -25,7 +25,7 @@ mod proto {
 pub(crate) async fn upstream(port: u16) {
     serve(port, |stream| async {
         let answer = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(ok()));
-        // A client that goes away is no news.
+        // The client may close the connection at any time.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     })
     .await;
@@ -63,7 +63,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(port: u16, talk: impl Fn
     let listener = TcpListener::bind(local(port)).await.expect("the port is free");
     loop {
         if let Ok((stream, _)) = listener.accept().await {
-            // Envoy does so as well: without it, small answers wait.
+            // As Envoy does. Otherwise Nagle's algorithm delays small answers.
             let _ = stream.set_nodelay(true);
             tokio::spawn(talk(stream));
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A median, with the least and the greatest of what it is of.
+/// A median with the smallest and the largest of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of some values; `None` of none, or when one of them is no number.
+    /// The spread of some values; `None` if there are none or one is not a finite number.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -29,7 +29,7 @@ impl Spread {
     }
 }
 
-/// The ratios of two series, round by round: what slows a whole round down is in both and falls out.
+/// The ratios of two series, round by round: whatever slows a whole round down affects both and cancels out.
 pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
     if ours.len() != theirs.len() {
         return None;
@@ -38,7 +38,7 @@ pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
     Spread::of(&ratios)
 }
 
-/// The ratios of what two series add to a third one, round by round.
+/// The ratios of what two series add to a base, round by round.
 pub(crate) fn added_ratio(ours: &[f64], theirs: &[f64], base: &[f64]) -> Option<Spread> {
     if ours.len() != base.len() || theirs.len() != base.len() {
         return None;

@@ -22,10 +22,10 @@ use tempfile::TempDir;
 
 /// New connections that must be answered before every worker of an Envoy counts as ready.
 const READY_ANSWERS: usize = 12;
-/// Hosts of `base.yaml`: one that Envoy answers for by itself, and one with an upstream behind.
+/// Hosts of `base.yaml`: one that Envoy answers itself, and one with an upstream.
 pub(crate) const DIRECT: &str = "direct.example.com";
 pub(crate) const UPSTREAM: &str = "upstream.example.com";
-/// Routes in a policy, where a part does not vary them.
+/// The number of routes in a policy, unless a part varies it.
 pub(crate) const ROUTES: usize = 100;
 
 /// What Envoy runs, from the file of that name in `tests/bench/envoy/`.
@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    /// What a forged token and one without the scope are answered. The first two rows refuse nothing, and the peers compare
+    /// The statuses for a forged token and for one without the scope. The first two rows refuse nothing, and the peers compare
     /// no scopes.
     fn refusals(self) -> (u16, u16) {
         match self {
@@ -165,7 +165,7 @@ impl Load {
 }
 
 impl Subject {
-    /// Starts it with a policy of so many routes, and checks that it lets pass and refuses what it should.
+    /// Starts it with a policy of `routes_count` routes, and checks that it releases and refuses as it should.
     pub(crate) async fn start(bench: &Bench, row: Row, routes_count: usize, workers: usize) -> Self {
         Self::start_build(bench, row, &Build::current(), routes_count, workers).await
     }

@@ -16,7 +16,7 @@ use std::fmt::Write;
 
 const MIB: f64 = 1_048_576.0;
 
-/// All tables that there is something for.
+/// All tables that have results.
 pub(crate) fn all(report: &Report) -> String {
     let mut out = format!(
         "{} rounds of {} s for each cell, Envoy with {} workers, {} cores for all of it.\n\
@@ -112,7 +112,7 @@ fn main(report: &Report, out: &mut String) {
     );
 }
 
-/// Ours and the chain's to the rest, so that a reader needs no calculator.
+/// The ratios between rows, so that readers need not calculate them.
 fn ratios(report: &Report, out: &mut String) {
     let mut columns: Vec<(&str, String)> = CONNECTIONS.iter().map(|count| (MAIN, count.to_string())).collect();
     columns.extend([(MAIN, H2.to_owned()), (BEHIND, BEHIND_CONNECTIONS.to_string())]);
@@ -289,7 +289,7 @@ fn mib(bytes: u64) -> String {
     format!("{:.0}", bytes as f64 / MIB)
 }
 
-/// A whole number with its thousands set apart.
+/// A whole number with thousands separators.
 pub(crate) fn whole(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();

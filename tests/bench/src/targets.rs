@@ -1,4 +1,4 @@
-//! What the bench must show (DESIGN 8): each target beside what was measured.
+//! The targets of the bench, each with what was measured.
 
 use crate::{
     parts::{BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES},
@@ -15,13 +15,13 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) what: String,
-    /// What was measured; `None` when its part was left out or is void.
+    /// What was measured; `None` if its part was left out or is void.
     pub(crate) measured: Option<Spread>,
     pub(crate) bound: Bound,
     pub(crate) unit: &'static str,
 }
 
-/// What a figure must not be below, or not above.
+/// The smallest or the largest value that meets the target.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -40,7 +40,7 @@ impl Target {
     }
 }
 
-/// All of them, in the order of the design.
+/// All targets, by number.
 pub(crate) fn of(report: &Report) -> Vec<Target> {
     let mut targets = throughput(report);
     targets.push(latency(report));

@@ -1,4 +1,4 @@
-//! wrk, which makes the load over HTTP/1.1.
+//! wrk, which generates the load over HTTP/1.1.
 
 use crate::options::cores;
 use portcullis_tests::root;
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::process::Command;
 
-/// What wrk saw, as `load.lua` prints it.
+/// What wrk measured, as `load.lua` prints it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
     pub(crate) duration_us: u64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
-    /// Answers that are no success.
+    /// Answers without a success status.
     pub(crate) refused: u64,
     pub(crate) socket_errors: u64,
 }
@@ -31,13 +31,13 @@ impl Seen {
     }
 }
 
-/// The threads that wrk runs on: one fills two cores of Envoy.
+/// The number of wrk's threads: one can load two cores of Envoy.
 fn threads(connections: usize) -> usize {
     (cores() / 2).clamp(1, connections)
 }
 
-/// Requests as fast as they are answered, over so many connections, for one host and with the tokens of a list, of which
-/// so many were `sent` before.
+/// Sends requests as fast as they are answered, for one host and with the tokens of a list, of which `sent` were
+/// already used.
 pub(crate) async fn run(
     address: SocketAddr,
     (list, host): (&Path, &str),

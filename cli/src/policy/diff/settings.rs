@@ -97,7 +97,7 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
     let credential = |session: &SessionService| {
         let client = match &session.protocol {
             Protocol::Introspection(Introspection { client: Some(client), .. }) => Some(&client.secret_env),
-            Protocol::Introspection(_) | Protocol::Stream => None,
+            Protocol::Introspection(_) | Protocol::Stream { .. } => None,
         };
         json!(client.or(session.credential_env.as_ref()))
     };
@@ -107,7 +107,7 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
 
 fn identity(session: &SessionService) -> Value {
     match &session.protocol {
-        Protocol::Stream => json!({"cluster": session.cluster, "protocol": "stream"}),
+        Protocol::Stream { .. } => json!({"cluster": session.cluster, "protocol": "stream"}),
         Protocol::Introspection(endpoint) => json!({
             "cluster": session.cluster,
             "protocol": "introspection",
@@ -121,7 +121,7 @@ fn identity(session: &SessionService) -> Value {
 
 fn describe(session: &SessionService) -> String {
     match &session.protocol {
-        Protocol::Stream => format!("the check stream at cluster `{}`", session.cluster),
+        Protocol::Stream { .. } => format!("the check stream at cluster `{}`", session.cluster),
         Protocol::Introspection(endpoint) => {
             let client = endpoint.client.as_ref().map(|client| format!(" as client `{}`", client.id));
             let client = client.unwrap_or_default();

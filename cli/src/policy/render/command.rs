@@ -176,7 +176,7 @@ fn secrets(policy: &Policy) -> Vec<&str> {
     };
     let client = match &session.protocol {
         Protocol::Introspection(endpoint) => endpoint.client.as_ref(),
-        Protocol::Stream => None,
+        Protocol::Stream { .. } => None,
     };
     session.credential_env.as_deref().into_iter().chain(client.map(|client| &*client.secret_env)).collect()
 }

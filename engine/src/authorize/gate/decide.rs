@@ -76,8 +76,9 @@ impl Gate {
         }
         self.tally.add(Count::Cache(CacheResult::Miss));
         let verified = token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, wall_ms)?;
-        let principal = Rc::new(Principal::new(verified.issuer, verified.facts.clone(), &self.policy));
-        if let Some(retired) = self.tokens.insert(tag, Entry::new(&verified, Rc::clone(&principal))) {
+        let principal = Rc::new(Principal::verified(&verified, &self.policy));
+        let entry = Entry::new(&verified, Rc::clone(&principal), principal.bytes());
+        for retired in self.tokens.insert(tag, entry) {
             self.retire(&retired);
         }
         Ok(Identified::Principal(principal))

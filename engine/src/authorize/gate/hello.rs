@@ -2,7 +2,7 @@
 
 use super::millis;
 use crate::{
-    policy::{Access, Policy},
+    policy::{Access, Policy, Protocol},
     wire,
 };
 
@@ -34,5 +34,10 @@ pub(super) fn hello(policy: &Policy) -> wire::Hello {
         policy_digest: policy.digest.clone(),
         routes: routes.collect(),
         issuers: issuers.collect(),
+        capabilities: vec![wire::BEAT.to_owned()],
+        stream_lease_ms: match policy.session.as_ref().map(|session| &session.protocol) {
+            Some(Protocol::Stream { lease }) => millis(*lease),
+            Some(Protocol::Introspection(_)) | None => 0,
+        },
     }
 }

@@ -13,6 +13,9 @@ use crate::{
     token::{FetchError, IssuerId, KeyRing, Miss},
 };
 
+/// Requests that wait for keys at most: each holds its token.
+const WAITING_MAX: usize = 4_096;
+
 /// A key set to be fetched through an Envoy cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
@@ -58,9 +61,9 @@ impl Gate {
             *at = Some(now.instant);
         }
         self.tally.add(Count::KeyFetch(if result.is_ok() { FetchResult::Ok } else { FetchResult::Failed }));
-        self.forget_tokens_of_withdrawn_keys(issuer);
+        let mut due = self.forget_tokens_of_withdrawn_keys(issuer, now);
         let waiting = self.waiting_for_keys();
-        let mut due = Vec::with_capacity(waiting.len());
+        due.reserve(waiting.len());
         for (context, arrival) in waiting {
             let decision = self.decide_token(arrival, now);
             due.push((context, self.advance(context, Event::Decided(decision), now)));
@@ -80,6 +83,9 @@ impl Gate {
         let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
         // Without keys nothing can be said of the token, and the answer must not send the client for another one.
         let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
+        if self.waiting.len() >= WAITING_MAX {
+            return refusal(Code::KeysUnavailable);
+        }
         match ring.missing(now.0) {
             Miss::Fetch => self.wanted.push(issuer),
             Miss::Wait => {}
@@ -89,12 +95,18 @@ impl Gate {
         Ok(Next::AwaitKeys(arrival))
     }
 
-    /// A key that the issuer has withdrawn vouches for nothing any more.
-    pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId) {
-        let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return };
-        for retired in self.tokens.retain_keys(issuer, keys) {
-            self.retire(&retired);
+    /// A key that the issuer has withdrawn vouches for nothing any more: neither for remembered tokens nor for open requests.
+    pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId, now: Now) -> Vec<Due> {
+        let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return Vec::new() };
+        let void = self.tokens.retain_keys(issuer, keys);
+        let open = self.follows.of_withdrawn_keys(issuer, keys);
+        void.iter().for_each(|retired| self.retire(retired));
+        let mut due = Vec::new();
+        let contexts: Vec<ContextId> = open.into_iter().flat_map(|id| self.follows.end(id)).collect();
+        for context in contexts {
+            due.push((context, self.advance(context, Event::Overdue(Code::InvalidToken), now)));
         }
+        due
     }
 
     pub(super) fn waiting_for_keys(&self) -> Vec<(ContextId, Arrival)> {

@@ -88,7 +88,7 @@ impl Bench {
         let narrowed =
             narrowed.map(|scopes| wire::Scopes { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() });
         let verdict = wire::Verdict { id, outcome: outcome.into(), narrowed, ..Default::default() };
-        let message = wire::ServiceMessage { verdicts: vec![verdict], ..Default::default() };
+        let message = wire::ServiceMessage { verdicts: vec![verdict], received: true, ..Default::default() };
         self.gate.message(STREAM, &message.encode_to_vec(), at(now_ms))
     }
 }
@@ -328,6 +328,36 @@ fn an_open_request_ends_with_its_token() {
     assert!(bench.gate.tick(at(dies_ms - 1)).is_empty());
     let due = bench.gate.tick(at(dies_ms + 100));
     assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
+}
+
+#[test]
+fn without_a_word_for_the_lease_open_requests_end_where_an_outage_denies() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.open(2, "read", "/read");
+    bench.gate.tick(at(NOW_MS + 50));
+    bench.sent(NOW_MS + 50);
+    bench.gate.closed(STREAM, at(NOW_MS + 60));
+    assert!(bench.gate.tick(at(NOW_MS + 1_999)).is_empty());
+    let due = bench.gate.tick(at(NOW_MS + 2_000));
+    assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, "cut")]);
+    assert!(bench.gate.is_released(2));
+}
+
+#[test]
+fn an_open_request_ends_with_the_key_of_its_token() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.gate.tick(at(NOW_MS + 50));
+    bench.sent(NOW_MS + 50);
+    let key_set = bench.key_set();
+    let fetched = |bench: &mut Bench, key_set: &str| {
+        bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS + 60)).1
+    };
+    assert!(fetched(&mut bench, &key_set).is_empty(), "the key is there still");
+    let others = ES256KeyPair::generate().public_key().with_key_id("k2").to_jwk();
+    let due = fetched(&mut bench, &format!(r#"{{"keys":[{others}]}}"#));
+    assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(1, "cut")]);
 }
 
 #[test]

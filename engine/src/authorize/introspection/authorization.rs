@@ -81,7 +81,8 @@ mod tests {
     fn a_credential_is_a_bearer_token_and_none_is_none() {
         assert_eq!(of(&session(None, true), Some("c")), Ok(Some("Bearer c".into())));
         assert_eq!(of(&session(None, false), Some("c")), Ok(None));
-        let stream = SessionService { protocol: Protocol::Stream, ..session(None, true) };
+        let stream =
+            SessionService { protocol: Protocol::Stream { lease: Duration::from_secs(2) }, ..session(None, true) };
         assert_eq!(of(&stream, Some("c")), Ok(Some("Bearer c".into())));
     }
 

@@ -24,6 +24,10 @@ use std::{
 /// Calls without an answer that one worker holds at most; beyond, there is no verdict.
 const CALLS_MAX: usize = 16_384;
 
+/// Of those, calls about tokens that nobody has verified: anybody can make them up, and an Envoy cluster takes 1,024 requests at
+/// once unless its circuit breaker says otherwise, so that they must leave room for the others.
+const UNVERIFIED_MAX: usize = 256;
+
 /// The id of a call between gate and host.
 pub type CallKey = u32;
 
@@ -45,8 +49,11 @@ pub(in crate::authorize) struct IntrospectionClient {
     next_key: CallKey,
     /// IntrospectionClient that are yet to be made.
     pending: Vec<(CallKey, Call)>,
-    /// Every call without an answer.
+    /// Every call without an answer whose request waits for it.
     open: HashMap<CallKey, Open>,
+    /// Calls about unverified tokens that are under way, with the instant at which they end at the latest: Envoy goes on with
+    /// a call whose request has gone.
+    unverified: HashMap<CallKey, Monotonic>,
     /// Keys by deadline, oldest first: all calls may take equally long.
     deadlines: VecDeque<(Monotonic, CallKey)>,
 }
@@ -72,6 +79,7 @@ impl IntrospectionClient {
             next_key: 0,
             pending: Vec::new(),
             open: HashMap::new(),
+            unverified: HashMap::new(),
             deadlines: VecDeque::new(),
         }
     }
@@ -93,15 +101,23 @@ impl IntrospectionClient {
         let call = policy
             .rule(rule)
             .and_then(|rule| self.endpoint.call(rule, attributes, matches!(inquiry, Inquiry::Session(_))));
-        let Some(call) = call.filter(|_| self.open.len() < CALLS_MAX) else { return false };
+        let is_unverified = matches!(inquiry, Inquiry::Token(_));
+        if self.open.len() >= CALLS_MAX || is_unverified && self.unverified.len() >= UNVERIFIED_MAX {
+            return false;
+        }
+        let Some(call) = call else { return false };
         // Keys wrap after four billion calls; one that is still open is passed over.
-        while self.open.contains_key(&self.next_key) {
+        while self.open.contains_key(&self.next_key) || self.unverified.contains_key(&self.next_key) {
             self.next_key = self.next_key.wrapping_add(1);
         }
         let key = self.next_key;
         self.next_key = key.wrapping_add(1);
         self.open.insert(key, Open { context, asked_at: now, inquiry });
-        self.deadlines.push_back((now.after(self.timeout_ms), key));
+        let deadline = now.after(self.timeout_ms);
+        self.deadlines.push_back((deadline, key));
+        if is_unverified {
+            self.unverified.insert(key, deadline);
+        }
         self.pending.push((key, call));
         true
     }
@@ -122,6 +138,7 @@ impl IntrospectionClient {
         policy: &Policy,
         now: Now,
     ) -> Option<Ended> {
+        self.unverified.remove(&key);
         let open = self.open.remove(&key)?;
         let answered = response.and_then(|(status, body)| answer::read(status, body));
         let event = answered.and_then(|answered| read(&open.inquiry, answered, policy, now.wall_ms?));
@@ -136,6 +153,7 @@ impl IntrospectionClient {
     /// Takes out the calls whose time is up. To be called on each tick.
     pub(in crate::authorize) fn expire(&mut self, now: Monotonic) -> Vec<Ended> {
         let mut ended = Vec::new();
+        self.unverified.retain(|_, deadline| *deadline > now);
         while let Some((deadline, key)) = self.deadlines.front().copied()
             && (deadline <= now || !self.open.contains_key(&key))
         {

@@ -167,12 +167,12 @@ impl Connection {
             self.welcomed(id);
             return true;
         }
-        if self.leaving == Some(id) && !message.verdicts.is_empty() {
+        if self.leaving == Some(id) && message.received {
             self.leaving = None;
             self.parting.push(Act::Close { stream: id });
         }
         if let Some(current) = self.current.as_mut().filter(|current| current.id == id) {
-            if !message.verdicts.is_empty() {
+            if message.received {
                 current.in_flight = None;
             }
             if message.drain && matches!(self.attempt, Attempt::Idle) {
@@ -192,11 +192,14 @@ impl Connection {
         }
     }
 
-    /// The stream whose peer owes an answer for too long, if one does. It may be dead without a word.
+    /// The stream whose peer owes an answer for too long, if one does: for twice as long as a question waits, so that one slow
+    /// answer does not cost the stream. The peer may be dead without a word.
     pub(super) fn stalled(&self, now: Monotonic) -> Option<u32> {
         let late = |since: Monotonic, max_ms: u64| now.since(since) >= max_ms;
-        let current =
-            self.current.as_ref().filter(|current| current.in_flight.is_some_and(|sent| late(sent, self.timeout_ms)));
+        let current = self
+            .current
+            .as_ref()
+            .filter(|current| current.in_flight.is_some_and(|sent| late(sent, self.timeout_ms.saturating_mul(2))));
         match self.attempt {
             _ if current.is_some() => self.current(),
             Attempt::Greeting { stream, since, .. } if late(since, self.timeout_ms.max(WELCOME_MS_MAX)) => Some(stream),

@@ -61,7 +61,7 @@ impl Bench {
 
     fn answer(&mut self, stream: u32, ids: &[u32], now_ms: u64) -> Vec<Settled> {
         let verdicts = ids.iter().map(|id| wire::Verdict { id: *id, outcome: 1, ..Default::default() }).collect();
-        let message = wire::ServiceMessage { verdicts, ..Default::default() };
+        let message = wire::ServiceMessage { verdicts, received: true, ..Default::default() };
         self.message(stream, &message.encode_to_vec(), now_ms).settled
     }
 }
@@ -113,7 +113,9 @@ fn a_question_without_an_answer_has_no_verdict_when_its_time_is_up() {
     bench.sent(0);
     assert!(bench.client.expire(Monotonic(TIMEOUT_MS - 1)).is_empty());
     assert_eq!(contexts(&bench.client.expire(Monotonic(TIMEOUT_MS))), [(10, false)]);
-    assert_eq!(bench.act(TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a peer that owes an answer is given up");
+    assert_eq!(bench.act(TIMEOUT_MS), None, "one slow answer does not cost the stream");
+    bench.client.expire(Monotonic(2 * TIMEOUT_MS));
+    assert_eq!(bench.act(2 * TIMEOUT_MS), Some(Act::Cancel { stream: 1 }), "a silent peer is left");
 }
 
 #[test]
@@ -321,4 +323,53 @@ fn a_token_ends_its_open_requests_unless_they_may_outlive_it() {
     bench.follows.join(11, &bench.principal.clone(), RuleId(2), true);
     assert!(bench.follows.overdue(now(dies_at_ms - 1)).is_empty());
     assert_eq!(bench.follows.overdue(now(dies_at_ms + 100)), [(mortal, Code::TokenExpired)]);
+}
+
+#[test]
+fn a_word_that_comes_late_does_not_free_the_group_after_it() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    bench.ask(10, 0);
+    let first = ids(&bench.sent(0))[0];
+    let received = wire::ServiceMessage { received: true, ..Default::default() };
+    assert!(bench.message(1, &received.encode_to_vec(), 1).settled.is_empty());
+    bench.ask(11, 1);
+    bench.sent(1);
+    bench.ask(12, 2);
+    let late = wire::ServiceMessage {
+        verdicts: vec![wire::Verdict { id: first, outcome: 1, ..Default::default() }],
+        ..Default::default()
+    };
+    assert_eq!(contexts(&bench.message(1, &late.encode_to_vec(), 2).settled), [(10, true)]);
+    assert_eq!(bench.act(2), None, "the second group is on its way");
+    bench.message(1, &received.encode_to_vec(), 3);
+    assert_eq!(bench.sent(3).questions.len(), 1);
+}
+
+#[test]
+fn the_lease_of_open_requests_ends_with_silence_and_not_before() {
+    const LEASE_MS: u64 = 2_000;
+    for beats in [false, true] {
+        let mut bench = Bench::new();
+        bench.client.hello.stream_lease_ms = LEASE_MS;
+        assert!(!bench.client.is_lease_over(Monotonic(u64::MAX)), "nothing was ever heard");
+        bench.connect(1, 0);
+        let capabilities = if beats { vec![wire::BEAT.to_owned()] } else { Vec::new() };
+        bench.client.connection = Connection::new(TIMEOUT_MS, 1);
+        assert_eq!(bench.act(0), Some(Act::Open));
+        bench.client.opened(Some(2), Monotonic(0));
+        bench.sent(0);
+        let welcome = wire::Welcome { capabilities, ..Default::default() };
+        let welcome = wire::ServiceMessage { welcome: Some(welcome), ..Default::default() };
+        bench.message(2, &welcome.encode_to_vec(), 0);
+        let beat = wire::ServiceMessage { beat: true, ..Default::default() };
+        bench.message(2, &beat.encode_to_vec(), 500);
+        assert!(!bench.client.is_lease_over(Monotonic(500 + LEASE_MS - 1)));
+        let is_over = bench.client.is_lease_over(Monotonic(500 + LEASE_MS));
+        assert_eq!(is_over, beats, "a service that never beats is silent when there is nothing to say");
+        let left = bench.act(500 + LEASE_MS);
+        assert_eq!(left, beats.then_some(Act::Cancel { stream: 2 }));
+        bench.client.closed(2, Monotonic(500 + LEASE_MS));
+        assert!(bench.client.is_lease_over(Monotonic(500 + LEASE_MS)), "without a stream there is nothing to wait for");
+    }
 }

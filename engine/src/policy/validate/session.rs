@@ -19,6 +19,10 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
+const LEASE: Duration = Duration::from_secs(2);
+const LEASE_MIN: Duration = Duration::from_millis(500);
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
 /// The `session` part of a policy.
 pub(super) struct GivenSession {
     pub(super) service: SessionService,
@@ -51,6 +55,10 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
             if both {
                 faults.add(&at, "give either `credential` or `client`, not both");
             }
+            if !raw.stream_lease.is_absent() {
+                let message = "an introspection endpoint keeps no stream; leave this out, or use `protocol: stream`";
+                faults.add(&at.key("stream_lease"), message);
+            }
             let endpoint = introspection(raw.path, raw.authority, raw.client, cluster.as_deref(), &at, faults);
             endpoint.map(Protocol::Introspection)
         }
@@ -58,12 +66,14 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
             let given = [("path", raw.path.is_absent()), ("authority", raw.authority.is_absent())];
             for (key, is_absent) in given.into_iter().chain([("client", raw.client.is_absent())]) {
                 if !is_absent {
-                    let message =
-                        "the check stream has no such thing; leave this out, or say `protocol: introspection`";
+                    let message = "the check stream does not use this; leave it out, or use `protocol: introspection`";
                     faults.add(&at.key(key), message);
                 }
             }
-            Some(Protocol::Stream)
+            let lease = raw
+                .stream_lease
+                .or(LEASE, |text| faults.check(&at.key("stream_lease"), duration_within(&text, LEASE_MIN, LEASE_MAX)));
+            lease.map(|lease| Protocol::Stream { lease })
         }
         None => None,
     };

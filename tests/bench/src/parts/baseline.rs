@@ -1,6 +1,6 @@
 //! This build beside another one: what a warm and a cold request costs with each, in the same rounds.
 //!
-//! Each build has two Envoys, so that cold tokens push no warm ones out of a cache.
+//! Each build has two Envoys, so that cold tokens do not evict warm ones from a cache.
 
 use super::{
     cold::{self, CONNECTIONS, SESSIONS},

@@ -1,4 +1,4 @@
-//! Cold tokens: each request has one that its worker has not seen, or has long forgotten.
+//! Cold tokens: each request has a token that its worker has never seen or has evicted.
 
 use super::rounds::{self, Plan};
 use crate::{
@@ -13,7 +13,7 @@ pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::ES256, Algorithm::RS25
 pub(crate) const ROWS: [Row; 4] = [Row::Alone, Row::Portcullis, Row::JwtAuthnUncached, Row::ExtAuthzGrpcUncached];
 pub(super) const CONNECTIONS: usize = 64;
 pub(super) const SESSIONS: usize = 1_000;
-/// The share of requests whose token may be known after all.
+/// The share of requests whose token may be cached all the same.
 const KNOWN_MAX: f64 = 0.01;
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
@@ -47,7 +47,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
     report.cells.extend(cells);
 }
 
-/// Voids the cells of a subject that knew more of its tokens than a few.
+/// Voids the cells of a subject that had more than a few of its tokens cached.
 pub(super) async fn void_if_known<'a>(subject: &Subject, cells: impl Iterator<Item = &'a mut Cell>) {
     let (hits, misses) = subject.cache().await;
     if hits as f64 > KNOWN_MAX * misses as f64 {

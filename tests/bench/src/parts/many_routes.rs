@@ -1,4 +1,4 @@
-//! Portcullis with few and with many routes, all of them asked for.
+//! Portcullis with few and with many routes, all of them requested.
 
 use super::{
     rounds::{self, Plan},

@@ -1,5 +1,5 @@
 //! Portcullis with few and with many live tokens; a worker's cache holds 10,000. Each number has an Envoy of its own, so
-//! that none finds a cache that another has filled.
+//! that none uses a cache that another has filled.
 
 use super::rounds::{self, Plan};
 use crate::{

@@ -1,6 +1,6 @@
-//! The memory of the filter with many routes and a full cache of tokens: what Envoy holds, less what it holds with the
-//! filter that does nothing. With one worker there are two VMs, the worker's and the main thread's, so that this is more
-//! than one worker's filter can hold; what a second worker adds is what it does hold.
+//! The memory of the filter with many routes and a full token cache: Envoy's memory, less Envoy's memory with the
+//! filter that does nothing. With one worker there are two VMs, the worker's and the main thread's, so this overstates
+//! one worker's filter. The memory that a second worker adds is its true size.
 
 use crate::{
     mint::list,
@@ -11,10 +11,10 @@ use portcullis_tests::Algorithm;
 use std::{path::Path, time::Duration};
 
 const ROUTES: usize = 10_000;
-/// As many as a worker's cache holds.
+/// The capacity of a worker's cache.
 const TOKENS: usize = 10_000;
 const CONNECTIONS: usize = 16;
-/// How often each token is shown for each worker: often enough that nearly all have met every worker.
+/// How often each token is sent, for each worker: often enough that nearly every worker has seen nearly every token.
 const CYCLES: usize = 3;
 const TURNS_MAX: usize = 60;
 
@@ -39,7 +39,7 @@ async fn held(bench: &Bench, report: &mut Report, row: Row, workers: usize, list
     subject.memory().0
 }
 
-/// Shows every token of the list.
+/// Sends every token of the list.
 async fn show(subject: &Subject, list: &Path, workers: usize) -> Result<(), String> {
     let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: CONNECTIONS };
     let mut sent = 0;

@@ -12,7 +12,7 @@ use std::{
 
 const CONNECTIONS: usize = 32;
 const REVOCATIONS: usize = 60;
-/// Requests that must have passed before a revocation, and been refused after it.
+/// How many requests must be released before a revocation and refused after it.
 const PASSES_MIN: usize = 64;
 const REFUSALS_MIN: usize = 128;
 const STREAMS: usize = 300;
@@ -54,7 +54,7 @@ async fn enough(counter: &AtomicUsize, min: usize, what: &str) {
     until(what, async || (counter.load(Ordering::Relaxed) >= min).then_some(())).await;
 }
 
-/// From the 200 of the revocation to when the last request was sent that was released: negative when that was before.
+/// From the 200 of the revocation to the last released request, by when it was sent: negative if it was sent before.
 fn last_release_ms(round: &Round) -> f64 {
     let revoked = *round.revoked.get().expect("revoked before");
     let last = round.last_passed().expect("requests passed before");

@@ -1,4 +1,4 @@
-//! Rounds: each cell once, then each cell once more, so that what else the machine does falls on all of them alike.
+//! Rounds: every cell is measured once before any is measured again, so that other load on the machine affects all alike.
 
 use crate::{
     report::Cell,
@@ -30,7 +30,7 @@ pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<
     for round in 1..=bench.options.rounds {
         eprintln!("  round {round} of {}", bench.options.rounds);
         for (plan, cell) in plans.iter().zip(&mut cells).filter(|(_, cell)| cell.void.is_none()) {
-            // What was on its way when wrk stopped has been seen too, though it was not counted.
+            // Requests that were in flight when wrk stopped were not counted, but their tokens were used.
             let uncounted = plan.load.connections() as u64;
             let sent = cell.samples.iter().map(|sample| sample.requests + uncounted).sum();
             match plan.subject.measure(&plan.load, sent, bench.options.time()).await {
@@ -42,7 +42,7 @@ pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<
     cells
 }
 
-/// Lets a subject see a list of tokens before it is measured. A fault shows when it is.
+/// Sends a list of tokens to a subject before it is measured. A fault will show in the measurement.
 pub(crate) async fn warm_up(subject: &Subject, list: &Path) {
     let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: WARM_UP_CONNECTIONS };
     let _ = subject.measure(&load, 0, WARM_UP).await;

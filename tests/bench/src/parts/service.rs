@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     eprintln!("  judgements in process");
-    // On a thread of its own: one core is what is asked about.
+    // On a thread of its own, to measure one core.
     let judging = std::thread::spawn(move || in_process::measure(rounds, time));
     let judgements_per_s = judging.join().expect("judging ends well");
     eprintln!("  checks over the wire");

@@ -1,5 +1,5 @@
-//! The main table: all rows, with tokens that they have seen before; Envoy answers by itself. And the same rows with an
-//! upstream behind.
+//! The main table: all rows with warm tokens, where Envoy answers itself. Then the same rows with an
+//! upstream.
 
 use super::rounds::{self, Plan};
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
         report.checks.push(subject.check.clone());
         rounds::warm_up(subject, &list).await;
     }
-    // What is compared is measured in a row: all rows of a column, then the next column.
+    // Cells that are compared are measured consecutively: all rows of a column, then the next column.
     let column = |name: &str, load: Load| {
         let plan =
             |subject| Plan { row: Subject::title(subject), column: name.to_owned(), subject, load: load.clone() };

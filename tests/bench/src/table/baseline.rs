@@ -7,7 +7,7 @@ use crate::{
     stats::ratio,
 };
 
-/// Appends the table, where there was a baseline.
+/// Appends the table if there was a baseline.
 pub(super) fn write(report: &Report, out: &mut String) {
     if !report.cells.iter().any(|cell| cell.table == BASELINE) {
         return;

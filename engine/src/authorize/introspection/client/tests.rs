@@ -100,6 +100,27 @@ fn an_opaque_token_is_what_the_endpoint_says() {
 }
 
 #[test]
+fn calls_about_unverified_tokens_leave_room_for_the_others_and_count_until_they_end() {
+    let mut bench = Bench::new();
+    let ask = |bench: &mut Bench, context: usize, now_ms| {
+        let arrival =
+            Arrival { rule: RuleId(1), token: "t".into(), attributes: attributes(), deadline: Monotonic(now_ms) };
+        bench.calls.ask(context as u32, Inquiry::Token(arrival), &bench.policy, Monotonic(now_ms))
+    };
+    for context in 0..UNVERIFIED_MAX {
+        assert!(ask(&mut bench, context, NOW_MS));
+    }
+    assert!(!ask(&mut bench, 5_000, NOW_MS));
+    // Envoy goes on with a call whose request has gone.
+    bench.calls.withdraw(0);
+    assert!(!ask(&mut bench, 5_000, NOW_MS));
+    bench.calls.take_pending();
+    bench.ask(6_000, NOW_MS);
+    bench.calls.expire(Monotonic(NOW_MS + TIMEOUT_MS));
+    assert!(ask(&mut bench, 5_000, NOW_MS + TIMEOUT_MS));
+}
+
+#[test]
 fn an_answer_counts_once() {
     let mut bench = Bench::new();
     let key = bench.ask(10, NOW_MS);

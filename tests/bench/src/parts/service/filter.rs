@@ -88,7 +88,7 @@ impl Stream {
         while verdicts.len() < count {
             verdicts.extend(self.answer().await.verdicts);
         }
-        // Every session lives: no other verdict is possible here.
+        // Every session is active, so no other verdict is possible here.
         assert_eq!(verdicts.len(), count);
         assert!(verdicts.iter().all(|verdict| verdict.outcome == ACTIVE), "{:?}", verdicts.first());
     }

@@ -28,7 +28,7 @@ pub(crate) fn measure(rounds: usize, time: Duration) -> Option<Spread> {
     stream.state.receive(hello(), clock.now_ms()).expect("hello");
     let described = FilterMessage { tokens: (0..SESSIONS).map(token).collect(), ..FilterMessage::default() };
     stream.state.receive(described, clock.now_ms()).expect("tokens");
-    // The first pass opens the sessions.
+    // The first pass opens the sessions and is not measured.
     pass(&mut stream, &clock);
     let rates: Vec<f64> = (0..rounds).map(|_| round(&mut stream, &clock, time)).collect();
     Spread::of(&rates)
@@ -43,7 +43,7 @@ fn round(stream: &mut Stream, clock: &Clock, time: Duration) -> f64 {
     count / took.as_secs_f64()
 }
 
-/// Asks about every session once. Writing the questions is not part of it, dropping them is.
+/// Asks about every session once. The time includes dropping the questions but not writing them.
 fn pass(stream: &mut Stream, clock: &Clock) -> Duration {
     let messages: Vec<_> = (0..SESSIONS)
         .step_by(BATCH as usize)
@@ -59,7 +59,7 @@ fn pass(stream: &mut Stream, clock: &Clock) -> Duration {
     cpu_time() - start
 }
 
-/// Of this thread.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("it runs forward")

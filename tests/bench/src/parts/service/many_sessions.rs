@@ -1,4 +1,4 @@
-//! A million sessions: what they hold in memory, and how long the service takes to start with them.
+//! A million sessions: their memory, and how long the service takes to start with them.
 
 use super::filter::{Stream, question, token};
 use crate::{
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const SESSIONS: usize = 1_000_000;
 const BATCH: u32 = 256;
-/// The service writes sessions behind; it is done when it has all but no work left.
+/// The service writes sessions asynchronously. It has finished when it is almost idle.
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_CPU_S: f64 = 0.05;
 const QUIET_WITHIN: Duration = Duration::from_secs(180);
@@ -34,7 +34,7 @@ pub(crate) async fn measure() -> Measured {
     Measured { bytes, restart: start.elapsed() }
 }
 
-/// Opens them as a filter does: each token is told, asked about and forgotten.
+/// Opens them as a filter does: each token is sent, asked about and forgotten.
 async fn open(service: &Service) {
     let mut stream = Stream::open(service).await;
     let count = SESSIONS as u32;

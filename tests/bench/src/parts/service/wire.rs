@@ -6,7 +6,7 @@ use portcullis_contract::wire::FilterMessage;
 use portcullis_tests::Service;
 use std::time::{Duration, Instant};
 
-/// Questions that wait at a time: as many as there are requests in a worker of Envoy.
+/// Numbers of questions in flight: one for each request in a worker of Envoy.
 const IN_FLIGHT: [usize; 3] = [1, 64, IN_FLIGHT_MAX];
 pub(crate) const IN_FLIGHT_MAX: usize = 256;
 const SESSIONS: u32 = 1_000;
