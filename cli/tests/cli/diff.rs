@@ -381,6 +381,15 @@ fn a_shorter_wait_is_easier_where_requests_pass_without_a_verdict() {
 }
 
 #[test]
+fn a_longer_stream_lease_is_more_permissive() {
+    let (old, mut new) = (base(), base());
+    put(&mut new, "/session/stream_lease", json!("5s"));
+    let said = "+ session: `stream_lease` is 5s, was 2s: open requests go on for longer without a word from the session service";
+    assert_eq!(compared(&old, &new), [said]);
+    assert_eq!(compared(&new, &old), ["~ session: `stream_lease` is `2s`, was `5s`"]);
+}
+
+#[test]
 fn the_same_written_otherwise_is_no_change() {
     let mut new = base();
     put(

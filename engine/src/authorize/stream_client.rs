@@ -208,7 +208,17 @@ impl StreamClient {
             follows.note_end(id, remaining_ms.map(|remaining_ms| now.after(remaining_ms)));
             received.followed.push((id, verdict));
         }
+        self.part_unless_owed();
         received
+    }
+
+    /// A stream that is being left is closed once no question waits for a verdict on it.
+    fn part_unless_owed(&mut self) {
+        if let Some(leaving) = self.connection.leaving()
+            && !self.open.values().any(|open| open.stream == Some(leaving))
+        {
+            self.connection.part();
+        }
     }
 
     /// Another stream is the current one: the service there knows no token and follows nothing.
@@ -260,6 +270,7 @@ impl StreamClient {
             self.connection.broken(stream, now);
             settled.extend(self.reask(stream, now));
         }
+        self.part_unless_owed();
         settled
     }
 

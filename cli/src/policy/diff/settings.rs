@@ -94,6 +94,7 @@ fn session(old: &Policy, new: &Policy, parts: &mut Vec<Part>) {
         parts.push(("session".to_owned(), change));
     }
     parts.extend(timeout(before, after, new).map(|change| ("session".to_owned(), change)));
+    parts.extend(stream_lease(before, after).map(|change| ("session".to_owned(), change)));
     let credential = |session: &SessionService| {
         let client = match &session.protocol {
             Protocol::Introspection(Introspection { client: Some(client), .. }) => Some(&client.secret_env),
@@ -140,6 +141,21 @@ fn timeout(before: &SessionService, after: &SessionService, new: &Policy) -> Opt
         return Some(Change::new(Direction::MorePermissive, "timeout", text, json!(old_words), json!(new_words)));
     }
     changed("timeout", "`timeout` is", [json!(old_words), json!(new_words)])
+}
+
+/// For a longer lease, open requests outlive a silent service, and with it a revocation, for longer.
+fn stream_lease(before: &SessionService, after: &SessionService) -> Option<Change> {
+    let (Protocol::Stream { lease: old }, Protocol::Stream { lease: new }) = (&before.protocol, &after.protocol) else {
+        return None;
+    };
+    let [old_words, new_words] = [old, new].map(|lease| words::duration(*lease));
+    if new > old {
+        let text = format!(
+            "`stream_lease` is {new_words}, was {old_words}: open requests go on for longer without a word from the session service"
+        );
+        return Some(Change::new(Direction::MorePermissive, "stream_lease", text, json!(old_words), json!(new_words)));
+    }
+    changed("stream_lease", "`stream_lease` is", [json!(old_words), json!(new_words)])
 }
 
 fn register(old: &ScopeRegistry, new: &ScopeRegistry, parts: &mut Vec<Part>) {

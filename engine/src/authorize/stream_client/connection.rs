@@ -42,7 +42,7 @@ pub enum Act {
 pub(super) struct Connection {
     current: Option<Stream>,
     attempt: Attempt,
-    /// The stream before the current one, while it owes an answer.
+    /// The stream before the current one, while it owes verdicts.
     leaving: Option<u32>,
     /// Streams that are done with.
     parting: Vec<Act>,
@@ -167,10 +167,6 @@ impl Connection {
             self.welcomed(id);
             return true;
         }
-        if self.leaving == Some(id) && message.received {
-            self.leaving = None;
-            self.parting.push(Act::Close { stream: id });
-        }
         if let Some(current) = self.current.as_mut().filter(|current| current.id == id) {
             if message.received {
                 current.in_flight = None;
@@ -185,11 +181,18 @@ impl Connection {
     fn welcomed(&mut self, id: u32) {
         self.attempt = Attempt::Idle;
         self.failures = 0;
-        match self.current.replace(Stream { id, in_flight: None }) {
-            Some(Stream { id, in_flight: Some(_) }) => self.leaving = Some(id),
-            Some(Stream { id, in_flight: None }) => self.parting.push(Act::Close { stream: id }),
-            None => {}
-        }
+        self.part();
+        self.leaving = self.current.replace(Stream { id, in_flight: None }).map(|before| before.id);
+    }
+
+    /// The stream that is being left, while it owes verdicts.
+    pub(super) fn leaving(&self) -> Option<u32> {
+        self.leaving
+    }
+
+    /// The stream that is being left owes nothing any more.
+    pub(super) fn part(&mut self) {
+        self.parting.extend(self.leaving.take().map(|stream| Act::Close { stream }));
     }
 
     /// The stream whose peer owes an answer for too long, if one does: for twice as long as a question waits, so that one slow

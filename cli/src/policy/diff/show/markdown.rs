@@ -47,7 +47,7 @@ fn section(out: &mut String, title: &str, findings: &[Item<'_>]) {
                 *out += &format!("  - approved by {by} until {}: {reason}\n", approval.expires);
             }
             Some(Standing::Expired(approval)) => {
-                *out += &format!("  - **approval expired** on {}, by {}\n", approval.expires, code(&approval.by));
+                *out += &format!("  - **approval expired**: until {}, by {}\n", approval.expires, code(&approval.by));
             }
         }
     }
