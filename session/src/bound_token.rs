@@ -275,6 +275,7 @@ fn outcome_of(reason: Reason) -> Outcome {
     }
 }
 
-fn refusal(outcome: Outcome) -> Verdict {
+/// The verdict of a refusal, without an id.
+pub(crate) fn refusal(outcome: Outcome) -> Verdict {
     Verdict { outcome: outcome as i32, ..Verdict::default() }
 }

@@ -48,6 +48,13 @@ impl Store for Faulty {
         self.inner.apply(changes)
     }
 
+    fn recover(&self) -> Result<bool, StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError("disk on fire".to_owned()));
+        }
+        self.inner.recover().map(|_| true)
+    }
+
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
         self.inner.tombstone(id)
     }

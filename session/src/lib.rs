@@ -14,6 +14,7 @@ pub mod issuers;
 pub mod judge;
 mod life;
 mod listener;
+pub mod log;
 pub mod metrics;
 mod oauth;
 pub mod registry;

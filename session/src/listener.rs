@@ -1,8 +1,9 @@
 //! The listeners: connections over HTTP/1.1 and HTTP/2, with TLS or without, on threads of their own.
 
 mod serve;
+mod silent;
 mod threads;
 pub(crate) mod tls;
 
-pub(crate) use serve::{Peer, serve};
+pub(crate) use serve::{Peer, Served, serve};
 pub(crate) use threads::ConnectionThreads;

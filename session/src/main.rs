@@ -3,15 +3,20 @@
 use clap::Parser;
 use portcullis_session::clock::Clock;
 use portcullis_session::config::{self, Settings};
+use portcullis_session::log::Log;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::{Listeners, run};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
+
+/// How long the last lines may take to be read.
+const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Judges, on every request, whether the session behind a token is still good
 #[derive(Parser)]
@@ -55,14 +60,24 @@ fn main() -> ExitCode {
         println!("{}: ok", args.config.display());
         return Exit::Done.into();
     }
-    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO).init();
-    match serve(settings) {
-        Ok(()) => Exit::Done.into(),
+    let log = match Log::start(std::io::stdout()) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("cannot start the log's thread: {error}");
+            return Exit::Failed.into();
+        }
+    };
+    let format = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
+    format.with_writer(log.clone()).init();
+    let exit = match serve(settings) {
+        Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
-            Exit::Failed.into()
+            Exit::Failed
         }
-    }
+    };
+    log.close(LOG_DRAIN_MAX);
+    exit.into()
 }
 
 fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {

@@ -55,6 +55,11 @@ pub struct Metrics {
     pub unauthenticated_admin: IntCounter,
     /// Commits that failed.
     pub store_failures: IntCounter,
+    /// How often the store was opened again after a failure.
+    pub store_reopened: IntCounter,
+    /// Look-ups that failed.
+    pub store_unreadable: IntCounter,
+    log_dropped: IntCounter,
     commits: Histogram,
 }
 
@@ -129,6 +134,9 @@ impl Metrics {
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
             store_failures: counter("portcullis_store_failures_total", "Commits that failed.")?,
+            store_reopened: counter("portcullis_store_reopened_total", "Times that the store was opened again.")?,
+            store_unreadable: counter("portcullis_store_unreadable_total", "Look-ups that failed.")?,
+            log_dropped: counter("portcullis_log_lines_dropped_total", "Log lines that nobody took in time.")?,
             commits,
             registry,
         })
@@ -188,6 +196,7 @@ impl Metrics {
 
     /// The text that Prometheus reads.
     pub fn text(&self) -> Result<String, Error> {
+        self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -3,6 +3,7 @@
 mod bind;
 mod load;
 mod open;
+mod replay;
 mod revoke;
 mod scan;
 mod sessions;

@@ -81,6 +81,14 @@ impl Revocations {
         }
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Revocation> {
+        fn each(of: &OfIssuer) -> impl Iterator<Item = &Revocation> {
+            of.everyone.iter().chain(of.subjects.values()).chain(of.clients.values())
+        }
+        self.0.values().flat_map(each)
+    }
+
     /// The revocation against a session or token with that identity and start, if there is one.
     pub fn against(&self, issuer: &str, subject: &str, client: &str, start_ms: u64) -> Option<&Revocation> {
         let of_issuer = self.0.get(issuer)?;

@@ -5,7 +5,7 @@ use crate::audit::Audit;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::listener::{ConnectionThreads, serve};
+use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
 use crate::registry::{Registry, SHARDS};
@@ -25,8 +25,14 @@ use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tracing::{info, warn};
 
-/// The largest message that a filter may send: a table of ten thousand routes is much smaller.
+/// The largest message that a filter may send, as `check.proto` says: a table of ten thousand routes is much smaller.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Connections that the check listener keeps open.
+const CHECKS_CONNECTIONS_MAX: usize = 10_000;
+
+/// Connections that the admin listener keeps open: its callers are few, and file descriptors are for checks.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
@@ -51,6 +57,8 @@ pub struct Listeners {
 pub enum Failure {
     /// What was stored cannot be read.
     Store(StoreError),
+    /// The store could not take the last changes of that many sessions.
+    Lost(usize),
     /// The machine lacks what the service needs.
     System(String),
 }
@@ -59,6 +67,10 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => write!(f, "cannot read the store: {error}"),
+            Self::Lost(usize::MAX) => f.write_str("the writer of the store died: changes are lost"),
+            Self::Lost(sessions) => {
+                write!(f, "the store cannot write: the last changes of {sessions} sessions are lost")
+            }
             Self::System(error) => f.write_str(error),
         }
     }
@@ -81,8 +93,13 @@ pub async fn run(
     let tls = settings.tls.clone().map(TlsAcceptor::from);
     let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
-    let here = ConnectionThreads::here();
-    let admin = tokio::spawn(serve(listeners.admin, here, None, admin::router(&service), stopped, ADMIN_DRAIN_MAX));
+    let admin = Served {
+        threads: ConnectionThreads::here(),
+        tls: None,
+        router: admin::router(&service),
+        connections_max: ADMIN_CONNECTIONS_MAX,
+    };
+    let admin = tokio::spawn(serve(listeners.admin, admin, stopped, ADMIN_DRAIN_MAX));
     load(&service).await?;
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -92,10 +109,15 @@ pub async fn run(
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
     let threads = started.map_err(std::io::Error::other).and_then(|threads| threads);
     let threads = threads.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
-    let checks = tokio::spawn(serve(listeners.checks, threads, tls, routes, draining, CHECKS_DRAIN_MAX));
+    let checks = Served { threads, tls, router: routes, connections_max: CHECKS_CONNECTIONS_MAX };
+    let checks = tokio::spawn(serve(listeners.checks, checks, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
 
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => {}
+        // Nothing can be revoked without it: whoever supervises the process is to start another.
+        () = service.writer.ended() => return Err(Failure::Lost(usize::MAX)),
+    }
     info!("draining");
     drain.send_replace(true);
     join(checks).await;
@@ -104,7 +126,8 @@ pub async fn run(
     join(admin).await;
     join(cleaner).await;
     let stopping = tokio::task::spawn_blocking(move || service.writer.stop()).await;
-    stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))
+    let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
+    stopped.map_err(Failure::Lost)
 }
 
 async fn join(task: JoinHandle<()>) {

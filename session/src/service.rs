@@ -5,16 +5,18 @@ use crate::bound_token::BoundToken;
 use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::issuers::Issuers;
+use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::session::Session;
 use crate::store::StoreError;
 use crate::writer::Writer;
+use portcullis_contract::SessionId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// The running service.
 pub struct Service {
@@ -45,6 +47,15 @@ pub struct Service {
     pub blocking: Handle,
 }
 
+/// What look-ups have found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What the disk says.
+    pub read: Vec<LookedUp>,
+    /// The sessions about which it could not be read.
+    pub unreadable: Vec<SessionId>,
+}
+
 impl Service {
     /// Whether callers should be sent here: the stored sessions are loaded, the store accepts changes, and the service is
     /// not about to stop.
@@ -52,22 +63,34 @@ impl Service {
         self.is_loaded.load(Ordering::SeqCst) && self.writer.is_healthy() && !*self.draining.borrow()
     }
 
+    /// Why the service cannot do all of its work, in words for anybody.
+    pub fn fault(&self) -> Option<&'static str> {
+        (!self.writer.is_healthy()).then_some("the store cannot write: nothing can be revoked or changed until it can")
+    }
+
     /// Reads what the disk says about sessions, on another thread.
-    pub fn look_up(
-        &self,
-        look_ups: Vec<LookUp>,
-    ) -> impl Future<Output = Result<Vec<LookedUp>, StoreError>> + Send + use<> {
-        let registry = Arc::clone(&self.registry);
-        let reading =
-            self.blocking.spawn_blocking(move || look_ups.into_iter().map(|asked| registry.look_up(asked)).collect());
-        async { reading.await.unwrap_or_else(|error| Err(StoreError(format!("a look-up did not end: {error}")))) }
+    pub fn look_up(&self, look_ups: Vec<LookUp>) -> impl Future<Output = Found> + Send + use<> {
+        let asked: Vec<SessionId> = look_ups.iter().map(|look_up| look_up.id).collect();
+        let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+        let is_suspect = self.writer.suspicion();
+        let reading = self.blocking.spawn_blocking(move || {
+            let found = read(&registry, &metrics, look_ups);
+            if !found.unreadable.is_empty() {
+                is_suspect.store(true, Ordering::SeqCst);
+            }
+            found
+        });
+        async { reading.await.unwrap_or_else(|_| Found { read: Vec::new(), unreadable: asked }) }
     }
 
     /// Binds a token, with the look-ups that this takes.
     pub(crate) async fn bind(&self, bound: &mut BoundToken, touches: bool, now_ms: u64) -> Result<(), StoreError> {
         let mut found = Vec::new();
         while let Err(look_up) = bound.bind(&self.registry, touches, found.first(), now_ms) {
-            found = self.look_up(vec![look_up]).await?;
+            found = self.look_up(vec![look_up]).await.read;
+            if found.is_empty() {
+                return Err(StoreError("a session could not be looked up".to_owned()));
+            }
         }
         Ok(())
     }
@@ -79,4 +102,22 @@ impl Service {
             warn!(?error, "the sessions that refusals rest on are not written yet");
         }
     }
+}
+
+fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Found {
+    static FAILURES: Sampler = Sampler::new();
+    let mut found = Found::default();
+    for look_up in look_ups {
+        match registry.look_up(look_up) {
+            Ok(read) => found.read.push(read),
+            Err(error) => {
+                metrics.store_unreadable.inc();
+                if let Some(not_logged) = FAILURES.admit() {
+                    error!(%error, session = %look_up.id, not_logged, "the store could not read: the token is refused");
+                }
+                found.unreadable.push(look_up.id);
+            }
+        }
+    }
+    found
 }

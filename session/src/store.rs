@@ -96,6 +96,10 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the changes, all or none; durable when it returns.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// Finds out whether the store can write, and opens it again if it cannot. `true`: it was opened again, so what was
+    /// written last may not be there. Only the writer calls it.
+    fn recover(&self) -> Result<bool, StoreError>;
+
     /// The tombstone of a session.
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError>;
 

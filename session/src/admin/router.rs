@@ -4,6 +4,7 @@ use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
 use super::{events, revocations, sessions};
 use crate::listener::Peer;
+use crate::log::Sampler;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -15,6 +16,12 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::warn;
+
+/// Refused calls that are logged: anybody can make them.
+static REFUSED: Sampler = Sampler::new();
+
+/// The most of a refused call's path that is logged.
+const PATH_CHARS_MAX: usize = 200;
 
 /// The routes of the admin listener.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
@@ -29,7 +36,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .method_not_allowed_fallback(unknown_method)
         // Covers the fallbacks too: without the credential, a caller does not learn which paths there are.
         .layer(from_fn_with_state(Arc::clone(service), admit))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(service))
@@ -38,9 +45,11 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
 async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     if !service.admin_credential.is_presented(request.headers()) {
         service.metrics.unauthenticated_admin.inc();
-        let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
-        let path = request.uri().path();
-        warn!(peer, path, "refused a call of the admin API: its credential is missing or wrong");
+        if let Some(not_logged) = REFUSED.admit() {
+            let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
+            let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
+            warn!(peer, path, not_logged, "refused a call of the admin API: its credential is missing or wrong");
+        }
         return Problem::new(Code::Unauthorized, "the credential is missing or wrong").into_response();
     }
     if !service.is_loaded.load(Ordering::SeqCst) {
@@ -49,8 +58,19 @@ async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next
     next.run(request).await
 }
 
-async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, &'static str) {
-    if service.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+async fn healthz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+    match service.fault() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
+    }
+}
+
+async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+    if service.is_ready() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    let reason = service.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready{reason}\n"))
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {

@@ -5,13 +5,13 @@
 //! nothing and is put off; a follow costs nothing in between.
 
 use super::answers::{Answers, Broken, Destination};
-use crate::bound_token::{Answer, BoundToken};
+use crate::bound_token::{Answer, BoundToken, refusal};
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use portcullis_contract::wire::{Outcome, Scopes};
+use portcullis_contract::wire::{Outcome, Scopes, Verdict};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -160,6 +160,15 @@ impl Follows {
         if occasion == Occasion::Entered || verdict.narrowed != follow.narrowed {
             follow.narrowed.clone_from(&verdict.narrowed);
             answers.put(Destination::Follow, answer);
+        }
+    }
+
+    /// Cuts a follow whose session could not be looked up.
+    pub(super) fn refuse(&mut self, id: u32, answers: &mut Answers) {
+        if self.open.contains_key(&id) {
+            self.metrics.cut(Outcome::UnknownSession);
+            self.close(id);
+            answers.put_verdict(Destination::Follow, Verdict { id, ..refusal(Outcome::UnknownSession) });
         }
     }
 

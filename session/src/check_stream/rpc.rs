@@ -4,9 +4,8 @@
 use super::answers::{Answers, Broken, Destination, Held};
 use super::state::StreamState;
 use crate::listener::Peer;
-use crate::registry::LookedUp;
-use crate::service::Service;
-use crate::store::StoreError;
+use crate::log::Sampler;
+use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::wire::session_check_server::SessionCheck;
 use portcullis_contract::wire::{BEAT, FilterMessage, ServiceMessage, Welcome};
@@ -45,9 +44,12 @@ impl SessionCheck for Checks {
         let (metadata, _, inbound) = request.into_parts();
         let is_known = |credential: &crate::credential::Credential| credential.is_presented(&metadata.into_headers());
         if !service.filter_credential.as_ref().is_none_or(is_known) {
+            static REFUSED: Sampler = Sampler::new();
             service.metrics.unauthenticated_checks.inc();
-            let peer = peer.map(tracing::field::display);
-            warn!(peer, "refused a check stream: its credential is missing or wrong");
+            if let Some(not_logged) = REFUSED.admit() {
+                let peer = peer.map(tracing::field::display);
+                warn!(peer, not_logged, "refused a check stream: its credential is missing or wrong");
+            }
             return Err(Status::unauthenticated("the credential is missing or wrong"));
         }
         let driver = Box::new(Driver::new(Arc::clone(service), inbound));
@@ -58,7 +60,7 @@ impl SessionCheck for Checks {
 
 /// What has waited for the disk.
 enum Ready {
-    LookedUp(Result<Vec<LookedUp>, StoreError>),
+    LookedUp(Found),
     Durable(Vec<Held>),
 }
 
@@ -185,8 +187,8 @@ impl Driver {
     fn resume(&mut self, ready: Ready) -> Result<ServiceMessage, Status> {
         match ready {
             Ready::LookedUp(found) => {
-                let found = found.map_err(unreadable)?;
-                let answers = self.state.looked_up(&found, self.service.clock.now_ms());
+                let mut answers = self.state.looked_up(&found.read, self.service.clock.now_ms());
+                self.state.unreadable(&found.unreadable, &mut answers);
                 Ok(self.message(answers))
             }
             Ready::Durable(held) => {
@@ -254,11 +256,9 @@ impl Drop for Driver {
 }
 
 fn broken(Broken(how): Broken) -> Status {
-    warn!(how, "closed a check stream: the filter broke the contract");
+    static BROKEN: Sampler = Sampler::new();
+    if let Some(not_logged) = BROKEN.admit() {
+        warn!(how, not_logged, "closed a check stream: the filter broke the contract");
+    }
     Status::invalid_argument(how)
-}
-
-fn unreadable(error: StoreError) -> Status {
-    tracing::error!(%error, "closed a check stream: the store could not read");
-    Status::unavailable("the store could not read")
 }

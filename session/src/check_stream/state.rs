@@ -5,14 +5,14 @@
 use super::answers::{Answers, Broken, Destination};
 use super::follows::{Follows, Occasion};
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken};
+use crate::bound_token::{Answer, BoundToken, refusal};
 use crate::followers::Notifier;
 use crate::issuers::Issuers;
 use crate::judge::Asked;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome};
+use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
 use portcullis_contract::{Requirement, SessionId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -163,6 +163,23 @@ impl StreamState {
         }
         self.metrics.answered(&tally);
         answers
+    }
+
+    /// Refuses what has waited for look-ups that failed. The next question about one of their tokens tries again.
+    pub fn unreadable(&mut self, ids: &[SessionId], answers: &mut Answers) {
+        let mut tally = Tally::default();
+        for waiting in ids.iter().flat_map(|id| self.waiting.remove(id).unwrap_or_default()) {
+            self.waiting_count -= 1;
+            match waiting {
+                Waiting::Question(question) => {
+                    tally.add(Outcome::UnknownSession);
+                    let verdict = Verdict { id: question.id, ..refusal(Outcome::UnknownSession) };
+                    answers.put_verdict(Destination::Question, verdict);
+                }
+                Waiting::Follow(id) => self.follows.refuse(id, answers),
+            }
+        }
+        self.metrics.answered(&tally);
     }
 
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {

@@ -1,13 +1,19 @@
 //! One listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is stopped.
 
+use super::silent::{Greeting, Silent};
 use super::threads::ConnectionThreads;
+use crate::log::Sampler;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,11 +21,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-/// Connections that one listener keeps open.
-const CONNECTIONS_MAX: usize = 10_000;
-
-/// How long a caller may take for a TLS handshake, and for the headers of an HTTP/1.1 request.
-const GREETING_MAX: Duration = Duration::from_secs(10);
+/// How long a caller may take for a TLS handshake, from there to its first request, and for the headers of each further
+/// request over HTTP/1.1.
+pub(super) const GREETING_MAX: Duration = Duration::from_secs(10);
 
 /// How often an HTTP/2 connection is pinged, to find out whether its peer is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -37,36 +41,50 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
 
+/// What serves one listener.
+pub(crate) struct Served {
+    /// Serve the connections.
+    pub(crate) threads: ConnectionThreads,
+    /// Encrypts them.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Answers their requests.
+    pub(crate) router: Router,
+    /// The most that are open at once.
+    pub(crate) connections_max: usize,
+}
+
 /// Answers with `router`, on `threads`, until `stop` turns `true`. Then it accepts no more connections, asks HTTP/2 peers
-/// to open no more streams (GOAWAY), and lets open requests end for as long as `drain_max`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    threads: ConnectionThreads,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-    drain_max: Duration,
-) {
+/// to open no more streams (GOAWAY), and lets open requests end for as long as `drain_max`. When there is no place for
+/// another connection, the oldest one that has not asked anything yet makes room.
+pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch::Receiver<bool>, drain_max: Duration) {
+    let Served { threads, tls, router, connections_max } = served;
     let open = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
+    let mut silent = Silent::default();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &mut silent) => accepted,
         };
         let Some((stream, peer, place)) = accepted else {
             continue;
         };
+        let greeting = silent.enter();
         let (tls, router, watcher) = (tls.clone(), router.clone(), open.watcher());
         threads.serve(stream, async move |stream| {
-            match tls {
-                None => converse(stream, peer, router, watcher).await,
-                Some(tls) => match tokio::time::timeout(GREETING_MAX, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, peer, router, watcher).await,
-                    Ok(Err(error)) => warn!(%peer, %error, "tls handshake failed"),
-                    Err(_) => warn!(%peer, "tls handshake took too long"),
-                },
+            let conversing = async {
+                match tls {
+                    None => converse(stream, peer, router, watcher, &greeting).await,
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => converse(stream, peer, router, watcher, &greeting).await,
+                        Err(error) => debug!(%peer, %error, "tls handshake failed"),
+                    },
+                }
+            };
+            tokio::select! {
+                () = conversing => {}
+                () = greeting.is_missed() => debug!(%peer, "closed a connection that asked nothing"),
             }
             drop(place);
         });
@@ -79,24 +97,37 @@ pub(crate) async fn serve(
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(room).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, silent: &mut Silent) -> Option<Accepted> {
     match listener.accept().await {
         Ok((stream, peer)) => {
+            if room.available_permits() == 0 {
+                silent.make_room();
+            }
+            let place = Arc::clone(room).acquire_owned().await.ok()?;
             // Small messages go back and forth: none may wait for the next (Nagle's algorithm).
             drop(stream.set_nodelay(true));
             Some((stream, peer, place))
         }
         Err(error) => {
-            warn!(%error, "cannot accept a connection");
+            static FAILED: Sampler = Sampler::new();
+            if let Some(not_logged) = FAILED.admit() {
+                warn!(%error, not_logged, "cannot accept a connection");
+            }
+            // The process may have no file descriptor left.
+            silent.make_room();
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-async fn converse<S>(stream: S, peer: SocketAddr, router: Router, watcher: hyper_util::server::graceful::Watcher)
-where
+async fn converse<S>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+    greeting: &Arc<Greeting>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -107,7 +138,12 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let router = router.layer(Extension(Peer(peer)));
+    let greeting = Arc::clone(greeting);
+    let greeted = map_request(move |request: Request| {
+        greeting.is_made.store(true, Ordering::Relaxed);
+        ready(request)
+    });
+    let router = router.layer(greeted).layer(Extension(Peer(peer)));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         debug!(%peer, %error, "a connection broke");

@@ -4,6 +4,7 @@ use super::fault::{BODY_BYTES_MAX, Fault};
 use super::introspect::introspect;
 use super::revoke::revoke;
 use crate::listener::Peer;
+use crate::log::Sampler;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -13,6 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use std::sync::Arc;
 use tracing::warn;
+
+/// Refused calls that are logged: anybody can make them.
+static REFUSED: Sampler = Sampler::new();
 
 /// The routes of both endpoints.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
@@ -35,7 +39,10 @@ async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next
     if !is_known {
         service.metrics.unauthenticated_checks.inc();
         let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
-        warn!(peer, path = request.uri().path(), "refused an oauth call: its credential is missing or wrong");
+        if let Some(not_logged) = REFUSED.admit() {
+            let path = request.uri().path();
+            warn!(peer, path, not_logged, "refused an oauth call: its credential is missing or wrong");
+        }
         return Fault::InvalidClient.into_response();
     }
     let mut response = next.run(request).await;

@@ -5,8 +5,10 @@ use crate::revocations::Revocation;
 use portcullis_contract::SessionId;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
+use std::fs::OpenOptions;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 const FILE_NAME: &str = "sessions.redb";
 
@@ -26,7 +28,11 @@ const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rul
 
 /// The store in a folder.
 #[derive(Debug)]
-pub struct Embedded(Database);
+pub struct Embedded {
+    file: PathBuf,
+    /// Locked for writing only while it is opened again. `None`: that failed, and is to be tried once more.
+    database: RwLock<Option<Database>>,
+}
 
 impl Embedded {
     /// Opens the store in `folder`, and creates the folder if there is none. One process at a time can hold it.
@@ -34,29 +40,67 @@ impl Embedded {
         make_private(folder).map_err(|e| StoreError(format!("cannot create folder `{}`: {e}", folder.display())))?;
         let file = folder.join(FILE_NAME);
         let in_file = |e: &dyn std::fmt::Display| StoreError(format!("cannot open store `{}`: {e}", file.display()));
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let store = Self(builder.create(&file).map_err(|e| in_file(&e))?);
-        store.prepare().map_err(|e| in_file(&e))?;
-        Ok(store)
+        if std::fs::metadata(&file).is_ok_and(|found| found.len() == 0) {
+            return Err(in_file(
+                &"it is empty, so what was revoked is lost: restore a copy, or delete the file to begin anew",
+            ));
+        }
+        private_file(&file).map_err(|e| in_file(&e))?;
+        let database = builder().create(&file).map_err(|e| in_file(&e))?;
+        prepare(&database).map_err(|e| in_file(&e))?;
+        Ok(Self { file, database: RwLock::new(Some(database)) })
     }
 
-    fn prepare(&self) -> Result<(), StoreError> {
-        let txn = self.0.begin_write().map_err(failed)?;
-        let layout = {
-            let mut meta = txn.open_table(META).map_err(failed)?;
-            let found = meta.get("layout").map_err(failed)?.map(|v| v.value());
-            if found.is_none() {
-                meta.insert("layout", LAYOUT).map_err(failed)?;
-            }
-            found.unwrap_or(LAYOUT)
-        };
-        if layout != LAYOUT {
-            return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT}")));
-        }
-        Tables::open(&txn).map(drop)?;
-        txn.commit().map_err(failed)
+    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        run(database.as_ref().ok_or_else(|| StoreError("the store could not be opened again yet".to_owned()))?)
     }
+
+    /// Opens the file again: after one failed read or write, redb refuses all others. It is never created anew here, for
+    /// an empty store would forget who was revoked.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one holds the lock of the file.
+        drop(database.take());
+        let opened = builder().open(&self.file).map_err(failed)?;
+        prepare(&opened)?;
+        *database = Some(opened);
+        Ok(())
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn prepare(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().map_err(failed)?;
+    let layout = {
+        let mut meta = txn.open_table(META).map_err(failed)?;
+        let found = meta.get("layout").map_err(failed)?.map(|v| v.value());
+        if found.is_none() {
+            meta.insert("layout", LAYOUT).map_err(failed)?;
+        }
+        found.unwrap_or(LAYOUT)
+    };
+    if layout != LAYOUT {
+        return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT}")));
+    }
+    Tables::open(&txn).map(drop)?;
+    txn.commit().map_err(failed)
+}
+
+/// Writes a number that means nothing, durably.
+fn probe(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().map_err(failed)?;
+    {
+        let mut meta = txn.open_table(META).map_err(failed)?;
+        let probes = meta.get("probes").map_err(failed)?.map_or(0, |v| v.value());
+        meta.insert("probes", probes.wrapping_add(1)).map_err(failed)?;
+    }
+    txn.commit().map_err(failed)
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
@@ -66,6 +110,18 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// Makes the file before redb does, for its owner only; an older one is closed to others.
+fn private_file(file: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let opened = options.open(file)?;
+    #[cfg(unix)]
+    opened.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(())
 }
 
 struct Tables<'t> {
@@ -143,46 +199,63 @@ impl<'t> Tables<'t> {
 
 impl Store for Embedded {
     fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
-        let txn = self.0.begin_read().map_err(failed)?;
-        let revocations = txn.open_table(REVOCATIONS).map_err(failed)?;
-        let mut all = Vec::new();
-        for entry in revocations.iter().map_err(failed)? {
-            let (_, bytes) = entry.map_err(failed)?;
-            all.push(parse(bytes.value())?);
-        }
-        Ok(all)
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let revocations = txn.open_table(REVOCATIONS).map_err(failed)?;
+            let mut all = Vec::new();
+            for entry in revocations.iter().map_err(failed)? {
+                let (_, bytes) = entry.map_err(failed)?;
+                all.push(parse(bytes.value())?);
+            }
+            Ok(all)
+        })
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
-        let txn = self.0.begin_read().map_err(failed)?;
-        let seen = txn.open_table(SEEN).map_err(failed)?;
-        let sessions = txn.open_table(SESSIONS).map_err(failed)?;
-        for entry in sessions.iter().map_err(failed)? {
-            let (id, bytes) = entry.map_err(failed)?;
-            let mut record: Record = parse(bytes.value())?;
-            if let Some(at_ms) = seen.get(id.value()).map_err(failed)? {
-                record.last_seen_ms = record.last_seen_ms.max(at_ms.value());
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let seen = txn.open_table(SEEN).map_err(failed)?;
+            let sessions = txn.open_table(SESSIONS).map_err(failed)?;
+            for entry in sessions.iter().map_err(failed)? {
+                let (id, bytes) = entry.map_err(failed)?;
+                let mut record: Record = parse(bytes.value())?;
+                if let Some(at_ms) = seen.get(id.value()).map_err(failed)? {
+                    record.last_seen_ms = record.last_seen_ms.max(at_ms.value());
+                }
+                each(record);
             }
-            each(record);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        // redb's default durability: the commit is on disk (fsync) when it returns.
-        let txn = self.0.begin_write().map_err(failed)?;
-        {
-            let mut tables = Tables::open(&txn)?;
-            changes.iter().try_for_each(|change| tables.make(change))?;
+        self.with(|database| {
+            // redb's default durability: the commit is on disk (fsync) when it returns.
+            let txn = database.begin_write().map_err(failed)?;
+            {
+                let mut tables = Tables::open(&txn)?;
+                changes.iter().try_for_each(|change| tables.make(change))?;
+            }
+            txn.commit().map_err(failed)
+        })
+    }
+
+    fn recover(&self) -> Result<bool, StoreError> {
+        if self.with(probe).is_ok() {
+            return Ok(false);
         }
-        txn.commit().map_err(failed)
+        self.reopen()?;
+        self.with(probe)?;
+        Ok(true)
     }
 
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        let txn = self.0.begin_read().map_err(failed)?;
-        let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
-        let found = tombstones.get(id.0).map_err(failed)?;
-        found.map(|bytes| parse(bytes.value())).transpose()
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+            let found = tombstones.get(id.0).map_err(failed)?;
+            found.map(|bytes| parse(bytes.value())).transpose()
+        })
     }
 
     fn tombstones(
@@ -190,16 +263,18 @@ impl Store for Embedded {
         after: Option<SessionId>,
         each: &mut dyn FnMut(SessionId, Record) -> bool,
     ) -> Result<(), StoreError> {
-        let txn = self.0.begin_read().map_err(failed)?;
-        let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
-        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
-        for entry in tombstones.range::<[u8; 16]>((from, Bound::Unbounded)).map_err(failed)? {
-            let (id, bytes) = entry.map_err(failed)?;
-            if !each(SessionId(id.value()), parse(bytes.value())?) {
-                break;
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
+            for entry in tombstones.range::<[u8; 16]>((from, Bound::Unbounded)).map_err(failed)? {
+                let (id, bytes) = entry.map_err(failed)?;
+                if !each(SessionId(id.value()), parse(bytes.value())?) {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

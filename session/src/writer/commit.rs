@@ -7,6 +7,7 @@ use crate::audit::{Audit, EndedBy};
 use crate::intern::ScopeSet;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
+use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{NotOpened, Registry, revoked};
 use crate::revocations::Revocation;
@@ -15,6 +16,7 @@ use crate::store::{Change, Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use tracing::{info, warn};
 
 /// Makes commits.
 pub(crate) struct Commit {
@@ -99,6 +101,57 @@ impl Commit {
         self.finish_behind(behind, made)
     }
 
+    /// Whether the store could not write when it was last tried.
+    pub(super) fn is_failing(&self) -> bool {
+        !self.is_healthy.load(Ordering::Relaxed)
+    }
+
+    /// Tries a store that has failed. If it had to be opened again, nobody can say whether the last commits are on disk:
+    /// memory is the authority, and all of it is written once more, the revocations before this returns.
+    pub(crate) fn recover(&self) -> Result<(), StoreError> {
+        let recovered = self.store.recover().and_then(|is_opened_again| match is_opened_again {
+            true => self.replay(),
+            false => Ok(()),
+        });
+        self.is_healthy.store(recovered.is_ok(), Ordering::Relaxed);
+        match &recovered {
+            Ok(()) => info!("the store can write"),
+            Err(error) => self.failed(error, 0),
+        }
+        recovered
+    }
+
+    fn replay(&self) -> Result<(), StoreError> {
+        let revocations: Vec<_> = self.registry.all_revocations().into_iter().map(Change::Revocation).collect();
+        self.store.apply(&revocations)?;
+        let sessions = self.registry.requeue_all();
+        self.metrics.store_reopened.inc();
+        warn!(sessions, revocations = revocations.len(), "opened the store again, and writes all that memory holds");
+        Ok(())
+    }
+
+    fn failed(&self, error: &StoreError, changes: usize) {
+        static FAILURES: Sampler = Sampler::new();
+        self.metrics.store_failures.inc();
+        if let Some(not_logged) = FAILURES.admit() {
+            tracing::error!(%error, changes, not_logged, "the store could not write");
+        }
+    }
+
+    /// Answers a group that the store could not take.
+    pub(super) fn refuse(&self, ops: Vec<Op>, error: &StoreError) {
+        for op in ops {
+            let failed = NotWritten::Failed(error.clone());
+            match op {
+                Op::Revoke(_, _, reply) => answer(reply, Err(failed)),
+                Op::Scopes(_, _, reply) => answer(reply, Err(failed)),
+                Op::Open(_, reply) => answer(reply, Err(failed)),
+                Op::Revocation(_, reply) => answer(reply, Err(failed)),
+                Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
+            }
+        }
+    }
+
     /// Gathers the changes of a group. An operation that needs none is answered here.
     pub(crate) fn prepare(&self, ops: Vec<Op>) -> Group {
         let mut group = Group::default();
@@ -144,10 +197,7 @@ impl Commit {
         self.is_healthy.store(made.is_ok(), Ordering::Relaxed);
         match &made {
             Ok(()) => self.metrics.committed(started.elapsed()),
-            Err(error) => {
-                self.metrics.store_failures.inc();
-                tracing::error!(%error, changes = changes.len(), "the store could not write");
-            }
+            Err(error) => self.failed(error, changes.len()),
         }
         made
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Changes that wait for the writer. More are refused: the disk cannot keep up.
 const WAITING_MAX: usize = 4096;
@@ -23,8 +23,19 @@ const WAITING_MAX: usize = 4096;
 /// The handle to the writer.
 pub struct Writer {
     ops: Mutex<Option<SyncSender<Op>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<usize>>>,
     is_healthy: Arc<AtomicBool>,
+    is_suspect: Arc<AtomicBool>,
+    ended: Arc<Notify>,
+}
+
+/// Says that the thread has ended, in whatever way.
+struct Ending(Arc<Notify>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl Writer {
@@ -38,11 +49,28 @@ impl Writer {
         let (sender, ops) = sync_channel(WAITING_MAX);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let commit = Commit::new(registry, store, audit, metrics, Arc::clone(&is_healthy));
-        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || run(&commit, &ops))?;
-        Ok(Self { ops: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), is_healthy })
+        let is_suspect = Arc::<AtomicBool>::default();
+        let ended = Arc::<Notify>::default();
+        let (suspect, ending) = (Arc::clone(&is_suspect), Ending(Arc::clone(&ended)));
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let _ending = ending;
+            run(&commit, &ops, &suspect)
+        })?;
+        let (ops, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+        Ok(Self { ops, thread, is_healthy, is_suspect, ended })
     }
 
-    /// Whether the last commit succeeded.
+    /// To be set by whoever could not read the store: the writer then finds out whether it can write.
+    pub fn suspicion(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_suspect)
+    }
+
+    /// Waits for the end of the thread. Without it nothing is durable any more.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Whether the store could write when it was last tried.
     pub fn is_healthy(&self) -> bool {
         self.is_healthy.load(Ordering::Relaxed)
     }
@@ -87,13 +115,16 @@ impl Writer {
         })
     }
 
-    /// Writes everything and ends the thread. Blocks; later changes are refused.
-    pub fn stop(&self) {
+    /// Writes everything and ends the thread. Blocks; later changes are refused. The error is the number of sessions whose
+    /// last changes could not be written.
+    pub fn stop(&self) -> Result<(), usize> {
         drop(self.ops.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic of the thread has been printed; there is nothing to add when stopping.
-            drop(thread.join());
+        match thread.map(JoinHandle::join) {
+            None | Some(Ok(0)) => Ok(()),
+            Some(Ok(lost)) => Err(lost),
+            // A panic of the thread has been printed. Nobody knows what it had still to write.
+            Some(Err(_)) => Err(usize::MAX),
         }
     }
 }

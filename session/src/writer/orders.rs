@@ -38,6 +38,10 @@ struct Tables {
 struct Disk(Mutex<Tables>);
 
 impl Store for Disk {
+    fn recover(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
         Ok(Vec::new())
     }

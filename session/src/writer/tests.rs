@@ -205,7 +205,7 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
         assert_eq!(end, Ok(revoked(T0 + 1)));
     }
     fixture.registry.touch(&session, T0 + 7);
-    writer.stop();
+    assert_eq!(writer.stop(), Ok(()));
     assert_eq!(writer.revoke(session.clone(), T0).await, Err(NotWritten::Busy));
     drop((session, gone));
     let fixture = fixture.crash();

@@ -3,7 +3,9 @@
 use super::commit::Commit;
 use super::op::Op;
 use crate::session::Session;
+use crate::store::StoreError;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -20,47 +22,112 @@ const GROUP_MAX: usize = 512;
 /// Sessions written in one commit of what is written later: a revocation may have to wait for one such commit.
 const CHUNK: usize = 2048;
 
-/// Runs until all handles are gone, then writes what is left.
-pub(super) fn run(commit: &Commit, ops: &Receiver<Op>) {
+/// How long a failing store is left alone at least, and at most: the time doubles with each failure. A change that has to
+/// be durable has it tried sooner, but never sooner than the first.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stop waits for a failing store before it gives up what is not written.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// When a failing store is tried again.
+struct BackOff {
+    tried_at: Instant,
+    wait: Duration,
+}
+
+impl BackOff {
+    fn new() -> Self {
+        Self { tried_at: Instant::now(), wait: RETRY_MIN }
+    }
+
+    fn due_at(&self) -> Instant {
+        self.tried_at + self.wait
+    }
+
+    fn try_now(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        let recovered = commit.recover();
+        let wait = if recovered.is_ok() { RETRY_MIN } else { (self.wait * 2).min(RETRY_MAX) };
+        *self = Self { tried_at: Instant::now(), wait };
+        recovered
+    }
+
+    /// Tries it for somebody who waits.
+    fn try_soon(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        std::thread::sleep((self.tried_at + RETRY_MIN).saturating_duration_since(Instant::now()));
+        self.try_now(commit)
+    }
+}
+
+/// Runs until all handles are gone, then writes what is left. Returns the number of sessions whose changes are lost.
+/// `is_suspect` is set by readers of the store that failed.
+pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) -> usize {
     let mut behind: Vec<Arc<Session>> = Vec::new();
     let mut flush_at = Instant::now() + FLUSH_INTERVAL;
     let mut opened_at = Instant::now() + OPENED_INTERVAL;
-    // After a failure the rest waits for the next flush: a broken disk is tried once a second, not as fast as it fails.
-    let mut is_failing = false;
+    let mut back_off = BackOff::new();
     loop {
-        let wait = if behind.is_empty() || is_failing {
+        let wait = if behind.is_empty() || commit.is_failing() {
             flush_at.min(opened_at).saturating_duration_since(Instant::now())
         } else {
             Duration::ZERO
         };
         match ops.recv_timeout(wait) {
             Ok(first) => {
-                let group = std::iter::once(first).chain(ops.try_iter()).take(GROUP_MAX);
-                commit.make(group.collect());
+                let group = std::iter::once(first).chain(ops.try_iter()).take(GROUP_MAX).collect();
+                make(commit, group, &mut back_off);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                behind.extend(commit.take_changed());
-                for chunk in behind.chunks(CHUNK) {
-                    commit.write_behind(chunk);
-                }
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return finish(commit, behind, &mut back_off),
         }
         if Instant::now() >= flush_at {
             behind.extend(commit.take_changed());
             flush_at = Instant::now() + FLUSH_INTERVAL;
-            is_failing = false;
         }
         if Instant::now() >= opened_at {
             behind.extend(commit.take_opened());
             opened_at = Instant::now() + OPENED_INTERVAL;
         }
-        if is_failing {
+        let is_due = Instant::now() >= back_off.due_at();
+        if is_due
+            && (commit.is_failing() || is_suspect.swap(false, Ordering::SeqCst))
+            && back_off.try_now(commit).is_err()
+        {
             continue;
         }
-        let rest = behind.len().saturating_sub(CHUNK);
-        let chunk = behind.split_off(rest);
-        is_failing = !commit.write_behind(&chunk);
+        if !commit.is_failing() {
+            write_chunk(commit, &mut behind);
+        }
+    }
+}
+
+fn make(commit: &Commit, group: Vec<Op>, back_off: &mut BackOff) {
+    let recovered = if commit.is_failing() { back_off.try_soon(commit) } else { Ok(()) };
+    match recovered {
+        Ok(()) => commit.make(group),
+        Err(error) => commit.refuse(group, &error),
+    }
+}
+
+/// Writes some of what is written later; `false` when the store failed. What it could not write is queued again.
+fn write_chunk(commit: &Commit, behind: &mut Vec<Arc<Session>>) -> bool {
+    let rest = behind.len().saturating_sub(CHUNK);
+    let chunk = behind.split_off(rest);
+    commit.write_behind(&chunk)
+}
+
+fn finish(commit: &Commit, mut behind: Vec<Arc<Session>>, back_off: &mut BackOff) -> usize {
+    let give_up_at = Instant::now() + STOP_MAX;
+    loop {
+        behind.extend(commit.take_changed());
+        if behind.is_empty() {
+            return 0;
+        }
+        let can_write = !commit.is_failing() || back_off.try_soon(commit).is_ok();
+        while can_write && !behind.is_empty() && write_chunk(commit, &mut behind) {}
+        if commit.is_failing() && Instant::now() >= give_up_at {
+            behind.extend(commit.take_changed());
+            return behind.len();
+        }
     }
 }

@@ -6,7 +6,7 @@ use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 const ALICE: &str =
@@ -251,4 +251,22 @@ async fn events_tell_what_opens_ends_and_is_denied() {
     filter.close();
     // An open listener does not keep the service from stopping.
     fixture.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_leave_room_for_health() {
+    let fixture = Fixture::open().await;
+    let mut silent = Vec::new();
+    // Nothing, and a preface of HTTP/2 that is never finished.
+    for said in ["", "PRI * HTTP/2.0\r\n"].iter().cycle().take(600) {
+        let mut connection = TcpStream::connect(fixture.admin).await.unwrap();
+        connection.write_all(said.as_bytes()).await.unwrap();
+        silent.push(connection);
+    }
+    let health = tokio::time::timeout(PATIENCE / 4, http(fixture.admin, "", "GET", "/healthz", "")).await;
+    assert_eq!(health.expect("silent connections keep health away").status, 200);
+    // They are closed, though nobody needs their place.
+    let mut last = silent.pop().unwrap();
+    let closed = tokio::time::timeout(PATIENCE, last.read(&mut [0; 64])).await.expect("it stays open");
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
 }

@@ -3,7 +3,8 @@
 use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
 use portcullis_contract::SessionId;
-use portcullis_contract::wire::{FilterMessage, Outcome, Question, Token};
+use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, Token};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
 
@@ -55,6 +56,21 @@ async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
     let late = filter.answer().await.unwrap().unwrap();
     assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome(), late.received), (20, Outcome::Active, false));
     assert_eq!(filter.answer().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_refused_and_its_stream_goes_on() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
+    fixture.faults.fails_to_read.store(true, Ordering::SeqCst);
+    assert_eq!(filter.ask_new(token(2, "unknown", T0)).await.outcome(), Outcome::UnknownSession);
+    let follow = Follow { id: 5, token: 2, route: PLAIN };
+    filter.send(FilterMessage { follows: vec![follow], ..FilterMessage::default() }).await;
+    assert_eq!(filter.pushed().await.outcome(), Outcome::UnknownSession);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    fixture.faults.fails_to_read.store(false, Ordering::SeqCst);
+    assert_eq!(filter.outcome(2).await, Outcome::Active);
 }
 
 #[tokio::test]

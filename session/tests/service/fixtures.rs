@@ -32,6 +32,8 @@ fn passed_ms(since: Instant) -> u64 {
 pub(crate) struct Faults {
     /// It refuses to write.
     pub(crate) fails: AtomicBool,
+    /// It refuses to look sessions up.
+    pub(crate) fails_to_read: AtomicBool,
     /// Look-ups wait until this is over.
     pub(crate) slow_reads: Gate,
     /// Commits wait until this is over.
@@ -72,9 +74,19 @@ impl Store for Faulty {
         }
     }
 
+    fn recover(&self) -> Result<bool, StoreError> {
+        match self.1.fails.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.recover(),
+        }
+    }
+
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
         self.1.slow_reads.pass();
-        self.0.tombstone(id)
+        match self.1.fails_to_read.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: no such block".to_owned())),
+            false => self.0.tombstone(id),
+        }
     }
 
     fn tombstones(

@@ -37,7 +37,28 @@ struct Program {
 
 impl Program {
     async fn start(folder: &Path) -> Self {
-        let mut child = command(folder, "").stdout(Stdio::piped()).spawn().unwrap();
+        Self::run(command(folder, "")).await
+    }
+
+    /// Starts it so that writing a file that has become too large is an error, and no signal.
+    async fn start_on_a_limited_disk(folder: &Path) -> Self {
+        let plain = command(folder, "");
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(plain.as_std().get_program());
+        limited.args(plain.as_std().get_args()).env("FILTER", FILTER).env("ADMIN", ADMIN).kill_on_drop(true);
+        Self::run(limited).await
+    }
+
+    /// Has every write beyond the first page of a file fail, or none.
+    fn break_disk(&self, is_broken: bool) {
+        let limit = if is_broken { "--fsize=4096:unlimited" } else { "--fsize=unlimited:unlimited" };
+        let pid = self.child.id().unwrap().to_string();
+        let limited = std::process::Command::new("prlimit").args([limit, "--pid", &pid]).status();
+        assert!(limited.unwrap().success());
+    }
+
+    async fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (mut checks, mut admin) = (None, None);
         while checks.is_none() || admin.is_none() {
@@ -182,4 +203,113 @@ async fn a_store_that_is_in_use_is_not_shared() {
     let (code, said) = output(command(folder.path(), "")).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("cannot open store"), "{said}");
+}
+
+#[tokio::test]
+async fn a_store_that_failed_once_works_again_and_has_what_memory_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start_on_a_limited_disk(folder.path()).await;
+    let kept = program.open("kept").await;
+    let ended = program.open("ended").await;
+    let everyone = r#"{"issuer":"https://other"}"#;
+    assert_eq!(program.call("POST", "/v1/revocations", everyone).await.status, 200);
+    program.break_disk(true);
+    let revoke = format!("{ended}/revoke");
+    let refused = program.call("POST", &revoke, "").await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));
+    let health = http(program.admin, "", "GET", "/healthz", "").await;
+    assert_eq!(health.status, 503);
+    assert!(health.text.contains("the store cannot write"), "{health:?}");
+    assert_eq!(http(program.admin, "", "GET", "/readyz", "").await.status, 503);
+    // Opened while the disk is broken: written when it is not any more.
+    let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
+    assert_eq!(filter.ask_new(token(1, "meanwhile", now_ms())).await.outcome(), Outcome::Active);
+
+    program.break_disk(false);
+    assert_eq!(program.call("POST", &revoke, "").await.status, 200);
+    assert_eq!(http(program.admin, "", "GET", "/healthz", "").await.status, 200);
+    let metrics = program.call("GET", "/metrics", "").await.text;
+    assert!(!metrics.contains("portcullis_store_reopened_total 0"), "{metrics}");
+    let on_disk = program.call("PATCH", &kept, r#"{"scopes":["openid"]}"#).await;
+    assert_eq!(on_disk.status, 200, "{on_disk:?}");
+    drop(filter);
+    assert_eq!(program.stop().await.0, Some(0));
+
+    program = Program::start(folder.path()).await;
+    assert_eq!(program.call("GET", &ended, "").await.json()["reason"], "revoked");
+    assert_eq!(program.call("GET", &kept, "").await.json()["state"], "active");
+    let meanwhile = format!("/v1/sessions/{}", SessionId::of("https://id", "meanwhile"));
+    assert_eq!(program.call("GET", &meanwhile, "").await.json()["state"], "active");
+}
+
+#[tokio::test]
+async fn a_stop_that_loses_changes_exits_with_1_and_says_how_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start_on_a_limited_disk(folder.path()).await;
+    program.break_disk(true);
+    let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
+    assert_eq!(filter.ask_new(token(1, "lost", now_ms())).await.outcome(), Outcome::Active);
+    filter.close();
+    drop(filter);
+    let (code, said) = program.stop().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the last changes of 1 sessions are lost"), "{said}");
+}
+
+#[tokio::test]
+async fn a_store_that_was_truncated_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Program::start(folder.path()).await.stop().await.0, Some(0));
+    std::fs::write(folder.path().join("data/sessions.redb"), "").unwrap();
+    let (code, said) = output(command(folder.path(), "")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("it is empty"), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_neither_checks_nor_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path()).await;
+    let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
+    // Each first use is a line of some 300 bytes, and a pipe holds 64 KiB. The test reads none of them.
+    for handle in 1..=1_000 {
+        let asked = filter.ask_new(token(handle, &format!("s-{handle}"), now_ms()));
+        let verdict = tokio::time::timeout(PATIENCE, asked).await.expect("checks have stopped");
+        assert_eq!(verdict.outcome(), Outcome::Active);
+    }
+    let health = tokio::time::timeout(PATIENCE, http(program.admin, "", "GET", "/healthz", ""));
+    assert_eq!(health.await.expect("health has stopped").status, 200);
+    assert_eq!(program.call("POST", "/v1/revocations", r#"{"issuer":"https://id"}"#).await.status, 200);
+    // And what waited is there when somebody reads again.
+    filter.close();
+    drop(filter);
+    let (code, said) = program.stop().await;
+    assert_eq!((code, said.matches("\"event\":\"opened\"").count()), (Some(0), 1_000));
+}
+
+#[tokio::test]
+async fn callers_without_the_credential_cannot_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path()).await;
+    for _ in 0..500 {
+        assert_eq!(http(program.admin, "", "GET", &format!("/{}", "x".repeat(1_000)), "").await.status, 401);
+    }
+    let (_, said) = program.stop().await;
+    let refusals: Vec<&str> = said.lines().filter(|line| line.contains("refused a call")).collect();
+    assert!(!refusals.is_empty() && refusals.len() < 400, "{}", refusals.len());
+    assert!(refusals.iter().all(|line| line.len() < 600), "{}", refusals[0]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_store_is_for_its_owner_alone_also_in_a_folder_that_was_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data/sessions.redb");
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    for _ in ["new", "made by an older version"] {
+        assert_eq!(Program::start(folder.path()).await.stop().await.0, Some(0));
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    }
 }

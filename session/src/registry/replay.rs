@@ -1,0 +1,24 @@
+//! What memory holds, for a store that may have lost what was written to it last.
+
+use super::{Registry, SHARDS};
+use crate::life::Stage;
+use crate::revocations::Revocation;
+use std::sync::PoisonError;
+
+impl Registry {
+    /// All revocations.
+    pub fn all_revocations(&self) -> Vec<Revocation> {
+        self.revocations.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect()
+    }
+
+    /// Has every session in memory written whole, as if the disk knew none; returns how many there are.
+    pub fn requeue_all(&self) -> usize {
+        let mut count = 0;
+        for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
+            session.life().change(Stage::overwritten);
+            self.enqueue(&session);
+            count += 1;
+        }
+        count
+    }
+}
