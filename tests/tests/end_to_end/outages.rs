@@ -1,7 +1,8 @@
 //! How each route's `on_outage` answers while the session service is dead, hanging or lying, and when it comes back.
 
 use portcullis_tests::{
-    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, policy, quiet, until,
+    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, leave_at_the_first_answer, policy,
+    quiet, until,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -395,4 +396,24 @@ async fn a_thousand_requests_that_are_decided_at_once_hurt_no_worker() {
         fake.behave(ServiceBehaviour::Good);
     }
     assert_eq!(testbed.envoy.vm_reloads().await, 0);
+}
+
+/// The first write to a connection that is gone makes Envoy destroy its other requests: the filter must not have refused them in
+/// the same breath, or Envoy calls the VM about requests that the VM has forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_at_the_first_of_many_refusals_costs_no_vm() {
+    let _busy = busy().await;
+    let fake = FakeService::start().await;
+    let policy = policy(Duration::from_millis(300), json!("deny"));
+    let testbed = Testbed::builder().policy(policy).cluster("session", fake.address.port()).start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/deny").bearer(&token).await.passes();
+    fake.behave(ServiceBehaviour::Deaf);
+    for _ in 0..20 {
+        leave_at_the_first_answer(testbed.envoy.address, "/deny", &token.text, 90).await;
+    }
+    fake.behave(ServiceBehaviour::Good);
+    testbed.get("/deny").bearer(&token).until("the service is back", |answer| answer.status == 200).await;
+    assert_eq!(testbed.envoy.vm_reloads().await, 0, "{}", testbed.envoy.log());
 }
