@@ -1,22 +1,22 @@
-//! The names of the answers that a session's state leads to: the filter puts them into its answers, the session service
-//! into those of introspection.
+//! Codes for what ends a session or refuses a request in it. The filter puts them in its answers, the session service
+//! in its introspection responses.
 
 use crate::wire::Outcome;
 
-/// Nobody used the session for too long.
+/// The session was inactive for too long.
 pub const SESSION_IDLE_TIMEOUT: &str = "session_idle_timeout";
 /// The session is past its absolute limit.
 pub const SESSION_LIFETIME_EXCEEDED: &str = "session_lifetime_exceeded";
 /// The session was revoked.
 pub const SESSION_REVOKED: &str = "session_revoked";
-/// No session is known for the token, and the token may not open one.
+/// The token belongs to no known session and cannot open one.
 pub const SESSION_UNKNOWN: &str = "session_unknown";
 /// The token has scopes that its session was never granted.
 pub const SCOPE_ESCALATION: &str = "scope_escalation";
 /// The login is too old for the route.
 pub const STEP_UP_REQUIRED: &str = "step_up_required";
 
-/// The name for an outcome; `None` for one that is not a refusal.
+/// The code for an outcome; `None` if the outcome is not a refusal.
 pub const fn of(outcome: Outcome) -> Option<&'static str> {
     Some(match outcome {
         Outcome::Unspecified | Outcome::Active => return None,

@@ -1,17 +1,16 @@
-//! Names in the form and the answer of an introspection call (RFC 7662) that the filter and the session service share,
-//! beside those of the RFC.
+//! Extensions of the introspection request and response (RFC 7662) that the filter and the session service share.
 
-/// Form: the oldest login that the route accepts, in milliseconds.
+/// Request: the maximum age of the login that the route accepts, in milliseconds.
 pub const MAX_AGE_MS: &str = "portcullis_max_age_ms";
-/// Form: the longest inactivity that the route accepts, in milliseconds.
+/// Request: the maximum inactivity that the route accepts, in milliseconds.
 pub const MAX_IDLE_MS: &str = "portcullis_max_idle_ms";
-/// Form: `true` when the request does not count as activity.
+/// Request: `true` if the request does not count as activity.
 pub const BACKGROUND: &str = "portcullis_background";
-/// Form: `true` when the caller has verified the token.
+/// Request: `true` if the caller has verified the token.
 pub const VERIFIED: &str = "portcullis_verified";
-/// Form: `1` asks for [`CODE`] in an answer that is not active.
+/// Request: `1` asks for [`CODE`] in an inactive response.
 pub const EXPLAIN: &str = "portcullis";
-/// Answer: why the token is not active, as one of the codes that clients are answered.
+/// Response: why the token is inactive, as one of the codes sent to clients.
 pub const CODE: &str = "portcullis_code";
-/// Answer: the public id of the session.
+/// Response: the public id of the session.
 pub const SESSION: &str = "portcullis_session";

@@ -1,24 +1,24 @@
-//! What a session key was made from.
+//! The kinds of session keys.
 
 use serde::{Deserialize, Serialize};
 
-/// What a session key was made from, which decides whether an ended session can come back.
+/// What a session key was derived from. This decides whether a session can reopen after it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// The value of a session claim such as `sid`.
     Claim,
-    /// A digest of issuer, subject, client and `auth_time`, when the token had one.
+    /// A digest of issuer, subject, client and the token's `auth_time`.
     Login,
-    /// The same digest without an `auth_time`: the key is then the same for every login of the person.
+    /// The same digest for a token without `auth_time`: all logins of the user then share one key.
     LoginUndated,
-    /// A machine client: its `client_id`.
+    /// The `client_id` of a machine client.
     Client,
 }
 
 impl KeyKind {
-    /// Whether a token issued after a session's end opens a new one. It does where the key names the party and not
-    /// one login: without that, one end would lock the party out for ever.
+    /// Whether a token issued after a session's end opens a new session. It does if the key identifies the party rather
+    /// than a single login: otherwise ending one session would lock the party out permanently.
     pub fn returns(self) -> bool {
         match self {
             Self::Claim | Self::Login => false,

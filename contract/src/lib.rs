@@ -1,9 +1,9 @@
-//! What the filter and the session service must agree on, written once.
+//! What the filter and the session service must agree on, defined once.
 //!
 //! - [`wire`] holds the messages of the check stream between them;
-//! - [`token`] says what an access token claims and whether it is genuine;
-//! - [`SessionId`], [`token::SessionKey`] and [`KeyKind`] name the session behind a token;
-//! - [`Requirement`] says which scopes suffice for a route;
+//! - [`token`] reads an access token's claims and verifies its signature;
+//! - [`SessionId`], [`token::SessionKey`] and [`KeyKind`] identify the session of a token;
+//! - [`Requirement`] specifies which scopes a route requires;
 //! - [`introspection`] and [`code`] hold names that both sides use.
 //!
 //! Nothing here needs a host, a network or a clock: time is an argument.

@@ -1,20 +1,20 @@
-//! What a route requires of the scopes that are held: all of some, and one of several groups in full.
+//! The scopes that a route requires: all of one list, and all of at least one group.
 
 use crate::wire;
 
-/// Required scopes, each named by an `S`: by its text on the check stream, by its number in a policy.
+/// Required scopes, identified by `S`: their text on the check stream, their id in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement<S> {
     /// Scopes that are all required.
     pub all_of: Box<[S]>,
-    /// Groups of which one is required in full as well; no groups are no such condition.
+    /// Alternative groups: all scopes of at least one group are required as well. If empty, it adds no condition.
     pub any_of: Box<[Box<[S]>]>,
 }
 
 impl<S> Requirement<S> {
-    /// Whether the scopes that `holds` affirms are enough.
+    /// Whether the scopes for which `holds` returns true satisfy the requirement.
     pub fn met_by(&self, holds: impl Fn(&S) -> bool) -> bool {
-        // Everybody would hold a group without scopes, so it never counts as met.
+        // Every token would satisfy an empty group, so an empty group never counts as met.
         let any =
             self.any_of.is_empty() || self.any_of.iter().any(|group| !group.is_empty() && group.iter().all(&holds));
         any && self.all_of.iter().all(&holds)

@@ -4,16 +4,16 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// Bytes of a session id.
+/// The length of a session id in bytes.
 pub const ID_BYTES: usize = 16;
 
-/// The public id of a session: the first 16 bytes of SHA-256(issuer, 0x00, key). It is a digest, so it is safe in a
-/// URL and a log; shown as 32 lower-case hex digits.
+/// The public id of a session: the first 16 bytes of SHA-256(issuer, 0x00, key), displayed as 32 lower-case hex digits.
+/// Because it is a digest, it is safe in URLs and logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub [u8; ID_BYTES]);
 
 impl SessionId {
-    /// The id of the session that `issuer` names with `key`.
+    /// The id of the session that `key` identifies at `issuer`.
     pub fn of(issuer: &str, key: &str) -> Self {
         let digest = Sha256::new().chain_update(issuer).chain_update([0]).chain_update(key).finalize();
         let mut id = [0; ID_BYTES];

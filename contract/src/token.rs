@@ -1,8 +1,8 @@
 //! Verifying access tokens: JWTs (RFC 7519) under RFC 9068 and the best practices of RFC 8725.
 //!
-//! Header and claims are parsed and judged here, strictly; the host or jwt-simple only says whether a signature holds.
-//! What is cheap comes first: a token that is expired, or meant for someone else, costs no signature check and
-//! makes nobody fetch keys. The client is told no more than `invalid_token` or `token_expired` either way.
+//! This module parses and judges header and claims, strictly; the host or jwt-simple only verifies the signature. Cheap
+//! checks come first: a token that has expired or is meant for someone else costs no signature verification and
+//! triggers no key fetch. Either way the client only sees `invalid_token` or `token_expired`.
 
 mod compact;
 mod dates;

@@ -9,7 +9,7 @@
     reason = "generated code; the .proto file says what each field means"
 )]
 
-/// The capability of a service that sends beats, and of a filter that acts on their absence.
+/// The capability of a service that sends beats, and of a filter that acts when they stop.
 pub const BEAT: &str = "beat";
 
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

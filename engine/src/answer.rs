@@ -1,40 +1,40 @@
-//! What a refused client is told: every reason to refuse, with its status, challenge and body.
+//! The answers to refused clients: every reason for a refusal, with its status, challenge and body.
 
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
-/// Why a request is refused. Closed: a new reason needs its answer here, and the compiler asks for it.
+/// Why a request is refused. The list is closed: a new reason does not compile until it has an answer here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
     /// No `Authorization` header.
     NoCredentials,
-    /// Two tokens, or something that is not a bearer token.
+    /// Two tokens, or a header that is not a bearer token.
     MalformedCredentials,
-    /// A path that filter and upstream may read differently.
+    /// The filter and the upstream could read this path differently.
     AmbiguousPath,
-    /// Signature, issuer, audience, type, not yet valid, over-long.
+    /// The token is invalid: signature, issuer, audience, type, length, or not yet valid.
     InvalidToken,
-    /// Past `exp`.
+    /// The token is past its `exp`.
     TokenExpired,
-    /// Nobody used the session for too long.
+    /// The session was inactive for too long.
     SessionIdleTimeout,
     /// The session is past its absolute limit.
     SessionLifetimeExceeded,
-    /// Somebody ended the session.
+    /// The session was revoked.
     SessionRevoked,
-    /// Sessions must be enrolled first, and this one was not.
+    /// Sessions must be enrolled first, and this one is not.
     SessionUnknown,
     /// The login is too weak or too old for this route.
     StepUpRequired,
-    /// Token or session lack a scope that the route requires.
+    /// The token or the session lacks a scope that the route requires.
     InsufficientScope,
-    /// The token claims scopes that its session was never granted.
+    /// The token has scopes that its session was never granted.
     ScopeEscalation,
-    /// No rule answers this request.
+    /// No rule matches this request.
     NoRoute,
-    /// The issuer's keys could not be had.
+    /// The issuer's keys could not be fetched.
     KeysUnavailable,
-    /// The session service gave no verdict.
+    /// The session service returned no verdict.
     SessionUnavailable,
     /// The filter has no valid policy.
     NoPolicy,
@@ -50,10 +50,10 @@ pub enum GrpcStatus {
     Unauthenticated = 16,
 }
 
-/// What stands in `WWW-Authenticate` behind the realm.
+/// The part of `WWW-Authenticate` that follows the realm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Challenge {
-    /// No such header.
+    /// No `WWW-Authenticate` header.
     None,
     /// The realm alone: the client sent no credentials (RFC 6750, section 3.1).
     Realm,
@@ -86,7 +86,7 @@ impl Code {
         Self::NoPolicy,
     ];
 
-    /// The one place where a reason becomes an answer: name, HTTP status, challenge, title.
+    /// The only place where a reason becomes an answer: name, HTTP status, challenge, title.
     const fn row(self) -> (&'static str, u16, Challenge, &'static str) {
         use Challenge::{Error, None, Realm, Scope, StepUp};
         match self {
@@ -119,7 +119,7 @@ impl Code {
         }
     }
 
-    /// The name that stands in bodies, counters and logs.
+    /// The name in bodies, counters and logs.
     pub const fn name(self) -> &'static str {
         self.row().0
     }
@@ -129,7 +129,7 @@ impl Code {
         self.row().1
     }
 
-    /// Whether it says that the session is over, for every token and route.
+    /// Whether the session is over, for every token and route.
     pub const fn ends_session(self) -> bool {
         matches!(
             self,
@@ -148,14 +148,14 @@ impl Code {
     }
 }
 
-/// What the refused route asks of a client; goes into the challenge.
+/// What the refused route requires of a client, for the challenge.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Demand<'a> {
     /// The scopes that the route requires, separated by spaces.
     pub scope: &'a str,
-    /// The authentication contexts of which one is required.
+    /// The authentication contexts, one of which is required.
     pub acr: &'a [String],
-    /// The oldest login that is good enough.
+    /// The maximum age of the login.
     pub max_age: Option<Duration>,
 }
 
@@ -170,18 +170,18 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// The problem document (RFC 9457), for HTTP callers.
     pub body: Vec<u8>,
-    /// The same in a line, for gRPC callers.
+    /// The same in one line, for gRPC callers.
     pub message: String,
 }
 
 /// Media type of [`Answer::body`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Seconds after which a client may try again when the filter could not decide.
+/// Seconds after which a client can retry when the filter could not decide.
 const RETRY_AFTER_S: &str = "1";
 
 impl Answer {
-    /// The answer for `code`. The realm and the demand's strings hold neither `"` nor `\` (the policy sees to it).
+    /// The answer for `code`. The strings of realm and demand contain neither `"` nor `\`: the policy guarantees it.
     pub fn new(code: Code, realm: &str, demand: Demand<'_>) -> Self {
         let (name, status, challenge, title) = code.row();
         let mut headers = vec![("cache-control", "no-store".to_owned())];

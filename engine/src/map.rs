@@ -1,10 +1,10 @@
-//! Maps by numbers that Envoy or this crate gave: nobody outside chooses their keys, so that they need no hash that withstands
-//! attack, and are looked up several times for each request.
+//! Hash maps keyed by ids that Envoy or this crate assigns. An attacker cannot choose the keys, so a fast hash is safe;
+//! several lookups per request make it worthwhile.
 
 use foldhash::fast::RandomState;
 
-/// A map with a quick hash.
+/// A map with a fast hash.
 pub type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
-/// A set with a quick hash.
+/// A set with a fast hash.
 pub type HashSet<K> = std::collections::HashSet<K, RandomState>;

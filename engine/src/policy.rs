@@ -1,4 +1,4 @@
-//! The policy: what the operator wrote, checked. A [`Policy`] that exists is valid.
+//! The policy: the operator's configuration, checked. Every [`Policy`] value is valid.
 
 mod deserialize;
 pub mod document;
@@ -35,12 +35,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A policy without fault.
+/// A valid policy.
 #[derive(Debug)]
 pub struct Policy {
     /// Whether refusals are carried out.
     pub mode: Mode,
-    /// Which headers tell the upstream who calls.
+    /// Which identity headers are set for the upstream.
     pub identity_headers: IdentityHeaders,
     /// Whether `Authorization` reaches the upstream.
     pub forward_token: bool,
@@ -48,17 +48,17 @@ pub struct Policy {
     pub realm: String,
     /// Whether a CORS preflight is released without a token.
     pub cors_preflight: bool,
-    /// Whose tokens are accepted; issuers are distinct.
+    /// The issuers whose tokens are accepted, without duplicates.
     pub issuers: Vec<Issuer>,
     /// The session service; `None` only when every rule is public.
     pub session: Option<SessionService>,
-    /// Every scope that a rule may ask for.
+    /// Every scope that a rule can require.
     pub register: ScopeRegistry,
-    /// The rules, in the order they were written. A `RuleId` is an index into this.
+    /// The rules, in the order of the policy. A `RuleId` is an index into this list.
     pub rules: Vec<Rule>,
     /// Finds the rule for a request.
     pub routes: RouteTable,
-    /// Lower-case hex of SHA-256 over the configuration as it was given.
+    /// SHA-256 of the configuration as Envoy passed it, in lower-case hex.
     pub digest: String,
     /// What the document contains beyond this, for tools.
     #[cfg(feature = "source")]
@@ -66,7 +66,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads a policy from the filter's configuration. Every fault is found at once.
+    /// Reads a policy from the filter's configuration, and reports all faults at once.
     pub fn parse(configuration: &[u8]) -> Result<Self, Faults> {
         validate::policy(&envoy_config::as_json(configuration))
     }
@@ -100,15 +100,15 @@ pub struct IdentityHeaders {
     pub session: bool,
 }
 
-/// What a request meets when there is no verdict.
+/// What happens to a request when there is no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Outage {
     /// 503.
     #[default]
     Deny,
-    /// GET, HEAD and OPTIONS pass, all else 503.
+    /// GET, HEAD and OPTIONS pass; everything else is answered with 503.
     ReadOnly,
-    /// A positive verdict of the same token and route passes, at most this old.
+    /// A request passes if the same token was released on the same route at most this long ago.
     Grace(Duration),
 }
 

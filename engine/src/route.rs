@@ -1,4 +1,4 @@
-//! Finding the one rule that answers a request.
+//! Finds the rule that matches a request.
 //!
 //! Host and path are read strictly once, at the edge; the table only ever sees [`Host`] and [`Path`].
 

@@ -1,7 +1,7 @@
-//! Host calls, as bytes and without panics.
+//! Host calls that pass bytes and cannot panic.
 //!
-//! The SDK's string getters unwrap UTF-8, so that one bad byte from a client would end the VM; only the byte calls are
-//! used. A status that the SDK does not expect is a panic inside it: none is known for the calls made here.
+//! The SDK's string getters unwrap UTF-8, so a single invalid byte from a client would end the VM; only the byte calls
+//! are used. The SDK also panics on a status that it does not expect; the calls made here are not known to return one.
 
 use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-/// What both clocks show.
+/// The readings of both clocks.
 pub(crate) fn now() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     let since_epoch = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -64,18 +64,18 @@ pub(crate) fn client_address() -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
-/// Envoy's number for the connection of the effective context; none when it does not say.
+/// Envoy's id for the connection of the effective context; `None` if it is unknown.
 pub(crate) fn connection_id() -> Option<u64> {
     let id = hostcalls::get_property(vec!["connection", "id"]).ok().flatten()?;
     id.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Leaves `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
+/// Stores `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
 pub(crate) fn set_log_field(record: &str) {
     let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));
 }
 
-/// Answers the request here. Envoy does so once this callback has returned.
+/// Answers the request locally. Envoy sends the answer once this callback has returned.
 pub(crate) fn answer(answer: &Answer, grpc: bool) {
     if grpc {
         let metadata = answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
@@ -98,17 +98,18 @@ fn grpc_code(answer: &Answer) -> proxy_wasm::types::GrpcStatusCode {
     }
 }
 
-/// Makes the calls that follow be about this context. False when the context is gone: the client may leave at any time.
+/// Makes `context` the effective context of the following calls. Returns false if it is gone: a client can leave at any
+/// time.
 pub(crate) fn enter(context: u32) -> bool {
     hostcalls::set_effective_context(context).is_ok()
 }
 
-/// Lets a request that was paused go on.
+/// Resumes a paused request.
 pub(crate) fn resume_request() {
     let _ = hostcalls::resume_http_request();
 }
 
-/// Resets a request, whatever of its answer has been sent.
+/// Resets a request, whatever part of its response has been sent.
 pub(crate) fn reset_request() {
     let _ = hostcalls::reset_http_request();
 }
@@ -119,23 +120,23 @@ pub(crate) fn open_stream(cluster: &str, authorization: Option<&str>) -> Option<
     hostcalls::open_grpc_stream(&grpc_service(cluster), "portcullis.check.v1.SessionCheck", "Check", metadata).ok()
 }
 
-/// A cluster as `GrpcService{envoy_grpc: {cluster_name}}`, encoded. Envoy takes a bare name too, but only after it has tried
-/// to read it as such a message: some names, `authz-svc` for one, are one without a target, at which Envoy aborts.
+/// A cluster as an encoded `GrpcService{envoy_grpc: {cluster_name}}`. Envoy also accepts a bare name, but first tries
+/// to decode it as this message: some names, such as `authz-svc`, decode to one without a target, and Envoy aborts.
 fn grpc_service(cluster: &str) -> String {
     const CLUSTER_NAME_TAG: u8 = 0x0a;
     const ENVOY_GRPC_TAG: u8 = 0x0a;
-    // The policy bounds the name so that both lengths are a single byte, and the whole is text.
+    // The policy limits the name's length so that both lengths fit in a single byte, and the whole is text.
     let length = u8::try_from(cluster.len()).unwrap_or(u8::MAX);
     let head = [ENVOY_GRPC_TAG, length.saturating_add(2), CLUSTER_NAME_TAG, length];
     head.map(char::from).into_iter().chain(cluster.chars()).collect()
 }
 
-/// Puts a message on the check stream; the effective context must be the root.
+/// Sends a message on the check stream; the effective context must be the root.
 pub(crate) fn send(stream: u32, message: &[u8]) {
     let _ = hostcalls::send_grpc_stream_message(stream, Some(message), false);
 }
 
-/// Says that nothing more will be sent on a check stream; the effective context must be the root.
+/// Half-closes a check stream: no more messages will be sent. The effective context must be the root.
 pub(crate) fn close(stream: u32) {
     let _ = hostcalls::close_grpc_stream(stream);
 }
@@ -145,8 +146,8 @@ pub(crate) fn cancel(stream: u32) {
     let _ = hostcalls::cancel_grpc_stream(stream);
 }
 
-/// The message that a callback announced. One byte more than `bytes_max` is copied of a longer one, so that it can be told
-/// from one that fits.
+/// The message announced by a callback. At most one byte more than `bytes_max` is copied, enough to detect a longer
+/// message.
 pub(crate) fn stream_message(size: usize, bytes_max: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size.min(bytes_max.saturating_add(1)))
         .ok()
@@ -154,7 +155,7 @@ pub(crate) fn stream_message(size: usize, bytes_max: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Dispatches a GET; the effective context must be the root. `None` when it could not even be sent.
+/// Sends a GET; the effective context must be the root. `None` if it could not be sent.
 pub(crate) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, timeout: Duration) -> Option<u32> {
     let headers = vec![
         (":method", "GET"),
@@ -166,17 +167,17 @@ pub(crate) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, time
     hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
 }
 
-/// Dispatches a call to an introspection endpoint; its answer comes to the context in whose callback this is. `None` when it
-/// could not even be sent.
+/// Sends a call to an introspection endpoint. The response is delivered to the context in whose callback this is
+/// called. `None` if it could not be sent.
 pub(crate) fn post(call: &Call) -> Option<u32> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
 }
 
-/// Status and body of a call's answer. One byte more than `body_bytes_max` is read of a longer body, so that it can be
-/// told from one that fits.
+/// Status and body of a call's response. At most one byte more than `body_bytes_max` is read, enough to detect a longer
+/// body.
 ///
-/// A call whose answer broke off comes back without headers, and must not be asked for them.
+/// A call whose response was cut off returns without headers, and reading them would fail.
 pub(crate) fn call_response(headers: usize, body_bytes: usize, body_bytes_max: usize) -> Option<(u32, Vec<u8>)> {
     if headers == 0 {
         return None;
@@ -188,7 +189,7 @@ pub(crate) fn call_response(headers: usize, body_bytes: usize, body_bytes_max: u
     Some((status, body.unwrap_or_default()))
 }
 
-/// Arguments and answer of Envoy's foreign function `verify_signature` (`envoy.source.extensions.common.wasm`).
+/// Arguments and result of Envoy's foreign function `verify_signature` (`envoy.source.extensions.common.wasm`).
 #[derive(Clone, PartialEq, Message)]
 struct VerifySignatureArguments {
     #[prost(string, tag = "1")]
@@ -207,7 +208,7 @@ struct VerifySignatureResult {
     result: bool,
 }
 
-/// Asks Envoy whether a signature holds; `None` on a host that has no such function, or cannot read the question or the key.
+/// Asks Envoy to verify a signature; `None` if the host has no such function, or cannot read the question or the key.
 pub(crate) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
     let arguments = VerifySignatureArguments {
         hash_function: question.hash.to_owned(),
@@ -216,6 +217,7 @@ pub(crate) fn verify_signature(question: &HostQuestion<'_>) -> Option<bool> {
         text: question.text.to_vec(),
     };
     let answer = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec())).ok()?;
-    // `false` is protobuf's default: an answer without the field, or without any bytes, is a no.
+    // `false` is protobuf's default, so a result without the field, or without any bytes, means that the signature is
+    // invalid.
     VerifySignatureResult::decode(answer.unwrap_or_default().as_slice()).ok().map(|answer| answer.result)
 }

@@ -1,4 +1,4 @@
-//! One request, as Envoy sees it.
+//! The context of one request.
 
 use crate::{
     envoy,
@@ -22,7 +22,7 @@ impl Http {
         Self { context, worker }
     }
 
-    /// Body and trailers pass only behind headers that were released.
+    /// Body and trailers only pass after released headers.
     fn passage(&self) -> Action {
         match &self.worker {
             Some(worker) if worker.gate.borrow().is_released(self.context) => {
@@ -91,7 +91,7 @@ impl HttpContext for Http {
 }
 
 impl Drop for Http {
-    /// A stream that is destroyed without its log call must not stay in the books.
+    /// A stream can be destroyed without its log callback; its request must be removed all the same.
     fn drop(&mut self) {
         if let Some(worker) = &self.worker {
             worker.gone(self.context);

@@ -1,12 +1,12 @@
-//! The proxy-wasm module: the one crate in which Envoy is called.
+//! The proxy-wasm module: the only crate that calls Envoy.
 //!
-//! It turns Envoy's callbacks into events for the engine's gate, and carries out the steps and acts that come back.
-//! Every decision is made in `portcullis_engine`.
+//! It turns Envoy's callbacks into events for the engine's gate, and carries out the resulting steps and acts. Every
+//! decision is made in `portcullis_engine`.
 //!
-//! - `root` is the root context of one worker: it loads the policy and owns every call that outlives a request;
-//! - `http` is one request;
-//! - `worker` is what root and requests share, and where steps are carried out;
-//! - `envoy` holds the host calls, `metrics` the counters and gauges.
+//! - `root` is the root context of a worker: it loads the policy and owns every call that outlives a request;
+//! - `http` is the context of a request;
+//! - `worker` is the state that both share, and carries out steps;
+//! - `envoy` contains the host calls, `metrics` the counters and gauges.
 
 #![expect(missing_docs, reason = "the SDK's macro exports `_initialize` without any")]
 

@@ -1,4 +1,4 @@
-//! Envoy's counters and histograms. Names carry their labels as `.label.value`; `envoy/envoy.yaml` has the tag rules.
+//! Envoy's counters and histograms. Names contain their labels as `.label.value`; `envoy/envoy.yaml` has the tag rules.
 
 use portcullis_engine::{
     authorize::{Count, Gate},
@@ -10,10 +10,10 @@ use portcullis_engine::{
 };
 use proxy_wasm::{hostcalls, types::MetricType};
 
-/// Routes that get counters of their own; the others share `route.other`, so that the number of metrics stays bounded.
+/// The number of routes with counters of their own; all others share `route.other`, which bounds the number of metrics.
 const ROUTES_MAX: usize = 1_000;
 
-/// Between two updates of gauges.
+/// The interval between two updates of the gauges.
 const GAUGES_MS: u64 = 1_000;
 
 /// Metric ids, defined when first needed.
@@ -28,7 +28,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Hands over what the gate has counted since the last time.
+    /// Reports what the gate has counted since the last call.
     pub(crate) fn flush(&mut self, gate: &mut Gate, now: Now) {
         if now.instant.since(self.gauges_at) >= GAUGES_MS {
             self.gauges_at = now.instant;
@@ -47,7 +47,7 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// A gauge is one for all workers: the connected ones add up, and of the ages of keys the last one told stands.
+    /// All workers share one gauge: connected workers are added up, and the age of a key set is the one reported last.
     fn gauge(&mut self, gate: &Gate, now: Now) {
         let connected = gate.is_connected();
         if connected != self.was_connected {
@@ -65,7 +65,7 @@ impl Metrics {
     }
 }
 
-/// An issuer as a label: Envoy takes a dot for the end of one, and a colon for the end of a line.
+/// An issuer as a label: Envoy ends a label at a dot, and a line at a colon.
 fn label(issuer: IssuerId, policy: &Policy) -> String {
     let name = policy.issuers.get(issuer.0).map_or("unknown", |issuer| issuer.issuer.as_str());
     name.chars().map(|char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' }).collect()

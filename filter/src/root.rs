@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// gRPC's UNAUTHENTICATED.
 const GRPC_UNAUTHENTICATED: u32 = 16;
 
-/// The root context of one worker; without a policy it refuses all.
+/// The root context of one worker; without a policy it refuses all requests.
 pub(crate) struct Root {
     context: u32,
     worker: Option<Rc<Worker>>,
@@ -33,7 +33,7 @@ impl Root {
         let variable = |name: &str| std::env::var(name).ok();
         let authorization = policy.session.as_ref().map(|session| authorize::authorization(session, &variable));
         let authorization = authorization.transpose().map_err(|fault| vec![fault])?.flatten();
-        // The clock and the context's number differ between workers well enough to spread their reconnects.
+        // The clock and the context's id differ enough between workers to spread their reconnects.
         let seed = envoy::now()
             .wall_ms
             .unwrap_or_default()
@@ -62,7 +62,7 @@ impl Context for Root {
         let Some(worker) = &self.worker else { return };
         let now = envoy::now();
         let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size, MESSAGE_BYTES_MAX), now);
-        // The next group goes out first: the service works on it while these requests are released.
+        // The next group is sent first: the service processes it while these requests are released.
         worker.queue(due);
         worker.pump(now);
         worker.carry_out(self.context);
@@ -71,7 +71,7 @@ impl Context for Root {
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
         let Some(worker) = &self.worker else { return };
         if status == GRPC_UNAUTHENTICATED {
-            error!("portcullis: the session service refuses the filter's credential");
+            error!("portcullis: the session service rejected the filter's credential");
         } else {
             warn!("portcullis: the check stream was closed with gRPC status {status}");
         }
@@ -94,12 +94,13 @@ impl RootContext for Root {
                 Some(worker)
             }
             Err(faults) => {
-                error!("portcullis: the policy is refused, and all requests with it");
+                error!("portcullis: the policy is invalid, so all requests are refused");
                 faults.iter().for_each(|fault| error!("portcullis: {fault}"));
                 None
             }
         };
-        // Accepted in any case: a filter without a policy answers 503 with a reason, a filter that failed to start none.
+        // Accepted in any case: a filter without a policy answers 503 with a reason, while a filter that failed to
+        // start answers nothing.
         true
     }
 

@@ -1,4 +1,4 @@
-//! What the root context and its requests share, and how steps are carried out.
+//! The state that the root context shares with its requests, and the execution of steps.
 
 use crate::{envoy, metrics::Metrics};
 use log::warn;
@@ -15,30 +15,31 @@ use std::{
     time::Duration,
 };
 
-/// How often deadlines are looked at while something waits for one, and while nothing does.
+/// How often deadlines are checked: while something waits for one, and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(10);
 const TICK_IDLE: Duration = Duration::from_millis(100);
 
-/// Steps that are carried out in one callback at most. Envoy puts off what a step asks for until the callback is over, and
-/// then does one inside the other: some three hundred refusals at once overflow the VM's stack, and it dies.
+/// The maximum number of steps in one callback. Envoy defers the effects of a step until the callback is over, and then
+/// nests them: about three hundred refusals at once overflow the VM's stack and end it.
 ///
-/// Of refusals that were not asked for by an answer (a deadline has passed), there is one for each connection in a callback.
-/// When a client has closed its connection, the first write to it fails, and Envoy destroys all of its requests before it gets
-/// to the other refusals: it would then call the VM about requests that the VM has forgotten, which ends the VM.
+/// Refusals that were not caused by an answer (a deadline has passed) are limited to one per connection and callback.
+/// If a client has closed its connection, the first write to it fails, and Envoy destroys all of its requests before it
+/// reaches the other refusals. It would then call the VM about requests that the VM has already forgotten, which ends
+/// the VM.
 const STEPS_MAX: usize = 100;
 const TICK_BACKLOG: Duration = Duration::from_millis(1);
 
-/// One worker: the gate, and what the host needs beside it.
+/// One worker: the gate, and the host state that belongs to it.
 pub(crate) struct Worker {
     root: u32,
     pub(crate) gate: RefCell<Gate>,
     authorization: Option<String>,
     key_calls: RefCell<HashMap<u32, IssuerId>>,
-    /// IntrospectionClient to an introspection endpoint, by Envoy's number.
+    /// Calls to an introspection endpoint, by Envoy's id.
     calls: RefCell<HashMap<u32, CallKey>>,
-    /// Those that Envoy would not send.
+    /// Calls that Envoy would not send.
     unsent: RefCell<Vec<CallKey>>,
-    /// Steps that are still to be carried out, oldest first.
+    /// Steps that are yet to be carried out, oldest first.
     backlog: RefCell<VecDeque<Due>>,
     metrics: RefCell<Metrics>,
     tick: Cell<Duration>,
@@ -61,7 +62,8 @@ impl Worker {
         }
     }
 
-    /// Carries out the first step of a request; its context is the effective one. True when it may pass at once.
+    /// Carries out the first step of a request, whose context is the effective one. Returns true if it can pass
+    /// immediately.
     pub(crate) fn first_step(&self, context: u32, step: Step) -> bool {
         match step {
             Step::Release(permit) => {
@@ -76,19 +78,19 @@ impl Worker {
         }
     }
 
-    /// Puts steps of requests that waited, or were open, behind those that are still to be carried out.
+    /// Queues steps of requests that were waiting or open.
     pub(crate) fn queue(&self, due: Vec<Due>) {
         let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
         self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
     }
 
-    /// Carries out queued steps, as many as one callback may: to be called once in each, at its end. The effective context is
-    /// `home`, before and after.
+    /// Carries out as many queued steps as one callback allows. Must be called once, at the end of each callback. The
+    /// effective context is `home` before and after.
     pub(crate) fn carry_out(&self, home: u32) {
         let mut written = Vec::new();
         for _ in 0..STEPS_MAX {
             let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
-            // The client may have left: then there is nobody to answer, and nothing to resume.
+            // The client can have left: then there is no request to answer or resume.
             if !envoy::enter(context) {
                 self.gone(context);
                 continue;
@@ -122,8 +124,8 @@ impl Worker {
         self.gate.borrow_mut().gone(context);
     }
 
-    /// Does what the check stream and the key sets want done. To be called in the root's callbacks only: the SDK hands the
-    /// answers to a call to the context in whose callback it was made, and only the root outlives a request.
+    /// Carries out what the check stream and the key sets need. Only called in the root's callbacks: the SDK delivers
+    /// the response to a call to the context in whose callback it was made, and only the root outlives a request.
     pub(crate) fn pump(&self, now: Now) {
         let fetches = self.gate.borrow_mut().fetches(now.instant);
         fetches.iter().for_each(|fetch| self.fetch(fetch, now));
@@ -134,7 +136,7 @@ impl Worker {
         self.pace();
     }
 
-    /// Sends the questions that may be sent, in the callback of a request. The stream is the root's.
+    /// Sends the next questions in the callback of a request. The stream belongs to the root.
     pub(crate) fn send(&self, context: u32, now: Now) {
         let act = self.gate.borrow_mut().send(now.instant);
         if let Some(Act::Send { stream, message }) = act {
@@ -146,20 +148,20 @@ impl Worker {
         self.pace();
     }
 
-    /// Makes the calls to the introspection endpoint that are due, in the callback of a request or of the root: the answer
-    /// comes to the same context, and a request that has gone by then needs none.
+    /// Makes the pending introspection calls in the callback of a request or of the root. The response is delivered to
+    /// the same context, and a request that has gone by then does not need it.
     fn call(&self) {
         let due = self.gate.borrow_mut().take_calls();
         for (key, call) in due {
             match envoy::post(&call) {
                 Some(number) => drop(self.calls.borrow_mut().insert(number, key)),
-                // Not told at once: a request whose headers are being read can't be resumed.
+                // Failures are reported later: a request whose headers are being read cannot be resumed.
                 None => self.unsent.borrow_mut().push(key),
             }
         }
     }
 
-    /// A call has been answered, or has failed.
+    /// A call was answered or failed.
     pub(crate) fn answered(&self, number: u32, headers: usize, body_bytes: usize, now: Now) {
         let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
@@ -168,7 +170,7 @@ impl Worker {
         self.queue(due.into_iter().collect());
     }
 
-    /// What becomes of the requests whose calls could not be made.
+    /// Settles the requests whose calls could not be made.
     pub(crate) fn never_sent(&self, now: Now) -> Vec<Due> {
         self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
         let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
@@ -208,29 +210,29 @@ impl Worker {
         }
     }
 
-    /// Whose key set a call asked for.
+    /// The issuer whose key set a call asked for.
     pub(crate) fn key_call(&self, call: u32) -> Option<IssuerId> {
         self.key_calls.borrow_mut().remove(&call)
     }
 
-    /// A key set has come, or has not.
+    /// A fetch of a key set has ended.
     pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now: Now) {
         let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now);
         if let Err(error) = result {
             let gate = self.gate.borrow();
             let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
-            warn!("portcullis: the key set of issuer `{name}` was not renewed: {error}");
+            warn!("portcullis: could not refresh the key set of issuer `{name}`: {error}");
         }
         self.queue(due);
     }
 
-    /// Hands the counts to Envoy.
+    /// Reports the counts to Envoy.
     pub(crate) fn flush_metrics(&self, now: Now) {
         let mut gate = self.gate.borrow_mut();
         self.metrics.borrow_mut().flush(&mut gate, now);
     }
 
-    /// Ticks come quickly while something waits for a deadline.
+    /// Shortens the tick while something waits for a deadline.
     fn pace(&self) {
         let wanted = self.wanted_tick();
         if wanted < self.tick.get() {
@@ -238,8 +240,8 @@ impl Worker {
         }
     }
 
-    /// Ticks come slowly again when nothing waits. At the end of a tick only: Envoy starts its timer anew whenever the period
-    /// changes, and if every request could lengthen it, it might never go off.
+    /// Lengthens the tick again when nothing waits. Only at the end of a tick: Envoy restarts its timer whenever the
+    /// period changes, so if every request could lengthen it, it might never fire.
     pub(crate) fn rest(&self) {
         let wanted = self.wanted_tick();
         if wanted > self.tick.get() {
@@ -260,7 +262,7 @@ impl Worker {
         set_tick(period);
     }
 
-    /// Sets the request's headers for the upstream, before it is released: later is too late.
+    /// Sets the request's headers for the upstream. This has to happen before the release: afterwards is too late.
     fn prepare(&self, permit: &Permit) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
@@ -281,7 +283,7 @@ impl Worker {
         envoy::answer(&denial.answer(policy), gate.is_grpc(context));
     }
 
-    /// Ends an open request: with the reason, if the upstream's answer has not begun, else by a reset.
+    /// Ends an open request: with a reason if the upstream's response has not started, otherwise by a reset.
     fn cut(&self, context: u32, denial: &Denial) {
         if self.gate.borrow().has_responded(context) {
             envoy::set_log_field(&identity::denial_record(denial, self.gate.borrow().policy()));
@@ -292,7 +294,7 @@ impl Worker {
     }
 }
 
-/// Refuses a request because there is no policy to decide by.
+/// Refuses a request because there is no policy.
 pub(crate) fn refuse_without_policy(grpc: bool) {
     envoy::set_log_field("code=no_policy route=- session=-");
     envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()), grpc);

@@ -14,16 +14,16 @@ const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.tx
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.
 const BEYOND: [&str; 11] = [
-    r"$.issuers[1].issuer: `https://id.example.com` is given already at `$.issuers[0]`",
+    r"$.issuers[1].issuer: `https://id.example.com` is already listed at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
-    r"$.session.authority: this key is required; the name of the cluster, `outbound|443||id.example`, is no host",
-    r"$.issuers[0].opaque: only an introspection endpoint knows what an opaque token means; say `$.session.protocol: introspection`",
+    r"$.session.authority: this key is required; the cluster's name, `outbound|443||id.example`, is not a host",
+    r"$.issuers[0].opaque: only an introspection endpoint knows what an opaque token means; set `$.session.protocol: introspection`",
     r"$.session.timeout: `2m` is too long; at most `60s`",
-    r"$.scopes.admin.review_by: `2027-02-29` is not a day such as `2027-03-01`",
-    r"$.sets.support[1]: `nobody` does not stand in `$.scopes`; declare it there",
-    r"$.routes[3].name: `admin` is the name of `$.routes[0]` already",
-    r"$.routes[4].match: `me` (`$.routes[4]`) and `health` (`$.routes[0]`) could answer the same request with equal rank; make them differ in host, method or path",
-    r"$.routes[1].require.all_of[0]: `Orders:read` does not stand in `$.scopes`; declare it there",
+    r"$.scopes.admin.review_by: `2027-02-29` is not a date such as `2027-03-01`",
+    r"$.sets.support[1]: `nobody` is not in `$.scopes`; declare it there",
+    r"$.routes[3].name: `admin` is already the name of `$.routes[0]`",
+    r"$.routes[4].match: `me` (`$.routes[4]`) and `health` (`$.routes[0]`) could match the same request with equal precedence; make them differ in host, method or path",
+    r"$.routes[1].require.all_of[0]: `Orders:read` is not in `$.scopes`; declare it there",
     r"$.routes[2].require.any_of[0]: there is no set `sales` in `$.sets`",
 ];
 

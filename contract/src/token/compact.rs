@@ -5,10 +5,10 @@ use super::{Fault, Signed};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
-/// The longest access token, in bytes.
+/// The maximum length of an access token in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// SHA-256 of a token as it was sent: what stands for it wherever the token itself may not be kept.
+/// SHA-256 of a token as it was sent. It identifies the token wherever the token itself must not be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenDigest(pub [u8; 32]);
 
@@ -52,8 +52,8 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// Strict: no padding, no white space, and the unused bits of the last character are zero, so that no two spellings
-/// of a token exist (RFC 4648, section 3.5).
+/// Strict: padding and white space are rejected, and the unused bits of the last character must be zero. Otherwise one
+/// token would have several spellings (RFC 4648, section 3.5).
 pub(super) fn decode(part: &str) -> Result<Vec<u8>, Fault> {
     BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Fault::NotBase64url)
 }

@@ -1,10 +1,11 @@
-//! The dates of a token (RFC 7519, sections 4.1.4 to 4.1.6), and whether now lies between them.
+//! The dates of a token (RFC 7519, sections 4.1.4 to 4.1.6), and whether it is valid now.
 
 use super::{Fault, Rejection, json::Object};
 use serde_json::Value;
 use std::time::Duration;
 
-/// 9999-12-31T23:59:59Z, in seconds since the Unix epoch. A later date is a mistake, such as milliseconds for seconds.
+/// 9999-12-31T23:59:59Z, in seconds since the Unix epoch. A later date is an error, such as milliseconds instead of
+/// seconds.
 const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 
 /// The dates of a token, in milliseconds since the Unix epoch.
@@ -15,7 +16,7 @@ pub(super) struct Dates {
     pub(super) authenticated_at_ms: Option<u64>,
     not_before_ms: Option<u64>,
     skew_ms: u64,
-    /// `exp` and the clock skew: from here on the token is expired.
+    /// `exp` plus the clock skew: the token is expired from this time on.
     pub(super) dies_at_ms: u64,
 }
 
@@ -36,7 +37,7 @@ impl Dates {
         })
     }
 
-    /// No date but `exp` may lie in the future; a login in the future, for one, would always be recent enough.
+    /// No date but `exp` can be in the future; a login in the future, for example, would satisfy every `max_age`.
     pub(super) fn begun(&self, now_ms: u64) -> Result<(), Fault> {
         let dates =
             [("nbf", self.not_before_ms), ("iat", Some(self.issued_at_ms)), ("auth_time", self.authenticated_at_ms)];
@@ -45,13 +46,13 @@ impl Dates {
         ahead.map_or(Ok(()), |(name, _)| Err(Fault::NotYetValid(name)))
     }
 
-    /// Whether `nbf` lies in the future.
+    /// Whether `nbf` is in the future.
     pub(super) fn is_early(&self, now_ms: u64) -> bool {
         self.not_before_ms.is_some_and(|at_ms| at_ms > now_ms.saturating_add(self.skew_ms))
     }
 
-    /// "On or after" `exp`, a token is expired (RFC 7519, section 4.1.4). Asked last: only a token that is in order
-    /// otherwise is said to have expired.
+    /// A token is expired "on or after" `exp` (RFC 7519, section 4.1.4). Checked last: only a token that is otherwise
+    /// valid is reported as expired.
     pub(super) fn alive(&self, now_ms: u64) -> Result<(), Rejection> {
         if now_ms < self.dies_at_ms { Ok(()) } else { Err(Rejection::Expired) }
     }

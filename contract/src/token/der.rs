@@ -1,4 +1,4 @@
-//! The little of DER (ITU-T X.690) that a host's verifier of signatures wants to be asked in.
+//! The subset of DER (ITU-T X.690) in which a host's signature verifier expects keys and signatures.
 
 use super::material::Material;
 
@@ -14,7 +14,7 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 
-/// A key as `SubjectPublicKeyInfo` (RFC 5280, section 4.1); none for key types that no host verifies.
+/// Encodes a key as `SubjectPublicKeyInfo` (RFC 5280, section 4.1); `None` for key types that no host verifies.
 pub(super) fn public_key_info(material: &Material) -> Option<Vec<u8>> {
     let (algorithm, parameters, key) = match material {
         Material::Rsa { n, e } => {
@@ -26,13 +26,13 @@ pub(super) fn public_key_info(material: &Material) -> Option<Vec<u8>> {
         Material::Ed25519 { .. } => return None,
     };
     let algorithm = value(SEQUENCE, &[value(OBJECT_IDENTIFIER, algorithm), parameters].concat());
-    // No bit of the last byte is unused.
+    // All bits of the last byte are used.
     let key = value(BIT_STRING, &[&[0], key.as_slice()].concat());
     Some(value(SEQUENCE, &[algorithm, key].concat()))
 }
 
-/// An ECDSA signature as `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3), from the concatenation of r and s (RFC 7518,
-/// section 3.4), each half of `size` bytes; none if it is not that.
+/// Converts an ECDSA signature to `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3) from the concatenation of r and s (RFC
+/// 7518, section 3.4), each `size` bytes long; `None` if the length does not match.
 pub(super) fn ecdsa_signature(concatenated: &[u8], size: usize) -> Option<Vec<u8>> {
     if concatenated.len() != size {
         return None;
@@ -41,7 +41,7 @@ pub(super) fn ecdsa_signature(concatenated: &[u8], size: usize) -> Option<Vec<u8
     Some(value(SEQUENCE, &[unsigned(r), unsigned(s)].concat()))
 }
 
-/// A number of the shortest form: no leading zeros, but for the one that says that it is not negative.
+/// A number in its shortest form: the only leading zero is the one that keeps it from being negative.
 fn unsigned(big_endian: &[u8]) -> Vec<u8> {
     let zeros = big_endian.iter().take_while(|byte| **byte == 0).count();
     let digits = big_endian.get(zeros..).unwrap_or_default();
@@ -55,7 +55,7 @@ fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let used = length.iter().skip_while(|byte| **byte == 0);
     match u8::try_from(content.len()) {
         Ok(short) if short < 0x80 => bytes.push(short),
-        // The long form: how many bytes the length has, then the length.
+        // The long form: the number of length bytes, then the length.
         _ => {
             bytes.push(0x80 | u8::try_from(used.clone().count()).unwrap_or_default());
             bytes.extend(used);

@@ -1,4 +1,4 @@
-//! What a token says: its claims, read the same way whether or not somebody has verified it.
+//! The claims of a token, read the same way whether or not the token has been verified.
 
 use super::{
     ClaimNames, Fault, SessionId, SessionKey, TokenDigest,
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::wire;
 
-/// What a token says. Texts are never empty, are free of control characters, and begin and end with something other than
-/// white space: they can be put into headers as they are.
+/// The claims of a token. Texts are never empty, contain no control characters, and neither start nor end with white
+/// space: they can be put into headers as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// `iss`
     pub issuer: String,
-    /// What names its session within the issuer.
+    /// Identifies its session within the issuer.
     pub session_key: SessionKey,
     /// The public id of its session.
     pub session_id: String,
@@ -23,13 +23,13 @@ pub struct Facts {
     pub subject: Option<String>,
     /// `client_id`, else `azp`.
     pub client_id: Option<String>,
-    /// Sorted, each scope once.
+    /// Sorted and without duplicates.
     pub scopes: Vec<String>,
     /// `iat`, in milliseconds since the Unix epoch.
     pub issued_at_ms: u64,
     /// `exp`, in milliseconds since the Unix epoch.
     pub expires_at_ms: u64,
-    /// From here on the token is refused: `exp` and the issuer's clock skew.
+    /// `exp` plus the issuer's clock skew: the token is refused from this time on.
     pub dies_at_ms: u64,
     /// `auth_time`, in milliseconds since the Unix epoch.
     pub authenticated_at_ms: Option<u64>,
@@ -39,12 +39,12 @@ pub struct Facts {
     pub jti: Option<String>,
     /// `client_credentials` for a machine client, else `gty` or `grant_type`, else empty.
     pub grant: String,
-    /// Stands for the token.
+    /// Identifies the token.
     pub digest: TokenDigest,
 }
 
 impl Facts {
-    /// Reads the claims of a token by `issuer`, and judges none of them.
+    /// Reads the claims of a token by `issuer` without judging them.
     pub(super) fn read(
         claims: &Object,
         issuer: &str,
@@ -75,7 +75,7 @@ impl Facts {
         })
     }
 
-    /// The facts as the check stream carries them, under the name that the stream gives the token.
+    /// The facts in the form of the check stream; `handle` is the token's name on the stream.
     pub fn to_wire(&self, handle: u32) -> wire::Token {
         let key_kind = match self.session_key {
             SessionKey::Claim(_) => wire::SessionKey::Claim,

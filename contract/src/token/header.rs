@@ -1,18 +1,19 @@
-//! The header of a token: what it says of its own signature, none of it believed beyond the issuer's allow-list.
+//! The header of a token: what it declares about its own signature, trusted only within the issuer's allow-list.
 
 use super::{Algorithm, Issuer};
 use super::{Fault, json::Object};
 
-/// Headers that point to keys or certificates. They are never used, here or anywhere (RFC 8725, section 3.10).
+/// Headers that refer to keys or certificates. They are never followed (RFC 8725, section 3.10): the sender chooses
+/// them.
 const IGNORED: [&str; 5] = ["cty", "jku", "x5u", "x5t", "x5t#S256"];
 
-/// The `typ` of a token that has none.
+/// The type of a token without `typ`.
 const TYPE_DEFAULT: &str = "jwt";
 
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
-    /// As it was written.
+    /// In its original spelling.
     pub(super) typ: Option<String>,
 }
 
@@ -36,8 +37,8 @@ impl Header {
         })
     }
 
-    /// Whether `issuer` may sign like this. The type is compared as a media type: without regard to case, and
-    /// `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 4).
+    /// Checks that `issuer` may sign this way. Types are compared as media types: case-insensitively, and with
+    /// `application/` optional (RFC 7515, section 4.1.9; RFC 9068, section 4).
     pub(super) fn admit(&self, issuer: &Issuer) -> Result<(), Fault> {
         if !issuer.algorithms.contains(&self.algorithm) {
             return Err(Fault::Algorithm);
@@ -50,8 +51,8 @@ impl Header {
     }
 }
 
-/// The names are case-sensitive (RFC 7515, section 4.1.1). `none` and the symmetric ones have no entry, so no
-/// configuration can let them in.
+/// Names are case-sensitive (RFC 7515, section 4.1.1). `none` and the symmetric algorithms have no entry, so no
+/// configuration can enable them.
 pub(super) fn algorithm_named(alg: &str) -> Option<Algorithm> {
     Some(match alg {
         "RS256" => Algorithm::RS256,

@@ -1,15 +1,15 @@
-//! Who a token speaks of: its subject, its client and how it was granted.
+//! The party that a token represents: its subject, its client and its grant.
 
 use super::{Fault, json::Object};
 use serde_json::Value;
 
-/// The longest claim that names something, in bytes: it goes into headers and logs.
+/// The maximum length of an identifying claim in bytes: these claims go into headers and logs.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
 /// The grant of a machine client (RFC 6749, section 4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 
-/// Who a token speaks of.
+/// The party that a token represents.
 pub(super) struct Identity<'a> {
     pub(super) subject: Option<&'a str>,
     pub(super) client_id: Option<&'a str>,
@@ -26,7 +26,8 @@ impl<'a> Identity<'a> {
         if subject.is_none() && client_id.is_none() {
             return Err(Fault::Missing("sub"));
         }
-        // Not registered names: a value that is no string is some other server's idea of them.
+        // These names are not registered: a value that is not a string has some other meaning on that server, and is
+        // ignored.
         let named = |name| match claims.get(name) {
             Some(Value::String(_)) => text(claims, name, name),
             _ => Ok(None),
@@ -45,7 +46,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// The text of claim `name`, which a fault calls `label`; an empty one counts as none.
+/// The text of claim `name`, which a fault calls `label`; an empty text counts as absent.
 pub(super) fn text<'a>(claims: &'a Object, name: &str, label: &'static str) -> Result<Option<&'a str>, Fault> {
     match claims.get(name) {
         None => Ok(None),
@@ -55,7 +56,7 @@ pub(super) fn text<'a>(claims: &'a Object, name: &str, label: &'static str) -> R
     }
 }
 
-/// A header's value loses white space at its ends on the way: ` admin` must not arrive as `admin`.
+/// White space around a header's value is lost in transit: ` admin` must not arrive as `admin`.
 fn is_clean(text: &str) -> bool {
     text.len() <= TEXT_BYTES_MAX && text.trim() == text && !text.contains(char::is_control)
 }

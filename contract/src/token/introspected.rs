@@ -1,4 +1,4 @@
-//! Tokens of which an introspection endpoint tells what they mean (RFC 7662): which they are, and what it says.
+//! Tokens that an introspection endpoint explains (RFC 7662): which tokens those are, and how its response is read.
 
 use super::Issuer;
 use super::{
@@ -11,20 +11,22 @@ use base64::{
 };
 use serde_json::Value;
 
-/// The largest answer of an introspection endpoint, in bytes.
+/// The maximum size of an introspection response in bytes.
 pub const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 
-/// What `token_type` and `token_use` may say of an access token, in lower case. Endpoints also answer for refresh tokens,
-/// whatever the hint (RFC 7662, section 2.1).
+/// Accepted values of `token_type` and `token_use`, in lower case. Endpoints also answer for refresh tokens, whatever
+/// the hint (RFC 7662, section 2.1).
 const ACCESS_TOKEN_TYPES: [&str; 3] = ["bearer", "access_token", "at+jwt"];
 
-/// Whether `token` means something to an introspection endpoint alone. A JWT in the name of an issuer whose tokens are
-/// verified here never does, however bad it is, and what looks like a JWT but can't be read as one is refused here too.
+/// Whether only an introspection endpoint can interpret `token`. A JWT in the name of an issuer whose tokens are
+/// verified here never qualifies, however malformed, and neither does anything that looks like a JWT but cannot be read
+/// as one.
 pub fn is_opaque(token: &str, issuers: &[Issuer]) -> bool {
     if token.len() > TOKEN_BYTES_MAX || !issuers.iter().any(Issuer::is_opaque) {
         return false;
     }
-    // Other servers read base64 leniently: a token of a verified issuer must not pass for an opaque one by its spelling.
+    // Other servers decode base64 leniently: a lenient spelling must not turn a verified issuer's token into an opaque
+    // one.
     if leniently(token).is_some_and(|claims| !is_strangers(&claims, issuers)) {
         return false;
     }
@@ -39,7 +41,8 @@ fn is_strangers(claims: &Object, issuers: &[Issuer]) -> bool {
     matches!(issuer_of(claims, issuers), Err(Fault::Issuer | Fault::Missing(_)))
 }
 
-/// The claims of what somebody may take for a JWT: in either alphabet, with or without padding, whatever its signature.
+/// The claims of anything that some server might accept as a JWT: either alphabet, with or without padding, any
+/// signature.
 fn leniently(token: &str) -> Option<Object> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::URL_SAFE,
@@ -51,26 +54,27 @@ fn leniently(token: &str) -> Option<Object> {
     Object::parse(&LENIENT.decode(claims).ok()?).ok()
 }
 
-/// An answer of an introspection endpoint (RFC 7662, section 2.2): a JSON object of bounded size with a boolean `active`.
+/// A response of an introspection endpoint (RFC 7662, section 2.2): a JSON object of bounded size with a boolean
+/// `active`.
 #[derive(Debug)]
 pub struct Introspected {
     members: Object,
     active: bool,
 }
 
-/// What an active answer adds to a token that was verified here.
+/// How an active response relates to a token that was verified here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Agreement {
-    /// Nothing contradicts the token; with the scopes that are left, if they are fewer than the token's.
+    /// Nothing contradicts the token. Holds the remaining scopes if there are fewer than in the token.
     Agrees(Option<Vec<String>>),
-    /// The endpoint says that its time is over.
+    /// According to the endpoint, the token has expired.
     Expired,
-    /// The answer speaks of another token.
+    /// The response describes another token.
     OtherToken,
 }
 
 impl Introspected {
-    /// Reads the body of a 200. Whatever is no such answer is none: `1` or `"true"` is not `active`.
+    /// Reads the body of a 200 response. Anything malformed is rejected: `1` and `"true"` are not an `active` member.
     pub fn parse(body: &[u8]) -> Option<Self> {
         if body.len() > INTROSPECTION_BYTES_MAX {
             return None;
@@ -80,7 +84,7 @@ impl Introspected {
         Some(Self { members, active })
     }
 
-    /// Whether the token is good, as far as the endpoint knows.
+    /// Whether the endpoint considers the token valid.
     pub const fn is_active(&self) -> bool {
         self.active
     }
@@ -90,10 +94,11 @@ impl Introspected {
         self.members.get(name)?.as_str()
     }
 
-    /// Compares the answer with a token of `issuer` that was verified here. What the answer leaves out, the token says.
+    /// Compares the response with a token of `issuer` that was verified here. Members that the response omits default
+    /// to the token's claims.
     ///
     /// # Errors
-    /// A member is not of its type: the answer can't be believed.
+    /// A member has the wrong type: the response cannot be trusted.
     pub fn agree(&self, token: &Facts, issuer: &Issuer, now_ms: u64) -> Result<Agreement, Fault> {
         for (name, ours) in [
             ("iss", Some(issuer.issuer.as_str())),
@@ -119,11 +124,11 @@ impl Introspected {
         Ok(Agreement::Agrees((left.len() < token.scopes.len()).then_some(left)))
     }
 
-    /// The facts of the opaque token with this digest, judged as those of a JWT are. Two things may be missing that a JWT
-    /// must have: `iss` when there is one opaque issuer only, and `iat`, for which now stands.
+    /// The facts of the opaque token with this digest, judged like those of a JWT. Two required claims of a JWT are
+    /// optional: `iss` if there is only one opaque issuer, and `iat`, which defaults to now.
     ///
     /// # Errors
-    /// Says why the token is refused.
+    /// Returns why the token is refused.
     pub fn facts(
         mut self,
         digest: TokenDigest,

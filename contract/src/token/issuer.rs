@@ -1,4 +1,4 @@
-//! An issuer whose access tokens are accepted, and on what terms.
+//! An issuer whose access tokens are accepted, and the conditions they must meet.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IssuerId(pub usize);
 
-/// An issuer and what its tokens must look like.
+/// An issuer and the conditions its tokens must meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     /// `iss`, compared exactly.
     pub issuer: String,
-    /// `aud` must hold one of these; never empty.
+    /// `aud` must contain one of these; never empty.
     pub audiences: Vec<String>,
-    /// The algorithms that a token may be signed with; empty for an opaque issuer alone, so that none is admitted.
+    /// The algorithms that may sign a token. Empty only for an opaque issuer, so that no signed token is accepted.
     pub algorithms: Vec<Algorithm>,
     /// Where the verification keys come from.
     pub keys: KeySource,
     /// Tolerance for `exp`, `nbf` and `iat`; at most 60 s.
     pub clock_skew: Duration,
-    /// Accepted `typ` header values, lower-case, without `application/`; empty for an opaque issuer alone.
+    /// Accepted `typ` header values, lower-case, without `application/`. Empty only for an opaque issuer.
     pub token_types: Vec<String>,
-    /// Where its tokens say what.
+    /// The names of the claims that differ between issuers.
     pub claim_names: ClaimNames,
 }
 
-/// Which claims of an issuer's tokens hold what, where issuers differ.
+/// The names of the claims that differ between issuers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
-    /// Claims that hold scopes; never empty.
+    /// Claims that contain scopes; never empty.
     pub scopes: Vec<String>,
-    /// Claims that name the session, first match wins; never empty.
+    /// Claims that identify the session; the first one present counts. Never empty.
     pub session: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Default for ClaimNames {
 }
 
 impl Issuer {
-    /// Whether its tokens are known by introspection alone: none of them is ever verified here.
+    /// Whether its tokens are only introspected and never verified here.
     pub fn is_opaque(&self) -> bool {
         self.keys == KeySource::Opaque
     }
@@ -51,7 +51,7 @@ impl Issuer {
 /// Where an issuer's verification keys come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// A JWK Set that is fetched, and fetched again, through an Envoy cluster.
+    /// A JWK Set that is fetched, and regularly refetched, through an Envoy cluster.
     Remote {
         /// `:authority` of the request.
         authority: String,
@@ -64,9 +64,9 @@ pub enum KeySource {
         /// How long a fetched set is used before it is fetched again.
         refresh: Duration,
     },
-    /// A JWK Set that stands in the policy, as JSON; known to hold at least one usable key.
+    /// A JWK Set in the policy itself, as JSON; it contains at least one usable key.
     Inline(String),
-    /// Nowhere: its tokens say nothing to the filter, and the session service is asked what they mean.
+    /// No keys: the filter cannot read its tokens, so the session service is asked about them.
     Opaque,
 }
 
@@ -82,6 +82,6 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
-    /// `EdDSA` with the curve Ed25519; its fully specified name `Ed25519` means the same.
+    /// `EdDSA` with the curve Ed25519. Its fully specified name `Ed25519` is equivalent.
     EdDSA,
 }

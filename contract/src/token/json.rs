@@ -1,5 +1,5 @@
-//! JSON read strictly: an object in which no name stands twice, at any depth. Parsers disagree on which of two members
-//! counts (RFC 8259, section 4), so a token or key with two could mean one thing here and another elsewhere.
+//! Strict JSON: an object in which no name occurs twice, at any depth. Parsers disagree on which of two members counts
+//! (RFC 8259, section 4), so a token or key with duplicates could mean one thing here and another elsewhere.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -8,9 +8,9 @@ use std::fmt;
 /// Why bytes are not a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAnObject {
-    /// They are not one JSON text in UTF-8, or it is nested too deeply.
+    /// They are not a single JSON text in UTF-8, or it is nested too deeply.
     Syntax,
-    /// A name stands twice in one object.
+    /// A name occurs twice in one object.
     DuplicateMember,
     /// They are JSON, but not an object.
     OtherType,
@@ -20,13 +20,13 @@ impl fmt::Display for NotAnObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Syntax => "is not JSON",
-            Self::DuplicateMember => "has a member twice",
+            Self::DuplicateMember => "has a duplicate member",
             Self::OtherType => "is not a JSON object",
         })
     }
 }
 
-/// A member is not of the type that it must have.
+/// A member does not have the required type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IllTyped(pub(super) &'static str);
 
@@ -57,9 +57,9 @@ impl Object {
         self.0.remove(name)
     }
 
-    /// Adds a member, unless one of its name is there.
+    /// Adds a member unless the name is already present.
     pub(super) fn or_insert(&mut self, name: &str, value: Value) {
-        // Not by `entry`, which brings 3 KB of code for this one place.
+        // `entry` would add 3 KB of code to the module for this one place.
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), value);
         }
@@ -69,7 +69,7 @@ impl Object {
         self.0.get(name)
     }
 
-    /// A string, if the member is there; `null` is not a string.
+    /// A string, if the member is present; `null` is not a string.
     pub(super) fn string(&self, name: &'static str) -> Result<Option<&str>, IllTyped> {
         match self.get(name) {
             None => Ok(None),

@@ -1,14 +1,14 @@
-//! Judging the claims of a token by the terms of its issuer.
+//! Judges the claims of a token against the conditions of its issuer.
 
 use super::{Facts, Fault, Issuer, Rejection, TokenDigest, dates::Dates, json::Object};
 use serde_json::Value;
 
-/// The facts of a token of `issuer`, if its claims are in order at `now_ms`.
+/// The facts of a token of `issuer`, if its claims are valid at `now_ms`.
 pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_ms: u64) -> Result<Facts, Rejection> {
     audience(claims, &issuer.audiences)?;
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
-    // Not used, but the verifier of signatures insists on its type.
+    // The claim is unused, but the signature verifier insists on its type.
     claims.string("nonce")?;
     let facts = Facts::read(claims, &issuer.issuer, &issuer.claim_names, &dates, digest)?;
     dates.alive(now_ms)?;

@@ -1,5 +1,5 @@
-//! One key of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037), imported once, for the algorithms it may
-//! be used with and no other (RFC 8725, section 3.1).
+//! One key of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037). It is imported once, and only for the
+//! algorithms that it may be used with (RFC 8725, section 3.1).
 
 use super::{
     Algorithm, HostVerifier, Signed,
@@ -14,10 +14,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
-/// Members of private and symmetric keys (RFC 7518, section 6; RFC 9964). Whoever publishes one has lost the key.
+/// Members of private and symmetric keys (RFC 7518, section 6; RFC 9964). A published key that has one is compromised.
 const SECRET: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 
-/// Stands for a key: the same name, the same numbers, the same algorithms.
+/// Identifies a key: the same name, parameters and algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 32]);
 
@@ -26,7 +26,7 @@ pub struct KeyId([u8; 32]);
 pub struct Key {
     id: KeyId,
     kid: Option<String>,
-    /// As a host's verifier wants it.
+    /// In the encoding of a host's verifier.
     info: Option<Vec<u8>>,
     /// One for each algorithm that the key may be used with.
     imported: Vec<PublicKey>,
@@ -37,17 +37,17 @@ pub struct Key {
 pub enum Skip {
     /// Not an object.
     NotAnObject,
-    /// A member is missing, or not of the type or form that it must have.
+    /// A member is missing, or has the wrong type or form.
     IllTyped(&'static str),
     /// Neither RSA, nor EC with P-256 or P-384, nor OKP with Ed25519.
     KeyType,
-    /// It holds secret parts.
+    /// It contains private key material.
     Private,
-    /// `use` or `key_ops`: it is not for verifying.
+    /// `use` or `key_ops` does not allow verification.
     Purpose,
     /// `alg` is not one of the key's family, or not supported.
     Algorithm,
-    /// Its numbers make no key: too short, too long, or not on the curve.
+    /// Its parameters do not form a key: too short, too long, or not on the curve.
     Material,
 }
 
@@ -56,13 +56,13 @@ impl fmt::Display for Skip {
         match self {
             Self::NotAnObject => f.write_str("not an object"),
             Self::IllTyped(name) => {
-                write!(f, "`{name}` is missing or not of the form it must have")
+                write!(f, "`{name}` is missing or malformed")
             }
             Self::KeyType => f.write_str("`kty` or `crv` is not supported"),
-            Self::Private => f.write_str("it holds secret parts"),
-            Self::Purpose => f.write_str("`use` or `key_ops` says that it is not for verifying"),
+            Self::Private => f.write_str("it contains private key material"),
+            Self::Purpose => f.write_str("`use` or `key_ops` does not allow verification"),
             Self::Algorithm => f.write_str("`alg` is not supported for this key"),
-            Self::Material => f.write_str("its numbers make no usable key"),
+            Self::Material => f.write_str("its parameters do not form a usable key"),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Key {
         })
     }
 
-    /// Stands for the key.
+    /// Identifies the key.
     pub fn id(&self) -> KeyId {
         self.id
     }
@@ -108,7 +108,7 @@ impl Key {
         self.for_algorithm(algorithm).is_some()
     }
 
-    /// Whether the signature holds. `host` is asked first: what it can't say is found out here.
+    /// Whether the signature is valid. `host` is asked first; if it cannot tell, the signature is verified here.
     pub fn verify(&self, signed: &Signed<'_>, host: HostVerifier) -> bool {
         let Some(key) = self.for_algorithm(signed.algorithm) else { return false };
         let by_host = self.info.as_ref().and_then(|info| signed.verify_by_host(info, host));
@@ -123,13 +123,13 @@ impl Key {
 
 impl KeyId {
     fn of(kid: Option<&str>, material: &Material, algorithms: &[Algorithm]) -> Self {
-        // What `Debug` prints is delimited and complete, and no one outside this process reads it.
-        let told = format!("{kid:?} {material:?} {algorithms:?}");
-        Self(Sha256::digest(told).into())
+        // `Debug` output is delimited and complete, and nothing outside this process reads it.
+        let identity = format!("{kid:?} {material:?} {algorithms:?}");
+        Self(Sha256::digest(identity).into())
     }
 }
 
-/// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): when they are there, they must speak of verifying.
+/// Whether `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3), if present, allow verification.
 fn verifies(jwk: &Object) -> Result<bool, Skip> {
     let by_use = jwk.string("use")?.is_none_or(|usage| usage == "sig");
     let by_operations = match jwk.get("key_ops") {
@@ -140,7 +140,7 @@ fn verifies(jwk: &Object) -> Result<bool, Skip> {
     Ok(by_use && by_operations)
 }
 
-/// The algorithms of the key's family; only the one that `alg` names, if it names one.
+/// The algorithms of the key's family, or only the one that `alg` names.
 fn pinned(jwk: &Object, material: &Material) -> Result<Vec<Algorithm>, Skip> {
     let family = material.algorithms();
     let Some(alg) = jwk.string("alg")? else {
@@ -161,7 +161,7 @@ pub(super) fn material(jwk: &Object) -> Result<Material, Skip> {
     }
 }
 
-/// Leading zeros are forbidden (RFC 7518, section 2), but some servers write one; it changes nothing.
+/// Leading zeros are forbidden (RFC 7518, section 2), but some servers write one; it does not change the value.
 fn integer(jwk: &Object, name: &'static str) -> Result<Vec<u8>, Skip> {
     let bytes = bytes(jwk, name)?;
     Ok(bytes.into_iter().skip_while(|&byte| byte == 0).collect())

@@ -1,41 +1,41 @@
-//! An issuer's keys over time: when to fetch them, and what a request does that needs a key which is not there.
+//! An issuer's keys over time: when to fetch them, and what a request does when its key is missing.
 //!
-//! Pure: the host asks [`KeyRing::due`] on its tick, sends the request, and reports what came of it. Time is passed in,
-//! in milliseconds of any clock that does not go backwards.
+//! No I/O: the host calls [`KeyRing::due`] on its tick, sends the request, and reports the result. Time is an argument,
+//! in milliseconds of any monotonic clock.
 
 use super::KeySource;
 use super::{KEY_SET_BYTES_MAX, KeySet, KeySetError};
 use std::fmt;
 
-/// How long a fetch may take, in milliseconds: the timeout of the host's request.
+/// The timeout of a fetch in milliseconds.
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
-/// A fetch that has not reported after this time, in milliseconds, never will.
+/// A fetch without a result after this time, in milliseconds, counts as lost.
 const FETCH_LOST_MS: u64 = 2 * FETCH_TIMEOUT_MS;
-/// The shortest time between two fetches because of an unknown key, in milliseconds: tokens with made-up `kid`s must
-/// not become a flood at the issuer.
+/// The minimum time between two fetches caused by unknown keys, in milliseconds: tokens with made-up `kid`s must not
+/// flood the issuer with requests.
 pub const KEY_REFETCH_INTERVAL_MS: u64 = 5_000;
-/// How long after the first failure a fetch is tried again, in milliseconds; doubles with each failure.
+/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure.
 pub const KEY_RETRY_FIRST_MS: u64 = 1_000;
-/// The longest time between two tries, in milliseconds.
+/// The maximum delay between two retries, in milliseconds.
 pub const KEY_RETRY_LAST_MS: u64 = 60_000;
 
 /// The keys of one issuer.
 #[derive(Debug, Clone)]
 pub enum KeyRing {
-    /// They stand in the policy and never change.
+    /// They are part of the policy and never change.
     Inline(KeySet),
     /// They are fetched.
     Remote(Remote),
 }
 
-/// Keys that are fetched, and fetched again.
+/// Keys that are fetched and regularly refetched.
 #[derive(Debug, Clone)]
 pub struct Remote {
     refresh_ms: u64,
-    /// Those of the last fetch that succeeded, however many have failed since.
+    /// The keys of the last successful fetch; later failures do not discard them.
     keys: Option<KeySet>,
     fetch: Fetch,
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
     /// When an unknown key last caused a fetch.
     refetched_at_ms: Option<u64>,
@@ -47,53 +47,53 @@ enum Fetch {
     UnderWay { since_ms: u64 },
 }
 
-/// What to do with a request that needs a key which is not there.
+/// What to do with a request whose key is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Miss {
     /// Start a fetch now; the request waits for it.
     Fetch,
     /// A fetch is under way; the request waits for it.
     Wait,
-    /// Nothing will come in time: refuse.
+    /// No fetch will bring the key in time: refuse the request.
     Reject,
 }
 
-/// What a fetch brought.
+/// What a fetch returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetched {
-    /// The keys that were there already.
+    /// The same keys as before.
     Same,
-    /// Other keys: tokens that were verified with a key that is gone are void, see
+    /// Other keys: tokens that were verified with a removed key are no longer valid, see
     /// [`super::TokenCache::retain_keys`].
     Changed,
 }
 
-/// Why a fetch brought no keys.
+/// Why a fetch returned no keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
     /// The status was not 200.
     Status(u32),
-    /// Nothing came back.
+    /// There was no response.
     NoAnswer,
-    /// The body is no key set that can be used.
+    /// The body is not a usable key set.
     KeySet(KeySetError),
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAnswer => f.write_str("no answer came"),
-            Self::Status(status) => write!(f, "the answer had status {status}"),
+            Self::NoAnswer => f.write_str("there was no response"),
+            Self::Status(status) => write!(f, "the response had status {status}"),
             Self::KeySet(error) => error.fmt(f),
         }
     }
 }
 
 impl KeyRing {
-    /// The ring of a key source; a remote one is due at once.
+    /// The key ring of a key source; a remote one is due immediately.
     ///
     /// # Errors
-    /// When the inline key set cannot be used.
+    /// The inline key set is unusable.
     pub fn new(source: &KeySource) -> Result<Self, KeySetError> {
         Ok(match source {
             KeySource::Inline(json) => Self::Inline(KeySet::parse(json.as_bytes())?),
@@ -111,7 +111,7 @@ impl KeyRing {
         })
     }
 
-    /// The keys, if there are any yet.
+    /// The current keys, if any.
     pub fn keys(&self) -> Option<&KeySet> {
         match self {
             Self::Inline(keys) => Some(keys),
@@ -119,8 +119,8 @@ impl KeyRing {
         }
     }
 
-    /// Whether a fetch is to be started now. If so it counts as under way, and [`KeyRing::fetched`] or
-    /// [`KeyRing::failed`] must follow.
+    /// Whether to start a fetch now. If so, it counts as started, and [`KeyRing::fetched`] or [`KeyRing::failed`] must
+    /// follow.
     pub fn due(&mut self, now_ms: u64) -> bool {
         match self {
             Self::Inline(_) => false,
@@ -128,9 +128,9 @@ impl KeyRing {
         }
     }
 
-    /// A request needs a key that is not there, or there are no keys at all. After [`Miss::Fetch`] and [`Miss::Wait`] the
-    /// token is to be verified again when the fetch has ended, whether it succeeded or not; if the key is still missing,
-    /// ask again: the answer comes to be [`Miss::Reject`].
+    /// Called when a request needs a key that is missing, or when there are no keys at all. After [`Miss::Fetch`] and
+    /// [`Miss::Wait`], verify the token again once the fetch has ended, successfully or not. If the key is still
+    /// missing, call this again: it eventually returns [`Miss::Reject`].
     pub fn missing(&mut self, now_ms: u64) -> Miss {
         match self {
             Self::Inline(_) => Miss::Reject,
@@ -138,10 +138,10 @@ impl KeyRing {
         }
     }
 
-    /// The issuer answered.
+    /// The issuer responded.
     ///
     /// # Errors
-    /// When the answer is no key set; the old keys stay, and a fetch will be tried again.
+    /// The response is not a key set; the old keys remain, and the fetch is retried.
     pub fn fetched(&mut self, status: u32, body: &[u8], now_ms: u64) -> Result<Fetched, FetchError> {
         let result = read(status, body);
         match self {
@@ -156,7 +156,7 @@ impl KeyRing {
         }
     }
 
-    /// The issuer could not be asked, or did not answer.
+    /// The fetch could not be sent, or got no response.
     pub fn failed(&mut self, now_ms: u64) {
         if let Self::Remote(remote) = self {
             remote.failed(now_ms);
@@ -192,7 +192,7 @@ impl Remote {
         }
         match self.fetch {
             Fetch::UnderWay { .. } => Miss::Wait,
-            // Without any keys every request would ask; the retries see to it.
+            // Without any keys every request would trigger a fetch; the retries take care of that case.
             Fetch::Idle { .. } if self.keys.is_none() || !self.may_refetch(now_ms) => Miss::Reject,
             Fetch::Idle { .. } => {
                 self.refetched_at_ms = Some(now_ms);
@@ -206,7 +206,7 @@ impl Remote {
         self.refetched_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= KEY_REFETCH_INTERVAL_MS)
     }
 
-    /// A callout can be lost without a word; the issuer's keys must not depend on one.
+    /// A callout can be lost without any callback; the issuer's keys must not depend on it.
     fn give_up_on_lost(&mut self, now_ms: u64) {
         if let Fetch::UnderWay { since_ms } = self.fetch
             && now_ms.saturating_sub(since_ms) >= FETCH_LOST_MS

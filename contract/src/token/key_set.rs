@@ -7,14 +7,14 @@ use super::{
 use serde_json::Value;
 use std::fmt;
 
-/// The longest key set, in bytes.
+/// The maximum size of a key set in bytes.
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
-/// The most keys of a set, usable or not.
+/// The maximum number of keys in a set, usable or not.
 pub const KEYS_MAX: usize = 64;
-/// The most keys that are tried on one token: each may cost a millisecond.
+/// The maximum number of keys tried on one token: each can cost a millisecond.
 pub const KEYS_TRIED_MAX: usize = 8;
 
-/// The usable keys of an issuer: at least one, but for an issuer that signs nothing.
+/// The usable keys of an issuer: at least one, unless the issuer is opaque.
 #[derive(Debug, Clone)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -24,13 +24,13 @@ pub struct KeySet {
 /// A key that is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skipped {
-    /// Its place in the set.
+    /// Its index in the set.
     pub index: usize,
-    /// Why.
+    /// The reason.
     pub why: Skip,
 }
 
-/// Why a key set cannot be used.
+/// Why a key set is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySetError {
     /// Longer than [`KEY_SET_BYTES_MAX`].
@@ -41,31 +41,31 @@ pub enum KeySetError {
     NoKeys,
     /// More than [`KEYS_MAX`] keys.
     TooMany,
-    /// None of the keys can be used.
+    /// None of the keys is usable.
     NoUsableKey(Vec<Skipped>),
 }
 
-/// Why no key of a set vouches for a token.
+/// Why no key of a set verifies a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureError {
-    /// No key has the token's `kid`; or it has none, and no key fits. A newer set may hold the key.
+    /// No key has the token's `kid`, or the token has no `kid` and no key matches. A newer set can contain the key.
     UnknownKey,
-    /// The key that `kid` names is not for the token's algorithm.
+    /// The key that `kid` names cannot be used with the token's algorithm.
     KeyAlgorithm,
     /// The key that `kid` names did not make the signature.
     Signature,
 }
 
 impl KeySet {
-    /// Of an issuer that signs nothing.
+    /// The key set of an opaque issuer.
     pub(super) const fn none() -> Self {
         Self { keys: Vec::new(), skipped: Vec::new() }
     }
 
-    /// Reads a set. Keys that cannot be used are left out: a set may hold keys for others.
+    /// Reads a set. Unusable keys are skipped: a set can contain keys for other purposes.
     ///
     /// # Errors
-    /// When there is nothing to read, too much of it, or no key that can be used.
+    /// The set is malformed, too large, or has no usable key.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         if json.len() > KEY_SET_BYTES_MAX {
             return Err(KeySetError::TooLong);
@@ -101,28 +101,29 @@ impl KeySet {
         self.keys.iter().map(Key::id)
     }
 
-    /// Whether the set holds this key, unchanged.
+    /// Whether the set contains this key unchanged.
     pub fn holds(&self, id: KeyId) -> bool {
         self.keys.iter().any(|key| key.id() == id)
     }
 
-    /// Whether both sets hold the same keys.
+    /// Whether both sets contain the same keys.
     pub fn same_keys(&self, other: &Self) -> bool {
         let within = |one: &Self, two: &Self| one.keys.iter().all(|key| two.holds(key.id()));
         within(self, other) && within(other, self)
     }
 
-    /// The key that made the signature. A `kid` only ever narrows the choice; keys may share one (RFC 7517, section 4.5).
+    /// The key that made the signature. A `kid` only narrows the choice, since several keys can share one (RFC 7517,
+    /// section 4.5).
     ///
     /// # Errors
-    /// Says what there was instead.
+    /// Returns why no key verifies the signature.
     pub fn verify(&self, kid: Option<&str>, signed: &Signed<'_>, host: HostVerifier) -> Result<KeyId, SignatureError> {
         let for_algorithm = |key: &&Key| key.is_for(signed.algorithm);
         let mut tried = self.named(kid).filter(for_algorithm).take(KEYS_TRIED_MAX);
         if let Some(key) = tried.find(|key| key.verify(signed, host)) {
             return Ok(key.id());
         }
-        // Without a `kid`, a forgery can't be told from a token of a key that is too new for this set.
+        // Without a `kid`, a forgery cannot be distinguished from a token whose key is too new for this set.
         if kid.is_none() || self.named(kid).next().is_none() {
             Err(SignatureError::UnknownKey)
         } else if !self.named(kid).any(|key| for_algorithm(&key)) {
@@ -132,7 +133,7 @@ impl KeySet {
         }
     }
 
-    /// The keys that `kid` names; all, if there is none.
+    /// The keys that `kid` names; all keys without a `kid`.
     pub(super) fn named(&self, kid: Option<&str>) -> impl Iterator<Item = &Key> {
         let named = move |key: &&Key| kid.is_none_or(|kid| key.kid() == Some(kid));
         self.keys.iter().filter(named)
@@ -144,10 +145,10 @@ impl fmt::Display for KeySetError {
         match self {
             Self::TooLong => write!(f, "the key set is longer than {KEY_SET_BYTES_MAX} bytes"),
             Self::NotAnObject(why) => write!(f, "the key set {why}"),
-            Self::NoKeys => f.write_str("the key set has no array `keys`"),
-            Self::TooMany => write!(f, "the key set holds more than {KEYS_MAX} keys"),
+            Self::NoKeys => f.write_str("the key set has no `keys` array"),
+            Self::TooMany => write!(f, "the key set contains more than {KEYS_MAX} keys"),
             Self::NoUsableKey(skipped) => {
-                f.write_str("the key set holds no usable key")?;
+                f.write_str("the key set contains no usable key")?;
                 skipped.iter().try_for_each(|key| write!(f, "; {key}"))
             }
         }

@@ -1,8 +1,8 @@
-//! What a public key is made of, before it is imported.
+//! The parameters of a public key before it is imported.
 
 use super::Algorithm;
 
-/// What a public key is made of; numbers are big-endian.
+/// The parameters of a public key; numbers are big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -22,7 +22,7 @@ impl Material {
         }
     }
 
-    /// An uncompressed point (SEC 1, section 2.3.3), of a key that is one.
+    /// The uncompressed point (SEC 1, section 2.3.3) of an elliptic-curve key.
     pub(super) fn point(&self) -> Option<Vec<u8>> {
         match self {
             Self::P256 { x, y } => Some([&[0x04], x.as_slice(), y].concat()),

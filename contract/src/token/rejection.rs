@@ -1,23 +1,23 @@
-//! Why a token is refused, by what follows from it.
+//! Why a token is refused, grouped by consequence.
 
 use super::{Fault, IssuerId, json::IllTyped};
 use std::fmt;
 
-/// Why a token is refused, by what follows from it.
+/// Why a token is refused, grouped by consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
     /// It can never be accepted, or not yet: `invalid_token`.
     Invalid(Fault),
-    /// It was in order, but its time is over: `token_expired`. The signature was not looked at.
+    /// It was valid but has expired: `token_expired`. The signature was not verified.
     Expired,
-    /// No key of the issuer fits: `invalid_token`, unless a fetch brings the key.
+    /// No key of the issuer matches: `invalid_token`, unless a fetch brings the key.
     UnknownKey {
-        /// Whose keys to fetch.
+        /// The issuer whose keys to fetch.
         issuer: IssuerId,
     },
-    /// The issuer's keys are not there yet: `keys_unavailable`, unless a fetch brings them.
+    /// The issuer's keys are not available yet: `keys_unavailable`, unless a fetch brings them.
     NoKeys {
-        /// Whose keys to fetch.
+        /// The issuer whose keys to fetch.
         issuer: IssuerId,
     },
 }
@@ -39,8 +39,8 @@ impl fmt::Display for Rejection {
         match self {
             Self::Invalid(fault) => fault.fmt(f),
             Self::Expired => f.write_str("the token has expired"),
-            Self::UnknownKey { .. } => f.write_str("no key of the issuer fits the token"),
-            Self::NoKeys { .. } => f.write_str("the issuer's keys are not there yet"),
+            Self::UnknownKey { .. } => f.write_str("no key of the issuer matches the token"),
+            Self::NoKeys { .. } => f.write_str("the issuer's keys are not available yet"),
         }
     }
 }

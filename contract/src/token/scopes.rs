@@ -1,17 +1,17 @@
-//! The scopes of a token: as a string or as an array, under whichever claims the issuer uses.
+//! The scopes of a token: a string or an array, in the claims that the issuer uses.
 
 use super::{Fault, json::Object};
 use serde_json::Value;
 
-/// The most scopes of a token.
+/// The maximum number of scopes in a token.
 pub const SCOPES_MAX: usize = 256;
-/// The longest scope, in bytes.
+/// The maximum length of a scope in bytes.
 pub const SCOPE_BYTES_MAX: usize = 256;
 
-/// What is said of an ill-formed scope claim; which claims hold scopes is the policy's choice.
+/// The name that faults use for every scope claim, because the policy chooses which claims contain scopes.
 const NAME: &str = "scope";
 
-/// The union of all scope claims that the token has, sorted, each scope once.
+/// The union of all scope claims in the token, sorted and without duplicates.
 pub(super) fn read(claims: &Object, scope_claims: &[String]) -> Result<Vec<String>, Fault> {
     let mut scopes = Vec::new();
     for value in scope_claims.iter().filter_map(|name| claims.get(name)) {
@@ -36,8 +36,8 @@ pub(super) fn read(claims: &Object, scope_claims: &[String]) -> Result<Vec<Strin
     Ok(scopes.into_iter().map(str::to_owned).collect())
 }
 
-/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749, section 3.3). A space inside an array's entry would become two
-/// scopes wherever scopes are joined, in a header for instance.
+/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749, section 3.3). A space inside an array's entry would become
+/// two scopes wherever scopes are joined, for example in a header.
 fn is_scope_token(scope: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     !scope.is_empty() && scope.len() <= SCOPE_BYTES_MAX && scope.bytes().all(allowed)

@@ -1,5 +1,5 @@
-//! Which session a token belongs to. The key must stay the same when a token is refreshed, so it is never `jti`, and it
-//! must come out the same in every filter that sees a token of the session.
+//! The session that a token belongs to. The key must not change when a token is refreshed, so it is never `jti`, and
+//! every filter that sees a token of the session must derive the same key.
 
 use super::{
     Fault,
@@ -9,7 +9,7 @@ use super::{
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
-/// What names a session within its issuer, by what it was made from.
+/// Identifies a session within its issuer, with the kind of value it was derived from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionKey {
     /// The value of a session claim such as `sid`.
@@ -47,7 +47,8 @@ impl SessionKey {
     }
 }
 
-/// Each field is preceded by its length, so that no two logins share a digest. `auth_time` is in decimal milliseconds.
+/// Each field is preceded by its length, so that two logins never share an input. `auth_time` is in decimal
+/// milliseconds.
 fn login(issuer: &str, who: &Identity<'_>, authenticated_at_ms: Option<u64>) -> String {
     let auth_time = authenticated_at_ms.map(|ms| ms.to_string());
     let fields = [

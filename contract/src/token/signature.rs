@@ -1,5 +1,5 @@
-//! Whether a signature holds: the host's own cryptography says so where it has some, else jwt-simple, which is called here
-//! and nowhere else. In wasm it takes ten times as long.
+//! Signature verification: by the host's own cryptography if it has any, otherwise by jwt-simple, which is only called
+//! here. In wasm, jwt-simple takes ten times as long.
 
 use super::{Algorithm, TOKEN_BYTES_MAX, der, material::Material};
 use jwt_simple::prelude::{
@@ -8,39 +8,39 @@ use jwt_simple::prelude::{
     RS384PublicKey, RS512PublicKey, RSAPublicKeyLike as _, UnixTimeStamp, VerificationOptions,
 };
 
-/// A token that waits for the verdict on its signature.
+/// A token whose signature is yet to be verified.
 #[derive(Debug)]
 pub struct Signed<'a> {
     /// `alg`, which the issuer may use.
     pub algorithm: Algorithm,
     /// The whole token.
     pub token: &'a str,
-    /// `typ` as it was written, already judged.
+    /// `typ` in its original spelling, already judged.
     pub typ: Option<String>,
-    /// What was signed: header and payload as they were sent.
+    /// The signed text: header and payload as they were sent.
     pub signing_input: &'a str,
-    /// The signature, decoded; of ECDSA the concatenation of r and s (RFC 7518, section 3.4).
+    /// The signature, decoded; for ECDSA the concatenation of r and s (RFC 7518, section 3.4).
     pub signature: Vec<u8>,
 }
 
-/// What a host's verifier is asked.
+/// A question to a host's signature verifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostQuestion<'a> {
     /// `sha256`, `sha384` or `sha512`.
     pub hash: &'static str,
     /// The key, as the DER of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1): RSA or elliptic curve.
     pub key: &'a [u8],
-    /// The signature: PKCS #1 v1.5 for an RSA key, the DER of an `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3) for another.
+    /// The signature: PKCS #1 v1.5 for an RSA key, a DER `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3) otherwise.
     pub signature: &'a [u8],
-    /// What was signed.
+    /// The signed text.
     pub text: &'a [u8],
 }
 
-/// A host's verifier of signatures; `None` when it can't say.
+/// A host's signature verifier; it returns `None` if it cannot tell.
 pub type HostVerifier = fn(&HostQuestion<'_>) -> Option<bool>;
 
 impl Signed<'_> {
-    /// What the host says of the signature, if it knows the algorithm.
+    /// The host's verdict on the signature, if it supports the algorithm.
     pub(super) fn verify_by_host(&self, key: &[u8], host: HostVerifier) -> Option<bool> {
         use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let (hash, der) = match self.algorithm {
@@ -71,8 +71,8 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    /// `None` when the numbers make no key: a point off its curve, a modulus outside 2048 to 4096 bits, an exponent
-    /// other than 65537, an Ed25519 point of small order; or when the key is not for `algorithm`.
+    /// `None` if the key is not for `algorithm` or its parameters do not form a key: a point off its curve, a modulus
+    /// outside 2048 to 4096 bits, an exponent other than 65537, or an Ed25519 point of small order.
     pub(super) fn import(algorithm: Algorithm, material: &Material) -> Option<Self> {
         use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let key = match (material, algorithm) {
@@ -121,8 +121,8 @@ impl PublicKey {
     }
 }
 
-/// Leaves every claim to us. At time zero nothing has expired, and the future is accepted; the clock is never asked.
-/// `typ` is required to be what it is, because otherwise only `JWT` and `…+JWT` would do.
+/// Leaves every claim to this module. At time zero nothing has expired, and dates in the future are accepted; the clock
+/// is never read. `typ` is required to be what it is, because jwt-simple otherwise only accepts `JWT` and `…+JWT`.
 fn options(signed: &Signed<'_>) -> VerificationOptions {
     VerificationOptions {
         accept_future: true,

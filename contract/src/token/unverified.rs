@@ -1,27 +1,27 @@
-//! A token read without verifying it, to find the session behind it. Whoever shows it must have verified it, or be trusted
-//! with the session: nothing here says that the token is genuine.
+//! Reads a token without verifying it, to find its session. The party that presents it must have verified it or be
+//! trusted with the session: nothing here shows that the token is genuine.
 
 use super::{ClaimNames, Facts, Fault, TokenDigest, compact::Compact, dates::Dates, identity::text, json::Object};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How far ahead an issuer's clock may be when it says `nbf`: as far as a policy may allow (`clock_skew`).
+/// How far ahead an issuer's clock can be when it sets `nbf`: the maximum `clock_skew` of a policy.
 const SKEW_MAX: Duration = Duration::from_secs(60);
 
-/// A token that could be read, as a verifier would read it.
+/// A token that was read but not verified.
 #[derive(Debug)]
 pub struct Unverified {
-    /// What it says.
+    /// Its claims.
     pub facts: Facts,
     claims: Object,
     dates: Dates,
 }
 
 impl Unverified {
-    /// Reads a signed JWT. `names` gives the claim names of its issuer.
+    /// Reads a signed JWT. `names` returns the claim names of its issuer.
     ///
     /// # Errors
-    /// The token is opaque, or no verifier would accept it; says why.
+    /// The token is opaque, or no verifier would accept it.
     pub fn read<'n>(token: &str, names: impl FnOnce(&str) -> &'n ClaimNames) -> Result<Self, Fault> {
         let compact = Compact::parse(token)?;
         Object::parse(&compact.header).map_err(Fault::Header)?;
@@ -32,17 +32,17 @@ impl Unverified {
         Ok(Self { facts, claims, dates })
     }
 
-    /// Whether it has expired, to the letter: "on or after" `exp` (RFC 7519, section 4.1.4).
+    /// Whether it has expired without any tolerance: "on or after" `exp` (RFC 7519, section 4.1.4).
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.facts.expires_at_ms
     }
 
-    /// Whether it is not valid yet.
+    /// Whether its `nbf` is still in the future.
     pub fn is_early(&self, now_ms: u64) -> bool {
         self.dates.is_early(now_ms)
     }
 
-    /// A claim as the token has it.
+    /// A claim in its original form.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }

@@ -1,27 +1,27 @@
-//! Verifying a token: what is cheap first, its signature last.
+//! Token verification: cheap checks first, the signature last.
 
 use super::{
     Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyRing, Rejection, SignatureError, TokenDigest,
     compact::Compact, header::Header, json::Object, judge::judge,
 };
 
-/// A token whose signature holds and whose claims are in order.
+/// A token with a valid signature and valid claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// What the token says.
+    /// Its claims.
     pub facts: Facts,
-    /// Whose token it is.
+    /// The token's issuer.
     pub issuer: IssuerId,
-    /// The key that verified it. When the issuer withdraws the key, the token is void.
+    /// The key that verified it. When the issuer withdraws the key, the token is no longer valid.
     pub key: KeyId,
 }
 
-/// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of each of `issuers`,
-/// in the same order; `host` is asked about signatures first.
+/// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of `issuers`, in the same
+/// order; `host` is asked to verify signatures first.
 ///
 /// # Errors
-/// Says why the token is refused; [`Rejection::UnknownKey`] and [`Rejection::NoKeys`] may be cured by a fetch of keys,
-/// see [`KeyRing::missing`].
+/// Returns why the token is refused. A key fetch can resolve [`Rejection::UnknownKey`] and [`Rejection::NoKeys`], see
+/// [`KeyRing::missing`].
 pub fn verify(
     token: &str,
     issuers: &[Issuer],
@@ -46,7 +46,7 @@ pub fn verify(
     }
 }
 
-/// `iss` is compared exactly, without any URL normalisation (RFC 8725, section 3.8).
+/// `iss` is compared exactly, without URL normalization (RFC 8725, section 3.8).
 pub(super) fn issuer_of<'a>(claims: &Object, issuers: &'a [Issuer]) -> Result<(IssuerId, &'a Issuer), Fault> {
     let iss = claims.string("iss")?.ok_or(Fault::Missing("iss"))?;
     let mut known = issuers.iter().enumerate();

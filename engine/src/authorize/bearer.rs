@@ -1,13 +1,13 @@
-//! Taking the bearer token out of a request (RFC 6750, section 2.1).
+//! Extracts the bearer token from a request (RFC 6750, section 2.1).
 
 use std::fmt;
 
-/// Why a request holds no usable bearer token.
+/// Why a request has no usable bearer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialError {
     /// There is no `Authorization` header: 401 without an error code (RFC 6750, section 3.1).
     NoCredentials,
-    /// There are several, or it is not a bearer token: 400.
+    /// There are several credentials, or it is not a bearer token: 400.
     Malformed,
 }
 
@@ -22,12 +22,12 @@ impl fmt::Display for CredentialError {
 
 const SCHEME: &[u8] = b"bearer";
 
-/// The access token, from the values of all `Authorization` headers of a request. Its length is not judged here:
-/// an over-long token is an invalid token, not a malformed request.
+/// The access token, given the values of all `Authorization` headers of a request. Its length is not judged here: an
+/// over-long token is an invalid token, not a malformed request.
 ///
 /// # Errors
-/// More than one value, another scheme, or anything but one token of RFC 6750's alphabet is malformed; a list of
-/// credentials joined by commas is too, because a comma is not in the alphabet.
+/// More than one value, another scheme, or anything but one token in the alphabet of RFC 6750 is malformed. This
+/// includes credentials joined by commas, because the alphabet has no comma.
 pub fn credentials<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str, CredentialError> {
     let value = values.next().ok_or(CredentialError::NoCredentials)?;
     if values.next().is_some() {
@@ -54,7 +54,7 @@ fn is_b64token(token: &[u8]) -> bool {
     body > 0 && token.iter().take(body).all(|byte| B64TOKEN.get(usize::from(*byte)) == Some(&true))
 }
 
-/// For each byte, whether it may stand in a token: looked up, for it is asked of every byte of every request's token.
+/// For each byte, whether a token can contain it. A table, because every byte of every request's token is checked.
 const B64TOKEN: [bool; 256] = {
     let mut allowed = [false; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";

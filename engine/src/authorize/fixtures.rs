@@ -1,4 +1,4 @@
-//! What the tests of this room share: a small policy and tokens for it.
+//! Test fixtures: a small policy and tokens for it.
 
 use super::{
     principal::Principal,
@@ -11,8 +11,8 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// Rules by index: 0 public, 1 needs `read` and `write`, 2 only a token, 3 lets reads pass in an outage,
-/// 4 gives 30 s of grace.
+/// Rules by index: 0 is public, 1 requires `read` and `write`, 2 only a token, 3 releases reads in an outage, 4 has a
+/// grace period of 30 s.
 pub(super) fn policy(mode: &str) -> Policy {
     let policy = serde_json::json!({
         "mode": mode,
@@ -33,8 +33,8 @@ pub(super) fn policy(mode: &str) -> Policy {
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
-/// The same rules by introspection, for JWTs of the same issuer and for opaque tokens of another; and rule 5, which limits the
-/// session.
+/// The same rules with introspection, for JWTs of the same issuer and opaque tokens of another; plus rule 5, which
+/// limits the session.
 pub(super) fn introspecting() -> Policy {
     let policy = serde_json::json!({
         "issuers": [

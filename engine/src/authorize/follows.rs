@@ -1,4 +1,4 @@
-//! The open requests whose sessions the service follows: one follow for all of a token on a route.
+//! Open requests whose sessions the service follows. All requests of one token on one rule share a follow.
 
 use crate::{
     answer::Code,
@@ -13,16 +13,17 @@ use std::{
     rc::Rc,
 };
 
-/// Between two reports of activity. An idle limit may be met early by as much, never late.
+/// The interval between two activity reports. An idle limit can be reached early by this much, but never late.
 const ACTIVITY_MS: u64 = 500;
 
-/// Between two looks at the limits that the filter keeps itself.
+/// The interval between two checks of the limits that the filter enforces itself.
 const LIMITS_MS: u64 = 100;
 
-/// How long the service may take to speak of a session's limit, which it knows better, before the filter acts on it.
+/// How long the filter waits for the service to report that a session reached its limit. The service knows the limit
+/// better, so the filter only acts on its own copy after that.
 const SERVICE_SPEAKS_MS: u64 = 1_000;
 
-/// A follow, by its name on the check stream.
+/// A follow, by its id on the check stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FollowId(pub u32);
 
@@ -43,9 +44,9 @@ struct Follow {
     principal: Rc<Principal>,
     rule: RuleId,
     contexts: HashSet<u32>,
-    /// When the token ends the requests, by the wall clock; none where they may outlive it.
+    /// When the token ends the requests, by the wall clock; `None` where they can outlive it.
     token_ends_at_ms: Option<u64>,
-    /// When the session ends at the latest, as the service last said.
+    /// When the session ends at the latest, according to the last verdict.
     session_ends_at: Option<Monotonic>,
 }
 
@@ -95,12 +96,12 @@ impl Follows {
         }
     }
 
-    /// Ends a follow, and returns its requests.
+    /// Ends a follow and returns its requests.
     pub(super) fn end(&mut self, id: FollowId) -> Vec<u32> {
         let Some(follow) = self.open.remove(&id) else { return Vec::new() };
         self.ids.remove(&(follow.principal.facts.digest, follow.rule));
         self.active.remove(&id);
-        // One that was never announced need not be taken back.
+        // A follow that was never announced does not have to be withdrawn.
         match self.unannounced.iter().position(|unannounced| *unannounced == id) {
             Some(place) => drop(self.unannounced.swap_remove(place)),
             None => self.ended.push(id),
@@ -116,26 +117,26 @@ impl Follows {
         self.active.insert(id);
     }
 
-    /// The service has spoken of a session.
+    /// Records the session's end as the service reported it.
     pub(super) fn note_end(&mut self, id: FollowId, session_ends_at: Option<Monotonic>) {
         if let Some(follow) = self.open.get_mut(&id) {
             follow.session_ends_at = session_ends_at;
         }
     }
 
-    /// The follows of tokens by `issuer` that were verified with a key which is not in `keys` any more.
+    /// The follows of tokens by `issuer` whose key is no longer in `keys`.
     pub(super) fn of_withdrawn_keys(&self, issuer: IssuerId, keys: &KeySet) -> Vec<FollowId> {
         let is_void =
             |principal: &Principal| principal.issuer == issuer && principal.key.is_some_and(|key| !keys.holds(key));
         self.open.iter().filter(|(_, follow)| is_void(&follow.principal)).map(|(id, _)| *id).collect()
     }
 
-    /// The follows of requests that were released by such rules.
+    /// The follows of requests that were released by matching rules.
     pub(super) fn on_rules(&self, is_meant: impl Fn(RuleId) -> bool) -> Vec<FollowId> {
         self.open.iter().filter(|(_, follow)| is_meant(follow.rule)).map(|(id, _)| *id).collect()
     }
 
-    /// The follows whose limits have passed, looked for from time to time.
+    /// The follows whose limits have passed. Checked once per interval.
     pub(super) fn overdue(&mut self, now: Now) -> Vec<(FollowId, Code)> {
         if now.instant.since(self.limits_seen_at) < LIMITS_MS {
             return Vec::new();
@@ -144,20 +145,20 @@ impl Follows {
         self.open.iter().filter_map(|(id, follow)| Some((*id, follow.overdue(now)?))).collect()
     }
 
-    /// The stream is another one: nothing of the old one holds.
+    /// There is a new stream, whose service knows none of the follows.
     pub(super) fn announce_all(&mut self) {
         self.ended.clear();
         self.active.clear();
         self.unannounced = self.open.keys().copied().collect();
     }
 
-    /// The next follow that the service does not know of.
+    /// The next follow that the service does not know about.
     pub(super) fn next_unannounced(&mut self) -> Option<(FollowId, Rc<Principal>, RuleId)> {
         let id = self.unannounced.pop()?;
         self.open.get(&id).map(|follow| (id, Rc::clone(&follow.principal), follow.rule))
     }
 
-    /// What has ended, and, from time to time, what is active.
+    /// Adds the follows that have ended and, once per interval, those that are active.
     pub(super) fn put_changes(&mut self, message: &mut wire::FilterMessage, now: Monotonic) {
         message.unfollowed.extend(self.ended.drain(..).map(|id| id.0));
         if !self.active.is_empty() && now.since(self.activity_sent_at) >= ACTIVITY_MS {
@@ -168,7 +169,7 @@ impl Follows {
 }
 
 impl Follow {
-    /// Without a wall clock nobody can say that a token lives: the next look may be able to.
+    /// Without a wall clock it is unknown whether a token has expired; the next check might have one.
     fn overdue(&self, now: Now) -> Option<Code> {
         if let (Some(ends_at_ms), Some(wall_ms)) = (self.token_ends_at_ms, now.wall_ms)
             && ends_at_ms <= wall_ms

@@ -1,4 +1,4 @@
-//! One Envoy worker: policy, keys, tokens, the requests under way, and the client of the session service.
+//! The state of one Envoy worker: policy, keys, tokens, current requests, and the client of the session service.
 
 mod decide;
 mod hello;
@@ -9,10 +9,10 @@ use super::{
     follows::{FollowId, Follows},
     head::Head,
     introspection::{Call, CallKey, Ended},
-    last_heard::LastHeard,
     principal::Principal,
     request::{Event, Request, Step},
     session_client::SessionClient,
+    session_memory::SessionMemory,
     stream_client::{Act, Settled},
     tally::{Count, StreamEvent, Tally},
     token_cache::TokenCache,
@@ -29,35 +29,35 @@ use std::collections::VecDeque;
 
 pub use keys::Fetch;
 
-/// Envoy's number for one request on one worker.
+/// Envoy's id for one request on one worker.
 pub type ContextId = u32;
 
-/// A request and what is to be done with it.
+/// A request and the step to carry out for it.
 pub type Due = (ContextId, Step);
 
-/// A request that is under way, and what its answer depends on beside its state.
+/// A request in progress, and what its answer depends on besides its state.
 #[derive(Debug, Default)]
 struct UnderWay {
     request: Request,
     /// Whether the caller understands a gRPC answer.
     grpc: bool,
-    /// Whether the upstream's answer has begun.
+    /// Whether the upstream's response has started.
     responded: bool,
     follow: Option<FollowId>,
-    /// Inbound headers that must not reach the upstream: they leave with the permit.
+    /// Inbound headers that must not reach the upstream; they are handed to the permit.
     strip: Vec<String>,
 }
 
-/// A worker's share of the filter, without the host.
+/// One worker's share of the filter, without host calls.
 pub struct Gate {
     policy: Policy,
     rings: Vec<KeyRing>,
     host: HostVerifier,
     tokens: TokenCache<Principal>,
-    /// None where every rule is public.
+    /// `None` if every rule is public.
     client: Option<SessionClient>,
     follows: Follows,
-    last_heard: LastHeard,
+    session_memory: SessionMemory,
     timeout_ms: u64,
     requests: HashMap<ContextId, UnderWay>,
     /// Released requests that are not followed yet, oldest first.
@@ -66,20 +66,20 @@ pub struct Gate {
     keys_fetched_at: Vec<Option<Monotonic>>,
     /// Requests that wait for keys.
     waiting: HashSet<ContextId>,
-    /// Issuers whose keys a request has asked for, and nobody fetches yet.
+    /// Issuers whose keys a request needs and whose fetch has not started yet.
     wanted: Vec<IssuerId>,
-    /// What is to be counted at the next tick.
+    /// Counts to report on the next tick.
     pub tally: Tally,
     /// How long requests waited for their verdicts since the last tick, in milliseconds.
     pub waits_ms: Vec<u64>,
 }
 
 impl Gate {
-    /// A gate for `policy`. `host` is asked about signatures first, `seed` tells workers apart.
+    /// Creates the gate for `policy`. `host` is asked to verify signatures first; `seed` distinguishes workers.
     ///
     /// # Errors
     ///
-    /// An inline key set without a usable key, with the index of its issuer.
+    /// An inline key set has no usable key; returns the index of its issuer.
     pub fn new(policy: Policy, host: HostVerifier, seed: u64) -> Result<Self, (usize, KeySetError)> {
         let sources = policy.issuers.iter().map(|issuer| &issuer.keys).enumerate();
         let rings = sources.map(|(index, source)| KeyRing::new(source).map_err(|error| (index, error)));
@@ -88,7 +88,7 @@ impl Gate {
         Ok(Self {
             client: SessionClient::new(&policy, hello::hello(&policy), timeout_ms, seed),
             follows: Follows::default(),
-            last_heard: LastHeard::new(&policy),
+            session_memory: SessionMemory::new(&policy),
             keys_fetched_at: vec![None; policy.issuers.len()],
             policy,
             rings,
@@ -109,7 +109,7 @@ impl Gate {
         &self.policy
     }
 
-    /// A request's headers have come. `client_address` is asked only when it is needed.
+    /// A request's headers have arrived. `client_address` is only called when needed.
     pub fn arrive(
         &mut self,
         context: ContextId,
@@ -145,7 +145,7 @@ impl Gate {
         }
     }
 
-    /// Time has passed.
+    /// Handles whatever is due at `now`.
     pub fn tick(&mut self, now: Now) -> Vec<Due> {
         let mut due = match &mut self.client {
             Some(SessionClient::Stream(client)) => {
@@ -177,12 +177,12 @@ impl Gate {
         due
     }
 
-    /// What is to be done about the check stream now, if anything. Ask until there is nothing.
+    /// The next action on the check stream, if any. Call until it returns `None`.
     pub fn act(&mut self, now: Monotonic) -> Option<Act> {
         self.client.as_mut()?.stream()?.act(&mut self.follows, now)
     }
 
-    /// Questions that may be sent now: what of [`Gate::act`] can be done in the course of a request.
+    /// The next message to send, if any: the only kind of [`Gate::act`] that is possible inside a request's callback.
     pub fn send(&mut self, now: Monotonic) -> Option<Act> {
         self.client.as_mut()?.stream()?.send(&mut self.follows, now)
     }
@@ -196,7 +196,7 @@ impl Gate {
         }
     }
 
-    /// A message has come on the check stream.
+    /// A message has arrived on the check stream.
     pub fn message(&mut self, stream: u32, bytes: &[u8], now: Now) -> Vec<Due> {
         let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
         let received = client.message(stream, bytes, &mut self.follows, now.instant);
@@ -217,36 +217,37 @@ impl Gate {
         self.settle(settled, now)
     }
 
-    /// As whom an introspection endpoint is called; see [`super::authorization`].
+    /// Sets the `authorization` with which an introspection endpoint is called; see [`super::authorization`].
     pub fn authorize_calls(&mut self, authorization: Option<String>) {
         if let Some(client) = self.client.as_mut().and_then(SessionClient::introspection) {
             client.authorize(authorization);
         }
     }
 
-    /// The calls to the introspection endpoint that are to be made now. Each must be answered with [`Gate::answered`].
+    /// The calls to make to the introspection endpoint now. [`Gate::answered`] must follow each.
     pub fn take_calls(&mut self) -> Vec<(CallKey, Call)> {
         let client = self.client.as_mut().and_then(SessionClient::introspection);
         client.map(|client| client.take_pending()).unwrap_or_default()
     }
 
-    /// Whether somebody waits for the answer to a call: one that a request made ends with it, without a word.
+    /// Whether a request still waits for this call. Envoy drops a call without a callback when the request that made it
+    /// ends.
     pub fn awaits(&self, key: CallKey) -> bool {
         matches!(&self.client, Some(SessionClient::Introspection(client)) if client.awaits(key))
     }
 
-    /// A call was answered: with a status and a body, or without an answer.
+    /// A call was answered with a status and a body, or failed.
     pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now: Now) -> Option<Due> {
         let ended = self.client.as_mut()?.introspection()?.answered(key, response, &self.policy, now)?;
         Some(self.ended(ended, now))
     }
 
-    /// Whether something waits for a deadline, so that ticks must come quickly.
+    /// Whether something waits for a deadline, so that ticks must be frequent.
     pub fn is_busy(&self) -> bool {
         self.client.as_ref().is_some_and(SessionClient::is_busy) || !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Whether the session service listens on a check stream.
+    /// Whether a session service is connected on a check stream.
     pub fn is_connected(&self) -> bool {
         matches!(&self.client, Some(SessionClient::Stream(client)) if client.is_connected())
     }
@@ -257,7 +258,7 @@ impl Gate {
         }
     }
 
-    /// Questions that left the stream client become steps of their requests.
+    /// Turns questions that have left the stream client into steps of their requests.
     fn settle(&mut self, settled: Vec<Settled>, now: Now) -> Vec<Due> {
         let mut due = Vec::with_capacity(settled.len());
         for Settled { context, verdict, waited_ms } in settled {
@@ -271,8 +272,8 @@ impl Gate {
         due
     }
 
-    /// Nothing was heard of the session service for too long: nobody knows whether the sessions of open requests live, and where
-    /// the policy denies in an outage, they end.
+    /// Nothing has been received from the session service for too long, so it is unknown whether the sessions of open
+    /// requests are still alive. Requests end here if the policy denies in an outage.
     fn cut_the_unheard(&mut self, now: Now) -> Vec<Due> {
         let denies = |rule| self.policy.rule(rule).is_none_or(|rule| rule.limits.on_outage == Outage::Deny);
         let unheard = self.follows.on_rules(denies);
@@ -281,7 +282,7 @@ impl Gate {
         contexts.into_iter().map(|context| (context, self.advance(context, Event::Overdue(code), now))).collect()
     }
 
-    /// A call that has ended becomes a step of its request.
+    /// Turns a finished call into a step of its request.
     fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now: Now) -> Due {
         self.waits_ms.push(waited_ms);
         let step = match event {
@@ -291,19 +292,19 @@ impl Gate {
         (context, step)
     }
 
-    /// A request will have no verdict: what was last heard of its session must do.
+    /// No verdict will arrive for a request: the last verdict about its session has to decide.
     fn no_verdict(&mut self, context: ContextId, now: Now) -> Step {
         let known = match self.requests.get(&context).map(|entry| &entry.request) {
-            Some(Request::Asked(inquiry)) => self.last_heard.of(inquiry, now),
+            Some(Request::Asked(inquiry)) => self.session_memory.recall(inquiry, now),
             _ => return Step::Wait,
         };
         self.advance(context, Event::NoVerdict(known, now.wall_ms), now)
     }
 
-    /// Gives an event to a request, and a question that comes of it to the session service.
+    /// Passes an event to a request, and a resulting question to the session service.
     fn advance(&mut self, context: ContextId, event: Event, now: Now) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
-        self.last_heard.hear(&entry.request, &event, &self.policy, now.instant);
+        self.session_memory.record(&entry.request, &event, &self.policy, now.instant);
         self.tally.event(&event);
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {

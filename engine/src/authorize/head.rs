@@ -1,8 +1,8 @@
-//! What a request says, read once from its headers, as bytes.
+//! The parts of a request's headers that its decision depends on, read once, as bytes.
 
 use super::bearer::{self, CredentialError};
 
-/// The headers that tell the upstream who calls start with this; a client's own are stripped.
+/// The prefix of the headers that identify the caller to the upstream; a client's own are stripped.
 pub const IDENTITY_PREFIX: &str = "x-portcullis-";
 
 /// The parts of a request that its decision depends on.
@@ -14,26 +14,27 @@ pub struct Head<'a> {
     pub authority: &'a [u8],
     /// `:path` as it came, with its query.
     pub path: &'a [u8],
-    /// Whether there is more than one `Authorization`: filter and upstream might each believe another one.
+    /// Whether there is more than one `Authorization`: the filter and the upstream could each trust a different one.
     pub several_authorizations: bool,
-    /// The one bearer token, or why there is none.
+    /// The only bearer token, or why there is none.
     pub token: Result<&'a str, CredentialError>,
     /// `User-Agent` as it came.
     pub user_agent: Option<&'a [u8]>,
-    /// `traceparent` and `x-request-id`: what ties a call to the request.
+    /// `traceparent` and `x-request-id`, which connect a call to the request.
     pub trace: [(&'static str, Option<&'a [u8]>); 2],
     /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
     pub preflight: bool,
     /// Whether the caller understands a gRPC answer.
     pub grpc: bool,
-    /// Inbound headers that only the filter may set.
+    /// Inbound headers that only the filter is allowed to set.
     pub forged: Vec<&'a str>,
-    /// Whether `Connection` names such a header: the next hop would drop what the filter sets (RFC 9110, section 7.6.1).
+    /// Whether `Connection` lists one of them: the next hop would then drop what the filter sets (RFC 9110, section
+    /// 7.6.1).
     pub drops_identity: bool,
 }
 
 impl<'a> Head<'a> {
-    /// Reads the header map of a request. Of a header that is there several times, the first counts.
+    /// Reads the header map of a request. If a header occurs several times, the first one counts.
     pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
         let mut first = First::default();
         let (mut forged, mut drops_identity) = (Vec::new(), false);
@@ -63,7 +64,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The request trailers that only the filter may set, as headers. They are to be removed.
+/// The request trailers to remove: those that only the filter is allowed to set, as headers.
 pub fn forged_trailers(trailers: &[(String, Vec<u8>)]) -> impl Iterator<Item = &str> {
     trailers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name.as_bytes()))
 }
@@ -99,8 +100,8 @@ impl<'a> First<'a> {
     }
 }
 
-/// Envoy joins repeated headers with a comma. A list is told from parameters (`Digest a="1", b="2"`) by what stands behind the
-/// comma: a scheme and a space, or nothing. A comma is in no bearer token.
+/// Envoy joins repeated headers with a comma. What follows the comma distinguishes a list from parameters (`Digest
+/// a="1", b="2"`): a scheme and a space, or nothing. A bearer token never contains a comma.
 fn holds_several(authorization: &[u8]) -> bool {
     let starts_bearer = authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
     let mut rest = authorization.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii);
@@ -110,14 +111,14 @@ fn holds_several(authorization: &[u8]) -> bool {
     })
 }
 
-/// Just what Envoy takes for gRPC: it then turns a local reply into trailers. For anything else, gRPC-Web too, an answer
-/// with a gRPC status would reach the client as a plain 200.
+/// Exactly the content types that Envoy treats as gRPC: it turns a local reply into trailers for them. For all others,
+/// including gRPC-Web, an answer with a gRPC status would reach the client as a plain 200.
 fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
-/// Whether this is one of the filter's own headers, in any spelling that an upstream may fold into one: when headers become
-/// variables (CGI, WSGI), any byte that is neither a letter nor a digit turns into the same character.
+/// Whether this is one of the filter's own headers, in any spelling that an upstream could fold into one: when headers
+/// become variables (CGI, WSGI), every byte that is neither a letter nor a digit becomes the same character.
 fn is_identity(name: &[u8]) -> bool {
     let prefix = IDENTITY_PREFIX.as_bytes();
     let folds_to = |byte: u8, expected: u8| match expected {
@@ -127,7 +128,7 @@ fn is_identity(name: &[u8]) -> bool {
     name.len() >= prefix.len() && name.iter().zip(prefix).all(|(byte, expected)| folds_to(*byte, *expected))
 }
 
-/// Whether one of the names in a list is such a header.
+/// Whether a list of names contains one of the filter's own headers.
 fn names_identity(list: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|name| is_identity(name.trim_ascii()))
 }

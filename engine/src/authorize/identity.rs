@@ -1,4 +1,4 @@
-//! What the upstream and the access log learn of a decision.
+//! What the upstream and the access log learn about a decision.
 
 use super::{
     principal::Principal,
@@ -7,7 +7,7 @@ use super::{
 use crate::{policy::Policy, route::RuleId};
 use std::borrow::Cow;
 
-/// The headers that a released request gets.
+/// The headers added to a released request.
 pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
     let wanted = policy.identity_headers;
     let field = |name, wanted: bool, value: fn(&'a Permit, &'a Principal) -> Option<Cow<'a, str>>| {
@@ -29,12 +29,12 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
     headers.into_iter().flatten()
 }
 
-/// Whether shadow mode let pass a token that proves nothing any more: what is behind must not take its word for an identity.
+/// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity.
 fn is_nobody(permit: &Permit) -> bool {
     matches!(permit.mark, Some(Mark::Shadow(code)) if code.status() == 401)
 }
 
-/// The token's scopes, less those that its session has lost.
+/// The token's scopes without those that its session has lost.
 fn effective_scopes<'a>(permit: &Permit, principal: &'a Principal) -> Cow<'a, str> {
     match &permit.narrowed {
         Some(left) => left.join(" ").into(),
@@ -42,7 +42,7 @@ fn effective_scopes<'a>(permit: &Permit, principal: &'a Principal) -> Cow<'a, st
     }
 }
 
-/// The access log's field of a released request: code, route and session, never the token.
+/// The access-log field of a released request: code, route and session, but never the token.
 pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
     let (kind, code) = match (permit.mark, &permit.principal) {
         (Some(Mark::Shadow(code)), _) => ("shadow:", code.name()),
@@ -55,7 +55,7 @@ pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
     record(kind, code, permit.rule, session, policy)
 }
 
-/// The access log's field of a refused request.
+/// The access-log field of a refused request.
 pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
     let session = denial.principal.as_ref().map(|principal| principal.facts.session_id.as_str());
     record("", denial.code.name(), denial.rule, session, policy)

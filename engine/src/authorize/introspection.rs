@@ -1,4 +1,4 @@
-//! The questions to an introspection endpoint (RFC 7662): a call for each request.
+//! Questions to an introspection endpoint (RFC 7662): one call per request.
 
 mod answer;
 mod authorization;

@@ -1,4 +1,4 @@
-//! What can be decided without asking anybody: edge, route, token, scopes.
+//! The decisions that need no answer from outside: edge, route, token, scopes.
 
 use super::{
     bearer::CredentialError,
@@ -14,23 +14,23 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// The longest method: those that are registered have 17 bytes at most (RFC 9110, section 16.1.1), and each method goes into
-/// a question.
+/// The maximum length of a method. Registered methods have at most 17 bytes (RFC 9110, section 16.1.1), and every
+/// question contains the method.
 const METHOD_BYTES_MAX: usize = 64;
 
-/// The rule that answers a request.
+/// The rule that matches a request.
 #[derive(Debug)]
 pub enum Routed {
-    /// It asks for nothing.
+    /// It requires nothing.
     Public(Permit),
-    /// It asks for a token.
+    /// It requires a token.
     Guarded(RuleId),
 }
 
 /// Reads host and path, and finds the rule.
 ///
 /// # Errors
-/// The request can be read in more than one way, or no rule answers it.
+/// The request can be read in more than one way, or no rule matches it.
 pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
     if head.method.len() > METHOD_BYTES_MAX {
         return Err(Denial::new(Code::NoRoute, None));
@@ -51,10 +51,10 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
     })
 }
 
-/// The one bearer token of a request that `rule` answers.
+/// The only bearer token of a request that `rule` matched.
 ///
 /// # Errors
-/// There is none, or not exactly one.
+/// There is no token, or more than one.
 pub fn token<'a>(head: &Head<'a>, rule: RuleId) -> Result<&'a str, Denial> {
     head.token.map_err(|error| {
         let code = match error {
@@ -65,7 +65,7 @@ pub fn token<'a>(head: &Head<'a>, rule: RuleId) -> Result<&'a str, Denial> {
     })
 }
 
-/// Compares what a token says with what the rule requires; what is left to ask is whether its session is good.
+/// Compares a token's claims with the rule's requirements. The only remaining question is whether its session is valid.
 ///
 /// # Errors
 /// A scope is missing, or the login is too weak or too old.
@@ -88,8 +88,8 @@ pub fn question(
     Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes })
 }
 
-/// RFC 9470: too weak (`acr`) or too old (`auth_time`) a login. A token without `auth_time` is left to the session service,
-/// which knows when the session began.
+/// Whether the login is too weak (`acr`) or too old (`auth_time`) (RFC 9470). Without `auth_time`, the session service
+/// decides: it knows when the session started.
 fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
     let acr = principal.facts.acr.as_ref();
     let too_weak = !rule.acr.is_empty() && !acr.is_some_and(|acr| rule.acr.contains(acr));

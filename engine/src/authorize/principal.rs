@@ -1,4 +1,4 @@
-//! A verified token as a worker knows it.
+//! A token whose claims are trusted, as a worker stores it.
 
 use crate::{
     policy::Policy,
@@ -7,29 +7,29 @@ use crate::{
 };
 use std::cell::Cell;
 
-/// A verified token, the policy's scopes that it holds, and what the check stream knows of it.
+/// A token whose claims are trusted, the policy's scopes that it holds, and its handle on the check stream.
 #[derive(Debug)]
 pub struct Principal {
-    /// What the token says.
+    /// Its claims.
     pub facts: Facts,
     /// Its scopes, separated by spaces.
     pub scopes: String,
-    /// Whose token it is.
+    /// The token's issuer.
     pub issuer: IssuerId,
-    /// The key that verified it; none for an opaque token.
+    /// The key that verified it; `None` for an opaque token.
     pub(super) key: Option<KeyId>,
     /// Which of the policy's scopes it holds.
     pub held: Held,
-    /// Its name on the check stream, once it has one.
+    /// Its handle on the check stream, once assigned.
     pub(super) handle: Cell<Option<Handle>>,
-    /// Whether it has left the cache, so that its handle will not be needed again.
+    /// Whether it has left the cache, so that its handle is not needed again.
     pub(super) retired: Cell<bool>,
 }
 
 /// A token's name on one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Handle {
-    /// The stream that it was given on; on another one it is void.
+    /// The stream on which it was assigned; it is meaningless on any other.
     pub(super) stream: u32,
     pub(super) number: u32,
 }
@@ -40,7 +40,7 @@ impl Principal {
         Self { key: Some(verified.key), ..Self::new(verified.issuer, verified.facts.clone(), policy) }
     }
 
-    /// A token whose facts somebody else vouches for, under `policy`.
+    /// A token whose facts are vouched for by another party, under `policy`.
     pub fn new(issuer: IssuerId, facts: Facts, policy: &Policy) -> Self {
         let held = policy.register.held(facts.scopes.iter().map(String::as_str));
         Self {
@@ -54,7 +54,7 @@ impl Principal {
         }
     }
 
-    /// What it takes, in bytes, with what it points to.
+    /// Its size in bytes, including what it points to.
     pub(super) fn bytes(&self) -> usize {
         let facts = &self.facts;
         let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti].into_iter().flatten().map(String::len);

@@ -1,33 +1,33 @@
-//! What is asked of the session service, and what it answers.
+//! The questions to the session service, and its verdicts.
 
 use super::{introspection::Carried, principal::Principal};
 use crate::{answer::Code, route::RuleId, time::Monotonic};
 use std::rc::Rc;
 
-/// A request whose token is still to be verified.
+/// A request whose token is yet to be verified.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// The rule that answers the request.
+    /// The rule that matched the request.
     pub rule: RuleId,
-    /// The token that it came with.
+    /// The request's token.
     pub token: String,
-    /// The rest of what will be asked.
+    /// The rest of the question.
     pub attributes: Rc<RequestAttributes>,
-    /// Until when it may wait.
+    /// How long it can wait.
     pub deadline: Monotonic,
 }
 
-/// What is asked of the session service: about the session of a verified token, or about a token.
+/// A question to the session service, about the session of a verified token or about an opaque token.
 #[derive(Debug, Clone)]
 pub enum Inquiry {
-    /// Whether the session behind a verified token is good.
+    /// Whether the session of a verified token is valid.
     Session(Question),
-    /// What an opaque token means, and whether it is good: until it is answered for, nothing is known of it.
+    /// What an opaque token means and whether it is valid. Nothing is known about it before the answer.
     Token(Arrival),
 }
 
 impl Inquiry {
-    /// The rule that answers the request, and what changes from request to request.
+    /// The matched rule, and the attributes that differ between requests.
     pub(super) fn about(&self) -> (RuleId, &RequestAttributes) {
         match self {
             Self::Session(question) => (question.rule, &question.attributes),
@@ -39,15 +39,15 @@ impl Inquiry {
 /// A question about the session of a verified token.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The rule that answers the request.
+    /// The rule that matched the request.
     pub rule: RuleId,
-    /// Whose token it came with.
+    /// The request's verified token.
     pub principal: Rc<Principal>,
-    /// What changes from request to request of the same token and route.
+    /// The attributes that differ between requests of the same token and route.
     pub attributes: Rc<RequestAttributes>,
 }
 
-/// What changes from request to request of the same token and route.
+/// The attributes that differ between requests of the same token and route.
 #[derive(Debug, Default)]
 pub struct RequestAttributes {
     /// The method.
@@ -56,22 +56,22 @@ pub struct RequestAttributes {
     pub client_address: String,
     /// The first 8 bytes of SHA-256 of `User-Agent`.
     pub user_agent_digest: Option<u64>,
-    /// What a call to an introspection endpoint needs; none on the check stream.
+    /// What a call to an introspection endpoint needs; `None` on the check stream.
     pub carried: Option<Carried>,
 }
 
 impl RequestAttributes {
-    /// Whether the method is one that `on_outage: read_only` lets pass; all are safe (RFC 9110, section 9.2.1).
+    /// Whether `on_outage: read_only` releases this method; all such methods are safe (RFC 9110, section 9.2.1).
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
     }
 }
 
-/// What the session service says of a session.
+/// The session service's verdict on a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is good; with the scopes that are left, if they are fewer than the token's.
+    /// The session is valid. Holds the remaining scopes if there are fewer than in the token.
     Active(Option<Rc<[String]>>),
-    /// It is not, for all requests or for this one.
+    /// The session is refused, for all requests or for this one.
     Ended(Code),
 }

@@ -1,4 +1,4 @@
-//! The answer to a refusal: the code's own, with what the rule that refused asks for.
+//! The answer to a refused request: the code's own, with the requirements of the rule that refused it.
 
 use super::request::Denial;
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
 };
 
 impl Denial {
-    /// What the client is answered.
+    /// The answer for the client.
     pub fn answer(&self, policy: &Policy) -> Answer {
         Answer::new(self.code, &policy.realm, self.demand(policy))
     }
 
-    /// What the rule that refused asks for.
+    /// The requirements of the rule that refused the request.
     fn demand<'a>(&self, policy: &'a Policy) -> Demand<'a> {
         let Some(rule) = self.rule.and_then(|id| policy.rule(id)) else { return Demand::default() };
         Demand {

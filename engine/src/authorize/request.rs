@@ -1,14 +1,14 @@
-//! The machine of one request: `Fresh → Asking → Asked → Released | Denied`.
+//! The state machine of one request: `Fresh → Asking → Asked → Released | Denied`.
 //!
 //! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`].
 
 mod permit;
 
 use super::{
-    last_heard::Known,
     local,
     principal::Principal,
     question::{Arrival, Inquiry, Question, Verdict},
+    session_memory::Known,
 };
 use crate::{
     answer::Code,
@@ -18,57 +18,57 @@ use crate::{
 pub use permit::{Denial, Mark, Permit};
 use std::rc::Rc;
 
-/// Where a request stands.
+/// The state of a request.
 #[derive(Debug, Default)]
 pub enum Request {
-    /// Nothing is known yet.
+    /// No decision has been made yet.
     #[default]
     Fresh,
-    /// It cannot be asked about yet: its issuer's keys are on their way.
+    /// Its question cannot be asked yet, because its issuer's keys are being fetched.
     Asking(Arrival),
-    /// The session service is asked.
+    /// The session service has been asked.
     Asked(Inquiry),
-    /// It may pass; with what has to stay true for as long as it lasts.
+    /// It can pass. Holds what has to remain true for as long as the request is open.
     Released(Option<Open>),
-    /// It was refused, or cut.
+    /// It was refused or cut.
     Denied,
 }
 
-/// A released request that was judged by its session: it goes on being judged for as long as it is open.
+/// A released request that depends on a session; the session is checked for as long as the request is open.
 #[derive(Debug, Clone)]
 pub struct Open {
     /// The rule that released it.
     pub rule: RuleId,
-    /// Whose token it came with.
+    /// The request's verified token.
     pub principal: Rc<Principal>,
 }
 
-/// What happens to a request.
+/// An event in the life of a request.
 #[derive(Debug)]
 pub enum Event {
-    /// What the filter found out by itself, at arrival or after keys came.
+    /// The filter's own decision, on arrival or once keys have arrived.
     Decided(Decision),
-    /// The session service answered, at this time of the wall clock.
+    /// The session service's verdict, with the wall-clock time.
     Verdict(Verdict, Option<u64>),
-    /// The session service says what an opaque token means, and that it is good, at this time.
+    /// The session service explained an opaque token and found it valid, at this wall-clock time.
     Proven(Rc<Principal>, u64),
-    /// There is no verdict, and there will be none: what was last heard must do, at this time of the wall clock.
+    /// There will be no verdict: the last ones have to decide, at this wall-clock time.
     NoVerdict(Known, Option<u64>),
-    /// The keys did not come in time.
+    /// The keys did not arrive in time.
     NoKeys,
-    /// It is open, and there is news of its session.
+    /// The request is open, and there is a new verdict on its session.
     Followed(Verdict),
-    /// It is open, and a limit has passed.
+    /// The request is open, and a limit has passed.
     Overdue(Code),
 }
 
-/// How a request goes on, or why it does not.
+/// How a request continues, or why it is refused.
 pub type Decision = Result<Next, Denial>;
 
-/// How a request goes on.
+/// How a request continues.
 #[derive(Debug)]
 pub enum Next {
-    /// The issuer's keys are on their way.
+    /// The issuer's keys are being fetched.
     AwaitKeys(Arrival),
     /// Ask the session service.
     Ask(Inquiry),
@@ -76,10 +76,10 @@ pub enum Next {
     Release(Permit),
 }
 
-/// What is to be done now.
+/// What the caller has to do now.
 #[derive(Debug)]
 pub enum Step {
-    /// Nothing: the request waits, or its fate is settled.
+    /// Nothing: the request waits, or has been decided before.
     Wait,
     /// Ask the session service.
     Ask(Inquiry),
@@ -87,14 +87,14 @@ pub enum Step {
     Release(Permit),
     /// Refuse it.
     Deny(Denial),
-    /// It is open: end it.
+    /// End an open request.
     Cut(Denial),
-    /// It would be cut, but the policy is in shadow mode.
+    /// Would be `Cut`, but the policy is in shadow mode.
     Spare(Denial),
 }
 
 impl Request {
-    /// The one way in which a request changes. An event that does not fit the state (a late answer, a second one) changes
+    /// The only way to change a request's state. An event that does not fit the state (late or duplicate) changes
     /// nothing.
     pub fn on(&mut self, event: Event, policy: &Policy) -> Step {
         let decision = match (&*self, event) {
@@ -163,7 +163,7 @@ impl Request {
                 *self = Self::Denied;
                 Step::Cut(denial)
             }
-            // It goes on, and nothing more is asked of it.
+            // The request continues, and is not checked any further.
             Mode::Shadow => {
                 *self = Self::Released(None);
                 Step::Spare(denial)
@@ -177,7 +177,7 @@ impl Request {
     }
 }
 
-/// A token may have expired while its request waited; without a clock nobody can say that it has not.
+/// A token can expire while its request waits; without a clock it is unknown whether it has.
 fn alive(principal: &Rc<Principal>, rule: RuleId, wall_ms: Option<u64>) -> Result<(), Denial> {
     match wall_ms {
         Some(wall_ms) if wall_ms < principal.facts.dies_at_ms => Ok(()),
@@ -192,7 +192,8 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
         Verdict::Ended(code) => return Err(Denial::of(principal, code, *rule)),
         Verdict::Active(narrowed) => narrowed,
     };
-    // The session may hold fewer scopes than the token by now: the route is checked again against what is left.
+    // The session can hold fewer scopes than the token by now, so the route is checked again against the remaining
+    // ones.
     if let Some(left) = &narrowed
         && !scopes_suffice(policy, *rule, left)
     {
@@ -201,14 +202,14 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     Ok(Next::Release(Permit::new(Some(*rule), Some(Rc::clone(principal)), narrowed, None)))
 }
 
-/// An opaque token is good: what it means is compared with the rule as a verified token is, and the answer that told so is
-/// its verdict.
+/// An opaque token is valid: its facts are compared with the rule like those of a verified token. The response that
+/// supplied them is also its verdict.
 fn proven(arrival: &Arrival, principal: &Rc<Principal>, policy: &Policy, now_ms: u64) -> Decision {
     judged(&local::question(principal, arrival, policy, now_ms)?, Verdict::Active(None), policy)
 }
 
-/// No verdict: the rule says what is allowed now, to a session of which nothing worse was heard. An opaque token can only be
-/// what it last was.
+/// There is no verdict: the rule's outage policy decides, unless the last verdict on the session was a refusal. For an
+/// opaque token, the facts of its last verdict are used.
 fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64>) -> Decision {
     let question = match inquiry {
         Inquiry::Session(question) => question.clone(),

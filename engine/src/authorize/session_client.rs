@@ -1,4 +1,4 @@
-//! The one way in which this policy has the session service asked.
+//! The client of the session service, for whichever protocol the policy uses.
 
 use super::{introspection::IntrospectionClient, principal::Principal, question::Inquiry, stream_client::StreamClient};
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     time::Monotonic,
 };
 
-/// Asks the session service.
+/// Asks the session service questions.
 pub(super) enum SessionClient {
-    /// All questions on one check stream.
+    /// Sends all questions on one check stream.
     Stream(StreamClient),
-    /// A call of an introspection endpoint for each.
+    /// Makes one introspection call per question.
     Introspection(IntrospectionClient),
 }
 
 impl SessionClient {
-    /// The client of a policy; none where every rule is public. `seed` tells workers apart.
+    /// The client for a policy; `None` if every rule is public. `seed` distinguishes workers.
     pub(super) fn new(policy: &Policy, hello: crate::wire::Hello, timeout_ms: u64, seed: u64) -> Option<Self> {
         let session = policy.session.as_ref()?;
         Some(match &session.protocol {
@@ -24,7 +24,7 @@ impl SessionClient {
         })
     }
 
-    /// Takes a question; false when it is already known that there will be no verdict.
+    /// Takes a question; returns false if it is already known that there will be no verdict.
     pub(super) fn ask(&mut self, context: u32, inquiry: Inquiry, policy: &Policy, now: Monotonic) -> bool {
         match (self, inquiry) {
             (Self::Introspection(client), inquiry) => client.ask(context, inquiry, policy, now),
@@ -33,7 +33,7 @@ impl SessionClient {
         }
     }
 
-    /// The request has gone: nobody waits for its answer.
+    /// The request has gone and needs no answer.
     pub(super) fn withdraw(&mut self, context: u32) {
         match self {
             Self::Stream(client) => client.withdraw(context),

@@ -1,8 +1,8 @@
-//! Questions to the session service, on one stream, in groups, with their deadlines.
+//! Sends questions to the session service on one stream, in groups, each with a deadline.
 //!
-//! While a message is on its way, new questions wait and leave together when its answer arrives (group commit). When
-//! the stream is lost, what is unanswered is asked once more on the next one while its deadline allows. On the same stream,
-//! the service follows the sessions of open requests.
+//! While a message is in flight, new questions wait and are sent together when its answer arrives (group commit). When
+//! the stream is lost, unanswered questions are asked once more on the next one if their deadline allows. On the same
+//! stream, the service follows the sessions of open requests.
 
 mod connection;
 
@@ -17,38 +17,39 @@ use connection::Connection;
 use prost::Message;
 use std::collections::VecDeque;
 
-/// Questions without a verdict that one worker holds at most; beyond, there is none.
+/// The maximum number of unanswered questions per worker; further questions get no verdict.
 const QUESTIONS_MAX: usize = 65_536;
 
-/// Questions in one message at most, which also bounds the answer to it.
+/// The maximum number of questions in one message, which also bounds the size of its answer.
 const GROUP_QUESTIONS_MAX: usize = 4_096;
 
-/// Bytes of one message at most, and one question with its token more: a service bounds what it reads.
+/// The maximum size of a message in bytes, exceeded by at most one question with its token: a service limits what it
+/// reads.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
-/// A message of the service that is larger than this is no answer.
+/// The maximum size of a service's message in bytes; a larger one is invalid.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Times that one question is put on a stream at most.
+/// How often one question is sent at most.
 const TRIES_MAX: u8 = 2;
 
-/// A question that is settled, answered or not.
+/// A question that is settled, with or without a verdict.
 #[derive(Debug)]
 pub(super) struct Settled {
     /// The request that waits for it.
     pub context: u32,
-    /// The session service's word, or none.
+    /// The session service's verdict, if any.
     pub verdict: Option<Verdict>,
     /// How long the request has waited.
     pub waited_ms: u64,
 }
 
-/// What a message of the service comes to.
+/// The result of a message from the service.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     /// Questions that are settled.
     pub settled: Vec<Settled>,
-    /// News of followed sessions.
+    /// New verdicts on followed sessions.
     pub followed: Vec<(FollowId, Verdict)>,
 }
 
@@ -60,16 +61,16 @@ pub(super) struct StreamClient {
     connection: Connection,
     next_handle: u32,
     next_id: u32,
-    /// Questions that are yet to be sent, oldest first. A withdrawn one stays here until its turn.
+    /// Questions that are yet to be sent, oldest first. A withdrawn one stays in the queue until its turn.
     waiting: VecDeque<u32>,
     /// Every question without a verdict.
     open: HashMap<u32, Open>,
-    /// Ids by deadline, oldest first: all questions may take equally long.
+    /// Ids by deadline, oldest first: all questions have the same timeout.
     deadlines: VecDeque<(Monotonic, u32)>,
     forgotten: Vec<u32>,
-    /// When the service was last heard, once it has been.
+    /// When the last message of the service arrived, if there was one.
     heard_at: Option<Monotonic>,
-    /// Whether the service of the current stream breaks its silence when there is nothing to say.
+    /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
 }
 
@@ -90,7 +91,7 @@ impl Open {
 }
 
 impl StreamClient {
-    /// A client without a stream. `seed` tells workers apart, so that they do not reconnect in step.
+    /// A client without a stream. `seed` distinguishes workers, so that they do not reconnect in step.
     pub(super) fn new(hello: wire::Hello, timeout_ms: u64, seed: u64) -> Self {
         Self {
             hello,
@@ -107,12 +108,12 @@ impl StreamClient {
         }
     }
 
-    /// Takes a question; false when it is already known that there will be no verdict.
+    /// Takes a question; returns false if it is already known that there will be no verdict.
     pub(super) fn ask(&mut self, context: u32, question: Question, now: Monotonic) -> bool {
         if self.connection.is_out() || self.open.len() >= QUESTIONS_MAX {
             return false;
         }
-        // Ids wrap after four billion questions; one that is still open is passed over.
+        // Ids wrap after four billion questions; one that is still in use is skipped.
         while self.open.contains_key(&self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
         }
@@ -124,12 +125,12 @@ impl StreamClient {
         true
     }
 
-    /// The request has gone: nobody waits for its answer.
+    /// The request has gone and needs no answer.
     pub(super) fn withdraw(&mut self, context: u32) {
         self.open.retain(|_, open| open.context != context);
     }
 
-    /// The token has left the cache: its handle is forgotten after the last question that needs it.
+    /// The token has left the cache. Its handle is released after the last question that needs it.
     pub(super) fn retire(&mut self, principal: &Principal) {
         principal.retired.set(true);
         let waits =
@@ -146,17 +147,18 @@ impl StreamClient {
         !self.open.is_empty() || !self.connection.is_settled()
     }
 
-    /// Whether the session service listens.
+    /// Whether a service is connected.
     pub(super) fn is_connected(&self) -> bool {
         self.connection.is_ready()
     }
 
-    /// What is to be done about the stream now, if anything. Ask until there is nothing.
+    /// The next action on the stream, if any. Call until it returns `None`.
     pub(super) fn act(&mut self, follows: &mut Follows, now: Monotonic) -> Option<Act> {
         self.connection.act(now, &self.hello).or_else(|| self.send(follows, now))
     }
 
-    /// What is to be told to the service now: what of [`StreamClient::act`] can be done in the course of a request.
+    /// The next message to send, if any: the only kind of [`StreamClient::act`] that is possible inside a request's
+    /// callback.
     pub(super) fn send(&mut self, follows: &mut Follows, now: Monotonic) -> Option<Act> {
         let stream = self.connection.current()?;
         let mut message = wire::FilterMessage::default();
@@ -172,12 +174,12 @@ impl StreamClient {
         (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
     }
 
-    /// What came of [`Act::Open`]: a stream, or none.
+    /// The result of [`Act::Open`]: a stream, or `None`.
     pub(super) fn opened(&mut self, stream: Option<u32>, now: Monotonic) {
         self.connection.opened(stream, now);
     }
 
-    /// A message of the service. Bytes that are no such message end the stream.
+    /// Handles a message of the service. Bytes that cannot be decoded end the stream.
     pub(super) fn message(&mut self, stream: u32, bytes: &[u8], follows: &mut Follows, now: Monotonic) -> Received {
         let mut received = Received::default();
         if !self.connection.knows(stream) {
@@ -196,12 +198,12 @@ impl StreamClient {
                 message.welcome.is_some_and(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
         }
         for verdict in message.verdicts {
-            // An unknown id is a question that ran out of time, or whose request has gone.
+            // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
                 received.settled.push(open.settle(Some(read(verdict).0), now));
             }
         }
-        // A stream that is being left may still tell of follows that the current one has been told of as well.
+        // A stream being replaced can still report on follows that were already announced on the current stream.
         for verdict in message.followed {
             let id = FollowId(verdict.id);
             let (verdict, remaining_ms) = read(verdict);
@@ -212,7 +214,7 @@ impl StreamClient {
         received
     }
 
-    /// A stream that is being left is closed once no question waits for a verdict on it.
+    /// Closes the stream being replaced once no question waits for a verdict on it.
     fn part_unless_owed(&mut self) {
         if let Some(leaving) = self.connection.leaving()
             && !self.open.values().any(|open| open.stream == Some(leaving))
@@ -221,14 +223,14 @@ impl StreamClient {
         }
     }
 
-    /// Another stream is the current one: the service there knows no token and follows nothing.
+    /// Another stream becomes the current one: the service there knows no token and follows nothing.
     fn start_over(&mut self, follows: &mut Follows) {
         self.next_handle = 0;
         self.forgotten.clear();
         follows.announce_all();
     }
 
-    /// The stream was closed by the peer or by Envoy. Returns the questions that have been tried often enough.
+    /// The peer or Envoy closed the stream. Returns the questions that have no attempts left.
     pub(super) fn closed(&mut self, stream: u32, now: Monotonic) -> Vec<Settled> {
         if !self.connection.knows(stream) {
             return Vec::new();
@@ -237,8 +239,8 @@ impl StreamClient {
         self.reask(stream, now)
     }
 
-    /// Whether nothing was heard of the service for as long as open requests may go on without a word. A stream that is open and
-    /// silent for so long is left: its peer may be dead without a word.
+    /// Whether the service has been silent for longer than open requests can continue without it. An open stream that
+    /// has been silent for that long is abandoned: a peer can disappear without closing its connection.
     pub(super) fn is_lease_over(&mut self, now: Monotonic) -> bool {
         let lease_ms = self.hello.stream_lease_ms;
         let is_over = self.heard_at.is_some_and(|heard_at| now.since(heard_at) >= lease_ms);
@@ -252,14 +254,14 @@ impl StreamClient {
         }
     }
 
-    /// Takes out the questions whose time is up. To be called on each tick.
+    /// Removes the questions whose deadline has passed. Must be called on each tick.
     pub(super) fn expire(&mut self, now: Monotonic) -> Vec<Settled> {
         let mut settled = Vec::new();
         while let Some((deadline, id)) = self.deadlines.front().copied()
             && (deadline <= now || !self.open.contains_key(&id))
         {
             self.deadlines.pop_front();
-            // The id may have been given again since: then another deadline stands for it.
+            // The id can have been reused since then; its new question has a deadline entry of its own.
             if self.open.get(&id).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&id)
             {
@@ -274,7 +276,7 @@ impl StreamClient {
         settled
     }
 
-    /// What was sent on a lost stream and not answered goes back to the front of the queue, if it has a try left.
+    /// Puts unanswered questions of a lost stream back at the front of the queue, if they have an attempt left.
     fn reask(&mut self, stream: u32, now: Monotonic) -> Vec<Settled> {
         let sent = self.open.iter_mut().filter(|(_, open)| open.stream == Some(stream));
         let mut sent: Vec<u32> = sent
@@ -292,7 +294,7 @@ impl StreamClient {
         spent.iter().filter_map(|id| self.open.remove(id)).map(|open| open.settle(None, now)).collect()
     }
 
-    /// The next group of questions, with the tokens that they are the first to name.
+    /// Adds the next group of questions, and the tokens that they are the first to refer to.
     fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage) {
         let mut retired = Vec::new();
         let mut bytes = 0;
@@ -321,11 +323,12 @@ impl StreamClient {
                 retired.push(principal);
             }
         }
-        // What left the cache while its question waited: a service forgets after it has read the questions.
+        // Tokens that left the cache while their question waited. The service forgets a token only after it has read
+        // the questions.
         retired.iter().for_each(|principal| self.retire(principal));
     }
 
-    /// What has changed about open requests.
+    /// Adds what has changed about open requests.
     fn put_follows(&mut self, follows: &mut Follows, stream: u32, message: &mut wire::FilterMessage, now: Monotonic) {
         let mut bytes = message.tokens.iter().map(Message::encoded_len).sum::<usize>();
         while message.follows.len() < GROUP_QUESTIONS_MAX
@@ -343,7 +346,7 @@ impl StreamClient {
         follows.put_changes(message, now);
     }
 
-    /// The token's handle on this stream; a token that has none gets one and is described in `message`.
+    /// The token's handle on this stream. A token without one is assigned one and described in `message`.
     fn handle(&mut self, principal: &Principal, stream: u32, message: &mut wire::FilterMessage) -> u32 {
         if let Some(handle) = principal.handle.get().filter(|handle| handle.stream == stream) {
             return handle.number;
@@ -360,8 +363,8 @@ fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The verdict in the filter's words, and how long the session has left. An outcome that this filter does not know is a
-/// refusal: a newer service has a reason that an older one had not.
+/// The filter's form of a verdict, and how long the session has left. An unknown outcome is a refusal: a newer service
+/// has a reason that this filter does not know.
 fn read(verdict: wire::Verdict) -> (Verdict, Option<u64>) {
     let remaining_ms = verdict.remaining_ms;
     let code = match wire::Outcome::try_from(verdict.outcome) {

@@ -1,4 +1,4 @@
-//! What a worker counts, added up here and handed to Envoy's statistics on the tick.
+//! A worker's counts, accumulated here and reported to Envoy's statistics on each tick.
 
 use super::{
     question::Verdict,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{answer::Code, map::HashMap, route::RuleId};
 
-/// What is counted. Every label is closed: the number of counters is bounded by the policy's routes.
+/// What is counted. Every label is a closed enum: the policy's routes bound the number of counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Count {
     /// A request that was let through or refused, and the rule that decided.
@@ -17,11 +17,11 @@ pub enum Count {
     Outage(OutageRelease, Option<RuleId>),
     /// A question to the session service.
     Check(CheckOutcome),
-    /// An open request whose session is followed from now on.
+    /// An open request whose session is now followed.
     Followed,
-    /// An open request that was ended, by the reason and the rule that had released it.
+    /// An open request that was ended, with the reason and the rule that had released it.
     Cut(Code, Option<RuleId>),
-    /// A token that was looked up in the cache.
+    /// A token looked up in the cache.
     Cache(CacheResult),
     /// The check stream.
     Stream(StreamEvent),
@@ -38,7 +38,7 @@ pub enum Decided {
     Refused(Code),
 }
 
-/// What let a request pass without a verdict.
+/// The outage policy that released a request without a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the policy's words")]
 pub enum OutageRelease {
@@ -46,7 +46,7 @@ pub enum OutageRelease {
     Grace,
 }
 
-/// What a question came to.
+/// The result of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum CheckOutcome {
@@ -63,7 +63,7 @@ pub enum CacheResult {
     Miss,
 }
 
-/// What became of a check stream.
+/// What happened to a check stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum StreamEvent {
@@ -81,7 +81,7 @@ pub enum FetchResult {
 }
 
 impl Count {
-    /// The label that the count has beside its rule, as it stands in the counter's name; empty when it has none.
+    /// The label of the count besides its rule, as in the counter's name; empty if it has none.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Decision(Decided::Released, _) => "ok",
@@ -116,7 +116,7 @@ impl Tally {
         *self.counts.entry(count).or_default() += 1;
     }
 
-    /// Counts what came of a question to the session service.
+    /// Counts the result of a question to the session service.
     pub(super) fn event(&mut self, event: &Event) {
         self.add(Count::Check(match event {
             Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
@@ -126,7 +126,7 @@ impl Tally {
         }));
     }
 
-    /// Counts what became of a request.
+    /// Counts the result of a request.
     pub(super) fn step(&mut self, step: &Step) {
         self.add(match step {
             Step::Release(permit) => match (permit.mark, &permit.principal) {
@@ -143,7 +143,7 @@ impl Tally {
         });
     }
 
-    /// Takes what has been counted, leaving nothing.
+    /// Returns and resets the counts.
     pub fn drain(&mut self) -> impl Iterator<Item = (Count, u64)> + '_ {
         self.counts.drain()
     }

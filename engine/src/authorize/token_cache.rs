@@ -1,5 +1,5 @@
-//! Tokens that were verified before: bounded in bytes, the least recently used goes first, and none outlives its token or its
-//! key.
+//! Tokens that were verified before. The cache is bounded in bytes and evicts the least recently used entry; an entry
+//! never outlives its token or its key.
 
 use crate::token::{IssuerId, KeyId, KeySet, Verified};
 use lru::LruCache;
@@ -8,19 +8,19 @@ use std::{
     rc::Rc,
 };
 
-/// What the remembered tokens of a worker may take, in bytes. A cache that is bounded in tokens would let long ones fill the
-/// memory of the VM, which never shrinks.
+/// The maximum memory for a worker's cached tokens, in bytes. A limit on the number of tokens would let long ones fill
+/// the memory of the VM, which never shrinks.
 pub(super) const BYTES_MAX: usize = 32 << 20;
 
-/// What an entry takes beside its value, in bytes: its key, its links and its place in the table.
+/// An entry's overhead in bytes: its key, its links and its slot in the table.
 const ENTRY_BYTES: usize = 160;
 
-/// Stands for a token in the cache that made it: 128 bits of a keyed hash (SipHash), whose key nobody outside the VM knows.
-/// SHA-256, with which everybody can compute what stands for a token, costs ten times as much in wasm, on each request.
+/// Identifies a token in the cache that computed it: 128 bits of a keyed hash (SipHash), whose key is unknown outside
+/// the VM. SHA-256, which anyone can compute, would cost ten times as much in wasm, on every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenTag(u64, u64);
 
-/// Remembers a `T` for each verified token.
+/// Stores a `T` for each verified token.
 pub(super) struct TokenCache<T> {
     key: RandomState,
     entries: LruCache<TokenTag, Entry<T>>,
@@ -28,13 +28,13 @@ pub(super) struct TokenCache<T> {
     bytes_max: usize,
 }
 
-/// A verified token's `T`, and what it depends on.
+/// A verified token's `T`, and what its validity depends on.
 pub(super) struct Entry<T> {
-    /// What is remembered.
+    /// The cached value.
     pub(super) value: Rc<T>,
-    /// From this time on, in milliseconds since the Unix epoch, the entry is dead.
+    /// The entry is invalid from this time on, in milliseconds since the Unix epoch.
     pub(super) dies_at_ms: u64,
-    /// Whose token it is.
+    /// The token's issuer.
     pub(super) issuer: IssuerId,
     /// The key that verified it.
     pub(super) key: KeyId,
@@ -42,21 +42,21 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// Remembers `value`, which takes `bytes`, for as long as `verified` holds.
+    /// Stores `value`, which takes `bytes`, for as long as `verified` is valid.
     pub(super) fn new(verified: &Verified, value: Rc<T>, bytes: usize) -> Self {
         let bytes = bytes.saturating_add(ENTRY_BYTES);
         Self { value, dies_at_ms: verified.facts.dies_at_ms, issuer: verified.issuer, key: verified.key, bytes }
     }
 }
 
-/// What the cache knows of a token.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lookup<T> {
-    /// It was verified, and still holds.
+    /// The token was verified and is still valid.
     Hit(Rc<T>),
-    /// It was verified, but its time is over; it is forgotten.
+    /// The token was verified but has expired; its entry is removed.
     Dead(Rc<T>),
-    /// Nothing.
+    /// The token is not cached.
     Miss,
 }
 
@@ -67,12 +67,12 @@ impl<T> Default for TokenCache<T> {
 }
 
 impl<T> TokenCache<T> {
-    /// A cache of at most `bytes_max` bytes; it grows as tokens come.
+    /// A cache of at most `bytes_max` bytes; it grows on demand.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { key: RandomState::new(), entries: LruCache::unbounded(), bytes: 0, bytes_max }
     }
 
-    /// What stands for a token here.
+    /// The token's tag in this cache.
     pub(super) fn tag(&self, token: &str) -> TokenTag {
         let half = |which: u8| self.key.hash_one((which, token));
         TokenTag(half(0), half(1))
@@ -87,7 +87,7 @@ impl<T> TokenCache<T> {
         }
     }
 
-    /// Remembers a token, and returns what had to go for it: the token's own older entry, and the least recently used.
+    /// Stores a token and returns what was evicted: the token's own older entry, and the least recently used ones.
     pub(super) fn insert(&mut self, token: TokenTag, entry: Entry<T>) -> Vec<Rc<T>> {
         let mut gone: Vec<Rc<T>> = self.forget(&token).into_iter().collect();
         self.bytes = self.bytes.saturating_add(entry.bytes);
@@ -107,7 +107,7 @@ impl<T> TokenCache<T> {
         Some(entry.value)
     }
 
-    /// Forgets the tokens of `issuer` that were verified with a key that is not in `keys` any more, and returns them.
+    /// Removes and returns the tokens of `issuer` whose key is no longer in `keys`.
     pub(super) fn retain_keys(&mut self, issuer: IssuerId, keys: &KeySet) -> Vec<Rc<T>> {
         let is_void = |entry: &Entry<T>| entry.issuer == issuer && !keys.holds(entry.key);
         let entries = self.entries.iter();
@@ -116,7 +116,7 @@ impl<T> TokenCache<T> {
         void.iter().filter_map(|token| self.forget(token)).collect()
     }
 
-    /// How many tokens are remembered.
+    /// The number of cached tokens.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()

@@ -1,4 +1,4 @@
-//! The cache of verified tokens.
+//! Tests of the cache of verified tokens.
 
 use super::token_cache::{Entry, Lookup, TokenCache};
 use crate::{
@@ -37,7 +37,7 @@ fn some_key() -> KeyId {
 const BYTES: usize = 1_000;
 const ENTRY_BYTES: usize = 160;
 
-/// A cache that has room for so many entries.
+/// A cache with room for this many entries.
 fn cache(tokens_max: usize) -> TokenCache<u32> {
     TokenCache::new(tokens_max * (BYTES + ENTRY_BYTES))
 }

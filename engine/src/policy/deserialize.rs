@@ -1,7 +1,7 @@
-//! From the tree to raw types: every key that is unknown and every value of the wrong type is reported in one go.
+//! Deserializes the JSON tree into raw types, and reports all unknown keys and all values of the wrong type.
 //!
-//! serde stops at the first error. So an error is reported with its path, what caused it is taken out of the tree, and
-//! the tree is read again until it reads.
+//! serde stops at the first error. Therefore each error is reported with its path, its cause is removed from the tree,
+//! and the tree is read again until it succeeds.
 
 use super::{
     fault::{About, FAULTS_MAX, Faults, Wrong},
@@ -16,20 +16,20 @@ use serde::de::{
 use serde_path_to_error::{Path, Segment};
 use std::fmt;
 
-/// A value as far as it could be read.
+/// The outcome of reading a key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Given<T> {
-    /// The key is not there.
+    /// The key is absent.
     #[default]
     Absent,
-    /// It is there, and what is wrong with it has been reported.
+    /// The key is present but invalid; the fault has been reported.
     Faulty,
-    /// It is there.
+    /// The key is present and valid.
     Value(T),
 }
 
 impl<T> Given<T> {
-    /// The value, or nothing and a fault about the missing key.
+    /// The value, or `None` after reporting a fault about the missing key.
     pub fn required(self, at: &At<'_>, faults: &mut Faults) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
@@ -41,7 +41,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// The value read further, or the default where the key is absent; nothing where there is a fault.
+    /// The value after further reading, or the default if the key is absent; `None` if there is a fault.
     pub fn or<U>(self, default: U, read: impl FnOnce(T) -> Option<U>) -> Option<U> {
         match self {
             Self::Value(value) => read(value),
@@ -50,7 +50,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// The value, if it is there and without fault.
+    /// The value, if it is present and valid.
     pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
@@ -58,7 +58,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// The value by reference, if it is there and without fault.
+    /// A reference to the value, if it is present and valid.
     #[cfg(feature = "source")]
     pub fn get(&self) -> Option<&T> {
         match self {
@@ -67,12 +67,12 @@ impl<T> Given<T> {
         }
     }
 
-    /// Whether the key is not there.
+    /// Whether the key is absent.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// Whether what is wrong with it has been reported.
+    /// Whether the value's fault has been reported.
     pub fn is_faulty(&self) -> bool {
         matches!(self, Self::Faulty)
     }
@@ -84,7 +84,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
     }
 }
 
-/// Reads a node of the tree, and reports everything in it that doesn't fit.
+/// Reads a node of the tree, and reports everything in it that does not fit.
 pub(super) fn shaped<T: DeserializeOwned>(mut json: Json<'_>, at: &At<'_>, faults: &mut Faults) -> Given<T> {
     for _ in 0..=FAULTS_MAX {
         let error = match serde_path_to_error::deserialize(Node(&json)) {
@@ -115,7 +115,7 @@ fn report(path: &Path, misfit: &Misfit, at: &At<'_>, faults: &mut Faults) {
     walk(path.iter(), misfit, at, faults);
 }
 
-/// Takes out what didn't fit. A value leaves a hole, so that the indexes of its neighbours stay.
+/// Removes what did not fit. A list keeps a hole in its place, so that the indexes of its neighbours do not change.
 fn mend(json: &mut Json<'_>, path: &Path, is_unknown_key: bool) {
     let mut steps: Vec<&Segment> = path.iter().collect();
     let unknown = if is_unknown_key { steps.pop() } else { None };
@@ -140,7 +140,7 @@ fn mend(json: &mut Json<'_>, path: &Path, is_unknown_key: bool) {
     }
 }
 
-/// Why a value didn't fit, in an operator's words.
+/// Why a value did not fit, in terms an operator knows.
 #[derive(Debug)]
 enum Misfit {
     UnknownKey { key: String, known: &'static [&'static str] },
@@ -155,7 +155,7 @@ impl fmt::Display for Misfit {
                 f.write_str("unknown key; ")?;
                 match nearest(key, known) {
                     Some(near) => write!(f, "did you mean `{near}`?"),
-                    None => write!(f, "known here: {}", backticked(known)),
+                    None => write!(f, "expected one of {}", backticked(known)),
                 }
             }
         }
@@ -193,7 +193,7 @@ impl de::Error for Misfit {
     }
 }
 
-/// A node of the tree as serde's source.
+/// A node of the tree as serde's input.
 #[derive(Clone, Copy)]
 struct Node<'t>(&'t Json<'t>);
 
@@ -233,7 +233,7 @@ impl<'t> de::Deserializer<'t> for Node<'t> {
         }
     }
 
-    /// A list is no object, though serde would read it as the values of one in order.
+    /// A list is not an object, although serde would accept it as an object's values in order.
     fn deserialize_struct<V: Visitor<'t>>(
         self,
         _name: &'static str,

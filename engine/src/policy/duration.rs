@@ -3,7 +3,7 @@
 use super::text::quoted;
 use std::time::Duration;
 
-/// The longest duration: ten years, to leave room for sums of times.
+/// The maximum duration: ten years, so that sums of times cannot overflow.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Reads a duration.
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("{} is longer than ten years", quoted(text)))
 }
 
-/// Reads a duration within bounds. `0s` as a lower bound means none.
+/// Reads a duration within bounds. A lower bound of `0s` allows any short duration.
 pub(super) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration < min {

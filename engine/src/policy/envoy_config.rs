@@ -1,14 +1,15 @@
-//! The configuration as Envoy gives it: JSON text, or the bytes of a `google.protobuf.Struct`.
+//! The configuration as Envoy passes it: JSON text, or the bytes of a `google.protobuf.Struct`.
 //!
-//! A `StringValue` and Istio's `pluginConfig` come as JSON. A `Struct`, the natural way to write a policy in Envoy's own YAML,
-//! comes in protobuf's encoding (seen with Envoy 1.36 and 1.40, whose documentation speaks of JSON).
+//! A `StringValue` and Istio's `pluginConfig` arrive as JSON. A `Struct`, the natural way to write a policy in Envoy's
+//! own YAML, arrives in protobuf encoding (observed with Envoy 1.36 and 1.40, although their documentation says JSON).
 
 use prost::Message;
 use prost_types::{Struct, Value as Proto, value::Kind};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 
-/// The tag of a `Struct`'s first field: any that is not empty starts with it. JSON may too: it is a line feed.
+/// The tag of a `Struct`'s first field, with which any non-empty one starts. It is also a line feed, so JSON can start
+/// with it.
 const FIELDS_TAG: u8 = 0x0a;
 
 /// The policy as JSON text.
@@ -37,7 +38,7 @@ fn value(given: Proto) -> Value {
     }
 }
 
-/// Every number of a `Struct` is a double; whole ones are written without a fraction, as the operator did.
+/// All numbers in a `Struct` are doubles; whole ones are written without a fraction, as in the operator's document.
 fn number(given: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "checked by the comparison")]
     let whole = given as i64;

@@ -1,42 +1,42 @@
-//! What is wrong with a policy, and where.
+//! The faults of a policy, each with its place.
 
 use super::{json_path::At, text::quoted};
 use std::fmt;
 
-/// The most faults that are reported; the rest are counted.
+/// The maximum number of reported faults; further ones are only counted.
 pub(super) const FAULTS_MAX: usize = 100;
 
-/// Something wrong with a policy.
+/// A fault in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: a JSONPath (RFC 9535) such as `$.routes[3].match.path`.
+    /// The place: a JSONPath (RFC 9535) such as `$.routes[3].match.path`.
     pub path: String,
-    /// What, and what to do about it.
+    /// What is wrong, and how to fix it.
     pub message: String,
-    /// What it is about.
+    /// Whether the key or the value is at fault.
     pub about: About,
-    /// What was probably meant: another key, or another text as the value.
+    /// The probable intention: another key, or another text as the value.
     pub meant: Option<String>,
 }
 
-/// What a fault is about: where a path leads to both a key and a value, the one that is to be pointed at.
+/// What a fault is about. A path leads to both a key and a value; this selects which one tools highlight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
     /// The value.
     Value,
-    /// The value: a scope or a set of that name is not declared.
+    /// The value: it refers to an undeclared scope or set.
     Undeclared,
-    /// The key: its name is at fault.
+    /// The key: its name is invalid.
     Key,
-    /// The key: nothing of that name belongs there.
+    /// The key: it is unknown in this place.
     UnknownKey,
-    /// The key: it is there already. Such faults of one path come in the order of the text.
+    /// The key: it is a duplicate. Faults with the same path are in document order.
     RepeatedKey,
-    /// The key: it is not there, and what should hold it is.
+    /// The key: it is missing from the object that should contain it.
     MissingKey,
 }
 
-/// Why something is refused, in words, and what was probably meant. In a box: few values are refused.
+/// Why a value is refused, and what was probably meant. Boxed because few values are refused.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong(Box<Reason>);
 
@@ -48,21 +48,21 @@ struct Reason {
 }
 
 impl Wrong {
-    /// About something other than a value.
+    /// Sets what the fault is about, if not the value.
     #[cold]
     pub fn about(mut self, about: About) -> Self {
         self.0.about = about;
         self
     }
 
-    /// With what was probably meant, if anything.
+    /// Adds what was probably meant, if known.
     #[cold]
     pub fn meant(mut self, meant: Option<&str>) -> Self {
         self.0.meant = meant.map(str::to_owned);
         self
     }
 
-    /// With what is talked about in front of the message.
+    /// Puts the quoted text in front of the message.
     #[cold]
     pub fn of(mut self, text: &str) -> Self {
         self.0.message = format!("{}: {}", quoted(text), self.0.message);
@@ -87,7 +87,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a policy, a line each when displayed.
+/// All faults of a policy; displayed with one fault per line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults {
     list: Vec<Fault>,
@@ -95,22 +95,22 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The faults, at most a hundred of them.
+    /// The reported faults, at most [`FAULTS_MAX`].
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.list.iter()
     }
 
-    /// How many faults were found beyond those. There may be others: no part is searched for more than a hundred.
+    /// How many more faults were found. There can be others: each part stops being searched at a hundred faults.
     pub fn more(&self) -> usize {
         self.more
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the policy is valid.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Notes what is wrong with a place.
+    /// Adds a fault.
     pub fn add(&mut self, at: &At<'_>, wrong: impl Into<Wrong>) {
         self.push(at, wrong.into());
     }
@@ -125,7 +125,7 @@ impl Faults {
         }
     }
 
-    /// The value, or a fault and nothing.
+    /// Returns the value, or reports the fault and returns `None`.
     pub fn check<T>(&mut self, at: &At<'_>, read: Result<T, impl Into<Wrong>>) -> Option<T> {
         read.map_err(|wrong| self.add(at, wrong)).ok()
     }

@@ -1,4 +1,4 @@
-//! The configuration as a tree: JSON that says each key once and nothing with `null`.
+//! The configuration as a tree: JSON without duplicate keys and without `null`.
 
 use super::{
     fault::{About, Faults, Wrong},
@@ -7,10 +7,10 @@ use super::{
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::{borrow::Cow, collections::HashSet, fmt};
 
-/// A JSON value. Objects are lists of pairs: lighter than maps, and in the operator's order.
+/// A JSON value. Objects are lists of pairs: smaller than maps, and in the operator's order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Json<'a> {
-    /// In a tree that was read: what has been reported already.
+    /// In a tree that was read: a value whose fault has been reported.
     #[default]
     Null,
     Bool(bool),
@@ -20,7 +20,7 @@ pub(super) enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// Reads JSON. What is no JSON at all is one fault; a key that is given twice and a `null` are faults where they stand.
+/// Reads JSON. Invalid JSON is a single fault; each duplicate key and each `null` is a fault with its own place.
 pub(super) fn read<'a>(text: &'a [u8], faults: &mut Faults) -> Option<Json<'a>> {
     if text.trim_ascii().is_empty() {
         faults.add(&At::ROOT, "the policy is empty");
@@ -62,7 +62,7 @@ impl<'a> Visitor<'a> for Reader<'_, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<Json<'a>, E> {
-        self.faults.add(&self.at, "`null` says nothing; give a value or leave the key out");
+        self.faults.add(&self.at, "`null` is not allowed; set a value or omit the key");
         Ok(Json::Null)
     }
 
@@ -110,7 +110,7 @@ impl<'a> Visitor<'a> for Reader<'_, '_> {
             if keys.insert(key.clone()) {
                 object.push((key, value));
             } else {
-                self.faults.add(&at, Wrong::from("this key is given twice").about(About::RepeatedKey));
+                self.faults.add(&at, Wrong::from("this key appears twice").about(About::RepeatedKey));
             }
         }
         Ok(Json::Object(object))
@@ -144,7 +144,7 @@ impl<'a> Visitor<'a> for Key {
 }
 
 impl Json<'_> {
-    /// What it is, in an operator's words, without what it holds: that may be a secret.
+    /// The kind of the value, in terms an operator knows. Never its content, which can be a secret.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "`null`",
@@ -170,7 +170,7 @@ impl Json<'_> {
         list.get_mut(index)
     }
 
-    /// Takes a key out; whether it was there.
+    /// Removes a key; returns whether it was present.
     pub(super) fn remove(&mut self, key: &str) -> bool {
         let Self::Object(object) = self else {
             return false;
@@ -206,13 +206,13 @@ mod tests {
     fn a_key_that_is_given_twice_is_a_fault_at_every_level() {
         assert_eq!(
             faults(br#"{"a": {"b": 1, "c": [{"d": 1, "\u0064": 2}], "b": 2}, "a": 3}"#),
-            ["$.a.c[0].d: this key is given twice", "$.a.b: this key is given twice", "$.a: this key is given twice"]
+            ["$.a.c[0].d: this key appears twice", "$.a.b: this key appears twice", "$.a: this key appears twice"]
         );
     }
 
     #[test]
     fn null_is_a_fault_where_it_stands() {
-        assert_eq!(faults(br#"{"a": [1, null]}"#), ["$.a[1]: `null` says nothing; give a value or leave the key out"]);
+        assert_eq!(faults(br#"{"a": [1, null]}"#), ["$.a[1]: `null` is not allowed; set a value or omit the key"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A place in the policy, written as a JSONPath (RFC 9535) only when there is a fault to report.
+//! A place in the policy. It is only formatted as a JSONPath (RFC 9535) when there is a fault to report.
 
 use std::fmt::{self, Write};
 
-/// A place in the policy: a chain of borrowed steps, so that walking a policy without fault allocates nothing for it.
+/// A place in the policy: a chain of borrowed steps, so that walking a valid policy allocates nothing for it.
 #[derive(Debug, Clone, Copy)]
 pub struct At<'a> {
     parent: Option<&'a At<'a>>,
@@ -54,7 +54,7 @@ fn is_shorthand(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Writes a character of a quoted name (RFC 9535, section 2.7), and no control character.
+/// Writes a character of a quoted name (RFC 9535, section 2.7), with control characters escaped.
 fn write_quoted(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {
         '\'' | '\\' => write!(f, "\\{c}"),

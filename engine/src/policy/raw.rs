@@ -1,4 +1,4 @@
-//! The keys of a policy and the types of their values; what they mean is checked elsewhere.
+//! The keys of a policy and the types of their values; `validate` checks what they mean.
 
 use super::deserialize::Given;
 #[cfg(feature = "schema")]
@@ -12,42 +12,44 @@ use std::fmt;
 /// A list of texts.
 pub(super) type Texts = Given<Vec<Given<String>>>;
 
-/// Who may do what: the policy of a Portcullis filter.
+/// The policy of a Portcullis filter: which requests are allowed, and for whom.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Policy", transform = schema::policy))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPolicy {
-    /// `enforce`: refusals are carried out. `shadow`: every request is decided, counted and logged, and none is refused.
+    /// `enforce` carries out refusals. `shadow` decides, counts and logs every request, but refuses none.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Mode", extend("default" = "enforce")))]
     pub(super) mode: Given<String>,
-    /// Which of the headers `x-portcullis-…` tell the upstream who calls; `[]`: none. What clients send in them is always removed.
+    /// Which of the headers `x-portcullis-…` identify the caller to the upstream; `[]` sets none. Clients' own values
+    /// are always removed.
     #[cfg_attr(feature = "schema", schemars(with = "schema::IdentityHeaders", extend("default" = ["subject", "client", "scopes", "session"])))]
     pub(super) identity_headers: Texts,
-    /// Whether `Authorization` reaches the upstream.
+    /// Whether `Authorization` is forwarded to the upstream.
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub(super) forward_token: Given<bool>,
     /// The `realm` in `WWW-Authenticate`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Quotable", extend("default" = "portcullis")))]
     pub(super) realm: Given<String>,
-    /// `allow`: a CORS preflight is released without a token. Else it is treated as any request.
+    /// `allow` releases CORS preflights without a token. By default they are treated like any other request.
     #[cfg_attr(feature = "schema", schemars(with = "schema::CorsPreflight"))]
     pub(super) cors_preflight: Given<String>,
-    /// The session service. May be left out only if every route is public.
+    /// The session service. Optional only if every route is public.
     pub(super) session: Given<RawSession>,
-    // These may be long, so each of their entries is read on its own.
-    /// Whose tokens are accepted. May be left out only if every route is public.
+    // These lists can be long, so each of their entries is read on its own.
+    /// The issuers whose tokens are accepted. Optional only if every route is public.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<RawIssuer>"))]
     #[serde(rename = "issuers")]
     _issuers: IgnoredKey,
-    /// The register: every scope that a route asks for, and who answers for it.
+    /// The scope registry: every scope that a route requires, and who owns it.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Scopes"))]
     #[serde(rename = "scopes")]
     _scopes: IgnoredKey,
-    /// Sets of scopes by name; a route asks for one with `@` and its name.
+    /// Named sets of scopes. A route requires a set as `@` followed by its name.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Sets"))]
     #[serde(rename = "sets")]
     _sets: IgnoredKey,
-    /// Which requests are answered, and for whom. The most specific route that fits answers; what fits none is refused.
+    /// Which requests are allowed, and for whom. The most specific matching route decides; a request without a match is
+    /// refused.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RawRoute>"))]
     #[serde(rename = "routes")]
     _routes: IgnoredKey,
@@ -55,7 +57,7 @@ pub(super) struct RawPolicy {
 
 type IgnoredKey = Given<IgnoredAny>;
 
-/// Where the session service is, and how it is asked.
+/// The address and protocol of the session service.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Session", transform = schema::session))]
 #[serde(deny_unknown_fields, default)]
@@ -63,36 +65,36 @@ pub(super) struct RawSession {
     /// The Envoy cluster of the session service.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Cluster"))]
     pub(super) cluster: Given<String>,
-    /// `stream`: Portcullis's own session service. `introspection`: any OAuth server (RFC 7662).
+    /// `stream` for Portcullis's own session service, `introspection` for any OAuth server (RFC 7662).
     #[cfg_attr(feature = "schema", schemars(with = "schema::Protocol", extend("default" = "stream")))]
     pub(super) protocol: Given<String>,
-    /// How long a request may wait for its verdict; at most `60s`.
+    /// How long a request can wait for its verdict; at most `60s`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit", extend("default" = "200ms")))]
     pub(super) timeout: Given<String>,
-    /// How long open requests go on without a word from the session service where `on_outage` is `deny`; at most `60s`.
+    /// How long open requests continue while the session service is silent, if `on_outage` is `deny`; at most `60s`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit", extend("default" = "2s")))]
     pub(super) stream_lease: Given<String>,
-    /// The bearer credential that the filter presents.
+    /// The filter's bearer credential for the session service.
     pub(super) credential: Given<RawCredential>,
     /// The path of the introspection endpoint.
     #[cfg_attr(feature = "schema", schemars(with = "schema::RequestPath"))]
     pub(super) path: Given<String>,
-    /// The host of the introspection endpoint; else the name of the cluster.
+    /// The host of the introspection endpoint; defaults to the name of the cluster.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Authority"))]
     pub(super) authority: Given<String>,
-    /// The OAuth client that the filter is at the introspection endpoint.
+    /// The filter's own OAuth client at the introspection endpoint.
     pub(super) client: Given<RawClient>,
     /// What happens when there is no verdict in time.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub(super) on_outage: Given<RawOutage>,
 }
 
-/// A secret, by the environment variable that holds it.
+/// A secret, referenced by the environment variable that contains it.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Credential", transform = schema::credential))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawCredential {
-    /// The variable of the VM's environment.
+    /// The environment variable of the VM.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Variable"))]
     pub(super) env: Given<String>,
 }
@@ -109,7 +111,7 @@ pub(super) struct RawClient {
     pub(super) secret: Given<RawCredential>,
 }
 
-/// An issuer of access tokens, and what its tokens must look like.
+/// An issuer of access tokens, and the conditions its tokens must meet.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = schema::issuer))]
 #[serde(deny_unknown_fields, default)]
@@ -117,13 +119,13 @@ pub(super) struct RawIssuer {
     /// `iss`, compared exactly.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Text"))]
     pub(super) issuer: Given<String>,
-    /// Its tokens are not read by the filter, but introspected.
+    /// Tokens of this issuer are introspected instead of being read by the filter.
     #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     pub(super) opaque: Given<bool>,
-    /// `aud` must hold one of these.
+    /// `aud` must contain one of these.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>"))]
     pub(super) audiences: Texts,
-    /// The algorithms that a token may be signed with.
+    /// The algorithms that may sign a token.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Algorithm>"))]
     pub(super) algorithms: Texts,
     /// Where the keys come from.
@@ -131,18 +133,18 @@ pub(super) struct RawIssuer {
     /// Tolerance for `exp`, `nbf` and `iat`; at most `60s`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Duration", extend("default" = "30s")))]
     pub(super) clock_skew: Given<String>,
-    /// The values of the header `typ` that are accepted.
+    /// The accepted values of the header `typ`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::TokenType>", extend("default" = ["at+jwt"])))]
     pub(super) token_types: Texts,
-    /// The claims that hold scopes: each a list, or a text with spaces.
+    /// The claims that contain scopes, each a list or a space-separated text.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>", extend("default" = ["scope", "scp"])))]
     pub(super) scope_claims: Texts,
-    /// The claims that name the session; the first that a token has.
+    /// The claims that identify the session; the first one present in a token counts.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>", extend("default" = ["sid"])))]
     pub(super) session_claims: Texts,
 }
 
-/// A key set (RFC 7517): where to fetch it, or itself.
+/// A key set (RFC 7517): either where to fetch it, or its content.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Keys", transform = schema::keys))]
 #[serde(deny_unknown_fields, default)]
@@ -156,67 +158,67 @@ pub(super) struct RawKeys {
     /// How long a fetched set is used before it is fetched again.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit", extend("default" = "10m")))]
     pub(super) refresh: Given<String>,
-    /// A JWK Set; its members are not ours to know (RFC 7517, section 5).
+    /// A JWK Set. Its members are not checked here (RFC 7517, section 5).
     #[cfg_attr(feature = "schema", schemars(with = "schema::JwkSet"))]
     pub(super) inline: Given<serde_json::Value>,
 }
 
-/// What the register says about a scope.
+/// The registry entry of a scope.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Scope"))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawScope {
-    /// Who answers for it.
+    /// The owner of the scope.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Text"))]
     pub(super) owner: Given<String>,
-    /// The day by which somebody should ask whether it is still needed.
+    /// The date by which someone should check whether the scope is still needed.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Day"))]
     pub(super) review_by: Given<String>,
-    /// What it allows, for people.
+    /// A human-readable description of what it allows.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Text"))]
     pub(super) description: Given<String>,
 }
 
-/// Which requests are answered, and for whom: exactly one of `public`, `authenticated` and `require`.
+/// Which requests a route matches and who can use it: exactly one of `public`, `authenticated` and `require`.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Route", transform = schema::route))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRoute {
-    /// Unique; goes into logs and counters.
+    /// Unique; used in logs and counters.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub(super) name: Given<String>,
-    /// Which requests it answers.
+    /// Which requests it matches.
     pub(super) r#match: Given<RawMatch>,
-    /// Everyone, without a token.
+    /// Everyone can use it, without a token.
     pub(super) public: Given<bool>,
-    /// Those whose token and session hold these scopes.
+    /// Tokens must hold these scopes, and so must their sessions.
     pub(super) require: Given<RawRequire>,
-    /// Everyone with a valid token and a live session, whatever its scopes.
+    /// Everyone with a valid token and an active session can use it, whatever its scopes.
     pub(super) authenticated: Given<bool>,
-    /// What the route adds to the limits of the session service; it narrows, never widens.
+    /// Limits that the route adds to those of the session service; they narrow them and never widen them.
     pub(super) session: Given<RawLimits>,
     /// The token's `acr` must be one of these (RFC 9470).
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Acr>"))]
     pub(super) acr: Texts,
 }
 
-/// Which requests a route answers.
+/// Which requests a route matches.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Match", transform = schema::matched))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawMatch {
-    /// Hosts, or `*.example.com` for those under it; left out: all.
+    /// Hosts, or `*.example.com` for all hosts under it; all hosts by default.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Host>"))]
     pub(super) hosts: Texts,
-    /// Methods; left out: all.
+    /// Methods; all methods by default.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Method>"))]
     pub(super) methods: Texts,
-    /// The path; `{name}` stands for one segment, a final `{*name}` for one or more.
+    /// The path; `{name}` matches one segment, a final `{*name}` one or more.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Template"))]
     pub(super) path: Given<String>,
 }
 
-/// What a token must hold.
+/// The scopes that a token must hold.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Require", transform = schema::require))]
 #[serde(deny_unknown_fields, default)]
@@ -224,7 +226,7 @@ pub(super) struct RawRequire {
     /// All of these.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::ScopeOrSet>"))]
     pub(super) all_of: Texts,
-    /// One of these; of a set, all its scopes.
+    /// One of these; for a set, all of its scopes.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::ScopeOrSet>"))]
     pub(super) any_of: Texts,
 }
@@ -234,19 +236,19 @@ pub(super) struct RawRequire {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Limits"))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLimits {
-    /// The oldest login that is good enough here.
+    /// The maximum age of the login.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit"))]
     pub(super) max_age: Given<String>,
-    /// The longest idle time that is good enough here.
+    /// The maximum inactivity of the session.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Limit"))]
     pub(super) max_idle: Given<String>,
-    /// Whether requests keep the session alive; `false` for polling and the like.
+    /// Whether requests keep the session alive; use `false` for polling and other background traffic.
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub(super) touch: Given<bool>,
-    /// Whether an open request goes on when its token expires, as long as its session does.
+    /// Whether an open request continues after its token expires, for as long as its session is active.
     #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     pub(super) outlive_token: Given<bool>,
-    /// What happens when there is no verdict in time; else what the policy says.
+    /// What happens when there is no verdict in time; defaults to the policy's setting.
     pub(super) on_outage: Given<RawOutage>,
 }
 
@@ -258,7 +260,7 @@ pub(super) enum RawOutage {
     Grace(Given<String>),
 }
 
-/// Written by hand, for a derived one would have no better words than serde's.
+/// Written by hand because a derived implementation would only have serde's error messages.
 impl<'de> Deserialize<'de> for RawOutage {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         source.deserialize_any(OutageVisitor)

@@ -1,44 +1,44 @@
-//! A rule: who may use a route, and within what limits.
+//! A rule: who can use a route, and within what limits.
 
 use super::Outage;
 use crate::scope::Requirement;
 use std::time::Duration;
 
-/// A route's rule.
+/// The rule of a route.
 #[derive(Debug)]
 pub struct Rule {
-    /// Unique within the policy; goes into logs and counters.
+    /// Unique within the policy; used in logs and counters.
     pub name: String,
-    /// Who may use it.
+    /// Who can use it.
     pub access: Access,
     /// Limits of the session on this route.
     pub limits: Limits,
-    /// The token's `acr` must be one of these; empty: any.
+    /// The accepted values of the token's `acr`; empty accepts any.
     pub acr: Vec<String>,
 }
 
-/// Who may use a route.
+/// Who can use a route.
 #[derive(Debug)]
 pub enum Access {
     /// Everyone, without a token.
     Public,
-    /// Everyone with a valid token and a live session.
+    /// Everyone with a valid token and an active session.
     Authenticated,
     /// Those whose token and session hold the required scopes.
     Scopes(Requirement),
 }
 
-/// What a route adds to the limits of the session service; it narrows, never widens.
+/// Limits that a route adds to those of the session service; they narrow them and never widen them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The oldest login that is good enough here.
+    /// The maximum age of the login.
     pub max_age: Option<Duration>,
-    /// The longest idle time that is good enough here.
+    /// The maximum inactivity of the session.
     pub max_idle: Option<Duration>,
     /// Whether requests count as activity.
     pub touch: bool,
-    /// Whether an open request goes on when its token expires, as long as its session does.
+    /// Whether an open request continues after its token expires, for as long as its session is active.
     pub outlive_token: bool,
-    /// What happens when there is no verdict: the route's own word, else the policy's.
+    /// What happens when there is no verdict; defaults to the policy's setting.
     pub on_outage: Outage,
 }

@@ -1,6 +1,6 @@
-//! A JSON Schema (2020-12) of the policy, generated from the raw types: for editors, that complete and check as one types.
+//! The JSON Schema (2020-12) of the policy, generated from the raw types, for completion and checks in editors.
 //!
-//! It never refuses a policy that the filter reads. The filter refuses more: whatever one key says about another elsewhere.
+//! It accepts every policy that the filter accepts. The filter also checks relations between keys in different places.
 
 mod keys;
 mod texts;
@@ -42,7 +42,7 @@ impl<T: JsonSchema> JsonSchema for Given<T> {
     }
 }
 
-/// A list that has an item.
+/// A list with at least one item.
 pub(super) struct NotEmpty<T>(PhantomData<T>);
 
 impl<T: JsonSchema> JsonSchema for NotEmpty<T> {
@@ -59,7 +59,7 @@ impl<T: JsonSchema> JsonSchema for NotEmpty<T> {
     }
 }
 
-/// The register.
+/// The scope registry.
 pub(super) struct Scopes;
 
 impl JsonSchema for Scopes {
@@ -108,7 +108,7 @@ impl JsonSchema for RawOutage {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "What happens without a verdict. `deny`: 503. `read_only`: GET, HEAD and OPTIONS pass. `{grace: 30s}`: a positive verdict of the same token and route passes, at most this old.",
+            "description": "What happens when there is no verdict. `deny`: 503. `read_only`: GET, HEAD and OPTIONS pass. `{grace: 30s}`: a request passes if the same token was released on the same route at most this long ago.",
             "anyOf": [
                 {"enum": ["deny", "read_only"]},
                 {

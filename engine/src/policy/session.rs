@@ -1,40 +1,40 @@
-//! Where the session service is, and how it is asked.
+//! The session service: its address and protocol.
 
 use std::time::Duration;
 
-/// Where the session service is, and how long it may take.
+/// The session service, and how long it can take to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionService {
     /// The Envoy cluster of the service.
     pub cluster: String,
-    /// How long a request may wait for its verdict; at least 1 ms.
+    /// How long a request can wait for its verdict; at least 1 ms.
     pub timeout: Duration,
-    /// The variable of the VM's environment that holds the filter's bearer credential.
+    /// The environment variable of the VM that contains the filter's bearer credential.
     pub credential_env: Option<String>,
-    /// How it is asked.
+    /// The protocol.
     pub protocol: Protocol,
 }
 
-/// How the session service is asked.
+/// The protocol for questions to the session service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protocol {
-    /// On the check stream.
+    /// The check stream.
     Stream {
-        /// How long open requests go on without a word from the service; at least 500 ms.
+        /// How long open requests can continue while the service is silent; at least 500 ms.
         lease: Duration,
     },
-    /// By a call to an OAuth server for each request (RFC 7662).
+    /// One introspection call per request, to any OAuth server (RFC 7662).
     Introspection(Introspection),
 }
 
 /// An introspection endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Introspection {
-    /// `:path`; begins with `/` and is of visible ASCII characters.
+    /// `:path`; it starts with `/` and consists of visible ASCII characters.
     pub path: String,
     /// `:authority`
     pub authority: String,
-    /// Who the filter is at the endpoint, unless it has a bearer credential; never both.
+    /// The filter's own OAuth client, unless the session service has a bearer credential; never both.
     pub client: Option<Client>,
 }
 
@@ -43,6 +43,6 @@ pub struct Introspection {
 pub struct Client {
     /// `client_id`
     pub id: String,
-    /// The variable of the VM's environment that holds its secret.
+    /// The environment variable of the VM that contains its secret.
     pub secret_env: String,
 }

@@ -1,4 +1,4 @@
-//! What a policy document contains beyond what the filter needs: kept for tools that explain and check policies.
+//! The parts of a policy document that the filter does not need, kept for tools that explain and check policies.
 
 use super::{
     Outage,
@@ -13,7 +13,7 @@ pub struct Source {
     pub routes: Vec<RouteSource>,
     /// The names of the sets, sorted, each with its scopes.
     pub sets: Vec<(String, Vec<String>)>,
-    /// The `on_outage` of routes without their own.
+    /// The `on_outage` of routes without one of their own.
     pub on_outage: Outage,
 }
 
@@ -28,12 +28,12 @@ pub struct RouteSource {
     pub any_of: Vec<Option<String>>,
     /// The sets that `all_of` requires, without `@`.
     pub all_of_sets: Vec<String>,
-    /// Whether it has its own `on_outage`.
+    /// Whether it has an `on_outage` of its own.
     pub has_own_outage: bool,
 }
 
 impl RouteSource {
-    /// Keeps what tools need of a route, before the rest is read.
+    /// Saves what tools need from a route before the rest of it is read.
     pub(super) fn of(raw: &RawRoute) -> impl FnOnce(Match) -> Self + use<> {
         let path = raw.r#match.get().and_then(|raw| raw.path.get()).cloned().unwrap_or_default();
         let require = raw.require.get();

@@ -1,4 +1,4 @@
-//! Whole policies: what is read of a good one, and what is said about a bad one.
+//! Tests with whole policies: how a valid one is read, and which faults an invalid one has.
 
 mod faults;
 mod introspection;

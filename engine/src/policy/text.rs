@@ -1,13 +1,13 @@
-//! Words for operators, and small checks of texts that many keys share.
+//! Texts in messages to operators, and checks that several text keys share.
 
-/// The longest text of a key that says nothing else, in bytes.
+/// The maximum length of a text without a limit of its own, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
-/// How much of an operator's text a message repeats, in characters.
+/// How much of an operator's text a message quotes, in characters.
 const QUOTE_CHARS_MAX: usize = 80;
-/// How many slips of the finger still count as the same word.
+/// The maximum edit distance at which a word still counts as a typo.
 const SLIPS_MAX: usize = 2;
 
-/// The text in backticks, without control characters and not at any length.
+/// The text in backticks, shortened and with control characters escaped.
 pub fn quoted(text: &str) -> String {
     let mut quote: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
@@ -22,14 +22,14 @@ pub(super) fn backticked(words: &[&str]) -> String {
     words.join(", ")
 }
 
-/// The known word that was probably meant by an unknown one: at most two slips of the finger lie between them.
+/// The known word that was probably meant: the one with the smallest edit distance, at most two.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = known.iter().filter(|known| word.len().abs_diff(known.len()) <= SLIPS_MAX);
     let nearest = slips.map(|known| (distance(word.as_bytes(), known.as_bytes()), *known)).min();
     nearest.filter(|(slips, known)| *slips <= SLIPS_MAX && *slips < known.len()).map(|(_, known)| known)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (line, x) in a.iter().enumerate() {
@@ -46,14 +46,14 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Text that is there, not endless, and free of control characters.
+/// Text that is not empty, within the length limit, and without control characters.
 pub(super) fn plain(text: &str) -> Result<String, String> {
     if text.is_empty() {
         Err("must not be empty".to_owned())
     } else if text.len() > TEXT_BYTES_MAX {
-        Err(format!("longer than {TEXT_BYTES_MAX} bytes"))
+        Err(format!("must not be longer than {TEXT_BYTES_MAX} bytes"))
     } else if text.contains(char::is_control) {
-        Err(format!("{} has a control character", quoted(text)))
+        Err(format!("{} contains a control character", quoted(text)))
     } else {
         Ok(text.to_owned())
     }
@@ -65,17 +65,17 @@ pub(super) fn visible(text: &str) -> Result<String, String> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text)
     } else {
-        Err(format!("{} has characters other than visible ASCII ones", quoted(&text)))
+        Err(format!("{} must consist of visible ASCII characters", quoted(&text)))
     }
 }
 
-/// Text that can stand in a quoted header parameter as it is: ASCII without `"` and `\`.
+/// Text that can be put into a quoted header parameter unchanged: ASCII without `"` and `\`.
 pub(super) fn unescaped(text: &str) -> Result<String, String> {
     let text = plain(text)?;
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
         Ok(text)
     } else {
-        Err(format!("{} has characters other than ASCII ones without `\"` and `\\`", quoted(&text)))
+        Err(format!("{} must consist of printable ASCII characters other than `\"` and `\\`", quoted(&text)))
     }
 }
 

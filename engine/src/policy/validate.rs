@@ -1,6 +1,7 @@
-//! From raw types to a policy: every rule that a shape can't say is checked here, and all of them in one go.
+//! Validates raw types into a policy: everything that their types cannot express is checked here, and all faults are
+//! reported.
 //!
-//! A check that returns nothing has reported why.
+//! A check that returns `None` has reported the reason.
 
 pub(super) mod issuers;
 mod keys;
@@ -23,21 +24,21 @@ use super::{
 use routes::Routes;
 use sha2::{Digest, Sha256};
 
-/// The largest configuration, in bytes.
+/// The maximum size of a configuration in bytes.
 pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
-/// The most items of a list within an entry.
+/// The maximum number of items in a list within an entry.
 const LIST_ITEMS_MAX: usize = 1_000;
-/// The `realm` of a policy that names none.
+/// The default `realm`.
 const REALM: &str = "portcullis";
 
 /// The modes by name.
 pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-/// The identity headers, without what all of them begin with.
+/// The identity headers without their common prefix.
 pub(super) const IDENTITY_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
 
 const ROOT: At<'static> = At::ROOT;
 
-/// Reads a policy, or everything that is wrong with it.
+/// Reads a policy, or returns all of its faults.
 pub(super) fn policy(text: &[u8]) -> Result<Policy, Faults> {
     let mut faults = Faults::default();
     match read(text, &mut faults) {
@@ -102,7 +103,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     })
 }
 
-/// Takes out a part that is read entry by entry.
+/// Takes out a part whose entries are read one by one.
 fn section<'a>(json: &mut Json<'a>, key: &str) -> Given<Json<'a>> {
     match json.get_mut(key).map(std::mem::take) {
         None => Given::Absent,
@@ -117,14 +118,14 @@ fn list<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faults)
         Given::Faulty => return Given::Faulty,
         Given::Value(Json::List(list)) if list.len() <= max => return Given::Value(list),
         Given::Value(Json::List(list)) => {
-            faults.add(at, format_args!("{} entries; at most {max} are possible", list.len()))
+            faults.add(at, format_args!("has {} entries; at most {max} are allowed", list.len()))
         }
         Given::Value(json) => faults.add(at, format_args!("expected a list, found {}", json.kind())),
     }
     Given::Faulty
 }
 
-/// Reads each text of a list; those that mean the same are kept once.
+/// Reads each text of a list, and drops duplicates.
 fn texts<T: PartialEq, E: Into<Wrong>>(
     texts: Texts,
     at: &At<'_>,
@@ -137,7 +138,7 @@ fn texts<T: PartialEq, E: Into<Wrong>>(
         Given::Value(texts) => texts,
     };
     if texts.len() > LIST_ITEMS_MAX {
-        faults.add(at, format_args!("{} items; at most {LIST_ITEMS_MAX} are possible", texts.len()));
+        faults.add(at, format_args!("has {} items; at most {LIST_ITEMS_MAX} are allowed", texts.len()));
         return Given::Faulty;
     }
     let count = texts.len();
@@ -155,7 +156,7 @@ fn texts<T: PartialEq, E: Into<Wrong>>(
     if read_count == count { Given::Value(items) } else { Given::Faulty }
 }
 
-/// The same for a list that must have an item.
+/// The same for a list that must not be empty.
 fn some_texts<T: PartialEq, E: Into<Wrong>>(
     list: Texts,
     at: &At<'_>,
@@ -171,7 +172,7 @@ fn some_texts<T: PartialEq, E: Into<Wrong>>(
     }
 }
 
-/// One of a few words.
+/// One of a fixed set of words.
 fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
@@ -193,7 +194,7 @@ fn cors_preflight(text: &str) -> Result<bool, String> {
     match text {
         "allow" => Ok(true),
         _ => Err(format!(
-            "the only value is `allow`, found {}; leave the key out to treat a preflight as any request",
+            "the only value is `allow`, found {}; omit the key to treat preflights like any other request",
             quoted(text)
         )),
     }
@@ -213,33 +214,33 @@ fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders>
     })
 }
 
-/// Reports opaque issuers where nobody is asked what their tokens mean. The check stream carries what a token says, never
-/// the token itself.
+/// Reports opaque issuers unless the policy uses introspection. The check stream carries the claims of a token, never
+/// the token itself, so its service cannot interpret opaque tokens.
 fn asked_about(issuers: &[Issuer], protocol: &Protocol, faults: &mut Faults) {
     if !matches!(protocol, Protocol::Stream { .. }) {
         return;
     }
     for (index, _) in issuers.iter().enumerate().filter(|(_, issuer)| issuer.is_opaque()) {
         let message =
-            "only an introspection endpoint knows what an opaque token means; say `$.session.protocol: introspection`";
+            "only an introspection endpoint knows what an opaque token means; set `$.session.protocol: introspection`";
         faults.add(&ROOT.key("issuers").item(index).key("opaque"), message);
     }
 }
 
-/// Parts that may be left out, and were.
+/// The optional parts that are absent.
 struct Absent {
     session: bool,
     scopes: bool,
     sets: bool,
 }
 
-/// Reports the parts that were left out although a route needs them.
+/// Reports the absent parts that a route needs.
 fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) {
     for (by, missing, key, why) in [
-        (routes.guarded, no_issuer, "issuers", "is not public: say whose tokens are accepted"),
-        (routes.guarded, absent.session, "session", "is not public: say where the session service is"),
+        (routes.guarded, no_issuer, "issuers", "is not public: list the issuers whose tokens are accepted"),
+        (routes.guarded, absent.session, "session", "is not public: configure the session service"),
         (routes.asks_scope, absent.scopes, "scopes", "requires a scope: declare it here"),
-        (routes.asks_set, absent.sets, "sets", "requires a set: say here what it holds"),
+        (routes.asks_set, absent.sets, "sets", "requires a set: define it here"),
     ] {
         if let (Some(route), true) = (by, missing) {
             let message = format_args!("this key is required; `$.routes[{route}]` {why}");

@@ -2,20 +2,20 @@
 
 use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
-/// The longest host name (RFC 1035, section 2.3.4), without a trailing dot.
+/// The maximum length of a host name (RFC 1035, section 2.3.4), without a trailing dot.
 const HOST_BYTES_MAX: usize = 253;
-/// The longest label of a host name.
+/// The maximum length of a label.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// A host in its one spelling: lower-case, without port and trailing dot; an IPv6 address in brackets.
+/// A host in its canonical spelling: lower-case, without port and trailing dot; an IPv6 address in brackets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Host<'a>(Cow<'a, str>);
 
 impl<'a> Host<'a> {
     /// Reads `:authority` or `Host`.
     ///
-    /// `None` is a host that the upstream may read in another way than this filter. It must be refused: treated as
-    /// "no host" it would reach rules that are meant for other hosts.
+    /// `None` means that the upstream could read the host differently from this filter. The request must be refused:
+    /// treated as "no host", it would reach rules that are meant for other hosts.
     pub fn parse(raw: &'a [u8]) -> Option<Self> {
         let raw = str::from_utf8(raw).ok().filter(|raw| raw.is_ascii())?;
         if let Some(rest) = raw.strip_prefix('[') {
@@ -30,12 +30,12 @@ impl<'a> Host<'a> {
         is_name(name).then(|| Self(lower_case(name)))
     }
 
-    /// The host's one spelling.
+    /// The canonical spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What stands after each dot, longest first: the suffixes that a wildcard may name.
+    /// What follows each dot, longest first: the suffixes that a wildcard can name.
     pub(super) fn suffixes(&self) -> impl Iterator<Item = &str> {
         let mut rest = self.as_str();
         std::iter::from_fn(move || {
@@ -45,7 +45,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Nothing, or a colon and a port.
+/// Whether the text is empty, or a colon and a port.
 fn is_port(text: &str) -> bool {
     let Some(port) = text.strip_prefix(':') else {
         return text.is_empty();
@@ -70,12 +70,12 @@ fn lower_case(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A host of a rule, in its one spelling.
+/// A host of a rule, in its canonical spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// Exactly this host.
     Exact(Box<str>),
-    /// Every host of one or more labels before `.suffix`; the suffix itself is not among them.
+    /// Every host with one or more labels before `.suffix`, but not the suffix itself.
     Under(Box<str>),
 }
 
@@ -118,12 +118,10 @@ impl HostPattern {
 impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Everything => "`*` is not a host; leave `hosts` out to match every host",
-            Self::Wildcard => {
-                "a wildcard stands for the first labels of a name, as in `*.example.com`, and nowhere else"
-            }
-            Self::Port => "ports are not compared; give the host without one",
-            Self::NoHost => "expected a host name, an IP address or `*.` and a name",
+            Self::Everything => "`*` is not a host; omit `hosts` to match every host",
+            Self::Wildcard => "`*` can only be the whole first label of a name, as in `*.example.com`",
+            Self::Port => "ports are not compared; specify the host without one",
+            Self::NoHost => "expected a host name, an IP address, or `*.` followed by a name",
         })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// The longest method that a rule may name.
+/// The maximum length of a rule's method.
 const METHOD_BYTES_MAX: usize = 64;
-/// Methods that everyone means in upper case.
+/// Methods that everyone writes in upper case.
 pub(crate) const COMMON: [&str; 9] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
 
 /// A method: a token (RFC 9110, section 9.1), compared case-sensitively.
@@ -16,7 +16,7 @@ pub struct Method(pub(super) Box<str>);
 pub enum BadMethod {
     /// Not a token, or too long.
     NoToken,
-    /// A common method that is not in upper case, so that it would never match.
+    /// A common method that is not in upper case, and would therefore never match.
     Case(&'static str),
 }
 
@@ -32,7 +32,7 @@ impl Method {
         }
     }
 
-    /// The method as it is written.
+    /// The method as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ fn is_token_byte(byte: u8) -> bool {
 impl fmt::Display for BadMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoToken => f.write_str("expected a method such as `GET`; leave `methods` out to match every method"),
+            Self::NoToken => f.write_str("expected a method such as `GET`; omit `methods` to match every method"),
             Self::Case(common) => write!(f, "methods are case-sensitive; write `{common}`"),
         }
     }

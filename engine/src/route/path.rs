@@ -1,17 +1,17 @@
-//! The path of a request, in its one spelling.
+//! The path of a request in its canonical spelling.
 
 use std::{borrow::Cow, fmt};
 
-/// A path that every server reads in the same way: two paths are equal here exactly when they are the same bytes once
-/// they are decoded.
+/// A path that every server reads the same way: two paths have the same bytes here exactly if they are equal once
+/// decoded.
 ///
-/// It is absolute, has neither empty (but for the last) nor dot segments, and spells each byte in one way: plain where
-/// RFC 3986 allows that in a segment, else `%` and two upper-case digits. That is section 6.2.2 and a little more:
-/// `%40` is `@` here, for the upstream will most likely take it for that.
+/// It is absolute, has no dot segments and no empty segments except the last, and spells each byte in one way: plain
+/// where RFC 3986 allows that in a segment, otherwise `%` and two upper-case digits. That goes slightly beyond section
+/// 6.2.2: `%40` becomes `@`, because the upstream will most likely read it that way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path<'a>(Cow<'a, str>);
 
-/// Why a path is refused: somebody on the way to the resource may read it as another one.
+/// Why a path is refused: some server between here and the resource could read it as another path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ambiguous {
     /// It does not start with `/`.
@@ -20,20 +20,20 @@ pub enum Ambiguous {
     EmptySegment,
     /// A segment `.` or `..`.
     DotSegment,
-    /// A byte that has no place in a path: `\`, `;`, `#`, a space, a control or a byte beyond ASCII.
+    /// A byte that is not allowed in a path: `\`, `;`, `#`, a space, a control character or a byte beyond ASCII.
     Byte(u8),
     /// `%` without two hexadecimal digits, or encoded bytes that are not UTF-8.
     Encoding,
-    /// An encoded `/`, `\`, `.`, `;`, `?`, `#` or control.
+    /// An encoded `/`, `\`, `.`, `;`, `?`, `#` or control character.
     EncodedDelimiter,
     /// An encoded space at the end of a segment.
     TrailingSpace,
-    /// One of those, encoded twice or more.
+    /// One of these, encoded twice or more.
     DoubleEncoding,
 }
 
 impl<'a> Path<'a> {
-    /// Reads `:path`. The query is cut, for no rule looks at it.
+    /// Reads `:path`. The query is cut off because no rule looks at it.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Ambiguous> {
         let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
         if path.first() != Some(&b'/') {
@@ -50,7 +50,7 @@ impl<'a> Path<'a> {
         respell(path).map(|path| Self(Cow::Owned(path)))
     }
 
-    /// The path's one spelling; starts with `/`.
+    /// The canonical spelling; it starts with `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +68,8 @@ fn segments_are_plain(path: &str) -> Result<(), Ambiguous> {
     Ok(())
 }
 
-/// What may stand unencoded in a segment: `pchar` of RFC 3986 without `;`, which some servers cut parameters at.
+/// Bytes that can stay unencoded in a segment: `pchar` of RFC 3986 without `;`, at which some servers cut off
+/// parameters.
 fn is_segment_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
 }
@@ -95,20 +96,20 @@ fn respell(path: &str) -> Result<String, Ambiguous> {
         }
     }
     refuse_hidden_delimiters(&decoded)?;
-    // Overlong forms such as `%C0%AF` pass for `/` in careless decoders.
+    // Careless decoders read overlong forms such as `%C0%AF` as `/`.
     str::from_utf8(&decoded).map_err(|_| Ambiguous::Encoding)?;
     Ok(spelt)
 }
 
-/// What some server treats specially once it has decoded it: delimiters, the start of a query or fragment, and controls, at
-/// which C strings end and logs break.
+/// Bytes that some servers treat specially after decoding: delimiters, the start of a query or fragment, and control
+/// characters, which end C strings and break logs.
 fn is_dangerous(byte: u8) -> bool {
     matches!(byte, b'/' | b'\\' | b'.' | b';' | b'?' | b'#') || byte.is_ascii_control()
 }
 
-/// Refuses what becomes a delimiter when somebody decodes again, however often (`%252f`, `%25252f`, `%25%32f`).
+/// Refuses what becomes a delimiter after further decoding, however often (`%252f`, `%25252f`, `%25%32f`).
 fn refuse_hidden_delimiters(decoded: &[u8]) -> Result<(), Ambiguous> {
-    // One pass for all rounds of decoding: as soon as the end of `seen` is an encoded byte, that byte takes its place.
+    // One pass covers all rounds of decoding: as soon as `seen` ends with an encoded byte, it is replaced by that byte.
     let mut seen = Vec::with_capacity(decoded.len());
     for &byte in decoded {
         seen.push(byte);
@@ -122,7 +123,7 @@ fn refuse_hidden_delimiters(decoded: &[u8]) -> Result<(), Ambiguous> {
             seen.push(meant);
         }
     }
-    // Some servers cut white space at the end of a segment: `/admin%20` would be `/admin` there.
+    // Some servers trim white space at the end of a segment, and would read `/admin%20` as `/admin`.
     match seen.split(|byte| *byte == b'/').any(|segment| segment.ends_with(b" ")) {
         true => Err(Ambiguous::TrailingSpace),
         false => Ok(()),
@@ -141,12 +142,14 @@ fn hex_digit(value: u8) -> char {
 impl fmt::Display for Ambiguous {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAbsolute => f.write_str("a path starts with `/`"),
+            Self::NotAbsolute => f.write_str("a path must start with `/`"),
             Self::EmptySegment => f.write_str("`//` is ambiguous"),
             Self::DotSegment => f.write_str("the segments `.` and `..` are ambiguous"),
-            Self::Byte(byte) => write!(f, "`{}` has no place in a path", byte.escape_ascii()),
+            Self::Byte(byte) => write!(f, "`{}` is not allowed in a path", byte.escape_ascii()),
             Self::Encoding => f.write_str("`%` needs two hexadecimal digits, and encoded text must be UTF-8"),
-            Self::EncodedDelimiter => f.write_str("an encoded `/`, `\\`, `.`, `;`, `?`, `#` or control is ambiguous"),
+            Self::EncodedDelimiter => {
+                f.write_str("an encoded `/`, `\\`, `.`, `;`, `?`, `#` or control character is ambiguous")
+            }
             Self::TrailingSpace => f.write_str("an encoded space at the end of a segment is ambiguous"),
             Self::DoubleEncoding => f.write_str("a delimiter that is encoded twice is ambiguous"),
         }

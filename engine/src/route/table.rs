@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Finds the rule for host, method and path.
 ///
-/// The most specific rule that fits answers: an exact host before a wildcard with the longest suffix before no host; then,
-/// from left to right, a literal segment before `{name}` before `{*name}`. A rule that doesn't fit, for its methods or
-/// otherwise, is passed over for the next less specific one.
+/// The most specific matching rule wins: an exact host before a wildcard with the longest suffix before no host; then,
+/// from left to right, a literal segment before `{name}` before `{*name}`. A rule that does not match, because of its
+/// methods or otherwise, is skipped in favour of the next less specific one.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     pub(super) exact: HashMap<Box<str>, Trie>,
@@ -15,19 +15,19 @@ pub struct RouteTable {
     pub(super) every: Trie,
 }
 
-/// Which requests a rule answers.
+/// Which requests a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// Hosts; none: every host.
+    /// Hosts; empty matches every host.
     pub hosts: Vec<HostPattern>,
-    /// Methods; none: every method.
+    /// Methods; empty matches every method.
     pub methods: Vec<Method>,
     /// The path.
     pub path: Template,
 }
 
 impl RouteTable {
-    /// The rule that answers a request, without allocation.
+    /// The rule that matches a request. Allocates nothing.
     pub fn find(&self, host: &Host<'_>, method: &str, path: &Path<'_>) -> Option<RuleId> {
         let path = path.as_str().strip_prefix('/')?;
         let exact = self.exact.get(host.as_str()).and_then(|trie| trie.find(method, path));
@@ -35,7 +35,8 @@ impl RouteTable {
         exact.or_else(under).or_else(|| self.every.find(method, path))
     }
 
-    /// Adds a rule. When other rules could answer the same request with equal rank, it is left out, and they are named.
+    /// Adds a rule. If other rules match the same request with equal precedence, it is not added, and they are
+    /// returned.
     pub fn insert(&mut self, rule: RuleId, answers: &Match) -> Result<(), BTreeSet<RuleId>> {
         let mut rivals = BTreeSet::new();
         self.each_place(answers, |at| rivals.extend(at.rivals(&answers.methods)));
@@ -56,7 +57,7 @@ impl RouteTable {
         if answers.hosts.is_empty() {
             visit(&mut self.every);
         }
-        // A host that is named twice is one place: else the rule would be its own rival.
+        // A host listed twice is one place: otherwise the rule would conflict with itself.
         for host in answers.hosts.iter().collect::<HashSet<_>>() {
             visit(match host {
                 HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),

@@ -3,23 +3,23 @@
 use super::path::{Ambiguous, Path};
 use std::fmt;
 
-/// The most segments of a template; a lookup goes as deep as the deepest template.
+/// The maximum number of segments in a template; a lookup goes as deep as the deepest template.
 const SEGMENTS_MAX: usize = 64;
-/// The longest template.
+/// The maximum length of a template in bytes.
 const TEMPLATE_BYTES_MAX: usize = 2048;
 
-/// A path template; names of parameters are gone, for they make no difference.
+/// A path template. Parameter names are dropped because they do not affect matching.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Template(pub(super) Vec<Segment>);
 
-/// A segment of a template. The order is that of precedence.
+/// A segment of a template, ordered by precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Segment {
-    /// Exactly this segment, in its one spelling; empty after a final `/`.
+    /// Exactly this segment, in its canonical spelling; empty after a final `/`.
     Literal(Box<str>),
-    /// Any one segment that is not empty.
+    /// Any single non-empty segment.
     One,
-    /// One or more segments, the first of them not empty; always last.
+    /// One or more segments, the first of them non-empty; always last.
     Rest,
 }
 
@@ -30,20 +30,20 @@ pub enum BadTemplate {
     Path(Ambiguous),
     /// It has a query.
     Query,
-    /// It is longer than anyone needs.
+    /// It is longer than any legitimate template.
     TooLong,
-    /// A brace that opens or closes nothing, or a parameter beside other text in one segment.
+    /// An unmatched brace, or a parameter combined with other text in one segment.
     Mixed(String),
-    /// A parameter whose name is not a name.
+    /// A parameter with an invalid name.
     Name(String),
-    /// Two parameters of one name.
+    /// Two parameters with the same name.
     Twice(String),
     /// `{*name}` before the end.
     RestNotLast(String),
 }
 
 impl Template {
-    /// Its segments, at least one; [`Segment::Rest`] is the last if it is there.
+    /// Its segments, at least one; only the last can be [`Segment::Rest`].
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
@@ -113,24 +113,24 @@ impl fmt::Display for BadTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(ambiguous) => write!(f, "{ambiguous}; no request would match"),
-            Self::Query => f.write_str("queries are not compared; give the path without `?`"),
-            Self::TooLong => write!(f, "longer than {TEMPLATE_BYTES_MAX} bytes or {SEGMENTS_MAX} segments"),
+            Self::Query => f.write_str("queries are not compared; specify the path without `?`"),
+            Self::TooLong => write!(f, "must not be longer than {TEMPLATE_BYTES_MAX} bytes or {SEGMENTS_MAX} segments"),
             Self::Mixed(segment) => {
                 write!(
                     f,
-                    "`{}` is neither text nor one parameter: `{{name}}` stands for a whole segment",
+                    "`{}` is neither literal text nor a parameter: `{{name}}` must be a whole segment",
                     segment.escape_debug()
                 )
             }
             Self::Name(segment) => {
                 write!(
                     f,
-                    "`{}` needs a name of letters, digits and `_` that starts with no digit",
+                    "`{}` needs a name of letters, digits and `_` that does not start with a digit",
                     segment.escape_debug()
                 )
             }
-            Self::Twice(name) => write!(f, "two parameters are called `{name}`"),
-            Self::RestNotLast(segment) => write!(f, "`{segment}` stands for the rest of the path and must come last"),
+            Self::Twice(name) => write!(f, "two parameters are named `{name}`"),
+            Self::RestNotLast(segment) => write!(f, "`{segment}` matches the rest of the path and must come last"),
         }
     }
 }

@@ -1,22 +1,22 @@
-//! The route table as trees, for tools that compare tables: what [`RouteTable::find`] walks, and nothing more.
+//! The route table as trees, for tools that compare tables: exactly what [`RouteTable::find`] walks.
 
 use super::{
     HostPattern, RouteTable, RuleId,
     trie::{Answers, NodeId, ROOT, Trie},
 };
 
-/// A node of the tree of one host pattern's templates: it stands for the first segments of paths.
+/// A node in the tree of one host pattern. It represents the first segments of paths.
 #[derive(Debug, Clone, Copy)]
 pub struct Branch<'t> {
     trie: &'t Trie,
     node: NodeId,
 }
 
-/// The methods of one template and who answers them; no method: all that are not named.
+/// The methods of one template and their rules; no method stands for all methods that are not listed.
 pub type Answer<'t> = (Option<&'t str>, RuleId);
 
 impl RouteTable {
-    /// The trees of all host patterns, in no order; no pattern: the tree for every host.
+    /// The trees of all host patterns, in no particular order; `None` is the tree for every host.
     pub fn trees(&self) -> impl Iterator<Item = (Option<HostPattern>, Branch<'_>)> {
         let root = |trie| Branch { trie, node: ROOT };
         let exact = self.exact.iter().map(move |(host, trie)| (Some(HostPattern::Exact(host.clone())), root(trie)));
@@ -26,7 +26,7 @@ impl RouteTable {
 }
 
 impl<'t> Branch<'t> {
-    /// The nodes behind literal segments, in no order. The empty segment is the one behind a final `/`.
+    /// The nodes behind literal segments, in no particular order. The empty segment is the one behind a final `/`.
     pub fn literals(self) -> impl Iterator<Item = (&'t str, Branch<'t>)> {
         let node = self.trie.node(self.node);
         let literals = node.into_iter().flat_map(|node| &node.literals);
@@ -45,12 +45,12 @@ impl<'t> Branch<'t> {
         Some(Branch { node: next, ..self })
     }
 
-    /// Who answers paths that end here.
+    /// The rules of paths that end here.
     pub fn here(self) -> impl Iterator<Item = Answer<'t>> {
         self.trie.node(self.node).into_iter().flat_map(|node| answers(&node.here))
     }
 
-    /// Who answers all paths that go on, by a final `{*name}`.
+    /// The rules of all longer paths, through a final `{*name}`.
     pub fn rest(self) -> impl Iterator<Item = Answer<'t>> {
         self.trie.node(self.node).into_iter().flat_map(|node| answers(&node.rest))
     }

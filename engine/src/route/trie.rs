@@ -1,7 +1,7 @@
 //! The rules of one host pattern, as a tree of path segments.
 //!
-//! A tree of our own rather than a router crate's: those refuse `/{name}` beside `/{*name}`, and don't fall back to a less
-//! specific path when a rule's methods don't fit.
+//! Router crates do not fit: they refuse `/{name}` beside `/{*name}`, and do not fall back to a less specific path if a
+//! rule's methods do not match.
 
 use super::{
     Method, RuleId,
@@ -9,8 +9,8 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// A tree whose nodes stand for the first segments of templates. The path to a node is unique, so that a lookup visits
-/// each node at most once, whatever the request; and no node lies deeper than the longest template.
+/// A tree whose nodes represent the first segments of templates. Each node has a unique path, so that a lookup visits
+/// it at most once, whatever the request, and no node is deeper than the longest template.
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
@@ -31,14 +31,14 @@ pub(super) struct NodeId(usize);
 
 pub(super) const ROOT: NodeId = NodeId(0);
 
-/// A place in the tree that rules can hang on.
+/// A place in the tree that rules can be attached to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     node: NodeId,
     rest: bool,
 }
 
-/// The rules of one template shape; no two of them answer the same method.
+/// The rules of one template shape; no two of them match the same method.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) every: Option<RuleId>,
@@ -52,7 +52,7 @@ impl Default for Trie {
 }
 
 impl Trie {
-    /// The rule of the most specific template that fits path and method. `path` is what follows the first `/`.
+    /// The rule of the most specific template that matches path and method. `path` is what follows the first `/`.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<RuleId> {
         self.descend(ROOT, method, path)
     }
@@ -81,7 +81,7 @@ impl Trie {
         self.nodes.get(id)
     }
 
-    /// Makes room for a template.
+    /// Adds the nodes of a template.
     pub(super) fn place(&mut self, template: &Template) -> Place {
         let mut node = ROOT;
         for segment in &template.0 {
@@ -117,14 +117,14 @@ impl Answers {
         named.map(|(_, rule)| *rule).or(self.every)
     }
 
-    /// The rules that would answer one of these methods already; no methods are all of them.
+    /// The rules that already match one of these methods; an empty list stands for all methods.
     pub(super) fn rivals(&self, methods: &[Method]) -> impl Iterator<Item = RuleId> {
         let overlaps = |name: &str| methods.is_empty() || methods.iter().any(|method| *method.0 == *name);
         let named = self.named.iter().filter(move |(name, _)| overlaps(name)).map(|(_, rule)| *rule);
         self.every.into_iter().chain(named)
     }
 
-    /// Hangs a rule without rivals here.
+    /// Attaches a rule that conflicts with none here.
     pub(super) fn add(&mut self, methods: &[Method], rule: RuleId) {
         if methods.is_empty() {
             self.every = Some(rule);

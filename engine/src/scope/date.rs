@@ -10,7 +10,7 @@ pub struct Date {
     day: u8,
 }
 
-/// Not `YYYY-MM-DD`, or no day of the calendar.
+/// The text is not `YYYY-MM-DD`, or the date does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoDate;
 

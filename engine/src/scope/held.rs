@@ -1,32 +1,33 @@
-//! The scopes that a token or a session holds, as far as the register knows them.
+//! The scopes of a token or a session, as far as the registry knows them.
 
 use super::ScopeId;
 
 const WORD_BITS: usize = u64::BITS as usize;
 
-/// A set of scopes of one register.
+/// A set of scopes of one registry.
 ///
-/// It means something only together with the register that made it: ids of another policy's register are other scopes.
+/// Only meaningful together with the registry that created it: the ids of another policy's registry are other scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Held {
-    /// One bit a scope. The last word is never zero, so that equal sets are equal and short ones cost little.
+    /// One bit per scope. The last word is never zero, so that equal sets compare equal and small ones take little
+    /// memory.
     words: Box<[u64]>,
 }
 
 impl Held {
-    /// Whether the scope is held.
+    /// Whether the scope is in the set.
     pub fn holds(&self, id: ScopeId) -> bool {
         let (word, bit) = place(id);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// What both hold: a session narrows a token, and never widens it.
+    /// The intersection: a session narrows a token's scopes and never widens them.
     #[must_use]
     pub fn and(&self, other: &Held) -> Held {
         Held::from_words(self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect())
     }
 
-    /// What it takes on the heap, in bytes.
+    /// Its heap size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.words.len() * size_of::<u64>()
     }

@@ -1,26 +1,26 @@
-//! The register: every scope that a rule may ask for, with who owns it.
+//! The scope registry: every scope that a rule can require, and who owns it.
 
 use super::{Date, Held, Requirement};
 use std::{collections::HashMap, sync::Arc};
 
-/// A scope of a register. Ids are dense and follow the order of declaration.
+/// A scope of a registry. Ids are dense and in declaration order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopeId(pub(super) u32);
 
-/// What the register says about a scope.
+/// The registry entry of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The scope itself.
     pub name: Arc<str>,
-    /// Who answers for it.
+    /// The owner of the scope.
     pub owner: Option<String>,
-    /// The day by which somebody should ask whether it is still needed.
+    /// The date by which someone should check whether the scope is still needed.
     pub review_by: Option<Date>,
-    /// What it allows, for people.
+    /// A human-readable description of what it allows.
     pub description: Option<String>,
 }
 
-/// Every scope that the policy knows.
+/// Every scope declared in the policy.
 #[derive(Debug, Clone, Default)]
 pub struct ScopeRegistry {
     entries: Vec<Entry>,
@@ -28,7 +28,7 @@ pub struct ScopeRegistry {
 }
 
 impl ScopeRegistry {
-    /// Adds a scope; `None` when one of its name is already there, or when no more fit.
+    /// Adds a scope; `None` if the name is already declared, or the registry is full.
     pub fn declare(&mut self, entry: Entry) -> Option<ScopeId> {
         if self.ids.contains_key(&entry.name) {
             return None;
@@ -44,12 +44,12 @@ impl ScopeRegistry {
         self.ids.get(name).copied()
     }
 
-    /// What the register says about a scope.
+    /// The registry entry of a scope.
     pub fn entry(&self, ScopeId(id): ScopeId) -> Option<&Entry> {
         self.entries.get(id as usize)
     }
 
-    /// All scopes, in the order of declaration.
+    /// All scopes, in declaration order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.iter()
     }
@@ -58,12 +58,13 @@ impl ScopeRegistry {
         ids.iter().filter_map(|id| self.entry(*id)).map(|entry| &*entry.name)
     }
 
-    /// Which scopes of the register are among `names`. Others mean nothing to any rule and are left out.
+    /// The scopes of the registry that are among `names`. Others are ignored: no rule can require them.
     pub fn held<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Held {
         names.into_iter().filter_map(|name| self.id(name)).collect()
     }
 
-    /// The requirement of all scopes in `all_of` and, unless `any_of` is empty, of one of its groups in full.
+    /// A requirement of all scopes in `all_of` and, unless `any_of` is empty, of all scopes of at least one of its
+    /// groups.
     pub fn requirement(&self, all_of: &[ScopeId], any_of: &[Vec<ScopeId>]) -> Requirement {
         Requirement::new(self, all_of, any_of)
     }

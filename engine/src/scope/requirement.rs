@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 /// What a rule requires.
 ///
-/// Ids rather than bits: a rule names a handful of scopes, whatever the size of the register.
+/// Stores ids instead of a bit set: a rule refers to a handful of scopes, whatever the size of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
     scopes: portcullis_contract::Requirement<ScopeId>,
@@ -30,23 +30,23 @@ impl Requirement {
         }
     }
 
-    /// Whether these scopes are enough.
+    /// Whether these scopes are sufficient.
     pub fn met_by(&self, held: &Held) -> bool {
         self.scopes.met_by(|id| held.holds(*id))
     }
 
-    /// Everything that is named here, separated by spaces and without repetition, for `scope="…"` in a challenge
-    /// (RFC 6750, section 3).
+    /// All required scopes, separated by spaces and without duplicates, for `scope="…"` in a challenge (RFC 6750,
+    /// section 3).
     pub fn challenge(&self) -> &str {
         &self.challenge
     }
 
-    /// The names of the scopes that are all required.
+    /// The names of the scopes that are always required.
     pub fn all_of<'a>(&'a self, register: &'a ScopeRegistry) -> impl Iterator<Item = &'a str> {
         register.names(&self.scopes.all_of)
     }
 
-    /// The names of each group of which one is required in full.
+    /// The names of the scopes in each group.
     pub fn any_of<'a>(&'a self, register: &'a ScopeRegistry) -> impl Iterator<Item = Vec<&'a str>> {
         self.scopes.any_of.iter().map(|group| register.names(group).collect())
     }

@@ -1,4 +1,4 @@
-//! The scope room against a model of plain sets of names.
+//! Tests of scopes against a model of plain sets of names.
 
 use super::{Entry, Held, ScopeId, ScopeRegistry};
 use std::collections::BTreeSet;

@@ -121,13 +121,13 @@ fn candidates_say_why_they_did_not_decide() {
 fn a_token_is_verified_with_keys_of_the_policy() {
     for (changes, forged, decision, code, words) in [
         (json!({}), false, Conclusion::Asks, None, "verified with a key in the policy"),
-        (json!({}), true, Conclusion::Refused, Some("invalid_token"), "the signature does not hold"),
+        (json!({}), true, Conclusion::Refused, Some("invalid_token"), "the signature is invalid"),
         (
             json!({"aud": "other"}),
             false,
             Conclusion::Refused,
             Some("invalid_token"),
-            "`aud` holds none of the issuer's",
+            "`aud` contains none of the issuer's",
         ),
         (json!({"exp": 1}), false, Conclusion::Refused, Some("token_expired"), "the token has expired"),
         (json!({"scope": ""}), false, Conclusion::Refused, Some("insufficient_scope"), "scopes      none"),

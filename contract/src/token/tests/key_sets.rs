@@ -123,7 +123,7 @@ fn one_usable_key_makes_a_set_and_the_others_are_named() {
     let error = parse(&[json!({"kty": "oct"}), json!([])]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the key set holds no usable key; `keys[0]`: `kty` or `crv` is not supported; `keys[1]`: not an object"
+        "the key set contains no usable key; `keys[0]`: `kty` or `crv` is not supported; `keys[1]`: not an object"
     );
 }
 

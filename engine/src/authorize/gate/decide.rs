@@ -21,14 +21,14 @@ use std::rc::Rc;
 
 /// What a token turns out to be.
 enum Identified {
-    /// It was verified.
+    /// A verified token.
     Principal(Rc<Principal>),
-    /// Only the session service knows.
+    /// An opaque token, which only the session service can interpret.
     Opaque,
 }
 
 impl Gate {
-    /// Decides all that needs no answer from outside. `client_address` is asked only when it is needed.
+    /// Decides everything that needs no answer from outside. `client_address` is only called when needed.
     pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now: Now) -> Decision {
         let rule = match local::route(head, &self.policy)? {
             Routed::Public(permit) => return Ok(Next::Release(permit)),
@@ -40,9 +40,9 @@ impl Gate {
         self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)
     }
 
-    /// The second half of [`Gate::decide`], which is taken again when keys have come.
+    /// The second half of [`Gate::decide`], repeated when keys have arrived.
     pub(super) fn decide_token(&mut self, arrival: Arrival, now: Now) -> Decision {
-        // A clock that cannot be read says of no token that it lives.
+        // Without a readable clock, no token can be shown to be unexpired.
         let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
         let wall_ms = now.wall_ms.ok_or_else(unavailable)?;
         let principal = match self.identify(&arrival, wall_ms) {
@@ -58,7 +58,7 @@ impl Gate {
         Ok(Next::Ask(Inquiry::Session(question)))
     }
 
-    /// Whose the token is: by the cache, else by verifying it.
+    /// Identifies the token: from the cache, otherwise by verifying it.
     fn identify(&mut self, arrival: &Arrival, wall_ms: u64) -> Result<Identified, Rejection> {
         let tag = self.tokens.tag(&arrival.token);
         match self.tokens.get(&tag, wall_ms) {

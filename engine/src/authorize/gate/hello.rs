@@ -1,4 +1,4 @@
-//! What the session service has to know of the policy.
+//! The part of the policy that the session service needs to know.
 
 use super::millis;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     wire,
 };
 
-/// The route table as the service needs it; a question names its route by the index of its rule.
+/// The route table in the form that the service needs. A question refers to its route by the rule's index.
 pub(super) fn hello(policy: &Policy) -> wire::Hello {
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let routes = policy.rules.iter().map(|rule| {

@@ -1,4 +1,4 @@
-//! The issuers' keys: fetched, waited for, and withdrawn.
+//! The issuers' keys: fetching them, waiting for them, and withdrawing them.
 
 use super::{ContextId, Due, Gate};
 use crate::{
@@ -13,13 +13,13 @@ use crate::{
     token::{FetchError, IssuerId, KeyRing, Miss},
 };
 
-/// Requests that wait for keys at most: each holds its token.
+/// The maximum number of requests that wait for keys: each holds its token.
 const WAITING_MAX: usize = 4_096;
 
 /// A key set to be fetched through an Envoy cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// Whose.
+    /// The issuer whose keys these are.
     pub issuer: IssuerId,
     /// `:authority`
     pub authority: String,
@@ -32,7 +32,7 @@ pub struct Fetch {
 }
 
 impl Gate {
-    /// The key sets that are to be fetched now. Each must be answered with [`Gate::fetched`].
+    /// The key sets to fetch now. [`Gate::fetched`] must follow each.
     pub fn fetches(&mut self, now: Monotonic) -> Vec<Fetch> {
         let mut issuers = std::mem::take(&mut self.wanted);
         let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now.0).then_some(IssuerId(id)));
@@ -40,7 +40,7 @@ impl Gate {
         issuers.into_iter().filter_map(|id| fetch(id, &self.policy.issuers.get(id.0)?.keys)).collect()
     }
 
-    /// A fetch has ended: with a status and a body, or without an answer. Requests that waited for it are decided.
+    /// A fetch has ended, with a status and a body or without a response. Decides the requests that waited for it.
     pub fn fetched(
         &mut self,
         issuer: IssuerId,
@@ -71,17 +71,17 @@ impl Gate {
         (result, due)
     }
 
-    /// Seconds since each issuer's keys were fetched; none for keys that were never fetched.
+    /// Seconds since each issuer's keys were fetched; omits keys that were never fetched.
     pub fn key_ages_s(&self, now: Monotonic) -> impl Iterator<Item = (IssuerId, u64)> + '_ {
         let fetched = self.keys_fetched_at.iter().enumerate();
         fetched.filter_map(move |(id, at)| Some((IssuerId(id), now.since((*at)?) / 1_000)))
     }
 
-    /// A key of `issuer` is missing: the request waits if a fetch may bring it.
+    /// A key of `issuer` is missing: the request waits if a fetch can bring it.
     pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now: Monotonic) -> Decision {
         let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
         let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
-        // Without keys nothing can be said of the token, and the answer must not send the client for another one.
+        // Without keys the token cannot be judged, and the answer must not make the client fetch another one.
         let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
         if self.waiting.len() >= WAITING_MAX {
             return refusal(Code::KeysUnavailable);
@@ -95,7 +95,7 @@ impl Gate {
         Ok(Next::AwaitKeys(arrival))
     }
 
-    /// A key that the issuer has withdrawn vouches for nothing any more: neither for remembered tokens nor for open requests.
+    /// A withdrawn key no longer vouches for any token: neither for cached tokens nor for open requests.
     pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId, now: Now) -> Vec<Due> {
         let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return Vec::new() };
         let void = self.tokens.retain_keys(issuer, keys);

@@ -1,4 +1,4 @@
-//! Released requests that turn out to be more than short: their sessions are followed until they end.
+//! Long-lived requests: once released, their sessions are followed until they end.
 
 use super::{ContextId, Gate};
 use crate::{
@@ -6,19 +6,19 @@ use crate::{
     time::Monotonic,
 };
 
-/// How long a request is open before its session is followed: most are over by then, and cost nothing. With the tick, this
-/// bounds how late an open request is cut that was released just before its session ended.
+/// How long a request is open before its session is followed: most requests end sooner and cost nothing. Together with
+/// the tick, this bounds how late an open request is cut if it was released just before its session ended.
 const FOLLOW_AFTER_MS: u64 = 50;
 
 impl Gate {
-    /// The upstream's answer to a request begins.
+    /// The upstream's response to a request starts.
     pub fn responding(&mut self, context: ContextId) {
         if let Some(entry) = self.requests.get_mut(&context) {
             entry.responded = true;
         }
     }
 
-    /// Whether it has begun: then a request that has to end can only be reset.
+    /// Whether the response has started. After that, a request can only be ended by a reset.
     pub fn has_responded(&self, context: ContextId) -> bool {
         self.requests.get(&context).is_some_and(|entry| entry.responded)
     }
@@ -30,7 +30,7 @@ impl Gate {
         }
     }
 
-    /// Has the sessions followed of requests that turn out to be more than short.
+    /// Starts to follow the sessions of requests that have been open for long enough.
     pub(super) fn follow_the_lasting(&mut self, now: Monotonic) {
         while let Some((released_at, context)) = self.fresh.front().copied()
             && released_at.after(FOLLOW_AFTER_MS) <= now

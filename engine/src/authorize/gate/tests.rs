@@ -1,4 +1,4 @@
-//! A worker from the first header to the last, with real signatures, and a session service that the test plays.
+//! Tests of a worker from the first header to the last, with real signatures and a simulated session service.
 
 mod introspection;
 
@@ -258,7 +258,7 @@ fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
 }
 
 impl Bench {
-    /// A request that was released and goes on, with the id of its follow and whether the follow has been told.
+    /// A released request that is still open, with the id of its follow and whether the follow has been announced.
     fn open(&mut self, context: ContextId, scopes: &str, path: &str) {
         let token = self.token(scopes);
         self.request(context, path, Some(&token), NOW_MS);

@@ -1,6 +1,6 @@
-//! What an introspection endpoint's answer means for a request (RFC 7662, section 2.2).
+//! How an introspection endpoint's response decides a request (RFC 7662, section 2.2).
 //!
-//! An answer decides the request that asked, and no other. Whatever is not a 200 with a well-formed body is no verdict.
+//! A response decides only the request that asked. Anything but a 200 with a well-formed body counts as no verdict.
 
 use crate::{
     answer::Code,
@@ -10,10 +10,10 @@ use crate::{
     token::{Agreement, Facts, Introspected, IssuerId, Rejection, TokenDigest},
 };
 
-/// The status of an answer.
+/// The status of a usable response.
 pub(super) const OK: u32 = 200;
 
-/// The reasons that an endpoint may give, where it is a session service.
+/// The reasons that a session service can return from its introspection endpoint.
 pub(super) const CODES: [Code; 6] = [
     Code::SessionIdleTimeout,
     Code::SessionLifetimeExceeded,
@@ -23,16 +23,16 @@ pub(super) const CODES: [Code; 6] = [
     Code::StepUpRequired,
 ];
 
-/// What an endpoint says of a token.
+/// What an endpoint reports about a token.
 #[derive(Debug)]
 pub(super) enum Answered {
-    /// It is not good; and why, if the endpoint tells.
+    /// It is inactive, with the reason if the endpoint returned one.
     Inactive(Option<Code>),
-    /// It is.
+    /// It is active.
     Active(Introspected),
 }
 
-/// Reads an answer; `None` is no verdict. A reason to refuse is believed whatever `active` says.
+/// Reads a response; `None` means no verdict. A reason to refuse is respected whatever the value of `active`.
 pub(super) fn read(status: u32, body: &[u8]) -> Option<Answered> {
     if status != OK {
         return None;
@@ -45,7 +45,7 @@ pub(super) fn read(status: u32, body: &[u8]) -> Option<Answered> {
     }
 }
 
-/// What an answer means for a token that was verified here; `None` is no verdict.
+/// The verdict for a token that was verified here; `None` means no verdict.
 pub(super) fn of_verified(answered: &Answered, principal: &Principal, policy: &Policy, now_ms: u64) -> Option<Verdict> {
     let answer = match answered {
         Answered::Inactive(code) => return Some(Verdict::Ended(code.unwrap_or(Code::SessionRevoked))),
@@ -59,7 +59,7 @@ pub(super) fn of_verified(answered: &Answered, principal: &Principal, policy: &P
     })
 }
 
-/// What an answer says of an opaque token: its facts, or why it is refused.
+/// The facts of an opaque token, or why it is refused.
 pub(super) fn of_opaque(
     answered: Answered,
     digest: TokenDigest,
@@ -68,7 +68,8 @@ pub(super) fn of_opaque(
 ) -> Result<(IssuerId, Facts), Code> {
     match answered {
         Answered::Inactive(code) => Err(code.unwrap_or(Code::InvalidToken)),
-        // A session service has no keys: it speaks of the session, and cannot vouch for a token that nobody verified.
+        // A Portcullis session service has no keys: it reports on the session, but cannot vouch for a token that was
+        // never verified.
         Answered::Active(answer) if answer.text(names::SESSION).is_some() => Err(Code::InvalidToken),
         Answered::Active(answer) => {
             answer.facts(digest, &policy.issuers, now_ms).map_err(|rejection| match rejection {

@@ -1,14 +1,14 @@
-//! As whom the filter asks the session service: a client of the authorization server, or the bearer of a principal.
+//! The filter's own credentials at the session service: an OAuth client, or a bearer token.
 
 use super::form::encode;
 use crate::policy::{Introspection, Protocol, SessionService};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-/// The value of `authorization` for the session service, whatever its protocol, from the environment of the VM; none when the
-/// policy gives none.
+/// The value of `authorization` for the session service, whatever its protocol, from the environment of the VM; `None`
+/// if the policy configures no credentials.
 ///
 /// # Errors
-/// Says which variable is missing or can't be used, and where the policy names it; never what is in it.
+/// Returns which variable is missing or unusable and where the policy names it, but never its content.
 pub fn authorization(
     session: &SessionService,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -28,15 +28,15 @@ pub fn authorization(
         return Ok(Some(basic(&client.id, &secret)));
     }
     let Some(name) = &session.credential_env else { return Ok(None) };
-    let principal = read("principal", name)?;
+    let principal = read("credential", name)?;
     if principal.is_empty() || !principal.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("$.session.principal.env: `{name}` must hold visible ASCII characters"));
+        return Err(format!("$.session.credential.env: `{name}` must hold visible ASCII characters"));
     }
     Ok(Some(format!("Bearer {principal}")))
 }
 
-/// `client_secret_basic`: both parts are encoded as in a form first (RFC 6749, section 2.3.1), so that a `:` in the id does
-/// not end it.
+/// `client_secret_basic`: both parts are form-encoded first (RFC 6749, section 2.3.1), so that a `:` in the id does not
+/// end it.
 fn basic(id: &str, secret: &str) -> String {
     let mut pair = String::new();
     encode(id, &mut pair);
@@ -91,9 +91,9 @@ mod tests {
         for (client, value, starts) in [
             (Some("f"), None, "$.session.client.secret.env: `SECRET` is not set"),
             (Some("f"), Some(""), "$.session.client.secret.env: `SECRET` is empty"),
-            (None, None, "$.session.principal.env: `CREDENTIAL` is not set"),
-            (None, Some(""), "$.session.principal.env: `CREDENTIAL` must hold"),
-            (None, Some("hunter2\r\nx: y"), "$.session.principal.env: `CREDENTIAL` must hold"),
+            (None, None, "$.session.credential.env: `CREDENTIAL` is not set"),
+            (None, Some(""), "$.session.credential.env: `CREDENTIAL` must hold"),
+            (None, Some("hunter2\r\nx: y"), "$.session.credential.env: `CREDENTIAL` must hold"),
         ] {
             let fault = of(&session(client, client.is_none()), value).unwrap_err();
             assert!(fault.starts_with(starts) && !fault.contains("hunter2"), "{fault}");

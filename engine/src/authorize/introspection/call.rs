@@ -1,4 +1,4 @@
-//! A call to an introspection endpoint: where it goes, and what it asks (RFC 7662, section 2.1).
+//! A call to an introspection endpoint: its destination and parameters (RFC 7662, section 2.1).
 
 use super::form::Form;
 use crate::{
@@ -8,18 +8,18 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
-/// A forwarded header that is longer than this, in bytes, is left out.
+/// Forwarded headers longer than this, in bytes, are omitted.
 pub(super) const FORWARDED_BYTES_MAX: usize = 256;
 
-/// A call that the host is to make: a POST. It holds the token and the filter's principal, and must not be logged.
+/// A POST for the host to send. It contains the token and the filter's credentials, and must not be logged.
 pub struct Call {
     /// The Envoy cluster.
     pub cluster: String,
-    /// All headers, those that begin with `:` too.
+    /// All headers, including the pseudo-headers.
     pub headers: Vec<(&'static str, String)>,
     /// The form.
     pub body: Vec<u8>,
-    /// How long the answer may take; at least 1 ms, for Envoy takes less to mean for ever.
+    /// The timeout; at least 1 ms, because Envoy treats less as no timeout.
     pub timeout: Duration,
 }
 
@@ -29,21 +29,21 @@ impl fmt::Debug for Call {
     }
 }
 
-/// What a call needs to know of a request beyond what the check stream carries.
+/// What a call needs from a request that the check stream does not carry.
 pub struct Carried {
     token: String,
     trace: Vec<(&'static str, String)>,
 }
 
 impl Carried {
-    /// The token, and the headers that tie the call to the request's trace: a call starts a new one otherwise.
+    /// The token, and the headers that connect the call to the request's trace. Without them a call starts a new trace.
     pub fn new<'a>(token: &str, trace: impl IntoIterator<Item = (&'static str, Option<&'a [u8]>)>) -> Self {
         let trace = trace.into_iter().filter_map(|(name, value)| Some((name, forwardable(value?)?)));
         Self { token: token.to_owned(), trace: trace.collect() }
     }
 }
 
-/// The token is a secret.
+/// Written by hand because the token is a secret.
 impl fmt::Debug for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Carried").field("trace", &self.trace).finish_non_exhaustive()
@@ -56,7 +56,7 @@ fn forwardable(value: &[u8]) -> Option<String> {
     text.map(str::to_owned)
 }
 
-/// Where to ask, and as whom.
+/// The endpoint, and the credentials for it.
 pub(super) struct Endpoint {
     cluster: String,
     authority: String,
@@ -76,12 +76,12 @@ impl Endpoint {
         }
     }
 
-    /// The call about a request; none when its token was not kept.
+    /// The call about a request; `None` if its token was not kept.
     pub(super) fn call(&self, rule: &Rule, attributes: &RequestAttributes, is_verified: bool) -> Option<Call> {
         let carried = attributes.carried.as_ref()?;
         let mut headers = vec![
             (":method", "POST".to_owned()),
-            // RFC 7662, section 4, asks for TLS, and servers may build the names of their issuers from this.
+            // RFC 7662, section 4, requires TLS, and servers may derive the names of their issuers from the scheme.
             (":scheme", "https".to_owned()),
             (":authority", self.authority.clone()),
             (":path", self.path.clone()),
@@ -95,7 +95,7 @@ impl Endpoint {
     }
 }
 
-/// Parameters that an endpoint does not know are ignored by it (RFC 6749, section 3.2).
+/// Endpoints ignore parameters that they do not know (RFC 6749, section 3.2).
 fn form(carried: &Carried, rule: &Rule, attributes: &RequestAttributes, is_verified: bool) -> Vec<u8> {
     let mut form = Form::default();
     form.add("token", &carried.token);

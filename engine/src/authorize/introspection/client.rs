@@ -1,6 +1,6 @@
-//! The questions to an introspection endpoint: a call for each request, with its deadline.
+//! The introspection client: one call per request, each with a deadline.
 //!
-//! The counterpart of the stream client. An answer is never used for another request.
+//! The counterpart of the stream client. A response is never reused for another request.
 
 use super::{
     answer::{self, Answered},
@@ -21,22 +21,22 @@ use std::{
     rc::Rc,
 };
 
-/// Calls without an answer that one worker holds at most; beyond, there is no verdict.
+/// The maximum number of unanswered calls per worker; further questions get no verdict.
 const CALLS_MAX: usize = 16_384;
 
-/// Of those, calls about tokens that nobody has verified: anybody can make them up, and an Envoy cluster takes 1,024 requests at
-/// once unless its circuit breaker says otherwise, so that they must leave room for the others.
+/// The maximum number of them about unverified tokens. Anyone can make those up, and an Envoy cluster allows 1,024
+/// concurrent requests by default, so they must leave room for the others.
 const UNVERIFIED_MAX: usize = 256;
 
-/// The id of a call between gate and host.
+/// The id of a call between the gate and the host.
 pub type CallKey = u32;
 
-/// A call that has ended, answered or not.
+/// A call that has ended, with or without a response.
 #[derive(Debug)]
 pub(in crate::authorize) struct Ended {
     /// The request that waited for it.
     pub context: u32,
-    /// What it means for the request; none: there is no verdict.
+    /// The resulting event; `None` if there is no verdict.
     pub event: Option<Event>,
     /// How long the request has waited.
     pub waited_ms: u64,
@@ -47,14 +47,14 @@ pub(in crate::authorize) struct IntrospectionClient {
     endpoint: Endpoint,
     timeout_ms: u64,
     next_key: CallKey,
-    /// IntrospectionClient that are yet to be made.
+    /// Calls that are yet to be made.
     pending: Vec<(CallKey, Call)>,
-    /// Every call without an answer whose request waits for it.
+    /// Every unanswered call whose request still waits for it.
     open: HashMap<CallKey, Open>,
-    /// Calls about unverified tokens that are under way, with the instant at which they end at the latest: Envoy goes on with
-    /// a call whose request has gone.
+    /// Calls about unverified tokens in progress, each with the time at which it has certainly ended: Envoy continues a
+    /// call whose request has gone.
     unverified: HashMap<CallKey, Monotonic>,
-    /// Keys by deadline, oldest first: all calls may take equally long.
+    /// Keys by deadline, oldest first: all calls have the same timeout.
     deadlines: VecDeque<(Monotonic, CallKey)>,
 }
 
@@ -84,12 +84,12 @@ impl IntrospectionClient {
         }
     }
 
-    /// As whom the endpoint is called: the value of `authorization`.
+    /// Sets the value of `authorization` for the endpoint.
     pub(in crate::authorize) fn authorize(&mut self, authorization: Option<String>) {
         self.endpoint.authorization = authorization;
     }
 
-    /// Takes a question; false when it is already known that there will be no verdict.
+    /// Takes a question; returns false if it is already known that there will be no verdict.
     pub(in crate::authorize) fn ask(
         &mut self,
         context: u32,
@@ -106,7 +106,7 @@ impl IntrospectionClient {
             return false;
         }
         let Some(call) = call else { return false };
-        // Keys wrap after four billion calls; one that is still open is passed over.
+        // Keys wrap after four billion calls; one that is still in use is skipped.
         while self.open.contains_key(&self.next_key) || self.unverified.contains_key(&self.next_key) {
             self.next_key = self.next_key.wrapping_add(1);
         }
@@ -122,15 +122,14 @@ impl IntrospectionClient {
         true
     }
 
-    /// The calls that are to be made now. Each must be followed by [`IntrospectionClient::answered`], unless its time is up before.
+    /// The calls to make now. [`IntrospectionClient::answered`] must follow each, unless its deadline passes first.
     pub(in crate::authorize) fn take_pending(&mut self) -> Vec<(CallKey, Call)> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.retain(|(key, _)| self.open.contains_key(key));
         pending
     }
 
-    /// A call has been answered: with a status and a body, or without an answer. Nothing comes of an answer that nobody
-    /// waits for any more.
+    /// A call was answered with a status and a body, or failed. A response that no request waits for is dropped.
     pub(in crate::authorize) fn answered(
         &mut self,
         key: CallKey,
@@ -145,12 +144,12 @@ impl IntrospectionClient {
         Some(open.end(event, now.instant))
     }
 
-    /// The request has gone: nobody waits for its answer.
+    /// The request has gone and needs no answer.
     pub(in crate::authorize) fn withdraw(&mut self, context: u32) {
         self.open.retain(|_, open| open.context != context);
     }
 
-    /// Takes out the calls whose time is up. To be called on each tick.
+    /// Removes the calls whose deadline has passed. Must be called on each tick.
     pub(in crate::authorize) fn expire(&mut self, now: Monotonic) -> Vec<Ended> {
         let mut ended = Vec::new();
         self.unverified.retain(|_, deadline| *deadline > now);
@@ -158,7 +157,7 @@ impl IntrospectionClient {
             && (deadline <= now || !self.open.contains_key(&key))
         {
             self.deadlines.pop_front();
-            // The key may have been given again since: then another deadline stands for it.
+            // The key can have been reused since then; its new call has a deadline entry of its own.
             if self.open.get(&key).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&key)
             {
@@ -173,13 +172,13 @@ impl IntrospectionClient {
         !self.open.is_empty()
     }
 
-    /// Whether somebody waits for the answer to a call.
+    /// Whether a request still waits for this call.
     pub(in crate::authorize) fn awaits(&self, key: CallKey) -> bool {
         self.open.contains_key(&key)
     }
 }
 
-/// What an answer means for the request that asked; `None` is no verdict.
+/// The event that a response causes for the request that asked; `None` means no verdict.
 fn read(inquiry: &Inquiry, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
     match inquiry {
         Inquiry::Session(question) => answer::of_verified(&answered, &question.principal, policy, now_ms)

@@ -1,4 +1,4 @@
-//! Forms as they are posted: `application/x-www-form-urlencoded` (WHATWG URL, section 5.2; RFC 6749, appendix B).
+//! Form encoding: `application/x-www-form-urlencoded` (WHATWG URL, section 5.2; RFC 6749, appendix B).
 
 /// A form that is being filled in.
 #[derive(Default)]
@@ -19,7 +19,7 @@ impl Form {
     }
 }
 
-/// Appends `text` so that nothing in it can be taken for the form's own signs.
+/// Appends `text`, escaped so that it cannot contain the form's own delimiters.
 pub(super) fn encode(text: &str, into: &mut String) {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
@@ -43,7 +43,7 @@ mod tests {
         into
     }
 
-    /// The other direction, as a server does it.
+    /// Decodes a form the way a server does.
     fn decoded(text: &str) -> Vec<u8> {
         let mut bytes = text.bytes();
         let mut decoded = Vec::new();

@@ -1,4 +1,4 @@
-//! What is put into a call, and every answer to one.
+//! Tests of the content of a call, and of every kind of response.
 
 use super::{
     answer::{CODES, OK, of_opaque, of_verified, read},

@@ -1,4 +1,4 @@
-//! The right to pass, and the refusal.
+//! The permission to pass, and the refusal.
 
 use crate::{
     answer::Code,
@@ -8,20 +8,20 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// The right to pass. Nobody makes one but the request machine, and the two functions here that check for themselves that
-/// nothing needs to be asked.
+/// The permission to pass. Only the request machine creates one, and the two functions here that check for themselves
+/// that nothing needs to be asked.
 #[derive(Debug)]
 #[expect(clippy::manual_non_exhaustive, reason = "no other module of this crate may make one either")]
 pub struct Permit {
-    /// The rule that let the request pass; none for a preflight.
+    /// The rule that released the request; `None` for a preflight.
     pub rule: Option<RuleId>,
-    /// Who passes; none on a public route.
+    /// The verified token; `None` on a public route.
     pub principal: Option<Rc<Principal>>,
-    /// The scopes that are left, if fewer than the token's.
+    /// The remaining scopes, if there are fewer than in the token.
     pub narrowed: Option<Rc<[String]>>,
-    /// What the upstream must know of how the request passed.
+    /// Why the request passed, if the upstream must know about it.
     pub mark: Option<Mark>,
-    /// Inbound headers to remove: only the filter may set them.
+    /// Inbound headers to remove, because only the filter is allowed to set them.
     pub strip: Vec<String>,
     _only_made_here: (),
 }
@@ -36,37 +36,37 @@ impl Permit {
         Self { rule, principal, narrowed, mark, strip: Vec::new(), _only_made_here: () }
     }
 
-    /// The permit of a public rule; none for any other.
+    /// The permit of a public rule; `None` for any other rule.
     pub(in crate::authorize) fn public(id: RuleId, policy: &Policy) -> Option<Self> {
         let is_public = policy.rule(id).is_some_and(|rule| matches!(rule.access, Access::Public));
         is_public.then(|| Self::new(Some(id), None, None, None))
     }
 
-    /// The permit of a CORS preflight, where the policy lets those pass.
+    /// The permit of a CORS preflight, if the policy allows it.
     pub(in crate::authorize) fn preflight(head: &Head<'_>, policy: &Policy) -> Option<Self> {
         (head.preflight && policy.cors_preflight).then(|| Self::new(None, None, None, None))
     }
 }
 
-/// Why a request passed that would not have in other times.
+/// Why a request passed that would normally have been refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It would have been refused, but the policy is in shadow mode.
+    /// The policy is in shadow mode; this is the refusal that was not carried out.
     Shadow(Code),
-    /// The session service is out, and the rule lets reads pass.
+    /// The session service is unavailable, and the rule releases reads.
     OutageReadOnly,
-    /// The session service is out, and the same was granted a short while ago.
+    /// The session service is unavailable, and the same token was released on the same rule a short while ago.
     OutageGrace,
 }
 
-/// A refusal, and to whom.
+/// A refusal, and the party it concerns.
 #[derive(Debug)]
 pub struct Denial {
     /// Why.
     pub code: Code,
-    /// The rule that refused; none when no rule was found.
+    /// The rule that refused the request; `None` if no rule was found.
     pub rule: Option<RuleId>,
-    /// Who was refused, as far as a verified token says.
+    /// The verified token that was refused, if there is one.
     pub principal: Option<Rc<Principal>>,
 }
 

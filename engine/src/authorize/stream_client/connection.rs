@@ -1,32 +1,32 @@
-//! The stream to the session service: whether there is one, and when to try for the next.
+//! The stream to the session service: its state, and when to make the next attempt.
 //!
-//! There is at most one stream that questions go out on, at most one attempt at a new one, and at most one that is being
-//! left. The attempt is made because there is no stream, or because the service is about to stop and says so (`drain`):
-//! then the old stream goes on until the new one is welcomed.
+//! There is at most one stream for questions, one attempt at a new one, and one old stream that is being replaced. An
+//! attempt starts because there is no stream, or because the service announces that it is about to stop (`drain`): the
+//! old stream is then used until the service welcomes the new one.
 
 use crate::{time::Monotonic, wire};
 use prost::Message;
 
-/// Between two attempts at a stream: doubled from the first to the last, then jittered down by up to a half.
+/// The delay between two attempts: doubled from the first to the last, then reduced by a random amount of up to a half.
 const BACKOFF_FIRST_MS: u64 = 50;
 const BACKOFF_LAST_MS: u64 = 800;
 
-/// How long a new stream may stay without the service's welcome.
+/// How long a new stream can wait for the service's welcome.
 const WELCOME_MS_MAX: u64 = 1_000;
 
-/// What the host is to do.
+/// An action for the host.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Open a stream, and say so with `opened`.
+    /// Open a stream, and report the result with `opened`.
     Open,
-    /// Put a message on a stream.
+    /// Send a message on a stream.
     Send {
         /// The stream.
         stream: u32,
         /// An encoded `FilterMessage`.
         message: Vec<u8>,
     },
-    /// Say that nothing more will come on a stream.
+    /// Half-close a stream: no more messages will be sent on it.
     Close {
         /// The stream.
         stream: u32,
@@ -42,34 +42,34 @@ pub enum Act {
 pub(super) struct Connection {
     current: Option<Stream>,
     attempt: Attempt,
-    /// The stream before the current one, while it owes verdicts.
+    /// The stream being replaced, while it owes verdicts.
     leaving: Option<u32>,
-    /// Streams that are done with.
+    /// Actions for streams that are no longer needed.
     parting: Vec<Act>,
-    /// Attempts that failed since the last one that was welcomed.
+    /// Failed attempts since the last welcome.
     failures: u32,
     timeout_ms: u64,
     jitter: u64,
 }
 
-/// A stream on which the service listens.
+/// A stream whose service is ready.
 #[derive(Debug)]
 struct Stream {
     id: u32,
-    /// When the group was sent that is not answered yet.
+    /// When the unanswered group was sent.
     in_flight: Option<Monotonic>,
 }
 
 #[derive(Debug)]
 enum Attempt {
-    /// None is needed.
+    /// No attempt is needed.
     Idle,
     Due {
         at: Monotonic,
     },
-    /// [`Act::Open`] was given out.
+    /// [`Act::Open`] was returned.
     Opening,
-    /// There is a stream, and the service has not answered the hello.
+    /// The stream is open, and the service has not answered the hello yet.
     Greeting {
         stream: u32,
         since: Monotonic,
@@ -90,23 +90,23 @@ impl Connection {
         }
     }
 
-    /// Whether a question would wait in vain: there is no stream, and the last attempt at one failed.
+    /// Whether a question would be futile: there is no stream, and the last attempt failed.
     pub(super) fn is_out(&self) -> bool {
         self.current.is_none() && self.failures > 0
     }
 
-    /// Whether the service listens.
+    /// Whether a service is connected.
     pub(super) fn is_ready(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Whether nothing is owed and nothing is attempted.
+    /// Whether no answer is outstanding and no attempt is in progress.
     pub(super) fn is_settled(&self) -> bool {
         let owed = self.current.as_ref().is_none_or(|current| current.in_flight.is_some());
         !owed && matches!(self.attempt, Attempt::Idle) && self.leaving.is_none()
     }
 
-    /// The stream that questions go out on.
+    /// The stream on which questions are sent.
     pub(super) fn current(&self) -> Option<u32> {
         self.current.as_ref().map(|current| current.id)
     }
@@ -116,7 +116,7 @@ impl Connection {
         self.current.as_ref().is_some_and(|current| current.in_flight.is_none())
     }
 
-    /// Whether messages on this stream are listened to.
+    /// Whether messages on this stream are still accepted.
     pub(super) fn knows(&self, id: u32) -> bool {
         self.current() == Some(id) || self.leaving == Some(id) || self.greeting() == Some(id)
     }
@@ -146,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// The attempt has come to a stream, or has not.
+    /// The attempt has produced a stream, or failed.
     pub(super) fn opened(&mut self, stream: Option<u32>, now: Monotonic) {
         match stream {
             Some(stream) => self.attempt = Attempt::Greeting { stream, since: now, hello_sent: false },
@@ -161,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// A message has come. True when it makes another stream the current one.
+    /// A message has arrived. Returns true if it makes another stream the current one.
     pub(super) fn received(&mut self, id: u32, message: &wire::ServiceMessage, now: Monotonic) -> bool {
         if self.greeting() == Some(id) && message.welcome.is_some() {
             self.welcomed(id);
@@ -185,18 +185,18 @@ impl Connection {
         self.leaving = self.current.replace(Stream { id, in_flight: None }).map(|before| before.id);
     }
 
-    /// The stream that is being left, while it owes verdicts.
+    /// The stream being replaced, while it owes verdicts.
     pub(super) fn leaving(&self) -> Option<u32> {
         self.leaving
     }
 
-    /// The stream that is being left owes nothing any more.
+    /// The stream being replaced no longer owes any verdicts.
     pub(super) fn part(&mut self) {
         self.parting.extend(self.leaving.take().map(|stream| Act::Close { stream }));
     }
 
-    /// The stream whose peer owes an answer for too long, if one does: for twice as long as a question waits, so that one slow
-    /// answer does not cost the stream. The peer may be dead without a word.
+    /// The stream whose peer has owed an answer for too long: twice the timeout of a question, so that one slow answer
+    /// does not cost the stream. The peer can have disappeared without closing its connection.
     pub(super) fn stalled(&self, now: Monotonic) -> Option<u32> {
         let late = |since: Monotonic, max_ms: u64| now.since(since) >= max_ms;
         let current = self
@@ -210,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// A stream has to be given up.
+    /// A stream has to be abandoned.
     pub(super) fn broken(&mut self, id: u32, now: Monotonic) {
         if self.knows(id) {
             self.parting.push(Act::Cancel { stream: id });
@@ -244,7 +244,7 @@ impl Connection {
         now.after(backoff_ms - self.random() % (backoff_ms / 2 + 1))
     }
 
-    /// Xorshift: no more than telling workers apart is asked of it.
+    /// Xorshift: it only has to distinguish workers.
     fn random(&mut self) -> u64 {
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;

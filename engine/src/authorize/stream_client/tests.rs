@@ -1,4 +1,4 @@
-//! The stream client against a service that answers, dawdles, lies and dies.
+//! Tests of the stream client against a service that answers, stalls, misbehaves or disconnects.
 
 use super::*;
 use crate::authorize::{

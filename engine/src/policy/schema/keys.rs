@@ -1,4 +1,4 @@
-//! Which keys go together, and which are required.
+//! Which keys can be combined, and which are required.
 
 use schemars::Schema;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ fn set(schema: &mut Schema, keys: Value) {
     }
 }
 
-/// What is as it says when a key has a value.
+/// The condition that a key has this value.
 fn given(key: &str, value: impl Into<Value>) -> Value {
     json!({"properties": {key: {"const": value.into()}}, "required": [key]})
 }

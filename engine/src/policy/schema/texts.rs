@@ -1,4 +1,4 @@
-//! The texts of a policy, each kind with its pattern or its words.
+//! The text types of a policy, each with its pattern or its possible values.
 
 use crate::{
     policy::validate::{IDENTITY_HEADERS, MODES, issuers::ALGORITHMS},
@@ -28,12 +28,12 @@ macro_rules! texts {
     )*};
 }
 
-/// A segment of a path that stands for itself.
+/// A literal segment of a path.
 const LITERAL: &str = r#"[!"$-.0-:<->@-\[\]-z|~]+"#;
 const PARAMETER: &str = r"\{[A-Za-z_][A-Za-z0-9_]*\}";
 const REST: &str = r"\{\*[A-Za-z_][A-Za-z0-9_]*\}";
 
-/// A pattern of words whatever their case: patterns of JSON Schema have no flags.
+/// A case-insensitive pattern of words: JSON Schema patterns have no flags.
 fn in_any_case(words: &[&str]) -> String {
     let letter = |letter: char| format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase());
     let words: Vec<String> = words.iter().map(|word| word.chars().map(letter).collect()).collect();
@@ -41,31 +41,31 @@ fn in_any_case(words: &[&str]) -> String {
 }
 
 texts! {
-    /// Text that says something.
+    /// Non-empty text.
     Text = {"type": "string", "minLength": 1, "maxLength": 1024};
-    /// Text that can stand in a quoted header parameter.
+    /// Text that can be put into a quoted header parameter.
     Quotable = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": r#"^[ !#-\[\]-~]+$"#};
-    /// A duration, perhaps none.
+    /// A duration, possibly zero.
     Duration = {"type": "string", "pattern": "^(0|[1-9][0-9]*)(ms|s|m|h)$", "examples": ["200ms", "30s", "15m", "8h"]};
-    /// A duration that is not zero.
+    /// A duration greater than zero.
     Limit = {"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h)$", "examples": ["200ms", "30s", "15m", "8h"]};
-    /// A day.
+    /// A date.
     Day = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"};
     /// The name of an environment variable.
     Variable = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"};
     /// The name of an Envoy cluster.
     Cluster = {"type": "string", "maxLength": 125, "pattern": "^[!-~]+$"};
-    /// A scope or a set as it is declared.
+    /// The name of a scope or a set in its declaration.
     ScopeName = {"type": "string", "maxLength": 256, "pattern": r#"^[!#-)+-?A-\[\]-~][!#-)+-\[\]-~]*$"#};
     /// A scope, or `@` and the name of a set.
     ScopeOrSet = {"type": "string", "maxLength": 257, "pattern": r#"^@?[!#-)+-?A-\[\]-~][!#-)+-\[\]-~]*$"#};
-    /// A type of tokens.
+    /// A token type.
     TokenType = {
         "type": "string",
         "pattern": r#"^([Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]/)?[A-Za-z0-9!#$&^_.+-]+$"#,
         "examples": ["at+jwt"],
     };
-    /// A URL of HTTP.
+    /// An HTTP URL.
     Url = {"type": "string", "pattern": "^https?://[!-~]+$"};
     /// `:path` of a request, with its query.
     RequestPath = {"type": "string", "pattern": r##"^/[!"$-~]*$"##};
@@ -83,17 +83,17 @@ texts! {
         "pattern": (format!(r"^/(({PARAMETER}|{LITERAL})/)*({PARAMETER}|{LITERAL}|{REST})?$")),
         "examples": ["/orders", "/orders/{id}", "/admin/{*rest}"],
     };
-    /// How the session service is asked.
+    /// The protocol of the session service.
     Protocol = {"enum": ["stream", "introspection"]};
-    /// What becomes of a CORS preflight.
+    /// How CORS preflights are handled.
     CorsPreflight = {"const": "allow"};
     /// Whether refusals are carried out.
     Mode = {"enum": (MODES.map(|(word, _)| word))};
     /// Which identity headers are set.
     IdentityHeaders = {"type": "array", "items": {"enum": IDENTITY_HEADERS}};
-    /// An algorithm of signatures.
+    /// A signature algorithm.
     Algorithm = {"enum": (ALGORITHMS.map(|(word, _)| word))};
-    /// A method; the common ones to choose from.
+    /// A method; editors suggest the common ones.
     Method = {
         "anyOf": [
             {"enum": COMMON},
@@ -105,7 +105,7 @@ texts! {
             },
         ],
     };
-    /// A JWK Set with a key.
+    /// A JWK Set with at least one key.
     JwkSet = {
         "type": "object",
         "required": ["keys"],

@@ -1,4 +1,4 @@
-//! What is said about bad policies: one table of single faults, and many at once.
+//! Tests of faults: one table of single faults, and many at once.
 
 use super::*;
 
@@ -44,19 +44,19 @@ fn each_missing_key_is_one_fault_and_says_who_needs_it() {
         ("/issuers/0/keys", "cluster", "$.issuers[0].keys.cluster: this key is required"),
         ("/session", "cluster", "$.session.cluster: this key is required"),
         ("", "routes", "$.routes: this key is required"),
-        ("", "issuers", "$.issuers: this key is required; `$.routes[1]` is not public: say whose tokens are accepted"),
         (
             "",
-            "session",
-            "$.session: this key is required; `$.routes[1]` is not public: say where the session service is",
+            "issuers",
+            "$.issuers: this key is required; `$.routes[1]` is not public: list the issuers whose tokens are accepted",
         ),
+        ("", "session", "$.session: this key is required; `$.routes[1]` is not public: configure the session service"),
         ("/routes/4", "name", "$.routes[4].name: this key is required"),
         ("/routes/4", "match", "$.routes[4].match: this key is required"),
         ("/routes/4/match", "path", "$.routes[4].match.path: this key is required"),
         (
             "/routes/4",
             "authenticated",
-            "$.routes[4]: say who may use the route: `public: true`, `authenticated: true` or `require`",
+            "$.routes[4]: specify who can use the route: `public: true`, `authenticated: true` or `require`",
         ),
     ] {
         assert_eq!(without(parent, key), [line], "{parent}/{key}");
@@ -67,7 +67,7 @@ fn each_missing_key_is_one_fault_and_says_who_needs_it() {
 fn scopes_and_sets_may_not_be_left_out_once_a_rule_needs_them() {
     let lines = without("", "sets");
     assert!(
-        lines.contains(&"$.sets: this key is required; `$.routes[2]` requires a set: say here what it holds".into()),
+        lines.contains(&"$.sets: this key is required; `$.routes[2]` requires a set: define it here".into()),
         "{lines:?}"
     );
     let lines = without("", "scopes");
@@ -75,9 +75,9 @@ fn scopes_and_sets_may_not_be_left_out_once_a_rule_needs_them() {
         lines.contains(&"$.scopes: this key is required; `$.routes[1]` requires a scope: declare it here".into()),
         "{lines:?}"
     );
-    assert!(lines.contains(
-        &"$.routes[1].require.all_of[0]: `orders:read` does not stand in `$.scopes`; declare it there".into()
-    ));
+    assert!(
+        lines.contains(&"$.routes[1].require.all_of[0]: `orders:read` is not in `$.scopes`; declare it there".into())
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn what_is_about_verification_has_no_place_in_an_opaque_issuer() {
     for key in ["algorithms", "keys", "token_types", "scope_claims", "session_claims"] {
         let mut issuer = opaque();
         issuer[key] = jwt[key].clone();
-        let expected = format!("$.issuers[1].{key}: opaque tokens are not read by the filter; leave this out");
+        let expected = format!("$.issuers[1].{key}: the filter does not read opaque tokens; omit this key");
         assert_eq!(lines(&with(endpoint(), issuer)), [expected]);
     }
     let mut issuer = opaque();
@@ -80,5 +80,5 @@ fn several_opaque_issuers_are_possible_and_each_has_its_name() {
     policy["issuers"].as_array_mut().unwrap().push(json!({"issuer": "o2", "audiences": ["a"], "opaque": true}));
     assert_eq!(parse(&policy).unwrap().issuers.len(), 3);
     policy["issuers"][2]["issuer"] = json!("https://opaque.example");
-    assert_eq!(lines(&policy), ["$.issuers[2].issuer: `https://opaque.example` is given already at `$.issuers[1]`"]);
+    assert_eq!(lines(&policy), ["$.issuers[2].issuer: `https://opaque.example` is already listed at `$.issuers[1]`"]);
 }

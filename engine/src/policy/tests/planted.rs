@@ -1,4 +1,5 @@
-//! Generated policies: a valid one parses, each planted fault is found where it was planted, and nothing makes it fall.
+//! Property tests with generated policies: a valid one parses, each planted fault is found in its place, and nothing
+//! panics.
 
 use super::*;
 use proptest::{prelude::*, sample::Index};

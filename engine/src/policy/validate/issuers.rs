@@ -13,7 +13,7 @@ use crate::policy::{
 };
 use std::{collections::HashMap, time::Duration};
 
-/// The most issuers of a policy.
+/// The maximum number of issuers in a policy.
 const ISSUERS_MAX: usize = 100;
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
@@ -64,7 +64,7 @@ fn issuer(
     if let Some(name) = &name {
         let first = *seen.entry(name.clone()).or_insert(index);
         if first != index {
-            let message = format_args!("{} is given already at `$.issuers[{first}]`", quoted(name));
+            let message = format_args!("{} is already listed at `$.issuers[{first}]`", quoted(name));
             faults.add(&at.key("issuer"), message);
         }
     }
@@ -97,7 +97,7 @@ fn issuer(
     })
 }
 
-/// An issuer whose tokens are not verified here. `given` says which of the keys about verification were written.
+/// An issuer whose tokens are not verified here. `given` lists the verification keys and whether each is present.
 fn opaque(
     name: Option<String>,
     audiences: Option<Vec<String>>,
@@ -107,12 +107,12 @@ fn opaque(
     faults: &mut Faults,
 ) -> Option<Issuer> {
     for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
-        faults.add(&at.key(key), "opaque tokens are not read by the filter; leave this out");
+        faults.add(&at.key(key), "the filter does not read opaque tokens; omit this key");
     }
     Some(Issuer {
         issuer: name?,
         audiences: audiences?,
-        // What no JWT can meet: nothing signed in this issuer's name is to be accepted by accident.
+        // No JWT can meet these conditions, so a signed token in this issuer's name is never accepted by accident.
         algorithms: Vec::new(),
         keys: KeySource::Opaque,
         clock_skew: clock_skew?,
@@ -129,17 +129,15 @@ fn owned(words: &[&str]) -> Vec<String> {
 
 fn algorithm(text: &str) -> Result<Algorithm, Wrong> {
     match text {
-        _ if text.eq_ignore_ascii_case("none") => {
-            Err("`none` means no signature: anyone could make such tokens".into())
-        }
+        _ if text.eq_ignore_ascii_case("none") => Err("`none` means no signature: anyone could forge a token".into()),
         "HS256" | "HS384" | "HS512" => {
-            Err(format!("`{text}` is symmetric: whoever can verify such tokens can also make them").into())
+            Err(format!("`{text}` is symmetric: anyone who can verify such a token can also forge one").into())
         }
         _ => super::word(text, &ALGORITHMS),
     }
 }
 
-/// A `typ` in its one spelling: `application/` may be left out, and case makes no difference (RFC 7515, section 4.1.9).
+/// A `typ` in its canonical spelling: without `application/` and in lower case (RFC 7515, section 4.1.9).
 fn token_type(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
     let name = text.strip_prefix("application/").unwrap_or(&text);

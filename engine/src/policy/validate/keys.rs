@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from.
+//! The source of an issuer's keys.
 
 use super::session::cluster;
 use crate::{
@@ -25,11 +25,11 @@ pub(super) fn keys(raw: RawKeys, at: &At<'_>, faults: &mut Faults) -> Option<Key
         (false, true) => remote(raw, at, faults),
         (true, false) => inline(raw, at, faults),
         (true, true) => {
-            faults.add(at, "say where the keys are: `jwks_url` with `cluster`, or `inline`");
+            faults.add(at, "specify where the keys are: `jwks_url` with `cluster`, or `inline`");
             None
         }
         (false, false) => {
-            faults.add(at, "give either `jwks_url` or `inline`, not both");
+            faults.add(at, "specify either `jwks_url` or `inline`, not both");
             None
         }
     }
@@ -48,7 +48,7 @@ fn remote(raw: RawKeys, at: &At<'_>, faults: &mut Faults) -> Option<KeySource> {
 fn inline(raw: RawKeys, at: &At<'_>, faults: &mut Faults) -> Option<KeySource> {
     for (key, given) in [("cluster", raw.cluster), ("refresh", raw.refresh)] {
         if !given.is_absent() {
-            faults.add(&at.key(key), "keys that stand in the policy are not fetched; leave this out");
+            faults.add(&at.key(key), "inline keys are not fetched; omit this key");
         }
     }
     let Given::Value(set) = raw.inline else {
@@ -64,7 +64,7 @@ fn inline(raw: RawKeys, at: &At<'_>, faults: &mut Faults) -> Option<KeySource> {
         None => faults.add(&at, "expected a list of keys"),
         Some(keys) if keys.is_empty() => faults.add(&at, "must not be empty"),
         Some(keys) => {
-            // A `null` has been reported where it was read.
+            // A `null` was already reported when the document was read.
             let misfits = keys.iter().enumerate().filter(|(_, key)| !key.is_object() && !key.is_null());
             misfits.for_each(|(index, _)| faults.add(&at.item(index), "expected a key: an object"));
             return keys.iter().all(Value::is_object).then(|| KeySource::Inline(set.to_string()));
@@ -81,25 +81,25 @@ struct Url {
 }
 
 impl Url {
-    /// Reads an absolute URL of HTTP, as far as a request needs it.
+    /// Reads an absolute HTTP URL, split into what a request needs.
     fn parse(text: &str) -> Result<Self, String> {
         let text = visible(text)?;
         let wrong = |what: &str| format!("{} {what}", quoted(&text));
         let (scheme, rest) =
-            text.split_once("://").ok_or_else(|| wrong("is no URL such as `https://id.example.com/jwks`"))?;
+            text.split_once("://").ok_or_else(|| wrong("is not a URL such as `https://id.example.com/jwks`"))?;
         let https = match scheme {
             "https" => true,
             "http" => false,
             _ => return Err(wrong("has a scheme other than `https` and `http`")),
         };
         if rest.contains('#') {
-            return Err(wrong("has a fragment, which is never sent"));
+            return Err(wrong("contains a fragment, which is never sent"));
         }
         let (authority, target) =
             rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len())).unwrap_or((rest, ""));
         if authority.contains('@') {
-            // Not repeated: user information may hold a password.
-            return Err("user information has no place in the URL".to_owned());
+            // The URL is not quoted: user information can contain a password.
+            return Err("the URL must not contain user information".to_owned());
         }
         if Host::parse(authority.as_bytes()).is_none() {
             return Err(wrong("has no valid host"));

@@ -1,4 +1,4 @@
-//! The routes: which requests each answers, for whom, and within what limits.
+//! The routes: which requests each matches, who can use it, and within what limits.
 
 mod access;
 
@@ -18,17 +18,17 @@ use crate::{
 };
 use std::{collections::HashMap, fmt};
 
-/// The most routes of a policy.
+/// The maximum number of routes in a policy.
 pub const ROUTES_MAX: usize = 100_000;
-/// The longest name of a route, in bytes: it goes into the names of counters.
+/// The maximum length of a route's name in bytes: names are part of counter names.
 const NAME_BYTES_MAX: usize = 128;
 
-/// What could be read of the routes, and what they need.
+/// The routes that could be read, and what they need.
 #[derive(Default)]
 pub(super) struct Routes {
-    /// Those without fault.
+    /// The valid routes.
     pub(super) rules: Vec<Rule>,
-    /// All whose `match` is without fault.
+    /// All routes with a valid `match`.
     pub(super) table: RouteTable,
     /// The first route that is not public.
     pub(super) guarded: Option<usize>,
@@ -36,7 +36,7 @@ pub(super) struct Routes {
     pub(super) asks_scope: Option<usize>,
     /// The first route that requires a set.
     pub(super) asks_set: Option<usize>,
-    /// What tools need to know about those without fault.
+    /// What tools need to know about the valid routes.
     #[cfg(feature = "source")]
     pub(super) sources: Vec<crate::policy::RouteSource>,
 }
@@ -45,7 +45,7 @@ pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, outage: Outage, fau
     let at = ROOT.key("routes");
     let entries = list(json, &at, ROUTES_MAX, faults).required(&at, faults)?;
     if entries.is_empty() {
-        faults.add(&at, "without a route every request would be refused");
+        faults.add(&at, "without routes, every request would be refused");
         return None;
     }
     let mut reader = Reader { scopes, outage, faults, names: HashMap::new(), routes: Routes::default() };
@@ -85,10 +85,10 @@ impl Reader<'_> {
         let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
         if matches!(access, Some(Access::Public)) {
             if has_limits {
-                self.faults.add(&at.key("session"), "a public route has no session; leave this out");
+                self.faults.add(&at.key("session"), "a public route has no session; omit this key");
             }
             if has_acr {
-                self.faults.add(&at.key("acr"), "a public route asks for no token; leave this out");
+                self.faults.add(&at.key("acr"), "a public route requires no token; omit this key");
             }
         }
         Some(Rule { name: name?, access: access?, limits: limits?, acr: acr? })
@@ -99,7 +99,7 @@ impl Reader<'_> {
         let name = self.faults.check(at, route_name(&name))?;
         let first = *self.names.entry(name.clone()).or_insert(index);
         if first != index {
-            let message = format_args!("{} is the name of `$.routes[{first}]` already", quoted(&name));
+            let message = format_args!("{} is already the name of `$.routes[{first}]`", quoted(&name));
             self.faults.add(at, message);
         }
         Some(name)
@@ -121,7 +121,7 @@ impl Reader<'_> {
         for RuleId(rival) in rivals {
             let (this, other) = (Label(&self.names, index), Label(&self.names, rival));
             let message = format_args!(
-                "{this} and {other} could answer the same request with equal rank; make them differ in host, method or path"
+                "{this} and {other} could match the same request with equal precedence; make them differ in host, method or path"
             );
             self.faults.add(at, message);
         }
@@ -146,7 +146,8 @@ impl Reader<'_> {
     }
 }
 
-/// Hosts or methods: those that are named, or all when the key is absent. An empty list could mean both.
+/// Hosts or methods: those listed, or all if the key is absent. An empty list is refused because it could mean either
+/// all or none.
 fn some_or_all<T: PartialEq, E: Into<Wrong>>(
     list: Texts,
     at: &At<'_>,
@@ -154,13 +155,13 @@ fn some_or_all<T: PartialEq, E: Into<Wrong>>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Option<Vec<T>> {
     if matches!(&list, Given::Value(list) if list.is_empty()) {
-        faults.add(at, "must not be empty; leave the key out to match all");
+        faults.add(at, "must not be empty; omit the key to match all");
         return None;
     }
     texts(list, at, faults, |text| about(text, parse(text))).or(Vec::new(), Some)
 }
 
-/// Puts what is talked about in front of the message.
+/// Puts the quoted text in front of the message.
 fn about<T>(text: &str, read: Result<T, impl Into<Wrong>>) -> Result<T, Wrong> {
     read.map_err(|wrong| wrong.into().of(text))
 }
@@ -172,23 +173,23 @@ fn method(text: &str) -> Result<Method, Wrong> {
     })
 }
 
-/// Checks the name of a route: short ASCII that needs no escape, for it goes into logs and counters.
+/// Checks the name of a route: short ASCII that needs no escaping, because it is used in logs and counters.
 pub fn route_name(name: &str) -> Result<String, String> {
     if name.len() > NAME_BYTES_MAX {
-        return Err(format!("a name longer than {NAME_BYTES_MAX} bytes"));
+        return Err(format!("a name must not be longer than {NAME_BYTES_MAX} bytes"));
     }
     unescaped(name)
 }
 
-/// An `acr` value goes into the space-separated `acr_values` of a challenge (RFC 9470, section 3).
+/// Checks an `acr` value, which becomes part of the space-separated `acr_values` of a challenge (RFC 9470, section 3).
 fn acr(text: &str) -> Result<String, String> {
     match unescaped(text)? {
-        text if text.contains(' ') => Err(format!("{} has a space, which separates values", quoted(&text))),
+        text if text.contains(' ') => Err(format!("{} contains a space, which separates values", quoted(&text))),
         text => Ok(text),
     }
 }
 
-/// A route as an operator knows it.
+/// A route in terms an operator knows: its name and its place.
 struct Label<'n>(&'n HashMap<String, usize>, usize);
 
 impl fmt::Display for Label<'_> {

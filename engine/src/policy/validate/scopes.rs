@@ -1,4 +1,4 @@
-//! The register of scopes and the sets of them.
+//! The scope registry and the sets of scopes.
 
 use super::{LIST_ITEMS_MAX, ROOT};
 use crate::{
@@ -14,19 +14,20 @@ use crate::{
 };
 use std::{borrow::Cow, collections::HashMap, fmt};
 
-/// The most scopes of a register.
+/// The maximum number of declared scopes.
 pub const SCOPES_MAX: usize = 10_000;
-/// The most sets of a policy.
+/// The maximum number of sets in a policy.
 pub const SETS_MAX: usize = 10_000;
-/// The longest name of a scope or a set, in bytes.
+/// The maximum length of the name of a scope or a set in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What rules may ask for.
+/// The scopes and sets that rules can require.
 pub(super) struct Scopes {
     pub(super) register: ScopeRegistry,
-    /// Set by set its scopes; nothing where the set is faulty.
+    /// The scopes of each set; `None` if the set is invalid.
     sets: HashMap<String, Option<Vec<ScopeId>>>,
-    /// Whether a name that isn't there is a fault of who asks for it, and not one of these parts themselves.
+    /// Whether these parts are complete. If so, an unknown name is a fault of the place that uses it; otherwise it can
+    /// follow from a fault that was already reported.
     is_whole: bool,
 }
 
@@ -57,7 +58,7 @@ fn entries<'a>(json: Given<Json<'a>>, at: &At<'_>, max: usize, faults: &mut Faul
         Given::Faulty => {}
         Given::Value(Json::Object(object)) if object.len() <= max => return Some(object),
         Given::Value(Json::Object(object)) => {
-            faults.add(at, format_args!("{} entries; at most {max} are possible", object.len()));
+            faults.add(at, format_args!("has {} entries; at most {max} are allowed", object.len()));
         }
         Given::Value(json) => faults.add(at, format_args!("expected an object, found {}", json.kind())),
     }
@@ -80,21 +81,22 @@ fn declare(name: &str, json: Json<'_>, register: &mut ScopeRegistry, faults: &mu
 }
 
 fn date(text: &str) -> Result<Date, String> {
-    text.parse().map_err(|_| format!("{} is not a day such as `2027-03-01`", quoted(text)))
+    text.parse().map_err(|_| format!("{} is not a date such as `2027-03-01`", quoted(text)))
 }
 
-/// Checks the name of a scope: a `scope-token` (RFC 6749, section 3.3) that is no wildcard and no set.
+/// Checks the name of a scope: a `scope-token` (RFC 6749, section 3.3) without wildcards that cannot be confused with a
+/// set.
 pub fn scope_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        Err("a scope has a name".to_owned())
+        Err("a scope must have a name".to_owned())
     } else if name.len() > NAME_BYTES_MAX {
-        Err(format!("a name longer than {NAME_BYTES_MAX} bytes"))
+        Err(format!("a name must not be longer than {NAME_BYTES_MAX} bytes"))
     } else if name.contains('*') {
-        Err(format!("{}: scopes are compared whole; there are no wildcards", quoted(name)))
+        Err(format!("{}: scopes are compared as a whole; wildcards are not supported", quoted(name)))
     } else if name.starts_with('@') {
-        Err(format!("{}: a name with `@` in front stands for a set", quoted(name)))
+        Err(format!("{}: a name that starts with `@` refers to a set", quoted(name)))
     } else if !name.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~')) {
-        Err(format!("{}: scopes are of visible ASCII characters without `\"` and `\\`", quoted(name)))
+        Err(format!("{}: scopes must consist of visible ASCII characters other than `\"` and `\\`", quoted(name)))
     } else {
         Ok(())
     }
@@ -102,10 +104,12 @@ pub fn scope_name(name: &str) -> Result<(), String> {
 
 fn set_name(name: &str) -> Result<(), Wrong> {
     match name.strip_prefix('@') {
-        _ if name.is_empty() => Err("a set has a name".into()),
+        _ if name.is_empty() => Err("a set must have a name".into()),
         Some(meant) => {
-            let message =
-                format_args!("{}: give the name without `@`, which stands where the set is used", quoted(name));
+            let message = format_args!(
+                "{}: declare the set without `@`, which is only written where the set is used",
+                quoted(name)
+            );
             Err(Wrong::from(message).meant(Some(meant).filter(|meant| !meant.is_empty())))
         }
         None => Ok(scope_name(name)?),
@@ -126,16 +130,16 @@ impl Scopes {
     fn set(&self, json: Json<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Vec<ScopeId>> {
         let items = shaped::<Vec<Given<String>>>(json, at, faults).value()?;
         if items.is_empty() {
-            faults.add(at, "a set needs a scope");
+            faults.add(at, "a set must contain at least one scope");
             return None;
         }
         self.each(items, at, faults, |name| match name.starts_with('@') {
-            true => Err(format!("{}: a set lists scopes, not sets", quoted(name)).into()),
+            true => Err(format!("{}: a set can only contain scopes, not sets", quoted(name)).into()),
             false => self.scope(name),
         })
     }
 
-    /// What `all_of` or `any_of` names: each item's scopes.
+    /// The scopes that each item of `all_of` or `any_of` refers to.
     pub(super) fn named(&self, items: Texts, at: &At<'_>, faults: &mut Faults) -> Option<Vec<Vec<ScopeId>>> {
         let items = items.or(Vec::new(), Some)?;
         self.each(items, at, faults, |name| match name.strip_prefix('@') {
@@ -144,7 +148,7 @@ impl Scopes {
         })
     }
 
-    /// Reads each item. `Ok(None)` is an item whose fault has been reported elsewhere.
+    /// Reads each item. `Ok(None)` stands for an item whose fault has been reported elsewhere.
     fn each<T>(
         &self,
         items: Vec<Given<String>>,
@@ -153,7 +157,7 @@ impl Scopes {
         read: impl Fn(&str) -> Result<Option<T>, Wrong>,
     ) -> Option<Vec<T>> {
         if items.len() > LIST_ITEMS_MAX {
-            faults.add(at, format_args!("{} items; at most {LIST_ITEMS_MAX} are possible", items.len()));
+            faults.add(at, format_args!("has {} items; at most {LIST_ITEMS_MAX} are allowed", items.len()));
             return None;
         }
         let read: Vec<Option<T>> = items
@@ -168,7 +172,7 @@ impl Scopes {
         scope_name(name)?;
         match self.register.id(name) {
             None if self.is_whole => {
-                Err(undeclared(format_args!("{} does not stand in `$.scopes`; declare it there", quoted(name))))
+                Err(undeclared(format_args!("{} is not in `$.scopes`; declare it there", quoted(name))))
             }
             id => Ok(id),
         }

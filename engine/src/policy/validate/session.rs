@@ -1,4 +1,4 @@
-//! The session service, and what happens without its verdict.
+//! The session service, and what happens without a verdict.
 
 use super::ROOT;
 use crate::{
@@ -53,10 +53,10 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
     let protocol = match name {
         Some(Name::Introspection) => {
             if both {
-                faults.add(&at, "give either `credential` or `client`, not both");
+                faults.add(&at, "specify either `credential` or `client`, not both");
             }
             if !raw.stream_lease.is_absent() {
-                let message = "an introspection endpoint keeps no stream; leave this out, or use `protocol: stream`";
+                let message = "an introspection endpoint has no stream; omit this key, or use `protocol: stream`";
                 faults.add(&at.key("stream_lease"), message);
             }
             let endpoint = introspection(raw.path, raw.authority, raw.client, cluster.as_deref(), &at, faults);
@@ -66,7 +66,7 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
             let given = [("path", raw.path.is_absent()), ("authority", raw.authority.is_absent())];
             for (key, is_absent) in given.into_iter().chain([("client", raw.client.is_absent())]) {
                 if !is_absent {
-                    let message = "the check stream does not use this; leave it out, or use `protocol: introspection`";
+                    let message = "the check stream does not use this; omit it, or use `protocol: introspection`";
                     faults.add(&at.key(key), message);
                 }
             }
@@ -88,7 +88,7 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
     })
 }
 
-/// The longest name of a cluster: see `grpc_service` in the host's calls.
+/// The maximum length of a cluster's name: see `grpc_service` in the filter's host calls.
 const CLUSTER_BYTES_MAX: usize = 125;
 
 /// The name of an Envoy cluster.
@@ -132,9 +132,9 @@ fn introspection(
 fn path_of(text: &str) -> Result<String, String> {
     let text = visible(text)?;
     if !text.starts_with('/') {
-        Err(format!("{} does not begin with `/`; the host goes into `authority`", quoted(&text)))
+        Err(format!("{} does not start with `/`; put the host in `authority`", quoted(&text)))
     } else if text.contains('#') {
-        Err(format!("{} has a fragment, which is never sent", quoted(&text)))
+        Err(format!("{} contains a fragment, which is never sent", quoted(&text)))
     } else {
         Ok(text)
     }
@@ -143,19 +143,20 @@ fn path_of(text: &str) -> Result<String, String> {
 fn authority(text: &str) -> Result<String, String> {
     let text = visible(text)?;
     if text.contains('@') {
-        // Not repeated: user information may hold a password.
-        Err("user information has no place in the authority".to_owned())
+        // The text is not quoted: user information can contain a password.
+        Err("the authority must not contain user information".to_owned())
     } else if Host::parse(text.as_bytes()).is_none() {
-        Err(format!("{} is no host with or without a port", quoted(&text)))
+        Err(format!("{} is not a host, with or without a port", quoted(&text)))
     } else {
         Ok(text)
     }
 }
 
-/// A cluster's name may be anything: Istio's are like `outbound|443||id.example.com`.
+/// The authority defaults to the cluster's name, but a name need not be a host: Istio's look like
+/// `outbound|443||id.example.com`.
 fn authority_of(cluster: &str, at: &At<'_>, faults: &mut Faults) -> Option<String> {
     if Host::parse(cluster.as_bytes()).is_none() {
-        let message = format_args!("this key is required; the name of the cluster, {}, is no host", quoted(cluster));
+        let message = format_args!("this key is required; the cluster's name, {}, is not a host", quoted(cluster));
         faults.add(at, Wrong::from(message).about(About::MissingKey));
         return None;
     }
@@ -170,14 +171,14 @@ fn client(raw: RawClient, at: &At<'_>, faults: &mut Faults) -> Option<Client> {
     Some(Client { id: id?, secret_env: secret_env? })
 }
 
-/// The name of a variable of the VM's environment.
+/// The name of an environment variable of the VM.
 fn environment(raw: RawCredential, at: &At<'_>, faults: &mut Faults) -> Option<String> {
     let at = at.key("env");
     let name = raw.env.required(&at, faults)?;
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !is_name {
-        // The text isn't repeated: it may be the credential itself.
+        // The text is not quoted: it can be the credential itself.
         faults.add(&at, "expected the name of an environment variable: letters, digits and `_`");
         return None;
     }

@@ -1,4 +1,4 @@
-//! What paths are refused, and how the others are spelt.
+//! Tests of which paths are refused, and how the others are spelled.
 
 use super::*;
 use proptest::prelude::*;

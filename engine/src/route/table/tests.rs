@@ -1,4 +1,4 @@
-//! Which rule answers, case by case.
+//! Tests of which rule matches, case by case.
 
 use super::*;
 

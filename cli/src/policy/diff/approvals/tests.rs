@@ -30,15 +30,15 @@ fn every_fault_is_told_at_its_place() {
     )
     .unwrap_err();
     for (place, message) in [
-        ("2:", "`null` says nothing; give a value or leave the key out"),
+        ("2:", "`null` is not allowed; set a value or omit the key"),
         ("2:", "expected a date such as `2027-03-01`"),
         ("3:", "must not be empty"),
         ("3:", "unknown key; did you mean `expires`?"),
         ("3:", "this key is required"),
         ("4:", "this change is already approved at `$.approvals[1]`"),
-        ("4:", "this key is given twice"),
+        ("4:", "this key appears twice"),
         ("5:", "expected an object, found text"),
-        ("6:", "unknown key; known here: `approvals`"),
+        ("6:", "unknown key; expected one of `approvals`"),
     ] {
         let told = report
             .split("error")

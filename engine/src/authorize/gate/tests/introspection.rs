@@ -1,4 +1,4 @@
-//! A worker whose session service is an introspection endpoint, which the test plays.
+//! Tests of a worker with a simulated introspection endpoint as its session service.
 
 use super::*;
 use crate::authorize::fixtures::introspecting;

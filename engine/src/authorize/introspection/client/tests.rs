@@ -1,4 +1,5 @@
-//! The calls against an endpoint that answers, dawdles and lies; and a worker that asks it.
+//! Tests of the introspection client against an endpoint that answers, stalls or misbehaves, and of a worker that uses
+//! it.
 
 use super::*;
 use crate::{

@@ -1,4 +1,4 @@
-//! Who may use a route: exactly one of `public`, `authenticated` and `require`.
+//! Who can use a route: exactly one of `public`, `authenticated` and `require`.
 
 use super::Reader;
 use crate::{
@@ -27,7 +27,7 @@ impl Reader<'_> {
         if authenticated || is_required {
             self.routes.guarded.get_or_insert(index);
         }
-        // What is named is checked even where it can't be used.
+        // The names are checked even if the requirement itself cannot be used.
         let requirement = require.value().and_then(|raw| self.requirement(raw, &at.key("require"), index));
         match (public, authenticated, is_required) {
             _ if is_faulty => None,
@@ -35,11 +35,12 @@ impl Reader<'_> {
             (false, true, false) => Some(Access::Authenticated),
             (false, false, true) => requirement.map(Access::Scopes),
             (false, false, false) => {
-                self.faults.add(at, "say who may use the route: `public: true`, `authenticated: true` or `require`");
+                self.faults
+                    .add(at, "specify who can use the route: `public: true`, `authenticated: true` or `require`");
                 None
             }
             _ => {
-                self.faults.add(at, "give exactly one of `public`, `authenticated` and `require`");
+                self.faults.add(at, "specify exactly one of `public`, `authenticated` and `require`");
                 None
             }
         }
@@ -53,7 +54,7 @@ impl Reader<'_> {
         };
         if is_empty(&raw.all_of) && is_empty(&raw.any_of) {
             self.faults
-                .add(at, "names no scope; where a token and a live session are enough, say `authenticated: true`");
+                .add(at, "must name a scope; if a token and an active session are enough, use `authenticated: true`");
             return None;
         }
         self.note_needs(&raw, index);

@@ -1,7 +1,7 @@
-//! What was last heard of each session: all that decides a request without a verdict.
+//! The last verdicts about each session: they decide a request when there is no new verdict.
 //!
-//! Every word of the session service passes through [`LastHeard::hear`]; [`LastHeard::of`] gives the request machine one
-//! value to judge by. Nothing is kept where every rule refuses in an outage.
+//! Every verdict of the session service passes through [`SessionMemory::record`]; [`SessionMemory::recall`] summarizes them in one
+//! value for the request machine. Nothing is stored if every rule denies in an outage.
 
 use super::{
     principal::Principal,
@@ -18,30 +18,30 @@ use crate::{
 use lru::LruCache;
 use std::{num::NonZeroUsize, rc::Rc};
 
-/// Sessions that are remembered.
+/// The maximum number of remembered sessions.
 const SESSIONS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// Opaque tokens of which it is remembered what they meant.
+/// The maximum number of opaque tokens whose facts are remembered.
 const OPAQUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// Words about single tokens that are remembered of one session.
-const WORDS_MAX: usize = 16;
+/// The maximum number of token verdicts remembered per session.
+const VERDICTS_MAX: usize = 16;
 
-/// What is known of a request's session when there is no verdict.
+/// What is known about a request's session when there is no verdict.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// What an opaque token meant when it was last good.
+    /// The facts of an opaque token when it was last valid.
     pub principal: Option<Rc<Principal>>,
-    /// The session was over, or this token refused, when it was last asked about.
+    /// According to the last verdict, the session was over or this token refused.
     pub is_refused: bool,
-    /// The scopes that the session had left, if fewer than the token's.
+    /// The session's remaining scopes, if there are fewer than in the token.
     pub narrowed: Option<Rc<[String]>>,
-    /// How long ago the same token was granted the same rule, in milliseconds.
+    /// How long ago the same token was released on the same rule, in milliseconds.
     pub granted_ago_ms: Option<u64>,
 }
 
-/// What was last heard of each session, and what opaque tokens meant.
-pub(super) struct LastHeard {
+/// The last verdicts about each session, and the facts of opaque tokens.
+pub(super) struct SessionMemory {
     /// Whether any rule lets requests pass in an outage.
     is_needed: bool,
     sessions: LruCache<String, Session>,
@@ -50,26 +50,26 @@ pub(super) struct LastHeard {
 
 #[derive(Debug, Default)]
 struct Session {
-    /// It was over.
+    /// The session was over.
     is_over: bool,
-    /// More tokens were refused than are remembered: none is good enough any more.
+    /// More tokens were refused than can be remembered, so that no token of the session can be trusted any more.
     is_full: bool,
-    /// Scopes that tokens have and the session has lost.
+    /// Scopes that tokens have but the session has lost.
     lost: Vec<String>,
-    words: Vec<Word>,
+    verdicts: Vec<TokenVerdict>,
 }
 
-/// The last word about one token.
+/// The last verdict about one token.
 #[derive(Debug)]
-struct Word {
+struct TokenVerdict {
     token: TokenDigest,
-    /// On this rule; none: everywhere.
+    /// The rule it applies to; `None` for every rule.
     rule: Option<RuleId>,
-    /// When it was granted; none: it was refused.
+    /// When the token was granted; `None` if it was refused.
     granted_at: Option<Monotonic>,
 }
 
-impl LastHeard {
+impl SessionMemory {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             is_needed: policy.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny),
@@ -78,8 +78,8 @@ impl LastHeard {
         }
     }
 
-    /// What is known for a request that will have no verdict.
-    pub(super) fn of(&mut self, inquiry: &Inquiry, now: Now) -> Known {
+    /// What is known about a request that will get no verdict.
+    pub(super) fn recall(&mut self, inquiry: &Inquiry, now: Now) -> Known {
         let (rule, _) = inquiry.about();
         match inquiry {
             Inquiry::Session(question) => self.session(&question.principal, rule, now),
@@ -96,8 +96,8 @@ impl LastHeard {
     fn session(&mut self, principal: &Principal, rule: RuleId, now: Now) -> Known {
         let Some(session) = self.sessions.get(&principal.facts.session_id) else { return Known::default() };
         let token = &principal.facts.digest;
-        let granted_at = session.word(token, Some(rule)).and_then(|word| word.granted_at);
-        let is_refused = |rule| session.word(token, rule).is_some_and(|word| word.granted_at.is_none());
+        let granted_at = session.verdict(token, Some(rule)).and_then(|verdict| verdict.granted_at);
+        let is_refused = |rule| session.verdict(token, rule).is_some_and(|verdict| verdict.granted_at.is_none());
         let scopes = &principal.facts.scopes;
         let is_whole = !scopes.iter().any(|scope| session.lost.contains(scope));
         let left = || scopes.iter().filter(|scope| !session.lost.contains(scope)).cloned().collect();
@@ -109,8 +109,8 @@ impl LastHeard {
         }
     }
 
-    /// Takes note of what an event tells of a request's session.
-    pub(super) fn hear(&mut self, request: &Request, event: &Event, policy: &Policy, now: Monotonic) {
+    /// Records what an event reveals about a request's session.
+    pub(super) fn record(&mut self, request: &Request, event: &Event, policy: &Policy, now: Monotonic) {
         if !self.is_needed {
             return;
         }
@@ -130,7 +130,7 @@ impl LastHeard {
             (Request::Released(Some(open)), Event::Followed(verdict)) => {
                 self.note(&open.principal, open.rule, verdict, policy, now);
             }
-            // A request that is cut because nobody was heard tells nothing of its session.
+            // A request that is cut because the service is silent reveals nothing about its session.
             (Request::Released(Some(_)), Event::Overdue(Code::SessionUnavailable)) => {}
             (Request::Released(Some(open)), Event::Overdue(code)) => {
                 self.note(&open.principal, open.rule, &Verdict::Ended(*code), policy, now);
@@ -139,7 +139,7 @@ impl LastHeard {
         }
     }
 
-    /// The session service has spoken of the session of `principal`, for a request that `rule` answers.
+    /// Records the session service's verdict on the session of `principal`, for a request that `rule` matched.
     fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now: Monotonic) {
         let id = &principal.facts.session_id;
         if !self.sessions.contains(id) {
@@ -148,7 +148,7 @@ impl LastHeard {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let token = principal.facts.digest;
         match verdict {
-            // A step-up is asked of this rule alone; everything else is true of the token everywhere.
+            // A step-up only concerns this rule; every other refusal applies to the token everywhere.
             Verdict::Ended(Code::StepUpRequired) => session.refuse(token, Some(rule)),
             Verdict::Ended(code) => {
                 session.is_over |= code.ends_session();
@@ -165,39 +165,41 @@ impl LastHeard {
 }
 
 impl Session {
-    fn word(&self, token: &TokenDigest, rule: Option<RuleId>) -> Option<&Word> {
-        self.words.iter().find(|word| word.token == *token && word.rule == rule)
+    fn verdict(&self, token: &TokenDigest, rule: Option<RuleId>) -> Option<&TokenVerdict> {
+        self.verdicts.iter().find(|verdict| verdict.token == *token && verdict.rule == rule)
     }
 
-    /// A refusal everywhere takes the token's grants with it.
+    /// A refusal on every rule also removes the token's grants.
     fn refuse(&mut self, token: TokenDigest, rule: Option<RuleId>) {
-        self.words.retain(|word| word.token != token || rule.is_some_and(|rule| word.rule != Some(rule)));
-        self.push(Word { token, rule, granted_at: None });
+        self.verdicts.retain(|verdict| verdict.token != token || rule.is_some_and(|rule| verdict.rule != Some(rule)));
+        self.push(TokenVerdict { token, rule, granted_at: None });
     }
 
     fn grant(&mut self, token: TokenDigest, rule: RuleId, granted_at: Option<Monotonic>) {
-        self.words.retain(|word| word.token != token || word.rule.is_some_and(|known| known != rule));
+        self.verdicts.retain(|verdict| verdict.token != token || verdict.rule.is_some_and(|known| known != rule));
         if granted_at.is_some() {
-            self.push(Word { token, rule: Some(rule), granted_at });
+            self.push(TokenVerdict { token, rule: Some(rule), granted_at });
         }
     }
 
-    fn push(&mut self, word: Word) {
-        if self.words.len() >= WORDS_MAX {
-            // Forgetting a grant costs availability, forgetting a refusal would release what is known to be over.
-            let oldest = self.words.iter().enumerate().filter_map(|(at, word)| Some((word.granted_at?, at))).min();
+    fn push(&mut self, verdict: TokenVerdict) {
+        if self.verdicts.len() >= VERDICTS_MAX {
+            // Forgetting a grant costs availability; forgetting a refusal would release a request that is known to be
+            // over.
+            let oldest =
+                self.verdicts.iter().enumerate().filter_map(|(at, verdict)| Some((verdict.granted_at?, at))).min();
             match oldest {
-                Some((_, at)) => drop(self.words.remove(at)),
+                Some((_, at)) => drop(self.verdicts.remove(at)),
                 None => {
-                    self.is_full |= word.granted_at.is_none();
+                    self.is_full |= verdict.granted_at.is_none();
                     return;
                 }
             }
         }
-        self.words.push(word);
+        self.verdicts.push(verdict);
     }
 
-    /// What a token with these scopes still has tells which of them the session has lost.
+    /// Records the scopes that the session has lost: those of the token that are no longer among the remaining ones.
     fn lose(&mut self, scopes: &[String], left: Option<&[String]>) {
         match left {
             None => self.lost.retain(|scope| !scopes.contains(scope)),

@@ -1,4 +1,4 @@
-//! What is remembered of a session, and what is not.
+//! Tests of what is remembered about a session, and what is not.
 
 use super::*;
 use crate::authorize::{
@@ -20,16 +20,16 @@ const GRACE: usize = 4;
 
 struct Bench {
     policy: Policy,
-    last_heard: LastHeard,
+    session_memory: SessionMemory,
 }
 
 impl Bench {
     fn new() -> Self {
         let policy = policy("enforce");
-        Self { last_heard: LastHeard::new(&policy), policy }
+        Self { session_memory: SessionMemory::new(&policy), policy }
     }
 
-    /// A token of the one session, told apart by `number`.
+    /// A token of the only session, distinguished by `number`.
     fn token(&self, number: u8, scopes: &[&str]) -> Rc<Principal> {
         let mut facts = principal(&self.policy, scopes).facts.clone();
         facts.digest = TokenDigest([number; 32]);
@@ -38,11 +38,11 @@ impl Bench {
 
     fn hear(&mut self, token: &Rc<Principal>, rule: usize, verdict: Verdict, now_ms: u64) {
         let request = Request::Asked(Inquiry::Session(question(token, rule, "GET")));
-        self.last_heard.hear(&request, &Event::Verdict(verdict, None), &self.policy, Monotonic(now_ms));
+        self.session_memory.record(&request, &Event::Verdict(verdict, None), &self.policy, Monotonic(now_ms));
     }
 
     fn known(&mut self, token: &Rc<Principal>, rule: usize, now_ms: u64) -> Known {
-        self.last_heard.of(&Inquiry::Session(question(token, rule, "GET")), now(now_ms))
+        self.session_memory.recall(&Inquiry::Session(question(token, rule, "GET")), now(now_ms))
     }
 }
 
@@ -127,7 +127,7 @@ fn what_is_heard_of_open_requests_counts_as_well() {
     for event in [Event::Followed(Verdict::Ended(Code::SessionRevoked)), Event::Overdue(Code::TokenExpired)] {
         bench.hear(&token, GRACE, ACTIVE, NOW_MS);
         assert!(!bench.known(&token, GRACE, NOW_MS).is_refused);
-        bench.last_heard.hear(&open(), &event, &bench.policy, Monotonic(NOW_MS));
+        bench.session_memory.record(&open(), &event, &bench.policy, Monotonic(NOW_MS));
         assert!(bench.known(&token, GRACE, NOW_MS).is_refused, "{event:?}");
     }
 }
@@ -141,20 +141,20 @@ fn an_opaque_token_is_what_it_last_was_until_it_dies_or_is_refused() {
         Rc::new(Principal::new(crate::token::IssuerId(0), facts, &bench.policy))
     };
     let asked = Request::Asked(opaque(GRACE));
-    assert!(bench.last_heard.of(&opaque(GRACE), now(NOW_MS)).principal.is_none());
-    bench.last_heard.hear(&asked, &Event::Proven(Rc::clone(&token), NOW_MS), &bench.policy, Monotonic(NOW_MS));
-    let known = bench.last_heard.of(&opaque(GRACE), now(NOW_MS + 1));
+    assert!(bench.session_memory.recall(&opaque(GRACE), now(NOW_MS)).principal.is_none());
+    bench.session_memory.record(&asked, &Event::Proven(Rc::clone(&token), NOW_MS), &bench.policy, Monotonic(NOW_MS));
+    let known = bench.session_memory.recall(&opaque(GRACE), now(NOW_MS + 1));
     assert!(known.principal.is_some() && known.granted_ago_ms == Some(1));
-    assert!(bench.last_heard.of(&opaque(GRACE), now(token.facts.dies_at_ms)).principal.is_none());
+    assert!(bench.session_memory.recall(&opaque(GRACE), now(token.facts.dies_at_ms)).principal.is_none());
     let refusal = Event::Verdict(Verdict::Ended(Code::InvalidToken), None);
-    bench.last_heard.hear(&asked, &refusal, &bench.policy, Monotonic(NOW_MS));
-    assert!(bench.last_heard.of(&opaque(GRACE), now(NOW_MS)).is_refused);
+    bench.session_memory.record(&asked, &refusal, &bench.policy, Monotonic(NOW_MS));
+    assert!(bench.session_memory.recall(&opaque(GRACE), now(NOW_MS)).is_refused);
 }
 
 #[test]
 fn more_refused_tokens_than_are_remembered_leave_none_good_enough() {
     let mut bench = Bench::new();
-    for number in 0..=WORDS_MAX {
+    for number in 0..=VERDICTS_MAX {
         let token = bench.token(u8::try_from(number).unwrap(), &["read"]);
         bench.hear(&token, READ_ONLY, Verdict::Ended(Code::ScopeEscalation), NOW_MS);
     }
@@ -168,11 +168,11 @@ fn more_refused_tokens_than_are_remembered_leave_none_good_enough() {
 fn a_refusal_takes_the_place_of_a_grant_and_not_the_reverse() {
     let mut bench = Bench::new();
     let token = |bench: &Bench, number: usize| bench.token(u8::try_from(number).unwrap(), &["read"]);
-    for number in 0..WORDS_MAX {
+    for number in 0..VERDICTS_MAX {
         let token = token(&bench, number);
         bench.hear(&token, GRACE, ACTIVE, NOW_MS + number as u64);
     }
-    let refused = token(&bench, WORDS_MAX);
+    let refused = token(&bench, VERDICTS_MAX);
     bench.hear(&refused, GRACE, Verdict::Ended(Code::ScopeEscalation), NOW_MS);
     assert!(bench.known(&refused, GRACE, NOW_MS).is_refused);
     let (oldest, next) = (token(&bench, 0), token(&bench, 1));
