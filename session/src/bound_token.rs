@@ -25,6 +25,8 @@ pub(crate) struct BoundToken {
     token: Arc<Token>,
     is_verified: bool,
     state: State,
+    /// It names no session because its first question was not activity.
+    awaits_activity: bool,
     /// The refusals that the audit has received: one bit for each outcome.
     reported: u32,
 }
@@ -53,6 +55,7 @@ struct Standing {
     is_revoked: bool,
     escalates: bool,
     is_same_party: bool,
+    is_other_subject: bool,
     generation: u32,
     narrowed: Option<Vec<String>>,
 }
@@ -60,7 +63,7 @@ struct Standing {
 impl BoundToken {
     /// A token that its caller has verified, about which nothing was asked yet.
     pub(crate) fn new(token: Arc<Token>) -> Self {
-        Self { token, is_verified: true, state: State::Unbound, reported: 0 }
+        Self { token, is_verified: true, state: State::Unbound, awaits_activity: false, reported: 0 }
     }
 
     /// A token that nobody has verified.
@@ -82,8 +85,11 @@ impl BoundToken {
         !matches!(self.state, State::Unbound)
     }
 
-    /// Whether it has to be bound: it never was, or another session may have opened since.
-    pub(crate) fn is_outdated(&self, registry: &Registry) -> bool {
+    /// Whether it has to be bound: it never was, or another session may have opened since, or this question may open one.
+    pub(crate) fn is_outdated(&self, registry: &Registry, touches: bool) -> bool {
+        if self.awaits_activity && (touches || registry.find(self.token.id).is_some()) {
+            return true;
+        }
         match &self.state {
             State::Unbound => true,
             State::Session(Standing { session, over_since: None, .. }) => session.ended().is_some(),
@@ -109,12 +115,21 @@ impl BoundToken {
         };
         // Read before binding: a change in between is seen at the next question.
         let epochs = Epochs::of(registry);
-        self.state = match registry.bind(&self.token, first_use, looked_up, now_ms)? {
-            Binding::Session(session) => State::Session(Standing::new(session, &self.token, registry, epochs)),
+        let binding = registry.bind(&self.token, first_use, looked_up, now_ms)?;
+        let is_absent = matches!(binding, Binding::Absent);
+        self.state = match binding {
+            Binding::Session(session) => {
+                let standing = Standing::new(session, &self.token, registry, epochs);
+                if self.is_verified && standing.is_sound(&self.token) {
+                    registry.note(&standing.session, &self.token);
+                }
+                State::Session(standing)
+            }
             Binding::Over(end) => State::None(Known::Over(end), epochs),
             Binding::Revoked => State::None(Known::Revoked, epochs),
-            Binding::Unknown => State::None(Known::Nothing, epochs),
+            Binding::Unknown | Binding::Absent => State::None(Known::Nothing, epochs),
         };
+        self.awaits_activity = is_absent;
         Ok(())
     }
 
@@ -182,14 +197,25 @@ impl BoundToken {
         }
     }
 
-    /// The session that the token may speak for: its own, live or ended.
-    pub(crate) fn own_session(&self) -> Option<&Arc<Session>> {
+    /// The session that its token is refused by, because it came back after an end that the token is from before.
+    pub(crate) fn successor(&self) -> Option<&Arc<Session>> {
+        match &self.state {
+            State::Session(standing) if standing.session.ended().is_none() => {
+                Some(&standing.session).filter(|_| standing.outlived(&self.token).is_some())
+            }
+            State::Session(_) | State::Unbound | State::None(..) => None,
+        }
+    }
+
+    /// Whether the token may end its session: it is no older one's.
+    pub(crate) fn may_end(&self) -> bool {
         match &self.state {
             State::Session(standing) => {
                 let speaks = !standing.is_revoked && standing.outlived(&self.token).is_none();
-                Some(&standing.session).filter(|session| speaks || session.ended().is_some())
+                !standing.is_other_subject && (speaks || standing.session.ended().is_some())
             }
-            State::Unbound | State::None(..) => None,
+            State::None(known, _) => matches!(known, Known::Over(_)),
+            State::Unbound => false,
         }
     }
 
@@ -211,6 +237,8 @@ impl Standing {
             revocations_epoch: epochs.revocations,
             is_revoked: registry.is_revoked(token),
             escalates: !token.scopes.is_within(&session.granted),
+            // One that the admin API opened without a subject is anybody's who has its key.
+            is_other_subject: !session.subject.is_empty() && session.subject != token.subject,
             is_same_party: session.subject == token.subject && session.client == token.client,
             session,
             generation,
@@ -235,13 +263,14 @@ impl Standing {
         Facts {
             ended: session.ended(),
             outlived: self.outlived(token),
-            opened_at_ms: session.opened_at_ms,
+            login_at_ms: session.login_at_ms(),
             last_seen_ms: session.last_seen_ms(),
             limits: session.access.limits,
             is_revoked: self.is_revoked,
             escalates: self.escalates,
             is_verified,
             is_same_party: self.is_same_party,
+            is_other_subject: self.is_other_subject,
             is_covered: left
                 .zip(requirement)
                 .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
@@ -250,7 +279,12 @@ impl Standing {
 
     /// The end that the session came back after, if the token is from before it.
     fn outlived(&self, token: &Token) -> Option<crate::judge::End> {
-        self.session.returned.filter(|end| token.issued_at_ms <= end.at_ms)
+        self.session.returned.filter(|_| token.returns_from_ms() <= self.session.returned_from_ms)
+    }
+
+    /// Whether the token may speak for the session as far as the two are concerned.
+    fn is_sound(&self, token: &Token) -> bool {
+        !self.is_other_subject && !self.is_revoked && !self.escalates && self.outlived(token).is_none()
     }
 }
 

@@ -170,7 +170,12 @@ pub(crate) fn types() -> AccessTypes {
     ])
 }
 
-/// A person's token with that session claim, issued and authenticated at `at_ms`.
+/// A person's token with that session claim and a login at `at_ms`, when it was issued.
+pub(crate) fn login(key: &str, at_ms: u64) -> Token {
+    Token { authenticated_ms: Some(at_ms), ..person(key, at_ms) }
+}
+
+/// A person's token with that session claim and without `auth_time`, issued at `at_ms`.
 pub(crate) fn person(key: &str, at_ms: u64) -> Token {
     Token {
         id: SessionId::of("https://id", key),
@@ -181,6 +186,7 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
         client: "web".into(),
         scopes: ScopeSet::new(["openid", "orders:read", "orders:write"]),
         issued_at_ms: at_ms,
+        authenticated_ms: None,
         start_ms: at_ms,
         grant: "".into(),
         digest: 0,

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// There was no activity for as long as its access type allows.
@@ -34,14 +34,29 @@ impl Reason {
 pub struct End {
     /// Why.
     pub reason: Reason,
-    /// For an expiry the instant of the limit, not the one at which it was noticed.
+    /// For an expiry the instant of the limit, not the one at which it was noticed. For a revocation the instant before
+    /// which everything is over, which lies a little ahead of the call: see [`Leads`](crate::leads::Leads).
     pub at_ms: u64,
+}
+
+impl End {
+    /// Two ends of one session: a revocation stands against a limit, and the later instant stands. In any order, and
+    /// however often.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        let reason = match (self.reason, other.reason) {
+            (Reason::Revoked, _) | (_, Reason::Revoked) => Reason::Revoked,
+            // A tie is the lifetime's.
+            (one, two) => (self.at_ms, one).max((other.at_ms, two)).1,
+        };
+        Self { reason, at_ms: self.at_ms.max(other.at_ms) }
+    }
 }
 
 /// The limits of an access type, in milliseconds; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// From the session's start.
+    /// From the last login.
     pub absolute_ms: Option<u64>,
     /// From the last activity.
     pub idle_ms: Option<u64>,
@@ -65,10 +80,10 @@ pub enum Known {
 pub struct Facts {
     /// Set once the session has ended.
     pub ended: Option<End>,
-    /// Set when the session came back after this end and the token was issued before.
+    /// Set when the session came back after this end and the token is from before.
     pub outlived: Option<End>,
-    /// The session's start.
-    pub opened_at_ms: u64,
+    /// The session's last login; without any, its start.
+    pub login_at_ms: u64,
     /// The last activity.
     pub last_seen_ms: u64,
     /// Of the session's access type.
@@ -81,6 +96,8 @@ pub struct Facts {
     pub is_verified: bool,
     /// The token has the subject and the client of the session.
     pub is_same_party: bool,
+    /// The token speaks of another subject than the session.
+    pub is_other_subject: bool,
     /// The session's scopes cover what the route requires.
     pub is_covered: bool,
 }
@@ -88,7 +105,7 @@ pub struct Facts {
 /// What the route of a question adds. Its limits can only narrow: the session's own are judged as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
-    /// The oldest session that the route accepts.
+    /// The oldest login that the route accepts.
     pub max_age_ms: Option<u64>,
     /// The longest inactivity that the route accepts.
     pub max_idle_ms: Option<u64>,
@@ -107,7 +124,7 @@ pub enum Refusal {
     Outlived(Reason),
     /// The token has scopes that the session was never granted.
     ScopeEscalation,
-    /// The session is older than the route accepts.
+    /// The session's last login is older than the route accepts.
     StepUpRequired,
     /// The session was inactive for longer than the route accepts.
     RouteIdle,
@@ -132,12 +149,12 @@ pub enum Judgement {
 }
 
 /// The end that the session's own limits have set by `now`: the earliest one.
-pub fn expiry(opened_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) -> Option<End> {
+pub fn expiry(login_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) -> Option<End> {
     let over = |from: u64, limit: Option<u64>, reason| {
         let at_ms = from.saturating_add(limit?);
         (at_ms <= now_ms).then_some(End { reason, at_ms })
     };
-    let lifetime = over(opened_at_ms, limits.absolute_ms, Reason::LifetimeExceeded);
+    let lifetime = over(login_at_ms, limits.absolute_ms, Reason::LifetimeExceeded);
     let idle = over(last_seen_ms, limits.idle_ms, Reason::IdleTimeout);
     match (lifetime, idle) {
         // Both are over when there was no question for long: the session ended by the one that came first.
@@ -155,6 +172,9 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
         Known::Over(end) => return Judgement::Ended(*end),
         Known::Session(facts) => facts,
     };
+    if facts.is_other_subject {
+        return Judgement::Refused(Refusal::UnknownSession);
+    }
     // An unverified token learns nothing but that the session of its own subject and client is live.
     if !facts.is_verified && (!facts.is_same_party || facts.ended.is_some()) {
         return Judgement::Refused(Refusal::UnknownSession);
@@ -168,7 +188,7 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
     if let Some(end) = facts.outlived {
         return Judgement::Refused(Refusal::Outlived(end.reason));
     }
-    if let Some(end) = expiry(facts.opened_at_ms, facts.last_seen_ms, facts.limits, now_ms) {
+    if let Some(end) = expiry(facts.login_at_ms, facts.last_seen_ms, facts.limits, now_ms) {
         return Judgement::Ended(end);
     }
     if facts.escalates {
@@ -179,7 +199,7 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
 
 /// Judges the limits of the route for a session that is good in itself.
 fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
-    let Some(remaining_ms) = left(facts.opened_at_ms, nearest(facts.limits.absolute_ms, asked.max_age_ms), now_ms)
+    let Some(remaining_ms) = left(facts.login_at_ms, nearest(facts.limits.absolute_ms, asked.max_age_ms), now_ms)
     else {
         return Judgement::Refused(Refusal::StepUpRequired);
     };

@@ -12,6 +12,7 @@ mod followers;
 pub mod intern;
 pub mod issuers;
 pub mod judge;
+mod leads;
 mod life;
 mod listener;
 pub mod log;

@@ -63,13 +63,20 @@ impl Stage {
         }
     }
 
-    /// It ends. The first end stands: this is where two ends would be merged.
+    /// It ends. One that has ended keeps what is merged of both ends; one that was replaced keeps its own.
     #[must_use]
     pub fn ended(self, end: End) -> Self {
         match self {
             Self::Unrecorded => Self::Ended(end, OnDisk::Nothing),
             Self::Recorded => Self::Ended(end, OnDisk::Record),
-            Self::Ended(..) | Self::Replaced(..) => self,
+            Self::Ended(held, on_disk) => {
+                let merged = held.merged(end);
+                match on_disk {
+                    OnDisk::Tombstone if merged != held => Self::Ended(merged, OnDisk::OtherTombstone),
+                    on_disk => Self::Ended(merged, on_disk),
+                }
+            }
+            Self::Replaced(..) => self,
         }
     }
 
@@ -113,8 +120,11 @@ impl Stage {
             (_, Write::Record | Write::LastSeen) => self,
             // A revocation is on disk before it is in memory.
             (Self::Unrecorded | Self::Recorded, Write::Tombstone(end)) => Self::Ended(end, OnDisk::Tombstone),
-            (Self::Ended(end, _), Write::Tombstone(written)) if end == written => Self::Ended(end, OnDisk::Tombstone),
-            (Self::Ended(end, _), Write::Tombstone(_)) => Self::Ended(end, OnDisk::OtherTombstone),
+            (Self::Ended(end, _), Write::Tombstone(written)) => {
+                let merged = end.merged(written);
+                let is_same = merged == written;
+                Self::Ended(merged, if is_same { OnDisk::Tombstone } else { OnDisk::OtherTombstone })
+            }
         }
     }
 

@@ -26,8 +26,10 @@ pub struct Revocation {
     pub party: RevokedParty,
     /// Sessions and tokens that started before this instant are revoked.
     pub before_ms: u64,
-    /// The instant at which it was made, which is the end of the sessions that it ended.
+    /// When it was made.
     pub made_at_ms: u64,
+    /// The end of the sessions that it ended: see [`Leads`](crate::leads::Leads).
+    pub ends_at_ms: u64,
 }
 
 impl Revocation {
@@ -43,7 +45,9 @@ impl Revocation {
 
     /// The stricter of two revocations of the same party: the one with the later instant.
     pub fn merged(self, other: &Self) -> Self {
-        if other.before_ms > self.before_ms { other.clone() } else { self }
+        let ends_at_ms = self.ends_at_ms.max(other.ends_at_ms);
+        let stricter = if other.before_ms > self.before_ms { other.clone() } else { self };
+        Self { ends_at_ms, ..stricter }
     }
 }
 
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
-        Revocation { issuer: "i".to_owned(), party, before_ms, made_at_ms: 7 }
+        Revocation { issuer: "i".to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7 }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use crate::access::Access;
 use crate::intern::ScopeSet;
 use crate::judge::{End, expiry};
 use crate::life::{Life, Stage};
-use crate::store::Record;
+use crate::store::{Marks, Record};
+use crate::token::Token;
 use portcullis_contract::{KeyKind, SessionId};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,8 +32,10 @@ pub struct Origin {
     pub granted: ScopeSet,
     /// Its start.
     pub opened_at_ms: u64,
-    /// The end that it came back after: tokens issued at or before that instant stay refused.
+    /// The end that it came back after.
     pub returned: Option<End>,
+    /// A token whose login (of a machine client: its `iat`) is not later than this is from before that end.
+    pub returned_from_ms: u64,
 }
 
 /// A session in memory.
@@ -41,6 +44,9 @@ pub struct Session {
     origin: Origin,
     life: Life,
     last_seen_ms: AtomicU64,
+    login_at_ms: AtomicU64,
+    authenticated_ms: AtomicU64,
+    issued_ms: AtomicU64,
     scopes: Mutex<ScopeSet>,
     generation: AtomicU32,
 }
@@ -55,21 +61,24 @@ impl Deref for Session {
 
 impl Session {
     /// A session that has just opened, of which nothing is on disk.
-    pub fn opened(origin: Origin, last_seen_ms: u64) -> Self {
+    pub fn opened(origin: Origin, marks: Marks) -> Self {
         let scopes = origin.granted.clone();
-        Self::new(origin, scopes, last_seen_ms, Stage::Unrecorded)
+        Self::new(origin, scopes, marks, Stage::Unrecorded)
     }
 
     /// A session whose record is on disk.
-    pub fn loaded(origin: Origin, scopes: ScopeSet, last_seen_ms: u64) -> Self {
-        Self::new(origin, scopes, last_seen_ms, Stage::Recorded)
+    pub fn loaded(origin: Origin, scopes: ScopeSet, marks: Marks) -> Self {
+        Self::new(origin, scopes, marks, Stage::Recorded)
     }
 
-    fn new(origin: Origin, scopes: ScopeSet, last_seen_ms: u64, stage: Stage) -> Self {
+    fn new(origin: Origin, scopes: ScopeSet, marks: Marks, stage: Stage) -> Self {
         Self {
             origin,
             life: Life::new(stage),
-            last_seen_ms: AtomicU64::new(last_seen_ms),
+            last_seen_ms: AtomicU64::new(marks.last_seen_ms),
+            login_at_ms: AtomicU64::new(marks.login_at_ms),
+            authenticated_ms: AtomicU64::new(marks.authenticated_ms),
+            issued_ms: AtomicU64::new(marks.issued_ms),
             scopes: Mutex::new(scopes),
             generation: AtomicU32::new(0),
         }
@@ -87,7 +96,7 @@ impl Session {
 
     /// The end that its own limits have set by `now_ms`.
     pub fn expiry(&self, now_ms: u64) -> Option<End> {
-        expiry(self.opened_at_ms, self.last_seen_ms(), self.access.limits, now_ms)
+        expiry(self.login_at_ms(), self.last_seen_ms(), self.access.limits, now_ms)
     }
 
     /// The last activity.
@@ -98,6 +107,37 @@ impl Session {
     /// Notes activity. A clock that went back never makes it older.
     pub fn touch(&self, now_ms: u64) {
         self.last_seen_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// The last login; without any, the session's start.
+    pub fn login_at_ms(&self) -> u64 {
+        self.login_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// What moves while it lives.
+    pub fn marks(&self) -> Marks {
+        Marks {
+            last_seen_ms: self.last_seen_ms(),
+            login_at_ms: self.login_at_ms(),
+            authenticated_ms: self.authenticated_ms.load(Ordering::Relaxed),
+            issued_ms: self.issued_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes a token of the session that was presented. A later `auth_time` than any so far is a login: it is activity
+    /// as of then, and the lifetime runs from it. Returns whether there was anything new.
+    pub fn note(&self, token: &Token) -> bool {
+        let is_newer = self.issued_ms.fetch_max(token.issued_at_ms, Ordering::Relaxed) < token.issued_at_ms;
+        let Some(authenticated_ms) = token.authenticated_ms else {
+            return is_newer;
+        };
+        let known = self.authenticated_ms.fetch_max(authenticated_ms, Ordering::Relaxed);
+        if known >= authenticated_ms {
+            return is_newer;
+        }
+        self.login_at_ms.fetch_max(token.start_ms, Ordering::Relaxed);
+        self.touch(token.start_ms);
+        true
     }
 
     /// The scopes that it has now, with the generation they belong to or an older one: a caller that keeps both sees a
@@ -138,8 +178,9 @@ impl Session {
             granted: self.granted.to_vec(),
             scopes: scopes.to_vec(),
             opened_at_ms: self.opened_at_ms,
-            last_seen_ms: self.last_seen_ms(),
+            marks: self.marks(),
             returned: self.returned,
+            returned_from_ms: self.returned_from_ms,
             ended,
         }
     }

@@ -1,14 +1,46 @@
 //! What outlives the process: the records of live sessions, the tombstones of ended ones, and the revocations.
 //!
-//! One invariant is kept by every store itself, whatever order its callers write in: a tombstone is never
-//! overwritten by a live record, unless the record says that its session came back from that very end.
+//! Two invariants are kept by every store itself, whatever order its callers write in: a tombstone is never
+//! overwritten by a live record, unless the record says that its session came back from that very end; and the end of a
+//! tombstone never becomes earlier, nor a revocation a limit.
 
 pub mod embedded;
 
-use crate::judge::End;
+use crate::judge::{End, Reason};
 use crate::revocations::Revocation;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
+
+/// Instants of a session that only ever move later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// The last activity.
+    pub last_seen_ms: u64,
+    /// The last login, by our clock; without any, the session's start.
+    pub login_at_ms: u64,
+    /// The newest `auth_time` that its tokens had, by the issuer's clock; 0 without any.
+    pub authenticated_ms: u64,
+    /// The newest `iat` that its tokens had, by the issuer's clock.
+    pub issued_ms: u64,
+}
+
+impl Marks {
+    /// The later instants of both.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self {
+            last_seen_ms: self.last_seen_ms.max(other.last_seen_ms),
+            login_at_ms: self.login_at_ms.max(other.login_at_ms),
+            authenticated_ms: self.authenticated_ms.max(other.authenticated_ms),
+            issued_ms: self.issued_ms.max(other.issued_ms),
+        }
+    }
+
+    /// The latest instant that its tokens said of themselves.
+    pub fn newest_ms(self) -> u64 {
+        self.authenticated_ms.max(self.issued_ms)
+    }
+}
 
 /// A session as it is stored. Times are milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +67,12 @@ pub struct Record {
     pub scopes: Vec<String>,
     /// Its start.
     pub opened_at_ms: u64,
-    /// The last activity.
-    pub last_seen_ms: u64,
+    /// What moves while it lives.
+    pub marks: Marks,
     /// The end that it came back after.
     pub returned: Option<End>,
+    /// A token whose login (of a machine client: its `iat`) is not later than this is from before that end.
+    pub returned_from_ms: u64,
     /// Its end: the record is then a tombstone.
     pub ended: Option<End>,
 }
@@ -58,6 +92,27 @@ impl Record {
             (Some(ended), Some(returned)) => ended.at_ms <= returned.at_ms,
         }
     }
+
+    /// This tombstone, in the place of one with the end `ended`: the ends of one session are merged.
+    #[must_use]
+    pub fn over(mut self, ended: Option<End>) -> Self {
+        if !self.may_replace(ended) {
+            self.ended = self.ended.zip(ended).map(|(own, held)| own.merged(held)).or(self.ended);
+        }
+        self
+    }
+
+    /// What a token's login (of a machine client: its `iat`) must be later than, to open the session anew after `end`.
+    pub fn returns_from_ms(&self, end: End) -> u64 {
+        let own = match end.reason {
+            // A login during the session that this service had not heard of is a later one, too.
+            Reason::IdleTimeout | Reason::LifetimeExceeded if !self.kind.returns() => {
+                self.marks.authenticated_ms.max(self.opened_at_ms)
+            }
+            Reason::IdleTimeout | Reason::LifetimeExceeded | Reason::Revoked => end.at_ms,
+        };
+        own.max(self.returned_from_ms)
+    }
 }
 
 /// One change. Those of one call to [`Store::apply`] are made together or not at all.
@@ -65,9 +120,10 @@ impl Record {
 pub enum Change {
     /// The record of a live session, new or changed. Skipped where a tombstone forbids it.
     Write(Record),
-    /// A live session's last activity. Never makes it older.
-    Seen(SessionId, u64),
-    /// The tombstone of an ended session, instead of its record.
+    /// What has moved of a live session. Never moves it back.
+    Seen(SessionId, Marks),
+    /// The tombstone of an ended session, instead of its record. Where there is one of the same session, their ends are
+    /// merged.
     Tombstone(Record),
     /// A revocation of a party.
     Revocation(Revocation),

@@ -1,6 +1,7 @@
 //! The facts of a token, as the service keeps them.
 
 use crate::intern::{Interner, ScopeSet};
+use crate::store::Marks;
 use portcullis_contract::wire;
 use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Token {
     pub scopes: ScopeSet,
     /// `iat`.
     pub issued_at_ms: u64,
+    /// `auth_time` as the token says it. Machine clients do not log in: theirs is ignored.
+    pub authenticated_ms: Option<u64>,
     /// `auth_time`, else `iat`; never later than when it was first seen.
     pub start_ms: u64,
     /// `client_credentials` for a machine client; may be empty.
@@ -48,7 +51,8 @@ impl Token {
             wire::SessionKey::Login if facts.authenticated_at_ms.is_some() => KeyKind::Login,
             wire::SessionKey::Login => KeyKind::LoginUndated,
         };
-        let start_ms = facts.authenticated_at_ms.unwrap_or(facts.issued_at_ms);
+        let authenticated_ms = facts.authenticated_at_ms.filter(|_| kind != KeyKind::Client);
+        let start_ms = authenticated_ms.unwrap_or(facts.issued_at_ms);
         Ok(Self {
             id: SessionId::of(&facts.issuer, &facts.session_key),
             issuer: names.name(&facts.issuer),
@@ -58,9 +62,31 @@ impl Token {
             client: names.name(&facts.client_id),
             scopes: names.scopes(ScopeSet::new(&facts.scopes)),
             issued_at_ms: facts.issued_at_ms,
+            authenticated_ms,
             start_ms: start_ms.min(now_ms),
             grant: names.name(&facts.grant),
             digest: facts.digest.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)),
         })
+    }
+
+    /// The latest instant that the token says of itself.
+    pub fn newest_ms(&self) -> u64 {
+        self.issued_at_ms.max(self.authenticated_ms.unwrap_or_default())
+    }
+
+    /// What must be later than an end for the session to come back: a machine client needs a new token, a person a new
+    /// login.
+    pub fn returns_from_ms(&self) -> u64 {
+        if self.kind.returns() { self.issued_at_ms } else { self.authenticated_ms.unwrap_or_default() }
+    }
+
+    /// The instants that the token brings into its session.
+    pub fn marks(&self, last_seen_ms: u64) -> Marks {
+        Marks {
+            last_seen_ms,
+            login_at_ms: self.start_ms,
+            authenticated_ms: self.authenticated_ms.unwrap_or_default(),
+            issued_ms: self.issued_at_ms,
+        }
     }
 }

@@ -46,12 +46,13 @@ pub(super) async fn make(
         return Err(Problem::invalid("body: `issuer`, `subject` and `client_id` must not be empty"));
     }
     let made_at_ms = service.clock.now_ms();
+    let ends_at_ms = service.registry.instant_of(&input.issuer, &party, made_at_ms);
     let revocation = Revocation {
         issuer: input.issuer,
         party,
-        // "Now" includes sessions that started within this very millisecond: they were there when the caller asked.
-        before_ms: input.before.map_or(made_at_ms.saturating_add(1), |moment| moment.ms),
+        before_ms: input.before.map_or(ends_at_ms, |moment| moment.ms),
         made_at_ms,
+        ends_at_ms,
     };
     let before = rfc3339(revocation.before_ms);
     let revoked = service.writer.revoke_party(revocation).await?;

@@ -69,6 +69,7 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
         client: names.name(&input.client_id),
         scopes: names.scopes(scopes_of(&input.scopes)?),
         issued_at_ms: now_ms,
+        authenticated_ms: input.auth_time.map(|moment| moment.ms.min(now_ms)),
         start_ms: input.auth_time.map_or(now_ms, |moment| moment.ms.min(now_ms)),
         grant: names.name(grant),
         digest: 0,
@@ -165,13 +166,9 @@ pub(super) async fn revoke(
     Input(input): Input<Revoke>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
-    if let Some(session) = service.registry.find(id) {
-        service.audit.revoking(id, &input.reason);
-        service.writer.revoke(Arc::clone(&session), service.clock.now_ms()).await?;
-        // Not looked up again: another session may have come in its place.
-        return Ok(Json(session.record().into()));
-    }
-    shown(&service, id)
+    service.audit.revoking(id, &input.reason);
+    let record = service.writer.revoke(id, service.clock.now_ms()).await?;
+    record.map(|record| Json((*record).into())).ok_or_else(no_session)
 }
 
 #[derive(Deserialize)]

@@ -12,13 +12,14 @@ fn session() -> Facts {
     Facts {
         ended: None,
         outlived: None,
-        opened_at_ms: START,
+        login_at_ms: START,
         last_seen_ms: START,
         limits: Limits { absolute_ms: Some(ABSOLUTE), idle_ms: Some(IDLE) },
         is_revoked: false,
         escalates: false,
         is_verified: true,
         is_same_party: true,
+        is_other_subject: false,
         is_covered: true,
     }
 }
@@ -95,6 +96,20 @@ fn the_table() {
             Refused(Refusal::UnknownSession),
         ),
         ("a limit is", unverified, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
+        (
+            "a token of another subject",
+            Facts { is_other_subject: true, ..session() },
+            PLAIN,
+            1,
+            Refused(Refusal::UnknownSession),
+        ),
+        (
+            "nor does it learn of an end",
+            Facts { is_other_subject: true, ..gone },
+            PLAIN,
+            1,
+            Refused(Refusal::UnknownSession),
+        ),
         ("escalation", escalates, PLAIN, 1, Refused(Refusal::ScopeEscalation)),
         ("expiry comes before escalation", escalates, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
         ("escalation comes before the route", escalates, route(Some(1), None), 1, Refused(Refusal::ScopeEscalation)),
@@ -108,6 +123,23 @@ fn the_table() {
     ];
     for (name, facts, asked, after, expected) in rows {
         assert_eq!(judge(*facts, *asked, START + after), *expected, "{name}");
+    }
+}
+
+#[test]
+fn ends_are_merged_a_revocation_stands_against_a_limit_and_the_later_instant_stands() {
+    use Reason::*;
+    let end = |reason, at_ms| End { reason, at_ms };
+    let rows = [
+        (end(IdleTimeout, 5), end(Revoked, 3), end(Revoked, 5)),
+        (end(IdleTimeout, 3), end(Revoked, 5), end(Revoked, 5)),
+        (end(Revoked, 3), end(Revoked, 5), end(Revoked, 5)),
+        (end(IdleTimeout, 3), end(LifetimeExceeded, 5), end(LifetimeExceeded, 5)),
+        (end(IdleTimeout, 5), end(LifetimeExceeded, 5), end(LifetimeExceeded, 5)),
+    ];
+    for (one, other, merged) in rows {
+        assert_eq!((one.merged(other), other.merged(one)), (merged, merged), "{one:?} {other:?}");
+        assert_eq!(merged.merged(one), merged);
     }
 }
 
@@ -160,7 +192,7 @@ proptest! {
         max_age in limit(), max_idle in limit(), background: bool, ahead in 0u64..200,
     ) {
         let facts = Facts {
-            opened_at_ms: opened, last_seen_ms: opened + seen,
+            login_at_ms: opened, last_seen_ms: opened + seen,
             limits: Limits { absolute_ms: absolute, idle_ms: idle }, ..session()
         };
         let asked = Asked { max_age_ms: max_age, max_idle_ms: max_idle, background };
@@ -186,7 +218,7 @@ proptest! {
         seen in 0u64..50, absolute in limit(), idle in limit(), max_age in limit(), max_idle in limit(), now in 0u64..200,
     ) {
         let facts = Facts {
-            opened_at_ms: 0, last_seen_ms: seen, limits: Limits { absolute_ms: absolute, idle_ms: idle }, ..session()
+            login_at_ms: 0, last_seen_ms: seen, limits: Limits { absolute_ms: absolute, idle_ms: idle }, ..session()
         };
         let narrowed = judge(facts, Asked { max_age_ms: max_age, max_idle_ms: max_idle, background: true }, now);
         if matches!(narrowed, Judgement::Active { .. }) {

@@ -52,12 +52,12 @@ fn every_stage_fits_in_one_word_with_and_without_the_queue() {
 }
 
 #[test]
-fn no_transition_changes_or_takes_back_an_end() {
+fn no_transition_takes_back_an_end_makes_it_earlier_or_a_revocation_a_limit() {
     for stage in stages() {
+        let Some(end) = stage.end() else { continue };
         for (name, next) in after(stage) {
-            if stage.end().is_some() {
-                assert_eq!(next.end(), stage.end(), "{stage:?}: {name}");
-            }
+            let kept = next.end().map(|next| next.merged(end));
+            assert!(kept.is_some() && kept == next.end(), "{stage:?}: {name}: {next:?}");
         }
     }
 }
@@ -94,12 +94,27 @@ fn a_stage_is_durable_where_the_disk_would_say_the_same() {
 }
 
 #[test]
-fn a_revocation_that_the_judge_overtook_is_over_on_disk_and_still_to_be_written_as_it_ended() {
-    let [expired, revoked] = [Reason::IdleTimeout, Reason::Revoked].map(|reason| End { reason, at_ms: 7 });
+fn a_revocation_that_the_judge_overtook_stands_and_a_later_limit_is_still_to_be_written_with_it() {
+    let end = |reason, at_ms| End { reason, at_ms };
+    let (expired, revoked) = (end(Reason::IdleTimeout, 7), end(Reason::Revoked, 7));
     for stage in [Stage::Unrecorded, Stage::Recorded] {
         assert_eq!(stage.written(Write::Tombstone(revoked)), Stage::Ended(revoked, OnDisk::Tombstone));
         let overtaken = stage.ended(expired).written(Write::Tombstone(revoked));
-        assert_eq!(overtaken, Stage::Ended(expired, OnDisk::OtherTombstone));
-        assert_eq!((overtaken.is_durable(), overtaken.to_write()), (true, Some(Write::Tombstone(expired))));
+        assert_eq!(overtaken, Stage::Ended(revoked, OnDisk::Tombstone));
+        let later = stage.ended(end(Reason::IdleTimeout, 9)).written(Write::Tombstone(revoked));
+        let merged = end(Reason::Revoked, 9);
+        assert_eq!(later, Stage::Ended(merged, OnDisk::OtherTombstone));
+        assert_eq!((later.is_durable(), later.to_write()), (true, Some(Write::Tombstone(merged))));
     }
+}
+
+#[test]
+fn a_revocation_of_what_has_ended_moves_the_end_and_is_written() {
+    let end = |reason, at_ms| End { reason, at_ms };
+    let expired = end(Reason::IdleTimeout, 7);
+    let ended = Stage::Recorded.ended(expired).written(Write::Tombstone(expired));
+    let moved = ended.ended(end(Reason::Revoked, 9));
+    assert_eq!(moved, Stage::Ended(end(Reason::Revoked, 9), OnDisk::OtherTombstone));
+    assert_eq!(moved.to_write(), Some(Write::Tombstone(end(Reason::Revoked, 9))));
+    assert_eq!(ended.written(Write::Tombstone(end(Reason::Revoked, 9))).end(), Some(end(Reason::Revoked, 9)));
 }

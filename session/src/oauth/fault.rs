@@ -15,6 +15,8 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) enum Fault {
     InvalidClient,
     InvalidRequest(String),
+    /// The token cannot be read, so nothing can be revoked for it (RFC 7009, section 2.2.1).
+    UnsupportedTokenType,
     TooLarge,
     /// The store failed: there is no verdict, and nothing was revoked.
     Unavailable,
@@ -41,6 +43,10 @@ impl IntoResponse for Fault {
                 (StatusCode::UNAUTHORIZED, "invalid_client", "the credential is missing or wrong".to_owned())
             }
             Self::InvalidRequest(detail) => (StatusCode::BAD_REQUEST, "invalid_request", detail.clone()),
+            Self::UnsupportedTokenType => {
+                let detail = "the token is not a JWT that can be read here".to_owned();
+                (StatusCode::BAD_REQUEST, "unsupported_token_type", detail)
+            }
             Self::TooLarge => {
                 let detail = format!("a body may have at most {BODY_BYTES_MAX} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", detail)

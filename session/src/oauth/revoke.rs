@@ -14,18 +14,23 @@ use std::sync::Arc;
 pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> Result<StatusCode, Fault> {
     let now_ms = service.clock.now_ms();
     let Ok(read) = service.issuers.read(form.token()?) else {
-        return Ok(StatusCode::OK);
+        return Err(Fault::UnsupportedTokenType);
     };
     let Ok(token) = Token::read(&read.facts.to_wire(0), service.registry.names(), now_ms) else {
-        return Ok(StatusCode::OK);
+        return Err(Fault::UnsupportedTokenType);
     };
+    let id = token.id;
     // A session that is not known yet is opened to be ended: otherwise its first question would be answered as active.
     let mut bound = BoundToken::new(Arc::new(token));
-    service.bind(&mut bound, false, now_ms).await.map_err(Fault::unreadable)?;
-    // One that has ended is written as well: its tombstone may not be on disk yet.
-    if let Some(session) = bound.own_session() {
-        service.audit.revoking(session.id, "oauth2/revoke");
-        service.writer.revoke(Arc::clone(session), now_ms).await.map_err(|_| Fault::Unavailable)?;
+    service.bind(&mut bound, true, now_ms).await.map_err(Fault::unreadable)?;
+    // What has ended is revoked again, and written: its tombstone may not be on disk yet, or another call for it may
+    // still wait for the disk.
+    if bound.may_end() {
+        service.audit.revoking(id, "oauth2/revoke");
+        service.writer.revoke(id, now_ms).await.map_err(|_| Fault::Unavailable)?;
+    } else if let Some(successor) = bound.successor() {
+        let written = service.writer.make_durable(vec![Arc::clone(successor)]).await;
+        written.map_err(|_| Fault::Unavailable)?;
     }
     Ok(StatusCode::OK)
 }

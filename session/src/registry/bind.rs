@@ -10,7 +10,7 @@
 use super::Enrolment;
 use super::sessions::{InMemory, Registry, Tombstone, origin};
 use crate::audit::EndedBy;
-use crate::judge::End;
+use crate::judge::{End, expiry};
 use crate::life::Stage;
 use crate::metrics::Opened;
 use crate::session::Session;
@@ -30,6 +30,8 @@ pub enum Binding {
     Revoked,
     /// There is none, and the token may not open one.
     Unknown,
+    /// There is none, and only activity may open it.
+    Absent,
 }
 
 /// What the first use of a token does.
@@ -79,6 +81,9 @@ impl Registry {
         if token.issuer.is_empty() || token.key.is_empty() {
             return Ok(Binding::Unknown);
         }
+        if first_use != FirstUse::Nothing {
+            self.leads.note(&token.issuer, token.newest_ms(), now_ms);
+        }
         let mut sessions = self.in_memory(token.id);
         let held = sessions.by_id.get(&token.id).cloned();
         let tombstone = match &held {
@@ -111,7 +116,7 @@ impl Registry {
     ) -> Result<Session, Binding> {
         let may_open = self.enrolment == Enrolment::FirstUse && first_use != FirstUse::Nothing;
         if let Some(tombstone) = tombstone
-            && !(may_open && tombstone.opens_for(token.kind, token.issued_at_ms))
+            && !(may_open && tombstone.opens_for(token))
         {
             return Err(Binding::Over(tombstone.end));
         }
@@ -122,10 +127,15 @@ impl Registry {
         let Some(access) = access.filter(|_| may_open) else {
             return Err(Binding::Unknown);
         };
+        // A person who is there may have been active elsewhere; of background traffic nobody knows, and it must not end for
+        // good what was not seen alive here.
+        let is_over = expiry(token.start_ms, token.start_ms, access.limits, now_ms).is_some();
+        if first_use == FirstUse::Opens && is_over {
+            return Err(Binding::Absent);
+        }
         // Background traffic is not presence, not even as the first question: nor after an enrolment was lost.
         let last_seen_ms = if first_use == FirstUse::Touches { now_ms } else { token.start_ms };
-        let origin = origin(token, access, tombstone.map(|tombstone| tombstone.end));
-        Ok(Session::opened(origin, last_seen_ms))
+        Ok(Session::opened(origin(token, access, tombstone), token.marks(last_seen_ms)))
     }
 
     /// Whether a revocation stands against the token.

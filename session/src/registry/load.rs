@@ -47,8 +47,9 @@ impl Registry {
             granted: self.names.scopes(ScopeSet::new(&record.granted)),
             opened_at_ms: record.opened_at_ms,
             returned: record.returned,
+            returned_from_ms: record.returned_from_ms,
         };
         let scopes = self.names.scopes(ScopeSet::new(&record.scopes));
-        Session::loaded(origin, scopes, record.last_seen_ms)
+        Session::loaded(origin, scopes, record.marks)
     }
 }

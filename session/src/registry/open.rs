@@ -3,7 +3,7 @@
 use super::sessions::{Registry, Tombstone, origin};
 use crate::access::Access;
 use crate::audit::EndedBy;
-use crate::judge::Reason;
+use crate::judge::{End, Reason};
 use crate::metrics::Opened;
 use crate::session::Session;
 use crate::store::StoreError;
@@ -23,11 +23,13 @@ pub enum NotOpened {
 }
 
 impl Registry {
-    /// The session that the admin API asks for, not yet entered. Reads the disk, and is called by the writer only.
+    /// The session that the admin API asks for, not yet entered. `ends` is an end that the same commit brings. Reads the
+    /// disk, and is called by the writer only.
     pub fn draft(
         &self,
         token: &Token,
         access: &Arc<Access>,
+        ends: Option<End>,
         now_ms: u64,
     ) -> Result<Result<Session, NotOpened>, StoreError> {
         if self.is_revoked(token) {
@@ -40,11 +42,12 @@ impl Registry {
             },
             None => self.store.tombstone(token.id)?.as_ref().and_then(Tombstone::read),
         };
-        if let Some(tombstone) = tombstone.filter(|tombstone| !tombstone.opens_for(token.kind, token.start_ms)) {
+        let tombstone = tombstone.map(|tombstone| ends.map_or(tombstone, |end| tombstone.and(end)));
+        if let Some(tombstone) = tombstone.filter(|tombstone| !tombstone.opens_for(token)) {
             return Ok(Err(NotOpened::Ended(tombstone.end.reason)));
         }
-        let origin = origin(token, Arc::clone(access), tombstone.map(|tombstone| tombstone.end));
-        Ok(Ok(Session::opened(origin, now_ms)))
+        let origin = origin(token, Arc::clone(access), tombstone);
+        Ok(Ok(Session::opened(origin, token.marks(now_ms))))
     }
 
     /// Enters a session whose record is on disk. A first use may have come in between: then the error is its session,

@@ -2,12 +2,47 @@
 
 use super::sessions::{Registry, SHARDS, revoked};
 use crate::audit::EndedBy;
-use crate::revocations::Revocation;
+use crate::judge::End;
+use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
+use portcullis_contract::SessionId;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 impl Registry {
+    /// The end of a session by a revocation that is made now, whose newest token is from `newest_ms`.
+    pub fn revoked_now(&self, issuer: &str, newest_ms: u64, now_ms: u64) -> End {
+        revoked(self.leads.instant(issuer, newest_ms, now_ms))
+    }
+
+    /// The instant of a revocation of a party that is made now: later than every token that was seen of its sessions.
+    pub fn instant_of(&self, issuer: &str, party: &RevokedParty, now_ms: u64) -> u64 {
+        let all = Revocation {
+            issuer: issuer.to_owned(),
+            party: party.clone(),
+            before_ms: u64::MAX,
+            made_at_ms: now_ms,
+            ends_at_ms: now_ms,
+        };
+        let of_party = |s: &Arc<Session>| all.covers(&s.issuer, &s.subject, &s.client, 0);
+        let newest = |shard| self.in_shard(shard).iter().filter(|s| of_party(s)).map(|s| s.marks().newest_ms()).max();
+        let newest_ms = (0..SHARDS).filter_map(newest).max().unwrap_or_default();
+        self.leads.instant(issuer, newest_ms, now_ms)
+    }
+
+    /// Brings an end that is on disk into memory. Another session may have come in the place of the ended one while it
+    /// was written: that one is over as well, and is returned so that it is written. A look-up from before this is made
+    /// again.
+    pub fn ended_on_disk(&self, id: SessionId, end: End) -> Option<Arc<Session>> {
+        let mut sessions = self.in_memory(id);
+        sessions.forgotten += 1;
+        let held = sessions.by_id.get(&id).cloned();
+        drop(sessions);
+        let held = held.filter(|session| session.ended().is_none_or(|own| own.merged(end) != own))?;
+        self.end(&held, end, EndedBy::Admin);
+        Some(held)
+    }
+
     /// Publishes a revocation that is on disk, then ends the live sessions that it covers and returns them.
     pub fn publish(&self, revocation: &Revocation) -> Vec<Arc<Session>> {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
@@ -21,22 +56,22 @@ impl Registry {
         }
         covered.retain(|session| {
             self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none()
-                && self.end(session, revoked(revocation.made_at_ms), EndedBy::Revocation)
+                && self.end(session, revoked(revocation.ends_at_ms), EndedBy::Revocation)
         });
         // It may cover a token whose session it does not cover. Revocations are rare: all follows are judged again.
         self.followers.all_changed();
         covered
     }
 
-    /// Ends a session that a revocation stands against, as of when that was made; returns whether there is one.
+    /// Ends a session that a revocation stands against, as of its instant; returns whether there is one.
     pub fn end_if_revoked(&self, session: &Arc<Session>) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
         let against = revocations.against(&session.issuer, &session.subject, &session.client, session.opened_at_ms);
-        let made_at_ms = against.map(|revocation| revocation.made_at_ms);
+        let ends_at_ms = against.map(|revocation| revocation.ends_at_ms);
         drop(revocations);
-        if let Some(made_at_ms) = made_at_ms {
-            self.end(session, revoked(made_at_ms), EndedBy::Revocation);
+        if let Some(ends_at_ms) = ends_at_ms {
+            self.end(session, revoked(ends_at_ms), EndedBy::Revocation);
         }
-        made_at_ms.is_some()
+        ends_at_ms.is_some()
     }
 }

@@ -9,6 +9,7 @@ use crate::audit::{Audit, EndedBy};
 use crate::followers::Followers;
 use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, Reason};
+use crate::leads::Leads;
 use crate::life::{Stage, Write};
 use crate::metrics::Metrics;
 use crate::revocations::Revocations;
@@ -36,21 +37,31 @@ pub enum Enrolment {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tombstone {
     pub(super) end: End,
-    pub(super) kind: KeyKind,
+    kind: KeyKind,
+    /// See [`Record::returns_from_ms`].
+    pub(super) returns_from_ms: u64,
 }
 
 impl Tombstone {
     pub(super) fn of(session: &Session, end: End) -> Self {
-        Self { end, kind: session.kind }
+        let returns_from_ms = session.record().returns_from_ms(end);
+        Self { end, kind: session.kind, returns_from_ms }
     }
 
     pub(super) fn read(record: &Record) -> Option<Self> {
-        Some(Self { end: record.ended?, kind: record.kind })
+        let end = record.ended?;
+        Some(Self { end, kind: record.kind, returns_from_ms: record.returns_from_ms(end) })
     }
 
-    /// Whether a token opens the session anew. Both kinds must allow it, in case two kinds of keys are ever equal.
-    pub(super) fn opens_for(self, kind: KeyKind, issued_at_ms: u64) -> bool {
-        self.kind.returns() && kind.returns() && issued_at_ms > self.end.at_ms
+    /// The same, if it has this end as well.
+    pub(super) fn and(self, end: End) -> Self {
+        let merged = self.end.merged(end);
+        Self { end: merged, returns_from_ms: self.returns_from_ms.max(end.at_ms), ..self }
+    }
+
+    /// Whether a token opens the session anew: by a later login, or for a machine client by a later token.
+    pub(super) fn opens_for(self, token: &Token) -> bool {
+        self.kind == token.kind && token.returns_from_ms() > self.returns_from_ms
     }
 }
 
@@ -83,6 +94,7 @@ pub struct Registry {
     pub(super) audit: Arc<Audit>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) followers: Arc<Followers>,
+    pub(super) leads: Leads,
 }
 
 impl Registry {
@@ -106,6 +118,7 @@ impl Registry {
             audit,
             metrics,
             followers: Arc::default(),
+            leads: Leads::default(),
         }
     }
 
@@ -149,7 +162,8 @@ impl Registry {
         session.ended()
     }
 
-    /// Ends a session in memory; the writer writes its tombstone. `false`: it had ended before.
+    /// Ends a session in memory; the writer writes its tombstone. `false`: it had ended before, and has what is merged of
+    /// both ends.
     pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
         let (before, after) = session.life().change(|stage| stage.ended(end));
         self.ended(session, before, after, by)
@@ -167,6 +181,9 @@ impl Registry {
     /// The one place where the end of a session is announced: followers are notified once it can be found.
     fn ended(&self, session: &Arc<Session>, before: Stage, after: Stage, by: EndedBy) -> bool {
         let (None, Some(end)) = (before.end(), after.end()) else {
+            if after.end() != before.end() {
+                self.enqueue(session);
+            }
             return false;
         };
         self.followers.changed(session.id);
@@ -185,6 +202,13 @@ impl Registry {
     pub fn touch(&self, session: &Arc<Session>, now_ms: u64) {
         session.touch(now_ms);
         self.enqueue(session);
+    }
+
+    /// Notes a verified token that was presented for its session.
+    pub fn note(&self, session: &Arc<Session>, token: &Token) {
+        if session.note(token) {
+            self.enqueue(session);
+        }
     }
 
     /// Has the session written at the next flush.
@@ -245,7 +269,7 @@ pub fn revoked(at_ms: u64) -> End {
 }
 
 /// What a session opens with.
-pub(super) fn origin(token: &Token, access: Arc<Access>, returned: Option<End>) -> Origin {
+pub(super) fn origin(token: &Token, access: Arc<Access>, returned: Option<Tombstone>) -> Origin {
     Origin {
         id: token.id,
         issuer: Arc::clone(&token.issuer),
@@ -256,7 +280,8 @@ pub(super) fn origin(token: &Token, access: Arc<Access>, returned: Option<End>) 
         access,
         granted: token.scopes.clone(),
         opened_at_ms: token.start_ms,
-        returned,
+        returned: returned.map(|tombstone| tombstone.end),
+        returned_from_ms: returned.map_or(0, |tombstone| tombstone.returns_from_ms),
     }
 }
 

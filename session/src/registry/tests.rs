@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::audit::EndedBy;
-use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, machine, person};
+use crate::bound_token::BoundToken;
+use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, person};
 use crate::intern::ScopeSet;
-use crate::judge::{End, Reason};
+use crate::judge::{Asked, End, Reason};
 use crate::life::Write;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::{Record, Store};
@@ -14,7 +15,7 @@ use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 
 fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
-    Revocation { issuer: "https://id".to_owned(), party, before_ms, made_at_ms: before_ms }
+    Revocation { issuer: "https://id".to_owned(), party, before_ms, made_at_ms: before_ms, ends_at_ms: before_ms }
 }
 
 fn outcome_of(reason: Reason) -> Outcome {
@@ -50,6 +51,29 @@ fn a_background_question_opens_a_session_but_is_not_presence() {
 }
 
 #[test]
+fn a_background_question_that_comes_first_does_not_end_a_session_that_was_not_seen_alive() {
+    let fixture = Fixture::new();
+    let token = person("s", T0 - HOUR);
+    assert!(matches!(fixture.bind_as(&token, FirstUse::Opens, T0), Binding::Absent));
+    assert!(fixture.registry.find(token.id).is_none());
+    // Of the same token on the same stream, what comes next is judged anew.
+    let mut bound = BoundToken::new(Arc::new(token.clone()));
+    let mut ask = |background: bool| {
+        let mut found = None;
+        if bound.is_outdated(&fixture.registry, !background) {
+            while let Err(look_up) = bound.bind(&fixture.registry, !background, found.as_ref(), T0) {
+                found = Some(fixture.registry.look_up(look_up).unwrap());
+            }
+        }
+        let asked = Asked { background, ..Asked::default() };
+        bound.answer(&fixture.registry, asked, None, T0).verdict.outcome()
+    };
+    let outcomes = [ask(true), ask(true), ask(false), ask(true)];
+    use Outcome::{Active, UnknownSession};
+    assert_eq!(outcomes, [UnknownSession, UnknownSession, Active, Active]);
+}
+
+#[test]
 fn a_token_that_no_access_type_matches_is_refused() {
     let fixture = Fixture::new();
     let token = Token { scopes: ScopeSet::new(["other"]), ..person("s", T0) };
@@ -66,7 +90,7 @@ fn explicit_enrolment_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn an_ended_session_of_a_claim_never_comes_back() {
+fn an_ended_session_of_a_claim_never_comes_back_by_a_later_token() {
     let ends = [(Reason::Revoked, T0 + 1), (Reason::IdleTimeout, T0 + IDLE), (Reason::LifetimeExceeded, T0 + ABSOLUTE)];
     for (reason, at_ms) in ends {
         let mut fixture = Fixture::new();
@@ -128,6 +152,87 @@ fn equal_keys_of_two_kinds_take_the_stricter_one() {
     fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
     let claim = Token { kind: KeyKind::Claim, ..machine(T0 + HOUR) };
     assert_eq!(fixture.outcome(&claim, T0 + HOUR), Outcome::Revoked);
+}
+
+#[test]
+fn after_a_limit_a_later_login_opens_the_session_anew_and_a_later_token_does_not() {
+    for is_flushed in [false, true] {
+        let mut fixture = Fixture::new();
+        drop(fixture.live(&login("s", T0), T0));
+        // A refreshed token of the same login.
+        let refreshed = |at_ms| Token { issued_at_ms: at_ms, ..login("s", T0) };
+        assert_eq!(fixture.outcome(&refreshed(T0 + 1), T0 + 1), Outcome::Active);
+        let now = T0 + IDLE + HOUR;
+        assert_eq!(fixture.outcome(&refreshed(now), now), Outcome::IdleTimeout);
+        if is_flushed {
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+        assert_eq!(fixture.outcome(&refreshed(now), now), Outcome::IdleTimeout);
+        // It was made while the session was alive, and is first shown here now.
+        let second = login("s", T0 + MINUTE);
+        assert_eq!(fixture.outcome(&second, now), Outcome::Active);
+        assert_eq!(fixture.outcome(&refreshed(now), now), Outcome::IdleTimeout, "the first login stays over");
+        fixture.flush();
+        fixture = fixture.crash();
+        assert_eq!(fixture.outcome(&second, now), Outcome::Active);
+        assert_eq!(fixture.outcome(&refreshed(now), now), Outcome::IdleTimeout);
+    }
+}
+
+#[test]
+fn after_a_revocation_only_a_login_later_than_it_opens_the_session_anew() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&login("s", T0), T0);
+    let end = revoked(T0 + MINUTE);
+    fixture.registry.end(&session, end, EndedBy::Admin);
+    let now = T0 + HOUR;
+    for at_ms in [T0, T0 + 1, T0 + MINUTE] {
+        assert_eq!(fixture.outcome(&login("s", at_ms), now), Outcome::Revoked);
+    }
+    let refreshed = Token { issued_at_ms: now, ..login("s", T0) };
+    assert_eq!(fixture.outcome(&refreshed, now), Outcome::Revoked);
+    assert_eq!(fixture.outcome(&login("s", T0 + MINUTE + 1), now), Outcome::Active);
+    assert_eq!(fixture.outcome(&refreshed, now), Outcome::Revoked);
+}
+
+#[test]
+fn a_later_login_is_activity_and_the_lifetime_and_max_age_run_from_it() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&login("s", T0), T0);
+    let at_ms = T0 + IDLE - 1;
+    assert_eq!(fixture.outcome(&login("s", at_ms), at_ms), Outcome::Active);
+    assert_eq!((session.login_at_ms(), session.last_seen_ms()), (at_ms, at_ms));
+    assert_eq!(session.record().marks.login_at_ms, at_ms);
+    let step_up = |now_ms| {
+        let mut bound = BoundToken::new(Arc::new(login("s", T0)));
+        bound.bind(&fixture.registry, true, None, now_ms).unwrap();
+        let asked = Asked { max_age_ms: Some(MINUTE), background: true, ..Asked::default() };
+        bound.answer(&fixture.registry, asked, None, now_ms).verdict.outcome()
+    };
+    assert_eq!(step_up(at_ms + MINUTE - 1), Outcome::Active);
+    assert_eq!(step_up(at_ms + MINUTE), Outcome::StepUpRequired);
+    // What is refused moves nothing.
+    let more = Token { scopes: ScopeSet::new(["openid", "admin"]), ..login("s", at_ms + MINUTE) };
+    assert_eq!(fixture.outcome(&more, at_ms + MINUTE), Outcome::ScopeEscalation);
+    assert_eq!(session.login_at_ms(), at_ms);
+    drop(session);
+    fixture.flush();
+    let fixture = fixture.crash();
+    assert_eq!(fixture.registry.find(login("s", 0).id).unwrap().login_at_ms(), at_ms);
+}
+
+#[test]
+fn an_issuers_clock_that_is_ahead_gives_no_longer_life_and_no_second_one() {
+    let fixture = Fixture::new();
+    let token = Token { authenticated_ms: Some(T0 + 20_000), issued_at_ms: T0 + 20_000, ..login("s", T0) };
+    drop(fixture.live(&token, T0));
+    let now = T0 + IDLE + HOUR;
+    // The same token, read again later.
+    let again = Token { start_ms: T0 + 20_000, ..token.clone() };
+    assert_eq!(fixture.outcome(&again, now), Outcome::IdleTimeout);
+    assert_eq!(fixture.outcome(&again, now), Outcome::IdleTimeout);
+    assert_eq!(fixture.registry.read(token.id, now).unwrap().unwrap().marks.login_at_ms, T0);
 }
 
 #[test]
@@ -261,4 +366,14 @@ fn forgetting_an_ended_session_leaves_the_one_that_came_in_its_place() {
     fixture.registry.written(&old, Write::Tombstone(revoked(T0)));
     let held = fixture.registry.find(new.id).unwrap();
     assert!(Arc::ptr_eq(&held, &new));
+}
+
+#[test]
+fn a_token_of_another_subject_does_not_join_a_session_nor_move_it() {
+    let fixture = Fixture::new();
+    let session = fixture.live(&login("s", T0), T0);
+    let other = Token { subject: "bob".into(), ..login("s", T0 + MINUTE) };
+    assert_eq!(fixture.outcome(&other, T0 + MINUTE), Outcome::UnknownSession);
+    assert_eq!((session.ended(), session.login_at_ms()), (None, T0));
+    assert_eq!(fixture.outcome(&login("s", T0), T0 + MINUTE), Outcome::Active);
 }

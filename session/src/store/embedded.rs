@@ -1,6 +1,6 @@
 //! The embedded store: one redb file, ACID, no server.
 
-use super::{Change, Record, Store, StoreError};
+use super::{Change, Marks, Record, Store, StoreError};
 use crate::revocations::Revocation;
 use portcullis_contract::SessionId;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
@@ -16,15 +16,18 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables below; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SESSIONS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("sessions");
-/// The last activity of live sessions, apart from their records: it is what changes all the time.
-const SEEN: TableDefinition<'_, [u8; 16], u64> = TableDefinition::new("seen");
+/// The marks of live sessions, apart from their records: they are what changes all the time.
+const SEEN: TableDefinition<'_, [u8; 16], Seen> = TableDefinition::new("seen");
 const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Keyed by the party (JSON), so that a party has one revocation.
 const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rules");
+
+/// [`Marks`], in the order of its fields.
+type Seen = (u64, u64, u64, u64);
 
 /// The store in a folder.
 #[derive(Debug)]
@@ -126,7 +129,7 @@ fn private_file(file: &Path) -> std::io::Result<()> {
 
 struct Tables<'t> {
     sessions: Table<'t, [u8; 16], &'static [u8]>,
-    seen: Table<'t, [u8; 16], u64>,
+    seen: Table<'t, [u8; 16], Seen>,
     tombstones: Table<'t, [u8; 16], &'static [u8]>,
     revocations: Table<'t, &'static [u8], &'static [u8]>,
 }
@@ -144,7 +147,7 @@ impl<'t> Tables<'t> {
     fn make(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Write(record) => self.write(record),
-            Change::Seen(id, at_ms) => self.seen(*id, *at_ms),
+            Change::Seen(id, marks) => self.seen(*id, *marks),
             Change::Tombstone(record) => self.tombstone(record),
             Change::Revocation(revocation) => self.revocation(revocation),
         }
@@ -163,19 +166,26 @@ impl<'t> Tables<'t> {
             self.tombstones.remove(id).map_err(failed)?;
         }
         self.sessions.insert(id, text(record)?.as_slice()).map_err(failed)?;
-        self.seen(record.id(), record.last_seen_ms)
+        self.seen(record.id(), record.marks)
     }
 
-    fn seen(&mut self, id: SessionId, at_ms: u64) -> Result<(), StoreError> {
-        let known = self.seen.get(id.0).map_err(failed)?.map(|v| v.value());
-        if known.is_none_or(|known| known < at_ms) {
-            self.seen.insert(id.0, at_ms).map_err(failed)?;
+    fn seen(&mut self, id: SessionId, marks: Marks) -> Result<(), StoreError> {
+        let known = self.seen.get(id.0).map_err(failed)?.map(|v| marks_of(v.value()));
+        let merged = known.map_or(marks, |known| known.merged(marks));
+        if known != Some(merged) {
+            let Marks { last_seen_ms, login_at_ms, authenticated_ms, issued_ms } = merged;
+            self.seen.insert(id.0, (last_seen_ms, login_at_ms, authenticated_ms, issued_ms)).map_err(failed)?;
         }
         Ok(())
     }
 
     fn tombstone(&mut self, record: &Record) -> Result<(), StoreError> {
         let id = record.id().0;
+        let held = match self.tombstones.get(id).map_err(failed)? {
+            Some(bytes) => parse::<Record>(bytes.value())?.ended,
+            None => None,
+        };
+        let record = &record.clone().over(held);
         self.sessions.remove(id).map_err(failed)?;
         self.seen.remove(id).map_err(failed)?;
         self.tombstones.insert(id, text(record)?.as_slice()).map_err(failed)?;
@@ -219,8 +229,8 @@ impl Store for Embedded {
             for entry in sessions.iter().map_err(failed)? {
                 let (id, bytes) = entry.map_err(failed)?;
                 let mut record: Record = parse(bytes.value())?;
-                if let Some(at_ms) = seen.get(id.value()).map_err(failed)? {
-                    record.last_seen_ms = record.last_seen_ms.max(at_ms.value());
+                if let Some(seen) = seen.get(id.value()).map_err(failed)? {
+                    record.marks = record.marks.merged(marks_of(seen.value()));
                 }
                 each(record);
             }
@@ -276,6 +286,10 @@ impl Store for Embedded {
             Ok(())
         })
     }
+}
+
+fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {
+    Marks { last_seen_ms, login_at_ms, authenticated_ms, issued_ms }
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {

@@ -42,10 +42,15 @@ fn record(key: &str) -> Record {
         granted: vec!["a".to_owned(), "b".to_owned()],
         scopes: vec!["a".to_owned()],
         opened_at_ms: 5,
-        last_seen_ms: 6,
+        marks: Marks { last_seen_ms: 6, login_at_ms: 5, authenticated_ms: 0, issued_ms: 5 },
         returned: None,
+        returned_from_ms: 0,
         ended: None,
     }
+}
+
+fn seen(last_seen_ms: u64) -> Marks {
+    Marks { last_seen_ms, ..Marks::default() }
 }
 
 fn end(at_ms: u64) -> Option<End> {
@@ -59,18 +64,23 @@ fn tombstone(key: &str, at_ms: u64) -> Record {
 #[test]
 fn what_was_applied_is_there_after_reopening() {
     each(|store, reopen| {
-        let revocation =
-            Revocation { issuer: "i".to_owned(), party: RevokedParty::Everyone, before_ms: 9, made_at_ms: 9 };
+        let revocation = Revocation {
+            issuer: "i".to_owned(),
+            party: RevokedParty::Everyone,
+            before_ms: 9,
+            made_at_ms: 9,
+            ends_at_ms: 9,
+        };
         store
             .apply(&[
                 Change::Write(record("live")),
-                Change::Seen(record("live").id(), 8),
+                Change::Seen(record("live").id(), seen(8)),
                 Change::Tombstone(tombstone("dead", 7)),
                 Change::Revocation(revocation.clone()),
             ])
             .unwrap();
         let store = reopen(store);
-        assert_eq!(sessions(&*store), [Record { last_seen_ms: 8, ..record("live") }]);
+        assert_eq!(sessions(&*store), [Record { marks: record("live").marks.merged(seen(8)), ..record("live") }]);
         assert_eq!(store.revocations().unwrap(), [revocation]);
         assert_eq!(store.tombstone(record("dead").id()), Ok(Some(tombstone("dead", 7))));
         assert_eq!(store.tombstone(record("live").id()), Ok(None));
@@ -82,7 +92,7 @@ fn a_tombstone_takes_the_records_place_and_no_record_takes_it_back() {
     each(|store, reopen| {
         store.apply(&[Change::Write(record("s"))]).unwrap();
         store.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
-        let late = [Change::Write(record("s")), Change::Seen(record("s").id(), 99)];
+        let late = [Change::Write(record("s")), Change::Seen(record("s").id(), seen(99))];
         store.apply(&late).unwrap();
         let older_return = Record { returned: end(6), ..record("s") };
         store.apply(&[Change::Write(older_return)]).unwrap();
@@ -105,12 +115,26 @@ fn a_session_that_came_back_from_that_very_end_takes_the_tombstones_place() {
 }
 
 #[test]
+fn the_ends_of_one_session_are_merged_and_those_of_the_next_one_are_its_own() {
+    each(|store, reopen| {
+        let idle = |at_ms| Some(End { reason: Reason::IdleTimeout, at_ms });
+        store.apply(&[Change::Tombstone(Record { ended: idle(9), ..record("s") })]).unwrap();
+        store.apply(&[Change::Tombstone(tombstone("s", 7)), Change::Tombstone(tombstone("s", 5))]).unwrap();
+        let store = reopen(store);
+        assert_eq!(store.tombstone(record("s").id()), Ok(Some(tombstone("s", 9))));
+        let next = Record { returned: end(9), ended: idle(12), ..record("s") };
+        store.apply(&[Change::Tombstone(next.clone())]).unwrap();
+        assert_eq!(store.tombstone(record("s").id()), Ok(Some(next)));
+    });
+}
+
+#[test]
 fn last_activity_never_gets_older() {
     each(|store, _| {
         let id = record("s").id();
-        store.apply(&[Change::Write(record("s")), Change::Seen(id, 50), Change::Seen(id, 40)]).unwrap();
+        store.apply(&[Change::Write(record("s")), Change::Seen(id, seen(50)), Change::Seen(id, seen(40))]).unwrap();
         store.apply(&[Change::Write(record("s"))]).unwrap();
-        assert_eq!(sessions(&*store)[0].last_seen_ms, 50);
+        assert_eq!(sessions(&*store)[0].marks.last_seen_ms, 50);
     });
 }
 
@@ -122,6 +146,7 @@ fn a_party_has_one_revocation_the_latest() {
             party: party.clone(),
             before_ms,
             made_at_ms: before_ms,
+            ends_at_ms: before_ms,
         };
         let parties =
             [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())];

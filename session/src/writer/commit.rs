@@ -9,10 +9,11 @@ use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
 use crate::log::Sampler;
 use crate::metrics::Metrics;
-use crate::registry::{NotOpened, Registry, revoked};
+use crate::registry::{NotOpened, Registry};
 use crate::revocations::Revocation;
 use crate::session::Session;
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Record, Store, StoreError};
+use portcullis_contract::SessionId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -52,7 +53,7 @@ struct Pending {
 
 /// What is left to do for an operation when its commit is made.
 enum Step {
-    Revoke(Arc<Session>, Pending, Reply<End>),
+    Revoke(Box<Record>, Option<Pending>, Reply<Option<Box<Record>>>),
     Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
@@ -65,6 +66,17 @@ enum Step {
 struct Late {
     sessions: Vec<Arc<Session>>,
     answers: Vec<Box<dyn FnOnce()>>,
+}
+
+impl Group {
+    /// The end that this group brings to a session.
+    fn end_of(&self, id: SessionId) -> Option<End> {
+        let ends = self.steps.iter().filter_map(|step| match step {
+            Step::Revoke(record, ..) if record.id() == id => record.ended,
+            _ => None,
+        });
+        ends.reduce(End::merged)
+    }
 }
 
 impl Commit {
@@ -157,7 +169,7 @@ impl Commit {
         let mut group = Group::default();
         for op in ops {
             match op {
-                Op::Revoke(session, now_ms, reply) => self.prepare_revocation(&mut group, session, now_ms, reply),
+                Op::Revoke(id, now_ms, reply) => self.prepare_revocation(&mut group, id, now_ms, reply),
                 Op::Scopes(session, scopes, reply) => prepare_scopes(&mut group, session, scopes, reply),
                 Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
                 Op::Revocation(revocation, reply) => {
@@ -226,20 +238,26 @@ impl Commit {
         made.is_ok()
     }
 
-    fn prepare_revocation(&self, group: &mut Group, session: Arc<Session>, now_ms: u64, reply: Reply<End>) {
-        // One that has ended keeps its end. It is written all the same: the caller is promised that it is over.
-        let end = self.registry.settle(&session, now_ms, EndedBy::Judge).unwrap_or(revoked(now_ms));
-        let pending = match session.life().stage() {
-            Stage::Unrecorded | Stage::Recorded => {
-                group.changes.push(Change::Tombstone(session.record_with(Some(end), &session.scopes().1)));
-                Some(Pending { session: Arc::clone(&session), write: Write::Tombstone(end), replaced: None })
+    /// The end is written in any case, and what has ended moves: a token from between the two must not come back.
+    fn prepare_revocation(&self, group: &mut Group, id: SessionId, now_ms: u64, reply: Reply<Option<Box<Record>>>) {
+        let held = self.registry.find(id);
+        let record = match &held {
+            Some(session) => {
+                self.registry.settle(session, now_ms, EndedBy::Judge);
+                session.record()
             }
-            Stage::Ended(..) | Stage::Replaced(..) => self.prepare_durable(&mut group.changes, &session),
+            None => match self.store.tombstone(id) {
+                Ok(Some(record)) => record,
+                Ok(None) => return answer(reply, Ok(None)),
+                Err(error) => return answer(reply, Err(NotWritten::Failed(error))),
+            },
         };
-        match pending {
-            Some(pending) => group.steps.push(Step::Revoke(session, pending, reply)),
-            None => answer(reply, Ok(session.ended().unwrap_or(end))),
-        }
+        let end = self.registry.revoked_now(&record.issuer, record.marks.newest_ms(), now_ms);
+        let end = record.ended.map_or(end, |own| own.merged(end));
+        let record = Record { ended: Some(end), ..record };
+        group.changes.push(Change::Tombstone(record.clone()));
+        let pending = held.map(|session| Pending { session, write: Write::Tombstone(end), replaced: None });
+        group.steps.push(Step::Revoke(Box::new(record), pending, reply));
     }
 
     /// The write after which the disk says the same of a session as memory, if it does not yet.
@@ -266,7 +284,8 @@ impl Commit {
     }
 
     fn prepare_opening(&self, group: &mut Group, opening: &Opening, reply: Reply<Opened>) {
-        match self.registry.draft(&opening.token, &opening.access, opening.now_ms) {
+        let ends = group.end_of(opening.token.id);
+        match self.registry.draft(&opening.token, &opening.access, ends, opening.now_ms) {
             Ok(Ok(session)) => {
                 group.openings.push(Change::Write(session.record()));
                 group.steps.push(Step::Open(Arc::new(session), opening.now_ms, reply));
@@ -278,14 +297,11 @@ impl Commit {
 
     fn finish_step(&self, step: Step, late: &mut Late) {
         match step {
-            Step::Revoke(session, pending, reply) => {
-                self.written(&pending);
-                // The judge may have found another end during the commit: that one stands, and is written as well.
-                let end = match pending.write {
-                    Write::Tombstone(end) => session.ended().or(Some(end)),
-                    Write::Record | Write::LastSeen => session.ended(),
-                };
-                answer(reply, end.ok_or(NotWritten::Busy));
+            Step::Revoke(record, pending, reply) => {
+                pending.iter().for_each(|pending| self.written(pending));
+                let also_ended = record.ended.and_then(|end| self.registry.ended_on_disk(record.id(), end));
+                late.sessions.extend(also_ended);
+                late.answers.push(Box::new(move || answer(reply, Ok(Some(record)))));
             }
             Step::Scopes(session, scopes, reply) => {
                 let ended = session.ended();
@@ -356,7 +372,7 @@ fn prepare_scopes(group: &mut Group, session: Arc<Session>, scopes: ScopeSet, re
 fn put(changes: &mut Vec<Change>, session: &Arc<Session>, write: Write, replaced: Option<&Arc<Session>>) -> Pending {
     changes.push(match write {
         Write::Record => Change::Write(session.record_with(None, &session.scopes().1)),
-        Write::LastSeen => Change::Seen(session.id, session.last_seen_ms()),
+        Write::LastSeen => Change::Seen(session.id, session.marks()),
         Write::Tombstone(end) => Change::Tombstone(session.record_with(Some(end), &session.scopes().1)),
     });
     Pending { session: Arc::clone(session), write, replaced: replaced.cloned() }

@@ -10,7 +10,8 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::revocations::Revocation;
 use crate::session::Session;
-use crate::store::Store;
+use crate::store::{Record, Store};
+use portcullis_contract::SessionId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,9 +76,9 @@ impl Writer {
         self.is_healthy.load(Ordering::Relaxed)
     }
 
-    /// Revokes a session. Its end is an older one when it had ended before.
-    pub async fn revoke(&self, session: Arc<Session>, now_ms: u64) -> Result<End, NotWritten> {
-        self.ask(|reply| Op::Revoke(session, now_ms, reply)).await
+    /// Revokes the session with that id, live or ended; returns its record, if there is such a session.
+    pub async fn revoke(&self, id: SessionId, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
+        self.ask(|reply| Op::Revoke(id, now_ms, reply)).await
     }
 
     /// Changes the scopes of a session. If it has ended, nothing changes and its end is returned.

@@ -6,8 +6,9 @@ use crate::judge::End;
 use crate::registry::NotOpened;
 use crate::revocations::Revocation;
 use crate::session::Session;
-use crate::store::StoreError;
+use crate::store::{Record, StoreError};
 use crate::token::Token;
+use portcullis_contract::SessionId;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,8 +29,9 @@ pub(super) type Opened = Result<Arc<Session>, NotOpened>;
 
 /// A change that is durable before it is answered.
 pub(crate) enum Op {
-    /// Ends a session as revoked; answers its end, which may be an older one.
-    Revoke(Arc<Session>, u64, Reply<End>),
+    /// Ends the session with that id as revoked, wherever it is, and moves its end if it has one; answers its record, if
+    /// there is such a session.
+    Revoke(SessionId, u64, Reply<Option<Box<Record>>>),
     /// Changes a session's scopes; answers its end if it has one.
     Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
     /// Opens a session.

@@ -3,13 +3,12 @@
 use super::op::Reply;
 use super::*;
 use crate::audit::EndedBy;
-use crate::fixtures::{Fixture, HOUR, T0, machine, person, types};
+use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, person, types};
 use crate::intern::ScopeSet;
-use crate::judge::Reason;
-use crate::life::{OnDisk, Stage};
-use crate::registry::{NotOpened, revoked};
+use crate::judge::{End, Reason};
+use crate::registry::{Binding, FirstUse, NotOpened, revoked};
 use crate::revocations::{Revocation, RevokedParty};
-use crate::store::Store;
+use crate::store::{Record, Store};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
@@ -22,13 +21,23 @@ fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, 
     (make(reply), answer)
 }
 
+fn end_of(answered: Result<Option<Box<Record>>, NotWritten>) -> Option<End> {
+    answered.unwrap().and_then(|record| record.ended)
+}
+
 fn opening(token: Token) -> Box<Opening> {
     let access = types().named("person").unwrap();
     Box::new(Opening { token, access, now_ms: T0 })
 }
 
 fn everyone(before_ms: u64) -> Revocation {
-    Revocation { issuer: "https://id".to_owned(), party: RevokedParty::Everyone, before_ms, made_at_ms: T0 + 1 }
+    Revocation {
+        issuer: "https://id".to_owned(),
+        party: RevokedParty::Everyone,
+        before_ms,
+        made_at_ms: T0 + 1,
+        ends_at_ms: T0 + 1,
+    }
 }
 
 fn narrow() -> ScopeSet {
@@ -43,7 +52,7 @@ fn a_store_that_fails_leaves_memory_as_it_was() {
     let commit = fixture.commit();
     fixture.store.fails.store(true, Ordering::SeqCst);
 
-    let (revoke, mut revoked) = op(|reply| Op::Revoke(session.clone(), T0, reply));
+    let (revoke, mut revoked) = op(|reply| Op::Revoke(session.id, T0, reply));
     let (change, mut changed) = op(|reply| Op::Scopes(session.clone(), narrow(), reply));
     let (open, mut opened) = op(|reply| Op::Open(opening(person("t", T0)), reply));
     let (revocation, mut made) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
@@ -79,11 +88,11 @@ fn a_revocation_and_a_change_of_scopes_in_one_commit_leave_an_ended_session_in_a
             if is_stored {
                 fixture.flush();
             }
-            let (revoke, mut end) = op(|reply| Op::Revoke(session.clone(), T0 + 1, reply));
+            let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
             let (change, _) = op(|reply| Op::Scopes(session.clone(), narrow(), reply));
             let group = if is_revoked_first { vec![revoke, change] } else { vec![change, revoke] };
             fixture.commit().make(group);
-            assert_eq!(end.try_recv().unwrap(), Ok(revoked(T0 + 1)));
+            assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + 1001)));
             fixture.registry.enqueue(&session);
             fixture.flush();
             drop(session);
@@ -142,7 +151,7 @@ fn writing_behind_never_brings_an_ended_session_back() {
     let fixture = Fixture::new();
     let session = fixture.live(&person("s", T0), T0);
     let behind = fixture.registry.take_changed();
-    let (revoke, _answer) = op(|reply| Op::Revoke(session.clone(), T0 + 1, reply));
+    let (revoke, _answer) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
     let commit = fixture.commit();
     commit.make(vec![revoke]);
     commit.write_behind(&behind);
@@ -178,16 +187,85 @@ fn a_session_that_came_back_before_its_end_was_written_lives_after_a_crash() {
 }
 
 #[test]
-fn revoking_an_ended_session_answers_its_first_end_and_writes_it() {
+fn revoking_an_ended_session_moves_its_end_wherever_it_is_and_writes_it() {
+    for is_flushed in [false, true] {
+        let fixture = Fixture::new();
+        let session = fixture.live(&machine(T0), T0);
+        fixture.registry.end(&session, End { reason: Reason::IdleTimeout, at_ms: T0 + 1 }, EndedBy::Judge);
+        let id = session.id;
+        drop(session);
+        if is_flushed {
+            fixture.flush();
+            assert!(fixture.registry.find(id).is_none());
+        }
+        let later = T0 + HOUR;
+        for calls in 1..3 {
+            let (revoke, mut end) = op(|reply| Op::Revoke(id, later * calls, reply));
+            fixture.commit().make(vec![revoke]);
+            assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(later * calls + 1000)));
+        }
+        // A token from before the second call, that is shown for the first time after it.
+        let now = later * 2 + 2000;
+        assert_eq!(fixture.outcome(&machine(later * 2), now), Outcome::Revoked);
+        let fixture = fixture.crash();
+        assert_eq!(fixture.outcome(&machine(later * 2 + 1000), now), Outcome::Revoked);
+        assert_eq!(fixture.outcome(&machine(later * 2 + 1001), now), Outcome::Active);
+    }
+}
+
+#[test]
+fn a_session_that_comes_back_while_its_end_is_moved_is_over_before_the_answer() {
     let fixture = Fixture::new();
-    let session = fixture.live(&person("s", T0), T0);
-    let later = T0 + HOUR;
-    let (revoke, mut end) = op(|reply| Op::Revoke(session.clone(), later, reply));
+    let first = fixture.live(&machine(T0), T0);
+    fixture.registry.end(&first, revoked(T0 + 1), EndedBy::Admin);
+    fixture.flush();
+    let id = first.id;
+    let commit = fixture.commit();
+    let (revoke, mut end) = op(|reply| Op::Revoke(id, T0 + HOUR, reply));
+    let second = machine(T0 + 2);
+    let asked = fixture.registry.bind(&second, FirstUse::Touches, None, T0 + HOUR).unwrap_err();
+    let found = fixture.registry.look_up(asked).unwrap();
+    let group = commit.prepare(vec![revoke]);
+    let made = commit.apply(&group.changes);
+    // Its question comes while the disk is written, with a look-up from before.
+    let opened = fixture.registry.bind(&second, FirstUse::Touches, Some(&found), T0 + HOUR);
+    assert!(matches!(opened, Ok(Binding::Session(session)) if session.ended().is_none()));
+    commit.finish(group, made);
+    assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + HOUR + 1000)));
+    assert_eq!(fixture.outcome(&second, T0 + HOUR), Outcome::Revoked);
+}
+
+#[test]
+fn a_look_up_from_before_a_revocation_opens_no_session_after_it() {
+    let fixture = Fixture::new();
+    drop(fixture.live(&machine(T0), T0));
+    let id = machine(T0).id;
+    let end = |at_ms| {
+        let (revoke, mut end) = op(|reply| Op::Revoke(id, at_ms, reply));
+        fixture.commit().make(vec![revoke]);
+        end_of(end.try_recv().unwrap())
+    };
+    assert_eq!(end(T0), Some(revoked(T0 + 1000)));
+    let second = machine(T0 + MINUTE);
+    let asked = fixture.registry.bind(&second, FirstUse::Touches, None, T0 + MINUTE).unwrap_err();
+    let found = fixture.registry.look_up(asked).unwrap();
+    assert_eq!(end(T0 + MINUTE), Some(revoked(T0 + MINUTE + 1000)));
+    assert!(fixture.registry.bind(&second, FirstUse::Touches, Some(&found), T0 + MINUTE).is_err());
+}
+
+#[test]
+fn a_token_of_an_issuer_whose_clock_is_ahead_does_not_pass_after_its_revocation() {
+    let fixture = Fixture::new();
+    let ahead = T0 + 20_000;
+    drop(fixture.live(&machine(ahead), T0));
+    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + 1, reply));
     fixture.commit().make(vec![revoke]);
-    let expired = session.ended().unwrap();
-    assert_eq!(end.try_recv().unwrap(), Ok(expired));
-    assert_eq!(expired.reason, Reason::IdleTimeout);
-    assert_eq!(session.life().stage(), Stage::Ended(expired, OnDisk::Tombstone));
+    let end = end_of(end.try_recv().unwrap()).unwrap();
+    assert_eq!(end, revoked(ahead + 21_000));
+    for issued in [T0, ahead, ahead + 1, T0 + 20_001] {
+        assert_eq!(fixture.outcome(&machine(issued), T0 + 2), Outcome::Revoked, "{issued}");
+    }
+    assert_eq!(fixture.outcome(&machine(end.at_ms + 1), end.at_ms + 1), Outcome::Active);
 }
 
 #[tokio::test]
@@ -200,13 +278,13 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
     let session = fixture.live(&person("s", T0), T0);
     assert_eq!(writer.set_scopes(session.clone(), narrow()).await, Ok(None));
     let gone = fixture.live(&person("gone", T0), T0);
-    let ends = (0..50).map(|_| writer.revoke(gone.clone(), T0 + 1));
+    let ends = (0..50).map(|_| writer.revoke(gone.id, T0 + 1));
     for end in futures_util::future::join_all(ends).await {
-        assert_eq!(end, Ok(revoked(T0 + 1)));
+        assert_eq!(end_of(end), Some(revoked(T0 + 1001)));
     }
     fixture.registry.touch(&session, T0 + 7);
     assert_eq!(writer.stop(), Ok(()));
-    assert_eq!(writer.revoke(session.clone(), T0).await, Err(NotWritten::Busy));
+    assert_eq!(writer.revoke(session.id, T0).await, Err(NotWritten::Busy));
     drop((session, gone));
     let fixture = fixture.crash();
     let session = fixture.registry.find(person("s", 0).id).unwrap();

@@ -41,7 +41,7 @@ async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
     let expected = json!({
         "id": id, "issuer": "https://id", "key": "s1", "subject": "alice", "client_id": "web", "access": "default",
         "state": "active", "scopes": ["openid", "orders:read"],
-        "opened_at": "2023-11-14T22:13:20Z", "last_seen_at": "2023-11-14T22:13:20Z",
+        "opened_at": "2023-11-14T22:13:20Z", "login_at": "2023-11-14T22:13:20Z", "last_seen_at": "2023-11-14T22:13:20Z",
         "expires_at": "2023-11-15T06:13:20Z", "idle_expires_at": "2023-11-14T22:43:20Z",
     });
     assert_eq!(id, SessionId::of("https://id", "s1").to_string());
@@ -118,17 +118,18 @@ async fn what_is_wrong_with_a_request_is_named() {
 }
 
 #[tokio::test]
-async fn revoking_is_idempotent_and_final() {
+async fn revoking_again_moves_the_end_which_stays_final() {
     let (fixture, id) = with_alice().await;
     fixture.at(5);
     let path = format!("/v1/sessions/{id}/revoke");
     let first = fixture.call("POST", &path, r#"{"reason":"lost laptop"}"#).await;
     let first_json = first.json();
     assert_eq!((first.status, &first_json["state"], &first_json["reason"]), (200, &json!("ended"), &json!("revoked")));
-    assert_eq!(first_json["ended_at"], "2023-11-14T22:13:20.005Z");
+    assert_eq!(first_json["ended_at"], "2023-11-14T22:13:21.005Z");
     fixture.at(10);
     let again = fixture.call("POST", &path, "").await;
-    assert_eq!((again.status, again.json()), (200, first_json));
+    let moved = json!("2023-11-14T22:13:21.01Z");
+    assert_eq!((again.status, &again.json()["ended_at"], &again.json()["id"]), (200, &moved, &json!(id)));
     for (method, path, body) in
         [("POST", "/v1/sessions".to_owned(), ALICE), ("PATCH", format!("/v1/sessions/{id}"), r#"{"scopes":[]}"#)]
     {

@@ -79,16 +79,19 @@ async fn an_end_that_is_not_on_disk_waits_for_its_commit_and_nothing_waits_for_i
     let mut filter = fixture.filter().await;
     fixture.at(31 * MINUTE);
     assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
+    // Nothing was seen of this one, and a background question opens nothing that would be over at once.
+    let unseen = filter.ask_with(vec![token(3, "unseen", T0)], 3, BACKGROUND).await;
+    assert_eq!(unseen.outcome(), Outcome::UnknownSession);
     fixture.faults.slow_writes.shut(true);
-    let background = |id| Question { id, token: 2, route: BACKGROUND, ..Question::default() };
-    let (tokens, questions) = (vec![token(2, "over", T0)], vec![background(20)]);
+    let plain = |id| Question { id, token: 2, route: PLAIN, ..Question::default() };
+    let (tokens, questions) = (vec![token(2, "over", T0 - 9 * 60 * MINUTE)], vec![plain(20)]);
     filter.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
     let received = filter.answer().await.unwrap().unwrap();
     assert!(received.received && received.verdicts.is_empty(), "{received:?}");
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     fixture.faults.slow_writes.shut(false);
     let late = filter.answer().await.unwrap().unwrap();
-    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome()), (20, Outcome::IdleTimeout));
+    assert_eq!((late.verdicts[0].id, late.verdicts[0].outcome()), (20, Outcome::LifetimeExceeded));
 }
 
 #[tokio::test]

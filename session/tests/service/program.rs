@@ -1,6 +1,6 @@
 //! The real program: its arguments, a crash, a stop.
 
-use crate::client::{ADMIN, Answer, BACKGROUND, FILTER, Filter, http, token};
+use crate::client::{ADMIN, Answer, FILTER, Filter, http, token};
 use crate::fixtures::PATIENCE;
 use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
@@ -136,15 +136,14 @@ async fn a_session_that_ended_before_it_was_written_stays_ended_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = Program::start(folder.path()).await;
     let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
-    let stale = token(1, "stale", now_ms() - 3_600_000);
-    let verdict = filter.ask_with(vec![stale.clone()], 1, BACKGROUND).await;
-    assert_eq!(verdict.outcome(), Outcome::IdleTimeout);
+    let stale = token(1, "stale", now_ms() - 9 * 3_600_000);
+    assert_eq!(filter.ask_new(stale).await.outcome(), Outcome::LifetimeExceeded);
     program.child.kill().await.unwrap();
 
     let program = Program::start(folder.path()).await;
-    let mut filter = Filter::open(program.checks, FILTER).await.unwrap();
-    // This question alone would open the session as active.
-    assert_eq!(filter.ask_new(stale).await.outcome(), Outcome::IdleTimeout);
+    // Its end was on disk before it was answered.
+    let listed = program.call("GET", "/v1/sessions", "").await.json();
+    assert_eq!((&listed["sessions"][0]["key"], &listed["sessions"][0]["state"]), (&json!("stale"), &json!("ended")));
 }
 
 #[tokio::test]

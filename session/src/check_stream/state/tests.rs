@@ -254,6 +254,7 @@ fn a_revocation_reaches_tokens_that_are_bound() {
         party: RevokedParty::Client("web".to_owned()),
         before_ms: T0 + 1,
         made_at_ms: T0 + HOUR,
+        ends_at_ms: T0 + HOUR,
     });
     assert_eq!(stream.outcome(1, PLAIN, T0 + HOUR), Outcome::Active);
     assert_eq!(stream.outcome(2, PLAIN, T0 + HOUR), Outcome::Revoked);
@@ -335,22 +336,23 @@ fn an_unknown_session_is_known_once_the_admin_opens_it() {
     stream.describe(token(1, "s", T0), T0);
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::UnknownSession);
     let access = fixture.registry.access().named("person").unwrap();
-    let draft = fixture.registry.draft(&crate::fixtures::person("s", T0), &access, T0).unwrap().unwrap();
+    let draft = fixture.registry.draft(&crate::fixtures::person("s", T0), &access, None, T0).unwrap().unwrap();
     fixture.registry.enter(&Arc::new(draft), T0).unwrap();
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
 }
 
 #[test]
 fn an_end_that_the_disk_would_not_know_is_held_until_it_is_written() {
-    // Found over at its first question, by its background route.
+    // Found over by its background route.
     let fixture = Fixture::new();
     let mut stream = Stream::open(&fixture);
-    stream.describe(token(1, "s", T0 - HOUR), T0);
+    stream.describe(token(1, "s", T0), T0);
+    assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
     for _ in 0..2 {
-        let answers = stream.answers(1, BACKGROUND, T0);
+        let answers = stream.answers(1, BACKGROUND, T0 + IDLE);
         assert_eq!((answers.verdicts.len(), answers.held.len()), (0, 1));
         assert_eq!(answers.held[0].verdict.outcome(), Outcome::IdleTimeout);
-        let end = End { reason: Reason::IdleTimeout, at_ms: T0 - HOUR + IDLE };
+        let end = End { reason: Reason::IdleTimeout, at_ms: T0 + IDLE };
         assert_eq!(answers.held[0].session.ended(), Some(end));
     }
 
@@ -378,7 +380,8 @@ fn what_waits_for_the_disk_holds_up_nothing_else() {
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
     // One message about a session in memory, one that is unknown, and one that ended before it was written.
     stream.describe(token(2, "unknown", T0), T0);
-    stream.describe(token(3, "over", T0 - HOUR), T0);
+    stream.describe(token(3, "over", T0 - HOUR), T0 - HOUR);
+    assert_eq!(stream.outcome(3, PLAIN, T0 - HOUR), Outcome::Active);
     assert_eq!(stream.answers(3, BACKGROUND, T0).held.len(), 1);
     let questions =
         [(2, PLAIN), (1, PLAIN), (3, PLAIN), (2, PLAIN)].map(|(token, route)| question(token, route)).to_vec();
