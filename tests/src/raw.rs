@@ -46,25 +46,3 @@ fn is_whole(answer: &[u8]) -> bool {
         .and_then(|length| length.trim().parse::<usize>().ok());
     length.is_some_and(|length| answer.len() >= head + 4 + length)
 }
-
-/// Opens `count` requests with a token over one HTTP/2 connection, and resets the connection when the first answer begins.
-pub async fn leave_at_the_first_answer(address: SocketAddr, path: &str, token: &str, count: usize) {
-    let connection = TcpStream::connect(address).await.expect("Envoy listens");
-    connection.set_zero_linger().expect("a socket option");
-    let io = hyper_util::rt::TokioIo::new(connection);
-    let (mut client, driver) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
-        .handshake::<_, http_body_util::Empty<bytes::Bytes>>(io)
-        .await
-        .expect("HTTP/2");
-    let driver = tokio::spawn(driver);
-    let mut answers = futures_util::stream::FuturesUnordered::new();
-    for _ in 0..count {
-        let request = hyper::Request::get(format!("http://{address}{path}"))
-            .header("authorization", format!("Bearer {token}"))
-            .body(http_body_util::Empty::new())
-            .expect("a request");
-        answers.push(client.send_request(request));
-    }
-    let _ = timeout(PATIENCE, futures_util::StreamExt::next(&mut answers)).await.expect("an answer");
-    driver.abort();
-}

@@ -100,7 +100,7 @@ async fn events_are_printed_and_a_lost_connection_is_opened_again() {
     assert!(following.lines().iter().all(|line| !line.contains(char::is_control)));
 
     testbed.service.kill();
-    until("the loss is told", async || following.has_said("trying again").then_some(())).await;
+    until("the loss is told", async || following.has_said("reconnecting").then_some(())).await;
     testbed.service.restart().await;
     until("the gap is told", async || (following.events("gap").len() == 1).then_some(())).await;
     assert!(following.has_said("events may have been missed"));

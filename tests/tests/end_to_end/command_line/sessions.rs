@@ -136,8 +136,8 @@ async fn failures_are_reported_with_their_exit_codes() {
         (&mut elsewhere, 1, "is the session service running"),
         (&mut checks, 1, "unexpected response from"),
         (&mut user, 2, "the URL must not contain a user"),
-        (&mut unknown, 1, "there is no session of that id (`not_found`)"),
-        (&mut strange, 1, "there is no session of that id (`not_found`)"),
+        (&mut unknown, 1, "there is no session with that id (`not_found`)"),
+        (&mut strange, 1, "there is no session with that id (`not_found`)"),
     ] {
         let output = command.output().expect("the program runs");
         let stderr = stderr(&output);
