@@ -1,8 +1,7 @@
 //! How each route's `on_outage` answers while the session service is dead, hanging or lying, and when it comes back.
 
 use portcullis_tests::{
-    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, leave_at_the_first_answer, policy,
-    quiet, until,
+    Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, policy, quiet, until,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
