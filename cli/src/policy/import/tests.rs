@@ -106,7 +106,7 @@ fn what_is_left_open_is_a_question_and_refused() {
         ("{security: [{key: [], oauth: [a]}]}", "a token together with `key`", "require: {all_of: [a]}"),
         ("{security: [{gone: []}]}", "`gone` (not declared in `securitySchemes`)", "authenticated: true"),
         ("{security: [{lost: []}]}", "`lost` (`$ref: #/nowhere` does not exist", "authenticated: true"),
-        ("{security: [{oauth: ['a*']}]}", "no wildcards", "public: true # or"),
+        ("{security: [{oauth: ['a*']}]}", "wildcards are not supported", "public: true # or"),
         ("{security: [{oauth: ['a b']}]}", "a scope that is not valid in a policy", "public: true # or"),
         ("{security: x}", "`security` is text, not a list", "public: true # or"),
     ] {
