@@ -35,7 +35,7 @@ pub struct End {
     /// Why.
     pub reason: Reason,
     /// For an expiry the instant of the limit, not the one at which it was noticed. For a revocation the instant before
-    /// which everything is over, which lies a little ahead of the call: see [`Leads`](crate::leads::Leads).
+    /// which everything is over, which lies a little ahead of the call: see `leads.rs`.
     pub at_ms: u64,
 }
 

@@ -28,7 +28,7 @@ pub struct Revocation {
     pub before_ms: u64,
     /// When it was made.
     pub made_at_ms: u64,
-    /// The end of the sessions that it ended: see [`Leads`](crate::leads::Leads).
+    /// The end of the sessions that it ended: see `leads.rs`.
     pub ends_at_ms: u64,
 }
 

@@ -95,7 +95,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The reported faults, at most [`FAULTS_MAX`].
+    /// The reported faults, at most `FAULTS_MAX`.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.list.iter()
     }
