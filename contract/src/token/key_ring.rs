@@ -63,8 +63,7 @@ pub enum Miss {
 pub enum Fetched {
     /// The same keys as before.
     Same,
-    /// Other keys: tokens that were verified with a removed key are no longer valid, see
-    /// [`super::TokenCache::retain_keys`].
+    /// Other keys: tokens that were verified with a removed key are no longer valid.
     Changed,
 }
 
