@@ -54,7 +54,7 @@ fn token(key: &ES256KeyPair, session: u32) -> String {
 fn answer(message: &[u8]) -> Vec<u8> {
     let questions = wire::FilterMessage::decode(message).expect("a message").questions;
     let verdicts = questions.iter().map(|question| wire::Verdict { id: question.id, outcome: 1, ..Default::default() });
-    wire::ServiceMessage { verdicts: verdicts.collect(), ..Default::default() }.encode_to_vec()
+    wire::ServiceMessage { verdicts: verdicts.collect(), received: true, ..Default::default() }.encode_to_vec()
 }
 
 #[test]
