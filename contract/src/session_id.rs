@@ -1,5 +1,6 @@
 //! The public id of a session.
 
+use crate::KeyKind;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +8,23 @@ use std::str::FromStr;
 /// The length of a session id in bytes.
 pub const ID_BYTES: usize = 16;
 
-/// The public id of a session: the first 16 bytes of SHA-256(issuer, 0x00, key), displayed as 32 lower-case hex digits.
-/// Because it is a digest, it is safe in URLs and logs.
+/// The public id of a session: the first 16 bytes of SHA-256(kind, 0x00, issuer, 0x00, key, 0x00, client), displayed as 32
+/// lower-case hex digits. Because it is a digest, it is safe in URLs and logs.
+///
+/// The kind keeps a machine client `web` and a session claim `web` apart. The client keeps apart the clients that share one
+/// login at an identity provider: each has a session of its own, with its own scopes and limits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub [u8; ID_BYTES]);
 
 impl SessionId {
-    /// The id of the session that `key` identifies at `issuer`.
-    pub fn of(issuer: &str, key: &str) -> Self {
-        let digest = Sha256::new().chain_update(issuer).chain_update([0]).chain_update(key).finalize();
+    /// The id of the session that `key` identifies at `issuer`, for one client; `client` is empty without one.
+    pub fn of(kind: KeyKind, issuer: &str, key: &str, client: &str) -> Self {
+        let mut hash = Sha256::new_with_prefix(kind.as_str());
+        for field in [issuer, key, client] {
+            hash.update([0]);
+            hash.update(field);
+        }
+        let digest = hash.finalize();
         let mut id = [0; ID_BYTES];
         for (to, from) in id.iter_mut().zip(digest) {
             *to = from;
@@ -68,20 +77,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_is_the_first_half_of_the_digest_of_issuer_nul_key() {
-        // printf 'https://id.example.com\0s-1' | sha256sum | cut -c1-32
-        let id = SessionId::of("https://id.example.com", "s-1");
-        assert_eq!(id.to_string(), "b6ad8222fc72547b27f898875a2bb654");
+    fn the_id_is_the_first_half_of_the_digest_of_kind_issuer_key_and_client() {
+        // printf 'claim\0https://id.example.com\0s-1\0web' | sha256sum | cut -c1-32
+        let id = SessionId::of(KeyKind::Claim, "https://id.example.com", "s-1", "web");
+        assert_eq!(id.to_string(), "d4444e9c9d20f12f28bd95001fb91ebb");
+        // printf 'machine\0https://id.example.com\0web\0web' | sha256sum | cut -c1-32
+        let id = SessionId::of(KeyKind::Machine, "https://id.example.com", "web", "web");
+        assert_eq!(id.to_string(), "38f14406eaee4909c610fd81954c4e09");
     }
 
     #[test]
-    fn the_nul_keeps_issuer_and_key_apart() {
-        assert_ne!(SessionId::of("ab", "c"), SessionId::of("a", "bc"));
+    fn kinds_issuers_keys_and_clients_are_kept_apart() {
+        let of = |kind, [issuer, key, client]: [&str; 3]| SessionId::of(kind, issuer, key, client);
+        let ids = [
+            of(KeyKind::Claim, ["a", "bc", "d"]),
+            of(KeyKind::Claim, ["ab", "c", "d"]),
+            of(KeyKind::Claim, ["a", "b", "cd"]),
+            of(KeyKind::Claim, ["a", "bc", ""]),
+            of(KeyKind::Machine, ["a", "bc", "d"]),
+            of(KeyKind::Login, ["a", "bc", "d"]),
+        ];
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
     }
 
     #[test]
     fn an_id_reads_back_from_its_text_and_nothing_else_does() {
-        let id = SessionId::of("i", "k");
+        let id = SessionId::of(KeyKind::Claim, "i", "k", "");
         assert_eq!(id.to_string().parse(), Ok(id));
         let upper = id.to_string().to_uppercase();
         for wrong in ["", "00", "zz", &upper, &format!("{id}0"), &"é".repeat(16)] {

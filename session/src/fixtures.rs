@@ -178,7 +178,7 @@ pub(crate) fn login(key: &str, at_ms: u64) -> Token {
 /// A person's token with that session claim and without `auth_time`, issued at `at_ms`.
 pub(crate) fn person(key: &str, at_ms: u64) -> Token {
     Token {
-        id: SessionId::of("https://id", key),
+        id: SessionId::of(KeyKind::Claim, "https://id", key, "web"),
         issuer: "https://id".into(),
         kind: KeyKind::Claim,
         key: key.into(),
@@ -193,13 +193,13 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
     }
 }
 
+/// The token with a key of that kind, and so of another session.
+pub(crate) fn of_kind(kind: KeyKind, token: Token) -> Token {
+    Token { kind, id: SessionId::of(kind, &token.issuer, &token.key, &token.client), ..token }
+}
+
 /// A machine client's token, issued at `at_ms`.
 pub(crate) fn machine(at_ms: u64) -> Token {
-    Token {
-        kind: KeyKind::Client,
-        subject: "robot".into(),
-        client: "robot".into(),
-        grant: "client_credentials".into(),
-        ..person("robot", at_ms)
-    }
+    let party = Token { subject: "robot".into(), client: "robot".into(), ..person("robot", at_ms) };
+    Token { grant: "client_credentials".into(), ..of_kind(KeyKind::Machine, party) }
 }

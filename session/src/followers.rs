@@ -8,7 +8,7 @@
 //! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
 //! order of the two, either the judgement sees the change or the mark is there.
 
-use portcullis_contract::SessionId;
+use portcullis_contract::{KeyKind, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_change_marks_the_follows_of_its_session_on_every_stream_and_no_other() {
         let followers = Arc::<Followers>::default();
-        let [a, b, c] = ["a", "b", "c"].map(|key| SessionId::of("i", key));
+        let [a, b, c] = ["a", "b", "c"].map(|key| SessionId::of(KeyKind::Claim, "i", key, ""));
         let (one, two) = (followers.line(), followers.line());
         for (line, session, follow) in [(&one, a, 1), (&one, a, 2), (&one, b, 3), (&two, a, 1), (&two, c, 4)] {
             line.follow(session, follow);

@@ -80,7 +80,7 @@ pub struct Record {
 impl Record {
     /// The public id of its session.
     pub fn id(&self) -> SessionId {
-        SessionId::of(&self.issuer, &self.key)
+        SessionId::of(self.kind, &self.issuer, &self.key, &self.client_id)
     }
 
     /// Whether this live record may take the place of a tombstone with the end `ended`: if its session came back after

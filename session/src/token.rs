@@ -15,7 +15,7 @@ pub struct Token {
     pub issuer: Arc<str>,
     /// What the session key was made from.
     pub kind: KeyKind,
-    /// Names the session within its issuer.
+    /// Names the session within its issuer, kind and client.
     pub key: Box<str>,
     /// `sub`; may be empty.
     pub subject: Box<str>,
@@ -47,14 +47,14 @@ impl Token {
                 return Err(Malformed("token has no kind of session key"));
             }
             wire::SessionKey::Claim => KeyKind::Claim,
-            wire::SessionKey::Client => KeyKind::Client,
+            wire::SessionKey::Machine => KeyKind::Machine,
             wire::SessionKey::Login if facts.authenticated_at_ms.is_some() => KeyKind::Login,
             wire::SessionKey::Login => KeyKind::LoginUndated,
         };
-        let authenticated_ms = facts.authenticated_at_ms.filter(|_| kind != KeyKind::Client);
+        let authenticated_ms = facts.authenticated_at_ms.filter(|_| kind != KeyKind::Machine);
         let start_ms = authenticated_ms.unwrap_or(facts.issued_at_ms);
         Ok(Self {
-            id: SessionId::of(&facts.issuer, &facts.session_key),
+            id: SessionId::of(kind, &facts.issuer, &facts.session_key, &facts.client_id),
             issuer: names.name(&facts.issuer),
             kind,
             key: facts.session_key.as_str().into(),

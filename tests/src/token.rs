@@ -130,7 +130,7 @@ impl TokenBuilder {
         let claims = Value::Object(self.claims.clone()).to_string();
         let text = self.sign_raw(&header, &claims);
         let text_of = |name: &str| self.claims.get(name).and_then(Value::as_str).unwrap_or_default();
-        let session = session_id(text_of("iss"), text_of("sid"));
+        let session = session_id(text_of("iss"), text_of("sid"), text_of("client_id"));
         Token { text, session }
     }
 
@@ -147,9 +147,9 @@ impl TokenBuilder {
     }
 }
 
-/// The public id of a session.
-pub fn session_id(issuer: &str, key: &str) -> String {
-    let digest = Sha256::digest(format!("{issuer}\0{key}"));
+/// The public id of the session that a session claim names for a client.
+pub fn session_id(issuer: &str, key: &str, client: &str) -> String {
+    let digest = Sha256::digest(format!("claim\0{issuer}\0{key}\0{client}"));
     digest[..16].iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes text");
         hex

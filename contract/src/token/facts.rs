@@ -59,7 +59,13 @@ impl Facts {
         let jti = text(claims, "jti", "jti")?;
         Ok(Self {
             issuer: issuer.to_owned(),
-            session_id: SessionId::of(issuer, session_key.as_str()).to_string(),
+            session_id: SessionId::of(
+                session_key.kind(dates.authenticated_at_ms),
+                issuer,
+                session_key.as_str(),
+                who.client_id.unwrap_or_default(),
+            )
+            .to_string(),
             session_key,
             subject: who.subject.map(str::to_owned),
             client_id: who.client_id.map(str::to_owned),
@@ -80,7 +86,7 @@ impl Facts {
         let key_kind = match self.session_key {
             SessionKey::Claim(_) => wire::SessionKey::Claim,
             SessionKey::Login(_) => wire::SessionKey::Login,
-            SessionKey::Client(_) => wire::SessionKey::Client,
+            SessionKey::Machine(_) => wire::SessionKey::Machine,
         };
         wire::Token {
             handle,

@@ -6,6 +6,7 @@ use super::{
     identity::{CLIENT_CREDENTIALS, Identity, text},
     json::Object,
 };
+use crate::KeyKind;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
@@ -17,14 +18,24 @@ pub enum SessionKey {
     /// A digest of issuer, subject, client and `auth_time`.
     Login(String),
     /// The `client_id` of a machine client.
-    Client(String),
+    Machine(String),
 }
 
 impl SessionKey {
     /// The key, without its kind.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Claim(key) | Self::Login(key) | Self::Client(key) => key,
+            Self::Claim(key) | Self::Login(key) | Self::Machine(key) => key,
+        }
+    }
+
+    /// The kind of the key. A login without `auth_time` is told apart where that is known.
+    pub fn kind(&self, authenticated_at_ms: Option<u64>) -> KeyKind {
+        match self {
+            Self::Claim(_) => KeyKind::Claim,
+            Self::Login(_) if authenticated_at_ms.is_some() => KeyKind::Login,
+            Self::Login(_) => KeyKind::LoginUndated,
+            Self::Machine(_) => KeyKind::Machine,
         }
     }
 
@@ -41,7 +52,9 @@ impl SessionKey {
             }
         }
         Ok(match who.client_id {
-            Some(client) if who.grant == CLIENT_CREDENTIALS => Self::Client(client.to_owned()),
+            Some(client) if who.grant == CLIENT_CREDENTIALS => Self::Machine(client.to_owned()),
+            // Without a subject all people of a client would share one session (RFC 9068, section 2.2, requires `sub`).
+            _ if who.subject.is_none() => return Err(Fault::Missing("sub")),
             _ => Self::Login(login(issuer, who, authenticated_at_ms)),
         })
     }

@@ -59,9 +59,9 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
     }
     let names = service.registry.names();
     let is_machine = input.key == input.client_id && (input.subject.is_empty() || input.subject == input.client_id);
-    let (kind, grant) = if is_machine { (KeyKind::Client, "client_credentials") } else { (KeyKind::Claim, "") };
+    let (kind, grant) = if is_machine { (KeyKind::Machine, "client_credentials") } else { (KeyKind::Claim, "") };
     Ok(Token {
-        id: SessionId::of(&input.issuer, &input.key),
+        id: SessionId::of(kind, &input.issuer, &input.key, &input.client_id),
         issuer: names.name(&input.issuer),
         kind,
         key: input.key.into(),

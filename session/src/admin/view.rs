@@ -8,6 +8,7 @@ use serde::Serialize;
 pub(super) struct SessionView {
     id: String,
     issuer: String,
+    kind: &'static str,
     key: String,
     subject: String,
     client_id: String,
@@ -42,6 +43,7 @@ impl From<Record> for SessionView {
             idle_expires_at: after(record.marks.last_seen_ms, record.idle_ms).filter(|_| is_active),
             ended_at: record.ended.map(|end| rfc3339(end.at_ms)),
             issuer: record.issuer,
+            kind: record.kind.as_str(),
             key: record.key,
             subject: record.subject,
             client_id: record.client_id,

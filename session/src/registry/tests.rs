@@ -3,7 +3,7 @@
 use super::*;
 use crate::audit::EndedBy;
 use crate::bound_token::BoundToken;
-use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, person};
+use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, of_kind, person};
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, End, Reason};
 use crate::life::Write;
@@ -146,12 +146,27 @@ fn a_machine_clients_session_comes_back_only_for_a_token_issued_after_the_end() 
 }
 
 #[test]
-fn equal_keys_of_two_kinds_take_the_stricter_one() {
+fn a_session_claim_that_is_a_machine_clients_name_is_another_session() {
     let fixture = Fixture::new();
     let session = fixture.live(&machine(T0), T0);
     fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
-    let claim = Token { kind: KeyKind::Claim, ..machine(T0 + HOUR) };
-    assert_eq!(fixture.outcome(&claim, T0 + HOUR), Outcome::Revoked);
+    let claim = of_kind(KeyKind::Claim, Token { scopes: ScopeSet::new(["openid"]), ..machine(T0) });
+    assert_eq!(fixture.outcome(&claim, T0), Outcome::Active);
+    assert_eq!(fixture.outcome(&machine(T0), T0), Outcome::Revoked);
+}
+
+#[test]
+fn two_clients_under_one_sid_have_a_session_each_with_its_own_scopes_and_limits() {
+    let fixture = Fixture::new();
+    let web = login("s", T0);
+    let cli = Token { client: "cli".into(), scopes: ScopeSet::new(["openid", "admin"]), ..web.clone() };
+    let cli = of_kind(KeyKind::Claim, cli);
+    let (of_web, of_cli) = (fixture.live(&web, T0), fixture.live(&cli, T0));
+    assert_ne!(of_web.id, of_cli.id);
+    assert_eq!([&web, &cli].map(|token| fixture.outcome(token, T0)), [Outcome::Active; 2]);
+    fixture.registry.touch(&of_cli, T0 + IDLE - 1);
+    let outcomes = [&web, &cli].map(|token| fixture.outcome(token, T0 + IDLE));
+    assert_eq!(outcomes, [Outcome::IdleTimeout, Outcome::Active], "activity of one is none of the other");
 }
 
 #[test]

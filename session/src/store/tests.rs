@@ -33,7 +33,7 @@ fn record(key: &str) -> Record {
     Record {
         issuer: "https://id".to_owned(),
         key: key.to_owned(),
-        kind: KeyKind::Client,
+        kind: KeyKind::Machine,
         subject: "alice".to_owned(),
         client_id: "web".to_owned(),
         access: "person".to_owned(),

@@ -1,9 +1,9 @@
 //! The admin API over HTTP.
 
-use crate::client::{ADMIN, http, token};
+use crate::client::{ADMIN, http, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
+use portcullis_contract::{KeyKind, SessionId};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -39,12 +39,12 @@ async fn nothing_but_health_answers_without_the_credential() {
 async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
     let (fixture, id) = with_alice().await;
     let expected = json!({
-        "id": id, "issuer": "https://id", "key": "s1", "subject": "alice", "client_id": "web", "access": "default",
+        "id": id, "issuer": "https://id", "kind": "claim", "key": "s1", "subject": "alice", "client_id": "web", "access": "default",
         "state": "active", "scopes": ["openid", "orders:read"],
         "opened_at": "2023-11-14T22:13:20Z", "login_at": "2023-11-14T22:13:20Z", "last_seen_at": "2023-11-14T22:13:20Z",
         "expires_at": "2023-11-15T06:13:20Z", "idle_expires_at": "2023-11-14T22:43:20Z",
     });
-    assert_eq!(id, SessionId::of("https://id", "s1").to_string());
+    assert_eq!(id, session_id("s1").to_string());
     assert_eq!(fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json(), expected);
     assert_eq!(fixture.call("GET", "/v1/sessions", "").await.json(), json!({"sessions": [expected]}));
     let again = fixture.call("POST", "/v1/sessions", ALICE).await;
@@ -72,7 +72,7 @@ async fn what_is_wrong_with_a_request_is_named() {
     let (fixture, id) = with_alice().await;
     let one = format!("/v1/sessions/{id}");
     let revoke = format!("{one}/revoke");
-    let unknown = format!("/v1/sessions/{}", SessionId::of("no", "one"));
+    let unknown = format!("/v1/sessions/{}", SessionId::of(KeyKind::Claim, "no", "one", ""));
     let big = format!("{{\"issuer\":\"{}\"}}", "x".repeat(70_000));
     let rows = [
         ("POST", "/v1/sessions", r#"{"issuer":"i","key":"k","bogus":1}"#, 400, "invalid_request", "`bogus`"),
@@ -243,7 +243,7 @@ async fn events_tell_what_opens_ends_and_is_denied() {
     let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s1", T0)).await;
     until("event: opened\n").await;
-    let id = SessionId::of("https://id", "s1");
+    let id = session_id("s1");
     fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     until("event: ended\n").await;
     filter.ask(1, 0).await;

@@ -1,8 +1,7 @@
 //! The check stream over the network.
 
-use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, token};
+use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, Token};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -169,7 +168,7 @@ async fn once_a_revocation_is_answered_the_next_question_is_refused_on_every_str
         for filter in &mut filters {
             assert_eq!(filter.ask_new(token(n, &sid, T0)).await.outcome(), Outcome::Active);
         }
-        let id = SessionId::of("https://id", &sid);
+        let id = session_id(&sid);
         let revoked = fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
         assert_eq!(revoked.status, 200, "{revoked:?}");
         for filter in &mut filters {
@@ -197,7 +196,7 @@ async fn sessions_survive_a_stop_and_ended_ones_stay_ended() {
     let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "live", T0)).await;
     filter.ask_new(token(2, "dead", T0)).await;
-    let id = SessionId::of("https://id", "dead");
+    let id = session_id("dead");
     fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     filter.close();
     let folder = fixture.stop().await;

@@ -5,6 +5,7 @@ use portcullis_contract::wire::session_check_client::SessionCheckClient;
 use portcullis_contract::wire::{
     FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
 };
+use portcullis_contract::{KeyKind, SessionId};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -192,6 +193,11 @@ impl Filter {
     pub(crate) async fn outcome(&mut self, token: u32) -> Outcome {
         self.ask(token, PLAIN).await.outcome()
     }
+}
+
+/// The id of the session of [`token`] with that `sid`.
+pub(crate) fn session_id(sid: &str) -> SessionId {
+    SessionId::of(KeyKind::Claim, "https://id", sid, "web")
 }
 
 /// A person's token with that `sid`.

@@ -1,8 +1,7 @@
 //! Stopping well: streams are told, answered to the end, and only then ended.
 
-use crate::client::{FILTER, Filter, PLAIN, http, token};
+use crate::client::{FILTER, Filter, PLAIN, http, session_id, token};
 use crate::fixtures::{Fixture, PATIENCE, T0};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::{FilterMessage, Outcome, Question};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -21,7 +20,7 @@ async fn a_stream_is_told_once_and_answered_until_the_filter_closes_its_half() {
     TcpStream::connect(fixture.checks).await.expect_err("it takes new connections");
 
     assert_eq!(filter.outcome(1).await, Outcome::Active);
-    let path = format!("/v1/sessions/{}/revoke", SessionId::of("https://id", "s"));
+    let path = format!("/v1/sessions/{}/revoke", session_id("s"));
     assert_eq!(fixture.call("POST", &path, "").await.status, 200);
     assert_eq!(filter.pushed().await.outcome(), Outcome::Revoked);
 

@@ -1,14 +1,13 @@
 //! Follows over the network: what is pushed without a question.
 
-use crate::client::{Filter, PLAIN, YOUNG, token};
+use crate::client::{Filter, PLAIN, YOUNG, session_id, token};
 use crate::fixtures::{Fixture, T0};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome};
 use std::time::{Duration, Instant};
 use tonic::Code;
 
 fn path(sid: &str) -> String {
-    format!("/v1/sessions/{}", SessionId::of("https://id", sid))
+    format!("/v1/sessions/{}", session_id(sid))
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! The OAuth endpoints over HTTP, and beside a check stream.
 
-use crate::client::{Answer, FILTER, Filter, PLAIN, http, post_form, token};
+use crate::client::{Answer, FILTER, Filter, PLAIN, http, post_form, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::{Issuer, Outcome};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -55,7 +54,7 @@ async fn an_active_answer_has_the_shape_of_rfc_7662() {
     let expected = json!({
         "active": true, "scope": "openid orders:read", "client_id": "web", "sub": "alice", "iss": "https://id",
         "aud": ["api"], "exp": ISSUED + 3600, "iat": ISSUED, "sid": "s", "acr": "aal2", "auth_time": ISSUED - 60,
-        "token_type": "Bearer", "portcullis_session": SessionId::of("https://id", "s").to_string(),
+        "token_type": "Bearer", "portcullis_session": session_id("s").to_string(),
     });
     let form = format!("token={jwt}&token_type_hint=access_token&route=orders&client_address=10.0.0.1&portcullis=1");
     assert_eq!(introspect(&fixture, &jwt).await, expected);
@@ -86,7 +85,7 @@ async fn a_stranger_learns_nothing_but_inactive_and_the_filter_learns_why() {
         assert_eq!(told, json!({"active": false, "portcullis_code": code}));
     }
     assert_eq!(introspect(&fixture, &live).await["active"], true);
-    let path = format!("/v1/sessions/{}/revoke", SessionId::of("https://id", "s"));
+    let path = format!("/v1/sessions/{}/revoke", session_id("s"));
     assert_eq!(fixture.call("POST", &path, "").await.status, 200);
     assert_eq!(introspect(&fixture, &live).await, json!({"active": false}));
     let told = ask(&fixture, &format!("portcullis=1&token={live}")).await;
@@ -108,7 +107,7 @@ async fn scopes_are_those_that_are_left() {
     let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
     introspect(&fixture, &jwt).await;
-    let path = format!("/v1/sessions/{}", SessionId::of("https://id", "s"));
+    let path = format!("/v1/sessions/{}", session_id("s"));
     for (scopes, left) in
         [(r#"["openid"]"#, "openid"), ("[]", ""), (r#"["openid","orders:read"]"#, "openid orders:read")]
     {
@@ -253,7 +252,7 @@ async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
         scope_claims: vec![scope.to_owned()],
         session_claims: vec![session.to_owned()],
     };
-    let sessions = ["s", "t"].map(|sid| SessionId::of("https://id", sid).to_string());
+    let sessions = ["s", "t"].map(|sid| session_id(sid).to_string());
     let usual = introspect(&fixture, &token).await;
     assert_eq!((&usual["scope"], &usual["portcullis_session"]), (&json!("openid orders:read"), &json!(sessions[0])));
     let _filter = Filter::greeting(fixture.checks, FILTER, vec![names("roles", "session_state")]).await;

@@ -1,8 +1,7 @@
 //! The real program: its arguments, a crash, a stop.
 
-use crate::client::{ADMIN, Answer, FILTER, Filter, http, token};
+use crate::client::{ADMIN, Answer, FILTER, Filter, http, session_id, token};
 use crate::fixtures::PATIENCE;
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -81,10 +80,10 @@ impl Program {
     }
 
     async fn open(&self, key: &str) -> String {
-        let body = json!({"issuer": "https://id", "key": key, "subject": "alice", "scopes": ["openid", "orders:read"]});
+        let body = json!({"issuer": "https://id", "key": key, "subject": "alice", "client_id": "web", "scopes": ["openid", "orders:read"]});
         let opened = self.call("POST", "/v1/sessions", &body.to_string()).await;
         assert_eq!(opened.status, 201, "{opened:?}");
-        format!("/v1/sessions/{}", SessionId::of("https://id", key))
+        format!("/v1/sessions/{}", session_id(key))
     }
 
     /// Ends it with SIGTERM; gives its exit code and what it had still to say.
@@ -237,7 +236,7 @@ async fn a_store_that_failed_once_works_again_and_has_what_memory_has() {
     program = Program::start(folder.path()).await;
     assert_eq!(program.call("GET", &ended, "").await.json()["reason"], "revoked");
     assert_eq!(program.call("GET", &kept, "").await.json()["state"], "active");
-    let meanwhile = format!("/v1/sessions/{}", SessionId::of("https://id", "meanwhile"));
+    let meanwhile = format!("/v1/sessions/{}", session_id("meanwhile"));
     assert_eq!(program.call("GET", &meanwhile, "").await.json()["state"], "active");
 }
 

@@ -193,8 +193,9 @@ impl Example {
             names(|issuer| &issuer.claim_names.scopes).filter_map(|name| claims.get(name)).flat_map(texts).collect();
         let key = names(|issuer| &issuer.claim_names.session).find_map(|name| claims.get(name)?.as_str());
         let key = key.unwrap_or_default().to_owned();
-        let iss = claims["iss"].as_str().unwrap_or_default();
-        Sent { token: None, scopes, session: session_id(iss, &key), key, claims }
+        let text_of = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+        let session = session_id(text_of("iss"), &key, text_of("client_id"));
+        Sent { token: None, scopes, session, key, claims }
     }
 }
 

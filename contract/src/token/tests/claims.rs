@@ -1,6 +1,7 @@
 //! What is required of claims, and what is read out of them.
 
 use super::world::*;
+use crate::KeyKind;
 use crate::token::{Fault, Rejection, SessionId, SessionKey, TEXT_BYTES_MAX, TokenDigest};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ fn the_facts_of_a_token_are_read() {
     let facts = check(&token).unwrap().facts;
     assert_eq!(facts.issuer, ISSUER);
     assert_eq!(facts.session_key, SessionKey::Claim("s-1".to_owned()));
-    assert_eq!(facts.session_id, SessionId::of(ISSUER, "s-1").to_string());
+    assert_eq!(facts.session_id, SessionId::of(KeyKind::Claim, ISSUER, "s-1", "web").to_string());
     assert_eq!(facts.subject.as_deref(), Some("alice"));
     assert_eq!(facts.client_id.as_deref(), Some("web"));
     assert_eq!(facts.scopes, ["orders:read", "orders:write"]);
@@ -177,11 +178,20 @@ fn a_session_claim_names_the_session_before_all_else() {
 #[test]
 fn a_machine_client_is_one_session() {
     let key = |changes: Value| check(&with(changes)).unwrap().facts.session_key;
-    let web = SessionKey::Client("web".to_owned());
+    let web = SessionKey::Machine("web".to_owned());
     assert_eq!(key(json!({"sid": null, "sub": "web"})), web);
     assert_eq!(key(json!({"sid": null, "gty": "client-credentials"})), web);
     let without_client = key(json!({"sid": null, "client_id": null, "gty": "client-credentials"}));
     assert!(matches!(without_client, SessionKey::Login(_)));
+}
+
+#[test]
+fn a_token_without_subject_needs_a_session_claim_or_is_a_machines() {
+    let read = |changes: Value| check(&with(changes)).map(|verified| verified.facts.session_key);
+    assert_eq!(read(json!({"sub": null, "sid": null})), Err(Fault::Missing("sub").into()));
+    assert_eq!(read(json!({"sub": null})), Ok(SessionKey::Claim("s-1".to_owned())));
+    let machine = json!({"sub": null, "sid": null, "gty": "client-credentials"});
+    assert_eq!(read(machine), Ok(SessionKey::Machine("web".to_owned())));
 }
 
 #[test]

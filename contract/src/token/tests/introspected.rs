@@ -1,6 +1,7 @@
 //! Which tokens are opaque, and what an introspection endpoint's answer makes of one.
 
 use super::world::*;
+use crate::KeyKind;
 use crate::token::{
     Agreement, ClaimNames, Facts, Fault, INTROSPECTION_BYTES_MAX, Introspected, Issuer, IssuerId, KeySource, Rejection,
     SessionId, SessionKey, TOKEN_BYTES_MAX, TokenDigest, is_opaque, verify,
@@ -137,7 +138,7 @@ fn only_an_object_with_a_boolean_active_is_an_answer() {
 fn the_facts_of_an_opaque_token_are_those_of_a_jwt_that_says_the_same() {
     let opaque = facts(json!({})).unwrap();
     let jwt = check(&good()).unwrap().facts;
-    let session_id = SessionId::of(OPAQUE, "s-1").to_string();
+    let session_id = SessionId::of(KeyKind::Claim, OPAQUE, "s-1", "web").to_string();
     assert_eq!(opaque, Facts { issuer: OPAQUE.to_owned(), session_id, digest: TokenDigest::of("opaque"), ..jwt });
     assert_eq!(opaque.session_key, SessionKey::Claim("s-1".to_owned()));
 }

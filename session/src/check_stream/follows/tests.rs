@@ -3,7 +3,7 @@
 use super::{FOLLOWS_MAX, Follows, Occasion};
 use crate::audit::EndedBy;
 use crate::check_stream::state::tests::{
-    BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, token, verdicts,
+    BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, robot, token, verdicts,
 };
 use crate::check_stream::{Answers, Broken, Destination};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, person};
@@ -330,15 +330,15 @@ fn a_follow_is_of_one_session_and_not_of_the_one_that_comes_in_its_place() {
     // Issued by a clock that is ahead: the token would open the session anew once it is over.
     stream.describe(machine(1, T0 + HOUR), T0);
     assert_eq!(stream.follow(&[follow(1, 1, PLAIN)], T0), [(1, ACTIVE)]);
-    fixture.registry.end(&fixture.registry.find(id("robot")).unwrap(), revoked(T0), EndedBy::Admin);
+    fixture.registry.end(&fixture.registry.find(robot()).unwrap(), revoked(T0), EndedBy::Admin);
     // Nor does it open that one.
     assert_eq!(stream.review(T0), [(1, Outcome::Revoked)]);
-    assert!(fixture.registry.find(id("robot")).unwrap().ended().is_some());
+    assert!(fixture.registry.find(robot()).unwrap().ended().is_some());
 
     assert_eq!(stream.outcome(1, PLAIN, T0), ACTIVE);
     stream.describe(machine(2, T0 + HOUR), T0);
     assert_eq!(stream.follow(&[follow(1, 2, PLAIN)], T0), [(1, ACTIVE)]);
-    fixture.registry.end(&fixture.registry.find(id("robot")).unwrap(), revoked(T0), EndedBy::Admin);
+    fixture.registry.end(&fixture.registry.find(robot()).unwrap(), revoked(T0), EndedBy::Admin);
     let answers = stream.answers(1, PLAIN, T0);
     assert_eq!(answers.verdicts.iter().map(Verdict::outcome).collect::<Vec<_>>(), [ACTIVE]);
     assert_eq!(told(&all(answers)), [(1, Outcome::Revoked)]);

@@ -9,8 +9,8 @@ use crate::judge::{End, Reason};
 use crate::life::Stage;
 use crate::registry::{Registry, revoked};
 use crate::revocations::{Revocation, RevokedParty};
-use portcullis_contract::SessionId;
 use portcullis_contract::wire::{FilterMessage, Hello, Outcome, Question, Route, Scopes, SessionKey, Token, Verdict};
+use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 
 /// The routes of every test, by index.
@@ -57,7 +57,7 @@ pub(in crate::check_stream) fn token(handle: u32, key: &str, issued_at_ms: u64) 
 
 pub(in crate::check_stream) fn machine(handle: u32, issued_at_ms: u64) -> Token {
     Token {
-        key_kind: SessionKey::Client as i32,
+        key_kind: SessionKey::Machine as i32,
         grant: "client_credentials".to_owned(),
         ..token(handle, "robot", issued_at_ms)
     }
@@ -68,7 +68,11 @@ fn question(token: u32, route: u32) -> Question {
 }
 
 pub(in crate::check_stream) fn id(key: &str) -> SessionId {
-    SessionId::of("https://id", key)
+    SessionId::of(KeyKind::Claim, "https://id", key, "web")
+}
+
+pub(in crate::check_stream) fn robot() -> SessionId {
+    SessionId::of(KeyKind::Machine, "https://id", "robot", "web")
 }
 
 /// The state of a stream on which nothing has been sent.
