@@ -3,6 +3,7 @@
 
 use crate::intern::ScopeSet;
 use crate::judge::Limits;
+use portcullis_contract::KeyKind;
 use std::sync::Arc;
 
 /// The conditions of an access type on the token that opens a session. Every key that is present must hold; a key holds
@@ -36,6 +37,35 @@ pub struct Access {
     pub name: String,
     /// Its limits.
     pub limits: Limits,
+    /// What tokens with scopes that the session was not granted do.
+    pub growth: Growth,
+}
+
+/// What tokens with scopes that a session was not granted do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Growth {
+    /// They are refused as scope escalation for people, and grow the sessions of machine clients.
+    #[default]
+    ByKind,
+    /// They are refused.
+    Refuse,
+    /// They grow the session.
+    Allow,
+    /// They grow the session by these scopes, and are refused with any other.
+    Listed(ScopeSet),
+}
+
+impl Growth {
+    /// Whether a session with a key of that kind may be granted these scopes as well. A machine client may ask for one
+    /// scope with each token; a person's consent is for what was asked at the login.
+    pub fn allows<'a>(&self, kind: KeyKind, mut scopes: impl Iterator<Item = &'a str>) -> bool {
+        match self {
+            Self::ByKind => kind == KeyKind::Machine,
+            Self::Refuse => false,
+            Self::Allow => true,
+            Self::Listed(allowed) => scopes.all(|scope| allowed.holds(scope)),
+        }
+    }
 }
 
 /// The access types in the order of the configuration.
@@ -65,7 +95,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str, when: When) -> (When, Access) {
-        let access = Access { name: name.to_owned(), limits: Limits::default() };
+        let access = Access { name: name.to_owned(), limits: Limits::default(), growth: Growth::default() };
         (when, access)
     }
 

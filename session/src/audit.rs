@@ -4,6 +4,7 @@
 use crate::clock::rfc3339;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
+use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::token::Token;
@@ -145,14 +146,27 @@ impl Audit {
         }
     }
 
-    /// The scopes of a session changed.
-    pub fn scopes_changed(&self, session: &Session, scopes: &[String]) {
-        let scopes = scopes.join(" ");
-        info!(target: "audit", event = "scopes_changed", session = %session.id, scopes, by = "admin");
+    /// The scopes of a party were narrowed, or that was lifted.
+    pub fn narrowed(&self, narrowing: &Narrowing) {
+        let Narrowing { party, scopes } = narrowing;
+        let event = if scopes.is_some() { "scopes_narrowed" } else { "scopes_restored" };
+        let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
+        info!(
+            target: "audit", event, issuer = party.issuer, subject = party.subject, client_id = party.client, scopes,
+            by = "admin",
+        );
     }
 
-    /// A caller asked for the revocation of one session; `said` is the reason that it stated.
-    pub fn revoking(&self, id: SessionId, said: &str) {
+    /// A session was granted more scopes by a token, as its access type allows.
+    pub fn scopes_grew(&self, session: &Session, scopes: &str) {
+        info!(
+            target: "audit", event = "scopes_grew", session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, scopes,
+        );
+    }
+
+    /// One session was revoked, durably; `said` is the reason that its caller stated.
+    pub fn session_revoked(&self, id: SessionId, said: &str) {
         self.metrics.revoked_session();
         info!(target: "audit", event = "revocation", session = %id, said, by = "admin");
     }
@@ -163,8 +177,16 @@ impl Audit {
         let whom = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
         info!(
-            target: "audit", event = "revocation_made", issuer = revocation.issuer, whom, before, ended, by = "admin",
+            target: "audit", event = "revocation_made", issuer = revocation.issuer, whom, before, ended,
+            said = revocation.reason, by = "admin",
         );
+    }
+
+    /// A revocation of a whole party was taken back.
+    pub fn revocation_lifted(&self, revocation: &Revocation) {
+        let whom = serde_json::to_string(&revocation.party).unwrap_or_default();
+        let before = rfc3339(revocation.before_ms);
+        info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, whom, before, by = "admin");
     }
 
     fn announce(&self, name: &'static str, session: &Session, reason: Option<&'static str>, at_ms: u64) {

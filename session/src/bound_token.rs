@@ -119,9 +119,12 @@ impl BoundToken {
         let is_absent = matches!(binding, Binding::Absent);
         self.state = match binding {
             Binding::Session(session) => {
-                let standing = Standing::new(session, &self.token, registry, epochs);
-                if self.is_verified && standing.is_sound(&self.token) {
-                    registry.note(&standing.session, &self.token);
+                let mut standing = Standing::new(session, &self.token, registry, epochs);
+                if self.is_verified && standing.may_speak(&self.token) {
+                    standing.grow(&self.token, registry);
+                    if !standing.escalates {
+                        registry.note(&standing.session, &self.token);
+                    }
                 }
                 State::Session(standing)
             }
@@ -231,12 +234,12 @@ impl BoundToken {
 
 impl Standing {
     fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs) -> Self {
-        let (generation, narrowed) = narrowed(&session, token);
+        let Compared { generation, escalates, narrowed } = Compared::of(&session, token);
         Self {
             over_since: session.ended().map(|_| epochs),
             revocations_epoch: epochs.revocations,
             is_revoked: registry.is_revoked(token),
-            escalates: !token.scopes.is_within(&session.granted),
+            escalates,
             // One that the admin API opened without a subject is anybody's who has its key.
             is_other_subject: !session.subject.is_empty() && session.subject != token.subject,
             is_same_party: session.subject == token.subject && session.client == token.client,
@@ -253,7 +256,19 @@ impl Standing {
             (self.revocations_epoch, self.is_revoked) = (epoch, registry.is_revoked(token));
         }
         if self.generation != self.session.generation() {
-            (self.generation, self.narrowed) = narrowed(&self.session, token);
+            self.compare(token);
+        }
+    }
+
+    fn compare(&mut self, token: &Token) {
+        let Compared { generation, escalates, narrowed } = Compared::of(&self.session, token);
+        (self.generation, self.escalates, self.narrowed) = (generation, escalates, narrowed);
+    }
+
+    /// Has the session grow by what the token has beyond it, where its access type allows that.
+    fn grow(&mut self, token: &Token, registry: &Registry) {
+        if self.escalates && self.session.ended().is_none() && registry.grow(&self.session, token) {
+            self.compare(token);
         }
     }
 
@@ -282,9 +297,9 @@ impl Standing {
         self.session.returned.filter(|_| token.returns_from_ms() <= self.session.returned_from_ms)
     }
 
-    /// Whether the token may speak for the session as far as the two are concerned.
-    fn is_sound(&self, token: &Token) -> bool {
-        !self.is_other_subject && !self.is_revoked && !self.escalates && self.outlived(token).is_none()
+    /// Whether the token may speak for the session, its scopes apart.
+    fn may_speak(&self, token: &Token) -> bool {
+        !self.is_other_subject && !self.is_revoked && self.outlived(token).is_none()
     }
 }
 
@@ -294,11 +309,26 @@ impl Epochs {
     }
 }
 
-/// The scopes that are left of the token's, when they are fewer, with the generation that they belong to.
-fn narrowed(session: &Session, token: &Token) -> (u32, Option<Vec<String>>) {
-    let (generation, scopes) = session.scopes();
-    let is_whole = token.scopes.is_within(&scopes);
-    (generation, (!is_whole).then(|| token.scopes.and(&scopes)))
+/// A token's scopes beside its session's.
+struct Compared {
+    /// What the rest belongs to.
+    generation: u32,
+    /// It has scopes that the session was never granted.
+    escalates: bool,
+    /// The scopes that are left of the token's, when they are fewer.
+    narrowed: Option<Vec<String>>,
+}
+
+impl Compared {
+    fn of(session: &Session, token: &Token) -> Self {
+        let (generation, scopes) = session.scopes();
+        let is_whole = token.scopes.is_within(&scopes.now);
+        Self {
+            generation,
+            escalates: !token.scopes.is_within(&scopes.granted),
+            narrowed: (!is_whole).then(|| token.scopes.and(&scopes.now)),
+        }
+    }
 }
 
 fn outcome_of(reason: Reason) -> Outcome {

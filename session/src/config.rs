@@ -4,11 +4,12 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-use crate::access::{Access, AccessTypes, When};
+use crate::access::{Access, AccessTypes, Growth, When};
 use crate::credential::Credential;
+use crate::intern::ScopeSet;
 use crate::judge::Limits;
 use crate::registry::Enrolment;
-use raw::{Raw, RawAccess, RawCredential, RawEnrolment, RawTls, RawWhen};
+use raw::{Raw, RawAccess, RawCredential, RawEnrolment, RawGrowth, RawTls, RawWhen};
 use rustls::ServerConfig;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -136,7 +137,10 @@ fn tls(files: &RawTls, faults: &mut Vec<String>) -> Option<Arc<ServerConfig>> {
 fn access_types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> AccessTypes {
     let Some(types) = types else {
         let name = "default".to_owned();
-        return AccessTypes::new([(When::default(), Access { name, limits: DEFAULT_LIMITS })]);
+        return AccessTypes::new([(
+            When::default(),
+            Access { name, limits: DEFAULT_LIMITS, growth: Growth::default() },
+        )]);
     };
     if types.is_empty() {
         faults.push("access: is empty, so every session would be refused: leave it out or add a type".to_owned());
@@ -155,7 +159,13 @@ fn access_types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> Acce
             idle_ms: limit(&format!("{at}.idle"), raw.idle.as_deref(), faults),
         };
         let when = when(&at, raw.when.unwrap_or_default(), faults);
-        checked.push((when, Access { name: raw.name, limits }));
+        let growth = match raw.growth {
+            None => Growth::default(),
+            Some(RawGrowth::Refuse) => Growth::Refuse,
+            Some(RawGrowth::Allow) => Growth::Allow,
+            Some(RawGrowth::Listed(scopes)) => Growth::Listed(ScopeSet::new(scopes)),
+        };
+        checked.push((when, Access { name: raw.name, limits, growth }));
     }
     AccessTypes::new(checked)
 }

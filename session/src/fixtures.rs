@@ -1,16 +1,16 @@
 //! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
 
-use crate::access::{Access, AccessTypes, When};
+use crate::access::{Access, AccessTypes, Growth, When};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
+use crate::narrowings::Narrowing;
 use crate::registry::{Binding, Enrolment, FirstUse, Registry};
-use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, Record, Store, StoreError};
+use crate::store::{Change, Record, Rules, Store, StoreError};
 use crate::token::Token;
 use crate::writer::Commit;
 use portcullis_contract::wire::Outcome;
@@ -33,8 +33,8 @@ pub(crate) struct Faulty {
 }
 
 impl Store for Faulty {
-    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
-        self.inner.revocations()
+    fn rules(&self) -> Result<Rules, StoreError> {
+        self.inner.rules()
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
@@ -161,8 +161,11 @@ pub(crate) fn loaded(
 }
 
 pub(crate) fn types() -> AccessTypes {
-    let access =
-        |name: &str, absolute_ms, idle_ms| Access { name: name.to_owned(), limits: Limits { absolute_ms, idle_ms } };
+    let access = |name: &str, absolute_ms, idle_ms| Access {
+        name: name.to_owned(),
+        limits: Limits { absolute_ms, idle_ms },
+        growth: Growth::default(),
+    };
     let list = |entry: &str| Some(vec![entry.to_owned()]);
     AccessTypes::new([
         (When { grant: list("client_credentials"), ..When::default() }, access("machine", Some(12 * HOUR), None)),
@@ -191,6 +194,12 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
         grant: "".into(),
         digest: 0,
     }
+}
+
+/// A narrowing of the party of a session; `None` lifts it.
+pub(crate) fn narrowing(session: &Session, scopes: Option<&[&str]>) -> Narrowing {
+    let owned = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
+    Narrowing { party: session.party(), scopes: scopes.map(owned) }
 }
 
 /// The token with a key of that kind, and so of another session.

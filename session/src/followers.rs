@@ -8,7 +8,7 @@
 //! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
 //! order of the two, either the judgement sees the change or the mark is there.
 
-use portcullis_contract::{KeyKind, SessionId};
+use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -130,6 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_contract::KeyKind;
 
     #[test]
     fn a_change_marks_the_follows_of_its_session_on_every_stream_and_no_other() {

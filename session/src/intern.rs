@@ -32,6 +32,11 @@ impl ScopeSet {
         Arc::ptr_eq(&self.0, &other.0) || self.0.iter().all(|scope| other.holds(scope))
     }
 
+    /// The scopes of this set that are not in `other`.
+    pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(|scope| !other.holds(scope))
+    }
+
     /// The scopes of this set that are in `other` too.
     pub fn and(&self, other: &Self) -> Vec<String> {
         self.iter().filter(|scope| other.holds(scope)).map(str::to_owned).collect()

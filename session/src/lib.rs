@@ -17,6 +17,7 @@ mod life;
 mod listener;
 pub mod log;
 pub mod metrics;
+pub mod narrowings;
 mod oauth;
 pub mod registry;
 pub mod revocations;

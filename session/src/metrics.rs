@@ -69,6 +69,7 @@ struct Revocations {
     session: IntCounter,
     subject: IntCounter,
     client: IntCounter,
+    sid: IntCounter,
     issuer: IntCounter,
 }
 
@@ -129,6 +130,7 @@ impl Metrics {
                 session: revocations.with_label_values(&["session"]),
                 subject: revocations.with_label_values(&["subject"]),
                 client: revocations.with_label_values(&["client"]),
+                sid: revocations.with_label_values(&["sid"]),
                 issuer: revocations.with_label_values(&["issuer"]),
             },
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
@@ -186,6 +188,7 @@ impl Metrics {
             RevokedParty::Everyone => self.revocations.issuer.inc(),
             RevokedParty::Subject(_) => self.revocations.subject.inc(),
             RevokedParty::Client(_) => self.revocations.client.inc(),
+            RevokedParty::Sid(_) => self.revocations.sid.inc(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bind;
 mod load;
+mod narrow;
 mod open;
 mod replay;
 mod revoke;

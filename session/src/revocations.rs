@@ -1,6 +1,7 @@
 //! Revocations of a whole party: "all sessions of … before T are revoked". They hold for sessions that were seen and for
-//! those that were not, and are kept for ever.
+//! those that were not, until they are lifted or no token can need them any more.
 
+use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -14,6 +15,25 @@ pub enum RevokedParty {
     Subject(String),
     /// The sessions of one client.
     Client(String),
+    /// The sessions that one value of a session claim names, of whatever client.
+    Sid(String),
+}
+
+/// What a token, or a session, says of itself to be covered by revocations.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// `sub`; may be empty.
+    pub subject: &'a str,
+    /// The client; may be empty.
+    pub client: &'a str,
+    /// The value of its session claim, if its key is one.
+    pub sid: Option<&'a str>,
+    /// Its start: its login, else when it was issued.
+    pub start_ms: u64,
+    /// Its login; 0 when it does not say. A session claim outlives tokens, and only a login opens it again.
+    pub login_ms: u64,
 }
 
 /// One revocation.
@@ -22,7 +42,6 @@ pub struct Revocation {
     /// The issuer of the tokens.
     pub issuer: String,
     /// Which of the issuer's sessions it revokes.
-    #[serde(rename = "whom")]
     pub party: RevokedParty,
     /// Sessions and tokens that started before this instant are revoked.
     pub before_ms: u64,
@@ -30,17 +49,34 @@ pub struct Revocation {
     pub made_at_ms: u64,
     /// The end of the sessions that it ended: see `leads.rs`.
     pub ends_at_ms: u64,
+    /// Why, in the words of its maker; may be empty.
+    pub reason: String,
 }
 
 impl Revocation {
-    /// Whether it revokes a session or token with that identity and start.
-    pub fn covers(&self, issuer: &str, subject: &str, client: &str, start_ms: u64) -> bool {
-        let is_named = match &self.party {
-            RevokedParty::Everyone => true,
-            RevokedParty::Subject(named) => named == subject,
-            RevokedParty::Client(named) => named == client,
+    /// Its public id: the same for every revocation of the same party. The first 16 bytes of SHA-256(issuer, 0x00, kind of
+    /// party, 0x00, name), as lower-case hex.
+    pub fn id(&self) -> String {
+        let (kind, name) = match &self.party {
+            RevokedParty::Everyone => ("issuer", ""),
+            RevokedParty::Subject(name) => ("subject", name.as_str()),
+            RevokedParty::Client(name) => ("client", name.as_str()),
+            RevokedParty::Sid(name) => ("sid", name.as_str()),
         };
-        is_named && self.issuer == issuer && start_ms < self.before_ms
+        let digest = TokenDigest::of(&format!("{}\0{kind}\0{name}", self.issuer));
+        digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether it revokes a session or token.
+    pub fn covers(&self, bearer: Bearer<'_>) -> bool {
+        let is_before = bearer.start_ms < self.before_ms;
+        self.issuer == bearer.issuer
+            && match &self.party {
+                RevokedParty::Everyone => is_before,
+                RevokedParty::Subject(named) => named == bearer.subject && is_before,
+                RevokedParty::Client(named) => named == bearer.client && is_before,
+                RevokedParty::Sid(named) => bearer.sid == Some(named) && bearer.login_ms < self.before_ms,
+            }
     }
 
     /// The stricter of two revocations of the same party: the one with the later instant.
@@ -49,9 +85,14 @@ impl Revocation {
         let stricter = if other.before_ms > self.before_ms { other.clone() } else { self };
         Self { ends_at_ms, ..stricter }
     }
+
+    /// The instant after which no end that it brought about is later.
+    pub fn latest_ms(&self) -> u64 {
+        self.before_ms.max(self.ends_at_ms)
+    }
 }
 
-/// All revocations, at most one for each party, so that a question costs three look-ups however many there are.
+/// All revocations, at most one for each party, so that a question costs four look-ups however many there are.
 #[derive(Debug, Default)]
 pub struct Revocations(HashMap<String, OfIssuer>);
 
@@ -60,46 +101,79 @@ struct OfIssuer {
     everyone: Option<Revocation>,
     subjects: HashMap<String, Revocation>,
     clients: HashMap<String, Revocation>,
+    sids: HashMap<String, Revocation>,
+}
+
+impl OfIssuer {
+    fn all(&self) -> impl Iterator<Item = &Revocation> {
+        let named = [&self.subjects, &self.clients, &self.sids].into_iter().flat_map(HashMap::values);
+        self.everyone.iter().chain(named)
+    }
+
+    fn get(&self, party: &RevokedParty) -> Option<&Revocation> {
+        match party {
+            RevokedParty::Everyone => self.everyone.as_ref(),
+            RevokedParty::Subject(name) => self.subjects.get(name),
+            RevokedParty::Client(name) => self.clients.get(name),
+            RevokedParty::Sid(name) => self.sids.get(name),
+        }
+    }
+
+    fn put(&mut self, revocation: Revocation) {
+        match revocation.party.clone() {
+            RevokedParty::Everyone => self.everyone = Some(revocation),
+            RevokedParty::Subject(name) => drop(self.subjects.insert(name, revocation)),
+            RevokedParty::Client(name) => drop(self.clients.insert(name, revocation)),
+            RevokedParty::Sid(name) => drop(self.sids.insert(name, revocation)),
+        }
+    }
+
+    fn remove(&mut self, party: &RevokedParty) {
+        match party {
+            RevokedParty::Everyone => drop(self.everyone.take()),
+            RevokedParty::Subject(name) => drop(self.subjects.remove(name)),
+            RevokedParty::Client(name) => drop(self.clients.remove(name)),
+            RevokedParty::Sid(name) => drop(self.sids.remove(name)),
+        }
+    }
 }
 
 impl Revocations {
     /// Adds a revocation, or moves the one of the same party to the later instant.
     pub fn add(&mut self, revocation: Revocation) {
         let of_issuer = self.0.entry(revocation.issuer.clone()).or_default();
-        let into = |held: &mut HashMap<String, Revocation>, name: String, new: Revocation| {
-            let merged = match held.get(&name) {
-                Some(old) => new.merged(old),
-                None => new,
-            };
-            held.insert(name, merged);
+        let merged = match of_issuer.get(&revocation.party) {
+            Some(held) => revocation.merged(held),
+            None => revocation,
         };
-        match revocation.party.clone() {
-            RevokedParty::Everyone => {
-                of_issuer.everyone = Some(match of_issuer.everyone.take() {
-                    Some(old) => revocation.merged(&old),
-                    None => revocation,
-                });
-            }
-            RevokedParty::Subject(name) => into(&mut of_issuer.subjects, name, revocation),
-            RevokedParty::Client(name) => into(&mut of_issuer.clients, name, revocation),
+        of_issuer.put(merged);
+    }
+
+    /// Takes a revocation back.
+    pub fn lift(&mut self, revocation: &Revocation) {
+        if let Some(of_issuer) = self.0.get_mut(&revocation.issuer) {
+            of_issuer.remove(&revocation.party);
         }
     }
 
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Revocation> {
-        fn each(of: &OfIssuer) -> impl Iterator<Item = &Revocation> {
-            of.everyone.iter().chain(of.subjects.values()).chain(of.clients.values())
-        }
-        self.0.values().flat_map(each)
+        self.0.values().flat_map(OfIssuer::all)
     }
 
-    /// The revocation against a session or token with that identity and start, if there is one.
-    pub fn against(&self, issuer: &str, subject: &str, client: &str, start_ms: u64) -> Option<&Revocation> {
-        let of_issuer = self.0.get(issuer)?;
-        [of_issuer.everyone.as_ref(), of_issuer.subjects.get(subject), of_issuer.clients.get(client)]
-            .into_iter()
-            .flatten()
-            .find(|revocation| start_ms < revocation.before_ms)
+    /// The revocation against a session or token, if there is one.
+    pub fn against(&self, bearer: Bearer<'_>) -> Option<&Revocation> {
+        let of_issuer = self.0.get(bearer.issuer)?;
+        let of_sid = bearer.sid.and_then(|sid| of_issuer.sids.get(sid));
+        [
+            of_issuer.everyone.as_ref(),
+            of_issuer.subjects.get(bearer.subject),
+            of_issuer.clients.get(bearer.client),
+            of_sid,
+        ]
+        .into_iter()
+        .flatten()
+        .find(|revocation| revocation.covers(bearer))
     }
 }
 
@@ -108,8 +182,15 @@ mod tests {
     use super::*;
 
     fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
-        Revocation { issuer: "i".to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7 }
+        Revocation { issuer: "i".to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7, reason: String::new() }
     }
+
+    fn parties() -> [RevokedParty; 4] {
+        let a = || "a".to_owned();
+        [RevokedParty::Everyone, RevokedParty::Subject(a()), RevokedParty::Client(a()), RevokedParty::Sid(a())]
+    }
+
+    const A: Bearer<'_> = Bearer { issuer: "i", subject: "a", client: "a", sid: Some("a"), start_ms: 49, login_ms: 49 };
 
     #[test]
     fn a_revocation_stands_against_its_party_before_its_instant_and_no_other() {
@@ -118,38 +199,68 @@ mod tests {
             revocation(RevokedParty::Everyone, 10),
             revocation(RevokedParty::Subject("alice".to_owned()), 20),
             revocation(RevokedParty::Client("app".to_owned()), 30),
+            revocation(RevokedParty::Sid("s".to_owned()), 40),
         ];
         for revocation in &made {
             revocations.add(revocation.clone());
         }
         let rows = [
-            ("i", "bob", "web", 9, true),
-            ("i", "bob", "web", 10, false),
-            ("i", "alice", "web", 19, true),
-            ("i", "alice", "web", 20, false),
-            ("i", "alice", "app", 29, true),
-            ("i", "bob", "app", 30, false),
-            ("j", "alice", "app", 0, false),
-            ("i", "app", "alice", 15, false),
+            ("i", "bob", "web", None, 9, 9, true),
+            ("i", "bob", "web", None, 10, 10, false),
+            ("i", "alice", "web", None, 19, 19, true),
+            ("i", "alice", "web", None, 20, 20, false),
+            ("i", "alice", "app", None, 29, 29, true),
+            ("i", "bob", "app", None, 30, 30, false),
+            ("j", "alice", "app", Some("s"), 0, 0, false),
+            ("i", "app", "alice", None, 15, 15, false),
+            ("i", "s", "s", None, 15, 15, false),
+            ("i", "bob", "web", Some("s"), 39, 39, true),
+            ("i", "bob", "web", Some("s"), 40, 40, false),
+            // A later token of the same login, whether it says when that was or not.
+            ("i", "bob", "web", Some("s"), 50, 39, true),
+            ("i", "bob", "web", Some("s"), 50, 0, true),
+            ("i", "bob", "web", Some("t"), 50, 0, false),
         ];
-        for (issuer, subject, client, start, expected) in rows {
-            let found = revocations.against(issuer, subject, client, start).is_some();
-            assert_eq!(found, expected, "{issuer} {subject} {client} {start}");
-            let any = made.iter().any(|revocation| revocation.covers(issuer, subject, client, start));
-            assert_eq!(any, expected, "{issuer} {subject} {client} {start}");
+        for (issuer, subject, client, sid, start_ms, login_ms, expected) in rows {
+            let bearer = Bearer { issuer, subject, client, sid, start_ms, login_ms };
+            assert_eq!(revocations.against(bearer).is_some(), expected, "{bearer:?}");
+            let any = made.iter().any(|revocation| revocation.covers(bearer));
+            assert_eq!(any, expected, "{bearer:?}");
         }
     }
 
     #[test]
     fn an_earlier_instant_never_loosens_a_revocation() {
-        for party in
-            [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())]
-        {
+        for party in parties() {
             let mut revocations = Revocations::default();
             for before in [50, 20] {
                 revocations.add(revocation(party.clone(), before));
             }
-            assert!(revocations.against("i", "a", "a", 49).is_some(), "{party:?}");
+            assert!(revocations.against(A).is_some(), "{party:?}");
         }
+    }
+
+    #[test]
+    fn a_revocation_that_is_lifted_stands_against_nobody_and_leaves_the_others() {
+        for lifted in parties() {
+            let mut revocations = Revocations::default();
+            parties().into_iter().for_each(|party| revocations.add(revocation(party, 50)));
+            revocations.lift(&revocation(lifted.clone(), 50));
+            let left: Vec<_> = revocations.all().map(|revocation| revocation.party.clone()).collect();
+            assert_eq!(left, parties().into_iter().filter(|party| *party != lifted).collect::<Vec<_>>());
+            for party in left {
+                revocations.lift(&revocation(party, 50));
+            }
+            assert!(revocations.against(A).is_none());
+        }
+    }
+
+    #[test]
+    fn each_party_has_an_id_of_its_own_whatever_the_instant() {
+        let ids: std::collections::HashSet<_> =
+            parties().into_iter().flat_map(|party| [1, 2].map(|at| revocation(party.clone(), at).id())).collect();
+        assert_eq!(ids.len(), parties().len());
+        // printf 'i\0subject\0a' | sha256sum | cut -c1-32
+        assert_eq!(revocation(RevokedParty::Subject("a".to_owned()), 1).id(), "f4bb4079a078c3d14eb29a0b54f04d11");
     }
 }

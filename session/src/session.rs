@@ -1,9 +1,10 @@
 //! One session in memory. What changes on every request is in atomics, so that judging takes no lock.
 
 use crate::access::Access;
-use crate::intern::ScopeSet;
+use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, expiry};
 use crate::life::{Life, Stage};
+use crate::revocations::Bearer;
 use crate::store::{Marks, Record};
 use crate::token::Token;
 use portcullis_contract::{KeyKind, SessionId};
@@ -28,8 +29,6 @@ pub struct Origin {
     pub client: Arc<str>,
     /// Its limits.
     pub access: Arc<Access>,
-    /// The scopes of the first token: no token of the session may have more.
-    pub granted: ScopeSet,
     /// Its start.
     pub opened_at_ms: u64,
     /// The end that it came back after.
@@ -47,8 +46,26 @@ pub struct Session {
     login_at_ms: AtomicU64,
     authenticated_ms: AtomicU64,
     issued_ms: AtomicU64,
-    scopes: Mutex<ScopeSet>,
+    scopes: Mutex<Scopes>,
     generation: AtomicU32,
+}
+
+/// The scopes of a session.
+#[derive(Debug, Clone)]
+pub struct Scopes {
+    /// Those of its first token, and those that it has grown by: a token with more is an escalation.
+    pub granted: ScopeSet,
+    /// Those that are left to its party; `None`: all.
+    narrowed_to: Option<ScopeSet>,
+    /// Those that it has now: what is granted and left.
+    pub now: ScopeSet,
+}
+
+impl Scopes {
+    fn new(granted: ScopeSet, narrowed_to: Option<ScopeSet>) -> Self {
+        let now = narrowed_to.as_ref().map_or_else(|| granted.clone(), |left| ScopeSet::new(granted.and(left)));
+        Self { granted, narrowed_to, now }
+    }
 }
 
 impl Deref for Session {
@@ -61,17 +78,16 @@ impl Deref for Session {
 
 impl Session {
     /// A session that has just opened, of which nothing is on disk.
-    pub fn opened(origin: Origin, marks: Marks) -> Self {
-        let scopes = origin.granted.clone();
-        Self::new(origin, scopes, marks, Stage::Unrecorded)
+    pub fn opened(origin: Origin, granted: ScopeSet, marks: Marks) -> Self {
+        Self::new(origin, granted, marks, Stage::Unrecorded)
     }
 
     /// A session whose record is on disk.
-    pub fn loaded(origin: Origin, scopes: ScopeSet, marks: Marks) -> Self {
-        Self::new(origin, scopes, marks, Stage::Recorded)
+    pub fn loaded(origin: Origin, granted: ScopeSet, marks: Marks) -> Self {
+        Self::new(origin, granted, marks, Stage::Recorded)
     }
 
-    fn new(origin: Origin, scopes: ScopeSet, marks: Marks, stage: Stage) -> Self {
+    fn new(origin: Origin, granted: ScopeSet, marks: Marks, stage: Stage) -> Self {
         Self {
             origin,
             life: Life::new(stage),
@@ -79,7 +95,7 @@ impl Session {
             login_at_ms: AtomicU64::new(marks.login_at_ms),
             authenticated_ms: AtomicU64::new(marks.authenticated_ms),
             issued_ms: AtomicU64::new(marks.issued_ms),
-            scopes: Mutex::new(scopes),
+            scopes: Mutex::new(Scopes::new(granted, None)),
             generation: AtomicU32::new(0),
         }
     }
@@ -97,6 +113,18 @@ impl Session {
     /// The end that its own limits have set by `now_ms`.
     pub fn expiry(&self, now_ms: u64) -> Option<End> {
         expiry(self.login_at_ms(), self.last_seen_ms(), self.access.limits, now_ms)
+    }
+
+    /// What revocations are compared with.
+    pub fn bearer(&self) -> Bearer<'_> {
+        Bearer {
+            issuer: &self.issuer,
+            subject: &self.subject,
+            client: &self.client,
+            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            start_ms: self.login_at_ms(),
+            login_ms: self.marks().authenticated_ms,
+        }
     }
 
     /// The last activity.
@@ -140,12 +168,17 @@ impl Session {
         true
     }
 
-    /// The scopes that it has now, with the generation they belong to or an older one: a caller that keeps both sees a
-    /// newer generation as soon as its copy is outdated.
-    pub fn scopes(&self) -> (u32, ScopeSet) {
+    /// Its scopes, with the generation they belong to or an older one: a caller that keeps both sees a newer generation as
+    /// soon as its copy is outdated.
+    pub fn scopes(&self) -> (u32, Scopes) {
         let generation = self.generation();
         let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
         (generation, scopes.clone())
+    }
+
+    /// The scopes that it was granted.
+    pub fn granted(&self) -> ScopeSet {
+        self.scopes().1.granted
     }
 
     /// How often the scopes have changed.
@@ -153,19 +186,32 @@ impl Session {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Changes the scopes.
-    pub fn set_scopes(&self, scopes: ScopeSet) {
-        *self.scopes.lock().unwrap_or_else(PoisonError::into_inner) = scopes;
+    /// Leaves it these scopes of what it is granted; `None`: all.
+    pub fn narrow(&self, narrowed_to: Option<ScopeSet>) {
+        self.set_scopes(|scopes| Scopes::new(scopes.granted.clone(), narrowed_to.clone()));
+    }
+
+    /// Grants it these scopes as well.
+    pub fn grant(&self, more: &ScopeSet, names: &Interner) {
+        let all = |granted: &ScopeSet| names.scopes(ScopeSet::new(granted.iter().chain(more.iter())));
+        self.set_scopes(|scopes| Scopes::new(all(&scopes.granted), scopes.narrowed_to.clone()));
+    }
+
+    fn set_scopes(&self, change: impl FnOnce(&Scopes) -> Scopes) {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        *scopes = change(&scopes);
+        drop(scopes);
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The session as it is now, for the disk and for the admin API.
     pub fn record(&self) -> Record {
-        self.record_with(self.ended(), &self.scopes().1)
+        self.record_with(self.ended())
     }
 
-    /// The record as it will be with that end and those scopes.
-    pub fn record_with(&self, ended: Option<End>, scopes: &ScopeSet) -> Record {
+    /// The record as it will be with that end.
+    pub fn record_with(&self, ended: Option<End>) -> Record {
+        let scopes = self.scopes().1;
         Record {
             issuer: self.issuer.to_string(),
             key: self.key.to_string(),
@@ -175,8 +221,8 @@ impl Session {
             access: self.access.name.clone(),
             absolute_ms: self.access.limits.absolute_ms,
             idle_ms: self.access.limits.idle_ms,
-            granted: self.granted.to_vec(),
-            scopes: scopes.to_vec(),
+            granted: scopes.granted.to_vec(),
+            scopes: scopes.now.to_vec(),
             opened_at_ms: self.opened_at_ms,
             marks: self.marks(),
             returned: self.returned,

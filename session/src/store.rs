@@ -1,4 +1,4 @@
-//! What outlives the process: the records of live sessions, the tombstones of ended ones, and the revocations.
+//! What outlives the process: the records of live sessions, the tombstones of ended ones, and the rules for parties.
 //!
 //! Two invariants are kept by every store itself, whatever order its callers write in: a tombstone is never
 //! overwritten by a live record, unless the record says that its session came back from that very end; and the end of a
@@ -7,7 +7,8 @@
 pub mod embedded;
 
 use crate::judge::{End, Reason};
-use crate::revocations::Revocation;
+use crate::narrowings::Narrowing;
+use crate::revocations::{Bearer, Revocation};
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +64,7 @@ pub struct Record {
     pub idle_ms: Option<u64>,
     /// The scopes that it was granted.
     pub granted: Vec<String>,
-    /// The scopes that it has now.
+    /// The scopes that it had when this was written, for people: what counts is the narrowing of its party.
     pub scopes: Vec<String>,
     /// Its start.
     pub opened_at_ms: u64,
@@ -81,6 +82,18 @@ impl Record {
     /// The public id of its session.
     pub fn id(&self) -> SessionId {
         SessionId::of(self.kind, &self.issuer, &self.key, &self.client_id)
+    }
+
+    /// What revocations are compared with.
+    pub fn bearer(&self) -> Bearer<'_> {
+        Bearer {
+            issuer: &self.issuer,
+            subject: &self.subject,
+            client: &self.client_id,
+            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            start_ms: self.marks.login_at_ms,
+            login_ms: self.marks.authenticated_ms,
+        }
     }
 
     /// Whether this live record may take the place of a tombstone with the end `ended`: if its session came back after
@@ -125,8 +138,23 @@ pub enum Change {
     /// The tombstone of an ended session, instead of its record. Where there is one of the same session, their ends are
     /// merged.
     Tombstone(Record),
-    /// A revocation of a party.
+    /// A revocation of a party. Where there is one of the same party, the stricter stands.
     Revocation(Revocation),
+    /// The end of a revocation.
+    Lift(Revocation),
+    /// A narrowing, or the end of one.
+    Narrowing(Narrowing),
+    /// The rules that there are; all others go.
+    Rules(Rules),
+}
+
+/// What holds for parties, and so for sessions that were never seen.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// All revocations.
+    pub revocations: Vec<Revocation>,
+    /// All narrowings.
+    pub narrowings: Vec<Narrowing>,
 }
 
 /// The store failed. The text is for the operator's log, not for a client.
@@ -143,8 +171,8 @@ impl std::error::Error for StoreError {}
 
 /// A store. Calls block; only the writer calls [`Store::apply`], every thread may read.
 pub trait Store: Send + Sync + 'static {
-    /// All revocations.
-    fn revocations(&self) -> Result<Vec<Revocation>, StoreError>;
+    /// All rules.
+    fn rules(&self) -> Result<Rules, StoreError>;
 
     /// Calls `each` with the records of the live sessions, one after the other: they are many.
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError>;

@@ -1,6 +1,7 @@
 //! The facts of a token, as the service keeps them.
 
 use crate::intern::{Interner, ScopeSet};
+use crate::revocations::Bearer;
 use crate::store::Marks;
 use portcullis_contract::wire;
 use portcullis_contract::{KeyKind, SessionId};
@@ -78,6 +79,18 @@ impl Token {
     /// login.
     pub fn returns_from_ms(&self) -> u64 {
         if self.kind.returns() { self.issued_at_ms } else { self.authenticated_ms.unwrap_or_default() }
+    }
+
+    /// What revocations are compared with.
+    pub fn bearer(&self) -> Bearer<'_> {
+        Bearer {
+            issuer: &self.issuer,
+            subject: &self.subject,
+            client: &self.client,
+            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            start_ms: self.start_ms,
+            login_ms: self.authenticated_ms.unwrap_or_default(),
+        }
     }
 
     /// The instants that the token brings into its session.

@@ -20,3 +20,5 @@ pub(crate) use op::{NotWritten, Opening};
 pub(crate) use commit::Commit;
 #[cfg(test)]
 pub(crate) use op::Op;
+#[cfg(test)]
+pub(crate) use tests::op;

@@ -107,6 +107,7 @@ impl From<NotWritten> for Problem {
     fn from(not_written: NotWritten) -> Self {
         let detail = match not_written {
             NotWritten::Failed(_) => "the store could not write: nothing was changed",
+            NotWritten::Late => "the store is slow: the change may still be made, and is safe to repeat",
             NotWritten::Busy => "too many changes are waiting, or the service is stopping: nothing was changed",
         };
         Self::new(Code::StoreUnavailable, detail)

@@ -1,14 +1,20 @@
-//! `/v1/revocations`: revocations of a whole party.
+//! `/v1/revocations`: revocations of a whole party: made, listed, taken back.
 
-use super::body::{Input, Moment};
-use super::problem::Problem;
+use super::body::{Input, Moment, query};
+use super::problem::{Code, Problem};
+use super::sessions::limit_of;
 use crate::clock::rfc3339;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::service::Service;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// How far ahead of now a `before` may lie without `force`: as far as a policy may let an issuer's clock be ahead. A later
+/// one would lock the party out until then.
+const AHEAD_MS_MAX: u64 = 60_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,45 +22,133 @@ pub(super) struct Asked {
     issuer: String,
     subject: Option<String>,
     client_id: Option<String>,
+    sid: Option<String>,
     before: Option<Moment>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Asked {
+    fn party(&self) -> Result<RevokedParty, Problem> {
+        let party = match (&self.subject, &self.client_id, &self.sid) {
+            (None, None, None) => RevokedParty::Everyone,
+            (Some(subject), None, None) => RevokedParty::Subject(subject.clone()),
+            (None, Some(client), None) => RevokedParty::Client(client.clone()),
+            (None, None, Some(sid)) => RevokedParty::Sid(sid.clone()),
+            _ => return Err(Problem::invalid("body: only one of `subject`, `client_id` and `sid`")),
+        };
+        let is_named = match &party {
+            RevokedParty::Everyone => true,
+            RevokedParty::Subject(name) | RevokedParty::Client(name) | RevokedParty::Sid(name) => !name.is_empty(),
+        };
+        if self.issuer.is_empty() || !is_named {
+            return Err(Problem::invalid("body: `issuer`, `subject`, `client_id` and `sid` must not be empty"));
+        }
+        Ok(party)
+    }
+}
+
+/// A revocation as the admin API shows it.
+#[derive(Serialize)]
+pub(super) struct RevocationView {
+    id: String,
+    issuer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    before: String,
+    made_at: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+impl From<Revocation> for RevocationView {
+    fn from(revocation: Revocation) -> Self {
+        let mut view = Self {
+            id: revocation.id(),
+            before: rfc3339(revocation.before_ms),
+            made_at: rfc3339(revocation.made_at_ms),
+            issuer: revocation.issuer,
+            subject: None,
+            client_id: None,
+            sid: None,
+            reason: revocation.reason,
+        };
+        match revocation.party {
+            RevokedParty::Everyone => {}
+            RevokedParty::Subject(name) => view.subject = Some(name),
+            RevokedParty::Client(name) => view.client_id = Some(name),
+            RevokedParty::Sid(name) => view.sid = Some(name),
+        }
+        view
+    }
 }
 
 #[derive(Serialize)]
 pub(super) struct Made {
+    #[serde(flatten)]
+    revocation: RevocationView,
     /// Live sessions that it ended.
     revoked: usize,
-    before: String,
 }
 
 pub(super) async fn make(
     State(service): State<Arc<Service>>,
     Input(input): Input<Asked>,
 ) -> Result<Json<Made>, Problem> {
-    let party = match (input.subject, input.client_id) {
-        (None, None) => RevokedParty::Everyone,
-        (Some(subject), None) => RevokedParty::Subject(subject),
-        (None, Some(client)) => RevokedParty::Client(client),
-        (Some(_), Some(_)) => {
-            return Err(Problem::invalid("body: either `subject` or `client_id`, not both"));
-        }
-    };
-    let is_named = match &party {
-        RevokedParty::Everyone => true,
-        RevokedParty::Subject(name) | RevokedParty::Client(name) => !name.is_empty(),
-    };
-    if input.issuer.is_empty() || !is_named {
-        return Err(Problem::invalid("body: `issuer`, `subject` and `client_id` must not be empty"));
-    }
+    let party = input.party()?;
     let made_at_ms = service.clock.now_ms();
     let ends_at_ms = service.registry.instant_of(&input.issuer, &party, made_at_ms);
-    let revocation = Revocation {
-        issuer: input.issuer,
-        party,
-        before_ms: input.before.map_or(ends_at_ms, |moment| moment.ms),
-        made_at_ms,
-        ends_at_ms,
-    };
-    let before = rfc3339(revocation.before_ms);
-    let revoked = service.writer.revoke_party(revocation).await?;
-    Ok(Json(Made { revoked, before }))
+    let before_ms = input.before.map_or(ends_at_ms, |moment| moment.ms);
+    if before_ms > ends_at_ms.max(made_at_ms.saturating_add(AHEAD_MS_MAX)) && !input.force {
+        return Err(Problem::invalid(
+            "body: `before` is more than a minute ahead, and would lock everybody out until then: leave it out, or add `force`",
+        ));
+    }
+    let revocation =
+        Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
+    let revoked = service.writer.revoke_party(revocation.clone()).await?;
+    // A stricter one of the same party may stand.
+    let stands = service.registry.revocation(&revocation.id()).unwrap_or(revocation);
+    Ok(Json(Made { revocation: stands.into(), revoked }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ListView {
+    revocations: Vec<RevocationView>,
+    /// The cursor of the next page, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
+    let listing: Listing = query(&uri)?;
+    let limit = limit_of(listing.limit)?;
+    let after = listing.cursor.filter(|cursor| !cursor.is_empty());
+    let (page, has_more) = service.registry.revocations_page(after.as_deref(), limit);
+    let next = page.last().map(|(id, _)| id.clone()).filter(|_| has_more);
+    Ok(Json(ListView { revocations: page.into_iter().map(|(_, revocation)| revocation.into()).collect(), next }))
+}
+
+/// Takes a revocation back. The sessions that it ended stay ended.
+pub(super) async fn lift(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<Json<RevocationView>, Problem> {
+    let revocation = service.registry.revocation(&id);
+    let revocation = revocation.ok_or_else(|| Problem::new(Code::NotFound, "there is no revocation with that id"))?;
+    service.writer.lift(revocation.clone()).await?;
+    Ok(Json(revocation.into()))
 }

@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::warn;
@@ -29,7 +29,8 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/sessions", get(sessions::list).post(sessions::open))
         .route("/v1/sessions/{id}", get(sessions::read).patch(sessions::change))
         .route("/v1/sessions/{id}/revoke", post(sessions::revoke))
-        .route("/v1/revocations", post(revocations::make))
+        .route("/v1/revocations", get(revocations::list).post(revocations::make))
+        .route("/v1/revocations/{id}", delete(revocations::lift))
         .route("/v1/events", get(events::listen))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)

@@ -6,6 +6,7 @@ use super::view::{ListView, SessionView};
 use crate::access::Access;
 use crate::audit::EndedBy;
 use crate::intern::ScopeSet;
+use crate::narrowings::Narrowing;
 use crate::registry::{Filter, NotOpened};
 use crate::service::Service;
 use crate::session::Session;
@@ -13,15 +14,15 @@ use crate::token::Token;
 use crate::writer::Opening;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Sessions on a page by default.
+/// Entries on a page by default.
 const PAGE_DEFAULT: usize = 100;
 
-/// Sessions on a page at most.
+/// Entries on a page at most.
 const PAGE_MAX: usize = 1000;
 
 #[derive(Deserialize)]
@@ -42,14 +43,14 @@ pub(super) struct Open {
 pub(super) async fn open(
     State(service): State<Arc<Service>>,
     Input(input): Input<Open>,
-) -> Result<(StatusCode, Json<SessionView>), Problem> {
+) -> Result<Json<SessionView>, Problem> {
     let now_ms = service.clock.now_ms();
     let named = input.access.clone();
     let token = token_of(input, &service, now_ms)?;
     let access = access_of(named.as_deref(), &token, &service)?;
     let opening = Opening { token, access, now_ms };
     let session = service.writer.open(opening).await??;
-    Ok((StatusCode::CREATED, Json(session.record().into())))
+    Ok(Json(session.record().into()))
 }
 
 /// What a token would say of a session that the admin API opens.
@@ -105,6 +106,7 @@ fn scopes_of(scopes: &[String]) -> Result<ScopeSet, Problem> {
 struct Listing {
     subject: Option<String>,
     client_id: Option<String>,
+    sid: Option<String>,
     state: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
@@ -112,14 +114,7 @@ struct Listing {
 
 pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
     let listing: Listing = query(&uri)?;
-    let limit = match given(listing.limit).map(|limit| limit.parse()) {
-        None => PAGE_DEFAULT,
-        Some(Ok(limit @ 1..=PAGE_MAX)) => limit,
-        Some(_) => {
-            let fault = format!("query: `limit` must be 1 to {PAGE_MAX}");
-            return Err(Problem::invalid(fault));
-        }
-    };
+    let limit = limit_of(listing.limit)?;
     let active = match given(listing.state).as_deref() {
         None => None,
         Some("active") => Some(true),
@@ -131,13 +126,27 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => return Err(Problem::invalid("query: `cursor` is not one that this API has returned")),
     };
-    let filter = Filter { subject: given(listing.subject), client_id: given(listing.client_id), active };
+    let filter = Filter {
+        subject: given(listing.subject),
+        client_id: given(listing.client_id),
+        sid: given(listing.sid),
+        active,
+    };
     let now_ms = service.clock.now_ms();
     let page = blocking(move || service.registry.page(&filter, after, limit, now_ms)).await??;
     Ok(Json(ListView {
         sessions: page.sessions.into_iter().map(SessionView::from).collect(),
         next: page.next.map(|id| id.to_string()),
     }))
+}
+
+/// How many entries a page has.
+pub(super) fn limit_of(parameter: Option<String>) -> Result<usize, Problem> {
+    match given(parameter).map(|limit| limit.parse()) {
+        None => Ok(PAGE_DEFAULT),
+        Some(Ok(limit @ 1..=PAGE_MAX)) => Ok(limit),
+        Some(_) => Err(Problem::invalid(format!("query: `limit` must be 1 to {PAGE_MAX}"))),
+    }
 }
 
 /// A parameter. An empty one (`?subject=&limit=10`) counts as left out.
@@ -166,9 +175,13 @@ pub(super) async fn revoke(
     Input(input): Input<Revoke>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
-    service.audit.revoking(id, &input.reason);
     let record = service.writer.revoke(id, service.clock.now_ms()).await?;
-    record.map(|record| Json((*record).into())).ok_or_else(no_session)
+    let record = record.ok_or_else(|| {
+        let how = "there is no session with that id: to revoke one that was not seen yet, revoke its `sid`, subject or client";
+        Problem::new(Code::NotFound, how)
+    })?;
+    service.audit.session_revoked(id, &input.reason);
+    Ok(Json((*record).into()))
 }
 
 #[derive(Deserialize)]
@@ -185,15 +198,15 @@ pub(super) async fn change(
     let id = id_of(&id)?;
     let scopes = scopes_of(&input.scopes)?;
     let session = live(&service, id)?;
-    if !scopes.is_within(&session.granted) {
-        let beyond: Vec<&str> = scopes.iter().filter(|scope| !session.granted.holds(scope)).collect();
+    let granted = session.granted();
+    let beyond: Vec<&str> = scopes.beyond(&granted).collect();
+    if !beyond.is_empty() {
         return Err(Problem::new(Code::ScopesBeyondGrant, format!("beyond its grant: `{}`", beyond.join(" "))));
     }
-    let scopes = service.registry.names().scopes(scopes);
-    match service.writer.set_scopes(Arc::clone(&session), scopes).await? {
-        None => Ok(Json(session.record().into())),
-        Some(end) => Err(NotOpened::Ended(end.reason).into()),
-    }
+    let is_restored = granted.is_within(&scopes);
+    let narrowing = Narrowing { party: session.party(), scopes: (!is_restored).then(|| scopes.to_vec()) };
+    service.writer.narrow(narrowing).await?;
+    Ok(Json(session.record().into()))
 }
 
 fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {

@@ -1,6 +1,8 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +52,46 @@ pub(super) struct RawAccess {
     pub(super) when: Option<RawWhen>,
     pub(super) absolute: Option<String>,
     pub(super) idle: Option<String>,
+    pub(super) growth: Option<RawGrowth>,
+}
+
+/// A word, or a list of scopes.
+pub(super) enum RawGrowth {
+    Refuse,
+    Allow,
+    Listed(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for RawGrowth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GrowthVisitor)
+    }
+}
+
+struct GrowthVisitor;
+
+impl<'de> Visitor<'de> for GrowthVisitor {
+    type Value = RawGrowth;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`refuse`, `allow` or a list of scopes")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawGrowth, E> {
+        match word {
+            "refuse" => Ok(RawGrowth::Refuse),
+            "allow" => Ok(RawGrowth::Allow),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawGrowth, A::Error> {
+        let mut scopes = Vec::new();
+        while let Some(scope) = list.next_element()? {
+            scopes.push(scope);
+        }
+        Ok(RawGrowth::Listed(scopes))
+    }
 }
 
 #[derive(Deserialize, Default)]

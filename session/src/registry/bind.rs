@@ -135,13 +135,16 @@ impl Registry {
         }
         // Background traffic is not presence, not even as the first question: nor after an enrolment was lost.
         let last_seen_ms = if first_use == FirstUse::Touches { now_ms } else { token.start_ms };
-        Ok(Session::opened(origin(token, access, tombstone), token.marks(last_seen_ms)))
+        let session =
+            Session::opened(origin(token, access, tombstone), token.scopes.clone(), token.marks(last_seen_ms));
+        self.narrow_session(&session);
+        Ok(session)
     }
 
     /// Whether a revocation stands against the token.
     pub fn is_revoked(&self, token: &Token) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        revocations.against(&token.issuer, &token.subject, &token.client, token.start_ms).is_some()
+        revocations.against(token.bearer()).is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loading the registry from the store.
 
 use super::Registry;
-use crate::access::Access;
+use crate::access::{Access, Growth};
 use crate::intern::ScopeSet;
 use crate::judge::Limits;
 use crate::session::{Origin, Session};
@@ -12,13 +12,17 @@ impl Registry {
     /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
     /// crash ends here, as of when the revocation was made.
     pub fn load(&self) -> Result<usize, StoreError> {
-        let stored = self.store.revocations()?;
+        let rules = self.store.rules()?;
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
-        stored.into_iter().for_each(|revocation| revocations.add(revocation));
+        rules.revocations.into_iter().for_each(|revocation| revocations.add(revocation));
         drop(revocations);
+        let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
+        rules.narrowings.into_iter().for_each(|narrowing| narrowings.set(narrowing));
+        drop(narrowings);
         let mut count = 0;
         self.store.sessions(&mut |record| {
             let session = Arc::new(self.restore(&record));
+            self.narrow_session(&session);
             self.in_memory(session.id).put(&session);
             self.metrics.sessions.inc();
             self.end_if_revoked(&session);
@@ -34,6 +38,7 @@ impl Registry {
             Arc::new(Access {
                 name: record.access.clone(),
                 limits: Limits { absolute_ms: record.absolute_ms, idle_ms: record.idle_ms },
+                growth: Growth::default(),
             })
         });
         let origin = Origin {
@@ -44,12 +49,11 @@ impl Registry {
             subject: record.subject.as_str().into(),
             client: self.names.name(&record.client_id),
             access,
-            granted: self.names.scopes(ScopeSet::new(&record.granted)),
             opened_at_ms: record.opened_at_ms,
             returned: record.returned,
             returned_from_ms: record.returned_from_ms,
         };
-        let scopes = self.names.scopes(ScopeSet::new(&record.scopes));
-        Session::loaded(origin, scopes, record.marks)
+        let granted = self.names.scopes(ScopeSet::new(&record.granted));
+        Session::loaded(origin, granted, record.marks)
     }
 }

@@ -47,7 +47,7 @@ impl Registry {
             return Ok(Err(NotOpened::Ended(tombstone.end.reason)));
         }
         let origin = origin(token, Arc::clone(access), tombstone);
-        Ok(Ok(Session::opened(origin, token.marks(now_ms))))
+        Ok(Ok(Session::opened(origin, token.scopes.clone(), token.marks(now_ms))))
     }
 
     /// Enters a session whose record is on disk. A first use may have come in between: then the error is its session,
@@ -59,6 +59,7 @@ impl Registry {
         {
             return Err(Arc::clone(held));
         }
+        self.narrow_session(session);
         sessions.put(session);
         drop(sessions);
         self.openings_epoch.fetch_add(1, Ordering::SeqCst);

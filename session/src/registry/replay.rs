@@ -2,13 +2,14 @@
 
 use super::{Registry, SHARDS};
 use crate::life::Stage;
-use crate::revocations::Revocation;
+use crate::store::Rules;
 use std::sync::PoisonError;
 
 impl Registry {
-    /// All revocations.
-    pub fn all_revocations(&self) -> Vec<Revocation> {
-        self.revocations.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect()
+    /// All rules for parties.
+    pub fn rules(&self) -> Rules {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect();
+        Rules { revocations, narrowings: self.all_narrowings() }
     }
 
     /// Has every session in memory written whole, as if the disk knew none; returns how many there are.

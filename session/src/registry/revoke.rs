@@ -6,6 +6,7 @@ use crate::judge::End;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
 use portcullis_contract::SessionId;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -23,8 +24,9 @@ impl Registry {
             before_ms: u64::MAX,
             made_at_ms: now_ms,
             ends_at_ms: now_ms,
+            reason: String::new(),
         };
-        let of_party = |s: &Arc<Session>| all.covers(&s.issuer, &s.subject, &s.client, 0);
+        let of_party = |s: &Arc<Session>| all.covers(s.bearer());
         let newest = |shard| self.in_shard(shard).iter().filter(|s| of_party(s)).map(|s| s.marks().newest_ms()).max();
         let newest_ms = (0..SHARDS).filter_map(newest).max().unwrap_or_default();
         self.leads.instant(issuer, newest_ms, now_ms)
@@ -49,10 +51,9 @@ impl Registry {
         revocations.add(revocation.clone());
         drop(revocations);
         self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
-        let is_covered = |s: &Session| revocation.covers(&s.issuer, &s.subject, &s.client, s.opened_at_ms);
         let mut covered = Vec::new();
         for shard in 0..SHARDS {
-            covered.extend(self.in_shard(shard).into_iter().filter(|session| is_covered(session)));
+            covered.extend(self.in_shard(shard).into_iter().filter(|session| revocation.covers(session.bearer())));
         }
         covered.retain(|session| {
             self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none()
@@ -63,10 +64,40 @@ impl Registry {
         covered
     }
 
+    /// The revocation with that id.
+    pub fn revocation(&self, id: &str) -> Option<Revocation> {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        revocations.all().find(|revocation| revocation.id() == id).cloned()
+    }
+
+    /// A page of at most `limit` revocations after `after`, in the order of their ids, and whether there are more. It walks
+    /// over all of them: lists are for people.
+    pub fn revocations_page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Revocation)>, bool) {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut page = BTreeMap::new();
+        for revocation in revocations.all() {
+            let id = revocation.id();
+            if after.is_none_or(|after| id.as_str() > after) {
+                page.insert(id, revocation);
+                if page.len() > limit.saturating_add(1) {
+                    page.pop_last();
+                }
+            }
+        }
+        let has_more = page.len() > limit;
+        (page.into_iter().take(limit).map(|(id, revocation)| (id, revocation.clone())).collect(), has_more)
+    }
+
+    /// Takes back a revocation that is no longer on disk. What it ended stays ended.
+    pub fn lift(&self, revocation: &Revocation) {
+        self.revocations.write().unwrap_or_else(PoisonError::into_inner).lift(revocation);
+        self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Ends a session that a revocation stands against, as of its instant; returns whether there is one.
     pub fn end_if_revoked(&self, session: &Arc<Session>) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        let against = revocations.against(&session.issuer, &session.subject, &session.client, session.opened_at_ms);
+        let against = revocations.against(session.bearer());
         let ends_at_ms = against.map(|revocation| revocation.ends_at_ms);
         drop(revocations);
         if let Some(ends_at_ms) = ends_at_ms {

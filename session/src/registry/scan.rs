@@ -2,6 +2,7 @@
 
 use super::{Registry, SHARDS};
 use crate::audit::EndedBy;
+use crate::revocations::Bearer;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
 use portcullis_contract::SessionId;
@@ -15,14 +16,17 @@ pub struct Filter {
     pub subject: Option<String>,
     /// Only those of this client.
     pub client_id: Option<String>,
+    /// Only those whose session claim has this value.
+    pub sid: Option<String>,
     /// Only live ones (`true`) or ended ones (`false`).
     pub active: Option<bool>,
 }
 
 impl Filter {
-    fn shows(&self, subject: &str, client_id: &str, is_active: bool) -> bool {
-        self.subject.as_deref().is_none_or(|wanted| wanted == subject)
-            && self.client_id.as_deref().is_none_or(|wanted| wanted == client_id)
+    fn shows(&self, bearer: Bearer<'_>, is_active: bool) -> bool {
+        self.subject.as_deref().is_none_or(|wanted| wanted == bearer.subject)
+            && self.client_id.as_deref().is_none_or(|wanted| wanted == bearer.client)
+            && self.sid.as_deref().is_none_or(|wanted| Some(wanted) == bearer.sid)
             && self.active.is_none_or(|wanted| wanted == is_active)
     }
 }
@@ -61,7 +65,7 @@ impl Registry {
                 continue;
             }
             let is_active = self.settle(&session, now_ms, EndedBy::Judge).is_none();
-            if filter.shows(&session.subject, &session.client, is_active) {
+            if filter.shows(session.bearer(), is_active) {
                 page.insert(session.id, Entry::Memory(session));
                 if page.len() > wanted {
                     page.pop_last();
@@ -74,7 +78,7 @@ impl Registry {
                 return false;
             }
             let is_known = page.contains_key(&id) || self.find(id).is_some();
-            if !is_known && filter.shows(&record.subject, &record.client_id, false) {
+            if !is_known && filter.shows(record.bearer(), false) {
                 page.insert(id, Entry::Disk(Box::new(record)));
                 if page.len() > wanted {
                     page.pop_last();

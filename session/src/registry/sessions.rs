@@ -7,11 +7,12 @@
 use crate::access::{Access, AccessTypes};
 use crate::audit::{Audit, EndedBy};
 use crate::followers::Followers;
-use crate::intern::{Interner, ScopeSet};
+use crate::intern::Interner;
 use crate::judge::{End, Reason};
 use crate::leads::Leads;
 use crate::life::{Stage, Write};
 use crate::metrics::Metrics;
+use crate::narrowings::Narrowings;
 use crate::revocations::Revocations;
 use crate::session::{Origin, Session};
 use crate::store::{Record, Store};
@@ -85,6 +86,7 @@ struct Shard {
 pub struct Registry {
     shards: [Shard; SHARDS],
     pub(super) revocations: RwLock<Revocations>,
+    pub(super) narrowings: RwLock<Narrowings>,
     pub(super) revocations_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) access: AccessTypes,
@@ -109,6 +111,7 @@ impl Registry {
         Self {
             shards: std::array::from_fn(|_| Shard::default()),
             revocations: RwLock::default(),
+            narrowings: RwLock::default(),
             revocations_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             access,
@@ -192,12 +195,6 @@ impl Registry {
         true
     }
 
-    /// Changes the scopes of a session in memory, where the next verdict finds them.
-    pub fn set_scopes(&self, session: &Session, scopes: ScopeSet) {
-        session.set_scopes(scopes);
-        self.followers.changed(session.id);
-    }
-
     /// Notes activity; the writer writes it later.
     pub fn touch(&self, session: &Arc<Session>, now_ms: u64) {
         session.touch(now_ms);
@@ -278,7 +275,6 @@ pub(super) fn origin(token: &Token, access: Arc<Access>, returned: Option<Tombst
         subject: token.subject.clone(),
         client: Arc::clone(&token.client),
         access,
-        granted: token.scopes.clone(),
         opened_at_ms: token.start_ms,
         returned: returned.map(|tombstone| tombstone.end),
         returned_from_ms: returned.map_or(0, |tombstone| tombstone.returns_from_ms),

@@ -3,19 +3,27 @@
 use super::*;
 use crate::audit::EndedBy;
 use crate::bound_token::BoundToken;
-use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, of_kind, person};
+use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, narrowing, of_kind, person};
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, End, Reason};
 use crate::life::Write;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::{Record, Store};
 use crate::token::Token;
+use crate::writer::{Op, op};
 use portcullis_contract::KeyKind;
 use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 
 fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
-    Revocation { issuer: "https://id".to_owned(), party, before_ms, made_at_ms: before_ms, ends_at_ms: before_ms }
+    Revocation {
+        issuer: "https://id".to_owned(),
+        party,
+        before_ms,
+        made_at_ms: before_ms,
+        ends_at_ms: before_ms,
+        reason: String::new(),
+    }
 }
 
 fn outcome_of(reason: Reason) -> Outcome {
@@ -391,4 +399,99 @@ fn a_token_of_another_subject_does_not_join_a_session_nor_move_it() {
     assert_eq!(fixture.outcome(&other, T0 + MINUTE), Outcome::UnknownSession);
     assert_eq!((session.ended(), session.login_at_ms()), (None, T0));
     assert_eq!(fixture.outcome(&login("s", T0), T0 + MINUTE), Outcome::Active);
+}
+
+#[test]
+fn a_sid_is_revoked_for_every_client_seen_or_not_and_only_a_later_login_comes_back() {
+    for is_flushed in [false, true] {
+        let mut fixture = Fixture::new();
+        let of_client = |client: &str, token: Token| of_kind(KeyKind::Claim, Token { client: client.into(), ..token });
+        fixture.live(&of_client("web", person("s", T0)), T0);
+        let party = RevokedParty::Sid("s".to_owned());
+        let instant = fixture.registry.instant_of("https://id", &party, T0 + MINUTE);
+        let made = Revocation { before_ms: instant, ..revocation(party, instant) };
+        let (op, _answer) = op(|reply| Op::Revocation(made.clone(), reply));
+        fixture.commit().make(vec![op]);
+        if is_flushed {
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+        let now = instant + HOUR;
+        for client in ["web", "cli"] {
+            // Refreshed after the revocation, by the login from before it or by one that it does not name.
+            for token in [person("s", now), Token { issued_at_ms: now, ..login("s", T0) }] {
+                assert_eq!(fixture.outcome(&of_client(client, token), now), Outcome::Revoked, "{client} {is_flushed}");
+            }
+            assert_eq!(fixture.outcome(&of_client(client, login("s", now)), now), Outcome::Active, "{client}");
+        }
+        assert_eq!(fixture.outcome(&person("t", T0), now), Outcome::Active);
+    }
+}
+
+#[test]
+fn a_narrowing_holds_for_the_next_session_of_its_party_too_until_it_is_lifted() {
+    let mut fixture = Fixture::new();
+    let session = fixture.live(&login("s", T0), T0);
+    let left = |fixture: &Fixture, token: &Token| fixture.live(token, T0).scopes().1.now.to_vec();
+    let narrowed = narrowing(&session, Some(&["openid"]));
+    let (change, _answer) = op(|reply| Op::Narrow(narrowed, reply));
+    fixture.commit().make(vec![change]);
+    assert_eq!(session.scopes().1.now.to_vec(), ["openid"]);
+    drop(session);
+    for crashes in [false, true] {
+        if crashes {
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+        let key = format!("after {crashes}");
+        assert_eq!(left(&fixture, &login("s", T0)), ["openid"]);
+        assert_eq!(left(&fixture, &login(&key, T0)), ["openid"]);
+        let other = of_kind(KeyKind::Claim, Token { client: "cli".into(), ..login(&key, T0) });
+        assert_eq!(left(&fixture, &other).len(), 3, "another client is another party");
+    }
+    let lifted = narrowing(&fixture.live(&login("s", T0), T0), None);
+    let (change, _answer) = op(|reply| Op::Narrow(lifted, reply));
+    fixture.commit().make(vec![change]);
+    fixture.flush();
+    let fixture = fixture.crash();
+    assert_eq!(left(&fixture, &login("s", T0)).len(), 3);
+    assert_eq!(left(&fixture, &login("later", T0)).len(), 3);
+}
+
+#[test]
+fn a_session_grows_by_what_its_access_type_allows_and_a_narrowing_stays() {
+    let with = |token: Token, scopes: &[&str]| Token { scopes: ScopeSet::new(scopes), ..token };
+    let mut fixture = Fixture::new();
+    let robot = with(machine(T0), &["a"]);
+    let session = fixture.live(&robot, T0);
+    let person_token = login("s", T0);
+    fixture.live(&person_token, T0);
+    assert_eq!(fixture.outcome(&with(machine(T0), &["b"]), T0), Outcome::Active, "one scope a token");
+    assert_eq!(session.granted().to_vec(), ["a", "b"]);
+    assert_eq!(fixture.outcome(&with(person_token, &["openid", "more"]), T0), Outcome::ScopeEscalation);
+    fixture.registry.narrow(&narrowing(&session, Some(&["a"])));
+    assert_eq!(fixture.outcome(&with(machine(T0), &["c"]), T0), Outcome::Active);
+    assert_eq!(session.scopes().1.now.to_vec(), ["a"], "what is left to the party does not grow");
+    drop(session);
+    fixture.flush();
+    fixture = fixture.crash();
+    assert_eq!(fixture.live(&robot, T0).granted().to_vec(), ["a", "b", "c"]);
+}
+
+#[test]
+fn growth_is_by_kind_or_as_its_access_type_says() {
+    use crate::access::Growth;
+    let listed = Growth::Listed(ScopeSet::new(["a", "b"]));
+    let rows: [(&Growth, KeyKind, &[&str], bool); 7] = [
+        (&Growth::ByKind, KeyKind::Machine, &["x"], true),
+        (&Growth::ByKind, KeyKind::Claim, &["x"], false),
+        (&Growth::ByKind, KeyKind::LoginUndated, &["x"], false),
+        (&Growth::Refuse, KeyKind::Machine, &["x"], false),
+        (&Growth::Allow, KeyKind::Login, &["x"], true),
+        (&listed, KeyKind::Login, &["a", "b"], true),
+        (&listed, KeyKind::Machine, &["a", "x"], false),
+    ];
+    for (growth, kind, beyond, expected) in rows {
+        assert_eq!(growth.allows(kind, beyond.iter().copied()), expected, "{growth:?} {kind:?} {beyond:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! The embedded store: one redb file, ACID, no server.
 
-use super::{Change, Marks, Record, Store, StoreError};
+use super::{Change, Marks, Record, Rules, Store, StoreError};
+use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
 use portcullis_contract::SessionId;
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use std::fs::OpenOptions;
 use std::ops::Bound;
@@ -24,7 +25,9 @@ const SESSIONS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("ses
 const SEEN: TableDefinition<'_, [u8; 16], Seen> = TableDefinition::new("seen");
 const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Keyed by the party (JSON), so that a party has one revocation.
-const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rules");
+const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("revocations");
+/// Keyed likewise.
+const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("narrowings");
 
 /// [`Marks`], in the order of its fields.
 type Seen = (u64, u64, u64, u64);
@@ -132,6 +135,7 @@ struct Tables<'t> {
     seen: Table<'t, [u8; 16], Seen>,
     tombstones: Table<'t, [u8; 16], &'static [u8]>,
     revocations: Table<'t, &'static [u8], &'static [u8]>,
+    narrowings: Table<'t, &'static [u8], &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
@@ -141,6 +145,7 @@ impl<'t> Tables<'t> {
             seen: txn.open_table(SEEN).map_err(failed)?,
             tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
             revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
+            narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
         })
     }
 
@@ -150,6 +155,17 @@ impl<'t> Tables<'t> {
             Change::Seen(id, marks) => self.seen(*id, *marks),
             Change::Tombstone(record) => self.tombstone(record),
             Change::Revocation(revocation) => self.revocation(revocation),
+            Change::Lift(revocation) => {
+                self.revocations.remove(key_of(revocation)?.as_slice()).map_err(failed)?;
+                Ok(())
+            }
+            Change::Narrowing(narrowing) => self.narrowing(narrowing),
+            Change::Rules(rules) => {
+                self.revocations.retain(|_, _| false).map_err(failed)?;
+                self.narrowings.retain(|_, _| false).map_err(failed)?;
+                rules.revocations.iter().try_for_each(|revocation| self.revocation(revocation))?;
+                rules.narrowings.iter().try_for_each(|narrowing| self.narrowing(narrowing))
+            }
         }
     }
 
@@ -193,7 +209,7 @@ impl<'t> Tables<'t> {
     }
 
     fn revocation(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
-        let party = text(&(&revocation.issuer, &revocation.party))?;
+        let party = key_of(revocation)?;
         let held = match self.revocations.get(party.as_slice()).map_err(failed)? {
             Some(bytes) => Some(parse::<Revocation>(bytes.value())?),
             None => None,
@@ -205,19 +221,26 @@ impl<'t> Tables<'t> {
         self.revocations.insert(party.as_slice(), text(&merged)?.as_slice()).map_err(failed)?;
         Ok(())
     }
+
+    fn narrowing(&mut self, narrowing: &Narrowing) -> Result<(), StoreError> {
+        let party = text(&narrowing.party)?;
+        match narrowing.scopes {
+            Some(_) => self.narrowings.insert(party.as_slice(), text(narrowing)?.as_slice()).map_err(failed)?,
+            None => self.narrowings.remove(party.as_slice()).map_err(failed)?,
+        };
+        Ok(())
+    }
+}
+
+fn key_of(revocation: &Revocation) -> Result<Vec<u8>, StoreError> {
+    text(&(&revocation.issuer, &revocation.party))
 }
 
 impl Store for Embedded {
-    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+    fn rules(&self) -> Result<Rules, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
-            let revocations = txn.open_table(REVOCATIONS).map_err(failed)?;
-            let mut all = Vec::new();
-            for entry in revocations.iter().map_err(failed)? {
-                let (_, bytes) = entry.map_err(failed)?;
-                all.push(parse(bytes.value())?);
-            }
-            Ok(all)
+            Ok(Rules { revocations: all(&txn, REVOCATIONS)?, narrowings: all(&txn, NARROWINGS)? })
         })
     }
 
@@ -286,6 +309,16 @@ impl Store for Embedded {
             Ok(())
         })
     }
+}
+
+/// All entries of a table. One that is damaged is an error: nobody can say whom it was about.
+fn all<T: DeserializeOwned>(
+    txn: &ReadTransaction,
+    table: TableDefinition<'_, &'static [u8], &'static [u8]>,
+) -> Result<Vec<T>, StoreError> {
+    let table = txn.open_table(table).map_err(failed)?;
+    let entries = table.iter().map_err(failed)?;
+    entries.map(|entry| parse(entry.map_err(failed)?.1.value())).collect()
 }
 
 fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {

@@ -70,6 +70,7 @@ fn what_was_applied_is_there_after_reopening() {
             before_ms: 9,
             made_at_ms: 9,
             ends_at_ms: 9,
+            reason: String::new(),
         };
         store
             .apply(&[
@@ -81,7 +82,7 @@ fn what_was_applied_is_there_after_reopening() {
             .unwrap();
         let store = reopen(store);
         assert_eq!(sessions(&*store), [Record { marks: record("live").marks.merged(seen(8)), ..record("live") }]);
-        assert_eq!(store.revocations().unwrap(), [revocation]);
+        assert_eq!(store.rules().unwrap().revocations, [revocation]);
         assert_eq!(store.tombstone(record("dead").id()), Ok(Some(tombstone("dead", 7))));
         assert_eq!(store.tombstone(record("live").id()), Ok(None));
     });
@@ -147,6 +148,7 @@ fn a_party_has_one_revocation_the_latest() {
             before_ms,
             made_at_ms: before_ms,
             ends_at_ms: before_ms,
+            reason: String::new(),
         };
         let parties =
             [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())];
@@ -155,7 +157,7 @@ fn a_party_has_one_revocation_the_latest() {
                 store.apply(&[Change::Revocation(revocation(party, before_ms))]).unwrap();
             }
         }
-        let revocations = reopen(store).revocations().unwrap();
+        let revocations = reopen(store).rules().unwrap().revocations;
         assert_eq!(revocations.len(), parties.len());
         assert!(revocations.iter().all(|revocation| revocation.before_ms == 9));
     });

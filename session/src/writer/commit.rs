@@ -4,11 +4,11 @@
 
 use super::op::{NotWritten, Op, Opened, Opening, Reply, answer};
 use crate::audit::{Audit, EndedBy};
-use crate::intern::ScopeSet;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
 use crate::log::Sampler;
 use crate::metrics::Metrics;
+use crate::narrowings::Narrowing;
 use crate::registry::{NotOpened, Registry};
 use crate::revocations::Revocation;
 use crate::session::Session;
@@ -54,9 +54,10 @@ struct Pending {
 /// What is left to do for an operation when its commit is made.
 enum Step {
     Revoke(Box<Record>, Option<Pending>, Reply<Option<Box<Record>>>),
-    Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
+    Narrow(Narrowing, Reply<()>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
+    Lift(Revocation, Reply<()>),
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
@@ -119,7 +120,7 @@ impl Commit {
     }
 
     /// Tries a store that has failed. If it had to be opened again, nobody can say whether the last commits are on disk:
-    /// memory is the authority, and all of it is written once more, the revocations before this returns.
+    /// memory is the authority, and all of it is written once more, the rules before this returns.
     pub(crate) fn recover(&self) -> Result<(), StoreError> {
         let recovered = self.store.recover().and_then(|is_opened_again| match is_opened_again {
             true => self.replay(),
@@ -134,11 +135,12 @@ impl Commit {
     }
 
     fn replay(&self) -> Result<(), StoreError> {
-        let revocations: Vec<_> = self.registry.all_revocations().into_iter().map(Change::Revocation).collect();
-        self.store.apply(&revocations)?;
+        let rules = self.registry.rules();
+        let count = rules.revocations.len() + rules.narrowings.len();
+        self.store.apply(&[Change::Rules(rules)])?;
         let sessions = self.registry.requeue_all();
         self.metrics.store_reopened.inc();
-        warn!(sessions, revocations = revocations.len(), "opened the store again, and writes all that memory holds");
+        warn!(sessions, rules = count, "opened the store again, and writes all that memory holds");
         Ok(())
     }
 
@@ -156,9 +158,10 @@ impl Commit {
             let failed = NotWritten::Failed(error.clone());
             match op {
                 Op::Revoke(_, _, reply) => answer(reply, Err(failed)),
-                Op::Scopes(_, _, reply) => answer(reply, Err(failed)),
+                Op::Narrow(_, reply) => answer(reply, Err(failed)),
                 Op::Open(_, reply) => answer(reply, Err(failed)),
                 Op::Revocation(_, reply) => answer(reply, Err(failed)),
+                Op::Lift(_, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
         }
@@ -170,11 +173,18 @@ impl Commit {
         for op in ops {
             match op {
                 Op::Revoke(id, now_ms, reply) => self.prepare_revocation(&mut group, id, now_ms, reply),
-                Op::Scopes(session, scopes, reply) => prepare_scopes(&mut group, session, scopes, reply),
+                Op::Narrow(narrowing, reply) => {
+                    group.changes.push(Change::Narrowing(narrowing.clone()));
+                    group.steps.push(Step::Narrow(narrowing, reply));
+                }
                 Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
                 Op::Revocation(revocation, reply) => {
                     group.changes.push(Change::Revocation(revocation.clone()));
                     group.steps.push(Step::Revocation(revocation, reply));
+                }
+                Op::Lift(revocation, reply) => {
+                    group.changes.push(Change::Lift(revocation.clone()));
+                    group.steps.push(Step::Lift(revocation, reply));
                 }
                 Op::MakeDurable(sessions, reply) => {
                     let over = |session: &Arc<Session>| self.prepare_durable(&mut group.changes, session);
@@ -303,14 +313,10 @@ impl Commit {
                 late.sessions.extend(also_ended);
                 late.answers.push(Box::new(move || answer(reply, Ok(Some(record)))));
             }
-            Step::Scopes(session, scopes, reply) => {
-                let ended = session.ended();
-                if ended.is_none() {
-                    self.audit.scopes_changed(&session, &scopes.to_vec());
-                    self.registry.set_scopes(&session, scopes);
-                }
-                self.registry.written(&session, Write::Record);
-                answer(reply, Ok(ended));
+            Step::Narrow(narrowing, reply) => {
+                self.registry.narrow(&narrowing);
+                self.audit.narrowed(&narrowing);
+                answer(reply, Ok(()));
             }
             Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
                 Ok(()) => answer(reply, Ok(Ok(session))),
@@ -324,6 +330,11 @@ impl Commit {
                 let count = ended.len();
                 late.sessions.extend(ended);
                 late.answers.push(Box::new(move || answer(reply, Ok(count))));
+            }
+            Step::Lift(revocation, reply) => {
+                self.registry.lift(&revocation);
+                self.audit.revocation_lifted(&revocation);
+                answer(reply, Ok(()));
             }
             Step::MakeDurable(pending, reply) => {
                 pending.iter().for_each(|pending| self.written(pending));
@@ -360,20 +371,12 @@ impl Commit {
     }
 }
 
-fn prepare_scopes(group: &mut Group, session: Arc<Session>, scopes: ScopeSet, reply: Reply<Option<End>>) {
-    if let Some(end) = session.ended() {
-        return answer(reply, Ok(Some(end)));
-    }
-    group.changes.push(Change::Write(session.record_with(None, &scopes)));
-    group.steps.push(Step::Scopes(session, scopes, reply));
-}
-
 /// Puts a write of a session into a commit.
 fn put(changes: &mut Vec<Change>, session: &Arc<Session>, write: Write, replaced: Option<&Arc<Session>>) -> Pending {
     changes.push(match write {
-        Write::Record => Change::Write(session.record_with(None, &session.scopes().1)),
+        Write::Record => Change::Write(session.record_with(None)),
         Write::LastSeen => Change::Seen(session.id, session.marks()),
-        Write::Tombstone(end) => Change::Tombstone(session.record_with(Some(end), &session.scopes().1)),
+        Write::Tombstone(end) => Change::Tombstone(session.record_with(Some(end))),
     });
     Pending { session: Arc::clone(session), write, replaced: replaced.cloned() }
 }
@@ -382,9 +385,10 @@ fn refuse(step: Step, error: &StoreError) {
     let failed = NotWritten::Failed(error.clone());
     match step {
         Step::Revoke(_, _, reply) => answer(reply, Err(failed)),
-        Step::Scopes(_, _, reply) => answer(reply, Err(failed)),
+        Step::Narrow(_, reply) => answer(reply, Err(failed)),
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),
+        Step::Lift(_, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
     }
 }

@@ -4,9 +4,8 @@ use super::commit::Commit;
 use super::op::{NotWritten, Op, Opened, Opening, Reply};
 use super::thread::run;
 use crate::audit::Audit;
-use crate::intern::ScopeSet;
-use crate::judge::End;
 use crate::metrics::Metrics;
+use crate::narrowings::Narrowing;
 use crate::registry::Registry;
 use crate::revocations::Revocation;
 use crate::session::Session;
@@ -16,10 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 /// Changes that wait for the writer. More are refused: the disk cannot keep up.
 const WAITING_MAX: usize = 4096;
+
+/// How long a caller waits for its change. A later one is still made, but nobody is told that it holds.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// The handle to the writer.
 pub struct Writer {
@@ -81,9 +84,9 @@ impl Writer {
         self.ask(|reply| Op::Revoke(id, now_ms, reply)).await
     }
 
-    /// Changes the scopes of a session. If it has ended, nothing changes and its end is returned.
-    pub async fn set_scopes(&self, session: Arc<Session>, scopes: ScopeSet) -> Result<Option<End>, NotWritten> {
-        self.ask(|reply| Op::Scopes(session, scopes, reply)).await
+    /// Narrows the scopes of a party, or lifts that.
+    pub async fn narrow(&self, narrowing: Narrowing) -> Result<(), NotWritten> {
+        self.ask(|reply| Op::Narrow(narrowing, reply)).await
     }
 
     /// Opens a session.
@@ -96,6 +99,11 @@ impl Writer {
         self.ask(|reply| Op::Revocation(revocation, reply)).await
     }
 
+    /// Takes a revocation back.
+    pub async fn lift(&self, revocation: Revocation) -> Result<(), NotWritten> {
+        self.ask(|reply| Op::Lift(revocation, reply)).await
+    }
+
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     pub async fn make_durable(&self, sessions: Vec<Arc<Session>>) -> Result<(), NotWritten> {
         self.ask(|reply| Op::MakeDurable(sessions, reply)).await
@@ -104,8 +112,11 @@ impl Writer {
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, NotWritten> {
         let (reply, answer) = oneshot::channel();
         self.send(op(reply))?;
-        // A dropped reply means that the change was not made: the writer has stopped.
-        answer.await.unwrap_or(Err(NotWritten::Busy))
+        match tokio::time::timeout(ANSWER_MAX, answer).await {
+            // A dropped reply means that the change was not made: the writer has stopped.
+            Ok(answer) => answer.unwrap_or(Err(NotWritten::Busy)),
+            Err(_) => Err(NotWritten::Late),
+        }
     }
 
     fn send(&self, op: Op) -> Result<(), NotWritten> {

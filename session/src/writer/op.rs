@@ -1,8 +1,7 @@
 //! The changes that are durable before they are answered.
 
 use crate::access::Access;
-use crate::intern::ScopeSet;
-use crate::judge::End;
+use crate::narrowings::Narrowing;
 use crate::registry::NotOpened;
 use crate::revocations::Revocation;
 use crate::session::Session;
@@ -19,6 +18,8 @@ pub enum NotWritten {
     Failed(StoreError),
     /// Too many changes wait, or the service is stopping.
     Busy,
+    /// It was not made in time, and may still be.
+    Late,
 }
 
 /// Answers one change.
@@ -32,12 +33,14 @@ pub(crate) enum Op {
     /// Ends the session with that id as revoked, wherever it is, and moves its end if it has one; answers its record, if
     /// there is such a session.
     Revoke(SessionId, u64, Reply<Option<Box<Record>>>),
-    /// Changes a session's scopes; answers its end if it has one.
-    Scopes(Arc<Session>, ScopeSet, Reply<Option<End>>),
+    /// Narrows the scopes of a party, or lifts that.
+    Narrow(Narrowing, Reply<()>),
     /// Opens a session.
     Open(Box<Opening>, Reply<Opened>),
     /// Revokes a party; answers the number of sessions that this ended.
     Revocation(Revocation, Reply<usize>),
+    /// Takes a revocation back.
+    Lift(Revocation, Reply<()>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     MakeDurable(Vec<Arc<Session>>, Reply<()>),
 }

@@ -10,8 +10,8 @@ use crate::judge::Asked;
 use crate::life::{OnDisk, Stage};
 use crate::metrics::Metrics;
 use crate::registry::{Enrolment, LookedUp, NotOpened, Registry};
-use crate::revocations::Revocation;
 use crate::session::Session;
+use crate::store::Rules;
 use crate::store::{Change, Record, Store, StoreError};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
@@ -42,8 +42,8 @@ impl Store for Disk {
         Ok(false)
     }
 
-    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
-        Ok(Vec::new())
+    fn rules(&self) -> Result<Rules, StoreError> {
+        Ok(Rules::default())
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
@@ -70,7 +70,7 @@ impl Store for Disk {
                     disk.sessions.remove(&record.id());
                     disk.tombstones.insert(record.id(), record.clone().over(held));
                 }
-                Change::Revocation(_) => {}
+                Change::Revocation(_) | Change::Lift(_) | Change::Narrowing(_) | Change::Rules(_) => {}
             }
         }
         Ok(())
@@ -429,7 +429,7 @@ impl World {
                 Op::Revoke(_, now_ms, _) => format!("revoke {now_ms};"),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
-                Op::Scopes(..) | Op::Revocation(..) => unreachable!(),
+                Op::Narrow(..) | Op::Revocation(..) | Op::Lift(..) => unreachable!(),
             };
         }
         text

@@ -3,11 +3,13 @@
 use super::op::Reply;
 use super::*;
 use crate::audit::EndedBy;
-use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, person, types};
+use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, narrowing, person, types};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
+use crate::narrowings::Narrowing;
 use crate::registry::{Binding, FirstUse, NotOpened, revoked};
 use crate::revocations::{Revocation, RevokedParty};
+use crate::session::Session;
 use crate::store::{Record, Store};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
@@ -16,7 +18,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// An operation with the receiver of its answer.
-fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, NotWritten>>) {
+pub(crate) fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, NotWritten>>) {
     let (reply, answer) = oneshot::channel();
     (make(reply), answer)
 }
@@ -37,23 +39,24 @@ fn everyone(before_ms: u64) -> Revocation {
         before_ms,
         made_at_ms: T0 + 1,
         ends_at_ms: T0 + 1,
+        reason: String::new(),
     }
 }
 
-fn narrow() -> ScopeSet {
-    ScopeSet::new(["openid"])
+fn narrow(session: &Session) -> Narrowing {
+    narrowing(session, Some(&["openid"]))
 }
 
 #[test]
 fn a_store_that_fails_leaves_memory_as_it_was() {
     let fixture = Fixture::new();
     let session = fixture.live(&person("s", T0), T0);
-    let scopes = session.scopes().1;
+    let scopes = session.scopes().1.now;
     let commit = fixture.commit();
     fixture.store.fails.store(true, Ordering::SeqCst);
 
     let (revoke, mut revoked) = op(|reply| Op::Revoke(session.id, T0, reply));
-    let (change, mut changed) = op(|reply| Op::Scopes(session.clone(), narrow(), reply));
+    let (change, mut changed) = op(|reply| Op::Narrow(narrow(&session), reply));
     let (open, mut opened) = op(|reply| Op::Open(opening(person("t", T0)), reply));
     let (revocation, mut made) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
     commit.make(vec![revoke, change, open, revocation]);
@@ -62,7 +65,7 @@ fn a_store_that_fails_leaves_memory_as_it_was() {
     assert!(matches!(changed.try_recv(), Ok(Err(NotWritten::Failed(_)))));
     assert!(matches!(opened.try_recv(), Ok(Err(NotWritten::Failed(_)))));
     assert!(matches!(made.try_recv(), Ok(Err(NotWritten::Failed(_)))));
-    assert_eq!((session.ended(), session.scopes().1), (None, scopes));
+    assert_eq!((session.ended(), session.scopes().1.now), (None, scopes));
     assert!(fixture.registry.find(person("t", 0).id).is_none());
     assert_eq!(fixture.outcome(&person("u", T0), T0), Outcome::Active);
 }
@@ -89,7 +92,7 @@ fn a_revocation_and_a_change_of_scopes_in_one_commit_leave_an_ended_session_in_a
                 fixture.flush();
             }
             let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
-            let (change, _) = op(|reply| Op::Scopes(session.clone(), narrow(), reply));
+            let (change, _) = op(|reply| Op::Narrow(narrow(&session), reply));
             let group = if is_revoked_first { vec![revoke, change] } else { vec![change, revoke] };
             fixture.commit().make(group);
             assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + 1001)));
@@ -156,7 +159,7 @@ fn writing_behind_never_brings_an_ended_session_back() {
     commit.make(vec![revoke]);
     commit.write_behind(&behind);
     // Nor does a record from before the end that reaches the store by any way.
-    let record = session.record_with(None, &session.scopes().1);
+    let record = session.record_with(None);
     fixture.store.apply(&[crate::store::Change::Write(record)]).unwrap();
     drop((session, behind, commit));
     let fixture = fixture.crash();
@@ -276,7 +279,7 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
         Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics).unwrap()
     };
     let session = fixture.live(&person("s", T0), T0);
-    assert_eq!(writer.set_scopes(session.clone(), narrow()).await, Ok(None));
+    assert_eq!(writer.narrow(narrow(&session)).await, Ok(()));
     let gone = fixture.live(&person("gone", T0), T0);
     let ends = (0..50).map(|_| writer.revoke(gone.id, T0 + 1));
     for end in futures_util::future::join_all(ends).await {
@@ -288,6 +291,6 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
     drop((session, gone));
     let fixture = fixture.crash();
     let session = fixture.registry.find(person("s", 0).id).unwrap();
-    assert_eq!((session.scopes().1, session.last_seen_ms()), (narrow(), T0 + 7));
+    assert_eq!((session.scopes().1.now, session.last_seen_ms()), (ScopeSet::new(["openid"]), T0 + 7));
     assert!(fixture.registry.find(person("gone", 0).id).is_none());
 }

@@ -9,13 +9,16 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+/// A revocation that would lock an issuer out.
+const FAR: &str = r#"{"issuer":"https://id","before":"9999-12-30T00:00:00Z"}"#;
+
 const ALICE: &str =
     r#"{"issuer":"https://id","key":"s1","subject":"alice","client_id":"web","scopes":["orders:read","openid"]}"#;
 
 async fn with_alice() -> (Fixture, String) {
     let fixture = Fixture::open().await;
     let opened = fixture.call("POST", "/v1/sessions", ALICE).await;
-    assert_eq!(opened.status, 201, "{opened:?}");
+    assert_eq!(opened.status, 200, "{opened:?}");
     let id = opened.json()["id"].as_str().unwrap().to_owned();
     (fixture, id)
 }
@@ -105,9 +108,13 @@ async fn what_is_wrong_with_a_request_is_named() {
             r#"{"issuer":"i","subject":"a","client_id":"b"}"#,
             400,
             "invalid_request",
-            "not both",
+            "only one",
         ),
         ("POST", "/v1/revocations", r#"{"issuer":"i","subject":""}"#, 400, "invalid_request", "empty"),
+        ("POST", "/v1/revocations", r#"{"issuer":"i","sid":""}"#, 400, "invalid_request", "empty"),
+        ("POST", "/v1/revocations", FAR, 400, "invalid_request", "`force`"),
+        ("GET", "/v1/revocations?limit=0", "", 400, "invalid_request", "limit"),
+        ("DELETE", "/v1/revocations/00", "", 404, "not_found", "no revocation"),
     ];
     for (method, path, body, status, code, named) in rows {
         let answer = fixture.call(method, path, body).await;
@@ -165,7 +172,76 @@ async fn a_revocation_ends_live_sessions_and_refuses_unseen_ones() {
     assert_eq!(filter.ask_new(token(3, "new login", T0 + 1000)).await.outcome(), Outcome::Active);
     let body = r#"{"issuer":"https://id","client_id":"web","before":"2023-11-14T22:13:20.5Z"}"#;
     let made = fixture.call("POST", "/v1/revocations", body).await.json();
-    assert_eq!(made, json!({"revoked": 0, "before": "2023-11-14T22:13:20.5Z"}));
+    assert_eq!((&made["revoked"], &made["before"]), (&json!(0), &json!("2023-11-14T22:13:20.5Z")));
+}
+
+#[tokio::test]
+async fn a_sid_that_was_never_seen_is_revoked_and_the_revocation_is_listed_and_taken_back() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    let body = r#"{"issuer":"https://id","sid":"s1","reason":"lost laptop"}"#;
+    let made = fixture.call("POST", "/v1/revocations", body).await.json();
+    assert_eq!(filter.ask_new(token(1, "s1", T0)).await.outcome(), Outcome::Revoked);
+    fixture.at(5000);
+    assert_eq!(filter.ask_new(token(2, "s1", T0 + 5000)).await.outcome(), Outcome::Revoked, "refreshed");
+    assert_eq!(filter.ask_new(token(3, "s2", T0)).await.outcome(), Outcome::Active);
+
+    let listed = fixture.call("GET", "/v1/revocations", "").await.json();
+    assert_eq!(listed["revocations"].as_array().unwrap().len(), 1);
+    let entry = &listed["revocations"][0];
+    assert_eq!((&entry["sid"], &entry["reason"], &entry["id"]), (&json!("s1"), &json!("lost laptop"), &made["id"]));
+    let path = format!("/v1/revocations/{}", made["id"].as_str().unwrap());
+    assert_eq!(fixture.call("DELETE", &path, "").await.json(), *entry);
+    assert_eq!(fixture.call("GET", "/v1/revocations", "").await.json(), json!({"revocations": []}));
+    assert_eq!(fixture.call("DELETE", &path, "").await.status, 404);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
+async fn a_revocation_with_force_locks_a_party_out_until_it_is_taken_back() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    let forced = FAR.replace('}', r#","force":true}"#);
+    let made = fixture.call("POST", "/v1/revocations", &forced).await;
+    assert_eq!((made.status, &made.json()["before"]), (200, &json!("9999-12-30T00:00:00Z")));
+    fixture.at(60 * MINUTE);
+    assert_eq!(filter.ask_new(token(1, "s", T0 + 60 * MINUTE)).await.outcome(), Outcome::Revoked);
+    let path = format!("/v1/revocations/{}", made.json()["id"].as_str().unwrap());
+    assert_eq!(fixture.call("DELETE", &path, "").await.status, 200);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
+async fn revocations_are_listed_in_pages() {
+    let fixture = Fixture::open().await;
+    for n in 0..25 {
+        let body = json!({"issuer": "https://id", "subject": format!("s{n}")}).to_string();
+        assert_eq!(fixture.call("POST", "/v1/revocations", &body).await.status, 200);
+    }
+    let (mut subjects, mut path) = (std::collections::HashSet::new(), "/v1/revocations?limit=10".to_owned());
+    let mut pages = 0;
+    loop {
+        let page = fixture.call("GET", &path, "").await.json();
+        pages += 1;
+        subjects.extend(page["revocations"].as_array().unwrap().iter().map(|entry| entry["subject"].to_string()));
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/revocations?limit=10&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((subjects.len(), pages), (25, 3));
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_durable_in_five_seconds_is_answered_503_and_safe_to_repeat() {
+    let (fixture, id) = with_alice().await;
+    let path = format!("/v1/sessions/{id}/revoke");
+    fixture.faults.slow_writes.shut(true);
+    let late = fixture.call("POST", &path, "").await;
+    fixture.faults.slow_writes.shut(false);
+    assert_eq!((late.status, late.code().as_str()), (503, "store_unavailable"), "{late:?}");
+    assert!(late.text.contains("safe to repeat"), "{late:?}");
+    assert_eq!(fixture.call("POST", &path, "").await.status, 200);
 }
 
 #[tokio::test]
@@ -190,6 +266,7 @@ async fn a_list_is_filtered_and_paged() {
     assert_eq!(keys.len(), 25);
     let count = |answer: serde_json::Value| answer["sessions"].as_array().unwrap().len();
     assert_eq!(count(fixture.call("GET", "/v1/sessions?client_id=app", "").await.json()), 1);
+    assert_eq!(count(fixture.call("GET", "/v1/sessions?sid=s7", "").await.json()), 1);
     fixture.at(30 * MINUTE);
     assert_eq!(count(fixture.call("GET", "/v1/sessions?state=active", "").await.json()), 0);
     assert_eq!(

@@ -4,9 +4,8 @@ use crate::client::{ADMIN, Answer, FILTER, Filter, http};
 use portcullis_contract::SessionId;
 use portcullis_session::clock::Clock;
 use portcullis_session::config;
-use portcullis_session::revocations::Revocation;
 use portcullis_session::store::embedded::Embedded;
-use portcullis_session::store::{Change, Record, Store, StoreError};
+use portcullis_session::store::{Change, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,8 +57,8 @@ impl Gate {
 struct Faulty(Embedded, Arc<Faults>);
 
 impl Store for Faulty {
-    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
-        self.0.revocations()
+    fn rules(&self) -> Result<Rules, StoreError> {
+        self.0.rules()
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {

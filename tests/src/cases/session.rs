@@ -35,7 +35,7 @@ pub(super) async fn prepare(example: &Example, testbed: &Testbed, case: &Case, s
 
 async fn open(testbed: &Testbed, sent: &Sent, more: Value) {
     let opening = sent.opening(more);
-    testbed.service.admin().open(&opening).await.status(201);
+    testbed.service.admin().open(&opening).await.status(200);
 }
 
 async fn is_known(example: &Example, testbed: &Testbed, case: &Case, sent: &Sent, known: &Known) -> Result<(), String> {

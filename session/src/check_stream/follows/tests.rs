@@ -6,7 +6,7 @@ use crate::check_stream::state::tests::{
     BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, robot, token, verdicts,
 };
 use crate::check_stream::{Answers, Broken, Destination};
-use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, person};
+use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, narrowing, person};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::registry::{Enrolment, revoked};
@@ -145,7 +145,7 @@ fn a_change_of_scopes_is_not_lost_wherever_it_falls_between_entering_and_judging
             match step {
                 'E' => follows.enter(7, Arc::clone(&token), Asked::default()).unwrap(),
                 'J' => judge(&mut follows, 7, &mut answers),
-                'R' => session.set_scopes(ScopeSet::new(["openid"])),
+                'R' => session.narrow(Some(ScopeSet::new(["openid"]))),
                 _ => fixture.registry.followers().changed(session.id),
             }
         }
@@ -292,7 +292,7 @@ fn scopes_are_told_when_they_change_and_only_to_tokens_that_lose_or_regain_some(
     stream.follow(&[follow(1, 1, PLAIN), follow(2, 2, PLAIN)], T0);
     let session = fixture.registry.find(id("s")).unwrap();
     let mut left = |scopes: &[&str]| {
-        fixture.registry.set_scopes(&session, ScopeSet::new(scopes));
+        fixture.registry.narrow(&narrowing(&session, Some(scopes)));
         let followed = stream.0.review(T0).followed;
         followed
             .into_iter()
@@ -319,6 +319,7 @@ fn a_revocation_is_sent_to_followed_sessions_and_to_tokens_of_sessions_that_live
         before_ms: T0 + 1,
         made_at_ms: now_ms,
         ends_at_ms: now_ms,
+        reason: String::new(),
     });
     assert_eq!(stream.review(now_ms), [(2, Outcome::Revoked), (3, Outcome::Revoked)]);
 }
@@ -388,7 +389,7 @@ fn a_follow_that_waits_for_a_look_up_is_judged_once_and_keeps_its_activity() {
         assert_eq!((waits.followed.len(), waits.look_ups.len()), (0, 1));
         // It opens on another stream, changes, and sees bytes here.
         let session = fixture.live(&person("s", T0), T0);
-        fixture.registry.set_scopes(&session, ScopeSet::new(["openid"]));
+        fixture.registry.narrow(&narrowing(&session, Some(&["openid"])));
         let active = FilterMessage { active: vec![1], ..FilterMessage::default() };
         assert_eq!(stream.0.receive(active, T0 + MINUTE).unwrap().followed, []);
         assert_eq!(stream.review(T0 + MINUTE), []);

@@ -259,6 +259,7 @@ fn a_revocation_reaches_tokens_that_are_bound() {
         before_ms: T0 + 1,
         made_at_ms: T0 + HOUR,
         ends_at_ms: T0 + HOUR,
+        reason: String::new(),
     });
     assert_eq!(stream.outcome(1, PLAIN, T0 + HOUR), Outcome::Active);
     assert_eq!(stream.outcome(2, PLAIN, T0 + HOUR), Outcome::Revoked);
@@ -286,13 +287,13 @@ fn a_change_of_scopes_is_in_the_next_verdict_only_where_it_takes_something() {
     let left = |stream: &mut Stream, handle| stream.ask(handle, PLAIN, T0).narrowed.map(|left| left.scopes);
     assert_eq!(left(&mut stream, 1), None);
     let session = fixture.registry.find(id("s")).unwrap();
-    session.set_scopes(ScopeSet::new(["openid", "orders:read"]));
+    session.narrow(Some(ScopeSet::new(["openid", "orders:read"])));
     assert_eq!(left(&mut stream, 1), Some(vec!["openid".to_owned(), "orders:read".to_owned()]));
     assert_eq!(left(&mut stream, 2), None);
-    session.set_scopes(ScopeSet::new(["orders:write"]));
+    session.narrow(Some(ScopeSet::new(["orders:write"])));
     assert_eq!(left(&mut stream, 1), Some(vec!["orders:write".to_owned()]));
     assert_eq!(left(&mut stream, 2), Some(vec![]), "no scope left is not the same as nothing said");
-    session.set_scopes(session.granted.clone());
+    session.narrow(None);
     assert_eq!(left(&mut stream, 1), None);
 }
 
@@ -310,7 +311,7 @@ fn a_question_that_the_scopes_left_do_not_cover_is_no_activity() {
         stream.describe(token(1, "s", T0), T0);
         assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
         let session = fixture.registry.find(id("s")).unwrap();
-        session.set_scopes(ScopeSet::new(left.iter().copied()));
+        session.narrow(Some(ScopeSet::new(left.iter().copied())));
         assert_eq!(stream.outcome(1, WRITE, T0 + MINUTE), Outcome::Active);
         assert_eq!(session.last_seen_ms(), if touches { T0 + MINUTE } else { T0 }, "{left:?}");
     }

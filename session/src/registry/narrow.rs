@@ -1,0 +1,63 @@
+//! The scopes of sessions: narrowed for a whole party by an administrator, and grown by tokens where the access type allows.
+//!
+//! As with revocations, one race decides how this is written: a narrowing is published first, and the sessions of its party
+//! are looked for then, while a session that opens is entered first, or reads the narrowings under the lock under which it
+//! is entered. So either the narrowing is seen here, or the session there.
+
+use super::Registry;
+use super::sessions::SHARDS;
+use crate::life::Stage;
+use crate::narrowings::{Narrowing, Party};
+use crate::session::Session;
+use crate::token::Token;
+use std::sync::{Arc, PoisonError};
+
+impl Registry {
+    /// Publishes a narrowing, or the end of one, that is on disk: the next verdict on each session of its party has it.
+    pub fn narrow(&self, narrowing: &Narrowing) {
+        let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
+        narrowings.set(narrowing.clone());
+        drop(narrowings);
+        for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
+            if session.party() == narrowing.party {
+                // Read again, for another change may have been published meanwhile.
+                self.narrow_session(&session);
+                self.followers.changed(session.id);
+            }
+        }
+    }
+
+    /// Brings a session to the scopes that are left to its party.
+    pub(super) fn narrow_session(&self, session: &Session) {
+        let narrowings = self.narrowings.read().unwrap_or_else(PoisonError::into_inner);
+        session.narrow(narrowings.of(|| session.party()));
+    }
+
+    /// All narrowings.
+    pub fn all_narrowings(&self) -> Vec<Narrowing> {
+        self.narrowings.read().unwrap_or_else(PoisonError::into_inner).all().collect()
+    }
+
+    /// Grants a session the scopes of a token that it was not granted, if its access type allows that; returns whether it
+    /// did. A narrowing of its party stays.
+    pub fn grow(&self, session: &Arc<Session>, token: &Token) -> bool {
+        let granted = session.granted();
+        if !session.access.growth.allows(session.kind, token.scopes.beyond(&granted)) {
+            return false;
+        }
+        session.grant(&token.scopes, &self.names);
+        // The record on disk lacks the new scopes, and is written whole.
+        session.life().change(Stage::overwritten);
+        self.enqueue(session);
+        let beyond: Vec<&str> = token.scopes.beyond(&granted).collect();
+        self.audit.scopes_grew(session, &beyond.join(" "));
+        true
+    }
+}
+
+impl Session {
+    /// The party that its narrowings hold for.
+    pub(crate) fn party(&self) -> Party {
+        Party::of(&self.issuer, &self.subject, &self.client, &self.key)
+    }
+}
