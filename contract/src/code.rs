@@ -19,7 +19,7 @@ pub const STEP_UP_REQUIRED: &str = "step_up_required";
 /// The code for an outcome; `None` if the outcome is not a refusal.
 pub const fn of(outcome: Outcome) -> Option<&'static str> {
     Some(match outcome {
-        Outcome::Unspecified | Outcome::Active => return None,
+        Outcome::Unspecified | Outcome::Active | Outcome::Unavailable => return None,
         Outcome::IdleTimeout => SESSION_IDLE_TIMEOUT,
         Outcome::LifetimeExceeded => SESSION_LIFETIME_EXCEEDED,
         Outcome::Revoked => SESSION_REVOKED,

@@ -12,7 +12,7 @@ use std::time::Duration;
 const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0];
 
 /// The outcomes that are counted, by the label they are counted under.
-pub const OUTCOMES: [(Outcome, &str); 7] = [
+pub const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Active, "active"),
     (Outcome::IdleTimeout, "idle_timeout"),
     (Outcome::LifetimeExceeded, "lifetime_exceeded"),
@@ -20,6 +20,7 @@ pub const OUTCOMES: [(Outcome, &str); 7] = [
     (Outcome::UnknownSession, "unknown_session"),
     (Outcome::ScopeEscalation, "scope_escalation"),
     (Outcome::StepUpRequired, "step_up_required"),
+    (Outcome::Unavailable, "unavailable"),
 ];
 
 /// How a session opened.

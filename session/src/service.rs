@@ -113,7 +113,7 @@ fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Found 
             Err(error) => {
                 metrics.store_unreadable.inc();
                 if let Some(not_logged) = FAILURES.admit() {
-                    error!(%error, session = %look_up.id, not_logged, "the store could not read: the token is refused");
+                    error!(%error, session = %look_up.id, not_logged, "the store could not read: there is no verdict");
                 }
                 found.unreadable.push(look_up.id);
             }

@@ -9,7 +9,7 @@ use crate::{
     wire,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     rc::Rc,
 };
 
@@ -23,6 +23,9 @@ const LIMITS_MS: u64 = 100;
 /// better, so the filter only acts on its own copy after that.
 const SERVICE_SPEAKS_MS: u64 = 1_000;
 
+/// How long a follow waits until it is announced again after the service could not read its store.
+const ANNOUNCE_AGAIN_MS: u64 = 1_000;
+
 /// A follow, by its id on the check stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FollowId(pub u32);
@@ -33,6 +36,8 @@ pub(super) struct Follows {
     open: HashMap<FollowId, Follow>,
     next_id: u32,
     unannounced: Vec<FollowId>,
+    /// Follows that the service has given up, oldest first, with the time at which they are announced again.
+    postponed: VecDeque<(Monotonic, FollowId)>,
     ended: Vec<FollowId>,
     active: HashSet<FollowId>,
     activity_sent_at: Monotonic,
@@ -117,6 +122,11 @@ impl Follows {
         self.active.insert(id);
     }
 
+    /// The token of an open follow.
+    pub(super) fn principal(&self, id: FollowId) -> Option<&Principal> {
+        self.open.get(&id).map(|follow| &*follow.principal)
+    }
+
     /// Records the session's end as the service reported it.
     pub(super) fn note_end(&mut self, id: FollowId, session_ends_at: Option<Monotonic>) {
         if let Some(follow) = self.open.get_mut(&id) {
@@ -149,7 +159,28 @@ impl Follows {
     pub(super) fn announce_all(&mut self) {
         self.ended.clear();
         self.active.clear();
+        self.postponed.clear();
         self.unannounced = self.open.keys().copied().collect();
+    }
+
+    /// The service has closed a follow whose session it could not look up: it is announced again in a while.
+    pub(super) fn announce_later(&mut self, id: FollowId, now: Monotonic) {
+        if self.open.contains_key(&id) {
+            self.postponed.push_back((now.after(ANNOUNCE_AGAIN_MS), id));
+        }
+    }
+
+    /// Announces the follows that have waited for it long enough.
+    pub(super) fn announce_the_postponed(&mut self, now: Monotonic) {
+        while let Some((at, id)) = self.postponed.front().copied()
+            && at <= now
+        {
+            self.postponed.pop_front();
+            // The id can have been reused since then; its new follow is announced anyway.
+            if self.open.contains_key(&id) && !self.unannounced.contains(&id) {
+                self.unannounced.push(id);
+            }
+        }
     }
 
     /// The next follow that the service does not know about.

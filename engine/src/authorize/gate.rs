@@ -203,7 +203,11 @@ impl Gate {
         let mut due = self.settle(received.settled, now);
         for (id, verdict) in received.followed {
             for context in self.follows.contexts(id) {
-                due.push((context, self.advance(context, Event::Followed(verdict.clone()), now)));
+                let step = match &verdict {
+                    Some(verdict) => self.advance(context, Event::Followed(verdict.clone()), now),
+                    None => self.no_news(context, now),
+                };
+                due.push((context, step));
             }
         }
         due
@@ -299,6 +303,15 @@ impl Gate {
             _ => return Step::Wait,
         };
         self.advance(context, Event::NoVerdict(known, now.wall_ms), now)
+    }
+
+    /// The session service cannot tell anything about the session of an open request.
+    fn no_news(&mut self, context: ContextId, now: Now) -> Step {
+        let known = match self.requests.get(&context).map(|entry| &entry.request) {
+            Some(Request::Released(Some(open))) => self.session_memory.session(&open.principal, open.rule, now),
+            _ => return Step::Wait,
+        };
+        self.advance(context, Event::NoNews(known), now)
     }
 
     /// Passes an event to a request, and a resulting question to the session service.

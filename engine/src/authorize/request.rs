@@ -58,6 +58,8 @@ pub enum Event {
     NoKeys,
     /// The request is open, and there is a new verdict on its session.
     Followed(Verdict),
+    /// The request is open, and the session service cannot tell anything about its session: the last verdicts decide.
+    NoNews(Known),
     /// The request is open, and a limit has passed.
     Overdue(Code),
 }
@@ -113,6 +115,9 @@ impl Request {
             (Self::Released(Some(open)), Event::Followed(verdict)) => {
                 return self.follow(&open.clone(), verdict, policy);
             }
+            (Self::Released(Some(open)), Event::NoNews(known)) => {
+                return self.hold(&open.clone(), &known, policy);
+            }
             (Self::Released(Some(open)), Event::Overdue(code)) => return self.cut(&open.clone(), code, policy),
             _ => return Step::Wait,
         };
@@ -153,6 +158,16 @@ impl Request {
                 self.cut(open, Code::InsufficientScope, policy)
             }
             Verdict::Active(_) => Step::Wait,
+        }
+    }
+
+    /// Whether an open request continues without news about its session: not where an outage denies, nor against the
+    /// last verdict.
+    fn hold(&mut self, open: &Open, known: &Known, policy: &Policy) -> Step {
+        let denies = policy.rule(open.rule).is_none_or(|rule| rule.limits.on_outage == Outage::Deny);
+        match denies || forbids(known, open.rule, policy) {
+            true => self.cut(open, Code::SessionUnavailable, policy),
+            false => Step::Wait,
         }
     }
 
@@ -221,9 +236,8 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
     };
     let Question { rule, principal, attributes } = question;
     alive(&principal, rule, wall_ms)?;
-    let lost = known.narrowed.as_ref().is_some_and(|left| !scopes_suffice(policy, rule, left));
     let mark = match policy.rule(rule).map_or(Outage::Deny, |rule| rule.limits.on_outage) {
-        _ if known.is_refused || lost => None,
+        _ if forbids(known, rule, policy) => None,
         Outage::ReadOnly => attributes.is_read_only().then_some(Mark::OutageReadOnly),
         Outage::Grace(grace) => {
             let is_recent = |ago_ms: u64| u128::from(ago_ms) <= grace.as_millis();
@@ -233,6 +247,11 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
     };
     let mark = mark.ok_or_else(|| Denial::of(&principal, Code::SessionUnavailable, rule))?;
     Ok(Next::Release(Permit::new(Some(rule), Some(principal), known.narrowed.clone(), Some(mark))))
+}
+
+/// Whether the last verdict speaks against a request: the session was over, or has lost a scope that the rule requires.
+fn forbids(known: &Known, rule: RuleId, policy: &Policy) -> bool {
+    known.is_refused || known.narrowed.as_ref().is_some_and(|left| !scopes_suffice(policy, rule, left))
 }
 
 fn open(permit: &Permit) -> Option<Open> {

@@ -93,7 +93,8 @@ impl SessionMemory {
         }
     }
 
-    fn session(&mut self, principal: &Principal, rule: RuleId, now: Now) -> Known {
+    /// What is known about the session of `principal`, for a request that `rule` matched.
+    pub(super) fn session(&mut self, principal: &Principal, rule: RuleId, now: Now) -> Known {
         let Some(session) = self.sessions.get(&principal.facts.session_id) else { return Known::default() };
         let token = &principal.facts.digest;
         let granted_at = session.verdict(token, Some(rule)).and_then(|verdict| verdict.granted_at);

@@ -49,8 +49,8 @@ pub(super) struct Settled {
 pub(super) struct Received {
     /// Questions that are settled.
     pub settled: Vec<Settled>,
-    /// New verdicts on followed sessions.
-    pub followed: Vec<(FollowId, Verdict)>,
+    /// New verdicts on followed sessions; `None` where the service cannot tell.
+    pub followed: Vec<(FollowId, Option<Verdict>)>,
 }
 
 /// The stream client of one worker.
@@ -200,14 +200,21 @@ impl StreamClient {
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                received.settled.push(open.settle(Some(read(verdict).0), now));
+                let verdict = read(verdict, &open.question.principal);
+                received.settled.push(open.settle(verdict, now));
             }
         }
         // A stream being replaced can still report on follows that were already announced on the current stream.
         for verdict in message.followed {
             let id = FollowId(verdict.id);
-            let (verdict, remaining_ms) = read(verdict);
-            follows.note_end(id, remaining_ms.map(|remaining_ms| now.after(remaining_ms)));
+            let session_ends_at = verdict.remaining_ms.map(|remaining_ms| now.after(remaining_ms));
+            // A follow that has ended meanwhile has no requests left.
+            let Some(principal) = follows.principal(id) else { continue };
+            let verdict = read(verdict, principal);
+            match verdict {
+                Some(_) => follows.note_end(id, session_ends_at),
+                None => follows.announce_later(id, now),
+            }
             received.followed.push((id, verdict));
         }
         self.part_unless_owed();
@@ -330,6 +337,7 @@ impl StreamClient {
 
     /// Adds what has changed about open requests.
     fn put_follows(&mut self, follows: &mut Follows, stream: u32, message: &mut wire::FilterMessage, now: Monotonic) {
+        follows.announce_the_postponed(now);
         let mut bytes = message.tokens.iter().map(Message::encoded_len).sum::<usize>();
         while message.follows.len() < GROUP_QUESTIONS_MAX
             && bytes < GROUP_BYTES_MAX
@@ -363,14 +371,14 @@ fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The filter's form of a verdict, and how long the session has left. An unknown outcome is a refusal: a newer service
-/// has a reason that this filter does not know.
-fn read(verdict: wire::Verdict) -> (Verdict, Option<u64>) {
-    let remaining_ms = verdict.remaining_ms;
+/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a refusal: a newer service has
+/// a reason that this filter does not know.
+fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
     let code = match wire::Outcome::try_from(verdict.outcome) {
         Ok(wire::Outcome::Active) => {
-            return (Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())), remaining_ms);
+            return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal));
         }
+        Ok(wire::Outcome::Unavailable) => return None,
         Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,
         Ok(wire::Outcome::LifetimeExceeded) => Code::SessionLifetimeExceeded,
         Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
@@ -378,7 +386,7 @@ fn read(verdict: wire::Verdict) -> (Verdict, Option<u64>) {
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
-    (Verdict::Ended(code), remaining_ms)
+    Some(Verdict::Ended(code))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Tally {
             Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
             Event::Verdict(Verdict::Ended(code), _) => CheckOutcome::Refused(*code),
             Event::NoVerdict(..) => CheckOutcome::NoVerdict,
-            Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::Overdue(_) => return,
+            Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::NoNews(_) | Event::Overdue(_) => return,
         }));
     }
 

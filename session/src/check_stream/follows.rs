@@ -163,12 +163,13 @@ impl Follows {
         }
     }
 
-    /// Cuts a follow whose session could not be looked up.
-    pub(super) fn refuse(&mut self, id: u32, answers: &mut Answers) {
+    /// Closes a follow whose session could not be looked up. Its filter decides whether the open requests continue, and
+    /// announces it again if they do.
+    pub(super) fn give_up(&mut self, id: u32, answers: &mut Answers) {
         if self.open.contains_key(&id) {
-            self.metrics.cut(Outcome::UnknownSession);
+            self.metrics.cut(Outcome::Unavailable);
             self.close(id);
-            answers.put_verdict(Destination::Follow, Verdict { id, ..refusal(Outcome::UnknownSession) });
+            answers.put_verdict(Destination::Follow, Verdict { id, ..refusal(Outcome::Unavailable) });
         }
     }
 

@@ -165,18 +165,19 @@ impl StreamState {
         answers
     }
 
-    /// Refuses what has waited for look-ups that failed. The next question about one of their tokens tries again.
+    /// Answers that there is no verdict on what has waited for look-ups that failed: nobody has ended those sessions. The
+    /// next question about one of their tokens tries again.
     pub fn unreadable(&mut self, ids: &[SessionId], answers: &mut Answers) {
         let mut tally = Tally::default();
         for waiting in ids.iter().flat_map(|id| self.waiting.remove(id).unwrap_or_default()) {
             self.waiting_count -= 1;
             match waiting {
                 Waiting::Question(question) => {
-                    tally.add(Outcome::UnknownSession);
-                    let verdict = Verdict { id: question.id, ..refusal(Outcome::UnknownSession) };
+                    tally.add(Outcome::Unavailable);
+                    let verdict = Verdict { id: question.id, ..refusal(Outcome::Unavailable) };
                     answers.put_verdict(Destination::Question, verdict);
                 }
-                Waiting::Follow(id) => self.follows.refuse(id, answers),
+                Waiting::Follow(id) => self.follows.give_up(id, answers),
             }
         }
         self.metrics.answered(&tally);

@@ -58,15 +58,15 @@ async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_looked_up_is_refused_and_its_stream_goes_on() {
+async fn what_cannot_be_looked_up_has_no_verdict_and_its_stream_goes_on() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;
     assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
     fixture.faults.fails_to_read.store(true, Ordering::SeqCst);
-    assert_eq!(filter.ask_new(token(2, "unknown", T0)).await.outcome(), Outcome::UnknownSession);
+    assert_eq!(filter.ask_new(token(2, "unknown", T0)).await.outcome(), Outcome::Unavailable);
     let follow = Follow { id: 5, token: 2, route: PLAIN };
     filter.send(FilterMessage { follows: vec![follow], ..FilterMessage::default() }).await;
-    assert_eq!(filter.pushed().await.outcome(), Outcome::UnknownSession);
+    assert_eq!(filter.pushed().await.outcome(), Outcome::Unavailable);
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     fixture.faults.fails_to_read.store(false, Ordering::SeqCst);
     assert_eq!(filter.outcome(2).await, Outcome::Active);

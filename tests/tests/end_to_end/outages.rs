@@ -1,5 +1,6 @@
 //! How each route's `on_outage` answers while the session service is dead, hanging or lying, and when it comes back.
 
+use portcullis_contract::wire::Outcome;
 use portcullis_tests::{
     Answer, Call, FakeService, PATIENCE, ServiceBehaviour, Testbed, Token, busy, policy, quiet, until,
 };
@@ -204,6 +205,11 @@ async fn a_service_that_sends_too_much() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_answers_what_was_not_asked() {
     live_through(ServiceBehaviour::UnknownIds).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_cannot_read_its_store() {
+    live_through(ServiceBehaviour::Outcome(Outcome::Unavailable as i32)).await;
 }
 
 /// An outcome that the filter does not know is a refusal on every route, whatever its `on_outage`.

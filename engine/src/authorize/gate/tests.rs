@@ -309,6 +309,66 @@ fn an_open_request_is_cut_when_its_session_ends_or_loses_the_scope() {
 }
 
 #[test]
+fn a_verdict_cannot_give_a_token_scopes_that_it_does_not_have() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read profile");
+    bench.request(1, "/read", Some(&token), NOW_MS);
+    let id = bench.sent(NOW_MS).questions[0].id;
+    let (_, step) = bench.verdict(id, wire::Outcome::Active, Some(&["write", "read", "admin"]), NOW_MS).remove(0);
+    let Step::Release(permit) = &step else { panic!("{}", code(&step)) };
+    let scopes = crate::authorize::identity::headers(permit, bench.gate.policy())
+        .find(|(name, _)| *name == "x-portcullis-scopes")
+        .map(|(_, scopes)| scopes.into_owned());
+    assert_eq!(scopes.as_deref(), Some("read"));
+}
+
+#[test]
+fn what_the_service_cannot_tell_is_an_outage_and_no_refusal() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    let paths = [("/both", "session_unavailable"), ("/read", "released"), ("/grace", "released")];
+    for (context, (path, expected)) in (1..).zip(paths) {
+        for (outcome, expected) in [(wire::Outcome::Active, "released"), (wire::Outcome::Unavailable, expected)] {
+            bench.request(context, path, Some(&token), NOW_MS);
+            let id = bench.sent(NOW_MS).questions[0].id;
+            assert_eq!(code(&bench.verdict(id, outcome, None, NOW_MS)[0].1), expected, "{path} {outcome:?}");
+            bench.gate.gone(context);
+        }
+    }
+}
+
+#[test]
+fn an_open_request_whose_session_cannot_be_read_ends_only_where_an_outage_denies() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read write", "/both");
+    bench.open(2, "read", "/read");
+    bench.gate.tick(at(NOW_MS + 50));
+    let follows = bench.sent(NOW_MS + 50).follows;
+    let steps = |due: Vec<Due>| due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>();
+    let id = |route: u32| follows.iter().find(|follow| follow.route == route).expect("a follow").id;
+    assert_eq!(steps(bench.followed(id(1), wire::Outcome::Unavailable, None)), [(1, "cut")]);
+    bench.gate.gone(1);
+    assert_eq!(steps(bench.followed(id(3), wire::Outcome::Unavailable, None)), [(2, "wait")]);
+    assert!(bench.sent(NOW_MS + 60).follows.is_empty(), "a store that cannot be read is not asked again at once");
+    let again = bench.sent(NOW_MS + 1_060).follows;
+    assert_eq!(again.iter().map(|follow| follow.id).collect::<Vec<_>>(), [id(3)], "the service has let go of it");
+    assert_eq!(steps(bench.followed(id(3), wire::Outcome::Revoked, None)), [(2, "cut")]);
+}
+
+#[test]
+fn an_open_request_whose_session_was_last_over_ends_when_it_cannot_be_read() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.open(1, "read", "/read");
+    bench.gate.tick(at(NOW_MS + 50));
+    let id = bench.sent(NOW_MS + 50).follows[0].id;
+    let other = bench.token("read write");
+    bench.request(2, "/me", Some(&other), NOW_MS + 50);
+    let question = bench.sent(NOW_MS + 50).questions[0].id;
+    bench.verdict(question, wire::Outcome::Revoked, None, NOW_MS + 50);
+    assert_eq!(code(&bench.followed(id, wire::Outcome::Unavailable, None)[0].1), "cut");
+}
+
+#[test]
 fn a_revocation_between_verdict_and_follow_cuts_by_the_answer_to_the_follow() {
     let mut bench = Bench::with_keys("enforce");
     bench.open(1, "read write", "/both");
