@@ -3,6 +3,7 @@
 
 use super::answers::{Answers, Broken, Destination, Held};
 use super::state::StreamState;
+use crate::credential::Credentials;
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
@@ -42,8 +43,8 @@ impl SessionCheck for Checks {
         let service = &self.0;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let (metadata, _, inbound) = request.into_parts();
-        let is_known = |credential: &crate::credential::Credential| credential.is_presented(&metadata.into_headers());
-        if !service.filter_credential.as_ref().is_none_or(is_known) {
+        let is_known = |credentials: &Credentials| credentials.are_presented(&metadata.into_headers());
+        if !service.filter_credential.read().as_ref().is_none_or(is_known) {
             static REFUSED: Sampler = Sampler::new();
             service.metrics.unauthenticated_checks.inc();
             if let Some(not_logged) = REFUSED.admit() {

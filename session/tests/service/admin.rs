@@ -53,7 +53,7 @@ async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
 
 #[tokio::test]
 async fn an_opening_takes_an_access_type_and_a_start() {
-    let fixture = Fixture::with("access: [{name: long}, {name: short, absolute: 1h}]").await;
+    let fixture = Fixture::with("access: [{name: long, unlimited: true}, {name: short, absolute: 1h}]").await;
     let body = r#"{"issuer":"i","key":"k","access":"short","auth_time":"2023-11-14T22:00:00Z"}"#;
     let opened = fixture.call("POST", "/v1/sessions", body).await.json();
     assert_eq!(

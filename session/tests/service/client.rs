@@ -14,8 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
-pub(crate) const ADMIN: &str = "admin-secret";
-pub(crate) const FILTER: &str = "filter-secret";
+pub(crate) const ADMIN: &str = "the-secret-of-the-admin";
+pub(crate) const FILTER: &str = "the-secret-of-the-filter";
 
 /// An HTTP answer.
 #[derive(Debug)]
