@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The conditions of an access type on the token that opens a session. Every key that is present must hold; a key holds
 /// when one of its entries does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct When {
     /// The token has one of these scopes.
     pub scope: Option<Vec<String>>,
@@ -69,7 +69,7 @@ impl Growth {
 }
 
 /// The access types in the order of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessTypes(Vec<(When, Arc<Access>)>);
 
 impl AccessTypes {

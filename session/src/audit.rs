@@ -1,6 +1,10 @@
 //! The audit of decisions that matter: one line each (JSON on standard output, tracing target `audit`), one event for
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
+mod history;
+
+pub use history::{Event, History, Kind, Next, Position};
+
 use crate::clock::rfc3339;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
@@ -10,14 +14,9 @@ use crate::session::Session;
 use crate::token::Token;
 use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
-use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::broadcast;
 use tracing::info;
-
-/// Events kept for a listener that reads slowly. One that falls further behind receives the number of those it missed.
-const EVENTS_KEPT: usize = 1024;
 
 /// Refusals of introspection that are remembered as reported. When there are more, all are reported once again.
 const REPORTED_MAX: usize = 10_000;
@@ -46,40 +45,23 @@ impl EndedBy {
     }
 }
 
-/// An event of `GET /v1/events`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event {
-    /// What happened: the event's name.
-    #[serde(skip)]
-    pub name: &'static str,
-    id: String,
-    issuer: String,
-    subject: String,
-    client_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    at: String,
-}
-
 /// The audit.
 #[derive(Debug)]
 pub struct Audit {
     metrics: Arc<Metrics>,
-    events: broadcast::Sender<Event>,
+    history: Arc<History>,
     reported: Mutex<HashSet<(u64, Outcome)>>,
 }
 
 impl Audit {
     /// An audit that counts into `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, events: broadcast::Sender::new(EVENTS_KEPT), reported: Mutex::default() }
+        Self { metrics, history: Arc::default(), reported: Mutex::default() }
     }
 
-    /// The events from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+    /// The latest events.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
     }
 
     /// A session opened.
@@ -94,7 +76,7 @@ impl Audit {
             subject = &*session.subject, client_id = &*session.client, access = session.access.name, by = how,
             opened_at = rfc3339(session.opened_at_ms),
         );
-        self.announce("opened", session, None, now_ms);
+        self.announce(Kind::Opened, session, None, now_ms);
     }
 
     /// A session ended.
@@ -105,7 +87,7 @@ impl Audit {
             target: "audit", event, session = %session.id, issuer = &*session.issuer, subject = &*session.subject,
             client_id = &*session.client, reason = end.reason.as_str(), by = by.as_str(), ended_at = rfc3339(end.at_ms),
         );
-        self.announce("ended", session, Some(end.reason.as_str()), end.at_ms);
+        self.announce(Kind::Ended, session, Some(end.reason.as_str()), end.at_ms);
     }
 
     /// Introspection refused a token. A caller that asks about a dead token again and again is reported once.
@@ -132,18 +114,16 @@ impl Audit {
             target: "audit", event, session = %token.id, issuer = &*token.issuer, subject = &*token.subject,
             client_id = &*token.client, outcome, route, token = format!("{:016x}", token.digest),
         );
-        if self.has_listeners() {
-            self.send(Event {
-                name: "denied",
-                id: token.id.to_string(),
-                issuer: token.issuer.to_string(),
-                subject: token.subject.to_string(),
-                client_id: token.client.to_string(),
-                access: None,
-                reason: Some(outcome),
-                at: rfc3339(now_ms),
-            });
-        }
+        self.history.push(Event {
+            kind: Kind::Denied,
+            id: token.id,
+            issuer: Arc::clone(&token.issuer),
+            subject: token.subject.clone(),
+            client_id: Arc::clone(&token.client),
+            access: None,
+            reason: Some(outcome),
+            at_ms: now_ms,
+        });
     }
 
     /// The scopes of a party were narrowed, or that was lifted.
@@ -189,28 +169,17 @@ impl Audit {
         info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, whom, before, by = "admin");
     }
 
-    fn announce(&self, name: &'static str, session: &Session, reason: Option<&'static str>, at_ms: u64) {
-        if self.has_listeners() {
-            self.send(Event {
-                name,
-                id: session.id.to_string(),
-                issuer: session.issuer.to_string(),
-                subject: session.subject.to_string(),
-                client_id: session.client.to_string(),
-                access: Some(session.access.name.clone()),
-                reason,
-                at: rfc3339(at_ms),
-            });
-        }
-    }
-
-    fn has_listeners(&self) -> bool {
-        self.events.receiver_count() > 0
-    }
-
-    fn send(&self, event: Event) {
-        // The only failure is that the last listener has just left.
-        drop(self.events.send(event));
+    fn announce(&self, kind: Kind, session: &Session, reason: Option<&'static str>, at_ms: u64) {
+        self.history.push(Event {
+            kind,
+            id: session.id,
+            issuer: Arc::clone(&session.issuer),
+            subject: session.subject.clone(),
+            client_id: Arc::clone(&session.client),
+            access: Some(Arc::clone(&session.access)),
+            reason,
+            at_ms,
+        });
     }
 }
 

@@ -4,26 +4,31 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
-/// A credential that callers must present.
-#[derive(Clone)]
-pub struct Credential([u8; 32]);
+/// The credentials of which callers must present one: there are several while one replaces another.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials(Vec<[u8; 32]>);
 
-impl Credential {
-    /// The credential `secret`.
-    pub fn new(secret: &str) -> Self {
-        Self(Sha256::digest(secret).into())
+impl Credentials {
+    /// The credentials `secrets`.
+    pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
+        Self(secrets.into_iter().map(|secret| Sha256::digest(secret.as_ref()).into()).collect())
     }
 
-    /// Whether the request presents it. Digests are compared, so the time does not reveal the secret's length either.
-    pub fn is_presented(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|secret| self.is(secret))
+    /// Whether a caller could present one of them as one of `others`.
+    pub(crate) fn overlap(&self, others: &Self) -> bool {
+        self.0.iter().any(|digest| others.0.contains(digest))
     }
 
-    /// Whether the request presents it as the password of any client (RFC 6749, section 2.3.1). That section requires the
+    /// Whether the request presents one. Digests are compared, so the time does not reveal a secret's length either.
+    pub fn are_presented(&self, headers: &HeaderMap) -> bool {
+        bearer(headers).is_some_and(|secret| self.hold(secret))
+    }
+
+    /// Whether the request presents one as the password of any client (RFC 6749, section 2.3.1). That section requires the
     /// password to be form-encoded, which many callers leave out: both are accepted.
-    pub fn is_password(&self, headers: &HeaderMap) -> bool {
+    pub fn are_password(&self, headers: &HeaderMap) -> bool {
         let Some(pair) = after_scheme(headers, b"basic ").and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
         else {
             return false;
@@ -31,17 +36,20 @@ impl Credential {
         let Some(password) = pair.splitn(2, |byte| *byte == b':').nth(1) else {
             return false;
         };
-        self.is(password) || self.is(&form_decoded(password))
+        self.hold(password) || self.hold(&form_decoded(password))
     }
 
-    fn is(&self, secret: &[u8]) -> bool {
-        bool::from(Sha256::digest(secret).as_slice().ct_eq(&self.0))
+    /// Compares with all of them, so that the time does not reveal which one it is.
+    fn hold(&self, secret: &[u8]) -> bool {
+        let digest = Sha256::digest(secret);
+        let found = self.0.iter().fold(Choice::from(0), |found, held| found | digest.as_slice().ct_eq(held));
+        found.into()
     }
 }
 
-impl std::fmt::Debug for Credential {
+impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential(…)")
+        f.write_str("Credentials(…)")
     }
 }
 
@@ -74,13 +82,14 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        Credential::new("s3cret").is_presented(&headers)
+        Credentials::new(["another", "s3cret", "one more"]).are_presented(&headers)
     }
 
     #[test]
-    fn only_the_one_bearer_credential_is_accepted() {
+    fn one_bearer_token_that_is_one_of_the_credentials_is_accepted() {
         assert!(presents(&["Bearer s3cret"]));
         assert!(presents(&["bearer  s3cret"]));
+        assert!(presents(&["Bearer another"]) && presents(&["Bearer one more"]));
         let refused: &[&[&str]] = &[
             &[],
             &["s3cret"],
@@ -101,7 +110,7 @@ mod tests {
         let presents = |secret: &str, pair: &str| {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).parse().unwrap());
-            Credential::new(secret).is_password(&headers)
+            Credentials::new([secret]).are_password(&headers)
         };
         for (secret, pair) in
             [("s3cret", "web:s3cret"), ("s3cret", ":s3cret"), ("a:b&c d", "web:a:b&c d"), ("a:b&c d", "x:a%3Ab%26c+d")]

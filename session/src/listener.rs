@@ -3,7 +3,8 @@
 mod serve;
 mod silent;
 mod threads;
-pub(crate) mod tls;
+mod tls;
 
 pub(crate) use serve::{Peer, Served, serve};
 pub(crate) use threads::ConnectionThreads;
+pub(crate) use tls::Tls;

@@ -7,12 +7,12 @@ use portcullis_session::log::Log;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::{Listeners, run};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 /// How long the last lines may take to be read.
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     };
     let format = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
     format.with_writer(log.clone()).init();
-    let exit = match serve(settings) {
+    let exit = match serve(&args.config, settings) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -80,9 +80,12 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // First of all: until then, a SIGHUP ends the process.
+        let hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(reload_on(hangup, config.to_owned(), settings.clone()));
         let listeners =
             Listeners { checks: bind("listen", settings.listen).await?, admin: bind("admin", settings.admin).await? };
         let store = Arc::new(Embedded::open(&settings.store)?);
@@ -96,6 +99,12 @@ fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         run(listeners, settings, store, Clock::system(), shutdown).await?;
         Ok(())
     })
+}
+
+async fn reload_on(mut hangup: Signal, file: PathBuf, running: Settings) {
+    while hangup.recv().await.is_some() {
+        tokio::task::block_in_place(|| config::reload(&file, &running));
+    }
 }
 
 async fn bind(at: &str, address: SocketAddr) -> Result<TcpListener, String> {

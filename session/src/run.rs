@@ -21,7 +21,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tracing::{info, warn};
 
@@ -87,15 +86,16 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    warn_of_open_doors(&settings, &listeners);
+    say_addresses(&listeners);
+    settings.warn_of_open_doors();
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let tls = settings.tls.clone().map(TlsAcceptor::from);
+    let (tls, admin_tls) = (settings.tls.clone(), settings.admin_tls.clone());
     let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
     let admin = Served {
         threads: ConnectionThreads::here(),
-        tls: None,
+        tls: admin_tls,
         router: admin::router(&service),
         connections_max: ADMIN_CONNECTIONS_MAX,
     };
@@ -193,18 +193,11 @@ async fn clean(service: Arc<Service>) {
     }
 }
 
-fn warn_of_open_doors(settings: &Settings, listeners: &Listeners) {
+fn say_addresses(listeners: &Listeners) {
     for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)] {
         match socket.local_addr() {
             Ok(address) => info!(listener, %address, "listening"),
             Err(error) => warn!(listener, %error, "listening, on an unknown address"),
         }
-    }
-    if settings.filter_credential.is_none() {
-        warn!("no filter_credential: anyone who can reach the check listener can ask questions and open sessions");
-    }
-    let is_local = |socket: &TcpListener| socket.local_addr().is_ok_and(|at| at.ip().is_loopback());
-    if !is_local(&listeners.admin) {
-        warn!("the admin listener has no TLS and is not on a loopback address: keep its network private");
     }
 }

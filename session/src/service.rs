@@ -3,7 +3,8 @@
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::clock::Clock;
-use crate::credential::Credential;
+use crate::config::Reloadable;
+use crate::credential::Credentials;
 use crate::issuers::Issuers;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
@@ -33,9 +34,9 @@ pub struct Service {
     /// The time.
     pub clock: Clock,
     /// What filters present; `None` admits any caller.
-    pub filter_credential: Option<Credential>,
+    pub filter_credential: Reloadable<Option<Credentials>>,
     /// What callers of the admin API present.
-    pub admin_credential: Credential,
+    pub admin_credential: Reloadable<Credentials>,
     /// Turns `true` when the service is about to stop: it accepts no new connections for checks, and the open check
     /// streams come to their end.
     pub draining: watch::Receiver<bool>,

@@ -44,7 +44,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
 }
 
 async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    if !service.admin_credential.is_presented(request.headers()) {
+    if !service.admin_credential.read().are_presented(request.headers()) {
         service.metrics.unauthenticated_admin.inc();
         if let Some(not_logged) = REFUSED.admit() {
             let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));

@@ -3,6 +3,7 @@
 
 use super::answers::{Answers, Broken, Destination, Held};
 use super::state::StreamState;
+use crate::credential::Credentials;
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
@@ -18,8 +19,9 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 
-/// How long a stream goes on after the filter was asked to leave because the service is about to stop.
-pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a stream goes on after the filter was asked to leave because the service is about to stop. One that can opens
+/// its next stream at once; for one that cannot, the sooner the next service starts the better.
+pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// How long a stream sleeps at most while a limit is ahead: the clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
@@ -42,8 +44,8 @@ impl SessionCheck for Checks {
         let service = &self.0;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let (metadata, _, inbound) = request.into_parts();
-        let is_known = |credential: &crate::credential::Credential| credential.is_presented(&metadata.into_headers());
-        if !service.filter_credential.as_ref().is_none_or(is_known) {
+        let is_known = |credentials: &Credentials| credentials.are_presented(&metadata.into_headers());
+        if !service.filter_credential.read().as_ref().is_none_or(is_known) {
             static REFUSED: Sampler = Sampler::new();
             service.metrics.unauthenticated_checks.inc();
             if let Some(not_logged) = REFUSED.admit() {
@@ -70,8 +72,8 @@ type Deferred = Pin<Box<dyn Future<Output = Ready> + Send>>;
 struct Driver {
     service: Arc<Service>,
     inbound: Streaming<FilterMessage>,
-    /// The filter has closed its half: what is deferred still leaves.
-    is_half_closed: bool,
+    /// The filter has closed its half, or its time is up: what is deferred still leaves.
+    is_done_reading: bool,
     state: StreamState,
     deferred: FuturesUnordered<Deferred>,
     /// Verdicts among the deferred that wait for the writer.
@@ -94,6 +96,9 @@ enum Task {
     Review,
     Resume(Ready),
     SendDrain,
+    /// The service is about to stop, and the filter has not said hello: it is to try elsewhere.
+    Refuse,
+    StopReading,
     /// The filter has heard nothing for a while, and must not take the service for dead.
     SendBeat,
     Leave,
@@ -112,7 +117,7 @@ impl Driver {
             draining: service.draining.clone(),
             service,
             inbound,
-            is_half_closed: false,
+            is_done_reading: false,
             deferred: FuturesUnordered::new(),
             held: 0,
             drains_until: None,
@@ -126,8 +131,8 @@ impl Driver {
         loop {
             let sent = match self.task().await {
                 Task::Receive(Ok(Some(message))) => self.receive(message),
-                Task::Receive(Ok(None)) => {
-                    self.is_half_closed = true;
+                Task::Receive(Ok(None)) | Task::StopReading => {
+                    self.is_done_reading = true;
                     Ok(ServiceMessage::default())
                 }
                 Task::Receive(Err(status)) => Err(status),
@@ -140,6 +145,7 @@ impl Driver {
                     self.drains_until = Some(Instant::now() + DRAIN_MAX);
                     Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
+                Task::Refuse => Err(Status::unavailable("the service is about to stop")),
                 Task::SendBeat => Ok(ServiceMessage { beat: true, ..ServiceMessage::default() }),
                 Task::Leave => return None,
             };
@@ -157,25 +163,27 @@ impl Driver {
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
     async fn task(&mut self) -> Task {
         let Self { service, inbound, state, deferred, draining, drains_until, sent_at, .. } = self;
-        if self.is_half_closed && deferred.is_empty() {
+        if self.is_done_reading && deferred.is_empty() {
             return Task::Leave;
         }
         let until_due_ms = state.review_at_ms().map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
-        // The welcome is first.
-        let may_drain = state.is_greeted() && drains_until.is_none();
         let beat_at = state.beat_every().map(|every| *sent_at + every);
-        let may_read = !self.is_half_closed && state.waiting() + self.held < DEFERRED_MAX;
+        let is_done_reading = self.is_done_reading;
+        let may_read = !is_done_reading && state.waiting() + self.held < DEFERRED_MAX;
         tokio::select! {
             biased;
             () = state.notifier().notified() => Task::Review,
             // It ends with `true`, or with the service itself.
-            _ = draining.wait_for(|draining| *draining), if may_drain => Task::SendDrain,
+            _ = draining.wait_for(|draining| *draining), if drains_until.is_none() => match state.is_greeted() {
+                true => Task::SendDrain,
+                false => Task::Refuse,
+            },
             Some(ready) = deferred.next(), if !deferred.is_empty() => Task::Resume(ready),
             message = inbound.message(), if may_read => Task::Receive(message),
             () = pass(until_due_ms) => Task::Review,
             () = until(beat_at) => Task::SendBeat,
             // After the messages: what has arrived by then is answered.
-            () = until(*drains_until) => Task::Leave,
+            () = until(*drains_until), if !is_done_reading => Task::StopReading,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
-use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
@@ -9,13 +10,45 @@ use std::fmt;
 pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) admin: String,
-    pub(super) filter_credential: Option<RawCredential>,
-    pub(super) admin_credential: RawCredential,
+    pub(super) filter_credential: Option<RawCredentials>,
+    pub(super) admin_credential: RawCredentials,
     pub(super) store: RawStore,
     #[serde(default)]
     pub(super) enrolment: RawEnrolment,
     pub(super) access: Option<Vec<RawAccess>>,
     pub(super) tls: Option<RawTls>,
+    pub(super) admin_tls: Option<RawTls>,
+}
+
+/// A credential, or a list of them.
+pub(super) enum RawCredentials {
+    One(RawCredential),
+    Several(Vec<RawCredential>),
+}
+
+/// By hand: a derived choice of shapes would answer every fault with the same words, and forget where it is.
+impl<'de> Deserialize<'de> for RawCredentials {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+
+        impl<'de> Visitor<'de> for Shape {
+            type Value = RawCredentials;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`{env: …}`, `{file: …}` or a list of these")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCredentials, A::Error> {
+                RawCredential::deserialize(MapAccessDeserializer::new(map)).map(RawCredentials::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawCredentials, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawCredentials::Several)
+            }
+        }
+
+        deserializer.deserialize_any(Shape)
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,6 +86,8 @@ pub(super) struct RawAccess {
     pub(super) absolute: Option<String>,
     pub(super) idle: Option<String>,
     pub(super) growth: Option<RawGrowth>,
+    #[serde(default)]
+    pub(super) unlimited: bool,
 }
 
 /// A word, or a list of scopes.

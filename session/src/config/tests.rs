@@ -1,6 +1,9 @@
 //! What a configuration says when it is right, and what it is told when it is not.
 
+use super::access::{DEFAULT_LIMITS, duration_ms};
 use super::*;
+use crate::judge::Limits;
+use axum::http::HeaderMap;
 
 /// The configuration of the design page, as it stands there.
 const DESIGN: &str = r#"
@@ -23,8 +26,8 @@ admin_credential: {env: ADMIN}
 store: {embedded: {path: data}}
 ";
 
-fn env(_: &str) -> Option<String> {
-    Some("secret\n".to_owned())
+fn env(name: &str) -> Option<String> {
+    Some(format!("the secret of {name}\n"))
 }
 
 fn faults(text: &str) -> String {
@@ -37,7 +40,7 @@ fn the_design_pages_configuration_is_taken() {
     let machine = settings.access.named("machine").unwrap();
     assert_eq!(machine.limits, Limits { absolute_ms: Some(12 * 3_600_000), idle_ms: None });
     assert_eq!(settings.enrolment, Enrolment::FirstUse);
-    assert!(settings.filter_credential.is_some() && settings.tls.is_none());
+    assert!(settings.filter_credential.read().is_some() && settings.tls.read().is_none());
 }
 
 #[test]
@@ -94,6 +97,108 @@ access:
 fn a_credential_that_is_not_there_is_a_fault() {
     let told = read(SHORT, &|_| None).map(drop).unwrap_err().to_string();
     assert_eq!(told, "admin_credential.env: the environment variable `ADMIN` is not set or empty");
+}
+
+#[test]
+fn a_credential_of_fewer_than_16_bytes_is_a_fault_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("short");
+    std::fs::write(&file, "fifteen bytes..\n").unwrap();
+    let short = |_: &str| Some(" fifteen bytes.. \n".to_owned());
+    for (text, at) in [
+        (SHORT.to_owned(), "admin_credential"),
+        (SHORT.replace("{env: ADMIN}", "[{env: ADMIN}]"), "admin_credential[0]"),
+        (SHORT.replace("{env: ADMIN}", &format!("{{file: '{}'}}", file.display())), "admin_credential"),
+    ] {
+        let told = read(&text, &short).map(drop).unwrap_err().to_string();
+        let wanted = "has fewer than 16 bytes: use a random one, from `openssl rand -hex 32` for example";
+        assert_eq!(told, format!("{at}: {wanted}"));
+    }
+    assert!(read(SHORT, &|_| Some("sixteen bytes...".to_owned())).is_ok());
+}
+
+#[test]
+fn each_credential_of_a_list_is_accepted_and_each_fault_of_one_is_told() {
+    let text = SHORT.replace("{env: ADMIN}", "[{env: OLD}, {env: NEW}]");
+    let settings = read(&text, &env).unwrap();
+    let presents = |secret: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
+        settings.admin_credential.read().are_presented(&headers)
+    };
+    assert!(presents("the secret of OLD") && presents("the secret of NEW") && !presents("the secret of ADMIN"));
+
+    let told = faults(&SHORT.replace("{env: ADMIN}", "[{env: A, file: b}, {env: OLD}, {file: /nowhere}]"));
+    assert!(told.starts_with("admin_credential[0]: needs either `env` or `file`\n"), "{told}");
+    assert!(told.contains("\nadmin_credential[2].file: cannot read `/nowhere`: "), "{told}");
+    assert_eq!(faults(&SHORT.replace("{env: ADMIN}", "[]")), "admin_credential: is empty: add a credential");
+    let told = faults(&SHORT.replace("{env: ADMIN}", "hunter2"));
+    assert!(told.contains("expected `{env: …}`, `{file: …}` or a list of these"), "{told}");
+}
+
+#[test]
+fn no_secret_is_for_filters_and_for_the_admin_api() {
+    let both = |filter: &str| format!("{SHORT}filter_credential: {filter}\n");
+    let wanted = "admin_credential: is also a `filter_credential`: every filter could administer";
+    for filter in ["{env: ADMIN}", "[{env: OTHER}, {env: ADMIN}]"] {
+        assert_eq!(faults(&both(filter)), wanted, "{filter}");
+    }
+    assert!(read(&both("[{env: OTHER}, {env: NEXT}]"), &env).is_ok());
+}
+
+#[test]
+fn a_reload_takes_over_credentials_and_names_what_needs_a_restart() {
+    let running = read(SHORT, &env).unwrap();
+    let reload = |text: &str| running.take_over(&read(text, &env).unwrap());
+    assert_eq!(reload(SHORT), Reload { reloaded: vec![], needs_restart: vec![] });
+    let other = SHORT.replace("ADMIN", "OTHER") + "filter_credential: {env: FILTER}\n";
+    let reloaded = vec!["filter_credential", "admin_credential"];
+    assert_eq!(reload(&other), Reload { reloaded, needs_restart: vec![] });
+    assert_eq!(reload(&other), Reload { reloaded: vec![], needs_restart: vec![] });
+    let moved = other.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:1").replace("path: data", "path: elsewhere")
+        + "enrolment: explicit\naccess: [{name: a, idle: 5m}]\n";
+    let needs_restart = vec!["listen", "store", "enrolment", "access"];
+    assert_eq!(reload(&moved), Reload { reloaded: vec![], needs_restart });
+}
+
+#[test]
+fn an_admin_listener_that_leaves_the_machine_without_tls_is_an_open_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: String| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let (cert, key) = (write("cert", pair.cert.pem()), write("key", pair.signing_key.serialize_pem()));
+    let known = format!("{SHORT}filter_credential: {{env: FILTER}}\n");
+    let open = |text: &str| read(text, &env).unwrap().open_doors().join("; ");
+    assert!(open(SHORT).starts_with("no filter_credential: "));
+    assert_eq!(open(&known), "");
+    let away = known.replace("admin: 127.0.0.1:0", "admin: 0.0.0.0:0");
+    assert!(open(&away).starts_with("the admin listener has no TLS"));
+    assert_eq!(open(&format!("{away}admin_tls: {{cert: {cert}, key: {key}}}\n")), "");
+}
+
+#[test]
+fn an_access_type_without_a_limit_says_so() {
+    let read = |keys: &str| read(&format!("{SHORT}access: [{{name: a{keys}}}]\n"), &env);
+    for (keys, wanted) in [
+        (
+            "",
+            "access[0]: has no limit: add `absolute` or `idle`, or `unlimited: true` if its sessions may last for ever",
+        ),
+        (", unlimited: false", "access[0]: has no limit: "),
+        (", idle: 5m, unlimited: true", "access[0].unlimited: contradicts the limits beside it"),
+        (", absolute: 8h, idle: 5m, unlimited: true", "access[0].unlimited: contradicts"),
+    ] {
+        let told = read(keys).map(drop).unwrap_err().to_string();
+        assert!(told.starts_with(wanted) && told.lines().count() == 1, "{keys}: {told}");
+    }
+    for (keys, absolute_ms, idle_ms) in
+        [(", unlimited: true", None, None), (", idle: 5m", None, Some(300_000)), (", absolute: 1s", Some(1_000), None)]
+    {
+        assert_eq!(read(keys).unwrap().access.named("a").unwrap().limits, Limits { absolute_ms, idle_ms }, "{keys}");
+    }
 }
 
 #[test]

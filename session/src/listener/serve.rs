@@ -2,6 +2,8 @@
 
 use super::silent::{Greeting, Silent};
 use super::threads::ConnectionThreads;
+use super::tls::Tls;
+use crate::config::Reloadable;
 use crate::log::Sampler;
 use axum::extract::Request;
 use axum::middleware::map_request;
@@ -18,7 +20,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 /// How long a caller may take for a TLS handshake, from there to its first request, and for the headers of each further
@@ -45,8 +46,8 @@ pub(crate) struct Peer(pub SocketAddr);
 pub(crate) struct Served {
     /// Serve the connections.
     pub(crate) threads: ConnectionThreads,
-    /// Encrypts them.
-    pub(crate) tls: Option<TlsAcceptor>,
+    /// Encrypts those that are yet to come.
+    pub(crate) tls: Reloadable<Option<Tls>>,
     /// Answers their requests.
     pub(crate) router: Router,
     /// The most that are open at once.
@@ -71,7 +72,8 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
             continue;
         };
         let greeting = silent.enter();
-        let (tls, router, watcher) = (tls.clone(), router.clone(), open.watcher());
+        let (router, watcher) = (router.clone(), open.watcher());
+        let tls = tls.read().as_ref().map(Tls::acceptor);
         threads.serve(stream, async move |stream| {
             let conversing = async {
                 match tls {

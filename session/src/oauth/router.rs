@@ -34,8 +34,9 @@ async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next
     // Without a credential to present, callers cannot be told apart, and any of them could end sessions.
     let is_known = service
         .filter_credential
+        .read()
         .as_ref()
-        .is_some_and(|credential| credential.is_presented(headers) || credential.is_password(headers));
+        .is_some_and(|credentials| credentials.are_presented(headers) || credentials.are_password(headers));
     if !is_known {
         service.metrics.unauthenticated_checks.inc();
         let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));

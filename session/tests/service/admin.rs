@@ -1,6 +1,6 @@
 //! The admin API over HTTP.
 
-use crate::client::{ADMIN, http, session_id, token};
+use crate::client::{ADMIN, FILTER, http, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
@@ -30,7 +30,7 @@ async fn nothing_but_health_answers_without_the_credential() {
         assert_eq!(http(fixture.admin, "", "GET", path, "").await.status, 200, "{path}");
     }
     for path in ["/metrics", "/v1/sessions", "/v1/events", "/v1/nothing", "/", "/v1/sessions/x/revoke"] {
-        for wrong in ["", "Bearer wrong", "Bearer filter-secret", "Basic admin-secret", ADMIN] {
+        for wrong in ["", "Bearer wrong", &format!("Bearer {FILTER}"), &format!("Basic {ADMIN}"), ADMIN] {
             let refused = http(fixture.admin, wrong, "GET", path, "").await;
             assert_eq!((refused.status, refused.code().as_str()), (401, "unauthorized"), "{path} {wrong}");
             assert!(refused.head.contains("www-authenticate: bearer"), "{}", refused.head);
@@ -56,7 +56,7 @@ async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
 
 #[tokio::test]
 async fn an_opening_takes_an_access_type_and_a_start() {
-    let fixture = Fixture::with("access: [{name: long}, {name: short, absolute: 1h}]").await;
+    let fixture = Fixture::with("access: [{name: long, unlimited: true}, {name: short, absolute: 1h}]").await;
     let body = r#"{"issuer":"i","key":"k","access":"short","auth_time":"2023-11-14T22:00:00Z"}"#;
     let opened = fixture.call("POST", "/v1/sessions", body).await.json();
     assert_eq!(
@@ -299,36 +299,80 @@ async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
     assert_eq!(http(fixture.admin, "", "GET", "/readyz", "").await.status, 200);
 }
 
-#[tokio::test]
-async fn events_tell_what_opens_ends_and_is_denied() {
-    let fixture = Fixture::open().await;
-    let stream = TcpStream::connect(fixture.admin).await.unwrap();
-    let mut lines = BufReader::new(stream);
-    let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
-    lines.get_mut().write_all(request.as_bytes()).await.unwrap();
-    let mut seen = String::new();
-    let mut until = async |wanted: &str| {
+/// A listener of the events, and what it has read.
+struct Listener {
+    lines: BufReader<TcpStream>,
+    read: String,
+}
+
+impl Listener {
+    /// Connects, with more headers, and waits until it is served.
+    async fn open(fixture: &Fixture, headers: &str) -> Self {
+        let mut lines = BufReader::new(TcpStream::connect(fixture.admin).await.unwrap());
+        let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n{headers}\r\n");
+        lines.get_mut().write_all(request.as_bytes()).await.unwrap();
+        let mut listener = Self { lines, read: String::new() };
+        listener.until("text/event-stream").await;
+        listener.until("id: ").await;
+        listener
+    }
+
+    async fn until(&mut self, wanted: &str) {
         let reading = async {
-            while !seen.contains(wanted) {
-                assert!(lines.read_line(&mut seen).await.unwrap() > 0, "{seen}");
+            while !self.read.contains(wanted) {
+                assert!(self.lines.read_line(&mut self.read).await.unwrap() > 0, "{}", self.read);
             }
         };
         tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no {wanted}"));
-    };
-    until("text/event-stream").await;
-    until("\r\n\r\n").await;
+    }
+
+    /// Leaves; gives the header to come back with.
+    fn leave(self) -> String {
+        let last = self.read.lines().rev().find_map(|line| line.strip_prefix("id: "));
+        format!("last-event-id: {}\r\n", last.expect("events have ids"))
+    }
+}
+
+#[tokio::test]
+async fn events_tell_what_opens_ends_and_is_denied() {
+    let fixture = Fixture::open().await;
+    let mut listener = Listener::open(&fixture, "").await;
     let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s1", T0)).await;
-    until("event: opened\n").await;
+    listener.until("event: opened\n").await;
     let id = session_id("s1");
     fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
-    until("event: ended\n").await;
+    listener.until("event: ended\n").await;
     filter.ask(1, 0).await;
-    until("event: denied\n").await;
-    until("\"reason\":\"revoked\"").await;
+    listener.until("event: denied\n").await;
+    listener.until("\"reason\":\"revoked\"").await;
     filter.close();
     // An open listener does not keep the service from stopping.
     fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_reads_what_it_missed_and_after_a_restart_that_it_missed_some() {
+    let fixture = Fixture::open().await;
+    // It leaves without having read one event.
+    let came_from = Listener::open(&fixture, "").await.leave();
+    let mut filter = fixture.filter().await;
+    filter.ask_new(token(1, "s1", T0)).await;
+    let id = session_id("s1");
+    fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+    let mut listener = Listener::open(&fixture, &came_from).await;
+    listener.until("event: ended\n").await;
+    listener.until(&format!("\"id\":\"{id}\"")).await;
+    assert!(listener.read.contains("event: opened\n") && !listener.read.contains("lagged"), "{}", listener.read);
+    listener.until("\"reason\":\"revoked\"").await;
+    listener.until("\nid: ").await;
+    let came_from = listener.leave();
+    filter.close();
+
+    let fixture = Fixture::in_folder(fixture.stop().await, "").await;
+    let mut listener = Listener::open(&fixture, &came_from).await;
+    listener.until("event: lagged\n").await;
+    listener.until("data: {\"missed\":null}\n").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The check stream over the network.
 
-use crate::client::{BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, session_id, token};
+use crate::client::{ADMIN, BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, Token};
 use std::sync::atomic::Ordering;
@@ -116,7 +116,7 @@ async fn no_more_is_read_while_too_many_answers_wait_for_the_disk() {
 #[tokio::test]
 async fn a_caller_without_the_credential_gets_no_stream() {
     let fixture = Fixture::open().await;
-    for wrong in ["", "wrong", "admin-secret"] {
+    for wrong in ["", "wrong", ADMIN] {
         let status = Filter::open(fixture.checks, wrong).await.map(drop).unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
     }

@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
-pub(crate) const ADMIN: &str = "admin-secret";
-pub(crate) const FILTER: &str = "filter-secret";
+pub(crate) const ADMIN: &str = "the-secret-of-the-admin";
+pub(crate) const FILTER: &str = "the-secret-of-the-filter";
 
 /// An HTTP answer.
 #[derive(Debug)]
@@ -117,18 +117,23 @@ impl Filter {
     }
 
     async fn begun(channel: Channel, credential: &str, hello: FilterMessage) -> Result<Self, Status> {
+        let mut filter = Self::silent(channel, credential).await?;
+        filter.send(hello).await;
+        let first = filter.answer().await?.expect("the stream was closed");
+        assert!(first.welcome.is_some(), "the hello is answered first: {first:?}");
+        Ok(filter)
+    }
+
+    /// Opens a stream and says nothing.
+    pub(crate) async fn silent(channel: Channel, credential: &str) -> Result<Self, Status> {
         let (sender, messages) = mpsc::channel(16);
-        sender.send(hello).await.unwrap();
         let mut request = Request::new(ReceiverStream::new(messages));
         if !credential.is_empty() {
             let value = format!("Bearer {credential}").parse().unwrap();
             request.metadata_mut().insert("authorization", value);
         }
         let answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
-        let mut filter = Self { sender: Some(sender), answers };
-        let first = filter.answer().await?.expect("the stream was closed");
-        assert!(first.welcome.is_some(), "the hello is answered first: {first:?}");
-        Ok(filter)
+        Ok(Self { sender: Some(sender), answers })
     }
 
     pub(crate) async fn send(&self, message: FilterMessage) {

@@ -46,7 +46,8 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `store.embedded`", "store: {embedded: {zzz: 1}}".to_owned()),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
-        ("### `tls`", format!("{complete}tls: {{zzz: 1}}")),
+        ("### `tls` and `admin_tls`", format!("{complete}tls: {{zzz: 1}}")),
+        ("### `tls` and `admin_tls`", format!("{complete}admin_tls: {{zzz: 1}}")),
     ];
     for (heading, text) in rows {
         assert_eq!(first_cells(section(&page, heading)), keys(&text), "{heading}");

@@ -5,6 +5,7 @@ use crate::fixtures::{Fixture, PATIENCE, T0};
 use portcullis_contract::wire::{FilterMessage, Outcome, Question};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tonic::Code;
 use tonic::transport::Endpoint;
 
 #[tokio::test]
@@ -56,17 +57,56 @@ async fn without_streams_it_stops_at_once() {
 }
 
 #[tokio::test]
-async fn a_filter_that_does_not_leave_is_left_after_the_limit() {
+async fn a_filter_that_does_not_leave_is_left_after_two_seconds_and_no_revocation_waits_for_that() {
     let mut fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;
     filter.ask_new(token(1, "s", T0)).await;
     fixture.drain();
     let began = Instant::now();
     assert!(filter.answer().await.unwrap().unwrap().drain);
-    let ended = tokio::time::timeout(PATIENCE, filter.answer()).await.unwrap().unwrap();
-    assert_eq!(ended, None, "its end is no error");
-    let took = began.elapsed();
-    assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    let stays = tokio::spawn(async move { (filter.answer().await, Instant::now()) });
+    let path = format!("/v1/sessions/{}/revoke", session_id("s"));
+    let mut slowest = Duration::ZERO;
+    while !stays.is_finished() && began.elapsed() < Duration::from_millis(1_500) {
+        let asked = Instant::now();
+        assert_eq!(fixture.call("POST", &path, "").await.status, 200);
+        slowest = slowest.max(asked.elapsed());
+    }
+    let (ended, at) = tokio::time::timeout(PATIENCE, stays).await.unwrap().unwrap();
+    assert_eq!(ended.unwrap(), None, "its end is no error");
+    let took = at - began;
+    assert!((Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_that_waits_for_the_disk_when_the_time_is_up_is_answered() {
+    let mut fixture = Fixture::open().await;
+    let (mut asks, mut other) = (fixture.filter().await, fixture.filter().await);
+    fixture.faults.slow_reads.shut(true);
+    let questions = vec![Question { id: 9, token: 1, route: PLAIN, ..Question::default() }];
+    asks.send(FilterMessage { tokens: vec![token(1, "s", T0)], questions, ..FilterMessage::default() }).await;
+    assert!(asks.answer().await.unwrap().unwrap().received);
+    fixture.drain();
+    assert!(asks.answer().await.unwrap().unwrap().drain && other.answer().await.unwrap().unwrap().drain);
+    // Both have the same time.
+    assert_eq!(tokio::time::timeout(PATIENCE, other.answer()).await.unwrap().unwrap(), None);
+    fixture.faults.slow_reads.shut(false);
+    let answered = tokio::time::timeout(PATIENCE, asks.answer()).await.unwrap().unwrap().expect("an answer");
+    assert_eq!(answered.verdicts[0].outcome(), Outcome::Active);
+    assert_eq!(asks.answer().await.unwrap(), None);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_has_not_said_hello_is_sent_elsewhere_at_once() {
+    let mut fixture = Fixture::open().await;
+    let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
+    let mut filter = Filter::silent(channel, FILTER).await.unwrap();
+    fixture.drain();
+    let refused = tokio::time::timeout(PATIENCE, filter.answer()).await.unwrap().unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "the service is about to stop"));
     fixture.stop().await;
 }
 

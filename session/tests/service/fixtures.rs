@@ -3,7 +3,7 @@
 use crate::client::{ADMIN, Answer, FILTER, Filter, http};
 use portcullis_contract::SessionId;
 use portcullis_session::clock::Clock;
-use portcullis_session::config;
+use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
@@ -97,12 +97,22 @@ impl Store for Faulty {
     }
 }
 
+fn settings(more: &str) -> Settings {
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
+         store: {{embedded: {{path: unused}}}}\n{more}\n"
+    );
+    let env = |name: &str| Some(if name == "F" { FILTER } else { ADMIN }.to_owned());
+    config::read(&text, &env).unwrap()
+}
+
 pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
+    settings: Settings,
     running: JoinHandle<Result<(), Failure>>,
     folder: Option<TempDir>,
 }
@@ -127,12 +137,7 @@ impl Fixture {
     }
 
     async fn built(folder: TempDir, more: &str, ticks: bool) -> Self {
-        let text = format!(
-            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
-             store: {{embedded: {{path: unused}}}}\n{more}\n"
-        );
-        let env = |name: &str| Some(if name == "F" { FILTER } else { ADMIN }.to_owned());
-        let settings = config::read(&text, &env).unwrap();
+        let settings = settings(more);
         let listeners = Listeners {
             checks: TcpListener::bind(settings.listen).await.unwrap(),
             admin: TcpListener::bind(settings.admin).await.unwrap(),
@@ -145,15 +150,22 @@ impl Fixture {
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(
             listeners,
-            settings,
+            settings.clone(),
             Arc::new(store),
             Clock::new(move || read.load(Ordering::SeqCst) + if ticks { passed_ms(started) } else { 0 }),
             async {
                 let _ = stopped.await;
             },
         ));
-        while http(admin, "", "GET", "/readyz", "").await.status != 200 {}
-        Self { checks, admin, clock, faults, stop: Some(stop), running, folder: Some(folder) }
+        let fixture = Self { checks, admin, clock, faults, stop: Some(stop), settings, running, folder: Some(folder) };
+        // With TLS, only a caller with the right certificates could ask.
+        while !more.contains("admin_tls") && http(admin, "", "GET", "/readyz", "").await.status != 200 {}
+        fixture
+    }
+
+    /// Reloads it with other lines in its configuration.
+    pub(crate) fn reload(&self, more: &str) -> Reload {
+        self.settings.take_over(&settings(more))
     }
 
     pub(crate) fn at(&self, after_ms: u64) {

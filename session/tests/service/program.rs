@@ -86,6 +86,19 @@ impl Program {
         format!("/v1/sessions/{}", session_id(key))
     }
 
+    /// Sends SIGHUP and reads on until it says that.
+    async fn reload(&mut self, wanted: &str) -> Value {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.unwrap();
+            let line: Value = serde_json::from_str(&line.unwrap().expect("it ended")).unwrap();
+            if line["message"].as_str().unwrap_or_default().contains(wanted) {
+                return line;
+            }
+        }
+    }
+
     /// Ends it with SIGTERM; gives its exit code and what it had still to say.
     async fn stop(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().unwrap().to_string();
@@ -192,6 +205,45 @@ async fn a_check_of_the_configuration_says_what_is_wrong_and_where() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("session.yaml: access[0].idle: `5` is not a duration"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn sighup_changes_credentials_and_a_bad_file_changes_nothing() {
+    const NEXT: &str = "the-next-secret-of-the-admin";
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let secret = at.join("secret");
+    let from_file = |command: Command| {
+        let config = at.join("session.yaml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("{env: ADMIN}", &format!("{{file: {}}}", secret.display()))).unwrap();
+        command
+    };
+    std::fs::write(&secret, ADMIN).unwrap();
+    let mut program = Program::run(from_file(command(at, ""))).await;
+    let admin = program.admin;
+    let status = async |secret: &str| http(admin, &format!("Bearer {secret}"), "GET", "/metrics", "").await.status;
+    assert_eq!((status(ADMIN).await, status(NEXT).await), (200, 401));
+
+    std::fs::write(&secret, NEXT).unwrap();
+    let line = program.reload("reloaded the configuration").await;
+    assert_eq!((&line["level"], &line["changed"]), (&json!("INFO"), &json!("admin_credential")));
+    assert_eq!((status(ADMIN).await, status(NEXT).await), (401, 200));
+
+    std::fs::write(&secret, "short").unwrap();
+    let line = program.reload("the one from before stays in force").await;
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["fault"].as_str().unwrap().contains("admin_credential: has fewer than 16 bytes"), "{line}");
+    std::fs::write(&secret, ADMIN).unwrap();
+    std::fs::write(at.join("session.yaml"), "listen: [").unwrap();
+    program.reload("the one from before stays in force").await;
+    assert_eq!((status(ADMIN).await, status(NEXT).await), (401, 200));
+
+    drop(from_file(command(at, "access: [{name: a, idle: 5m}]\n")));
+    let line = program.reload("need a restart").await;
+    assert_eq!((&line["level"], &line["changed"]), (&json!("WARN"), &json!("access")));
+    assert_eq!(status(ADMIN).await, 200);
+    assert_eq!(program.stop().await.0, Some(0));
 }
 
 #[tokio::test]

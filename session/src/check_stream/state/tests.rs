@@ -1,7 +1,7 @@
 //! What a filter is answered on one stream, message by message.
 
 use super::StreamState;
-use crate::audit::EndedBy;
+use crate::audit::{EndedBy, Kind, Next};
 use crate::check_stream::{Answers, Broken, Destination};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
@@ -428,7 +428,8 @@ fn a_look_up_that_another_end_has_overtaken_is_made_again() {
 #[test]
 fn a_refusal_is_reported_once_for_each_token_and_outcome_and_counted_each_time() {
     let fixture = Fixture::new();
-    let mut events = fixture.audit.events();
+    let history = fixture.audit.history();
+    let mut position = history.end();
     let mut stream = Stream::open(&fixture);
     stream.describe(token(1, "s", T0), T0);
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
@@ -436,8 +437,12 @@ fn a_refusal_is_reported_once_for_each_token_and_outcome_and_counted_each_time()
         assert_eq!(stream.outcome(1, YOUNG, T0 + 20 * MINUTE), Outcome::StepUpRequired);
         assert_eq!(stream.outcome(1, BUSY, T0 + 20 * MINUTE), Outcome::IdleTimeout);
     }
-    let names: Vec<&str> = std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.name).collect();
-    assert_eq!(names, ["opened", "denied", "denied"]);
+    let kinds: Vec<Kind> = std::iter::from_fn(|| match history.next(&mut position)? {
+        Next::Event(event) => Some(event.kind),
+        Next::Missed(_) => None,
+    })
+    .collect();
+    assert_eq!(kinds, [Kind::Opened, Kind::Denied, Kind::Denied]);
     let metrics = fixture.metrics.text().unwrap();
     for line in ["{outcome=\"step_up_required\"} 5", "{outcome=\"idle_timeout\"} 5", "{outcome=\"active\"} 1"] {
         assert!(metrics.contains(&format!("portcullis_questions_total{line}")), "{line}");

@@ -1,0 +1,68 @@
+//! The credentials of `session.yaml`: read from the environment or from files, and long enough not to be guessed.
+
+use super::raw::{RawCredential, RawCredentials};
+use crate::credential::Credentials;
+
+/// The shortest credential: 128 bits, if it is random.
+const BYTES_MIN: usize = 16;
+
+/// The credentials of filters and of the admin API. No secret may be both: a filter could administer.
+pub(super) fn read(
+    filter: Option<&RawCredentials>,
+    admin: &RawCredentials,
+    env: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<String>,
+) -> (Option<Credentials>, Option<Credentials>) {
+    let filter = filter.and_then(|sources| all("filter_credential", sources, env, faults));
+    let admin = all("admin_credential", admin, env, faults);
+    if let (Some(filter), Some(admin)) = (&filter, &admin)
+        && filter.overlap(admin)
+    {
+        faults.push("admin_credential: is also a `filter_credential`: every filter could administer".to_owned());
+    }
+    (filter, admin)
+}
+
+fn all(
+    at: &str,
+    sources: &RawCredentials,
+    env: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<String>,
+) -> Option<Credentials> {
+    let secrets: Vec<Result<String, String>> = match sources {
+        RawCredentials::One(source) => vec![one(at, source, env)],
+        RawCredentials::Several(none) if none.is_empty() => vec![Err(format!("{at}: is empty: add a credential"))],
+        RawCredentials::Several(sources) => {
+            sources.iter().enumerate().map(|(n, source)| one(&format!("{at}[{n}]"), source, env)).collect()
+        }
+    };
+    let mut sound = Vec::with_capacity(secrets.len());
+    for secret in secrets {
+        match secret {
+            Ok(secret) => sound.push(secret),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (!sound.is_empty()).then(|| Credentials::new(sound))
+}
+
+fn one(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let secret = match (&source.env, &source.file) {
+        (Some(variable), None) => env(variable)
+            .filter(|secret| !secret.trim().is_empty())
+            .ok_or_else(|| format!("{at}.env: the environment variable `{variable}` is not set or empty"))?,
+        (None, Some(file)) => match std::fs::read_to_string(file) {
+            Ok(secret) if !secret.trim().is_empty() => secret,
+            Ok(_) => return Err(format!("{at}.file: `{file}` is empty")),
+            Err(e) => return Err(format!("{at}.file: cannot read `{file}`: {e}")),
+        },
+        _ => return Err(format!("{at}: needs either `env` or `file`")),
+    };
+    // Files end with a line break that is not part of the secret.
+    match secret.trim() {
+        short if short.len() < BYTES_MIN => Err(format!(
+            "{at}: has fewer than {BYTES_MIN} bytes: use a random one, from `openssl rand -hex 32` for example"
+        )),
+        secret => Ok(secret.to_owned()),
+    }
+}

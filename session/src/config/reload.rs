@@ -1,0 +1,82 @@
+//! What a reload (SIGHUP) changes without a restart: credentials and certificates. The rest waits for the next start.
+
+use super::{Settings, load};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tracing::{error, info, warn};
+
+/// A value that a reload may replace, for all of its clones.
+#[derive(Debug, Clone)]
+pub struct Reloadable<T>(Arc<RwLock<T>>);
+
+impl<T: Clone + PartialEq> Reloadable<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(Arc::new(RwLock::new(value)))
+    }
+
+    /// The value now. It is not to be held while anything is awaited.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over another's value; returns whether it is different.
+    fn take_over(&self, new: &Self) -> bool {
+        let new = new.read().clone();
+        let mut value = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_different = *value != new;
+        *value = new;
+        is_different
+    }
+}
+
+/// What differs between the configuration that was in force and the new one, by key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// In force now.
+    pub reloaded: Vec<&'static str>,
+    /// Not in force before a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Settings {
+    /// Takes over what can change while the service runs.
+    pub fn take_over(&self, new: &Self) -> Reload {
+        let named = |differing: &[(&'static str, bool)]| {
+            differing.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
+        };
+        Reload {
+            reloaded: named(&[
+                ("filter_credential", self.filter_credential.take_over(&new.filter_credential)),
+                ("admin_credential", self.admin_credential.take_over(&new.admin_credential)),
+                ("tls", self.tls.take_over(&new.tls)),
+                ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
+            ]),
+            needs_restart: named(&[
+                ("listen", self.listen != new.listen),
+                ("admin", self.admin != new.admin),
+                ("store", self.store != new.store),
+                ("enrolment", self.enrolment != new.enrolment),
+                ("access", self.access != new.access),
+            ]),
+        }
+    }
+}
+
+/// Reads the configuration again and has `running` take it over. One with a fault changes nothing.
+pub fn reload(file: &Path, running: &Settings) {
+    let new = match load(file) {
+        Ok(new) => new,
+        Err(faults) => {
+            for fault in faults.0 {
+                error!(fault, "the configuration is not reloaded: the one from before stays in force");
+            }
+            return;
+        }
+    };
+    let Reload { reloaded, needs_restart } = running.take_over(&new);
+    info!(changed = reloaded.join(", "), "reloaded the configuration");
+    if !needs_restart.is_empty() {
+        warn!(changed = needs_restart.join(", "), "the configuration has changes that need a restart");
+    }
+    running.warn_of_open_doors();
+}
