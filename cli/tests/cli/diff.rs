@@ -123,7 +123,7 @@ fn every_kind_of_change_is_told() {
             vec!["- new: closed to tokens with `admin` or `read`; no route matches any more"],
         ),
         (
-            vec![("/routes/1/match/methods/-", json!("HEAD"))],
+            vec![("/routes/1/match/methods/-", json!("PURGE"))],
             vec!["+ list: opened to tokens with `read`; previously no route"],
             vec!["- list: closed to tokens with `read`; no route matches any more"],
         ),
