@@ -123,7 +123,7 @@ fn every_kind_of_change_is_told() {
             vec!["- new: closed to tokens with `admin` or `read`; no route matches any more"],
         ),
         (
-            vec![("/routes/1/match/methods/-", json!("HEAD"))],
+            vec![("/routes/1/match/methods/-", json!("PURGE"))],
             vec!["+ list: opened to tokens with `read`; previously no route"],
             vec!["- list: closed to tokens with `read`; no route matches any more"],
         ),
@@ -318,12 +318,20 @@ fn every_kind_of_change_is_told() {
             ],
         ),
         (
-            vec![("/session/protocol", json!("introspection")), ("/session/path", json!("/i"))],
+            vec![
+                ("/session/protocol", json!("introspection")),
+                ("/session/path", json!("/i")),
+                ("/routes/3/session", json!({"max_age": "15m"})),
+            ],
             vec![
                 "+ session: another session service: `session/i` at cluster `session`, was the check stream at cluster `session`",
+                "+ admin: `max_idle` removed, was 5m",
+                "+ admin: its requests now count as session activity (`touch: true`)",
             ],
             vec![
                 "+ session: another session service: the check stream at cluster `session`, was `session/i` at cluster `session`",
+                "- admin: `max_idle` is 5m, was unlimited",
+                "- admin: its requests no longer count as session activity (`touch: false`)",
             ],
         ),
         (
