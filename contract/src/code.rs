@@ -3,6 +3,8 @@
 
 use crate::wire::Outcome;
 
+/// The token cannot be accepted, whatever its session.
+pub const INVALID_TOKEN: &str = "invalid_token";
 /// The session was inactive for too long.
 pub const SESSION_IDLE_TIMEOUT: &str = "session_idle_timeout";
 /// The session is past its absolute limit.
@@ -26,5 +28,6 @@ pub const fn of(outcome: Outcome) -> Option<&'static str> {
         Outcome::UnknownSession => SESSION_UNKNOWN,
         Outcome::ScopeEscalation => SCOPE_ESCALATION,
         Outcome::StepUpRequired => STEP_UP_REQUIRED,
+        Outcome::Undated => INVALID_TOKEN,
     })
 }

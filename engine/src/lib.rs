@@ -18,4 +18,4 @@ pub mod route;
 pub mod scope;
 pub mod time;
 
-pub use portcullis_contract::{code, introspection, token, wire};
+pub use portcullis_contract::{KeyKind, code, introspection, token, wire};

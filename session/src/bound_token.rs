@@ -130,6 +130,7 @@ impl BoundToken {
             }
             Binding::Over(end) => State::None(Known::Over(end), epochs),
             Binding::Revoked => State::None(Known::Revoked, epochs),
+            Binding::Undated => State::None(Known::Undated, epochs),
             Binding::Unknown | Binding::Absent => State::None(Known::Nothing, epochs),
         };
         self.awaits_activity = is_absent;
@@ -178,6 +179,7 @@ impl BoundToken {
             Judgement::Refused(refused) => refusal(match refused {
                 Refusal::UnknownSession => Outcome::UnknownSession,
                 Refusal::Revoked => Outcome::Revoked,
+                Refusal::Undated => Outcome::Undated,
                 Refusal::Outlived(reason) => outcome_of(reason),
                 Refusal::ScopeEscalation => Outcome::ScopeEscalation,
                 Refusal::StepUpRequired => Outcome::StepUpRequired,

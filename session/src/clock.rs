@@ -1,32 +1,126 @@
-//! The time, passed in: milliseconds since the Unix epoch.
+//! The time, passed in: milliseconds since the Unix epoch, and whether it can be believed.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::{error, info};
+
+/// How far the two clocks may part before they are not believed: what time synchronization corrects by and by is less.
+const PARTED_MS_MIN: u64 = 1_000;
+
+/// What the two clocks of the machine say, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Since the Unix epoch, as people and tokens count. It can be set.
+    pub wall_ms: u64,
+    /// Since some instant. It only ever goes on, also while the machine sleeps.
+    pub steady_ms: u64,
+}
+
+/// Whether the clocks agree. When the wall clock is set while the service runs, nobody can say which of the two is right:
+/// then nothing is ended for good.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    is_parted: AtomicBool,
+    /// How far the time that is judged by is ahead of the steady one.
+    lead_ms: AtomicU64,
+}
+
+impl Agreement {
+    /// Whether the wall clock was set, and has neither come back nor been confirmed.
+    pub fn is_parted(&self) -> bool {
+        self.is_parted.load(Ordering::Relaxed)
+    }
+
+    /// The instant of an activity that is noted at `now_ms`: by the steady clock, for a clock that was set forward would make
+    /// sessions outlive their limits.
+    pub fn activity_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.lead_ms.load(Ordering::Relaxed))
+    }
+}
 
 /// The source of the time.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+pub struct Clock {
+    read: Arc<dyn Fn() -> Reading + Send + Sync>,
+    /// The wall clock less the steady one when they last agreed, modulo 2^64: either may be ahead.
+    offset_ms: Arc<AtomicU64>,
+    agreement: Arc<Agreement>,
+}
 
 impl Clock {
     /// The time as `read` returns it.
-    pub fn new(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+    pub fn new(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        let first = read();
+        let offset_ms = first.wall_ms.wrapping_sub(first.steady_ms);
+        Self { read: Arc::new(read), offset_ms: Arc::new(AtomicU64::new(offset_ms)), agreement: Arc::default() }
     }
 
-    /// The machine's clock.
+    /// The machine's clocks.
     pub fn system() -> Self {
         Self::new(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             let millis = since.map(|since| since.as_millis()).unwrap_or_default();
-            u64::try_from(millis).unwrap_or(u64::MAX)
+            Reading { wall_ms: u64::try_from(millis).unwrap_or(u64::MAX), steady_ms: steady_ms() }
         })
     }
 
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch. While the clocks disagree, the later of what they say: what is over by either is refused,
+    /// and a revocation is later than every token.
     pub fn now_ms(&self) -> u64 {
-        (self.0)()
+        let Reading { wall_ms, steady_ms } = (self.read)();
+        let expected_ms = steady_ms.wrapping_add(self.offset_ms.load(Ordering::Relaxed));
+        let parted_ms = wall_ms.abs_diff(expected_ms);
+        if parted_ms <= PARTED_MS_MIN {
+            self.agree(wall_ms, steady_ms);
+            return wall_ms;
+        }
+        let now_ms = wall_ms.max(expected_ms);
+        self.agreement.lead_ms.store(now_ms - expected_ms, Ordering::Relaxed);
+        if !self.agreement.is_parted.swap(true, Ordering::Relaxed) {
+            error!(
+                parted_ms,
+                "the wall clock was set: what is over by either clock is refused and nothing ends for good, until they \
+                 agree again or POST /v1/clock/confirm says that the wall clock is right"
+            );
+        }
+        now_ms
     }
+
+    /// The wall clock is right, says an operator. Returns the time by it.
+    pub fn confirm(&self) -> u64 {
+        let Reading { wall_ms, steady_ms } = (self.read)();
+        self.agree(wall_ms, steady_ms);
+        wall_ms
+    }
+
+    fn agree(&self, wall_ms: u64, steady_ms: u64) {
+        self.offset_ms.store(wall_ms.wrapping_sub(steady_ms), Ordering::Relaxed);
+        self.agreement.lead_ms.store(0, Ordering::Relaxed);
+        if self.agreement.is_parted.swap(false, Ordering::Relaxed) {
+            info!("the clocks agree again");
+        }
+    }
+
+    /// Whether its two clocks agree, for those who are given the time.
+    pub fn agreement(&self) -> &Arc<Agreement> {
+        &self.agreement
+    }
+}
+
+/// On Linux, the clock that goes on while the machine sleeps: sessions go idle then, too.
+#[cfg(target_os = "linux")]
+fn steady_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or_default());
+    seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn steady_ms() -> u64 {
+    static STARTED: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Clock {
@@ -47,6 +141,51 @@ pub fn rfc3339(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const T0: u64 = 1_700_000_000_000;
+
+    /// A clock that is set with the two cells.
+    fn clock() -> (Clock, Arc<AtomicU64>, Arc<AtomicU64>) {
+        let cells = [T0, 5_000].map(|at| Arc::new(AtomicU64::new(at)));
+        let [wall, steady] = cells.clone();
+        let read = move || Reading { wall_ms: wall.load(Ordering::Relaxed), steady_ms: steady.load(Ordering::Relaxed) };
+        let [wall, steady] = cells;
+        (Clock::new(read), wall, steady)
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_parts_from_the_steady_one_until_it_comes_back_or_is_confirmed() {
+        // (wall, steady) after the start; the time to judge by; the instant of an activity; parted.
+        let rows = [
+            ((10, 10), 10, 10, false),
+            ((1_010, 20), 1_010, 1_010, false),
+            ((1_000_000, 1_000), 1_000_000, 1_990, true),
+            ((1_003_000, 4_000), 1_003_000, 4_990, true),
+            ((5_500, 5_000), 5_500, 5_500, false),
+            ((0, 5_400_000), 5_400_500, 5_400_500, true),
+            ((5_401_000, 5_401_000), 5_401_000, 5_401_000, false),
+        ];
+        let (clock, wall, steady) = clock();
+        for ((wall_ms, steady_ms), now, activity, parted) in rows {
+            wall.store(T0 + wall_ms, Ordering::Relaxed);
+            steady.store(5_000 + steady_ms, Ordering::Relaxed);
+            assert_eq!(clock.now_ms(), T0 + now, "{wall_ms} {steady_ms}");
+            assert_eq!(clock.agreement().activity_ms(T0 + now), T0 + activity, "{wall_ms} {steady_ms}");
+            assert_eq!(clock.agreement().is_parted(), parted, "{wall_ms} {steady_ms}");
+        }
+        wall.store(T0 + 9_000_000, Ordering::Relaxed);
+        clock.now_ms();
+        assert!(clock.agreement().is_parted());
+        assert_eq!(clock.confirm(), T0 + 9_000_000);
+        assert_eq!((clock.now_ms(), clock.agreement().is_parted()), (T0 + 9_000_000, false));
+    }
+
+    #[test]
+    fn the_machines_clocks_agree() {
+        let clock = Clock::system();
+        assert!(clock.now_ms() > T0);
+        assert!(!clock.agreement().is_parted());
+    }
 
     #[test]
     fn instants_read_in_rfc_3339() {

@@ -10,12 +10,15 @@ mod tests;
 use crate::access::AccessTypes;
 use crate::credential::Credentials;
 use crate::listener::Tls;
-use crate::registry::Enrolment;
-use raw::{Raw, RawEnrolment, RawTls};
+use crate::registry::{Enrolment, UndatedLogins};
+use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use tracing::warn;
+
+/// The shortest retention.
+const RETENTION_MS_MIN: u64 = 24 * 60 * 60 * 1000;
 
 /// A configuration that the service can start with. Clones share what a reload changes.
 #[derive(Debug, Clone)]
@@ -32,6 +35,10 @@ pub struct Settings {
     pub store: PathBuf,
     /// Who opens sessions.
     pub enrolment: Enrolment,
+    /// What becomes of logins that nothing tells apart.
+    pub undated_logins: UndatedLogins,
+    /// For how long ended sessions and revocations are kept, in milliseconds.
+    pub retention_ms: u64,
     /// The access types.
     pub access: AccessTypes,
     /// TLS for the check listener.
@@ -53,7 +60,10 @@ impl Settings {
             "no filter_credential: anyone who can reach the check listener can ask questions and open sessions";
         let admin = "the admin listener has no TLS and is not on a loopback address: keep its network private";
         let is_private = self.admin.ip().is_loopback() || self.admin_tls.read().is_some();
-        let doors = [(filters, self.filter_credential.read().is_none()), (admin, !is_private)];
+        let undated = "undated_logins: reopen: a refreshed token with neither a session claim nor auth_time opens its \
+                       session again after every limit, and after a revocation once revoked_for has passed";
+        let reopens = self.undated_logins != UndatedLogins::Refuse;
+        let doors = [(filters, self.filter_credential.read().is_none()), (admin, !is_private), (undated, reopens)];
         doors.into_iter().filter(|(_, is_open)| *is_open).map(|(door, _)| door).collect()
     }
 }
@@ -88,6 +98,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let (filter_credential, admin_credential) =
         credentials::read(raw.filter_credential.as_ref(), &raw.admin_credential, env, &mut faults);
     let access = access::types(raw.access, &mut faults);
+    let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
+    let retention_ms = retention_ms(&raw.retention, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
     if raw.store.embedded.path.is_empty() {
@@ -104,12 +116,35 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
                 RawEnrolment::FirstUse => Enrolment::FirstUse,
                 RawEnrolment::Explicit => Enrolment::Explicit,
             },
+            undated_logins,
+            retention_ms,
             access,
             tls: Reloadable::new(checks_tls),
             admin_tls: Reloadable::new(admin_tls),
         }),
         _ => Err(Faults(faults)),
     }
+}
+
+fn undated_logins(raw: &RawUndatedLogins, faults: &mut Vec<String>) -> UndatedLogins {
+    match raw {
+        RawUndatedLogins::Refuse => UndatedLogins::Refuse,
+        RawUndatedLogins::Reopen { revoked_for } => UndatedLogins::Reopen {
+            revoked_for_ms: access::duration("undated_logins.reopen.revoked_for", revoked_for, faults),
+        },
+    }
+}
+
+/// What was forgotten could come back by an old token: less than a day is a mistake.
+fn retention_ms(raw: &RawRetention, faults: &mut Vec<String>) -> u64 {
+    let ms = access::duration("retention.ended", &raw.ended, faults);
+    if ms < RETENTION_MS_MIN {
+        faults.push(format!(
+            "retention.ended: `{}` is less than a day: a token could outlive the end of its session",
+            raw.ended
+        ));
+    }
+    ms
 }
 
 fn address(at: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {

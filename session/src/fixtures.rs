@@ -7,7 +7,7 @@ use crate::intern::ScopeSet;
 use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
 use crate::narrowings::Narrowing;
-use crate::registry::{Binding, Enrolment, FirstUse, Registry};
+use crate::registry::{Binding, Enrolment, FirstUse, Registry, Terms, UndatedLogins};
 use crate::session::Session;
 use crate::store::embedded::Embedded;
 use crate::store::{Change, Record, Rules, Store, StoreError};
@@ -37,7 +37,7 @@ impl Store for Faulty {
         self.inner.rules()
     }
 
-    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
         self.inner.sessions(each)
     }
 
@@ -62,7 +62,7 @@ impl Store for Faulty {
     fn tombstones(
         &self,
         after: Option<SessionId>,
-        each: &mut dyn FnMut(SessionId, Record) -> bool,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError> {
         self.inner.tombstones(after, each)
     }
@@ -155,7 +155,19 @@ pub(crate) fn loaded(
     audit: &Arc<Audit>,
     metrics: &Arc<Metrics>,
 ) -> Arc<Registry> {
-    let registry = Registry::new(types(), enrolment, store, Arc::clone(audit), Arc::clone(metrics));
+    loaded_on(UndatedLogins::Refuse, store, enrolment, audit, metrics)
+}
+
+/// A registry with these terms for undated logins, loaded from a store.
+pub(crate) fn loaded_on(
+    undated_logins: UndatedLogins,
+    store: Arc<dyn Store>,
+    enrolment: Enrolment,
+    audit: &Arc<Audit>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Registry> {
+    let terms = Terms { access: types(), enrolment, undated_logins };
+    let registry = Registry::new(terms, store, Arc::clone(audit), Arc::clone(metrics), Arc::default());
     registry.load().unwrap();
     Arc::new(registry)
 }

@@ -69,6 +69,8 @@ pub enum Known {
     Nothing,
     /// There is none, and a revocation stands against the token.
     Revoked,
+    /// Nothing tells the logins of the token apart, and such tokens are refused.
+    Undated,
     /// It is over, and no longer in memory.
     Over(End),
     /// It is in memory.
@@ -120,6 +122,8 @@ pub enum Refusal {
     UnknownSession,
     /// A revocation stands against the token.
     Revoked,
+    /// Nothing tells the logins of the token apart, and such tokens are refused.
+    Undated,
     /// The token is from before an end that its session came back after.
     Outlived(Reason),
     /// The token has scopes that the session was never granted.
@@ -169,6 +173,7 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
     let facts = match known {
         Known::Nothing => return Judgement::Refused(Refusal::UnknownSession),
         Known::Revoked => return Judgement::Refused(Refusal::Revoked),
+        Known::Undated => return Judgement::Refused(Refusal::Undated),
         Known::Over(end) => return Judgement::Ended(*end),
         Known::Session(facts) => facts,
     };

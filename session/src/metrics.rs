@@ -12,7 +12,7 @@ use std::time::Duration;
 const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0];
 
 /// The outcomes that are counted, by the label they are counted under.
-pub const OUTCOMES: [(Outcome, &str); 8] = [
+pub const OUTCOMES: [(Outcome, &str); 9] = [
     (Outcome::Active, "active"),
     (Outcome::IdleTimeout, "idle_timeout"),
     (Outcome::LifetimeExceeded, "lifetime_exceeded"),
@@ -20,6 +20,7 @@ pub const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::UnknownSession, "unknown_session"),
     (Outcome::ScopeEscalation, "scope_escalation"),
     (Outcome::StepUpRequired, "step_up_required"),
+    (Outcome::Undated, "undated"),
     (Outcome::Unavailable, "unavailable"),
 ];
 
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub store_failures: IntCounter,
     /// How often the store was opened again after a failure.
     pub store_reopened: IntCounter,
+    /// 1 while the wall clock and the steady one disagree.
+    pub clocks_parted: IntGauge,
     /// Look-ups that failed.
     pub store_unreadable: IntCounter,
     log_dropped: IntCounter,
@@ -137,6 +140,10 @@ impl Metrics {
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
             store_failures: counter("portcullis_store_failures_total", "Commits that failed.")?,
+            clocks_parted: gauge(
+                "portcullis_clocks_parted",
+                "1 while the wall clock, having been set, is not believed.",
+            )?,
             store_reopened: counter("portcullis_store_reopened_total", "Times that the store was opened again.")?,
             store_unreadable: counter("portcullis_store_unreadable_total", "Look-ups that failed.")?,
             log_dropped: counter("portcullis_log_lines_dropped_total", "Log lines that nobody took in time.")?,

@@ -14,4 +14,4 @@ mod tests;
 pub use bind::{Binding, FirstUse, LookUp, LookedUp};
 pub use open::NotOpened;
 pub use scan::{Filter, Page};
-pub use sessions::{Enrolment, Registry, SHARDS, revoked};
+pub use sessions::{Enrolment, Registry, SHARDS, Terms, UndatedLogins, revoked};

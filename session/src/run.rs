@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
-use crate::registry::{Registry, SHARDS};
+use crate::registry::{Registry, SHARDS, Terms};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::writer::Writer;
@@ -35,6 +35,10 @@ const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often what is past its retention is looked for, and the pause between two pages.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long open requests of the admin listener may take to end when the service stops.
 const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -90,6 +94,7 @@ pub async fn run(
     settings.warn_of_open_doors();
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
+    let retention_ms = settings.retention_ms;
     let (tls, admin_tls) = (settings.tls.clone(), settings.admin_tls.clone());
     let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
 
@@ -112,6 +117,7 @@ pub async fn run(
     let checks = Served { threads, tls, router: routes, connections_max: CHECKS_CONNECTIONS_MAX };
     let checks = tokio::spawn(serve(listeners.checks, checks, draining, CHECKS_DRAIN_MAX));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
+    let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 
     tokio::select! {
         () = shutdown => {}
@@ -125,6 +131,7 @@ pub async fn run(
     stop.send_replace(true);
     join(admin).await;
     join(cleaner).await;
+    join(forgetter).await;
     let stopping = tokio::task::spawn_blocking(move || service.writer.stop()).await;
     let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
     stopped.map_err(Failure::Lost)
@@ -146,8 +153,15 @@ fn build(
     let metrics = Metrics::new().map_err(|e| Failure::System(format!("cannot set up metrics: {e}")))?;
     let metrics = Arc::new(metrics);
     let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
-    let registry =
-        Registry::new(settings.access, settings.enrolment, Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
+    let Settings { access, enrolment, undated_logins, .. } = settings;
+    let terms = Terms { access, enrolment, undated_logins };
+    let registry = Registry::new(
+        terms,
+        Arc::clone(store),
+        Arc::clone(&audit),
+        Arc::clone(&metrics),
+        Arc::clone(clock.agreement()),
+    );
     let registry = Arc::new(registry);
     let writer = Writer::start(Arc::clone(&registry), Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
@@ -189,7 +203,29 @@ async fn clean(service: Arc<Service>) {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(CLEAN_INTERVAL) => {}
         }
-        service.registry.clean(shard, service.clock.now_ms());
+        let now_ms = service.clock.now_ms();
+        service.registry.clean(shard, now_ms);
+        service.metrics.clocks_parted.set(service.clock.agreement().is_parted().into());
+    }
+}
+
+/// Drops what ended so long ago that no token can need it, a page a second. Not while the clocks disagree: a clock that was
+/// set forward would have all forgotten.
+async fn forget(service: Arc<Service>, retention_ms: u64) {
+    let mut stop = service.stop.clone();
+    let mut after = None;
+    loop {
+        let pause = if after.is_some() { FORGET_PAUSE } else { FORGET_INTERVAL };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let before_ms = service.clock.now_ms().saturating_sub(retention_ms);
+        if !service.clock.agreement().is_parted() {
+            // What the store refuses now is dropped in a later round.
+            after = service.writer.forget(after, before_ms).await.unwrap_or_default();
+        }
     }
 }
 

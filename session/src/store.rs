@@ -3,6 +3,8 @@
 //! Two invariants are kept by every store itself, whatever order its callers write in: a tombstone is never
 //! overwritten by a live record, unless the record says that its session came back from that very end; and the end of a
 //! tombstone never becomes earlier, nor a revocation a limit.
+//!
+//! What cannot be read is never taken for nothing: its session stays over, or unknown, until somebody revokes it anew.
 
 pub mod embedded;
 
@@ -138,6 +140,8 @@ pub enum Change {
     /// The tombstone of an ended session, instead of its record. Where there is one of the same session, their ends are
     /// merged.
     Tombstone(Record),
+    /// Drops the tombstone of a session if it ended before that instant.
+    Forget(SessionId, u64),
     /// A revocation of a party. Where there is one of the same party, the stricter stands.
     Revocation(Revocation),
     /// The end of a revocation.
@@ -174,8 +178,9 @@ pub trait Store: Send + Sync + 'static {
     /// All rules.
     fn rules(&self) -> Result<Rules, StoreError>;
 
-    /// Calls `each` with the records of the live sessions, one after the other: they are many.
-    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError>;
+    /// Calls `each` with the records of the live sessions, one after the other: they are many. A record that cannot be read
+    /// becomes a tombstone that cannot be read; returns how many.
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError>;
 
     /// Makes the changes, all or none; durable when it returns.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
@@ -187,11 +192,12 @@ pub trait Store: Send + Sync + 'static {
     /// The tombstone of a session.
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError>;
 
-    /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`.
+    /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`. It is called with
+    /// `None` for one that cannot be read.
     fn tombstones(
         &self,
         after: Option<SessionId>,
-        each: &mut dyn FnMut(SessionId, Record) -> bool,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError>;
 }
 

@@ -9,6 +9,7 @@ mod handle;
 mod op;
 #[cfg(test)]
 mod orders;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod thread;

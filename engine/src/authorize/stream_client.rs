@@ -384,6 +384,7 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
         Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
+        Ok(wire::Outcome::Undated) => Code::InvalidToken,
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
     Some(Verdict::Ended(code))

@@ -3,19 +3,21 @@
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
 use super::{events, revocations, sessions};
+use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::Service;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Refused calls that are logged: anybody can make them.
 static REFUSED: Sampler = Sampler::new();
@@ -31,6 +33,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/sessions/{id}/revoke", post(sessions::revoke))
         .route("/v1/revocations", get(revocations::list).post(revocations::make))
         .route("/v1/revocations/{id}", delete(revocations::lift))
+        .route("/v1/clock/confirm", post(confirm_clock))
         .route("/v1/events", get(events::listen))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
@@ -57,6 +60,18 @@ async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next
         return Problem::new(Code::NotReady, "the stored sessions are still being loaded").into_response();
     }
     next.run(request).await
+}
+
+/// The wall clock is right although it was set.
+async fn confirm_clock(State(service): State<Arc<Service>>) -> Json<ClockView> {
+    let now = rfc3339(service.clock.confirm());
+    info!(target: "audit", event = "clock_confirmed", now, by = "admin");
+    Json(ClockView { now })
+}
+
+#[derive(Serialize)]
+struct ClockView {
+    now: String,
 }
 
 async fn healthz(State(service): State<Arc<Service>>) -> (StatusCode, String) {

@@ -69,12 +69,24 @@ fn limit(at: &str, text: Option<&str>, faults: &mut Vec<String>) -> Option<u64> 
     match duration_ms(text) {
         Some(0) => faults.push(format!("{at}: `{text}` would end every session at once")),
         Some(ms) => return Some(ms),
-        None => faults.push(format!("{at}: `{text}` is not a duration: use one like `200ms`, `30s`, `15m` or `8h`")),
+        None => faults.push(format!("{at}: {}", no_duration(text))),
     }
     None
 }
 
-/// A duration in milliseconds: a whole number and one of the units `ms`, `s`, `m`, `h`.
+/// A duration in milliseconds; 0 with a fault.
+pub(super) fn duration(at: &str, text: &str, faults: &mut Vec<String>) -> u64 {
+    duration_ms(text).unwrap_or_else(|| {
+        faults.push(format!("{at}: {}", no_duration(text)));
+        0
+    })
+}
+
+fn no_duration(text: &str) -> String {
+    format!("`{text}` is not a duration: use one like `200ms`, `30s`, `15m`, `8h` or `30d`")
+}
+
+/// A duration in milliseconds: a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
 pub(super) fn duration_ms(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let unit_ms = match unit {
@@ -82,6 +94,7 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(unit_ms)

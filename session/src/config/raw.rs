@@ -15,6 +15,10 @@ pub(super) struct Raw {
     pub(super) store: RawStore,
     #[serde(default)]
     pub(super) enrolment: RawEnrolment,
+    #[serde(default, with = "serde_norway::with::singleton_map")]
+    pub(super) undated_logins: RawUndatedLogins,
+    #[serde(default)]
+    pub(super) retention: RawRetention,
     pub(super) access: Option<Vec<RawAccess>>,
     pub(super) tls: Option<RawTls>,
     pub(super) admin_tls: Option<RawTls>,
@@ -76,6 +80,28 @@ pub(super) enum RawEnrolment {
     #[default]
     FirstUse,
     Explicit,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum RawUndatedLogins {
+    #[default]
+    Refuse,
+    Reopen {
+        revoked_for: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRetention {
+    pub(super) ended: String,
+}
+
+impl Default for RawRetention {
+    fn default() -> Self {
+        Self { ended: "30d".to_owned() }
+    }
 }
 
 #[derive(Deserialize)]

@@ -56,6 +56,8 @@ impl Settings {
                 ("admin", self.admin != new.admin),
                 ("store", self.store != new.store),
                 ("enrolment", self.enrolment != new.enrolment),
+                ("undated_logins", self.undated_logins != new.undated_logins),
+                ("retention", self.retention_ms != new.retention_ms),
                 ("access", self.access != new.access),
             ]),
         }

@@ -56,6 +56,9 @@ fn an_unknown_key_is_a_fault_that_says_where() {
         (format!("{SHORT}access: [{{name: a, idel: 5m}}]\n"), "access[0]: unknown field `idel`"),
         (format!("{SHORT}access: [{{name: a, when: {{scopes: [x]}}}}]\n"), "access[0].when: unknown field `scopes`"),
         (format!("{SHORT}enrolment: never\n"), "enrolment: unknown variant `never`"),
+        (format!("{SHORT}undated_logins: never\n"), "unknown variant `never`"),
+        (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "missing field `revoked_for`"),
+        (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
         (SHORT.replace("embedded", "redis"), "store: unknown field `redis`"),
         (SHORT.replace("admin_credential: {env: ADMIN}", ""), "missing field `admin_credential`"),
     ] {
@@ -73,7 +76,7 @@ admin_credential: {}
 store: {embedded: {path: ''}}
 access:
   - {name: a, absolute: 8, idle: 0s, when: {scope: []}}
-  - {name: a, absolute: 1d, idle: 1.5h}
+  - {name: a, absolute: 1w, idle: 1.5h}
 ";
     let told = faults(text);
     let wanted = [
@@ -84,7 +87,7 @@ access:
         "access[0].idle: `0s` would end every session at once",
         "access[0].when.scope: is empty",
         "access[1].name: `a` is used twice",
-        "access[1].absolute: `1d` is not a duration",
+        "access[1].absolute: `1w` is not a duration",
         "access[1].idle: `1.5h` is not a duration",
     ];
     for fault in wanted {
@@ -156,8 +159,9 @@ fn a_reload_takes_over_credentials_and_names_what_needs_a_restart() {
     assert_eq!(reload(&other), Reload { reloaded, needs_restart: vec![] });
     assert_eq!(reload(&other), Reload { reloaded: vec![], needs_restart: vec![] });
     let moved = other.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:1").replace("path: data", "path: elsewhere")
-        + "enrolment: explicit\naccess: [{name: a, idle: 5m}]\n";
-    let needs_restart = vec!["listen", "store", "enrolment", "access"];
+        + "enrolment: explicit\naccess: [{name: a, idle: 5m}]\n"
+        + "undated_logins: {reopen: {revoked_for: 24h}}\nretention: {ended: 7d}\n";
+    let needs_restart = vec!["listen", "store", "enrolment", "undated_logins", "retention", "access"];
     assert_eq!(reload(&moved), Reload { reloaded: vec![], needs_restart });
 }
 
@@ -203,7 +207,7 @@ fn an_access_type_without_a_limit_says_so() {
 
 #[test]
 fn durations_are_whole_numbers_with_a_unit() {
-    let good = [("200ms", 200), ("30s", 30_000), ("15m", 900_000), ("8h", 28_800_000)];
+    let good = [("200ms", 200), ("30s", 30_000), ("15m", 900_000), ("30d", 2_592_000_000), ("8h", 28_800_000)];
     for (text, ms) in good {
         assert_eq!(duration_ms(text), Some(ms), "{text}");
     }
@@ -211,7 +215,7 @@ fn durations_are_whole_numbers_with_a_unit() {
         "",
         "5",
         "s",
-        "1d",
+        "1w",
         "1.5h",
         "-1s",
         "+1s",
@@ -225,4 +229,32 @@ fn durations_are_whole_numbers_with_a_unit() {
     ] {
         assert_eq!(duration_ms(text), None, "{text}");
     }
+}
+
+#[test]
+fn undated_logins_and_retention_have_defaults_and_bounds() {
+    let settings = |more: &str| read(&format!("{SHORT}{more}"), &env).unwrap();
+    let default = settings("");
+    assert_eq!((default.undated_logins, default.retention_ms), (UndatedLogins::Refuse, 30 * 24 * 3_600_000));
+    let reopen = settings("undated_logins: {reopen: {revoked_for: 24h}}\nretention: {ended: 7d}\n");
+    assert_eq!(reopen.undated_logins, UndatedLogins::Reopen { revoked_for_ms: 24 * 3_600_000 });
+    assert_eq!(reopen.retention_ms, 7 * 24 * 3_600_000);
+    let reopens = "undated_logins: {reopen: {revoked_for: 24h}}\nfilter_credential: {env: FILTER}\n";
+    assert!(settings(reopens).open_doors().join("; ").starts_with("undated_logins: reopen"));
+    assert!(faults(&format!("{SHORT}retention: {{ended: 1h}}\n")).contains("less than a day"));
+    assert!(
+        faults(&format!("{SHORT}undated_logins: {{reopen: {{revoked_for: soon}}}}\n")).contains("revoked_for: `soon`")
+    );
+}
+
+#[test]
+fn growth_is_a_word_or_a_list() {
+    let growth = |text: &str| {
+        let settings = read(&format!("{SHORT}access: [{{name: a, idle: 5m{text}}}]\n"), &env).unwrap();
+        format!("{:?}", settings.access.named("a").unwrap().growth)
+    };
+    assert_eq!(growth(""), "ByKind");
+    assert_eq!(growth(", growth: refuse"), "Refuse");
+    assert_eq!(growth(", growth: allow"), "Allow");
+    assert!(growth(", growth: [a, b]").starts_with("Listed("));
 }

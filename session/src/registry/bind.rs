@@ -8,15 +8,16 @@
 //! waiting holds up nothing, and bound again with what was found.
 
 use super::Enrolment;
-use super::sessions::{InMemory, Registry, Tombstone, origin};
+use super::sessions::{InMemory, Registry, Tombstone, UndatedLogins, origin};
 use crate::audit::EndedBy;
 use crate::judge::{End, expiry};
 use crate::life::Stage;
 use crate::metrics::Opened;
+use crate::revocations::Bearer;
 use crate::session::Session;
 use crate::store::StoreError;
 use crate::token::Token;
-use portcullis_contract::SessionId;
+use portcullis_contract::{KeyKind, SessionId};
 use std::sync::{Arc, PoisonError};
 
 /// The session of a token.
@@ -32,6 +33,8 @@ pub enum Binding {
     Unknown,
     /// There is none, and only activity may open it.
     Absent,
+    /// Nothing tells its logins apart, and such tokens are refused.
+    Undated,
 }
 
 /// What the first use of a token does.
@@ -81,6 +84,9 @@ impl Registry {
         if token.issuer.is_empty() || token.key.is_empty() {
             return Ok(Binding::Unknown);
         }
+        if token.kind == KeyKind::LoginUndated && self.terms.undated_logins == UndatedLogins::Refuse {
+            return Ok(Binding::Undated);
+        }
         if first_use != FirstUse::Nothing {
             self.leads.note(&token.issuer, token.newest_ms(), now_ms);
         }
@@ -114,7 +120,8 @@ impl Registry {
         first_use: FirstUse,
         now_ms: u64,
     ) -> Result<Session, Binding> {
-        let may_open = self.enrolment == Enrolment::FirstUse && first_use != FirstUse::Nothing;
+        let tombstone = tombstone.map(|tombstone| tombstone.on(self.terms.undated_logins));
+        let may_open = self.terms.enrolment == Enrolment::FirstUse && first_use != FirstUse::Nothing;
         if let Some(tombstone) = tombstone
             && !(may_open && tombstone.opens_for(token))
         {
@@ -123,7 +130,7 @@ impl Registry {
         if self.is_revoked(token) {
             return Err(Binding::Revoked);
         }
-        let access = self.access.of(&token.scopes, &token.client, &token.grant);
+        let access = self.terms.access.of(&token.scopes, &token.client, &token.grant);
         let Some(access) = access.filter(|_| may_open) else {
             return Err(Binding::Unknown);
         };
@@ -134,7 +141,8 @@ impl Registry {
             return Err(Binding::Absent);
         }
         // Background traffic is not presence, not even as the first question: nor after an enrolment was lost.
-        let last_seen_ms = if first_use == FirstUse::Touches { now_ms } else { token.start_ms };
+        let last_seen_ms =
+            if first_use == FirstUse::Touches { self.agreement.activity_ms(now_ms) } else { token.start_ms };
         let session =
             Session::opened(origin(token, access, tombstone), token.scopes.clone(), token.marks(last_seen_ms));
         self.narrow_session(&session);
@@ -144,7 +152,17 @@ impl Registry {
     /// Whether a revocation stands against the token.
     pub fn is_revoked(&self, token: &Token) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        revocations.against(token.bearer()).is_some()
+        revocations.against(self.judged(token.kind, token.bearer())).is_some()
+    }
+
+    /// What revocations are compared with. One of an undated login holds for a while: its next token may be from before.
+    pub(super) fn judged<'a>(&self, kind: KeyKind, bearer: Bearer<'a>) -> Bearer<'a> {
+        match self.terms.undated_logins {
+            UndatedLogins::Reopen { revoked_for_ms } if kind == KeyKind::LoginUndated => {
+                Bearer { start_ms: bearer.start_ms.saturating_sub(revoked_for_ms), ..bearer }
+            }
+            UndatedLogins::Refuse | UndatedLogins::Reopen { .. } => bearer,
+        }
     }
 }
 

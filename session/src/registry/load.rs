@@ -7,6 +7,7 @@ use crate::judge::Limits;
 use crate::session::{Origin, Session};
 use crate::store::{Record, StoreError};
 use std::sync::{Arc, PoisonError};
+use tracing::error;
 
 impl Registry {
     /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
@@ -20,7 +21,7 @@ impl Registry {
         rules.narrowings.into_iter().for_each(|narrowing| narrowings.set(narrowing));
         drop(narrowings);
         let mut count = 0;
-        self.store.sessions(&mut |record| {
+        let damaged = self.store.sessions(&mut |record| {
             let session = Arc::new(self.restore(&record));
             self.narrow_session(&session);
             self.in_memory(session.id).put(&session);
@@ -28,13 +29,16 @@ impl Registry {
             self.end_if_revoked(&session);
             count += 1;
         })?;
+        if damaged > 0 {
+            error!(sessions = damaged, "the store has records that cannot be read: their tokens get no verdict");
+        }
         Ok(count)
     }
 
     /// The session of a record. Its limits are those that the configuration has for its access type now, so that a
     /// shorter limit holds from the next start; those it opened with count only when there is no such type any more.
     fn restore(&self, record: &Record) -> Session {
-        let access = self.access.named(&record.access).unwrap_or_else(|| {
+        let access = self.terms.access.named(&record.access).unwrap_or_else(|| {
             Arc::new(Access {
                 name: record.access.clone(),
                 limits: Limits { absolute_ms: record.absolute_ms, idle_ms: record.idle_ms },

@@ -53,7 +53,9 @@ impl Registry {
         self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
         let mut covered = Vec::new();
         for shard in 0..SHARDS {
-            covered.extend(self.in_shard(shard).into_iter().filter(|session| revocation.covers(session.bearer())));
+            covered.extend(
+                self.in_shard(shard).into_iter().filter(|s| revocation.covers(self.judged(s.kind, s.bearer()))),
+            );
         }
         covered.retain(|session| {
             self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none()
@@ -97,7 +99,7 @@ impl Registry {
     /// Ends a session that a revocation stands against, as of its instant; returns whether there is one.
     pub fn end_if_revoked(&self, session: &Arc<Session>) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        let against = revocations.against(session.bearer());
+        let against = revocations.against(self.judged(session.kind, session.bearer()));
         let ends_at_ms = against.map(|revocation| revocation.ends_at_ms);
         drop(revocations);
         if let Some(ends_at_ms) = ends_at_ms {

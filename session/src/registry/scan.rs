@@ -8,6 +8,7 @@ use crate::store::{Record, StoreError};
 use portcullis_contract::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tracing::warn;
 
 /// Which sessions a list shows.
 #[derive(Debug, Default, Clone)]
@@ -72,11 +73,16 @@ impl Registry {
                 }
             }
         }
+        let mut damaged: usize = 0;
         self.store.tombstones(after, &mut |id, record| {
             let is_full = page.len() >= wanted;
             if is_full && page.last_key_value().is_some_and(|(last, _)| *last < id) {
                 return false;
             }
+            let Some(record) = record else {
+                damaged += 1;
+                return true;
+            };
             let is_known = page.contains_key(&id) || self.find(id).is_some();
             if !is_known && filter.shows(record.bearer(), false) {
                 page.insert(id, Entry::Disk(Box::new(record)));
@@ -86,6 +92,9 @@ impl Registry {
             }
             true
         })?;
+        if damaged > 0 {
+            warn!(sessions = damaged, "a list leaves out ended sessions whose entries in the store cannot be read");
+        }
         let has_more = page.len() > limit;
         if has_more {
             page.pop_last();

@@ -6,6 +6,7 @@
 
 use crate::access::{Access, AccessTypes};
 use crate::audit::{Audit, EndedBy};
+use crate::clock::Agreement;
 use crate::followers::Followers;
 use crate::intern::Interner;
 use crate::judge::{End, Reason};
@@ -34,6 +35,30 @@ pub enum Enrolment {
     Explicit,
 }
 
+/// What becomes of logins that nothing tells apart: their tokens have neither a session claim nor `auth_time`, so a refreshed
+/// token looks like a new login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndatedLogins {
+    /// Their tokens are refused.
+    Refuse,
+    /// A newer token opens their session anew after a limit, and this long after a revocation.
+    Reopen {
+        /// In milliseconds.
+        revoked_for_ms: u64,
+    },
+}
+
+/// On what terms sessions open.
+#[derive(Debug)]
+pub struct Terms {
+    /// The access types of the configuration.
+    pub access: AccessTypes,
+    /// Who opens sessions.
+    pub enrolment: Enrolment,
+    /// What becomes of logins that nothing tells apart.
+    pub undated_logins: UndatedLogins,
+}
+
 /// What a tombstone says about later tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tombstone {
@@ -52,6 +77,21 @@ impl Tombstone {
     pub(super) fn read(record: &Record) -> Option<Self> {
         let end = record.ended?;
         Some(Self { end, kind: record.kind, returns_from_ms: record.returns_from_ms(end) })
+    }
+
+    /// The same, where a revocation of an undated login holds for a while: its next token may be from before.
+    pub(super) fn on(self, undated_logins: UndatedLogins) -> Self {
+        match undated_logins {
+            UndatedLogins::Reopen { revoked_for_ms }
+                if self.kind == KeyKind::LoginUndated && self.end.reason == Reason::Revoked =>
+            {
+                Self {
+                    returns_from_ms: self.end.at_ms.saturating_add(revoked_for_ms).max(self.returns_from_ms),
+                    ..self
+                }
+            }
+            UndatedLogins::Refuse | UndatedLogins::Reopen { .. } => self,
+        }
     }
 
     /// The same, if it has this end as well.
@@ -89,24 +129,24 @@ pub struct Registry {
     pub(super) narrowings: RwLock<Narrowings>,
     pub(super) revocations_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
-    pub(super) access: AccessTypes,
-    pub(super) enrolment: Enrolment,
+    pub(super) terms: Terms,
     pub(super) store: Arc<dyn Store>,
     pub(super) names: Interner,
     pub(super) audit: Arc<Audit>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) followers: Arc<Followers>,
     pub(super) leads: Leads,
+    pub(super) agreement: Arc<Agreement>,
 }
 
 impl Registry {
     /// An empty registry. It reads tombstones from `store`; only the writer writes.
     pub fn new(
-        access: AccessTypes,
-        enrolment: Enrolment,
+        terms: Terms,
         store: Arc<dyn Store>,
         audit: Arc<Audit>,
         metrics: Arc<Metrics>,
+        agreement: Arc<Agreement>,
     ) -> Self {
         Self {
             shards: std::array::from_fn(|_| Shard::default()),
@@ -114,20 +154,20 @@ impl Registry {
             narrowings: RwLock::default(),
             revocations_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
-            access,
-            enrolment,
+            terms,
             store,
             names: Interner::default(),
             audit,
             metrics,
             followers: Arc::default(),
             leads: Leads::default(),
+            agreement,
         }
     }
 
     /// The access types of the configuration.
     pub fn access(&self) -> &AccessTypes {
-        &self.access
+        &self.terms.access
     }
 
     /// Shared copies of names and scope sets.
@@ -155,7 +195,7 @@ impl Registry {
         self.in_memory(id).by_id.get(&id).cloned()
     }
 
-    /// The end of the session by `now_ms`. A limit that has passed ends it here.
+    /// The end of the session by `now_ms`. A limit that has passed ends it here, unless the clocks disagree.
     pub fn settle(&self, session: &Arc<Session>, now_ms: u64, by: EndedBy) -> Option<End> {
         if let Some(end) = session.ended() {
             return Some(end);
@@ -166,8 +206,11 @@ impl Registry {
     }
 
     /// Ends a session in memory; the writer writes its tombstone. `false`: it had ended before, and has what is merged of
-    /// both ends.
+    /// both ends; or a limit would end it while the clocks disagree, and it is only refused.
     pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
+        if end.reason != Reason::Revoked && self.agreement.is_parted() {
+            return false;
+        }
         let (before, after) = session.life().change(|stage| stage.ended(end));
         self.ended(session, before, after, by)
     }
@@ -197,7 +240,7 @@ impl Registry {
 
     /// Notes activity; the writer writes it later.
     pub fn touch(&self, session: &Arc<Session>, now_ms: u64) {
-        session.touch(now_ms);
+        session.touch(self.agreement.activity_ms(now_ms));
         self.enqueue(session);
     }
 

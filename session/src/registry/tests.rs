@@ -3,7 +3,9 @@
 use super::*;
 use crate::audit::EndedBy;
 use crate::bound_token::BoundToken;
-use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, login, machine, narrowing, of_kind, person};
+use crate::fixtures::{
+    ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, audit, loaded_on, login, machine, narrowing, of_kind, person,
+};
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, End, Reason};
 use crate::life::Write;
@@ -494,4 +496,70 @@ fn growth_is_by_kind_or_as_its_access_type_says() {
     for (growth, kind, beyond, expected) in rows {
         assert_eq!(growth.allows(kind, beyond.iter().copied()), expected, "{growth:?} {kind:?} {beyond:?}");
     }
+}
+
+/// A registry that refuses undated logins, or opens them again.
+fn with_undated(undated_logins: UndatedLogins) -> (Arc<Registry>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(crate::store::embedded::Embedded::open(folder.path()).unwrap());
+    let (audit, metrics) = audit();
+    (loaded_on(undated_logins, store, Enrolment::FirstUse, &audit, &metrics), folder)
+}
+
+fn undated(issued_at_ms: u64) -> Token {
+    of_kind(KeyKind::LoginUndated, person("digest", issued_at_ms))
+}
+
+fn outcome_in(registry: &Registry, token: &Token, now_ms: u64) -> Outcome {
+    let (mut bound, mut found) = (BoundToken::new(Arc::new(token.clone())), None);
+    while let Err(look_up) = bound.bind(registry, true, found.as_ref(), now_ms) {
+        found = Some(registry.look_up(look_up).unwrap());
+    }
+    bound.answer(registry, Asked::default(), None, now_ms).verdict.outcome()
+}
+
+#[test]
+fn an_undated_login_is_refused_and_opens_nothing_unless_the_configuration_says_so() {
+    let (registry, _folder) = with_undated(UndatedLogins::Refuse);
+    assert_eq!(outcome_in(&registry, &undated(T0), T0), Outcome::Undated);
+    assert!(registry.find(undated(T0).id).is_none());
+    assert_eq!(outcome_in(&registry, &person("s", T0), T0), Outcome::Active);
+    let dated = of_kind(KeyKind::Login, login("digest", T0));
+    assert_eq!(outcome_in(&registry, &dated, T0), Outcome::Active);
+    assert_eq!(outcome_in(&registry, &machine(T0), T0), Outcome::Active);
+}
+
+#[test]
+fn an_undated_login_comes_back_after_a_limit_and_after_a_revocation_only_when_its_time_has_passed() {
+    let wait = 24 * HOUR;
+    let reopen = UndatedLogins::Reopen { revoked_for_ms: wait };
+    let (registry, _folder) = with_undated(reopen);
+    assert_eq!(outcome_in(&registry, &undated(T0), T0), Outcome::Active);
+    let idle_end = T0 + IDLE;
+    assert_eq!(outcome_in(&registry, &undated(T0), idle_end), Outcome::IdleTimeout);
+    assert_eq!(outcome_in(&registry, &undated(idle_end + 1), idle_end + 1), Outcome::Active);
+
+    let session = registry.find(undated(T0).id).unwrap();
+    let end = registry.revoked_now("https://id", session.marks().newest_ms(), idle_end + 2);
+    registry.end(&session, end, EndedBy::Admin);
+    for issued in [end.at_ms + 1, end.at_ms + HOUR, end.at_ms + wait] {
+        assert_eq!(outcome_in(&registry, &undated(issued), issued), Outcome::Revoked, "refreshed after {issued}");
+    }
+    let after = end.at_ms + wait + 1;
+    assert_eq!(outcome_in(&registry, &undated(after), after), Outcome::Active);
+    assert_eq!(outcome_in(&registry, &undated(after - 1), after), Outcome::Revoked, "an older token stays out");
+}
+
+#[test]
+fn a_revocation_of_a_party_holds_for_undated_logins_as_long_as_one_of_a_session() {
+    let wait = 24 * HOUR;
+    let (registry, _folder) = with_undated(UndatedLogins::Reopen { revoked_for_ms: wait });
+    let made = revocation(RevokedParty::Subject("alice".to_owned()), T0 + 1);
+    assert_eq!(outcome_in(&registry, &undated(T0), T0), Outcome::Active);
+    assert_eq!(registry.publish(&made).len(), 1);
+    for issued in [T0, T0 + HOUR, T0 + wait] {
+        assert_eq!(outcome_in(&registry, &undated(issued), issued), Outcome::Revoked, "{issued}");
+    }
+    let after = T0 + wait + 2;
+    assert_eq!(outcome_in(&registry, &undated(after), after), Outcome::Active);
 }

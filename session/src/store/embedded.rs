@@ -1,6 +1,7 @@
 //! The embedded store: one redb file, ACID, no server.
 
 use super::{Change, Marks, Record, Rules, Store, StoreError};
+use crate::judge::End;
 use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
 use portcullis_contract::SessionId;
@@ -130,6 +131,13 @@ fn private_file(file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What there is in the place of a tombstone.
+enum Held {
+    Nothing,
+    Tombstone(Option<End>),
+    Damaged,
+}
+
 struct Tables<'t> {
     sessions: Table<'t, [u8; 16], &'static [u8]>,
     seen: Table<'t, [u8; 16], Seen>,
@@ -154,6 +162,7 @@ impl<'t> Tables<'t> {
             Change::Write(record) => self.write(record),
             Change::Seen(id, marks) => self.seen(*id, *marks),
             Change::Tombstone(record) => self.tombstone(record),
+            Change::Forget(id, before_ms) => self.forget(*id, *before_ms),
             Change::Revocation(revocation) => self.revocation(revocation),
             Change::Lift(revocation) => {
                 self.revocations.remove(key_of(revocation)?.as_slice()).map_err(failed)?;
@@ -171,9 +180,11 @@ impl<'t> Tables<'t> {
 
     fn write(&mut self, record: &Record) -> Result<(), StoreError> {
         let id = record.id().0;
-        let ended = match self.tombstones.get(id).map_err(failed)? {
-            Some(bytes) => parse::<Record>(bytes.value())?.ended,
-            None => None,
+        let ended = match self.held(id)? {
+            Held::Nothing => None,
+            Held::Tombstone(end) => end,
+            // Nobody can say which end that was.
+            Held::Damaged => return Ok(()),
         };
         if !record.may_replace(ended) {
             return Ok(());
@@ -197,14 +208,40 @@ impl<'t> Tables<'t> {
 
     fn tombstone(&mut self, record: &Record) -> Result<(), StoreError> {
         let id = record.id().0;
-        let held = match self.tombstones.get(id).map_err(failed)? {
-            Some(bytes) => parse::<Record>(bytes.value())?.ended,
-            None => None,
+        let held = match self.held(id)? {
+            Held::Tombstone(end) => end,
+            // The new one mends it.
+            Held::Nothing | Held::Damaged => None,
         };
         let record = &record.clone().over(held);
         self.sessions.remove(id).map_err(failed)?;
         self.seen.remove(id).map_err(failed)?;
         self.tombstones.insert(id, text(record)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn held(&self, id: [u8; 16]) -> Result<Held, StoreError> {
+        let bytes = self.tombstones.get(id).map_err(failed)?;
+        Ok(bytes.map_or(Held::Nothing, |bytes| match parse::<Record>(bytes.value()) {
+            Ok(record) => Held::Tombstone(record.ended),
+            Err(_) => Held::Damaged,
+        }))
+    }
+
+    fn forget(&mut self, id: SessionId, before_ms: u64) -> Result<(), StoreError> {
+        if let Held::Tombstone(Some(end)) = self.held(id.0)?
+            && end.at_ms < before_ms
+        {
+            self.tombstones.remove(id.0).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a record that cannot be read a tombstone that cannot be read.
+    fn bury(&mut self, id: [u8; 16]) -> Result<(), StoreError> {
+        let bytes = self.sessions.remove(id).map_err(failed)?.map(|bytes| bytes.value().to_vec());
+        self.seen.remove(id).map_err(failed)?;
+        self.tombstones.insert(id, bytes.unwrap_or_default().as_slice()).map_err(failed)?;
         Ok(())
     }
 
@@ -244,20 +281,27 @@ impl Store for Embedded {
         })
     }
 
-    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
             let seen = txn.open_table(SEEN).map_err(failed)?;
             let sessions = txn.open_table(SESSIONS).map_err(failed)?;
+            let mut damaged = Vec::new();
             for entry in sessions.iter().map_err(failed)? {
                 let (id, bytes) = entry.map_err(failed)?;
-                let mut record: Record = parse(bytes.value())?;
+                let read = parse::<Record>(bytes.value()).ok().filter(|record| record.id().0 == id.value());
+                let Some(mut record) = read else {
+                    damaged.push(id.value());
+                    continue;
+                };
                 if let Some(seen) = seen.get(id.value()).map_err(failed)? {
                     record.marks = record.marks.merged(marks_of(seen.value()));
                 }
                 each(record);
             }
-            Ok(())
+            drop((seen, sessions));
+            bury(database, &damaged)?;
+            Ok(damaged.len())
         })
     }
 
@@ -294,7 +338,7 @@ impl Store for Embedded {
     fn tombstones(
         &self,
         after: Option<SessionId>,
-        each: &mut dyn FnMut(SessionId, Record) -> bool,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
@@ -302,13 +346,25 @@ impl Store for Embedded {
             let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
             for entry in tombstones.range::<[u8; 16]>((from, Bound::Unbounded)).map_err(failed)? {
                 let (id, bytes) = entry.map_err(failed)?;
-                if !each(SessionId(id.value()), parse(bytes.value())?) {
+                if !each(SessionId(id.value()), parse(bytes.value()).ok()) {
                     break;
                 }
             }
             Ok(())
         })
     }
+}
+
+fn bury(database: &Database, damaged: &[[u8; 16]]) -> Result<(), StoreError> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let txn = database.begin_write().map_err(failed)?;
+    {
+        let mut tables = Tables::open(&txn)?;
+        damaged.iter().try_for_each(|id| tables.bury(*id))?;
+    }
+    txn.commit().map_err(failed)
 }
 
 /// All entries of a table. One that is damaged is an error: nobody can say whom it was about.

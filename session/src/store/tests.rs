@@ -3,6 +3,7 @@
 use super::embedded::Embedded;
 use super::*;
 use crate::judge::Reason;
+use crate::narrowings::Party;
 use crate::revocations::RevokedParty;
 use std::path::Path;
 
@@ -172,7 +173,7 @@ fn tombstones_come_in_the_order_of_their_ids_until_enough() {
             let mut ids = Vec::new();
             store
                 .tombstones(after, &mut |id, record| {
-                    assert_eq!(record.id(), id);
+                    assert_eq!(record.unwrap().id(), id);
                     ids.push(id);
                     ids.len() < count
                 })
@@ -193,4 +194,104 @@ fn one_process_at_a_time_holds_the_embedded_store() {
     let second = Embedded::open(folder.path()).map(drop).unwrap_err();
     assert!(second.to_string().starts_with("cannot open store `"), "{second}");
     drop(first);
+}
+
+#[test]
+fn a_tombstone_is_dropped_only_if_it_is_older_than_that() {
+    each(|store, reopen| {
+        store.apply(&[Change::Tombstone(tombstone("s", 7)), Change::Write(record("live"))]).unwrap();
+        let forget = |store: &dyn Store, before_ms| {
+            let ids = ["s", "live", "never"].map(|key| Change::Forget(record(key).id(), before_ms));
+            store.apply(&ids).unwrap();
+        };
+        forget(&*store, 7);
+        assert_eq!(store.tombstone(record("s").id()), Ok(Some(tombstone("s", 7))));
+        forget(&*store, 8);
+        let store = reopen(store);
+        assert_eq!(store.tombstone(record("s").id()), Ok(None));
+        assert_eq!(sessions(&*store), [record("live")]);
+    });
+}
+
+#[test]
+fn rules_are_lifted_and_replaced() {
+    each(|store, reopen| {
+        let revocation = |name: &str| Revocation {
+            issuer: "i".to_owned(),
+            party: RevokedParty::Sid(name.to_owned()),
+            before_ms: 9,
+            made_at_ms: 9,
+            ends_at_ms: 9,
+            reason: "r".to_owned(),
+        };
+        let narrowing = |subject: &str, left: Option<&str>| Narrowing {
+            party: Party::of("i", subject, "c", "k"),
+            scopes: left.map(|scope| vec![scope.to_owned()]),
+        };
+        store
+            .apply(&[
+                Change::Revocation(revocation("a")),
+                Change::Revocation(revocation("b")),
+                Change::Lift(revocation("a")),
+                Change::Narrowing(narrowing("x", Some("1"))),
+                Change::Narrowing(narrowing("y", Some("1"))),
+                Change::Narrowing(narrowing("x", None)),
+                Change::Narrowing(narrowing("y", Some("2"))),
+            ])
+            .unwrap();
+        let store = reopen(store);
+        let rules = store.rules().unwrap();
+        assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("b")], vec![narrowing("y", Some("2"))]));
+        let rules = Rules { revocations: vec![revocation("c")], narrowings: vec![narrowing("z", Some("3"))] };
+        store.apply(&[Change::Rules(rules)]).unwrap();
+        let rules = reopen(store).rules().unwrap();
+        assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("c")], vec![narrowing("z", Some("3"))]));
+    });
+}
+
+#[test]
+fn what_cannot_be_read_is_never_taken_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    let others = ["dead", "live"].map(record);
+    store.apply(&others.each_ref().map(|record| Change::Write(record.clone()))).unwrap();
+    store.apply(&[Change::Tombstone(tombstone("dead", 7)), Change::Write(record("other"))]).unwrap();
+    drop(store);
+    damage(folder.path(), "tombstones", &record("dead"));
+    damage(folder.path(), "sessions", &record("live"));
+
+    let store = Embedded::open(folder.path()).unwrap();
+    let mut read = Vec::new();
+    assert_eq!(store.sessions(&mut |record| read.push(record)), Ok(1), "one is damaged, the others are read");
+    assert_eq!(read, [record("other")]);
+    for key in ["dead", "live"] {
+        assert!(store.tombstone(record(key).id()).is_err(), "{key}: neither live nor gone");
+        store.apply(&[Change::Write(record(key))]).unwrap();
+        assert!(store.tombstone(record(key).id()).is_err(), "{key}: no live record takes its place");
+    }
+    let mut listed = Vec::new();
+    store
+        .tombstones(None, &mut |_, record| {
+            listed.push(record.is_some());
+            true
+        })
+        .unwrap();
+    assert_eq!(listed, [false, false], "a list goes on");
+    store.apply(&[Change::Tombstone(tombstone("dead", 9))]).unwrap();
+    assert_eq!(store.tombstone(record("dead").id()), Ok(Some(tombstone("dead", 9))), "a new end mends it");
+}
+
+/// Spoils one byte of an entry.
+fn damage(folder: &std::path::Path, table: &str, record: &Record) {
+    use redb::ReadableTable as _;
+    let table: redb::TableDefinition<'_, [u8; 16], &[u8]> = redb::TableDefinition::new(table);
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut entries = txn.open_table(table).unwrap();
+        let mut bytes = entries.get(record.id().0).unwrap().unwrap().value().to_vec();
+        bytes[0] = b'!';
+        entries.insert(record.id().0, bytes.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
 }

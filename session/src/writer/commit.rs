@@ -21,8 +21,8 @@ use tracing::{info, warn};
 
 /// Makes commits.
 pub(crate) struct Commit {
-    registry: Arc<Registry>,
-    store: Arc<dyn Store>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) store: Arc<dyn Store>,
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     is_healthy: Arc<AtomicBool>,
@@ -34,7 +34,7 @@ pub(crate) struct Group {
     pub(super) changes: Vec<Change>,
     /// After all others: the record of a session that comes back must not be followed by the tombstone that it replaces.
     openings: Vec<Change>,
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
 }
 
 /// Sessions that are written later, ready for the store.
@@ -44,7 +44,7 @@ pub(crate) struct Behind {
 }
 
 /// A write of a session that is under way.
-struct Pending {
+pub(super) struct Pending {
     session: Arc<Session>,
     write: Write,
     /// The session in whose place it came, which is over once this is on disk.
@@ -52,12 +52,13 @@ struct Pending {
 }
 
 /// What is left to do for an operation when its commit is made.
-enum Step {
+pub(super) enum Step {
     Revoke(Box<Record>, Option<Pending>, Reply<Option<Box<Record>>>),
     Narrow(Narrowing, Reply<()>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
     Lift(Revocation, Reply<()>),
+    Forget(Vec<Revocation>, Option<SessionId>, Reply<Option<SessionId>>),
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
@@ -162,6 +163,7 @@ impl Commit {
                 Op::Open(_, reply) => answer(reply, Err(failed)),
                 Op::Revocation(_, reply) => answer(reply, Err(failed)),
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
+                Op::Forget(_, _, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
         }
@@ -185,6 +187,9 @@ impl Commit {
                 Op::Lift(revocation, reply) => {
                     group.changes.push(Change::Lift(revocation.clone()));
                     group.steps.push(Step::Lift(revocation, reply));
+                }
+                Op::Forget(after, before_ms, reply) => {
+                    self.prepare_forgetting(&mut group, after, before_ms, reply);
                 }
                 Op::MakeDurable(sessions, reply) => {
                     let over = |session: &Arc<Session>| self.prepare_durable(&mut group.changes, session);
@@ -336,6 +341,10 @@ impl Commit {
                 self.audit.revocation_lifted(&revocation);
                 answer(reply, Ok(()));
             }
+            Step::Forget(revocations, next, reply) => {
+                revocations.iter().for_each(|revocation| self.registry.lift(revocation));
+                answer(reply, Ok(next));
+            }
             Step::MakeDurable(pending, reply) => {
                 pending.iter().for_each(|pending| self.written(pending));
                 answer(reply, Ok(()));
@@ -389,6 +398,7 @@ fn refuse(step: Step, error: &StoreError) {
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),
         Step::Lift(_, reply) => answer(reply, Err(failed)),
+        Step::Forget(_, _, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
     }
 }

@@ -104,6 +104,11 @@ impl Writer {
         self.ask(|reply| Op::Lift(revocation, reply)).await
     }
 
+    /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.
+    pub async fn forget(&self, after: Option<SessionId>, before_ms: u64) -> Result<Option<SessionId>, NotWritten> {
+        self.ask(|reply| Op::Forget(after, before_ms, reply)).await
+    }
+
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     pub async fn make_durable(&self, sessions: Vec<Arc<Session>>) -> Result<(), NotWritten> {
         self.ask(|reply| Op::MakeDurable(sessions, reply)).await

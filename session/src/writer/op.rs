@@ -41,6 +41,8 @@ pub(crate) enum Op {
     Revocation(Revocation, Reply<usize>),
     /// Takes a revocation back.
     Lift(Revocation, Reply<()>),
+    /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
+    Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     MakeDurable(Vec<Arc<Session>>, Reply<()>),
 }

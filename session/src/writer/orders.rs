@@ -46,9 +46,9 @@ impl Store for Disk {
         Ok(Rules::default())
     }
 
-    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
         self.0.lock().unwrap().sessions.values().cloned().for_each(each);
-        Ok(())
+        Ok(0)
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
@@ -70,7 +70,11 @@ impl Store for Disk {
                     disk.sessions.remove(&record.id());
                     disk.tombstones.insert(record.id(), record.clone().over(held));
                 }
-                Change::Revocation(_) | Change::Lift(_) | Change::Narrowing(_) | Change::Rules(_) => {}
+                Change::Forget(..)
+                | Change::Revocation(_)
+                | Change::Lift(_)
+                | Change::Narrowing(_)
+                | Change::Rules(_) => {}
             }
         }
         Ok(())
@@ -80,7 +84,11 @@ impl Store for Disk {
         Ok(self.0.lock().unwrap().tombstones.get(&id).cloned())
     }
 
-    fn tombstones(&self, _: Option<SessionId>, _: &mut dyn FnMut(SessionId, Record) -> bool) -> Result<(), StoreError> {
+    fn tombstones(
+        &self,
+        _: Option<SessionId>,
+        _: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -429,7 +437,7 @@ impl World {
                 Op::Revoke(_, now_ms, _) => format!("revoke {now_ms};"),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
-                Op::Narrow(..) | Op::Revocation(..) | Op::Lift(..) => unreachable!(),
+                Op::Narrow(..) | Op::Revocation(..) | Op::Lift(..) | Op::Forget(..) => unreachable!(),
             };
         }
         text

@@ -294,3 +294,33 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
     assert_eq!((session.scopes().1.now, session.last_seen_ms()), (ScopeSet::new(["openid"]), T0 + 7));
     assert!(fixture.registry.find(person("gone", 0).id).is_none());
 }
+
+#[test]
+fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
+    let fixture = Fixture::new();
+    let end = |key: &str, at_ms| {
+        let session = fixture.live(&person(key, T0), T0);
+        fixture.registry.end(&session, revoked(at_ms), EndedBy::Admin);
+    };
+    end("old", T0 + 1);
+    end("young", T0 + HOUR);
+    drop(fixture.live(&person("live", T0), T0));
+    fixture.flush();
+    let sid = |name: &str, at_ms| {
+        let party = RevokedParty::Sid(name.to_owned());
+        Revocation { party, ends_at_ms: at_ms, ..everyone(at_ms) }
+    };
+    for made in [sid("old", T0 + 1), sid("young", T0 + HOUR)] {
+        let (op, _answer) = op(|reply| Op::Revocation(made, reply));
+        fixture.commit().make(vec![op]);
+    }
+    let (forget, mut next) = op(|reply| Op::Forget(None, T0 + MINUTE, reply));
+    fixture.commit().make(vec![forget]);
+    assert_eq!(next.try_recv(), Ok(Ok(None)));
+    let fixture = fixture.crash();
+    let is_there = |key: &str| fixture.store.tombstone(person(key, T0).id).unwrap().is_some();
+    assert_eq!(["old", "young"].map(is_there), [false, true]);
+    assert!(fixture.registry.find(person("live", T0).id).is_some());
+    let left: Vec<_> = fixture.registry.rules().revocations.into_iter().map(|made| made.party).collect();
+    assert_eq!(left, [RevokedParty::Sid("young".to_owned())]);
+}

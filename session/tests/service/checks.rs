@@ -2,7 +2,7 @@
 
 use crate::client::{ADMIN, BACKGROUND, FILTER, Filter, PLAIN, YOUNG, hello, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
-use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, Token};
+use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, SessionKey, Token};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
@@ -209,4 +209,43 @@ async fn sessions_survive_a_stop_and_ended_ones_stay_ended() {
     let mut filter = Filter::open(fixture.checks, FILTER).await.unwrap();
     assert_eq!(filter.ask_new(token(1, "live", T0)).await.outcome(), Outcome::Active);
     assert_eq!(filter.ask_new(token(2, "dead", T0 + 4)).await.outcome(), Outcome::Revoked);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ends_nothing_for_good_and_gives_nothing_more() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "s", T0)).await.outcome(), Outcome::Active);
+    let hour = i64::try_from(60 * MINUTE).unwrap();
+
+    fixture.wall.store(hour, Ordering::SeqCst);
+    fixture.at(7_000);
+    assert_eq!(filter.outcome(1).await, Outcome::IdleTimeout, "over by the wall clock");
+    // Its activity counts by the steady clock, and so it is over by the wall clock at once.
+    assert_eq!(filter.ask_new(token(2, "new", T0 + 60 * MINUTE)).await.outcome(), Outcome::IdleTimeout);
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
+    assert!(metrics.contains("portcullis_sessions_live 2"), "{metrics}");
+    fixture.wall.store(0, Ordering::SeqCst);
+    assert_eq!(filter.outcome(1).await, Outcome::Active, "nothing was ended for good");
+    assert_eq!(filter.outcome(2).await, Outcome::Active);
+
+    fixture.wall.store(-hour, Ordering::SeqCst);
+    fixture.at(7_000 + 30 * MINUTE);
+    assert_eq!(filter.outcome(1).await, Outcome::IdleTimeout, "the steady clock goes on");
+    assert_eq!(filter.outcome(2).await, Outcome::IdleTimeout, "the activity of a wrong hour gave nothing more");
+    let path = format!("/v1/sessions/{}", session_id("s"));
+    assert_eq!(fixture.call("GET", &path, "").await.json()["state"], "active");
+    let confirmed = fixture.call("POST", "/v1/clock/confirm", "").await;
+    assert_eq!((confirmed.status, &confirmed.json()["now"]), (200, &serde_json::json!("2023-11-14T21:43:27Z")));
+    assert_eq!(filter.outcome(1).await, Outcome::Active, "the operator says that it is earlier");
+}
+
+#[tokio::test]
+async fn an_undated_token_is_refused_as_invalid() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    let undated = Token { key_kind: SessionKey::Login as i32, ..token(1, "digest", T0) };
+    assert_eq!(filter.ask_new(undated.clone()).await.outcome(), Outcome::Undated);
+    let dated = Token { handle: 2, authenticated_at_ms: Some(T0), ..undated };
+    assert_eq!(filter.ask_new(dated).await.outcome(), Outcome::Active);
 }

@@ -2,13 +2,13 @@
 
 use crate::client::{ADMIN, Answer, FILTER, Filter, http};
 use portcullis_contract::SessionId;
-use portcullis_session::clock::Clock;
+use portcullis_session::clock::{Clock, Reading};
 use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl Store for Faulty {
         self.0.rules()
     }
 
-    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
         self.0.sessions(each)
     }
 
@@ -91,7 +91,7 @@ impl Store for Faulty {
     fn tombstones(
         &self,
         after: Option<SessionId>,
-        each: &mut dyn FnMut(SessionId, Record) -> bool,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError> {
         self.0.tombstones(after, each)
     }
@@ -110,6 +110,8 @@ pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Arc<AtomicU64>,
+    /// By how much the wall clock was set, in milliseconds.
+    pub(crate) wall: Arc<AtomicI64>,
     pub(crate) faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
     settings: Settings,
@@ -147,17 +149,23 @@ impl Fixture {
         let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
         let clock = Arc::new(AtomicU64::new(T0));
         let (read, started) = (Arc::clone(&clock), Instant::now());
+        let wall = Arc::<AtomicI64>::default();
+        let set = Arc::clone(&wall);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(
             listeners,
             settings.clone(),
             Arc::new(store),
-            Clock::new(move || read.load(Ordering::SeqCst) + if ticks { passed_ms(started) } else { 0 }),
+            Clock::new(move || {
+                let steady_ms = read.load(Ordering::SeqCst) + if ticks { passed_ms(started) } else { 0 };
+                Reading { wall_ms: steady_ms.saturating_add_signed(set.load(Ordering::SeqCst)), steady_ms }
+            }),
             async {
                 let _ = stopped.await;
             },
         ));
-        let fixture = Self { checks, admin, clock, faults, stop: Some(stop), settings, running, folder: Some(folder) };
+        let fixture =
+            Self { checks, admin, clock, wall, faults, stop: Some(stop), settings, running, folder: Some(folder) };
         // With TLS, only a caller with the right certificates could ask.
         while !more.contains("admin_tls") && http(admin, "", "GET", "/readyz", "").await.status != 200 {}
         fixture

@@ -16,6 +16,7 @@ use crate::{
     },
 };
 use portcullis_engine::{
+    KeyKind,
     answer::{Answer, Code},
     authorize::{Head, Mark},
     policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule},
@@ -169,6 +170,7 @@ fn claims_of(facts: &Facts, now_ms: u64) -> Says {
         scopes: facts.scopes.clone(),
         acr: facts.acr.clone(),
         login_age_s: facts.authenticated_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1_000),
+        is_undated: facts.session_key.kind(facts.authenticated_at_ms) == KeyKind::LoginUndated,
         expires_in_s: facts.dies_at_ms.saturating_sub(now_ms) / 1_000,
         session: facts.session_id.clone(),
     }

@@ -135,6 +135,9 @@ pub(crate) struct Says {
     /// The time since the login, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) login_age_s: Option<u64>,
+    /// Whether nothing tells its logins apart: it has neither a session claim nor `auth_time`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_undated: bool,
     /// The time until it expires, in seconds.
     pub(crate) expires_in_s: u64,
     /// The public id of its session.

@@ -10,6 +10,10 @@ use std::time::Duration;
 /// The width of the first column.
 const COLUMN: usize = 12;
 
+/// What is said of a token whose logins nothing tells apart.
+const UNDATED: &str = "it has neither a session claim nor auth_time: the session service refuses it (401 invalid_token), \
+                       unless its undated_logins says otherwise";
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -112,6 +116,9 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
         row("scopes", if says.scopes.is_empty() { "none".to_owned() } else { says.scopes.join(" ") }.as_str());
         let of = of(says, token.vouched != Vouched::Assumed);
         row("issuer", &of);
+        if says.is_undated {
+            row("note", UNDATED);
+        }
     }
 }
 

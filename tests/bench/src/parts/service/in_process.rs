@@ -6,13 +6,13 @@ use crate::stats::Spread;
 use portcullis_contract::wire::FilterMessage;
 use portcullis_session::{
     access::AccessTypes,
-    access::{Access, When},
+    access::{Access, Growth, When},
     audit::Audit,
     check_stream::{Answers, StreamState},
     clock::Clock,
     judge::Limits,
     metrics::Metrics,
-    registry::{Enrolment, Registry},
+    registry::{Enrolment, Registry, Terms, UndatedLogins},
     store::embedded::Embedded,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -75,10 +75,14 @@ impl Stream {
     fn open(folder: &std::path::Path) -> Self {
         let store = Arc::new(Embedded::open(folder).expect("a store"));
         let limits = Limits { absolute_ms: Some(8 * 3_600_000), idle_ms: Some(30 * 60_000) };
-        let access = AccessTypes::new([(When::default(), Access { name: "interactive".to_owned(), limits })]);
+        let access = AccessTypes::new([(
+            When::default(),
+            Access { name: "interactive".to_owned(), limits, growth: Growth::default() },
+        )]);
+        let terms = Terms { access, enrolment: Enrolment::FirstUse, undated_logins: UndatedLogins::Refuse };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
-        let registry = Registry::new(access, Enrolment::FirstUse, store, Arc::clone(&audit), Arc::clone(&metrics));
+        let registry = Registry::new(terms, store, Arc::clone(&audit), Arc::clone(&metrics), Arc::default());
         let registry = Arc::new(registry);
         let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default());
         Self { state, registry }
