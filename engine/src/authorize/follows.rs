@@ -122,6 +122,11 @@ impl Follows {
         self.active.insert(id);
     }
 
+    /// The token of an open follow.
+    pub(super) fn principal(&self, id: FollowId) -> Option<&Principal> {
+        self.open.get(&id).map(|follow| &*follow.principal)
+    }
+
     /// Records the session's end as the service reported it.
     pub(super) fn note_end(&mut self, id: FollowId, session_ends_at: Option<Monotonic>) {
         if let Some(follow) = self.open.get_mut(&id) {

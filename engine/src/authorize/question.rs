@@ -2,7 +2,7 @@
 
 use super::{introspection::Carried, principal::Principal};
 use crate::{answer::Code, route::RuleId, time::Monotonic};
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 /// A request whose token is yet to be verified.
 #[derive(Debug, Clone)]
@@ -74,4 +74,15 @@ pub enum Verdict {
     Active(Option<Rc<[String]>>),
     /// The session is refused, for all requests or for this one.
     Ended(Code),
+}
+
+impl Verdict {
+    /// The session behind `principal` is valid. It can narrow the scopes of a token but never widen them, so only the
+    /// token's own are left of `scopes`, whatever the service sends.
+    pub(super) fn active(scopes: Option<Vec<String>>, principal: &Principal) -> Self {
+        Self::Active(scopes.map(|scopes| {
+            let left: HashSet<String> = scopes.into_iter().collect();
+            principal.facts.scopes.iter().filter(|scope| left.contains(*scope)).cloned().collect()
+        }))
+    }
 }

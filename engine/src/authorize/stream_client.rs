@@ -200,14 +200,17 @@ impl StreamClient {
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                received.settled.push(open.settle(read(verdict), now));
+                let verdict = read(verdict, &open.question.principal);
+                received.settled.push(open.settle(verdict, now));
             }
         }
         // A stream being replaced can still report on follows that were already announced on the current stream.
         for verdict in message.followed {
             let id = FollowId(verdict.id);
             let session_ends_at = verdict.remaining_ms.map(|remaining_ms| now.after(remaining_ms));
-            let verdict = read(verdict);
+            // A follow that has ended meanwhile has no requests left.
+            let Some(principal) = follows.principal(id) else { continue };
+            let verdict = read(verdict, principal);
             match verdict {
                 Some(_) => follows.note_end(id, session_ends_at),
                 None => follows.announce_later(id, now),
@@ -368,12 +371,12 @@ fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The filter's form of a verdict; `None` if the service cannot tell. An unknown outcome is a refusal: a newer service has
+/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a refusal: a newer service has
 /// a reason that this filter does not know.
-fn read(verdict: wire::Verdict) -> Option<Verdict> {
+fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
     let code = match wire::Outcome::try_from(verdict.outcome) {
         Ok(wire::Outcome::Active) => {
-            return Some(Verdict::Active(verdict.narrowed.map(|left| left.scopes.into())));
+            return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal));
         }
         Ok(wire::Outcome::Unavailable) => return None,
         Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,

@@ -309,6 +309,20 @@ fn an_open_request_is_cut_when_its_session_ends_or_loses_the_scope() {
 }
 
 #[test]
+fn a_verdict_cannot_give_a_token_scopes_that_it_does_not_have() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read profile");
+    bench.request(1, "/read", Some(&token), NOW_MS);
+    let id = bench.sent(NOW_MS).questions[0].id;
+    let (_, step) = bench.verdict(id, wire::Outcome::Active, Some(&["write", "read", "admin"]), NOW_MS).remove(0);
+    let Step::Release(permit) = &step else { panic!("{}", code(&step)) };
+    let scopes = crate::authorize::identity::headers(permit, bench.gate.policy())
+        .find(|(name, _)| *name == "x-portcullis-scopes")
+        .map(|(_, scopes)| scopes.into_owned());
+    assert_eq!(scopes.as_deref(), Some("read"));
+}
+
+#[test]
 fn what_the_service_cannot_tell_is_an_outage_and_no_refusal() {
     let mut bench = Bench::with_keys("enforce");
     let token = bench.token("read write");
