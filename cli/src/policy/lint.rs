@@ -1,8 +1,11 @@
 //! Warnings about valid policies that deserve a look.
 
+mod fallthrough;
 mod linter;
 mod overlap;
+mod permissiveness;
 mod routes;
+mod samples;
 mod scopes;
 mod shadow;
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn every_kind_of_change_is_told() {
             vec!["- new: closed to tokens with `admin` or `read`; no route matches any more"],
         ),
         (
-            vec![("/routes/1/match/methods/-", json!("HEAD"))],
+            vec![("/routes/1/match/methods/-", json!("PURGE"))],
             vec!["+ list: opened to tokens with `read`; previously no route"],
             vec!["- list: closed to tokens with `read`; no route matches any more"],
         ),
@@ -474,6 +474,20 @@ fn an_approval_counts_until_its_day_and_for_its_change_only() {
         assert_eq!(matches!(standing, Some(Standing::Expired(_))), !is_approved, "{day}");
         assert_eq!(verdict.unused.len(), 1);
     }
+}
+
+#[test]
+fn a_change_of_get_is_one_of_head_too_however_it_is_written() {
+    let change = |methods: Value| {
+        let mut old = base();
+        put(&mut old, "/routes/1/match/methods", methods);
+        let mut new = old.clone();
+        put(&mut new, "/routes/1/require", json!({"any_of": ["read", "support"]}));
+        let findings = Comparison::of(&policy(&old), &policy(&new)).findings;
+        findings.iter().map(Finding::identity).collect::<Vec<_>>()
+    };
+    assert_eq!(change(json!(["GET"])), change(json!(["GET", "HEAD"])));
+    assert_ne!(change(json!(["GET"])), change(json!(["GET", "PURGE"])));
 }
 
 /// An approved change may not grow: neither its requests, nor what it still requires, nor what it required before.

@@ -13,7 +13,7 @@ struct Written {
 
 const SEGMENTS: [&str; 4] = ["a", "b", "{x}", "{*x}"];
 const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
-const METHODS: [&str; 3] = ["GET", "PUT", "PURGE"];
+const METHODS: [&str; 4] = ["GET", "HEAD", "PUT", "PURGE"];
 
 impl Written {
     fn read(&self) -> Match {
@@ -57,6 +57,11 @@ impl Written {
         self.methods.is_empty() || self.methods.contains(&method)
     }
 
+    /// The same where no rule that names `HEAD` answers it.
+    fn has_in_place_of_head(&self, method: &str) -> bool {
+        self.has(method) || (method == "HEAD" && self.methods.contains(&"GET"))
+    }
+
     fn is_rival_of(&self, other: &Written) -> bool {
         let hosts = if self.hosts.is_empty() || other.hosts.is_empty() {
             self.hosts.is_empty() && other.hosts.is_empty()
@@ -69,12 +74,15 @@ impl Written {
 }
 
 fn scan(rules: &[(RuleId, Written)], host: Option<&str>, method: &str, path: &[&str]) -> Option<RuleId> {
-    let fits = rules
-        .iter()
-        .filter(|(_, rule)| rule.has(method))
-        .filter_map(|(id, rule)| Some(((rule.host_rank(host)?, rule.path_rank(path)?), *id)));
-    let best = fits.min_by_key(|(rank, _)| rank.clone());
-    best.map(|(_, id)| id)
+    let best = |has: fn(&Written, &str) -> bool| {
+        let fits = rules
+            .iter()
+            .filter(|(_, rule)| has(rule, method))
+            .filter_map(|(id, rule)| Some(((rule.host_rank(host)?, rule.path_rank(path)?), id, rule)));
+        fits.min_by_key(|(rank, ..)| rank.clone()).map(|(_, id, rule)| (*id, rule))
+    };
+    let named = best(Written::has).filter(|(_, rule)| rule.methods.contains(&method));
+    named.or_else(|| best(Written::has_in_place_of_head)).map(|(id, _)| id)
 }
 
 fn path() -> impl Strategy<Value = Vec<&'static str>> {
@@ -108,7 +116,7 @@ fn requests() -> Vec<Request> {
             paths.push(path);
         }
     }
-    let methods = ["GET", "PUT", "PURGE", "get"];
+    let methods = ["GET", "HEAD", "PUT", "PURGE", "get"];
     hosts
         .into_iter()
         .flat_map(|host| methods.into_iter().map(move |method| (host, method)))

@@ -38,6 +38,23 @@ pub(super) struct Place {
     rest: bool,
 }
 
+/// What a lookup looks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'m> {
+    /// A rule that names this method, or matches every method.
+    Method(&'m str),
+    /// A rule for `HEAD`, or for `GET` in its place.
+    HeadOrGet,
+}
+
+/// A rule that was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) rule: RuleId,
+    /// Whether it names the method.
+    pub(super) is_named: bool,
+}
+
 /// The rules of one template shape; no two of them match the same method.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
@@ -53,27 +70,27 @@ impl Default for Trie {
 
 impl Trie {
     /// The rule of the most specific template that matches path and method. `path` is what follows the first `/`.
-    pub(super) fn find(&self, method: &str, path: &str) -> Option<RuleId> {
-        self.descend(ROOT, method, path)
+    pub(super) fn find(&self, wanted: Wanted<'_>, path: &str) -> Option<Found> {
+        self.descend(ROOT, wanted, path)
     }
 
-    fn descend(&self, NodeId(id): NodeId, method: &str, path: &str) -> Option<RuleId> {
+    fn descend(&self, NodeId(id): NodeId, wanted: Wanted<'_>, path: &str) -> Option<Found> {
         let node = self.nodes.get(id)?;
         let (segment, tail) = match path.split_once('/') {
             Some((segment, tail)) => (segment, Some(tail)),
             None => (path, None),
         };
-        let literal = node.literals.get(segment).and_then(|next| self.follow(*next, method, tail));
+        let literal = node.literals.get(segment).and_then(|next| self.follow(*next, wanted, tail));
         if literal.is_some() || segment.is_empty() {
             return literal;
         }
-        node.one.and_then(|next| self.follow(next, method, tail)).or_else(|| node.rest.find(method))
+        node.one.and_then(|next| self.follow(next, wanted, tail)).or_else(|| node.rest.find(wanted))
     }
 
-    fn follow(&self, next: NodeId, method: &str, tail: Option<&str>) -> Option<RuleId> {
+    fn follow(&self, next: NodeId, wanted: Wanted<'_>, tail: Option<&str>) -> Option<Found> {
         match tail {
-            Some(tail) => self.descend(next, method, tail),
-            None => self.nodes.get(next.0)?.here.find(method),
+            Some(tail) => self.descend(next, wanted, tail),
+            None => self.nodes.get(next.0)?.here.find(wanted),
         }
     }
 
@@ -112,9 +129,17 @@ impl Trie {
 }
 
 impl Answers {
-    fn find(&self, method: &str) -> Option<RuleId> {
-        let named = self.named.iter().find(|(name, _)| **name == *method);
-        named.map(|(_, rule)| *rule).or(self.every)
+    fn find(&self, wanted: Wanted<'_>) -> Option<Found> {
+        let named = match wanted {
+            Wanted::Method(method) => self.named(method),
+            Wanted::HeadOrGet => self.named("HEAD").or_else(|| self.named("GET")),
+        };
+        let every = || self.every.map(|rule| Found { rule, is_named: false });
+        named.map(|rule| Found { rule, is_named: true }).or_else(every)
+    }
+
+    fn named(&self, method: &str) -> Option<RuleId> {
+        self.named.iter().find(|(name, _)| **name == *method).map(|(_, rule)| *rule)
     }
 
     /// The rules that already match one of these methods; an empty list stands for all methods.

@@ -129,7 +129,14 @@ fn fit(answers: &Match, decides: Option<&Match>, target: &Target<'_>) -> Option<
         finds(&with_method, target, &elsewhere),
         finds(&everywhere, target, &target.path),
     );
+    // A rule for `GET` does not answer `HEAD` where another rule names it.
+    let names_head = |answers: &Match| answers.methods.iter().any(|method| method.as_str() == "HEAD");
+    let gives_way = target.method == "HEAD"
+        && !answers.methods.is_empty()
+        && !names_head(answers)
+        && decides.is_some_and(names_head);
     match fits {
+        (true, true, true) if gives_way => Some(Fit::Method),
         (true, true, true) => Some(match decides {
             Some(decides) if hosts_rank(decides, target) < hosts_rank(answers, target) => Fit::LessSpecificHost,
             _ => Fit::LessSpecificPath,

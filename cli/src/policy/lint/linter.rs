@@ -17,6 +17,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.scopes(today, bounds);
     linter.routes();
     linter.shadows();
+    linter.falls();
     linter.whole();
     linter.found
 }

@@ -211,6 +211,77 @@ fn a_more_specific_rule_that_asks_for_as_much_or_answers_other_requests_is_no_re
     }
 }
 
+/// What the rule `narrow` is told of methods that fall to the less specific rule `wide`.
+fn fall(wide: &str, narrow: &str) -> Option<String> {
+    let text = format!(
+        "{ISSUERS}scopes: {{a: {{}}, b: {{}}}}\nroutes:\n- {{name: wide, {wide}}}\n- {{name: narrow, {narrow}}}\n"
+    );
+    let loaded = loaded(&text);
+    let mut falls = found(&loaded).into_iter().filter(|(warning, _)| *warning == Warning::MethodFallsThrough);
+    let (_, first) = falls.next()?;
+    assert!(falls.next().is_none());
+    assert_eq!(first.path, "$.routes[1].match.methods", "{wide} {narrow}");
+    let message =
+        first.message.strip_prefix("`narrow` does not protect every method of its path: ").expect("its words");
+    Some(message.replace(" is decided by `wide`, which", ""))
+}
+
+#[test]
+fn a_rule_is_told_of_methods_that_fall_to_a_more_permissive_one() {
+    for (wide, narrow, expected) in [
+        (
+            "match: {path: '/o/{id}'}, authenticated: true",
+            "match: {path: /o/x, methods: [GET]}, require: {all_of: [a]}",
+            Some("`POST /o/x` requires no scope"),
+        ),
+        (
+            "match: {path: '/{*rest}', methods: [DELETE]}, public: true",
+            "match: {path: '/o/{id}', methods: [GET]}, require: {all_of: [a]}",
+            Some("`DELETE /o/x` is public"),
+        ),
+        (
+            "match: {path: '/o/x'}, require: {all_of: [a]}",
+            "match: {hosts: [h.org], path: '/o/{id}', methods: [GET]}, require: {all_of: [a, b]}",
+            Some("`POST h.org/o/x` requires only `a`"),
+        ),
+        // `HEAD` is answered by the rule for `GET`.
+        (
+            "match: {path: '/o/{id}', methods: [HEAD]}, authenticated: true",
+            "match: {path: /o/x, methods: [POST]}, require: {all_of: [a]}",
+            Some("`HEAD /o/x` requires no scope"),
+        ),
+        (
+            "match: {path: '/o/{id}', methods: [GET]}, authenticated: true",
+            "match: {path: /o/x, methods: [GET]}, require: {all_of: [a]}",
+            None,
+        ),
+        // It requires as much, or another scope, or the strict rule has no methods.
+        (
+            "match: {path: '/o/{id}'}, require: {all_of: [a]}",
+            "match: {path: /o/x, methods: [GET]}, require: {all_of: [a]}",
+            None,
+        ),
+        (
+            "match: {path: '/o/{id}'}, require: {all_of: [b]}",
+            "match: {path: /o/x, methods: [GET]}, require: {all_of: [a]}",
+            None,
+        ),
+        ("match: {path: '/o/{id}'}, authenticated: true", "match: {path: /o/x}, require: {all_of: [a]}", None),
+    ] {
+        assert_eq!(fall(wide, narrow).as_deref(), expected, "{wide} {narrow}");
+    }
+}
+
+#[test]
+fn a_method_that_another_rule_of_the_path_answers_does_not_fall() {
+    let rule = |name: &str, methods: &str| {
+        format!("- {{name: {name}, match: {{path: /o/x, methods: [{methods}]}}, require: {{all_of: [a]}}}}\n")
+    };
+    let rules = rule("reads", "GET") + &rule("writes", "POST, PUT, PATCH, DELETE");
+    let wide = "- {name: wide, match: {path: '/o/{id}'}, authenticated: true}\n";
+    assert_eq!(warnings(&format!("{ISSUERS}scopes: {{a: {{}}}}\nroutes:\n{wide}{rules}")), [""; 0]);
+}
+
 #[test]
 fn several_rules_in_front_are_one_warning() {
     let narrow: String = (0..9).map(|n| format!("- {{name: n{n}, match: {{path: /o/{n}}}, public: true}}\n")).collect();

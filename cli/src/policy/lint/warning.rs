@@ -14,6 +14,8 @@ pub(in crate::policy) enum Warning {
     ScopeTooCoarse,
     /// A more specific rule answers some of the requests that a rule matches, and is more permissive
     RouteShadowed,
+    /// Methods that a rule does not list are answered by a less specific rule that is more permissive
+    MethodFallsThrough,
     /// A public rule covers everything under a path, now and in the future
     PublicSubtree,
     /// A rule's session limit is longer than NIST SP 800-63B-4 recommends for AAL2
@@ -35,6 +37,7 @@ impl Warning {
             Self::SetUnused => "set_unused",
             Self::ScopeTooCoarse => "scope_too_coarse",
             Self::RouteShadowed => "route_shadowed",
+            Self::MethodFallsThrough => "method_falls_through",
             Self::PublicSubtree => "public_subtree",
             Self::SessionLimitLoose => "session_limit_loose",
             Self::OutageNotDenied => "outage_not_denied",

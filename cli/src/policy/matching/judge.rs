@@ -113,7 +113,10 @@ pub(in crate::policy) fn judge(entry: &Entry<'_>, rules: &Rules<'_>) -> Coverage
         if paths.is_empty() {
             continue;
         }
-        let named: Vec<String> = answers.methods.iter().map(|method| method.as_str().to_owned()).collect();
+        let mut named: Vec<String> = answers.methods.iter().map(|method| method.as_str().to_owned()).collect();
+        if !named.is_empty() && answers.has("HEAD") && !named.iter().any(|method| method == "HEAD") {
+            named.push("HEAD".to_owned());
+        }
         let methods = if named.is_empty() { methods.clone() } else { named };
         let hosts: Vec<String> = match answers.hosts.as_slice() {
             [] => entry.hosts.clone(),

@@ -61,6 +61,22 @@ fn a_method_that_does_not_fit_falls_back_too() {
 }
 
 #[test]
+fn a_rule_for_get_answers_head_unless_another_rule_names_it() {
+    let own = table(&[rule(&[], &["GET"], "/a"), rule(&[], &["HEAD"], "/a"), rule(&[], &[], "/{x}")]);
+    assert_eq!(find(&own, "", "HEAD", "/a"), Some(1));
+    let elsewhere = table(&[rule(&[], &["GET"], "/a"), rule(&[], &["HEAD"], "/{*rest}"), rule(&[], &["GET"], "/{x}")]);
+    assert_eq!(find(&elsewhere, "", "HEAD", "/a"), Some(1));
+    // The rule that names it would not answer it: the one for every method would.
+    let hidden = table(&[rule(&[], &["GET"], "/a"), rule(&[], &[], "/{x}"), rule(&[], &["HEAD"], "/{*rest}")]);
+    assert_eq!(find(&hidden, "", "HEAD", "/a"), Some(0), "and not the weaker rule of another path");
+    let hosts = table(&[rule(&["a.example.com"], &["GET"], "/a"), rule(&[], &[], "/{*rest}")]);
+    assert_eq!(find(&hosts, "a.example.com", "HEAD", "/a"), Some(0));
+    assert_eq!(find(&hosts, "b.example.com", "HEAD", "/a"), Some(1));
+    let none = table(&[rule(&[], &["PUT"], "/a")]);
+    assert_eq!(find(&none, "", "HEAD", "/a"), None);
+}
+
+#[test]
 fn a_trailing_slash_is_another_path() {
     let table = table(&[rule(&[], &[], "/admin/{*rest}"), rule(&[], &[], "/orders"), rule(&[], &[], "/o/{id}/")]);
     for path in ["/admin", "/admin/", "/orders/", "/o/1", "/o/"] {

@@ -46,6 +46,10 @@ impl<'p> Walk<'_, 'p> {
             return Found::new();
         }
         let mut named: BTreeSet<&str> = before.iter().chain(&after).flat_map(|at| at.named.keys().copied()).collect();
+        // A rule for `GET` answers `HEAD` as well, unless another rule names it.
+        if named.contains("GET") {
+            named.insert("HEAD");
+        }
         let lets_reads_pass = |policy: &Policy, id: &RuleId| {
             policy.rules.get(id.0).is_some_and(|rule| rule.limits.on_outage == Outage::ReadOnly)
         };
