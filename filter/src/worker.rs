@@ -167,14 +167,14 @@ impl Worker {
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
         let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
         let due = self.gate.borrow_mut().answered(key, response, now);
-        self.queue(due.into_iter().collect());
+        self.queue(due);
     }
 
     /// Settles the requests whose calls could not be made.
     pub(crate) fn never_sent(&self, now: Now) -> Vec<Due> {
         self.calls.borrow_mut().retain(|_, key| self.gate.borrow().awaits(*key));
         let unsent = std::mem::take(&mut *self.unsent.borrow_mut());
-        unsent.into_iter().filter_map(|key| self.gate.borrow_mut().answered(key, None, now)).collect()
+        unsent.into_iter().flat_map(|key| self.gate.borrow_mut().answered(key, None, now)).collect()
     }
 
     fn next_act(&self, now: Now) -> Option<Act> {

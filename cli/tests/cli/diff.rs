@@ -318,12 +318,20 @@ fn every_kind_of_change_is_told() {
             ],
         ),
         (
-            vec![("/session/protocol", json!("introspection")), ("/session/path", json!("/i"))],
+            vec![
+                ("/session/protocol", json!("introspection")),
+                ("/session/path", json!("/i")),
+                ("/routes/3/session", json!({"max_age": "15m"})),
+            ],
             vec![
                 "+ session: another session service: `session/i` at cluster `session`, was the check stream at cluster `session`",
+                "+ admin: `max_idle` removed, was 5m",
+                "+ admin: its requests now count as session activity (`touch: true`)",
             ],
             vec![
                 "+ session: another session service: the check stream at cluster `session`, was `session/i` at cluster `session`",
+                "- admin: `max_idle` is 5m, was unlimited",
+                "- admin: its requests no longer count as session activity (`touch: false`)",
             ],
         ),
         (

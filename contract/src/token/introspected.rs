@@ -94,6 +94,14 @@ impl Introspected {
         self.members.get(name)?.as_str()
     }
 
+    /// When the person logged in (`auth_time`; RFC 9470, section 6.2), if the response says so.
+    ///
+    /// # Errors
+    /// The member is not a date.
+    pub fn authenticated_at_ms(&self) -> Result<Option<u64>, Fault> {
+        dates::date_ms(&self.members, "auth_time")
+    }
+
     /// Compares the response with a token of `issuer` that was verified here. Members that the response omits default
     /// to the token's claims.
     ///

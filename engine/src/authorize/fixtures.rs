@@ -57,7 +57,7 @@ pub(super) fn introspecting() -> Policy {
             {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}},
             {
                 "name": "a & b", "match": {"path": "/limited"}, "authenticated": true,
-                "session": {"max_age": "15m", "max_idle": "5m", "touch": false}
+                "session": {"max_age": "15m"}
             }
         ]
     });

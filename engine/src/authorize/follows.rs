@@ -114,17 +114,21 @@ impl Follows {
         follow.contexts.into_iter().collect()
     }
 
-    pub(super) fn contexts(&self, id: FollowId) -> Vec<u32> {
-        self.open.get(&id).into_iter().flat_map(|follow| follow.contexts.iter().copied()).collect()
+    pub(super) fn is_open(&self, id: FollowId) -> bool {
+        self.open.contains_key(&id)
     }
 
-    pub(super) fn note_activity(&mut self, id: FollowId) {
-        self.active.insert(id);
+    pub(super) fn contexts(&self, id: FollowId) -> Vec<u32> {
+        self.open.get(&id).into_iter().flat_map(|follow| follow.contexts.iter().copied()).collect()
     }
 
     /// The token of an open follow.
     pub(super) fn principal(&self, id: FollowId) -> Option<&Principal> {
         self.open.get(&id).map(|follow| &*follow.principal)
+    }
+
+    pub(super) fn note_activity(&mut self, id: FollowId) {
+        self.active.insert(id);
     }
 
     /// Records the session's end as the service reported it.

@@ -8,8 +8,9 @@ mod open;
 use super::{
     follows::{FollowId, Follows},
     head::Head,
-    introspection::{Call, CallKey, Ended},
+    introspection::{Asker, Call, CallKey, Ended},
     principal::Principal,
+    question::{RequestAttributes, Verdict},
     request::{Event, Request, Step},
     session_client::SessionClient,
     session_memory::SessionMemory,
@@ -25,7 +26,7 @@ use crate::{
     token::{HostVerifier, IssuerId, KeyRing, KeySetError},
 };
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 pub use keys::Fetch;
 
@@ -44,6 +45,8 @@ struct UnderWay {
     /// Whether the upstream's response has started.
     responded: bool,
     follow: Option<FollowId>,
+    /// What an introspection endpoint needs to be asked again while the request is open; `None` on the check stream.
+    carried: Option<Rc<RequestAttributes>>,
     /// Inbound headers that must not reach the upstream; they are handed to the permit.
     strip: Vec<String>,
 }
@@ -159,7 +162,10 @@ impl Gate {
             }
             Some(SessionClient::Introspection(client)) => {
                 let ended = client.expire(now.instant);
-                ended.into_iter().map(|ended| self.ended(ended, now)).collect()
+                let silent = client.review_the_open(&self.policy, now.instant, |id| self.follows.is_open(id));
+                let mut due: Vec<Due> = ended.into_iter().flat_map(|ended| self.ended(ended, now)).collect();
+                due.extend(silent.into_iter().flat_map(|id| self.followed(id, None, now)));
+                due
             }
             None => Vec::new(),
         };
@@ -202,13 +208,7 @@ impl Gate {
         let received = client.message(stream, bytes, &mut self.follows, now.instant);
         let mut due = self.settle(received.settled, now);
         for (id, verdict) in received.followed {
-            for context in self.follows.contexts(id) {
-                let step = match &verdict {
-                    Some(verdict) => self.advance(context, Event::Followed(verdict.clone()), now),
-                    None => self.no_news(context, now),
-                };
-                due.push((context, step));
-            }
+            due.extend(self.followed(id, verdict.as_ref(), now));
         }
         due
     }
@@ -234,16 +234,19 @@ impl Gate {
         client.map(|client| client.take_pending()).unwrap_or_default()
     }
 
-    /// Whether a request still waits for this call. Envoy drops a call without a callback when the request that made it
+    /// Whether the answer to this call is still needed. Envoy drops a call without a callback when the request that made it
     /// ends.
     pub fn awaits(&self, key: CallKey) -> bool {
         matches!(&self.client, Some(SessionClient::Introspection(client)) if client.awaits(key))
     }
 
     /// A call was answered with a status and a body, or failed.
-    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now: Now) -> Option<Due> {
-        let ended = self.client.as_mut()?.introspection()?.answered(key, response, &self.policy, now)?;
-        Some(self.ended(ended, now))
+    pub fn answered(&mut self, key: CallKey, response: Option<(u32, &[u8])>, now: Now) -> Vec<Due> {
+        let client = self.client.as_mut().and_then(SessionClient::introspection);
+        match client.and_then(|client| client.answered(key, response, &self.policy, now)) {
+            Some(ended) => self.ended(ended, now),
+            None => Vec::new(),
+        }
     }
 
     /// Whether something waits for a deadline, so that ticks must be frequent.
@@ -286,14 +289,31 @@ impl Gate {
         contexts.into_iter().map(|context| (context, self.advance(context, Event::Overdue(code), now))).collect()
     }
 
-    /// Turns a finished call into a step of its request.
-    fn ended(&mut self, Ended { context, event, waited_ms }: Ended, now: Now) -> Due {
-        self.waits_ms.push(waited_ms);
-        let step = match event {
-            Some(event) => self.advance(context, event, now),
-            None => self.no_verdict(context, now),
-        };
-        (context, step)
+    /// Turns a finished call into steps of the requests that it was made for. One about open requests that was not
+    /// answered is made again.
+    fn ended(&mut self, Ended { asker, event, waited_ms }: Ended, now: Now) -> Vec<Due> {
+        match (asker, event) {
+            (Asker::Request(context), event) => {
+                self.waits_ms.push(waited_ms);
+                let step = match event {
+                    Some(event) => self.advance(context, event, now),
+                    None => self.no_verdict(context, now),
+                };
+                vec![(context, step)]
+            }
+            (Asker::Follow(id), Some(Event::Followed(verdict))) => self.followed(id, Some(&verdict), now),
+            (Asker::Follow(_), _) => Vec::new(),
+        }
+    }
+
+    /// Passes a verdict to the open requests of a follow; `None` if the session service cannot tell.
+    fn followed(&mut self, id: FollowId, verdict: Option<&Verdict>, now: Now) -> Vec<Due> {
+        let contexts = self.follows.contexts(id).into_iter();
+        let steps = contexts.map(|context| match verdict {
+            Some(verdict) => (context, self.advance(context, Event::Followed(verdict.clone()), now)),
+            None => (context, self.no_news(context, now)),
+        });
+        steps.collect()
     }
 
     /// No verdict will arrive for a request: the last verdict about its session has to decide.
@@ -319,6 +339,11 @@ impl Gate {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
         self.session_memory.record(&entry.request, &event, &self.policy, now.instant);
         self.tally.event(&event);
+        if let Request::Asked(inquiry) = &entry.request
+            && inquiry.about().1.carried.is_some()
+        {
+            entry.carried = Some(Rc::clone(inquiry.about().1));
+        }
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {
             let client = self.client.as_mut();

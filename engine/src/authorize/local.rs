@@ -88,14 +88,40 @@ pub fn question(
     Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes })
 }
 
-/// Whether the login is too weak (`acr`) or too old (`auth_time`) (RFC 9470). Without `auth_time`, the session service
-/// decides: it knows when the session started.
+/// The same for an opaque token. What its endpoint said is all that is known about the login, so one of unknown age is too
+/// old.
+///
+/// # Errors
+/// A scope is missing, or the login is too weak, too old or of unknown age.
+pub fn opaque_question(
+    principal: &Rc<Principal>,
+    arrival: &Arrival,
+    policy: &Policy,
+    now_ms: u64,
+) -> Result<Question, Denial> {
+    let question = question(principal, arrival, policy, now_ms)?;
+    match policy.rule(arrival.rule) {
+        Some(rule) if !opaque_needs_step_up(principal, rule, now_ms) => Ok(question),
+        _ => Err(Denial::of(principal, Code::StepUpRequired, arrival.rule)),
+    }
+}
+
+/// Whether the login is too weak (`acr`) or too old (`auth_time`) (RFC 9470). If a verified token has no `auth_time`, the
+/// session service decides: it may know when the person logged in.
 fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
     let acr = principal.facts.acr.as_ref();
     let too_weak = !rule.acr.is_empty() && !acr.is_some_and(|acr| rule.acr.contains(acr));
-    let too_old = match (rule.limits.max_age, principal.facts.authenticated_at_ms) {
-        (Some(max_age), Some(at_ms)) => u128::from(now_ms.saturating_sub(at_ms)) >= max_age.as_millis(),
-        _ => false,
-    };
-    too_weak || too_old
+    let login_ms = principal.facts.authenticated_at_ms;
+    too_weak || (login_ms.is_some() && is_too_old(login_ms, rule, now_ms))
+}
+
+/// The same for an opaque token, whose login is too old as well if its age is unknown.
+pub(super) fn opaque_needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
+    needs_step_up(principal, rule, now_ms) || is_too_old(principal.facts.authenticated_at_ms, rule, now_ms)
+}
+
+/// Whether a login at this time is too old for a rule; an unknown one is.
+pub(super) fn is_too_old(login_ms: Option<u64>, rule: &Rule, now_ms: u64) -> bool {
+    let Some(max_age) = rule.limits.max_age else { return false };
+    login_ms.is_none_or(|login_ms| u128::from(now_ms.saturating_sub(login_ms)) >= max_age.as_millis())
 }

@@ -54,6 +54,11 @@ impl Principal {
         }
     }
 
+    /// Whether another party vouches for its claims, as no key can.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// Its size in bytes, including what it points to.
     pub(super) fn bytes(&self) -> usize {
         let facts = &self.facts;

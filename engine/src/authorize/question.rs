@@ -28,7 +28,7 @@ pub enum Inquiry {
 
 impl Inquiry {
     /// The matched rule, and the attributes that differ between requests.
-    pub(super) fn about(&self) -> (RuleId, &RequestAttributes) {
+    pub(super) fn about(&self) -> (RuleId, &Rc<RequestAttributes>) {
         match self {
             Self::Session(question) => (question.rule, &question.attributes),
             Self::Token(arrival) => (arrival.rule, &arrival.attributes),

@@ -220,7 +220,7 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
 /// An opaque token is valid: its facts are compared with the rule like those of a verified token. The response that
 /// supplied them is also its verdict.
 fn proven(arrival: &Arrival, principal: &Rc<Principal>, policy: &Policy, now_ms: u64) -> Decision {
-    judged(&local::question(principal, arrival, policy, now_ms)?, Verdict::Active(None), policy)
+    judged(&local::opaque_question(principal, arrival, policy, now_ms)?, Verdict::Active(None), policy)
 }
 
 /// There is no verdict: the rule's outage policy decides, unless the last verdict on the session was a refusal. For an
@@ -231,7 +231,7 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
         Inquiry::Token(arrival) => {
             let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
             let (principal, wall_ms) = known.principal.as_ref().zip(wall_ms).ok_or_else(unavailable)?;
-            local::question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
+            local::opaque_question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
         }
     };
     let Question { rule, principal, attributes } = question;

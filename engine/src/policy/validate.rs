@@ -72,13 +72,14 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let cors_preflight =
         raw.cors_preflight.or(false, |word| faults.check(&ROOT.key("cors_preflight"), cors_preflight(&word)));
     let issuers = issuers::issuers(issuers, faults);
+    let is_endpoint = session::is_endpoint(&raw.session);
     let session = session::session(raw.session, faults);
     if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
         asked_about(issuers, &given.service.protocol, faults);
     }
     let scopes = scopes::scopes(scopes, sets, faults);
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
-    let routes = routes::routes(routes, &scopes, outage, faults);
+    let routes = routes::routes(routes, &scopes, outage, is_endpoint, faults);
 
     if let Some(routes) = &routes {
         needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);

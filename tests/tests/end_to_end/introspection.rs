@@ -1,7 +1,8 @@
 //! `protocol: introspection`: any RFC 7662 endpoint is asked about every request, and the session service is one of them.
 
-use portcullis_tests::{Answer, Introspection, Reply, Testbed, now_s, policy, until};
+use portcullis_tests::{Answer, Introspection, Kind, Reply, Testbed, now_s, policy, until};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const ISSUER: &str = "https://opaque.example.com";
 /// The filter's credential, which it reads from the environment.
@@ -234,4 +235,25 @@ async fn jwts_are_verified_before_anybody_is_asked() {
     assert_eq!(endpoint.requests().len(), before);
     endpoint.reply(Reply::json(&json!({"active": false})));
     testbed.get("/orders").bearer(&token).await.status(401);
+}
+
+/// An endpoint does not say when a token is over, so the tokens of open streams are introspected again every 20 seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_is_cut_when_its_token_is_not_active_any_more() {
+    const BEFORE_THE_NEXT_QUESTION: Duration = Duration::from_secs(15);
+    let endpoint = Introspection::start().await;
+    let mut policy = policy::streams();
+    policy["routes"].as_array_mut().expect("routes").retain(|route| route["name"] != "background");
+    policy["session"] = opaque()["session"].clone();
+    let testbed = testbed(&endpoint, policy).await;
+    endpoint.reply(Reply::json(&json!({"active": true})));
+    let token = testbed.issuer.token().sign();
+    let call = testbed.get("/me").bearer(&token);
+    call.until("the keys are there", |answer| answer.status != 503).await.passes();
+    let mut stream = testbed.open(Kind::WebSocket, &token).await;
+    stream.flows().await;
+    endpoint.reply(Reply::json(&json!({"active": false})));
+    stream.lives_for(BEFORE_THE_NEXT_QUESTION).await;
+    stream.is_cut().await;
+    assert_eq!(testbed.envoy.vm_reloads().await, 0, "{}", testbed.envoy.log());
 }

@@ -2,9 +2,10 @@
 
 use super::{ContextId, Gate};
 use crate::{
-    authorize::{request::Request, tally::Count},
+    authorize::{question::Question, request::Request, session_client::SessionClient, tally::Count},
     time::Monotonic,
 };
+use std::rc::Rc;
 
 /// How long a request is open before its session is followed: most requests end sooner and cost nothing. Together with
 /// the tick, this bounds how late an open request is cut if it was released just before its session ended.
@@ -42,6 +43,12 @@ impl Gate {
             {
                 let id = self.follows.join(context, &open.principal, open.rule, rule.limits.outlive_token);
                 entry.follow = Some(id);
+                if let (Some(SessionClient::Introspection(client)), Some(attributes)) =
+                    (&mut self.client, entry.carried.take())
+                {
+                    let (rule, principal) = (open.rule, Rc::clone(&open.principal));
+                    client.review(id, Question { rule, principal, attributes }, now);
+                }
                 self.tally.add(Count::Followed);
             }
         }

@@ -1,12 +1,16 @@
 //! How an introspection endpoint's response decides a request (RFC 7662, section 2.2).
 //!
-//! A response decides only the request that asked. Anything but a 200 with a well-formed body counts as no verdict.
+//! A response decides only the request that asked, or the open requests of one token and rule. Anything but a 200 with a well-formed body counts as no verdict.
 
 use crate::{
     answer::Code,
-    authorize::{principal::Principal, question::Verdict},
+    authorize::{
+        local,
+        principal::Principal,
+        question::{Question, Verdict},
+    },
     introspection as names,
-    policy::Policy,
+    policy::{Policy, Rule},
     token::{Agreement, Facts, Introspected, IssuerId, Rejection, TokenDigest},
 };
 
@@ -45,14 +49,26 @@ pub(super) fn read(status: u32, body: &[u8]) -> Option<Answered> {
     }
 }
 
-/// The verdict for a token that was verified here; `None` means no verdict.
-pub(super) fn of_verified(answered: &Answered, principal: &Principal, policy: &Policy, now_ms: u64) -> Option<Verdict> {
+/// The verdict for a token that was verified here, on a request that `rule` matched; `None` means no verdict.
+pub(super) fn of_verified(
+    answered: &Answered,
+    principal: &Principal,
+    rule: &Rule,
+    policy: &Policy,
+    now_ms: u64,
+) -> Option<Verdict> {
     let answer = match answered {
         Answered::Inactive(code) => return Some(Verdict::Ended(code.unwrap_or(Code::SessionRevoked))),
         Answered::Active(answer) => answer,
     };
     let issuer = policy.issuers.get(principal.issuer.0)?;
+    // A Portcullis session service was told the rule's `max_age` and has judged it.
+    let is_judged = answer.text(names::SESSION).is_some();
+    let login_ms = principal.facts.authenticated_at_ms.or(answer.authenticated_at_ms().ok()?);
     Some(match answer.agree(&principal.facts, issuer, now_ms).ok()? {
+        Agreement::Agrees(_) if !is_judged && local::is_too_old(login_ms, rule, now_ms) => {
+            Verdict::Ended(Code::StepUpRequired)
+        }
         Agreement::Agrees(left) => Verdict::Active(left.map(Into::into)),
         Agreement::Expired => Verdict::Ended(Code::TokenExpired),
         Agreement::OtherToken => Verdict::Ended(Code::InvalidToken),
@@ -78,4 +94,27 @@ pub(super) fn of_opaque(
             })
         }
     }
+}
+
+/// The verdict on the token of open requests; `None` means no verdict.
+pub(super) fn of_open(answered: Answered, question: &Question, policy: &Policy, now_ms: u64) -> Option<Verdict> {
+    let Question { principal, rule, .. } = question;
+    let rule = policy.rule(*rule)?;
+    if !principal.is_opaque() {
+        return of_verified(&answered, principal, rule, policy, now_ms);
+    }
+    Some(match of_opaque(answered, principal.facts.digest, policy, now_ms) {
+        Err(code) => Verdict::Ended(code),
+        Ok((issuer, facts)) => {
+            let known = &principal.facts;
+            let is_same =
+                issuer == principal.issuer && (&facts.subject, &facts.client_id) == (&known.subject, &known.client_id);
+            let now = Principal::new(issuer, facts, policy);
+            match is_same {
+                false => Verdict::Ended(Code::InvalidToken),
+                true if local::opaque_needs_step_up(&now, rule, now_ms) => Verdict::Ended(Code::StepUpRequired),
+                true => Verdict::active(Some(now.facts.scopes), principal),
+            }
+        }
+    })
 }

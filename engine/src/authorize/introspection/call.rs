@@ -109,13 +109,8 @@ fn form(carried: &Carried, rule: &Rule, attributes: &RequestAttributes, is_verif
     if !attributes.client_address.is_empty() {
         form.add("client_address", &attributes.client_address);
     }
-    for (name, limit) in [(names::MAX_AGE_MS, rule.limits.max_age), (names::MAX_IDLE_MS, rule.limits.max_idle)] {
-        if let Some(limit) = limit {
-            form.add(name, &limit.as_millis().to_string());
-        }
-    }
-    if !rule.limits.touch {
-        form.add(names::BACKGROUND, "true");
+    if let Some(limit) = rule.limits.max_age {
+        form.add(names::MAX_AGE_MS, &limit.as_millis().to_string());
     }
     form.into_bytes()
 }

@@ -1,15 +1,17 @@
-//! The introspection client: one call per request, each with a deadline.
+//! The introspection client: one call per request, each with a deadline, and calls about the tokens of open requests.
 //!
 //! The counterpart of the stream client. A response is never reused for another request.
 
 use super::{
     answer::{self, Answered},
     call::{Call, Endpoint},
+    reviews::{Checked, Reviews},
 };
 use crate::{
     authorize::{
+        follows::FollowId,
         principal::Principal,
-        question::{Inquiry, Verdict},
+        question::{Inquiry, Question, Verdict},
         request::Event,
     },
     policy::{Introspection, Policy, SessionService},
@@ -28,18 +30,30 @@ const CALLS_MAX: usize = 16_384;
 /// concurrent requests by default, so they must leave room for the others.
 const UNVERIFIED_MAX: usize = 256;
 
+/// The maximum number of them about the tokens of open requests, so that those of new requests are not delayed.
+const REVIEWS_MAX: usize = 64;
+
 /// The id of a call between the gate and the host.
 pub type CallKey = u32;
 
 /// A call that has ended, with or without a response.
 #[derive(Debug)]
 pub(in crate::authorize) struct Ended {
-    /// The request that waited for it.
-    pub context: u32,
+    /// What it was made for.
+    pub asker: Asker,
     /// The resulting event; `None` if there is no verdict.
     pub event: Option<Event>,
     /// How long the request has waited.
     pub waited_ms: u64,
+}
+
+/// What a call is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::authorize) enum Asker {
+    /// A request that waits.
+    Request(u32),
+    /// Open requests.
+    Follow(FollowId),
 }
 
 /// The calls of one worker.
@@ -56,17 +70,20 @@ pub(in crate::authorize) struct IntrospectionClient {
     unverified: HashMap<CallKey, Monotonic>,
     /// Keys by deadline, oldest first: all calls have the same timeout.
     deadlines: VecDeque<(Monotonic, CallKey)>,
+    reviews: Reviews,
+    /// Calls about the tokens of open requests in progress.
+    reviews_open: usize,
 }
 
 struct Open {
-    context: u32,
+    asker: Asker,
     asked_at: Monotonic,
     inquiry: Inquiry,
 }
 
 impl Open {
     fn end(self, event: Option<Event>, now: Monotonic) -> Ended {
-        Ended { context: self.context, event, waited_ms: now.since(self.asked_at) }
+        Ended { asker: self.asker, event, waited_ms: now.since(self.asked_at) }
     }
 }
 
@@ -81,6 +98,8 @@ impl IntrospectionClient {
             open: HashMap::new(),
             unverified: HashMap::new(),
             deadlines: VecDeque::new(),
+            reviews: Reviews::default(),
+            reviews_open: 0,
         }
     }
 
@@ -97,12 +116,43 @@ impl IntrospectionClient {
         policy: &Policy,
         now: Monotonic,
     ) -> bool {
-        let (rule, attributes) = inquiry.about();
-        let call = policy
-            .rule(rule)
-            .and_then(|rule| self.endpoint.call(rule, attributes, matches!(inquiry, Inquiry::Session(_))));
         let is_unverified = matches!(inquiry, Inquiry::Token(_));
-        if self.open.len() >= CALLS_MAX || is_unverified && self.unverified.len() >= UNVERIFIED_MAX {
+        if is_unverified && self.unverified.len() >= UNVERIFIED_MAX {
+            return false;
+        }
+        self.begin(Asker::Request(context), inquiry, policy, now)
+    }
+
+    /// The token of a request that stays open is asked about again from now on.
+    pub(in crate::authorize) fn review(&mut self, id: FollowId, question: Question, now: Monotonic) {
+        self.reviews.begin(id, question, now);
+    }
+
+    /// Asks about the tokens of open requests whose turn it is, and returns the follows whose last answer is too old.
+    pub(in crate::authorize) fn review_the_open(
+        &mut self,
+        policy: &Policy,
+        now: Monotonic,
+        is_open: impl Fn(FollowId) -> bool,
+    ) -> Vec<FollowId> {
+        let room = REVIEWS_MAX.saturating_sub(self.reviews_open);
+        let Checked { due, silent } = self.reviews.check(now, room, is_open);
+        for (id, question) in due {
+            match self.begin(Asker::Follow(id), Inquiry::Session(question), policy, now) {
+                true => self.reviews_open += 1,
+                false => self.reviews.unanswered(id, now),
+            }
+        }
+        silent
+    }
+
+    /// Begins a call; returns false if none can be made.
+    fn begin(&mut self, asker: Asker, inquiry: Inquiry, policy: &Policy, now: Monotonic) -> bool {
+        let (rule, attributes) = inquiry.about();
+        let is_verified = matches!(&inquiry, Inquiry::Session(question) if !question.principal.is_opaque());
+        let call = policy.rule(rule).and_then(|rule| self.endpoint.call(rule, attributes, is_verified));
+        let is_unverified = matches!(inquiry, Inquiry::Token(_));
+        if self.open.len() >= CALLS_MAX {
             return false;
         }
         let Some(call) = call else { return false };
@@ -112,7 +162,7 @@ impl IntrospectionClient {
         }
         let key = self.next_key;
         self.next_key = key.wrapping_add(1);
-        self.open.insert(key, Open { context, asked_at: now, inquiry });
+        self.open.insert(key, Open { asker, asked_at: now, inquiry });
         let deadline = now.after(self.timeout_ms);
         self.deadlines.push_back((deadline, key));
         if is_unverified {
@@ -140,13 +190,23 @@ impl IntrospectionClient {
         self.unverified.remove(&key);
         let open = self.open.remove(&key)?;
         let answered = response.and_then(|(status, body)| answer::read(status, body));
-        let event = answered.and_then(|answered| read(&open.inquiry, answered, policy, now.wall_ms?));
+        let event = answered.and_then(|answered| read(&open, answered, policy, now.wall_ms?));
+        self.note_review(open.asker, event.is_some(), now.instant);
         Some(open.end(event, now.instant))
+    }
+
+    fn note_review(&mut self, asker: Asker, is_answered: bool, now: Monotonic) {
+        let Asker::Follow(id) = asker else { return };
+        self.reviews_open = self.reviews_open.saturating_sub(1);
+        match is_answered {
+            true => self.reviews.answered(id, now),
+            false => self.reviews.unanswered(id, now),
+        }
     }
 
     /// The request has gone and needs no answer.
     pub(in crate::authorize) fn withdraw(&mut self, context: u32) {
-        self.open.retain(|_, open| open.context != context);
+        self.open.retain(|_, open| open.asker != Asker::Request(context));
     }
 
     /// Removes the calls whose deadline has passed. Must be called on each tick.
@@ -161,6 +221,7 @@ impl IntrospectionClient {
             if self.open.get(&key).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&key)
             {
+                self.note_review(open.asker, false, now);
                 ended.push(open.end(None, now));
             }
         }
@@ -172,18 +233,24 @@ impl IntrospectionClient {
         !self.open.is_empty()
     }
 
-    /// Whether a request still waits for this call.
+    /// Whether the answer to this call is still needed.
     pub(in crate::authorize) fn awaits(&self, key: CallKey) -> bool {
         self.open.contains_key(&key)
     }
 }
 
-/// The event that a response causes for the request that asked; `None` means no verdict.
-fn read(inquiry: &Inquiry, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
-    match inquiry {
-        Inquiry::Session(question) => answer::of_verified(&answered, &question.principal, policy, now_ms)
-            .map(|verdict| Event::Verdict(verdict, Some(now_ms))),
-        Inquiry::Token(arrival) => {
+/// The event that a response causes for the requests that it was asked for; `None` means no verdict.
+fn read(open: &Open, answered: Answered, policy: &Policy, now_ms: u64) -> Option<Event> {
+    match (&open.inquiry, open.asker) {
+        (Inquiry::Session(question), Asker::Follow(_)) => {
+            answer::of_open(answered, question, policy, now_ms).map(Event::Followed)
+        }
+        (Inquiry::Session(question), Asker::Request(_)) => {
+            let rule = policy.rule(question.rule)?;
+            let verdict = answer::of_verified(&answered, &question.principal, rule, policy, now_ms)?;
+            Some(Event::Verdict(verdict, Some(now_ms)))
+        }
+        (Inquiry::Token(arrival), _) => {
             let digest = TokenDigest::of(&arrival.token);
             Some(match answer::of_opaque(answered, digest, policy, now_ms) {
                 Ok((issuer, facts)) => Event::Proven(Rc::new(Principal::new(issuer, facts, policy)), now_ms),

@@ -5,6 +5,9 @@ use super::*;
 /// Sets `pointer` in the design's policy to a value and gives what is said.
 fn with(pointer: &str, value: Value) -> Vec<String> {
     let mut json = design();
+    if value == "introspection" || value["protocol"] == "introspection" {
+        without_stream_limits(&mut json);
+    }
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match json.pointer_mut(parent).unwrap() {
         Value::Array(list) if key == "-" => list.push(value),

@@ -4,6 +4,7 @@ use super::*;
 
 fn with(session: Value, issuer: Value) -> Value {
     let mut policy = design();
+    without_stream_limits(&mut policy);
     policy["session"] = session;
     policy["issuers"].as_array_mut().unwrap().push(issuer);
     policy
@@ -81,4 +82,24 @@ fn several_opaque_issuers_are_possible_and_each_has_its_name() {
     assert_eq!(parse(&policy).unwrap().issuers.len(), 3);
     policy["issuers"][2]["issuer"] = json!("https://opaque.example");
     assert_eq!(lines(&policy), ["$.issuers[2].issuer: `https://opaque.example` is already listed at `$.issuers[1]`"]);
+}
+
+#[test]
+fn what_only_a_stream_can_enforce_is_a_fault_under_introspection_and_none_on_the_stream() {
+    for (key, value) in
+        [("max_idle", json!("5m")), ("touch", json!(true)), ("touch", json!(false)), ("outlive_token", json!(true))]
+    {
+        let mut policy = with(endpoint(), opaque());
+        policy["routes"][4]["session"] = json!({"max_age": "5m", key: value});
+        assert_eq!(
+            lines(&policy),
+            [format!(
+                "$.routes[4].session.{key}: an introspection endpoint knows no activity and no session beyond its \
+                 tokens; omit this key, or use `protocol: stream`"
+            )]
+        );
+        policy["session"] = json!({"cluster": "session"});
+        policy["issuers"].as_array_mut().unwrap().pop();
+        assert_eq!(lines(&policy), [""; 0]);
+    }
 }

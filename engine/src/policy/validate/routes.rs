@@ -41,14 +41,20 @@ pub(super) struct Routes {
     pub(super) sources: Vec<crate::policy::RouteSource>,
 }
 
-pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, outage: Outage, faults: &mut Faults) -> Option<Routes> {
+pub(super) fn routes(
+    json: Given<Json<'_>>,
+    scopes: &Scopes,
+    outage: Outage,
+    is_endpoint: bool,
+    faults: &mut Faults,
+) -> Option<Routes> {
     let at = ROOT.key("routes");
     let entries = list(json, &at, ROUTES_MAX, faults).required(&at, faults)?;
     if entries.is_empty() {
         faults.add(&at, "without routes, every request would be refused");
         return None;
     }
-    let mut reader = Reader { scopes, outage, faults, names: HashMap::new(), routes: Routes::default() };
+    let mut reader = Reader { scopes, outage, is_endpoint, faults, names: HashMap::new(), routes: Routes::default() };
     for (index, json) in entries.into_iter().enumerate() {
         let at = at.item(index);
         let raw = shaped(json, &at, reader.faults);
@@ -61,6 +67,8 @@ pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, outage: Outage, fau
 struct Reader<'c> {
     scopes: &'c Scopes,
     outage: Outage,
+    /// Whether the session service is an introspection endpoint.
+    is_endpoint: bool,
     faults: &'c mut Faults,
     names: HashMap<String, usize>,
     routes: Routes,
@@ -129,6 +137,17 @@ impl Reader<'_> {
 
     fn limits(&mut self, raw: Given<RawLimits>, at: &At<'_>) -> Option<Limits> {
         let raw = raw.or(RawLimits::default(), Some)?;
+        if self.is_endpoint {
+            let given = [
+                ("max_idle", raw.max_idle.is_absent()),
+                ("touch", raw.touch.is_absent()),
+                ("outlive_token", raw.outlive_token.is_absent()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, is_absent)| !is_absent) {
+                let message = "an introspection endpoint knows no activity and no session beyond its tokens; omit this key, or use `protocol: stream`";
+                self.faults.add(&at.key(key), message);
+            }
+        }
         let mut read =
             |text: Given<String>, key| text.or(None, |text| self.faults.check(&at.key(key), limit(&text)).map(Some));
         let max_age = read(raw.max_age, "max_age");

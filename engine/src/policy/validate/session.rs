@@ -40,6 +40,12 @@ pub(super) fn session(raw: Given<RawSession>, faults: &mut Faults) -> Option<Opt
     raw.or(None, |raw| given(raw, faults).map(Some))
 }
 
+/// Whether the policy asks an introspection endpoint, even if other keys of its session are faulty.
+pub(super) fn is_endpoint(raw: &Given<RawSession>) -> bool {
+    let Given::Value(raw) = raw else { return false };
+    matches!(&raw.protocol, Given::Value(text) if matches!(protocol(text), Ok(Name::Introspection)))
+}
+
 fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
     let at = ROOT.key("session");
     let cluster = cluster(raw.cluster, &at.key("cluster"), faults);

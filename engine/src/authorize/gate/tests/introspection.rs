@@ -28,7 +28,7 @@ impl Bench {
         assert_eq!(code(&self.request(1, path, Some(token), NOW_MS)), "wait", "{path}");
         let (key, _) = self.call();
         let answer = answer.map(|(status, body)| (status, body.as_bytes()));
-        let (context, step) = self.gate.answered(key, answer, at(NOW_MS)).expect("a step");
+        let (context, step) = self.gate.answered(key, answer, at(NOW_MS)).remove(0);
         assert_eq!((context, self.gate.is_released(1)), (1, matches!(step, Step::Release(_))));
         self.gate.gone(1);
         code(&step)
@@ -112,9 +112,8 @@ fn the_upstream_learns_of_an_opaque_token_what_it_learns_of_any() {
     bench.request(1, "/read", Some("x"), NOW_MS);
     let (key, _) = bench.call();
     let answer = opaque("read");
-    let Some((_, Step::Release(permit))) = bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)) else {
-        panic!("not released")
-    };
+    let (_, step) = bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)).remove(0);
+    let Step::Release(permit) = step else { panic!("not released") };
     let mut headers = crate::authorize::identity::headers(&permit, bench.gate.policy());
     let subject = headers.find(|(name, _)| *name == "x-portcullis-subject");
     assert_eq!(subject, Some(("x-portcullis-subject", "alice".into())));
@@ -132,7 +131,7 @@ fn a_call_that_is_not_answered_in_time_is_an_outage_and_a_late_answer_nothing() 
         [(1, "session_unavailable")]
     );
     let answer = opaque("read write");
-    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS + 201)).is_none());
+    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS + 201)).is_empty());
     assert!(!bench.gate.is_released(1) && !bench.gate.is_busy());
 }
 
@@ -143,7 +142,7 @@ fn an_answer_for_a_request_that_has_gone_releases_nobody() {
     let (key, _) = bench.call();
     bench.gate.gone(1);
     let answer = opaque("read write");
-    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)).is_none());
+    assert!(bench.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)).is_empty());
     assert!(!bench.gate.is_released(1));
 }
 
@@ -161,4 +160,107 @@ fn an_outage_lets_pass_what_its_policy_says_and_no_opaque_token_that_was_never_s
     assert_eq!(bench.decided("/grace", "x", INACTIVE), "invalid_token");
     assert_eq!(bench.decided("/grace", "x", None), "session_unavailable");
     assert_eq!(bench.decided("/read", "x", None), "session_unavailable");
+}
+
+#[test]
+fn a_login_of_unknown_age_is_too_old_where_the_rule_limits_it() {
+    let mut bench = bench();
+    let token = bench.token("read");
+    let (young, old) = (NOW_MS / 1_000 - 60, NOW_MS / 1_000 - 900);
+    for (answer, expected) in [
+        (r#"{"active":true}"#.to_owned(), "step_up_required"),
+        (format!(r#"{{"active":true,"auth_time":{young}}}"#), "released"),
+        (format!(r#"{{"active":true,"auth_time":{old}}}"#), "step_up_required"),
+        (r#"{"active":true,"auth_time":"x"}"#.to_owned(), "session_unavailable"),
+        // A Portcullis session service judges the rule's `max_age` by the start of its session.
+        (r#"{"active":true,"portcullis_session":"s"}"#.to_owned(), "released"),
+    ] {
+        assert_eq!(bench.decided("/limited", &token, Some((200, &answer))), expected, "{answer}");
+    }
+    let unknown = opaque("read");
+    let known = unknown.replacen('{', &format!(r#"{{"auth_time":{young},"#), 1);
+    assert_eq!(bench.decided("/limited", "x", Some((200, &unknown))), "step_up_required");
+    assert_eq!(bench.decided("/limited", "x", Some((200, &known))), "released");
+}
+
+impl Bench {
+    /// A released request that is followed.
+    fn open_by(&mut self, context: ContextId, path: &str, token: &str, answer: &str) {
+        self.request(context, path, Some(token), NOW_MS);
+        let (key, _) = self.call();
+        let (_, step) = self.gate.answered(key, Some((200, answer.as_bytes())), at(NOW_MS)).remove(0);
+        assert_eq!(code(&step), "released");
+        self.gate.tick(at(NOW_MS + 50));
+    }
+
+    /// What becomes of the open requests when the endpoint is asked again and answers so.
+    fn reviewed(&mut self, now_ms: u64, answer: Option<(u32, &str)>) -> Vec<(ContextId, &'static str)> {
+        assert!(self.gate.tick(at(now_ms)).is_empty());
+        let (key, form) = self.call();
+        assert!(self.gate.awaits(key) && form.starts_with("token="), "{form}");
+        let answer = answer.map(|(status, body)| (status, body.as_bytes()));
+        let mut due: Vec<_> =
+            self.gate.answered(key, answer, at(now_ms)).iter().map(|(context, step)| (*context, code(step))).collect();
+        due.sort_unstable();
+        due
+    }
+}
+
+#[test]
+fn open_requests_are_introspected_again_and_cut_when_their_token_is_over() {
+    let mut bench = bench();
+    let token = bench.token("read write");
+    bench.open_by(1, "/both", &token, r#"{"active":true}"#);
+    bench.open_by(2, "/both", &token, r#"{"active":true}"#);
+    assert!(bench.gate.tick(at(NOW_MS + 20_000)).is_empty() && bench.gate.take_calls().is_empty());
+    assert_eq!(bench.reviewed(NOW_MS + 20_100, ACTIVE), [(1, "wait"), (2, "wait")]);
+    let narrowed = r#"{"active":true,"scope":"read write other"}"#;
+    assert_eq!(bench.reviewed(NOW_MS + 40_100, Some((200, narrowed))), [(1, "wait"), (2, "wait")]);
+    assert_eq!(bench.reviewed(NOW_MS + 60_100, INACTIVE), [(1, "cut"), (2, "cut")]);
+    bench.gate.tick(at(NOW_MS + 90_000));
+    assert!(bench.gate.take_calls().is_empty(), "nobody is open any more");
+}
+
+#[test]
+fn an_open_request_that_loses_a_scope_is_cut_at_its_next_introspection() {
+    let mut bench = bench();
+    let token = bench.token("read write");
+    bench.open_by(1, "/both", &token, r#"{"active":true}"#);
+    let narrowed = r#"{"active":true,"scope":"read"}"#;
+    assert_eq!(bench.reviewed(NOW_MS + 20_100, Some((200, narrowed))), [(1, "cut")]);
+}
+
+#[test]
+fn an_open_request_of_an_opaque_token_is_judged_as_the_endpoint_describes_it_now() {
+    for (answer, expected) in [
+        (opaque("read write"), "wait"),
+        (opaque("read"), "cut"),
+        (opaque("read write").replace("alice", "bob"), "cut"),
+        (r#"{"active":false}"#.to_owned(), "cut"),
+    ] {
+        let mut bench = bench();
+        bench.open_by(1, "/both", "x", &opaque("read write"));
+        assert_eq!(bench.reviewed(NOW_MS + 20_100, Some((200, &answer))), [(1, expected)], "{answer}");
+    }
+}
+
+#[test]
+fn an_open_request_outlives_one_lost_answer_and_not_thirty_seconds_without_any() {
+    let mut bench = bench();
+    let token = bench.token("read write");
+    bench.open_by(1, "/both", &token, r#"{"active":true}"#);
+    bench.open_by(2, "/read", &token, r#"{"active":true}"#);
+    let tick = |bench: &mut Bench, ms: u64| {
+        let due = bench.gate.tick(at(NOW_MS + ms));
+        for (key, _) in bench.gate.take_calls() {
+            assert!(bench.gate.answered(key, None, at(NOW_MS + ms)).is_empty());
+        }
+        due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>()
+    };
+    for ms in (20_100..30_050).step_by(150) {
+        assert_eq!(tick(&mut bench, ms), [], "{ms}");
+    }
+    let mut due = tick(&mut bench, 30_150);
+    due.sort_unstable();
+    assert_eq!(due, [(1, "cut"), (2, "wait")], "where an outage lets reads pass, it goes on");
 }

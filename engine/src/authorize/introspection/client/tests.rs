@@ -74,7 +74,8 @@ fn said(ended: Option<Ended>) -> (u32, &'static str, u64) {
         None => "no_verdict",
         _ => "another event",
     };
-    (ended.context, event, ended.waited_ms)
+    let Asker::Request(context) = ended.asker else { panic!("{:?}", ended.asker) };
+    (context, event, ended.waited_ms)
 }
 
 const ACTIVE: Option<(u32, &str)> = Some((200, r#"{"active":true}"#));
