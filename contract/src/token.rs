@@ -38,8 +38,8 @@ pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaq
 pub use issuer::{Algorithm, ClaimNames, Issuer, IssuerId, KeySource};
 pub use jwk::{Key, KeyId, Skip};
 pub use key_ring::{
-    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_RETRY_FIRST_MS, KEY_RETRY_LAST_MS, KeyRing,
-    Miss,
+    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_RETRY_FIRST_MS,
+    KEY_RETRY_LAST_MS, KeyName, KeyRing, Miss,
 };
 pub use key_set::{KEY_SET_BYTES_MAX, KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetError, SignatureError, Skipped};
 pub use rejection::Rejection;

@@ -3,17 +3,18 @@
 //! No I/O: the host calls [`KeyRing::due`] on its tick, sends the request, and reports the result. Time is an argument,
 //! in milliseconds of any monotonic clock.
 
+mod refetch;
+
 use super::KeySource;
 use super::{KEY_SET_BYTES_MAX, KeySet, KeySetError};
+use refetch::Refetches;
+pub use refetch::{KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KeyName};
 use std::fmt;
 
 /// The timeout of a fetch in milliseconds.
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 /// A fetch without a result after this time, in milliseconds, counts as lost.
 const FETCH_LOST_MS: u64 = 2 * FETCH_TIMEOUT_MS;
-/// The minimum time between two fetches caused by unknown keys, in milliseconds: tokens with made-up `kid`s must not
-/// flood the issuer with requests.
-pub const KEY_REFETCH_INTERVAL_MS: u64 = 5_000;
 /// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure.
 pub const KEY_RETRY_FIRST_MS: u64 = 1_000;
 /// The maximum delay between two retries, in milliseconds.
@@ -37,8 +38,8 @@ pub struct Remote {
     fetch: Fetch,
     /// Consecutive failures.
     failures: u32,
-    /// When an unknown key last caused a fetch.
-    refetched_at_ms: Option<u64>,
+    /// Fetches that unknown keys have caused; those of the schedule do not count.
+    refetches: Refetches,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl KeyRing {
                     keys: None,
                     fetch: Fetch::Idle { next_ms: 0 },
                     failures: 0,
-                    refetched_at_ms: None,
+                    refetches: Refetches::default(),
                 })
             }
         })
@@ -127,13 +128,13 @@ impl KeyRing {
         }
     }
 
-    /// Called when a request needs a key that is missing, or when there are no keys at all. After [`Miss::Fetch`] and
+    /// Called when a request needs a key that is missing; `None` when there are no keys at all. After [`Miss::Fetch`] and
     /// [`Miss::Wait`], verify the token again once the fetch has ended, successfully or not. If the key is still
     /// missing, call this again: it eventually returns [`Miss::Reject`].
-    pub fn missing(&mut self, now_ms: u64) -> Miss {
+    pub fn missing(&mut self, name: Option<KeyName>, now_ms: u64) -> Miss {
         match self {
             Self::Inline(_) => Miss::Reject,
-            Self::Remote(remote) => remote.missing(now_ms),
+            Self::Remote(remote) => remote.missing(name, now_ms),
         }
     }
 
@@ -185,24 +186,20 @@ impl Remote {
         }
     }
 
-    fn missing(&mut self, now_ms: u64) -> Miss {
+    fn missing(&mut self, name: Option<KeyName>, now_ms: u64) -> Miss {
         if self.due(now_ms) {
             return Miss::Fetch;
         }
         match self.fetch {
             Fetch::UnderWay { .. } => Miss::Wait,
             // Without any keys every request would trigger a fetch; the retries take care of that case.
-            Fetch::Idle { .. } if self.keys.is_none() || !self.may_refetch(now_ms) => Miss::Reject,
-            Fetch::Idle { .. } => {
-                self.refetched_at_ms = Some(now_ms);
+            Fetch::Idle { .. } if self.keys.is_none() => Miss::Reject,
+            Fetch::Idle { .. } if name.is_some_and(|name| self.refetches.admit(name, now_ms)) => {
                 self.fetch = Fetch::UnderWay { since_ms: now_ms };
                 Miss::Fetch
             }
+            Fetch::Idle { .. } => Miss::Reject,
         }
-    }
-
-    fn may_refetch(&self, now_ms: u64) -> bool {
-        self.refetched_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= KEY_REFETCH_INTERVAL_MS)
     }
 
     /// A callout can be lost without any callback; the issuer's keys must not depend on it.

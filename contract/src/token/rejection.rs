@@ -1,6 +1,6 @@
 //! Why a token is refused, grouped by consequence.
 
-use super::{Fault, IssuerId, json::IllTyped};
+use super::{Fault, IssuerId, KeyName, json::IllTyped};
 use std::fmt;
 
 /// Why a token is refused, grouped by consequence.
@@ -14,6 +14,8 @@ pub enum Rejection {
     UnknownKey {
         /// The issuer whose keys to fetch.
         issuer: IssuerId,
+        /// The key that is missing.
+        name: KeyName,
     },
     /// The issuer's keys are not available yet: `keys_unavailable`, unless a fetch brings them.
     NoKeys {

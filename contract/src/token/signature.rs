@@ -7,9 +7,9 @@ use jwt_simple::prelude::{
     EdDSAPublicKeyLike as _, NoCustomClaims, PS256PublicKey, PS384PublicKey, PS512PublicKey, RS256PublicKey,
     RS384PublicKey, RS512PublicKey, RSAPublicKeyLike as _, UnixTimeStamp, VerificationOptions,
 };
+use std::fmt;
 
 /// A token whose signature is yet to be verified.
-#[derive(Debug)]
 pub struct Signed<'a> {
     /// `alg`, which the issuer may use.
     pub algorithm: Algorithm,
@@ -24,7 +24,7 @@ pub struct Signed<'a> {
 }
 
 /// A question to a host's signature verifier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HostQuestion<'a> {
     /// `sha256`, `sha384` or `sha512`.
     pub hash: &'static str,
@@ -34,6 +34,20 @@ pub struct HostQuestion<'a> {
     pub signature: &'a [u8],
     /// The signed text.
     pub text: &'a [u8],
+}
+
+/// Written by hand because the token is a secret.
+impl fmt::Debug for Signed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signed").field("algorithm", &self.algorithm).field("typ", &self.typ).finish_non_exhaustive()
+    }
+}
+
+/// Written by hand because text and signature together are the token.
+impl fmt::Debug for HostQuestion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostQuestion").field("hash", &self.hash).finish_non_exhaustive()
+    }
 }
 
 /// A host's signature verifier; it returns `None` if it cannot tell.

@@ -1,7 +1,7 @@
 //! Token verification: cheap checks first, the signature last.
 
 use super::{
-    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyRing, Rejection, SignatureError, TokenDigest,
+    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyName, KeyRing, Rejection, SignatureError, TokenDigest,
     compact::Compact, header::Header, json::Object, judge::judge,
 };
 
@@ -40,7 +40,9 @@ pub fn verify(
     let signed = compact.signed(header.algorithm, header.typ);
     match keys.verify(header.kid.as_deref(), &signed, host) {
         Ok(key) => Ok(Verified { facts, issuer: id, key }),
-        Err(SignatureError::UnknownKey) => Err(Rejection::UnknownKey { issuer: id }),
+        Err(SignatureError::UnknownKey) => {
+            Err(Rejection::UnknownKey { issuer: id, name: KeyName::of(header.kid.as_deref()) })
+        }
         Err(SignatureError::KeyAlgorithm) => Err(Fault::KeyAlgorithm.into()),
         Err(SignatureError::Signature) => Err(Fault::Signature.into()),
     }

@@ -1,12 +1,12 @@
 //! The parts of a request's headers that its decision depends on, read once, as bytes.
 
 use super::bearer::{self, CredentialError};
+use std::fmt;
 
 /// The prefix of the headers that identify the caller to the upstream; a client's own are stripped.
 pub const IDENTITY_PREFIX: &str = "x-portcullis-";
 
 /// The parts of a request that its decision depends on.
-#[derive(Debug)]
 pub struct Head<'a> {
     /// `:method`; empty when missing.
     pub method: &'a str,
@@ -31,6 +31,14 @@ pub struct Head<'a> {
     /// Whether `Connection` lists one of them: the next hop would then drop what the filter sets (RFC 9110, section
     /// 7.6.1).
     pub drops_identity: bool,
+}
+
+/// Written by hand because the token is a secret, and a query can hold others.
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_token = &self.token.map(|_| ());
+        f.debug_struct("Head").field("method", &self.method).field("token", is_token).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Head<'a> {

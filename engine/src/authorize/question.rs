@@ -2,10 +2,10 @@
 
 use super::{introspection::Carried, principal::Principal};
 use crate::{answer::Code, route::RuleId, time::Monotonic};
-use std::{collections::HashSet, rc::Rc};
+use std::{collections::HashSet, fmt, rc::Rc};
 
 /// A request whose token is yet to be verified.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Arrival {
     /// The rule that matched the request.
     pub rule: RuleId,
@@ -15,6 +15,15 @@ pub struct Arrival {
     pub attributes: Rc<RequestAttributes>,
     /// How long it can wait.
     pub deadline: Monotonic,
+}
+
+/// Written by hand because the token is a secret.
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, attributes, deadline, .. } = self;
+        let mut shown = f.debug_struct("Arrival");
+        shown.field("rule", rule).field("attributes", attributes).field("deadline", deadline).finish_non_exhaustive()
+    }
 }
 
 /// A question to the session service, about the session of a verified token or about an opaque token.

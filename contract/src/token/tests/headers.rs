@@ -1,7 +1,7 @@
 //! Headers that ask for more than they may (RFC 8725; RFC 9068, section 4).
 
 use super::world::*;
-use crate::token::{Fault, IssuerId, Rejection, json::NotAnObject};
+use crate::token::{Fault, IssuerId, KeyName, Rejection, json::NotAnObject};
 use serde_json::json;
 
 fn headed(header: &str) -> String {
@@ -129,7 +129,7 @@ fn another_type_is_accepted_only_where_the_issuer_says_so() {
 fn an_unknown_kid_asks_for_newer_keys() {
     for kid in ["ed-2", "", "ED", "ed ", "../../etc/passwd", "' or 1=1 --"] {
         let header = HEADER.replace("\"ed\"", &format!("\"{kid}\""));
-        let expected = Rejection::UnknownKey { issuer: IssuerId(0) };
+        let expected = Rejection::UnknownKey { issuer: IssuerId(0), name: KeyName::of(Some(kid)) };
         assert_eq!(check(&headed(&header)), Err(expected), "{kid}");
     }
     for kid in ["null", "1", "[\"ed\"]"] {
@@ -144,6 +144,6 @@ fn without_a_kid_every_key_for_the_algorithm_is_tried() {
     assert!(check(&headed(header)).is_ok());
     let token = headed(header);
     let (input, _) = token.rsplit_once('.').unwrap();
-    let expected = Rejection::UnknownKey { issuer: IssuerId(0) };
+    let expected = Rejection::UnknownKey { issuer: IssuerId(0), name: KeyName::of(None) };
     assert_eq!(check(&sign_input(&WORLD.other_ed, input)), Err(expected));
 }

@@ -2,7 +2,8 @@
 
 use super::world::*;
 use crate::token::{
-    Fault, HostQuestion, HostVerifier, Rejection, der::public_key_info, json::Object, jwk::material, verify,
+    Algorithm, Fault, HostQuestion, HostVerifier, Rejection, Signed, der::public_key_info, json::Object, jwk::material,
+    verify,
 };
 use jwt_simple::prelude::*;
 use serde_json::json;
@@ -82,4 +83,24 @@ fn keys_are_encoded_as_the_library_encodes_them() {
     assert_eq!(info(&p384.to_jwk()), p384.to_der().ok());
     assert_eq!(info(&rsa.to_jwk()), rsa.to_der().ok());
     assert_eq!(info(&WORLD.ed.public_key().to_jwk()), None);
+}
+
+#[test]
+fn neither_a_token_nor_its_parts_are_written_where_things_are_logged() {
+    let token = es256();
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let signed = Signed {
+        algorithm: Algorithm::ES256,
+        token: &token,
+        typ: None,
+        signing_input: input,
+        signature: b"the signature".to_vec(),
+    };
+    let question = HostQuestion { hash: "sha256", key: b"key", signature: b"the signature", text: input.as_bytes() };
+    let written = format!("{signed:?} {question:?}");
+    // A list of bytes is as good as a text.
+    let bytes = |text: &[u8]| format!("{text:?}").trim_matches(['[', ']']).to_owned();
+    for secret in [input.to_owned(), signature.to_owned(), bytes(input.as_bytes()), bytes(b"the signature")] {
+        assert!(!written.contains(&secret), "{written}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::token::{
-    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_SET_BYTES_MAX, KeyRing, KeySetError, KeySource,
-    Miss,
+    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_SET_BYTES_MAX, KeyName,
+    KeyRing, KeySetError, KeySource, Miss,
 };
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ fn keys() -> String {
 
 fn other_keys() -> String {
     format!("{{\"keys\":[{}]}}", WORLD.p256.public_key().to_jwk())
+}
+
+fn kid(name: &str) -> Option<KeyName> {
+    Some(KeyName::of(Some(name)))
 }
 
 /// A ring whose first fetch has just succeeded.
@@ -105,13 +109,46 @@ fn only_a_sound_answer_replaces_keys() {
 fn an_unknown_key_causes_a_fetch_at_once_but_not_twice_within_five_seconds() {
     let mut ring = filled();
     let now_ms = START_MS + 1;
-    assert_eq!(ring.missing(now_ms), Miss::Fetch, "the fetch of the start does not count");
-    assert_eq!(ring.missing(now_ms), Miss::Wait);
+    assert_eq!(ring.missing(kid("a"), now_ms), Miss::Fetch, "the fetch of the start does not count");
+    assert_eq!(ring.missing(kid("a"), now_ms), Miss::Wait);
     assert!(!ring.due(now_ms));
     assert_eq!(ring.fetched(200, other_keys().as_bytes(), now_ms + 50), Ok(Fetched::Changed));
-    assert_eq!(ring.missing(now_ms + 50), Miss::Reject);
-    assert_eq!(ring.missing(now_ms + KEY_REFETCH_INTERVAL_MS - 1), Miss::Reject);
-    assert_eq!(ring.missing(now_ms + KEY_REFETCH_INTERVAL_MS), Miss::Fetch);
+    assert_eq!(ring.missing(kid("a"), now_ms + 50), Miss::Reject);
+    assert_eq!(ring.missing(kid("a"), now_ms + KEY_REFETCH_INTERVAL_MS - 1), Miss::Reject);
+    assert_eq!(ring.missing(kid("a"), now_ms + KEY_REFETCH_INTERVAL_MS), Miss::Fetch);
+}
+
+#[test]
+fn a_key_that_was_made_up_does_not_stand_in_the_way_of_a_new_one() {
+    let mut ring = filled();
+    let mut now_ms = START_MS;
+    for _ in 0..20 {
+        // The same one over and over, as often as it causes a fetch.
+        now_ms += KEY_REFETCH_INTERVAL_MS;
+        assert_eq!(ring.missing(kid("made up"), now_ms), Miss::Fetch);
+        assert!(ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+        assert_eq!(ring.missing(kid("made up"), now_ms), Miss::Reject);
+    }
+    assert_eq!(ring.missing(kid("new"), now_ms + 1), Miss::Fetch);
+    assert_eq!(ring.fetched(200, other_keys().as_bytes(), now_ms + 1), Ok(Fetched::Changed));
+    assert_eq!(ring.missing(None, now_ms + 2), Miss::Reject, "nothing is missing by name");
+}
+
+#[test]
+fn keys_that_were_made_up_cause_a_few_fetches_and_then_one_in_five_seconds() {
+    let mut ring = filled();
+    let mut fetches = |from: u64, now_ms: u64| {
+        let is_fetched = |n: &u64| {
+            let is_fetch = ring.missing(kid(&format!("{n}")), now_ms) == Miss::Fetch;
+            assert!(!is_fetch || ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+            is_fetch
+        };
+        (from..from + 1_000).filter(is_fetched).count() as u64
+    };
+    assert_eq!(fetches(0, START_MS), KEY_REFETCHES_AT_ONCE);
+    assert_eq!(fetches(1_000, START_MS + KEY_REFETCH_INTERVAL_MS - 1), 0);
+    assert_eq!(fetches(2_000, START_MS + KEY_REFETCH_INTERVAL_MS), 1);
+    assert_eq!(fetches(3_000, START_MS + 100 * KEY_REFETCH_INTERVAL_MS), KEY_REFETCHES_AT_ONCE, "and no more");
 }
 
 #[test]
@@ -119,19 +156,19 @@ fn an_unknown_key_waits_for_a_background_fetch_without_using_up_its_own() {
     let mut ring = filled();
     let now_ms = START_MS + REFRESH_MS;
     assert!(ring.due(now_ms));
-    assert_eq!(ring.missing(now_ms), Miss::Wait);
+    assert_eq!(ring.missing(kid("a"), now_ms), Miss::Wait);
     assert!(ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
-    assert_eq!(ring.missing(now_ms), Miss::Fetch);
+    assert_eq!(ring.missing(kid("a"), now_ms), Miss::Fetch);
 }
 
 #[test]
 fn without_keys_a_request_waits_for_the_fetch_and_not_for_the_retry() {
     let mut ring = ring();
-    assert_eq!(ring.missing(START_MS), Miss::Fetch);
-    assert_eq!(ring.missing(START_MS + 1), Miss::Wait);
+    assert_eq!(ring.missing(kid("a"), START_MS), Miss::Fetch);
+    assert_eq!(ring.missing(kid("a"), START_MS + 1), Miss::Wait);
     ring.failed(START_MS + 2);
-    assert_eq!(ring.missing(START_MS + 3), Miss::Reject);
-    assert_eq!(ring.missing(START_MS + 2 + 1_000), Miss::Fetch);
+    assert_eq!(ring.missing(kid("a"), START_MS + 3), Miss::Reject);
+    assert_eq!(ring.missing(kid("a"), START_MS + 2 + 1_000), Miss::Fetch);
 }
 
 #[test]
@@ -146,7 +183,7 @@ fn a_fetch_that_never_reports_is_given_up() {
 fn inline_keys_are_never_fetched() {
     let mut ring = KeyRing::new(&KeySource::Inline(keys())).unwrap();
     assert!(!ring.due(u64::MAX));
-    assert_eq!(ring.missing(u64::MAX), Miss::Reject);
+    assert_eq!(ring.missing(kid("a"), u64::MAX), Miss::Reject);
     ring.failed(0);
     assert!(ring.keys().is_some());
     assert!(KeyRing::new(&KeySource::Inline("{}".to_owned())).is_err());
@@ -155,15 +192,22 @@ fn inline_keys_are_never_fetched() {
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Tick,
-    Unknown,
+    Unknown(&'static str),
     Fetched,
     Failed,
     Second,
     FiveSeconds,
 }
 
-const EVENTS: [Event; 6] =
-    [Event::Tick, Event::Unknown, Event::Fetched, Event::Failed, Event::Second, Event::FiveSeconds];
+const EVENTS: [Event; 7] = [
+    Event::Tick,
+    Event::Unknown("a"),
+    Event::Unknown("b"),
+    Event::Fetched,
+    Event::Failed,
+    Event::Second,
+    Event::FiveSeconds,
+];
 
 /// What an observer outside the ring knows.
 #[derive(Clone)]
@@ -171,7 +215,7 @@ struct Seen {
     ring: KeyRing,
     now_ms: u64,
     under_way_since: Option<u64>,
-    fetches_by_unknown: Vec<u64>,
+    fetches_by_unknown: Vec<(&'static str, u64)>,
     had_keys: bool,
 }
 
@@ -182,12 +226,12 @@ impl Seen {
         self.under_way_since = Some(self.now_ms);
     }
 
-    fn unknown(&mut self, was_due: bool) {
-        match self.ring.missing(self.now_ms) {
+    fn unknown(&mut self, name: &'static str, was_due: bool) {
+        match self.ring.missing(kid(name), self.now_ms) {
             Miss::Fetch => {
                 self.start();
                 if !was_due {
-                    self.fetches_by_unknown.push(self.now_ms);
+                    self.fetches_by_unknown.push((name, self.now_ms));
                 }
             }
             Miss::Wait => assert!(self.under_way_since.is_some(), "waits for nothing"),
@@ -202,9 +246,9 @@ impl Seen {
                     self.start();
                 }
             }
-            Event::Unknown => {
+            Event::Unknown(name) => {
                 let was_due = self.ring.clone().due(self.now_ms);
-                self.unknown(was_due);
+                self.unknown(name, was_due);
             }
             Event::Fetched => {
                 assert!(self.ring.fetched(200, keys().as_bytes(), self.now_ms).is_ok());
@@ -224,7 +268,7 @@ impl Seen {
 }
 
 #[test]
-fn every_order_of_six_kinds_of_event_keeps_the_promises() {
+fn every_order_of_seven_kinds_of_event_keeps_the_promises() {
     let seen =
         Seen { ring: ring(), now_ms: START_MS, under_way_since: None, fetches_by_unknown: vec![], had_keys: false };
     let mut leaves = vec![seen];
@@ -233,7 +277,10 @@ fn every_order_of_six_kinds_of_event_keeps_the_promises() {
         leaves = leaves.into_iter().flat_map(after).collect();
     }
     for seen in leaves {
-        let mut gaps = seen.fetches_by_unknown.windows(2);
-        assert!(gaps.all(|gap| gap[1] - gap[0] >= KEY_REFETCH_INTERVAL_MS));
+        for name in ["a", "b"] {
+            let own: Vec<u64> =
+                seen.fetches_by_unknown.iter().filter(|(of, _)| *of == name).map(|(_, at)| *at).collect();
+            assert!(own.windows(2).all(|gap| gap[1] - gap[0] >= KEY_REFETCH_INTERVAL_MS));
+        }
     }
 }

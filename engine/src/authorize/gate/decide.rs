@@ -48,9 +48,10 @@ impl Gate {
         let principal = match self.identify(&arrival, wall_ms) {
             Ok(Identified::Principal(principal)) => principal,
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
-            Err(Rejection::UnknownKey { issuer } | Rejection::NoKeys { issuer }) => {
-                return self.await_keys(issuer, arrival, now.instant);
+            Err(Rejection::UnknownKey { issuer, name }) => {
+                return self.await_keys(issuer, Some(name), arrival, now.instant);
             }
+            Err(Rejection::NoKeys { issuer }) => return self.await_keys(issuer, None, arrival, now.instant),
             Err(Rejection::Expired) => return Err(Denial::new(Code::TokenExpired, Some(arrival.rule))),
             Err(Rejection::Invalid(_)) => return Err(Denial::new(Code::InvalidToken, Some(arrival.rule))),
         };

@@ -10,7 +10,7 @@ use crate::{
     },
     policy::KeySource,
     time::{Monotonic, Now},
-    token::{FetchError, IssuerId, KeyRing, Miss},
+    token::{FetchError, IssuerId, KeyName, KeyRing, Miss},
 };
 
 /// The maximum number of requests that wait for keys: each holds its token.
@@ -77,8 +77,14 @@ impl Gate {
         fetched.filter_map(move |(id, at)| Some((IssuerId(id), now.since((*at)?) / 1_000)))
     }
 
-    /// A key of `issuer` is missing: the request waits if a fetch can bring it.
-    pub(super) fn await_keys(&mut self, issuer: IssuerId, arrival: Arrival, now: Monotonic) -> Decision {
+    /// A key of `issuer` is missing, or all of them: the request waits if a fetch can bring it.
+    pub(super) fn await_keys(
+        &mut self,
+        issuer: IssuerId,
+        name: Option<KeyName>,
+        arrival: Arrival,
+        now: Monotonic,
+    ) -> Decision {
         let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
         let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
         // Without keys the token cannot be judged, and the answer must not make the client fetch another one.
@@ -86,7 +92,7 @@ impl Gate {
         if self.waiting.len() >= WAITING_MAX {
             return refusal(Code::KeysUnavailable);
         }
-        match ring.missing(now.0) {
+        match ring.missing(name, now.0) {
             Miss::Fetch => self.wanted.push(issuer),
             Miss::Wait => {}
             Miss::Reject if code == Code::KeysUnavailable && now < arrival.deadline => {}

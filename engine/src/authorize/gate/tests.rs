@@ -199,6 +199,47 @@ fn every_outcome_that_is_no_release_refuses() {
 }
 
 #[test]
+fn no_token_is_written_where_things_are_logged() {
+    let mut bench = Bench::new("enforce");
+    let token = bench.token("read write");
+    let headers = [
+        (":method".to_owned(), b"GET".to_vec()),
+        (":path".to_owned(), format!("/both?access_token={token}").into_bytes()),
+        ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
+        ("user-agent".to_owned(), token.clone().into_bytes()),
+    ];
+    bench.request(1, "/both", Some(&token), NOW_MS);
+    let head = Head::read(&headers);
+    let written = format!("{head:?} {:?}", bench.gate.requests);
+    assert!(written.contains("Asking(Arrival"), "{written}");
+    let bytes = format!("{:?}", token.as_bytes());
+    assert!(!written.contains(&token) && !written.contains(bytes.trim_matches(['[', ']'])), "{written}");
+}
+
+#[test]
+fn a_key_that_was_made_up_does_not_refuse_tokens_of_a_new_one() {
+    let mut bench = Bench::with_keys("enforce");
+    let key_set = bench.key_set();
+    let made_up = ES256KeyPair::generate().with_key_id("made up");
+    let real = std::mem::replace(&mut bench.key, made_up);
+    let forged = bench.token("read write");
+    assert_eq!(code(&bench.request(1, "/both", Some(&forged), NOW_MS)), "wait");
+    assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1);
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
+    assert_eq!(code(&due[0].1), "invalid_token");
+    bench.gate.gone(1);
+    assert_eq!(code(&bench.request(2, "/both", Some(&forged), NOW_MS)), "invalid_token", "without another fetch");
+    bench.key = ES256KeyPair::generate().with_key_id("k2");
+    let rotated = bench.token("read write");
+    assert_eq!(code(&bench.request(3, "/both", Some(&rotated), NOW_MS)), "wait");
+    assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1);
+    let keys = [real.public_key().with_key_id("k1").to_jwk(), bench.key.public_key().with_key_id("k2").to_jwk()];
+    let key_set = format!(r#"{{"keys":[{}]}}"#, keys.map(|key| key.to_string()).join(","));
+    let (_, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
+    assert_eq!(due.iter().map(|(context, step)| (*context, code(step))).collect::<Vec<_>>(), [(3, "wait")]);
+}
+
+#[test]
 fn a_request_before_the_first_keys_waits_for_them() {
     let mut bench = Bench::new("enforce");
     let token = bench.token("read write");
