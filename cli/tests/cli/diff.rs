@@ -484,6 +484,20 @@ fn an_approval_counts_until_its_day_and_for_its_change_only() {
     }
 }
 
+#[test]
+fn a_change_of_get_is_one_of_head_too_however_it_is_written() {
+    let change = |methods: Value| {
+        let mut old = base();
+        put(&mut old, "/routes/1/match/methods", methods);
+        let mut new = old.clone();
+        put(&mut new, "/routes/1/require", json!({"any_of": ["read", "support"]}));
+        let findings = Comparison::of(&policy(&old), &policy(&new)).findings;
+        findings.iter().map(Finding::identity).collect::<Vec<_>>()
+    };
+    assert_eq!(change(json!(["GET"])), change(json!(["GET", "HEAD"])));
+    assert_ne!(change(json!(["GET"])), change(json!(["GET", "PURGE"])));
+}
+
 /// An approved change may not grow: neither its requests, nor what it still requires, nor what it required before.
 #[test]
 fn a_wider_change_needs_another_approval() {

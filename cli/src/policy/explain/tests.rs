@@ -31,6 +31,8 @@ fn policy(keys: &Value, mode: &str) -> Loaded {
             {"name": "open", "match": {"path": "/open"}, "public": true},
             {"name": "one", "match": {"methods": ["GET"], "path": "/x/{id}"}, "require": {"all_of": ["read"]}},
             {"name": "new", "match": {"methods": ["GET"], "path": "/x/new"}, "require": {"any_of": ["@both", "admin"]}},
+            {"name": "get", "match": {"methods": ["GET"], "path": "/h/a"}, "require": {"all_of": ["read"]}},
+            {"name": "head", "match": {"methods": ["HEAD"], "path": "/h/{id}"}, "require": {"all_of": ["read"]}},
             {"name": "rest", "match": {"path": "/{*rest}"}, "require": {"all_of": ["admin"]}},
             {
                 "name": "host", "match": {"hosts": ["admin.example"], "path": "/x/{id}"}, "require": {"all_of": ["admin"]},
@@ -115,6 +117,16 @@ fn candidates_say_why_they_did_not_decide() {
     assert_eq!(explanation.rule.expect("a rule").name, "host");
     let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
     assert_eq!(others, [("rest", Fit::LessSpecificHost), ("one", Fit::Method), ("new", Fit::Method)]);
+}
+
+#[test]
+fn a_rule_for_get_gives_way_to_one_that_names_head() {
+    let explanation = explained(&remote(), &ask("HEAD", "a.example", "/h/a", scopes("read")));
+    assert_eq!(explanation.rule.expect("a rule").name, "head");
+    let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
+    assert_eq!(others, [("rest", Fit::LessSpecificPath), ("get", Fit::Method)]);
+    let explanation = explained(&remote(), &ask("HEAD", "a.example", "/x/new", scopes("admin")));
+    assert_eq!(explanation.rule.expect("a rule").name, "new", "nothing else names it");
 }
 
 #[test]
