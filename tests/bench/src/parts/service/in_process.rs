@@ -80,7 +80,7 @@ impl Stream {
         let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
         let registry = Registry::new(access, Enrolment::FirstUse, store, Arc::clone(&audit), Arc::clone(&metrics));
         let registry = Arc::new(registry);
-        let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default());
+        let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default(), Arc::default());
         Self { state, registry }
     }
 
