@@ -1,6 +1,7 @@
 //! What the filter and the session service must agree on, defined once.
 //!
 //! - [`wire`] holds the messages of the check stream between them;
+//! - [`bounds`] holds their bounds;
 //! - [`token`] reads an access token's claims and verifies its signature;
 //! - [`SessionId`], [`token::SessionKey`] and [`KeyKind`] identify the session of a token;
 //! - [`Requirement`] specifies which scopes a route requires;
@@ -8,7 +9,10 @@
 //!
 //! Nothing here needs a host, a network or a clock: time is an argument.
 
+pub mod bounds;
 pub mod code;
+#[cfg(feature = "grpc")]
+pub mod codec;
 pub mod introspection;
 mod key_kind;
 mod requirement;

@@ -5,6 +5,7 @@ pub mod document;
 mod duration;
 mod envoy_config;
 mod fault;
+mod hello;
 mod json;
 mod json_path;
 mod raw;

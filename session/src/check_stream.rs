@@ -2,9 +2,11 @@
 
 mod answers;
 mod follows;
+mod routes;
 mod rpc;
 mod state;
 
 pub use answers::{Answers, Broken, Destination, Held};
+pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};
 pub use state::StreamState;

@@ -12,6 +12,7 @@ use crate::registry::{Registry, SHARDS, Terms};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::writer::Writer;
+use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,9 +24,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tracing::{info, warn};
-
-/// The largest message that a filter may send, as `check.proto` says: a table of ten thousand routes is much smaller.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Connections that the check listener keeps open.
 const CHECKS_CONNECTIONS_MAX: usize = 10_000;
@@ -170,6 +168,7 @@ fn build(
         audit,
         metrics,
         issuers: Arc::default(),
+        route_tables: Arc::default(),
         writer,
         clock,
         filter_credential: settings.filter_credential,

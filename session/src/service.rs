@@ -2,6 +2,7 @@
 
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
+use crate::check_stream::RouteTables;
 use crate::clock::Clock;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
@@ -29,6 +30,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The claim names of issuers, for tokens that callers present.
     pub issuers: Arc<Issuers>,
+    /// The route tables of the streams.
+    pub route_tables: Arc<RouteTables>,
     /// Changes the store.
     pub writer: Writer,
     /// The time.

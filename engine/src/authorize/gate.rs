@@ -1,7 +1,6 @@
 //! The state of one Envoy worker: policy, keys, tokens, current requests, and the client of the session service.
 
 mod decide;
-mod hello;
 mod keys;
 mod open;
 
@@ -89,7 +88,7 @@ impl Gate {
         let rings = rings.collect::<Result<_, _>>()?;
         let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
         Ok(Self {
-            client: SessionClient::new(&policy, hello::hello(&policy), timeout_ms, seed),
+            client: SessionClient::new(&policy, policy.hello(), timeout_ms, seed),
             follows: Follows::default(),
             session_memory: SessionMemory::new(&policy),
             keys_fetched_at: vec![None; policy.issuers.len()],

@@ -41,7 +41,12 @@ const ROOT: At<'static> = At::ROOT;
 /// Reads a policy, or returns all of its faults.
 pub(super) fn policy(text: &[u8]) -> Result<Policy, Faults> {
     let mut faults = Faults::default();
-    match read(text, &mut faults) {
+    let policy = read(text, &mut faults);
+    if let Some(Err(exceeded)) = policy.as_ref().map(Policy::hello_fits) {
+        let words = "the session service cannot be sent these routes, scopes and issuers: the message would have";
+        faults.add(&ROOT, format_args!("{words} {exceeded}"));
+    }
+    match policy {
         Some(policy) if faults.is_empty() => Ok(policy),
         _ => {
             if faults.is_empty() {

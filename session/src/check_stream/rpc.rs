@@ -113,7 +113,7 @@ impl Driver {
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
         let (metrics, issuers) = (Arc::clone(&service.metrics), Arc::clone(&service.issuers));
         Self {
-            state: StreamState::new(registry, audit, metrics, issuers),
+            state: StreamState::new(registry, audit, metrics, issuers, Arc::clone(&service.route_tables)),
             draining: service.draining.clone(),
             service,
             inbound,

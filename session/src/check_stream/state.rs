@@ -4,16 +4,16 @@
 
 use super::answers::{Answers, Broken, Destination};
 use super::follows::{Follows, Occasion};
+use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, refusal};
 use crate::followers::Notifier;
 use crate::issuers::Issuers;
-use crate::judge::Asked;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
+use portcullis_contract::SessionId;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
-use portcullis_contract::{Requirement, SessionId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +26,6 @@ const BEATS_PER_LEASE: u64 = 5;
 
 /// The shortest time between two beats, in milliseconds, whatever a filter asks for.
 const BEAT_MS_MIN: u64 = 50;
-
-/// Routes that a filter may have.
-const ROUTES_MAX: usize = 100_000;
-
-struct Route {
-    name: String,
-    asked: Asked,
-    requirement: Requirement<String>,
-}
 
 /// A question or a follow that waits for a look-up on disk.
 enum Waiting {
@@ -56,7 +47,8 @@ pub struct StreamState {
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     issuers: Arc<Issuers>,
-    routes: Option<Vec<Route>>,
+    route_tables: Arc<RouteTables>,
+    routes: Option<Arc<RouteTable>>,
     /// How long the filter may hear nothing; none when it does not mind.
     beat_every: Option<Duration>,
     tokens: HashMap<u32, BoundToken>,
@@ -67,13 +59,20 @@ pub struct StreamState {
 
 impl StreamState {
     /// The state of a stream that has just opened.
-    pub fn new(registry: Arc<Registry>, audit: Arc<Audit>, metrics: Arc<Metrics>, issuers: Arc<Issuers>) -> Self {
+    pub fn new(
+        registry: Arc<Registry>,
+        audit: Arc<Audit>,
+        metrics: Arc<Metrics>,
+        issuers: Arc<Issuers>,
+        route_tables: Arc<RouteTables>,
+    ) -> Self {
         let follows = Follows::new(&registry, &metrics);
         Self {
             registry,
             audit,
             metrics,
             issuers,
+            route_tables,
             routes: None,
             beat_every: None,
             tokens: HashMap::new(),
@@ -184,25 +183,17 @@ impl StreamState {
     }
 
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
-        if hello.routes.len() > ROUTES_MAX {
-            return Err(Broken::new(format!("more than {ROUTES_MAX} routes")));
-        }
         self.issuers.learn(hello.issuers).map_err(Broken::new)?;
         let listens = hello.stream_lease_ms > 0 && hello.capabilities.iter().any(|name| name == wire::BEAT);
         let beat_ms = (hello.stream_lease_ms / BEATS_PER_LEASE).max(BEAT_MS_MIN);
         self.beat_every = listens.then(|| Duration::from_millis(beat_ms));
         tracing::info!(
             filter = hello.filter_version,
-            policy = hello.policy_digest,
+            policy = &*hello.policy_digest,
             routes = hello.routes.len(),
             "a filter opened a stream"
         );
-        let routes = hello.routes.into_iter().map(|route| Route {
-            name: route.name,
-            requirement: Requirement::of(route.all_of, route.any_of),
-            asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
-        });
-        self.routes = Some(routes.collect());
+        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes));
         Ok(())
     }
 
@@ -318,9 +309,8 @@ impl Asking<'_> {
     }
 }
 
-fn route(routes: Option<&[Route]>, index: u32) -> Result<&Route, Broken> {
-    let found = usize::try_from(index).ok().and_then(|index| routes?.get(index));
-    found.ok_or_else(|| Broken::new(format!("there is no route {index}")))
+fn route(routes: Option<&RouteTable>, index: u32) -> Result<&Route, Broken> {
+    routes.ok_or_else(|| Broken::new("there is no hello yet"))?.route(index)
 }
 
 fn not_described(handle: u32) -> Broken {

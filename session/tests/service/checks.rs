@@ -142,9 +142,9 @@ async fn a_broken_contract_closes_the_stream_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_hello_of_megabytes_is_taken_and_one_beyond_the_limit_is_not() {
+async fn a_message_of_megabytes_is_taken_and_one_beyond_a_limit_is_not() {
     let fixture = Fixture::open().await;
-    for (megabytes, is_taken) in [(15, true), (17, false)] {
+    for (megabytes, is_taken) in [(7, true), (9, false)] {
         let mut filter = fixture.filter().await;
         let mut big = token(1, "s", T0);
         big.jti = "x".repeat(megabytes * 1024 * 1024);
@@ -157,6 +157,12 @@ async fn a_hello_of_megabytes_is_taken_and_one_beyond_the_limit_is_not() {
             .await;
         assert_eq!(filter.answer().await.is_ok(), is_taken, "{megabytes}");
     }
+    // Few bytes, and much memory if it were decoded.
+    let mut filter = fixture.filter().await;
+    filter.send(FilterMessage { tokens: vec![Token::default(); 16_385], ..FilterMessage::default() }).await;
+    let refused = filter.answer().await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
+    assert_eq!(refused.message(), "a message has more than 16384 tokens, questions and follows");
 }
 
 #[tokio::test]

@@ -201,3 +201,27 @@ fn a_fault_says_what_it_is_about_and_what_was_meant() {
     }
     assert_eq!(about.len(), 12);
 }
+
+/// The faults of a policy whose routes each require a set of 100 scopes, with names as long as given.
+fn of_routes(count: usize, scope_bytes: usize) -> Vec<String> {
+    let mut json = design();
+    let scopes: Vec<String> = (0..100).map(|n| format!("{n:0>scope_bytes$}")).collect();
+    json["scopes"] = scopes.iter().map(|scope| (scope.clone(), json!({}))).collect::<serde_json::Map<_, _>>().into();
+    json["sets"] = json!({"all": scopes});
+    let route = |n: usize| {
+        json!({"name": format!("orders.{n}"), "match": {"path": format!("/orders/{n}/items")},
+        "require": {"any_of": ["@all"]}})
+    };
+    json["routes"] = (0..count).map(route).collect();
+    lines(&json)
+}
+
+#[test]
+fn a_policy_that_the_session_service_would_not_read_is_a_fault() {
+    let fault =
+        "$: the session service cannot be sent these routes, scopes and issuers: the message would have more than";
+    assert_eq!(of_routes(1_000, 60), [""; 0]);
+    assert_eq!(of_routes(2_000, 60), [format!("{fault} 8388608 bytes")]);
+    assert_eq!(of_routes(9_000, 3), [""; 0]);
+    assert_eq!(of_routes(10_000, 3), [format!("{fault} 1000000 scopes and names")]);
+}

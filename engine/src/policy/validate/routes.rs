@@ -16,10 +16,11 @@ use crate::{
     },
     route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Template},
 };
+use portcullis_contract::bounds;
 use std::{collections::HashMap, fmt};
 
-/// The maximum number of routes in a policy.
-pub const ROUTES_MAX: usize = 100_000;
+/// The maximum number of routes in a policy: the session service is sent all of them.
+pub const ROUTES_MAX: usize = bounds::ROUTES_MAX;
 /// The maximum length of a route's name in bytes: names are part of counter names.
 const NAME_BYTES_MAX: usize = 128;
 

@@ -2,7 +2,7 @@
 
 use super::StreamState;
 use crate::audit::{EndedBy, Kind, Next};
-use crate::check_stream::{Answers, Broken, Destination};
+use crate::check_stream::{Answers, Broken, Destination, RouteTables};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
@@ -78,7 +78,7 @@ pub(in crate::check_stream) fn robot() -> SessionId {
 /// The state of a stream on which nothing has been sent.
 pub(in crate::check_stream) fn fresh(fixture: &Fixture) -> StreamState {
     let (registry, audit) = (Arc::clone(&fixture.registry), Arc::clone(&fixture.audit));
-    StreamState::new(registry, audit, Arc::clone(&fixture.metrics), Arc::default())
+    StreamState::new(registry, audit, Arc::clone(&fixture.metrics), Arc::default(), Arc::default())
 }
 
 /// A stream on which the hello has been sent.
@@ -423,6 +423,21 @@ fn a_look_up_that_another_end_has_overtaken_is_made_again() {
     assert_eq!((answers.verdicts.len(), answers.look_ups.len()), (0, 1));
     let found = fixture.registry.look_up(answers.look_ups[0]).unwrap();
     assert_eq!(stream.0.looked_up(&[found], T0).verdicts[0].outcome(), Outcome::Revoked);
+}
+
+#[test]
+fn two_streams_of_one_policy_share_its_routes() {
+    let fixture = Fixture::new();
+    let tables = Arc::<RouteTables>::default();
+    let open = |hello: Hello| {
+        let mut state = StreamState { route_tables: Arc::clone(&tables), ..fresh(&fixture) };
+        state.receive(FilterMessage { hello: Some(hello), ..FilterMessage::default() }, T0).unwrap();
+        state
+    };
+    let (first, second) = (open(hello()), open(hello()));
+    let third = open(Hello { policy_digest: "another".to_owned(), ..hello() });
+    let [first, second, third] = [&first, &second, &third].map(|state| state.routes.as_ref().unwrap());
+    assert!(Arc::ptr_eq(first, second) && !Arc::ptr_eq(first, third));
 }
 
 #[test]

@@ -1,0 +1,60 @@
+//! The part of a policy that the session service needs to know.
+
+use super::{Access, Policy, Protocol};
+use crate::wire;
+use portcullis_contract::bounds::{self, Exceeded};
+use prost::Message;
+use std::time::Duration;
+
+impl Policy {
+    /// The first message of a check stream. A question refers to its route by the rule's index.
+    pub(crate) fn hello(&self) -> wire::Hello {
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        let routes = self.rules.iter().map(|rule| {
+            let requirement = match &rule.access {
+                Access::Scopes(requirement) => Some(requirement),
+                Access::Public | Access::Authenticated => None,
+            };
+            let any_of = requirement.into_iter().flat_map(|requirement| requirement.any_of(&self.register));
+            wire::Route {
+                name: rule.name.clone(),
+                all_of: requirement.map(|all| owned(all.all_of(&self.register).collect())).unwrap_or_default(),
+                any_of: any_of.map(|scopes| wire::Scopes { scopes: owned(scopes) }).collect(),
+                max_age_ms: rule.limits.max_age.map(millis),
+                max_idle_ms: rule.limits.max_idle.map(millis),
+                background: !rule.limits.touch,
+            }
+        });
+        let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
+            name: issuer.issuer.clone(),
+            scope_claims: issuer.claim_names.scopes.clone(),
+            session_claims: issuer.claim_names.session.clone(),
+        });
+        wire::Hello {
+            filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+            policy_digest: self.digest.clone(),
+            routes: routes.collect(),
+            issuers: issuers.collect(),
+            capabilities: vec![wire::BEAT.to_owned()],
+            stream_lease_ms: match self.session.as_ref().map(|session| &session.protocol) {
+                Some(Protocol::Stream { lease }) => millis(*lease),
+                Some(Protocol::Introspection(_)) | None => 0,
+            },
+        }
+    }
+
+    /// Whether a session service would read the hello. A policy that never opens a check stream has none.
+    pub(super) fn hello_fits(&self) -> Result<(), Exceeded> {
+        match self.session.as_ref().map(|session| &session.protocol) {
+            Some(Protocol::Introspection(_)) | None => Ok(()),
+            Some(Protocol::Stream { .. }) => {
+                let message = wire::FilterMessage { hello: Some(self.hello()), ..Default::default() };
+                bounds::check(&message.encode_to_vec())
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,81 @@
+//! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
+
+use super::answers::Broken;
+use crate::judge::Asked;
+use portcullis_contract::{Requirement, wire};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A route, as far as the service needs to know it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) name: String,
+    pub(super) asked: Asked,
+    pub(super) requirement: Requirement<String>,
+}
+
+/// The routes of one policy.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RouteTable {
+    policy_digest: String,
+    routes: Box<[Route]>,
+}
+
+impl RouteTable {
+    pub(super) fn route(&self, index: u32) -> Result<&Route, Broken> {
+        let found = usize::try_from(index).ok().and_then(|index| self.routes.get(index));
+        found.ok_or_else(|| Broken::new(format!("there is no route {index}")))
+    }
+}
+
+/// The tables that streams use.
+#[derive(Debug, Default)]
+pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>);
+
+impl RouteTables {
+    /// The table of a hello; one that another stream uses, if it is equal. The digest of the policy is compared first,
+    /// and is not believed: a filter states it.
+    pub(super) fn share(&self, policy_digest: String, routes: Vec<wire::Route>) -> Arc<RouteTable> {
+        let routes = routes.into_iter().map(|route| Route {
+            name: route.name,
+            requirement: Requirement::of(route.all_of, route.any_of),
+            asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
+        });
+        let table = RouteTable { policy_digest, routes: routes.collect() };
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|table| table.strong_count() > 0);
+        if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
+            return equal;
+        }
+        let table = Arc::new(table);
+        used.push(Arc::downgrade(&table));
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(tables: &RouteTables, digest: &str, names: &[&str]) -> Arc<RouteTable> {
+        let route = |name: &&str| wire::Route { name: (*name).to_owned(), ..wire::Route::default() };
+        tables.share(digest.to_owned(), names.iter().map(route).collect())
+    }
+
+    #[test]
+    fn equal_tables_are_one_and_a_digest_alone_makes_none_equal() {
+        let tables = RouteTables::default();
+        let first = table(&tables, "d", &["a", "b"]);
+        assert!(Arc::ptr_eq(&first, &table(&tables, "d", &["a", "b"])));
+        let others = [table(&tables, "d", &["a", "c"]), table(&tables, "d", &["a"]), table(&tables, "e", &["a", "b"])];
+        assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
+    }
+
+    #[test]
+    fn a_table_that_no_stream_uses_is_forgotten() {
+        let tables = RouteTables::default();
+        let used = table(&tables, "used", &["a"]);
+        drop(table(&tables, "unused", &["a"]));
+        drop(table(&tables, "used", &["a"]));
+        assert_eq!((tables.0.lock().unwrap().len(), Arc::strong_count(&used)), (1, 1));
+    }
+}
