@@ -16,6 +16,8 @@ const LOOK_BACK_EVERY: usize = 8;
 pub struct Round {
     /// A token of it.
     pub token: Token,
+    /// Tokens of it that are not shown before its revocation: refreshed ones, or others from before.
+    pub late: Vec<Token>,
     /// When its revocation was answered with 200.
     pub revoked: OnceLock<Instant>,
     /// Requests that were released.
@@ -26,6 +28,19 @@ pub struct Round {
 }
 
 impl Round {
+    /// The token of one request.
+    fn shown(&self, count: usize) -> &Token {
+        match self.late.len() {
+            late @ 1.. if self.revoked.get().is_some() && count.is_multiple_of(2) => &self.late[count / 2 % late],
+            _ => &self.token,
+        }
+    }
+
+    /// Requests that were answered as they should be.
+    pub fn answered(&self) -> usize {
+        self.passes.load(Ordering::Relaxed) + self.refusals.load(Ordering::Relaxed)
+    }
+
     /// The time when the last released request was sent.
     pub fn last_passed(&self) -> Option<Instant> {
         *self.last_passed.lock().expect("not poisoned")
@@ -48,8 +63,14 @@ pub struct Load {
 impl Load {
     /// Sends requests for another session from now on.
     pub fn begin(&self, token: Token) -> Arc<Round> {
+        self.begin_with(token, Vec::new())
+    }
+
+    /// The same, with more tokens of the session that are shown once it is revoked.
+    pub fn begin_with(&self, token: Token, late: Vec<Token>) -> Arc<Round> {
         let round = Arc::new(Round {
             token,
+            late,
             revoked: OnceLock::new(),
             passes: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
@@ -72,7 +93,7 @@ impl Load {
         while !self.over.load(Ordering::Relaxed) {
             count += 1;
             let round = self.pick(count);
-            let call = client.get("/me").bearer(&round.token);
+            let call = client.get("/me").bearer(round.shown(count));
             let sent = Instant::now();
             match call.try_send().await {
                 Ok(answer) => self.judge(&round, sent, answer.status.as_u16(), &answer.code()),
@@ -103,7 +124,7 @@ impl Load {
                 *last = (*last).max(Some(sent));
                 round.passes.fetch_add(1, Ordering::Relaxed);
             }
-            (401, "session_revoked") if after => {
+            (401, code) if after && code.starts_with("session_") => {
                 round.refusals.fetch_add(1, Ordering::Relaxed);
             }
             // The request was in flight when the session ended, or had no verdict while the service was down.

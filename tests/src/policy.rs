@@ -50,6 +50,18 @@ pub fn with_routes(routes: Value) -> Value {
     policy
 }
 
+/// The patient policy with another session section, for introspection. It has no limits that need the check stream.
+pub fn introspected(session: Value) -> Value {
+    let mut policy = patient();
+    policy["session"] = session;
+    for route in policy["routes"].as_array_mut().expect("routes") {
+        if let Some(limits) = route.get_mut("session").and_then(Value::as_object_mut) {
+            limits.retain(|key, _| !["max_idle", "touch", "outlive_token"].contains(&key.as_str()));
+        }
+    }
+    policy
+}
+
 /// A policy for streams at any path. They need `orders:read`, and tokens expire without clock skew. At the host
 /// `background.example.com`, bytes do not count as activity.
 pub fn streams() -> Value {

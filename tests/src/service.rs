@@ -1,7 +1,7 @@
 //! The session service as a process that can be killed and restarted.
 
 use crate::{
-    Admin, Client, paths,
+    Admin, Client, Faults, paths,
     process::{Process, free_port, local},
     wait::until,
 };
@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 /// The ports of the check listener and of the admin API.
@@ -35,6 +35,8 @@ pub struct Service {
     ports: Ports,
     credentials: Credentials,
     process: Mutex<Option<Process>>,
+    /// The faults of its machine, from the next start on.
+    faults: OnceLock<Faults>,
 }
 
 /// The credentials that the filter and the admin present to the service.
@@ -93,6 +95,7 @@ impl Service {
             ports,
             credentials,
             process: Mutex::new(None),
+            faults: OnceLock::new(),
         };
         service.restart().await;
         service
@@ -111,6 +114,14 @@ impl Service {
             answer.status.is_success().then_some(())
         })
         .await;
+    }
+
+    /// Starts it again on a machine whose faults the caller orders.
+    pub async fn restart_with_faults(&self) -> &Faults {
+        let faults = self.faults.get_or_init(|| Faults::build(&self.dir));
+        self.kill();
+        self.restart().await;
+        faults
     }
 
     /// Ends it as `kill -9` does.
@@ -191,6 +202,9 @@ impl Service {
             .env("PORTCULLIS_FILTER_CREDENTIAL", &self.credentials.filter)
             .env("PORTCULLIS_ADMIN_CREDENTIAL", &self.credentials.admin)
             .current_dir(&self.dir);
+        if let Some(faults) = self.faults.get() {
+            faults.befall(&mut command);
+        }
         command
     }
 }

@@ -181,8 +181,12 @@ impl Example {
 
     fn claims(&self, bearer: &Bearer) -> Sent {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let sid = format!("case-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let claims = bearer.claims(self.issuers(), now_s(), &sid);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut claims = bearer.claims(self.issuers(), now_s(), &format!("case-{number}"));
+        // A person of its own: what a case takes from a party holds for all of its sessions.
+        if !bearer.claims.iter().any(|(name, _)| name == "sub") {
+            claims.insert("sub".to_owned(), json!(format!("person-{number}")));
+        }
         let issuer = bearer.issuer(self.issuers());
         let names = |list: fn(&PolicyIssuer) -> &Vec<String>| issuer.map(list).into_iter().flatten();
         let texts = |value: &Value| match value {

@@ -1,5 +1,7 @@
 //! The guarantee: once a revocation has answered 200, no request sent afterwards is released for that session.
 
+mod bad_days;
+
 use portcullis_tests::{Load, Testbed, busy, policy, until};
 use serde_json::json;
 use std::{
@@ -43,14 +45,7 @@ async fn nothing_sent_after_the_end_of_a_session_is_released() {
 
 async fn play(testbed: &Testbed, load: &Load, number: usize) {
     let round = load.begin(testbed.issuer.token().sign());
-    let enough = async |counter: &AtomicUsize, min: usize, what: &str| {
-        until(what, async || {
-            load.demand_no_violation();
-            (counter.load(Ordering::Relaxed) >= min).then_some(())
-        })
-        .await;
-    };
-    enough(&round.passes, PASSES_MIN, "requests pass").await;
+    enough(load, &round.passes, PASSES_MIN, "requests pass").await;
     if number % KILL_EVERY == 1 {
         testbed.service.kill();
         testbed.service.restart().await;
@@ -67,5 +62,14 @@ async fn play(testbed: &Testbed, load: &Load, number: usize) {
         testbed.service.kill();
         testbed.service.restart().await;
     }
-    enough(&round.refusals, REFUSALS_MIN, "requests are refused").await;
+    enough(load, &round.refusals, REFUSALS_MIN, "requests are refused").await;
+}
+
+/// Waits until there are so many, and panics at the first violation.
+async fn enough(load: &Load, counter: &AtomicUsize, min: usize, what: &str) {
+    until(what, async || {
+        load.demand_no_violation();
+        (counter.load(Ordering::Relaxed) >= min).then_some(())
+    })
+    .await;
 }

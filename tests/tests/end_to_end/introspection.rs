@@ -10,23 +10,20 @@ const SECRET: &str = "the secret of the gateway: a+b/c%";
 
 /// A policy for opaque tokens of one issuer, each introspected.
 fn opaque() -> Value {
-    let mut policy = policy::patient();
-    policy["issuers"] = json!([{"issuer": ISSUER, "audiences": ["orders-api"], "opaque": true, "clock_skew": "0s"}]);
-    policy["session"] = json!({
+    let mut policy = policy::introspected(json!({
         "protocol": "introspection", "cluster": "oauth", "path": "/introspect", "timeout": "1s",
         "client": {"id": "gateway", "secret": {"env": "PORTCULLIS_FILTER_CREDENTIAL"}},
-    });
+    }));
+    policy["issuers"] = json!([{"issuer": ISSUER, "audiences": ["orders-api"], "opaque": true, "clock_skew": "0s"}]);
     policy
 }
 
 /// A policy for the shipped issuer's JWTs, each introspected at the session service.
 fn at_the_service() -> Value {
-    let mut policy = policy::patient();
-    policy["session"] = json!({
+    policy::introspected(json!({
         "protocol": "introspection", "cluster": "session", "path": "/oauth2/introspect", "timeout": "5s",
         "credential": {"env": "PORTCULLIS_FILTER_CREDENTIAL"},
-    });
-    policy
+    }))
 }
 
 fn good() -> Value {

@@ -246,7 +246,8 @@ async fn what_was_answered_survives_kill_9() {
     testbed.ready().await;
     let admin = testbed.service.admin();
     for round in 0..5 {
-        let narrowed = testbed.issuer.token().scopes("orders:read customers:read").sign();
+        let person = format!("person-{round}");
+        let narrowed = testbed.issuer.token().subject(&person).scopes("orders:read customers:read").sign();
         let revoked = testbed.issuer.token().sign();
         for token in [&narrowed, &revoked] {
             testbed.get("/orders").bearer(token).await.passes();
