@@ -413,7 +413,7 @@ fn a_sid_is_revoked_for_every_client_seen_or_not_and_only_a_later_login_comes_ba
         let instant = fixture.registry.instant_of("https://id", &party, T0 + MINUTE);
         let made = Revocation { before_ms: instant, ..revocation(party, instant) };
         let (op, _answer) = op(|reply| Op::Revocation(made.clone(), reply));
-        fixture.commit().make(vec![op]);
+        fixture.commit().make_all(vec![op]);
         if is_flushed {
             fixture.flush();
             fixture = fixture.crash();
@@ -437,7 +437,7 @@ fn a_narrowing_holds_for_the_next_session_of_its_party_too_until_it_is_lifted() 
     let left = |fixture: &Fixture, token: &Token| fixture.live(token, T0).scopes().1.now.to_vec();
     let narrowed = narrowing(&session, Some(&["openid"]));
     let (change, _answer) = op(|reply| Op::Narrow(narrowed, reply));
-    fixture.commit().make(vec![change]);
+    fixture.commit().make_all(vec![change]);
     assert_eq!(session.scopes().1.now.to_vec(), ["openid"]);
     drop(session);
     for crashes in [false, true] {
@@ -453,7 +453,7 @@ fn a_narrowing_holds_for_the_next_session_of_its_party_too_until_it_is_lifted() 
     }
     let lifted = narrowing(&fixture.live(&login("s", T0), T0), None);
     let (change, _answer) = op(|reply| Op::Narrow(lifted, reply));
-    fixture.commit().make(vec![change]);
+    fixture.commit().make_all(vec![change]);
     fixture.flush();
     let fixture = fixture.crash();
     assert_eq!(left(&fixture, &login("s", T0)).len(), 3);

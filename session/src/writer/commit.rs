@@ -63,9 +63,11 @@ pub(super) enum Step {
 }
 
 /// What a group leaves to be written, and the answers that wait for it. It is written when the whole group is in memory:
-/// until then, an ended session must not leave memory, where a session that the group opens would take its place.
+/// until then, an ended session must not leave memory, where a session that the group opens would take its place. A
+/// revocation can leave hundreds of thousands: they are written in chunks, so that other changes do not wait for them.
 #[derive(Default)]
-struct Late {
+#[must_use = "answers wait until it is written"]
+pub(crate) struct Late {
     sessions: Vec<Arc<Session>>,
     answers: Vec<Box<dyn FnOnce()>>,
 }
@@ -100,11 +102,22 @@ impl Commit {
         self.registry.take_changed()
     }
 
-    /// Makes a group of changes with one commit.
-    pub(crate) fn make(&self, ops: Vec<Op>) {
+    /// Makes a group of changes with one commit. What it leaves to be written is for [`Commit::write_late`].
+    pub(crate) fn make(&self, ops: Vec<Op>) -> Late {
         let group = self.prepare(ops);
         let made = self.apply(&group.changes);
-        self.finish(group, made);
+        self.finish(group, made)
+    }
+
+    /// Writes at most `max` sessions of what a group has left; answers, and returns `true`, when all are written. What could
+    /// not be written is queued, and keeps no answer: it is over after a crash as well.
+    pub(crate) fn write_late(&self, late: &mut Late, max: usize) -> bool {
+        let rest = late.sessions.len().saturating_sub(max);
+        self.write_behind(&late.sessions.split_off(rest));
+        if late.sessions.is_empty() {
+            late.answers.drain(..).for_each(|answer| answer());
+        }
+        late.sessions.is_empty()
     }
 
     /// Writes sessions as memory has them now; `false` when the store failed. One that ends meanwhile is queued again
@@ -229,8 +242,8 @@ impl Commit {
         made
     }
 
-    /// Brings a group into memory, if its commit was made, and answers it.
-    pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) {
+    /// Brings a group into memory, if its commit was made, and answers it but for what is left to be written.
+    pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) -> Late {
         let mut late = Late::default();
         for step in group.steps {
             match &made {
@@ -238,8 +251,7 @@ impl Commit {
                 Err(error) => refuse(step, error),
             }
         }
-        self.write_behind(&late.sessions);
-        late.answers.into_iter().for_each(|answer| answer());
+        late
     }
 
     /// Brings a chunk into memory; returns whether its commit was made.

@@ -380,7 +380,7 @@ impl World {
             self.left = self.left.map(|left| (left + 1).min(1));
         }
         match prepared {
-            Prepared::Group(group) => self.commit.finish(group, made),
+            Prepared::Group(group) => self.commit.write_all(self.commit.finish(group, made)),
             Prepared::Behind(behind) => drop(self.commit.finish_behind(behind, made)),
         }
         self.trace.clear();

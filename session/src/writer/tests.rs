@@ -1,6 +1,8 @@
 //! Durable changes and what is written later, with crashes and failing disks in between.
 
+use super::commit::Late;
 use super::op::Reply;
+use super::thread::CHUNK;
 use super::*;
 use crate::audit::EndedBy;
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, narrowing, person, types};
@@ -16,6 +18,19 @@ use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
+
+impl Commit {
+    /// Makes a group of changes, with all that it leaves to be written.
+    pub(crate) fn make_all(&self, ops: Vec<Op>) {
+        let late = self.make(ops);
+        self.write_all(late);
+    }
+
+    /// Writes all that a group has left.
+    pub(crate) fn write_all(&self, mut late: Late) {
+        while !self.write_late(&mut late, 1) {}
+    }
+}
 
 /// An operation with the receiver of its answer.
 pub(crate) fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, NotWritten>>) {
@@ -59,7 +74,7 @@ fn a_store_that_fails_leaves_memory_as_it_was() {
     let (change, mut changed) = op(|reply| Op::Narrow(narrow(&session), reply));
     let (open, mut opened) = op(|reply| Op::Open(opening(person("t", T0)), reply));
     let (revocation, mut made) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
-    commit.make(vec![revoke, change, open, revocation]);
+    commit.make_all(vec![revoke, change, open, revocation]);
 
     assert!(matches!(revoked.try_recv(), Ok(Err(NotWritten::Failed(_)))));
     assert!(matches!(changed.try_recv(), Ok(Err(NotWritten::Failed(_)))));
@@ -94,7 +109,7 @@ fn a_revocation_and_a_change_of_scopes_in_one_commit_leave_an_ended_session_in_a
             let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
             let (change, _) = op(|reply| Op::Narrow(narrow(&session), reply));
             let group = if is_revoked_first { vec![revoke, change] } else { vec![change, revoke] };
-            fixture.commit().make(group);
+            fixture.commit().make_all(group);
             assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + 1001)));
             fixture.registry.enqueue(&session);
             fixture.flush();
@@ -113,7 +128,7 @@ fn a_revocation_and_an_opening_in_one_commit_leave_no_session_alive_in_any_order
         let (revocation, _ended) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
         let (open, _opened) = op(|reply| Op::Open(opening(person("s", T0)), reply));
         let group = if is_revocation_first { vec![revocation, open] } else { vec![open, revocation] };
-        fixture.commit().make(group);
+        fixture.commit().make_all(group);
         let entered = fixture.registry.find(person("s", 0).id);
         assert!(entered.is_none_or(|session| session.ended().is_some()), "{is_revocation_first}");
         let fixture = fixture.crash();
@@ -127,7 +142,7 @@ fn the_tombstones_of_a_revocation_are_on_disk_when_it_is_answered() {
     let fixture = Fixture::new();
     drop(fixture.live(&person("s", T0), T0));
     let (revocation, mut ended) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
-    fixture.commit().make(vec![revocation]);
+    fixture.commit().make_all(vec![revocation]);
     assert_eq!(ended.try_recv().unwrap(), Ok(1));
     let fixture = fixture.crash();
     // The revocation itself does not cover this token: it was issued later.
@@ -140,7 +155,7 @@ fn of_two_openings_in_one_commit_one_is_made_and_it_is_the_one_on_disk() {
     let other = Token { subject: "bob".into(), ..person("s", T0) };
     let (one, mut first) = op(|reply| Op::Open(opening(person("s", T0)), reply));
     let (two, mut second) = op(|reply| Op::Open(opening(other), reply));
-    fixture.commit().make(vec![one, two]);
+    fixture.commit().make_all(vec![one, two]);
     assert!(matches!(first.try_recv(), Ok(Ok(Ok(_)))));
     assert!(matches!(second.try_recv(), Ok(Ok(Err(NotOpened::Lives)))));
     drop(first);
@@ -156,7 +171,7 @@ fn writing_behind_never_brings_an_ended_session_back() {
     let behind = fixture.registry.take_changed();
     let (revoke, _answer) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
     let commit = fixture.commit();
-    commit.make(vec![revoke]);
+    commit.make_all(vec![revoke]);
     commit.write_behind(&behind);
     // Nor does a record from before the end that reaches the store by any way.
     let record = session.record_with(None);
@@ -204,7 +219,7 @@ fn revoking_an_ended_session_moves_its_end_wherever_it_is_and_writes_it() {
         let later = T0 + HOUR;
         for calls in 1..3 {
             let (revoke, mut end) = op(|reply| Op::Revoke(id, later * calls, reply));
-            fixture.commit().make(vec![revoke]);
+            fixture.commit().make_all(vec![revoke]);
             assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(later * calls + 1000)));
         }
         // A token from before the second call, that is shown for the first time after it.
@@ -233,7 +248,7 @@ fn a_session_that_comes_back_while_its_end_is_moved_is_over_before_the_answer() 
     // Its question comes while the disk is written, with a look-up from before.
     let opened = fixture.registry.bind(&second, FirstUse::Touches, Some(&found), T0 + HOUR);
     assert!(matches!(opened, Ok(Binding::Session(session)) if session.ended().is_none()));
-    commit.finish(group, made);
+    commit.write_all(commit.finish(group, made));
     assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + HOUR + 1000)));
     assert_eq!(fixture.outcome(&second, T0 + HOUR), Outcome::Revoked);
 }
@@ -245,7 +260,7 @@ fn a_look_up_from_before_a_revocation_opens_no_session_after_it() {
     let id = machine(T0).id;
     let end = |at_ms| {
         let (revoke, mut end) = op(|reply| Op::Revoke(id, at_ms, reply));
-        fixture.commit().make(vec![revoke]);
+        fixture.commit().make_all(vec![revoke]);
         end_of(end.try_recv().unwrap())
     };
     assert_eq!(end(T0), Some(revoked(T0 + 1000)));
@@ -262,7 +277,7 @@ fn a_token_of_an_issuer_whose_clock_is_ahead_does_not_pass_after_its_revocation(
     let ahead = T0 + 20_000;
     drop(fixture.live(&machine(ahead), T0));
     let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + 1, reply));
-    fixture.commit().make(vec![revoke]);
+    fixture.commit().make_all(vec![revoke]);
     let end = end_of(end.try_recv().unwrap()).unwrap();
     assert_eq!(end, revoked(ahead + 21_000));
     for issued in [T0, ahead, ahead + 1, T0 + 20_001] {
@@ -312,10 +327,10 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
     };
     for made in [sid("old", T0 + 1), sid("young", T0 + HOUR)] {
         let (op, _answer) = op(|reply| Op::Revocation(made, reply));
-        fixture.commit().make(vec![op]);
+        fixture.commit().make_all(vec![op]);
     }
     let (forget, mut next) = op(|reply| Op::Forget(None, T0 + MINUTE, reply));
-    fixture.commit().make(vec![forget]);
+    fixture.commit().make_all(vec![forget]);
     assert_eq!(next.try_recv(), Ok(Ok(None)));
     let fixture = fixture.crash();
     let is_there = |key: &str| fixture.store.tombstone(person(key, T0).id).unwrap().is_some();
@@ -323,4 +338,33 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
     assert!(fixture.registry.find(person("live", T0).id).is_some());
     let left: Vec<_> = fixture.registry.rules().revocations.into_iter().map(|made| made.party).collect();
     assert_eq!(left, [RevokedParty::Sid("young".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_revocation_of_many_sessions_does_not_hold_up_other_changes() {
+    let fixture = Fixture::new();
+    for n in 0..20 * CHUNK {
+        drop(fixture.live(&person(&format!("many-{n}"), T0), T0));
+    }
+    let other = Token { subject: "bob".into(), ..person("other", T0) };
+    let other = fixture.live(&other, T0);
+    fixture.flush();
+    let writer = {
+        let (audit, metrics) = (Arc::clone(&fixture.audit), Arc::clone(&fixture.metrics));
+        Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics).unwrap()
+    };
+    let alice = RevokedParty::Subject("alice".to_owned());
+    let all = writer.revoke_party(Revocation { party: alice, ..everyone(T0 + 1) });
+    let one = async {
+        // The large one is under way.
+        while fixture.registry.find(person("many-0", T0).id).is_some_and(|session| session.ended().is_none()) {
+            tokio::task::yield_now().await;
+        }
+        writer.revoke(other.id, T0 + 2).await
+    };
+    tokio::pin!(all, one);
+    let first = futures_util::future::select(all, one).await;
+    assert!(matches!(first, futures_util::future::Either::Right(_)), "the small change is answered first");
+    let futures_util::future::Either::Right((_, all)) = first else { unreachable!() };
+    assert_eq!(all.await, Ok(20 * CHUNK));
 }

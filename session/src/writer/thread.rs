@@ -1,9 +1,10 @@
 //! The loop of the writer's thread: groups of durable changes first, and chunks of what is written later in between.
 
-use super::commit::Commit;
+use super::commit::{Commit, Late};
 use super::op::Op;
 use crate::session::Session;
 use crate::store::StoreError;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,7 +21,7 @@ const OPENED_INTERVAL: Duration = Duration::from_millis(50);
 const GROUP_MAX: usize = 512;
 
 /// Sessions written in one commit of what is written later: a revocation may have to wait for one such commit.
-const CHUNK: usize = 2048;
+pub(super) const CHUNK: usize = 2048;
 
 /// How long a failing store is left alone at least, and at most: the time doubles with each failure. A change that has to
 /// be durable has it tried sooner, but never sooner than the first.
@@ -62,12 +63,13 @@ impl BackOff {
 /// Runs until all handles are gone, then writes what is left. Returns the number of sessions whose changes are lost.
 /// `is_suspect` is set by readers of the store that failed.
 pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) -> usize {
-    let mut behind: Vec<Arc<Session>> = Vec::new();
+    let mut behind: VecDeque<Arc<Session>> = VecDeque::new();
+    let mut late: VecDeque<Late> = VecDeque::new();
     let mut flush_at = Instant::now() + FLUSH_INTERVAL;
     let mut opened_at = Instant::now() + OPENED_INTERVAL;
     let mut back_off = BackOff::new();
     loop {
-        let wait = if behind.is_empty() || commit.is_failing() {
+        let wait = if late.is_empty() && (behind.is_empty() || commit.is_failing()) {
             flush_at.min(opened_at).saturating_duration_since(Instant::now())
         } else {
             Duration::ZERO
@@ -75,10 +77,20 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
         match ops.recv_timeout(wait) {
             Ok(first) => {
                 let group = std::iter::once(first).chain(ops.try_iter()).take(GROUP_MAX).collect();
-                make(commit, group, &mut back_off);
+                let mut left = make(commit, group, &mut back_off);
+                // A small one is answered before the rest of a large one is written.
+                if !commit.write_late(&mut left, CHUNK) {
+                    late.push_back(left);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return finish(commit, behind, &mut back_off),
+            Err(RecvTimeoutError::Disconnected) => {
+                late.iter_mut().for_each(|left| while !commit.write_late(left, CHUNK) {});
+                return finish(commit, behind, &mut back_off);
+            }
+        }
+        if late.front_mut().is_some_and(|left| commit.write_late(left, CHUNK)) {
+            late.pop_front();
         }
         if Instant::now() >= flush_at {
             behind.extend(commit.take_changed());
@@ -101,22 +113,25 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
     }
 }
 
-fn make(commit: &Commit, group: Vec<Op>, back_off: &mut BackOff) {
+fn make(commit: &Commit, group: Vec<Op>, back_off: &mut BackOff) -> Late {
     let recovered = if commit.is_failing() { back_off.try_soon(commit) } else { Ok(()) };
     match recovered {
         Ok(()) => commit.make(group),
-        Err(error) => commit.refuse(group, &error),
+        Err(error) => {
+            commit.refuse(group, &error);
+            Late::default()
+        }
     }
 }
 
-/// Writes some of what is written later; `false` when the store failed. What it could not write is queued again.
-fn write_chunk(commit: &Commit, behind: &mut Vec<Arc<Session>>) -> bool {
-    let rest = behind.len().saturating_sub(CHUNK);
-    let chunk = behind.split_off(rest);
+/// Writes some of what is written later, the oldest first; `false` when the store failed. What it could not write is queued
+/// again.
+fn write_chunk(commit: &Commit, behind: &mut VecDeque<Arc<Session>>) -> bool {
+    let chunk: Vec<_> = behind.drain(..behind.len().min(CHUNK)).collect();
     commit.write_behind(&chunk)
 }
 
-fn finish(commit: &Commit, mut behind: Vec<Arc<Session>>, back_off: &mut BackOff) -> usize {
+fn finish(commit: &Commit, mut behind: VecDeque<Arc<Session>>, back_off: &mut BackOff) -> usize {
     let give_up_at = Instant::now() + STOP_MAX;
     loop {
         behind.extend(commit.take_changed());
