@@ -4,6 +4,7 @@ use crate::access::{Access, AccessTypes, Growth, When};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::intern::ScopeSet;
+use crate::issuers::KnownIssuer;
 use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
 use crate::narrowings::Narrowing;
@@ -33,6 +34,10 @@ pub(crate) struct Faulty {
 }
 
 impl Store for Faulty {
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        self.inner.issuers()
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         self.inner.rules()
     }

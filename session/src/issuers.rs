@@ -3,7 +3,9 @@
 
 use portcullis_contract::token::{ClaimNames, Fault, Unverified};
 use portcullis_contract::wire;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use tracing::warn;
 
@@ -13,9 +15,24 @@ const ISSUERS_MAX: usize = 10_000;
 /// Claims that may hold the scopes, or name the session, of one issuer's tokens.
 const CLAIMS_MAX: usize = 100;
 
-/// The issuers that filters have described since the service started.
+/// An issuer as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownIssuer {
+    /// `iss`
+    pub name: String,
+    /// Claims that contain scopes.
+    pub scope_claims: Vec<String>,
+    /// Claims that identify the session.
+    pub session_claims: Vec<String>,
+}
+
+/// The issuers that filters have described. The disk has them as well: a token may be presented here before any filter is
+/// back, and read by other names it would name another session.
 #[derive(Debug, Default)]
-pub struct Issuers(RwLock<HashMap<String, ClaimNames>>);
+pub struct Issuers {
+    known: RwLock<HashMap<String, ClaimNames>>,
+    is_unwritten: AtomicBool,
+}
 
 impl Issuers {
     /// Remembers the issuers of a filter's policy. Where two policies differ, the one that came last holds. The error
@@ -25,7 +42,7 @@ impl Issuers {
         if let Some(issuer) = described.iter().find(|i| !is_sound(&i.scope_claims) || !is_sound(&i.session_claims)) {
             return Err(format!("issuer `{}` needs 1 to {CLAIMS_MAX} scope claims and session claims", issuer.name));
         }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for issuer in described {
             let names = ClaimNames { scopes: issuer.scope_claims, session: issuer.session_claims };
             if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer.name) {
@@ -36,16 +53,46 @@ impl Issuers {
                 continue;
             }
             let before = known.insert(issuer.name.clone(), names);
-            if before.is_some_and(|before| known.get(&issuer.name) != Some(&before)) {
+            if known.get(&issuer.name) == before.as_ref() {
+                continue;
+            }
+            self.is_unwritten.store(true, Ordering::SeqCst);
+            if before.is_some() {
                 warn!(issuer = issuer.name, "the policies of two filters differ about the claim names of an issuer");
             }
         }
         Ok(())
     }
 
+    /// Takes over what the disk has.
+    pub(crate) fn load(&self, stored: Vec<KnownIssuer>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for issuer in stored {
+            known.insert(issuer.name, ClaimNames { scopes: issuer.scope_claims, session: issuer.session_claims });
+        }
+    }
+
+    /// All of them, if the disk lacks some; from then on it counts as having them.
+    pub(crate) fn take_unwritten(&self) -> Option<Vec<KnownIssuer>> {
+        self.is_unwritten.swap(false, Ordering::SeqCst).then(|| {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let stored = |(name, names): (&String, &ClaimNames)| KnownIssuer {
+                name: name.clone(),
+                scope_claims: names.scopes.clone(),
+                session_claims: names.session.clone(),
+            };
+            known.iter().map(stored).collect()
+        })
+    }
+
+    /// The disk may lack them.
+    pub(crate) fn unwritten(&self) {
+        self.is_unwritten.store(true, Ordering::SeqCst);
+    }
+
     /// Reads a token that nobody has verified here.
     pub(crate) fn read(&self, token: &str) -> Result<Unverified, Fault> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let usual = ClaimNames::default();
         Unverified::read(token, |issuer| known.get(issuer).unwrap_or(&usual))
     }
@@ -88,6 +135,6 @@ mod tests {
         assert!(issuers.learn(vec![described("i", &["scp"; CLAIMS_MAX + 1], &["sid"])]).is_err());
         let many = (0..=ISSUERS_MAX).map(|n| described(&n.to_string(), &["scp"], &["sid"])).collect();
         issuers.learn(many).unwrap();
-        assert_eq!(issuers.0.read().unwrap().len(), ISSUERS_MAX);
+        assert_eq!(issuers.known.read().unwrap().len(), ISSUERS_MAX);
     }
 }

@@ -167,7 +167,6 @@ fn build(
         registry,
         audit,
         metrics,
-        issuers: Arc::default(),
         route_tables: Arc::default(),
         writer,
         clock,

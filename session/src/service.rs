@@ -6,7 +6,6 @@ use crate::check_stream::RouteTables;
 use crate::clock::Clock;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
-use crate::issuers::Issuers;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -28,8 +27,6 @@ pub struct Service {
     pub audit: Arc<Audit>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
-    /// The claim names of issuers, for tokens that callers present.
-    pub issuers: Arc<Issuers>,
     /// The route tables of the streams.
     pub route_tables: Arc<RouteTables>,
     /// Changes the store.

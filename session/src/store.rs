@@ -8,6 +8,7 @@
 
 pub mod embedded;
 
+use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
 use crate::revocations::{Bearer, Revocation};
@@ -148,6 +149,8 @@ pub enum Change {
     Lift(Revocation),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),
+    /// Issuers that filters have described, in the place of what was known of them.
+    Issuers(Vec<KnownIssuer>),
     /// The rules that there are; all others go.
     Rules(Rules),
 }
@@ -175,6 +178,9 @@ impl std::error::Error for StoreError {}
 
 /// A store. Calls block; only the writer calls [`Store::apply`], every thread may read.
 pub trait Store: Send + Sync + 'static {
+    /// The issuers that filters have described.
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError>;
+
     /// All rules.
     fn rules(&self) -> Result<Rules, StoreError>;
 

@@ -1,4 +1,4 @@
-//! `portcullis revoke`: ends all sessions of a subject, a client or an issuer that began before an instant.
+//! `portcullis revoke`: ends all sessions of a subject, a client, a session claim or an issuer that began before an instant.
 
 use super::{client::Path, connection::Connection, plain::plain, sessions::json_text, when};
 use crate::{
@@ -12,15 +12,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
-With neither --subject nor --client, the command revokes the sessions of everybody at the issuer,
+With neither --subject, --client nor --sid, the command revokes the sessions of everybody at the issuer,
 without asking for confirmation. The revocation also covers sessions that the service has not seen
-yet: a token of a session that began before the instant opens no session.
+yet: a token of a session that began before the instant opens no session. With --sid, it covers the
+sessions of every client that shares the login, until the user logs in again.
 
 Examples:
   portcullis revoke --issuer https://id.example.com --subject alice
+  portcullis revoke --issuer https://id.example.com --sid 5d41402a
   portcullis revoke --issuer https://id.example.com --client batch --before 2026-11-21T12:00:00Z";
 
-/// Revoke all sessions of a subject, a client or an issuer
+/// Revoke all sessions of a subject, a client, a session claim or an issuer
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -28,11 +30,14 @@ pub(crate) struct Args {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     issuer: String,
     /// Only revoke sessions of this subject (`sub`)
-    #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "client")]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["client", "sid"])]
     subject: Option<String>,
     /// Only revoke sessions of this client (`client_id`)
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
+    /// Only revoke sessions with this value of the session claim (`sid`), of every client
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "client")]
+    sid: Option<String>,
     /// Only revoke sessions that began before this instant (RFC 3339) [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     before: Option<Timestamp>,
@@ -72,6 +77,7 @@ impl Args {
             ("issuer", Some(self.issuer.clone())),
             ("subject", self.subject.clone()),
             ("client_id", self.client.clone()),
+            ("sid", self.sid.clone()),
             ("before", before),
         ];
         let members = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
@@ -80,10 +86,11 @@ impl Args {
 
     fn summary(&self, made: &Made, now: Timestamp) -> String {
         let issuer = plain(&self.issuer);
-        let whose = match (&self.subject, &self.client) {
-            (Some(subject), _) => format!("of subject `{}` at `{issuer}`", plain(subject)),
-            (None, Some(client)) => format!("of client `{}` at `{issuer}`", plain(client)),
-            (None, None) => format!("of everybody at `{issuer}`"),
+        let whose = match (&self.subject, &self.client, &self.sid) {
+            (Some(subject), ..) => format!("of subject `{}` at `{issuer}`", plain(subject)),
+            (None, Some(client), _) => format!("of client `{}` at `{issuer}`", plain(client)),
+            (None, None, Some(sid)) => format!("of session claim `{}` at `{issuer}`", plain(sid)),
+            (None, None, None) => format!("of everybody at `{issuer}`"),
         };
         let count = match made.revoked {
             1 => "1 live session".to_owned(),
@@ -120,17 +127,20 @@ mod tests {
         let body = |line: &[&str]| args(line).expect("arguments").body();
         assert_eq!(body(&["--issuer", "i"]), json!({"issuer": "i"}));
         assert_eq!(body(&["--issuer", "i", "--subject", "s"]), json!({"issuer": "i", "subject": "s"}));
+        assert_eq!(body(&["--issuer", "i", "--sid", "s"]), json!({"issuer": "i", "sid": "s"}));
         let client = body(&["--issuer", "i", "--client", "c", "--before", "2026-11-21T13:00:00.5+01:00"]);
         assert_eq!(client, json!({"issuer": "i", "client_id": "c", "before": "2026-11-21T12:00:00.5Z"}));
     }
 
     #[test]
     fn what_can_not_be_meant_is_refused() {
-        let lines: [&[&str]; 5] = [
+        let lines: [&[&str]; 7] = [
             &[],
             &["--subject", "s"],
             &["--issuer", ""],
             &["--issuer", "i", "--subject", "s", "--client", "c"],
+            &["--issuer", "i", "--subject", "s", "--sid", "c"],
+            &["--issuer", "i", "--client", "s", "--sid", "c"],
             &["--issuer", "i", "--before", "yesterday"],
         ];
         for line in lines {

@@ -111,9 +111,9 @@ impl Driver {
     fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
         service.metrics.streams.inc();
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
-        let (metrics, issuers) = (Arc::clone(&service.metrics), Arc::clone(&service.issuers));
+        let metrics = Arc::clone(&service.metrics);
         Self {
-            state: StreamState::new(registry, audit, metrics, issuers, Arc::clone(&service.route_tables)),
+            state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables)),
             draining: service.draining.clone(),
             service,
             inbound,

@@ -8,7 +8,6 @@ use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, refusal};
 use crate::followers::Notifier;
-use crate::issuers::Issuers;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
@@ -46,7 +45,6 @@ pub struct StreamState {
     registry: Arc<Registry>,
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
-    issuers: Arc<Issuers>,
     route_tables: Arc<RouteTables>,
     routes: Option<Arc<RouteTable>>,
     /// How long the filter may hear nothing; none when it does not mind.
@@ -63,7 +61,6 @@ impl StreamState {
         registry: Arc<Registry>,
         audit: Arc<Audit>,
         metrics: Arc<Metrics>,
-        issuers: Arc<Issuers>,
         route_tables: Arc<RouteTables>,
     ) -> Self {
         let follows = Follows::new(&registry, &metrics);
@@ -71,7 +68,6 @@ impl StreamState {
             registry,
             audit,
             metrics,
-            issuers,
             route_tables,
             routes: None,
             beat_every: None,
@@ -183,7 +179,7 @@ impl StreamState {
     }
 
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
-        self.issuers.learn(hello.issuers).map_err(Broken::new)?;
+        self.registry.issuers().learn(hello.issuers).map_err(Broken::new)?;
         let listens = hello.stream_lease_ms > 0 && hello.capabilities.iter().any(|name| name == wire::BEAT);
         let beat_ms = (hello.stream_lease_ms / BEATS_PER_LEASE).max(BEAT_MS_MIN);
         self.beat_every = listens.then(|| Duration::from_millis(beat_ms));

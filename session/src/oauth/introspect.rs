@@ -84,7 +84,7 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     let shows_code = form.flag(introspection::EXPLAIN)?;
     let inactive = |code| Answer::Inactive(Inactive { active: false, portcullis_code: shows_code.then_some(code) });
     let now_ms = service.clock.now_ms();
-    let read = match service.issuers.read(form.token()?) {
+    let read = match service.registry.issuers().read(form.token()?) {
         Ok(read) if read.is_expired(now_ms) => return Ok(inactive("token_expired")),
         Ok(read) if !read.is_early(now_ms) => read,
         Ok(_) | Err(_) => return Ok(inactive("invalid_token")),

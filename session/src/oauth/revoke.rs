@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Answers a call. The answer is the same for a token that names no session, or one that is over (section 2.2).
 pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> Result<StatusCode, Fault> {
     let now_ms = service.clock.now_ms();
-    let Ok(read) = service.issuers.read(form.token()?) else {
+    let Ok(read) = service.registry.issuers().read(form.token()?) else {
         return Err(Fault::UnsupportedTokenType);
     };
     let Ok(token) = Token::read(&read.facts.to_wire(0), service.registry.names(), now_ms) else {

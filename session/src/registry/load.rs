@@ -13,6 +13,7 @@ impl Registry {
     /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
     /// crash ends here, as of when the revocation was made.
     pub fn load(&self) -> Result<usize, StoreError> {
+        self.issuers().load(self.store.issuers()?);
         let rules = self.store.rules()?;
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         rules.revocations.into_iter().for_each(|revocation| revocations.add(revocation));

@@ -9,6 +9,7 @@ use crate::audit::{Audit, EndedBy};
 use crate::clock::Agreement;
 use crate::followers::Followers;
 use crate::intern::Interner;
+use crate::issuers::Issuers;
 use crate::judge::{End, Reason};
 use crate::leads::Leads;
 use crate::life::{Stage, Write};
@@ -136,6 +137,7 @@ pub struct Registry {
     pub(super) metrics: Arc<Metrics>,
     pub(super) followers: Arc<Followers>,
     pub(super) leads: Leads,
+    issuers: Issuers,
     pub(super) agreement: Arc<Agreement>,
 }
 
@@ -161,6 +163,7 @@ impl Registry {
             metrics,
             followers: Arc::default(),
             leads: Leads::default(),
+            issuers: Issuers::default(),
             agreement,
         }
     }
@@ -178,6 +181,11 @@ impl Registry {
     /// The streams that follow sessions.
     pub fn followers(&self) -> &Arc<Followers> {
         &self.followers
+    }
+
+    /// The claim names of issuers, for tokens that callers present.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// Moves when a revocation is published: one may now stand against a token that was judged before.

@@ -1,6 +1,7 @@
 //! The embedded store: one redb file, ACID, no server.
 
 use super::{Change, Marks, Record, Rules, Store, StoreError};
+use crate::issuers::KnownIssuer;
 use crate::judge::End;
 use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
@@ -27,7 +28,9 @@ const SEEN: TableDefinition<'_, [u8; 16], Seen> = TableDefinition::new("seen");
 const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Keyed by the party (JSON), so that a party has one revocation.
 const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("revocations");
-/// Keyed likewise.
+/// Keyed by the issuer's name.
+const ISSUERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("issuers");
+/// Keyed by the party (JSON).
 const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("narrowings");
 
 /// [`Marks`], in the order of its fields.
@@ -144,6 +147,7 @@ struct Tables<'t> {
     tombstones: Table<'t, [u8; 16], &'static [u8]>,
     revocations: Table<'t, &'static [u8], &'static [u8]>,
     narrowings: Table<'t, &'static [u8], &'static [u8]>,
+    issuers: Table<'t, &'static [u8], &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
@@ -154,6 +158,7 @@ impl<'t> Tables<'t> {
             tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
             revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
             narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
+            issuers: txn.open_table(ISSUERS).map_err(failed)?,
         })
     }
 
@@ -169,6 +174,10 @@ impl<'t> Tables<'t> {
                 Ok(())
             }
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
+            Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
+                self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
+                Ok(())
+            }),
             Change::Rules(rules) => {
                 self.revocations.retain(|_, _| false).map_err(failed)?;
                 self.narrowings.retain(|_, _| false).map_err(failed)?;
@@ -274,6 +283,10 @@ fn key_of(revocation: &Revocation) -> Result<Vec<u8>, StoreError> {
 }
 
 impl Store for Embedded {
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        self.with(|database| all(&database.begin_read().map_err(failed)?, ISSUERS))
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;

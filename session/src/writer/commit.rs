@@ -128,6 +128,16 @@ impl Commit {
         self.finish_behind(behind, made)
     }
 
+    /// Writes the issuers that filters have described, if the disk lacks some.
+    pub(super) fn write_issuers(&self) {
+        let issuers = self.registry.issuers();
+        if let Some(unwritten) = issuers.take_unwritten()
+            && self.apply(&[Change::Issuers(unwritten)]).is_err()
+        {
+            issuers.unwritten();
+        }
+    }
+
     /// Whether the store could not write when it was last tried.
     pub(super) fn is_failing(&self) -> bool {
         !self.is_healthy.load(Ordering::Relaxed)
@@ -152,6 +162,7 @@ impl Commit {
         let rules = self.registry.rules();
         let count = rules.revocations.len() + rules.narrowings.len();
         self.store.apply(&[Change::Rules(rules)])?;
+        self.registry.issuers().unwritten();
         let sessions = self.registry.requeue_all();
         self.metrics.store_reopened.inc();
         warn!(sessions, rules = count, "opened the store again, and writes all that memory holds");

@@ -6,6 +6,7 @@ use super::op::{NotWritten, Op, Opening};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::fixtures::{IDLE, T0, audit, loaded, of_kind, person, types};
+use crate::issuers::KnownIssuer;
 use crate::judge::Asked;
 use crate::life::{OnDisk, Stage};
 use crate::metrics::Metrics;
@@ -42,6 +43,10 @@ impl Store for Disk {
         Ok(false)
     }
 
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        Ok(Vec::new())
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         Ok(Rules::default())
     }
@@ -74,6 +79,7 @@ impl Store for Disk {
                 | Change::Revocation(_)
                 | Change::Lift(_)
                 | Change::Narrowing(_)
+                | Change::Issuers(_)
                 | Change::Rules(_) => {}
             }
         }

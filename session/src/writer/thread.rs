@@ -86,6 +86,7 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 late.iter_mut().for_each(|left| while !commit.write_late(left, CHUNK) {});
+                commit.write_issuers();
                 return finish(commit, behind, &mut back_off);
             }
         }
@@ -108,6 +109,7 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
             continue;
         }
         if !commit.is_failing() {
+            commit.write_issuers();
             write_chunk(commit, &mut behind);
         }
     }

@@ -4,6 +4,7 @@ use crate::client::{ADMIN, Answer, FILTER, Filter, http};
 use portcullis_contract::SessionId;
 use portcullis_session::clock::{Clock, Reading};
 use portcullis_session::config::{self, Reload, Settings};
+use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
@@ -57,6 +58,10 @@ impl Gate {
 struct Faulty(Embedded, Arc<Faults>);
 
 impl Store for Faulty {
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        self.0.issuers()
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         self.0.rules()
     }

@@ -263,3 +263,20 @@ async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
     assert_eq!(introspect(&fixture, &token).await["active"], false);
     assert_eq!(fixture.call("GET", &format!("/v1/sessions/{}", sessions[0]), "").await.json()["state"], "active");
 }
+
+#[tokio::test]
+async fn the_claim_names_are_known_before_any_filter_is_back() {
+    let fixture = Fixture::open().await;
+    let names = Issuer {
+        name: "https://id".to_owned(),
+        scope_claims: vec!["scope".to_owned()],
+        session_claims: vec!["session_state".to_owned()],
+    };
+    let mut filter = Filter::greeting(fixture.checks, FILTER, vec![names]).await;
+    filter.close();
+    let fixture = Fixture::in_folder(fixture.stop().await, "").await;
+    let token = jwt("s", json!({"session_state": "t"}));
+    assert_eq!(revoke(&fixture, &format!("token={token}")).await.status, 200);
+    let path = format!("/v1/sessions/{}", session_id("t"));
+    assert_eq!(fixture.call("GET", &path, "").await.json()["reason"], "revoked");
+}

@@ -78,7 +78,7 @@ pub(in crate::check_stream) fn robot() -> SessionId {
 /// The state of a stream on which nothing has been sent.
 pub(in crate::check_stream) fn fresh(fixture: &Fixture) -> StreamState {
     let (registry, audit) = (Arc::clone(&fixture.registry), Arc::clone(&fixture.audit));
-    StreamState::new(registry, audit, Arc::clone(&fixture.metrics), Arc::default(), Arc::default())
+    StreamState::new(registry, audit, Arc::clone(&fixture.metrics), Arc::default())
 }
 
 /// A stream on which the hello has been sent.

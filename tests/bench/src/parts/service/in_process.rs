@@ -84,7 +84,7 @@ impl Stream {
         let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
         let registry = Registry::new(terms, store, Arc::clone(&audit), Arc::clone(&metrics), Arc::default());
         let registry = Arc::new(registry);
-        let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default(), Arc::default());
+        let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default());
         Self { state, registry }
     }
 
