@@ -39,7 +39,7 @@ enum Command {
     /// List, show and revoke sessions
     #[command(subcommand)]
     Sessions(admin::sessions::Command),
-    /// Revoke all sessions of a subject, a client or an issuer
+    /// Revoke all sessions of a subject, a client, a session claim or an issuer
     Revoke(admin::revoke::Args),
     /// Watch sessions being opened, ended and denied
     Events(admin::events::Args),
