@@ -52,6 +52,9 @@ impl Token {
             wire::SessionKey::Login if facts.authenticated_at_ms.is_some() => KeyKind::Login,
             wire::SessionKey::Login => KeyKind::LoginUndated,
         };
+        if facts.subject.is_empty() && matches!(kind, KeyKind::Login | KeyKind::LoginUndated) {
+            return Err(Malformed("token of a login has no subject"));
+        }
         let authenticated_ms = facts.authenticated_at_ms.filter(|_| kind != KeyKind::Machine);
         let start_ms = authenticated_ms.unwrap_or(facts.issued_at_ms);
         Ok(Self {

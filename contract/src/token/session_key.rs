@@ -53,8 +53,6 @@ impl SessionKey {
         }
         Ok(match who.client_id {
             Some(client) if who.grant == CLIENT_CREDENTIALS => Self::Machine(client.to_owned()),
-            // Without a subject all people of a client would share one session (RFC 9068, section 2.2, requires `sub`).
-            _ if who.subject.is_none() => return Err(Fault::Missing("sub")),
             _ => Self::Login(login(issuer, who, authenticated_at_ms)),
         })
     }

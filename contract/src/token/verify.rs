@@ -1,8 +1,8 @@
 //! Token verification: cheap checks first, the signature last.
 
 use super::{
-    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyName, KeyRing, Rejection, SignatureError, TokenDigest,
-    compact::Compact, header::Header, json::Object, judge::judge,
+    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyName, KeyRing, Rejection, SessionKey, SignatureError,
+    TokenDigest, compact::Compact, header::Header, json::Object, judge::judge,
 };
 
 /// A token with a valid signature and valid claims.
@@ -35,6 +35,11 @@ pub fn verify(
     let (id, issuer) = issuer_of(&claims, issuers)?;
     header.admit(issuer)?;
     let facts = judge(&claims, issuer, TokenDigest::of(token), now_ms)?;
+    // Without a subject all people of a client would share one session (RFC 9068, section 2.2, requires `sub`). What an
+    // introspection endpoint says of a token need not name one (RFC 7662, section 2.2): the endpoint keeps the session.
+    if facts.subject.is_none() && matches!(facts.session_key, SessionKey::Login(_)) {
+        return Err(Fault::Missing("sub").into());
+    }
     let keys = rings.get(id.0).and_then(KeyRing::keys);
     let keys = keys.ok_or(Rejection::NoKeys { issuer: id })?;
     let signed = compact.signed(header.algorithm, header.typ);

@@ -33,9 +33,11 @@ fn beside(server: &OAuthServer, policy: Value) -> Builder {
     Testbed::builder().policy(policy).cluster("oauth", server.address.port())
 }
 
-/// A testbed in which every worker has fetched the server's keys.
+/// A testbed in which every worker has fetched the server's keys. It accepts logins that nothing tells apart: the server's
+/// tokens have no `auth_time`, and a `sid` only if it is told to.
 async fn with_jwts(server: &OAuthServer) -> Testbed {
-    let testbed = beside(server, trusts_jwts(server)).start().await;
+    let reopens = |session: &mut Value| session["undated_logins"] = json!({"reopen": {"revoked_for": "24h"}});
+    let testbed = beside(server, trusts_jwts(server)).session(reopens).start().await;
     testbed.ready().await;
     let token = server.client_credentials(JWT, "orders:read").await;
     for _ in 0..EVERY_WORKER {

@@ -268,3 +268,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_endpoint_need_not_name_a_subject() {
+    let opaque = facts(json!({"sub": null, "sid": null})).unwrap();
+    assert_eq!((opaque.subject, opaque.client_id.as_deref()), (None, Some("web")));
+}
