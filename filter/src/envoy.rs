@@ -64,12 +64,6 @@ pub(crate) fn client_address() -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
-/// Envoy's id for the connection of the effective context; `None` if it is unknown.
-pub(crate) fn connection_id() -> Option<u64> {
-    let id = hostcalls::get_property(vec!["connection", "id"]).ok().flatten()?;
-    id.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
-}
-
 /// Stores `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
 pub(crate) fn set_log_field(record: &str) {
     let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));

@@ -21,11 +21,6 @@ const TICK_IDLE: Duration = Duration::from_millis(100);
 
 /// The maximum number of steps in one callback. Envoy defers the effects of a step until the callback is over, and then
 /// nests them: about three hundred refusals at once overflow the VM's stack and end it.
-///
-/// Refusals that were not caused by an answer (a deadline has passed) are limited to one per connection and callback.
-/// If a client has closed its connection, the first write to it fails, and Envoy destroys all of its requests before it
-/// reaches the other refusals. It would then call the VM about requests that the VM has already forgotten, which ends
-/// the VM.
 const STEPS_MAX: usize = 100;
 const TICK_BACKLOG: Duration = Duration::from_millis(1);
 
@@ -87,23 +82,13 @@ impl Worker {
     /// Carries out as many queued steps as one callback allows. Must be called once, at the end of each callback. The
     /// effective context is `home` before and after.
     pub(crate) fn carry_out(&self, home: u32) {
-        let mut written = Vec::new();
         for _ in 0..STEPS_MAX {
             let Some((context, step)) = self.backlog.borrow_mut().pop_front() else { break };
-            // The client can have left: then there is no request to answer or resume.
-            if !envoy::enter(context) {
-                self.gone(context);
+            // The client can have left: then there is no request to answer or resume. Envoy deletes its context in the VM
+            // first and forgets the request later in the same iteration of its event loop; in between, its context can
+            // still be entered. A local reply would then make Envoy call the VM about a deleted context, which ends the VM.
+            if !self.gate.borrow().is_in_progress(context) || !envoy::enter(context) {
                 continue;
-            }
-            if let Step::Deny(denial) = &step
-                && denial.code.status() == 503
-            {
-                let connection = envoy::connection_id();
-                if written.contains(&connection) {
-                    self.backlog.borrow_mut().push_back((context, step));
-                    continue;
-                }
-                written.push(connection);
             }
             match step {
                 Step::Release(permit) => {

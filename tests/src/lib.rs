@@ -42,7 +42,7 @@ pub use load::{Load, Round};
 pub use machine::{Busy, Quiet, busy, quiet};
 pub use paths::{dist, envoy_program, root, shipped_file};
 pub use process::{Process, free_port, local};
-pub use raw::{RawAnswer, exchange};
+pub use raw::{RawAnswer, exchange, leave_at_the_first_answer};
 pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};
 pub use testbed::{Builder, Testbed};

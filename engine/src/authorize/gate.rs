@@ -135,6 +135,11 @@ impl Gate {
         self.requests.get(&context).is_some_and(|entry| entry.request.is_released())
     }
 
+    /// Whether a request has arrived and is not gone.
+    pub fn is_in_progress(&self, context: ContextId) -> bool {
+        self.requests.contains_key(&context)
+    }
+
     /// A request has ended, whatever its state.
     pub fn gone(&mut self, context: ContextId) {
         let Some(entry) = self.requests.remove(&context) else { return };

@@ -3,6 +3,7 @@
 mod answers;
 mod command_line;
 mod cut_latency;
+mod departures;
 mod examples;
 mod glewlwyd;
 mod guarantee;

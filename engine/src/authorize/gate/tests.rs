@@ -281,6 +281,22 @@ fn a_token_of_a_withdrawn_key_is_not_released_from_the_cache() {
 }
 
 #[test]
+fn a_request_is_in_progress_from_its_arrival_until_it_is_gone() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read write");
+    assert!(!bench.gate.is_in_progress(1));
+    for (path, token, step) in
+        [("/open", None, "released"), ("/both", Some(token.as_str()), "wait"), ("/both", None, "no_credentials")]
+    {
+        assert_eq!(code(&bench.request(1, path, token, NOW_MS)), step);
+        // A refusal is yet to be sent.
+        assert!(bench.gate.is_in_progress(1), "{step}");
+        bench.gate.gone(1);
+        assert!(!bench.gate.is_in_progress(1), "{step}");
+    }
+}
+
+#[test]
 fn a_verdict_for_a_request_that_has_gone_releases_nobody() {
     let mut bench = Bench::with_keys("enforce");
     let token = bench.token("read write");
