@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub(crate) struct Answer {
     /// The verdict, without an id.
     pub(crate) verdict: Verdict,
-    /// A session that must be on disk before the verdict leaves: it rests on an end that nothing would know of after a
-    /// crash.
+    /// A session that must be on disk before the verdict is sent: the verdict depends on an end that would be unknown after
+    /// a crash.
     pub(crate) awaits: Option<Arc<Session>>,
 }
 
@@ -49,7 +49,7 @@ struct Epochs {
 /// How a token relates to its session.
 struct Standing {
     session: Arc<Session>,
-    /// A refusal by an end that was there at binding holds for these epochs.
+    /// A refusal by an end that existed at binding is valid for these epochs.
     over_since: Option<Epochs>,
     revocations_epoch: u64,
     is_revoked: bool,
@@ -61,7 +61,7 @@ struct Standing {
 }
 
 impl BoundToken {
-    /// A token that its caller has verified, about which nothing was asked yet.
+    /// A token that its caller has verified, before the first question about it.
     pub(crate) fn new(token: Arc<Token>) -> Self {
         Self { token, is_verified: true, state: State::Unbound, awaits_activity: false, reported: 0 }
     }
@@ -85,7 +85,7 @@ impl BoundToken {
         !matches!(self.state, State::Unbound)
     }
 
-    /// Whether it has to be bound: it never was, or another session may have opened since, or this question may open one.
+    /// Whether it must be bound: it never was, another session may have opened since, or this question may open one.
     pub(crate) fn is_outdated(&self, registry: &Registry, touches: bool) -> bool {
         if self.awaits_activity && (touches || registry.find(self.token.id).is_some()) {
             return true;
@@ -192,7 +192,7 @@ impl BoundToken {
         Answer { verdict, awaits }
     }
 
-    /// Lets go of an ended session that the disk knows to be over: an old token is not to keep it in memory.
+    /// Drops an ended session whose end is on disk: an old token must not keep it in memory.
     fn release(&mut self) {
         if let State::Session(Standing { session, over_since: Some(epochs), .. }) = &self.state
             && session.life().stage().is_durable()
@@ -202,7 +202,8 @@ impl BoundToken {
         }
     }
 
-    /// The session that its token is refused by, because it came back after an end that the token is from before.
+    /// The session that refuses its token, because the session came back after an end and the token is from before that
+    /// end.
     pub(crate) fn successor(&self) -> Option<&Arc<Session>> {
         match &self.state {
             State::Session(standing) if standing.session.ended().is_none() => {
@@ -212,7 +213,7 @@ impl BoundToken {
         }
     }
 
-    /// Whether the token may end its session: it is no older one's.
+    /// Whether the token may end its session: it is not from before an end that the session came back after.
     pub(crate) fn may_end(&self) -> bool {
         match &self.state {
             State::Session(standing) => {
@@ -251,7 +252,7 @@ impl Standing {
         }
     }
 
-    /// Brings what may have changed since up to date. Nothing has, nearly always: this takes no lock then.
+    /// Updates what may have changed since. If nothing has, as nearly always, this takes no lock.
     fn refresh(&mut self, token: &Token, registry: &Registry) {
         let epoch = registry.revocations_epoch();
         if self.revocations_epoch != epoch {
@@ -267,7 +268,7 @@ impl Standing {
         (self.generation, self.escalates, self.narrowed) = (generation, escalates, narrowed);
     }
 
-    /// Has the session grow by what the token has beyond it, where its access type allows that.
+    /// Grants the session the token's further scopes, if its access type allows that.
     fn grow(&mut self, token: &Token, registry: &Registry) {
         if self.escalates && self.session.ended().is_none() && registry.grow(&self.session, token) {
             self.compare(token);
@@ -294,12 +295,12 @@ impl Standing {
         }
     }
 
-    /// The end that the session came back after, if the token is from before it.
+    /// The end that the session came back after, if the token is from before that end.
     fn outlived(&self, token: &Token) -> Option<crate::judge::End> {
         self.session.returned.filter(|_| token.returns_from_ms() <= self.session.returned_from_ms)
     }
 
-    /// Whether the token may speak for the session, its scopes apart.
+    /// Whether the token belongs to the session, apart from its scopes.
     fn may_speak(&self, token: &Token) -> bool {
         !self.is_other_subject && !self.is_revoked && self.outlived(token).is_none()
     }
@@ -311,9 +312,9 @@ impl Epochs {
     }
 }
 
-/// A token's scopes beside its session's.
+/// A token's scopes compared with its session's.
 struct Compared {
-    /// What the rest belongs to.
+    /// The generation of the session's scopes that the other fields were computed for.
     generation: u32,
     /// It has scopes that the session was never granted.
     escalates: bool,

@@ -1,4 +1,4 @@
-//! The time, passed in: milliseconds since the Unix epoch, and whether it can be believed.
+//! The clock that is passed in: milliseconds since the Unix epoch, and whether they can be trusted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{error, info};
 
-/// How far the two clocks may part before they are not believed: what time synchronization corrects by and by is less.
+/// How far the two clocks may diverge before neither is trusted. Time synchronization corrects less than this at a time.
 const PARTED_MS_MIN: u64 = 1_000;
 
-/// What the two clocks of the machine say, in milliseconds.
+/// The readings of the machine's two clocks, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// Since the Unix epoch, as people and tokens count. It can be set.
+    /// Since the Unix epoch, as in tokens. It can be set.
     pub wall_ms: u64,
-    /// Since some instant. It only ever goes on, also while the machine sleeps.
+    /// Since an arbitrary instant. It only moves forward, also while the machine sleeps.
     pub steady_ms: u64,
 }
 
-/// Whether the clocks agree. When the wall clock is set while the service runs, nobody can say which of the two is right:
-/// then nothing is ended for good.
+/// Whether the clocks agree. When the wall clock is set while the service runs, the service cannot know which of the two is
+/// right, and ends no session for good.
 #[derive(Debug, Default)]
 pub struct Agreement {
     is_parted: AtomicBool,
-    /// How far the time that is judged by is ahead of the steady one.
+    /// How far the time that sessions are judged by is ahead of the steady clock.
     lead_ms: AtomicU64,
 }
 
 impl Agreement {
-    /// Whether the wall clock was set, and has neither come back nor been confirmed.
+    /// Whether the wall clock was set, and has neither been set back nor been confirmed.
     pub fn is_parted(&self) -> bool {
         self.is_parted.load(Ordering::Relaxed)
     }
 
-    /// The instant of an activity that is noted at `now_ms`: by the steady clock, for a clock that was set forward would make
-    /// sessions outlive their limits.
+    /// The instant of an activity that is noted at `now_ms`, by the steady clock: with a clock that was set forward,
+    /// sessions would outlive their limits.
     pub fn activity_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.lead_ms.load(Ordering::Relaxed))
     }
@@ -66,8 +66,8 @@ impl Clock {
         })
     }
 
-    /// Milliseconds since the epoch. While the clocks disagree, the later of what they say: what is over by either is refused,
-    /// and a revocation is later than every token.
+    /// Milliseconds since the epoch. While the clocks disagree, the later of the two: a session that is over by either is
+    /// refused, and a revocation is later than every token.
     pub fn now_ms(&self) -> u64 {
         let Reading { wall_ms, steady_ms } = (self.read)();
         let expected_ms = steady_ms.wrapping_add(self.offset_ms.load(Ordering::Relaxed));
@@ -81,14 +81,14 @@ impl Clock {
         if !self.agreement.is_parted.swap(true, Ordering::Relaxed) {
             error!(
                 parted_ms,
-                "the wall clock was set: what is over by either clock is refused and nothing ends for good, until they \
-                 agree again or POST /v1/clock/confirm says that the wall clock is right"
+                "the wall clock was set: sessions that are over by either clock are refused, and none ends for good, \
+                 until the clocks agree again or POST /v1/clock/confirm confirms the wall clock"
             );
         }
         now_ms
     }
 
-    /// The wall clock is right, says an operator. Returns the time by it.
+    /// An operator confirms that the wall clock is right. Returns its time.
     pub fn confirm(&self) -> u64 {
         let Reading { wall_ms, steady_ms } = (self.read)();
         self.agree(wall_ms, steady_ms);
@@ -103,13 +103,13 @@ impl Clock {
         }
     }
 
-    /// Whether its two clocks agree, for those who are given the time.
+    /// Whether its two clocks agree, for code that only receives the time.
     pub fn agreement(&self) -> &Arc<Agreement> {
         &self.agreement
     }
 }
 
-/// On Linux, the clock that goes on while the machine sleeps: sessions go idle then, too.
+/// On Linux, the clock that also runs while the machine sleeps: sessions become idle during that time, too.
 #[cfg(target_os = "linux")]
 fn steady_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -1,12 +1,12 @@
 //! The followers of sessions: which follows of which streams are to be judged again when a session ends or its scopes
 //! change.
 //!
-//! No verdicts pass here. A change marks the follow in the notifier of its stream; the stream judges again, so what it
-//! sends is always the truth of that moment, and a stream that reads slowly costs one mark for each follow.
+//! No verdicts pass through here. A change marks the follow in the notifier of its stream, and the stream judges it again.
+//! So a stream always sends the current verdict, and a slow reader costs one mark for each follow.
 //!
-//! The race that decides the order: a change between a follow's judgement and its registration here would be lost. So a
+//! One race determines the order: a change between a follow's judgement and its registration here would be lost. So a
 //! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
-//! order of the two, either the judgement sees the change or the mark is there.
+//! interleaving, either the judgement sees the change or the follow is marked.
 
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -26,7 +26,7 @@ struct Held {
 }
 
 impl Followers {
-    /// A session has ended, or its scopes have changed. To be called once the change can be found.
+    /// A session has ended, or its scopes have changed. Must be called after the change is applied in memory.
     pub fn changed(&self, session: SessionId) {
         let held = lock(&self.0);
         for (_, stream, follow) in held.follows.range((session, 0, 0)..=(session, u64::MAX, u32::MAX)) {
@@ -36,7 +36,7 @@ impl Followers {
         }
     }
 
-    /// Something has changed that may concern any follow.
+    /// Marks every follow: a change may concern any of them.
     pub fn all_changed(&self) {
         lock(&self.0).streams.values().for_each(|notifier| notifier.mark_all());
     }

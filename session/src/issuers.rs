@@ -1,5 +1,5 @@
-//! The claim names of issuers, as the policies of connected filters describe them: so that a token that a caller presents
-//! here is read as the filter reads it. The tokens of an issuer that no filter has described are read by the usual names.
+//! The claim names of issuers, as filters describe them from their policies. With these, the service reads a token that a
+//! caller presents as the filter does. The tokens of an issuer that no filter has described are read by the usual names.
 
 use portcullis_contract::token::{ClaimNames, Fault, Unverified};
 use portcullis_contract::wire;
@@ -26,8 +26,8 @@ pub struct KnownIssuer {
     pub session_claims: Vec<String>,
 }
 
-/// The issuers that filters have described. The disk has them as well: a token may be presented here before any filter is
-/// back, and read by other names it would name another session.
+/// The issuers that filters have described. They are also on disk: after a restart, a token can be presented before any
+/// filter has reconnected, and with other claim names it would name another session.
 #[derive(Debug, Default)]
 pub struct Issuers {
     known: RwLock<HashMap<String, ClaimNames>>,
@@ -35,8 +35,8 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    /// Remembers the issuers of a filter's policy. Where two policies differ, the one that came last holds. The error
-    /// says how a description breaks the contract.
+    /// Remembers the issuers of a filter's policy. Where two policies differ, the latest one applies. The error says how a
+    /// description breaks the contract.
     pub(crate) fn learn(&self, described: Vec<wire::Issuer>) -> Result<(), String> {
         let is_sound = |claims: &[String]| (1..=CLAIMS_MAX).contains(&claims.len());
         if let Some(issuer) = described.iter().find(|i| !is_sound(&i.scope_claims) || !is_sound(&i.session_claims)) {
@@ -48,7 +48,7 @@ impl Issuers {
             if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer.name) {
                 warn!(
                     issuer = issuer.name,
-                    "more than {ISSUERS_MAX} issuers: its tokens are read by the usual claim names"
+                    "more than {ISSUERS_MAX} issuers: the tokens of this one are read by the usual claim names"
                 );
                 continue;
             }
@@ -58,13 +58,13 @@ impl Issuers {
             }
             self.is_unwritten.store(true, Ordering::SeqCst);
             if before.is_some() {
-                warn!(issuer = issuer.name, "the policies of two filters differ about the claim names of an issuer");
+                warn!(issuer = issuer.name, "the policies of two filters name different claims for the same issuer");
             }
         }
         Ok(())
     }
 
-    /// Takes over what the disk has.
+    /// Loads the issuers that are on disk.
     pub(crate) fn load(&self, stored: Vec<KnownIssuer>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for issuer in stored {
@@ -72,7 +72,7 @@ impl Issuers {
         }
     }
 
-    /// All of them, if the disk lacks some; from then on it counts as having them.
+    /// All issuers, if the disk lacks some. From then on, the disk is assumed to have them.
     pub(crate) fn take_unwritten(&self) -> Option<Vec<KnownIssuer>> {
         self.is_unwritten.swap(false, Ordering::SeqCst).then(|| {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Issuers {
         })
     }
 
-    /// The disk may lack them.
+    /// The disk may lack some of the issuers.
     pub(crate) fn unwritten(&self) {
         self.is_unwritten.store(true, Ordering::SeqCst);
     }

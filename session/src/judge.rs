@@ -1,8 +1,8 @@
 //! The judge: (session, question, now) to a judgement. Stream questions, follows and introspection all go through it,
 //! and it knows every reason to refuse. Pure: no clock, no store, no lock.
 //!
-//! A limit is over at its very instant, not one millisecond later. What the session's own limits end is the session;
-//! what a route or a token adds refuses this question only.
+//! A limit is over at its exact instant, not one millisecond later. The session's own limits end the session; what a route
+//! or a token adds only refuses this question.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +34,14 @@ impl Reason {
 pub struct End {
     /// Why.
     pub reason: Reason,
-    /// For an expiry the instant of the limit, not the one at which it was noticed. For a revocation the instant before
-    /// which everything is over, which lies a little ahead of the call: see `leads.rs`.
+    /// For an expiry, the instant of the limit, not of its detection. For a revocation, the instant before which
+    /// everything is revoked; it lies a little ahead of the call, see `leads.rs`.
     pub at_ms: u64,
 }
 
 impl End {
-    /// Two ends of one session: a revocation stands against a limit, and the later instant stands. In any order, and
-    /// however often.
+    /// Merges two ends of one session: a revocation takes precedence over a limit, and the later instant counts.
+    /// Neither the order nor the number of merges matters.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
         let reason = match (self.reason, other.reason) {
@@ -98,7 +98,7 @@ pub struct Facts {
     pub is_verified: bool,
     /// The token has the subject and the client of the session.
     pub is_same_party: bool,
-    /// The token speaks of another subject than the session.
+    /// The token has another subject than the session.
     pub is_other_subject: bool,
     /// The session's scopes cover what the route requires.
     pub is_covered: bool,
@@ -152,7 +152,7 @@ pub enum Judgement {
     Refused(Refusal),
 }
 
-/// The end that the session's own limits have set by `now`: the earliest one.
+/// The end of the session by its own limits at `now`: the earliest one.
 pub fn expiry(login_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) -> Option<End> {
     let over = |from: u64, limit: Option<u64>, reason| {
         let at_ms = from.saturating_add(limit?);

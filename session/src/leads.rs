@@ -1,8 +1,8 @@
-//! How far the clocks of issuers are ahead of ours, and so from when on a revocation holds.
+//! How far the clocks of issuers are ahead of ours, which determines the instant of a revocation.
 //!
-//! A token that was issued before a revocation may say that it was issued after it, by as much as its issuer's clock is
-//! ahead. So the instant of a revocation lies a margin ahead of the call: the largest lead that was seen, and a second.
-//! A login within that margin is refused as well.
+//! If an issuer's clock is ahead, a token that was issued before a revocation can state that it was issued after it. So the
+//! instant of a revocation lies ahead of the call by a margin: the largest lead that was seen, plus one second. A login
+//! within that margin is refused as well.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ const MARGIN_MAX_MS: u64 = 60_000;
 pub(crate) struct Leads(RwLock<HashMap<Arc<str>, u64>>);
 
 impl Leads {
-    /// Notes a token that says of itself that it is from `said_ms`.
+    /// Notes a token that states the instant `said_ms`.
     pub(crate) fn note(&self, issuer: &Arc<str>, said_ms: u64, now_ms: u64) {
         let lead = said_ms.saturating_sub(now_ms);
         if lead == 0 || lead <= self.of(issuer) {

@@ -1,5 +1,4 @@
-//! The life of one session: what memory knows of it, what the disk would say of it after a crash, and every change of
-//! the two.
+//! The life of one session: its state in memory, its state on disk after a crash, and every transition of the two.
 //!
 //! ```text
 //! Unrecorded ──record──▶ Recorded
@@ -16,14 +15,14 @@
 use crate::judge::{End, Reason};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the disk would say of an ended session after a crash.
+/// What the disk has about an ended session after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisk {
-    /// Nothing: its tokens could open it again. So its end must not be answered yet.
+    /// Nothing: its tokens could open it again. So its end must not be reported yet.
     Nothing,
-    /// Its live record: its limits, or the revocation that ended it, come to the same end again.
+    /// Its live record: its limits, or the revocation that ended it, lead to the same end again.
     Record,
-    /// A tombstone with another end than the one that stands: it is over, but this end is still to be written.
+    /// A tombstone with another end than the current one: it is over, but its current end must still be written.
     OtherTombstone,
     /// Its tombstone.
     Tombstone,
@@ -38,8 +37,8 @@ pub enum Stage {
     Recorded,
     /// It has ended.
     Ended(End, OnDisk),
-    /// It has ended, and another session took its place, whose record carries this end. A tombstone written now would
-    /// overwrite that record. `true` once the disk would say that this one is over.
+    /// It has ended, and another session took its place, whose record contains this end. A tombstone written now would
+    /// overwrite that record. `true` once the disk has the end of this session.
     Replaced(End, bool),
 }
 
@@ -55,7 +54,7 @@ pub enum Write {
 }
 
 impl Stage {
-    /// The end, once there is one.
+    /// The end, if it has ended.
     pub fn end(self) -> Option<End> {
         match self {
             Self::Unrecorded | Self::Recorded => None,
@@ -63,7 +62,7 @@ impl Stage {
         }
     }
 
-    /// It ends. One that has ended keeps what is merged of both ends; one that was replaced keeps its own.
+    /// It ends. If it has already ended, it keeps both ends merged; if it was replaced, it keeps its own.
     #[must_use]
     pub fn ended(self, end: End) -> Self {
         match self {
@@ -138,8 +137,8 @@ impl Stage {
         }
     }
 
-    /// Whether the disk would say the same after a crash: only then may an answer rest on the end of the session, or on
-    /// the end that it came back after.
+    /// Whether the disk would lead to the same state after a crash. Only then may an answer depend on the end of the
+    /// session, or on the end that it came back after.
     pub fn is_durable(self) -> bool {
         match self {
             Self::Unrecorded => false,
@@ -192,8 +191,8 @@ impl Life {
         self.0.load(Ordering::Relaxed) & QUEUED == 0 && self.0.fetch_or(QUEUED, Ordering::SeqCst) & QUEUED == 0
     }
 
-    /// The writer has taken it from the queue. To be called before reading what is written, so that a change in
-    /// between queues it again.
+    /// The writer has taken it from the queue. Must be called before reading what to write, so that a change in between
+    /// queues it again.
     pub fn dequeue(&self) {
         self.0.fetch_and(!QUEUED, Ordering::SeqCst);
     }

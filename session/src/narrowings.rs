@@ -1,11 +1,11 @@
-//! Narrowings: the scopes that an administrator has left to a party. They hold for each of its sessions, those to come
-//! too, until they are lifted: otherwise a client would have its scopes back with its next login.
+//! Narrowings: the scopes that an administrator has left to a party. They hold for each of its sessions, including later
+//! ones, until they are lifted: otherwise the next login would restore the scopes.
 
 use crate::intern::ScopeSet;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Whom a narrowing holds for.
+/// The party that a narrowing holds for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Party {
     /// The issuer of the tokens.
@@ -34,7 +34,7 @@ impl Party {
 /// One narrowing, or the end of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narrowing {
-    /// Whom it holds for.
+    /// The party that it holds for.
     pub party: Party,
     /// The scopes that are left; `None` lifts it.
     pub scopes: Option<Vec<String>>,

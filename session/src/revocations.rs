@@ -19,7 +19,7 @@ pub enum RevokedParty {
     Sid(String),
 }
 
-/// What a token, or a session, says of itself to be covered by revocations.
+/// The facts of a token, or of a session, that revocations are compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer<'a> {
     /// The issuer.
@@ -32,7 +32,7 @@ pub struct Bearer<'a> {
     pub sid: Option<&'a str>,
     /// Its start: its login, else when it was issued.
     pub start_ms: u64,
-    /// Its login; 0 when it does not say. A session claim outlives tokens, and only a login opens it again.
+    /// Its login; 0 if unknown. A session claim outlives tokens, and only a login opens its session again.
     pub login_ms: u64,
 }
 
@@ -49,7 +49,7 @@ pub struct Revocation {
     pub made_at_ms: u64,
     /// The end of the sessions that it ended: see `leads.rs`.
     pub ends_at_ms: u64,
-    /// Why, in the words of its maker; may be empty.
+    /// The reason that its caller stated; may be empty.
     pub reason: String,
 }
 
@@ -86,7 +86,7 @@ impl Revocation {
         Self { ends_at_ms, ..stricter }
     }
 
-    /// The instant after which no end that it brought about is later.
+    /// The latest of its instants: no end that it caused is later.
     pub fn latest_ms(&self) -> u64 {
         self.before_ms.max(self.ends_at_ms)
     }
@@ -161,7 +161,7 @@ impl Revocations {
         self.0.values().flat_map(OfIssuer::all)
     }
 
-    /// The revocation against a session or token, if there is one.
+    /// The revocation that covers a session or token, if there is one.
     pub fn against(&self, bearer: Bearer<'_>) -> Option<&Revocation> {
         let of_issuer = self.0.get(bearer.issuer)?;
         let of_sid = bearer.sid.and_then(|sid| of_issuer.sids.get(sid));

@@ -34,14 +34,14 @@ const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often what is past its retention is looked for, and the pause between two pages.
+/// How often the store is searched for what is past its retention, and the pause between two pages.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long open requests of the admin listener may take to end when the service stops.
 const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long open connections for checks may take: as long as their streams, and a moment for the last answers.
+/// How long open connections for checks may take to end: as long as their streams, and a moment for the last answers.
 const CHECKS_DRAIN_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(1));
 
 /// The two sockets of the service.
@@ -56,9 +56,9 @@ pub struct Listeners {
 /// Why the service cannot run.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was stored cannot be read.
+    /// The store cannot be read.
     Store(StoreError),
-    /// The store could not take the last changes of that many sessions.
+    /// The store could not take the last changes of this many sessions.
     Lost(usize),
     /// The machine lacks what the service needs.
     System(String),
@@ -68,7 +68,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => write!(f, "cannot read the store: {error}"),
-            Self::Lost(usize::MAX) => f.write_str("the writer of the store died: changes are lost"),
+            Self::Lost(usize::MAX) => f.write_str("the writer's thread died: changes are lost"),
             Self::Lost(sessions) => {
                 write!(f, "the store cannot write: the last changes of {sessions} sessions are lost")
             }
@@ -207,8 +207,8 @@ async fn clean(service: Arc<Service>) {
     }
 }
 
-/// Drops what ended so long ago that no token can need it, a page a second. Not while the clocks disagree: a clock that was
-/// set forward would have all forgotten.
+/// Drops what ended so long ago that no token can need it, a page a second. It pauses while the clocks disagree: with a
+/// clock that was set forward, everything would be dropped.
 async fn forget(service: Arc<Service>, retention_ms: u64) {
     let mut stop = service.stop.clone();
     let mut after = None;

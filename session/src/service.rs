@@ -38,20 +38,20 @@ pub struct Service {
     /// What callers of the admin API present.
     pub admin_credential: Reloadable<Credentials>,
     /// Turns `true` when the service is about to stop: it accepts no new connections for checks, and the open check
-    /// streams come to their end.
+    /// streams are drained.
     pub draining: watch::Receiver<bool>,
-    /// Turns `true` when that is over, and the rest is to stop.
+    /// Turns `true` once the streams are drained and the rest must stop.
     pub stop: watch::Receiver<bool>,
-    /// Set once the stored sessions are in the registry.
+    /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
     pub blocking: Handle,
 }
 
-/// What look-ups have found.
+/// The results of look-ups.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// What the disk says.
+    /// What the disk has.
     pub read: Vec<LookedUp>,
     /// The sessions about which it could not be read.
     pub unreadable: Vec<SessionId>,
@@ -64,12 +64,12 @@ impl Service {
         self.is_loaded.load(Ordering::SeqCst) && self.writer.is_healthy() && !*self.draining.borrow()
     }
 
-    /// Why the service cannot do all of its work, in words for anybody.
+    /// Why the service cannot do all of its work, in words that any caller may see.
     pub fn fault(&self) -> Option<&'static str> {
         (!self.writer.is_healthy()).then_some("the store cannot write: nothing can be revoked or changed until it can")
     }
 
-    /// Reads what the disk says about sessions, on another thread.
+    /// Looks sessions up on disk, on another thread.
     pub fn look_up(&self, look_ups: Vec<LookUp>) -> impl Future<Output = Found> + Send + use<> {
         let asked: Vec<SessionId> = look_ups.iter().map(|look_up| look_up.id).collect();
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
@@ -84,7 +84,7 @@ impl Service {
         async { reading.await.unwrap_or_else(|_| Found { read: Vec::new(), unreadable: asked }) }
     }
 
-    /// Binds a token, with the look-ups that this takes.
+    /// Binds a token, with the look-ups that this needs.
     pub(crate) async fn bind(&self, bound: &mut BoundToken, touches: bool, now_ms: u64) -> Result<(), StoreError> {
         let mut found = Vec::new();
         while let Err(look_up) = bound.bind(&self.registry, touches, found.first(), now_ms) {
@@ -96,11 +96,11 @@ impl Service {
         Ok(())
     }
 
-    /// Has sessions written that an answer rests on.
+    /// Has sessions written that an answer depends on.
     pub(crate) async fn make_durable(&self, sessions: Vec<Arc<Session>>) {
         if let Err(error) = self.writer.make_durable(sessions).await {
             // The verdict is a refusal, which memory keeps: it stands without the disk.
-            warn!(?error, "the sessions that refusals rest on are not written yet");
+            warn!(?error, "could not write the ends of sessions that refusals depend on; they will be written later");
         }
     }
 }
@@ -114,7 +114,8 @@ fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Found 
             Err(error) => {
                 metrics.store_unreadable.inc();
                 if let Some(not_logged) = FAILURES.admit() {
-                    error!(%error, session = %look_up.id, not_logged, "the store could not read: there is no verdict");
+                    let session = look_up.id;
+                    error!(%error, %session, not_logged, "the store could not read a session: no verdict");
                 }
                 found.unreadable.push(look_up.id);
             }

@@ -1,10 +1,10 @@
 //! What outlives the process: the records of live sessions, the tombstones of ended ones, and the rules for parties.
 //!
-//! Two invariants are kept by every store itself, whatever order its callers write in: a tombstone is never
-//! overwritten by a live record, unless the record says that its session came back from that very end; and the end of a
-//! tombstone never becomes earlier, nor a revocation a limit.
+//! Every store keeps two invariants, in whatever order its callers write. A live record never overwrites a tombstone,
+//! unless the record states that its session came back after that same end. The end of a tombstone never becomes earlier,
+//! and its reason never changes from a revocation to a limit.
 //!
-//! What cannot be read is never taken for nothing: its session stays over, or unknown, until somebody revokes it anew.
+//! An entry that cannot be read never counts as absent: its session stays ended, or unknown, until it is revoked again.
 
 pub mod embedded;
 
@@ -40,7 +40,7 @@ impl Marks {
         }
     }
 
-    /// The latest instant that its tokens said of themselves.
+    /// The latest instant that its tokens have stated.
     pub fn newest_ms(self) -> u64 {
         self.authenticated_ms.max(self.issued_ms)
     }
@@ -67,15 +67,15 @@ pub struct Record {
     pub idle_ms: Option<u64>,
     /// The scopes that it was granted.
     pub granted: Vec<String>,
-    /// The scopes that it had when this was written, for people: what counts is the narrowing of its party.
+    /// The scopes that it had when this was written, for people only: verdicts use the narrowing of its party.
     pub scopes: Vec<String>,
     /// Its start.
     pub opened_at_ms: u64,
-    /// What moves while it lives.
+    /// The instants that move while it lives.
     pub marks: Marks,
     /// The end that it came back after.
     pub returned: Option<End>,
-    /// A token whose login (of a machine client: its `iat`) is not later than this is from before that end.
+    /// A token is from before that end if its login (for a machine client, its `iat`) is not later than this.
     pub returned_from_ms: u64,
     /// Its end: the record is then a tombstone.
     pub ended: Option<End>,
@@ -99,8 +99,8 @@ impl Record {
         }
     }
 
-    /// Whether this live record may take the place of a tombstone with the end `ended`: if its session came back after
-    /// that very end, or a later one.
+    /// Whether this live record may replace a tombstone with the end `ended`: only if its session came back after that
+    /// same end, or a later one.
     pub fn may_replace(&self, ended: Option<End>) -> bool {
         match (ended, self.returned) {
             (None, _) => true,
@@ -109,7 +109,7 @@ impl Record {
         }
     }
 
-    /// This tombstone, in the place of one with the end `ended`: the ends of one session are merged.
+    /// This tombstone, merged with an earlier one of the same session that has the end `ended`.
     #[must_use]
     pub fn over(mut self, ended: Option<End>) -> Self {
         if !self.may_replace(ended) {
@@ -118,10 +118,11 @@ impl Record {
         self
     }
 
-    /// What a token's login (of a machine client: its `iat`) must be later than, to open the session anew after `end`.
+    /// A token can open the session again after `end` only if its login (for a machine client, its `iat`) is later than
+    /// this.
     pub fn returns_from_ms(&self, end: End) -> u64 {
         let own = match end.reason {
-            // A login during the session that this service had not heard of is a later one, too.
+            // A login during the session that this service has not seen counts as a later one, too.
             Reason::IdleTimeout | Reason::LifetimeExceeded if !self.kind.returns() => {
                 self.marks.authenticated_ms.max(self.opened_at_ms)
             }
@@ -136,26 +137,26 @@ impl Record {
 pub enum Change {
     /// The record of a live session, new or changed. Skipped where a tombstone forbids it.
     Write(Record),
-    /// What has moved of a live session. Never moves it back.
+    /// The instants of a live session that have moved. Never moves them back.
     Seen(SessionId, Marks),
-    /// The tombstone of an ended session, instead of its record. Where there is one of the same session, their ends are
+    /// The tombstone of an ended session, which replaces its record. If the session has a tombstone already, their ends are
     /// merged.
     Tombstone(Record),
     /// Drops the tombstone of a session if it ended before that instant.
     Forget(SessionId, u64),
-    /// A revocation of a party. Where there is one of the same party, the stricter stands.
+    /// A revocation of a party. If the party has one already, the stricter of the two is kept.
     Revocation(Revocation),
     /// The end of a revocation.
     Lift(Revocation),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),
-    /// Issuers that filters have described, in the place of what was known of them.
+    /// Issuers that filters have described; they replace what was stored about them.
     Issuers(Vec<KnownIssuer>),
-    /// The rules that there are; all others go.
+    /// All rules; any others are deleted.
     Rules(Rules),
 }
 
-/// What holds for parties, and so for sessions that were never seen.
+/// The rules that hold for parties, and so also for sessions that were never seen.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// All revocations.
@@ -184,22 +185,22 @@ pub trait Store: Send + Sync + 'static {
     /// All rules.
     fn rules(&self) -> Result<Rules, StoreError>;
 
-    /// Calls `each` with the records of the live sessions, one after the other: they are many. A record that cannot be read
-    /// becomes a tombstone that cannot be read; returns how many.
+    /// Calls `each` with the record of every live session, one at a time, because there can be millions. A record that
+    /// cannot be read becomes a tombstone that cannot be read. Returns the number of these.
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError>;
 
     /// Makes the changes, all or none; durable when it returns.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Finds out whether the store can write, and opens it again if it cannot. `true`: it was opened again, so what was
-    /// written last may not be there. Only the writer calls it.
+    /// Finds out whether the store can write, and reopens it if it cannot. `true`: it was reopened, so the last writes
+    /// may be missing. Only the writer calls this.
     fn recover(&self) -> Result<bool, StoreError>;
 
     /// The tombstone of a session.
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError>;
 
-    /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`. It is called with
-    /// `None` for one that cannot be read.
+    /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`. It is called
+    /// with `None` for one that cannot be read.
     fn tombstones(
         &self,
         after: Option<SessionId>,

@@ -7,7 +7,7 @@ use portcullis_contract::wire;
 use portcullis_contract::{KeyKind, SessionId};
 use std::sync::Arc;
 
-/// A token that the filter has described, or what the admin API says instead of one.
+/// A token that the filter has described, or the facts that the admin API states in place of one.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The session that it names.
@@ -26,7 +26,7 @@ pub struct Token {
     pub scopes: ScopeSet,
     /// `iat`.
     pub issued_at_ms: u64,
-    /// `auth_time` as the token says it. Machine clients do not log in: theirs is ignored.
+    /// `auth_time` of the token. Machine clients do not log in: theirs is ignored.
     pub authenticated_ms: Option<u64>,
     /// `auth_time`, else `iat`; never later than when it was first seen.
     pub start_ms: u64,
@@ -73,7 +73,7 @@ impl Token {
         })
     }
 
-    /// The latest instant that the token says of itself.
+    /// The latest instant that the token states.
     pub fn newest_ms(&self) -> u64 {
         self.issued_at_ms.max(self.authenticated_ms.unwrap_or_default())
     }

@@ -118,9 +118,10 @@ impl From<NotOpened> for Problem {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
             NotOpened::Lives => Self::new(Code::SessionExists, "revoke it first, or change its scopes"),
-            NotOpened::Ended(reason) => {
-                Self::new(Code::SessionEnded, format!("it ended by `{}` and does not come back", reason.as_str()))
-            }
+            NotOpened::Ended(reason) => Self::new(
+                Code::SessionEnded,
+                format!("it ended by `{}`, and this call cannot open it again", reason.as_str()),
+            ),
             NotOpened::Revoked => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
         }
     }

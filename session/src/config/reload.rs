@@ -14,7 +14,7 @@ impl<T: Clone + PartialEq> Reloadable<T> {
         Self(Arc::new(RwLock::new(value)))
     }
 
-    /// The value now. It is not to be held while anything is awaited.
+    /// The current value. The guard must not be held across an await.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -29,17 +29,17 @@ impl<T: Clone + PartialEq> Reloadable<T> {
     }
 }
 
-/// What differs between the configuration that was in force and the new one, by key.
+/// The keys whose values differ between the previous configuration and the new one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// In force now.
+    /// Applied at once.
     pub reloaded: Vec<&'static str>,
-    /// Not in force before a restart.
+    /// Applied at the next start.
     pub needs_restart: Vec<&'static str>,
 }
 
 impl Settings {
-    /// Takes over what can change while the service runs.
+    /// Applies what can change while the service runs.
     pub fn take_over(&self, new: &Self) -> Reload {
         let named = |differing: &[(&'static str, bool)]| {
             differing.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
@@ -64,13 +64,13 @@ impl Settings {
     }
 }
 
-/// Reads the configuration again and has `running` take it over. One with a fault changes nothing.
+/// Reads the configuration again and applies it to `running`. A configuration with a fault changes nothing.
 pub fn reload(file: &Path, running: &Settings) {
     let new = match load(file) {
         Ok(new) => new,
         Err(faults) => {
             for fault in faults.0 {
-                error!(fault, "the configuration is not reloaded: the one from before stays in force");
+                error!(fault, "the configuration was not reloaded: the previous one stays in force");
             }
             return;
         }

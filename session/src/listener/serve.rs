@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
-/// How long a caller may take for a TLS handshake, from there to its first request, and for the headers of each further
+/// How long a caller may take for the TLS handshake, then until its first request, and for the headers of each further
 /// request over HTTP/1.1.
 pub(super) const GREETING_MAX: Duration = Duration::from_secs(10);
 
@@ -42,21 +42,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
 
-/// What serves one listener.
+/// How one listener is served.
 pub(crate) struct Served {
     /// Serve the connections.
     pub(crate) threads: ConnectionThreads,
-    /// Encrypts those that are yet to come.
+    /// Encrypts new connections.
     pub(crate) tls: Reloadable<Option<Tls>>,
-    /// Answers their requests.
+    /// Answers the requests.
     pub(crate) router: Router,
-    /// The most that are open at once.
+    /// The most connections that are open at once.
     pub(crate) connections_max: usize,
 }
 
 /// Answers with `router`, on `threads`, until `stop` turns `true`. Then it accepts no more connections, asks HTTP/2 peers
-/// to open no more streams (GOAWAY), and lets open requests end for as long as `drain_max`. When there is no place for
-/// another connection, the oldest one that has not asked anything yet makes room.
+/// to open no more streams (GOAWAY), and lets open requests finish for up to `drain_max`. When there is no room for another
+/// connection, the oldest one that has not sent a request yet is closed.
 pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch::Receiver<bool>, drain_max: Duration) {
     let Served { threads, tls, router, connections_max } = served;
     let open = GracefulShutdown::new();
@@ -93,7 +93,7 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
     }
     drop(listener);
     if tokio::time::timeout(drain_max, open.shutdown()).await.is_err() {
-        warn!("cut connections that were still open");
+        warn!("closed connections that were still open at the deadline");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Connections that have not asked anything yet: they are closed after a while, and sooner when others need their place.
+//! Connections that have not sent a request yet: they are closed after a while, and sooner when others need their place.
 
 use super::serve::GREETING_MAX;
 use std::collections::VecDeque;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 
-/// Entries after which those of closed connections, and of those that have asked, are forgotten.
+/// Entries after which those of closed connections, and of those that have sent a request, are forgotten.
 const FORGET_AT: usize = 1_024;
 
-/// Whether one connection has asked anything.
+/// Whether one connection has sent a request.
 #[derive(Debug, Default)]
 pub(super) struct Greeting {
     pub(super) is_made: AtomicBool,
@@ -22,7 +22,7 @@ impl Greeting {
         self.is_made.load(Ordering::Relaxed)
     }
 
-    /// Waits until the connection is to be closed because it has asked nothing.
+    /// Waits until the connection must be closed because it has sent no request.
     pub(super) async fn is_missed(&self) {
         // An error says that the time is up.
         drop(tokio::time::timeout(GREETING_MAX, self.makes_room.notified()).await);

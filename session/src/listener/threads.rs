@@ -1,9 +1,9 @@
 //! Threads that each serve some of the connections, from the first byte to the last.
 //!
-//! A request waits behind each question. On a runtime of several threads, everything that arrives also wakes a thread
-//! that looks for more work: a system call, and mostly nothing to do. Here one thread reads a question, judges it and
-//! writes the answer, and waits for no other. So nothing slow may run on a thread of the check listener but what a
-//! verdict needs; the disk, the admin API, the cleaner and the writer have threads of their own.
+//! A client's request waits for each question. On a multi-threaded runtime, everything that arrives also wakes a thread
+//! that looks for more work: a system call, and mostly for nothing. Here one thread reads a question, judges it and writes
+//! the answer, and waits for no other thread. So only what a verdict needs may run on a thread of the check listener; the
+//! disk, the admin API, the cleaner and the writer have threads of their own.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ const THREADS_MAX: usize = 64;
 pub(crate) struct ConnectionThreads {
     runtimes: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
-    /// Changes once, when the threads are to end.
+    /// Changes once, when the threads must end.
     close: watch::Sender<()>,
     taken: AtomicUsize,
 }
@@ -65,14 +65,14 @@ impl ConnectionThreads {
             // The socket has to wake this thread, not the one that accepted it.
             match stream.into_std().and_then(TcpStream::from_std) {
                 Ok(stream) => serve(stream).await,
-                Err(error) => warn!(%error, "cannot take a connection over"),
+                Err(error) => warn!(%error, "cannot move a connection to its thread"),
             }
         });
     }
 }
 
 impl Drop for ConnectionThreads {
-    /// Cuts the connections that are still open on its threads, and waits for the threads: what they held is dropped then.
+    /// Closes the connections that are still open on its threads, and waits for the threads to end and drop what they hold.
     fn drop(&mut self) {
         self.close.send_replace(());
         for thread in self.threads.drain(..) {

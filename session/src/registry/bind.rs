@@ -1,11 +1,11 @@
 //! Which session a token belongs to, and whether its first use opens one.
 //!
-//! One race decides how this is written: a revocation that is made while a token it covers is bound for the first time.
-//! Revocations are read under the lock of the session's shard, under which the session is entered as well; a revocation
-//! is published first, and the shards are scanned then. So either the revocation is seen here, or the session there.
+//! One race determines the order: a revocation can be made while a token that it covers is bound for the first time.
+//! Revocations are read under the lock of the session's shard, under which the session is entered as well. A revocation is
+//! published before the shards are scanned. So either the revocation is seen here, or the scan sees the session.
 //!
-//! The disk is never read under that lock. A token whose session is not in memory is looked up by the caller, where
-//! waiting holds up nothing, and bound again with what was found.
+//! The disk is never read under that lock. The caller looks up a session that is not in memory, where waiting delays
+//! nothing else, and binds the token again with the result.
 
 use super::Enrolment;
 use super::sessions::{InMemory, Registry, Tombstone, UndatedLogins, origin};
@@ -27,13 +27,13 @@ pub enum Binding {
     Session(Arc<Session>),
     /// It is over, and no longer in memory.
     Over(End),
-    /// There is none, and a revocation stands against the token.
+    /// There is none, and a revocation covers the token.
     Revoked,
     /// There is none, and the token may not open one.
     Unknown,
     /// There is none, and only activity may open it.
     Absent,
-    /// Nothing tells its logins apart, and such tokens are refused.
+    /// The token is an undated login, and these are refused.
     Undated,
 }
 
@@ -44,7 +44,7 @@ pub enum FirstUse {
     Touches,
     /// It opens a session, and is not activity.
     Opens,
-    /// It opens none: nobody has verified the token.
+    /// It does not open a session: nobody has verified the token.
     Nothing,
 }
 
@@ -71,8 +71,8 @@ impl Registry {
         Ok(LookedUp { asked, tombstone: record.as_ref().and_then(Tombstone::read) })
     }
 
-    /// The session that a token belongs to, which opens when this is its first use. The error is a look-up that has to
-    /// be made first; its answer comes as `looked_up`.
+    /// The session that a token belongs to, which opens if this is its first use. The error is a look-up that must be made
+    /// first; its result is passed as `looked_up`.
     pub fn bind(
         &self,
         token: &Token,
@@ -149,13 +149,14 @@ impl Registry {
         Ok(session)
     }
 
-    /// Whether a revocation stands against the token.
+    /// Whether a revocation covers the token.
     pub fn is_revoked(&self, token: &Token) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
         revocations.against(self.judged(token.kind, token.bearer())).is_some()
     }
 
-    /// What revocations are compared with. One of an undated login holds for a while: its next token may be from before.
+    /// What revocations are compared with. For an undated login, a revocation holds for a while, because the next token
+    /// may be a refreshed one.
     pub(super) fn judged<'a>(&self, kind: KeyKind, bearer: Bearer<'a>) -> Bearer<'a> {
         match self.terms.undated_logins {
             UndatedLogins::Reopen { revoked_for_ms } if kind == KeyKind::LoginUndated => {

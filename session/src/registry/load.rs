@@ -10,8 +10,8 @@ use std::sync::{Arc, PoisonError};
 use tracing::error;
 
 impl Registry {
-    /// Loads what is stored; returns the number of sessions. A session that was revoked with its party just before a
-    /// crash ends here, as of when the revocation was made.
+    /// Loads what is stored; returns the number of sessions. If a party was revoked just before a crash, its sessions end
+    /// here, as of the revocation.
     pub fn load(&self) -> Result<usize, StoreError> {
         self.issuers().load(self.store.issuers()?);
         let rules = self.store.rules()?;
@@ -31,7 +31,7 @@ impl Registry {
             count += 1;
         })?;
         if damaged > 0 {
-            error!(sessions = damaged, "the store has records that cannot be read: their tokens get no verdict");
+            error!(sessions = damaged, "the store has records that cannot be read: their sessions get no verdict");
         }
         Ok(count)
     }

@@ -1,8 +1,9 @@
-//! The scopes of sessions: narrowed for a whole party by an administrator, and grown by tokens where the access type allows.
+//! The scopes of sessions: an administrator narrows them for a whole party, and tokens extend them where the access type
+//! allows.
 //!
-//! As with revocations, one race decides how this is written: a narrowing is published first, and the sessions of its party
-//! are looked for then, while a session that opens is entered first, or reads the narrowings under the lock under which it
-//! is entered. So either the narrowing is seen here, or the session there.
+//! As with revocations, one race determines the order. A narrowing is published before the sessions of its party are looked
+//! for. A session that opens is either entered first, or reads the narrowings under the lock under which it is entered. So
+//! either the session has the narrowing, or the search finds the session.
 
 use super::Registry;
 use super::sessions::SHARDS;
@@ -13,7 +14,7 @@ use crate::token::Token;
 use std::sync::{Arc, PoisonError};
 
 impl Registry {
-    /// Publishes a narrowing, or the end of one, that is on disk: the next verdict on each session of its party has it.
+    /// Publishes a narrowing, or the end of one, that is on disk. The next verdict on each session of its party applies it.
     pub fn narrow(&self, narrowing: &Narrowing) {
         let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
         narrowings.set(narrowing.clone());
@@ -27,7 +28,7 @@ impl Registry {
         }
     }
 
-    /// Brings a session to the scopes that are left to its party.
+    /// Narrows a session to the scopes that are left to its party.
     pub(super) fn narrow_session(&self, session: &Session) {
         let narrowings = self.narrowings.read().unwrap_or_else(PoisonError::into_inner);
         session.narrow(narrowings.of(|| session.party()));

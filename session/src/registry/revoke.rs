@@ -32,9 +32,9 @@ impl Registry {
         self.leads.instant(issuer, newest_ms, now_ms)
     }
 
-    /// Brings an end that is on disk into memory. Another session may have come in the place of the ended one while it
-    /// was written: that one is over as well, and is returned so that it is written. A look-up from before this is made
-    /// again.
+    /// Applies an end that is on disk in memory. While it was written, another session may have taken the place of the
+    /// ended one: that session is over as well, and is returned so that it is written. A look-up from before this is
+    /// repeated.
     pub fn ended_on_disk(&self, id: SessionId, end: End) -> Option<Arc<Session>> {
         let mut sessions = self.in_memory(id);
         sessions.forgotten += 1;
@@ -96,7 +96,7 @@ impl Registry {
         self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Ends a session that a revocation stands against, as of its instant; returns whether there is one.
+    /// Ends a session that a revocation covers, as of the revocation's instant; returns whether there is one.
     pub fn end_if_revoked(&self, session: &Arc<Session>) -> bool {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
         let against = revocations.against(self.judged(session.kind, session.bearer()));

@@ -1,8 +1,7 @@
-//! The sessions in memory, in shards that are locked apart, with the queues of those that the disk does not have as
-//! they are.
+//! The sessions in memory, in shards with separate locks, with the queues of those whose current state is not on disk.
 //!
-//! Memory holds the live sessions, and the ended ones until their tombstone is on disk; other tombstones are looked
-//! up in the store when a token is bound. So the disk has the whole truth about an id that is not in memory.
+//! Memory holds the live sessions, and the ended ones until their tombstone is on disk; other tombstones are looked up in
+//! the store when a token is bound. So for an id that is not in memory, the disk is complete.
 
 use crate::access::{Access, AccessTypes};
 use crate::audit::{Audit, EndedBy};
@@ -24,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// Parts of the map that are locked apart; a power of two.
+/// The number of shards; a power of two.
 pub const SHARDS: usize = 64;
 
 /// Who opens sessions.
@@ -36,27 +35,27 @@ pub enum Enrolment {
     Explicit,
 }
 
-/// What becomes of logins that nothing tells apart: their tokens have neither a session claim nor `auth_time`, so a refreshed
-/// token looks like a new login.
+/// How undated logins are treated: their tokens have neither a session claim nor `auth_time`, so a refreshed token
+/// looks like a new login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndatedLogins {
     /// Their tokens are refused.
     Refuse,
-    /// A newer token opens their session anew after a limit, and this long after a revocation.
+    /// A newer token opens their session again after a limit, and this long after a revocation.
     Reopen {
         /// In milliseconds.
         revoked_for_ms: u64,
     },
 }
 
-/// On what terms sessions open.
+/// The terms on which sessions open.
 #[derive(Debug)]
 pub struct Terms {
     /// The access types of the configuration.
     pub access: AccessTypes,
     /// Who opens sessions.
     pub enrolment: Enrolment,
-    /// What becomes of logins that nothing tells apart.
+    /// How undated logins are treated.
     pub undated_logins: UndatedLogins,
 }
 
@@ -80,7 +79,8 @@ impl Tombstone {
         Some(Self { end, kind: record.kind, returns_from_ms: record.returns_from_ms(end) })
     }
 
-    /// The same, where a revocation of an undated login holds for a while: its next token may be from before.
+    /// The same with the terms for undated logins: a revocation holds for a while, because the next token may be a
+    /// refreshed one.
     pub(super) fn on(self, undated_logins: UndatedLogins) -> Self {
         match undated_logins {
             UndatedLogins::Reopen { revoked_for_ms }
@@ -101,7 +101,7 @@ impl Tombstone {
         Self { end: merged, returns_from_ms: self.returns_from_ms.max(end.at_ms), ..self }
     }
 
-    /// Whether a token opens the session anew: by a later login, or for a machine client by a later token.
+    /// Whether a token opens the session again: by a later login, or for a machine client by a later token.
     pub(super) fn opens_for(self, token: &Token) -> bool {
         self.kind == token.kind && token.returns_from_ms() > self.returns_from_ms
     }
@@ -188,7 +188,7 @@ impl Registry {
         &self.issuers
     }
 
-    /// Moves when a revocation is published: one may now stand against a token that was judged before.
+    /// Moves when a revocation is published: it may cover a token that was judged before.
     pub fn revocations_epoch(&self) -> u64 {
         self.revocations_epoch.load(Ordering::SeqCst)
     }
@@ -203,7 +203,7 @@ impl Registry {
         self.in_memory(id).by_id.get(&id).cloned()
     }
 
-    /// The end of the session by `now_ms`. A limit that has passed ends it here, unless the clocks disagree.
+    /// The end of the session at `now_ms`. A limit that has passed ends it here, unless the clocks disagree.
     pub fn settle(&self, session: &Arc<Session>, now_ms: u64, by: EndedBy) -> Option<End> {
         if let Some(end) = session.ended() {
             return Some(end);
@@ -213,8 +213,8 @@ impl Registry {
         session.ended()
     }
 
-    /// Ends a session in memory; the writer writes its tombstone. `false`: it had ended before, and has what is merged of
-    /// both ends; or a limit would end it while the clocks disagree, and it is only refused.
+    /// Ends a session in memory; the writer writes its tombstone. `false`: it had already ended, and both ends are
+    /// merged; or a limit has passed while the clocks disagree, and it is only refused.
     pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
         if end.reason != Reason::Revoked && self.agreement.is_parted() {
             return false;
@@ -277,7 +277,7 @@ impl Registry {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut *lock(&shard.opened))).collect()
     }
 
-    /// Takes the sessions that the disk does not have as they are.
+    /// Takes the sessions whose current state is not on disk.
     pub fn take_changed(&self) -> Vec<Arc<Session>> {
         let mut changed = self.take_opened();
         changed.extend(self.shards.iter().flat_map(|shard| std::mem::take(&mut *lock(&shard.changed))));

@@ -40,7 +40,7 @@ type Seen = (u64, u64, u64, u64);
 #[derive(Debug)]
 pub struct Embedded {
     file: PathBuf,
-    /// Locked for writing only while it is opened again. `None`: that failed, and is to be tried once more.
+    /// Locked for writing only while the file is reopened. `None`: reopening failed, and must be tried again.
     database: RwLock<Option<Database>>,
 }
 
@@ -52,7 +52,7 @@ impl Embedded {
         let in_file = |e: &dyn std::fmt::Display| StoreError(format!("cannot open store `{}`: {e}", file.display()));
         if std::fs::metadata(&file).is_ok_and(|found| found.len() == 0) {
             return Err(in_file(
-                &"it is empty, so what was revoked is lost: restore a copy, or delete the file to begin anew",
+                &"it is empty, so its revocations are lost: restore a copy, or delete the file to start with an empty store",
             ));
         }
         private_file(&file).map_err(|e| in_file(&e))?;
@@ -63,11 +63,11 @@ impl Embedded {
 
     fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        run(database.as_ref().ok_or_else(|| StoreError("the store could not be opened again yet".to_owned()))?)
+        run(database.as_ref().ok_or_else(|| StoreError("the store could not be reopened yet".to_owned()))?)
     }
 
-    /// Opens the file again: after one failed read or write, redb refuses all others. It is never created anew here, for
-    /// an empty store would forget who was revoked.
+    /// Reopens the file: after one failed read or write, redb refuses all others. This never creates the file, because an
+    /// empty store would forget all revocations.
     fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The old one holds the lock of the file.
@@ -96,13 +96,13 @@ fn prepare(database: &Database) -> Result<(), StoreError> {
         found.unwrap_or(LAYOUT)
     };
     if layout != LAYOUT {
-        return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT}")));
+        return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT} only")));
     }
     Tables::open(&txn).map(drop)?;
     txn.commit().map_err(failed)
 }
 
-/// Writes a number that means nothing, durably.
+/// Durably writes a meaningless number, to find out whether the file can be written.
 fn probe(database: &Database) -> Result<(), StoreError> {
     let txn = database.begin_write().map_err(failed)?;
     {
@@ -122,7 +122,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// Makes the file before redb does, for its owner only; an older one is closed to others.
+/// Creates the file before redb does, for its owner only; access to an older file is withdrawn from others.
 fn private_file(file: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -134,7 +134,7 @@ fn private_file(file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What there is in the place of a tombstone.
+/// What the table has under the id of a tombstone.
 enum Held {
     Nothing,
     Tombstone(Option<End>),
@@ -246,7 +246,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Makes a record that cannot be read a tombstone that cannot be read.
+    /// Turns an unreadable record into an unreadable tombstone.
     fn bury(&mut self, id: [u8; 16]) -> Result<(), StoreError> {
         let bytes = self.sessions.remove(id).map_err(failed)?.map(|bytes| bytes.value().to_vec());
         self.seen.remove(id).map_err(failed)?;
@@ -380,7 +380,7 @@ fn bury(database: &Database, damaged: &[[u8; 16]]) -> Result<(), StoreError> {
     txn.commit().map_err(failed)
 }
 
-/// All entries of a table. One that is damaged is an error: nobody can say whom it was about.
+/// All entries of a table. A damaged entry is an error, because it is unknown which party it is about.
 fn all<T: DeserializeOwned>(
     txn: &ReadTransaction,
     table: TableDefinition<'_, &'static [u8], &'static [u8]>,

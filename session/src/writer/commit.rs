@@ -1,6 +1,6 @@
 //! The commits of the writer's thread: a group of durable changes, or a chunk of what is written later. Each is prepared
-//! from memory, applied to the store and then finished in memory. There is no loop and no clock here, so that every
-//! order of the three and of what happens in between can be tried.
+//! from memory, applied to the store and then finished in memory. There is no loop and no clock here, so that tests can
+//! try every order of these three steps and of what happens in between.
 
 use super::op::{NotWritten, Op, Opened, Opening, Reply, answer};
 use crate::audit::{Audit, EndedBy};
@@ -62,9 +62,10 @@ pub(super) enum Step {
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
-/// What a group leaves to be written, and the answers that wait for it. It is written when the whole group is in memory:
-/// until then, an ended session must not leave memory, where a session that the group opens would take its place. A
-/// revocation can leave hundreds of thousands: they are written in chunks, so that other changes do not wait for them.
+/// The sessions that a group leaves to be written, and the answers that wait for them. They are written once the whole
+/// group is in memory: until then, an ended session must not leave memory, because a session that the group opens would
+/// take its place. A revocation can leave hundreds of thousands, so they are written in chunks, between which other
+/// changes proceed.
 #[derive(Default)]
 #[must_use = "answers wait until it is written"]
 pub(crate) struct Late {
@@ -109,8 +110,8 @@ impl Commit {
         self.finish(group, made)
     }
 
-    /// Writes at most `max` sessions of what a group has left; answers, and returns `true`, when all are written. What could
-    /// not be written is queued, and keeps no answer: it is over after a crash as well.
+    /// Writes at most `max` of the sessions that a group has left; answers, and returns `true`, when all are written. Those
+    /// that could not be written are queued, and no answer waits for them: they are over after a crash as well.
     pub(crate) fn write_late(&self, late: &mut Late, max: usize) -> bool {
         let rest = late.sessions.len().saturating_sub(max);
         self.write_behind(&late.sessions.split_off(rest));
@@ -143,8 +144,8 @@ impl Commit {
         !self.is_healthy.load(Ordering::Relaxed)
     }
 
-    /// Tries a store that has failed. If it had to be opened again, nobody can say whether the last commits are on disk:
-    /// memory is the authority, and all of it is written once more, the rules before this returns.
+    /// Tries a store that has failed. If it had to be reopened, it is unknown whether the last commits are on disk.
+    /// Memory is then the authority, and all of it is written again: the rules before this returns, the sessions later.
     pub(crate) fn recover(&self) -> Result<(), StoreError> {
         let recovered = self.store.recover().and_then(|is_opened_again| match is_opened_again {
             true => self.replay(),
@@ -165,7 +166,7 @@ impl Commit {
         self.registry.issuers().unwritten();
         let sessions = self.registry.requeue_all();
         self.metrics.store_reopened.inc();
-        warn!(sessions, rules = count, "opened the store again, and writes all that memory holds");
+        warn!(sessions, rules = count, "reopened the store; everything in memory will be written to it again");
         Ok(())
     }
 
@@ -253,7 +254,8 @@ impl Commit {
         made
     }
 
-    /// Brings a group into memory, if its commit was made, and answers it but for what is left to be written.
+    /// Applies a group in memory, if its commit was made, and answers what does not wait for sessions that are left to
+    /// write.
     pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) -> Late {
         let mut late = Late::default();
         for step in group.steps {
@@ -265,7 +267,7 @@ impl Commit {
         late
     }
 
-    /// Brings a chunk into memory; returns whether its commit was made.
+    /// Notes in memory that a chunk is on disk; returns whether its commit was made.
     pub(crate) fn finish_behind(&self, behind: Behind, made: Result<(), StoreError>) -> bool {
         for pending in behind.pending {
             match &made {
@@ -276,7 +278,8 @@ impl Commit {
         made.is_ok()
     }
 
-    /// The end is written in any case, and what has ended moves: a token from between the two must not come back.
+    /// The end is always written, and an earlier end moves: a token from between the two ends must not open the session
+    /// again.
     fn prepare_revocation(&self, group: &mut Group, id: SessionId, now_ms: u64, reply: Reply<Option<Box<Record>>>) {
         let held = self.registry.find(id);
         let record = match &held {
