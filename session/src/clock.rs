@@ -20,11 +20,17 @@ pub struct Reading {
 
 /// Whether the clocks agree. When the wall clock is set while the service runs, the service cannot know which of the two is
 /// right, and ends no session for good.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Agreement {
     is_parted: AtomicBool,
-    /// How far the time that sessions are judged by is ahead of the steady clock.
-    lead_ms: AtomicU64,
+    /// The time by the steady clock when it was read last.
+    believed_ms: AtomicU64,
+}
+
+impl Default for Agreement {
+    fn default() -> Self {
+        Self { is_parted: AtomicBool::new(false), believed_ms: AtomicU64::new(u64::MAX) }
+    }
 }
 
 impl Agreement {
@@ -36,7 +42,13 @@ impl Agreement {
     /// The instant of an activity that is noted at `now_ms`, by the steady clock: with a clock that was set forward,
     /// sessions would outlive their limits.
     pub fn activity_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.lead_ms.load(Ordering::Relaxed))
+        now_ms.min(self.believed_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether a limit that is over since `at_ms` may end a session for good. Not by a time that was read before the clocks
+    /// agreed again.
+    pub fn may_end(&self, at_ms: u64) -> bool {
+        !self.is_parted() && at_ms <= self.believed_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -77,7 +89,7 @@ impl Clock {
             return wall_ms;
         }
         let now_ms = wall_ms.max(expected_ms);
-        self.agreement.lead_ms.store(now_ms - expected_ms, Ordering::Relaxed);
+        self.agreement.believed_ms.store(expected_ms, Ordering::Relaxed);
         if !self.agreement.is_parted.swap(true, Ordering::Relaxed) {
             error!(
                 parted_ms,
@@ -97,7 +109,7 @@ impl Clock {
 
     fn agree(&self, wall_ms: u64, steady_ms: u64) {
         self.offset_ms.store(wall_ms.wrapping_sub(steady_ms), Ordering::Relaxed);
-        self.agreement.lead_ms.store(0, Ordering::Relaxed);
+        self.agreement.believed_ms.store(wall_ms, Ordering::Relaxed);
         if self.agreement.is_parted.swap(false, Ordering::Relaxed) {
             info!("the clocks agree again");
         }

@@ -100,6 +100,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let access = access::types(raw.access, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
     let retention_ms = retention_ms(&raw.retention, &mut faults);
+    outlasts(retention_ms, undated_logins, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
     if raw.store.embedded.path.is_empty() {
@@ -145,6 +146,16 @@ fn retention_ms(raw: &RawRetention, faults: &mut Vec<String>) -> u64 {
         ));
     }
     ms
+}
+
+/// A revocation that is forgotten holds no longer.
+fn outlasts(retention_ms: u64, undated_logins: UndatedLogins, faults: &mut Vec<String>) {
+    if let UndatedLogins::Reopen { revoked_for_ms } = undated_logins
+        && revoked_for_ms > retention_ms
+    {
+        let fault = "is longer than retention.ended, after which a revocation is forgotten";
+        faults.push(format!("undated_logins.reopen.revoked_for: {fault}"));
+    }
 }
 
 fn address(at: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {

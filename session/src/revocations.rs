@@ -149,11 +149,16 @@ impl Revocations {
         of_issuer.put(merged);
     }
 
-    /// Takes a revocation back.
-    pub fn lift(&mut self, revocation: &Revocation) {
-        if let Some(of_issuer) = self.0.get_mut(&revocation.issuer) {
+    /// Takes a revocation back, unless another of the same party has come since; returns whether it was there.
+    pub fn lift(&mut self, revocation: &Revocation) -> bool {
+        let Some(of_issuer) = self.0.get_mut(&revocation.issuer) else {
+            return false;
+        };
+        let is_held = of_issuer.get(&revocation.party) == Some(revocation);
+        if is_held {
             of_issuer.remove(&revocation.party);
         }
+        is_held
     }
 
     /// All of them, in no order.
@@ -245,7 +250,8 @@ mod tests {
         for lifted in parties() {
             let mut revocations = Revocations::default();
             parties().into_iter().for_each(|party| revocations.add(revocation(party, 50)));
-            revocations.lift(&revocation(lifted.clone(), 50));
+            assert!(!revocations.lift(&revocation(lifted.clone(), 49)), "another one stands");
+            assert!(revocations.lift(&revocation(lifted.clone(), 50)));
             let left: Vec<_> = revocations.all().map(|revocation| revocation.party.clone()).collect();
             assert_eq!(left, parties().into_iter().filter(|party| *party != lifted).collect::<Vec<_>>());
             for party in left {

@@ -4,7 +4,7 @@
 //! unless the record states that its session came back after that same end. The end of a tombstone never becomes earlier,
 //! and its reason never changes from a revocation to a limit.
 //!
-//! An entry that cannot be read never counts as absent: its session stays ended, or unknown, until it is revoked again.
+//! An entry that cannot be read never counts as absent: its session stays ended, or unknown.
 
 pub mod embedded;
 
@@ -146,7 +146,7 @@ pub enum Change {
     Forget(SessionId, u64),
     /// A revocation of a party. If the party has one already, the stricter of the two is kept.
     Revocation(Revocation),
-    /// The end of a revocation.
+    /// The end of that very revocation. Another one of the same party stays.
     Lift(Revocation),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),

@@ -147,8 +147,11 @@ pub(super) async fn lift(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
-    let revocation = service.registry.revocation(&id);
-    let revocation = revocation.ok_or_else(|| Problem::new(Code::NotFound, "there is no revocation with that id"))?;
-    service.writer.lift(revocation.clone()).await?;
-    Ok(Json(revocation.into()))
+    // Another one of the same party may be made meanwhile: that one is what the caller means now.
+    while let Some(revocation) = service.registry.revocation(&id) {
+        if service.writer.lift(revocation.clone()).await? {
+            return Ok(Json(revocation.into()));
+        }
+    }
+    Err(Problem::new(Code::NotFound, "there is no revocation with that id"))
 }

@@ -25,11 +25,21 @@ const PAGE_DEFAULT: usize = 100;
 /// Entries on a page at most.
 const PAGE_MAX: usize = 1000;
 
+/// The kind of a key. Left out, a key that is the name of the client is a machine's.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Claim,
+    Login,
+    Machine,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Open {
     issuer: String,
     key: String,
+    kind: Option<Kind>,
     #[serde(default)]
     subject: String,
     #[serde(default)]
@@ -60,7 +70,12 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
     }
     let names = service.registry.names();
     let is_machine = input.key == input.client_id && (input.subject.is_empty() || input.subject == input.client_id);
-    let (kind, grant) = if is_machine { (KeyKind::Machine, "client_credentials") } else { (KeyKind::Claim, "") };
+    let (kind, grant) = match input.kind {
+        Some(Kind::Machine) => (KeyKind::Machine, "client_credentials"),
+        None if is_machine => (KeyKind::Machine, "client_credentials"),
+        Some(Kind::Login) => (KeyKind::Login, ""),
+        Some(Kind::Claim) | None => (KeyKind::Claim, ""),
+    };
     Ok(Token {
         id: SessionId::of(kind, &input.issuer, &input.key, &input.client_id),
         issuer: names.name(&input.issuer),
@@ -187,7 +202,9 @@ pub(super) async fn revoke(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
-    scopes: Vec<String>,
+    /// `null` lifts the narrowing. Left out, it is an error: a body of `{}` says nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    scopes: Option<Vec<String>>,
 }
 
 pub(super) async fn change(
@@ -196,15 +213,14 @@ pub(super) async fn change(
     Input(input): Input<Change>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
-    let scopes = scopes_of(&input.scopes)?;
+    let scopes = input.scopes.as_deref().map(scopes_of).transpose()?;
     let session = live(&service, id)?;
     let granted = session.granted();
-    let beyond: Vec<&str> = scopes.beyond(&granted).collect();
+    let beyond: Vec<&str> = scopes.iter().flat_map(|scopes| scopes.beyond(&granted)).collect();
     if !beyond.is_empty() {
         return Err(Problem::new(Code::ScopesBeyondGrant, format!("beyond its grant: `{}`", beyond.join(" "))));
     }
-    let is_restored = granted.is_within(&scopes);
-    let narrowing = Narrowing { party: session.party(), scopes: (!is_restored).then(|| scopes.to_vec()) };
+    let narrowing = Narrowing { party: session.party(), scopes: scopes.map(|scopes| scopes.to_vec()) };
     service.writer.narrow(narrowing).await?;
     Ok(Json(session.record().into()))
 }

@@ -242,6 +242,8 @@ fn undated_logins_and_retention_have_defaults_and_bounds() {
     let reopens = "undated_logins: {reopen: {revoked_for: 24h}}\nfilter_credential: {env: FILTER}\n";
     assert!(settings(reopens).open_doors().join("; ").starts_with("undated_logins: reopen"));
     assert!(faults(&format!("{SHORT}retention: {{ended: 1h}}\n")).contains("less than a day"));
+    let longer = format!("{SHORT}undated_logins: {{reopen: {{revoked_for: 40d}}}}\n");
+    assert!(faults(&longer).contains("revoked_for: is longer than retention.ended"));
     assert!(
         faults(&format!("{SHORT}undated_logins: {{reopen: {{revoked_for: soon}}}}\n")).contains("revoked_for: `soon`")
     );

@@ -45,8 +45,9 @@ impl Registry {
         Some(held)
     }
 
-    /// Publishes a revocation that is on disk, then ends the live sessions that it covers and returns them.
-    pub fn publish(&self, revocation: &Revocation) -> Vec<Arc<Session>> {
+    /// Publishes a revocation that is on disk, then ends the live sessions that it covers; returns how many. `unwritten` takes
+    /// these and the ended ones whose tombstone another call may still wait for: the answer rests on all of them.
+    pub fn publish(&self, revocation: &Revocation, unwritten: &mut Vec<Arc<Session>>) -> usize {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         revocations.add(revocation.clone());
         drop(revocations);
@@ -57,13 +58,15 @@ impl Registry {
                 self.in_shard(shard).into_iter().filter(|s| revocation.covers(self.judged(s.kind, s.bearer()))),
             );
         }
-        covered.retain(|session| {
-            self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none()
-                && self.end(session, revoked(revocation.ends_at_ms), EndedBy::Revocation)
-        });
+        let mut ended = 0;
+        for session in &covered {
+            let is_live = self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none();
+            ended += usize::from(is_live && self.end(session, revoked(revocation.ends_at_ms), EndedBy::Revocation));
+        }
         // It may cover a token whose session it does not cover. Revocations are rare: all follows are judged again.
         self.followers.all_changed();
-        covered
+        unwritten.extend(covered.into_iter().filter(|session| session.life().stage().to_write().is_some()));
+        ended
     }
 
     /// The revocation with that id.
@@ -91,9 +94,10 @@ impl Registry {
     }
 
     /// Takes back a revocation that is no longer on disk. What it ended stays ended.
-    pub fn lift(&self, revocation: &Revocation) {
-        self.revocations.write().unwrap_or_else(PoisonError::into_inner).lift(revocation);
+    pub fn lift(&self, revocation: &Revocation) -> bool {
+        let is_lifted = self.revocations.write().unwrap_or_else(PoisonError::into_inner).lift(revocation);
         self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
+        is_lifted
     }
 
     /// Ends a session that a revocation covers, as of the revocation's instant; returns whether there is one.

@@ -216,7 +216,7 @@ impl Registry {
     /// Ends a session in memory; the writer writes its tombstone. `false`: it had already ended, and both ends are
     /// merged; or a limit has passed while the clocks disagree, and it is only refused.
     pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
-        if end.reason != Reason::Revoked && self.agreement.is_parted() {
+        if end.reason != Reason::Revoked && !self.agreement.may_end(end.at_ms) {
             return false;
         }
         let (before, after) = session.life().change(|stage| stage.ended(end));

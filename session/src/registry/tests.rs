@@ -266,8 +266,8 @@ fn a_revocation_ends_what_it_covers_and_refuses_what_is_not_yet_seen_for_ever() 
     let now = T0 + HOUR;
     let [old, new] = ["old", "new"].map(|key| fixture.live(&person(key, if key == "old" { T0 } else { now }), now));
     let other = fixture.live(&machine(T0), now);
-    let ended = fixture.registry.publish(&revocation(RevokedParty::Subject("alice".to_owned()), now));
-    assert_eq!(ended.len(), 1);
+    let ended = fixture.registry.publish(&revocation(RevokedParty::Subject("alice".to_owned()), now), &mut Vec::new());
+    assert_eq!(ended, 1);
     assert_eq!(old.ended(), Some(revoked(now)));
     assert!(new.ended().is_none() && other.ended().is_none());
     for (token, refused) in [
@@ -294,7 +294,7 @@ fn a_revocation_and_a_first_use_at_once_never_leave_a_session_alive() {
                 drop(fixture.bind_as(&token, FirstUse::Touches, T0));
             });
             barrier.wait();
-            fixture.registry.publish(&revocation);
+            fixture.registry.publish(&revocation, &mut Vec::new());
         });
         let survivor = fixture.registry.find(token.id).filter(|session| session.ended().is_none());
         assert!(survivor.is_none(), "round {round}");
@@ -556,7 +556,7 @@ fn a_revocation_of_a_party_holds_for_undated_logins_as_long_as_one_of_a_session(
     let (registry, _folder) = with_undated(UndatedLogins::Reopen { revoked_for_ms: wait });
     let made = revocation(RevokedParty::Subject("alice".to_owned()), T0 + 1);
     assert_eq!(outcome_in(&registry, &undated(T0), T0), Outcome::Active);
-    assert_eq!(registry.publish(&made).len(), 1);
+    assert_eq!(registry.publish(&made, &mut Vec::new()), 1);
     for issued in [T0, T0 + HOUR, T0 + wait] {
         assert_eq!(outcome_in(&registry, &undated(issued), issued), Outcome::Revoked, "{issued}");
     }

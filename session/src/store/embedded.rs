@@ -169,10 +169,7 @@ impl<'t> Tables<'t> {
             Change::Tombstone(record) => self.tombstone(record),
             Change::Forget(id, before_ms) => self.forget(*id, *before_ms),
             Change::Revocation(revocation) => self.revocation(revocation),
-            Change::Lift(revocation) => {
-                self.revocations.remove(key_of(revocation)?.as_slice()).map_err(failed)?;
-                Ok(())
-            }
+            Change::Lift(revocation) => self.lift(revocation),
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
             Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
                 self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
@@ -265,6 +262,16 @@ impl<'t> Tables<'t> {
             None => revocation.clone(),
         };
         self.revocations.insert(party.as_slice(), text(&merged)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn lift(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
+        let party = key_of(revocation)?;
+        let held =
+            self.revocations.get(party.as_slice()).map_err(failed)?.map(|bytes| parse(bytes.value())).transpose()?;
+        if held.as_ref() == Some(revocation) {
+            self.revocations.remove(party.as_slice()).map_err(failed)?;
+        }
         Ok(())
     }
 

@@ -53,11 +53,11 @@ pub(super) struct Pending {
 
 /// What is left to do for an operation when its commit is made.
 pub(super) enum Step {
-    Revoke(Box<Record>, Option<Pending>, Reply<Option<Box<Record>>>),
+    Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
     Narrow(Narrowing, Reply<()>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
-    Lift(Revocation, Reply<()>),
+    Lift(Revocation, Reply<bool>),
     Forget(Vec<Revocation>, Option<SessionId>, Reply<Option<SessionId>>),
     MakeDurable(Vec<Pending>, Reply<()>),
 }
@@ -70,7 +70,7 @@ pub(super) enum Step {
 #[must_use = "answers wait until it is written"]
 pub(crate) struct Late {
     sessions: Vec<Arc<Session>>,
-    answers: Vec<Box<dyn FnOnce()>>,
+    answers: Vec<Box<dyn FnOnce(Result<(), NotWritten>)>>,
 }
 
 impl Group {
@@ -81,6 +81,15 @@ impl Group {
             _ => None,
         });
         ends.reduce(End::merged)
+    }
+
+    /// The sessions that it opens.
+    fn opened(&self) -> Vec<SessionId> {
+        let opened = self.steps.iter().filter_map(|step| match step {
+            Step::Open(session, ..) => Some(session.id),
+            _ => None,
+        });
+        opened.collect()
     }
 }
 
@@ -114,9 +123,13 @@ impl Commit {
     /// that could not be written are queued, and no answer waits for them: they are over after a crash as well.
     pub(crate) fn write_late(&self, late: &mut Late, max: usize) -> bool {
         let rest = late.sessions.len().saturating_sub(max);
-        self.write_behind(&late.sessions.split_off(rest));
+        let is_written = self.write_behind(&late.sessions.split_off(rest));
+        if !is_written {
+            late.sessions.drain(..).for_each(|session| self.registry.enqueue(&session));
+        }
         if late.sessions.is_empty() {
-            late.answers.drain(..).for_each(|answer| answer());
+            let made = if is_written { Ok(()) } else { Err(NotWritten::Late) };
+            late.answers.drain(..).for_each(|answer| answer(made.clone()));
         }
         late.sessions.is_empty()
     }
@@ -258,9 +271,10 @@ impl Commit {
     /// write.
     pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) -> Late {
         let mut late = Late::default();
+        let opened = group.opened();
         for step in group.steps {
             match &made {
-                Ok(()) => self.finish_step(step, &mut late),
+                Ok(()) => self.finish_step(step, &opened, &mut late),
                 Err(error) => refuse(step, error),
             }
         }
@@ -298,7 +312,7 @@ impl Commit {
         let record = Record { ended: Some(end), ..record };
         group.changes.push(Change::Tombstone(record.clone()));
         let pending = held.map(|session| Pending { session, write: Write::Tombstone(end), replaced: None });
-        group.steps.push(Step::Revoke(Box::new(record), pending, reply));
+        group.steps.push(Step::Revoke(Box::new(record), now_ms, pending, reply));
     }
 
     /// The write after which the disk says the same of a session as memory, if it does not yet.
@@ -336,13 +350,18 @@ impl Commit {
         }
     }
 
-    fn finish_step(&self, step: Step, late: &mut Late) {
+    fn finish_step(&self, step: Step, opened: &[SessionId], late: &mut Late) {
         match step {
-            Step::Revoke(record, pending, reply) => {
+            Step::Revoke(mut record, now_ms, pending, reply) => {
+                // Its record, in the same commit, carries the end as it was.
+                let is_opened = opened.contains(&record.id());
+                if !is_opened && let Err(error) = self.move_end(&mut record, now_ms, pending.as_ref()) {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
                 pending.iter().for_each(|pending| self.written(pending));
                 let also_ended = record.ended.and_then(|end| self.registry.ended_on_disk(record.id(), end));
                 late.sessions.extend(also_ended);
-                late.answers.push(Box::new(move || answer(reply, Ok(Some(record)))));
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::Narrow(narrowing, reply) => {
                 self.registry.narrow(&narrowing);
@@ -351,24 +370,29 @@ impl Commit {
             }
             Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
                 Ok(()) => answer(reply, Ok(Ok(session))),
-                Err(refused) => late.answers.push(Box::new(move || answer(reply, Ok(Err(refused))))),
+                Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
             },
-            Step::Revocation(revocation, reply) => {
-                let ended = self.registry.publish(&revocation);
-                self.audit.revocation_made(&revocation, ended.len());
+            Step::Revocation(mut revocation, reply) => {
+                if let Err(error) = self.move_instant(&mut revocation) {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
+                let ended = self.registry.publish(&revocation, &mut late.sessions);
+                self.audit.revocation_made(&revocation, ended);
                 // The revocation is durable, and covers all of them after a crash. Their tombstones are written before
                 // the answer so that a newer token cannot open them again after one.
-                let count = ended.len();
-                late.sessions.extend(ended);
-                late.answers.push(Box::new(move || answer(reply, Ok(count))));
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended))));
             }
             Step::Lift(revocation, reply) => {
-                self.registry.lift(&revocation);
-                self.audit.revocation_lifted(&revocation);
-                answer(reply, Ok(()));
+                let is_lifted = self.registry.lift(&revocation);
+                if is_lifted {
+                    self.audit.revocation_lifted(&revocation);
+                }
+                answer(reply, Ok(is_lifted));
             }
             Step::Forget(revocations, next, reply) => {
-                revocations.iter().for_each(|revocation| self.registry.lift(revocation));
+                for revocation in &revocations {
+                    self.registry.lift(revocation);
+                }
                 answer(reply, Ok(next));
             }
             Step::MakeDurable(pending, reply) => {
@@ -376,6 +400,33 @@ impl Commit {
                 answer(reply, Ok(()));
             }
         }
+    }
+
+    /// Moves the end of a session that is being revoked behind the tokens that were seen while the disk was written: the
+    /// first of them may have shown how far its issuer's clock is ahead.
+    fn move_end(&self, record: &mut Record, now_ms: u64, pending: Option<&Pending>) -> Result<(), StoreError> {
+        let marks = pending.map_or(record.marks, |pending| pending.session.marks());
+        let end = self.registry.revoked_now(&record.issuer, marks.newest_ms(), now_ms);
+        let moved = record.ended.map_or(end, |own| own.merged(end));
+        if record.ended == Some(moved) {
+            return Ok(());
+        }
+        (record.ended, record.marks) = (Some(moved), marks);
+        self.apply(&[Change::Tombstone(record.clone())])
+    }
+
+    /// The same for a revocation of a party, and its instant if that was not given.
+    fn move_instant(&self, revocation: &mut Revocation) -> Result<(), StoreError> {
+        let Revocation { issuer, party, made_at_ms, .. } = &*revocation;
+        let later_ms = self.registry.instant_of(issuer, party, *made_at_ms);
+        if later_ms <= revocation.ends_at_ms {
+            return Ok(());
+        }
+        if revocation.before_ms == revocation.ends_at_ms {
+            revocation.before_ms = later_ms;
+        }
+        revocation.ends_at_ms = later_ms;
+        self.apply(&[Change::Revocation(revocation.clone())])
     }
 
     fn finish_opening(&self, session: &Arc<Session>, now_ms: u64, late: &mut Late) -> Result<(), NotOpened> {
@@ -419,7 +470,7 @@ fn put(changes: &mut Vec<Change>, session: &Arc<Session>, write: Write, replaced
 fn refuse(step: Step, error: &StoreError) {
     let failed = NotWritten::Failed(error.clone());
     match step {
-        Step::Revoke(_, _, reply) => answer(reply, Err(failed)),
+        Step::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
         Step::Narrow(_, reply) => answer(reply, Err(failed)),
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),

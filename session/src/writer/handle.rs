@@ -99,8 +99,8 @@ impl Writer {
         self.ask(|reply| Op::Revocation(revocation, reply)).await
     }
 
-    /// Takes a revocation back.
-    pub async fn lift(&self, revocation: Revocation) -> Result<(), NotWritten> {
+    /// Takes a revocation back, unless another of its party has come since; returns whether it was there.
+    pub async fn lift(&self, revocation: Revocation) -> Result<bool, NotWritten> {
         self.ask(|reply| Op::Lift(revocation, reply)).await
     }
 

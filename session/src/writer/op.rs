@@ -39,8 +39,8 @@ pub(crate) enum Op {
     Open(Box<Opening>, Reply<Opened>),
     /// Revokes a party; answers the number of sessions that this ended.
     Revocation(Revocation, Reply<usize>),
-    /// Takes a revocation back.
-    Lift(Revocation, Reply<()>),
+    /// Takes a revocation back, unless another of its party has come since; answers whether it was there.
+    Lift(Revocation, Reply<bool>),
     /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.

@@ -368,3 +368,72 @@ async fn a_revocation_of_many_sessions_does_not_hold_up_other_changes() {
     let futures_util::future::Either::Right((_, all)) = first else { unreachable!() };
     assert_eq!(all.await, Ok(20 * CHUNK));
 }
+
+#[test]
+fn a_revocation_that_is_made_while_an_older_one_of_its_party_is_forgotten_or_lifted_stands() {
+    let sid = |at_ms| Revocation { party: RevokedParty::Sid("s".to_owned()), ends_at_ms: at_ms, ..everyone(at_ms) };
+    for is_lifted in [true, false] {
+        let fixture = Fixture::new();
+        let (old, _answer) = op(|reply| Op::Revocation(sid(T0 + 1), reply));
+        fixture.commit().make_all(vec![old]);
+        let held = fixture.registry.rules().revocations.remove(0);
+        let now = T0 + 100 * HOUR;
+        let (new, _answer) = op(|reply| Op::Revocation(Revocation { made_at_ms: now, ..sid(now) }, reply));
+        let (lift, mut lifted) = op(|reply| Op::Lift(held, reply));
+        let (forget, _next) = op(|reply| Op::Forget(None, T0 + HOUR, reply));
+        fixture.commit().make_all(vec![new, if is_lifted { lift } else { forget }]);
+        if is_lifted {
+            assert_eq!(lifted.try_recv(), Ok(Ok(false)), "another one stands");
+        }
+        let fixture = fixture.crash();
+        assert_eq!(fixture.outcome(&person("s", now - 1), now), Outcome::Revoked, "{is_lifted}");
+    }
+}
+
+#[test]
+fn a_token_that_shows_its_issuers_lead_while_the_disk_is_written_moves_the_end() {
+    for is_party in [false, true] {
+        let fixture = Fixture::new();
+        let session = fixture.live(&machine(T0), T0);
+        let commit = fixture.commit();
+        let (revoke, _answer) = match is_party {
+            true => {
+                let party = RevokedParty::Client("robot".to_owned());
+                let at_ms = fixture.registry.instant_of("https://id", &party, T0 + 1);
+                let made = Revocation { party, before_ms: at_ms, ends_at_ms: at_ms, ..everyone(at_ms) };
+                let (op, answer) = op(|reply| Op::Revocation(made, reply));
+                (op, Box::new(answer) as Box<dyn std::any::Any>)
+            }
+            false => {
+                let (op, answer) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
+                (op, Box::new(answer) as Box<dyn std::any::Any>)
+            }
+        };
+        let group = commit.prepare(vec![revoke]);
+        let made = commit.apply(&group.changes);
+        let ahead = machine(T0 + 20_000);
+        assert_eq!(fixture.outcome(&ahead, T0 + 1), Outcome::Active, "issued before, by a clock that is 20 s ahead");
+        commit.write_all(commit.finish(group, made));
+        assert_eq!(fixture.outcome(&ahead, T0 + 2), Outcome::Revoked, "{is_party}");
+        drop((session, commit));
+        let fixture = fixture.crash();
+        assert_eq!(fixture.outcome(&ahead, T0 + 2), Outcome::Revoked, "{is_party}");
+    }
+}
+
+#[test]
+fn a_revocation_whose_sessions_could_not_be_written_is_not_answered_as_made() {
+    let fixture = Fixture::new();
+    drop(fixture.live(&person("s", T0), T0));
+    let commit = fixture.commit();
+    let (revocation, mut answer) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
+    let mut late = commit.make(vec![revocation]);
+    fixture.store.fails.store(true, Ordering::SeqCst);
+    assert!(commit.write_late(&mut late, 1));
+    assert_eq!(answer.try_recv(), Ok(Err(NotWritten::Late)));
+    fixture.store.fails.store(false, Ordering::SeqCst);
+    let (again, mut answer) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
+    commit.make_all(vec![again]);
+    assert_eq!(answer.try_recv(), Ok(Ok(0)), "all that it covers had ended");
+    assert!(fixture.store.tombstone(person("s", T0).id).unwrap().is_some(), "and is written before the answer");
+}

@@ -154,7 +154,10 @@ async fn scopes_are_narrowed_and_restored_for_the_next_verdict() {
     let narrowed = fixture.call("PATCH", &path, r#"{"scopes":["openid"]}"#).await.json();
     assert_eq!(narrowed["scopes"], json!(["openid"]));
     assert_eq!(filter.ask(1, 0).await.narrowed.unwrap().scopes, ["openid"]);
-    fixture.call("PATCH", &path, r#"{"scopes":["openid","orders:read"]}"#).await;
+    // Said again, it is no restoration, and nor is all that a session was granted.
+    fixture.call("PATCH", &path, r#"{"scopes":["openid"]}"#).await;
+    assert_eq!(filter.ask(1, 0).await.narrowed.unwrap().scopes, ["openid"]);
+    assert_eq!(fixture.call("PATCH", &path, r#"{"scopes":null}"#).await.status, 200);
     assert_eq!(filter.ask(1, 0).await.narrowed, None);
 }
 

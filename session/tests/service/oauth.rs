@@ -280,3 +280,12 @@ async fn the_claim_names_are_known_before_any_filter_is_back() {
     let path = format!("/v1/sessions/{}", session_id("t"));
     assert_eq!(fixture.call("GET", &path, "").await.json()["reason"], "revoked");
 }
+
+#[tokio::test]
+async fn a_token_from_the_far_future_revokes_nothing_and_moves_no_end() {
+    let fixture = Fixture::open().await;
+    let far = json!({"iat": 253_000_000_000_u64, "exp": 253_000_003_600_u64});
+    let answer = revoke(&fixture, &format!("token={}", jwt("s", far))).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("unsupported_token_type")));
+    assert_eq!(introspect(&fixture, &jwt("s", json!({}))).await["active"], true);
+}

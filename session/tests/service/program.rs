@@ -231,12 +231,12 @@ async fn sighup_changes_credentials_and_a_bad_file_changes_nothing() {
     assert_eq!((status(ADMIN).await, status(NEXT).await), (401, 200));
 
     std::fs::write(&secret, "short").unwrap();
-    let line = program.reload("the one from before stays in force").await;
+    let line = program.reload("the previous one stays in force").await;
     assert_eq!(line["level"], "ERROR");
     assert!(line["fault"].as_str().unwrap().contains("admin_credential: has fewer than 16 bytes"), "{line}");
     std::fs::write(&secret, ADMIN).unwrap();
     std::fs::write(at.join("session.yaml"), "listen: [").unwrap();
-    program.reload("the one from before stays in force").await;
+    program.reload("the previous one stays in force").await;
     assert_eq!((status(ADMIN).await, status(NEXT).await), (401, 200));
 
     drop(from_file(command(at, "access: [{name: a, idle: 5m}]\n")));

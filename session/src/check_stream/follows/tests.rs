@@ -313,14 +313,15 @@ fn a_revocation_is_sent_to_followed_sessions_and_to_tokens_of_sessions_that_live
         stream.describe(token(handle, key, issued), now_ms);
         assert_eq!(stream.follow(&[follow(handle, handle, PLAIN)], now_ms), [(handle, ACTIVE)]);
     }
-    fixture.registry.publish(&Revocation {
+    let revocation = Revocation {
         issuer: "https://id".to_owned(),
         party: RevokedParty::Subject("alice".to_owned()),
         before_ms: T0 + 1,
         made_at_ms: now_ms,
         ends_at_ms: now_ms,
         reason: String::new(),
-    });
+    };
+    fixture.registry.publish(&revocation, &mut Vec::new());
     assert_eq!(stream.review(now_ms), [(2, Outcome::Revoked), (3, Outcome::Revoked)]);
 }
 

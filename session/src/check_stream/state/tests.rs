@@ -253,14 +253,15 @@ fn a_revocation_reaches_tokens_that_are_bound() {
     for handle in [1, 2] {
         assert_eq!(stream.outcome(handle, PLAIN, T0 + HOUR), Outcome::Active);
     }
-    fixture.registry.publish(&Revocation {
+    let revocation = Revocation {
         issuer: "https://id".to_owned(),
         party: RevokedParty::Client("web".to_owned()),
         before_ms: T0 + 1,
         made_at_ms: T0 + HOUR,
         ends_at_ms: T0 + HOUR,
         reason: String::new(),
-    });
+    };
+    fixture.registry.publish(&revocation, &mut Vec::new());
     assert_eq!(stream.outcome(1, PLAIN, T0 + HOUR), Outcome::Active);
     assert_eq!(stream.outcome(2, PLAIN, T0 + HOUR), Outcome::Revoked);
 }
