@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bytes_max=$((1024 * 1024))
+bytes_max=$((1536 * 1024))
 # shellcheck source=filter/toolchain.sh
 source filter/toolchain.sh
 use_wasm_toolchain "${1:-}"
