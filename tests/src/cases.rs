@@ -111,7 +111,6 @@ async fn outages(example: &Example, testbed: &Testbed, report: &mut Report) {
     });
     let cases: Vec<_> = cases.collect();
     for (case, _, sent) in cases.iter().filter(|(_, granted, _)| *granted) {
-        // Each worker of Envoy remembers verdicts on its own. The client keeps its connection, and so its worker.
         let result = request::must_be_released(testbed, case, sent).await;
         report.note(example, case, result);
     }

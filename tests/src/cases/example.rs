@@ -27,7 +27,7 @@ pub(super) const OVER: &str = "harness-over";
 pub(super) const SOON: &str = "harness-soon";
 
 /// New connections that are enough to meet every worker of Envoy.
-const EVERY_WORKER: usize = 12;
+pub(super) const EVERY_WORKER: usize = 12;
 
 /// An example and its cases.
 pub struct Example {

@@ -1,7 +1,7 @@
 //! Sends the requests of cases and compares the answers.
 
-use super::example::Sent;
-use crate::{Answer, Kind, Refused, Stream, Testbed, wait::until};
+use super::example::{EVERY_WORKER, Sent};
+use crate::{Answer, Call, Kind, Refused, Stream, Testbed, wait::until};
 use portcullis_cli::policy::cases::{Case, Client, Expect};
 use portcullis_engine::answer::Code;
 use std::time::Duration;
@@ -44,12 +44,20 @@ fn is_refusal(refused: &Refused, kind: Kind, code: Code) -> bool {
     }
 }
 
-/// Sends the request of a case before its outage begins.
+/// Sends the request of a case before its outage begins, to every worker of Envoy: each remembers verdicts on its own, and
+/// the client need not have the same connection afterwards.
 pub(super) async fn must_be_released(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<(), String> {
-    http(testbed, case, sent, Expect::Released).await
+    for _ in 0..EVERY_WORKER {
+        answered(call(testbed, case, sent).fresh(), case, Expect::Released).await?;
+    }
+    Ok(())
 }
 
 async fn http(testbed: &Testbed, case: &Case, sent: &Sent, expect: Expect) -> Result<(), String> {
+    answered(call(testbed, case, sent), case, expect).await
+}
+
+fn call(testbed: &Testbed, case: &Case, sent: &Sent) -> Call {
     let request = &case.request;
     let mut call = testbed.call(&request.method, &request.path).host(&request.host);
     for (name, value) in &request.headers {
@@ -58,6 +66,10 @@ async fn http(testbed: &Testbed, case: &Case, sent: &Sent, expect: Expect) -> Re
     if let Some(token) = &sent.token {
         call = call.bearer(token);
     }
+    call
+}
+
+async fn answered(call: Call, case: &Case, expect: Expect) -> Result<(), String> {
     let answer = call.try_send().await?;
     if is_as_expected(&answer, case, expect) { Ok(()) } else { Err(format!("expected {expect:?}, got {answer:?}")) }
 }
