@@ -62,6 +62,9 @@ pub(super) enum Step {
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
+/// Answers a change whose group is written, or could not be.
+type Answer = Box<dyn FnOnce(Result<(), NotWritten>)>;
+
 /// The sessions that a group leaves to be written, and the answers that wait for them. They are written once the whole
 /// group is in memory: until then, an ended session must not leave memory, because a session that the group opens would
 /// take its place. A revocation can leave hundreds of thousands, so they are written in chunks, between which other
@@ -70,7 +73,7 @@ pub(super) enum Step {
 #[must_use = "answers wait until it is written"]
 pub(crate) struct Late {
     sessions: Vec<Arc<Session>>,
-    answers: Vec<Box<dyn FnOnce(Result<(), NotWritten>)>>,
+    answers: Vec<Answer>,
 }
 
 impl Group {
