@@ -79,7 +79,7 @@ impl RequestAttributes {
 /// The session service's verdict on a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The session is valid. Holds the remaining scopes if there are fewer than in the token; see [`Verdict::active`].
+    /// The session is valid. Holds the remaining scopes if there are fewer than in the token.
     Active(Option<Rc<[String]>>),
     /// The session is refused, for all requests or for this one.
     Ended(Code),
