@@ -185,6 +185,9 @@ mod tests {
             assert_eq!(clock.agreement().activity_ms(T0 + now), T0 + activity, "{wall_ms} {steady_ms}");
             assert_eq!(clock.agreement().is_parted(), parted, "{wall_ms} {steady_ms}");
         }
+        // A time that was read before the clocks agreed again ends nothing, and is no activity.
+        assert!(clock.agreement().may_end(T0 + 5_401_000) && !clock.agreement().may_end(T0 + 9_000_000));
+        assert_eq!(clock.agreement().activity_ms(T0 + 9_000_000), T0 + 5_401_000);
         wall.store(T0 + 9_000_000, Ordering::Relaxed);
         clock.now_ms();
         assert!(clock.agreement().is_parted());

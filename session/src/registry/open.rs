@@ -47,7 +47,7 @@ impl Registry {
             return Ok(Err(NotOpened::Ended(tombstone.end.reason)));
         }
         let origin = origin(token, Arc::clone(access), tombstone);
-        Ok(Ok(Session::opened(origin, token.scopes.clone(), token.marks(now_ms))))
+        Ok(Ok(Session::opened(origin, token.scopes.clone(), token.marks(self.agreement.activity_ms(now_ms)))))
     }
 
     /// Enters a session whose record is on disk. A first use may have come in between: then the error is its session,

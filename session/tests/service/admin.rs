@@ -162,6 +162,17 @@ async fn scopes_are_narrowed_and_restored_for_the_next_verdict() {
 }
 
 #[tokio::test]
+async fn scopes_are_left_to_a_party_as_given_even_if_they_are_all_that_one_session_was_granted() {
+    let (fixture, id) = with_alice().await;
+    let path = format!("/v1/sessions/{id}");
+    fixture.call("PATCH", &path, r#"{"scopes":["openid","orders:read"]}"#).await;
+    let mut filter = fixture.filter().await;
+    let mut more = token(1, "s2", T0);
+    more.scopes.push("admin".to_owned());
+    assert_eq!(filter.ask_new(more).await.narrowed.unwrap().scopes, ["openid", "orders:read"]);
+}
+
+#[tokio::test]
 async fn a_revocation_ends_live_sessions_and_refuses_unseen_ones() {
     let (fixture, id) = with_alice().await;
     let mut filter = fixture.filter().await;
