@@ -46,7 +46,7 @@ lint: ## check the format, and lint Rust and shell
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo '» SKIPPED: shellcheck is not installed'; fi
 
-check: lint ## run everything that CI checks beside the tests: lint, the filter for wasm, documentation, dependencies
+check: lint ## run everything that CI checks besides the tests: lint, the filter for wasm, documentation, dependencies
 	filter/build.sh clippy
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 	.ci/dependencies

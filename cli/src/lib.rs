@@ -23,7 +23,7 @@ mod report;
 use clap::{Parser, Subcommand};
 use exit::Exit;
 
-/// Write, check and roll out Portcullis policies, and manage sessions
+/// Generate, check and render Portcullis policies, and manage sessions
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = exit::HELP)]
 pub struct Args {
@@ -41,7 +41,7 @@ enum Command {
     Sessions(admin::sessions::Command),
     /// Revoke all sessions of a subject, a client, a session claim or an issuer
     Revoke(admin::revoke::Args),
-    /// Watch sessions being opened, ended and denied
+    /// Watch sessions open and end, and requests being denied
     Events(admin::events::Args),
     /// Print a shell completion script
     Completions(completions::Args),

@@ -41,5 +41,5 @@ pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
 pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step};
 pub use session_memory::Known;
-pub use stream_client::{Act, MESSAGE_BYTES_MAX};
+pub use stream_client::{Act, MESSAGE_BYTES_MAX, PeerNews};
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, StreamEvent, Tally};

@@ -1,7 +1,7 @@
 //! The state that the root context shares with its requests, and the execution of steps.
 
 use crate::{envoy, metrics::Metrics};
-use log::warn;
+use log::{info, warn};
 use portcullis_engine::{
     answer::{Answer, Code, Demand},
     authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
@@ -192,6 +192,17 @@ impl Worker {
                 self.key_calls.borrow_mut().insert(call, fetch.issuer);
             }
             None => self.fetched(fetch.issuer, None, now),
+        }
+    }
+
+    /// Logs what is new about the session service.
+    pub(crate) fn log_peer_news(&self) {
+        for news in self.gate.borrow_mut().take_peer_news() {
+            if news.is_warning() {
+                warn!("portcullis: {news}");
+            } else {
+                info!("portcullis: {news}");
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl Settings {
 
     fn open_doors(&self) -> Vec<&'static str> {
         let filters =
-            "no filter_credential: anyone who can reach the check listener can ask questions and open sessions";
+            "no filter_credential: anyone who can reach the check listener can submit checks and open sessions";
         let admin = "the admin listener has no TLS and is not on a loopback address: keep its network private";
         let is_private = self.admin.ip().is_loopback() || self.admin_tls.read().is_some();
         let undated = "undated_logins: reopen: a refreshed token with neither a session claim nor auth_time opens its \

@@ -21,9 +21,9 @@ impl Credentials {
         self.0.iter().any(|digest| others.0.contains(digest))
     }
 
-    /// Whether the request presents one. Digests are compared, so the time does not reveal a secret's length either.
+    /// Whether the request presents one.
     pub fn are_presented(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|secret| self.hold(secret))
+        Presented::read(headers).is_some_and(|presented| self.hold(&presented))
     }
 
     /// Whether the request presents one as the password of any client (RFC 6749, section 2.3.1). That section requires the
@@ -36,14 +36,27 @@ impl Credentials {
         let Some(password) = pair.splitn(2, |byte| *byte == b':').nth(1) else {
             return false;
         };
-        self.hold(password) || self.hold(&form_decoded(password))
+        self.hold(&Presented::of(password)) || self.hold(&Presented::of(&form_decoded(password)))
     }
 
-    /// Compares with all of them, so that the time does not reveal which one it is.
-    fn hold(&self, secret: &[u8]) -> bool {
-        let digest = Sha256::digest(secret);
-        let found = self.0.iter().fold(Choice::from(0), |found, held| found | digest.as_slice().ct_eq(held));
+    /// Whether it is one of them. Compares with all, so that the time does not reveal which one it is.
+    pub(crate) fn hold(&self, presented: &Presented) -> bool {
+        let found = self.0.iter().fold(Choice::from(0), |found, held| found | presented.0.as_slice().ct_eq(held));
         found.into()
+    }
+}
+
+/// What a caller presents as its credential: a digest, so that the time of a comparison does not reveal a secret's length.
+pub(crate) struct Presented([u8; 32]);
+
+impl Presented {
+    /// The bearer token of a request that has exactly one `authorization` (RFC 6750, section 2.1).
+    pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
+        after_scheme(headers, b"bearer ").map(Self::of)
+    }
+
+    fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
     }
 }
 
@@ -51,11 +64,6 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Credentials(…)")
     }
-}
-
-/// The bearer token of a request that has exactly one `authorization` (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    after_scheme(headers, b"bearer ")
 }
 
 /// What follows the scheme, which is in lower case and ends with its space, in the only `authorization`.

@@ -11,7 +11,7 @@ use crate::narrowings::Narrowing;
 use crate::registry::{Binding, Enrolment, FirstUse, Registry, Terms, UndatedLogins};
 use crate::session::Session;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, Record, Rules, Store, StoreError};
+use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
 use crate::token::Token;
 use crate::writer::Commit;
 use portcullis_contract::wire::Outcome;
@@ -36,6 +36,14 @@ pub(crate) struct Faulty {
 impl Store for Faulty {
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
         self.inner.issuers()
+    }
+
+    fn id(&self) -> String {
+        self.inner.id()
+    }
+
+    fn leads(&self) -> Result<Vec<Lead>, StoreError> {
+        self.inner.leads()
     }
 
     fn rules(&self) -> Result<Rules, StoreError> {

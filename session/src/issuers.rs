@@ -48,7 +48,7 @@ impl Issuers {
             if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer.name) {
                 warn!(
                     issuer = issuer.name,
-                    "more than {ISSUERS_MAX} issuers: the tokens of this one are read by the usual claim names"
+                    "more than {ISSUERS_MAX} issuers: the tokens of this one are read with the default claim names"
                 );
                 continue;
             }

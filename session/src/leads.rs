@@ -5,6 +5,7 @@
 //! within that margin is refused as well.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is added to the largest lead: tokens carry whole seconds.
@@ -13,20 +14,53 @@ const MARGIN_MIN_MS: u64 = 1_000;
 /// The largest margin: as far as a policy may let an issuer's clock be ahead (`clock_skew`).
 const MARGIN_MAX_MS: u64 = 60_000;
 
-/// The largest lead of each issuer that verified tokens have shown since the service started.
+/// How far an issuer's clock was ahead of ours, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// The issuer.
+    pub issuer: Arc<str>,
+    /// In milliseconds; at most a minute.
+    pub lead_ms: u64,
+}
+
+/// The largest lead of each issuer that verified tokens have ever shown. The leads are also on disk: after a restart, an
+/// issuer's next token may come too late to tell.
 #[derive(Debug, Default)]
-pub(crate) struct Leads(RwLock<HashMap<Arc<str>, u64>>);
+pub(crate) struct Leads {
+    known: RwLock<HashMap<Arc<str>, u64>>,
+    is_unwritten: AtomicBool,
+}
 
 impl Leads {
     /// Notes a token that states the instant `said_ms`.
     pub(crate) fn note(&self, issuer: &Arc<str>, said_ms: u64, now_ms: u64) {
-        let lead = said_ms.saturating_sub(now_ms);
-        if lead == 0 || lead <= self.of(issuer) {
-            return;
+        let lead_ms = said_ms.saturating_sub(now_ms).min(MARGIN_MAX_MS);
+        if lead_ms > 0 && lead_ms > self.of(issuer) {
+            self.load([Lead { issuer: Arc::clone(issuer), lead_ms }]);
+            self.unwritten();
         }
-        let mut leads = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let held = leads.entry(Arc::clone(issuer)).or_default();
-        *held = lead.max(*held);
+    }
+
+    /// Loads the leads that are on disk.
+    pub(crate) fn load(&self, stored: impl IntoIterator<Item = Lead>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for Lead { issuer, lead_ms } in stored {
+            let held = known.entry(issuer).or_default();
+            *held = lead_ms.max(*held);
+        }
+    }
+
+    /// All leads, if the disk lacks some. From then on, the disk is assumed to have them.
+    pub(crate) fn take_unwritten(&self) -> Option<Vec<Lead>> {
+        self.is_unwritten.swap(false, Ordering::SeqCst).then(|| {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.iter().map(|(issuer, lead_ms)| Lead { issuer: Arc::clone(issuer), lead_ms: *lead_ms }).collect()
+        })
+    }
+
+    /// The disk may lack some of the leads.
+    pub(crate) fn unwritten(&self) {
+        self.is_unwritten.store(true, Ordering::SeqCst);
     }
 
     /// The instant of a revocation that is made now, of a party whose newest token is from `newest_ms`.
@@ -36,7 +70,7 @@ impl Leads {
     }
 
     fn of(&self, issuer: &str) -> u64 {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(issuer).copied().unwrap_or_default()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(issuer).copied().unwrap_or_default()
     }
 }
 
@@ -57,5 +91,19 @@ mod tests {
         assert_eq!(leads.instant("j", 0, 1_000_000), 1_001_000, "another issuer has another clock");
         leads.note(&issuer, u64::MAX, 1_000_000);
         assert_eq!(leads.instant("i", 0, 1_000_000), 1_060_000);
+    }
+
+    #[test]
+    fn a_lead_is_written_once_and_what_is_loaded_never_lessens_it() {
+        let leads = Leads::default();
+        let lead = |lead_ms| Lead { issuer: "i".into(), lead_ms };
+        leads.load([lead(20_000)]);
+        assert_eq!(leads.take_unwritten(), None);
+        leads.note(&"i".into(), 1_010_000, 1_000_000);
+        assert_eq!(leads.take_unwritten(), None, "a smaller one tells nothing");
+        leads.note(&"i".into(), 1_030_000, 1_000_000);
+        leads.load([lead(20_000)]);
+        assert_eq!((leads.take_unwritten(), leads.take_unwritten()), (Some(vec![lead(30_000)]), None));
+        assert_eq!(leads.instant("i", 0, 0), 31_000);
     }
 }

@@ -18,11 +18,20 @@ use tracing_subscriber::filter::LevelFilter;
 /// How long the last lines may take to be read.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Judges, on every request, whether the session behind a token is still good
+const HELP: &str = "\
+SIGHUP reloads credentials and certificates; SIGTERM stops the service after at most 2 s.
+
+Exit codes: 0 stopped, or the configuration is valid; 1 failed; 2 invalid configuration or arguments.
+
+Examples:
+  portcullis-session --config session.yaml --check
+  portcullis-session --config session.yaml";
+
+/// The Portcullis session service: decides on every request whether the session behind its token is still active
 #[derive(Parser)]
-#[command(name = "portcullis-session", version)]
+#[command(name = "portcullis-session", version, after_help = HELP)]
 struct Args {
-    /// The configuration, session.yaml
+    /// Configuration file (`session.yaml`)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Check the configuration, with the credentials and certificates that it names, and exit

@@ -122,8 +122,8 @@ impl Metrics {
             ended: [Reason::IdleTimeout, Reason::LifetimeExceeded, Reason::Revoked]
                 .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
             streams: gauge("portcullis_streams_open", "Open check streams.")?,
-            follows_open: gauge("portcullis_follows_open", "Open follows.")?,
-            follows: counter("portcullis_follows_total", "Follows opened.")?,
+            follows_open: gauge("portcullis_follows_open", "Open requests whose sessions are followed.")?,
+            follows: counter("portcullis_follows_total", "Requests whose sessions were followed once they were open.")?,
             cuts: OUTCOMES
                 .into_iter()
                 .filter(|(outcome, _)| *outcome != Outcome::Active)
@@ -139,14 +139,17 @@ impl Metrics {
             },
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
-            store_failures: counter("portcullis_store_failures_total", "Commits that failed.")?,
-            clocks_parted: gauge(
-                "portcullis_clocks_parted",
-                "1 while the wall clock, having been set, is not believed.",
+            store_failures: counter(
+                "portcullis_store_failures_total",
+                "Failed commits, and failed attempts to reopen the store.",
             )?,
+            clocks_parted: gauge("portcullis_clocks_parted", "1 while the wall clock and the steady clock disagree.")?,
             store_reopened: counter("portcullis_store_reopened_total", "Times that the store was opened again.")?,
-            store_unreadable: counter("portcullis_store_unreadable_total", "Look-ups that failed.")?,
-            log_dropped: counter("portcullis_log_lines_dropped_total", "Log lines that nobody took in time.")?,
+            store_unreadable: counter("portcullis_store_unreadable_total", "Failed look-ups in the store.")?,
+            log_dropped: counter(
+                "portcullis_log_lines_dropped_total",
+                "Log lines dropped because standard output was not read in time.",
+            )?,
             commits,
             registry,
         })

@@ -1,6 +1,7 @@
 //! Revocations of a whole party: "all sessions of … before T are revoked". They hold for sessions that were seen and for
 //! those that were not, until they are lifted or no token can need them any more.
 
+use portcullis_contract::KeyKind;
 use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -28,12 +29,21 @@ pub struct Bearer<'a> {
     pub subject: &'a str,
     /// The client; may be empty.
     pub client: &'a str,
-    /// The value of its session claim, if its key is one.
-    pub sid: Option<&'a str>,
+    /// What its session key was made from.
+    pub kind: KeyKind,
+    /// Its session key.
+    pub key: &'a str,
     /// Its start: its login, else when it was issued.
     pub start_ms: u64,
     /// Its login; 0 if unknown. A session claim outlives tokens, and only a login opens its session again.
     pub login_ms: u64,
+}
+
+impl<'a> Bearer<'a> {
+    /// The value of its session claim, if its key is one.
+    pub fn sid(&self) -> Option<&'a str> {
+        (self.kind == KeyKind::Claim).then_some(self.key)
+    }
 }
 
 /// One revocation.
@@ -75,7 +85,7 @@ impl Revocation {
                 RevokedParty::Everyone => is_before,
                 RevokedParty::Subject(named) => named == bearer.subject && is_before,
                 RevokedParty::Client(named) => named == bearer.client && is_before,
-                RevokedParty::Sid(named) => bearer.sid == Some(named) && bearer.login_ms < self.before_ms,
+                RevokedParty::Sid(named) => bearer.sid() == Some(named) && bearer.login_ms < self.before_ms,
             }
     }
 
@@ -169,7 +179,7 @@ impl Revocations {
     /// The revocation that covers a session or token, if there is one.
     pub fn against(&self, bearer: Bearer<'_>) -> Option<&Revocation> {
         let of_issuer = self.0.get(bearer.issuer)?;
-        let of_sid = bearer.sid.and_then(|sid| of_issuer.sids.get(sid));
+        let of_sid = bearer.sid().and_then(|sid| of_issuer.sids.get(sid));
         [
             of_issuer.everyone.as_ref(),
             of_issuer.subjects.get(bearer.subject),
@@ -195,7 +205,8 @@ mod tests {
         [RevokedParty::Everyone, RevokedParty::Subject(a()), RevokedParty::Client(a()), RevokedParty::Sid(a())]
     }
 
-    const A: Bearer<'_> = Bearer { issuer: "i", subject: "a", client: "a", sid: Some("a"), start_ms: 49, login_ms: 49 };
+    const A: Bearer<'_> =
+        Bearer { issuer: "i", subject: "a", client: "a", kind: KeyKind::Claim, key: "a", start_ms: 49, login_ms: 49 };
 
     #[test]
     fn a_revocation_stands_against_its_party_before_its_instant_and_no_other() {
@@ -227,7 +238,8 @@ mod tests {
             ("i", "bob", "web", Some("t"), 50, 0, false),
         ];
         for (issuer, subject, client, sid, start_ms, login_ms, expected) in rows {
-            let bearer = Bearer { issuer, subject, client, sid, start_ms, login_ms };
+            let kind = if sid.is_some() { KeyKind::Claim } else { KeyKind::Login };
+            let bearer = Bearer { issuer, subject, client, kind, key: sid.unwrap_or("s"), start_ms, login_ms };
             assert_eq!(revocations.against(bearer).is_some(), expected, "{bearer:?}");
             let any = made.iter().any(|revocation| revocation.covers(bearer));
             assert_eq!(any, expected, "{bearer:?}");

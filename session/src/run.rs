@@ -168,6 +168,7 @@ fn build(
         audit,
         metrics,
         route_tables: Arc::default(),
+        store_id: store.id(),
         writer,
         clock,
         filter_credential: settings.filter_credential,
@@ -181,10 +182,10 @@ fn build(
 
 /// Loads the registry from the store. Meanwhile the admin listener answers health, and the check listener nothing.
 async fn load(service: &Arc<Service>) -> Result<(), Failure> {
-    let registry = Arc::clone(&service.registry);
+    let (registry, store) = (Arc::clone(&service.registry), service.store_id.clone());
     let loading = tokio::task::spawn_blocking(move || {
         let sessions = registry.load()?;
-        info!(sessions, "loaded");
+        info!(sessions, store, "loaded");
         Ok(())
     });
     loading.await.map_err(|e| Failure::System(format!("cannot load the store: {e}")))?.map_err(Failure::Store)?;

@@ -29,6 +29,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The route tables of the streams.
     pub route_tables: Arc<RouteTables>,
+    /// Tells the store from every other one.
+    pub store_id: String,
     /// Changes the store.
     pub writer: Writer,
     /// The time.

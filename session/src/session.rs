@@ -121,7 +121,8 @@ impl Session {
             issuer: &self.issuer,
             subject: &self.subject,
             client: &self.client,
-            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            kind: self.kind,
+            key: &self.key,
             start_ms: self.login_at_ms(),
             login_ms: self.marks().authenticated_ms,
         }

@@ -15,6 +15,8 @@ use crate::revocations::{Bearer, Revocation};
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::leads::Lead;
+
 /// Instants of a session that only ever move later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Marks {
@@ -93,7 +95,8 @@ impl Record {
             issuer: &self.issuer,
             subject: &self.subject,
             client: &self.client_id,
-            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            kind: self.kind,
+            key: &self.key,
             start_ms: self.marks.login_at_ms,
             login_ms: self.marks.authenticated_ms,
         }
@@ -152,6 +155,8 @@ pub enum Change {
     Narrowing(Narrowing),
     /// Issuers that filters have described; they replace what was stored about them.
     Issuers(Vec<KnownIssuer>),
+    /// How far the clocks of issuers were ahead; they replace what was stored about them.
+    Leads(Vec<Lead>),
     /// All rules; any others are deleted.
     Rules(Rules),
 }
@@ -179,8 +184,14 @@ impl std::error::Error for StoreError {}
 
 /// A store. Calls block; only the writer calls [`Store::apply`], every thread may read.
 pub trait Store: Send + Sync + 'static {
+    /// Tells this store from every other one: 16 hexadecimal digits.
+    fn id(&self) -> String;
+
     /// The issuers that filters have described.
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError>;
+
+    /// How far the clocks of issuers were ahead.
+    fn leads(&self) -> Result<Vec<Lead>, StoreError>;
 
     /// All rules.
     fn rules(&self) -> Result<Rules, StoreError>;

@@ -90,7 +90,8 @@ impl Token {
             issuer: &self.issuer,
             subject: &self.subject,
             client: &self.client,
-            sid: (self.kind == KeyKind::Claim).then_some(&self.key),
+            kind: self.kind,
+            key: &self.key,
             start_ms: self.start_ms,
             login_ms: self.authenticated_ms.unwrap_or_default(),
         }

@@ -5,10 +5,12 @@
 //! writer changes memory, and not the caller, who may have gone away in between.
 
 mod commit;
+mod finish;
 mod handle;
 mod op;
 #[cfg(test)]
 mod orders;
+mod prepare;
 mod retention;
 #[cfg(test)]
 mod tests;

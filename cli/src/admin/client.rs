@@ -106,9 +106,10 @@ impl Client {
         self.read(self.accepted(answer)?)
     }
 
-    /// Opens a stream of server-sent events.
-    pub(super) fn listen(&self, path: &Path) -> Result<impl io::Read + use<>, Failure> {
+    /// Opens a stream of server-sent events, after the event `last_id` if there is one.
+    pub(super) fn listen(&self, path: &Path, last_id: Option<&str>) -> Result<impl io::Read + use<>, Failure> {
         let call = self.agent.get(self.url(path)).header(AUTHORIZATION, &self.credential);
+        let call = last_id.into_iter().fold(call, |call, id| call.header("last-event-id", id));
         let answer = self.accepted(call.header("accept", "text/event-stream").call())?;
         let kind = answer.body().mime_type();
         if kind != Some("text/event-stream") {
@@ -142,7 +143,7 @@ impl Client {
         match answer.status() {
             status if status.is_success() => Ok(answer),
             StatusCode::UNAUTHORIZED => Err(Failure::lasting(format!(
-                "the session service at {} rejected the credential from {}; it was started with a different one",
+                "the session service at {} rejected the credential from {}: it expects a different admin credential",
                 self.place(),
                 self.credential_from
             ))),

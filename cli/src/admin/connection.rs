@@ -6,13 +6,13 @@ use rustls::crypto::ring;
 use std::{env, fs, io::Read, path::Path, path::PathBuf, sync::Arc};
 use ureq::{
     http::{HeaderValue, Uri},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem},
 };
 
 /// The largest credential file, in bytes.
 const CREDENTIAL_BYTES_MAX: u64 = 8 << 10;
-/// The largest file of root certificates, in bytes.
-const CA_BYTES_MAX: u64 = 16 << 20;
+/// The largest PEM file, in bytes.
+const PEM_BYTES_MAX: u64 = 16 << 20;
 
 /// The connection to the session service. The credential is never an argument: it comes from
 /// PORTCULLIS_ADMIN_CREDENTIAL or from a file
@@ -28,6 +28,12 @@ pub(super) struct Connection {
     /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Present the client certificate in this PEM file, with its chain
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Private key of the client certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 impl Connection {
@@ -36,8 +42,21 @@ impl Connection {
         let (base, is_https) =
             base(&self.url).map_err(|why| Error::invalid(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
         let (credential, from) = self.credential()?;
-        let tls = if is_https { Some(tls(self.ca.as_deref())?) } else { None };
+        let tls = if is_https { Some(self.tls()?) } else { None };
         Ok(Client::new(base, credential, from, tls))
+    }
+
+    fn tls(&self) -> Result<TlsConfig, Error> {
+        let roots = match &self.ca {
+            Some(file) => certificates(file)?,
+            None => system_roots()?,
+        };
+        let own = self.cert.as_deref().zip(self.key.as_deref());
+        let own =
+            own.map(|(cert, key)| Ok::<_, Error>(ClientCert::new_with_certs(&certificates(cert)?, private_key(key)?)));
+        let provider = Arc::new(ring::default_provider());
+        let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+        Ok(builder.root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(own.transpose()?).build())
     }
 
     /// The credential as a header value, and its source.
@@ -94,27 +113,24 @@ fn base(url: &str) -> Result<(String, bool), String> {
     Ok((url.trim_end_matches('/').to_owned(), is_https))
 }
 
-fn tls(ca: Option<&Path>) -> Result<TlsConfig, Error> {
-    let roots = match ca {
-        Some(file) => {
-            let pem = read(file, CA_BYTES_MAX)?;
-            let unread = |_| Error::invalid(format_args!("`{}` is not a PEM file of certificates", file.display()));
-            let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(unread)?;
-            let certificates = items.into_iter().filter_map(|item| match item {
-                PemItem::Certificate(certificate) => Some(certificate),
-                _ => None,
-            });
-            let roots: Vec<_> = certificates.collect();
-            if roots.is_empty() {
-                return Err(Error::invalid(format_args!("`{}` contains no certificate", file.display())));
-            }
-            roots
-        }
-        None => system_roots()?,
-    };
-    let provider = Arc::new(ring::default_provider());
-    let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-    Ok(builder.root_certs(RootCerts::Specific(Arc::new(roots))).build())
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
+    let pem = read(file, PEM_BYTES_MAX)?;
+    let unread = |_| Error::invalid(format_args!("`{}` is not a PEM file of certificates", file.display()));
+    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(unread)?;
+    let certificates = items.into_iter().filter_map(|item| match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() {
+        return Err(Error::invalid(format_args!("`{}` contains no certificate", file.display())));
+    }
+    Ok(certificates)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKey<'static>, Error> {
+    let unread = |_| Error::invalid(format_args!("`{}` contains no private key", file.display()));
+    PrivateKey::from_pem(&read(file, PEM_BYTES_MAX)?).map_err(unread)
 }
 
 fn system_roots() -> Result<Vec<Certificate<'static>>, Error> {

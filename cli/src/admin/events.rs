@@ -24,15 +24,15 @@ use std::sync::mpsc;
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Runs until Ctrl-C, or until its output is closed. If the connection is lost, it is opened again
-and events may have been missed: a warning on standard error says so and, with `--output json`,
-an object whose `event` is `gap`.
+Runs until Ctrl-C, or until its output is closed. A lost connection is opened again, and the service
+replays what happened meanwhile. If some events are lost all the same, the output says so; with
+`--output json`, by an object whose `event` is `lagged`.
 
 Examples:
   portcullis events
   portcullis events --output json | jq -r 'select(.event == \"ended\") | .subject'";
 
-/// Watch sessions being opened, ended and denied
+/// Watch sessions open and end, and requests being denied
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -56,12 +56,12 @@ impl Args {
                     output::message(&report::warning(&format!("{why}; reconnecting")));
                     continue;
                 }
-                News::Back => {
-                    output::message(&report::warning("reconnected; events may have been missed"));
-                    match self.output {
-                        Format::Text => continue,
-                        Format::Json => line(&json!({"event": "gap"})),
+                News::Back { is_seamless } => {
+                    output::message(&report::warning("reconnected"));
+                    if is_seamless {
+                        continue;
                     }
+                    self.shown(&Event { name: "lagged".to_owned(), data: r#"{"missed":null}"#.to_owned() })
                 }
                 News::Over(failure) => return Err(failure.into()),
                 News::Unread => break,
@@ -99,7 +99,7 @@ fn sentence(name: &str, data: &Value) -> String {
     if name == "lagged" {
         let missed = data.get("missed").and_then(Value::as_u64);
         let missed = missed.map_or_else(|| "some".to_owned(), |missed| missed.to_string());
-        return format!("… {missed} events were missed: they arrived faster than they were read\n");
+        return format!("… {missed} events were missed\n");
     }
     let at = text("at");
     let at = at.parse().map_or(at, when::absolute);
@@ -124,7 +124,8 @@ mod tests {
         for (name, data, expected) in [
             ("opened", of(None), "2026-11-21 20:38:02Z  opened  5d41  anna via web (interactive)\n"),
             ("ended", of(Some("revoked")), "2026-11-21 20:38:02Z  ended   5d41  anna via web: revoked\n"),
-            ("lagged", json!({"missed": 7}), "… 7 events were missed: they arrived faster than they were read\n"),
+            ("lagged", json!({"missed": 7}), "… 7 events were missed\n"),
+            ("lagged", json!({"missed": null}), "… some events were missed\n"),
         ] {
             assert_eq!(sentence(name, &data), expected);
         }

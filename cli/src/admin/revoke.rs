@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
-With neither --subject, --client nor --sid, the command revokes the sessions of everybody at the issuer,
-without asking for confirmation. The revocation also covers sessions that the service has not seen
-yet: a token of a session that began before the instant opens no session. With --sid, it covers the
-sessions of every client that shares the login, until the user logs in again.
+Use at most one of --subject, --client and --sid. With none of them, the command revokes the sessions
+of everybody at the issuer, without asking for confirmation. The revocation also covers sessions that
+the service has not seen yet: a token of a session that began before the instant opens no session.
+With --sid, it covers the sessions of every client that shares the login, until the user logs in again.
 
 Examples:
   portcullis revoke --issuer https://id.example.com --subject alice
@@ -38,7 +38,8 @@ pub(crate) struct Args {
     /// Only revoke sessions with this value of the session claim (`sid`), of every client
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "client")]
     sid: Option<String>,
-    /// Only revoke sessions that began before this instant (RFC 3339) [default: now]
+    /// Only revoke sessions that began before this instant (RFC 3339) [default: just after now, allowing for
+    /// the lead of the issuer's clock]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     before: Option<Timestamp>,
     /// Output format

@@ -24,7 +24,9 @@ Examples:
   portcullis sessions show 5d41402abc4b2a76b9719d911017c592 --output json | jq -r .expires_at";
 
 const REVOKE_EXAMPLES: &str = "\
-Once this command succeeds, no later request of the session passes Envoy.
+Once this command succeeds, no request that reaches Envoy afterwards is released for the session on
+routes with `on_outage: deny`. A later login, or a newer token of a machine client, can open the
+session again.
 
 Examples:
   portcullis sessions revoke 5d41402abc4b2a76b9719d911017c592 --reason 'lost laptop, ticket 4711'";
@@ -36,7 +38,7 @@ pub(crate) enum Command {
     List(list::Args),
     /// Show everything known about a session
     Show(Show),
-    /// End a session immediately and permanently
+    /// Revoke a session
     Revoke(Revoke),
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Show {
     service: Connection,
 }
 
-/// End a session immediately and permanently
+/// Revoke a session
 #[derive(Debug, clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
 pub(crate) struct Revoke {

@@ -15,8 +15,14 @@ use crate::{
     report::{self, Record, counted},
 };
 use clap::ValueEnum;
-use portcullis_engine::scope::Date;
-use std::path::{Path, PathBuf};
+use portcullis_engine::{
+    policy::{Issuer, Policy, Protocol, SessionService},
+    scope::Date,
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// The most warnings shown for a file; the rest are counted.
 const WARNINGS_MAX: usize = 100;
@@ -86,6 +92,8 @@ struct Checked {
     found: Diagnosed,
     /// The number of routes, if the policy is valid.
     routes: Option<usize>,
+    /// The session claims of its issuers whose tokens the session service tells apart, each list once.
+    undated: BTreeSet<String>,
 }
 
 impl Args {
@@ -115,7 +123,7 @@ impl Args {
         let (name, text) = input::text(file)?;
         let loaded = match Loaded::parse(name, text) {
             Ok(loaded) => loaded,
-            Err(found) => return Ok(Checked { found: *found, routes: None }),
+            Err(found) => return Ok(Checked { found: *found, routes: None, undated: BTreeSet::new() }),
         };
         let bounds = Bounds { routes_per_scope_max: self.routes_per_scope_max };
         let mut diagnostics: Vec<_> = lint(&loaded, today, bounds)
@@ -126,7 +134,8 @@ impl Args {
         let more = diagnostics.len().saturating_sub(WARNINGS_MAX);
         diagnostics.truncate(WARNINGS_MAX);
         let routes = Some(loaded.policy.rules.len());
-        Ok(Checked { found: Diagnosed { document: loaded.document, diagnostics, more }, routes })
+        let undated = session_claims(&loaded.policy);
+        Ok(Checked { found: Diagnosed { document: loaded.document, diagnostics, more }, routes, undated })
     }
 
     fn judged(&self, warning: Warning, found: Diagnostic) -> Option<Diagnostic> {
@@ -137,6 +146,19 @@ impl Args {
         let severity = if is_denied { Severity::Error } else { found.severity };
         Some(Diagnostic { severity, ..found })
     }
+}
+
+fn session_claims(policy: &Policy) -> BTreeSet<String> {
+    let is_stream = |session: &SessionService| matches!(session.protocol, Protocol::Stream { .. });
+    if !policy.session.as_ref().is_some_and(is_stream) {
+        return BTreeSet::new();
+    }
+    let quoted = |issuer: &Issuer| {
+        let claims: Vec<_> =
+            issuer.claim_names.session.iter().map(|claim| format!("`{}`", claim.escape_debug())).collect();
+        claims.join(" nor ")
+    };
+    policy.issuers.iter().filter(|issuer| !issuer.is_opaque()).map(quoted).collect()
 }
 
 impl Checked {
@@ -154,6 +176,7 @@ impl Checked {
         if self.found.diagnostics.is_empty() {
             let routes = counted(self.routes.unwrap_or_default(), "route");
             output::message(&format!("{name}: {routes}, no errors"));
+            self.print_notes();
             return;
         }
         output::message(&(report::diagnosed_file(&self.found) + "\n"));
@@ -167,6 +190,17 @@ impl Checked {
         };
         let more = if self.found.more > 0 { ", and more" } else { "" };
         output::message(&(report::titled(severity, &format!("`{name}`: {found}{more}")) + "\n"));
+        self.print_notes();
+    }
+
+    /// What the policy leaves to the session service and to the tokens, because no policy can show it.
+    fn print_notes(&self) {
+        for claims in &self.undated {
+            output::message(&format!(
+                "note: the session service refuses tokens of people that have neither {claims} nor `auth_time`; with\n\
+                 \x20     `undated_logins: reopen` it accepts them, but a refreshed token then undoes limits and, later, revocations"
+            ));
+        }
     }
 }
 

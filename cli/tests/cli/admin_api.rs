@@ -2,7 +2,11 @@
 
 use crate::tool::{portcullis, stderr};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
 use serde_json::json;
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -132,21 +136,40 @@ fn one_event(url: &str, line: &[&str]) -> String {
     text.join("\n")
 }
 
-/// A certificate for 127.0.0.1, in PEM, and a server that has it.
+/// The certificate of an authority for 127.0.0.1, in PEM, and a server that it vouches for.
 fn tls() -> (String, Arc<ServerConfig>) {
+    let (root, _, config) = mutual_tls(false);
+    (root, config)
+}
+
+/// The same with a certificate and key of a client, in PEM, and a server that may want one of its authority's.
+fn mutual_tls(wants_client: bool) -> (String, (String, String), Arc<ServerConfig>) {
     let authority_key = KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new([]).expect("parameters");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = authority.self_signed(&authority_key).expect("a certificate").pem();
-    let key = KeyPair::generate().expect("a key");
-    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
-    let certificate = certificate.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate");
+    let issuer = Issuer::new(authority, authority_key);
+    let issued = |name: &str| {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new([name.to_owned()]).expect("parameters");
+        (certificate.signed_by(&key, &issuer).expect("a certificate"), key)
+    };
+    let (certificate, key) = issued("127.0.0.1");
+    let (client, client_key) = issued("client");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = if wants_client {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate")).expect("a root");
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        builder.with_client_cert_verifier(verifier.expect("a verifier"))
+    } else {
+        builder.with_no_client_auth()
+    };
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key);
-    (root, Arc::new(config.expect("a configuration")))
+    let config = builder.with_single_cert(vec![certificate.der().clone()], key);
+    (root, (client.pem(), client_key.serialize_pem()), Arc::new(config.expect("a configuration")))
 }
 
 #[test]
@@ -165,4 +188,27 @@ fn https_accepts_only_servers_that_the_roots_vouch_for() {
     let untrusted = with(&wrong);
     assert_eq!(untrusted.status.code(), Some(1));
     assert!(stderr(&untrusted).contains("is not trusted"), "{}", shown(&untrusted));
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_gets_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (root, (certificate, key), config) = mutual_tls(true);
+    let wrap = move |stream| Some(StreamOwned::new(ServerConnection::new(config.clone()).ok()?, stream));
+    let address = serving(answer(200, "application/json", r#"{"sessions":[]}"#), wrap);
+    let url = format!("https://{address}");
+    let file = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).expect("a temporary file can be written");
+        file.to_str().expect("a path").to_owned()
+    };
+    let (root, certificate, key) = (file("root", &root), file("certificate", &certificate), file("key", &key));
+    let with = |more: &[&str]| asked(&url, &[&["sessions", "list", "--ca", &root], more].concat());
+    let presented = with(&["--cert", &certificate, "--key", &key]);
+    assert!(presented.status.success(), "{}", shown(&presented));
+    assert_eq!(with(&[]).status.code(), Some(1));
+    let without_key = with(&["--cert", &certificate]);
+    assert!(stderr(&without_key).contains("--key"), "{}", shown(&without_key));
+    let no_key = with(&["--cert", &certificate, "--key", &root]);
+    assert!(stderr(&no_key).contains("contains no private key"), "{}", shown(&no_key));
 }

@@ -392,7 +392,7 @@ fn a_shorter_wait_is_easier_where_requests_pass_without_a_verdict() {
 fn a_longer_stream_lease_is_more_permissive() {
     let (old, mut new) = (base(), base());
     put(&mut new, "/session/stream_lease", json!("5s"));
-    let said = "+ session: `stream_lease` is 5s, was 2s: open requests go on for longer without a word from the session service";
+    let said = "+ session: `stream_lease` is 5s, was 2s: open requests continue for longer while the session service is silent";
     assert_eq!(compared(&old, &new), [said]);
     assert_eq!(compared(&new, &old), ["~ session: `stream_lease` is `2s`, was `5s`"]);
 }

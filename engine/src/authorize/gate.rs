@@ -13,7 +13,7 @@ use super::{
     request::{Event, Request, Step},
     session_client::SessionClient,
     session_memory::SessionMemory,
-    stream_client::{Act, Settled},
+    stream_client::{Act, PeerNews, Settled},
     tally::{Count, StreamEvent, Tally},
     token_cache::TokenCache,
 };
@@ -215,6 +215,12 @@ impl Gate {
             due.extend(self.followed(id, verdict.as_ref(), now));
         }
         due
+    }
+
+    /// What the session service has said about itself since the last call.
+    pub fn take_peer_news(&mut self) -> Vec<PeerNews> {
+        let client = self.client.as_mut().and_then(SessionClient::stream);
+        client.map(|client| client.take_news()).unwrap_or_default()
     }
 
     /// The check stream was closed.

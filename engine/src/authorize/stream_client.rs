@@ -5,6 +5,7 @@
 //! stream, the service follows the sessions of open requests.
 
 mod connection;
+mod peer;
 
 use super::{
     follows::{FollowId, Follows},
@@ -14,6 +15,8 @@ use super::{
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, wire};
 pub use connection::Act;
 use connection::Connection;
+pub use peer::PeerNews;
+use peer::Peers;
 use prost::Message;
 use std::collections::VecDeque;
 
@@ -72,6 +75,7 @@ pub(super) struct StreamClient {
     heard_at: Option<Monotonic>,
     /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
+    peers: Peers,
 }
 
 #[derive(Debug)]
@@ -105,6 +109,7 @@ impl StreamClient {
             forgotten: Vec::new(),
             heard_at: None,
             beats: false,
+            peers: Peers::default(),
         }
     }
 
@@ -194,8 +199,9 @@ impl StreamClient {
         self.heard_at = Some(now);
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
-            self.beats =
-                message.welcome.is_some_and(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
+            let welcome = message.welcome.unwrap_or_default();
+            self.beats = welcome.capabilities.iter().any(|name| name == wire::BEAT);
+            self.peers.note(welcome);
         }
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
@@ -244,6 +250,11 @@ impl StreamClient {
         }
         self.connection.lost(stream, now);
         self.reask(stream, now)
+    }
+
+    /// What the services of this worker have said about themselves since the last call.
+    pub(super) fn take_news(&mut self) -> Vec<PeerNews> {
+        self.peers.take_news()
     }
 
     /// Whether the service has been silent for longer than open requests can continue without it. An open stream that

@@ -2,6 +2,7 @@
 //! event goes on there. What it missed all the same is said in an event of its own; a slow listener never holds up another.
 
 use crate::audit::{History, Next, Position};
+use crate::credential::{Credentials, Presented};
 use crate::service::Service;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -18,7 +19,9 @@ pub(super) async fn listen(
     let history = Arc::clone(service.audit.history());
     let made = history.made();
     let (position, first) = begin(&history, &headers);
-    let listener = Listener { history, position, made, stop: service.stop.clone() };
+    let credentials = service.admin_credential.watch();
+    let presented = Presented::read(&headers);
+    let listener = Listener { history, position, made, presented, credentials, stop: service.stop.clone() };
     let events = unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) });
     Sse::new(iter([first]).chain(events).map(Ok)).keep_alive(KeepAlive::default())
 }
@@ -45,6 +48,8 @@ struct Listener {
     history: Arc<History>,
     position: Position,
     made: watch::Receiver<u64>,
+    presented: Option<Presented>,
+    credentials: watch::Receiver<Credentials>,
     stop: watch::Receiver<bool>,
 }
 
@@ -64,6 +69,10 @@ impl Listener {
             tokio::select! {
                 _ = self.stop.wait_for(|stop| *stop) => return None,
                 made = self.made.changed() => made.ok()?,
+                _ = self.credentials.changed() => {
+                    let credentials = self.credentials.borrow();
+                    self.presented.as_ref().filter(|presented| credentials.hold(presented))?;
+                }
             }
         }
     }

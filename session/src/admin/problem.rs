@@ -38,9 +38,7 @@ impl Code {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "The session is already live"),
             Self::SessionEnded => (StatusCode::CONFLICT, "session_ended", "The session has ended"),
-            Self::SessionRevoked => {
-                (StatusCode::CONFLICT, "session_revoked", "A revocation stands against the session")
-            }
+            Self::SessionRevoked => (StatusCode::CONFLICT, "session_revoked", "The session is covered by a revocation"),
             Self::ScopesBeyondGrant => {
                 (StatusCode::CONFLICT, "scopes_beyond_grant", "The session was never granted these scopes")
             }
@@ -106,7 +104,9 @@ impl From<StoreError> for Problem {
 impl From<NotWritten> for Problem {
     fn from(not_written: NotWritten) -> Self {
         let detail = match not_written {
-            NotWritten::Failed(_) => "the store could not write: nothing was changed",
+            NotWritten::Failed(_) => {
+                "the store could not write: the change is not promised, and may be in force after a restart; repeat the call"
+            }
             NotWritten::Late => "the store is slow: the change may still be made, and is safe to repeat",
             NotWritten::Busy => "too many changes are waiting, or the service is stopping: nothing was changed",
         };
@@ -120,7 +120,7 @@ impl From<NotOpened> for Problem {
             NotOpened::Lives => Self::new(Code::SessionExists, "revoke it first, or change its scopes"),
             NotOpened::Ended(reason) => Self::new(
                 Code::SessionEnded,
-                format!("it ended by `{}`, and this call cannot open it again", reason.as_str()),
+                format!("it has ended (`{}`), and this call cannot open it again", reason.as_str()),
             ),
             NotOpened::Revoked => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
         }

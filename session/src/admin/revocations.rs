@@ -37,7 +37,7 @@ impl Asked {
             (Some(subject), None, None) => RevokedParty::Subject(subject.clone()),
             (None, Some(client), None) => RevokedParty::Client(client.clone()),
             (None, None, Some(sid)) => RevokedParty::Sid(sid.clone()),
-            _ => return Err(Problem::invalid("body: only one of `subject`, `client_id` and `sid`")),
+            _ => return Err(Problem::invalid("body: specify at most one of `subject`, `client_id` and `sid`")),
         };
         let is_named = match &party {
             RevokedParty::Everyone => true,
@@ -107,7 +107,7 @@ pub(super) async fn make(
     let before_ms = input.before.map_or(ends_at_ms, |moment| moment.ms);
     if before_ms > ends_at_ms.max(made_at_ms.saturating_add(AHEAD_MS_MAX)) && !input.force {
         return Err(Problem::invalid(
-            "body: `before` is more than a minute ahead, and would lock everybody out until then: leave it out, or add `force`",
+            "body: `before` is more than a minute ahead, and would lock everybody out until then: omit `before`, or set `force`",
         ));
     }
     let revocation =

@@ -3,7 +3,7 @@
 
 use super::answers::{Answers, Broken, Destination, Held};
 use super::state::StreamState;
-use crate::credential::Credentials;
+use crate::credential::{Credentials, Presented};
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
@@ -44,8 +44,9 @@ impl SessionCheck for Checks {
         let service = &self.0;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let (metadata, _, inbound) = request.into_parts();
-        let is_known = |credentials: &Credentials| credentials.are_presented(&metadata.into_headers());
-        if !service.filter_credential.read().as_ref().is_none_or(is_known) {
+        let presented = Presented::read(&metadata.into_headers());
+        let credentials = service.filter_credential.watch();
+        if !are_met(credentials.borrow().as_ref(), presented.as_ref()) {
             static REFUSED: Sampler = Sampler::new();
             service.metrics.unauthenticated_checks.inc();
             if let Some(not_logged) = REFUSED.admit() {
@@ -54,10 +55,15 @@ impl SessionCheck for Checks {
             }
             return Err(Status::unauthenticated("the credential is missing or wrong"));
         }
-        let driver = Box::new(Driver::new(Arc::clone(service), inbound));
+        let driver = Box::new(Driver::new(Arc::clone(service), inbound, presented, credentials));
         let answers = unfold(Some(driver), |driver| async { driver?.next().await });
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+/// Whether a caller may ask: it presents a credential, or none is configured.
+fn are_met(credentials: Option<&Credentials>, presented: Option<&Presented>) -> bool {
+    credentials.is_none_or(|credentials| presented.is_some_and(|presented| credentials.hold(presented)))
 }
 
 /// What has waited for the disk.
@@ -78,6 +84,8 @@ struct Driver {
     deferred: FuturesUnordered<Deferred>,
     /// Verdicts among the deferred that wait for the writer.
     held: usize,
+    presented: Option<Presented>,
+    credentials: watch::Receiver<Option<Credentials>>,
     draining: watch::Receiver<bool>,
     /// Until when it goes on once the filter was told that the service is about to stop.
     drains_until: Option<Instant>,
@@ -98,6 +106,8 @@ enum Task {
     SendDrain,
     /// The service is about to stop, and the filter has not said hello: it is to try elsewhere.
     Refuse,
+    /// The credentials in the configuration have changed.
+    Authenticate,
     StopReading,
     /// The filter has heard nothing for a while, and must not take the service for dead.
     SendBeat,
@@ -108,7 +118,12 @@ enum Task {
 type Next = Option<(Result<ServiceMessage, Status>, Option<Box<Driver>>)>;
 
 impl Driver {
-    fn new(service: Arc<Service>, inbound: Streaming<FilterMessage>) -> Self {
+    fn new(
+        service: Arc<Service>,
+        inbound: Streaming<FilterMessage>,
+        presented: Option<Presented>,
+        credentials: watch::Receiver<Option<Credentials>>,
+    ) -> Self {
         service.metrics.streams.inc();
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
         let metrics = Arc::clone(&service.metrics);
@@ -120,6 +135,8 @@ impl Driver {
             is_done_reading: false,
             deferred: FuturesUnordered::new(),
             held: 0,
+            presented,
+            credentials,
             drains_until: None,
             sent_at: Instant::now(),
         }
@@ -146,6 +163,7 @@ impl Driver {
                     Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
                 Task::Refuse => Err(Status::unavailable("the service is about to stop")),
+                Task::Authenticate => self.authenticate(),
                 Task::SendBeat => Ok(ServiceMessage { beat: true, ..ServiceMessage::default() }),
                 Task::Leave => return None,
             };
@@ -162,7 +180,7 @@ impl Driver {
 
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
     async fn task(&mut self) -> Task {
-        let Self { service, inbound, state, deferred, draining, drains_until, sent_at, .. } = self;
+        let Self { service, inbound, state, deferred, credentials, draining, drains_until, sent_at, .. } = self;
         if self.is_done_reading && deferred.is_empty() {
             return Task::Leave;
         }
@@ -172,6 +190,8 @@ impl Driver {
         let may_read = !is_done_reading && state.waiting() + self.held < DEFERRED_MAX;
         tokio::select! {
             biased;
+            // The sender lives as long as the service.
+            _ = credentials.changed() => Task::Authenticate,
             () = state.notifier().notified() => Task::Review,
             // It ends with `true`, or with the service itself.
             _ = draining.wait_for(|draining| *draining), if drains_until.is_none() => match state.is_greeted() {
@@ -185,6 +205,14 @@ impl Driver {
             // After the messages: what has arrived by then is answered.
             () = until(*drains_until), if !is_done_reading => Task::StopReading,
         }
+    }
+
+    fn authenticate(&self) -> Result<ServiceMessage, Status> {
+        if are_met(self.credentials.borrow().as_ref(), self.presented.as_ref()) {
+            return Ok(ServiceMessage::default());
+        }
+        warn!("closed a check stream: its credential was removed from the configuration");
+        Err(Status::unauthenticated("the credential was removed"))
     }
 
     fn receive(&mut self, message: FilterMessage) -> Result<ServiceMessage, Status> {
@@ -230,7 +258,8 @@ impl Driver {
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: vec![BEAT.to_owned()],
-            ..Welcome::default()
+            store_id: self.service.store_id.clone(),
+            reopens_undated_logins: self.service.registry.reopens_undated_logins(),
         });
         ServiceMessage {
             verdicts: answers.verdicts,
@@ -266,7 +295,7 @@ impl Drop for Driver {
 fn broken(Broken(how): Broken) -> Status {
     static BROKEN: Sampler = Sampler::new();
     if let Some(not_logged) = BROKEN.admit() {
-        warn!(how, not_logged, "closed a check stream: the filter broke the contract");
+        warn!(how, not_logged, "closed a check stream: the filter sent an invalid message");
     }
     Status::invalid_argument(how)
 }

@@ -35,7 +35,7 @@ pub(super) fn types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> 
             (false, false) => faults.push(format!(
                 "{at}: has no limit: add `absolute` or `idle`, or `unlimited: true` if its sessions may last for ever"
             )),
-            (true, true) => faults.push(format!("{at}.unlimited: contradicts the limits beside it")),
+            (true, true) => faults.push(format!("{at}.unlimited: cannot be combined with `absolute` or `idle`")),
             (true, false) | (false, true) => {}
         }
         let limits = Limits {

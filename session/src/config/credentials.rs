@@ -18,7 +18,7 @@ pub(super) fn read(
     if let (Some(filter), Some(admin)) = (&filter, &admin)
         && filter.overlap(admin)
     {
-        faults.push("admin_credential: is also a `filter_credential`: every filter could administer".to_owned());
+        faults.push("admin_credential: is also a `filter_credential`: every filter could use the admin API".to_owned());
     }
     (filter, admin)
 }
@@ -50,7 +50,7 @@ fn one(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -
     let secret = match (&source.env, &source.file) {
         (Some(variable), None) => env(variable)
             .filter(|secret| !secret.trim().is_empty())
-            .ok_or_else(|| format!("{at}.env: the environment variable `{variable}` is not set or empty"))?,
+            .ok_or_else(|| format!("{at}.env: the environment variable `{variable}` is unset or empty"))?,
         (None, Some(file)) => match std::fs::read_to_string(file) {
             Ok(secret) if !secret.trim().is_empty() => secret,
             Ok(_) => return Err(format!("{at}.file: `{file}` is empty")),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the keys of `session.yaml`")]
 pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) admin: String,
@@ -56,20 +56,20 @@ impl<'de> Deserialize<'de> for RawCredentials {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: `{env: …}` or `{file: …}`")]
 pub(super) struct RawCredential {
     pub(super) env: Option<String>,
     pub(super) file: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: `{embedded: {path: …}}`")]
 pub(super) struct RawStore {
     pub(super) embedded: RawEmbedded,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: `{path: …}`")]
 pub(super) struct RawEmbedded {
     pub(super) path: String,
 }
@@ -93,7 +93,7 @@ pub(super) enum RawUndatedLogins {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: `{ended: …}`")]
 pub(super) struct RawRetention {
     pub(super) ended: String,
 }
@@ -105,7 +105,7 @@ impl Default for RawRetention {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the keys of an access type")]
 pub(super) struct RawAccess {
     pub(super) name: String,
     pub(super) when: Option<RawWhen>,
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for GrowthVisitor {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `scope`, `client` or `grant`")]
 pub(super) struct RawWhen {
     pub(super) scope: Option<Vec<String>>,
     pub(super) client: Option<Vec<String>>,
@@ -164,7 +164,7 @@ pub(super) struct RawWhen {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `cert` and `key`")]
 pub(super) struct RawTls {
     pub(super) cert: String,
     pub(super) key: String,

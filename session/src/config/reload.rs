@@ -2,30 +2,37 @@
 
 use super::{Settings, load};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 /// A value that a reload may replace, for all of its clones.
 #[derive(Debug, Clone)]
-pub struct Reloadable<T>(Arc<RwLock<T>>);
+pub struct Reloadable<T>(Arc<watch::Sender<T>>);
 
 impl<T: Clone + PartialEq> Reloadable<T> {
     pub(super) fn new(value: T) -> Self {
-        Self(Arc::new(RwLock::new(value)))
+        Self(Arc::new(watch::Sender::new(value)))
     }
 
     /// The current value. The guard must not be held across an await.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn read(&self) -> watch::Ref<'_, T> {
+        self.0.borrow()
+    }
+
+    /// Learns of every later value.
+    pub(crate) fn watch(&self) -> watch::Receiver<T> {
+        self.0.subscribe()
     }
 
     /// Takes over another's value; returns whether it is different.
     fn take_over(&self, new: &Self) -> bool {
         let new = new.read().clone();
-        let mut value = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_different = *value != new;
-        *value = new;
-        is_different
+        self.0.send_if_modified(|value| {
+            let is_different = *value != new;
+            *value = new;
+            is_different
+        })
     }
 }
 

@@ -99,7 +99,7 @@ access:
 #[test]
 fn a_credential_that_is_not_there_is_a_fault() {
     let told = read(SHORT, &|_| None).map(drop).unwrap_err().to_string();
-    assert_eq!(told, "admin_credential.env: the environment variable `ADMIN` is not set or empty");
+    assert_eq!(told, "admin_credential.env: the environment variable `ADMIN` is unset or empty");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn each_credential_of_a_list_is_accepted_and_each_fault_of_one_is_told() {
 #[test]
 fn no_secret_is_for_filters_and_for_the_admin_api() {
     let both = |filter: &str| format!("{SHORT}filter_credential: {filter}\n");
-    let wanted = "admin_credential: is also a `filter_credential`: every filter could administer";
+    let wanted = "admin_credential: is also a `filter_credential`: every filter could use the admin API";
     for filter in ["{env: ADMIN}", "[{env: OTHER}, {env: ADMIN}]"] {
         assert_eq!(faults(&both(filter)), wanted, "{filter}");
     }
@@ -192,8 +192,8 @@ fn an_access_type_without_a_limit_says_so() {
             "access[0]: has no limit: add `absolute` or `idle`, or `unlimited: true` if its sessions may last for ever",
         ),
         (", unlimited: false", "access[0]: has no limit: "),
-        (", idle: 5m, unlimited: true", "access[0].unlimited: contradicts the limits beside it"),
-        (", absolute: 8h, idle: 5m, unlimited: true", "access[0].unlimited: contradicts"),
+        (", idle: 5m, unlimited: true", "access[0].unlimited: cannot be combined with `absolute` or `idle`"),
+        (", absolute: 8h, idle: 5m, unlimited: true", "access[0].unlimited: cannot be combined"),
     ] {
         let told = read(keys).map(drop).unwrap_err().to_string();
         assert!(told.starts_with(wanted) && told.lines().count() == 1, "{keys}: {told}");

@@ -14,6 +14,7 @@ impl Registry {
     /// here, as of the revocation.
     pub fn load(&self) -> Result<usize, StoreError> {
         self.issuers().load(self.store.issuers()?);
+        self.leads().load(self.store.leads()?);
         let rules = self.store.rules()?;
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         rules.revocations.into_iter().for_each(|revocation| revocations.add(revocation));

@@ -27,7 +27,7 @@ impl Filter {
     fn shows(&self, bearer: Bearer<'_>, is_active: bool) -> bool {
         self.subject.as_deref().is_none_or(|wanted| wanted == bearer.subject)
             && self.client_id.as_deref().is_none_or(|wanted| wanted == bearer.client)
-            && self.sid.as_deref().is_none_or(|wanted| Some(wanted) == bearer.sid)
+            && self.sid.as_deref().is_none_or(|wanted| Some(wanted) == bearer.sid())
             && self.active.is_none_or(|wanted| wanted == is_active)
     }
 }

@@ -188,6 +188,16 @@ impl Registry {
         &self.issuers
     }
 
+    /// How far the clocks of issuers are ahead.
+    pub(crate) fn leads(&self) -> &Leads {
+        &self.leads
+    }
+
+    /// Whether the tokens of undated logins are accepted.
+    pub fn reopens_undated_logins(&self) -> bool {
+        self.terms.undated_logins != UndatedLogins::Refuse
+    }
+
     /// Moves when a revocation is published: it may cover a token that was judged before.
     pub fn revocations_epoch(&self) -> u64 {
         self.revocations_epoch.load(Ordering::SeqCst)

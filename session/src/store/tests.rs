@@ -281,6 +281,29 @@ fn what_cannot_be_read_is_never_taken_for_nothing() {
     assert_eq!(store.tombstone(record("dead").id()), Ok(Some(tombstone("dead", 9))), "a new end mends it");
 }
 
+#[test]
+fn a_damaged_revocation_is_mended_by_the_next_one_of_its_party() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    let revocation = Revocation {
+        issuer: "i".to_owned(),
+        party: RevokedParty::Everyone,
+        before_ms: 7,
+        made_at_ms: 7,
+        ends_at_ms: 7,
+        reason: String::new(),
+    };
+    store.apply(&[Change::Revocation(revocation.clone())]).unwrap();
+    drop(store);
+    damage_all(folder.path(), "revocations");
+
+    let store = Embedded::open(folder.path()).unwrap();
+    assert!(store.rules().is_err(), "nobody knows what it has revoked");
+    let later = Revocation { before_ms: 9, ..revocation };
+    store.apply(&[Change::Revocation(later.clone())]).unwrap();
+    assert_eq!(store.rules().unwrap().revocations, [later]);
+}
+
 /// Spoils one byte of an entry.
 fn damage(folder: &std::path::Path, table: &str, record: &Record) {
     use redb::ReadableTable as _;
@@ -294,4 +317,30 @@ fn damage(folder: &std::path::Path, table: &str, record: &Record) {
         entries.insert(record.id().0, bytes.as_slice()).unwrap();
     }
     txn.commit().unwrap();
+}
+
+/// Spoils every entry of a table whose keys are texts.
+fn damage_all(folder: &std::path::Path, table: &str) {
+    use redb::ReadableTable as _;
+    let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new(table);
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut entries = txn.open_table(table).unwrap();
+        let keys: Vec<_> = entries.iter().unwrap().map(|entry| entry.unwrap().0.value().to_vec()).collect();
+        assert!(!keys.is_empty());
+        for key in keys {
+            entries.insert(key.as_slice(), b"!".as_slice()).unwrap();
+        }
+    }
+    txn.commit().unwrap();
+}
+
+#[test]
+fn a_store_has_an_id_of_its_own_that_stays() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let id = |folder: &tempfile::TempDir| Embedded::open(folder.path()).unwrap().id();
+    let ids = folders.each_ref().map(id);
+    assert_eq!(folders.each_ref().map(id), ids);
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| id.len() == 16), "{ids:?}");
 }

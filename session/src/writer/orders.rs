@@ -1,8 +1,9 @@
 //! Every order of questions, revocations, openings, commits and crashes about one session up to a depth, over the real
 //! registry and the real commits, with a disk in memory. States that were reached before are not explored again.
 
-use super::commit::{Behind, Commit, Group};
+use super::commit::Commit;
 use super::op::{NotWritten, Op, Opening};
+use super::prepare::{Behind, Group};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::fixtures::{IDLE, T0, audit, loaded, of_kind, person, types};
@@ -12,8 +13,7 @@ use crate::life::{OnDisk, Stage};
 use crate::metrics::Metrics;
 use crate::registry::{Enrolment, LookedUp, NotOpened, Registry};
 use crate::session::Session;
-use crate::store::Rules;
-use crate::store::{Change, Record, Store, StoreError};
+use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
@@ -44,6 +44,14 @@ impl Store for Disk {
     }
 
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn id(&self) -> String {
+        "0".to_owned()
+    }
+
+    fn leads(&self) -> Result<Vec<Lead>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -80,6 +88,7 @@ impl Store for Disk {
                 | Change::Lift(_)
                 | Change::Narrowing(_)
                 | Change::Issuers(_)
+                | Change::Leads(_)
                 | Change::Rules(_) => {}
             }
         }

@@ -1,8 +1,9 @@
 //! Retention: tombstones and revocations that no token can need any more are dropped, a page at a time.
 
 use super::NotWritten;
-use super::commit::{Commit, Group, Step};
+use super::commit::Commit;
 use super::op::{Reply, answer};
+use super::prepare::{Group, Step};
 use crate::store::Change;
 use portcullis_contract::SessionId;
 

@@ -1,6 +1,6 @@
 //! Durable changes and what is written later, with crashes and failing disks in between.
 
-use super::commit::Late;
+use super::finish::Late;
 use super::op::Reply;
 use super::thread::CHUNK;
 use super::*;
@@ -284,6 +284,20 @@ fn a_token_of_an_issuer_whose_clock_is_ahead_does_not_pass_after_its_revocation(
         assert_eq!(fixture.outcome(&machine(issued), T0 + 2), Outcome::Revoked, "{issued}");
     }
     assert_eq!(fixture.outcome(&machine(end.at_ms + 1), end.at_ms + 1), Outcome::Active);
+}
+
+#[test]
+fn an_issuers_lead_outlives_a_restart() {
+    let fixture = Fixture::new();
+    drop(fixture.live(&machine(T0 + 20_000), T0));
+    fixture.commit().write_issuers();
+    fixture.flush();
+    let fixture = fixture.crash();
+    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + MINUTE, reply));
+    fixture.commit().make_all(vec![revoke]);
+    assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + MINUTE + 21_000)));
+    // It was issued before the revocation, and is seen for the first time after it.
+    assert_eq!(fixture.outcome(&machine(T0 + MINUTE + 20_000), T0 + MINUTE + 1), Outcome::Revoked);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn what_is_wrong_with_a_request_is_named() {
             r#"{"issuer":"i","subject":"a","client_id":"b"}"#,
             400,
             "invalid_request",
-            "only one",
+            "at most one",
         ),
         ("POST", "/v1/revocations", r#"{"issuer":"i","subject":""}"#, 400, "invalid_request", "empty"),
         ("POST", "/v1/revocations", r#"{"issuer":"i","sid":""}"#, 400, "invalid_request", "empty"),

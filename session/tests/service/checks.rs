@@ -6,6 +6,7 @@ use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Question, Sessio
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
+use tonic::transport::Endpoint;
 
 #[tokio::test]
 async fn all_questions_of_a_message_are_answered() {
@@ -244,6 +245,40 @@ async fn a_clock_that_is_set_ends_nothing_for_good_and_gives_nothing_more() {
     let confirmed = fixture.call("POST", "/v1/clock/confirm", "").await;
     assert_eq!((confirmed.status, &confirmed.json()["now"]), (200, &serde_json::json!("2023-11-14T21:43:27Z")));
     assert_eq!(filter.outcome(1).await, Outcome::Active, "the operator says that it is earlier");
+}
+
+#[tokio::test]
+async fn a_session_that_the_admin_api_opens_while_the_clock_is_wrong_is_no_younger_for_it() {
+    let fixture = Fixture::open().await;
+    fixture.wall.store(i64::try_from(60 * MINUTE).unwrap(), Ordering::SeqCst);
+    let session = r#"{"issuer": "https://id", "key": "k", "subject": "alice", "client_id": "web", "scopes": []}"#;
+    let opened = fixture.call("POST", "/v1/sessions", session).await;
+    assert_eq!(opened.status, 200, "{}", opened.text);
+    assert_eq!(opened.json()["last_seen_at"], "2023-11-14T22:13:20Z", "by the steady clock");
+}
+
+#[tokio::test]
+async fn the_welcome_names_the_store_and_the_terms_for_undated_logins() {
+    for (more, reopens) in [("", false), ("undated_logins: {reopen: {revoked_for: 1h}}", true)] {
+        let fixture = Fixture::with(more).await;
+        let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
+        let mut filter = Filter::silent(channel, FILTER).await.unwrap();
+        filter.send(hello()).await;
+        let welcome = filter.answer().await.unwrap().unwrap().welcome.unwrap();
+        assert_eq!((welcome.reopens_undated_logins, welcome.store_id.len()), (reopens, 16));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_credential_is_removed_is_closed_and_no_other() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "s", T0)).await.outcome(), Outcome::Active);
+    fixture.reload_with("another-filter-credential", FILTER);
+    assert_eq!(filter.outcome(1).await, Outcome::Active, "its credential is still in the list");
+    fixture.reload_with("another-filter-credential", "and-one-more-credential");
+    assert_eq!(filter.answer().await.unwrap_err().code(), Code::Unauthenticated);
+    assert!(Filter::open(fixture.checks, "and-one-more-credential").await.is_ok());
 }
 
 #[tokio::test]

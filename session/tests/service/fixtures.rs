@@ -6,7 +6,7 @@ use portcullis_session::clock::{Clock, Reading};
 use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::store::embedded::Embedded;
-use portcullis_session::store::{Change, Record, Rules, Store, StoreError};
+use portcullis_session::store::{Change, Lead, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -62,6 +62,14 @@ impl Store for Faulty {
         self.0.issuers()
     }
 
+    fn id(&self) -> String {
+        self.0.id()
+    }
+
+    fn leads(&self) -> Result<Vec<Lead>, StoreError> {
+        self.0.leads()
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         self.0.rules()
     }
@@ -103,11 +111,21 @@ impl Store for Faulty {
 }
 
 fn settings(more: &str) -> Settings {
+    settings_for(&[FILTER], more)
+}
+
+/// The settings with these credentials for filters.
+fn settings_for(filters: &[&str], more: &str) -> Settings {
+    let named: Vec<_> = (0..filters.len()).map(|number| format!("{{env: F{number}}}")).collect();
     let text = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: {{env: F}}\nadmin_credential: {{env: A}}\n\
-         store: {{embedded: {{path: unused}}}}\n{more}\n"
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nfilter_credential: [{}]\nadmin_credential: {{env: A}}\n\
+         store: {{embedded: {{path: unused}}}}\n{more}\n",
+        named.join(", ")
     );
-    let env = |name: &str| Some(if name == "F" { FILTER } else { ADMIN }.to_owned());
+    let env = |name: &str| match name.strip_prefix('F') {
+        Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
+        None => Some(ADMIN.to_owned()),
+    };
     config::read(&text, &env).unwrap()
 }
 
@@ -179,6 +197,11 @@ impl Fixture {
     /// Reloads it with other lines in its configuration.
     pub(crate) fn reload(&self, more: &str) -> Reload {
         self.settings.take_over(&settings(more))
+    }
+
+    /// Reloads it with these two credentials for filters.
+    pub(crate) fn reload_with(&self, one: &'static str, other: &'static str) -> Reload {
+        self.settings.take_over(&settings_for(&[one, other], ""))
     }
 
     pub(crate) fn at(&self, after_ms: u64) {

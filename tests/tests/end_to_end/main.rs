@@ -7,6 +7,7 @@ mod departures;
 mod examples;
 mod glewlwyd;
 mod guarantee;
+mod half_open;
 mod hostile;
 mod introspection;
 mod main_job;

@@ -19,8 +19,8 @@ pub(super) enum News {
     Event(Event),
     /// The connection was lost, for this reason.
     Lost(String),
-    /// The connection is open again.
-    Back,
+    /// The connection is open again; whether that was possible without missing an event.
+    Back { is_seamless: bool },
     /// No retry can succeed.
     Over(Failure),
     /// Standard output was closed.
@@ -38,14 +38,18 @@ fn follow(client: &Client, tell: &SyncSender<News>) -> Result<(), SendError<News
     let mut is_first = true;
     // A lost connection is reported once, not at each attempt.
     let mut is_lost = false;
+    let mut last_id = None;
     loop {
-        let why = match client.listen(&Path::new("/v1/events")) {
+        let why = match client.listen(&Path::new("/v1/events"), last_id.as_deref()) {
             Ok(stream) => {
                 if is_lost {
-                    tell.send(News::Back)?;
+                    tell.send(News::Back { is_seamless: last_id.is_some() })?;
                 }
                 is_lost = false;
-                read(Events::new(stream), tell, &mut pause)?
+                let mut events = Events::new(stream, last_id);
+                let why = read(&mut events, tell, &mut pause)?;
+                last_id = events.last_id().map(str::to_owned);
+                why
             }
             Err(failure) if is_first || !failure.may_pass => return tell.send(News::Over(failure)),
             Err(failure) => failure.message,
@@ -62,15 +66,15 @@ fn follow(client: &Client, tell: &SyncSender<News>) -> Result<(), SendError<News
 
 /// Reads a stream to its end and returns the reason. Only a connection that delivered something resets the pause.
 fn read<R: std::io::Read>(
-    mut events: Events<R>,
+    events: &mut Events<R>,
     tell: &SyncSender<News>,
     pause: &mut Duration,
 ) -> Result<String, SendError<News>> {
     loop {
         match events.next() {
-            Ok(Some(sign)) => {
+            Ok(Some(message)) => {
                 *pause = PAUSE_MIN;
-                if let Message::Event(event) = sign {
+                if let Message::Event(event) = message {
                     tell.send(News::Event(event))?;
                 }
             }

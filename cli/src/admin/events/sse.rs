@@ -19,7 +19,7 @@ pub(super) struct Event {
 pub(super) enum Message {
     /// An event.
     Event(Event),
-    /// A keep-alive comment.
+    /// A keep-alive comment, or a block without data.
     KeepAlive,
 }
 
@@ -27,11 +27,22 @@ pub(super) enum Message {
 pub(super) struct Events<R> {
     lines: BufReader<R>,
     event: Event,
+    /// The latest `id`, of a block that need not be complete.
+    id: Option<String>,
+    /// The `id` of the last complete block.
+    last_id: Option<String>,
 }
 
 impl<R: Read> Events<R> {
-    pub(super) fn new(stream: R) -> Self {
-        Self { lines: BufReader::new(stream), event: Event::default() }
+    /// A stream that was opened after the event `last_id`.
+    pub(super) fn new(stream: R, last_id: Option<String>) -> Self {
+        Self { lines: BufReader::new(stream), event: Event::default(), id: last_id.clone(), last_id }
+    }
+
+    /// The id of the last block, or of the one after which the stream was opened. A stream that is opened after it
+    /// misses nothing.
+    pub(super) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
     }
 
     /// The next event or keep-alive; `None` at the end of the stream.
@@ -49,16 +60,19 @@ impl<R: Read> Events<R> {
     fn take(&mut self, line: &str) -> io::Result<Option<Message>> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
+            self.last_id.clone_from(&self.id);
             // An event without data is not dispatched.
             let has_data = !event.data.is_empty();
             let event = Event { data: event.data.trim_end_matches('\n').to_owned(), ..event };
-            return Ok(has_data.then_some(Message::Event(event)));
+            return Ok(Some(if has_data { Message::Event(event) } else { Message::KeepAlive }));
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "" => return Ok(Some(Message::KeepAlive)),
             "event" => self.event.name = value.to_owned(),
+            // It becomes a header of the next request.
+            "id" if value.bytes().all(|byte| byte.is_ascii_graphic()) => self.id = Some(value.to_owned()),
             "data" => {
                 self.event.data += value;
                 self.event.data += "\n";
@@ -95,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn all(text: &[u8]) -> Vec<Message> {
-        let mut events = Events::new(text);
+        let mut events = Events::new(text, None);
         let mut signs = Vec::new();
         while let Ok(Some(sign)) = events.next() {
             signs.push(sign);
@@ -112,8 +126,9 @@ mod tests {
         for (text, signs) in [
             ("event: opened\ndata: {\"a\":1}\n\n", vec![event("opened", "{\"a\":1}")]),
             ("event:ended\r\ndata:x\r\ndata: y\r\n\r\n", vec![event("ended", "x\ny")]),
-            (":\n\n:keep-alive\n\n", vec![Message::KeepAlive, Message::KeepAlive]),
-            ("event: a\n\nid: 7\nretry: 1\ndata: x\n\n", vec![event("", "x")]),
+            (":\n\n:keep-alive\n\n", vec![Message::KeepAlive; 4]),
+            ("event: a\n\nid: 7\nretry: 1\ndata: x\n\n", vec![Message::KeepAlive, event("", "x")]),
+            ("id: 1\n\n", vec![Message::KeepAlive]),
             ("data: whole\n\ndata: not whole\n", vec![event("", "whole")]),
             ("data: not whole", vec![]),
         ] {
@@ -126,7 +141,23 @@ mod tests {
         let line = vec![b'x'; 2 * EVENT_BYTES_MAX];
         let event = b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(EVENT_BYTES_MAX / 20);
         for text in [line, event] {
-            assert!(Events::new(&*text).next().is_err());
+            assert!(Events::new(&*text, None).next().is_err());
+        }
+    }
+
+    #[test]
+    fn the_last_id_is_that_of_the_last_complete_block() {
+        for (text, last_id) in [
+            ("", "0"),
+            ("data: x\n\n", "0"),
+            ("id: 1\n\n", "1"),
+            ("id: 1\ndata: x\n\n:\n\n", "1"),
+            ("id: 1\ndata: x\n\nid: 2\ndata: y\n", "1"),
+            ("id: 1\n\nid: a\u{e4}\n\n", "1"),
+        ] {
+            let mut events = Events::new(text.as_bytes(), Some("0".to_owned()));
+            while let Ok(Some(_)) = events.next() {}
+            assert_eq!(events.last_id(), Some(last_id), "{text:?}");
         }
     }
 

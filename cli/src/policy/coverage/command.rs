@@ -19,7 +19,7 @@ use std::path::PathBuf;
 const HELP: &str = "\
 An Envoy configuration is a bootstrap, an LDS or RDS file, or a config dump of Envoy's admin
 interface. All its route configurations are considered; each request belongs to the first route
-that matches it. Routes with a regular expression are judged by sample paths.
+that matches it. Routes with a regular expression are checked with sample paths.
 
 Examples:
   portcullis policy coverage policy.yaml --openapi openapi.yaml

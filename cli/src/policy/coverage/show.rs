@@ -149,7 +149,7 @@ impl fmt::Display for Report {
             "Partially covered: some requests have a rule, the others are refused with `no_route`",
         )?;
         self.section(f, "yes", "Covered")?;
-        self.section(f, "unreached", "Never reached: earlier routes take all their requests")?;
+        self.section(f, "unreached", "Never reached: earlier routes match all their requests")?;
         if !self.unreached_rules.is_empty() {
             let count = self.unreached_rules.len();
             writeln!(f, "Rules not used by any {kind} ({count})")?;

@@ -151,7 +151,7 @@ fn stream_lease(before: &SessionService, after: &SessionService) -> Option<Chang
     let [old_words, new_words] = [old, new].map(|lease| words::duration(*lease));
     if new > old {
         let text = format!(
-            "`stream_lease` is {new_words}, was {old_words}: open requests go on for longer without a word from the session service"
+            "`stream_lease` is {new_words}, was {old_words}: open requests continue for longer while the session service is silent"
         );
         return Some(Change::new(Direction::MorePermissive, "stream_lease", text, json!(old_words), json!(new_words)));
     }

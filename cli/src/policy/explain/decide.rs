@@ -181,7 +181,7 @@ fn session(limits: &Limits, without: Option<Decision>) -> SessionLimits {
     let on_outage = match (limits.on_outage, without) {
         (Outage::Grace(grace), _) => {
             format!(
-                "released if the same request was granted within the last {}, otherwise 503 session_unavailable",
+                "released if the worker received a positive verdict for the same token and route within the last {}, otherwise 503 session_unavailable",
                 time(grace)
             )
         }

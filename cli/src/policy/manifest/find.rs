@@ -43,7 +43,7 @@ pub(in crate::policy) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fa
         ([policy], _) => configured(policy, text),
         ([first, second, ..], _) => Err(Fault {
             message: format!(
-                "expected one policy, but this is a second one (the first is in line {}); move one of them to another file",
+                "expected one policy, but this is a second one (the first is on line {}); move one of them to another file",
                 1 + text.get(..first.span.start).unwrap_or_default().matches('\n').count()
             ),
             span: head(second),

@@ -121,7 +121,7 @@ fn a_file_without_a_policy_or_with_two_says_so() {
         ("static_resources: {}\n", "this file contains no policy"),
         ("kind: WasmPlugin\nspec: {pluginName: other, pluginConfig: {a: 1}}\n", "this file contains no policy"),
         ("a: 1\n---\nb: 2\n", "this file contains no policy"),
-        ("routes: []\n---\nscopes: {}\n", "the first is in line 1"),
+        ("routes: []\n---\nscopes: {}\n", "the first is on line 1"),
         ("route: []\n", "unknown key; did you mean `routes`?"),
         ("# nothing\n", "the file is empty"),
     ] {

@@ -168,7 +168,7 @@ fn why(outcome: &Outcome, worker: &Simulator) -> String {
     match outcome.decision {
         Decision::Released(Some(Mark::OutageReadOnly)) => why += "; it lets reads pass during an outage",
         Decision::Released(Some(Mark::OutageGrace)) => {
-            why += "; it lets requests pass during an outage that were granted shortly before"
+            why += "; during an outage, it admits requests that were granted shortly before"
         }
         _ if outcome.asked => why += "; the session service was asked",
         _ => {}

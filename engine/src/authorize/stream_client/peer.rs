@@ -1,0 +1,109 @@
+//! What a session service says about itself when it welcomes a stream, and what of it belongs into the log.
+
+use crate::wire::Welcome;
+use std::fmt;
+
+/// What an operator should know about the session service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerNews {
+    /// It answers, for the first time or with other terms than before.
+    Welcomed {
+        /// Its version.
+        version: String,
+        /// Whether tokens of people with neither a session claim nor `auth_time` are accepted.
+        reopens_undated_logins: bool,
+    },
+    /// It has another store than the one before it.
+    OtherStore,
+}
+
+impl PeerNews {
+    /// Whether something that the policy relies on may not hold.
+    pub const fn is_warning(&self) -> bool {
+        match self {
+            Self::Welcomed { reopens_undated_logins, .. } => *reopens_undated_logins,
+            Self::OtherStore => true,
+        }
+    }
+}
+
+impl fmt::Display for PeerNews {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Welcomed { version, reopens_undated_logins } => {
+                let terms = match reopens_undated_logins {
+                    true => {
+                        "accepts tokens of people with neither a session claim nor `auth_time`: a refreshed token undoes \
+                         their limits, and later their revocations"
+                    }
+                    false => "refuses tokens of people with neither a session claim nor `auth_time`",
+                };
+                write!(f, "session service {} answers; it {terms} (`undated_logins`)", version.escape_debug())
+            }
+            Self::OtherStore => f.write_str(
+                "the session service has another store than before, which may lack sessions and revocations of the former one",
+            ),
+        }
+    }
+}
+
+/// The services that have welcomed a stream of this worker.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    last: Option<Welcome>,
+    news: Vec<PeerNews>,
+}
+
+impl Peers {
+    /// A service has welcomed a stream.
+    pub(super) fn note(&mut self, welcome: Welcome) {
+        let last = self.last.as_ref();
+        let terms = |welcome: &Welcome| (welcome.service_version.clone(), welcome.reopens_undated_logins);
+        let (version, reopens_undated_logins) = terms(&welcome);
+        if last.is_some_and(|last| last.store_id != welcome.store_id) {
+            self.news.push(PeerNews::OtherStore);
+        }
+        if last.is_none_or(|last| terms(last) != terms(&welcome)) {
+            self.news.push(PeerNews::Welcomed { version, reopens_undated_logins });
+        }
+        self.last = Some(welcome);
+    }
+
+    /// What is yet to be logged.
+    pub(super) fn take_news(&mut self) -> Vec<PeerNews> {
+        std::mem::take(&mut self.news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new_is_news() {
+        let welcome = |version: &str, store: &str, reopens_undated_logins| Welcome {
+            service_version: version.to_owned(),
+            store_id: store.to_owned(),
+            reopens_undated_logins,
+            ..Welcome::default()
+        };
+        let welcomed = |version: &str, reopens_undated_logins| PeerNews::Welcomed {
+            version: version.to_owned(),
+            reopens_undated_logins,
+        };
+        let mut peers = Peers::default();
+        for (said, news) in [
+            (welcome("1", "a", false), vec![welcomed("1", false)]),
+            (welcome("1", "a", false), vec![]),
+            (welcome("2", "a", false), vec![welcomed("2", false)]),
+            (welcome("2", "b", false), vec![PeerNews::OtherStore]),
+            (welcome("2", "b", true), vec![welcomed("2", true)]),
+            (welcome("2", "b", true), vec![]),
+        ] {
+            peers.note(said);
+            assert_eq!(peers.take_news(), news);
+        }
+        assert!(welcomed("2", true).is_warning() && !welcomed("2", false).is_warning());
+        assert!(welcomed("\n", true).to_string().starts_with("session service \\n answers; it accepts tokens"));
+    }
+}

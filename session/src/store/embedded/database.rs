@@ -1,0 +1,237 @@
+//! The store in a redb file, which is opened again when it has failed.
+
+use super::file;
+use super::tables::{
+    ISSUERS, LEADS, META, NARROWINGS, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed, marks_of, parse,
+};
+use crate::issuers::KnownIssuer;
+use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
+use portcullis_contract::SessionId;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+const FILE_NAME: &str = "sessions.redb";
+
+/// Pages kept in memory. The live sessions are in memory anyway: this is for tombstones.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// The layout of the tables; a file with another one is refused, never guessed at.
+const LAYOUT: u64 = 3;
+
+/// The store in a folder.
+#[derive(Debug)]
+pub struct Embedded {
+    file: PathBuf,
+    /// Chosen at random when the file was created.
+    id: u64,
+    /// Locked for writing only while the file is reopened. `None`: reopening failed, and must be tried again.
+    database: RwLock<Option<Database>>,
+}
+
+impl Embedded {
+    /// Opens the store in `folder`, and creates the folder if there is none. One process at a time can hold it.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        file::make_private(folder)
+            .map_err(|e| StoreError(format!("cannot create folder `{}`: {e}", folder.display())))?;
+        let path = folder.join(FILE_NAME);
+        let in_file = |e: &dyn std::fmt::Display| StoreError(format!("cannot open store `{}`: {e}", path.display()));
+        if std::fs::metadata(&path).is_ok_and(|found| found.len() == 0) {
+            return Err(in_file(
+                &"it is empty, so its revocations are lost: restore a copy, or delete the file to start with an empty store",
+            ));
+        }
+        file::private_file(&path).map_err(|e| in_file(&e))?;
+        let database = builder().create(&path).map_err(|e| in_file(&e))?;
+        let id = prepare(&database).map_err(|e| in_file(&e))?;
+        Ok(Self { file: path, id, database: RwLock::new(Some(database)) })
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        run(database.as_ref().ok_or_else(|| StoreError("the store could not be reopened yet".to_owned()))?)
+    }
+
+    /// Reopens the file: after one failed read or write, redb refuses all others. This never creates the file, because an
+    /// empty store would forget all revocations.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one holds the lock of the file.
+        drop(database.take());
+        let opened = builder().open(&self.file).map_err(failed)?;
+        if prepare(&opened)? != self.id {
+            return Err(StoreError("the file was replaced by another store: restart the service to use it".to_owned()));
+        }
+        *database = Some(opened);
+        Ok(())
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Creates what a new file lacks; returns the store's id.
+fn prepare(database: &Database) -> Result<u64, StoreError> {
+    let txn = database.begin_write().map_err(failed)?;
+    let (layout, id) = {
+        let mut meta = txn.open_table(META).map_err(failed)?;
+        let mut value = |key, or: u64| {
+            let found = meta.get(key).map_err(failed)?.map(|v| v.value());
+            if found.is_none() {
+                meta.insert(key, or).map_err(failed)?;
+            }
+            Ok::<_, StoreError>(found.unwrap_or(or))
+        };
+        // The standard library seeds its hashers at random.
+        (value("layout", LAYOUT)?, value("id", RandomState::new().build_hasher().finish())?)
+    };
+    if layout != LAYOUT {
+        return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT} only")));
+    }
+    Tables::open(&txn).map(drop)?;
+    txn.commit().map_err(failed)?;
+    Ok(id)
+}
+
+/// Durably writes a meaningless number, to find out whether the file can be written.
+fn probe(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().map_err(failed)?;
+    {
+        let mut meta = txn.open_table(META).map_err(failed)?;
+        let probes = meta.get("probes").map_err(failed)?.map_or(0, |v| v.value());
+        meta.insert("probes", probes.wrapping_add(1)).map_err(failed)?;
+    }
+    txn.commit().map_err(failed)
+}
+
+impl Store for Embedded {
+    fn id(&self) -> String {
+        format!("{:016x}", self.id)
+    }
+
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        self.with(|database| all(&database.begin_read().map_err(failed)?, ISSUERS))
+    }
+
+    fn leads(&self) -> Result<Vec<Lead>, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let leads = txn.open_table(LEADS).map_err(failed)?;
+            let entries = leads.iter().map_err(failed)?;
+            entries
+                .map(|entry| {
+                    let (issuer, lead_ms) = entry.map_err(failed)?;
+                    Ok(Lead { issuer: issuer.value().into(), lead_ms: lead_ms.value() })
+                })
+                .collect()
+        })
+    }
+
+    fn rules(&self) -> Result<Rules, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            Ok(Rules { revocations: all(&txn, REVOCATIONS)?, narrowings: all(&txn, NARROWINGS)? })
+        })
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let seen = txn.open_table(SEEN).map_err(failed)?;
+            let sessions = txn.open_table(SESSIONS).map_err(failed)?;
+            let mut damaged = Vec::new();
+            for entry in sessions.iter().map_err(failed)? {
+                let (id, bytes) = entry.map_err(failed)?;
+                let read = parse::<Record>(bytes.value()).ok().filter(|record| record.id().0 == id.value());
+                let Some(mut record) = read else {
+                    damaged.push(id.value());
+                    continue;
+                };
+                if let Some(seen) = seen.get(id.value()).map_err(failed)? {
+                    record.marks = record.marks.merged(marks_of(seen.value()));
+                }
+                each(record);
+            }
+            drop((seen, sessions));
+            bury(database, &damaged)?;
+            Ok(damaged.len())
+        })
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.with(|database| {
+            // redb's default durability: the commit is on disk (fsync) when it returns.
+            let txn = database.begin_write().map_err(failed)?;
+            {
+                let mut tables = Tables::open(&txn)?;
+                changes.iter().try_for_each(|change| tables.make(change))?;
+            }
+            txn.commit().map_err(failed)
+        })
+    }
+
+    fn recover(&self) -> Result<bool, StoreError> {
+        if self.with(probe).is_ok() {
+            return Ok(false);
+        }
+        self.reopen()?;
+        self.with(probe)?;
+        Ok(true)
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+            let found = tombstones.get(id.0).map_err(failed)?;
+            found.map(|bytes| parse(bytes.value())).transpose()
+        })
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
+    ) -> Result<(), StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
+            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
+            for entry in tombstones.range::<[u8; 16]>((from, Bound::Unbounded)).map_err(failed)? {
+                let (id, bytes) = entry.map_err(failed)?;
+                if !each(SessionId(id.value()), parse(bytes.value()).ok()) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn bury(database: &Database, damaged: &[[u8; 16]]) -> Result<(), StoreError> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let txn = database.begin_write().map_err(failed)?;
+    {
+        let mut tables = Tables::open(&txn)?;
+        damaged.iter().try_for_each(|id| tables.bury(*id))?;
+    }
+    txn.commit().map_err(failed)
+}
+
+/// All entries of a table. A damaged entry is an error, because it is unknown which party it is about.
+fn all<T: DeserializeOwned>(
+    txn: &ReadTransaction,
+    table: TableDefinition<'_, &'static [u8], &'static [u8]>,
+) -> Result<Vec<T>, StoreError> {
+    let table = txn.open_table(table).map_err(failed)?;
+    let entries = table.iter().map_err(failed)?;
+    entries.map(|entry| parse(entry.map_err(failed)?.1.value())).collect()
+}

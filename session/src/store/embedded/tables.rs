@@ -1,0 +1,205 @@
+//! The tables of the store's file, and the changes of one commit to them.
+
+use crate::judge::End;
+use crate::narrowings::Narrowing;
+use crate::revocations::Revocation;
+use crate::store::{Change, Marks, Record, StoreError};
+use portcullis_contract::SessionId;
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(super) const SESSIONS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("sessions");
+/// The marks of live sessions, apart from their records: they are what changes all the time.
+pub(super) const SEEN: TableDefinition<'_, [u8; 16], Seen> = TableDefinition::new("seen");
+pub(super) const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// Keyed by the party (JSON), so that a party has one revocation.
+pub(super) const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("revocations");
+/// Keyed by the issuer's name.
+pub(super) const ISSUERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("issuers");
+/// The lead of an issuer's clock in milliseconds, keyed by the issuer's name.
+pub(super) const LEADS: TableDefinition<'_, &str, u64> = TableDefinition::new("leads");
+/// Keyed by the party (JSON).
+pub(super) const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("narrowings");
+
+/// [`Marks`], in the order of its fields.
+type Seen = (u64, u64, u64, u64);
+
+/// What the table has under the id of a tombstone.
+enum Held {
+    Nothing,
+    Tombstone(Option<End>),
+    Damaged,
+}
+
+/// The tables, open for one commit.
+pub(super) struct Tables<'t> {
+    sessions: Table<'t, [u8; 16], &'static [u8]>,
+    seen: Table<'t, [u8; 16], Seen>,
+    tombstones: Table<'t, [u8; 16], &'static [u8]>,
+    revocations: Table<'t, &'static [u8], &'static [u8]>,
+    narrowings: Table<'t, &'static [u8], &'static [u8]>,
+    issuers: Table<'t, &'static [u8], &'static [u8]>,
+    leads: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            sessions: txn.open_table(SESSIONS).map_err(failed)?,
+            seen: txn.open_table(SEEN).map_err(failed)?,
+            tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
+            revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
+            narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
+            issuers: txn.open_table(ISSUERS).map_err(failed)?,
+            leads: txn.open_table(LEADS).map_err(failed)?,
+        })
+    }
+
+    pub(super) fn make(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Write(record) => self.write(record),
+            Change::Seen(id, marks) => self.seen(*id, *marks),
+            Change::Tombstone(record) => self.tombstone(record),
+            Change::Forget(id, before_ms) => self.forget(*id, *before_ms),
+            Change::Revocation(revocation) => self.revocation(revocation),
+            Change::Lift(revocation) => self.lift(revocation),
+            Change::Narrowing(narrowing) => self.narrowing(narrowing),
+            Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
+                self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
+                Ok(())
+            }),
+            Change::Leads(leads) => leads.iter().try_for_each(|lead| {
+                self.leads.insert(&*lead.issuer, lead.lead_ms).map_err(failed)?;
+                Ok(())
+            }),
+            Change::Rules(rules) => {
+                self.revocations.retain(|_, _| false).map_err(failed)?;
+                self.narrowings.retain(|_, _| false).map_err(failed)?;
+                rules.revocations.iter().try_for_each(|revocation| self.revocation(revocation))?;
+                rules.narrowings.iter().try_for_each(|narrowing| self.narrowing(narrowing))
+            }
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), StoreError> {
+        let id = record.id().0;
+        let ended = match self.held(id)? {
+            Held::Nothing => None,
+            Held::Tombstone(end) => end,
+            // Nobody can say which end that was.
+            Held::Damaged => return Ok(()),
+        };
+        if !record.may_replace(ended) {
+            return Ok(());
+        }
+        if ended.is_some() {
+            self.tombstones.remove(id).map_err(failed)?;
+        }
+        self.sessions.insert(id, text(record)?.as_slice()).map_err(failed)?;
+        self.seen(record.id(), record.marks)
+    }
+
+    fn seen(&mut self, id: SessionId, marks: Marks) -> Result<(), StoreError> {
+        let known = self.seen.get(id.0).map_err(failed)?.map(|v| marks_of(v.value()));
+        let merged = known.map_or(marks, |known| known.merged(marks));
+        if known != Some(merged) {
+            let Marks { last_seen_ms, login_at_ms, authenticated_ms, issued_ms } = merged;
+            self.seen.insert(id.0, (last_seen_ms, login_at_ms, authenticated_ms, issued_ms)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn tombstone(&mut self, record: &Record) -> Result<(), StoreError> {
+        let id = record.id().0;
+        let held = match self.held(id)? {
+            Held::Tombstone(end) => end,
+            // The new one mends it.
+            Held::Nothing | Held::Damaged => None,
+        };
+        let record = &record.clone().over(held);
+        self.sessions.remove(id).map_err(failed)?;
+        self.seen.remove(id).map_err(failed)?;
+        self.tombstones.insert(id, text(record)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn held(&self, id: [u8; 16]) -> Result<Held, StoreError> {
+        let bytes = self.tombstones.get(id).map_err(failed)?;
+        Ok(bytes.map_or(Held::Nothing, |bytes| match parse::<Record>(bytes.value()) {
+            Ok(record) => Held::Tombstone(record.ended),
+            Err(_) => Held::Damaged,
+        }))
+    }
+
+    fn forget(&mut self, id: SessionId, before_ms: u64) -> Result<(), StoreError> {
+        if let Held::Tombstone(Some(end)) = self.held(id.0)?
+            && end.at_ms < before_ms
+        {
+            self.tombstones.remove(id.0).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Turns an unreadable record into an unreadable tombstone.
+    pub(super) fn bury(&mut self, id: [u8; 16]) -> Result<(), StoreError> {
+        let bytes = self.sessions.remove(id).map_err(failed)?.map(|bytes| bytes.value().to_vec());
+        self.seen.remove(id).map_err(failed)?;
+        self.tombstones.insert(id, bytes.unwrap_or_default().as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn revocation(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
+        let party = key_of(revocation)?;
+        let held = match self.revocations.get(party.as_slice()).map_err(failed)? {
+            // One that cannot be read is mended: memory has what it said.
+            Some(bytes) => parse::<Revocation>(bytes.value()).ok(),
+            None => None,
+        };
+        let merged = match &held {
+            Some(held) => revocation.clone().merged(held),
+            None => revocation.clone(),
+        };
+        self.revocations.insert(party.as_slice(), text(&merged)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn lift(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
+        let party = key_of(revocation)?;
+        let held =
+            self.revocations.get(party.as_slice()).map_err(failed)?.map(|bytes| parse(bytes.value())).transpose()?;
+        if held.as_ref() == Some(revocation) {
+            self.revocations.remove(party.as_slice()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn narrowing(&mut self, narrowing: &Narrowing) -> Result<(), StoreError> {
+        let party = text(&narrowing.party)?;
+        match narrowing.scopes {
+            Some(_) => self.narrowings.insert(party.as_slice(), text(narrowing)?.as_slice()).map_err(failed)?,
+            None => self.narrowings.remove(party.as_slice()).map_err(failed)?,
+        };
+        Ok(())
+    }
+}
+
+fn key_of(revocation: &Revocation) -> Result<Vec<u8>, StoreError> {
+    text(&(&revocation.issuer, &revocation.party))
+}
+
+pub(super) fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {
+    Marks { last_seen_ms, login_at_ms, authenticated_ms, issued_ms }
+}
+
+pub(super) fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError(error.to_string())
+}
+
+pub(super) fn text(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(failed)
+}
+
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|e| StoreError(format!("damaged entry: {e}")))
+}

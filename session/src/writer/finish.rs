@@ -1,0 +1,172 @@
+//! Last step of a commit: what is on disk is made true in memory, and its callers are answered.
+
+use super::commit::Commit;
+use super::op::{NotWritten, answer};
+use super::prepare::{Behind, Group, Pending, Step};
+use crate::life::{Stage, Write};
+use crate::registry::NotOpened;
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::{Change, Record, StoreError};
+use portcullis_contract::SessionId;
+use std::sync::Arc;
+
+/// Answers a change whose group is written, or could not be.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), NotWritten>)>;
+
+/// The sessions that a group leaves to be written, and the answers that wait for them. They are written once the whole
+/// group is in memory: until then, an ended session must not leave memory, because a session that the group opens would
+/// take its place. A revocation can leave hundreds of thousands, so they are written in chunks, between which other
+/// changes proceed.
+#[derive(Default)]
+#[must_use = "answers wait until it is written"]
+pub(crate) struct Late {
+    pub(super) sessions: Vec<Arc<Session>>,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Commit {
+    /// Applies a group in memory, if its commit was made, and answers what does not wait for sessions that are left to
+    /// write.
+    pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) -> Late {
+        let mut late = Late::default();
+        let opened = group.opened();
+        for step in group.steps {
+            match &made {
+                Ok(()) => self.finish_step(step, &opened, &mut late),
+                Err(error) => refuse(step, error),
+            }
+        }
+        late
+    }
+
+    /// Notes in memory that a chunk is on disk; returns whether its commit was made.
+    pub(crate) fn finish_behind(&self, behind: Behind, made: Result<(), StoreError>) -> bool {
+        for pending in behind.pending {
+            match &made {
+                Ok(()) => self.written(&pending),
+                Err(_) => self.registry.enqueue(&pending.session),
+            }
+        }
+        made.is_ok()
+    }
+
+    fn finish_step(&self, step: Step, opened: &[SessionId], late: &mut Late) {
+        match step {
+            Step::Revoke(mut record, now_ms, pending, reply) => {
+                // Its record, in the same commit, carries the end as it was.
+                let is_opened = opened.contains(&record.id());
+                if !is_opened && let Err(error) = self.move_end(&mut record, now_ms, pending.as_ref()) {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
+                pending.iter().for_each(|pending| self.written(pending));
+                let also_ended = record.ended.and_then(|end| self.registry.ended_on_disk(record.id(), end));
+                late.sessions.extend(also_ended);
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
+            }
+            Step::Narrow(narrowing, reply) => {
+                self.registry.narrow(&narrowing);
+                self.audit.narrowed(&narrowing);
+                answer(reply, Ok(()));
+            }
+            Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
+                Ok(()) => answer(reply, Ok(Ok(session))),
+                Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
+            },
+            Step::Revocation(mut revocation, reply) => {
+                if let Err(error) = self.move_instant(&mut revocation) {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
+                let ended = self.registry.publish(&revocation, &mut late.sessions);
+                self.audit.revocation_made(&revocation, ended);
+                // The revocation is durable, and covers all of them after a crash. Their tombstones are written before
+                // the answer so that a newer token cannot open them again after one.
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended))));
+            }
+            Step::Lift(revocation, reply) => {
+                let is_lifted = self.registry.lift(&revocation);
+                if is_lifted {
+                    self.audit.revocation_lifted(&revocation);
+                }
+                answer(reply, Ok(is_lifted));
+            }
+            Step::Forget(revocations, next, reply) => {
+                for revocation in &revocations {
+                    self.registry.lift(revocation);
+                }
+                answer(reply, Ok(next));
+            }
+            Step::MakeDurable(pending, reply) => {
+                pending.iter().for_each(|pending| self.written(pending));
+                answer(reply, Ok(()));
+            }
+        }
+    }
+
+    /// Moves the end of a session that is being revoked behind the tokens that were seen while the disk was written: the
+    /// first of them may have shown how far its issuer's clock is ahead.
+    fn move_end(&self, record: &mut Record, now_ms: u64, pending: Option<&Pending>) -> Result<(), StoreError> {
+        let marks = pending.map_or(record.marks, |pending| pending.session.marks());
+        let end = self.registry.revoked_now(&record.issuer, marks.newest_ms(), now_ms);
+        let moved = record.ended.map_or(end, |own| own.merged(end));
+        if record.ended == Some(moved) {
+            return Ok(());
+        }
+        (record.ended, record.marks) = (Some(moved), marks);
+        self.apply(&[Change::Tombstone(record.clone())])
+    }
+
+    /// The same for a revocation of a party, and its instant if that was not given.
+    fn move_instant(&self, revocation: &mut Revocation) -> Result<(), StoreError> {
+        let Revocation { issuer, party, made_at_ms, .. } = &*revocation;
+        let later_ms = self.registry.instant_of(issuer, party, *made_at_ms);
+        if later_ms <= revocation.ends_at_ms {
+            return Ok(());
+        }
+        if revocation.before_ms == revocation.ends_at_ms {
+            revocation.before_ms = later_ms;
+        }
+        revocation.ends_at_ms = later_ms;
+        self.apply(&[Change::Revocation(revocation.clone())])
+    }
+
+    fn finish_opening(&self, session: &Arc<Session>, now_ms: u64, late: &mut Late) -> Result<(), NotOpened> {
+        self.registry.written(session, Write::Record);
+        match self.registry.enter(session, now_ms) {
+            // A revocation in the same commit was published before the session could be found.
+            Ok(()) if self.registry.end_if_revoked(session) => {
+                late.sessions.push(Arc::clone(session));
+                Err(NotOpened::Revoked)
+            }
+            Ok(()) => Ok(()),
+            Err(held) => {
+                // A first use came in between: its session stands, and the disk has the record of the other one.
+                held.life().change(Stage::overwritten);
+                self.registry.enqueue(&held);
+                let refused = held.ended().map_or(NotOpened::Lives, |end| NotOpened::Ended(end.reason));
+                late.sessions.push(held);
+                Err(refused)
+            }
+        }
+    }
+
+    fn written(&self, pending: &Pending) {
+        self.registry.written(&pending.session, pending.write);
+        if let Some(replaced) = &pending.replaced {
+            replaced.life().change(Stage::succeeded);
+        }
+    }
+}
+
+fn refuse(step: Step, error: &StoreError) {
+    let failed = NotWritten::Failed(error.clone());
+    match step {
+        Step::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
+        Step::Narrow(_, reply) => answer(reply, Err(failed)),
+        Step::Open(_, _, reply) => answer(reply, Err(failed)),
+        Step::Revocation(_, reply) => answer(reply, Err(failed)),
+        Step::Lift(_, reply) => answer(reply, Err(failed)),
+        Step::Forget(_, _, reply) => answer(reply, Err(failed)),
+        Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
+    }
+}

@@ -1,0 +1,198 @@
+//! First step of a commit: the changes of a group, or of a chunk of what is written later, gathered from memory.
+
+use super::commit::Commit;
+use super::op::{NotWritten, Op, Opened, Opening, Reply, answer};
+use crate::audit::EndedBy;
+use crate::judge::End;
+use crate::life::{OnDisk, Stage, Write};
+use crate::narrowings::Narrowing;
+use crate::revocations::Revocation;
+use crate::session::Session;
+use crate::store::{Change, Record, StoreError};
+use portcullis_contract::SessionId;
+use std::sync::Arc;
+
+/// A group of changes, ready for the store.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(super) changes: Vec<Change>,
+    /// After all others: the record of a session that comes back must not be followed by the tombstone that it replaces.
+    openings: Vec<Change>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// Sessions that are written later, ready for the store.
+pub(crate) struct Behind {
+    pub(super) changes: Vec<Change>,
+    pub(super) pending: Vec<Pending>,
+}
+
+/// A write of a session that is under way.
+pub(super) struct Pending {
+    pub(super) session: Arc<Session>,
+    pub(super) write: Write,
+    /// The session in whose place it came, which is over once this is on disk.
+    pub(super) replaced: Option<Arc<Session>>,
+}
+
+/// What is left to do for an operation when its commit is made.
+pub(super) enum Step {
+    Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
+    Narrow(Narrowing, Reply<()>),
+    Open(Arc<Session>, u64, Reply<Opened>),
+    Revocation(Revocation, Reply<usize>),
+    Lift(Revocation, Reply<bool>),
+    Forget(Vec<Revocation>, Option<SessionId>, Reply<Option<SessionId>>),
+    MakeDurable(Vec<Pending>, Reply<()>),
+}
+
+impl Group {
+    /// The end that this group brings to a session.
+    fn end_of(&self, id: SessionId) -> Option<End> {
+        let ends = self.steps.iter().filter_map(|step| match step {
+            Step::Revoke(record, ..) if record.id() == id => record.ended,
+            _ => None,
+        });
+        ends.reduce(End::merged)
+    }
+
+    /// The sessions that it opens.
+    pub(super) fn opened(&self) -> Vec<SessionId> {
+        let opened = self.steps.iter().filter_map(|step| match step {
+            Step::Open(session, ..) => Some(session.id),
+            _ => None,
+        });
+        opened.collect()
+    }
+}
+
+impl Commit {
+    /// Answers a group that the store could not take.
+    pub(super) fn refuse(&self, ops: Vec<Op>, error: &StoreError) {
+        for op in ops {
+            let failed = NotWritten::Failed(error.clone());
+            match op {
+                Op::Revoke(_, _, reply) => answer(reply, Err(failed)),
+                Op::Narrow(_, reply) => answer(reply, Err(failed)),
+                Op::Open(_, reply) => answer(reply, Err(failed)),
+                Op::Revocation(_, reply) => answer(reply, Err(failed)),
+                Op::Lift(_, reply) => answer(reply, Err(failed)),
+                Op::Forget(_, _, reply) => answer(reply, Err(failed)),
+                Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
+            }
+        }
+    }
+
+    /// Gathers the changes of a group. An operation that needs none is answered here.
+    pub(crate) fn prepare(&self, ops: Vec<Op>) -> Group {
+        let mut group = Group::default();
+        for op in ops {
+            match op {
+                Op::Revoke(id, now_ms, reply) => self.prepare_revocation(&mut group, id, now_ms, reply),
+                Op::Narrow(narrowing, reply) => {
+                    group.changes.push(Change::Narrowing(narrowing.clone()));
+                    group.steps.push(Step::Narrow(narrowing, reply));
+                }
+                Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
+                Op::Revocation(revocation, reply) => {
+                    group.changes.push(Change::Revocation(revocation.clone()));
+                    group.steps.push(Step::Revocation(revocation, reply));
+                }
+                Op::Lift(revocation, reply) => {
+                    group.changes.push(Change::Lift(revocation.clone()));
+                    group.steps.push(Step::Lift(revocation, reply));
+                }
+                Op::Forget(after, before_ms, reply) => {
+                    self.prepare_forgetting(&mut group, after, before_ms, reply);
+                }
+                Op::MakeDurable(sessions, reply) => {
+                    let over = |session: &Arc<Session>| self.prepare_durable(&mut group.changes, session);
+                    let pending = sessions.iter().filter_map(over).collect();
+                    group.steps.push(Step::MakeDurable(pending, reply));
+                }
+            }
+        }
+        group.changes.append(&mut group.openings);
+        group
+    }
+
+    /// Gathers the changes of a chunk.
+    pub(crate) fn prepare_behind(&self, sessions: &[Arc<Session>]) -> Behind {
+        let mut behind = Behind { changes: Vec::with_capacity(sessions.len()), pending: Vec::new() };
+        for session in sessions {
+            session.life().dequeue();
+            if let Some(write) = session.life().stage().to_write() {
+                behind.pending.push(put(&mut behind.changes, session, write, None));
+            }
+        }
+        behind
+    }
+
+    /// The end is always written, and an earlier end moves: a token from between the two ends must not open the session
+    /// again.
+    fn prepare_revocation(&self, group: &mut Group, id: SessionId, now_ms: u64, reply: Reply<Option<Box<Record>>>) {
+        let held = self.registry.find(id);
+        let record = match &held {
+            Some(session) => {
+                self.registry.settle(session, now_ms, EndedBy::Judge);
+                session.record()
+            }
+            None => match self.store.tombstone(id) {
+                Ok(Some(record)) => record,
+                Ok(None) => return answer(reply, Ok(None)),
+                Err(error) => return answer(reply, Err(NotWritten::Failed(error))),
+            },
+        };
+        let end = self.registry.revoked_now(&record.issuer, record.marks.newest_ms(), now_ms);
+        let end = record.ended.map_or(end, |own| own.merged(end));
+        let record = Record { ended: Some(end), ..record };
+        group.changes.push(Change::Tombstone(record.clone()));
+        let pending = held.map(|session| Pending { session, write: Write::Tombstone(end), replaced: None });
+        group.steps.push(Step::Revoke(Box::new(record), now_ms, pending, reply));
+    }
+
+    /// The write after which the disk says the same of a session as memory, if it does not yet.
+    fn prepare_durable(&self, changes: &mut Vec<Change>, session: &Arc<Session>) -> Option<Pending> {
+        let stage = session.life().stage();
+        if let Some(write) = stage.to_write() {
+            return Some(put(changes, session, write, None));
+        }
+        if stage.is_durable() {
+            return None;
+        }
+        // Its own tombstone would overwrite the session in its place. That one's record, or tombstone, carries its end.
+        while let Some(successor) = self.registry.find(session.id) {
+            match successor.life().stage() {
+                Stage::Replaced(..) => {}
+                Stage::Recorded | Stage::Ended(_, OnDisk::Tombstone) => break,
+                stage @ (Stage::Unrecorded | Stage::Ended(..)) => {
+                    return stage.to_write().map(|write| put(changes, &successor, write, Some(session)));
+                }
+            }
+        }
+        session.life().change(Stage::succeeded);
+        None
+    }
+
+    fn prepare_opening(&self, group: &mut Group, opening: &Opening, reply: Reply<Opened>) {
+        let ends = group.end_of(opening.token.id);
+        match self.registry.draft(&opening.token, &opening.access, ends, opening.now_ms) {
+            Ok(Ok(session)) => {
+                group.openings.push(Change::Write(session.record()));
+                group.steps.push(Step::Open(Arc::new(session), opening.now_ms, reply));
+            }
+            Ok(Err(refused)) => answer(reply, Ok(Err(refused))),
+            Err(error) => answer(reply, Err(NotWritten::Failed(error))),
+        }
+    }
+}
+
+/// Puts a write of a session into a commit.
+fn put(changes: &mut Vec<Change>, session: &Arc<Session>, write: Write, replaced: Option<&Arc<Session>>) -> Pending {
+    changes.push(match write {
+        Write::Record => Change::Write(session.record_with(None)),
+        Write::LastSeen => Change::Seen(session.id, session.marks()),
+        Write::Tombstone(end) => Change::Tombstone(session.record_with(Some(end))),
+    });
+    Pending { session: Arc::clone(session), write, replaced: replaced.cloned() }
+}
