@@ -7,6 +7,7 @@
 mod commit;
 mod finish;
 mod handle;
+mod late;
 mod op;
 #[cfg(test)]
 mod orders;

@@ -1,6 +1,6 @@
 //! One listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is stopped.
 
-use super::silent::{Greeting, Silent};
+use super::silent::{GREETING_MAX, Greeting, Silent};
 use super::threads::ConnectionThreads;
 use super::tls::Tls;
 use crate::config::Reloadable;
@@ -21,10 +21,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
-
-/// How long a caller may take for the TLS handshake, then until its first request, and for the headers of each further
-/// request over HTTP/1.1.
-pub(super) const GREETING_MAX: Duration = Duration::from_secs(10);
 
 /// How often an HTTP/2 connection is pinged, to find out whether its peer is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);

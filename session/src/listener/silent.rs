@@ -1,11 +1,15 @@
 //! Connections that have not sent a request yet: they are closed after a while, and sooner when others need their place.
 
-use super::serve::GREETING_MAX;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How long a caller may take for the TLS handshake, then until its first request, and for the headers of each further
+/// request over HTTP/1.1.
+pub(super) const GREETING_MAX: Duration = Duration::from_secs(10);
 
 /// Entries after which those of closed connections, and of those that have sent a request, are forgotten.
 const FORGET_AT: usize = 1_024;
@@ -61,7 +65,6 @@ impl Silent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     async fn closes(greeting: &Greeting) -> bool {
         tokio::time::timeout(Duration::from_millis(20), greeting.is_missed()).await.is_ok()

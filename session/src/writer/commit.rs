@@ -2,7 +2,7 @@
 //! from memory, applied to the store and then finished in memory. There is no loop and no clock here, so that tests can
 //! try every order of these three steps and of what happens in between.
 
-use super::finish::Late;
+use super::late::Late;
 use super::op::{NotWritten, Op};
 use crate::audit::Audit;
 use crate::log::Sampler;

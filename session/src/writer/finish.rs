@@ -1,6 +1,7 @@
 //! Last step of a commit: what is on disk is made true in memory, and its callers are answered.
 
 use super::commit::Commit;
+use super::late::Late;
 use super::op::{NotWritten, answer};
 use super::prepare::{Behind, Group, Pending, Step};
 use crate::life::{Stage, Write};
@@ -10,20 +11,6 @@ use crate::session::Session;
 use crate::store::{Change, Record, StoreError};
 use portcullis_contract::SessionId;
 use std::sync::Arc;
-
-/// Answers a change whose group is written, or could not be.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), NotWritten>)>;
-
-/// The sessions that a group leaves to be written, and the answers that wait for them. They are written once the whole
-/// group is in memory: until then, an ended session must not leave memory, because a session that the group opens would
-/// take its place. A revocation can leave hundreds of thousands, so they are written in chunks, between which other
-/// changes proceed.
-#[derive(Default)]
-#[must_use = "answers wait until it is written"]
-pub(crate) struct Late {
-    pub(super) sessions: Vec<Arc<Session>>,
-    pub(super) answers: Vec<Answer>,
-}
 
 impl Commit {
     /// Applies a group in memory, if its commit was made, and answers what does not wait for sessions that are left to

@@ -1,6 +1,6 @@
 //! Durable changes and what is written later, with crashes and failing disks in between.
 
-use super::finish::Late;
+use super::late::Late;
 use super::op::Reply;
 use super::thread::CHUNK;
 use super::*;

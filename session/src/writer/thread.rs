@@ -1,7 +1,7 @@
 //! The loop of the writer's thread: groups of durable changes first, and chunks of what is written later in between.
 
 use super::commit::Commit;
-use super::finish::Late;
+use super::late::Late;
 use super::op::Op;
 use crate::session::Session;
 use crate::store::StoreError;

@@ -1,6 +1,6 @@
 //! The filter in an Envoy configuration: an entry of `http_filters`.
 
-use super::command::Args;
+use super::args::Args;
 use serde::Serialize;
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! The filter in Envoy Gateway: `EnvoyExtensionPolicy`.
 
 use super::{
-    command::Args,
+    args::Args,
     object::Object,
     place::{ModuleUrl, TargetRef, only},
 };

@@ -1,7 +1,7 @@
 //! The filter in Istio: `WasmPlugin`, and its successor `TrafficExtension`.
 
 use super::{
-    command::{Args, Proxy},
+    args::{Args, Proxy},
     object::Object,
     place::{Label, ModuleUrl, TargetRef, only},
 };

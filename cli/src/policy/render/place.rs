@@ -56,7 +56,7 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').ok_or("expected `KEY=VALUE`")?;
         let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
-        if prefix.len() > LABEL_PREFIX_BYTES_MAX || (key.contains('/') && super::object::dns_name(prefix).is_err()) {
+        if prefix.len() > LABEL_PREFIX_BYTES_MAX || (key.contains('/') && super::names::dns_name(prefix).is_err()) {
             return Err("the part of a label before the `/` must be a DNS name".to_owned());
         }
         if name.is_empty() || !is_word(name) || !is_word(value) {
@@ -90,7 +90,7 @@ impl FromStr for TargetRef {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, name) = text.split_once('/').ok_or("expected `KIND/NAME`, such as `Gateway/orders`")?;
-        super::object::dns_name(name)?;
+        super::names::dns_name(name)?;
         let group = match kind {
             "Gateway" | "GatewayClass" | "HTTPRoute" | "GRPCRoute" | "ListenerSet" => GATEWAY_GROUP,
             "Service" => "",
