@@ -71,6 +71,17 @@ impl Document {
         Node::read(text).and_then(only)
     }
 
+    /// All YAML documents of the file again, with what is beside this part.
+    pub(crate) fn reread(&self) -> Vec<Node> {
+        // They were read once.
+        Node::read(&self.text).unwrap_or_default()
+    }
+
+    /// Where this part begins in the file.
+    pub(crate) fn start(&self) -> usize {
+        self.root.span.start
+    }
+
     /// The name of the file in messages.
     pub fn name(&self) -> &str {
         &self.name
@@ -95,6 +106,11 @@ impl Document {
     /// of a list or an object, which may go on for pages. If the part is missing, the nearest enclosing part.
     pub fn span(&self, path: &str) -> Range<usize> {
         self.places.value(path)
+    }
+
+    /// Whether there is a part at a JSONPath.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.places.has(path)
     }
 
     /// The line and the column at which a part begins, counted from 1.

@@ -1,14 +1,18 @@
 //! The answers to refused clients: every reason for a refusal, with its status, challenge and body.
 
+mod reply;
+
+pub use reply::{Caller, Reply, WebEncoding};
+
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
 /// Why a request is refused. The list is closed: a new reason does not compile until it has an answer here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// No `Authorization` header.
+    /// No `Authorization` header, or one with another scheme than Bearer.
     NoCredentials,
-    /// Two tokens, or a header that is not a bearer token.
+    /// Two tokens, or a broken bearer token.
     MalformedCredentials,
     /// The filter and the upstream could read this path differently.
     AmbiguousPath,

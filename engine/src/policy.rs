@@ -95,6 +95,8 @@ pub struct IdentityHeaders {
     pub subject: bool,
     /// `x-portcullis-client`
     pub client: bool,
+    /// `x-portcullis-issuer`
+    pub issuer: bool,
     /// `x-portcullis-scopes`
     pub scopes: bool,
     /// `x-portcullis-session`

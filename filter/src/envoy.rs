@@ -5,7 +5,7 @@
 
 use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
-    answer::{self, Answer},
+    answer::{GrpcStatus, Reply},
     authorize::Call,
     time::{Monotonic, Now},
 };
@@ -69,22 +69,20 @@ pub(crate) fn set_log_field(record: &str) {
     let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));
 }
 
-/// Answers the request locally. Envoy sends the answer once this callback has returned.
-pub(crate) fn answer(answer: &Answer, grpc: bool) {
-    if grpc {
-        let metadata = answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let _ = hostcalls::send_grpc_response(grpc_code(answer), Some(&answer.message), metadata);
+/// Answers the request locally. Envoy sends the reply once this callback has returned.
+pub(crate) fn answer(reply: &Reply) {
+    let Some(status) = reply.grpc else {
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
         return;
-    }
-    let mut headers = vec![("content-type", answer::CONTENT_TYPE)];
-    headers.extend(answer.headers.iter().map(|(name, value)| (*name, value.as_str())));
-    let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(&answer.body));
+    };
+    let metadata = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let _ = hostcalls::send_grpc_response(grpc_code(status), None, metadata);
 }
 
-fn grpc_code(answer: &Answer) -> proxy_wasm::types::GrpcStatusCode {
-    use portcullis_engine::answer::GrpcStatus;
+fn grpc_code(status: GrpcStatus) -> proxy_wasm::types::GrpcStatusCode {
     use proxy_wasm::types::GrpcStatusCode as Code;
-    match answer.grpc {
+    match status {
         GrpcStatus::InvalidArgument => Code::InvalidArgument,
         GrpcStatus::PermissionDenied => Code::PermissionDenied,
         GrpcStatus::Unavailable => Code::Unavailable,

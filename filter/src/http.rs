@@ -48,7 +48,7 @@ impl HttpContext for Http {
         let headers = envoy::request_headers();
         let head = Head::read(&headers);
         let Some(worker) = &self.worker else {
-            worker::refuse_without_policy(head.grpc);
+            worker::refuse_without_policy(head.caller);
             return Action::Pause;
         };
         let now = envoy::now();

@@ -3,7 +3,7 @@
 use crate::{envoy, metrics::Metrics};
 use log::{info, warn};
 use portcullis_engine::{
-    answer::{Answer, Code, Demand},
+    answer::{Answer, Caller, Code, Demand},
     authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
     map::HashMap,
     time::Now,
@@ -276,7 +276,7 @@ impl Worker {
         let gate = self.gate.borrow();
         let policy = gate.policy();
         envoy::set_log_field(&identity::denial_record(denial, policy));
-        envoy::answer(&denial.answer(policy), gate.is_grpc(context));
+        envoy::answer(&denial.answer(policy).reply(gate.caller(context)));
     }
 
     /// Ends an open request: with a reason if the upstream's response has not started, otherwise by a reset.
@@ -291,9 +291,9 @@ impl Worker {
 }
 
 /// Refuses a request because there is no policy.
-pub(crate) fn refuse_without_policy(grpc: bool) {
+pub(crate) fn refuse_without_policy(caller: Caller) {
     envoy::set_log_field("code=no_policy route=- session=-");
-    envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()), grpc);
+    envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()).reply(caller));
 }
 
 fn set_tick(period: Duration) {

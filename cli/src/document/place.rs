@@ -27,6 +27,10 @@ impl Places {
         places
     }
 
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
     pub(super) fn value(&self, path: &str) -> Range<usize> {
         let mut path = path;
         loop {

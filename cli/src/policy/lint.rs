@@ -1,5 +1,6 @@
 //! Warnings about valid policies that deserve a look.
 
+mod envoy;
 mod fallthrough;
 mod linter;
 mod overlap;

@@ -5,9 +5,9 @@ use std::fmt;
 /// Why a request has no usable bearer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialError {
-    /// There is no `Authorization` header: 401 without an error code (RFC 6750, section 3.1).
+    /// There is no `Authorization` header, or it has another scheme: 401 without an error code (RFC 6750, section 3.1).
     NoCredentials,
-    /// There are several credentials, or it is not a bearer token: 400.
+    /// There are several credentials, or a bearer token is broken: 400.
     Malformed,
 }
 
@@ -26,14 +26,23 @@ const SCHEME: &[u8] = b"bearer";
 /// over-long token is an invalid token, not a malformed request.
 ///
 /// # Errors
-/// More than one value, another scheme, or anything but one token in the alphabet of RFC 6750 is malformed. This
-/// includes credentials joined by commas, because the alphabet has no comma.
+/// More than one value, a header that has no scheme, or anything but one token in the alphabet of RFC 6750 is malformed.
+/// This includes credentials joined by commas, because the alphabet has no comma. Another scheme is no credential: the
+/// client asks which one it should use.
 pub fn credentials<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str, CredentialError> {
     let value = values.next().ok_or(CredentialError::NoCredentials)?;
     if values.next().is_some() {
         return Err(CredentialError::Malformed);
     }
-    token(value).ok_or(CredentialError::Malformed)
+    token(value).ok_or(if is_other_scheme(value) { CredentialError::NoCredentials } else { CredentialError::Malformed })
+}
+
+/// Whether it has a scheme other than Bearer: a token (RFC 9110, sections 5.6.2 and 11.4), alone or before a space.
+fn is_other_scheme(value: &[u8]) -> bool {
+    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_token = !scheme.is_empty()
+        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    is_token && !scheme.eq_ignore_ascii_case(SCHEME)
 }
 
 fn token(value: &[u8]) -> Option<&str> {
@@ -91,14 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_one_bearer_token_is_malformed() {
+    fn a_broken_bearer_token_is_malformed() {
         for value in [
             "",
             " ",
             "Bearer",
             "Bearer ",
             "Bearer  ",
-            "Bearera",
             "Bearer\ta",
             "Bearer \ta",
             " Bearer a",
@@ -113,15 +121,22 @@ mod tests {
             "Bearer ä",
             "Bearer a\0",
             "Bearer a;b",
-            "Basic YTpi",
-            "DPoP a",
-            "Bear a",
-            "token",
             "Bearer: a",
+            "\"Basic\" a",
+            "Ba/sic a",
         ] {
             assert_eq!(of(&[value]), Err(Malformed), "{value:?}");
         }
         assert_eq!(credentials([&b"Bearer \xff"[..]].into_iter()), Err(Malformed));
+    }
+
+    #[test]
+    fn another_scheme_is_no_credential() {
+        for value in
+            ["Basic YTpi", "DPoP a", "Negotiate", "Negotiate YII=", "Digest a=\"b\", c=d", "Bear a", "Bearera", "a.b.c"]
+        {
+            assert_eq!(of(&[value]), Err(NoCredentials), "{value}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     token_cache::TokenCache,
 };
 use crate::{
-    answer::Code,
+    answer::{Caller, Code},
     map::{HashMap, HashSet},
     policy::{Outage, Policy},
     time::{Monotonic, Now},
@@ -39,8 +39,8 @@ pub type Due = (ContextId, Step);
 #[derive(Debug, Default)]
 struct UnderWay {
     request: Request,
-    /// Whether the caller understands a gRPC answer.
-    grpc: bool,
+    /// In which form the caller understands a refusal.
+    caller: Caller,
     /// Whether the upstream's response has started.
     responded: bool,
     follow: Option<FollowId>,
@@ -121,13 +121,13 @@ impl Gate {
     ) -> Step {
         let decision = self.decide(head, client_address, now);
         let strip = head.forged.iter().map(|name| (*name).to_owned()).collect();
-        self.requests.insert(context, UnderWay { grpc: head.grpc, strip, ..UnderWay::default() });
+        self.requests.insert(context, UnderWay { caller: head.caller, strip, ..UnderWay::default() });
         self.advance(context, Event::Decided(decision), now)
     }
 
-    /// Whether the caller of a request understands a gRPC answer.
-    pub fn is_grpc(&self, context: ContextId) -> bool {
-        self.requests.get(&context).is_some_and(|entry| entry.grpc)
+    /// In which form the caller of a request understands a refusal.
+    pub fn caller(&self, context: ContextId) -> Caller {
+        self.requests.get(&context).map(|entry| entry.caller).unwrap_or_default()
     }
 
     /// Whether headers, body and trailers of a request may pass.

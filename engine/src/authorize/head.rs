@@ -1,6 +1,7 @@
 //! The parts of a request's headers that its decision depends on, read once, as bytes.
 
 use super::bearer::{self, CredentialError};
+use crate::answer::Caller;
 use std::fmt;
 
 /// The prefix of the headers that identify the caller to the upstream; a client's own are stripped.
@@ -24,8 +25,8 @@ pub struct Head<'a> {
     pub trace: [(&'static str, Option<&'a [u8]>); 2],
     /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
     pub preflight: bool,
-    /// Whether the caller understands a gRPC answer.
-    pub grpc: bool,
+    /// In which form the caller understands a refusal.
+    pub caller: Caller,
     /// Inbound headers that only the filter is allowed to set.
     pub forged: Vec<&'a str>,
     /// Whether `Connection` lists one of them: the next hop would then drop what the filter sets (RFC 9110, section
@@ -65,7 +66,7 @@ impl<'a> Head<'a> {
             user_agent: first.user_agent,
             trace: [("traceparent", first.traceparent), ("x-request-id", first.request_id)],
             preflight: method == "OPTIONS" && first.origin.is_some() && first.requested_method.is_some(),
-            grpc: first.content_type.is_some_and(is_grpc),
+            caller: first.content_type.map(Caller::of).unwrap_or_default(),
             forged,
             drops_identity,
         }
@@ -117,12 +118,6 @@ fn holds_several(authorization: &[u8]) -> bool {
         let word = part.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.~+".contains(byte)).count();
         starts_bearer || part.get(word) == Some(&b' ')
     })
-}
-
-/// Exactly the content types that Envoy treats as gRPC: it turns a local reply into trailers for them. For all others,
-/// including gRPC-Web, an answer with a gRPC status would reach the client as a plain 200.
-fn is_grpc(content_type: &[u8]) -> bool {
-    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
 /// Whether this is one of the filter's own headers, in any spelling that an upstream could fold into one: when headers
@@ -185,20 +180,6 @@ mod tests {
         ] {
             let twice = headers(&[("connection", "keep-alive"), ("connection", value)]);
             assert_eq!(Head::read(&twice).drops_identity, expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn only_what_envoy_takes_for_grpc_is_answered_as_grpc() {
-        for (content_type, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", false),
-            ("application/grpc;x=y", false),
-            ("application/json", false),
-        ] {
-            let headers = headers(&[("content-type", content_type)]);
-            assert_eq!(Head::read(&headers).grpc, expected, "{content_type}");
         }
     }
 

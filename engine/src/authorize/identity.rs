@@ -5,25 +5,28 @@ use super::{
     request::{Denial, Mark, Permit},
 };
 use crate::{policy::Policy, route::RuleId};
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 /// The headers added to a released request.
 pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
     let wanted = policy.identity_headers;
-    let field = |name, wanted: bool, value: fn(&'a Permit, &'a Principal) -> Option<Cow<'a, str>>| {
+    let field = |name, wanted: bool, value: fn(&'a Principal) -> Option<&'a str>| {
         let principal = permit.principal.as_deref().filter(|_| wanted && !is_nobody(permit));
-        principal.and_then(|principal| Some((name, value(permit, principal)?)))
+        principal.and_then(|principal| Some((name, encoded(value(principal)?))))
     };
     let mark = permit.mark.map(|mark| match mark {
         Mark::Shadow(code) => ("x-portcullis-shadow", code.name().into()),
         Mark::OutageReadOnly => ("x-portcullis-outage", "read_only".into()),
         Mark::OutageGrace => ("x-portcullis-outage", "grace".into()),
     });
+    let scopes = permit.principal.as_deref().filter(|_| wanted.scopes && !is_nobody(permit));
+    let scopes = scopes.map(|known| ("x-portcullis-scopes", effective_scopes(permit, known, policy)));
     let headers = [
-        field("x-portcullis-subject", wanted.subject, |_, known| known.facts.subject.as_deref().map(Cow::from)),
-        field("x-portcullis-client", wanted.client, |_, known| known.facts.client_id.as_deref().map(Cow::from)),
-        field("x-portcullis-scopes", wanted.scopes, |permit, known| Some(effective_scopes(permit, known))),
-        field("x-portcullis-session", wanted.session, |_, known| Some(Cow::from(&known.facts.session_id))),
+        field("x-portcullis-subject", wanted.subject, |known| known.facts.subject.as_deref()),
+        field("x-portcullis-client", wanted.client, |known| known.facts.client_id.as_deref()),
+        field("x-portcullis-issuer", wanted.issuer, |known| Some(&known.facts.issuer)),
+        scopes,
+        field("x-portcullis-session", wanted.session, |known| Some(&known.facts.session_id)),
         mark,
     ];
     headers.into_iter().flatten()
@@ -34,12 +37,32 @@ fn is_nobody(permit: &Permit) -> bool {
     matches!(permit.mark, Some(Mark::Shadow(code)) if code.status() == 401)
 }
 
-/// The token's scopes without those that its session has lost.
-fn effective_scopes<'a>(permit: &Permit, principal: &'a Principal) -> Cow<'a, str> {
+/// The token's registered scopes without those that its session has lost.
+fn effective_scopes<'a>(permit: &Permit, principal: &'a Principal, policy: &Policy) -> Cow<'a, str> {
     match &permit.narrowed {
-        Some(left) => left.join(" ").into(),
-        None => principal.scopes.as_str().into(),
+        Some(left) => encoded(&policy.register.registered(left)).into_owned().into(),
+        None => encoded(&principal.scopes),
     }
+}
+
+/// A value as a header: an upstream that percent-decodes it gets the value. Everything that is not printable ASCII is
+/// encoded, and `%` itself; and a space at either end, which HTTP would drop.
+fn encoded(value: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    if value.bytes().all(is_plain) && value.trim_matches(' ').len() == value.len() {
+        return value.into();
+    }
+    let inner = value.len() - value.trim_start_matches(' ').len()..value.trim_end_matches(' ').len();
+    let mut text = String::with_capacity(value.len() * 3);
+    for (index, byte) in value.bytes().enumerate() {
+        if is_plain(byte) && inner.contains(&index) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text.into()
 }
 
 /// The access-log field of a released request: code, route and session, but never the token.
@@ -64,4 +87,65 @@ pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
 fn record(kind: &str, code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
     let route = rule.and_then(|id| policy.rule(id)).map_or("-", |rule| rule.name.as_str());
     ["code=", kind, code, " route=", route, " session=", session.unwrap_or("-")].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::fixtures;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_value_has_one_meaning_once_it_is_percent_decoded() {
+        for (value, header) in [
+            ("alice", "alice"),
+            ("Alice B. <a@b.example>", "Alice B. <a@b.example>"),
+            ("J\u{fc}rgen", "J%C3%BCrgen"),
+            ("J%C3%BCrgen", "J%25C3%25BCrgen"),
+            ("100%", "100%25"),
+            ("a\r\nx: y", "a%0D%0Ax: y"),
+            ("a\u{7f}", "a%7F"),
+            (" a b ", "%20a b%20"),
+            ("  ", "%20%20"),
+            ("", ""),
+        ] {
+            assert_eq!(encoded(value), header, "{value:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_can_be_decoded(value in proptest::prelude::any::<String>()) {
+            let header = encoded(&value).into_owned();
+            let mut bytes = header.bytes();
+            let mut decoded = Vec::new();
+            while let Some(byte) = bytes.next() {
+                proptest::prop_assert!(matches!(byte, b' '..=b'~'));
+                decoded.push(match byte {
+                    b'%' => u8::from_str_radix(&String::from_utf8(bytes.by_ref().take(2).collect()).unwrap(), 16).unwrap(),
+                    _ => byte,
+                });
+            }
+            proptest::prop_assert_eq!(String::from_utf8(decoded).unwrap(), value);
+            proptest::prop_assert_eq!(header.trim(), &header);
+        }
+    }
+
+    #[test]
+    fn scopes_are_those_of_the_register_and_the_issuer_is_named_on_demand() {
+        let mut policy = fixtures::policy("enforce");
+        policy.identity_headers.issuer = true;
+        let principal = fixtures::principal(&policy, &["group-1", "write", "group-2", "read"]);
+        let all: Vec<_> = principal.facts.scopes.clone();
+        assert_eq!(all.len(), 4, "the session service is told of all");
+        let shown = |narrowed: Option<&[&str]>| {
+            let narrowed = narrowed.map(|left| left.iter().map(|scope| (*scope).to_owned()).collect::<Rc<[String]>>());
+            let permit = Permit::for_test(RuleId(1), Rc::clone(&principal), narrowed);
+            let headers = headers(&permit, &policy).map(|(name, value)| (name, value.into_owned()));
+            headers.collect::<std::collections::HashMap<_, _>>()
+        };
+        assert_eq!(shown(None)["x-portcullis-scopes"], "write read");
+        assert_eq!(shown(Some(&["group-1", "read"]))["x-portcullis-scopes"], "read");
+        assert_eq!(shown(None)["x-portcullis-issuer"], "https://id.example");
+    }
 }

@@ -12,7 +12,7 @@ use std::cell::Cell;
 pub struct Principal {
     /// Its claims.
     pub facts: Facts,
-    /// Its scopes, separated by spaces.
+    /// Those of its scopes that the policy registers, separated by spaces.
     pub scopes: String,
     /// The token's issuer.
     pub issuer: IssuerId,
@@ -44,7 +44,7 @@ impl Principal {
     pub fn new(issuer: IssuerId, facts: Facts, policy: &Policy) -> Self {
         let held = policy.register.held(facts.scopes.iter().map(String::as_str));
         Self {
-            scopes: facts.scopes.join(" "),
+            scopes: policy.register.registered(&facts.scopes),
             facts,
             issuer,
             key: None,

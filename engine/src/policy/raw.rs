@@ -20,8 +20,8 @@ pub(super) struct RawPolicy {
     /// `enforce` carries out refusals. `shadow` decides, counts and logs every request, but refuses none.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Mode", extend("default" = "enforce")))]
     pub(super) mode: Given<String>,
-    /// Which of the headers `x-portcullis-…` identify the caller to the upstream; `[]` sets none. Clients' own values
-    /// are always removed.
+    /// Which of the headers `x-portcullis-…` identify the caller to the upstream, percent-encoded; `[]` sets none.
+    /// Clients' own values are always removed.
     #[cfg_attr(feature = "schema", schemars(with = "schema::IdentityHeaders", extend("default" = ["subject", "client", "scopes", "session"])))]
     pub(super) identity_headers: Texts,
     /// Whether `Authorization` is forwarded to the upstream.

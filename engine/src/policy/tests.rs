@@ -43,7 +43,8 @@ fn without_stream_limits(policy: &mut Value) {
 fn the_policy_of_the_design_is_read_in_full() {
     let policy = Policy::parse(DESIGN.as_bytes()).unwrap();
     assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, true));
-    assert_eq!(policy.identity_headers, IdentityHeaders { subject: true, client: true, scopes: true, session: true });
+    let headers = IdentityHeaders { subject: true, client: true, issuer: false, scopes: true, session: true };
+    assert_eq!(policy.identity_headers, headers);
     assert_eq!(policy.realm, "orders");
     assert_eq!(
         policy.issuers,
@@ -134,7 +135,8 @@ fn the_register_tells_who_owns_a_scope_and_until_when() {
 fn what_is_left_out_has_its_default() {
     let policy = parse(&public_only()).unwrap();
     assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, false));
-    assert_eq!(policy.identity_headers, IdentityHeaders { subject: true, client: true, scopes: true, session: true });
+    let headers = IdentityHeaders { subject: true, client: true, issuer: false, scopes: true, session: true };
+    assert_eq!(policy.identity_headers, headers);
     assert_eq!(policy.realm, "portcullis");
     assert!(policy.issuers.is_empty() && policy.session.is_none());
 

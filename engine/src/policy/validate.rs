@@ -34,7 +34,9 @@ const REALM: &str = "portcullis";
 /// The modes by name.
 pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 /// The identity headers without their common prefix.
-pub(super) const IDENTITY_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
+pub(super) const IDENTITY_HEADERS: [&str; 5] = ["subject", "client", "scopes", "session", "issuer"];
+/// Those that are sent unless the policy says otherwise.
+const DEFAULT_HEADERS: [&str; 4] = ["subject", "client", "scopes", "session"];
 
 const ROOT: At<'static> = At::ROOT;
 
@@ -209,12 +211,12 @@ fn cors_preflight(text: &str) -> Result<bool, String> {
 fn identity_headers(list: Texts, faults: &mut Faults) -> Option<IdentityHeaders> {
     let words = IDENTITY_HEADERS.map(|word| (word, word));
     let named = texts(list, &ROOT.key("identity_headers"), faults, |text| word(text, &words));
-    let all = words.map(|(word, _)| word).to_vec();
-    let named = named.or(all, Some)?;
+    let named = named.or(DEFAULT_HEADERS.to_vec(), Some)?;
     let has = |word: &str| named.contains(&word);
     Some(IdentityHeaders {
         subject: has("subject"),
         client: has("client"),
+        issuer: has("issuer"),
         scopes: has("scopes"),
         session: has("session"),
     })

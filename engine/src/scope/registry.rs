@@ -63,6 +63,12 @@ impl ScopeRegistry {
         names.into_iter().filter_map(|name| self.id(name)).collect()
     }
 
+    /// Those of `names` that are in the registry, separated by spaces.
+    pub fn registered(&self, names: &[String]) -> String {
+        let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| self.ids.contains_key(*name)).collect();
+        known.join(" ")
+    }
+
     /// A requirement of all scopes in `all_of` and, unless `any_of` is empty, of all scopes of at least one of its
     /// groups.
     pub fn requirement(&self, all_of: &[ScopeId], any_of: &[Vec<ScopeId>]) -> Requirement {

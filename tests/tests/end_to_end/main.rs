@@ -6,6 +6,7 @@ mod cut_latency;
 mod departures;
 mod examples;
 mod glewlwyd;
+mod grpc_web;
 mod guarantee;
 mod half_open;
 mod hostile;

@@ -55,8 +55,9 @@ fn preflight(old: bool, new: bool) -> Option<Change> {
 }
 
 fn identity_headers(headers: IdentityHeaders) -> Vec<&'static str> {
-    let IdentityHeaders { subject, client, scopes, session } = headers;
-    let named = [("subject", subject), ("client", client), ("scopes", scopes), ("session", session)];
+    let IdentityHeaders { subject, client, scopes, session, issuer } = headers;
+    let named =
+        [("subject", subject), ("client", client), ("scopes", scopes), ("session", session), ("issuer", issuer)];
     named.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Erro
         acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),
         session: guarded.map(|rule| session(&rule.limits, without)),
         token: token.map(|token| describe_token(&token, vouched, &outcome, policy, &keys, asked.now_ms)),
-        answer: answer.map(|answer| Reply::of(&answer, head.grpc)),
+        answer: answer.map(|answer| Reply::of(&answer, head.caller)),
         stripped: head.forged.iter().map(|name| (*name).to_owned()).collect(),
         others_more: found.saturating_sub(others.len()),
         others,

@@ -2,7 +2,7 @@
 
 use super::candidates::{Candidate, Route};
 use crate::policy::requirement::RequiredScopes;
-use portcullis_engine::answer::Answer;
+use portcullis_engine::answer::{Answer, Caller};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -160,7 +160,7 @@ pub(crate) enum Reply {
         #[serde(skip)]
         text: String,
     },
-    /// Over gRPC.
+    /// Over gRPC or gRPC-Web.
     Grpc {
         /// The gRPC status.
         status: u8,
@@ -174,10 +174,10 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn of(answer: &Answer, grpc: bool) -> Self {
+    pub(super) fn of(answer: &Answer, caller: Caller) -> Self {
         let mut headers: Vec<_> =
             answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        if grpc {
+        if caller != Caller::Http {
             let name = format!("{:?}", answer.grpc);
             return Self::Grpc { status: answer.grpc as u8, name, message: answer.message.clone(), headers };
         }

@@ -19,6 +19,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.shadows();
     linter.falls();
     linter.whole();
+    linter.envoy();
     linter.found
 }
 

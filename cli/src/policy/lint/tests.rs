@@ -308,3 +308,43 @@ fn a_large_policy_is_looked_at_in_time() {
     let loaded = loaded(&format!("{ISSUERS}routes:\n{routes}{many}"));
     assert_eq!(found(&loaded).len(), 0);
 }
+
+/// An Envoy configuration with these filters before and after ours, and what is found in it.
+fn ordered(before: &str, after: &str) -> Vec<String> {
+    let ours = "{name: portcullis, typed_config: {'@type': x/envoy.extensions.filters.http.wasm.v3.Wasm, config: {name: portcullis, \
+                configuration: {'@type': x/google.protobuf.Struct, value: {routes: [{name: a, match: {path: /}, public: true}]}}}}}";
+    warnings(&format!(
+        "static_resources: {{listeners: [{{filters: [{{typed_config: {{http_filters: [{before} {ours} {after}]}}}}]}}]}}"
+    ))
+}
+
+#[test]
+fn several_issuers_without_the_header_that_tells_them_apart_are_noticed() {
+    let issuer =
+        |name| format!("{{issuer: {name}, audiences: [a], algorithms: [ES256], keys: {{inline: {{keys: [{{}}]}}}}}}");
+    let policy = |top: &str, issuers: &[&str]| {
+        let issuers: Vec<_> = issuers.iter().map(issuer).collect();
+        let routes = "[{name: a, match: {path: /}, authenticated: true}]";
+        warnings(&format!("{top}issuers: [{}]\nsession: {{cluster: s}}\nroutes: {routes}\n", issuers.join(", ")))
+    };
+    assert_eq!(policy("", &["a", "b"]), ["issuer_not_sent $.issuers issuers"]);
+    let subject = "identity_headers: [subject]\n";
+    assert_eq!(policy(subject, &["a", "b"]), ["issuer_not_sent $.identity_headers identity_headers"]);
+    assert_eq!(policy("", &["a"]), [""; 0]);
+    assert_eq!(policy("identity_headers: [scopes]\n", &["a", "b"]), [""; 0]);
+    assert_eq!(policy("identity_headers: [subject, issuer]\n", &["a", "b"]), [""; 0]);
+}
+
+#[test]
+fn cors_and_grpc_web_behind_the_filter_are_noticed() {
+    let named = "{name: envoy.filters.http.cors}, ";
+    let typed =
+        "{name: web, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb}}, ";
+    let router = "{name: envoy.filters.http.router}";
+    assert_eq!(ordered(&format!("{named}{typed}"), &format!(", {router}")), [""; 0]);
+    assert_eq!(
+        ordered("", &format!(", {named}{typed}{router}")),
+        ["filter_order $ envoy.filters.http.cors", "filter_order $ web"]
+    );
+    assert_eq!(ordered(typed, &format!(", {named}{router}")), ["filter_order $ envoy.filters.http.cors"]);
+}

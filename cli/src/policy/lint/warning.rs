@@ -26,6 +26,10 @@ pub(in crate::policy) enum Warning {
     ShadowMode,
     /// Accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)
     TokenTypeJwt,
+    /// Several issuers are accepted, and the upstream is not told which one a subject belongs to
+    IssuerNotSent,
+    /// In an Envoy configuration, `cors` or `grpc_web` stands behind the filter
+    FilterOrder,
 }
 
 impl Warning {
@@ -43,6 +47,8 @@ impl Warning {
             Self::OutageNotDenied => "outage_not_denied",
             Self::ShadowMode => "shadow_mode",
             Self::TokenTypeJwt => "token_type_jwt",
+            Self::IssuerNotSent => "issuer_not_sent",
+            Self::FilterOrder => "filter_order",
         }
     }
 }

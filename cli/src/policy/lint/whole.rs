@@ -12,6 +12,23 @@ impl Linter<'_> {
         }
         self.outage("$.session.on_outage", self.loaded.policy.source.on_outage);
         self.token_types();
+        self.issuer_header();
+    }
+
+    /// A subject or a client is only unique within its issuer.
+    fn issuer_header(&mut self) {
+        let policy = &self.loaded.policy;
+        let sent = policy.identity_headers;
+        if policy.issuers.len() < 2 || sent.issuer || !(sent.subject || sent.client) {
+            return;
+        }
+        let message = format!(
+            "{} issuers are accepted, and the upstream is not told which one a subject belongs to: two of them can name different people alike",
+            policy.issuers.len()
+        );
+        let help = "add `issuer` to `identity_headers`, and let the upstream read subjects together with `x-portcullis-issuer`";
+        let path = if self.loaded.document.has("$.identity_headers") { "$.identity_headers" } else { "$.issuers" };
+        self.warn_of_key(Warning::IssuerNotSent, path, message, help);
     }
 
     /// The place of the type `JWT`: the policy keeps the types in one spelling and without repetition.

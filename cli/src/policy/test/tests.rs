@@ -46,7 +46,7 @@ fn a_case_comes_to_what_the_filter_decides() {
     for (case, expected) in [
         ("request: GET /open", "released"),
         ("request: GET /x/1", "no_credentials"),
-        ("request: GET /x/1, headers: {authorization: Basic eA==}", "malformed_credentials"),
+        ("request: GET /x/1, headers: {authorization: Basic eA==}", "no_credentials"),
         ("request: GET /x/1, scopes: read, headers: {authorization: Bearer a}", "malformed_credentials"),
         ("request: GET /x/1/2", "no_route"),
         ("request: GET /x//1", "ambiguous_path"),

@@ -36,6 +36,15 @@ impl Permit {
         Self { rule, principal, narrowed, mark, strip: Vec::new(), _only_made_here: () }
     }
 
+    #[cfg(test)]
+    pub(in crate::authorize) fn for_test(
+        rule: RuleId,
+        principal: Rc<Principal>,
+        narrowed: Option<Rc<[String]>>,
+    ) -> Self {
+        Self::new(Some(rule), Some(principal), narrowed, None)
+    }
+
     /// The permit of a public rule; `None` for any other rule.
     pub(in crate::authorize) fn public(id: RuleId, policy: &Policy) -> Option<Self> {
         let is_public = policy.rule(id).is_some_and(|rule| matches!(rule.access, Access::Public));
