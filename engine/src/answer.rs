@@ -36,6 +36,8 @@ pub enum Code {
     ScopeEscalation,
     /// No rule matches this request.
     NoRoute,
+    /// A page of another site may have made this request with a person's cookie.
+    CrossOrigin,
     /// The issuer's keys could not be fetched.
     KeysUnavailable,
     /// The session service returned no verdict.
@@ -71,7 +73,7 @@ enum Challenge {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoCredentials,
         Self::MalformedCredentials,
         Self::AmbiguousPath,
@@ -85,6 +87,7 @@ impl Code {
         Self::InsufficientScope,
         Self::ScopeEscalation,
         Self::NoRoute,
+        Self::CrossOrigin,
         Self::KeysUnavailable,
         Self::SessionUnavailable,
         Self::NoPolicy,
@@ -117,6 +120,7 @@ impl Code {
                 ("scope_escalation", 403, Scope, "The token has scopes that its session was not granted")
             }
             Self::NoRoute => ("no_route", 403, None, "No rule allows this request"),
+            Self::CrossOrigin => ("cross_origin", 403, None, "A page of another origin made this request"),
             Self::KeysUnavailable => ("keys_unavailable", 503, None, "The issuer's keys are not available"),
             Self::SessionUnavailable => ("session_unavailable", 503, None, "The session could not be checked"),
             Self::NoPolicy => ("no_policy", 503, None, "No valid policy is loaded"),
@@ -273,6 +277,7 @@ mod tests {
             (Code::InsufficientScope, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::ScopeEscalation, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::NoRoute, 403, None),
+            (Code::CrossOrigin, 403, None),
             (Code::KeysUnavailable, 503, None),
             (Code::SessionUnavailable, 503, None),
             (Code::NoPolicy, 503, None),

@@ -4,6 +4,7 @@
 //! service. `gate/decide.rs` takes a request from its headers to the question: edge, route, token, scopes. The parts:
 //!
 //! - [`Head`]: the parts of a request that its decision depends on, read once from the headers;
+//! - [`token_place`]: where the token is, and what the upstream sees of it;
 //! - [`local`]: the decisions that need no answer from outside;
 //! - [`Request`]: the state machine `Fresh → Asking → Asked → Released | Denied`;
 //! - `session_client`: the questions to the session service, grouped on one stream or as one call per request;
@@ -13,6 +14,7 @@
 //! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.
 
 mod bearer;
+pub mod cookie;
 #[cfg(test)]
 mod fixtures;
 mod follows;
@@ -28,10 +30,12 @@ mod request;
 mod session_client;
 mod session_memory;
 mod stream_client;
+pub mod subprotocol;
 mod tally;
 mod token_cache;
 #[cfg(test)]
 mod token_cache_tests;
+pub mod token_place;
 
 pub use bearer::{CredentialError, credentials};
 pub use gate::{ContextId, Due, Fetch, Gate};

@@ -8,6 +8,7 @@ mod fault;
 mod hello;
 mod json;
 mod json_path;
+mod origin;
 mod raw;
 mod rule;
 #[cfg(feature = "schema")]
@@ -16,10 +17,12 @@ mod session;
 #[cfg(feature = "source")]
 mod source;
 mod text;
+mod token_place;
 mod validate;
 
 pub use fault::{About, Fault, Faults, Wrong};
 pub use json_path::At;
+pub use origin::Origin;
 pub use portcullis_contract::token::{Algorithm, ClaimNames, Issuer, KeySource};
 pub use rule::{Access, Limits, Rule};
 #[cfg(feature = "schema")]
@@ -28,6 +31,7 @@ pub use session::{Client, Introspection, Protocol, SessionService};
 #[cfg(feature = "source")]
 pub use source::{RouteSource, Source};
 pub use text::nearest;
+pub use token_place::TokenPlace;
 pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 
 use crate::{
@@ -43,8 +47,12 @@ pub struct Policy {
     pub mode: Mode,
     /// Which identity headers are set for the upstream.
     pub identity_headers: IdentityHeaders,
-    /// Whether `Authorization` reaches the upstream.
+    /// Whether the token reaches the upstream.
     pub forward_token: bool,
+    /// Where a request can carry its token; exactly one of these.
+    pub token_from: Vec<TokenPlace>,
+    /// The origins, besides a request's own host, whose pages can use a token in a cookie.
+    pub allowed_origins: Vec<Origin>,
     /// The `realm` of `WWW-Authenticate`; needs no escaping.
     pub realm: String,
     /// Whether a CORS preflight is released without a token.

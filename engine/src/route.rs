@@ -12,10 +12,11 @@ mod trie;
 
 pub use host::{BadPattern, Host, HostPattern};
 pub use method::{BadMethod, Method};
-pub use path::{Ambiguous, Path};
+pub use path::{Ambiguous, Path, lower_case};
 pub use table::{Match, RouteTable};
 pub use template::{BadTemplate, Segment, Template};
 pub use tree::{Answer, Branch};
+pub use trie::has_suffix;
 
 #[cfg(test)]
 mod model;

@@ -41,6 +41,19 @@ pub(crate) fn remove_request_header(name: &str) {
     let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
 }
 
+/// Replaces all values of a request header by one.
+pub(crate) fn replace_request_header(name: &str, value: &[u8]) {
+    remove_request_header(name);
+    let _ = hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value);
+}
+
+/// Adds a response header, unless the response has one of this name.
+pub(crate) fn default_response_header(name: &str, value: &str) {
+    if matches!(hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name), Ok(None)) {
+        let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value.as_bytes());
+    }
+}
+
 /// All request trailers.
 pub(crate) fn request_trailers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()

@@ -44,9 +44,9 @@ impl Context for Http {
 }
 
 impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
         let headers = envoy::request_headers();
-        let head = Head::read(&headers);
+        let head = Head::read(&headers).open(!ends);
         let Some(worker) = &self.worker else {
             worker::refuse_without_policy(head.caller);
             return Action::Pause;
@@ -71,7 +71,10 @@ impl HttpContext for Http {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         if let Some(worker) = &self.worker {
-            worker.gate.borrow_mut().responding(self.context);
+            let subprotocol = worker.gate.borrow_mut().responding(self.context);
+            if let Some(name) = subprotocol {
+                envoy::default_response_header("sec-websocket-protocol", &name);
+            }
         }
         Action::Continue
     }

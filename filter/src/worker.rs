@@ -263,8 +263,8 @@ impl Worker {
         let gate = self.gate.borrow();
         let policy = gate.policy();
         permit.strip.iter().for_each(|name| envoy::remove_request_header(name));
-        if !policy.forward_token {
-            envoy::remove_request_header("authorization");
+        for (name, value) in &permit.replace {
+            envoy::replace_request_header(name, value);
         }
         for (name, value) in identity::headers(permit, policy) {
             envoy::add_request_header(name, &value);

@@ -34,12 +34,15 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> RawAnswer {
     RawAnswer { status, text }
 }
 
-/// Whether head and body are complete, judged by `content-length`.
+/// Whether head and body are complete, judged by `content-length`. An upgrade has no body.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return false;
     };
     let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+    if text.starts_with("http/1.1 101") {
+        return true;
+    }
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))

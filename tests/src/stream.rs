@@ -34,19 +34,20 @@ pub struct Stream {
 impl Stream {
     /// Opens one on a connection of its own; it is open when the response has begun.
     pub(crate) async fn open(address: SocketAddr, kind: Kind, host: &str, token: &str) -> Result<Self, Refused> {
-        Self::open_at(address, kind, host, kind.path(), Some(token)).await
+        let headers = vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())];
+        Self::open_with(address, kind, host, kind.path(), headers).await
     }
 
-    /// The same at another path; the upstream answers websockets and gRPC calls wherever they come.
-    pub(crate) async fn open_at(
+    /// The same at another path and with these headers; the upstream answers websockets and gRPC calls wherever they come.
+    pub(crate) async fn open_with(
         address: SocketAddr,
         kind: Kind,
         host: &str,
         path: &str,
-        token: Option<&str>,
+        headers: Vec<(String, Vec<u8>)>,
     ) -> Result<Self, Refused> {
-        let (host, path, token) = (host.to_owned(), path.to_owned(), token.map(str::to_owned));
-        let request = StreamRequest { address, kind, host, path, token };
+        let (host, path) = (host.to_owned(), path.to_owned());
+        let request = StreamRequest { address, kind, host, path, headers };
         let opening = async {
             match kind {
                 Kind::WebSocket => Ok(Self::run(kind, socket::open(&request).await?, socket::run)),

@@ -111,15 +111,15 @@ impl Testbed {
         Stream::open(self.envoy.address, kind, host, &token.text).await
     }
 
-    /// Opens a stream at another path than its own, with or without a token, if it is released.
-    pub async fn try_open_at(
+    /// Opens a stream at another path than its own, with these headers, if it is released.
+    pub async fn try_open_with(
         &self,
         kind: Kind,
         host: &str,
         path: &str,
-        token: Option<&str>,
+        headers: Vec<(String, Vec<u8>)>,
     ) -> Result<Stream, Refused> {
-        Stream::open_at(self.envoy.address, kind, host, path, token).await
+        Stream::open_with(self.envoy.address, kind, host, path, headers).await
     }
 
     /// Makes a gRPC call that the upstream never answers; returns how it ended.

@@ -29,6 +29,8 @@
 //!
 //! - `token`: `good` (the default if there are `scopes` or `claims`), `expired`, `forged` (signed with another key) or `none` (the
 //!   default otherwise). `issuer` is the issuer of the token; the default is the first one of the policy.
+//! - `token_in`: where the token is, an entry of the policy's `token_from`: `authorization` (the default), `{cookie: NAME}` or
+//!   `{websocket_protocol: NAME}`. It is added to the cookies or subprotocols of `headers`.
 //! - A token has the subject `alice`, the client `app` and a session of its own, unless `claims` overrides them.
 //! - `session` is the state of the token's session: `active` (the default), `revoked`, `idle_timeout`, `lifetime_exceeded`,
 //!   `unknown`, `scope_escalation`, `outage` (the session service returns no verdict) or `outage_after_grant` (it returned one a
@@ -51,6 +53,6 @@ mod tests;
 mod words;
 
 pub use bearer::{Bearer, Claim, Quality};
-pub use case::{Case, Client, Expect, Known, Request, Session, Then};
+pub use case::{Case, Client, Expect, Known, Request, Session, Then, carry};
 pub use file::Cases;
 pub(super) use read::claim_of;

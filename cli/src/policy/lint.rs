@@ -11,6 +11,7 @@ mod scopes;
 mod shadow;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod warning;
 mod whole;
 

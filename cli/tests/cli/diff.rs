@@ -199,7 +199,7 @@ fn every_kind_of_change_is_told() {
         ),
         (
             vec![("/cors_preflight", json!("allow"))],
-            vec!["+ cors_preflight: `allow`: CORS preflights pass without a token, for every host and path"],
+            vec!["+ cors_preflight: `allow`: CORS preflights pass without a token, for every request that has a route"],
             vec!["- cors_preflight: CORS preflights are treated like any other request"],
         ),
         (

@@ -50,10 +50,15 @@ fn token(value: &[u8]) -> Option<&str> {
     let token = rest.trim_ascii_start();
     let space = rest.len() - token.len();
     let spaces_only = rest.iter().take(space).all(|&byte| byte == b' ');
-    if !scheme.eq_ignore_ascii_case(SCHEME) || space == 0 || !spaces_only || !is_b64token(token) {
+    if !scheme.eq_ignore_ascii_case(SCHEME) || space == 0 || !spaces_only {
         return None;
     }
-    std::str::from_utf8(token).ok()
+    b64token(token)
+}
+
+/// The bytes as a token, if they are one in the alphabet of RFC 6750.
+pub(super) fn b64token(bytes: &[u8]) -> Option<&str> {
+    is_b64token(bytes).then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
 
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

@@ -12,10 +12,11 @@ use crate::{
 use std::rc::Rc;
 
 /// Rules by index: 0 is public, 1 requires `read` and `write`, 2 only a token, 3 releases reads in an outage, 4 has a
-/// grace period of 30 s.
+/// grace period of 30 s, 5 takes a token or none and lets encoded slashes through. CORS preflights are allowed.
 pub(super) fn policy(mode: &str) -> Policy {
     let policy = serde_json::json!({
         "mode": mode,
+        "cors_preflight": "allow",
         "issuers": [{
             "issuer": "https://id.example", "audiences": ["api"], "algorithms": ["ES256"],
             "keys": {"jwks_url": "https://id.example/jwks", "cluster": "id"}
@@ -27,7 +28,8 @@ pub(super) fn policy(mode: &str) -> Policy {
             {"name": "both", "match": {"path": "/both"}, "require": {"all_of": ["read", "write"]}},
             {"name": "me", "match": {"path": "/me"}, "authenticated": true},
             {"name": "read", "match": {"path": "/read"}, "require": {"all_of": ["read"]}, "session": {"on_outage": "read_only"}},
-            {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}}
+            {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}},
+            {"name": "optional", "match": {"path": "/optional/{x}", "encoded_slash": "segment"}, "authenticated": "optional"}
         ]
     });
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")

@@ -16,6 +16,7 @@ use super::{
     stream_client::{Act, PeerNews, Settled},
     tally::{Count, StreamEvent, Tally},
     token_cache::TokenCache,
+    token_place::{self, Removal},
 };
 use crate::{
     answer::{Caller, Code},
@@ -46,8 +47,11 @@ struct UnderWay {
     follow: Option<FollowId>,
     /// What an introspection endpoint needs to be asked again while the request is open; `None` on the check stream.
     carried: Option<Rc<RequestAttributes>>,
-    /// Inbound headers that must not reach the upstream; they are handed to the permit.
+    /// Inbound headers that must not reach the upstream, or not as they came; they are handed to the permit.
     strip: Vec<String>,
+    replace: Vec<(&'static str, Vec<u8>)>,
+    /// The websocket subprotocol to select, unless the upstream selects another one.
+    subprotocol: Option<String>,
 }
 
 /// One worker's share of the filter, without host calls.
@@ -120,8 +124,11 @@ impl Gate {
         now: Now,
     ) -> Step {
         let decision = self.decide(head, client_address, now);
-        let strip = head.forged.iter().map(|name| (*name).to_owned()).collect();
-        self.requests.insert(context, UnderWay { caller: head.caller, strip, ..UnderWay::default() });
+        let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy);
+        let strip = head.forged.iter().copied().chain(strip).map(str::to_owned).collect();
+        let subprotocol = subprotocol.filter(|_| head.upgrades);
+        let entry = UnderWay { caller: head.caller, strip, replace, subprotocol, ..UnderWay::default() };
+        self.requests.insert(context, entry);
         self.advance(context, Event::Decided(decision), now)
     }
 
@@ -373,6 +380,7 @@ impl Gate {
         }
         if let Step::Release(permit) = &mut step {
             permit.strip = std::mem::take(&mut entry.strip);
+            permit.replace = std::mem::take(&mut entry.replace);
             if matches!(entry.request, Request::Released(Some(_))) {
                 self.fresh.push_back((now.instant, context));
             }

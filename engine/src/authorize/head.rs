@@ -17,14 +17,28 @@ pub struct Head<'a> {
     pub path: &'a [u8],
     /// Whether there is more than one `Authorization`: the filter and the upstream could each trust a different one.
     pub several_authorizations: bool,
-    /// The only bearer token, or why there is none.
+    /// The values of all `Cookie` headers.
+    pub cookies: Vec<&'a [u8]>,
+    /// The values of all `Sec-WebSocket-Protocol` headers.
+    pub subprotocols: Vec<&'a [u8]>,
+    /// `Origin` as it came.
+    pub origin: Option<&'a [u8]>,
+    /// Whether the request came over TLS, as far as Envoy knows.
+    pub is_https: bool,
+    /// Whether it asks for another protocol, such as a websocket.
+    pub upgrades: bool,
+    /// Whether there is an `Authorization` at all.
+    pub has_authorization: bool,
+    /// The only bearer token in `Authorization`, or why there is none.
     pub token: Result<&'a str, CredentialError>,
     /// `User-Agent` as it came.
     pub user_agent: Option<&'a [u8]>,
     /// `traceparent` and `x-request-id`, which connect a call to the request.
     pub trace: [(&'static str, Option<&'a [u8]>); 2],
-    /// Whether this is a CORS preflight (Fetch standard, section 3.2.2).
-    pub preflight: bool,
+    /// The method that a CORS preflight asks about (Fetch standard, section 3.2.2); `None` if it is another request.
+    pub preflight: Option<&'a str>,
+    /// Whether a body follows, or may follow.
+    pub has_body: bool,
     /// In which form the caller understands a refusal.
     pub caller: Caller,
     /// Inbound headers that only the filter is allowed to set.
@@ -55,22 +69,48 @@ impl<'a> Head<'a> {
                 None => {}
             }
         }
+        let all = |wanted: &'static str| {
+            headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_slice()).collect()
+        };
+        let is_https = |value: Option<&[u8]>| value.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"));
         let authorizations = || headers.iter().filter(|(name, _)| name == "authorization").map(|(_, v)| v.as_slice());
-        let method = first.method.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let method = first.method.and_then(text).unwrap_or_default();
         Self {
             method,
             authority: first.authority.unwrap_or_default(),
             path: first.path.unwrap_or_default(),
             several_authorizations: authorizations().nth(1).is_some() || authorizations().any(holds_several),
+            cookies: all("cookie"),
+            subprotocols: all("sec-websocket-protocol"),
+            origin: first.origin,
+            is_https: is_https(first.scheme) || is_https(first.forwarded_proto),
+            upgrades: first.upgrade.is_some(),
+            has_authorization: authorizations().next().is_some(),
             token: bearer::credentials(authorizations()),
             user_agent: first.user_agent,
             trace: [("traceparent", first.traceparent), ("x-request-id", first.request_id)],
-            preflight: method == "OPTIONS" && first.origin.is_some() && first.requested_method.is_some(),
+            preflight: first.requested_method.filter(|_| method == "OPTIONS" && first.origin.is_some()).and_then(text),
+            has_body: headers.iter().any(|(name, value)| announces_body(name, value)),
             caller: first.content_type.map(Caller::of).unwrap_or_default(),
             forged,
             drops_identity,
         }
     }
+}
+
+impl Head<'_> {
+    /// The same for a request whose stream does not end with its headers: whatever they say, a body may follow.
+    #[must_use]
+    pub fn open(self, is_open: bool) -> Self {
+        Self { has_body: self.has_body || is_open, ..self }
+    }
+}
+
+/// Whether a header announces a body. A length that cannot be read may be any.
+fn announces_body(name: &str, value: &[u8]) -> bool {
+    name == "transfer-encoding"
+        || name == "content-length" && (value.is_empty() || value.iter().any(|byte| *byte != b'0'))
 }
 
 /// The request trailers to remove: those that only the filter is allowed to set, as headers.
@@ -88,6 +128,9 @@ struct First<'a> {
     traceparent: Option<&'a [u8]>,
     request_id: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    forwarded_proto: Option<&'a [u8]>,
+    upgrade: Option<&'a [u8]>,
     requested_method: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
 }
@@ -102,6 +145,10 @@ impl<'a> First<'a> {
             "traceparent" => &mut self.traceparent,
             "x-request-id" => &mut self.request_id,
             "origin" => &mut self.origin,
+            ":scheme" => &mut self.scheme,
+            "x-forwarded-proto" => &mut self.forwarded_proto,
+            // A websocket over HTTP/2 has the protocol in a pseudo-header (RFC 8441).
+            "upgrade" | ":protocol" => &mut self.upgrade,
             "access-control-request-method" => &mut self.requested_method,
             "content-type" => &mut self.content_type,
             _ => return None,
@@ -204,10 +251,27 @@ mod tests {
     #[test]
     fn a_preflight_needs_method_origin_and_request_method() {
         let all = [(":method", "OPTIONS"), ("origin", "https://app"), ("access-control-request-method", "PUT")];
-        assert!(Head::read(&headers(&all)).preflight);
+        assert_eq!(Head::read(&headers(&all)).preflight, Some("PUT"));
         for left_out in 0..all.len() {
             let some: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, h)| *h).collect();
-            assert!(!Head::read(&headers(&some)).preflight);
+            assert_eq!(Head::read(&headers(&some)).preflight, None);
+        }
+    }
+
+    #[test]
+    fn a_body_is_announced_by_a_length_by_an_encoding_or_by_an_open_stream() {
+        for (name, value, expected) in [
+            ("content-length", "0", false),
+            ("content-length", "1", true),
+            ("content-length", "10", true),
+            ("content-length", "", true),
+            ("content-length", "x", true),
+            ("transfer-encoding", "chunked", true),
+            ("accept", "1", false),
+        ] {
+            assert_eq!(Head::read(&headers(&[(name, value)])).has_body, expected, "{name}: {value}");
+            assert!(Head::read(&headers(&[(name, value)])).open(true).has_body);
+            assert_eq!(Head::read(&headers(&[(name, value)])).open(false).has_body, expected);
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     principal::Principal,
     question::{Arrival, Question},
     request::{Denial, Permit},
+    token_place,
 };
 use crate::{
     answer::Code,
@@ -21,7 +22,7 @@ const METHOD_BYTES_MAX: usize = 64;
 /// The rule that matches a request.
 #[derive(Debug)]
 pub enum Routed {
-    /// It requires nothing.
+    /// It requires nothing of this request.
     Public(Permit),
     /// It requires a token.
     Guarded(RuleId),
@@ -41,28 +42,30 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
     let path = Path::parse(head.path).map_err(|_| Denial::new(Code::AmbiguousPath, None))?;
     // An unparsable host must not fall through to rules that match every host: the upstream may parse it differently.
     let host = Host::parse(head.authority).ok_or(Denial::new(Code::NoRoute, None))?;
-    if let Some(permit) = Permit::preflight(head, policy) {
+    if let Some(permit) = Permit::preflight(head, &host, &path, policy) {
         return Ok(Routed::Public(permit));
     }
-    let id = policy.routes.find(&host, head.method, &path).ok_or(Denial::new(Code::NoRoute, None))?;
-    Ok(match Permit::public(id, policy) {
+    // Where no rule lets an encoded slash through, the path is as ambiguous as with any other encoded delimiter.
+    let code = if path.has_encoded_slash() { Code::AmbiguousPath } else { Code::NoRoute };
+    let id = policy.routes.find(&host, head.method, &path).ok_or(Denial::new(code, None))?;
+    Ok(match Permit::public(id, policy).or_else(|| Permit::anonymous(id, head, policy)) {
         Some(permit) => Routed::Public(permit),
         None => Routed::Guarded(id),
     })
 }
 
-/// The only bearer token of a request that `rule` matched.
+/// The only token of a request that `rule` matched.
 ///
 /// # Errors
-/// There is no token, or more than one.
-pub fn token<'a>(head: &Head<'a>, rule: RuleId) -> Result<&'a str, Denial> {
-    head.token.map_err(|error| {
-        let code = match error {
-            CredentialError::NoCredentials => Code::NoCredentials,
-            CredentialError::Malformed => Code::MalformedCredentials,
-        };
-        Denial::new(code, Some(rule))
-    })
+/// There is no token, or more than one, or a page of another site may have made the request.
+pub fn token<'a>(head: &Head<'a>, policy: &Policy, rule: RuleId) -> Result<&'a str, Denial> {
+    let code = match token_place::find(head, policy) {
+        Ok(found) if found.is_cross_origin(head, policy) => Code::CrossOrigin,
+        Ok(found) => return Ok(found.token),
+        Err(CredentialError::NoCredentials) => Code::NoCredentials,
+        Err(CredentialError::Malformed) => Code::MalformedCredentials,
+    };
+    Err(Denial::new(code, Some(rule)))
 }
 
 /// Compares a token's claims with the rule's requirements. The only remaining question is whether its session is valid.

@@ -18,7 +18,7 @@ impl Denial {
         Demand {
             scope: match &rule.access {
                 Access::Scopes(requirement) => requirement.challenge(),
-                Access::Public | Access::Authenticated => "",
+                Access::Public | Access::Optional | Access::Authenticated => "",
             },
             acr: &rule.acr,
             max_age: rule.limits.max_age,

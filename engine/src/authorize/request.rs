@@ -260,7 +260,7 @@ fn open(permit: &Permit) -> Option<Open> {
 
 fn scopes_suffice(policy: &Policy, rule: RuleId, scopes: &[String]) -> bool {
     match policy.rule(rule).map(|rule| &rule.access) {
-        Some(Access::Public | Access::Authenticated) => true,
+        Some(Access::Public | Access::Optional | Access::Authenticated) => true,
         Some(Access::Scopes(requirement)) => {
             requirement.met_by(&policy.register.held(scopes.iter().map(String::as_str)))
         }

@@ -13,7 +13,7 @@ impl Policy {
         let routes = self.rules.iter().map(|rule| {
             let requirement = match &rule.access {
                 Access::Scopes(requirement) => Some(requirement),
-                Access::Public | Access::Authenticated => None,
+                Access::Public | Access::Optional | Access::Authenticated => None,
             };
             let any_of = requirement.into_iter().flat_map(|requirement| requirement.any_of(&self.register));
             wire::Route {

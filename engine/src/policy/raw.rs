@@ -24,15 +24,25 @@ pub(super) struct RawPolicy {
     /// Clients' own values are always removed.
     #[cfg_attr(feature = "schema", schemars(with = "schema::IdentityHeaders", extend("default" = ["subject", "client", "scopes", "session"])))]
     pub(super) identity_headers: Texts,
-    /// Whether `Authorization` is forwarded to the upstream.
+    /// Whether the token is forwarded to the upstream. One in a websocket subprotocol never is.
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub(super) forward_token: Given<bool>,
+    /// Where a request can carry its token; exactly one place may carry one.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RawTokenPlace>", extend("default" = ["authorization"])))]
+    pub(super) token_from: Given<Vec<Given<RawTokenPlace>>>,
+    /// Origins whose pages can use a token in a cookie, besides those of the request's own host.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Origin>"))]
+    pub(super) allowed_origins: Texts,
     /// The `realm` in `WWW-Authenticate`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Quotable", extend("default" = "portcullis")))]
     pub(super) realm: Given<String>,
-    /// `allow` releases CORS preflights without a token. By default they are treated like any other request.
+    /// `allow` releases CORS preflights without a token, for requests that a route matches. By default they are treated
+    /// like any other request.
     #[cfg_attr(feature = "schema", schemars(with = "schema::CorsPreflight"))]
     pub(super) cors_preflight: Given<String>,
+    /// Whether routes match paths without case; for upstreams that ignore it.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
+    pub(super) ignore_case: Given<bool>,
     /// The session service. Optional only if every route is public.
     pub(super) session: Given<RawSession>,
     // These lists can be long, so each of their entries is read on its own.
@@ -193,8 +203,9 @@ pub(super) struct RawRoute {
     pub(super) public: Given<bool>,
     /// Tokens must hold these scopes, and so must their sessions.
     pub(super) require: Given<RawRequire>,
-    /// Everyone with a valid token and an active session can use it, whatever its scopes.
-    pub(super) authenticated: Given<bool>,
+    /// `true`: everyone with a valid token and an active session can use it, whatever its scopes. `optional`: everyone
+    /// without a token as well.
+    pub(super) authenticated: Given<RawAuthenticated>,
     /// Limits that the route adds to those of the session service; they narrow them and never widen them.
     pub(super) session: Given<RawLimits>,
     /// The token's `acr` must be one of these (RFC 9470).
@@ -213,9 +224,12 @@ pub(super) struct RawMatch {
     /// Methods; all methods by default.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Method>"))]
     pub(super) methods: Texts,
-    /// The path; `{name}` matches one segment, a final `{*name}` one or more.
+    /// The path; `{name}` matches one segment, `{name}:literal` one that ends so, a final `{*name}` one or more.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Template"))]
     pub(super) path: Given<String>,
+    /// `segment` lets an encoded `/` (`%2F`) through inside the segments that `{name}` matches. By default it is refused.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::EncodedSlash"))]
+    pub(super) encoded_slash: Given<String>,
 }
 
 /// The scopes that a token must hold.
@@ -250,6 +264,88 @@ pub(super) struct RawLimits {
     pub(super) outlive_token: Given<bool>,
     /// What happens when there is no verdict in time; defaults to the policy's setting.
     pub(super) on_outage: Given<RawOutage>,
+}
+
+/// `authorization`, or an object with `cookie` or `websocket_protocol`.
+#[derive(Debug, Clone)]
+pub(super) enum RawTokenPlace {
+    Authorization,
+    Named { cookie: Given<String>, websocket_protocol: Given<String> },
+}
+
+impl<'de> Deserialize<'de> for RawTokenPlace {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(TokenPlaceVisitor)
+    }
+}
+
+struct TokenPlaceVisitor;
+
+impl<'de> Visitor<'de> for TokenPlaceVisitor {
+    type Value = RawTokenPlace;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawTokenPlace, E> {
+        match word {
+            "authorization" => Ok(RawTokenPlace::Authorization),
+            _ => Err(E::custom(format_args!(
+                "expected `authorization`, `{{cookie: NAME}}` or `{{websocket_protocol: NAME}}`, found {}",
+                super::text::quoted(word)
+            ))),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTokenPlace, A::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct RawNamed {
+            cookie: Given<String>,
+            websocket_protocol: Given<String>,
+        }
+        let RawNamed { cookie, websocket_protocol } = RawNamed::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(RawTokenPlace::Named { cookie, websocket_protocol })
+    }
+}
+
+/// A boolean or `optional`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RawAuthenticated {
+    No,
+    Yes,
+    Optional,
+}
+
+impl<'de> Deserialize<'de> for RawAuthenticated {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(AuthenticatedVisitor)
+    }
+}
+
+struct AuthenticatedVisitor;
+
+impl Visitor<'_> for AuthenticatedVisitor {
+    type Value = RawAuthenticated;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`true`, `false` or `optional`")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<RawAuthenticated, E> {
+        Ok(if value { RawAuthenticated::Yes } else { RawAuthenticated::No })
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawAuthenticated, E> {
+        match word {
+            "optional" => Ok(RawAuthenticated::Optional),
+            _ => Err(E::custom(format_args!(
+                "expected `true`, `false` or `optional`, found {}",
+                super::text::quoted(word)
+            ))),
+        }
+    }
 }
 
 /// `deny`, `read_only`, or an object with `grace`.

@@ -22,6 +22,8 @@ pub struct Rule {
 pub enum Access {
     /// Everyone, without a token.
     Public,
+    /// Everyone without a token, and everyone with a valid one and an active session.
+    Optional,
     /// Everyone with a valid token and an active session.
     Authenticated,
     /// Those whose token and session hold the required scopes.

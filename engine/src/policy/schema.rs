@@ -10,7 +10,7 @@ pub(super) use texts::*;
 
 use super::{
     deserialize::Given,
-    raw::{RawOutage, RawPolicy, RawScope},
+    raw::{RawAuthenticated, RawOutage, RawPolicy, RawScope, RawTokenPlace},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::Value;
@@ -98,6 +98,41 @@ impl JsonSchema for Sets {
             "propertyNames": generator.subschema_for::<ScopeName>(),
             "additionalProperties": generator.subschema_for::<NotEmpty<ScopeName>>(),
         })
+    }
+}
+
+impl JsonSchema for RawTokenPlace {
+    fn schema_name() -> Cow<'static, str> {
+        "TokenPlace".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut named = |key: &str| {
+            serde_json::json!({
+                "type": "object",
+                "properties": {key: generator.subschema_for::<HeaderToken>()},
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json_schema!({
+            "description": "Where a request can carry its token. `authorization`: `Authorization: Bearer TOKEN`. `{cookie: NAME}`: the value of a cookie. `{websocket_protocol: NAME}`: `Sec-WebSocket-Protocol: NAME, TOKEN`.",
+            "anyOf": [{"const": "authorization"}, named("cookie"), named("websocket_protocol")],
+        })
+    }
+}
+
+impl JsonSchema for RawAuthenticated {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Authenticated".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [true, false, "optional"]})
     }
 }
 

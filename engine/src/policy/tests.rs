@@ -45,6 +45,9 @@ fn the_policy_of_the_design_is_read_in_full() {
     assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, true));
     let headers = IdentityHeaders { subject: true, client: true, issuer: false, scopes: true, session: true };
     assert_eq!(policy.identity_headers, headers);
+    let places = policy.token_from.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(places, ["authorization", "{cookie: session}", "{websocket_protocol: bearer}"]);
+    assert_eq!(policy.allowed_origins.iter().map(ToString::to_string).collect::<Vec<_>>(), ["https://app.example.com"]);
     assert_eq!(policy.realm, "orders");
     assert_eq!(
         policy.issuers,
@@ -72,13 +75,21 @@ fn the_policy_of_the_design_is_read_in_full() {
     };
     assert_eq!(policy.session, Some(service));
     let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["health", "orders.list", "orders.change", "admin", "me"]);
+    assert_eq!(names, ["health", "orders.list", "orders.change", "admin", "me", "packages"]);
     let admin = &policy.rules[3];
     assert_eq!(admin.acr, ["aal2"]);
     let (max_age, max_idle) = (Some(Duration::from_secs(900)), Some(Duration::from_secs(300)));
     assert_eq!(admin.limits, Limits { max_age, max_idle, touch: true, outlive_token: false, on_outage: Outage::Deny });
     assert!(matches!(policy.rules[0].access, Access::Public));
     assert!(matches!(policy.rules[4].access, Access::Authenticated));
+    assert!(!policy.routes.ignores_case());
+}
+
+#[test]
+fn a_token_can_be_optional() {
+    let mut json = design();
+    json["routes"][5]["authenticated"] = json!("optional");
+    assert!(matches!(parse(&json).unwrap().rules[5].access, Access::Optional));
 }
 
 #[test]
@@ -94,6 +105,9 @@ fn the_policy_of_the_design_finds_its_rules() {
     assert_eq!(find("x.org", "PATCH", "/orders/7"), Some("orders.change"));
     assert_eq!(find("admin.example.com:443", "GET", "/%61dmin/x/y"), Some("admin"));
     assert_eq!(find("x.org", "GET", "/admin/x"), None);
+    assert_eq!(find("x.org", "GET", "/packages/@scope%2fname"), Some("packages"));
+    assert_eq!(find("x.org", "PUT", "/orders/a%2Fb"), None);
+    assert_eq!(find("x.org", "GET", "/HEALTHZ"), None);
     assert_eq!(find("x.org", "DELETE", "/orders/7"), None);
 }
 
@@ -137,6 +151,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((policy.mode, policy.forward_token, policy.cors_preflight), (Mode::Enforce, true, false));
     let headers = IdentityHeaders { subject: true, client: true, issuer: false, scopes: true, session: true };
     assert_eq!(policy.identity_headers, headers);
+    assert_eq!((policy.token_from, policy.allowed_origins), (vec![TokenPlace::Authorization], vec![]));
     assert_eq!(policy.realm, "portcullis");
     assert!(policy.issuers.is_empty() && policy.session.is_none());
 
@@ -202,4 +217,25 @@ fn ten_thousand_routes_are_read() {
     let policy = parse(&json).unwrap();
     let path = Path::parse(b"/api/r9999/x").unwrap();
     assert_eq!(policy.routes.find(&Host::parse(b"api").unwrap(), "GET", &path), Some(RuleId(9_999)));
+}
+
+#[test]
+fn a_policy_that_ignores_case_has_one_rule_for_every_spelling() {
+    let mut json = design();
+    json["ignore_case"] = json!(true);
+    json["routes"][4]["match"]["path"] = json!("/Users/ME");
+    let policy = parse(&json).unwrap();
+    let find =
+        |path: &str| policy.routes.find(&Host::parse(b"x.org").unwrap(), "GET", &Path::parse(path.as_bytes()).unwrap());
+    for path in ["/users/me", "/USERS/me", "/Users/ME"] {
+        assert_eq!(find(path), Some(RuleId(4)), "{path}");
+    }
+    json["routes"][0]["match"]["path"] = json!("/USERS/me");
+    assert_eq!(
+        lines(&json),
+        [
+            "$.routes[4].match: `me` (`$.routes[4]`) and `health` (`$.routes[0]`) could match the same request with equal precedence; \
+          make them differ in host, method or path (case makes no difference: `$.ignore_case`)"
+        ]
+    );
 }

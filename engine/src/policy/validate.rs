@@ -8,6 +8,7 @@ mod keys;
 mod routes;
 mod scopes;
 mod session;
+mod token_from;
 
 pub use routes::{ROUTES_MAX, route_name};
 pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
@@ -21,7 +22,7 @@ use super::{
     raw::{RawPolicy, Texts},
     text::{backticked, nearest, quoted, unescaped},
 };
-use routes::Routes;
+use routes::{Common, Routes};
 use sha2::{Digest, Sha256};
 
 /// The maximum size of a configuration in bytes.
@@ -78,6 +79,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let realm = raw.realm.or(REALM.to_owned(), |realm| faults.check(&ROOT.key("realm"), unescaped(&realm)));
     let cors_preflight =
         raw.cors_preflight.or(false, |word| faults.check(&ROOT.key("cors_preflight"), cors_preflight(&word)));
+    let token_from = token_from::token_from(raw.token_from, faults);
+    let allowed_origins = token_from::allowed_origins(raw.allowed_origins, token_from.as_deref(), faults);
     let issuers = issuers::issuers(issuers, faults);
     let is_endpoint = session::is_endpoint(&raw.session);
     let session = session::session(raw.session, faults);
@@ -86,7 +89,9 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     }
     let scopes = scopes::scopes(scopes, sets, faults);
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
-    let routes = routes::routes(routes, &scopes, outage, is_endpoint, faults);
+    let ignore_case = raw.ignore_case.or(false, Some);
+    let common = Common { outage, is_endpoint, ignore_case: ignore_case == Some(true) };
+    let routes = routes::routes(routes, &scopes, common, faults);
 
     if let Some(routes) = &routes {
         needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);
@@ -98,13 +103,15 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         mode: mode?,
         identity_headers: identity_headers?,
         forward_token: raw.forward_token.or(true, Some)?,
+        token_from: token_from?,
+        allowed_origins: allowed_origins?,
         realm: realm?,
         cors_preflight: cors_preflight?,
         issuers: issuers?,
         session: session?.map(|given| given.service),
         register: scopes.register,
         rules: routes.rules,
-        routes: routes.table,
+        routes: ignore_case.map(|_| routes.table)?,
         digest: digest(text),
         #[cfg(feature = "source")]
         source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage },

@@ -9,9 +9,10 @@ struct Written {
     hosts: Vec<&'static str>,
     methods: Vec<&'static str>,
     path: Vec<&'static str>,
+    encoded_slash: bool,
 }
 
-const SEGMENTS: [&str; 4] = ["a", "b", "{x}", "{*x}"];
+const SEGMENTS: [&str; 6] = ["a", "b", "{x}:s", "{x}:s:s", "{x}", "{*x}"];
 const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
 const METHODS: [&str; 4] = ["GET", "HEAD", "PUT", "PURGE"];
 
@@ -23,6 +24,7 @@ impl Written {
             hosts: self.hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
             methods: self.methods.iter().map(|method| Method::parse(method).unwrap()).collect(),
             path: Template::parse(&path).unwrap(),
+            encoded_slash: self.encoded_slash,
         }
     }
 
@@ -44,13 +46,23 @@ impl Written {
         for (position, pattern) in self.path.iter().enumerate() {
             let segment = segments.get(position)?;
             match *pattern {
-                "{*x}" if !segment.is_empty() => return Some([rank, vec![2]].concat()),
-                "{x}" if !segment.is_empty() => rank.push(1),
+                "{*x}" if !segment.is_empty() => return Some([rank, vec![4]].concat()),
+                "{x}" if !segment.is_empty() => rank.push(3),
+                "{x}:s" if segment.len() > 2 && segment.ends_with(":s") => rank.push(2),
+                "{x}:s:s" if segment.len() > 4 && segment.ends_with(":s:s") => rank.push(1),
                 literal if literal == *segment => rank.push(0),
                 _ => return None,
             }
         }
         (segments.len() == self.path.len()).then_some(rank)
+    }
+
+    /// Whether it lets the encoded slashes of a path that it matches through.
+    fn lets_slashes_through(&self, segments: &[&str]) -> bool {
+        let is_fine = |(at, segment): (usize, &&str)| {
+            !segment.contains("%2F") || self.encoded_slash && self.path.get(at) == Some(&"{x}")
+        };
+        segments.iter().enumerate().all(is_fine)
     }
 
     fn has(&self, method: &str) -> bool {
@@ -82,7 +94,8 @@ fn scan(rules: &[(RuleId, Written)], host: Option<&str>, method: &str, path: &[&
         fits.min_by_key(|(rank, ..)| rank.clone()).map(|(_, id, rule)| (*id, rule))
     };
     let named = best(Written::has).filter(|(_, rule)| rule.methods.contains(&method));
-    named.or_else(|| best(Written::has_in_place_of_head)).map(|(id, _)| id)
+    let found = named.or_else(|| best(Written::has_in_place_of_head));
+    found.filter(|(_, rule)| rule.lets_slashes_through(path)).map(|(id, _)| id)
 }
 
 fn path() -> impl Strategy<Value = Vec<&'static str>> {
@@ -98,8 +111,9 @@ fn path() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn written() -> impl Strategy<Value = Written> {
-    (prop::sample::subsequence(&HOSTS[..], 0..3), prop::sample::subsequence(&METHODS[..], 0..3), path())
-        .prop_map(|(hosts, methods, path)| Written { hosts, methods, path })
+    let hosts = prop::sample::subsequence(&HOSTS[..], 0..3);
+    (hosts, prop::sample::subsequence(&METHODS[..], 0..3), path(), any::<bool>())
+        .prop_map(|(hosts, methods, path, encoded_slash)| Written { hosts, methods, path, encoded_slash })
 }
 
 type Request = (Option<&'static str>, &'static str, Vec<&'static str>);
@@ -109,9 +123,10 @@ fn requests() -> Vec<Request> {
     let hosts =
         [None, Some("com"), Some("a.com"), Some("b.a.com"), Some("c.b.a.com"), Some("x.y.b.a.com"), Some("x.org")];
     let mut paths = vec![vec![""]];
-    for length in 1..=4_u32 {
-        for number in 0..3_usize.pow(length) {
-            let path: Vec<_> = (0..length).map(|place| ["a", "b", "c"][number / 3_usize.pow(place) % 3]).collect();
+    for length in 1..=3_u32 {
+        for number in 0..6_usize.pow(length) {
+            let words = ["a", "b", "c", "a:s", "b:s:s", "a%2Fb"];
+            let path: Vec<_> = (0..length).map(|place| words[number / 6_usize.pow(place) % 6]).collect();
             paths.push([path.as_slice(), &[""]].concat());
             paths.push(path);
         }

@@ -1,5 +1,9 @@
 //! The path of a request in its canonical spelling.
 
+mod fold;
+
+pub use fold::lower_case;
+
 use std::{borrow::Cow, fmt};
 
 /// A path that every server reads the same way: two paths have the same bytes here exactly if they are equal once
@@ -9,6 +13,8 @@ use std::{borrow::Cow, fmt};
 /// where RFC 3986 allows that in a segment, otherwise `%` and two upper-case digits. That goes slightly beyond section
 /// 6.2.2: `%40` becomes `@`, because the upstream will most likely read it that way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// An encoded `/` inside a segment stays `%2F`. Only rules that say so match it, see [`super::RouteTable::find`].
 pub struct Path<'a>(Cow<'a, str>);
 
 /// Why a path is refused: some server between here and the resource could read it as another path.
@@ -24,7 +30,7 @@ pub enum Ambiguous {
     Byte(u8),
     /// `%` without two hexadecimal digits, or encoded bytes that are not UTF-8.
     Encoding,
-    /// An encoded `/`, `\`, `.`, `;`, `?`, `#` or control character.
+    /// An encoded `\`, `.`, `;`, `?`, `#` or control character, or an encoded `/` that no rule lets through.
     EncodedDelimiter,
     /// An encoded space at the end of a segment.
     TrailingSpace,
@@ -54,7 +60,21 @@ impl<'a> Path<'a> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a segment contains an encoded `/`.
+    pub fn has_encoded_slash(&self) -> bool {
+        // A path that is spelt as it came contains no `%`.
+        matches!(self.0, Cow::Owned(_)) && self.0.contains(ENCODED_SLASH)
+    }
+
+    /// The same path in lower case: two paths that differ only in case become one.
+    pub(super) fn without_case(&self) -> Cow<'_, str> {
+        lower_case(&self.0)
+    }
 }
+
+/// An encoded `/` in its canonical spelling.
+pub(super) const ENCODED_SLASH: &str = "%2F";
 
 fn segments_are_plain(path: &str) -> Result<(), Ambiguous> {
     let mut segments = path.split('/').skip(1).peekable();
@@ -84,7 +104,7 @@ fn respell(path: &str) -> Result<String, Ambiguous> {
         if byte == b'%' {
             meant = hex_pair(tail).ok_or(Ambiguous::Encoding)?;
             rest = tail.get(2..).unwrap_or_default();
-            if is_dangerous(meant) {
+            if meant != b'/' && is_dangerous(meant) {
                 return Err(Ambiguous::EncodedDelimiter);
             }
         }
@@ -97,7 +117,15 @@ fn respell(path: &str) -> Result<String, Ambiguous> {
     }
     refuse_hidden_delimiters(&decoded)?;
     // Careless decoders read overlong forms such as `%C0%AF` as `/`.
-    str::from_utf8(&decoded).map_err(|_| Ambiguous::Encoding)?;
+    let decoded = str::from_utf8(&decoded).map_err(|_| Ambiguous::Encoding)?;
+    // A server that decodes first sees further segments, which must not be `..` or empty either. The path itself was
+    // looked at before, so that an empty last segment is one behind an encoded slash.
+    if spelt.contains(ENCODED_SLASH) {
+        segments_are_plain(decoded)?;
+        if spelt.ends_with(ENCODED_SLASH) {
+            return Err(Ambiguous::EmptySegment);
+        }
+    }
     Ok(spelt)
 }
 

@@ -1,7 +1,8 @@
 //! The route table: host pattern, then path, then method.
 
 use super::{
-    Host, HostPattern, Method, Path, RuleId, Template,
+    Host, HostPattern, Method, Path, RuleId, Segment, Template,
+    path::ENCODED_SLASH,
     trie::{Found, Trie, Wanted},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -9,12 +10,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// Finds the rule for host, method and path.
 ///
 /// The most specific matching rule wins: an exact host before a wildcard with the longest suffix before no host; then,
-/// from left to right, a literal segment before `{name}` before `{*name}`. A rule that does not match, because of its
-/// methods or otherwise, is skipped in favour of the next less specific one.
+/// from left to right, a literal segment before `{name}:literal` (the longer text first) before `{name}` before
+/// `{*name}`. A rule that does not match, because of its methods or otherwise, is skipped in favour of the next less
+/// specific one.
 ///
 /// A rule for `GET` matches `HEAD` as well, unless that would take the request from a rule that names `HEAD`.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    ignore_case: bool,
+    /// For the rules that let an encoded `/` through: in which segments.
+    slashes: HashMap<RuleId, Box<[bool]>>,
     pub(super) exact: HashMap<Box<str>, Trie>,
     pub(super) under: HashMap<Box<str>, Trie>,
     pub(super) every: Trie,
@@ -29,6 +34,8 @@ pub struct Match {
     pub methods: Vec<Method>,
     /// The path.
     pub path: Template,
+    /// Whether its `{name}` segments can contain an encoded `/`.
+    pub encoded_slash: bool,
 }
 
 impl Match {
@@ -40,9 +47,39 @@ impl Match {
 }
 
 impl RouteTable {
-    /// The rule that matches a request. Allocates nothing.
+    /// An empty table; `ignore_case` tells whether it matches paths without case. Its templates must then be in lower
+    /// case, see [`Template::without_case`].
+    pub fn new(ignore_case: bool) -> Self {
+        Self { ignore_case, ..Self::default() }
+    }
+
+    /// Whether it matches paths without case.
+    pub fn ignores_case(&self) -> bool {
+        self.ignore_case
+    }
+
+    /// Whether one of its rules lets an encoded `/` through.
+    pub fn has_encoded_slashes(&self) -> bool {
+        !self.slashes.is_empty()
+    }
+
+    /// The rule that matches a request. Allocates nothing, unless it ignores case and the path has some.
+    ///
+    /// A path with an encoded `/` is decided by the same rule as any other. If that rule does not let it through in this
+    /// segment, no rule does: a less specific one would require less.
     pub fn find(&self, host: &Host<'_>, method: &str, path: &Path<'_>) -> Option<RuleId> {
-        let path = path.as_str().strip_prefix('/')?;
+        let folded = if self.ignore_case { path.without_case() } else { path.as_str().into() };
+        let found = self.find_any(host, method, folded.strip_prefix('/')?)?;
+        (!path.has_encoded_slash() || self.lets_slashes_through(found, path)).then_some(found)
+    }
+
+    fn lets_slashes_through(&self, rule: RuleId, path: &Path<'_>) -> bool {
+        let Some(places) = self.slashes.get(&rule) else { return false };
+        let mut segments = path.as_str().split('/').skip(1).enumerate();
+        segments.all(|(at, segment)| !segment.contains(ENCODED_SLASH) || places.get(at) == Some(&true))
+    }
+
+    fn find_any(&self, host: &Host<'_>, method: &str, path: &str) -> Option<RuleId> {
         let found = self.search(host, Wanted::Method(method), path);
         // `HEAD` is answered as `GET` is, only without the content (RFC 9110, section 9.3.2): it must not fall to a rule
         // that requires less.
@@ -68,6 +105,10 @@ impl RouteTable {
             return Err(rivals);
         }
         self.each_place(answers, |at| at.add(&answers.methods, rule));
+        if answers.encoded_slash {
+            let places = answers.path.segments().iter().map(|segment| *segment == Segment::One);
+            self.slashes.insert(rule, places.collect());
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
-//! The path of a rule: literal segments, `{name}` for one segment, a final `{*name}` for the rest.
+//! The path of a rule: literal segments, `{name}` for one segment, `{name}:literal` for one that ends so, a final `{*name}`
+//! for the rest.
 
-use super::path::{Ambiguous, Path};
+use super::path::{Ambiguous, Path, lower_case};
 use std::fmt;
 
 /// The maximum number of segments in a template; a lookup goes as deep as the deepest template.
@@ -17,6 +18,8 @@ pub struct Template(pub(super) Vec<Segment>);
 pub enum Segment {
     /// Exactly this segment, in its canonical spelling; empty after a final `/`.
     Literal(Box<str>),
+    /// Any single segment that ends with this text, which starts with `:`, and has something before it.
+    Suffixed(Box<str>),
     /// Any single non-empty segment.
     One,
     /// One or more segments, the first of them non-empty; always last.
@@ -48,6 +51,18 @@ impl Template {
         &self.0
     }
 
+    /// The same template for paths in lower case.
+    #[must_use]
+    pub fn without_case(self) -> Self {
+        let folded = |text: Box<str>| lower_case(&text).into();
+        let segments = self.0.into_iter().map(|segment| match segment {
+            Segment::Literal(text) => Segment::Literal(folded(text)),
+            Segment::Suffixed(text) => Segment::Suffixed(folded(text)),
+            other => other,
+        });
+        Self(segments.collect())
+    }
+
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let Some(text) = text.strip_prefix('/') else {
@@ -68,16 +83,17 @@ impl Template {
                 None if segment.is_empty() && !last => {
                     return Err(BadTemplate::Path(Ambiguous::EmptySegment));
                 }
-                None => literal(segment)?,
-                Some(name) if names.contains(&name) => {
+                None => Segment::Literal(spelt(segment)?),
+                Some((name, _)) if names.contains(&name) => {
                     return Err(BadTemplate::Twice(name.to_owned()));
                 }
-                Some(name) => {
+                Some((name, suffix)) => {
                     names.push(name);
-                    match segment.starts_with("{*") {
-                        false => Segment::One,
-                        true if last => Segment::Rest,
-                        true => return Err(BadTemplate::RestNotLast(segment.to_owned())),
+                    match (segment.starts_with("{*"), suffix) {
+                        (false, "") => Segment::One,
+                        (false, suffix) => Segment::Suffixed(spelt(suffix)?),
+                        (true, _) if last => Segment::Rest,
+                        (true, _) => return Err(BadTemplate::RestNotLast(segment.to_owned())),
                     }
                 }
             });
@@ -86,27 +102,32 @@ impl Template {
     }
 }
 
-/// The name in `{name}` or `{*name}`; `None` for a literal segment.
-fn parameter(segment: &str) -> Result<Option<&str>, BadTemplate> {
+/// The name in `{name}` or `{*name}`, and what follows it; `None` for a literal segment.
+fn parameter(segment: &str) -> Result<Option<(&str, &str)>, BadTemplate> {
     if !segment.contains(['{', '}']) {
         return Ok(None);
     }
     let mixed = || BadTemplate::Mixed(segment.to_owned());
-    let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(mixed)?;
-    if inner.contains(['{', '}']) {
+    let (inner, suffix) = segment.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or_else(mixed)?;
+    let is_rest = inner.starts_with('*');
+    let is_suffix = suffix.is_empty() || !is_rest && suffix.len() > 1 && suffix.starts_with(':');
+    if inner.contains('{') || suffix.contains(['{', '}']) || !is_suffix {
         return Err(mixed());
     }
     let name = inner.strip_prefix('*').unwrap_or(inner);
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_name { Ok(Some(name)) } else { Err(BadTemplate::Name(segment.to_owned())) }
+    if is_name { Ok(Some((name, suffix))) } else { Err(BadTemplate::Name(segment.to_owned())) }
 }
 
-fn literal(segment: &str) -> Result<Segment, BadTemplate> {
-    let path = format!("/{segment}");
+/// Literal text in its canonical spelling.
+fn spelt(text: &str) -> Result<Box<str>, BadTemplate> {
+    let path = format!("/{text}");
     let path = Path::parse(path.as_bytes()).map_err(BadTemplate::Path)?;
-    let spelt = path.as_str().strip_prefix('/').unwrap_or_default();
-    Ok(Segment::Literal(spelt.into()))
+    if path.has_encoded_slash() {
+        return Err(BadTemplate::Path(Ambiguous::EncodedDelimiter));
+    }
+    Ok(path.as_str().strip_prefix('/').unwrap_or_default().into())
 }
 
 impl fmt::Display for BadTemplate {
@@ -118,7 +139,7 @@ impl fmt::Display for BadTemplate {
             Self::Mixed(segment) => {
                 write!(
                     f,
-                    "`{}` is neither literal text nor a parameter: `{{name}}` must be a whole segment",
+                    "`{}` is neither literal text nor a parameter: `{{name}}` must be a whole segment, or be followed by `:` and literal text",
                     segment.escape_debug()
                 )
             }
@@ -143,6 +164,10 @@ mod tests {
         Segment::Literal(text.into())
     }
 
+    fn suffixed(text: &str) -> Segment {
+        Segment::Suffixed(text.into())
+    }
+
     #[test]
     fn templates_are_literals_parameters_and_a_rest() {
         for (text, segments) in [
@@ -153,6 +178,8 @@ mod tests {
             ("/{a}/{b_2}/", vec![Segment::One, Segment::One, literal("")]),
             ("/admin/{*rest}", vec![literal("admin"), Segment::Rest]),
             ("/{*_}", vec![Segment::Rest]),
+            ("/orders/{id}:suspend", vec![literal("orders"), suffixed(":suspend")]),
+            ("/{id}:%61:b%20c/x:y", vec![suffixed(":a:b%20c"), literal("x:y")]),
             ("/%61/%40x/caf%c3%a9", vec![literal("a"), literal("@x"), literal("caf%C3%A9")]),
         ] {
             assert_eq!(Template::parse(text), Ok(Template(segments)), "{text}");
@@ -181,6 +208,15 @@ mod tests {
             ("/{a", Mixed(owned("{a"))),
             ("/a}", Mixed(owned("a}"))),
             ("/{{a}}", Mixed(owned("{{a}}"))),
+            ("/{a}b", Mixed(owned("{a}b"))),
+            ("/{a}:", Mixed(owned("{a}:"))),
+            ("/{a}:{b}", Mixed(owned("{a}:{b}"))),
+            ("/{a}:b}", Mixed(owned("{a}:b}"))),
+            ("/{*a}:b", Mixed(owned("{*a}:b"))),
+            ("/{a-b}:c", Name(owned("{a-b}:c"))),
+            ("/{a}/{a}:b", Twice(owned("a"))),
+            ("/{a}:b%2fc", Path(Ambiguous::EncodedDelimiter)),
+            ("/{a}:b;c", Path(Ambiguous::Byte(b';'))),
             ("/{a/b}", Mixed(owned("{a"))),
             ("/{}", Name(owned("{}"))),
             ("/{*}", Name(owned("{*}"))),
@@ -195,6 +231,25 @@ mod tests {
             (&"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".repeat(40), TooLong),
         ] {
             assert_eq!(Template::parse(text), Err(fault), "{text}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fall(text in "/?([a-z{}*:%2fF/._-]|\\PC){0,30}") {
+            let _ = Template::parse(&text);
+        }
+
+        #[test]
+        fn a_suffix_is_read_as_it_is_written(suffix in "[a-zA-Z0-9:@!$,=~-]{1,8}") {
+            let template = Template::parse(&format!("/x/{{id}}:{suffix}")).unwrap();
+            prop_assert_eq!(template.segments().last(), Some(&Segment::Suffixed(format!(":{suffix}").into())));
         }
     }
 }

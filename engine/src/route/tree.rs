@@ -39,6 +39,13 @@ impl<'t> Branch<'t> {
         Some(Branch { node: *next, ..self })
     }
 
+    /// The nodes behind `{name}:literal`, by that text, the longest first.
+    pub fn suffixes(self) -> impl Iterator<Item = (&'t str, Branch<'t>)> {
+        let node = self.trie.node(self.node);
+        let suffixes = node.into_iter().flat_map(|node| &node.suffixes);
+        suffixes.map(move |(suffix, next)| (&**suffix, Branch { node: *next, ..self }))
+    }
+
     /// The node behind `{name}`.
     pub fn one(self) -> Option<Branch<'t>> {
         let next = self.trie.node(self.node)?.one?;
@@ -78,6 +85,7 @@ mod tests {
                 hosts: hosts.into_iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
                 methods: methods.into_iter().map(|method| Method::parse(method).unwrap()).collect(),
                 path: Template::parse(path).unwrap(),
+                encoded_slash: false,
             };
             table.insert(RuleId(id), &answers).unwrap();
         }

@@ -19,6 +19,8 @@ pub(super) struct Trie {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) literals: HashMap<Box<str>, NodeId>,
+    /// The nodes behind `{name}:literal`, the longest text first: the more specific one.
+    pub(super) suffixes: Vec<(Box<str>, NodeId)>,
     pub(super) one: Option<NodeId>,
     /// The rules whose template ends here.
     pub(super) here: Answers,
@@ -84,7 +86,12 @@ impl Trie {
         if literal.is_some() || segment.is_empty() {
             return literal;
         }
-        node.one.and_then(|next| self.follow(next, wanted, tail)).or_else(|| node.rest.find(wanted))
+        let suffixes = node.suffixes.iter().filter(|(suffix, _)| has_suffix(segment, suffix));
+        suffixes
+            .map(|(_, next)| *next)
+            .chain(node.one)
+            .find_map(|next| self.follow(next, wanted, tail))
+            .or_else(|| node.rest.find(wanted))
     }
 
     fn follow(&self, next: NodeId, wanted: Wanted<'_>, tail: Option<&str>) -> Option<Found> {
@@ -109,6 +116,7 @@ impl Trie {
             node = match segment {
                 Segment::Rest => return Place { node, rest: true },
                 Segment::One => *parent.one.get_or_insert(fresh),
+                Segment::Suffixed(text) => parent.suffix(text, fresh),
                 Segment::Literal(text) => match parent.literals.get(text) {
                     Some(next) => *next,
                     None => *parent.literals.entry(text.clone()).or_insert(fresh),
@@ -126,6 +134,23 @@ impl Trie {
         let node = self.nodes.get_mut(place.node.0)?;
         Some(if place.rest { &mut node.rest } else { &mut node.here })
     }
+}
+
+impl Node {
+    /// The node behind `{name}:literal`, or `fresh` as a new one.
+    fn suffix(&mut self, text: &str, fresh: NodeId) -> NodeId {
+        if let Some((_, next)) = self.suffixes.iter().find(|(suffix, _)| **suffix == *text) {
+            return *next;
+        }
+        let place = self.suffixes.partition_point(|(suffix, _)| suffix.len() >= text.len());
+        self.suffixes.insert(place, (text.into(), fresh));
+        fresh
+    }
+}
+
+/// Whether a segment is a variable and then this text.
+pub fn has_suffix(segment: &str, suffix: &str) -> bool {
+    segment.len() > suffix.len() && segment.ends_with(suffix)
 }
 
 impl Answers {

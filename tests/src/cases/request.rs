@@ -2,7 +2,7 @@
 
 use super::example::{EVERY_WORKER, Sent};
 use crate::{Answer, Call, Kind, Refused, Stream, Testbed, wait::until};
-use portcullis_cli::policy::cases::{Case, Client, Expect};
+use portcullis_cli::policy::cases::{Case, Client, Expect, Request};
 use portcullis_engine::answer::Code;
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ pub(super) async fn send(testbed: &Testbed, case: &Case, sent: &Sent) -> Result<
         Client::WebSocket => Kind::WebSocket,
         Client::Grpc => Kind::Rpc,
     };
-    assert!(case.request.headers.is_empty(), "a stream's client sends its own headers alone");
-    let opened = testbed.try_open_at(kind, &case.request.host, &case.request.path, sent.token.as_deref()).await;
+    let token = sent.token.as_deref().map(|token| (&case.token_in, token));
+    let plain = Request { client: Client::Http, ..case.request.clone() };
+    let opened = testbed.try_open_with(kind, &plain.host, &plain.path, plain.headers(token)).await;
     match (opened, case.expect) {
         (Ok(mut stream), Expect::Released) => {
             stream.flows().await;
@@ -60,11 +61,8 @@ async fn http(testbed: &Testbed, case: &Case, sent: &Sent, expect: Expect) -> Re
 fn call(testbed: &Testbed, case: &Case, sent: &Sent) -> Call {
     let request = &case.request;
     let mut call = testbed.call(&request.method, &request.path).host(&request.host);
-    for (name, value) in &request.headers {
-        call = call.header(name, value);
-    }
-    if let Some(token) = &sent.token {
-        call = call.bearer(token);
+    for (name, value) in request.headers(sent.token.as_deref().map(|token| (&case.token_in, token))) {
+        call = call.header(&name, value);
     }
     call
 }

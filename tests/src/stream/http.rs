@@ -32,8 +32,8 @@ pub(super) async fn open(wanted: &StreamRequest) -> Result<Incoming, Refused> {
 
 fn request(wanted: &StreamRequest, origin: &str) -> Request<Empty<Bytes>> {
     let mut request = Request::get(format!("{origin}{}", wanted.path));
-    if let Some(token) = &wanted.token {
-        request = request.header("authorization", format!("Bearer {token}"));
+    for (name, value) in &wanted.headers {
+        request = request.header(name, value.as_slice());
     }
     // In h2 the host is the origin's.
     let request = if origin.is_empty() { request.header("host", &wanted.host) } else { request };

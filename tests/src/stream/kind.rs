@@ -55,5 +55,6 @@ pub(super) struct StreamRequest {
     pub(super) kind: Kind,
     pub(super) host: String,
     pub(super) path: String,
-    pub(super) token: Option<String>,
+    /// Further headers, the token among them.
+    pub(super) headers: Vec<(String, Vec<u8>)>,
 }

@@ -13,6 +13,7 @@ use tonic::{
     Request, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
+    metadata::{AsciiMetadataKey, AsciiMetadataValue},
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
@@ -25,7 +26,11 @@ pub(super) async fn open(wanted: &StreamRequest) -> Result<(Sender, Streaming<Te
     let mut client = Grpc::new(channel(wanted.address, &wanted.host).await?);
     client.ready().await.map_err(Refused::failed)?;
     let path = PathAndQuery::try_from(wanted.path.as_str()).expect("a path");
-    let request = authorized(texts, wanted.token.as_deref());
+    let mut request = Request::new(texts);
+    for (name, value) in &wanted.headers {
+        let name: AsciiMetadataKey = name.parse().expect("a metadata key");
+        request.metadata_mut().append(name, AsciiMetadataValue::try_from(value.as_slice()).expect("a metadata value"));
+    }
     let answer = client.streaming(request, path, ProstCodec::<Text, Text>::default()).await;
     answer.map(|answer| (sender, answer.into_inner())).map_err(refused)
 }
@@ -33,7 +38,12 @@ pub(super) async fn open(wanted: &StreamRequest) -> Result<(Sender, Streaming<Te
 /// Makes a call that the upstream never answers; returns how it ended.
 pub(crate) async fn wait(address: SocketAddr, host: &str, token: &str) -> Refused {
     let answer = match channel(address, host).await.map(EchoClient::new) {
-        Ok(mut client) => client.wait(authorized(Text::default(), Some(token))).await.map_err(refused),
+        Ok(mut client) => {
+            let mut request = Request::new(Text::default());
+            let value = format!("Bearer {token}").parse().expect("a metadata value");
+            request.metadata_mut().insert("authorization", value);
+            client.wait(request).await.map_err(refused)
+        }
         Err(refused) => Err(refused),
     };
     answer.map(|_| ()).expect_err("the upstream never answers")
@@ -43,15 +53,6 @@ async fn channel(address: SocketAddr, host: &str) -> Result<Channel, Refused> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an endpoint");
     let origin = format!("http://{host}").parse().expect("an origin");
     endpoint.origin(origin).connect().await.map_err(Refused::failed)
-}
-
-fn authorized<T>(message: T, token: Option<&str>) -> Request<T> {
-    let mut request = Request::new(message);
-    if let Some(token) = token {
-        let value = format!("Bearer {token}").parse().expect("a metadata value");
-        request.metadata_mut().insert("authorization", value);
-    }
-    request
 }
 
 fn refused(status: Status) -> Refused {

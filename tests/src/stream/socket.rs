@@ -9,7 +9,11 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{ClientRequestBuilder, Error, Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        ClientRequestBuilder, Error, Message,
+        client::IntoClientRequest,
+        http::{HeaderName, HeaderValue},
+    },
 };
 
 type Socket = WebSocketStream<TcpStream>;
@@ -17,11 +21,11 @@ type Socket = WebSocketStream<TcpStream>;
 pub(super) async fn open(wanted: &StreamRequest) -> Result<Socket, Refused> {
     let connection = TcpStream::connect(wanted.address).await.map_err(Refused::failed)?;
     let uri = format!("ws://{}{}", wanted.address, wanted.path).parse().expect("a request target");
-    let mut request = ClientRequestBuilder::new(uri);
-    if let Some(token) = &wanted.token {
-        request = request.with_header("authorization", format!("Bearer {token}"));
+    let mut request = ClientRequestBuilder::new(uri).into_client_request().expect("a request");
+    for (name, value) in &wanted.headers {
+        let name: HeaderName = name.parse().expect("a header name");
+        request.headers_mut().append(name, HeaderValue::from_bytes(value).expect("a header value"));
     }
-    let mut request = request.into_client_request().expect("a request");
     request.headers_mut().insert("host", HeaderValue::from_str(&wanted.host).expect("a host"));
     match tokio_tungstenite::client_async(request, connection).await {
         Ok((socket, _)) => Ok(socket),

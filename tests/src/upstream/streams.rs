@@ -33,7 +33,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const DOWNLOAD_BYTES: u64 = 1 << 40;
 
 /// `GET /stream/…`: `events` without end, `quiet` (one event, then silence), `large` (ten megabytes slowly), `download`
-/// (a terabyte, slowly), `pending` (no answer at all), `socket` (a websocket that returns every message); and the gRPC
+/// (a terabyte, slowly), `pending` (no answer at all), `socket` (a websocket that returns every message, and speaks the subprotocol `chat` if it is offered); and the gRPC
 /// service of `echo.proto`.
 pub(super) fn router(record: &Arc<Record>) -> Router<Arc<Record>> {
     let rpc = Routes::new(EchoServer::new(Rpc(record.clone())));
@@ -118,7 +118,7 @@ async fn wait<T>(record: Arc<Record>) -> T {
 }
 
 async fn socket(State(record): State<Arc<Record>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(async |mut socket: WebSocket| {
+    upgrade.protocols(["chat"]).on_upgrade(async |mut socket: WebSocket| {
         let _held = OpenStream::new(record);
         while let Some(Ok(message)) = socket.recv().await {
             let answer = match message {

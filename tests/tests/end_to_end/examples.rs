@@ -14,8 +14,8 @@ async fn holds(name: &str) {
 }
 
 /// The examples that have a test below.
-const PLAYED: [&str; 6] =
-    ["admin-short-sessions", "grpc", "machine-clients", "oauth-server", "rest-scopes", "websockets"];
+const PLAYED: [&str; 7] =
+    ["admin-short-sessions", "browser", "grpc", "machine-clients", "oauth-server", "rest-scopes", "websockets"];
 
 #[test]
 fn every_example_is_played() {
@@ -40,6 +40,11 @@ async fn machine_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc() {
     holds("grpc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browser() {
+    holds("browser").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,4 +21,5 @@ mod replacement;
 mod routes;
 mod sessions;
 mod streams;
+mod token_places;
 mod tokens;

@@ -146,6 +146,54 @@ async fn a_preflight_passes_only_where_the_policy_says_so() {
     preflight(&testbed).await.passes();
     let plain = testbed.call("OPTIONS", "/orders").header("origin", "https://app.example.com");
     plain.await.refused(403, "no_route");
+    let asking = |path: &str, method: &str| {
+        let call = testbed.call("OPTIONS", path).header("origin", "https://app.example.com");
+        call.header("access-control-request-method", method)
+    };
+    asking("/orders", "DELETE").await.refused(403, "no_route");
+    asking("/nowhere", "GET").await.refused(403, "no_route");
+    let seen = testbed.upstream.count();
+    preflight(&testbed).body("x").await.refused(403, "no_route");
+    preflight(&testbed).http2().body("x").await.refused(403, "no_route");
+    preflight(&testbed).http2().await.passes();
+    assert_eq!(testbed.upstream.count(), seen + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_slash_reaches_the_upstream_as_it_came_and_only_on_a_route_that_says_so() {
+    let npm = json!({"path": "/npm/{package}", "encoded_slash": "segment"});
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
+        public("npm", npm),
+        public("files", json!({"path": "/files/{*rest}"})),
+        public("suspend", json!({"methods": ["POST"], "path": "/orders/{id}:suspend"})),
+    ])))
+    .await;
+    let answer = testbed.get("/npm/@scope%2fname").await;
+    assert_eq!(answer.passes().json()["path"], "/npm/@scope%2fname");
+    for path in ["/npm/@scope%2fname/x", "/files/a%2fb", "/npm%2fx", "/npm/..%2fx", "/npm/a%252fb"] {
+        testbed.get(path).await.refused(400, "ambiguous_path");
+    }
+    testbed.call("POST", "/orders/7:suspend").await.passes();
+    testbed.call("POST", "/orders/7:resume").await.refused(403, "no_route");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_optional_token_is_checked_where_it_is_sent() {
+    let mut policy = policy::with_routes(json!([
+        {"name": "me", "match": {"path": "/Me"}, "authenticated": true},
+        {"name": "list", "match": {"path": "/list"}, "authenticated": "optional"},
+    ]));
+    policy["ignore_case"] = json!(true);
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let answer = testbed.get("/LIST").header("x-portcullis-subject", "root").await;
+    assert_eq!(answer.passes().echoed("x-portcullis-subject"), [""; 0]);
+    let token = testbed.issuer.token().sign();
+    let answer = testbed.get("/list").bearer(&token).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["anna"]);
+    testbed.service.admin().revoke(&token.session).await;
+    testbed.get("/list").bearer(&token).await.refused(401, "session_revoked");
+    testbed.get("/list").header("authorization", "Bearer").await.refused(400, "malformed_credentials");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! A case: a request, and the outcome that the policy must produce.
 
 use super::bearer::Bearer;
-use portcullis_engine::answer::Code;
+use portcullis_engine::{answer::Code, policy::TokenPlace};
 use std::time::Duration;
 
 /// A request, and the outcome that the policy must produce.
@@ -15,6 +15,8 @@ pub struct Case {
     pub request: Request,
     /// Its token.
     pub bearer: Option<Bearer>,
+    /// Where the token is.
+    pub token_in: TokenPlace,
     /// The state of the token's session.
     pub session: Session,
     /// The expected outcome.
@@ -62,6 +64,33 @@ impl Client {
             Self::Grpc => &[("content-type", "application/grpc"), ("te", "trailers")],
             Self::WebSocket => &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")],
         }
+    }
+}
+
+impl Request {
+    /// The headers of the client, and those of the case, with a token in its place.
+    pub fn headers(&self, token: Option<(&TokenPlace, &str)>) -> Vec<(String, Vec<u8>)> {
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let all = self.client.headers().iter().copied().chain(own);
+        let mut headers: Vec<_> = all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+        if let Some((place, token)) = token {
+            carry(&mut headers, place, token);
+        }
+        headers
+    }
+}
+
+/// Puts a token into headers: behind the cookies that are there, or in front of the subprotocols.
+pub fn carry(headers: &mut Vec<(String, Vec<u8>)>, place: &TokenPlace, token: &str) {
+    let (name, own) = match place {
+        TokenPlace::Authorization => ("authorization", format!("Bearer {token}")),
+        TokenPlace::Cookie(name) => ("cookie", format!("{name}={token}")),
+        TokenPlace::WebsocketProtocol(name) => ("sec-websocket-protocol", format!("{name}, {token}")),
+    };
+    match (headers.iter_mut().find(|(header, _)| header == name), place) {
+        (Some((_, value)), TokenPlace::Cookie(_)) => *value = [value, &b"; "[..], own.as_bytes()].concat(),
+        (Some((_, value)), TokenPlace::WebsocketProtocol(_)) => *value = [own.as_bytes(), b", ", value].concat(),
+        _ => headers.push((name.to_owned(), own.into_bytes())),
     }
 }
 

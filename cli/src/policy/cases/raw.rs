@@ -24,6 +24,7 @@ pub(super) struct RawCase {
     pub(super) client: Given<String>,
     pub(super) headers: Given<BTreeMap<String, Given<RawTexts>>>,
     pub(super) token: Given<String>,
+    pub(super) token_in: Given<RawPlace>,
     pub(super) issuer: Given<String>,
     pub(super) scopes: Given<RawTexts>,
     pub(super) claims: Given<Map<String, Value>>,
@@ -39,6 +40,44 @@ pub(super) struct RawCase {
 pub(super) struct RawThen {
     pub(super) session: Given<RawSession>,
     pub(super) expect: Given<String>,
+}
+
+/// `authorization`, or an object with `cookie` or `websocket_protocol`: an entry of the policy's `token_from`.
+#[derive(Debug)]
+pub(super) enum RawPlace {
+    Word(String),
+    Named(RawNamed),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNamed {
+    pub(super) cookie: Given<String>,
+    pub(super) websocket_protocol: Given<String>,
+}
+
+impl<'de> Deserialize<'de> for RawPlace {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(PlaceVisitor)
+    }
+}
+
+struct PlaceVisitor;
+
+impl<'de> Visitor<'de> for PlaceVisitor {
+    type Value = RawPlace;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawPlace, E> {
+        Ok(RawPlace::Word(word.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPlace, A::Error> {
+        RawNamed::deserialize(MapAccessDeserializer::new(map)).map(RawPlace::Named)
+    }
 }
 
 /// A text or a list of texts.

@@ -3,13 +3,13 @@
 use super::{
     bearer::{Bearer, Claim, Quality, TIMES},
     case::{Case, Client, Expect, Known, Request, Session, Then},
-    raw::{RawCase, RawCases, RawKnown, RawSession, RawTexts, RawThen},
+    raw::{RawCase, RawCases, RawKnown, RawNamed, RawPlace, RawSession, RawTexts, RawThen},
     words::{CLIENTS, QUALITIES, STATES, named},
 };
 use portcullis_engine::{
     answer::Code,
     policy::{
-        At, Faults, Wrong,
+        At, Faults, TokenPlace, Wrong,
         document::{self, Given, duration, nearest, quoted},
     },
     route::Method,
@@ -39,6 +39,7 @@ pub(super) fn cases(json: &[u8], faults: &mut Faults) -> Option<Vec<Case>> {
 fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> Option<Case> {
     let request = request(raw.request, raw.client, raw.headers, host, at, faults);
     let bearer = bearer(raw.token, raw.issuer, raw.scopes, raw.claims, at, faults);
+    let token_in = raw.token_in.or(TokenPlace::Authorization, |raw| token_in(raw, &at.key("token_in"), faults));
     let session_at = at.key("session");
     if matches!(bearer, Some(None)) && !raw.session.is_absent() {
         faults.add(&session_at, "a case without a token has no session; add `scopes` or `claims`, or remove this");
@@ -59,6 +60,7 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
         place: at.to_string(),
         request,
         bearer: bearer?,
+        token_in: token_in?,
         session: session?,
         expect: expect?,
         status: raw.status.or(None, |status| Some(Some(status)))?,
@@ -148,6 +150,24 @@ fn bearer(
         return Some(None);
     };
     Some(Some(Bearer { issuer: issuer?, quality, scopes: scopes?, claims: claims? }))
+}
+
+fn token_in(raw: RawPlace, at: &At<'_>, faults: &mut Faults) -> Option<TokenPlace> {
+    let named = match raw {
+        RawPlace::Word(word) if word == "authorization" => return Some(TokenPlace::Authorization),
+        RawPlace::Word(_) => None,
+        RawPlace::Named(RawNamed { cookie, websocket_protocol: Given::Absent }) => {
+            cookie.value().map(TokenPlace::Cookie)
+        }
+        RawPlace::Named(RawNamed { cookie: Given::Absent, websocket_protocol }) => {
+            websocket_protocol.value().map(TokenPlace::WebsocketProtocol)
+        }
+        RawPlace::Named(_) => None,
+    };
+    if named.is_none() {
+        faults.add(at, "expected `authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`");
+    }
+    named
 }
 
 fn texts(raw: RawTexts) -> Vec<String> {

@@ -133,6 +133,7 @@ fn answer(rule: RuleId, hit: &Hit, policy: &Policy) -> Option<Answer> {
     let rule = policy.rules.get(rule.0)?;
     let access = match rule.access {
         Access::Public => "public",
+        Access::Optional => "optional",
         Access::Authenticated => "authenticated",
         Access::Scopes(_) => "scopes",
     };

@@ -118,6 +118,7 @@ pub(super) fn between(
 
 fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: bool) -> Vec<Change> {
     [
+        optional(before.optional, after.optional),
         scopes(&before.scopes, &after.scopes, accepted),
         acr(before, after),
         limit("max_age", before.max_age, after.max_age),
@@ -185,6 +186,15 @@ fn scopes(before: &Formula<'_>, after: &Formula<'_>, accepted: Accepted) -> Opti
         _ => format!("requires {} instead of {}", after.words(), before.words()),
     };
     Some(Change::new(direction, "scopes", text, before.canonical(), after.canonical()))
+}
+
+fn optional(before: bool, after: bool) -> Option<Change> {
+    let (direction, text) = match (before, after) {
+        (false, true) => (Direction::MorePermissive, "requests without a token pass (`authenticated: optional`)"),
+        (true, false) => (Direction::LessPermissive, "requests without a token no longer pass"),
+        _ => return None,
+    };
+    Some(Change::new(direction, "optional", text.to_owned(), json!(before), json!(after)))
 }
 
 fn acr(before: &Guard<'_>, after: &Guard<'_>) -> Option<Change> {

@@ -65,7 +65,7 @@ fn mentions(policy: &Policy) -> usize {
             requirement.all_of(&policy.register).count()
                 + requirement.any_of(&policy.register).map(|group| group.len()).sum::<usize>()
         }
-        Access::Public | Access::Authenticated => 0,
+        Access::Public | Access::Optional | Access::Authenticated => 0,
     };
     policy.rules.iter().map(|rule| of(&rule.access)).sum()
 }

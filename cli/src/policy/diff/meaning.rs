@@ -29,6 +29,8 @@ pub(super) enum Meaning<'p> {
 /// What a rule requires of a token and its session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Guard<'p> {
+    /// Whether requests without a token pass.
+    pub(super) optional: bool,
     pub(super) scopes: Formula<'p>,
     /// Empty: any value is accepted.
     pub(super) acr: BTreeSet<&'p str>,
@@ -51,11 +53,12 @@ impl<'p> Meaning<'p> {
     pub(super) fn of(rule: &'p Rule, register: &'p ScopeRegistry) -> Self {
         let scopes = match &rule.access {
             Access::Public => return Self::Public,
-            Access::Authenticated => Formula::default(),
+            Access::Optional | Access::Authenticated => Formula::default(),
             Access::Scopes(requirement) => Formula::of(requirement, register),
         };
         let limits = &rule.limits;
         Self::Guarded(Guard {
+            optional: matches!(rule.access, Access::Optional),
             scopes,
             acr: rule.acr.iter().map(String::as_str).collect(),
             max_age: limits.max_age,
@@ -79,7 +82,10 @@ impl<'p> Meaning<'p> {
         let Self::Guarded(guard) = self else {
             return "anyone, without a token".to_owned();
         };
-        let mut words = guard.scopes.who();
+        let mut words = match guard.optional {
+            true => "anyone without a token or with a valid one and an active session".to_owned(),
+            false => guard.scopes.who(),
+        };
         if !guard.acr.is_empty() {
             words += &format!(", `acr` {}", NameList::or(&guard.acr));
         }
@@ -102,7 +108,7 @@ impl<'p> Meaning<'p> {
 
 impl Guard<'_> {
     pub(super) fn canonical(&self) -> Value {
-        json!({
+        let mut canonical = json!({
             "scopes": self.scopes.canonical(),
             "acr": self.acr,
             "max_age": self.max_age.map(words::duration),
@@ -110,7 +116,12 @@ impl Guard<'_> {
             "touch": self.touch,
             "outlive_token": self.outlive_token,
             "on_outage": words::outage(self.on_outage),
-        })
+        });
+        // Only where it is set, so that what was approved before stays approved.
+        if self.optional {
+            canonical["optional"] = json!(true);
+        }
+        canonical
     }
 }
 
@@ -155,20 +166,22 @@ impl<'p> Formula<'p> {
     }
 }
 
-/// Numbers the meanings in both policies: two rules have the same number if and only if they mean the same.
+/// Numbers the meanings in both policies: two rules have the same number if and only if they mean the same, and both or
+/// neither let an encoded slash through.
 #[derive(Debug, Default)]
 pub(super) struct Meanings<'p> {
-    numbers: HashMap<Meaning<'p>, u32>,
+    numbers: HashMap<(Meaning<'p>, bool), u32>,
 }
 
 impl<'p> Meanings<'p> {
     /// The number of each rule.
     pub(super) fn number(&mut self, policy: &'p Policy) -> Vec<u32> {
-        let mut number = |rule| {
+        let slashes = policy.source.routes.iter().map(|route| route.matches.encoded_slash);
+        let mut number = |(rule, slash)| {
             let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-            *self.numbers.entry(Meaning::of(rule, &policy.register)).or_insert(next)
+            *self.numbers.entry((Meaning::of(rule, &policy.register), slash)).or_insert(next)
         };
-        policy.rules.iter().map(&mut number).collect()
+        policy.rules.iter().zip(slashes).map(&mut number).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use portcullis_engine::{
     scope::{Entry, ScopeRegistry},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The changes of settings and issuers, in the order of the policy document.
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
@@ -18,11 +19,15 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
         parts.extend(change.map(|change| (subject.to_owned(), change)));
     };
     part("mode", mode(old.mode, new.mode));
+    part("ignore_case", ignore_case(old.routes.ignores_case(), new.routes.ignores_case()));
     part("cors_preflight", preflight(old.cors_preflight, new.cors_preflight));
     let headers = [old, new].map(|policy| json!(identity_headers(policy.identity_headers)));
     part("identity_headers", changed("identity_headers", "the upstream receives", headers));
     let tokens = [old, new].map(|policy| json!(policy.forward_token));
     part("forward_token", changed("forward_token", "is", tokens));
+    for change in token_from(old, new).into_iter().chain(allowed_origins(old, new)) {
+        part(change.kind, Some(change));
+    }
     part("realm", changed("realm", "is", [old, new].map(|policy| json!(policy.realm))));
     parts.extend(issuers::changes(&old.issuers, &new.issuers));
     session(old, new, &mut parts);
@@ -43,11 +48,46 @@ fn mode(old: Mode, new: Mode) -> Option<Change> {
     Some(Change::new(direction, "mode", text.to_owned(), before, after))
 }
 
+/// Another place where a token is accepted opens a way in; the order makes no difference.
+fn token_from(old: &Policy, new: &Policy) -> Vec<Change> {
+    let names = |policy: &Policy| policy.token_from.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    added_or_removed("token_from", "tokens are accepted in", &names(old), &names(new))
+}
+
+fn allowed_origins(old: &Policy, new: &Policy) -> Vec<Change> {
+    let names = |policy: &Policy| policy.allowed_origins.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    added_or_removed("allowed_origins", "a token in a cookie is accepted from pages of", &names(old), &names(new))
+}
+
+fn added_or_removed(kind: &'static str, what: &str, old: &BTreeSet<String>, new: &BTreeSet<String>) -> Vec<Change> {
+    let change = |direction, word: &str, names: Vec<&String>| {
+        let text = format!("{what} {}{word}", NameList::and(&names));
+        (!names.is_empty()).then(|| Change::new(direction, kind, text, json!(old), json!(new)))
+    };
+    let added = change(Direction::MorePermissive, " too", new.difference(old).collect());
+    let removed = change(Direction::LessPermissive, " no longer", old.difference(new).collect());
+    added.into_iter().chain(removed).collect()
+}
+
+/// Either way, another rule may decide a path in another case. Both count as more permissive, because the walk through the
+/// routes only compares paths in the case in which they are written.
+fn ignore_case(old: bool, new: bool) -> Option<Change> {
+    let text = match (old, new) {
+        (false, true) => "case is ignored: paths in any case match a route",
+        (true, false) => {
+            "case matters: a path in another case than a route's is decided by a less specific route, or by none"
+        }
+        _ => return None,
+    };
+    Some(Change::new(Direction::MorePermissive, "ignore_case", text.to_owned(), json!(old), json!(new)))
+}
+
 fn preflight(old: bool, new: bool) -> Option<Change> {
     let (direction, text) = match (old, new) {
-        (false, true) => {
-            (Direction::MorePermissive, "`allow`: CORS preflights pass without a token, for every host and path")
-        }
+        (false, true) => (
+            Direction::MorePermissive,
+            "`allow`: CORS preflights pass without a token, for every request that has a route",
+        ),
         (true, false) => (Direction::LessPermissive, "CORS preflights are treated like any other request"),
         _ => return None,
     };

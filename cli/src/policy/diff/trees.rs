@@ -1,7 +1,10 @@
 //! The route trees of both policies. Each node has a number that identifies the meaning of its whole subtree.
 
 use portcullis_engine::route::{Answer, Branch, HostPattern, RouteTable, RuleId};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 /// The meaning of a place without rules.
 pub(super) const NOTHING: u32 = 0;
@@ -29,6 +32,8 @@ pub(super) struct Answers<'p> {
 #[derive(Debug)]
 pub(super) struct Node<'p> {
     pub(super) literals: BTreeMap<&'p str, NodeId>,
+    /// Behind `{name}:literal`, the longest text first.
+    pub(super) suffixes: Vec<(&'p str, NodeId)>,
     pub(super) one: Option<NodeId>,
     pub(super) here: Answers<'p>,
     pub(super) rest: Answers<'p>,
@@ -42,6 +47,7 @@ enum Shape<'p> {
     Answers(Vec<(&'p str, u32)>, Option<u32>),
     Node {
         literals: Vec<(&'p str, u32)>,
+        suffixes: Vec<(&'p str, u32)>,
         one: u32,
         here: u32,
         rest: u32,
@@ -62,7 +68,7 @@ pub(super) struct Roots<'p> {
 #[derive(Debug, Clone)]
 pub(super) struct Place<'p> {
     pub(super) host: Option<HostPattern>,
-    pub(super) segments: Vec<&'p str>,
+    pub(super) segments: Vec<Cow<'p, str>>,
     pub(super) method: Option<&'p str>,
 }
 
@@ -102,7 +108,7 @@ struct Builder<'f, 'p> {
     trees: &'f mut RouteTrees<'p>,
     meanings: &'f [u32],
     host: &'f Option<HostPattern>,
-    segments: Vec<&'p str>,
+    segments: Vec<Cow<'p, str>>,
     places: &'f mut HashMap<RuleId, Place<'p>>,
 }
 
@@ -110,33 +116,41 @@ impl<'p> Builder<'_, 'p> {
     /// The recursion is as deep as the longest template, which has 64 segments.
     fn node(&mut self, branch: Branch<'p>) -> Option<NodeId> {
         let here = self.answers(branch.here());
-        self.segments.push(ANY_SEGMENT);
+        self.segments.push(ANY_SEGMENT.into());
         let rest = self.answers(branch.rest());
         let one = branch.one().and_then(|next| self.node(next));
         self.segments.pop();
         let mut literals = BTreeMap::new();
         for (segment, next) in branch.literals() {
-            self.segments.push(segment);
+            self.segments.push(segment.into());
             if let Some(next) = self.node(next) {
                 literals.insert(segment, next);
             }
             self.segments.pop();
         }
+        let mut suffixes = Vec::new();
+        for (suffix, next) in branch.suffixes() {
+            self.segments.push(format!("{ANY_SEGMENT}{suffix}").into());
+            suffixes.extend(self.node(next).map(|next| (suffix, next)));
+            self.segments.pop();
+        }
         let shape = Shape::Node {
             literals: literals.iter().map(|(segment, next)| (*segment, self.meaning_of(Some(*next)))).collect(),
+            suffixes: suffixes.iter().map(|(suffix, next)| (*suffix, self.meaning_of(Some(*next)))).collect(),
             one: self.meaning_of(one),
             here: here.meaning,
             rest: rest.meaning,
         };
         let means_nothing = matches!(
             &shape,
-            Shape::Node { literals, one: NOTHING, here: NOTHING, rest: NOTHING } if literals.is_empty()
+            Shape::Node { literals, suffixes, one: NOTHING, here: NOTHING, rest: NOTHING }
+                if literals.is_empty() && suffixes.is_empty()
         );
         if means_nothing {
             return None;
         }
         let meaning = self.trees.number(shape);
-        self.trees.nodes.push(Node { literals, one, here, rest, meaning });
+        self.trees.nodes.push(Node { literals, suffixes, one, here, rest, meaning });
         Some(NodeId(self.trees.nodes.len() - 1))
     }
 

@@ -1,13 +1,14 @@
 //! Walks both route tables at once: looks up every kind of request that they can distinguish in both, with the filter's own
 //! `find`, and records the differences.
 //!
-//! A kind is a host (named, under a wildcard, or neither), a path (each segment named by a template or not) and a method (named
-//! or not). The kinds are not enumerated: the trees of both tables are followed together as an automaton. A state from which
+//! A kind is a host (named, under a wildcard, or neither), a path (each segment named by a template or not, see `segments.rs`)
+//! and a method (named or not). The kinds are not enumerated: the trees of both tables are followed together as an automaton. A state from which
 //! everything means the same on both sides is not entered, a state that can be reached in several ways is visited once, and a
 //! [`Budget`] bounds the whole walk.
 
 mod config;
 mod requests;
+mod segments;
 
 use super::{
     budget::Budget,
@@ -19,6 +20,7 @@ use super::{
 use config::{Config, Item, root};
 use portcullis_engine::{policy::Policy, route::RuleId};
 use requests::Ending;
+use segments::Kind;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
@@ -162,24 +164,29 @@ impl<'p> Walk<'_, 'p> {
     fn look(&mut self, old: &Config, new: &Config, at: &mut Prefix) -> Found {
         let is_root = at.segments.is_empty();
         let end = if is_root { BTreeMap::new() } else { self.ending(Ending::Here, old, new, at) };
-        if !old.iter().chain(new).any(|item| matches!(item, Item::Node(_))) {
+        if !old.iter().chain(new).any(|item| matches!(item, Item::Node(..))) {
             let whole = |count: &Count| Count { set: request_set::below(count.set), ..*count };
             return end.iter().map(|(id, count)| (*id, whole(count))).collect();
         }
         let slash = self.ending(Ending::Slash, old, new, at);
-        let others = self.below(None, old, new, at);
-        let mut named: BTreeMap<usize, Vec<(&str, Option<Digest>)>> = BTreeMap::new();
+        let others = self.below(Kind::OTHER, old, new, at);
+        let mut named: BTreeMap<usize, Vec<(String, Option<Digest>)>> = BTreeMap::new();
         let mut kinds: BTreeMap<usize, u64> = BTreeMap::new();
-        for segment in self.segments(old, new) {
-            let found = self.below(Some(segment), old, new, at);
-            if Rc::ptr_eq(&found, &others) {
+        let segments = self.segments(old, new);
+        let mut all = BTreeMap::from([(Kind::OTHER, Rc::clone(&others))]);
+        for segment in &segments {
+            let found = self.below(*segment, old, new, at);
+            // Each kind is an exception from a wider one, which was visited before it.
+            let base = all.get(&segment.base(&segments)).map_or_else(|| Rc::clone(&others), Rc::clone);
+            all.insert(*segment, Rc::clone(&found));
+            if Rc::ptr_eq(&found, &base) {
                 continue;
             }
-            if !self.budget.spend(CARRY_UNITS * (1 + found.len() + others.len()) as u64) {
+            if !self.budget.spend(CARRY_UNITS * (1 + found.len() + base.len()) as u64) {
                 break;
             }
-            for (id, count) in unlike(&found, &others) {
-                named.entry(id).or_default().push((segment, count.set));
+            for (id, count) in unlike(&found, &base) {
+                named.entry(id).or_default().push((segment.to_string(), count.set));
                 *kinds.entry(id).or_default() += count.kinds;
             }
         }
@@ -189,23 +196,25 @@ impl<'p> Walk<'_, 'p> {
         let kinds_of = |found: &Found, id| found.get(&id).map_or(0, |count| count.kinds);
         let count = |id: usize| {
             let exceptions = named.get(&id).map_or(&[][..], Vec::as_slice);
-            let set = request_set::paths(set_of(&end, id), set_of(&slash, id), set_of(&others, id), exceptions);
+            let exceptions: Vec<_> = exceptions.iter().map(|(name, digest)| (name.as_str(), *digest)).collect();
+            let set = request_set::paths(set_of(&end, id), set_of(&slash, id), set_of(&others, id), &exceptions);
             let below = kinds.get(&id).copied().unwrap_or_default();
             Count { set, kinds: kinds_of(&end, id) + kinds_of(&slash, id) + kinds_of(&others, id) + below }
         };
         ids.into_iter().map(|id| (id, count(id))).collect()
     }
 
-    /// The differences below a segment, or below one that no template names here.
-    fn below(&mut self, segment: Option<&str>, old: &Config, new: &Config, at: &mut Prefix) -> Rc<Found> {
+    /// The differences below a kind of segments.
+    fn below(&mut self, segment: Kind<'_>, old: &Config, new: &Config, at: &mut Prefix) -> Rc<Found> {
         if !self.budget.spend(STEP_UNITS * (1 + old.len() + new.len()) as u64) {
             return Rc::default();
         }
-        let (old_next, new_next) = (self.step(old, segment), self.step(new, segment));
+        let [old_case, new_case] = [self.old, self.new].map(|version| !version.policy.routes.ignores_case());
+        let (old_next, new_next) = (self.step(old, segment, old_case), self.step(new, segment, new_case));
         if self.means(&old_next).eq(self.means(&new_next)) {
             return Rc::default();
         }
-        at.segments.push(segment.map_or_else(|| self.unnamed(old, new), str::to_owned));
+        at.segments.push(self.example(segment, old, new));
         let found = self.visit(&old_next, &new_next, at);
         at.segments.pop();
         found

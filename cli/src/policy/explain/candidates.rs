@@ -118,11 +118,17 @@ pub(super) fn candidates(
 
 /// Why a rule did not decide, unless it is unrelated to the request.
 fn fit(answers: &Match, decides: Option<&Match>, target: &Target<'_>) -> Option<Fit> {
-    let everywhere = Match { hosts: Vec::new(), methods: Vec::new(), path: answers.path.clone() };
+    let everywhere = Match {
+        hosts: Vec::new(),
+        methods: Vec::new(),
+        path: answers.path.clone(),
+        encoded_slash: answers.encoded_slash,
+    };
     // A path that matches in any case, so that only host and method decide.
     let path = Template::parse("/x").ok()?;
-    let with_host = Match { hosts: answers.hosts.clone(), methods: Vec::new(), path: path.clone() };
-    let with_method = Match { hosts: Vec::new(), methods: answers.methods.clone(), path };
+    let with_host =
+        Match { hosts: answers.hosts.clone(), methods: Vec::new(), path: path.clone(), encoded_slash: false };
+    let with_method = Match { hosts: Vec::new(), methods: answers.methods.clone(), path, encoded_slash: false };
     let elsewhere = Path::parse(b"/x").ok()?;
     let fits = (
         finds(&with_host, target, &elsewhere),

@@ -19,7 +19,7 @@ use portcullis_engine::{
     KeyKind,
     answer::{Answer, Code},
     authorize::{Head, Mark},
-    policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule},
+    policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule, TokenPlace},
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRing},
 };
@@ -91,10 +91,23 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
             because.push("there is more than one `authorization` header".to_owned());
         }
         Decision::Refused(Code::MalformedCredentials, _) => {
-            because.push("the `authorization` header is not a single bearer token".to_owned())
+            because.push(match policy.token_from.as_slice() {
+                [TokenPlace::Authorization] => "the `authorization` header is not a single bearer token".to_owned(),
+                _ => "there is not exactly one bearer token in the places of `token_from`".to_owned(),
+            });
         }
+        Decision::Refused(Code::NoCredentials, _) if head.has_authorization => {
+            because.push("the `authorization` header has another scheme than `Bearer`".to_owned());
+        }
+        Decision::Refused(Code::CrossOrigin, _) => because.push(
+            "the token is in a cookie, and the `origin` header is neither of this host nor in `allowed_origins`"
+                .to_owned(),
+        ),
         Decision::Refused(Code::AmbiguousPath, _) => {
-            because.extend(Path::parse(head.path).err().map(|ambiguous| ambiguous.to_string()));
+            because.push(match Path::parse(head.path) {
+                Err(ambiguous) => ambiguous.to_string(),
+                Ok(_) => "an encoded `/` is ambiguous, and no rule lets it through here (`encoded_slash`)".to_owned(),
+            });
         }
         Decision::Refused(Code::NoRoute, _) if Host::parse(head.authority).is_none() => {
             because.push("the host is invalid, so no rule is looked up".to_owned());
@@ -103,7 +116,12 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
         Decision::Released(_) if outcome.rule.is_none() => {
             because.push("it is a CORS preflight and the policy has `cors_preflight: allow`".to_owned());
         }
-        Decision::Released(_) if !outcome.asked => because.push("the rule is public: tokens are ignored".to_owned()),
+        Decision::Released(_) if !outcome.asked => {
+            because.push(match rule_of(outcome, policy).map(|rule| &rule.access) {
+                Some(Access::Optional) => "the rule makes the token optional, and there is none".to_owned(),
+                _ => "the rule is public: tokens are ignored".to_owned(),
+            })
+        }
         _ => {}
     }
     because

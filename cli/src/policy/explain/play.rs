@@ -4,12 +4,17 @@ use super::explanation::Vouched;
 use crate::{
     error::Error,
     policy::{
-        cases::{Bearer, Session},
+        cases::{Bearer, Session, carry},
         simulator::{Decision, Headers, Outcome, Simulator},
     },
 };
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_engine::{answer::Code, authorize::Head, policy::Policy, token};
+use portcullis_engine::{
+    answer::Code,
+    authorize::{Head, token_place},
+    policy::{Policy, TokenPlace},
+    token,
+};
 use serde_json::{Map, Value};
 
 /// The request to explain.
@@ -54,10 +59,10 @@ pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Pol
     let mut headers = base(asked);
     match &asked.given {
         Given::Claims(bearer) => return assumed(policy, headers, bearer, asked.now_ms),
-        Given::Token(token) => authorize(&mut headers, token),
+        Given::Token(token) => authorize(&mut headers, &policy, token),
         Given::Nothing => {}
     }
-    let token = Head::read(&headers).token.ok().map(str::to_owned);
+    let token = token_place::find(&Head::read(&headers), &policy).ok().map(|found| found.token.to_owned());
     let is_opaque = token.as_deref().is_some_and(|token| token::is_opaque(token, &policy.issuers));
     let mut worker = Simulator::with_own_keys(policy, asked.now_ms)?;
     worker.vouch();
@@ -77,7 +82,7 @@ pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Pol
 fn assumed(policy: Policy, mut headers: Headers, bearer: &Bearer, now_ms: u64) -> Result<Played, Error> {
     let mut worker = Simulator::new(policy, now_ms)?;
     let token = worker.token(bearer);
-    authorize(&mut headers, &token);
+    authorize(&mut headers, worker.policy(), &token);
     let outcome = worker.send(&headers, &Session::active(), None);
     Ok(Played { outcome, worker, vouched: Vouched::Assumed, token: Some(token), headers })
 }
@@ -88,8 +93,8 @@ fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: 
     let mut worker = Simulator::new(policy, now_ms)?;
     let (typ, claims) = token.and_then(parts).unwrap_or_default();
     let signed = worker.sign(&claims, &typ);
-    headers.retain(|(name, _)| name != "authorization");
-    authorize(&mut headers, &signed);
+    take_away(&mut headers, worker.policy());
+    authorize(&mut headers, worker.policy(), &signed);
     let outcome = worker.send(&headers, &Session::active(), None);
     Ok(Played { outcome, worker, vouched: Vouched::SignatureNotChecked, token: Some(signed), headers })
 }
@@ -100,8 +105,19 @@ fn base(asked: &Asked) -> Headers {
     pseudo.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-fn authorize(headers: &mut Headers, token: &str) {
-    headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
+/// Puts a token where the policy looks first.
+fn authorize(headers: &mut Headers, policy: &Policy, token: &str) {
+    carry(headers, policy.token_from.first().unwrap_or(&TokenPlace::Authorization), token);
+}
+
+/// Removes the token, wherever it is.
+fn take_away(headers: &mut Headers, policy: &Policy) {
+    let removal = token_place::taken(&Head::read(headers), &policy.token_from);
+    headers.retain(|(name, _)| !removal.strip.contains(&name.as_str()));
+    for (name, value) in removal.replace {
+        headers.retain(|(header, _)| header != name);
+        headers.push((name.to_owned(), value));
+    }
 }
 
 /// The `typ` and the claims of a token whose signature is not checked.

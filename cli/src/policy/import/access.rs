@@ -12,6 +12,8 @@ const ALTERNATIVES_MAX: usize = 500;
 pub(super) enum Access {
     /// Anyone.
     Public,
+    /// Anyone without a token, or with a valid one.
+    Optional,
     /// Anyone with a valid token.
     Authenticated,
     /// Tokens with all scopes of one of these groups. No group is empty or a superset of another.
@@ -125,8 +127,7 @@ impl Sorted {
         unique(&mut self.scopes);
         let access = (!self.groups.is_empty()).then(|| access(&self.groups));
         if self.anonymous {
-            let why = "`security` has an empty alternative".to_owned();
-            return Decision::Ask(Kind::Optional, why, access.or(Some(Access::Public)));
+            return self.optional(access);
         }
         match access {
             Some(access) => {
@@ -141,6 +142,25 @@ impl Sorted {
                 Decision::Ask(Kind::NoToken, self.others.join(", or "), Some(likely))
             }
             None => Decision::Ask(Kind::Scope, self.scopes.join("; "), None),
+        }
+    }
+}
+
+impl Sorted {
+    /// There is an empty alternative. A token is optional then, unless the document names none: what else it accepts
+    /// makes no difference, because everyone can leave it out.
+    fn optional(&self, access: Option<Access>) -> Decision {
+        match access {
+            Some(access) => {
+                let scopes = matches!(access, Access::Scopes(_)).then(
+                    || "the document names scopes, which are not required, because everyone can leave out the token",
+                );
+                Decision::Rule(Access::Optional, scopes.into_iter().map(str::to_owned).collect())
+            }
+            None => {
+                let why = "`security` has an empty alternative".to_owned();
+                Decision::Ask(Kind::Optional, why, Some(Access::Public))
+            }
         }
     }
 }

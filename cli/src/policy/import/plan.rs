@@ -162,7 +162,9 @@ fn respelt(path: &str) -> Result<String, String> {
     let segments: Result<Vec<_>, String> = path
         .split('/')
         .map(|segment| {
-            let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            // `{name}`, or `{name}:literal`.
+            let parts = segment.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let Some((name, suffix)) = parts.filter(|(_, suffix)| suffix.is_empty() || suffix.starts_with(':')) else {
                 return Ok(segment.to_owned());
             };
             if name.contains(['*', '+']) {
@@ -179,7 +181,7 @@ fn respelt(path: &str) -> Result<String, String> {
             } else {
                 word
             };
-            Ok(format!("{{{}}}", names.free(&word).replace('-', "_")))
+            Ok(format!("{{{}}}{suffix}", names.free(&word).replace('-', "_")))
         })
         .collect();
     segments.map(|segments| segments.join("/"))
@@ -321,6 +323,6 @@ impl Answers {
     fn as_match(&self) -> Option<Match> {
         let methods: Result<Vec<_>, _> = self.method.iter().map(|method| Method::parse(method)).collect();
         let hosts: Result<Vec<_>, _> = self.hosts.iter().map(|host| HostPattern::parse(host)).collect();
-        Some(Match { hosts: hosts.ok()?, methods: methods.ok()?, path: self.template.clone() })
+        Some(Match { hosts: hosts.ok()?, methods: methods.ok()?, path: self.template.clone(), encoded_slash: false })
     }
 }

@@ -84,6 +84,8 @@ fn alternatives_become_requirements() {
         ("[{oauth: [a]}, {oauth: [a]}]", json!({"require": {"all_of": ["a"]}})),
         ("[{oauth: [a]}, {oauth: []}]", json!({"authenticated": true})),
         ("[{oauth: []}]", json!({"authenticated": true})),
+        ("[{oauth: []}, {}]", json!({"authenticated": "optional"})),
+        ("[{}, {oauth: [a]}, {key: []}]", json!({"authenticated": "optional"})),
         ("[{oauth: [a], oidc: [e]}]", json!({"require": {"all_of": ["a", "e"]}})),
         // A key would do as well: the rule is what a token needs.
         ("[{key: []}, {oauth: [a]}]", json!({"require": {"all_of": ["a"]}})),
@@ -100,7 +102,7 @@ fn what_is_left_open_is_a_question_and_refused() {
         ("{}", "does not specify who may call this operation", "public: true # or"),
         ("{security: []}", "anyone to call this operation: ", "public: true\n"),
         ("{security: [{}]}", "makes the token optional", "public: true\n"),
-        ("{security: [{}, {oauth: [a]}]}", "makes the token optional", "require: {all_of: [a]}"),
+        ("{security: [{}, {key: []}]}", "makes the token optional", "public: true\n"),
         ("{security: [{key: []}]}", "`key` (an API key in the header)", "authenticated: true"),
         ("{security: [{basic: []}, {key: []}]}", "`basic` (HTTP basic), or `key`", "authenticated: true"),
         ("{security: [{key: [], oauth: [a]}]}", "a token together with `key`", "require: {all_of: [a]}"),
@@ -128,6 +130,8 @@ fn what_is_left_open_is_a_question_and_refused() {
 fn paths_are_respelt_or_asked_about() {
     for (path, written) in [
         ("/a/{id}", Some("/a/{id}")),
+        ("/a/{order-id}:suspend", Some("/a/{order_id}:suspend")),
+        ("/a/{id}:{verb}", None),
         ("/a/", Some("/a/")),
         ("/a/{user-id}", Some("/a/{user_id}")),
         ("/a/{1st}/{}", Some("/a/{_1st}/{_}")),
@@ -343,7 +347,10 @@ proptest! {
         let register = Register::new(&api, &routes).expect("a register");
         for route in routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))) {
             let (Some(answers), Some(method)) = (&route.answers, &route.operation.method) else { continue };
-            let segments = answers.path.split('/').map(|segment| if segment.starts_with('{') { "q9" } else { segment });
+            let segments = answers.path.split('/').map(|segment| match segment.split_once('}') {
+                Some((_, suffix)) => format!("q9{suffix}"),
+                None => segment.to_owned(),
+            });
             let path = segments.collect::<Vec<_>>().join("/");
             let host = answers.hosts.first().map_or("q9.test".to_owned(), |host| host.replace('*', "q9"));
             let (host, path) = (Host::parse(host.as_bytes()).expect("a host"), Path::parse(path.as_bytes()).expect("a path"));

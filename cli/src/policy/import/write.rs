@@ -177,6 +177,9 @@ fn rule(out: &mut String, route: &Route<'_>, access: &Access, left_out: &[String
     if *access == Access::Authenticated {
         writeln!(out, "  # The document requires a token, but no scope.")?;
     }
+    if *access == Access::Optional {
+        writeln!(out, "  # The document makes the token optional.")?;
+    }
     let Some(answers) = &route.answers else { return Ok(()) };
     writeln!(out, "  - name: {}", scalar(&route.name))?;
     writeln!(out, "    match: {}", answers.written(&answers.hosts))?;
@@ -220,6 +223,7 @@ impl Answers {
 fn written(access: &Access, register: &Register) -> String {
     match access {
         Access::Public => "public: true".to_owned(),
+        Access::Optional => "authenticated: optional".to_owned(),
         Access::Authenticated => "authenticated: true".to_owned(),
         Access::Scopes(groups) => {
             let (all_of, any_of) = register.requirement(groups);

@@ -1,9 +1,9 @@
 //! Finds the rules that overlap with a more specific rule.
 //!
 //! Precedence is that of the filter: first the host pattern, then the segments from left to right, where a literal comes before
-//! `{name}` and `{name}` before `{*name}`.
+//! `{name}:literal`, that before `{name}`, and `{name}` before `{*name}`.
 
-use portcullis_engine::route::{Answer, Branch, HostPattern, Match, RouteTable, RuleId, Segment};
+use portcullis_engine::route::{Answer, Branch, HostPattern, Match, RouteTable, RuleId, Segment, has_suffix};
 use std::collections::{BTreeSet, HashMap};
 
 /// The most nodes visited in total. Only policies with many thousands of rules that match nearly everything reach the limit;
@@ -84,7 +84,24 @@ impl Search {
                 }
                 if !text.is_empty() {
                     self.add(node.rest());
+                    let suffixes = node.suffixes().filter(|(suffix, _)| has_suffix(text, suffix));
+                    suffixes.for_each(|(_, next)| self.walk(next, tail, true));
                     node.one().into_iter().for_each(|next| self.walk(next, tail, true));
+                }
+            }
+            Segment::Suffixed(text) => {
+                self.add(node.rest());
+                for (suffix, next) in node.suffixes() {
+                    if *suffix == **text {
+                        self.walk(next, tail, is_decided);
+                    } else if has_suffix(text, suffix) || is_decided && has_suffix(suffix, text) {
+                        self.walk(next, tail, true);
+                    }
+                }
+                node.one().into_iter().for_each(|next| self.walk(next, tail, true));
+                if is_decided {
+                    let literals = node.literals().filter(|(literal, _)| has_suffix(literal, text));
+                    literals.for_each(|(_, next)| self.walk(next, tail, true));
                 }
             }
             Segment::One => {
@@ -110,7 +127,8 @@ impl Search {
         }
         self.add(node.here());
         self.add(node.rest());
-        node.literals().map(|(_, next)| next).chain(node.one()).for_each(|next| self.collect(next));
+        let suffixed = node.suffixes().map(|(_, next)| next);
+        node.literals().map(|(_, next)| next).chain(suffixed).chain(node.one()).for_each(|next| self.collect(next));
     }
 
     fn add<'t>(&mut self, answers: impl Iterator<Item = Answer<'t>>) {
@@ -118,7 +136,8 @@ impl Search {
     }
 }
 
-/// The nodes behind the literal segments that a parameter matches.
+/// The nodes behind the literal and suffixed segments that a parameter matches.
 fn texts(node: Branch<'_>) -> impl Iterator<Item = Branch<'_>> {
-    node.literals().filter(|(text, _)| !text.is_empty()).map(|(_, next)| next)
+    let suffixed = node.suffixes().map(|(_, next)| next);
+    node.literals().filter(|(text, _)| !text.is_empty()).map(|(_, next)| next).chain(suffixed)
 }

@@ -11,6 +11,8 @@ use std::{fmt, time::Duration};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MorePermissive {
     Public,
+    /// It accepts requests without a token.
+    Optional,
     NoScope,
     /// It requires only these scopes, a part of what the other one requires.
     FewerScopes(String),
@@ -33,6 +35,7 @@ impl fmt::Display for MorePermissive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Public => f.write_str("is public"),
+            Self::Optional => f.write_str("does not require a token"),
             Self::NoScope => f.write_str("requires no scope"),
             Self::FewerScopes(scopes) => write!(f, "requires only {scopes}"),
             Self::OtherScopes(scopes) => write!(f, "requires {scopes} instead"),
@@ -48,8 +51,9 @@ pub(super) fn more_permissive(policy: &Policy, front: &Rule, behind: &Rule) -> O
     match (&front.access, &behind.access) {
         (_, Access::Public) => return None,
         (Access::Public, _) => return Some(MorePermissive::Public),
+        (Access::Optional, Access::Authenticated | Access::Scopes(_)) => return Some(MorePermissive::Optional),
         (Access::Authenticated, Access::Scopes(_)) => return Some(MorePermissive::NoScope),
-        (_, Access::Authenticated) => {}
+        (_, Access::Optional | Access::Authenticated) => {}
         (Access::Scopes(front), Access::Scopes(behind)) => {
             if !implies(&policy.register, front, behind) {
                 let scopes = words(&policy.register, front);

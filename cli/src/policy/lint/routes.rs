@@ -19,11 +19,20 @@ impl Linter<'_> {
             if matches!(rule.access, Access::Public) {
                 self.public(index, &source.matches);
             }
+            if matches!(rule.access, Access::Optional) {
+                self.optional(index, &rule.name);
+            }
             self.limits(index, &rule.limits);
             if source.has_own_outage {
                 self.outage(&format!("$.routes[{index}].session.on_outage"), rule.limits.on_outage);
             }
         }
+    }
+
+    fn optional(&mut self, index: usize, name: &str) {
+        let message = format!("everyone can use `{name}` without a token");
+        let help = "make sure that the upstream treats a request without `x-portcullis-subject` as anonymous; write `true` if a token is required";
+        self.warn(Warning::TokenOptional, &format!("$.routes[{index}].authenticated"), message, help);
     }
 
     fn public(&mut self, index: usize, answers: &Match) {

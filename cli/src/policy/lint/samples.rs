@@ -23,7 +23,7 @@ impl<'p> Samples<'p> {
         for answers in policy.source.routes.iter().map(|route| &route.matches) {
             words.extend(answers.path.segments().iter().filter_map(|segment| match segment {
                 Segment::Literal(text) => Some(&**text),
-                Segment::One | Segment::Rest => None,
+                Segment::Suffixed(_) | Segment::One | Segment::Rest => None,
             }));
             words.extend(answers.hosts.iter().filter_map(|host| match host {
                 HostPattern::Exact(host) | HostPattern::Under(host) => host.split('.').next(),
@@ -37,7 +37,43 @@ impl<'p> Samples<'p> {
 
     /// A request with one of these methods that `rule` answers, for a host and a path that both rules match.
     pub(super) fn request(&self, rule: usize, one: &Match, other: &Match, methods: &[&str]) -> Option<String> {
+        self.answered(rule, &self.path(one.path.segments(), other.path.segments()), one, other, methods)
+    }
+
+    /// The same with the literal text of the first rule in another case wherever the second one has none.
+    pub(super) fn request_in_other_case(
+        &self,
+        rule: usize,
+        one: &Match,
+        other: &Match,
+        methods: &[&str],
+    ) -> Option<String> {
         let path = self.path(one.path.segments(), other.path.segments());
+        let is_literal = |at: usize| matches!(other.path.segments().get(at), Some(Segment::Literal(_)));
+        let segments = path.split('/').skip(1).enumerate();
+        let swapped = segments.map(|(at, segment)| match is_literal(at) {
+            true => format!("/{segment}"),
+            // Only the case of letters: the digits of an encoded byte mean the same.
+            false => format!("/{}", segment.to_ascii_uppercase()),
+        });
+        let swapped = swapped.collect::<String>();
+        (swapped != path).then(|| self.answered(rule, &swapped, one, other, methods)).flatten()
+    }
+
+    /// The same for a path that these segments and the second rule match.
+    pub(super) fn request_of_segments(
+        &self,
+        rule: usize,
+        segments: &[Segment],
+        one: &Match,
+        other: &Match,
+        methods: &[&str],
+    ) -> Option<String> {
+        self.answered(rule, &self.path(segments, other.path.segments()), one, other, methods)
+    }
+
+    /// A request with this path and one of these methods that `rule` answers, for a host that both rules match.
+    fn answered(&self, rule: usize, path: &str, one: &Match, other: &Match, methods: &[&str]) -> Option<String> {
         self.hosts(one, other).into_iter().find_map(|host| {
             let is_answered = |method: &&&str| {
                 let host = Host::parse(host.as_deref().unwrap_or(&self.word).as_bytes());
@@ -53,12 +89,22 @@ impl<'p> Samples<'p> {
     fn path(&self, front: &[Segment], behind: &[Segment]) -> String {
         let mut path = String::new();
         for position in 0..front.len().max(behind.len()) {
-            let word = [front, behind].into_iter().find_map(|segments| match segments.get(position) {
-                Some(Segment::Literal(text)) => Some(&**text),
+            let both = [front, behind].map(|segments| segments.get(position));
+            let literal = both.into_iter().flatten().find_map(|segment| match segment {
+                Segment::Literal(text) => Some(&**text),
                 _ => None,
             });
+            let suffixes = both.into_iter().flatten().filter_map(|segment| match segment {
+                Segment::Suffixed(text) => Some(&**text),
+                _ => None,
+            });
+            // A word that ends with the longer of two suffixes ends with the other one too, or no path fits both.
+            let suffix = suffixes.max_by_key(|suffix| suffix.len()).unwrap_or_default();
             path.push('/');
-            path.push_str(word.unwrap_or(&self.word));
+            match literal {
+                Some(literal) => path.push_str(literal),
+                None => path.extend([&*self.word, suffix]),
+            }
         }
         path
     }

@@ -31,7 +31,7 @@ impl Linter<'_> {
     fn requirements(&self) -> impl Iterator<Item = &Requirement> {
         self.loaded.policy.rules.iter().filter_map(|rule| match &rule.access {
             Access::Scopes(requirement) => Some(requirement),
-            Access::Public | Access::Authenticated => None,
+            Access::Public | Access::Optional | Access::Authenticated => None,
         })
     }
 

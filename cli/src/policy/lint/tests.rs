@@ -279,7 +279,8 @@ fn a_method_that_another_rule_of_the_path_answers_does_not_fall() {
     };
     let rules = rule("reads", "GET") + &rule("writes", "POST, PUT, PATCH, DELETE");
     let wide = "- {name: wide, match: {path: '/o/{id}'}, authenticated: true}\n";
-    assert_eq!(warnings(&format!("{ISSUERS}scopes: {{a: {{}}}}\nroutes:\n{wide}{rules}")), [""; 0]);
+    let policy = format!("ignore_case: true\n{ISSUERS}scopes: {{a: {{}}}}\nroutes:\n{wide}{rules}");
+    assert_eq!(warnings(&policy), [""; 0]);
 }
 
 #[test]
@@ -320,10 +321,11 @@ fn ordered(before: &str, after: &str) -> Vec<String> {
 
 #[test]
 fn several_issuers_without_the_header_that_tells_them_apart_are_noticed() {
-    let issuer =
-        |name| format!("{{issuer: {name}, audiences: [a], algorithms: [ES256], keys: {{inline: {{keys: [{{}}]}}}}}}");
+    let issuer = |name: &str| {
+        format!("{{issuer: {name}, audiences: [a], algorithms: [ES256], keys: {{inline: {{keys: [{{}}]}}}}}}")
+    };
     let policy = |top: &str, issuers: &[&str]| {
-        let issuers: Vec<_> = issuers.iter().map(issuer).collect();
+        let issuers: Vec<_> = issuers.iter().map(|name| issuer(name)).collect();
         let routes = "[{name: a, match: {path: /}, authenticated: true}]";
         warnings(&format!("{top}issuers: [{}]\nsession: {{cluster: s}}\nroutes: {routes}\n", issuers.join(", ")))
     };
@@ -347,4 +349,92 @@ fn cors_and_grpc_web_behind_the_filter_are_noticed() {
         ["filter_order $ envoy.filters.http.cors", "filter_order $ web"]
     );
     assert_eq!(ordered(typed, &format!(", {named}{router}")), ["filter_order $ envoy.filters.http.cors"]);
+}
+
+/// The message of a warning about some routes, which are the whole of a policy besides its issuers and scopes.
+fn told(warning: Warning, top: &str, routes: &[&str]) -> Option<String> {
+    let routes: String = routes.iter().map(|route| format!("- {{{route}}}\n")).collect();
+    let loaded = loaded(&format!("{top}{ISSUERS}scopes: {{a: {{}}, b: {{}}}}\nroutes:\n{routes}"));
+    let mut found = found(&loaded).into_iter().filter(|(kind, _)| *kind == warning);
+    let message = found.next().map(|(_, found)| found.message);
+    assert!(found.next().is_none());
+    message
+}
+
+#[test]
+fn a_literal_rule_beside_a_weaker_variable_is_told_that_case_matters() {
+    let strict = "name: special, match: {path: /files/special}, require: {all_of: [a]}";
+    let weak = "name: file, match: {path: '/files/{name}'}, authenticated: true";
+    let with = |top: &str, routes: &[&str]| told(Warning::CaseMatters, top, routes);
+    let expected = "`special` protects its path in this case only: `GET /files/SPECIAL` is decided by `file`, which requires no scope";
+    assert_eq!(with("", &[strict, weak]).as_deref(), Some(expected));
+    assert_eq!(with("ignore_case: true\n", &[strict, weak]), None);
+    for weak in [
+        "name: file, match: {path: '/files/{name}'}, require: {all_of: [a]}",
+        "name: file, match: {path: '/files/{name}'}, require: {all_of: [b]}",
+        "name: file, match: {path: '/files/{name}', methods: [PURGE]}, authenticated: true",
+    ] {
+        let strict = "name: special, match: {path: /files/special, methods: [GET]}, require: {all_of: [a]}";
+        assert_eq!(with("", &[strict, weak]), None, "{weak}");
+    }
+    let verb = "name: suspend, match: {path: '/files/{name}:suspend'}, require: {all_of: [a]}";
+    assert!(with("", &[verb, weak]).unwrap().contains("`GET /files/X:SUSPEND` is decided by `file`"));
+    let everything = "name: rest, match: {path: '/{*rest}'}, public: true";
+    let two = with("", &[strict, verb, everything]).unwrap();
+    assert!(two.ends_with("decided by `rest`, which is public; the same holds for 1 more rule"), "{two}");
+}
+
+#[test]
+fn an_encoded_slash_beside_a_stricter_rule_is_noticed() {
+    let lax = "name: npm, match: {path: '/npm/{package}', encoded_slash: segment}, require: {all_of: [a]}";
+    let with = |strict: &str| told(Warning::EncodedSlashDecoded, "", &[lax, strict]);
+    for (strict, request) in [
+        ("name: admin, match: {path: '/npm/{package}/admin'}, require: {all_of: [a, b]}", "GET /npm/x/admin"),
+        ("name: admin, match: {path: /npm/-/all}, require: {all_of: [b]}", "GET /npm/-/all"),
+        ("name: admin, match: {path: '/npm/{*rest}'}, require: {all_of: [a, b]}", "GET /npm/x/x"),
+        ("name: admin, match: {path: '/npm/{package}/a/b'}, require: {all_of: [a, b]}", "GET /npm/x/a/b"),
+    ] {
+        let found = with(strict).unwrap_or_else(|| panic!("{strict}"));
+        let expected = format!("takes a request of `npm` for `{request}`, which `admin` protects: `npm` requires");
+        assert!(found.contains(&expected), "{found}");
+    }
+    for strict in [
+        "name: admin, match: {path: '/npm/{package}/{version}'}, authenticated: true",
+        "name: admin, match: {path: /other/x}, require: {all_of: [a, b]}",
+        "name: admin, match: {path: /npm}, require: {all_of: [a, b]}",
+    ] {
+        assert_eq!(with(strict), None, "{strict}");
+    }
+}
+
+#[test]
+fn an_optional_token_is_noticed() {
+    let found = told(Warning::TokenOptional, "", &["name: list, match: {path: /list}, authenticated: optional"]);
+    assert_eq!(found.as_deref(), Some("everyone can use `list` without a token"));
+}
+
+#[test]
+fn a_suffixed_rule_overlaps_with_the_variable_behind_it() {
+    let narrow = "match: {path: '/o/{id}:suspend', methods: [POST]}, public: true";
+    let wide = "match: {path: '/o/{id}'}, require: {all_of: [a]}";
+    assert_eq!(shadow(wide, narrow).as_deref(), Some("`POST /o/x:suspend` is public"));
+    let literal = "match: {path: '/o/7:suspend'}, public: true";
+    assert_eq!(
+        shadow("match: {path: '/o/{id}:suspend'}, authenticated: true", literal).as_deref(),
+        Some("`GET /o/7:suspend` is public")
+    );
+    let longer = "match: {path: '/o/{id}:all:suspend'}, public: true";
+    assert_eq!(
+        shadow("match: {path: '/o/{id}:suspend'}, authenticated: true", longer).as_deref(),
+        Some("`GET /o/x:all:suspend` is public")
+    );
+    assert_eq!(
+        shadow(
+            "match: {path: '/o/{id}:suspend'}, authenticated: true",
+            "match: {path: '/o/{id}:resume'}, public: true"
+        ),
+        None
+    );
+    let strict = "match: {path: '/o/{id}:suspend', methods: [POST]}, require: {all_of: [a]}";
+    assert_eq!(fall("match: {path: '/o/{id}'}, public: true", strict).as_deref(), Some("`GET /o/x:suspend` is public"));
 }

@@ -18,6 +18,12 @@ pub(in crate::policy) enum Warning {
     MethodFallsThrough,
     /// A public rule covers everything under a path, now and in the future
     PublicSubtree,
+    /// A rule releases requests without a token, without an identity
+    TokenOptional,
+    /// An upstream that decodes `%2F` takes a path for one that a stricter rule protects
+    EncodedSlashDecoded,
+    /// An upstream that ignores case takes a path for one that a stricter rule protects
+    CaseMatters,
     /// A rule's session limit is longer than NIST SP 800-63B-4 recommends for AAL2
     SessionLimitLoose,
     /// Requests can pass while the session service is unavailable
@@ -43,6 +49,9 @@ impl Warning {
             Self::RouteShadowed => "route_shadowed",
             Self::MethodFallsThrough => "method_falls_through",
             Self::PublicSubtree => "public_subtree",
+            Self::TokenOptional => "token_optional",
+            Self::EncodedSlashDecoded => "encoded_slash_decoded",
+            Self::CaseMatters => "case_matters",
             Self::SessionLimitLoose => "session_limit_loose",
             Self::OutageNotDenied => "outage_not_denied",
             Self::ShadowMode => "shadow_mode",

@@ -32,8 +32,10 @@ pub(in crate::policy) fn misplaced(document: &Document) -> Vec<(Outer, Range<usi
     while let Some(node) = open.pop() {
         for Node { content, .. } in LISTS.iter().filter_map(|key| node.get(key)) {
             let Content::List(filters) = content else { continue };
-            let own = filters.iter().skip_while(|filter| !filter.span.contains(&document.start()));
-            found.extend(own.skip(1).filter_map(outer));
+            // The span of a map is where it begins, so the policy's own filter is the last one that begins before it.
+            let own = filters.iter().rposition(|filter| filter.span.start <= document.start());
+            let behind = own.and_then(|own| filters.get(own + 1..)).unwrap_or_default();
+            found.extend(behind.iter().filter_map(outer));
         }
         open.extend(node.parts());
     }

@@ -132,6 +132,36 @@ pub(super) fn filled(pieces: &[Piece], word: &str) -> String {
     pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { word }).collect()
 }
 
+/// A text that matches the pieces and, but for case, equals `text`. Only a literal beginning and end of the pieces are
+/// taken over as they are written; few routes have more.
+pub(super) fn respelt(pieces: &[Piece], text: &str) -> Option<String> {
+    let mut respelt = text.to_owned();
+    if let Some(Piece::Text(start)) = pieces.first() {
+        respelt = format!("{start}{}", respelt.get(start.len()..)?);
+    }
+    if let (Some(Piece::Text(end)), 2..) = (pieces.last(), pieces.len()) {
+        let kept = respelt.len().checked_sub(end.len())?;
+        respelt = format!("{}{end}", respelt.get(..kept)?);
+    }
+    (matches(pieces, &respelt, false) && respelt.eq_ignore_ascii_case(text)).then_some(respelt)
+}
+
+/// A text that matches the pieces and ends with a suffix, behind at least one more byte.
+pub(super) fn suffixed(pieces: &[Piece], suffix: &str, word: &str, any_case: bool) -> Option<String> {
+    let end = match pieces.last() {
+        Some(Piece::Text(end)) => end.as_str(),
+        _ => "",
+    };
+    // What the suffix has before the end that the pieces require belongs to the open piece before it.
+    let before = suffix.get(..suffix.len().saturating_sub(end.len())).unwrap_or_default();
+    let fits = |text: &String| {
+        let ends = text.len().checked_sub(suffix.len()).filter(|kept| *kept > 0).and_then(|kept| text.get(kept..));
+        let ends = ends.is_some_and(|end| if any_case { end.eq_ignore_ascii_case(suffix) } else { end == suffix });
+        ends && matches(pieces, text, any_case)
+    };
+    [filled(pieces, word), filled(pieces, &format!("{word}{before}"))].into_iter().find(fits)
+}
+
 /// Whether pieces match the empty text.
 pub(super) fn may_be_empty(pieces: &[Piece]) -> bool {
     pieces.iter().all(|piece| *piece == Piece::Any)

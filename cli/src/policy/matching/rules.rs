@@ -24,7 +24,10 @@ impl<'t> Rules<'t> {
     pub(in crate::policy) fn new(table: &'t RouteTable, matches: Vec<Match>) -> Self {
         let segments = || matches.iter().flat_map(|answers| answers.path.segments());
         let literals: Vec<&str> = segments()
-            .filter_map(|segment| if let route::Segment::Literal(text) = segment { Some(&**text) } else { None })
+            .filter_map(|segment| match segment {
+                route::Segment::Literal(text) | route::Segment::Suffixed(text) => Some(&**text),
+                route::Segment::One | route::Segment::Rest => None,
+            })
             .collect();
         let is_free =
             |word: &String| !literals.iter().any(|literal| literal.to_ascii_lowercase().contains(word.as_str()));
@@ -104,7 +107,11 @@ fn find(table: &RouteTable, host: &str, method: &str, path: &str) -> Found {
     match (Host::parse(host.as_bytes()), route::Path::parse(path.as_bytes())) {
         (_, Err(why)) => Found::Ambiguous(why),
         (None, _) => Found::Nothing,
-        (Some(host), Ok(path)) => table.find(&host, method, &path).map_or(Found::Nothing, Found::Rule),
+        (Some(host), Ok(path)) => match table.find(&host, method, &path) {
+            Some(rule) => Found::Rule(rule),
+            None if path.has_encoded_slash() => Found::Ambiguous(route::Ambiguous::EncodedDelimiter),
+            None => Found::Nothing,
+        },
     }
 }
 

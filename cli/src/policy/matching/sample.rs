@@ -1,7 +1,7 @@
 //! Sample paths that represent a pattern.
 
 use super::{
-    pattern::{Pattern, Piece, filled, matches, may_be_empty, rule_segment},
+    pattern::{Pattern, Piece, filled, matches, may_be_empty, respelt, rule_segment, suffixed},
     rules::Rules,
 };
 use portcullis_engine::route::{self, Template};
@@ -39,12 +39,13 @@ pub(super) fn shared(pattern: &Pattern, template: &Template, rules: &Rules<'_>, 
     let own = template.segments().len();
     let has_rest = template.segments().last() == Some(&route::Segment::Rest);
     let fits = |length: &usize| if has_rest { *length >= own } else { *length == own };
+    let ignores_case = rules.table.ignores_case();
     let mut paths = Vec::new();
     for length in lengths(pattern, rules).filter(fits) {
         for slash in [false, true] {
             let segments = (0..length).map(|at| {
                 let is_slash = slash && at + 1 == length;
-                shared_segment(pattern, rule_segment(template, at)?, at, is_slash, at + 1 == own, word)
+                shared_segment(pattern, rule_segment(template, at)?, at, is_slash, at + 1 == own, word, ignores_case)
             });
             paths.extend(joined(segments));
         }
@@ -85,13 +86,17 @@ fn shared_segment(
     is_slash: bool,
     rule_ends: bool,
     word: &str,
+    ignores_case: bool,
 ) -> Option<String> {
     let pieces = pieces(pattern, at);
     match rule {
-        route::Segment::Literal(text) => {
-            let fits = text.is_empty() == is_slash && matches(pieces, text, pattern.any_case);
-            fits.then(|| text.to_string())
-        }
+        route::Segment::Literal(text) if text.is_empty() == is_slash => match matches(pieces, text, pattern.any_case) {
+            true => Some(text.to_string()),
+            false => ignores_case.then(|| respelt(pieces, text)).flatten(),
+        },
+        route::Segment::Literal(_) => None,
+        route::Segment::Suffixed(_) if is_slash => None,
+        route::Segment::Suffixed(text) => suffixed(pieces, text, word, pattern.any_case || ignores_case),
         // The first segment that `{*name}` matches is never empty.
         route::Segment::Rest if is_slash && !rule_ends => may_be_empty(pieces).then(String::new),
         route::Segment::One | route::Segment::Rest if is_slash => None,

@@ -3,9 +3,9 @@
 use super::{judge::Hit, *};
 use portcullis_engine::route::{HostPattern, Match, Method, RouteTable, RuleId, Template};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
-const WORDS: [&str; 6] = ["a", "b", "a.x", "zz.x", "azz", "zz"];
+const WORDS: [&str; 10] = ["a", "b", "a.x", "zz.x", "azz", "zz", "a:s", "zz:s", "azz:s", "bzz:s"];
 const HOSTS: [&str; 3] = ["a.com", "b.com", "elsewhere.net"];
 const METHODS: [&str; 2] = ["GET", "PUT"];
 
@@ -16,6 +16,7 @@ fn rules(written: &[(String, Vec<&str>, Vec<&str>)]) -> (RouteTable, Vec<Match>)
             hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
             methods: methods.iter().map(|method| Method::parse(method).unwrap()).collect(),
             path: Template::parse(path).unwrap(),
+            encoded_slash: false,
         };
         if table.insert(RuleId(matches.len()), &answers).is_ok() {
             matches.push(answers);
@@ -33,6 +34,8 @@ fn entry(pattern: Pattern, rules: &Rules<'_>) -> Entry<'static> {
     }
 }
 
+static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| paths(4));
+
 /// Every path of at most `length` words, with and without a final slash.
 fn paths(length: u32) -> Vec<String> {
     let mut paths = vec!["/".to_owned()];
@@ -48,7 +51,7 @@ fn paths(length: u32) -> Vec<String> {
 }
 
 fn template() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(&["a", "b", "a.x", "{}", "{*}"][..]);
+    let segment = prop::sample::select(&["a", "b", "a.x", "{}", "{}:s", "{*}"][..]);
     (prop::collection::vec(segment, 1..4), any::<bool>()).prop_map(|(segments, slash)| {
         let end = segments.iter().position(|segment| *segment == "{*}").map_or(segments.len(), |at| at + 1);
         let named = segments[..end].iter().enumerate();
@@ -64,7 +67,7 @@ fn written() -> impl Strategy<Value = (String, Vec<&'static str>, Vec<&'static s
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
-    let segment = prop::sample::select(&["a", "b", "{p}", "{p}.x", "a{p}"][..]);
+    let segment = prop::sample::select(&["a", "b", "{p}", "{p}.x", "a{p}", "{p}:s"][..]);
     let openapi = prop::collection::vec(segment, 1..4)
         .prop_map(|segments| Pattern::of_openapi(&format!("/{}", segments.join("/"))));
     let prefix = prop::sample::select(&["/", "/a", "/a/", "/a/b", "/zz"][..]).prop_map(Pattern::of_prefix);
@@ -81,7 +84,7 @@ proptest! {
         let rules = Rules::new(&table, matches);
         let coverage = judge(&entry(pattern.clone(), &rules), &rules);
         let (mut reached, mut missing, mut some) = (BTreeSet::new(), false, false);
-        for path in paths(4).into_iter().filter(|path| pattern.holds(path)) {
+        for path in PATHS.iter().filter(|path| pattern.holds(path)) {
             for (host, method) in HOSTS.into_iter().flat_map(|host| METHODS.map(|method| (host, method))) {
                 some = true;
                 let request = SampleRequest { host: host.to_owned(), method: method.to_owned(), path: path.clone() };
@@ -128,6 +131,40 @@ fn a_rule_that_others_stand_before_is_not_reached() {
         &[("/{*rest}", &[]), ("/a/{id}", &["GET"]), ("/a/{id}/", &[]), ("/a/{id}", &["PUT"])];
     let (extent, hits) = told(written, &Pattern::of_openapi("/a/{id}"));
     assert_eq!((extent, hits.iter().map(|hit| hit.0).collect::<Vec<_>>()), (Extent::Full, vec![1, 3]));
+}
+
+#[test]
+fn a_rule_with_a_suffix_covers_what_ends_so() {
+    let written: &[(&str, &[&str])] = &[("/a/{id}:suspend", &[])];
+    let suspend = Pattern::of_openapi("/a/{id}:suspend");
+    assert_eq!(told(written, &suspend), (Extent::Full, vec![(0, "/a/any:suspend".into(), true)]));
+    assert_eq!(told(written, &Pattern::of_openapi("/a/{id}")).0, Extent::Part);
+    assert_eq!(told(written, &Pattern::of_openapi("/a/{id}d")).0, Extent::Part);
+    assert_eq!(told(written, &Pattern::of_openapi("/a/{id}:resume")).0, Extent::Nothing);
+}
+
+#[test]
+fn a_table_that_ignores_case_covers_an_entry_in_any_case() {
+    let mut table = RouteTable::new(true);
+    let matches: Vec<_> = ["/files/special", "/files/{name}"]
+        .map(|path| Match {
+            hosts: Vec::new(),
+            methods: Vec::new(),
+            path: Template::parse(path).unwrap().without_case(),
+            encoded_slash: false,
+        })
+        .into();
+    for (id, answers) in matches.iter().enumerate() {
+        table.insert(RuleId(id), answers).unwrap();
+    }
+    let rules = Rules::new(&table, matches);
+    for (pattern, expected) in
+        [("/Files/Special", vec![0]), ("/Files/{name}", vec![0, 1]), ("/Files/Spec{name}", vec![0, 1])]
+    {
+        let coverage = judge(&entry(Pattern::of_openapi(pattern), &rules), &rules);
+        assert_eq!(coverage.extent, Extent::Full, "{pattern}");
+        assert_eq!(coverage.rules.keys().map(|rule| rule.0).collect::<Vec<_>>(), expected, "{pattern}");
+    }
 }
 
 #[test]

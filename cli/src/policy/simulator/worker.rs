@@ -8,7 +8,7 @@ use crate::{
 use portcullis_engine::{
     answer::{Answer, Code},
     authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
-    policy::{Algorithm, KeySource, Mode, Policy},
+    policy::{Algorithm, KeySource, Mode, Policy, TokenPlace},
     route::RuleId,
     time::{Monotonic, Now},
     token::Facts,
@@ -74,12 +74,11 @@ impl Decision {
 /// The headers of a request, including the pseudo-headers.
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
-/// The headers of a request, without its token.
-fn headers(request: &Request) -> Headers {
-    let pseudo = [(":method", request.method.as_str()), (":authority", &request.host), (":path", &request.path)];
-    let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let all = pseudo.into_iter().chain(request.client.headers().iter().copied()).chain(own);
-    all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
+/// The headers of a request, with its token.
+fn headers(request: &Request, token: Option<(&TokenPlace, &str)>) -> Headers {
+    let pseudo = [(":method", &request.method), (":authority", &request.host), (":path", &request.path)];
+    let pseudo = pseudo.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    pseudo.into_iter().chain(request.headers(token)).collect()
 }
 
 impl Simulator {
@@ -125,11 +124,8 @@ impl Simulator {
 
     /// Sends the request of a case.
     pub(crate) fn play(&mut self, case: &Case) -> Outcome {
-        let mut headers = headers(&case.request);
-        if let Some(bearer) = &case.bearer {
-            let token = self.token(bearer);
-            headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
-        }
+        let token = case.bearer.as_ref().map(|bearer| self.token(bearer));
+        let headers = headers(&case.request, token.as_deref().map(|token| (&case.token_in, token)));
         if case.session == (Session::Outage { granted: true }) {
             self.send(&headers, &Session::active(), None);
         }

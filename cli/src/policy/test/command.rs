@@ -22,6 +22,7 @@ A file of cases (YAML or JSON):
     - {request: GET /orders, scopes: orders:read, session: revoked, expect: session_revoked}
 
   token    good, expired, forged or none
+  token_in where the token is: authorization, {cookie: NAME} or {websocket_protocol: NAME}
   issuer   issuer of the token; the default is the first one of the policy
   claims   other claims, with times relative to now: {scope: …, acr: aal2, auth_time: -20m}
   session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, outage,

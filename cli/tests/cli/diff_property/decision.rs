@@ -69,9 +69,12 @@ pub(crate) enum Way {
     Rule(RuleId),
 }
 
-pub(crate) fn way(policy: &Policy, asked: &Asked<'_>) -> Way {
+pub(crate) fn way(policy: &Policy, asked: &Asked<'_>, has_token: bool) -> Way {
     let mut headers =
         vec![header(":method", asked.method), header(":authority", asked.host), header(":path", asked.path)];
+    if has_token {
+        headers.push(header("authorization", "Bearer a"));
+    }
     if asked.preflight {
         headers.extend([header("origin", "https://app.example"), header("access-control-request-method", "PUT")]);
     }
@@ -152,7 +155,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
 
 /// Whether a request for a rule passes without a token.
 pub(crate) fn passes_without_token(policy: &Policy, rule: RuleId) -> bool {
-    token(&Head::read(&[]), rule).map_or_else(|denial| is_released(denial, policy), |_| false)
+    token(&Head::read(&[]), policy, rule).map_or_else(|denial| is_released(denial, policy), |_| false)
 }
 
 /// Holders that the limits of the drafts tell apart: who has the best of all but one thing, for each thing, and some who lack

@@ -11,7 +11,7 @@ pub(crate) const SCOPES: [&str; 4] = ["a", "b", "c", "d"];
 const SETS: [(&str, &[&str]); 2] = [("ab", &["a", "b"]), ("cd", &["c", "d"])];
 const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
 const METHODS: [&str; 4] = ["GET", "PUT", "PURGE", "OPTIONS"];
-const SEGMENTS: [&str; 4] = ["a", "b", "{x}", "{*x}"];
+const SEGMENTS: [&str; 7] = ["a", "b", "A", "{x}", "{x}", "{x}:s", "{*x}"];
 const LIMITS: [Option<&str>; 3] = [None, Some("5m"), Some("1h")];
 
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,7 @@ pub(crate) struct Route {
     pub(crate) hosts: Vec<&'static str>,
     pub(crate) methods: Vec<&'static str>,
     pub(crate) path: Vec<&'static str>,
+    pub(crate) encoded_slash: bool,
     /// What names the parameters.
     pub(crate) parameter: &'static str,
     pub(crate) access: Access,
@@ -28,7 +29,13 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Access {
     Public,
-    Guarded { require: Option<Require>, acr: Vec<&'static str>, session: Session },
+    /// Without `require`, a token may be optional.
+    Guarded {
+        require: Option<Require>,
+        optional: bool,
+        acr: Vec<&'static str>,
+        session: Session,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +63,7 @@ pub(crate) enum Outage {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) shadow: bool,
+    pub(crate) ignore_case: bool,
     pub(crate) preflight: bool,
     pub(crate) on_outage: Option<Outage>,
     pub(crate) sets: Vec<(String, Vec<&'static str>)>,
@@ -63,12 +71,19 @@ pub(crate) struct Draft {
 }
 
 impl Route {
-    fn to_match(&self) -> Match {
+    fn to_match(&self, ignore_case: bool) -> Match {
+        let path = Template::parse(&self.template()).expect("a template");
         Match {
             hosts: self.hosts.iter().map(|host| HostPattern::parse(host).expect("a host")).collect(),
             methods: self.methods.iter().map(|method| Method::parse(method).expect("a method")).collect(),
-            path: Template::parse(&self.template()).expect("a template"),
+            path: if ignore_case { path.without_case() } else { path },
+            encoded_slash: self.has_encoded_slash(),
         }
+    }
+
+    /// A path without a variable has nowhere to let a slash through.
+    fn has_encoded_slash(&self) -> bool {
+        self.encoded_slash && self.path.contains(&"{x}")
     }
 
     fn template(&self) -> String {
@@ -86,11 +101,15 @@ impl Route {
         if !self.methods.is_empty() {
             answers["methods"] = json!(self.methods);
         }
+        if self.has_encoded_slash() {
+            answers["encoded_slash"] = json!("segment");
+        }
         let mut route = json!({"name": self.name, "match": answers});
         match &self.access {
             Access::Public => route["public"] = json!(true),
-            Access::Guarded { require, acr, session } => {
+            Access::Guarded { require, optional, acr, session } => {
                 match require {
+                    None if *optional => route["authenticated"] = json!("optional"),
                     None => route["authenticated"] = json!(true),
                     Some(Require { all_of, any_of }) => route["require"] = json!({"all_of": all_of, "any_of": any_of}),
                 }
@@ -134,13 +153,13 @@ impl Outage {
 impl Draft {
     /// Without routes that the filter would not tell apart, and with names that are given once.
     pub(crate) fn mended(mut self) -> Self {
-        let mut table = RouteTable::default();
+        let mut table = RouteTable::new(self.ignore_case);
         let mut names = std::collections::HashSet::new();
         self.routes.retain(|route| names.insert(route.name.clone()));
         let mut index = 0;
         self.routes.retain(|route| {
             index += 1;
-            table.insert(RuleId(index), &route.to_match()).is_ok()
+            table.insert(RuleId(index), &route.to_match(self.ignore_case)).is_ok()
         });
         if self.routes.is_empty() {
             self.routes.push(Route {
@@ -148,6 +167,7 @@ impl Draft {
                 hosts: vec![],
                 methods: vec![],
                 path: vec!["a"],
+                encoded_slash: false,
                 parameter: "x",
                 access: Access::Public,
             });
@@ -173,6 +193,9 @@ impl Draft {
             "sets": sets,
             "routes": self.routes.iter().map(Route::to_json).collect::<Vec<_>>(),
         });
+        if self.ignore_case {
+            policy["ignore_case"] = json!(true);
+        }
         if self.preflight {
             policy["cors_preflight"] = json!("allow");
         }
@@ -213,11 +236,8 @@ fn guarded() -> impl Strategy<Value = Access> {
     let plain = prop::bool::weighted(0.6)
         .prop_flat_map(|plain| if plain { Just(Session::default()).boxed() } else { session().boxed() });
     let acr = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["aal2"]), 1 => Just(vec!["aal1", "aal2"])];
-    (prop::option::weighted(0.8, require()), acr, plain).prop_map(|(require, acr, session)| Access::Guarded {
-        require,
-        acr,
-        session,
-    })
+    (prop::option::weighted(0.7, require()), prop::bool::weighted(0.4), acr, plain)
+        .prop_map(|(require, optional, acr, session)| Access::Guarded { require, optional, acr, session })
 }
 
 pub(crate) fn access() -> impl Strategy<Value = Access> {
@@ -244,21 +264,25 @@ pub(crate) fn methods() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 pub(crate) fn route() -> impl Strategy<Value = Route> {
-    (0..12_u8, hosts(), methods(), path(), access()).prop_map(|(number, hosts, methods, path, access)| Route {
-        name: format!("r{number}"),
-        hosts,
-        methods,
-        path,
-        parameter: "x",
-        access,
-    })
+    (0..12_u8, hosts(), methods(), (path(), prop::bool::weighted(0.3)), access()).prop_map(
+        |(number, hosts, methods, (path, encoded_slash), access)| Route {
+            name: format!("r{number}"),
+            hosts,
+            methods,
+            path,
+            encoded_slash,
+            parameter: "x",
+            access,
+        },
+    )
 }
 
 pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     let routes = prop::collection::vec(route(), 1..9);
-    let frame = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), prop::option::weighted(0.3, outage()));
-    (frame, routes).prop_map(|((shadow, preflight, on_outage), routes)| {
+    let rare = || prop::bool::weighted(0.1);
+    let frame = (prop::bool::weighted(0.05), rare(), rare(), prop::option::weighted(0.3, outage()));
+    (frame, routes).prop_map(|((shadow, ignore_case, preflight, on_outage), routes)| {
         let sets = SETS.map(|(name, scopes)| (name.to_owned(), scopes.to_vec())).to_vec();
-        Draft { shadow, preflight, on_outage, sets, routes }.mended()
+        Draft { shadow, ignore_case, preflight, on_outage, sets, routes }.mended()
     })
 }

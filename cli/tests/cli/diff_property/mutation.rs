@@ -15,7 +15,9 @@ pub(crate) enum Mutation {
     Path(Index, Vec<&'static str>),
     Default(Option<Outage>),
     Set(Vec<&'static str>),
+    EncodedSlash(Index, bool),
     Shadow(bool),
+    IgnoreCase(bool),
     Preflight(bool),
 }
 
@@ -25,13 +27,15 @@ pub(crate) fn mutation() -> impl Strategy<Value = Mutation> {
         3 => at().prop_map(Mutation::Drop),
         3 => draft::route().prop_map(Mutation::Add),
         4 => (at(), draft::access()).prop_map(|(at, access)| Mutation::Access(at, access)),
-        6 => (at(), 0..8_u8).prop_map(|(at, what)| Mutation::Loosen(at, what)),
+        6 => (at(), 0..9_u8).prop_map(|(at, what)| Mutation::Loosen(at, what)),
         2 => (at(), draft::hosts()).prop_map(|(at, hosts)| Mutation::Hosts(at, hosts)),
         2 => (at(), draft::methods()).prop_map(|(at, methods)| Mutation::Methods(at, methods)),
         2 => (at(), draft::path()).prop_map(|(at, path)| Mutation::Path(at, path)),
         1 => prop::option::of(draft::outage()).prop_map(Mutation::Default),
         1 => prop::sample::subsequence(&draft::SCOPES[..], 1..4).prop_map(Mutation::Set),
+        1 => (at(), any::<bool>()).prop_map(|(at, slash)| Mutation::EncodedSlash(at, slash)),
         1 => any::<bool>().prop_map(Mutation::Shadow),
+        1 => any::<bool>().prop_map(Mutation::IgnoreCase),
         1 => any::<bool>().prop_map(Mutation::Preflight),
     ]
 }
@@ -39,7 +43,15 @@ pub(crate) fn mutation() -> impl Strategy<Value = Mutation> {
 impl Mutation {
     /// Whether it changes which requests a route answers, and nothing else.
     pub(crate) fn is_about_matching(&self) -> bool {
-        matches!(self, Self::Drop(_) | Self::Add(_) | Self::Hosts(..) | Self::Methods(..) | Self::Path(..))
+        matches!(
+            self,
+            Self::Drop(_)
+                | Self::Add(_)
+                | Self::Hosts(..)
+                | Self::Methods(..)
+                | Self::Path(..)
+                | Self::EncodedSlash(..)
+        )
     }
 
     pub(crate) fn apply(&self, draft: &mut Draft) {
@@ -68,9 +80,14 @@ impl Mutation {
                 let at = pick(draft, at);
                 draft.routes[at].path.clone_from(path);
             }
+            Self::EncodedSlash(at, encoded_slash) => {
+                let at = pick(draft, at);
+                draft.routes[at].encoded_slash = *encoded_slash;
+            }
             Self::Default(outage) => draft.on_outage = *outage,
             Self::Set(scopes) => draft.sets[0].1.clone_from(scopes),
             Self::Shadow(shadow) => draft.shadow = *shadow,
+            Self::IgnoreCase(ignore_case) => draft.ignore_case = *ignore_case,
             Self::Preflight(preflight) => draft.preflight = *preflight,
         }
         *draft = draft.clone().mended();
@@ -78,7 +95,7 @@ impl Mutation {
 }
 
 fn loosen(access: &mut Access, what: u8) {
-    let Access::Guarded { require, acr, session } = access else { return };
+    let Access::Guarded { require, optional, acr, session } = access else { return };
     match what {
         0 => *require = None,
         1 => {
@@ -93,6 +110,7 @@ fn loosen(access: &mut Access, what: u8) {
         4 => session.max_idle = None,
         5 => session.touch = None,
         6 => session.outlive_token = Some(true),
+        7 => (*require, *optional) = (None, true),
         _ => session.on_outage = Some(Outage::Grace("60s")),
     }
 }

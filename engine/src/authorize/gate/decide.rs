@@ -34,7 +34,7 @@ impl Gate {
             Routed::Public(permit) => return Ok(Next::Release(permit)),
             Routed::Guarded(rule) => rule,
         };
-        let token = local::token(head, rule)?;
+        let token = local::token(head, &self.policy, rule)?;
         let attributes = self.attributes(head, token, client_address());
         let deadline = now.instant.after(self.timeout_ms);
         self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)

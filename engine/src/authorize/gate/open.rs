@@ -12,11 +12,12 @@ use std::rc::Rc;
 const FOLLOW_AFTER_MS: u64 = 50;
 
 impl Gate {
-    /// The upstream's response to a request starts.
-    pub fn responding(&mut self, context: ContextId) {
-        if let Some(entry) = self.requests.get_mut(&context) {
-            entry.responded = true;
-        }
+    /// The upstream's response to a request starts. Returns the websocket subprotocol to select if the upstream has
+    /// selected none: the client has offered it together with its token.
+    pub fn responding(&mut self, context: ContextId) -> Option<String> {
+        let entry = self.requests.get_mut(&context)?;
+        entry.responded = true;
+        entry.subprotocol.take().filter(|_| entry.request.is_released())
     }
 
     /// Whether the response has started. After that, a request can only be ended by a reset.

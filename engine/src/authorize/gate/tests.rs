@@ -141,6 +141,81 @@ fn what_the_filter_can_refuse_is_refused_without_a_question() {
 }
 
 #[test]
+fn where_a_token_is_optional_none_passes_and_a_bad_one_does_not() {
+    let mut bench = Bench::with_keys("enforce");
+    let token = bench.token("read");
+    for (authorization, expected) in [
+        (None, "released"),
+        (Some("Basic YTpi"), "released"),
+        (Some("Bearer"), "malformed_credentials"),
+        (Some("Bearer a.b.c"), "invalid_token"),
+    ] {
+        let headers = [(":method", "GET"), (":path", "/optional/a"), (":authority", "a")];
+        let headers: Vec<_> = headers
+            .into_iter()
+            .chain(authorization.map(|value| ("authorization", value)))
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        let step = bench.gate.arrive(1, &Head::read(&headers), String::new, at(NOW_MS));
+        assert_eq!(code(&step), expected, "{authorization:?}");
+        if let Step::Release(permit) = step {
+            assert!(permit.principal.is_none());
+        }
+        bench.gate.gone(1);
+    }
+    // A token that is sent is asked about, and its session's end refuses it.
+    assert_eq!(code(&bench.request(2, "/optional/a", Some(&token), NOW_MS)), "wait");
+    let question = bench.sent(NOW_MS).questions[0].id;
+    let due = bench.verdict(question, wire::Outcome::Revoked, None, NOW_MS);
+    assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["session_revoked"]);
+}
+
+#[test]
+fn an_encoded_slash_is_ambiguous_where_no_rule_lets_it_through() {
+    let mut bench = Bench::with_keys("enforce");
+    for (path, expected) in [
+        ("/optional/a%2Fb", "released"),
+        ("/optional/a%2Fb/c", "ambiguous_path"),
+        ("/optional%2Fa", "ambiguous_path"),
+        ("/op%2Fen", "ambiguous_path"),
+        ("/optional/a%2F..", "ambiguous_path"),
+        ("/optional/a%252Fb", "ambiguous_path"),
+        ("/optional/a/b", "no_route"),
+    ] {
+        assert_eq!(code(&bench.request(1, path, None, NOW_MS)), expected, "{path}");
+        bench.gate.gone(1);
+    }
+}
+
+#[test]
+fn a_preflight_passes_for_a_request_that_has_a_rule_and_without_a_body() {
+    let mut bench = Bench::with_keys("enforce");
+    for (path, method, more, is_open, expected) in [
+        ("/both", "PUT", ("accept", "x"), false, "released"),
+        ("/both", "PUT", ("content-length", "0"), false, "released"),
+        ("/nowhere", "PUT", ("accept", "x"), false, "no_route"),
+        ("/both//", "PUT", ("accept", "x"), false, "ambiguous_path"),
+        // Treated as any request: without a token.
+        ("/both", "PUT", ("content-length", "5"), false, "no_credentials"),
+        ("/both", "PUT", ("transfer-encoding", "chunked"), false, "no_credentials"),
+        ("/both", "PUT", ("accept", "x"), true, "no_credentials"),
+    ] {
+        let headers = [
+            (":method", "OPTIONS"),
+            (":path", path),
+            (":authority", "a"),
+            ("origin", "https://app.example"),
+            ("access-control-request-method", method),
+            more,
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let head = Head::read(&headers).open(is_open);
+        assert_eq!(code(&bench.gate.arrive(1, &head, String::new, at(NOW_MS))), expected, "{path} {more:?} {is_open}");
+        bench.gate.gone(1);
+    }
+}
+
+#[test]
 fn over_long_methods_and_headers_that_the_next_hop_would_drop_are_refused_before_matching() {
     let mut bench = Bench::with_keys("enforce");
     for (method, connection, expected) in [

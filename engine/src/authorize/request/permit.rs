@@ -2,27 +2,29 @@
 
 use crate::{
     answer::Code,
-    authorize::{head::Head, principal::Principal},
+    authorize::{bearer::CredentialError, head::Head, principal::Principal, token_place},
     policy::{Access, Policy},
-    route::RuleId,
+    route::{Host, Path, RuleId},
 };
 use std::rc::Rc;
 
-/// The permission to pass. Only the request machine creates one, and the two functions here that check for themselves
-/// that nothing needs to be asked.
+/// The permission to pass. Only the request machine creates one, and the functions here that check for themselves that
+/// nothing needs to be asked.
 #[derive(Debug)]
 #[expect(clippy::manual_non_exhaustive, reason = "no other module of this crate may make one either")]
 pub struct Permit {
     /// The rule that released the request; `None` for a preflight.
     pub rule: Option<RuleId>,
-    /// The verified token; `None` on a public route.
+    /// The verified token; `None` on a public route, and where a token is optional and there is none.
     pub principal: Option<Rc<Principal>>,
     /// The remaining scopes, if there are fewer than in the token.
     pub narrowed: Option<Rc<[String]>>,
     /// Why the request passed, if the upstream must know about it.
     pub mark: Option<Mark>,
-    /// Inbound headers to remove, because only the filter is allowed to set them.
+    /// Inbound headers to remove, because only the filter is allowed to set them, or because they hold the token.
     pub strip: Vec<String>,
+    /// Inbound headers to replace, each by one value without the token.
+    pub replace: Vec<(&'static str, Vec<u8>)>,
     _only_made_here: (),
 }
 
@@ -33,7 +35,7 @@ impl Permit {
         narrowed: Option<Rc<[String]>>,
         mark: Option<Mark>,
     ) -> Self {
-        Self { rule, principal, narrowed, mark, strip: Vec::new(), _only_made_here: () }
+        Self { rule, principal, narrowed, mark, strip: Vec::new(), replace: Vec::new(), _only_made_here: () }
     }
 
     #[cfg(test)]
@@ -51,9 +53,23 @@ impl Permit {
         is_public.then(|| Self::new(Some(id), None, None, None))
     }
 
-    /// The permit of a CORS preflight, if the policy allows it.
-    pub(in crate::authorize) fn preflight(head: &Head<'_>, policy: &Policy) -> Option<Self> {
-        (head.preflight && policy.cors_preflight).then(|| Self::new(None, None, None, None))
+    /// The permit of a rule whose token is optional, for a request without one; `None` for any other rule or request.
+    pub(in crate::authorize) fn anonymous(id: RuleId, head: &Head<'_>, policy: &Policy) -> Option<Self> {
+        let is_optional = policy.rule(id).is_some_and(|rule| matches!(rule.access, Access::Optional));
+        let has_none = matches!(token_place::find(head, policy), Err(CredentialError::NoCredentials));
+        (is_optional && has_none).then(|| Self::new(Some(id), None, None, None))
+    }
+
+    /// The permit of a CORS preflight, if the policy allows it and a rule answers the request that it announces. A
+    /// preflight has no body (Fetch standard, section 4.8), and what is released unchecked must not carry one.
+    pub(in crate::authorize) fn preflight(
+        head: &Head<'_>,
+        host: &Host<'_>,
+        path: &Path<'_>,
+        policy: &Policy,
+    ) -> Option<Self> {
+        let method = head.preflight.filter(|_| policy.cors_preflight && !head.has_body)?;
+        policy.routes.find(host, method, path).map(|_| Self::new(None, None, None, None))
     }
 }
 

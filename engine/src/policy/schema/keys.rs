@@ -75,7 +75,11 @@ pub(in crate::policy) fn route(schema: &mut Schema) {
         schema,
         json!({
             "required": ["name", "match"],
-            "oneOf": [given("public", true), given("authenticated", true), {"required": ["require"]}],
+            "oneOf": [
+                given("public", true),
+                {"properties": {"authenticated": {"enum": [true, "optional"]}}, "required": ["authenticated"]},
+                {"required": ["require"]},
+            ],
             "if": given("public", true),
             "then": {"properties": {"session": false, "acr": false}},
         }),

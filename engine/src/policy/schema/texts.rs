@@ -77,14 +77,20 @@ texts! {
     Acr = {"type": "string", "maxLength": 1024, "pattern": r##"^[!#-\[\]-~]+$"##};
     /// A host, or the hosts under one.
     Host = {"type": "string", "pattern": r#"^(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?)$"#};
+    /// The name of a cookie or of a websocket subprotocol.
+    HeaderToken = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"};
+    /// The origin of a page.
+    Origin = {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[0-9A-Za-z_.:\\[\\]-]+$", "examples": ["https://app.example.com"]};
     /// A path with parameters.
     Template = {
         "type": "string",
-        "pattern": (format!(r"^/(({PARAMETER}|{LITERAL})/)*({PARAMETER}|{LITERAL}|{REST})?$")),
-        "examples": ["/orders", "/orders/{id}", "/admin/{*rest}"],
+        "pattern": (format!(r"^/(({PARAMETER}(:{LITERAL})?|{LITERAL})/)*({PARAMETER}(:{LITERAL})?|{LITERAL}|{REST})?$")),
+        "examples": ["/orders", "/orders/{id}", "/orders/{id}:suspend", "/admin/{*rest}"],
     };
     /// The protocol of the session service.
     Protocol = {"enum": ["stream", "introspection"]};
+    /// Where an encoded slash is let through.
+    EncodedSlash = {"const": "segment"};
     /// How CORS preflights are handled.
     CorsPreflight = {"const": "allow"};
     /// Whether refusals are carried out.

@@ -14,7 +14,7 @@ use crate::{
         raw::{RawLimits, RawMatch, RawRoute, Texts},
         text::{quoted, unescaped},
     },
-    route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Template},
+    route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Segment, Template},
 };
 use portcullis_contract::bounds;
 use std::{collections::HashMap, fmt};
@@ -42,20 +42,26 @@ pub(super) struct Routes {
     pub(super) sources: Vec<crate::policy::RouteSource>,
 }
 
-pub(super) fn routes(
-    json: Given<Json<'_>>,
-    scopes: &Scopes,
-    outage: Outage,
-    is_endpoint: bool,
-    faults: &mut Faults,
-) -> Option<Routes> {
+/// What the rest of the policy says about all routes.
+#[derive(Clone, Copy)]
+pub(super) struct Common {
+    /// `on_outage` of routes without one of their own.
+    pub(super) outage: Outage,
+    /// Whether the session service is an introspection endpoint.
+    pub(super) is_endpoint: bool,
+    /// Whether paths are matched without case.
+    pub(super) ignore_case: bool,
+}
+
+pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, common: Common, faults: &mut Faults) -> Option<Routes> {
     let at = ROOT.key("routes");
     let entries = list(json, &at, ROUTES_MAX, faults).required(&at, faults)?;
     if entries.is_empty() {
         faults.add(&at, "without routes, every request would be refused");
         return None;
     }
-    let mut reader = Reader { scopes, outage, is_endpoint, faults, names: HashMap::new(), routes: Routes::default() };
+    let routes = Routes { table: RouteTable::new(common.ignore_case), ..Routes::default() };
+    let mut reader = Reader { scopes, common, faults, names: HashMap::new(), routes };
     for (index, json) in entries.into_iter().enumerate() {
         let at = at.item(index);
         let raw = shaped(json, &at, reader.faults);
@@ -67,9 +73,7 @@ pub(super) fn routes(
 
 struct Reader<'c> {
     scopes: &'c Scopes,
-    outage: Outage,
-    /// Whether the session service is an introspection endpoint.
-    is_endpoint: bool,
+    common: Common,
     faults: &'c mut Faults,
     names: HashMap<String, usize>,
     routes: Routes,
@@ -117,10 +121,20 @@ impl Reader<'_> {
     fn answers(&mut self, raw: RawMatch, at: &At<'_>) -> Option<Match> {
         let hosts = some_or_all(raw.hosts, &at.key("hosts"), self.faults, HostPattern::parse);
         let methods = some_or_all(raw.methods, &at.key("methods"), self.faults, method);
-        let at = at.key("path");
-        let path = raw.path.required(&at, self.faults);
-        let path = path.and_then(|path| self.faults.check(&at, about(&path, Template::parse(&path))));
-        Some(Match { hosts: hosts?, methods: methods?, path: path? })
+        let encoded_slash = raw
+            .encoded_slash
+            .or(false, |word| self.faults.check(&at.key("encoded_slash"), encoded_slash(&word)).map(|()| true));
+        let path_at = at.key("path");
+        let path = raw.path.required(&path_at, self.faults);
+        let path = path.and_then(|path| self.faults.check(&path_at, about(&path, Template::parse(&path))));
+        let path = path.map(|path| if self.common.ignore_case { path.without_case() } else { path });
+        if let (Some(true), Some(path)) = (encoded_slash, &path)
+            && !path.segments().contains(&Segment::One)
+        {
+            let message = "the path has no `{name}` segment in which a slash could be let through; omit this key";
+            self.faults.add(&at.key("encoded_slash"), message);
+        }
+        Some(Match { hosts: hosts?, methods: methods?, path: path?, encoded_slash: encoded_slash? })
     }
 
     fn enter(&mut self, index: usize, answers: &Match, at: &At<'_>) {
@@ -130,7 +144,8 @@ impl Reader<'_> {
         for RuleId(rival) in rivals {
             let (this, other) = (Label(&self.names, index), Label(&self.names, rival));
             let message = format_args!(
-                "{this} and {other} could match the same request with equal precedence; make them differ in host, method or path"
+                "{this} and {other} could match the same request with equal precedence; make them differ in host, method or path{}",
+                if self.common.ignore_case { " (case makes no difference: `$.ignore_case`)" } else { "" }
             );
             self.faults.add(at, message);
         }
@@ -138,7 +153,7 @@ impl Reader<'_> {
 
     fn limits(&mut self, raw: Given<RawLimits>, at: &At<'_>) -> Option<Limits> {
         let raw = raw.or(RawLimits::default(), Some)?;
-        if self.is_endpoint {
+        if self.common.is_endpoint {
             let given = [
                 ("max_idle", raw.max_idle.is_absent()),
                 ("touch", raw.touch.is_absent()),
@@ -153,7 +168,7 @@ impl Reader<'_> {
             |text: Given<String>, key| text.or(None, |text| self.faults.check(&at.key(key), limit(&text)).map(Some));
         let max_age = read(raw.max_age, "max_age");
         let max_idle = read(raw.max_idle, "max_idle");
-        let on_outage = outage(raw.on_outage, self.outage, &at.key("on_outage"), self.faults);
+        let on_outage = outage(raw.on_outage, self.common.outage, &at.key("on_outage"), self.faults);
         let touch = raw.touch.or(true, Some);
         let outlive_token = raw.outlive_token.or(false, Some);
         Some(Limits {
@@ -184,6 +199,15 @@ fn some_or_all<T: PartialEq, E: Into<Wrong>>(
 /// Puts the quoted text in front of the message.
 fn about<T>(text: &str, read: Result<T, impl Into<Wrong>>) -> Result<T, Wrong> {
     read.map_err(|wrong| wrong.into().of(text))
+}
+
+fn encoded_slash(text: &str) -> Result<(), String> {
+    match text {
+        "segment" => Ok(()),
+        _ => {
+            Err(format!("the only value is `segment`, found {}; omit the key to refuse encoded slashes", quoted(text)))
+        }
+    }
 }
 
 fn method(text: &str) -> Result<Method, Wrong> {

@@ -7,7 +7,12 @@ fn rule(hosts: &[&str], methods: &[&str], path: &str) -> Match {
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
         methods: methods.iter().map(|method| Method::parse(method).unwrap()).collect(),
         path: Template::parse(path).unwrap(),
+        encoded_slash: false,
     }
+}
+
+fn slashed(path: &str) -> Match {
+    Match { encoded_slash: true, ..rule(&[], &[], path) }
 }
 
 fn table(rules: &[Match]) -> RouteTable {
@@ -157,4 +162,80 @@ fn a_path_of_many_segments_is_searched_no_deeper_than_the_templates() {
     }
     let table = table(&rules);
     assert_eq!(find(&table, "", "GET", &"/a".repeat(30_000)), None);
+}
+
+#[test]
+fn a_literal_suffix_comes_after_a_literal_and_before_a_parameter() {
+    let table = table(&[
+        rule(&[], &[], "/o/{id}"),
+        rule(&[], &["POST"], "/o/{id}:suspend"),
+        rule(&[], &[], "/o/7:suspend"),
+        rule(&[], &[], "/o/{id}:all:suspend"),
+        rule(&[], &[], "/o/{id}:suspend/x"),
+    ]);
+    for (method, path, id) in [
+        ("POST", "/o/8:suspend", Some(1)),
+        ("POST", "/o/8%3Asuspend", Some(1)),
+        ("POST", "/o/7:suspend", Some(2)),
+        ("POST", "/o/8:all:suspend", Some(3)),
+        ("POST", "/o/8:b:suspend", Some(1)),
+        ("POST", "/o/:suspend", Some(0)),
+        ("POST", "/o/8:suspended", Some(0)),
+        ("GET", "/o/8:suspend", Some(0)),
+        ("GET", "/o/8:suspend/x", Some(4)),
+        ("GET", "/o/8:suspend/y", None),
+    ] {
+        assert_eq!(find(&table, "", method, path), id, "{method} {path}");
+    }
+}
+
+#[test]
+fn rules_with_the_same_suffix_are_rivals() {
+    let mut table = table(&[rule(&[], &[], "/o/{id}:suspend")]);
+    assert_eq!(table.insert(RuleId(1), &rule(&[], &[], "/o/{x}:%73uspend")), Err([RuleId(0)].into()));
+    assert_eq!(table.insert(RuleId(1), &rule(&[], &[], "/o/{x}:resume")), Ok(()));
+}
+
+#[test]
+fn an_encoded_slash_passes_inside_one_segment_of_a_rule_that_says_so() {
+    let table = table(&[
+        slashed("/npm/{package}"),
+        rule(&[], &[], "/other/{package}"),
+        slashed("/rest/{*path}"),
+        slashed("/p/{id}/raw"),
+        slashed("/p/{id}:archive"),
+        rule(&[], &[], "/npm/{package}/{version}"),
+        rule(&[], &[], "/{*all}"),
+    ]);
+    for (path, id) in [
+        ("/npm/@scope%2fname", Some(0)),
+        ("/npm/a%2Fb%2Fc", Some(0)),
+        ("/npm/name", Some(0)),
+        ("/npm/@scope%2Fname/1.0", None),
+        ("/npm%2Fname", None),
+        ("/other/a%2Fb", None),
+        ("/rest/a%2Fb", None),
+        ("/p/a%2Fb/raw", Some(3)),
+        ("/p/a/r%2Fw", None),
+        ("/p/a%2Fb:archive", None),
+        ("/x/a%2Fb", None),
+    ] {
+        assert_eq!(find(&table, "", "GET", path), id, "{path}");
+    }
+}
+
+#[test]
+fn a_table_that_ignores_case_matches_every_spelling() {
+    let mut table = RouteTable::new(true);
+    let fold = |path: &str| {
+        let answers = rule(&[], &[], path);
+        Match { path: answers.path.without_case(), ..answers }
+    };
+    table.insert(RuleId(0), &fold("/files/{name}")).unwrap();
+    table.insert(RuleId(1), &fold("/Files/Special")).unwrap();
+    table.insert(RuleId(2), &fold("/files/{id}:Move")).unwrap();
+    assert_eq!(table.insert(RuleId(3), &fold("/FILES/special")), Err([RuleId(1)].into()));
+    for (path, id) in [("/FILES/SPECIAL", 1), ("/files/special", 1), ("/Files/x", 0), ("/fILES/X:mOVE", 2)] {
+        assert_eq!(find(&table, "", "GET", path), Some(id), "{path}");
+    }
 }

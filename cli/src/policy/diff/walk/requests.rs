@@ -66,8 +66,8 @@ impl<'p> Walk<'_, 'p> {
 
     pub(super) fn answers(&self, ending: Ending, item: Item) -> Option<&Answers<'p>> {
         match item {
-            Item::Rest(id) => Some(&self.trees.node(id)?.rest),
-            Item::Node(id) => {
+            Item::Rest(id, _) => Some(&self.trees.node(id)?.rest),
+            Item::Node(id, _) => {
                 let node = self.trees.node(id)?;
                 match ending {
                     Ending::Here => Some(&node.here),

@@ -6,7 +6,7 @@ use crate::{
         Access,
         deserialize::Given,
         json_path::At,
-        raw::{RawRequire, Texts},
+        raw::{RawAuthenticated, RawRequire, Texts},
     },
     scope::Requirement,
 };
@@ -15,26 +15,30 @@ impl Reader<'_> {
     pub(super) fn access(
         &mut self,
         public: Given<bool>,
-        authenticated: Given<bool>,
+        authenticated: Given<RawAuthenticated>,
         require: Given<RawRequire>,
         at: &At<'_>,
         index: usize,
     ) -> Option<Access> {
         let is_faulty = public.is_faulty() || authenticated.is_faulty() || require.is_faulty();
         let public = public == Given::Value(true);
-        let authenticated = authenticated == Given::Value(true);
+        let authenticated = match authenticated {
+            Given::Value(RawAuthenticated::Yes) => Some(Access::Authenticated),
+            Given::Value(RawAuthenticated::Optional) => Some(Access::Optional),
+            Given::Value(RawAuthenticated::No) | Given::Absent | Given::Faulty => None,
+        };
         let is_required = !require.is_absent();
-        if authenticated || is_required {
+        if authenticated.is_some() || is_required {
             self.routes.guarded.get_or_insert(index);
         }
         // The names are checked even if the requirement itself cannot be used.
         let requirement = require.value().and_then(|raw| self.requirement(raw, &at.key("require"), index));
         match (public, authenticated, is_required) {
             _ if is_faulty => None,
-            (true, false, false) => Some(Access::Public),
-            (false, true, false) => Some(Access::Authenticated),
-            (false, false, true) => requirement.map(Access::Scopes),
-            (false, false, false) => {
+            (true, None, false) => Some(Access::Public),
+            (false, Some(access), false) => Some(access),
+            (false, None, true) => requirement.map(Access::Scopes),
+            (false, None, false) => {
                 self.faults
                     .add(at, "specify who can use the route: `public: true`, `authenticated: true` or `require`");
                 None

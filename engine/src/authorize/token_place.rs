@@ -1,0 +1,145 @@
+//! Finds the token of a request where the policy says that it can be, and takes it away before the upstream sees it.
+
+use super::{
+    bearer::{self, CredentialError},
+    cookie,
+    head::Head,
+    subprotocol,
+};
+use crate::policy::{Origin, Policy, TokenPlace};
+
+/// The only token of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// Whether the browser has added it by itself, whichever page made the request.
+    is_ambient: bool,
+}
+
+/// The only token of a request. Its length is not judged here.
+///
+/// # Errors
+/// No place has a token, several have one, or one has something else in its place.
+pub fn find<'a>(head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, CredentialError> {
+    let mut only = Err(CredentialError::NoCredentials);
+    for place in &policy.token_from {
+        match (at(place, head), &only) {
+            (Err(CredentialError::NoCredentials), _) => {}
+            (found @ Ok(_), Err(_)) => only = found,
+            (Ok(_), Ok(_)) | (Err(CredentialError::Malformed), _) => return Err(CredentialError::Malformed),
+        }
+    }
+    only
+}
+
+fn at<'a>(place: &TokenPlace, head: &Head<'a>) -> Result<Found<'a>, CredentialError> {
+    let token = |bytes| bearer::b64token(bytes).ok_or(CredentialError::Malformed);
+    match place {
+        TokenPlace::Authorization => Ok(Found { token: head.token?, is_ambient: false }),
+        TokenPlace::Cookie(name) => match cookie::find(&head.cookies, name) {
+            // A server clears a cookie by an empty value.
+            Ok(None | Some(b"")) => Err(CredentialError::NoCredentials),
+            Ok(Some(value)) => Ok(Found { token: token(value)?, is_ambient: true }),
+            Err(cookie::Ambiguous::Twice) => Err(CredentialError::Malformed),
+        },
+        TokenPlace::WebsocketProtocol(name) => match subprotocol::find(&head.subprotocols, name) {
+            Ok(None) => Err(CredentialError::NoCredentials),
+            Ok(Some(value)) => Ok(Found { token: token(value)?, is_ambient: false }),
+            Err(subprotocol::Malformed) => Err(CredentialError::Malformed),
+        },
+    }
+}
+
+impl Found<'_> {
+    /// Whether another site's page may have made this request in the person's name: it changes something, or opens a
+    /// websocket, and does not come from a page of its own host or of an allowed origin.
+    pub fn is_cross_origin(&self, head: &Head<'_>, policy: &Policy) -> bool {
+        let is_harmless = matches!(head.method, "GET" | "HEAD" | "OPTIONS") && !head.upgrades;
+        self.is_ambient && !is_harmless && !is_of_own_page(head, policy)
+    }
+}
+
+fn is_of_own_page(head: &Head<'_>, policy: &Policy) -> bool {
+    let origin = head.origin.and_then(Origin::parse);
+    origin.is_some_and(|origin| origin.is_of(head.authority, head.is_https) || policy.allowed_origins.contains(&origin))
+}
+
+/// What must change in a request's headers so that the upstream does not see its token.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Headers to remove.
+    pub strip: Vec<&'static str>,
+    /// Headers whose values are replaced by one.
+    pub replace: Vec<(&'static str, Vec<u8>)>,
+    /// The websocket subprotocol with which the client offered its token. A browser fails unless one that it offered is
+    /// selected, and the upstream does not know this one.
+    pub subprotocol: Option<String>,
+}
+
+/// Takes every token away that the policy would read, whether it was needed or not: from a subprotocol always, because the
+/// upstream does not speak it, and elsewhere if the policy does not forward tokens.
+pub fn removal(head: &Head<'_>, policy: &Policy) -> Removal {
+    if !policy.forward_token {
+        let mut removal = taken(head, &policy.token_from);
+        // Not a place where this policy looks, but one where the upstream may.
+        if head.has_authorization && !removal.strip.contains(&"authorization") {
+            removal.strip.push("authorization");
+        }
+        return removal;
+    }
+    let is_subprotocol = |place: &&TokenPlace| matches!(place, TokenPlace::WebsocketProtocol(_));
+    let mut removal = Removal::default();
+    policy.token_from.iter().filter(is_subprotocol).for_each(|place| removal.take(place, head));
+    removal
+}
+
+/// Takes the tokens at these places away.
+pub fn taken(head: &Head<'_>, places: &[TokenPlace]) -> Removal {
+    let mut removal = Removal::default();
+    places.iter().for_each(|place| removal.take(place, head));
+    removal
+}
+
+impl Removal {
+    fn take(&mut self, place: &TokenPlace, head: &Head<'_>) {
+        match place {
+            TokenPlace::Authorization if head.has_authorization => self.strip.push("authorization"),
+            TokenPlace::Authorization => {}
+            TokenPlace::Cookie(name) => {
+                let left = cookie::without(&self.so_far("cookie", &head.cookies), name);
+                self.set("cookie", left);
+            }
+            TokenPlace::WebsocketProtocol(name) => {
+                let left = subprotocol::without(&self.so_far(SUBPROTOCOL, &head.subprotocols), name);
+                if left.is_some() {
+                    self.subprotocol.get_or_insert_with(|| name.clone());
+                }
+                self.set(SUBPROTOCOL, left);
+            }
+        }
+    }
+
+    /// The values of a header that are left after the places before.
+    fn so_far<'a>(&'a self, header: &str, given: &[&'a [u8]]) -> Vec<&'a [u8]> {
+        match self.replace.iter().find(|(name, _)| *name == header) {
+            Some((_, left)) => vec![left],
+            None if self.strip.contains(&header) => Vec::new(),
+            None => given.to_vec(),
+        }
+    }
+
+    fn set(&mut self, header: &'static str, left: Option<Vec<u8>>) {
+        let Some(rest) = left else { return };
+        self.replace.retain(|(name, _)| *name != header);
+        match rest.is_empty() {
+            true => self.strip.push(header),
+            false => self.replace.push((header, rest)),
+        }
+    }
+}
+
+const SUBPROTOCOL: &str = "sec-websocket-protocol";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! Where a request can carry its token.
+
+use std::fmt;
+
+/// Where a request can carry its token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TokenPlace {
+    /// `Authorization: Bearer TOKEN`
+    Authorization,
+    /// The value of the cookie with this name.
+    Cookie(String),
+    /// `Sec-WebSocket-Protocol: NAME, TOKEN`
+    WebsocketProtocol(String),
+}
+
+/// As a policy has it.
+impl fmt::Display for TokenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authorization => f.write_str("authorization"),
+            Self::Cookie(name) => write!(f, "{{cookie: {name}}}"),
+            Self::WebsocketProtocol(name) => write!(f, "{{websocket_protocol: {name}}}"),
+        }
+    }
+}
