@@ -4,6 +4,7 @@
 //! checks come first: a token that has expired or is meant for someone else costs no signature verification and
 //! triggers no key fetch. Either way the client only sees `invalid_token` or `token_expired`.
 
+mod claimed;
 mod compact;
 mod dates;
 mod der;
@@ -17,8 +18,10 @@ mod json;
 mod judge;
 mod jwk;
 mod key_ring;
+mod key_rings;
 mod key_set;
 mod material;
+mod reason;
 mod rejection;
 mod scopes;
 mod session_key;
@@ -30,6 +33,7 @@ mod unverified;
 mod verify;
 
 pub use crate::session_id::SessionId;
+pub use claimed::Claimed;
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
 pub use facts::Facts;
 pub use fault::Fault;
@@ -41,7 +45,9 @@ pub use key_ring::{
     FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_RETRY_FIRST_MS,
     KEY_RETRY_LAST_MS, KeyName, KeyRing, Miss,
 };
-pub use key_set::{KEY_SET_BYTES_MAX, KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetError, SignatureError, Skipped};
+pub use key_rings::KeyRings;
+pub use key_set::{KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetError, SignatureError, Skipped};
+pub use reason::Reason;
 pub use rejection::Rejection;
 pub use scopes::{SCOPE_BYTES_MAX, SCOPES_MAX};
 pub use session_key::SessionKey;

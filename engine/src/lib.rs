@@ -18,4 +18,7 @@ pub mod route;
 pub mod scope;
 pub mod time;
 
+/// How the filter names itself to the servers that it calls: firewalls in front of them refuse callers without a name.
+pub const USER_AGENT: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
+
 pub use portcullis_contract::{KeyKind, code, introspection, token, wire};

@@ -14,6 +14,7 @@ mod rule;
 #[cfg(feature = "schema")]
 mod schema;
 mod session;
+mod sizes;
 #[cfg(feature = "source")]
 mod source;
 mod text;
@@ -28,6 +29,7 @@ pub use rule::{Access, Limits, Rule};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use session::{Client, Introspection, Protocol, SessionService};
+pub use sizes::Sizes;
 #[cfg(feature = "source")]
 pub use source::{RouteSource, Source};
 pub use text::nearest;
@@ -57,6 +59,8 @@ pub struct Policy {
     pub realm: String,
     /// Whether a CORS preflight is released without a token.
     pub cors_preflight: bool,
+    /// How large tokens, their cache and key sets can be.
+    pub limits: Sizes,
     /// The issuers whose tokens are accepted, without duplicates.
     pub issuers: Vec<Issuer>,
     /// The session service; `None` only when every rule is public.

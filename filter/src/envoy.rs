@@ -5,6 +5,7 @@
 
 use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
+    USER_AGENT,
     answer::{GrpcStatus, Reply},
     authorize::Call,
     time::{Monotonic, Now},
@@ -168,6 +169,7 @@ pub(crate) fn get(cluster: &str, scheme: &str, authority: &str, path: &str, time
         (":authority", authority),
         (":path", path),
         ("accept", "application/jwk-set+json, application/json"),
+        ("user-agent", USER_AGENT),
     ];
     hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
 }

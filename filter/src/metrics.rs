@@ -87,6 +87,7 @@ fn name(count: Count, policy: &Policy) -> String {
         Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
         Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
         Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
+        Count::RefusedToken(_) => format!("portcullis.refused_tokens.reason.{label}"),
     }
 }
 

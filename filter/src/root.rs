@@ -5,7 +5,6 @@ use log::{error, info, warn};
 use portcullis_engine::{
     authorize::{self, Gate, MESSAGE_BYTES_MAX},
     policy::Policy,
-    token::KEY_SET_BYTES_MAX,
 };
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
@@ -39,7 +38,7 @@ impl Root {
             .unwrap_or_default()
             .wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
         let gate = Gate::new(policy, envoy::verify_signature, seed)
-            .map_err(|(issuer, error)| vec![format!("$.issuers[{issuer}].keys.inline: {error}")])?;
+            .map_err(|(issuer, error)| vec![format!("$.issuers[{}].keys.inline: {error}", issuer.0)])?;
         Ok(Worker::new(self.context, gate, authorization))
     }
 }
@@ -49,7 +48,8 @@ impl Context for Root {
         let Some(worker) = &self.worker else { return };
         let now = envoy::now();
         if let Some(issuer) = worker.key_call(call) {
-            let response = envoy::call_response(headers, body_size, KEY_SET_BYTES_MAX);
+            let bytes_max = worker.gate.borrow().policy().limits.key_set_bytes;
+            let response = envoy::call_response(headers, body_size, bytes_max);
             worker.fetched(issuer, response.as_ref().map(|(status, body)| (*status, body.as_slice())), now);
         } else {
             worker.answered(call, headers, body_size, now);
@@ -113,6 +113,7 @@ impl RootContext for Root {
         worker.queue(due);
         worker.pump(now);
         worker.carry_out(self.context);
+        worker.log_refused_token(now);
         worker.flush_metrics(now);
         worker.rest();
     }

@@ -222,6 +222,13 @@ impl Worker {
         self.queue(due);
     }
 
+    /// Writes the line about refused tokens that is due. Only on the tick: a token costs no line of its own.
+    pub(crate) fn log_refused_token(&self, now: Now) {
+        if let Some(token) = self.gate.borrow_mut().refused_token(now.instant) {
+            warn!("portcullis: {token}");
+        }
+    }
+
     /// Reports the counts to Envoy.
     pub(crate) fn flush_metrics(&self, now: Now) {
         let mut gate = self.gate.borrow_mut();
@@ -292,7 +299,7 @@ impl Worker {
 
 /// Refuses a request because there is no policy.
 pub(crate) fn refuse_without_policy(caller: Caller) {
-    envoy::set_log_field("code=no_policy route=- session=-");
+    envoy::set_log_field(&identity::record_without_policy());
     envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()).reply(caller));
 }
 

@@ -4,7 +4,7 @@ use crate::{Algorithm, Key, TokenBuilder};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -47,6 +47,8 @@ struct Shared {
     published: Mutex<Vec<Arc<Key>>>,
     behaviour: Mutex<IssuerBehaviour>,
     fetches: AtomicUsize,
+    /// The `user-agent` of each fetch.
+    callers: Mutex<Vec<String>>,
 }
 
 impl Issuer {
@@ -57,6 +59,7 @@ impl Issuer {
             published: Mutex::new(vec![key]),
             behaviour: Mutex::new(behaviour),
             fetches: AtomicUsize::new(0),
+            callers: Mutex::default(),
         });
         let listener = TcpListener::bind(address).await.expect("the issuer can listen");
         let address = listener.local_addr().expect("a listener has an address");
@@ -82,7 +85,17 @@ impl Issuer {
 
     /// Signs with a new key, which replaces all others in the key set.
     pub fn rotate(&self) {
-        let key = Arc::new(Key::new(Algorithm::ES256));
+        self.sign_with(Key::new(Algorithm::ES256));
+    }
+
+    /// Signs with a new key under the name of the old one.
+    pub fn replace_key(&self) {
+        let key = self.shared.signing.lock().expect("not poisoned").replacement();
+        self.sign_with(key);
+    }
+
+    fn sign_with(&self, key: Key) {
+        let key = Arc::new(key);
         *self.shared.signing.lock().expect("not poisoned") = key.clone();
         *self.shared.published.lock().expect("not poisoned") = vec![key];
     }
@@ -95,6 +108,11 @@ impl Issuer {
     /// How often its key set was fetched.
     pub fn fetches(&self) -> usize {
         self.shared.fetches.load(Ordering::SeqCst)
+    }
+
+    /// How the callers that fetched its key set named themselves.
+    pub fn callers(&self) -> Vec<String> {
+        self.shared.callers.lock().expect("not poisoned").clone()
     }
 
     /// The key set.
@@ -116,8 +134,10 @@ impl Drop for Issuer {
     }
 }
 
-async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
+async fn jwks(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     shared.fetches.fetch_add(1, Ordering::SeqCst);
+    let caller = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    shared.callers.lock().expect("not poisoned").push(caller.to_owned());
     let behaviour = shared.behaviour.lock().expect("not poisoned").clone();
     let body = match behaviour {
         IssuerBehaviour::Serve => shared.key_set().to_string(),

@@ -80,6 +80,11 @@ impl Key {
         Self { id: format!("key-{number}"), algorithm, secret }
     }
 
+    /// A new key under the name of this one.
+    pub fn replacement(&self) -> Self {
+        Self { id: self.id.clone(), ..Self::new(self.algorithm) }
+    }
+
     /// The signature over a message, in the format of JWS (RFC 7518, section 3; RFC 8037).
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         use p256::ecdsa::signature::Signer as _;

@@ -271,6 +271,16 @@ fn every_kind_of_change_is_told() {
             ],
         ),
         (
+            vec![("/limits", json!({"token_bytes": 32_768, "key_set_bytes": 2_097_152}))],
+            vec!["+ limits: `token_bytes` is 32768, was 16384", "+ limits: `key_set_bytes` is 2097152, was 1048576"],
+            vec!["- limits: `token_bytes` is 16384, was 32768", "- limits: `key_set_bytes` is 1048576, was 2097152"],
+        ),
+        (
+            vec![("/limits", json!({"token_cache_bytes": 67_108_864}))],
+            vec!["~ limits: `token_cache_bytes` is 67108864, was 33554432"],
+            vec!["~ limits: `token_cache_bytes` is 33554432, was 67108864"],
+        ),
+        (
             vec![("/issuers/0/clock_skew", json!("60s"))],
             vec!["+ issuers.https://id.example: `clock_skew` is 1m, was 30s"],
             vec!["- issuers.https://id.example: `clock_skew` is 30s, was 1m"],

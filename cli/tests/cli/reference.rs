@@ -23,8 +23,9 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 11] = [
+const OBJECTS: [(&str, &str); 12] = [
     ("Policy", "## Top level"),
+    ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
     ("Keys", "## `issuers[].keys`"),
     ("Session", "## `session`"),

@@ -6,7 +6,7 @@ use std::fmt;
 /// Why a token is invalid: a closed list, for logs and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Longer than [`super::TOKEN_BYTES_MAX`].
+    /// Longer than the policy's `limits.token_bytes`, or than [`super::TOKEN_BYTES_MAX`].
     TooLong,
     /// Not three parts.
     NotCompact,
@@ -49,7 +49,7 @@ impl From<IllTyped> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => f.write_str("the token is too long"),
+            Self::TooLong => f.write_str("the token is longer than `limits.token_bytes` allows"),
             Self::NotCompact => f.write_str("the token does not have three parts"),
             Self::NotBase64url => f.write_str("a part of the token is not canonical base64url"),
             Self::Header(why) => write!(f, "the token's header {why}"),

@@ -1,5 +1,7 @@
-//! One key of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037). It is imported once, and only for the
-//! algorithms that it may be used with (RFC 8725, section 3.1).
+//! One key of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037), for the algorithms that it may be used with
+//! (RFC 8725, section 3.1).
+//!
+//! It is imported when it is needed: a set can have a thousand keys, and an import costs a small part of a verification.
 
 use super::{
     Algorithm, HostVerifier, Signed,
@@ -26,10 +28,9 @@ pub struct KeyId([u8; 32]);
 pub struct Key {
     id: KeyId,
     kid: Option<String>,
-    /// In the encoding of a host's verifier.
-    info: Option<Vec<u8>>,
-    /// One for each algorithm that the key may be used with.
-    imported: Vec<PublicKey>,
+    /// They form a key: that was tried once.
+    material: Material,
+    algorithms: Vec<Algorithm>,
 }
 
 /// Why a key of a set is not used.
@@ -83,14 +84,13 @@ impl Key {
         }
         let material = material(jwk)?;
         let algorithms = pinned(jwk, &material)?;
-        let import = |&algorithm| PublicKey::import(algorithm, &material).ok_or(Skip::Material);
+        // Whether an import succeeds depends on the parameters, and not on the algorithm.
+        let imports = |&algorithm: &Algorithm| PublicKey::import(algorithm, &material).is_some();
+        if !algorithms.first().is_some_and(imports) {
+            return Err(Skip::Material);
+        }
         let kid = jwk.string("kid")?.map(str::to_owned);
-        Ok(Self {
-            id: KeyId::of(kid.as_deref(), &material, &algorithms),
-            info: der::public_key_info(&material),
-            imported: algorithms.iter().map(import).collect::<Result<_, _>>()?,
-            kid,
-        })
+        Ok(Self { id: KeyId::of(kid.as_deref(), &material, &algorithms), kid, material, algorithms })
     }
 
     /// Identifies the key.
@@ -105,19 +105,21 @@ impl Key {
 
     /// Whether the key may be used with `algorithm`.
     pub fn is_for(&self, algorithm: Algorithm) -> bool {
-        self.for_algorithm(algorithm).is_some()
+        self.algorithms.contains(&algorithm)
     }
 
     /// Whether the signature is valid. `host` is asked first; if it cannot tell, the signature is verified here.
     pub fn verify(&self, signed: &Signed<'_>, host: HostVerifier) -> bool {
-        let Some(key) = self.for_algorithm(signed.algorithm) else { return false };
-        let by_host = self.info.as_ref().and_then(|info| signed.verify_by_host(info, host));
-        by_host.unwrap_or_else(|| key.verify(signed).is_ok())
+        if !self.is_for(signed.algorithm) {
+            return false;
+        }
+        let info = der::public_key_info(&self.material);
+        let by_host = info.and_then(|info| signed.verify_by_host(&info, host));
+        by_host.unwrap_or_else(|| self.imported(signed.algorithm).is_some_and(|key| key.verify(signed).is_ok()))
     }
 
-    pub(super) fn for_algorithm(&self, algorithm: Algorithm) -> Option<&PublicKey> {
-        let mut keys = self.imported.iter();
-        keys.find(|key| key.algorithm() == algorithm)
+    pub(super) fn imported(&self, algorithm: Algorithm) -> Option<PublicKey> {
+        if self.is_for(algorithm) { PublicKey::import(algorithm, &self.material) } else { None }
     }
 }
 

@@ -6,10 +6,10 @@
 mod refetch;
 
 use super::KeySource;
-use super::{KEY_SET_BYTES_MAX, KeySet, KeySetError};
+use super::{KeySet, KeySetError};
 use refetch::Refetches;
 pub use refetch::{KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KeyName};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The timeout of a fetch in milliseconds.
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
@@ -38,7 +38,7 @@ pub struct Remote {
     fetch: Fetch,
     /// Consecutive failures.
     failures: u32,
-    /// Fetches that unknown keys have caused; those of the schedule do not count.
+    /// Fetches that missing keys have caused; those of the schedule do not count.
     refetches: Refetches,
 }
 
@@ -75,6 +75,8 @@ pub enum FetchError {
     Status(u32),
     /// There was no response.
     NoAnswer,
+    /// The body has more bytes than the policy allows.
+    TooLong(usize),
     /// The body is not a usable key set.
     KeySet(KeySetError),
 }
@@ -84,6 +86,9 @@ impl fmt::Display for FetchError {
         match self {
             Self::NoAnswer => f.write_str("there was no response"),
             Self::Status(status) => write!(f, "the response had status {status}"),
+            Self::TooLong(bytes_max) => {
+                write!(f, "the key set is longer than {bytes_max} bytes (`limits.key_set_bytes`)")
+            }
             Self::KeySet(error) => error.fmt(f),
         }
     }
@@ -98,17 +103,26 @@ impl KeyRing {
         Ok(match source {
             KeySource::Inline(json) => Self::Inline(KeySet::parse(json.as_bytes())?),
             KeySource::Opaque => Self::Inline(KeySet::none()),
-            KeySource::Remote { refresh, .. } => {
-                let refresh_ms = u64::try_from(refresh.as_millis()).unwrap_or(u64::MAX);
-                Self::Remote(Remote {
-                    refresh_ms: refresh_ms.max(KEY_RETRY_FIRST_MS),
-                    keys: None,
-                    fetch: Fetch::Idle { next_ms: 0 },
-                    failures: 0,
-                    refetches: Refetches::default(),
-                })
-            }
+            KeySource::Remote { refresh, .. } => Self::Remote(Remote {
+                refresh_ms: refresh_ms(*refresh),
+                keys: None,
+                fetch: Fetch::Idle { next_ms: 0 },
+                failures: 0,
+                refetches: Refetches::default(),
+            }),
         })
+    }
+
+    /// Fetches the keys at least this often.
+    pub(super) fn refresh_within(&mut self, refresh: Duration) {
+        if let Self::Remote(remote) = self {
+            remote.refresh_ms = remote.refresh_ms.min(refresh_ms(refresh));
+        }
+    }
+
+    /// Whether the last fetch failed: the issuer may use keys by now that the ring does not have.
+    pub const fn is_failing(&self) -> bool {
+        matches!(self, Self::Remote(remote) if remote.failures > 0)
     }
 
     /// The current keys, if any.
@@ -128,7 +142,8 @@ impl KeyRing {
         }
     }
 
-    /// Called when a request needs a key that is missing; `None` when there are no keys at all. After [`Miss::Fetch`] and
+    /// Called when a request needs a key that is missing, or that may have been replaced; `None` when there are no keys
+    /// at all. After [`Miss::Fetch`] and
     /// [`Miss::Wait`], verify the token again once the fetch has ended, successfully or not. If the key is still
     /// missing, call this again: it eventually returns [`Miss::Reject`].
     pub fn missing(&mut self, name: Option<KeyName>, now_ms: u64) -> Miss {
@@ -138,12 +153,12 @@ impl KeyRing {
         }
     }
 
-    /// The issuer responded.
+    /// The issuer responded. Its body may have `bytes_max` bytes.
     ///
     /// # Errors
-    /// The response is not a key set; the old keys remain, and the fetch is retried.
-    pub fn fetched(&mut self, status: u32, body: &[u8], now_ms: u64) -> Result<Fetched, FetchError> {
-        let result = read(status, body);
+    /// The response is not a key set, or too long; the old keys remain, and the fetch is retried.
+    pub fn fetched(&mut self, status: u32, body: &[u8], bytes_max: usize, now_ms: u64) -> Result<Fetched, FetchError> {
+        let result = read(status, body, bytes_max);
         match self {
             Self::Inline(_) => result.map(|_| Fetched::Same),
             Self::Remote(remote) => match result {
@@ -164,12 +179,16 @@ impl KeyRing {
     }
 }
 
-fn read(status: u32, body: &[u8]) -> Result<KeySet, FetchError> {
+fn refresh_ms(refresh: Duration) -> u64 {
+    u64::try_from(refresh.as_millis()).unwrap_or(u64::MAX).max(KEY_RETRY_FIRST_MS)
+}
+
+fn read(status: u32, body: &[u8], bytes_max: usize) -> Result<KeySet, FetchError> {
     if status != 200 {
         return Err(FetchError::Status(status));
     }
-    if body.len() > KEY_SET_BYTES_MAX {
-        return Err(FetchError::KeySet(KeySetError::TooLong));
+    if body.len() > bytes_max {
+        return Err(FetchError::TooLong(bytes_max));
     }
     KeySet::parse(body).map_err(FetchError::KeySet)
 }

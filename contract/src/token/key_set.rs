@@ -5,12 +5,12 @@ use super::{
     json::{NotAnObject, Object},
 };
 use serde_json::Value;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-/// The maximum size of a key set in bytes.
-pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 /// The maximum number of keys in a set, usable or not.
-pub const KEYS_MAX: usize = 64;
+pub const KEYS_MAX: usize = 1_000;
+/// The maximum number of skipped keys in an error message.
+const SKIPPED_SHOWN_MAX: usize = 8;
 /// The maximum number of keys tried on one token: each can cost a millisecond.
 pub const KEYS_TRIED_MAX: usize = 8;
 
@@ -18,6 +18,8 @@ pub const KEYS_TRIED_MAX: usize = 8;
 #[derive(Debug, Clone)]
 pub struct KeySet {
     keys: Vec<Key>,
+    /// The ids of all keys.
+    ids: BTreeSet<KeyId>,
     skipped: Vec<Skipped>,
 }
 
@@ -33,8 +35,6 @@ pub struct Skipped {
 /// Why a key set is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySetError {
-    /// Longer than [`KEY_SET_BYTES_MAX`].
-    TooLong,
     /// Not a JSON object without duplicate members.
     NotAnObject(NotAnObject),
     /// `keys` is missing or not an array.
@@ -59,17 +59,14 @@ pub enum SignatureError {
 impl KeySet {
     /// The key set of an opaque issuer.
     pub(super) const fn none() -> Self {
-        Self { keys: Vec::new(), skipped: Vec::new() }
+        Self { keys: Vec::new(), ids: BTreeSet::new(), skipped: Vec::new() }
     }
 
-    /// Reads a set. Unusable keys are skipped: a set can contain keys for other purposes.
+    /// Reads a set, whose size its source has limited. Unusable keys are skipped: a set can contain keys for other purposes.
     ///
     /// # Errors
-    /// The set is malformed, too large, or has no usable key.
+    /// The set is malformed, has too many keys, or no usable one.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
-        if json.len() > KEY_SET_BYTES_MAX {
-            return Err(KeySetError::TooLong);
-        }
         let set = Object::parse(json).map_err(KeySetError::NotAnObject)?;
         let Some(Value::Array(members)) = set.into_member("keys") else {
             return Err(KeySetError::NoKeys);
@@ -88,7 +85,7 @@ impl KeySet {
         if keys.is_empty() {
             return Err(KeySetError::NoUsableKey(skipped));
         }
-        Ok(Self { keys, skipped })
+        Ok(Self { ids: keys.iter().map(Key::id).collect(), keys, skipped })
     }
 
     /// The keys that were left out.
@@ -103,13 +100,12 @@ impl KeySet {
 
     /// Whether the set contains this key unchanged.
     pub fn holds(&self, id: KeyId) -> bool {
-        self.keys.iter().any(|key| key.id() == id)
+        self.ids.contains(&id)
     }
 
     /// Whether both sets contain the same keys.
     pub fn same_keys(&self, other: &Self) -> bool {
-        let within = |one: &Self, two: &Self| one.keys.iter().all(|key| two.holds(key.id()));
-        within(self, other) && within(other, self)
+        self.ids == other.ids
     }
 
     /// The key that made the signature. A `kid` only narrows the choice, since several keys can share one (RFC 7517,
@@ -143,13 +139,16 @@ impl KeySet {
 impl fmt::Display for KeySetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "the key set is longer than {KEY_SET_BYTES_MAX} bytes"),
             Self::NotAnObject(why) => write!(f, "the key set {why}"),
             Self::NoKeys => f.write_str("the key set has no `keys` array"),
             Self::TooMany => write!(f, "the key set contains more than {KEYS_MAX} keys"),
             Self::NoUsableKey(skipped) => {
                 f.write_str("the key set contains no usable key")?;
-                skipped.iter().try_for_each(|key| write!(f, "; {key}"))
+                skipped.iter().take(SKIPPED_SHOWN_MAX).try_for_each(|key| write!(f, "; {key}"))?;
+                match skipped.len().saturating_sub(SKIPPED_SHOWN_MAX) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
         }
     }

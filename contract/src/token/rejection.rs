@@ -17,6 +17,16 @@ pub enum Rejection {
         /// The key that is missing.
         name: KeyName,
     },
+    /// The key that `kid` names does not verify the token: `invalid_token`, unless a fetch brings another key of that
+    /// name.
+    WrongKey {
+        /// The issuer whose keys to fetch.
+        issuer: IssuerId,
+        /// The key that may have been replaced.
+        name: KeyName,
+        /// [`Fault::Signature`] or [`Fault::KeyAlgorithm`].
+        fault: Fault,
+    },
     /// The issuer's keys are not available yet: `keys_unavailable`, unless a fetch brings them.
     NoKeys {
         /// The issuer whose keys to fetch.
@@ -39,7 +49,7 @@ impl From<IllTyped> for Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(fault) => fault.fmt(f),
+            Self::Invalid(fault) | Self::WrongKey { fault, .. } => fault.fmt(f),
             Self::Expired => f.write_str("the token has expired"),
             Self::UnknownKey { .. } => f.write_str("no key of the issuer matches the token"),
             Self::NoKeys { .. } => f.write_str("the issuer's keys are not available yet"),

@@ -104,20 +104,6 @@ impl PublicKey {
         key.ok()
     }
 
-    pub(super) fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Rs256(_) => Algorithm::RS256,
-            Self::Rs384(_) => Algorithm::RS384,
-            Self::Rs512(_) => Algorithm::RS512,
-            Self::Ps256(_) => Algorithm::PS256,
-            Self::Ps384(_) => Algorithm::PS384,
-            Self::Ps512(_) => Algorithm::PS512,
-            Self::Es256(_) => Algorithm::ES256,
-            Self::Es384(_) => Algorithm::ES384,
-            Self::Ed25519(_) => Algorithm::EdDSA,
-        }
-    }
-
     pub(super) fn verify(&self, signed: &Signed<'_>) -> Result<(), jwt_simple::Error> {
         let (token, options) = (signed.token, Some(options(signed)));
         match self {

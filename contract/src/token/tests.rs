@@ -9,5 +9,6 @@ mod introspected;
 mod key_sets;
 mod mutations;
 mod ring;
+mod rings;
 mod world;
 mod wycheproof;

@@ -1,7 +1,7 @@
 //! Token verification: cheap checks first, the signature last.
 
 use super::{
-    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyName, KeyRing, Rejection, SessionKey, SignatureError,
+    Facts, Fault, HostVerifier, Issuer, IssuerId, KeyId, KeyName, KeyRings, Rejection, SessionKey, SignatureError,
     TokenDigest, compact::Compact, header::Header, json::Object, judge::judge,
 };
 
@@ -16,16 +16,16 @@ pub struct Verified {
     pub key: KeyId,
 }
 
-/// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of `issuers`, in the same
-/// order; `host` is asked to verify signatures first.
+/// Verifies `token` at `now_ms`, in milliseconds since the Unix epoch. `rings` holds the keys of `issuers`;
+/// `host` is asked to verify signatures first.
 ///
 /// # Errors
-/// Returns why the token is refused. A key fetch can resolve [`Rejection::UnknownKey`] and [`Rejection::NoKeys`], see
-/// [`KeyRing::missing`].
+/// Returns why the token is refused. A key fetch can resolve [`Rejection::UnknownKey`], [`Rejection::WrongKey`] and
+/// [`Rejection::NoKeys`], see [`KeyRing::missing`](super::KeyRing::missing).
 pub fn verify(
     token: &str,
     issuers: &[Issuer],
-    rings: &[KeyRing],
+    rings: &KeyRings,
     host: HostVerifier,
     now_ms: u64,
 ) -> Result<Verified, Rejection> {
@@ -40,17 +40,18 @@ pub fn verify(
     if facts.subject.is_none() && matches!(facts.session_key, SessionKey::Login(_)) {
         return Err(Fault::Missing("sub").into());
     }
-    let keys = rings.get(id.0).and_then(KeyRing::keys);
-    let keys = keys.ok_or(Rejection::NoKeys { issuer: id })?;
+    let keys = rings.keys(id).ok_or(Rejection::NoKeys { issuer: id })?;
     let signed = compact.signed(header.algorithm, header.typ);
-    match keys.verify(header.kid.as_deref(), &signed, host) {
-        Ok(key) => Ok(Verified { facts, issuer: id, key }),
-        Err(SignatureError::UnknownKey) => {
-            Err(Rejection::UnknownKey { issuer: id, name: KeyName::of(header.kid.as_deref()) })
+    let kid = header.kid.as_deref();
+    let key = keys.verify(kid, &signed, host).map_err(|error| {
+        let name = KeyName::of(kid);
+        match error {
+            SignatureError::UnknownKey => Rejection::UnknownKey { issuer: id, name },
+            SignatureError::KeyAlgorithm => Rejection::WrongKey { issuer: id, name, fault: Fault::KeyAlgorithm },
+            SignatureError::Signature => Rejection::WrongKey { issuer: id, name, fault: Fault::Signature },
         }
-        Err(SignatureError::KeyAlgorithm) => Err(Fault::KeyAlgorithm.into()),
-        Err(SignatureError::Signature) => Err(Fault::Signature.into()),
-    }
+    })?;
+    Ok(Verified { facts, issuer: id, key })
 }
 
 /// `iss` is compared exactly, without URL normalization (RFC 8725, section 3.8).

@@ -138,10 +138,10 @@ impl Follows {
         }
     }
 
-    /// The follows of tokens by `issuer` whose key is no longer in `keys`.
-    pub(super) fn of_withdrawn_keys(&self, issuer: IssuerId, keys: &KeySet) -> Vec<FollowId> {
+    /// The follows of tokens whose key is no longer in `keys`, the keys of matching issuers.
+    pub(super) fn of_withdrawn_keys(&self, is_of: impl Fn(IssuerId) -> bool, keys: &KeySet) -> Vec<FollowId> {
         let is_void =
-            |principal: &Principal| principal.issuer == issuer && principal.key.is_some_and(|key| !keys.holds(key));
+            |principal: &Principal| is_of(principal.issuer) && principal.key.is_some_and(|key| !keys.holds(key));
         self.open.iter().filter(|(_, follow)| is_void(&follow.principal)).map(|(id, _)| *id).collect()
     }
 

@@ -9,7 +9,8 @@ use super::{
     head::Head,
     introspection::{Asker, Call, CallKey, Ended},
     principal::Principal,
-    question::{RequestAttributes, Verdict},
+    question::{Inquiry, RequestAttributes, Verdict},
+    refused_tokens::{RefusedToken, RefusedTokens},
     request::{Event, Request, Step},
     session_client::SessionClient,
     session_memory::SessionMemory,
@@ -23,7 +24,7 @@ use crate::{
     map::{HashMap, HashSet},
     policy::{Outage, Policy},
     time::{Monotonic, Now},
-    token::{HostVerifier, IssuerId, KeyRing, KeySetError},
+    token::{Claimed, HostVerifier, IssuerId, KeyRings, KeySetError, Reason},
 };
 use sha2::{Digest, Sha256};
 use std::{collections::VecDeque, rc::Rc};
@@ -57,7 +58,7 @@ struct UnderWay {
 /// One worker's share of the filter, without host calls.
 pub struct Gate {
     policy: Policy,
-    rings: Vec<KeyRing>,
+    rings: KeyRings,
     host: HostVerifier,
     tokens: TokenCache<Principal>,
     /// `None` if every rule is public.
@@ -74,6 +75,8 @@ pub struct Gate {
     waiting: HashSet<ContextId>,
     /// Issuers whose keys a request needs and whose fetch has not started yet.
     wanted: Vec<IssuerId>,
+    /// Refused tokens that the log is yet to learn about.
+    refused_tokens: RefusedTokens,
     /// Counts to report on the next tick.
     pub tally: Tally,
     /// How long requests waited for their verdicts since the last tick, in milliseconds.
@@ -85,26 +88,25 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// An inline key set has no usable key; returns the index of its issuer.
-    pub fn new(policy: Policy, host: HostVerifier, seed: u64) -> Result<Self, (usize, KeySetError)> {
-        let sources = policy.issuers.iter().map(|issuer| &issuer.keys).enumerate();
-        let rings = sources.map(|(index, source)| KeyRing::new(source).map_err(|error| (index, error)));
-        let rings = rings.collect::<Result<_, _>>()?;
+    /// An inline key set has no usable key; returns its issuer.
+    pub fn new(policy: Policy, host: HostVerifier, seed: u64) -> Result<Self, (IssuerId, KeySetError)> {
+        let rings = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys))?;
         let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
         Ok(Self {
             client: SessionClient::new(&policy, policy.hello(), timeout_ms, seed),
             follows: Follows::default(),
             session_memory: SessionMemory::new(&policy),
             keys_fetched_at: vec![None; policy.issuers.len()],
+            tokens: TokenCache::new(policy.limits.token_cache_bytes),
             policy,
             rings,
             host,
-            tokens: TokenCache::default(),
             timeout_ms,
             requests: HashMap::default(),
             fresh: VecDeque::new(),
             waiting: HashSet::default(),
             wanted: Vec::new(),
+            refused_tokens: RefusedTokens::default(),
             tally: Tally::default(),
             waits_ms: Vec::new(),
         })
@@ -187,7 +189,7 @@ impl Gate {
         }
         for (id, code) in self.follows.overdue(now) {
             for context in self.follows.end(id) {
-                due.push((context, self.advance(context, Event::Overdue(code), now)));
+                due.push((context, self.advance(context, Event::Overdue(code.into()), now)));
             }
         }
         self.follow_the_lasting(now.instant);
@@ -266,6 +268,11 @@ impl Gate {
         }
     }
 
+    /// The line about refused tokens that the log is to have now, if any.
+    pub fn refused_token(&mut self, now: Monotonic) -> Option<RefusedToken> {
+        self.refused_tokens.take(now)
+    }
+
     /// Whether something waits for a deadline, so that ticks must be frequent.
     pub fn is_busy(&self) -> bool {
         self.client.as_ref().is_some_and(SessionClient::is_busy) || !self.fresh.is_empty() || !self.waiting.is_empty()
@@ -302,8 +309,9 @@ impl Gate {
         let denies = |rule| self.policy.rule(rule).is_none_or(|rule| rule.limits.on_outage == Outage::Deny);
         let unheard = self.follows.on_rules(denies);
         let contexts: Vec<ContextId> = unheard.into_iter().flat_map(|id| self.follows.end(id)).collect();
-        let code = Code::SessionUnavailable;
-        contexts.into_iter().map(|context| (context, self.advance(context, Event::Overdue(code), now))).collect()
+        let overdue =
+            |gate: &mut Self, context| gate.advance(context, Event::Overdue(Code::SessionUnavailable.into()), now);
+        contexts.into_iter().map(|context| (context, overdue(self, context))).collect()
     }
 
     /// Turns a finished call into steps of the requests that it was made for. One about open requests that was not
@@ -356,6 +364,11 @@ impl Gate {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
         self.session_memory.record(&entry.request, &event, &self.policy, now.instant);
         self.tally.event(&event);
+        if let (Request::Asked(inquiry), Event::Verdict(Verdict::Ended(refusal), _)) = (&entry.request, &event)
+            && let Some(reason) = refusal.reason
+        {
+            self.refused_tokens.note(|| refused_when_asked(inquiry, reason));
+        }
         if let Request::Asked(inquiry) = &entry.request
             && inquiry.about().1.carried.is_some()
         {
@@ -388,6 +401,19 @@ impl Gate {
         self.tally.step(&step);
         step
     }
+}
+
+/// A token that was refused by whoever was asked about it.
+fn refused_when_asked(inquiry: &Inquiry, reason: Reason) -> RefusedToken {
+    let issuer = match inquiry {
+        Inquiry::Session(question) => Some(question.principal.facts.issuer.clone()),
+        Inquiry::Token(_) => None,
+    };
+    let words = match reason {
+        Reason::Undated => "the session service requires a session claim or `auth_time`",
+        _ => "the introspection endpoint does not vouch for it",
+    };
+    RefusedToken::new(reason, words, Claimed { issuer, kid: None })
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -4,7 +4,7 @@ use super::{
     principal::Principal,
     request::{Denial, Mark, Permit},
 };
-use crate::{policy::Policy, route::RuleId};
+use crate::{answer::Code, policy::Policy, route::RuleId, token::Reason};
 use std::{borrow::Cow, fmt::Write};
 
 /// The headers added to a released request.
@@ -15,7 +15,7 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
         principal.and_then(|principal| Some((name, encoded(value(principal)?))))
     };
     let mark = permit.mark.map(|mark| match mark {
-        Mark::Shadow(code) => ("x-portcullis-shadow", code.name().into()),
+        Mark::Shadow(refusal) => ("x-portcullis-shadow", refusal.code.name().into()),
         Mark::OutageReadOnly => ("x-portcullis-outage", "read_only".into()),
         Mark::OutageGrace => ("x-portcullis-outage", "grace".into()),
     });
@@ -34,7 +34,7 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
 
 /// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity.
 fn is_nobody(permit: &Permit) -> bool {
-    matches!(permit.mark, Some(Mark::Shadow(code)) if code.status() == 401)
+    matches!(permit.mark, Some(Mark::Shadow(refusal)) if refusal.code.status() == 401)
 }
 
 /// The token's registered scopes without those that its session has lost.
@@ -65,28 +65,45 @@ fn encoded(value: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// The access-log field of a released request: code, route and session, but never the token.
+/// The access-log field of a released request: code, reason, route and session, but never the token.
 pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
-    let (kind, code) = match (permit.mark, &permit.principal) {
-        (Some(Mark::Shadow(code)), _) => ("shadow:", code.name()),
-        (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only"),
-        (Some(Mark::OutageGrace), _) => ("outage:", "grace"),
-        (None, Some(_)) => ("", "ok"),
-        (None, None) => ("", "public"),
+    let (kind, code, reason) = match (permit.mark, &permit.principal) {
+        (Some(Mark::Shadow(refusal)), _) => ("shadow:", refusal.code.name(), refusal.reason),
+        (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only", None),
+        (Some(Mark::OutageGrace), _) => ("outage:", "grace", None),
+        (None, Some(_)) => ("", "ok", None),
+        (None, None) => ("", "public", None),
     };
     let session = permit.principal.as_ref().map(|principal| principal.facts.session_id.as_str());
-    record(kind, code, permit.rule, session, policy)
+    record(&[kind, code], reason, permit.rule, session, policy)
 }
 
 /// The access-log field of a refused request.
 pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
     let session = denial.principal.as_ref().map(|principal| principal.facts.session_id.as_str());
-    record("", denial.code.name(), denial.rule, session, policy)
+    record(&[denial.refusal.code.name()], denial.refusal.reason, denial.rule, session, policy)
 }
 
-fn record(kind: &str, code: &str, rule: Option<RuleId>, session: Option<&str>, policy: &Policy) -> String {
-    let route = rule.and_then(|id| policy.rule(id)).map_or("-", |rule| rule.name.as_str());
-    ["code=", kind, code, " route=", route, " session=", session.unwrap_or("-")].concat()
+/// The access-log field of a request that is refused because there is no policy.
+pub fn record_without_policy() -> String {
+    fields(&[Code::NoPolicy.name()], None, None, None)
+}
+
+fn record(
+    code: &[&str],
+    reason: Option<Reason>,
+    rule: Option<RuleId>,
+    session: Option<&str>,
+    policy: &Policy,
+) -> String {
+    let route = rule.and_then(|id| policy.rule(id)).map(|rule| rule.name.as_str());
+    fields(code, reason, route, session)
+}
+
+/// Every field is always there, so that a log can be read by position as well as by name.
+fn fields(code: &[&str], reason: Option<Reason>, route: Option<&str>, session: Option<&str>) -> String {
+    let (code, reason) = (code.concat(), reason.map_or("-", Reason::name));
+    ["code=", &code, " reason=", reason, " route=", route.unwrap_or("-"), " session=", session.unwrap_or("-")].concat()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The questions to the session service, and its verdicts.
 
-use super::{introspection::Carried, principal::Principal};
-use crate::{answer::Code, route::RuleId, time::Monotonic};
+use super::{Refusal, introspection::Carried, principal::Principal};
+use crate::{route::RuleId, time::Monotonic};
 use std::{collections::HashSet, fmt, rc::Rc};
 
 /// A request whose token is yet to be verified.
@@ -82,7 +82,7 @@ pub enum Verdict {
     /// The session is valid. Holds the remaining scopes if there are fewer than in the token.
     Active(Option<Rc<[String]>>),
     /// The session is refused, for all requests or for this one.
-    Ended(Code),
+    Ended(Refusal),
 }
 
 impl Verdict {

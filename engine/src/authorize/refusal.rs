@@ -1,15 +1,47 @@
-//! The answer to a refused request: the code's own, with the requirements of the rule that refused it.
+//! Why a request is refused, and the answer to it: the code's own, with the requirements of the rule that refused it.
 
 use super::request::Denial;
 use crate::{
-    answer::{Answer, Demand},
+    answer::{Answer, Code, Demand},
     policy::{Access, Policy},
+    token::{Reason, Rejection},
 };
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the client learns.
+    pub code: Code,
+    /// What was wrong with its token: for operators only. Every `invalid_token` has a reason, and no other code has one.
+    pub reason: Option<Reason>,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self { code, reason: None }
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { code: Code::InvalidToken, reason: Some(reason) }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        match (rejection.reason(), rejection) {
+            (Some(reason), _) => reason.into(),
+            (None, Rejection::NoKeys { .. }) => Code::KeysUnavailable.into(),
+            (None, _) => Code::TokenExpired.into(),
+        }
+    }
+}
 
 impl Denial {
     /// The answer for the client.
     pub fn answer(&self, policy: &Policy) -> Answer {
-        Answer::new(self.code, &policy.realm, self.demand(policy))
+        Answer::new(self.refusal.code, &policy.realm, self.demand(policy))
     }
 
     /// The requirements of the rule that refused the request.

@@ -5,7 +5,7 @@
 mod permit;
 
 use super::{
-    local,
+    Refusal, local,
     principal::Principal,
     question::{Arrival, Inquiry, Question, Verdict},
     session_memory::Known,
@@ -61,7 +61,7 @@ pub enum Event {
     /// The request is open, and the session service cannot tell anything about its session: the last verdicts decide.
     NoNews(Known),
     /// The request is open, and a limit has passed.
-    Overdue(Code),
+    Overdue(Refusal),
 }
 
 /// How a request continues, or why it is refused.
@@ -95,6 +95,17 @@ pub enum Step {
     Spare(Denial),
 }
 
+impl Step {
+    /// Why a request is refused, or would be if shadow mode did not release it.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Deny(denial) | Self::Cut(denial) | Self::Spare(denial) => Some(denial.refusal),
+            Self::Release(Permit { mark: Some(Mark::Shadow(refusal)), .. }) => Some(*refusal),
+            Self::Release(_) | Self::Wait | Self::Ask(_) => None,
+        }
+    }
+}
+
 impl Request {
     /// The only way to change a request's state. An event that does not fit the state (late or duplicate) changes
     /// nothing.
@@ -105,8 +116,8 @@ impl Request {
             (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
                 alive(&question.principal, question.rule, wall_ms).and_then(|()| judged(question, verdict, policy))
             }
-            (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(code), _)) => {
-                Err(Denial::new(code, Some(arrival.rule)))
+            (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(refusal), _)) => {
+                Err(Denial::new(refusal, Some(arrival.rule)))
             }
             (Self::Asked(Inquiry::Token(arrival)), Event::Proven(principal, now_ms)) => {
                 proven(arrival, &principal, policy, now_ms)
@@ -118,7 +129,7 @@ impl Request {
             (Self::Released(Some(open)), Event::NoNews(known)) => {
                 return self.hold(&open.clone(), &known, policy);
             }
-            (Self::Released(Some(open)), Event::Overdue(code)) => return self.cut(&open.clone(), code, policy),
+            (Self::Released(Some(open)), Event::Overdue(refusal)) => return self.cut(&open.clone(), refusal, policy),
             _ => return Step::Wait,
         };
         match decision {
@@ -146,14 +157,14 @@ impl Request {
             }
             Mode::Shadow => {
                 *self = Self::Released(None);
-                Step::Release(Permit::new(denial.rule, denial.principal, None, Some(Mark::Shadow(denial.code))))
+                Step::Release(Permit::new(denial.rule, denial.principal, None, Some(Mark::Shadow(denial.refusal))))
             }
         }
     }
 
     fn follow(&mut self, open: &Open, verdict: Verdict, policy: &Policy) -> Step {
         match verdict {
-            Verdict::Ended(code) => self.cut(open, code, policy),
+            Verdict::Ended(refusal) => self.cut(open, refusal, policy),
             Verdict::Active(Some(left)) if !scopes_suffice(policy, open.rule, &left) => {
                 self.cut(open, Code::InsufficientScope, policy)
             }
@@ -171,8 +182,8 @@ impl Request {
         }
     }
 
-    fn cut(&mut self, open: &Open, code: Code, policy: &Policy) -> Step {
-        let denial = Denial::of(&open.principal, code, open.rule);
+    fn cut(&mut self, open: &Open, refusal: impl Into<Refusal>, policy: &Policy) -> Step {
+        let denial = Denial::of(&open.principal, refusal, open.rule);
         match policy.mode {
             Mode::Enforce => {
                 *self = Self::Denied;
@@ -204,7 +215,7 @@ fn alive(principal: &Rc<Principal>, rule: RuleId, wall_ms: Option<u64>) -> Resul
 fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     let Question { rule, principal, .. } = question;
     let narrowed = match verdict {
-        Verdict::Ended(code) => return Err(Denial::of(principal, code, *rule)),
+        Verdict::Ended(refusal) => return Err(Denial::of(principal, refusal, *rule)),
         Verdict::Active(narrowed) => narrowed,
     };
     // The session can hold fewer scopes than the token by now, so the route is checked again against the remaining

@@ -4,6 +4,7 @@
 //! value for the request machine. Nothing is stored if every rule denies in an outage.
 
 use super::{
+    Refusal,
     principal::Principal,
     question::{Inquiry, Verdict},
     request::{Event, Request},
@@ -132,9 +133,9 @@ impl SessionMemory {
                 self.note(&open.principal, open.rule, verdict, policy, now);
             }
             // A request that is cut because the service is silent reveals nothing about its session.
-            (Request::Released(Some(_)), Event::Overdue(Code::SessionUnavailable)) => {}
-            (Request::Released(Some(open)), Event::Overdue(code)) => {
-                self.note(&open.principal, open.rule, &Verdict::Ended(*code), policy, now);
+            (Request::Released(Some(_)), Event::Overdue(Refusal { code: Code::SessionUnavailable, .. })) => {}
+            (Request::Released(Some(open)), Event::Overdue(refusal)) => {
+                self.note(&open.principal, open.rule, &Verdict::Ended(*refusal), policy, now);
             }
             _ => {}
         }
@@ -150,9 +151,9 @@ impl SessionMemory {
         let token = principal.facts.digest;
         match verdict {
             // A step-up only concerns this rule; every other refusal applies to the token everywhere.
-            Verdict::Ended(Code::StepUpRequired) => session.refuse(token, Some(rule)),
-            Verdict::Ended(code) => {
-                session.is_over |= code.ends_session();
+            Verdict::Ended(Refusal { code: Code::StepUpRequired, .. }) => session.refuse(token, Some(rule)),
+            Verdict::Ended(refusal) => {
+                session.is_over |= refusal.code.ends_session();
                 session.refuse(token, None);
             }
             Verdict::Active(narrowed) => {

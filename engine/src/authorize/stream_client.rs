@@ -12,7 +12,7 @@ use super::{
     principal::{Handle, Principal},
     question::{Question, Verdict},
 };
-use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, wire};
+use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
 pub use connection::Act;
 use connection::Connection;
 pub use peer::PeerNews;
@@ -395,10 +395,10 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
         Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
-        Ok(wire::Outcome::Undated) => Code::InvalidToken,
+        Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
-    Some(Verdict::Ended(code))
+    Some(Verdict::Ended(code.into()))
 }
 
 #[cfg(test)]

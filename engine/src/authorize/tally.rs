@@ -4,7 +4,7 @@ use super::{
     question::Verdict,
     request::{Event, Mark, Step},
 };
-use crate::{answer::Code, map::HashMap, route::RuleId};
+use crate::{answer::Code, map::HashMap, route::RuleId, token::Reason};
 
 /// What is counted. Every label is a closed enum: the policy's routes bound the number of counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub enum Count {
     Stream(StreamEvent),
     /// A fetch of a key set.
     KeyFetch(FetchResult),
+    /// A token that was refused as invalid, also where shadow mode did not carry it out.
+    RefusedToken(Reason),
 }
 
 /// How a request was decided.
@@ -101,6 +103,7 @@ impl Count {
             Self::Stream(StreamEvent::Failed) | Self::KeyFetch(FetchResult::Failed) => "failed",
             Self::Stream(StreamEvent::Closed) => "closed",
             Self::KeyFetch(FetchResult::Ok) => "ok",
+            Self::RefusedToken(reason) => reason.name(),
         }
     }
 }
@@ -120,7 +123,7 @@ impl Tally {
     pub(super) fn event(&mut self, event: &Event) {
         self.add(Count::Check(match event {
             Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
-            Event::Verdict(Verdict::Ended(code), _) => CheckOutcome::Refused(*code),
+            Event::Verdict(Verdict::Ended(refusal), _) => CheckOutcome::Refused(refusal.code),
             Event::NoVerdict(..) => CheckOutcome::NoVerdict,
             Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::NoNews(_) | Event::Overdue(_) => return,
         }));
@@ -128,17 +131,19 @@ impl Tally {
 
     /// Counts the result of a request.
     pub(super) fn step(&mut self, step: &Step) {
+        let reason = step.refusal().and_then(|refusal| refusal.reason);
+        reason.into_iter().for_each(|reason| self.add(Count::RefusedToken(reason)));
         self.add(match step {
             Step::Release(permit) => match (permit.mark, &permit.principal) {
-                (Some(Mark::Shadow(code)), _) => Count::Shadowed(code, permit.rule),
+                (Some(Mark::Shadow(refusal)), _) => Count::Shadowed(refusal.code, permit.rule),
                 (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule),
                 (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule),
                 (None, Some(_)) => Count::Decision(Decided::Released, permit.rule),
                 (None, None) => Count::Decision(Decided::Public, permit.rule),
             },
-            Step::Deny(denial) => Count::Decision(Decided::Refused(denial.code), denial.rule),
-            Step::Cut(denial) => Count::Cut(denial.code, denial.rule),
-            Step::Spare(denial) => Count::Shadowed(denial.code, denial.rule),
+            Step::Deny(denial) => Count::Decision(Decided::Refused(denial.refusal.code), denial.rule),
+            Step::Cut(denial) => Count::Cut(denial.refusal.code, denial.rule),
+            Step::Spare(denial) => Count::Shadowed(denial.refusal.code, denial.rule),
             Step::Wait | Step::Ask(_) => return,
         });
     }

@@ -8,10 +8,6 @@ use std::{
     rc::Rc,
 };
 
-/// The maximum memory for a worker's cached tokens, in bytes. A limit on the number of tokens would let long ones fill
-/// the memory of the VM, which never shrinks.
-pub(super) const BYTES_MAX: usize = 32 << 20;
-
 /// An entry's overhead in bytes: its key, its links and its slot in the table.
 const ENTRY_BYTES: usize = 160;
 
@@ -60,14 +56,9 @@ pub(super) enum Lookup<T> {
     Miss,
 }
 
-impl<T> Default for TokenCache<T> {
-    fn default() -> Self {
-        Self::new(BYTES_MAX)
-    }
-}
-
 impl<T> TokenCache<T> {
-    /// A cache of at most `bytes_max` bytes; it grows on demand.
+    /// A cache of at most `bytes_max` bytes; it grows on demand. A limit on the number of tokens would let long ones fill the
+    /// memory of the VM, which never shrinks.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { key: RandomState::new(), entries: LruCache::unbounded(), bytes: 0, bytes_max }
     }
@@ -107,9 +98,9 @@ impl<T> TokenCache<T> {
         Some(entry.value)
     }
 
-    /// Removes and returns the tokens of `issuer` whose key is no longer in `keys`.
-    pub(super) fn retain_keys(&mut self, issuer: IssuerId, keys: &KeySet) -> Vec<Rc<T>> {
-        let is_void = |entry: &Entry<T>| entry.issuer == issuer && !keys.holds(entry.key);
+    /// Removes and returns the tokens whose key is no longer in `keys`, the keys of matching issuers.
+    pub(super) fn retain_keys(&mut self, is_of: impl Fn(IssuerId) -> bool, keys: &KeySet) -> Vec<Rc<T>> {
+        let is_void = |entry: &Entry<T>| is_of(entry.issuer) && !keys.holds(entry.key);
         let entries = self.entries.iter();
         let void = entries.filter(|(_, entry)| is_void(entry));
         let void: Vec<TokenTag> = void.map(|(token, _)| *token).collect();

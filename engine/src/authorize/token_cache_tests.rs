@@ -101,9 +101,9 @@ fn tokens_of_a_withdrawn_key_are_forgotten() {
     let mut cache = cache(10);
     insert(&mut cache, 1, Entry::new(&verified(ids[0]), Rc::new(1), BYTES));
     insert(&mut cache, 2, Entry::new(&verified(ids[1]), Rc::new(2), BYTES));
-    assert_eq!(cache.retain_keys(IssuerId(0), &all), []);
-    assert_eq!(cache.retain_keys(IssuerId(1), &left), [], "another issuer's");
-    assert_eq!(cache.retain_keys(IssuerId(0), &left), [Rc::new(1)]);
+    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(0), &all), []);
+    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(1), &left), [], "another issuer's");
+    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(0), &left), [Rc::new(1)]);
     assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Miss);
     assert_eq!(get(&mut cache, 2, NOW_MS), Lookup::Hit(Rc::new(2)));
 }

@@ -140,6 +140,9 @@ fn mend(json: &mut Json<'_>, path: &Path, is_unknown_key: bool) {
     }
 }
 
+/// What serde expects of a number of bytes.
+const WHOLE_NUMBER: &str = "u64";
+
 /// Why a value did not fit, in terms an operator knows.
 #[derive(Debug)]
 enum Misfit {
@@ -170,7 +173,10 @@ impl de::Error for Misfit {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let is_whole = expected.to_string() == WHOLE_NUMBER;
         let found = match found {
+            Unexpected::Signed(_) if is_whole => "a negative number",
+            Unexpected::Float(_) if is_whole => "a fraction",
             Unexpected::Bool(_) => "a boolean",
             Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
             Unexpected::Str(_) => "text",
@@ -182,10 +188,16 @@ impl de::Error for Misfit {
             words if words == "a string" => "text".to_owned(),
             words if words == "a boolean" => "`true` or `false`".to_owned(),
             words if words == "a sequence" => "a list".to_owned(),
+            words if words == WHOLE_NUMBER => "a whole number".to_owned(),
             words if words == "a map" || words.starts_with("struct ") => "an object".to_owned(),
             words => words,
         };
         Self::Value(format!("expected {expected}, found {found}"))
+    }
+
+    /// A number that its type cannot hold.
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {

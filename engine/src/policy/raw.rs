@@ -43,6 +43,8 @@ pub(super) struct RawPolicy {
     /// Whether routes match paths without case; for upstreams that ignore it.
     #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     pub(super) ignore_case: Given<bool>,
+    /// How large tokens, their cache and key sets can be.
+    pub(super) limits: Given<RawSizes>,
     /// The session service. Optional only if every route is public.
     pub(super) session: Given<RawSession>,
     // These lists can be long, so each of their entries is read on its own.
@@ -66,6 +68,22 @@ pub(super) struct RawPolicy {
 }
 
 type IgnoredKey = Given<IgnoredAny>;
+
+/// How large tokens, their cache and key sets can be, in bytes.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Sizes"))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSizes {
+    /// The longest token that is accepted; at most 61440. Envoy's own limit for all headers of a request is 60 KiB.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 16_384, "minimum" = 1_024, "maximum" = 61_440)))]
+    pub(super) token_bytes: Given<u64>,
+    /// The memory in which each Envoy worker keeps verified tokens.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 33_554_432, "minimum" = 1_048_576, "maximum" = 1_073_741_824)))]
+    pub(super) token_cache_bytes: Given<u64>,
+    /// The largest key set that is accepted from an issuer.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 1_048_576, "minimum" = 1_024, "maximum" = 16_777_216)))]
+    pub(super) key_set_bytes: Given<u64>,
+}
 
 /// The address and protocol of the session service.
 #[derive(Debug, Default, Deserialize)]

@@ -49,6 +49,7 @@ fn the_policy_of_the_design_is_read_in_full() {
     assert_eq!(places, ["authorization", "{cookie: session}", "{websocket_protocol: bearer}"]);
     assert_eq!(policy.allowed_origins.iter().map(ToString::to_string).collect::<Vec<_>>(), ["https://app.example.com"]);
     assert_eq!(policy.realm, "orders");
+    assert_eq!(policy.limits, Sizes::default());
     assert_eq!(
         policy.issuers,
         [Issuer {
@@ -90,6 +91,17 @@ fn a_token_can_be_optional() {
     let mut json = design();
     json["routes"][5]["authenticated"] = json!("optional");
     assert!(matches!(parse(&json).unwrap().rules[5].access, Access::Optional));
+}
+
+#[test]
+fn limits_are_what_the_policy_says_and_each_has_its_default() {
+    let mut policy = design();
+    policy["limits"] = json!({"token_bytes": 61_440, "key_set_bytes": 2_000_000});
+    let limits = parse(&policy).unwrap().limits;
+    assert_eq!(limits, Sizes { token_bytes: 61_440, key_set_bytes: 2_000_000, ..Sizes::default() });
+    assert_eq!((limits.admit(&"x".repeat(61_440)).is_ok(), limits.admit(&"x".repeat(61_441)).is_ok()), (true, false));
+    policy.as_object_mut().unwrap().remove("limits");
+    assert_eq!(parse(&policy).unwrap().limits, Sizes::default());
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod keys;
 mod routes;
 mod scopes;
 mod session;
+mod sizes;
 mod token_from;
 
 pub use routes::{ROUTES_MAX, route_name};
@@ -81,6 +82,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         raw.cors_preflight.or(false, |word| faults.check(&ROOT.key("cors_preflight"), cors_preflight(&word)));
     let token_from = token_from::token_from(raw.token_from, faults);
     let allowed_origins = token_from::allowed_origins(raw.allowed_origins, token_from.as_deref(), faults);
+    let limits = sizes::sizes(raw.limits, faults);
     let issuers = issuers::issuers(issuers, faults);
     let is_endpoint = session::is_endpoint(&raw.session);
     let session = session::session(raw.session, faults);
@@ -107,6 +109,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         allowed_origins: allowed_origins?,
         realm: realm?,
         cors_preflight: cors_preflight?,
+        limits: limits?,
         issuers: issuers?,
         session: session?.map(|given| given.service),
         register: scopes.register,

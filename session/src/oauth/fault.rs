@@ -5,10 +5,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
+use portcullis_contract::token::TOKEN_BYTES_MAX;
 use serde::Serialize;
 
-/// The largest body that is read.
-pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest body that is read: the longest token, whatever a client escapes in it, and the other parameters.
+pub(super) const BODY_BYTES_MAX: usize = 3 * TOKEN_BYTES_MAX + 16 * 1024;
 
 /// An error in the form of RFC 6749, section 5.2.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -205,19 +205,33 @@ async fn callers_present_the_filters_credential() {
 }
 
 #[tokio::test]
+async fn the_longest_token_that_a_policy_can_allow_is_read_however_it_is_escaped() {
+    let fixture = Fixture::open().await;
+    let long = |bytes: usize| jwt("long", json!({"groups": "x".repeat(bytes)}));
+    let token = long(44_500);
+    assert!((59_000..=61_440).contains(&token.len()), "{}", token.len());
+    introspect(&fixture, &token).await;
+    let escaped: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_eq!(revoke(&fixture, &format!("token={escaped}")).await.status, 200);
+    let told = ask(&fixture, &format!("portcullis=1&token={token}")).await;
+    assert_eq!(told["portcullis_code"], "session_revoked");
+    assert_eq!(revoke(&fixture, &format!("token={}", long(46_500))).await.status, 400);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_call_is_named() {
     let fixture = Fixture::open().await;
     let jwt = jwt("s", json!({}));
-    let big = format!("token={jwt}&x={}", "x".repeat(70_000));
+    let big = format!("token={jwt}&x={}", "x".repeat(210_000));
     for (path, form, status, named) in [
         ("/oauth2/introspect", "".to_owned(), 400, "`token`"),
         ("/oauth2/introspect", "token=".to_owned(), 400, "`token`"),
         ("/oauth2/introspect", format!("token={jwt}&token={jwt}"), 400, "twice"),
         ("/oauth2/introspect", format!("token={jwt}&portcullis_max_age_ms=soon"), 400, "`portcullis_max_age_ms`"),
         ("/oauth2/introspect", format!("token={jwt}&portcullis_background=maybe"), 400, "`portcullis_background`"),
-        ("/oauth2/introspect", big.clone(), 413, "65536"),
+        ("/oauth2/introspect", big.clone(), 413, "200704"),
         ("/oauth2/revoke", "token_type_hint=access_token".to_owned(), 400, "`token`"),
-        ("/oauth2/revoke", big, 413, "65536"),
+        ("/oauth2/revoke", big, 413, "200704"),
     ] {
         let refused = post_form(fixture.checks, &bearer(), path, &form).await;
         let shown = &form[..form.len().min(40)];

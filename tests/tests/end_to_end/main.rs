@@ -17,6 +17,7 @@ mod oauth_server;
 mod observability;
 mod outages;
 mod policy;
+mod refused_tokens;
 mod replacement;
 mod routes;
 mod sessions;

@@ -6,11 +6,19 @@ use super::{
 };
 use crate::policy::name_list::NameList;
 use portcullis_engine::{
-    policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService},
+    policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService, Sizes},
     scope::{Entry, ScopeRegistry},
 };
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
+
+/// The limits by name.
+type Size = fn(&Sizes) -> usize;
+const SIZES: [(&str, Size); 3] = [
+    ("token_bytes", |sizes| sizes.token_bytes),
+    ("token_cache_bytes", |sizes| sizes.token_cache_bytes),
+    ("key_set_bytes", |sizes| sizes.key_set_bytes),
+];
 
 /// The changes of settings and issuers, in the order of the policy document.
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
@@ -29,6 +37,9 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
         part(change.kind, Some(change));
     }
     part("realm", changed("realm", "is", [old, new].map(|policy| json!(policy.realm))));
+    for (kind, size) in SIZES {
+        part("limits", limit(kind, [old, new].map(|policy| size(&policy.limits))));
+    }
     parts.extend(issuers::changes(&old.issuers, &new.issuers));
     session(old, new, &mut parts);
     register(&old.register, &new.register, &mut parts);
@@ -92,6 +103,17 @@ fn preflight(old: bool, new: bool) -> Option<Change> {
         _ => return None,
     };
     Some(Change::new(direction, "cors_preflight", text.to_owned(), json!(old), json!(new)))
+}
+
+/// A higher limit accepts tokens or key sets that were refused. A cache of another size accepts the same tokens.
+fn limit(kind: &'static str, [old, new]: [usize; 2]) -> Option<Change> {
+    let direction = match new.cmp(&old) {
+        Ordering::Equal => return None,
+        _ if kind == "token_cache_bytes" => Direction::Changed,
+        Ordering::Greater => Direction::MorePermissive,
+        Ordering::Less => Direction::LessPermissive,
+    };
+    Some(Change::new(direction, kind, format!("`{kind}` is {new}, was {old}"), json!(old), json!(new)))
 }
 
 fn identity_headers(headers: IdentityHeaders) -> Vec<&'static str> {

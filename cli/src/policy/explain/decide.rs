@@ -21,7 +21,7 @@ use portcullis_engine::{
     authorize::{Head, Mark},
     policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule, TokenPlace},
     route::{Host, Path, RuleId},
-    token::{self, Facts, KeyRing},
+    token::{self, Facts, KeyRings, Reason, Rejection},
 };
 use std::time::Duration;
 
@@ -164,15 +164,16 @@ fn describe_token(
     Token {
         vouched,
         keys: unchecked.and_then(|facts| keys.get(issuer_of(facts, policy)?).cloned().flatten()),
-        fault,
+        reason: fault.and_then(Rejection::reason).map(Reason::name),
+        fault: fault.map(|rejection| rejection.to_string()),
         says: facts.map(|facts| claims_of(facts, now_ms)),
     }
 }
 
 /// The fault of a token: for operators only, clients must not learn it.
-fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<String> {
-    let rings: Result<Vec<_>, _> = policy.issuers.iter().map(|issuer| KeyRing::new(&issuer.keys)).collect();
-    token::verify(token, &policy.issuers, &rings.ok()?, |_| None, now_ms).err().map(|rejection| rejection.to_string())
+fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<Rejection> {
+    let rings = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys)).ok()?;
+    token::verify(token, &policy.issuers, &rings, |_| None, now_ms).err()
 }
 
 /// The index of the token's issuer in the policy.

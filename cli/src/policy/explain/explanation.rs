@@ -90,6 +90,9 @@ pub(crate) struct Token {
     /// The URL of the keys that were not fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keys: Option<String>,
+    /// The reason in counters and logs, if it is invalid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fault: Option<String>,

@@ -108,7 +108,7 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
         }
         Vouched::Assumed => "assumed to be verified, with these claims".to_owned(),
         Vouched::Opaque => "opaque: its claims are unknown here, and its scopes were not compared".to_owned(),
-        Vouched::Refused => token.fault.clone().unwrap_or_else(|| "refused".to_owned()),
+        Vouched::Refused => refused(token),
         Vouched::NotLookedAt => "ignored".to_owned(),
     };
     row("token", &vouched);
@@ -119,6 +119,15 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
         if says.is_undated {
             row("note", UNDATED);
         }
+    }
+}
+
+/// The reason as counters and logs name it, and what was found.
+fn refused(token: &Token) -> String {
+    match (token.reason, &token.fault) {
+        (Some(reason), Some(fault)) => format!("{reason}: {fault}"),
+        (None, Some(fault)) => fault.clone(),
+        _ => "refused".to_owned(),
     }
 }
 

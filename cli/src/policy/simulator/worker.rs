@@ -101,8 +101,8 @@ impl Simulator {
         // The question is what would be refused; the caller reports the effect of shadow mode.
         let shadow = std::mem::replace(&mut policy.mode, Mode::Enforce) == Mode::Shadow;
         let service = Service::new(&policy);
-        let gate = Gate::new(policy, |_| None, 1).map_err(|(index, error)| {
-            Error::failed(format_args!("cannot use the keys of `$.issuers[{index}]`: {error}"))
+        let gate = Gate::new(policy, |_| None, 1).map_err(|(issuer, error)| {
+            Error::failed(format_args!("cannot use the keys of `$.issuers[{}]`: {error}", issuer.0))
         })?;
         let has_stream = gate.policy().session.is_some() && !service.is_endpoint();
         Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, shadow })
@@ -203,7 +203,7 @@ impl Simulator {
     }
 
     fn refused(&self, denial: &Denial) -> Decision {
-        Decision::Refused(denial.code, Box::new(denial.answer(self.gate.policy())))
+        Decision::Refused(denial.refusal.code, Box::new(denial.answer(self.gate.policy())))
     }
 
     /// Changes the session of an open request.

@@ -135,9 +135,9 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
                 limit.is_some_and(|limit| u128::from(ms) >= limit.as_millis())
             };
             let verdict = if passed(limits.max_age, age_ms) {
-                Verdict::Ended(Code::SessionLifetimeExceeded)
+                Verdict::Ended(Code::SessionLifetimeExceeded.into())
             } else if passed(limits.max_idle, idle_ms) {
-                Verdict::Ended(Code::SessionIdleTimeout)
+                Verdict::Ended(Code::SessionIdleTimeout.into())
             } else {
                 let left: Vec<String> = names(holder.scopes & left).collect();
                 Verdict::Active((left.len() < SCOPES.len()).then(|| left.into()))

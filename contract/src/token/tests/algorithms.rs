@@ -1,7 +1,7 @@
 //! Every algorithm verifies; none may stand in for another (RFC 8725, sections 2.1 and 3.1).
 
 use super::world::*;
-use crate::token::{Algorithm, Fault, Rejection};
+use crate::token::{Algorithm, Fault, IssuerId, KeyName, KeyRings, KeySource, Rejection, verify};
 use jwt_simple::prelude::*;
 use serde_json::json;
 
@@ -159,12 +159,16 @@ fn rs256_and_ps256_do_not_pass_for_each_other() {
 fn a_key_that_names_its_algorithm_is_used_with_no_other() {
     let rsa = RS256KeyPair::from_pem(WORLD.rsa_pem).unwrap().with_key_id("rsa");
     let keys = format!("{{\"keys\":[{}]}}", rsa.public_key().to_jwk());
-    let ring = crate::token::KeyRing::new(&crate::token::KeySource::Inline(keys)).unwrap();
+    let rings = KeyRings::new([&KeySource::Inline(keys)]).unwrap();
     for (algorithm, token) in by_every_algorithm().into_iter().take(6) {
-        let verdict = crate::token::verify(&token, &WORLD.issuers, std::slice::from_ref(&ring), no_host, NOW_MS);
+        let verdict = verify(&token, &WORLD.issuers, &rings, no_host, NOW_MS);
+        let (issuer, name) = (IssuerId(0), KeyName::of(Some("rsa")));
         match algorithm {
             Algorithm::RS256 => assert!(verdict.is_ok()),
-            _ => assert_eq!(verdict, Err(Rejection::Invalid(Fault::KeyAlgorithm)), "{algorithm:?}"),
+            _ => {
+                let expected = Rejection::WrongKey { issuer, name, fault: Fault::KeyAlgorithm };
+                assert_eq!(verdict, Err(expected), "{algorithm:?}");
+            }
         }
     }
 }

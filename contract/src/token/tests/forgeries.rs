@@ -1,7 +1,7 @@
 //! Tokens that someone else made, or that were changed on the way.
 
 use super::world::*;
-use crate::token::{Fault, IssuerId, Rejection, TOKEN_BYTES_MAX, json::NotAnObject, verify};
+use crate::token::{Fault, IssuerId, KeyRings, Rejection, TOKEN_BYTES_MAX, json::NotAnObject, verify};
 use jwt_simple::prelude::*;
 use serde_json::json;
 
@@ -152,7 +152,7 @@ fn payloads_that_are_no_strict_object_are_refused() {
 fn a_huge_token_is_refused_and_a_large_one_is_not() {
     assert_eq!(fault(&"a".repeat(10_000_000)), Some(Fault::TooLong));
     assert_eq!(fault(&with(json!({"x": "x".repeat(TOKEN_BYTES_MAX)}))), Some(Fault::TooLong));
-    assert!(check(&with(json!({"x": "x".repeat(11_000)}))).is_ok());
+    assert!(check(&with(json!({"x": "x".repeat(45_000)}))).is_ok());
     let header = format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"ed","x":"{}"}}"#, "x".repeat(8_000));
     assert!(check(&raw(header, claims(json!({})).to_string())).is_ok());
 }
@@ -171,7 +171,7 @@ fn nesting_matters_only_when_it_is_absurd() {
 #[test]
 fn without_keys_the_verdict_says_so() {
     let none = Rejection::NoKeys { issuer: IssuerId(0) };
-    assert_eq!(verify(&good(), &WORLD.issuers, &[], no_host, NOW_MS), Err(none));
+    assert_eq!(verify(&good(), &WORLD.issuers, &KeyRings::default(), no_host, NOW_MS), Err(none));
 }
 
 #[test]
@@ -179,5 +179,5 @@ fn what_is_cheap_is_judged_before_the_signature() {
     let expired = with(json!({"exp": NOW - 300}));
     let (input, _) = expired.rsplit_once('.').unwrap();
     assert_eq!(check(&sign_input(&WORLD.other_ed, input)), Err(Rejection::Expired));
-    assert_eq!(verify(&expired, &WORLD.issuers, &[], no_host, NOW_MS), Err(Rejection::Expired));
+    assert_eq!(verify(&expired, &WORLD.issuers, &KeyRings::default(), no_host, NOW_MS), Err(Rejection::Expired));
 }

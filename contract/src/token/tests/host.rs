@@ -8,8 +8,12 @@ use crate::token::{
 use jwt_simple::prelude::*;
 use serde_json::json;
 
-fn check_with(host: HostVerifier, token: &str) -> Result<(), Rejection> {
-    verify(token, &WORLD.issuers, &WORLD.rings, host, NOW_MS).map(drop)
+fn check_with(host: HostVerifier, token: &str) -> Result<(), Fault> {
+    match verify(token, &WORLD.issuers, &WORLD.rings, host, NOW_MS) {
+        Ok(_) => Ok(()),
+        Err(Rejection::WrongKey { fault, .. }) => Err(fault),
+        Err(rejection) => panic!("{rejection:?}"),
+    }
 }
 
 fn es256() -> String {
@@ -41,19 +45,19 @@ fn knows_rsa(question: &HostQuestion<'_>) -> Option<bool> {
 fn the_host_is_asked_about_the_key_that_the_token_names() {
     assert_eq!(check_with(knows_p256, &es256()), Ok(()));
     assert_eq!(check_with(knows_rsa, &rs512()), Ok(()));
-    assert_eq!(check_with(knows_rsa, &es256()), Err(Fault::Signature.into()));
+    assert_eq!(check_with(knows_rsa, &es256()), Err(Fault::Signature));
 }
 
 #[test]
 fn what_the_host_refuses_is_refused() {
-    assert_eq!(check_with(|_| Some(false), &es256()), Err(Fault::Signature.into()));
+    assert_eq!(check_with(|_| Some(false), &es256()), Err(Fault::Signature));
 }
 
 #[test]
 fn what_the_host_cannot_say_is_found_out_here() {
     assert_eq!(check_with(no_host, &es256()), Ok(()));
     let forged = format!("{}{}", es256().trim_end_matches(|c| c != '.'), b64([1; 64]));
-    assert_eq!(check_with(no_host, &forged), Err(Fault::Signature.into()));
+    assert_eq!(check_with(no_host, &forged), Err(Fault::Signature));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn the_host_is_not_asked_about_algorithms_that_it_does_not_have() {
 #[test]
 fn a_signature_of_another_length_never_reaches_the_host() {
     let short = format!("{}{}", es256().trim_end_matches(|c| c != '.'), b64([1; 63]));
-    assert_eq!(check_with(|_| Some(true), &short), Err(Fault::Signature.into()));
+    assert_eq!(check_with(|_| Some(true), &short), Err(Fault::Signature));
 }
 
 fn info(jwk: &str) -> Option<Vec<u8>> {

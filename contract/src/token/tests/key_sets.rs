@@ -2,8 +2,7 @@
 
 use super::world::*;
 use crate::token::{
-    Algorithm, KEY_SET_BYTES_MAX, KEYS_MAX, KeySet, KeySetError, SignatureError, Signed, Skip, Skipped,
-    json::NotAnObject,
+    Algorithm, KEYS_MAX, KeySet, KeySetError, SignatureError, Signed, Skip, Skipped, json::NotAnObject,
 };
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
@@ -134,14 +133,13 @@ fn what_is_no_key_set_is_refused() {
         (String::new(), KeySetError::NotAnObject(NotAnObject::Syntax)),
         ("<html>".to_owned(), KeySetError::NotAnObject(NotAnObject::Syntax)),
         ("[]".to_owned(), KeySetError::NotAnObject(NotAnObject::OtherType)),
-        ("[".repeat(KEY_SET_BYTES_MAX), KeySetError::NotAnObject(NotAnObject::Syntax)),
+        ("[".repeat(100_000), KeySetError::NotAnObject(NotAnObject::Syntax)),
         ("{}".to_owned(), KeySetError::NoKeys),
         (key.clone(), KeySetError::NoKeys),
         (format!("{{\"keys\":{key}}}"), KeySetError::NoKeys),
         (format!("{{\"Keys\":[{key}]}}"), KeySetError::NoKeys),
         ("{\"keys\":[]}".to_owned(), KeySetError::NoUsableKey(vec![])),
         (format!("{{\"keys\":[{key}],\"keys\":[]}}"), KeySetError::NotAnObject(NotAnObject::DuplicateMember)),
-        (" ".repeat(KEY_SET_BYTES_MAX + 1), KeySetError::TooLong),
     ] {
         assert_eq!(KeySet::parse(json.as_bytes()).unwrap_err(), error);
     }

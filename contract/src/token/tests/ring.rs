@@ -2,13 +2,16 @@
 
 use super::world::*;
 use crate::token::{
-    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_SET_BYTES_MAX, KeyName,
-    KeyRing, KeySetError, KeySource, Miss,
+    FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KeyName, KeyRing,
+    KeySetError, KeySource, Miss,
 };
 use std::time::Duration;
 
 const REFRESH_MS: u64 = 600_000;
 const START_MS: u64 = 1_000_000;
+
+/// The largest key set, in bytes.
+const BYTES_MAX: usize = 1 << 20;
 
 fn ring() -> KeyRing {
     KeyRing::new(&KeySource::Remote {
@@ -37,7 +40,7 @@ fn kid(name: &str) -> Option<KeyName> {
 fn filled() -> KeyRing {
     let mut ring = ring();
     assert!(ring.due(START_MS));
-    assert_eq!(ring.fetched(200, keys().as_bytes(), START_MS), Ok(Fetched::Changed));
+    assert_eq!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, START_MS), Ok(Fetched::Changed));
     ring
 }
 
@@ -47,11 +50,11 @@ fn keys_are_fetched_at_the_start_and_then_every_refresh() {
     assert!(ring.keys().is_none());
     assert!(ring.due(START_MS));
     assert!(!ring.due(START_MS), "one is under way");
-    assert_eq!(ring.fetched(200, keys().as_bytes(), START_MS + 7), Ok(Fetched::Changed));
+    assert_eq!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, START_MS + 7), Ok(Fetched::Changed));
     assert!(ring.keys().is_some());
     assert!(!ring.due(START_MS + 7 + REFRESH_MS - 1));
     assert!(ring.due(START_MS + 7 + REFRESH_MS));
-    assert_eq!(ring.fetched(200, keys().as_bytes(), START_MS), Ok(Fetched::Same));
+    assert_eq!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, START_MS), Ok(Fetched::Same));
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn a_failed_fetch_keeps_the_old_keys_and_is_tried_again_ever_later() {
         now_ms += wait_ms;
     }
     assert!(ring.due(now_ms));
-    assert!(ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+    assert!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, now_ms).is_ok());
     assert!(ring.due(now_ms + REFRESH_MS));
     ring.failed(now_ms);
     assert!(ring.due(now_ms + 1_000), "a success starts the count again");
@@ -85,21 +88,21 @@ fn retries_go_on_however_often_they_fail() {
 
 #[test]
 fn only_a_sound_answer_replaces_keys() {
-    let huge = " ".repeat(KEY_SET_BYTES_MAX) + &other_keys();
+    let huge = " ".repeat(BYTES_MAX) + &other_keys();
     for (status, body, error) in [
         (404, other_keys(), FetchError::Status(404)),
         (301, other_keys(), FetchError::Status(301)),
         (204, String::new(), FetchError::Status(204)),
         (503, String::new(), FetchError::Status(503)),
         (0, String::new(), FetchError::Status(0)),
-        (200, huge, FetchError::KeySet(KeySetError::TooLong)),
+        (200, huge, FetchError::TooLong(BYTES_MAX)),
         (200, "{\"keys\":[]}".to_owned(), FetchError::KeySet(KeySetError::NoUsableKey(vec![]))),
     ] {
         let mut ring = filled();
         let before = ring.keys().unwrap().clone();
         let now_ms = START_MS + REFRESH_MS;
         assert!(ring.due(now_ms));
-        assert_eq!(ring.fetched(status, body.as_bytes(), now_ms), Err(error));
+        assert_eq!(ring.fetched(status, body.as_bytes(), BYTES_MAX, now_ms), Err(error));
         assert!(ring.keys().unwrap().same_keys(&before));
         assert!(ring.due(now_ms + 1_000));
     }
@@ -112,7 +115,7 @@ fn an_unknown_key_causes_a_fetch_at_once_but_not_twice_within_five_seconds() {
     assert_eq!(ring.missing(kid("a"), now_ms), Miss::Fetch, "the fetch of the start does not count");
     assert_eq!(ring.missing(kid("a"), now_ms), Miss::Wait);
     assert!(!ring.due(now_ms));
-    assert_eq!(ring.fetched(200, other_keys().as_bytes(), now_ms + 50), Ok(Fetched::Changed));
+    assert_eq!(ring.fetched(200, other_keys().as_bytes(), BYTES_MAX, now_ms + 50), Ok(Fetched::Changed));
     assert_eq!(ring.missing(kid("a"), now_ms + 50), Miss::Reject);
     assert_eq!(ring.missing(kid("a"), now_ms + KEY_REFETCH_INTERVAL_MS - 1), Miss::Reject);
     assert_eq!(ring.missing(kid("a"), now_ms + KEY_REFETCH_INTERVAL_MS), Miss::Fetch);
@@ -126,11 +129,11 @@ fn a_key_that_was_made_up_does_not_stand_in_the_way_of_a_new_one() {
         // The same one over and over, as often as it causes a fetch.
         now_ms += KEY_REFETCH_INTERVAL_MS;
         assert_eq!(ring.missing(kid("made up"), now_ms), Miss::Fetch);
-        assert!(ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+        assert!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, now_ms).is_ok());
         assert_eq!(ring.missing(kid("made up"), now_ms), Miss::Reject);
     }
     assert_eq!(ring.missing(kid("new"), now_ms + 1), Miss::Fetch);
-    assert_eq!(ring.fetched(200, other_keys().as_bytes(), now_ms + 1), Ok(Fetched::Changed));
+    assert_eq!(ring.fetched(200, other_keys().as_bytes(), BYTES_MAX, now_ms + 1), Ok(Fetched::Changed));
     assert_eq!(ring.missing(None, now_ms + 2), Miss::Reject, "nothing is missing by name");
 }
 
@@ -140,7 +143,7 @@ fn keys_that_were_made_up_cause_a_few_fetches_and_then_one_in_five_seconds() {
     let mut fetches = |from: u64, now_ms: u64| {
         let is_fetched = |n: &u64| {
             let is_fetch = ring.missing(kid(&format!("{n}")), now_ms) == Miss::Fetch;
-            assert!(!is_fetch || ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+            assert!(!is_fetch || ring.fetched(200, keys().as_bytes(), BYTES_MAX, now_ms).is_ok());
             is_fetch
         };
         (from..from + 1_000).filter(is_fetched).count() as u64
@@ -157,7 +160,7 @@ fn an_unknown_key_waits_for_a_background_fetch_without_using_up_its_own() {
     let now_ms = START_MS + REFRESH_MS;
     assert!(ring.due(now_ms));
     assert_eq!(ring.missing(kid("a"), now_ms), Miss::Wait);
-    assert!(ring.fetched(200, keys().as_bytes(), now_ms).is_ok());
+    assert!(ring.fetched(200, keys().as_bytes(), BYTES_MAX, now_ms).is_ok());
     assert_eq!(ring.missing(kid("a"), now_ms), Miss::Fetch);
 }
 
@@ -251,7 +254,7 @@ impl Seen {
                 self.unknown(name, was_due);
             }
             Event::Fetched => {
-                assert!(self.ring.fetched(200, keys().as_bytes(), self.now_ms).is_ok());
+                assert!(self.ring.fetched(200, keys().as_bytes(), BYTES_MAX, self.now_ms).is_ok());
                 self.under_way_since = None;
                 self.had_keys = true;
             }

@@ -1,7 +1,7 @@
 //! Two issuers, their keys, and tokens by either. The private keys are for these tests only.
 
 use crate::token::{
-    Algorithm, ClaimNames, Fault, HostQuestion, Issuer, KeyRing, KeySource, Rejection, Verified, verify,
+    Algorithm, ClaimNames, Fault, HostQuestion, Issuer, KeyRings, KeySource, Rejection, Verified, verify,
 };
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jwt_simple::prelude::*;
@@ -21,7 +21,7 @@ pub(super) struct World {
     pub(super) ed: Ed25519KeyPair,
     pub(super) other_ed: Ed25519KeyPair,
     pub(super) issuers: Vec<Issuer>,
-    pub(super) rings: Vec<KeyRing>,
+    pub(super) rings: KeyRings,
 }
 
 pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -41,8 +41,8 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
     ]});
     let other_keys = json!({"keys": [jwk(&other_ed.public_key().to_jwk())]});
     let issuers = vec![issuer(ISSUER, &keys.to_string()), issuer(OTHER, &other_keys.to_string())];
-    let rings = issuers.iter().map(|issuer| KeyRing::new(&issuer.keys));
-    World { rings: rings.collect::<Result<_, _>>().unwrap(), rsa_pem, p256, p384, ed, other_ed, issuers }
+    let rings = KeyRings::new(issuers.iter().map(|issuer| &issuer.keys));
+    World { rings: rings.unwrap(), rsa_pem, p256, p384, ed, other_ed, issuers }
 });
 
 pub(super) fn jwk(json: &str) -> Map<String, Value> {
@@ -134,7 +134,7 @@ pub(super) fn check_by(token: &str, change: impl FnOnce(&mut Issuer)) -> Result<
 
 pub(super) fn fault(token: &str) -> Option<Fault> {
     match check(token) {
-        Err(Rejection::Invalid(fault)) => Some(fault),
+        Err(Rejection::Invalid(fault) | Rejection::WrongKey { fault, .. }) => Some(fault),
         _ => None,
     }
 }

@@ -17,7 +17,7 @@ fn signature_holds(keys: &KeySet, jws: &str) -> bool {
     let signed = compact.signed(header.algorithm, header.typ);
     let mut keys = keys.named(header.kid.as_deref());
     keys.any(|key| {
-        let verdict = key.for_algorithm(signed.algorithm).map(|key| key.verify(&signed));
+        let verdict = key.imported(signed.algorithm).map(|key| key.verify(&signed));
         let complaint = verdict.and_then(Result::err);
         complaint.is_some_and(|error| error.is::<serde_json::Error>())
     })

@@ -9,13 +9,14 @@ use crate::{
         local::{self, Routed},
         principal::Principal,
         question::{Arrival, Inquiry, RequestAttributes},
+        refused_tokens::RefusedToken,
         request::{Decision, Denial, Next},
         session_client::SessionClient,
         tally::{CacheResult, Count},
         token_cache::{Entry, Lookup},
     },
-    time::Now,
-    token::{self, Rejection},
+    time::{Monotonic, Now},
+    token::{self, Claimed, Rejection},
 };
 use std::rc::Rc;
 
@@ -48,19 +49,34 @@ impl Gate {
         let principal = match self.identify(&arrival, wall_ms) {
             Ok(Identified::Principal(principal)) => principal,
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
-            Err(Rejection::UnknownKey { issuer, name }) => {
-                return self.await_keys(issuer, Some(name), arrival, now.instant);
-            }
-            Err(Rejection::NoKeys { issuer }) => return self.await_keys(issuer, None, arrival, now.instant),
-            Err(Rejection::Expired) => return Err(Denial::new(Code::TokenExpired, Some(arrival.rule))),
-            Err(Rejection::Invalid(_)) => return Err(Denial::new(Code::InvalidToken, Some(arrival.rule))),
+            Err(rejection) => return self.reject(rejection, arrival, now.instant),
         };
         let question = local::question(&principal, &arrival, &self.policy, wall_ms)?;
         Ok(Next::Ask(Inquiry::Session(question)))
     }
 
+    /// A token that cannot be accepted now: its request waits if a fetch of keys can change that.
+    fn reject(&mut self, rejection: Rejection, arrival: Arrival, now: Monotonic) -> Decision {
+        match rejection {
+            Rejection::UnknownKey { issuer, name } | Rejection::WrongKey { issuer, name, .. } => {
+                self.await_keys(rejection, issuer, Some(name), arrival, now)
+            }
+            Rejection::NoKeys { issuer } => self.await_keys(rejection, issuer, None, arrival, now),
+            Rejection::Invalid(_) | Rejection::Expired => Err(self.refuse_token(rejection, &arrival)),
+        }
+    }
+
+    /// Refuses a token for good, and notes it for the log if it is invalid.
+    pub(super) fn refuse_token(&mut self, rejection: Rejection, arrival: &Arrival) -> Denial {
+        if let Some(reason) = rejection.reason() {
+            self.refused_tokens.note(|| RefusedToken::new(reason, rejection, Claimed::read(&arrival.token)));
+        }
+        Denial::new(rejection, Some(arrival.rule))
+    }
+
     /// Identifies the token: from the cache, otherwise by verifying it.
     fn identify(&mut self, arrival: &Arrival, wall_ms: u64) -> Result<Identified, Rejection> {
+        self.policy.limits.admit(&arrival.token)?;
         let tag = self.tokens.tag(&arrival.token);
         match self.tokens.get(&tag, wall_ms) {
             Lookup::Hit(principal) => {

@@ -10,16 +10,19 @@ use crate::{
     },
     policy::KeySource,
     time::{Monotonic, Now},
-    token::{FetchError, IssuerId, KeyName, KeyRing, Miss},
+    token::{FetchError, Fetched, IssuerId, KeyName, Miss, Reason, Rejection},
 };
 
-/// The maximum number of requests that wait for keys: each holds its token.
-const WAITING_MAX: usize = 4_096;
+/// The maximum memory for the tokens of requests that wait for keys, in bytes.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// The maximum number of fetches that one callback starts: a policy can have a thousand issuers.
+const FETCHES_AT_ONCE: usize = 32;
 
 /// A key set to be fetched through an Envoy cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// The issuer whose keys these are.
+    /// The issuer whose keys these are, or the first of several that share them.
     pub issuer: IssuerId,
     /// `:authority`
     pub authority: String,
@@ -35,8 +38,7 @@ impl Gate {
     /// The key sets to fetch now. [`Gate::fetched`] must follow each.
     pub fn fetches(&mut self, now: Monotonic) -> Vec<Fetch> {
         let mut issuers = std::mem::take(&mut self.wanted);
-        let due = self.rings.iter_mut().enumerate().filter_map(|(id, ring)| ring.due(now.0).then_some(IssuerId(id)));
-        issuers.extend(due);
+        issuers.extend(self.rings.due(FETCHES_AT_ONCE, now.0));
         issuers.into_iter().filter_map(|id| fetch(id, &self.policy.issuers.get(id.0)?.keys)).collect()
     }
 
@@ -47,28 +49,31 @@ impl Gate {
         response: Option<(u32, &[u8])>,
         now: Now,
     ) -> (Result<(), FetchError>, Vec<Due>) {
-        let Some(ring) = self.rings.get_mut(issuer.0) else { return (Ok(()), Vec::new()) };
+        let Some(ring) = self.rings.ring_mut(issuer) else { return (Ok(()), Vec::new()) };
         let result = match response {
-            Some((status, body)) => ring.fetched(status, body, now.instant.0).map(|_| ()),
+            Some((status, body)) => ring.fetched(status, body, self.policy.limits.key_set_bytes, now.instant.0),
             None => {
                 ring.failed(now.instant.0);
                 Err(FetchError::NoAnswer)
             }
         };
-        if result.is_ok()
-            && let Some(at) = self.keys_fetched_at.get_mut(issuer.0)
-        {
-            *at = Some(now.instant);
-        }
         self.tally.add(Count::KeyFetch(if result.is_ok() { FetchResult::Ok } else { FetchResult::Failed }));
-        let mut due = self.forget_tokens_of_withdrawn_keys(issuer, now);
+        if result.is_ok() {
+            let ages = self.keys_fetched_at.iter_mut().enumerate();
+            ages.filter(|(other, _)| self.rings.is_shared(issuer, IssuerId(*other)))
+                .for_each(|(_, at)| *at = Some(now.instant));
+        }
+        let mut due = match result {
+            Ok(Fetched::Changed) => self.forget_tokens_of_withdrawn_keys(issuer, now),
+            Ok(Fetched::Same) | Err(_) => Vec::new(),
+        };
         let waiting = self.waiting_for_keys();
         due.reserve(waiting.len());
         for (context, arrival) in waiting {
             let decision = self.decide_token(arrival, now);
             due.push((context, self.advance(context, Event::Decided(decision), now)));
         }
-        (result, due)
+        (result.map(|_| ()), due)
     }
 
     /// Seconds since each issuer's keys were fetched; omits keys that were never fetched.
@@ -77,40 +82,44 @@ impl Gate {
         fetched.filter_map(move |(id, at)| Some((IssuerId(id), now.since((*at)?) / 1_000)))
     }
 
-    /// A key of `issuer` is missing, or all of them: the request waits if a fetch can bring it.
+    /// A token is refused for its key: the key is missing or may have been replaced (`name`), or there are no keys at all.
+    /// The request waits if a fetch can help.
     pub(super) fn await_keys(
         &mut self,
+        rejection: Rejection,
         issuer: IssuerId,
         name: Option<KeyName>,
         arrival: Arrival,
         now: Monotonic,
     ) -> Decision {
-        let refusal = |code| Err(Denial::new(code, Some(arrival.rule)));
-        let Some(ring) = self.rings.get_mut(issuer.0) else { return refusal(Code::InvalidToken) };
-        // Without keys the token cannot be judged, and the answer must not make the client fetch another one.
-        let code = if ring.keys().is_some() { Code::InvalidToken } else { Code::KeysUnavailable };
-        if self.waiting.len() >= WAITING_MAX {
-            return refusal(Code::KeysUnavailable);
+        let unavailable = Denial::new(Code::KeysUnavailable, Some(arrival.rule));
+        if self.waiting.len() >= WAITING_BYTES_MAX / self.policy.limits.token_bytes.max(1) {
+            return Err(unavailable);
         }
-        match ring.missing(name, now.0) {
-            Miss::Fetch => self.wanted.push(issuer),
-            Miss::Wait => {}
-            Miss::Reject if code == Code::KeysUnavailable && now < arrival.deadline => {}
-            Miss::Reject => return refusal(code),
+        let Some(ring) = self.rings.ring_mut(issuer) else { return Err(unavailable) };
+        match (ring.missing(name, now.0), rejection) {
+            (Miss::Fetch, _) => self.wanted.push(issuer),
+            (Miss::Wait, _) => {}
+            // The retry may come in time.
+            (Miss::Reject, Rejection::NoKeys { .. }) if now < arrival.deadline => {}
+            // The key may be one that the issuer uses by now. A 401 would make the client fetch another token in vain.
+            (Miss::Reject, Rejection::UnknownKey { .. }) if ring.is_failing() => return Err(unavailable),
+            (Miss::Reject, _) => return Err(self.refuse_token(rejection, &arrival)),
         }
         Ok(Next::AwaitKeys(arrival))
     }
 
     /// A withdrawn key no longer vouches for any token: neither for cached tokens nor for open requests.
     pub(super) fn forget_tokens_of_withdrawn_keys(&mut self, issuer: IssuerId, now: Now) -> Vec<Due> {
-        let Some(keys) = self.rings.get(issuer.0).and_then(KeyRing::keys) else { return Vec::new() };
-        let void = self.tokens.retain_keys(issuer, keys);
-        let open = self.follows.of_withdrawn_keys(issuer, keys);
+        let Some(keys) = self.rings.keys(issuer) else { return Vec::new() };
+        let is_of = |other| self.rings.is_shared(issuer, other);
+        let void = self.tokens.retain_keys(is_of, keys);
+        let open = self.follows.of_withdrawn_keys(is_of, keys);
         void.iter().for_each(|retired| self.retire(retired));
         let mut due = Vec::new();
         let contexts: Vec<ContextId> = open.into_iter().flat_map(|id| self.follows.end(id)).collect();
         for context in contexts {
-            due.push((context, self.advance(context, Event::Overdue(Code::InvalidToken), now)));
+            due.push((context, self.advance(context, Event::Overdue(Reason::Key.into()), now)));
         }
         due
     }

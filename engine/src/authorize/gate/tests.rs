@@ -1,6 +1,7 @@
 //! Tests of a worker from the first header to the last, with real signatures and a simulated session service.
 
 mod introspection;
+mod refused;
 
 use super::*;
 use crate::{answer::Code, authorize::principal::Principal, wire};
@@ -95,7 +96,7 @@ impl Bench {
 
 fn code(step: &Step) -> &'static str {
     match step {
-        Step::Deny(denial) => denial.code.name(),
+        Step::Deny(denial) => denial.refusal.code.name(),
         Step::Release(_) => "released",
         Step::Cut(_) => "cut",
         Step::Spare(_) => "spared",

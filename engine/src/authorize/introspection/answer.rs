@@ -5,13 +5,13 @@
 use crate::{
     answer::Code,
     authorize::{
-        local,
+        Refusal, local,
         principal::Principal,
         question::{Question, Verdict},
     },
     introspection as names,
     policy::{Policy, Rule},
-    token::{Agreement, Facts, Introspected, IssuerId, Rejection, TokenDigest},
+    token::{Agreement, Facts, Introspected, IssuerId, Reason, TokenDigest},
 };
 
 /// The status of a usable response.
@@ -58,7 +58,7 @@ pub(super) fn of_verified(
     now_ms: u64,
 ) -> Option<Verdict> {
     let answer = match answered {
-        Answered::Inactive(code) => return Some(Verdict::Ended(code.unwrap_or(Code::SessionRevoked))),
+        Answered::Inactive(code) => return Some(Verdict::Ended(code.unwrap_or(Code::SessionRevoked).into())),
         Answered::Active(answer) => answer,
     };
     let issuer = policy.issuers.get(principal.issuer.0)?;
@@ -67,11 +67,11 @@ pub(super) fn of_verified(
     let login_ms = principal.facts.authenticated_at_ms.or(answer.authenticated_at_ms().ok()?);
     Some(match answer.agree(&principal.facts, issuer, now_ms).ok()? {
         Agreement::Agrees(_) if !is_judged && local::is_too_old(login_ms, rule, now_ms) => {
-            Verdict::Ended(Code::StepUpRequired)
+            Verdict::Ended(Code::StepUpRequired.into())
         }
         Agreement::Agrees(left) => Verdict::Active(left.map(Into::into)),
-        Agreement::Expired => Verdict::Ended(Code::TokenExpired),
-        Agreement::OtherToken => Verdict::Ended(Code::InvalidToken),
+        Agreement::Expired => Verdict::Ended(Code::TokenExpired.into()),
+        Agreement::OtherToken => Verdict::Ended(Reason::Claim.into()),
     })
 }
 
@@ -81,18 +81,13 @@ pub(super) fn of_opaque(
     digest: TokenDigest,
     policy: &Policy,
     now_ms: u64,
-) -> Result<(IssuerId, Facts), Code> {
+) -> Result<(IssuerId, Facts), Refusal> {
     match answered {
-        Answered::Inactive(code) => Err(code.unwrap_or(Code::InvalidToken)),
+        Answered::Inactive(code) => Err(code.map_or(Reason::Issuer.into(), Refusal::from)),
         // A Portcullis session service has no keys: it reports on the session, but cannot vouch for a token that was
         // never verified.
-        Answered::Active(answer) if answer.text(names::SESSION).is_some() => Err(Code::InvalidToken),
-        Answered::Active(answer) => {
-            answer.facts(digest, &policy.issuers, now_ms).map_err(|rejection| match rejection {
-                Rejection::Expired => Code::TokenExpired,
-                Rejection::Invalid(_) | Rejection::UnknownKey { .. } | Rejection::NoKeys { .. } => Code::InvalidToken,
-            })
-        }
+        Answered::Active(answer) if answer.text(names::SESSION).is_some() => Err(Reason::Issuer.into()),
+        Answered::Active(answer) => answer.facts(digest, &policy.issuers, now_ms).map_err(Refusal::from),
     }
 }
 
@@ -104,15 +99,15 @@ pub(super) fn of_open(answered: Answered, question: &Question, policy: &Policy, 
         return of_verified(&answered, principal, rule, policy, now_ms);
     }
     Some(match of_opaque(answered, principal.facts.digest, policy, now_ms) {
-        Err(code) => Verdict::Ended(code),
+        Err(refusal) => Verdict::Ended(refusal),
         Ok((issuer, facts)) => {
             let known = &principal.facts;
             let is_same =
                 issuer == principal.issuer && (&facts.subject, &facts.client_id) == (&known.subject, &known.client_id);
             let now = Principal::new(issuer, facts, policy);
             match is_same {
-                false => Verdict::Ended(Code::InvalidToken),
-                true if local::opaque_needs_step_up(&now, rule, now_ms) => Verdict::Ended(Code::StepUpRequired),
+                false => Verdict::Ended(Reason::Claim.into()),
+                true if local::opaque_needs_step_up(&now, rule, now_ms) => Verdict::Ended(Code::StepUpRequired.into()),
                 true => Verdict::active(Some(now.facts.scopes), principal),
             }
         }

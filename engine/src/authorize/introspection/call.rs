@@ -2,6 +2,7 @@
 
 use super::form::Form;
 use crate::{
+    USER_AGENT,
     authorize::question::RequestAttributes,
     introspection as names,
     policy::{Introspection, Rule, SessionService},
@@ -87,6 +88,7 @@ impl Endpoint {
             (":path", self.path.clone()),
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
             ("accept", "application/json".to_owned()),
+            ("user-agent", USER_AGENT.to_owned()),
         ];
         headers.extend(self.authorization.clone().map(|value| ("authorization", value)));
         headers.extend(carried.trace.iter().cloned());

@@ -254,7 +254,7 @@ fn read(open: &Open, answered: Answered, policy: &Policy, now_ms: u64) -> Option
             let digest = TokenDigest::of(&arrival.token);
             Some(match answer::of_opaque(answered, digest, policy, now_ms) {
                 Ok((issuer, facts)) => Event::Proven(Rc::new(Principal::new(issuer, facts, policy)), now_ms),
-                Err(code) => Event::Verdict(Verdict::Ended(code), Some(now_ms)),
+                Err(refusal) => Event::Verdict(Verdict::Ended(refusal), Some(now_ms)),
             })
         }
     }

@@ -7,11 +7,12 @@ use super::{
 use crate::{
     answer::Code,
     authorize::{
+        Refusal,
         fixtures::{introspecting, principal},
         question::{RequestAttributes, Verdict},
     },
     policy::{Policy, Protocol},
-    token::{Facts, TokenDigest},
+    token::{Facts, Reason, TokenDigest},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -58,6 +59,7 @@ fn a_call_is_a_form_that_is_posted_to_the_endpoint_by_the_filter_s_client() {
             (":path", "/introspect"),
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "application/json"),
+            ("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))),
             ("authorization", "Basic Zm9v"),
             ("traceparent", "00-a-b-01"),
             ("x-request-id", "id-1"),
@@ -104,7 +106,7 @@ fn verified(status: u32, body: &str) -> Option<Verdict> {
     of_verified(&read(status, body.as_bytes())?, &token, &policy.rules[1], &policy, NOW_MS)
 }
 
-fn opaque(status: u32, body: &str) -> Option<Result<Facts, Code>> {
+fn opaque(status: u32, body: &str) -> Option<Result<Facts, Refusal>> {
     let answered = read(status, body.as_bytes())?;
     Some(of_opaque(answered, TokenDigest::of("t"), &introspecting(), NOW_MS).map(|(_, facts)| facts))
 }
@@ -152,13 +154,13 @@ fn every_answer_about_a_verified_token_is_its_verdict() {
         (r#"{"active":true,"scope":"read x"}"#, narrowed(&["read"])),
         (r#"{"active":true,"scope":""}"#, narrowed(&[])),
         (r#"{"active":true,"iss":"https://id.example","sub":"alice","client_id":"app"}"#, Verdict::Active(None)),
-        (r#"{"active":true,"sub":"bob"}"#, Verdict::Ended(Code::InvalidToken)),
-        (r#"{"active":true,"client_id":"other"}"#, Verdict::Ended(Code::InvalidToken)),
-        (r#"{"active":true,"iss":"https://opaque.example"}"#, Verdict::Ended(Code::InvalidToken)),
-        (r#"{"active":true,"exp":70}"#, Verdict::Ended(Code::TokenExpired)),
+        (r#"{"active":true,"sub":"bob"}"#, Verdict::Ended(Reason::Claim.into())),
+        (r#"{"active":true,"client_id":"other"}"#, Verdict::Ended(Reason::Claim.into())),
+        (r#"{"active":true,"iss":"https://opaque.example"}"#, Verdict::Ended(Reason::Claim.into())),
+        (r#"{"active":true,"exp":70}"#, Verdict::Ended(Code::TokenExpired.into())),
         (r#"{"active":true,"exp":71}"#, Verdict::Active(None)),
-        (r#"{"active":false}"#, Verdict::Ended(Code::SessionRevoked)),
-        (r#"{"active":false,"scope":7,"exp":"x"}"#, Verdict::Ended(Code::SessionRevoked)),
+        (r#"{"active":false}"#, Verdict::Ended(Code::SessionRevoked.into())),
+        (r#"{"active":false,"scope":7,"exp":"x"}"#, Verdict::Ended(Code::SessionRevoked.into())),
     ] {
         assert_eq!(verified(200, body), Some(verdict), "{body}");
     }
@@ -170,16 +172,16 @@ fn a_reason_is_believed_if_it_is_one_that_a_session_service_may_give() {
         let body = json!({"active": false, "portcullis_code": code.name()}).to_string();
         let known = CODES.contains(&code);
         let expected = if known { code } else { Code::SessionRevoked };
-        assert_eq!(verified(200, &body), Some(Verdict::Ended(expected)), "{body}");
-        let expected = if known { code } else { Code::InvalidToken };
+        assert_eq!(verified(200, &body), Some(Verdict::Ended(expected.into())), "{body}");
+        let expected = if known { code.into() } else { Reason::Issuer.into() };
         assert_eq!(opaque(200, &body), Some(Err(expected)), "{body}");
     }
     for odd in [json!(""), json!("x"), json!(1), json!(null), json!(["session_unknown"])] {
         let body = json!({"active": false, "portcullis_code": odd}).to_string();
-        assert_eq!(verified(200, &body), Some(Verdict::Ended(Code::SessionRevoked)), "{body}");
+        assert_eq!(verified(200, &body), Some(Verdict::Ended(Code::SessionRevoked.into())), "{body}");
     }
     let contradiction = json!({"active": true, "portcullis_code": "session_idle_timeout"}).to_string();
-    assert_eq!(verified(200, &contradiction), Some(Verdict::Ended(Code::SessionIdleTimeout)));
+    assert_eq!(verified(200, &contradiction), Some(Verdict::Ended(Code::SessionIdleTimeout.into())));
 }
 
 #[test]
@@ -194,15 +196,15 @@ fn an_answer_about_an_opaque_token_is_its_facts_or_a_refusal() {
     };
     let facts = answer(json!({})).expect("an answer").expect("facts");
     assert_eq!((facts.scopes.as_slice(), facts.issued_at_ms), (&["read".to_owned(), "write".to_owned()][..], NOW_MS));
-    for (changes, code) in [
-        (json!({"iss": "https://id.example"}), Code::InvalidToken),
-        (json!({"aud": "others"}), Code::InvalidToken),
-        (json!({"exp": 70}), Code::TokenExpired),
-        (json!({"exp": 70, "aud": "others"}), Code::InvalidToken),
-        (json!({"scope": 1}), Code::InvalidToken),
-        (json!({"active": false}), Code::InvalidToken),
+    for (changes, refusal) in [
+        (json!({"iss": "https://id.example"}), Reason::Issuer.into()),
+        (json!({"aud": "others"}), Reason::Audience.into()),
+        (json!({"exp": 70}), Code::TokenExpired.into()),
+        (json!({"exp": 70, "aud": "others"}), Reason::Audience.into()),
+        (json!({"scope": 1}), Reason::Malformed.into()),
+        (json!({"active": false}), Reason::Issuer.into()),
     ] {
-        assert_eq!(answer(changes.clone()), Some(Err(code)), "{changes}");
+        assert_eq!(answer(changes.clone()), Some(Err(refusal)), "{changes}");
     }
 }
 

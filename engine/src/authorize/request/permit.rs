@@ -1,8 +1,7 @@
 //! The permission to pass, and the refusal.
 
 use crate::{
-    answer::Code,
-    authorize::{bearer::CredentialError, head::Head, principal::Principal, token_place},
+    authorize::{Refusal, bearer::CredentialError, head::Head, principal::Principal, token_place},
     policy::{Access, Policy},
     route::{Host, Path, RuleId},
 };
@@ -77,7 +76,7 @@ impl Permit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// The policy is in shadow mode; this is the refusal that was not carried out.
-    Shadow(Code),
+    Shadow(Refusal),
     /// The session service is unavailable, and the rule releases reads.
     OutageReadOnly,
     /// The session service is unavailable, and the same token was released on the same rule a short while ago.
@@ -88,7 +87,7 @@ pub enum Mark {
 #[derive(Debug)]
 pub struct Denial {
     /// Why.
-    pub code: Code,
+    pub refusal: Refusal,
     /// The rule that refused the request; `None` if no rule was found.
     pub rule: Option<RuleId>,
     /// The verified token that was refused, if there is one.
@@ -96,11 +95,11 @@ pub struct Denial {
 }
 
 impl Denial {
-    pub(in crate::authorize) const fn new(code: Code, rule: Option<RuleId>) -> Self {
-        Self { code, rule, principal: None }
+    pub(in crate::authorize) fn new(refusal: impl Into<Refusal>, rule: Option<RuleId>) -> Self {
+        Self { refusal: refusal.into(), rule, principal: None }
     }
 
-    pub(in crate::authorize) fn of(principal: &Rc<Principal>, code: Code, rule: RuleId) -> Self {
-        Self { code, rule: Some(rule), principal: Some(Rc::clone(principal)) }
+    pub(in crate::authorize) fn of(principal: &Rc<Principal>, refusal: impl Into<Refusal>, rule: RuleId) -> Self {
+        Self { refusal: refusal.into(), rule: Some(rule), principal: Some(Rc::clone(principal)) }
     }
 }

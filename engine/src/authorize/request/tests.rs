@@ -27,7 +27,7 @@ fn event(number: usize, policy: &Policy) -> Event {
         5 => ask(3, "POST"),
         6 => Event::Verdict(Verdict::Active(None), Some(NOW_MS)),
         7 => Event::Verdict(Verdict::Active(Some(Rc::from(["read".to_owned()]))), Some(NOW_MS)),
-        8 => Event::Verdict(Verdict::Ended(Code::SessionRevoked), Some(NOW_MS)),
+        8 => Event::Verdict(Verdict::Ended(Code::SessionRevoked.into()), Some(NOW_MS)),
         9 => known(Known::default()),
         10 => Event::NoKeys,
         11 => Event::Verdict(Verdict::Active(Some(Rc::from([]))), Some(NOW_MS)),
@@ -40,10 +40,10 @@ fn event(number: usize, policy: &Policy) -> Event {
         })))),
         14 => Event::Proven(full, NOW_MS),
         15 => Event::Proven(principal(policy, &["read"]), NOW_MS),
-        16 => Event::Followed(Verdict::Ended(Code::SessionRevoked)),
+        16 => Event::Followed(Verdict::Ended(Code::SessionRevoked.into())),
         17 => Event::Followed(Verdict::Active(Some(Rc::from([])))),
         18 => Event::Followed(Verdict::Active(None)),
-        19 => Event::Overdue(Code::TokenExpired),
+        19 => Event::Overdue(Code::TokenExpired.into()),
         20 => known(Known { principal: Some(full), ..Known::default() }),
         21 => known(Known { principal: Some(full), is_refused: true, ..Known::default() }),
         22 => known(Known { principal: Some(full), narrowed: Some(Rc::from([])), ..Known::default() }),
@@ -165,7 +165,7 @@ fn shadow_mode_releases_what_it_would_refuse_and_says_so() {
     let mut request = Request::default();
     request.on(event(3, &policy), &policy);
     let Step::Release(permit) = request.on(event(8, &policy), &policy) else { panic!("not released") };
-    assert_eq!(permit.mark, Some(Mark::Shadow(Code::SessionRevoked)));
+    assert_eq!(permit.mark, Some(Mark::Shadow(Code::SessionRevoked.into())));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn code(step: &Step) -> &'static str {
             Some(Mark::OutageGrace) => "grace",
             _ => "released",
         },
-        Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => denial.code.name(),
+        Step::Deny(denial) | Step::Cut(denial) | Step::Spare(denial) => denial.refusal.code.name(),
         Step::Wait | Step::Ask(_) => "waits",
     }
 }

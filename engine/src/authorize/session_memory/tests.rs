@@ -76,7 +76,7 @@ fn an_end_that_any_token_showed_is_known_for_all_until_one_is_good_again() {
         let mut bench = Bench::new();
         let (one, other) = (bench.token(1, &["read"]), bench.token(2, &["read"]));
         bench.hear(&other, GRACE, ACTIVE, NOW_MS);
-        bench.hear(&one, BOTH, Verdict::Ended(code), NOW_MS);
+        bench.hear(&one, BOTH, Verdict::Ended(code.into()), NOW_MS);
         for rule in [READ_ONLY, GRACE] {
             assert!(bench.known(&other, rule, NOW_MS).is_refused, "{code:?}");
         }
@@ -91,11 +91,11 @@ fn a_token_that_was_refused_stays_so_and_a_step_up_is_asked_of_its_rule_alone() 
     let mut bench = Bench::new();
     let (one, other) = (bench.token(1, &["read"]), bench.token(2, &["read"]));
     bench.hear(&one, GRACE, ACTIVE, NOW_MS);
-    bench.hear(&one, READ_ONLY, Verdict::Ended(Code::StepUpRequired), NOW_MS);
+    bench.hear(&one, READ_ONLY, Verdict::Ended(Code::StepUpRequired.into()), NOW_MS);
     assert!(bench.known(&one, READ_ONLY, NOW_MS).is_refused);
     let grace = bench.known(&one, GRACE, NOW_MS);
     assert!(!grace.is_refused && grace.granted_ago_ms.is_some());
-    bench.hear(&one, READ_ONLY, Verdict::Ended(Code::ScopeEscalation), NOW_MS);
+    bench.hear(&one, READ_ONLY, Verdict::Ended(Code::ScopeEscalation.into()), NOW_MS);
     let grace = bench.known(&one, GRACE, NOW_MS);
     assert!(grace.is_refused && grace.granted_ago_ms.is_none());
     assert!(!bench.known(&other, GRACE, NOW_MS).is_refused, "the session goes on");
@@ -124,7 +124,9 @@ fn what_is_heard_of_open_requests_counts_as_well() {
     let mut bench = Bench::new();
     let token = bench.token(1, &["read"]);
     let open = || Request::Released(Some(Open { rule: RuleId(GRACE), principal: Rc::clone(&token) }));
-    for event in [Event::Followed(Verdict::Ended(Code::SessionRevoked)), Event::Overdue(Code::TokenExpired)] {
+    for event in
+        [Event::Followed(Verdict::Ended(Code::SessionRevoked.into())), Event::Overdue(Code::TokenExpired.into())]
+    {
         bench.hear(&token, GRACE, ACTIVE, NOW_MS);
         assert!(!bench.known(&token, GRACE, NOW_MS).is_refused);
         bench.session_memory.record(&open(), &event, &bench.policy, Monotonic(NOW_MS));
@@ -146,7 +148,7 @@ fn an_opaque_token_is_what_it_last_was_until_it_dies_or_is_refused() {
     let known = bench.session_memory.recall(&opaque(GRACE), now(NOW_MS + 1));
     assert!(known.principal.is_some() && known.granted_ago_ms == Some(1));
     assert!(bench.session_memory.recall(&opaque(GRACE), now(token.facts.dies_at_ms)).principal.is_none());
-    let refusal = Event::Verdict(Verdict::Ended(Code::InvalidToken), None);
+    let refusal = Event::Verdict(Verdict::Ended(crate::token::Reason::Claim.into()), None);
     bench.session_memory.record(&asked, &refusal, &bench.policy, Monotonic(NOW_MS));
     assert!(bench.session_memory.recall(&opaque(GRACE), now(NOW_MS)).is_refused);
 }
@@ -156,7 +158,7 @@ fn more_refused_tokens_than_are_remembered_leave_none_good_enough() {
     let mut bench = Bench::new();
     for number in 0..=VERDICTS_MAX {
         let token = bench.token(u8::try_from(number).unwrap(), &["read"]);
-        bench.hear(&token, READ_ONLY, Verdict::Ended(Code::ScopeEscalation), NOW_MS);
+        bench.hear(&token, READ_ONLY, Verdict::Ended(Code::ScopeEscalation.into()), NOW_MS);
     }
     let unseen = bench.token(200, &["read"]);
     assert!(bench.known(&unseen, READ_ONLY, NOW_MS).is_refused);
@@ -173,7 +175,7 @@ fn a_refusal_takes_the_place_of_a_grant_and_not_the_reverse() {
         bench.hear(&token, GRACE, ACTIVE, NOW_MS + number as u64);
     }
     let refused = token(&bench, VERDICTS_MAX);
-    bench.hear(&refused, GRACE, Verdict::Ended(Code::ScopeEscalation), NOW_MS);
+    bench.hear(&refused, GRACE, Verdict::Ended(Code::ScopeEscalation.into()), NOW_MS);
     assert!(bench.known(&refused, GRACE, NOW_MS).is_refused);
     let (oldest, next) = (token(&bench, 0), token(&bench, 1));
     assert_eq!(bench.known(&oldest, GRACE, NOW_MS + 100).granted_ago_ms, None, "the oldest grant made room");

@@ -179,7 +179,7 @@ fn an_unknown_outcome_is_a_refusal() {
             ..Default::default()
         };
         let settled = bench.message(1, &message.encode_to_vec(), 1).settled;
-        assert_eq!(settled[0].verdict, Some(Verdict::Ended(Code::SessionUnknown)), "{outcome}");
+        assert_eq!(settled[0].verdict, Some(Verdict::Ended(Code::SessionUnknown.into())), "{outcome}");
     }
 }
 

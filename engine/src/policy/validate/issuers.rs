@@ -14,7 +14,7 @@ use crate::policy::{
 use std::{collections::HashMap, time::Duration};
 
 /// The maximum number of issuers in a policy.
-const ISSUERS_MAX: usize = 100;
+const ISSUERS_MAX: usize = 1_000;
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 

@@ -69,7 +69,7 @@ fn said(ended: Option<Ended>) -> (u32, &'static str, u64) {
     let Some(ended) = ended else { return (0, "nothing", 0) };
     let event = match ended.event {
         Some(Event::Verdict(Verdict::Active(_), _)) => "active",
-        Some(Event::Verdict(Verdict::Ended(code), _)) => code.name(),
+        Some(Event::Verdict(Verdict::Ended(refusal), _)) => refusal.code.name(),
         Some(Event::Proven(..)) => "proven",
         None => "no_verdict",
         _ => "another event",
