@@ -28,13 +28,14 @@ pub enum Algorithm {
     PS256,
     ES256,
     ES384,
+    ES512,
     EdDSA,
 }
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::RS256, Self::RS384, Self::RS512, Self::PS256, Self::ES256, Self::ES384, Self::EdDSA];
+    pub const ALL: [Self; 8] =
+        [Self::RS256, Self::RS384, Self::RS512, Self::PS256, Self::ES256, Self::ES384, Self::ES512, Self::EdDSA];
 
     /// The registered name.
     pub fn name(self) -> String {
@@ -55,6 +56,7 @@ enum Secret {
     Rsa(Rsa<Private>),
     P256(p256::ecdsa::SigningKey),
     P384(p384::ecdsa::SigningKey),
+    P521(p521::ecdsa::SigningKey),
     Ed25519(ed25519_compact::KeyPair),
 }
 
@@ -72,6 +74,10 @@ impl Key {
             Algorithm::ES256 => Secret::P256(p256::ecdsa::SigningKey::from_slice(&seed).expect("a P-256 key")),
             Algorithm::ES384 => {
                 Secret::P384(p384::ecdsa::SigningKey::from_slice(&[&seed[..], &[1; 16]].concat()).expect("a P-384 key"))
+            }
+            Algorithm::ES512 => {
+                let seed = [&[0, 1][..], &seed, &seed].concat();
+                Secret::P521(p521::ecdsa::SigningKey::from_slice(&seed).expect("a P-521 key"))
             }
             Algorithm::EdDSA => Secret::Ed25519(ed25519_compact::KeyPair::from_seed(
                 ed25519_compact::Seed::from_slice(&seed).expect("an Ed25519 seed"),
@@ -98,6 +104,10 @@ impl Key {
                 let signature: p384::ecdsa::Signature = key.sign(message);
                 signature.to_bytes().to_vec()
             }
+            Secret::P521(key) => {
+                let signature: p521::ecdsa::Signature = key.sign(message);
+                signature.to_bytes().to_vec()
+            }
             Secret::Ed25519(pair) => pair.sk.sign(message, None).to_vec(),
         }
     }
@@ -110,6 +120,7 @@ impl Key {
             }),
             Secret::P256(key) => ec_jwk("P-256", key.verifying_key().to_sec1_point(false).as_bytes()),
             Secret::P384(key) => ec_jwk("P-384", key.verifying_key().to_sec1_point(false).as_bytes()),
+            Secret::P521(key) => ec_jwk("P-521", key.verifying_key().to_sec1_point(false).as_bytes()),
             Secret::Ed25519(pair) => json!({
                 "kty": "OKP", "crv": "Ed25519", "x": base64url(pair.pk.as_slice()),
             }),

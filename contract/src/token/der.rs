@@ -13,6 +13,7 @@ const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+const SECP521R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
 
 /// Encodes a key as `SubjectPublicKeyInfo` (RFC 5280, section 4.1); `None` for key types that no host verifies.
 pub(super) fn public_key_info(material: &Material) -> Option<Vec<u8>> {
@@ -23,6 +24,7 @@ pub(super) fn public_key_info(material: &Material) -> Option<Vec<u8>> {
         }
         Material::P256 { .. } => (EC_PUBLIC_KEY, value(OBJECT_IDENTIFIER, SECP256R1), material.point()?),
         Material::P384 { .. } => (EC_PUBLIC_KEY, value(OBJECT_IDENTIFIER, SECP384R1), material.point()?),
+        Material::P521 { .. } => (EC_PUBLIC_KEY, value(OBJECT_IDENTIFIER, SECP521R1), material.point()?),
         Material::Ed25519 { .. } => return None,
     };
     let algorithm = value(SEQUENCE, &[value(OBJECT_IDENTIFIER, algorithm), parameters].concat());

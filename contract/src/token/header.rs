@@ -63,6 +63,7 @@ pub(super) fn algorithm_named(alg: &str) -> Option<Algorithm> {
         "PS512" => Algorithm::PS512,
         "ES256" => Algorithm::ES256,
         "ES384" => Algorithm::ES384,
+        "ES512" => Algorithm::ES512,
         "EdDSA" | "Ed25519" => Algorithm::EdDSA,
         _ => return None,
     })

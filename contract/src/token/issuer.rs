@@ -82,6 +82,7 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
     /// `EdDSA` with the curve Ed25519. Its fully specified name `Ed25519` is equivalent.
     EdDSA,
 }

@@ -40,7 +40,7 @@ pub enum Skip {
     NotAnObject,
     /// A member is missing, or has the wrong type or form.
     IllTyped(&'static str),
-    /// Neither RSA, nor EC with P-256 or P-384, nor OKP with Ed25519.
+    /// Neither RSA, nor EC with P-256, P-384 or P-521, nor OKP with Ed25519.
     KeyType,
     /// It contains private key material.
     Private,
@@ -158,6 +158,7 @@ pub(super) fn material(jwk: &Object) -> Result<Material, Skip> {
         ("RSA", _) => Ok(Material::Rsa { n: integer(jwk, "n")?, e: integer(jwk, "e")? }),
         ("EC", Some("P-256")) => Ok(Material::P256 { x: octets(jwk, "x")?, y: octets(jwk, "y")? }),
         ("EC", Some("P-384")) => Ok(Material::P384 { x: octets(jwk, "x")?, y: octets(jwk, "y")? }),
+        ("EC", Some("P-521")) => Ok(Material::P521 { x: octets(jwk, "x")?, y: octets(jwk, "y")? }),
         ("OKP", Some("Ed25519")) => Ok(Material::Ed25519 { x: octets(jwk, "x")? }),
         _ => Err(Skip::KeyType),
     }

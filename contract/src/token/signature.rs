@@ -1,5 +1,5 @@
-//! Signature verification: by the host's own cryptography if it has any, otherwise by jwt-simple, which is only called
-//! here. In wasm, jwt-simple takes ten times as long.
+//! Signature verification: by the host's own cryptography if it has any, otherwise by jwt-simple (ES512: by p521), which
+//! is only called here. In wasm, it takes ten times as long.
 
 use super::{Algorithm, TOKEN_BYTES_MAX, der, material::Material};
 use jwt_simple::prelude::{
@@ -7,6 +7,7 @@ use jwt_simple::prelude::{
     EdDSAPublicKeyLike as _, NoCustomClaims, PS256PublicKey, PS384PublicKey, PS512PublicKey, RS256PublicKey,
     RS384PublicKey, RS512PublicKey, RSAPublicKeyLike as _, UnixTimeStamp, VerificationOptions,
 };
+use p521::ecdsa::signature::Verifier as _;
 use std::fmt;
 
 /// A token whose signature is yet to be verified.
@@ -56,13 +57,14 @@ pub type HostVerifier = fn(&HostQuestion<'_>) -> Option<bool>;
 impl Signed<'_> {
     /// The host's verdict on the signature, if it supports the algorithm.
     pub(super) fn verify_by_host(&self, key: &[u8], host: HostVerifier) -> Option<bool> {
-        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let (hash, der) = match self.algorithm {
             RS256 => ("sha256", None),
             RS384 => ("sha384", None),
             RS512 => ("sha512", None),
             ES256 => ("sha256", Some(der::ecdsa_signature(&self.signature, 64)?)),
             ES384 => ("sha384", Some(der::ecdsa_signature(&self.signature, 96)?)),
+            ES512 => ("sha512", Some(der::ecdsa_signature(&self.signature, 132)?)),
             PS256 | PS384 | PS512 | EdDSA => return None,
         };
         let signature = der.as_deref().unwrap_or(&self.signature);
@@ -81,6 +83,7 @@ pub(super) enum PublicKey {
     Ps512(PS512PublicKey),
     Es256(ES256PublicKey),
     Es384(ES384PublicKey),
+    Es512(Box<p521::ecdsa::VerifyingKey>),
     Ed25519(Ed25519PublicKey),
 }
 
@@ -88,7 +91,7 @@ impl PublicKey {
     /// `None` if the key is not for `algorithm` or its parameters do not form a key: a point off its curve, a modulus
     /// outside 2048 to 4096 bits, an exponent other than 65537, or an Ed25519 point of small order.
     pub(super) fn import(algorithm: Algorithm, material: &Material) -> Option<Self> {
-        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let key = match (material, algorithm) {
             (Material::Rsa { n, e }, RS256) => RS256PublicKey::from_components(n, e).map(Self::Rs256),
             (Material::Rsa { n, e }, RS384) => RS384PublicKey::from_components(n, e).map(Self::Rs384),
@@ -98,6 +101,10 @@ impl PublicKey {
             (Material::Rsa { n, e }, PS512) => PS512PublicKey::from_components(n, e).map(Self::Ps512),
             (Material::P256 { .. }, ES256) => ES256PublicKey::from_bytes(&material.point()?).map(Self::Es256),
             (Material::P384 { .. }, ES384) => ES384PublicKey::from_bytes(&material.point()?).map(Self::Es384),
+            (Material::P521 { .. }, ES512) => {
+                let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(&material.point()?);
+                key.map(|key| Self::Es512(Box::new(key))).map_err(Into::into)
+            }
             (Material::Ed25519 { x }, EdDSA) => Ed25519PublicKey::from_bytes(x).map(Self::Ed25519),
             _ => return None,
         };
@@ -115,6 +122,10 @@ impl PublicKey {
             Self::Ps512(key) => key.verify_token::<NoCustomClaims>(token, options),
             Self::Es256(key) => key.verify_token::<NoCustomClaims>(token, options),
             Self::Es384(key) => key.verify_token::<NoCustomClaims>(token, options),
+            Self::Es512(key) => {
+                let signature = p521::ecdsa::Signature::from_slice(&signed.signature)?;
+                return Ok(key.verify(signed.signing_input.as_bytes(), &signature)?);
+            }
             Self::Ed25519(key) => key.verify_token::<NoCustomClaims>(token, options),
         }
         .map(drop)

@@ -1,7 +1,9 @@
 //! Every algorithm verifies; none may stand in for another (RFC 8725, sections 2.1 and 3.1).
 
 use super::world::*;
-use crate::token::{Algorithm, Fault, IssuerId, KeyName, KeyRings, KeySource, Rejection, verify};
+use crate::token::{
+    Algorithm, Fault, IssuerId, KeyName, KeyRings, KeySet, KeySource, Rejection, compact::Compact, verify,
+};
 use jwt_simple::prelude::*;
 use serde_json::json;
 
@@ -24,6 +26,7 @@ fn by_every_algorithm() -> Vec<(Algorithm, String)> {
         (Algorithm::PS512, rsa!(PS512KeyPair)),
         (Algorithm::ES256, WORLD.p256.sign_with_options(claims(), &header).unwrap()),
         (Algorithm::ES384, WORLD.p384.sign_with_options(claims(), &header).unwrap()),
+        (Algorithm::ES512, es512()),
         (Algorithm::EdDSA, WORLD.ed.sign_with_options(claims(), &header).unwrap()),
     ]
 }
@@ -68,7 +71,7 @@ fn no_other_algorithm_is_known_in_whatever_spelling() {
         "HS512",
         "hs256",
         "ES256K",
-        "ES512",
+        "es512",
         "Ed448",
         "eddsa",
         "EDDSA",
@@ -134,7 +137,7 @@ fn a_public_key_is_no_hmac_secret() {
 
 #[test]
 fn a_kid_that_names_a_key_of_another_algorithm_is_refused() {
-    for kid in ["rsa", "p256", "p384"] {
+    for kid in ["rsa", "p256", "p384", "p521"] {
         let token = raw(HEADER.replace("\"ed\"", &format!("\"{kid}\"")), claims(json!({})).to_string());
         assert_eq!(fault(&token), Some(Fault::KeyAlgorithm), "{kid}");
     }
@@ -152,6 +155,20 @@ fn rs256_and_ps256_do_not_pass_for_each_other() {
             let token = format!("{}.{rest}", b64(header));
             assert_eq!(fault(&token), Some(Fault::Signature), "{algorithm:?} as {alg}");
         }
+    }
+}
+
+#[test]
+fn the_example_of_rfc_7515_for_es512_holds() {
+    let key = r#"{"kty":"EC","crv":"P-521",
+        "x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+        "y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
+    let set = KeySet::parse(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).unwrap();
+    let token = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGD\
+                 KB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
+    for (token, holds) in [(token.to_owned(), true), (token.replace("UGF5bG9hZA", "UGF5bG9hZg"), false)] {
+        let signed = Compact::parse(&token).unwrap().signed(Algorithm::ES512, None);
+        assert_eq!(set.verify(None, &signed, no_host).is_ok(), holds, "{token}");
     }
 }
 

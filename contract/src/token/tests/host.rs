@@ -70,6 +70,17 @@ fn the_host_is_not_asked_about_algorithms_that_it_does_not_have() {
 }
 
 #[test]
+fn the_host_is_asked_about_es512_with_its_hash_and_key() {
+    fn knows_p521(question: &HostQuestion<'_>) -> Option<bool> {
+        let jwk = serde_json::to_string(&p521_jwk(&WORLD.p521)).unwrap();
+        Some(question.signature.first() == Some(&0x30) && asked(question, &info(&jwk).unwrap(), "sha512"))
+    }
+    let token = es512();
+    assert_eq!(check_with(knows_p521, &token), Ok(()));
+    assert_eq!(check_with(|_| Some(false), &token), Err(Fault::Signature));
+}
+
+#[test]
 fn a_signature_of_another_length_never_reaches_the_host() {
     let short = format!("{}{}", es256().trim_end_matches(|c| c != '.'), b64([1; 63]));
     assert_eq!(check_with(|_| Some(true), &short), Err(Fault::Signature));
@@ -87,6 +98,12 @@ fn keys_are_encoded_as_the_library_encodes_them() {
     assert_eq!(info(&p384.to_jwk()), p384.to_der().ok());
     assert_eq!(info(&rsa.to_jwk()), rsa.to_der().ok());
     assert_eq!(info(&WORLD.ed.public_key().to_jwk()), None);
+    // The prefix of every P-521 key (RFC 5480, section 2), and the point.
+    let jwk = serde_json::to_string(&p521_jwk(&WORLD.p521)).unwrap();
+    let prefix =
+        b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
+    let point = WORLD.p521.verifying_key().to_sec1_point(false);
+    assert_eq!(info(&jwk), Some([&prefix[..], point.as_bytes()].concat()));
 }
 
 #[test]

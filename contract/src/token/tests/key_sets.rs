@@ -33,6 +33,10 @@ fn ed() -> Value {
     serde_json::from_str(&WORLD.ed.public_key().to_jwk()).unwrap()
 }
 
+fn p521() -> Value {
+    p521_jwk(&WORLD.p521).into()
+}
+
 fn changed(mut key: Value, name: &str, value: Value) -> Value {
     match value {
         Value::Null => key.as_object_mut().unwrap().remove(name),
@@ -62,7 +66,7 @@ fn keys_for_other_things_are_skipped() {
         (json!({}), Skip::IllTyped("kty")),
         (json!({"kty": "oct"}), Skip::KeyType),
         (json!({"kty": "oct", "k": "AAAA"}), Skip::Private),
-        (json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"}), Skip::KeyType),
+        (json!({"kty": "EC", "crv": "P-224", "x": "AA", "y": "AA"}), Skip::KeyType),
         (json!({"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}), Skip::KeyType),
         (json!({"kty": "OKP", "crv": "X25519", "x": "AA"}), Skip::KeyType),
         (json!({"kty": "AKP", "alg": "ML-DSA-65", "pub": "AA"}), Skip::KeyType),
@@ -104,6 +108,10 @@ fn keys_whose_numbers_are_wrong_are_skipped() {
         (changed(p256(), "x", json!(b64([1; 31]))), Skip::IllTyped("x")),
         (changed(p256(), "y", json!(b64([1; 33]))), Skip::IllTyped("y")),
         (changed(p256(), "y", Value::Null), Skip::IllTyped("y")),
+        (changed(p521(), "x", json!(b64([0; 66]))), Skip::Material),
+        (changed(p521(), "x", json!(b64([0xff; 66]))), Skip::Material),
+        (changed(p521(), "y", json!(b64([1; 65]))), Skip::IllTyped("y")),
+        (changed(p521(), "alg", json!("ES384")), Skip::Algorithm),
         (changed(ed(), "x", json!(b64([0; 32]))), Skip::Material),
         (changed(ed(), "x", json!(b64([1; 31]))), Skip::IllTyped("x")),
     ] {

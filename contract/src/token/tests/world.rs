@@ -18,6 +18,7 @@ pub(super) struct World {
     pub(super) rsa_pem: &'static str,
     pub(super) p256: ES256KeyPair,
     pub(super) p384: ES384KeyPair,
+    pub(super) p521: p521::ecdsa::SigningKey,
     pub(super) ed: Ed25519KeyPair,
     pub(super) other_ed: Ed25519KeyPair,
     pub(super) issuers: Vec<Issuer>,
@@ -29,6 +30,7 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
     let rsa = RS256KeyPair::from_pem(rsa_pem).unwrap().with_key_id("rsa");
     let p256 = ES256KeyPair::generate().with_key_id("p256");
     let p384 = ES384KeyPair::generate().with_key_id("p384");
+    let p521 = p521::ecdsa::SigningKey::from_slice(&[1; 66]).unwrap();
     let ed = Ed25519KeyPair::generate().with_key_id("ed");
     let other_ed = Ed25519KeyPair::generate().with_key_id("ed");
     let mut rsa_jwk = jwk(&rsa.public_key().to_jwk());
@@ -37,16 +39,32 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
         rsa_jwk,
         jwk(&p256.public_key().to_jwk()),
         jwk(&p384.public_key().to_jwk()),
+        p521_jwk(&p521),
         jwk(&ed.public_key().to_jwk()),
     ]});
     let other_keys = json!({"keys": [jwk(&other_ed.public_key().to_jwk())]});
     let issuers = vec![issuer(ISSUER, &keys.to_string()), issuer(OTHER, &other_keys.to_string())];
     let rings = KeyRings::new(issuers.iter().map(|issuer| &issuer.keys));
-    World { rings: rings.unwrap(), rsa_pem, p256, p384, ed, other_ed, issuers }
+    World { rings: rings.unwrap(), rsa_pem, p256, p384, p521, ed, other_ed, issuers }
 });
 
 pub(super) fn jwk(json: &str) -> Map<String, Value> {
     serde_json::from_str(json).unwrap()
+}
+
+pub(super) fn p521_jwk(key: &p521::ecdsa::SigningKey) -> Map<String, Value> {
+    let point = key.verifying_key().to_sec1_point(false);
+    let (x, y) = point.as_bytes()[1..].split_at(66);
+    jwk(&json!({"kty": "EC", "crv": "P-521", "kid": "p521", "x": b64(x), "y": b64(y)}).to_string())
+}
+
+/// A good token, signed by the key named `p521`: jwt-simple does not sign with ES512.
+pub(super) fn es512() -> String {
+    use p521::ecdsa::signature::Signer as _;
+    let header = r#"{"alg":"ES512","typ":"at+jwt","kid":"p521"}"#;
+    let signing_input = format!("{}.{}", b64(header), b64(claims(json!({})).to_string()));
+    let signature: p521::ecdsa::Signature = WORLD.p521.sign(signing_input.as_bytes());
+    format!("{signing_input}.{}", b64(signature.to_bytes()))
 }
 
 pub(super) fn issuer(name: &str, keys: &str) -> Issuer {
@@ -54,7 +72,7 @@ pub(super) fn issuer(name: &str, keys: &str) -> Issuer {
     Issuer {
         issuer: name.to_owned(),
         audiences: vec!["orders-api".to_owned(), "orders-api-2".to_owned()],
-        algorithms: vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA],
+        algorithms: vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA],
         keys: KeySource::Inline(keys.to_owned()),
         clock_skew: StdDuration::from_secs(SKEW),
         token_types: vec!["at+jwt".to_owned()],

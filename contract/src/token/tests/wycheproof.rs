@@ -17,9 +17,12 @@ fn signature_holds(keys: &KeySet, jws: &str) -> bool {
     let signed = compact.signed(header.algorithm, header.typ);
     let mut keys = keys.named(header.kid.as_deref());
     keys.any(|key| {
-        let verdict = key.imported(signed.algorithm).map(|key| key.verify(&signed));
-        let complaint = verdict.and_then(Result::err);
-        complaint.is_some_and(|error| error.is::<serde_json::Error>())
+        match key.imported(signed.algorithm).map(|key| key.verify(&signed)) {
+            // Only ES512 is verified without a look at the payload.
+            Some(Ok(())) => true,
+            Some(Err(error)) => error.is::<serde_json::Error>(),
+            None => false,
+        }
     })
 }
 
@@ -46,6 +49,6 @@ fn every_case_of_our_algorithms_is_judged_as_it_should_be() {
             *(if valid { &mut held } else { &mut refused }) += 1;
         }
     }
-    // Unsupported: symmetric keys, P-521, and keys for encryption.
+    // Unsupported: symmetric keys, and keys for encryption.
     assert_eq!((held, refused, unsupported), (32, 323, 46));
 }

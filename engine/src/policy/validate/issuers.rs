@@ -19,7 +19,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(30);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// The algorithms by name.
-pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 10] = [
+pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 11] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
     ("RS512", Algorithm::RS512),
@@ -28,6 +28,7 @@ pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 10] = [
     ("PS512", Algorithm::PS512),
     ("ES256", Algorithm::ES256),
     ("ES384", Algorithm::ES384),
+    ("ES512", Algorithm::ES512),
     ("EdDSA", Algorithm::EdDSA),
     ("Ed25519", Algorithm::EdDSA),
 ];
