@@ -28,6 +28,19 @@ pub(crate) fn text_within(path: &Path, bytes_max: u64) -> Result<(String, String
     }
 }
 
+/// Reads the bytes of a file of at most `bytes_max`; `-` is a file like any other.
+pub(crate) fn bytes_within(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(Error::failed(format_args!("cannot read `{}`: {error}", path.display()))),
+        Ok(_) if bytes.len() as u64 > bytes_max => {
+            Err(Error::failed(format_args!("`{}` is larger than {bytes_max} bytes", path.display())))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}
+
 /// Reads a file that is one YAML or JSON document.
 pub(crate) fn document(path: &Path) -> Result<Document, Error> {
     let (name, text) = text(path)?;

@@ -3,7 +3,7 @@
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
 //! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service;
-//! - `input` reads files, `output` writes results;
+//! - `input` reads files, `output` writes results, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
 //! - [`exit`] lists the exit codes.
@@ -19,6 +19,7 @@ mod man;
 mod output;
 pub mod policy;
 mod report;
+mod tls;
 
 use clap::{Parser, Subcommand};
 use exit::Exit;

@@ -1,18 +1,12 @@
 //! The options that lead to the admin API: its URL, the credential and the trusted roots.
 
 use super::{CREDENTIAL_ENV, URL_ENV, client::Client};
-use crate::error::Error;
-use rustls::crypto::ring;
-use std::{env, fs, io::Read, path::Path, path::PathBuf, sync::Arc};
-use ureq::{
-    http::{HeaderValue, Uri},
-    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem},
-};
+use crate::{error::Error, input, tls};
+use std::{env, path::PathBuf};
+use ureq::http::{HeaderValue, Uri};
 
 /// The largest credential file, in bytes.
 const CREDENTIAL_BYTES_MAX: u64 = 8 << 10;
-/// The largest PEM file, in bytes.
-const PEM_BYTES_MAX: u64 = 16 << 20;
 
 /// The connection to the session service. The credential is never an argument: it comes from
 /// PORTCULLIS_ADMIN_CREDENTIAL or from a file
@@ -42,21 +36,9 @@ impl Connection {
         let (base, is_https) =
             base(&self.url).map_err(|why| Error::invalid(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
         let (credential, from) = self.credential()?;
-        let tls = if is_https { Some(self.tls()?) } else { None };
-        Ok(Client::new(base, credential, from, tls))
-    }
-
-    fn tls(&self) -> Result<TlsConfig, Error> {
-        let roots = match &self.ca {
-            Some(file) => certificates(file)?,
-            None => system_roots()?,
-        };
         let own = self.cert.as_deref().zip(self.key.as_deref());
-        let own =
-            own.map(|(cert, key)| Ok::<_, Error>(ClientCert::new_with_certs(&certificates(cert)?, private_key(key)?)));
-        let provider = Arc::new(ring::default_provider());
-        let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        Ok(builder.root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(own.transpose()?).build())
+        let tls = if is_https { Some(tls::config(self.ca.as_deref(), own)?) } else { None };
+        Ok(Client::new(base, credential, from, tls))
     }
 
     /// The credential as a header value, and its source.
@@ -64,7 +46,7 @@ impl Connection {
         let (secret, from) = match &self.credential_file {
             Some(file) => {
                 let from = format!("`{}`", file.display());
-                let text = String::from_utf8(read(file, CREDENTIAL_BYTES_MAX)?);
+                let text = String::from_utf8(input::bytes_within(file, CREDENTIAL_BYTES_MAX)?);
                 (text.map_err(|_| Error::invalid(format_args!("{from} is not valid UTF-8")))?, from)
             }
             None => {
@@ -111,47 +93,6 @@ fn base(url: &str) -> Result<(String, bool), String> {
         return Err(expected());
     }
     Ok((url.trim_end_matches('/').to_owned(), is_https))
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
-    let pem = read(file, PEM_BYTES_MAX)?;
-    let unread = |_| Error::invalid(format_args!("`{}` is not a PEM file of certificates", file.display()));
-    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(unread)?;
-    let certificates = items.into_iter().filter_map(|item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    });
-    let certificates: Vec<_> = certificates.collect();
-    if certificates.is_empty() {
-        return Err(Error::invalid(format_args!("`{}` contains no certificate", file.display())));
-    }
-    Ok(certificates)
-}
-
-fn private_key(file: &Path) -> Result<PrivateKey<'static>, Error> {
-    let unread = |_| Error::invalid(format_args!("`{}` contains no private key", file.display()));
-    PrivateKey::from_pem(&read(file, PEM_BYTES_MAX)?).map_err(unread)
-}
-
-fn system_roots() -> Result<Vec<Certificate<'static>>, Error> {
-    // An unreadable root is skipped; only an empty result is an error.
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        return Err(Error::failed("the system has no root certificates; use `--ca`"));
-    }
-    Ok(found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
-}
-
-fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let read = fs::File::open(file).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(Error::failed(format_args!("cannot read `{}`: {error}", file.display()))),
-        Ok(_) if bytes.len() as u64 > bytes_max => {
-            Err(Error::failed(format_args!("`{}` is larger than {bytes_max} bytes", file.display())))
-        }
-        Ok(_) => Ok(bytes),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod candidates;
 mod command;
 mod decide;
 mod explanation;
+mod keys;
 mod play;
 #[cfg(test)]
 mod tests;

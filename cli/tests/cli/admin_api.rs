@@ -17,7 +17,10 @@ use std::{
 };
 
 /// A server that gives every connection the same answer; `wrap` is what lies between.
-fn serving<S: Read + Write>(answer: String, wrap: impl Fn(TcpStream) -> Option<S> + Send + 'static) -> SocketAddr {
+pub(crate) fn serving<S: Read + Write>(
+    answer: String,
+    wrap: impl Fn(TcpStream) -> Option<S> + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -35,7 +38,7 @@ fn serving<S: Read + Write>(answer: String, wrap: impl Fn(TcpStream) -> Option<S
     address
 }
 
-fn answer(status: u16, kind: &str, body: &str) -> String {
+pub(crate) fn answer(status: u16, kind: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"

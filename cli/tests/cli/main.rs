@@ -14,6 +14,7 @@ mod diff_property;
 mod documentation;
 mod embedded;
 mod examples;
+mod explain_keys;
 mod golden;
 mod kubernetes;
 mod openapi_commands;

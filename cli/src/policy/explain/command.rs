@@ -2,6 +2,7 @@
 
 use super::{
     decide::explain,
+    keys,
     play::{Asked, Given},
     text, token,
 };
@@ -18,8 +19,8 @@ use std::{
 
 const HELP: &str = "\
 The decision is made by the code that runs in Envoy. The session service is not asked: if it would
-be, the output shows what follows from its verdict. Keys are not fetched: if they are at a URL,
-everything about the token is checked except its signature, and the output says so.
+be, the output shows what follows from its verdict. Keys are only fetched with `--fetch-keys`: if they
+are at a URL, everything about the token is checked except its signature, and the output says so.
 
 A token is a secret, and other users can see arguments in the process list: prefer `--token -` or
 `--token @FILE`.
@@ -29,10 +30,11 @@ Examples:
   portcullis policy explain policy.yaml PUT api.example.com/orders/7 --scopes 'orders:read admin'
   portcullis policy explain policy.yaml GET admin.example.com/ --scopes admin --claim acr=aal2
   portcullis policy explain policy.yaml GET api.example.com/orders --token - < token.txt
+  portcullis policy explain policy.yaml GET api.example.com/orders --token @token.txt --fetch-keys
 
 Exit codes:
   0  the request was explained, whatever the decision
-  1  a file or the token cannot be read
+  1  a file, the token or the keys cannot be read
   2  the policy or an argument is invalid";
 
 /// Explain how a request is decided, and why
@@ -49,6 +51,8 @@ pub(crate) struct Args {
     /// Access token; `-` reads it from standard input, `@FILE` from a file (arguments are visible in the process list)
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scopes", "claims"])]
     token: Option<String>,
+    #[command(flatten)]
+    keys: keys::Source,
     /// Assume a verified token with these scopes, separated by spaces
     #[arg(long, value_name = "SCOPES")]
     scopes: Option<String>,
@@ -68,15 +72,19 @@ impl Args {
         if self.policy.as_os_str() == "-" && self.token.as_deref() == Some("-") {
             return Err(Error::invalid("the policy and the token cannot both be read from standard input"));
         }
-        let loaded = Loaded::read(&self.policy)?;
+        let mut loaded = Loaded::read(&self.policy)?;
         let (host, path) = target(&self.url)?;
         let given = match (&self.token, &self.scopes, self.claims.is_empty()) {
             (Some(token), ..) => Given::Token(token::read(token)?),
             (None, None, true) => Given::Nothing,
             (None, scopes, _) => Given::Claims(token::bearer(scopes.as_deref(), &self.claims).map_err(Error::invalid)?),
         };
+        let keys_from = match &given {
+            Given::Token(token) => self.keys.supply(&mut loaded.policy, token)?,
+            Given::Nothing | Given::Claims(_) => None,
+        };
         let request = Asked { method: self.method, host, path, headers: self.headers, given, now_ms: now_ms() };
-        let explanation = explain(loaded, &request)?;
+        let explanation = explain(loaded, keys_from, &request)?;
         match self.output {
             Format::Text => output::write_styled(&(text::text(&explanation) + "\n"))?,
             Format::Json => output::write_json(&explanation)?,

@@ -3,6 +3,7 @@
 use super::{
     candidates::{Route, Target, candidates},
     explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    keys::url,
     play::{Asked, Played, play},
     text::time,
 };
@@ -19,17 +20,18 @@ use portcullis_engine::{
     KeyKind,
     answer::{Answer, Code},
     authorize::{Head, Mark},
-    policy::{Access, Issuer, KeySource, Limits, Outage, Policy, Rule, TokenPlace},
+    policy::{Access, Limits, Outage, Policy, Rule, TokenPlace},
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRings, Reason, Rejection},
 };
 use std::time::Duration;
 
-/// Explains how a request is decided.
-pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Error> {
+/// Explains how a request is decided. `keys_from` is where the keys of the token's issuer are from, if they are not in the
+/// policy's document.
+pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) -> Result<Explanation, Error> {
     let Loaded { policy, document } = loaded;
     let again = || Ok(Loaded::parse(document.name(), document.text())?.policy);
-    let keys: Vec<_> = policy.issuers.iter().map(keys_at).collect();
+    let urls: Vec<_> = policy.issuers.iter().map(url).collect();
     let Played { outcome, mut worker, vouched, token, headers } = play(policy, asked, &again)?;
     let (decision, code, answer) = decided(&outcome, vouched);
     let without = (decision == Conclusion::Asks).then(|| worker.send(&headers, &OUTAGE, None).decision);
@@ -53,7 +55,10 @@ pub(crate) fn explain(loaded: Loaded, asked: &Asked) -> Result<Explanation, Erro
         requires,
         acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),
         session: guarded.map(|rule| session(&rule.limits, without)),
-        token: token.map(|token| describe_token(&token, vouched, &outcome, policy, &keys, asked.now_ms)),
+        token: token.map(|token| {
+            let keys = keys_of(&outcome, vouched, policy, &urls, keys_from.as_deref());
+            describe_token(&token, vouched, &outcome, policy, keys, asked.now_ms)
+        }),
         answer: answer.map(|answer| Reply::of(&answer, head.caller)),
         stripped: head.forged.iter().map(|name| (*name).to_owned()).collect(),
         others_more: found.saturating_sub(others.len()),
@@ -155,23 +160,40 @@ fn describe_token(
     vouched: Vouched,
     outcome: &Outcome,
     policy: &Policy,
-    keys: &[Option<String>],
+    keys: Option<String>,
     now_ms: u64,
 ) -> Token {
     let facts = outcome.facts.as_ref().filter(|_| vouched != Vouched::Opaque);
-    let unchecked = facts.filter(|_| vouched == Vouched::SignatureNotChecked);
     let fault = (vouched == Vouched::Refused).then(|| fault(token, policy, now_ms)).flatten();
     Token {
         vouched,
-        keys: unchecked.and_then(|facts| keys.get(issuer_of(facts, policy)?).cloned().flatten()),
+        keys,
         reason: fault.and_then(Rejection::reason).map(Reason::name),
         fault: fault.map(|rejection| rejection.to_string()),
         says: facts.map(|facts| claims_of(facts, now_ms)),
     }
 }
 
+/// Where the keys are that verified a token, or that were not fetched; `None` if they are in the policy.
+fn keys_of(
+    outcome: &Outcome,
+    vouched: Vouched,
+    policy: &Policy,
+    urls: &[Option<String>],
+    keys_from: Option<&str>,
+) -> Option<String> {
+    match vouched {
+        Vouched::Verified => keys_from.map(str::to_owned),
+        Vouched::SignatureNotChecked => urls.get(issuer_of(outcome.facts.as_ref()?, policy)?).cloned().flatten(),
+        Vouched::Assumed | Vouched::Opaque | Vouched::Refused | Vouched::NotLookedAt => None,
+    }
+}
+
 /// The fault of a token: for operators only, clients must not learn it.
 fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<Rejection> {
+    if let Err(fault) = policy.limits.admit(token) {
+        return Some(fault.into());
+    }
     let rings = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys)).ok()?;
     token::verify(token, &policy.issuers, &rings, |_| None, now_ms).err()
 }
@@ -215,15 +237,5 @@ fn session(limits: &Limits, without: Option<Decision>) -> SessionLimits {
         touch: limits.touch,
         outlive_token: limits.outlive_token,
         on_outage,
-    }
-}
-
-/// The URL of an issuer's keys, if they are not in the policy.
-fn keys_at(issuer: &Issuer) -> Option<String> {
-    match &issuer.keys {
-        KeySource::Remote { authority, path, https, .. } => {
-            Some(format!("{}://{authority}{path}", if *https { "https" } else { "http" }))
-        }
-        KeySource::Inline(_) | KeySource::Opaque => None,
     }
 }

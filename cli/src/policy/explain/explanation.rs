@@ -87,7 +87,7 @@ pub(crate) struct SessionLimits {
 pub(crate) struct Token {
     /// How it was verified.
     pub(crate) vouched: Vouched,
-    /// The URL of the keys that were not fetched.
+    /// Where the keys are that were not fetched, or that verified it, if they are not in the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keys: Option<String>,
     /// The reason in counters and logs, if it is invalid.
@@ -105,7 +105,7 @@ pub(crate) struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Vouched {
-    /// With a key in the policy.
+    /// With a key in the policy, or with one that was fetched or read from a file.
     Verified,
     /// Everything but the signature: the keys are not in the policy.
     SignatureNotChecked,

@@ -74,7 +74,7 @@ fn token(changes: Value, forged: bool) -> Given {
 }
 
 fn explained(keys: &Value, asked: &Asked) -> Explanation {
-    explain(policy(keys, "enforce"), asked).expect("an explanation")
+    explain(policy(keys, "enforce"), None, asked).expect("an explanation")
 }
 
 fn shown(explanation: &Explanation) -> String {
@@ -165,6 +165,16 @@ fn where_keys_are_remote_everything_but_the_signature_is_judged() {
     let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(json!({"aud": "b"}), false)));
     assert_eq!(explanation.code, Some("invalid_token"));
     assert!(!shown(&explanation).contains("SIGNATURE"));
+    assert!(shown(&explanation).contains("audience: `aud` contains none of the issuer's `audiences`"));
+    for (changes, reason) in [
+        (json!({"iss": "https://other.example"}), "issuer"),
+        (json!({"nbf": NOW_MS / 1_000 + 600}), "not_yet_valid"),
+        (json!({"exp": null}), "malformed"),
+        (json!({"groups": "x".repeat(20_000)}), "too_long"),
+    ] {
+        let explanation = explained(&remote(), &ask("GET", "a.example", "/x/1", token(changes, false)));
+        assert_eq!(explanation.token.and_then(|token| token.reason), Some(reason));
+    }
 }
 
 #[test]
@@ -224,7 +234,7 @@ fn grpc_callers_and_forged_headers_are_told_of() {
 
 #[test]
 fn shadow_mode_is_said_first() {
-    let explanation = explain(policy(&remote(), "shadow"), &ask("GET", "a.example", "/x/1", Given::Nothing));
+    let explanation = explain(policy(&remote(), "shadow"), None, &ask("GET", "a.example", "/x/1", Given::Nothing));
     let explanation = explanation.expect("an explanation");
     assert_eq!((explanation.decision, explanation.code), (Conclusion::Refused, Some("no_credentials")));
     assert!(shown(&explanation).lines().nth(1).expect("a line").contains("shadow mode"));

@@ -99,11 +99,14 @@ fn rows(explanation: &Explanation, lines: &mut Vec<String>) {
 
 fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
     let vouched = match token.vouched {
-        Vouched::Verified => "verified with a key in the policy".to_owned(),
+        Vouched::Verified => match &token.keys {
+            Some(from) => format!("verified with a key from {from}"),
+            None => "verified with a key in the policy".to_owned(),
+        },
         Vouched::SignatureNotChecked => {
             let keys = token.keys.as_deref().unwrap_or("elsewhere");
             format!(
-                "{BOLD}SIGNATURE NOT CHECKED{BOLD:#}: the keys at {keys} were not fetched; everything else is valid"
+                "{BOLD}SIGNATURE NOT CHECKED{BOLD:#}: the keys at {keys} were not fetched (see --fetch-keys); everything else is valid"
             )
         }
         Vouched::Assumed => "assumed to be verified, with these claims".to_owned(),
