@@ -118,8 +118,8 @@ impl Guard<'_> {
             "on_outage": words::outage(self.on_outage),
         });
         // Only where it is set, so that what was approved before stays approved.
-        if self.optional {
-            canonical["optional"] = json!(true);
+        if let (true, Some(canonical)) = (self.optional, canonical.as_object_mut()) {
+            canonical.insert("optional".to_owned(), json!(true));
         }
         canonical
     }
