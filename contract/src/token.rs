@@ -1,6 +1,6 @@
 //! Verifying access tokens: JWTs (RFC 7519) under RFC 9068 and the best practices of RFC 8725.
 //!
-//! This module parses and judges header and claims, strictly; the host or jwt-simple only verifies the signature. Cheap
+//! This module parses and judges header and claims, strictly; only the signature is left to the host or a library. Cheap
 //! checks come first: a token that has expired or is meant for someone else costs no signature verification and
 //! triggers no key fetch. Either way the client only sees `invalid_token` or `token_expired`.
 

@@ -22,7 +22,6 @@ impl TokenDigest {
 
 /// The three parts of a token, decoded.
 pub(super) struct Compact<'a> {
-    token: &'a str,
     signing_input: &'a str,
     pub(super) header: Vec<u8>,
     pub(super) claims: Vec<u8>,
@@ -39,17 +38,11 @@ impl<'a> Compact<'a> {
         if claims.contains('.') {
             return Err(Fault::NotCompact);
         }
-        Ok(Self {
-            token,
-            signing_input,
-            header: decode(header)?,
-            claims: decode(claims)?,
-            signature: decode(signature)?,
-        })
+        Ok(Self { signing_input, header: decode(header)?, claims: decode(claims)?, signature: decode(signature)? })
     }
 
-    pub(super) fn signed(self, algorithm: Algorithm, typ: Option<String>) -> Signed<'a> {
-        Signed { algorithm, token: self.token, typ, signing_input: self.signing_input, signature: self.signature }
+    pub(super) fn signed(self, algorithm: Algorithm) -> Signed<'a> {
+        Signed { algorithm, signing_input: self.signing_input, signature: self.signature }
     }
 }
 

@@ -115,7 +115,7 @@ impl Key {
         }
         let info = der::public_key_info(&self.material);
         let by_host = info.and_then(|info| signed.verify_by_host(&info, host));
-        by_host.unwrap_or_else(|| self.imported(signed.algorithm).is_some_and(|key| key.verify(signed).is_ok()))
+        by_host.unwrap_or_else(|| self.imported(signed.algorithm).is_some_and(|key| key.verify(signed)))
     }
 
     pub(super) fn imported(&self, algorithm: Algorithm) -> Option<PublicKey> {

@@ -41,7 +41,7 @@ pub fn verify(
         return Err(Fault::Missing("sub").into());
     }
     let keys = rings.keys(id).ok_or(Rejection::NoKeys { issuer: id })?;
-    let signed = compact.signed(header.algorithm, header.typ);
+    let signed = compact.signed(header.algorithm);
     let kid = header.kid.as_deref();
     let key = keys.verify(kid, &signed, host).map_err(|error| {
         let name = KeyName::of(kid);

@@ -128,7 +128,10 @@ fn texts_can_be_put_into_headers_as_they_are() {
             assert!(check(&with(json!({claim: text}))).is_ok(), "{claim} {text:?}");
         }
     }
-    for claim in ["sub", "client_id", "acr", "jti", "nonce"] {
+    for nonce in [json!(1), json!(["a"]), json!({}), json!("a\n")] {
+        assert!(check(&with(json!({"nonce": nonce}))).is_ok(), "nothing asks about it: {nonce}");
+    }
+    for claim in ["sub", "client_id", "acr", "jti"] {
         for value in [json!(1), json!(true), json!(["a"]), json!({})] {
             let fault = fault(&with(json!({claim: value})));
             assert_eq!(fault, Some(Fault::IllTyped(claim)), "{value}");

@@ -110,13 +110,7 @@ fn keys_are_encoded_as_the_library_encodes_them() {
 fn neither_a_token_nor_its_parts_are_written_where_things_are_logged() {
     let token = es256();
     let (input, signature) = token.rsplit_once('.').unwrap();
-    let signed = Signed {
-        algorithm: Algorithm::ES256,
-        token: &token,
-        typ: None,
-        signing_input: input,
-        signature: b"the signature".to_vec(),
-    };
+    let signed = Signed { algorithm: Algorithm::ES256, signing_input: input, signature: b"the signature".to_vec() };
     let question = HostQuestion { hash: "sha256", key: b"key", signature: b"the signature", text: input.as_bytes() };
     let written = format!("{signed:?} {question:?}");
     // A list of bytes is as good as a text.

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use wycheproof_ng_kdf_jose::json_web::TestName;
 
 /// The payloads of these cases are no claims, so no token as a whole is valid here. What is asked is whether the form, the
-/// header, the key and the signature pass, and only the payload is complained about: serde_json's complaint comes
-/// after the signature was found to hold.
+/// header, the key and the signature pass.
 fn signature_holds(keys: &KeySet, jws: &str) -> bool {
     let Ok(compact) = Compact::parse(jws) else {
         return false;
@@ -14,16 +13,9 @@ fn signature_holds(keys: &KeySet, jws: &str) -> bool {
     let Ok(header) = Header::parse(&compact.header) else {
         return false;
     };
-    let signed = compact.signed(header.algorithm, header.typ);
+    let signed = compact.signed(header.algorithm);
     let mut keys = keys.named(header.kid.as_deref());
-    keys.any(|key| {
-        match key.imported(signed.algorithm).map(|key| key.verify(&signed)) {
-            // Only ES512 is verified without a look at the payload.
-            Some(Ok(())) => true,
-            Some(Err(error)) => error.is::<serde_json::Error>(),
-            None => false,
-        }
-    })
+    keys.any(|key| key.imported(signed.algorithm).is_some_and(|key| key.verify(&signed)))
 }
 
 /// Valid there, refused here: the signature is PS384, and the key says that it is for PS256 only (RFC 8725, section 3.1).
