@@ -5,7 +5,7 @@ use super::{
     head::Head,
     principal::Principal,
     question::{Arrival, Question},
-    request::{Denial, Permit},
+    request::permit::{Denial, Permit},
     token_place,
 };
 use crate::{

@@ -2,13 +2,13 @@
 //!
 //! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`].
 
-mod permit;
+pub(super) mod permit;
 
 use super::{
     Refusal, local,
     principal::Principal,
     question::{Arrival, Inquiry, Question, Verdict},
-    session_memory::Known,
+    session_memory::known::Known,
 };
 use crate::{
     answer::Code,

@@ -3,6 +3,8 @@
 //! Every verdict of the session service passes through [`SessionMemory::record`]; [`SessionMemory::recall`] summarizes them in one
 //! value for the request machine. Nothing is stored if every rule denies in an outage.
 
+pub(super) mod known;
+
 use super::{
     Refusal,
     principal::Principal,
@@ -16,6 +18,7 @@ use crate::{
     time::{Monotonic, Now},
     token::TokenDigest,
 };
+pub use known::Known;
 use lru::LruCache;
 use std::{num::NonZeroUsize, rc::Rc};
 
@@ -27,19 +30,6 @@ const OPAQUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// The maximum number of token verdicts remembered per session.
 const VERDICTS_MAX: usize = 16;
-
-/// What is known about a request's session when there is no verdict.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// The facts of an opaque token when it was last valid.
-    pub principal: Option<Rc<Principal>>,
-    /// According to the last verdict, the session was over or this token refused.
-    pub is_refused: bool,
-    /// The session's remaining scopes, if there are fewer than in the token.
-    pub narrowed: Option<Rc<[String]>>,
-    /// How long ago the same token was released on the same rule, in milliseconds.
-    pub granted_ago_ms: Option<u64>,
-}
 
 /// The last verdicts about each session, and the facts of opaque tokens.
 pub(super) struct SessionMemory {
