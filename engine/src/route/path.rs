@@ -12,9 +12,9 @@ use std::{borrow::Cow, fmt};
 /// It is absolute, has no dot segments and no empty segments except the last, and spells each byte in one way: plain
 /// where RFC 3986 allows that in a segment, otherwise `%` and two upper-case digits. That goes slightly beyond section
 /// 6.2.2: `%40` becomes `@`, because the upstream will most likely read it that way.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 ///
 /// An encoded `/` inside a segment stays `%2F`. Only rules that say so match it, see [`super::RouteTable::find`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path<'a>(Cow<'a, str>);
 
 /// Why a path is refused: some server between here and the resource could read it as another path.
