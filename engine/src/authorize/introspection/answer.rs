@@ -18,13 +18,14 @@ use crate::{
 pub(super) const OK: u32 = 200;
 
 /// The reasons that a session service can return from its introspection endpoint.
-pub(super) const CODES: [Code; 6] = [
+pub(super) const CODES: [Code; 7] = [
     Code::SessionIdleTimeout,
     Code::SessionLifetimeExceeded,
     Code::SessionRevoked,
     Code::SessionUnknown,
     Code::ScopeEscalation,
     Code::StepUpRequired,
+    Code::InvalidToken,
 ];
 
 /// What an endpoint reports about a token.
@@ -58,6 +59,8 @@ pub(super) fn of_verified(
     now_ms: u64,
 ) -> Option<Verdict> {
     let answer = match answered {
+        // The token was found valid here, so what the service misses in it is what tells logins apart.
+        Answered::Inactive(Some(Code::InvalidToken)) => return Some(Verdict::Ended(Reason::Undated.into())),
         Answered::Inactive(code) => return Some(Verdict::Ended(code.unwrap_or(Code::SessionRevoked).into())),
         Answered::Active(answer) => answer,
     };
@@ -83,7 +86,8 @@ pub(super) fn of_opaque(
     now_ms: u64,
 ) -> Result<(IssuerId, Facts), Refusal> {
     match answered {
-        Answered::Inactive(code) => Err(code.map_or(Reason::Issuer.into(), Refusal::from)),
+        Answered::Inactive(None | Some(Code::InvalidToken)) => Err(Reason::Issuer.into()),
+        Answered::Inactive(Some(code)) => Err(code.into()),
         // A Portcullis session service has no keys: it reports on the session, but cannot vouch for a token that was
         // never verified.
         Answered::Active(answer) if answer.text(names::SESSION).is_some() => Err(Reason::Issuer.into()),

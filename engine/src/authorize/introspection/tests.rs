@@ -170,11 +170,13 @@ fn every_answer_about_a_verified_token_is_its_verdict() {
 fn a_reason_is_believed_if_it_is_one_that_a_session_service_may_give() {
     for code in Code::ALL {
         let body = json!({"active": false, "portcullis_code": code.name()}).to_string();
-        let known = CODES.contains(&code);
-        let expected = if known { code } else { Code::SessionRevoked };
-        assert_eq!(verified(200, &body), Some(Verdict::Ended(expected.into())), "{body}");
-        let expected = if known { code.into() } else { Reason::Issuer.into() };
-        assert_eq!(opaque(200, &body), Some(Err(expected)), "{body}");
+        let (of_verified, of_opaque) = match code {
+            Code::InvalidToken => (Reason::Undated.into(), Reason::Issuer.into()),
+            code if CODES.contains(&code) => (code.into(), code.into()),
+            _ => (Refusal::from(Code::SessionRevoked), Refusal::from(Reason::Issuer)),
+        };
+        assert_eq!(verified(200, &body), Some(Verdict::Ended(of_verified)), "{body}");
+        assert_eq!(opaque(200, &body), Some(Err(of_opaque)), "{body}");
     }
     for odd in [json!(""), json!("x"), json!(1), json!(null), json!(["session_unknown"])] {
         let body = json!({"active": false, "portcullis_code": odd}).to_string();
