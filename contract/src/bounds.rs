@@ -12,7 +12,7 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const ENTRIES_MAX: usize = 16_384;
 /// Routes of one message.
 pub const ROUTES_MAX: usize = 100_000;
-/// Scopes, groups of scopes, issuers, claim names and capabilities of one message.
+/// Scopes, groups of scopes, issuers, claim names, values of claims and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
 
 /// The bound that a message exceeds.
@@ -58,6 +58,7 @@ enum Kind {
     Hello,
     Route,
     Issuer,
+    ClaimValues,
     Scopes,
     Token,
 }
@@ -78,6 +79,7 @@ impl Counts {
                 (Kind::Message, 2) => Some(Kind::Token),
                 (Kind::Hello, 3) => Some(Kind::Route),
                 (Kind::Hello, 4) => Some(Kind::Issuer),
+                (Kind::Issuer, 5) => Some(Kind::ClaimValues),
                 (Kind::Route, 6) => Some(Kind::Scopes),
                 _ => None,
             };
@@ -87,7 +89,8 @@ impl Counts {
                 (Kind::Hello, 4 | 5)
                 | (Kind::Route, 2 | 6)
                 | (Kind::Scopes, 1)
-                | (Kind::Issuer, 2 | 3)
+                | (Kind::Issuer, 2..=5)
+                | (Kind::ClaimValues, 2)
                 | (Kind::Token, 7) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
                 _ => {}
             }
@@ -129,7 +132,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, Exceeded> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token};
+    use crate::wire::{ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token};
     use prost::Message;
 
     fn checked(message: &FilterMessage) -> Result<(), Exceeded> {
@@ -167,8 +170,14 @@ mod tests {
         let names = |count: usize| vec![String::new(); count];
         let group = Scopes { scopes: names(NAMES_MAX / 5) };
         let route = Route { all_of: names(NAMES_MAX / 5), any_of: vec![group], ..Route::default() };
-        let issuer =
-            Issuer { scope_claims: names(NAMES_MAX / 10), session_claims: names(NAMES_MAX / 10), ..Issuer::default() };
+        let issuer = Issuer {
+            scope_claims: names(NAMES_MAX / 20),
+            session_claims: names(NAMES_MAX / 20),
+            client_claims: names(NAMES_MAX / 20),
+            // The claim counts as well.
+            machine: vec![ClaimValues { values: names(NAMES_MAX / 20 - 1), ..ClaimValues::default() }],
+            ..Issuer::default()
+        };
         let hello = Hello {
             routes: vec![route],
             issuers: vec![issuer],

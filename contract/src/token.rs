@@ -4,6 +4,7 @@
 //! checks come first: a token that has expired or is meant for someone else costs no signature verification and
 //! triggers no key fetch. Either way the client only sees `invalid_token` or `token_expired`.
 
+mod claim_values;
 mod claimed;
 mod compact;
 mod dates;
@@ -23,6 +24,7 @@ mod key_set;
 mod material;
 mod reason;
 mod rejection;
+mod scope_claim;
 mod scopes;
 mod session_key;
 mod signature;
@@ -33,13 +35,14 @@ mod unverified;
 mod verify;
 
 pub use crate::session_id::SessionId;
+pub use claim_values::{ClaimValues, Scalar};
 pub use claimed::Claimed;
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
 pub use facts::Facts;
 pub use fault::Fault;
 pub use identity::{CLIENT_CREDENTIALS, TEXT_BYTES_MAX};
 pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};
-pub use issuer::{Algorithm, ClaimNames, Issuer, IssuerId, KeySource};
+pub use issuer::{Algorithm, BoundTokens, CLAIMS_MAX, ClaimNames, Issuer, IssuerId, KeySource};
 pub use jwk::{Key, KeyId, Skip};
 pub use key_ring::{
     FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_RETRY_FIRST_MS,
@@ -49,7 +52,8 @@ pub use key_rings::KeyRings;
 pub use key_set::{KEYS_MAX, KEYS_TRIED_MAX, KeySet, KeySetError, SignatureError, Skipped};
 pub use reason::Reason;
 pub use rejection::Rejection;
-pub use scopes::{SCOPE_BYTES_MAX, SCOPES_MAX};
+pub use scope_claim::{MalformedPointer, ScopeClaim};
+pub use scopes::SCOPE_BYTES_MAX;
 pub use session_key::SessionKey;
 pub use signature::{HostQuestion, HostVerifier, Signed};
 pub use unverified::Unverified;

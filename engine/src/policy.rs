@@ -24,7 +24,7 @@ mod validate;
 pub use fault::{About, Fault, Faults, Wrong};
 pub use json_path::At;
 pub use origin::Origin;
-pub use portcullis_contract::token::{Algorithm, ClaimNames, Issuer, KeySource};
+pub use portcullis_contract::token::{Algorithm, BoundTokens, ClaimNames, ClaimValues, Issuer, KeySource, ScopeClaim};
 pub use rule::{Access, Limits, Rule};
 #[cfg(feature = "schema")]
 pub use schema::schema;

@@ -79,13 +79,21 @@ impl Revocation {
 
     /// Whether it revokes a session or token.
     pub fn covers(&self, bearer: Bearer<'_>) -> bool {
-        let is_before = bearer.start_ms < self.before_ms;
+        let began_ms = match &self.party {
+            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) => bearer.start_ms,
+            RevokedParty::Sid(_) => bearer.login_ms,
+        };
+        self.is_about(bearer) && began_ms < self.before_ms
+    }
+
+    /// Whether a session or token is of the revoked party, whenever it began.
+    pub fn is_about(&self, bearer: Bearer<'_>) -> bool {
         self.issuer == bearer.issuer
             && match &self.party {
-                RevokedParty::Everyone => is_before,
-                RevokedParty::Subject(named) => named == bearer.subject && is_before,
-                RevokedParty::Client(named) => named == bearer.client && is_before,
-                RevokedParty::Sid(named) => bearer.sid() == Some(named) && bearer.login_ms < self.before_ms,
+                RevokedParty::Everyone => true,
+                RevokedParty::Subject(named) => named == bearer.subject,
+                RevokedParty::Client(named) => named == bearer.client,
+                RevokedParty::Sid(named) => bearer.sid() == Some(named),
             }
     }
 

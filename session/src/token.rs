@@ -20,15 +20,15 @@ pub struct Token {
     pub key: Box<str>,
     /// `sub`; may be empty.
     pub subject: Box<str>,
-    /// `client_id` or `azp`; may be empty.
+    /// Its client, by the issuer's client claims; may be empty.
     pub client: Arc<str>,
     /// Its scopes.
     pub scopes: ScopeSet,
-    /// `iat`.
+    /// `iat`, else `auth_time`, else `nbf`.
     pub issued_at_ms: u64,
     /// `auth_time` of the token. Machine clients do not log in: theirs is ignored.
     pub authenticated_ms: Option<u64>,
-    /// `auth_time`, else `iat`; never later than when it was first seen.
+    /// `auth_time`, else when it was issued; never later than when it was first seen.
     pub start_ms: u64,
     /// `client_credentials` for a machine client; may be empty.
     pub grant: Arc<str>,

@@ -53,6 +53,7 @@ pub(crate) struct Args {
 #[derive(Debug, Deserialize)]
 struct Made {
     revoked: u64,
+    party_seen: Option<bool>,
     before: String,
 }
 
@@ -98,7 +99,13 @@ impl Args {
             count => format!("{count} live sessions"),
         };
         let before = when::both(&made.before, now);
-        format!("revoked every session {whose} that began before {before}; {count} ended\n")
+        let unseen = match made.party_seen {
+            Some(false) => {
+                "no such session has been seen so far: check the name, and whether the policy reads it from the right claim\n"
+            }
+            Some(true) | None => "",
+        };
+        format!("revoked every session {whose} that began before {before}; {count} ended\n{unseen}")
     }
 }
 
@@ -152,11 +159,15 @@ mod tests {
     #[test]
     fn what_was_revoked_is_said() {
         let now = "2026-11-21T12:00:10Z".parse().expect("an instant");
-        let made = |revoked| Made { revoked, before: "2026-11-21T12:00:00.000Z".to_owned() };
+        let made =
+            |revoked| Made { revoked, party_seen: Some(revoked > 0), before: "2026-11-21T12:00:00.000Z".to_owned() };
         let subject = args(&["--issuer", "i", "--subject", "a\u{1b}"]).expect("arguments");
         let expected = "revoked every session of subject `a\\u{1b}` at `i` that began before 2026-11-21 12:00:00Z (10s ago); 1 live session ended\n";
         assert_eq!(subject.summary(&made(1), now), expected);
         let everybody = args(&["--issuer", "i"]).expect("arguments").summary(&made(0), now);
         assert!(everybody.contains("every session of everybody at `i`") && everybody.contains("0 live sessions"));
+        assert!(everybody.ends_with("\nno such session has been seen so far: check the name, and whether the policy reads it from the right claim\n"));
+        let unknown = Made { party_seen: None, ..made(0) };
+        assert!(subject.summary(&unknown, now).ends_with("0 live sessions ended\n"));
     }
 }

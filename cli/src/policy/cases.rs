@@ -31,7 +31,9 @@
 //!   default otherwise). `issuer` is the issuer of the token; the default is the first one of the policy.
 //! - `token_in`: where the token is, an entry of the policy's `token_from`: `authorization` (the default), `{cookie: NAME}` or
 //!   `{websocket_protocol: NAME}`. It is added to the cookies or subprotocols of `headers`.
-//! - A token has the subject `alice`, the client `app` and a session of its own, unless `claims` overrides them.
+//! - A token has the subject `alice`, the client `app` and a session of its own, unless `claims` overrides them. Otherwise it is
+//!   as the issuer's section of the policy demands: its audience, its client if `clients` lists some, its `claims`, and the names
+//!   of the claims for client, session and scopes. `without` lists claims that it does not have.
 //! - `session` is the state of the token's session: `active` (the default), `revoked`, `idle_timeout`, `lifetime_exceeded`,
 //!   `unknown`, `scope_escalation`, `outage` (the session service returns no verdict) or `outage_after_grant` (it returned one a
 //!   moment ago for the same request). It can also be an object: `scopes` are the scopes that the session still has, `age` and
@@ -52,6 +54,7 @@ mod read;
 mod tests;
 mod words;
 
+pub(super) use bearer::put_scopes;
 pub use bearer::{Bearer, Claim, Quality};
 pub use case::{Case, Client, Expect, Known, Request, Session, Then, carry};
 pub use file::Cases;

@@ -15,6 +15,7 @@
 mod approvals;
 mod budget;
 mod change;
+mod claims;
 mod command;
 mod comparison;
 mod finding;

@@ -2,6 +2,7 @@
 
 mod envoy;
 mod fallthrough;
+mod issuers;
 mod linter;
 mod overlap;
 mod permissiveness;

@@ -262,6 +262,61 @@ fn every_kind_of_change_is_told() {
             vec!["+ issuers.https://id.example: scopes in claim `scp` are accepted too"],
         ),
         (
+            vec![("/issuers/0/scope_claims", json!(["scope", "scp", "/realm_access/roles"]))],
+            vec!["+ issuers.https://id.example: scopes in claim `/realm_access/roles` are accepted too"],
+            vec!["- issuers.https://id.example: scopes in claim `/realm_access/roles` are no longer accepted"],
+        ),
+        (
+            vec![("/issuers/0/clients", json!(["web"]))],
+            vec!["- issuers.https://id.example: only tokens of client `web` are accepted"],
+            vec!["+ issuers.https://id.example: tokens are accepted whatever their client"],
+        ),
+        (
+            vec![("/issuers/0/clients", json!(["web"])), ("/issuers/0/audiences", Value::Null)],
+            vec![
+                "+ issuers.https://id.example: tokens are accepted whatever their audience",
+                "- issuers.https://id.example: only tokens of client `web` are accepted",
+            ],
+            vec![
+                "- issuers.https://id.example: only tokens for `api` or `old-api` are accepted",
+                "+ issuers.https://id.example: tokens are accepted whatever their client",
+            ],
+        ),
+        (
+            vec![("/issuers/0/claims", json!({"token_use": "access", "ver": ["1.0", 2]}))],
+            vec![
+                "- issuers.https://id.example: only tokens with `token_use` `\"access\"` are accepted",
+                "- issuers.https://id.example: only tokens with `ver` `\"1.0\"` or `2` are accepted",
+            ],
+            vec![
+                "+ issuers.https://id.example: tokens are accepted whatever their `token_use`, was `\"access\"`",
+                "+ issuers.https://id.example: tokens are accepted whatever their `ver`, was `\"1.0\"` or `2`",
+            ],
+        ),
+        (
+            vec![("/issuers/0/bound_tokens", json!("bearer"))],
+            vec!["+ issuers.https://id.example: tokens that are bound to a key are accepted without their proof"],
+            vec!["- issuers.https://id.example: tokens that are bound to a key are no longer accepted"],
+        ),
+        (
+            vec![("/issuers/0/client_claims", json!(["cid", "azp"]))],
+            vec![
+                "+ issuers.https://id.example: clients are identified by `cid` else `azp`, was `client_id` else `azp`: an ended session may look like a new one",
+            ],
+            vec![
+                "+ issuers.https://id.example: clients are identified by `client_id` else `azp`, was `cid` else `azp`: an ended session may look like a new one",
+            ],
+        ),
+        (
+            vec![("/issuers/0/machine", json!({"idtyp": "app"}))],
+            vec![
+                "+ issuers.https://id.example: machine clients are marked by `idtyp` `\"app\"`, was nothing else: an ended session may look like a new one",
+            ],
+            vec![
+                "+ issuers.https://id.example: machine clients are marked by nothing else, was `idtyp` `\"app\"`: an ended session may look like a new one",
+            ],
+        ),
+        (
             vec![("/issuers/0/session_claims", json!(["sid", "ssn"]))],
             vec![
                 "+ issuers.https://id.example: sessions are identified by `sid` else `ssn`, was `sid`: an ended session may look like a new one",

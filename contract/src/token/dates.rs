@@ -11,9 +11,12 @@ const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 /// The dates of a token, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dates {
+    /// `iat`, else `auth_time`, else `nbf`.
     pub(super) issued_at_ms: u64,
     pub(super) expires_at_ms: u64,
     pub(super) authenticated_at_ms: Option<u64>,
+    /// `auth_time` has a value, which is no date.
+    pub(super) is_login_unreadable: bool,
     not_before_ms: Option<u64>,
     skew_ms: u64,
     /// `exp` plus the clock skew: the token is expired from this time on.
@@ -25,13 +28,18 @@ impl Dates {
     pub(super) fn read(claims: &Object, skew: Duration) -> Result<Self, Fault> {
         let skew_ms = u64::try_from(skew.as_millis()).unwrap_or(u64::MAX);
         let not_before_ms = date_ms(claims, "nbf")?;
+        let authenticated_at_ms = readable_ms(claims, "auth_time");
+        let issued_at_ms = readable_ms(claims, "iat").or(authenticated_at_ms).or(not_before_ms);
         let expires_at_ms = date_ms(claims, "exp")?.ok_or(Fault::Missing("exp"))?;
         Ok(Self {
             not_before_ms,
-            // A session starts at `iat` when there is no `auth_time`; RFC 9068, section 2.2 requires it.
-            issued_at_ms: date_ms(claims, "iat")?.ok_or(Fault::Missing("iat"))?,
+            // RFC 9068, section 2.2 requires `iat`; other servers leave it out. Without any of these dates, a session
+            // would have no start, and its limits no meaning.
+            issued_at_ms: issued_at_ms.ok_or(Fault::Undated)?,
             expires_at_ms,
-            authenticated_at_ms: date_ms(claims, "auth_time")?,
+            authenticated_at_ms,
+            is_login_unreadable: authenticated_at_ms.is_none()
+                && claims.get("auth_time").is_some_and(|value| !value.is_null()),
             skew_ms,
             dies_at_ms: expires_at_ms.saturating_add(skew_ms),
         })
@@ -40,7 +48,7 @@ impl Dates {
     /// No date but `exp` can be in the future; a login in the future, for example, would satisfy every `max_age`.
     pub(super) fn begun(&self, now_ms: u64) -> Result<(), Fault> {
         let dates =
-            [("nbf", self.not_before_ms), ("iat", Some(self.issued_at_ms)), ("auth_time", self.authenticated_at_ms)];
+            [("nbf", self.not_before_ms), ("auth_time", self.authenticated_at_ms), ("iat", Some(self.issued_at_ms))];
         let latest_ms = now_ms.saturating_add(self.skew_ms);
         let ahead = dates.into_iter().find(|(_, at_ms)| at_ms.is_some_and(|at_ms| at_ms > latest_ms));
         ahead.map_or(Ok(()), |(name, _)| Err(Fault::NotYetValid(name)))
@@ -56,6 +64,11 @@ impl Dates {
     pub(super) fn alive(&self, now_ms: u64) -> Result<(), Rejection> {
         if now_ms < self.dies_at_ms { Ok(()) } else { Err(Rejection::Expired) }
     }
+}
+
+/// A date that only helps: one that cannot be read counts as absent.
+pub(super) fn readable_ms(claims: &Object, name: &'static str) -> Option<u64> {
+    date_ms(claims, name).ok().flatten()
 }
 
 /// A NumericDate: seconds since the Unix epoch, with or without a fraction (RFC 7519, section 2).

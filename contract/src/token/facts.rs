@@ -21,11 +21,11 @@ pub struct Facts {
     pub session_id: String,
     /// `sub`; subject and client are never both absent.
     pub subject: Option<String>,
-    /// `client_id`, else `azp`.
+    /// The first of the issuer's `client_claims` that the token has.
     pub client_id: Option<String>,
     /// Sorted and without duplicates.
     pub scopes: Vec<String>,
-    /// `iat`, in milliseconds since the Unix epoch.
+    /// `iat`, else `auth_time`, else `nbf`, in milliseconds since the Unix epoch.
     pub issued_at_ms: u64,
     /// `exp`, in milliseconds since the Unix epoch.
     pub expires_at_ms: u64,
@@ -33,6 +33,8 @@ pub struct Facts {
     pub dies_at_ms: u64,
     /// `auth_time`, in milliseconds since the Unix epoch.
     pub authenticated_at_ms: Option<u64>,
+    /// `auth_time` has a value, which is no date: the age of the login is unknown, and no route with a limit accepts it.
+    pub is_login_unreadable: bool,
     /// `acr`
     pub acr: Option<String>,
     /// `jti`
@@ -52,11 +54,8 @@ impl Facts {
         dates: &Dates,
         digest: TokenDigest,
     ) -> Result<Self, Fault> {
-        let who = Identity::read(claims)?;
+        let who = Identity::read(claims, names)?;
         let session_key = SessionKey::read(claims, issuer, &names.session, &who, dates.authenticated_at_ms)?;
-        let scopes = scopes::read(claims, &names.scopes)?;
-        let acr = text(claims, "acr", "acr")?;
-        let jti = text(claims, "jti", "jti")?;
         Ok(Self {
             issuer: issuer.to_owned(),
             session_id: SessionId::of(
@@ -69,13 +68,14 @@ impl Facts {
             session_key,
             subject: who.subject.map(str::to_owned),
             client_id: who.client_id.map(str::to_owned),
-            scopes,
+            scopes: scopes::read(claims, &names.scopes),
             issued_at_ms: dates.issued_at_ms,
             expires_at_ms: dates.expires_at_ms,
             dies_at_ms: dates.dies_at_ms,
             authenticated_at_ms: dates.authenticated_at_ms,
-            acr: acr.map(str::to_owned),
-            jti: jti.map(str::to_owned),
+            is_login_unreadable: dates.is_login_unreadable,
+            acr: text(claims, "acr").map(str::to_owned),
+            jti: text(claims, "jti").map(str::to_owned),
             grant: who.grant.to_owned(),
             digest,
         })

@@ -32,6 +32,14 @@ pub enum Fault {
     Issuer,
     /// `aud` contains none of the issuer's audiences.
     Audience,
+    /// The token's client is none of the issuer's `clients`.
+    Client,
+    /// A claim differs from what the issuer's `claims` demand.
+    Claim,
+    /// It is bound to a key (`cnf`), and its sender's proof cannot be checked (RFC 9449, RFC 8705).
+    Bound,
+    /// None of `iat`, `auth_time` and `nbf` is a date.
+    Undated,
     /// This date (`nbf`, `iat`, `auth_time`) is in the future.
     NotYetValid(&'static str),
     /// The key that `kid` names cannot be used with `alg`.
@@ -62,6 +70,10 @@ impl fmt::Display for Fault {
             Self::EmbeddedKey => f.write_str("the header contains its own key (`jwk`)"),
             Self::Issuer => f.write_str("`iss` is not an issuer of the policy"),
             Self::Audience => f.write_str("`aud` contains none of the issuer's `audiences`"),
+            Self::Client => f.write_str("the token's client is none of the issuer's `clients`"),
+            Self::Claim => f.write_str("a claim is not what the issuer's `claims` demand"),
+            Self::Bound => f.write_str("the token is bound to a key (`cnf`), and `bound_tokens` is not `bearer`"),
+            Self::Undated => f.write_str("none of `iat`, `auth_time` and `nbf` is a date"),
             Self::NotYetValid(name) => write!(f, "`{name}` is in the future"),
             Self::KeyAlgorithm => f.write_str("the key that `kid` names cannot be used with `alg`"),
             Self::Signature => f.write_str("the signature is invalid"),

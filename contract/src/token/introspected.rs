@@ -2,8 +2,13 @@
 
 use super::Issuer;
 use super::{
-    Facts, Fault, IssuerId, Rejection, TOKEN_BYTES_MAX, TokenDigest, compact::Compact, dates, json::Object,
-    judge::judge, scopes, verify::issuer_of,
+    BoundTokens, ClaimNames, Facts, Fault, IssuerId, Rejection, ScopeClaim, TOKEN_BYTES_MAX, TokenDigest,
+    compact::Compact,
+    dates,
+    json::Object,
+    judge::{judge, unbound},
+    scopes,
+    verify::issuer_of,
 };
 use base64::{
     alphabet,
@@ -13,6 +18,9 @@ use serde_json::Value;
 
 /// The maximum size of an introspection response in bytes.
 pub const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
+
+/// The `token_type` of a token that is bound to a key (RFC 9449, section 5), in lower case.
+const BOUND_TYPE: &str = "dpop";
 
 /// Accepted values of `token_type` and `token_use`, in lower case. Endpoints also answer for refresh tokens, whatever
 /// the hint (RFC 7662, section 2.1).
@@ -71,6 +79,8 @@ pub enum Agreement {
     Expired,
     /// The response describes another token.
     OtherToken,
+    /// According to the endpoint, the token is bound to a key, and the issuer's bound tokens are refused.
+    Bound,
 }
 
 impl Introspected {
@@ -95,11 +105,8 @@ impl Introspected {
     }
 
     /// When the person logged in (`auth_time`; RFC 9470, section 6.2), if the response says so.
-    ///
-    /// # Errors
-    /// The member is not a date.
-    pub fn authenticated_at_ms(&self) -> Result<Option<u64>, Fault> {
-        dates::date_ms(&self.members, "auth_time")
+    pub fn authenticated_at_ms(&self) -> Option<u64> {
+        dates::readable_ms(&self.members, "auth_time")
     }
 
     /// Compares the response with a token of `issuer` that was verified here. Members that the response omits default
@@ -124,10 +131,18 @@ impl Introspected {
         if dates::date_ms(&self.members, "exp")?.is_some_and(|exp_ms| now_ms >= exp_ms.saturating_add(skew_ms)) {
             return Ok(Agreement::Expired);
         }
-        if self.members.get("scope").is_none() {
-            return Ok(Agreement::Agrees(None));
+        if unbound(&self.members, issuer).is_err() {
+            return Ok(Agreement::Bound);
         }
-        let theirs = scopes::read(&self.members, &["scope".to_owned()])?;
+        match self.members.get("scope") {
+            None => return Ok(Agreement::Agrees(None)),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_)) => return Err(Fault::IllTyped("scope")),
+            Some(Value::String(_) | Value::Array(_) | Value::Object(_)) => {}
+        }
+        // `scope` is the member of RFC 7662. What the policy reads from claims of the issuer's own, it reads here as well.
+        let is_own = |claim: &&ScopeClaim| !ClaimNames::SCOPES.contains(&claim.as_str());
+        let own = issuer.claim_names.scopes.iter().filter(is_own);
+        let theirs = scopes::read(&self.members, own.chain([&ScopeClaim::named("scope")]));
         let left: Vec<String> = token.scopes.iter().filter(|scope| theirs.contains(scope)).cloned().collect();
         Ok(Agreement::Agrees((left.len() < token.scopes.len()).then_some(left)))
     }
@@ -146,11 +161,17 @@ impl Introspected {
         let (id, issuer) = self.issuer(issuers)?;
         for name in ["token_type", "token_use"] {
             let kind = self.members.string(name)?.map(str::to_ascii_lowercase);
-            if kind.is_some_and(|kind| !ACCESS_TOKEN_TYPES.contains(&kind.as_str())) {
-                return Err(Fault::TokenType.into());
+            match kind.as_deref() {
+                Some(BOUND_TYPE) if issuer.bound_tokens == BoundTokens::Refuse => return Err(Fault::Bound.into()),
+                Some(kind) if kind != BOUND_TYPE && !ACCESS_TOKEN_TYPES.contains(&kind) => {
+                    return Err(Fault::TokenType.into());
+                }
+                _ => {}
             }
         }
-        self.members.or_insert("iat", Value::from(now_ms / 1_000));
+        if dates::readable_ms(&self.members, "iat").is_none() {
+            self.members.insert("iat", Value::from(now_ms / 1_000));
+        }
         Ok((id, judge(&self.members, issuer, digest, now_ms)?))
     }
 

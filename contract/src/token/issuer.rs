@@ -1,5 +1,6 @@
 //! An issuer whose access tokens are accepted, and the conditions they must meet.
 
+use super::{ClaimValues, ScopeClaim, json::Object};
 use std::time::Duration;
 
 /// An index into the issuers of a policy.
@@ -11,8 +12,14 @@ pub struct IssuerId(pub usize);
 pub struct Issuer {
     /// `iss`, compared exactly.
     pub issuer: String,
-    /// `aud` must contain one of these; never empty.
+    /// `aud` must contain one of these. Empty only if `clients` is not: then `aud` is not asked about.
     pub audiences: Vec<String>,
+    /// The token's client must be one of these; empty: any client, or none.
+    pub clients: Vec<String>,
+    /// Every one of these claims must have one of its values.
+    pub claims: Vec<ClaimValues>,
+    /// What becomes of tokens that are bound to a key.
+    pub bound_tokens: BoundTokens,
     /// The algorithms that may sign a token. Empty only for an opaque issuer, so that no signed token is accepted.
     pub algorithms: Vec<Algorithm>,
     /// Where the verification keys come from.
@@ -25,19 +32,53 @@ pub struct Issuer {
     pub claim_names: ClaimNames,
 }
 
-/// The names of the claims that differ between issuers.
+/// What becomes of tokens that are bound to a key of the client (`cnf`; RFC 9449, RFC 8705).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BoundTokens {
+    /// They are refused: whoever has stolen one could use it here, where the proof is not checked.
+    #[default]
+    Refuse,
+    /// They are accepted as bearer tokens.
+    Bearer,
+}
+
+/// How the claims that differ between issuers are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
     /// Claims that contain scopes; never empty.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<ScopeClaim>,
     /// Claims that identify the session; the first one present counts. Never empty.
     pub session: Vec<String>,
+    /// Claims that identify the client; the first one present counts. Never empty.
+    pub client: Vec<String>,
+    /// A token that meets all of these, if there are any, is a machine client's.
+    pub machine: Vec<ClaimValues>,
 }
 
 impl Default for ClaimNames {
-    /// `scope` (RFC 9068, section 2.2.3), `scp` of older servers, and `sid` (OpenID Connect Front-Channel Logout, section 3).
+    /// `scope` (RFC 9068, section 2.2.3), `scp` of older servers, `sid` (OpenID Connect Front-Channel Logout, section 3),
+    /// `client_id` (RFC 9068, section 2.2), and `azp` of OpenID Connect.
     fn default() -> Self {
-        Self { scopes: vec!["scope".to_owned(), "scp".to_owned()], session: vec!["sid".to_owned()] }
+        Self {
+            scopes: Self::SCOPES.map(ScopeClaim::named).to_vec(),
+            session: vec!["sid".to_owned()],
+            client: Self::CLIENT.map(str::to_owned).to_vec(),
+            machine: Vec::new(),
+        }
+    }
+}
+
+/// The maximum number of claims of one kind: those that contain scopes, for example.
+pub const CLAIMS_MAX: usize = 100;
+
+impl ClaimNames {
+    /// The usual claims that contain scopes.
+    pub const SCOPES: [&str; 2] = ["scope", "scp"];
+    /// The usual claims that identify the client.
+    pub const CLIENT: [&str; 2] = ["client_id", "azp"];
+
+    pub(super) fn mark_machine(&self, claims: &Object) -> bool {
+        !self.machine.is_empty() && self.machine.iter().all(|values| values.are_met(claims))
     }
 }
 

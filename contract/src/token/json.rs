@@ -57,12 +57,9 @@ impl Object {
         self.0.remove(name)
     }
 
-    /// Adds a member unless the name is already present.
-    pub(super) fn or_insert(&mut self, name: &str, value: Value) {
-        // `entry` would add 3 KB of code to the module for this one place.
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), value);
-        }
+    /// Sets a member.
+    pub(super) fn insert(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {

@@ -1,27 +1,45 @@
 //! Judges the claims of a token against the conditions of its issuer.
 
-use super::{Facts, Fault, Issuer, Rejection, TokenDigest, dates::Dates, json::Object};
+use super::{BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest, dates::Dates, json::Object};
 use serde_json::Value;
 
 /// The facts of a token of `issuer`, if its claims are valid at `now_ms`.
 pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_ms: u64) -> Result<Facts, Rejection> {
-    audience(claims, &issuer.audiences)?;
+    audience(claims, issuer)?;
+    if !issuer.claims.iter().all(|values| values.are_met(claims)) {
+        return Err(Fault::Claim.into());
+    }
+    unbound(claims, issuer)?;
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
     let facts = Facts::read(claims, &issuer.issuer, &issuer.claim_names, &dates, digest)?;
+    let is_clients = |client: &String| issuer.clients.contains(client);
+    if !issuer.clients.is_empty() && !facts.client_id.as_ref().is_some_and(is_clients) {
+        return Err(Fault::Client.into());
+    }
     dates.alive(now_ms)?;
     Ok(facts)
 }
 
-/// `aud` is a string, or an array of them (RFC 7519, section 4.1.3).
-fn audience(claims: &Object, audiences: &[String]) -> Result<(), Fault> {
+/// Whatever `cnf` is, it says that possession of the token is not enough.
+pub(super) fn unbound(claims: &Object, issuer: &Issuer) -> Result<(), Fault> {
+    match issuer.bound_tokens {
+        BoundTokens::Refuse if claims.get("cnf").is_some() => Err(Fault::Bound),
+        BoundTokens::Refuse | BoundTokens::Bearer => Ok(()),
+    }
+}
+
+/// `aud` is a string, or an array of them (RFC 7519, section 4.1.3). Even if nothing asks about it, it is no other type.
+fn audience(claims: &Object, issuer: &Issuer) -> Result<(), Fault> {
+    let audiences = &issuer.audiences;
     let is_ours = |value: &Value| match value {
         Value::String(aud) => Ok(audiences.contains(aud)),
         _ => Err(Fault::IllTyped("aud")),
     };
+    let aud = claims.get("aud").filter(|aud| !aud.is_null());
     let mut ours = false;
-    match claims.get("aud") {
-        None => return Err(Fault::Missing("aud")),
+    match aud {
+        None => {}
         Some(Value::Array(values)) => {
             for value in values {
                 ours |= is_ours(value)?;
@@ -29,5 +47,11 @@ fn audience(claims: &Object, audiences: &[String]) -> Result<(), Fault> {
         }
         Some(value) => ours = is_ours(value)?,
     }
-    ours.then_some(()).ok_or(Fault::Audience)
+    // The client is asked about instead. Without either, any token of the issuer would pass.
+    let is_asked = !audiences.is_empty() || issuer.clients.is_empty();
+    match aud {
+        _ if ours || !is_asked => Ok(()),
+        None => Err(Fault::Missing("aud")),
+        Some(_) => Err(Fault::Audience),
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Fault,
-    identity::{CLIENT_CREDENTIALS, Identity, text},
+    identity::{CLIENT_CREDENTIALS, Identity, is_unreadable, text},
     json::Object,
 };
 use crate::KeyKind;
@@ -46,15 +46,20 @@ impl SessionKey {
         who: &Identity<'_>,
         authenticated_at_ms: Option<u64>,
     ) -> Result<Self, Fault> {
-        for name in session_claims {
-            if let Some(key) = text(claims, name, "session claim")? {
-                return Ok(Self::Claim(key.to_owned()));
-            }
+        if let Some(key) = session_claims.iter().find_map(|name| text(claims, name)) {
+            return Ok(Self::Claim(key.to_owned()));
         }
-        Ok(match who.client_id {
-            Some(client) if who.grant == CLIENT_CREDENTIALS => Self::Machine(client.to_owned()),
-            _ => Self::Login(login(issuer, who, authenticated_at_ms)),
-        })
+        if let Some(client) = who.client_id
+            && who.grant == CLIENT_CREDENTIALS
+        {
+            return Ok(Self::Machine(client.to_owned()));
+        }
+        // A dated login ends for good, as the session of a claim does. An undated one comes back with the next token: a
+        // claim that is there but unreadable must not make a session that weak.
+        if authenticated_at_ms.is_none() && session_claims.iter().any(|name| is_unreadable(claims, name)) {
+            return Err(Fault::IllTyped("session claim"));
+        }
+        Ok(Self::Login(login(issuer, who, authenticated_at_ms)))
     }
 }
 

@@ -26,7 +26,7 @@ impl Unverified {
         let compact = Compact::parse(token)?;
         Object::parse(&compact.header).map_err(Fault::Header)?;
         let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
-        let issuer = text(&claims, "iss", "iss")?.ok_or(Fault::Missing("iss"))?;
+        let issuer = text(&claims, "iss").ok_or(Fault::Missing("iss"))?;
         let dates = Dates::read(&claims, SKEW_MAX)?;
         let facts = Facts::read(&claims, issuer, names(issuer), &dates, TokenDigest::of(token))?;
         Ok(Self { facts, claims, dates })

@@ -79,6 +79,7 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
         expires_at_ms: 1_000_000,
         dies_at_ms: 1_030_000,
         authenticated_at_ms: None,
+        is_login_unreadable: false,
         acr: None,
         jti: None,
         grant: String::new(),

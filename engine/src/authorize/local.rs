@@ -110,12 +110,14 @@ pub fn opaque_question(
 }
 
 /// Whether the login is too weak (`acr`) or too old (`auth_time`) (RFC 9470). If a verified token has no `auth_time`, the
-/// session service decides: it may know when the person logged in.
+/// session service decides: it may know when the person logged in. One that cannot be read says that it may not be asked.
 fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
     let acr = principal.facts.acr.as_ref();
     let too_weak = !rule.acr.is_empty() && !acr.is_some_and(|acr| rule.acr.contains(acr));
+    // The service would take the session's start for the login, as it does where there is no `auth_time`.
+    let unreadable = principal.facts.is_login_unreadable && rule.limits.max_age.is_some();
     let login_ms = principal.facts.authenticated_at_ms;
-    too_weak || (login_ms.is_some() && is_too_old(login_ms, rule, now_ms))
+    too_weak || unreadable || (login_ms.is_some() && is_too_old(login_ms, rule, now_ms))
 }
 
 /// The same for an opaque token, whose login is too old as well if its age is unknown.

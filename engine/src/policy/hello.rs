@@ -1,6 +1,6 @@
 //! The part of a policy that the session service needs to know.
 
-use super::{Access, Policy, Protocol};
+use super::{Access, ClaimValues, Policy, Protocol};
 use crate::wire;
 use portcullis_contract::bounds::{self, Exceeded};
 use prost::Message;
@@ -27,8 +27,10 @@ impl Policy {
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
             name: issuer.issuer.clone(),
-            scope_claims: issuer.claim_names.scopes.clone(),
+            scope_claims: issuer.claim_names.scopes.iter().map(|claim| claim.as_str().to_owned()).collect(),
             session_claims: issuer.claim_names.session.clone(),
+            client_claims: issuer.claim_names.client.clone(),
+            machine: issuer.claim_names.machine.iter().map(ClaimValues::to_wire).collect(),
         });
         wire::Hello {
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -150,9 +150,19 @@ pub(super) struct RawIssuer {
     /// Tokens of this issuer are introspected instead of being read by the filter.
     #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     pub(super) opaque: Given<bool>,
-    /// `aud` must contain one of these.
+    /// `aud` must contain one of these. Optional only where `clients` is given: then `aud` is not asked about.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>"))]
     pub(super) audiences: Texts,
+    /// The token's client must be one of these; by default it can be any client, or none.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>"))]
+    pub(super) clients: Texts,
+    /// Claims that every token must have, each with its value or a list of possible values.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::ClaimValues"))]
+    pub(super) claims: Given<serde_json::Map<String, serde_json::Value>>,
+    /// Tokens that are bound to a key (`cnf`): `refuse` refuses them, because the proof of possession is not checked here.
+    /// `bearer` accepts them as bearer tokens.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::BoundTokens", extend("default" = "refuse")))]
+    pub(super) bound_tokens: Given<String>,
     /// The algorithms that may sign a token.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Algorithm>"))]
     pub(super) algorithms: Texts,
@@ -164,12 +174,20 @@ pub(super) struct RawIssuer {
     /// The accepted values of the header `typ`.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::TokenType>", extend("default" = ["at+jwt"])))]
     pub(super) token_types: Texts,
-    /// The claims that contain scopes, each a list or a space-separated text.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>", extend("default" = ["scope", "scp"])))]
+    /// The claims that contain scopes, each a list, a space-separated text, or an object whose names are the scopes. A JSON
+    /// Pointer (RFC 6901) such as `/realm_access/roles` reaches inside a claim.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::ScopeClaim>", extend("default" = ["scope", "scp"])))]
     pub(super) scope_claims: Texts,
     /// The claims that identify the session; the first one present in a token counts.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>", extend("default" = ["sid"])))]
     pub(super) session_claims: Texts,
+    /// The claims that identify the client; the first one present in a token counts.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Text>", extend("default" = ["client_id", "azp"])))]
+    pub(super) client_claims: Texts,
+    /// Claims that mark a machine client's token if it has all of them, each with its value or a list of possible values. A
+    /// token is a machine client's as well if its subject is its client, or its grant is `client_credentials`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::ClaimValues"))]
+    pub(super) machine: Given<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A key set (RFC 7517): either where to fetch it, or its content.

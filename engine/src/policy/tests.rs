@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     route::{Host, Path, RuleId},
     scope::Entry,
+    token::Scalar,
 };
 use serde_json::{Value, json};
 
@@ -55,6 +56,9 @@ fn the_policy_of_the_design_is_read_in_full() {
         [Issuer {
             issuer: "https://id.example.com".into(),
             audiences: vec!["orders-api".into()],
+            clients: vec!["web".into(), "cli".into()],
+            claims: vec![condition("token_use", json!("access"))],
+            bound_tokens: BoundTokens::Refuse,
             algorithms: vec![Algorithm::ES256, Algorithm::RS256],
             keys: KeySource::Remote {
                 authority: "id.example.com".into(),
@@ -65,7 +69,7 @@ fn the_policy_of_the_design_is_read_in_full() {
             },
             clock_skew: Duration::from_secs(30),
             token_types: vec!["at+jwt".into()],
-            claim_names: ClaimNames::default(),
+            claim_names: ClaimNames { machine: vec![condition("idtyp", json!("app"))], ..ClaimNames::default() },
         }]
     );
     let service = SessionService {
@@ -179,10 +183,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(issuer.algorithms, [Algorithm::EdDSA]);
     assert_eq!(issuer.keys, KeySource::Inline(r#"{"extra":1,"keys":[{"kty":"OKP"}]}"#.into()));
     assert_eq!((issuer.clock_skew, &issuer.token_types), (Duration::from_secs(30), &vec!["at+jwt".to_owned()]));
-    assert_eq!(
-        (&issuer.claim_names.scopes[..], &issuer.claim_names.session[..]),
-        (&["scope".to_owned(), "scp".to_owned()][..], &["sid".to_owned()][..])
-    );
+    assert_eq!(issuer.claim_names, ClaimNames::default());
+    assert!(issuer.clients.is_empty() && issuer.claims.is_empty());
+    assert_eq!(issuer.bound_tokens, BoundTokens::Refuse);
     let service = policy.session.unwrap();
     assert_eq!((service.timeout, service.credential_env), (Duration::from_millis(200), None));
     let outage = Outage::Grace(Duration::from_secs(30));
@@ -191,6 +194,52 @@ fn what_is_left_out_has_its_default() {
         Limits { max_age: None, max_idle: None, touch: false, outlive_token: false, on_outage: outage }
     );
     assert_eq!(policy.rules[0].limits.on_outage, outage);
+}
+
+fn condition(claim: &str, value: Value) -> ClaimValues {
+    ClaimValues { claim: claim.to_owned(), values: vec![Scalar::of(value).unwrap()] }
+}
+
+#[test]
+fn the_claims_of_an_issuer_are_read() {
+    let mut json = design();
+    let issuer = &mut json["issuers"][0];
+    issuer.as_object_mut().unwrap().remove("audiences");
+    issuer["clients"] = json!(["web", "cli", "web"]);
+    issuer["client_claims"] = json!(["cid"]);
+    issuer["scope_claims"] = json!(["scp", "/resource_access/orders~1api/roles", "https://example.com/roles"]);
+    issuer["claims"] = json!({"ver": ["1.0", 2, true]});
+    issuer["bound_tokens"] = json!("bearer");
+    let policy = parse(&json).unwrap();
+    let issuer = &policy.issuers[0];
+    assert!(issuer.audiences.is_empty());
+    assert_eq!(issuer.clients, ["web", "cli"]);
+    assert_eq!(issuer.claim_names.client, ["cid"]);
+    let paths: Vec<_> = issuer.claim_names.scopes.iter().map(ScopeClaim::path).collect();
+    assert_eq!(paths, [&["scp"][..], &["resource_access", "orders/api", "roles"], &["https://example.com/roles"]]);
+    let values = ["\"1.0\"", "2", "true"].map(|json| Scalar::parse(json).unwrap()).to_vec();
+    assert_eq!(issuer.claims, [ClaimValues { claim: "ver".to_owned(), values }]);
+    assert_eq!(issuer.bound_tokens, BoundTokens::Bearer);
+}
+
+#[test]
+fn the_session_service_learns_how_claims_are_read() {
+    let mut json = design();
+    json["issuers"][0]["client_claims"] = json!(["cid", "azp"]);
+    json["issuers"][0]["scope_claims"] = json!(["/realm_access/roles"]);
+    json["issuers"][0]["machine"] = json!({"idtyp": ["app", 1]});
+    let hello = parse(&json).unwrap().hello();
+    let expected = crate::wire::Issuer {
+        name: "https://id.example.com".to_owned(),
+        scope_claims: vec!["/realm_access/roles".to_owned()],
+        session_claims: vec!["sid".to_owned()],
+        client_claims: vec!["cid".to_owned(), "azp".to_owned()],
+        machine: vec![crate::wire::ClaimValues {
+            claim: "idtyp".to_owned(),
+            values: vec!["\"app\"".to_owned(), "1".to_owned()],
+        }],
+    };
+    assert_eq!(hello.issuers, [expected]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! A check that returns `None` has reported the reason.
 
+mod claims;
 pub(super) mod issuers;
 mod keys;
 mod routes;

@@ -2,7 +2,7 @@
 
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
-use super::sessions::limit_of;
+use super::sessions::{blocking, limit_of};
 use crate::clock::rfc3339;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::service::Service;
@@ -95,6 +95,10 @@ pub(super) struct Made {
     revocation: RevocationView,
     /// Live sessions that it ended.
     revoked: usize,
+    /// Whether a session of this party was seen, live or ended; absent if the store cannot be read. A name that was
+    /// mistyped, or that tokens have in another claim, was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    party_seen: Option<bool>,
 }
 
 pub(super) async fn make(
@@ -113,9 +117,13 @@ pub(super) async fn make(
     let revocation =
         Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
     let revoked = service.writer.revoke_party(revocation.clone()).await?;
+    let party_seen = {
+        let (service, revocation) = (Arc::clone(&service), revocation.clone());
+        blocking(move || service.registry.has_seen_party(&revocation)).await
+    };
     // A stricter one of the same party may stand.
     let stands = service.registry.revocation(&revocation.id()).unwrap_or(revocation);
-    Ok(Json(Made { revocation: stands.into(), revoked }))
+    Ok(Json(Made { revocation: stands.into(), revoked, party_seen: party_seen.ok().and_then(Result::ok) }))
 }
 
 #[derive(Deserialize)]

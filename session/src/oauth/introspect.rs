@@ -97,6 +97,10 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     if token.newest_ms() > now_ms.saturating_add(AHEAD_MS_MAX) {
         return Ok(inactive("invalid_token"));
     }
+    // The session's start would stand for a login whose time is unreadable.
+    if read.facts.is_login_unreadable && asked.max_age_ms.is_some() {
+        return Ok(inactive(code::STEP_UP_REQUIRED));
+    }
     let token = Arc::new(token);
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
     let route = form.get("route").unwrap_or("introspection");

@@ -2,7 +2,7 @@
 
 use super::{Registry, SHARDS};
 use crate::audit::EndedBy;
-use crate::revocations::Bearer;
+use crate::revocations::{Bearer, Revocation};
 use crate::session::Session;
 use crate::store::{Record, StoreError};
 use portcullis_contract::SessionId;
@@ -102,6 +102,20 @@ impl Registry {
         let next = page.last_key_value().map(|(id, _)| *id).filter(|_| has_more);
         let sessions = page.into_values().map(Entry::record).collect();
         Ok(Page { sessions, next })
+    }
+
+    /// Whether a session of the revoked party was seen, live or ended. One whose entry in the store cannot be read may be.
+    pub fn has_seen_party(&self, revocation: &Revocation) -> Result<bool, StoreError> {
+        let is_theirs = |session: &Arc<Session>| revocation.is_about(session.bearer());
+        if (0..SHARDS).any(|shard| self.in_shard(shard).iter().any(is_theirs)) {
+            return Ok(true);
+        }
+        let mut is_seen = false;
+        self.store.tombstones(None, &mut |_, record| {
+            is_seen = record.is_none_or(|record| revocation.is_about(record.bearer()));
+            !is_seen
+        })?;
+        Ok(is_seen)
     }
 
     /// One session, live or ended.

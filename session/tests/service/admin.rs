@@ -4,7 +4,7 @@ use crate::client::{ADMIN, FILTER, http, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -187,6 +187,36 @@ async fn a_revocation_ends_live_sessions_and_refuses_unseen_ones() {
     let body = r#"{"issuer":"https://id","client_id":"web","before":"2023-11-14T22:13:20.5Z"}"#;
     let made = fixture.call("POST", "/v1/revocations", body).await.json();
     assert_eq!((&made["revoked"], &made["before"]), (&json!(0), &json!("2023-11-14T22:13:20.5Z")));
+}
+
+#[tokio::test]
+async fn a_revocation_that_matches_no_session_seen_so_far_says_so() {
+    let (fixture, _) = with_alice().await;
+    let seen = async |party: Value| {
+        let mut body = json!({"issuer": "https://id", "before": "2001-01-01T00:00:00Z"});
+        body.as_object_mut().unwrap().extend(party.as_object().unwrap().clone());
+        let made = fixture.call("POST", "/v1/revocations", &body.to_string()).await.json();
+        (made["revoked"].clone(), made["party_seen"].clone())
+    };
+    let none = |seen: bool| (json!(0), json!(seen));
+    for (party, expected) in [
+        (json!({"subject": "alice"}), true),
+        (json!({"client_id": "web"}), true),
+        (json!({}), true),
+        (json!({"subject": "Alice"}), false),
+        (json!({"client_id": "wbe"}), false),
+        (json!({"sid": "unseen"}), false),
+        (json!({"issuer": "https://id/"}), false),
+    ] {
+        assert_eq!(seen(party.clone()).await, none(expected), "{party}");
+    }
+    // An ended session was seen as well, and after a restart it is only on disk.
+    let body = r#"{"issuer":"https://id","subject":"alice"}"#;
+    let made = fixture.call("POST", "/v1/revocations", body).await.json();
+    assert_eq!((&made["revoked"], &made["party_seen"]), (&json!(1), &json!(true)));
+    let fixture = Fixture::in_folder(fixture.stop().await, "").await;
+    let again = fixture.call("POST", "/v1/revocations", body).await.json();
+    assert_eq!((&again["revoked"], &again["party_seen"]), (&json!(0), &json!(true)));
 }
 
 #[tokio::test]

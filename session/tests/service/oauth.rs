@@ -3,7 +3,8 @@
 use crate::client::{Answer, FILTER, Filter, PLAIN, http, post_form, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use portcullis_contract::wire::{Issuer, Outcome};
+use portcullis_contract::wire::{ClaimValues, Issuer, Outcome};
+use portcullis_contract::{KeyKind, SessionId};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -265,6 +266,7 @@ async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
         name: "https://id".to_owned(),
         scope_claims: vec![scope.to_owned()],
         session_claims: vec![session.to_owned()],
+        ..Issuer::default()
     };
     let sessions = ["s", "t"].map(|sid| session_id(sid).to_string());
     let usual = introspect(&fixture, &token).await;
@@ -279,12 +281,50 @@ async fn a_token_is_read_by_the_claim_names_of_the_filters_policy() {
 }
 
 #[tokio::test]
+async fn the_client_is_read_by_the_claims_of_the_filters_policy_and_a_machine_by_its_marks() {
+    let fixture = Fixture::open().await;
+    let token = jwt("s", json!({"sid": null, "client_id": null, "cid": "batch", "idtyp": "app"}));
+    let issuer = |machine: &[&str]| Issuer {
+        name: "https://id".to_owned(),
+        scope_claims: vec!["scope".to_owned()],
+        session_claims: vec!["sid".to_owned()],
+        client_claims: vec!["cid".to_owned()],
+        machine: vec![ClaimValues {
+            claim: "idtyp".to_owned(),
+            values: machine.iter().map(|value| (*value).to_owned()).collect(),
+        }],
+    };
+    let _filter = Filter::greeting(fixture.checks, FILTER, vec![issuer(&["\"app\""])]).await;
+    let told = introspect(&fixture, &token).await;
+    let id = SessionId::of(KeyKind::Machine, "https://id", "batch", "batch").to_string();
+    assert_eq!((&told["client_id"], &told["portcullis_session"]), (&json!("batch"), &json!(id)));
+    // Revocation finds the machine's session, and the party of that name.
+    assert_eq!(revoke(&fixture, &format!("token={token}")).await.status, 200);
+    assert_eq!(introspect(&fixture, &token).await["active"], false);
+    let body = json!({"issuer": "https://id", "client_id": "batch"}).to_string();
+    assert_eq!(fixture.call("POST", "/v1/revocations", &body).await.status, 200);
+    let view = fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json();
+    assert_eq!((&view["kind"], &view["client_id"]), (&json!("machine"), &json!("batch")));
+}
+
+#[tokio::test]
+async fn a_login_whose_time_is_unreadable_is_too_old_for_every_limit() {
+    let fixture = Fixture::open().await;
+    let token = jwt("s", json!({"auth_time": "2026-03-14T18:52:01.180Z"}));
+    assert_eq!(introspect(&fixture, &token).await["active"], true);
+    let limited = format!("token={token}&portcullis_verified=true&portcullis=1&portcullis_max_age_ms=3600000");
+    let answer = ask_plainly(&fixture, &limited).await;
+    assert_eq!(answer, json!({"active": false, "portcullis_code": "step_up_required"}));
+}
+
+#[tokio::test]
 async fn the_claim_names_are_known_before_any_filter_is_back() {
     let fixture = Fixture::open().await;
     let names = Issuer {
         name: "https://id".to_owned(),
         scope_claims: vec!["scope".to_owned()],
         session_claims: vec!["session_state".to_owned()],
+        ..Issuer::default()
     };
     let mut filter = Filter::greeting(fixture.checks, FILTER, vec![names]).await;
     filter.close();

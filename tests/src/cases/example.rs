@@ -1,17 +1,18 @@
 //! An example and its testbed: the example's policy with the testbed's issuers in place of its own.
 
 use crate::{
-    Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, paths, policy, session_id, token::now_s,
+    Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, key::base64url, paths, policy, token::now_s,
 };
 use portcullis_cli::policy::cases::{Bearer, Case, Cases, Quality};
 use portcullis_engine::policy::{Issuer as PolicyIssuer, Policy, Protocol};
+use portcullis_engine::token::Unverified;
 use serde_json::{Map, Value, json};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// Envoy's clusters of the testbed's issuers, which replace the example's issuers in this order.
+/// Envoy's clusters of the testbed's issuers, which replace the example's issuers in turns.
 const ISSUERS: [&str; 2] = ["id", "partner"];
 /// The cluster of the introspection endpoint.
 const ENDPOINT: &str = "oauth";
@@ -49,6 +50,7 @@ pub(super) struct Sent {
     /// The key of its session within the issuer, and the session's public id.
     pub(super) key: String,
     pub(super) session: String,
+    pub(super) client: String,
 }
 
 impl Example {
@@ -79,8 +81,7 @@ impl Example {
     pub(super) async fn testbed(&self, enrolment: &'static str) -> Testbed {
         let mut policy = self.policy.clone();
         let issuers = policy["issuers"].as_array_mut().expect("a list of issuers");
-        assert!(issuers.len() <= ISSUERS.len(), "the testbed has no more issuers");
-        for (issuer, cluster) in issuers.iter_mut().zip(ISSUERS) {
+        for (issuer, cluster) in issuers.iter_mut().zip(ISSUERS.iter().cycle()) {
             issuer["algorithms"] = json!(["ES256"]);
             issuer["keys"] = json!({"jwks_url": "http://127.0.0.1:9000/jwks", "cluster": cluster, "refresh": "10m"});
         }
@@ -89,9 +90,12 @@ impl Example {
             "name": "harness.background", "match": {"hosts": [HOST], "path": BACKGROUND},
             "authenticated": true, "session": {"touch": false},
         }));
-        let access = self.access();
+        let (access, undated_logins) = (self.access(), self.session_file()["undated_logins"].clone());
         let session = move |config: &mut Value| {
             config["access"] = access;
+            if !undated_logins.is_null() {
+                config["undated_logins"] = undated_logins;
+            }
             config["enrolment"] = json!(enrolment);
         };
         let testbed = Testbed::builder().policy(policy).session(session).start().await;
@@ -107,12 +111,17 @@ impl Example {
             json!({"name": OVER, "when": nobody, "absolute": "1s"}),
             json!({"name": SOON, "when": nobody, "absolute": "4s"}),
         ];
-        let file = policy::example_file(&self.name, "session.yaml");
-        match file.exists().then(|| paths::yaml(&file)["access"].clone()) {
-            Some(Value::Array(own)) => types.extend(own),
+        match self.session_file()["access"].clone() {
+            Value::Array(own) => types.extend(own),
             _ => types.push(json!({"name": "all", "absolute": "8h", "idle": "30m"})),
         }
         Value::Array(types)
+    }
+
+    /// The configuration of the example's session service, if it has one.
+    fn session_file(&self) -> Value {
+        let file = policy::example_file(&self.name, "session.yaml");
+        if file.exists() { paths::yaml(&file) } else { Value::Null }
     }
 
     /// Waits until every worker has the keys of every issuer, and a check stream.
@@ -123,6 +132,7 @@ impl Example {
                 quality: Quality::Good,
                 scopes: None,
                 claims: Vec::new(),
+                without: Vec::new(),
             };
             for _ in 0..EVERY_WORKER {
                 let sent = self.sign(testbed, &bearer);
@@ -173,7 +183,8 @@ impl Example {
     fn unsigned(&self, testbed: &Testbed, bearer: &Bearer, sent: &Sent) -> TokenBuilder {
         let known = bearer.issuer(self.issuers());
         let index = self.issuers().iter().position(|issuer| Some(issuer) == known);
-        let issuer: &Issuer = if index == Some(1) { &testbed.partner } else { &testbed.issuer };
+        let is_partner = index.is_some_and(|index| index % ISSUERS.len() == 1);
+        let issuer: &Issuer = if is_partner { &testbed.partner } else { &testbed.issuer };
         let typ = known.and_then(|issuer| issuer.token_types.first()).map_or("at+jwt", String::as_str);
         let token = issuer.token().header("typ", json!(typ)).without_claims();
         sent.claims.iter().fold(token, |token, (name, value)| token.claim(name, value.clone()))
@@ -184,35 +195,42 @@ impl Example {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut claims = bearer.claims(self.issuers(), now_s(), &format!("case-{number}"));
         // A person of its own: what a case takes from a party holds for all of its sessions.
-        if !bearer.claims.iter().any(|(name, _)| name == "sub") {
+        if !bearer.claims.iter().any(|(name, _)| name == "sub") && claims.contains_key("sub") {
             claims.insert("sub".to_owned(), json!(format!("person-{number}")));
         }
-        let issuer = bearer.issuer(self.issuers());
-        let names = |list: fn(&PolicyIssuer) -> &Vec<String>| issuer.map(list).into_iter().flatten();
-        let texts = |value: &Value| match value {
-            Value::String(text) => text.split(' ').filter(|text| !text.is_empty()).map(str::to_owned).collect(),
-            other => serde_json::from_value::<Vec<String>>(other.clone()).unwrap_or_default(),
-        };
-        let scopes =
-            names(|issuer| &issuer.claim_names.scopes).filter_map(|name| claims.get(name)).flat_map(texts).collect();
-        let key = names(|issuer| &issuer.claim_names.session).find_map(|name| claims.get(name)?.as_str());
-        let key = key.unwrap_or_default().to_owned();
-        let text_of = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
-        let session = session_id(text_of("iss"), &key, text_of("client_id"));
-        Sent { token: None, scopes, session, key, claims }
+        let names = bearer.issuer(self.issuers()).map(|issuer| issuer.claim_names.clone()).unwrap_or_default();
+        let token = format!("{}.{}.AA", base64url("{}"), base64url(&json!(claims).to_string()));
+        // A token that cannot be read names no session: its case expects that it is refused.
+        let facts = Unverified::read(&token, |_| &names).ok().map(|read| read.facts);
+        let Some(facts) = facts else { return Sent { claims, ..Sent::nothing() } };
+        Sent {
+            token: None,
+            scopes: facts.scopes,
+            key: facts.session_key.as_str().to_owned(),
+            session: facts.session_id,
+            client: facts.client_id.unwrap_or_default(),
+            claims,
+        }
     }
 }
 
 impl Sent {
     fn nothing() -> Self {
-        Self { token: None, claims: Map::new(), scopes: Vec::new(), key: String::new(), session: String::new() }
+        Self {
+            token: None,
+            claims: Map::new(),
+            scopes: Vec::new(),
+            key: String::new(),
+            session: String::new(),
+            client: String::new(),
+        }
     }
 
     /// The body that opens its session at the admin API, with `more` members.
     pub(super) fn opening(&self, more: Value) -> Value {
         let text = |name: &str| self.claims.get(name).cloned().unwrap_or_else(|| json!(""));
         let mut opening = json!({
-            "issuer": text("iss"), "key": self.key, "subject": text("sub"), "client_id": text("client_id"),
+            "issuer": text("iss"), "key": self.key, "subject": text("sub"), "client_id": self.client,
             "scopes": self.scopes,
         });
         for (name, value) in more.as_object().expect("an object") {

@@ -14,8 +14,16 @@ async fn holds(name: &str) {
 }
 
 /// The examples that have a test below.
-const PLAYED: [&str; 7] =
-    ["admin-short-sessions", "browser", "grpc", "machine-clients", "oauth-server", "rest-scopes", "websockets"];
+const PLAYED: [&str; 8] = [
+    "admin-short-sessions",
+    "browser",
+    "grpc",
+    "machine-clients",
+    "oauth-server",
+    "providers",
+    "rest-scopes",
+    "websockets",
+];
 
 #[test]
 fn every_example_is_played() {
@@ -35,6 +43,11 @@ async fn admin_short_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn machine_clients() {
     holds("machine-clients").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers() {
+    holds("providers").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ pub(super) struct RawCase {
     pub(super) issuer: Given<String>,
     pub(super) scopes: Given<RawTexts>,
     pub(super) claims: Given<Map<String, Value>>,
+    pub(super) without: Given<RawTexts>,
     pub(super) session: Given<RawSession>,
     pub(super) expect: Given<String>,
     pub(super) status: Given<u16>,

@@ -38,7 +38,7 @@ pub(super) fn cases(json: &[u8], faults: &mut Faults) -> Option<Vec<Case>> {
 
 fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> Option<Case> {
     let request = request(raw.request, raw.client, raw.headers, host, at, faults);
-    let bearer = bearer(raw.token, raw.issuer, raw.scopes, raw.claims, at, faults);
+    let bearer = bearer(raw.token, raw.issuer, raw.scopes, raw.claims, raw.without, at, faults);
     let token_in = raw.token_in.or(TokenPlace::Authorization, |raw| token_in(raw, &at.key("token_in"), faults));
     let session_at = at.key("session");
     if matches!(bearer, Some(None)) && !raw.session.is_absent() {
@@ -134,22 +134,29 @@ fn bearer(
     issuer: Given<String>,
     scopes: Given<RawTexts>,
     claims: Given<Map<String, Value>>,
+    without: Given<RawTexts>,
     at: &At<'_>,
     faults: &mut Faults,
 ) -> Option<Option<Bearer>> {
     let implied = if scopes.is_absent() && claims.is_absent() { None } else { Some(Quality::Good) };
-    let more = [("issuer", !issuer.is_absent()), ("scopes", !scopes.is_absent()), ("claims", !claims.is_absent())];
+    let more = [
+        ("issuer", !issuer.is_absent()),
+        ("scopes", !scopes.is_absent()),
+        ("claims", !claims.is_absent()),
+        ("without", !without.is_absent()),
+    ];
     let quality = token.or(implied, |word| faults.check(&at.key("token"), named(&word, &QUALITIES)));
     let issuer = issuer.or(None, |issuer| Some(Some(issuer)));
     let scopes = scopes.or(None, |scopes| Some(Some(texts(scopes))));
     let claims = claims.or(Vec::new(), |claims| Some(self::claims(claims, &at.key("claims"), faults)));
+    let without = without.or(Vec::new(), |names| Some(texts(names)));
     let Some(quality) = quality? else {
         for (key, _) in more.into_iter().filter(|(_, given)| *given) {
             faults.add(&at.key(key), "not possible without a token; remove this, or set `token: good`");
         }
         return Some(None);
     };
-    Some(Some(Bearer { issuer: issuer?, quality, scopes: scopes?, claims: claims? }))
+    Some(Some(Bearer { issuer: issuer?, quality, scopes: scopes?, claims: claims?, without: without? }))
 }
 
 fn token_in(raw: RawPlace, at: &At<'_>, faults: &mut Faults) -> Option<TokenPlace> {
@@ -185,12 +192,19 @@ fn claims(raw: Map<String, Value>, at: &At<'_>, faults: &mut Faults) -> Vec<(Str
     claims.collect()
 }
 
-/// The value of a claim. In a claim that is a time, text is relative to now.
+/// The value of a claim. In a claim that is a time, text is relative to now; a date is text, as some providers send it.
 pub(in crate::policy) fn claim_of(name: &str, value: Value) -> Result<Claim, String> {
     match &value {
-        Value::String(text) if TIMES.contains(&name) => from_now(text).map(Claim::FromNow),
+        Value::String(text) if TIMES.contains(&name) && !is_dated(text) => from_now(text).map(Claim::FromNow),
         _ => Ok(Claim::Value(value)),
     }
+}
+
+/// Whether text begins with a date such as `2026-03-14`.
+fn is_dated(text: &str) -> bool {
+    let form = b"dddd-dd-dd";
+    let fits = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
+    text.len() >= form.len() && text.bytes().zip(form).all(fits)
 }
 
 /// A time relative to now: `-20m` is in the past, `5m` in the future.

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{document::Document, error::Error, report};
-use portcullis_engine::answer::Code;
+use portcullis_engine::{answer::Code, policy::Policy};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 fn read(text: &str) -> Result<Cases, String> {
@@ -54,6 +54,36 @@ fn times_of_claims_are_relative_to_now_or_as_they_are() {
     assert_eq!(claims["exp"], json!(1_700_000_000_i64));
     assert_eq!(claims["acr"], json!("20m"));
     assert_eq!(claims["sid"], json!("s"));
+}
+
+#[test]
+fn a_date_as_text_is_taken_as_it_is() {
+    let claims = "{auth_time: '2026-03-14T18:52:01.180Z', nbf: '2026-03-14'}";
+    let bearer = case(&format!("{{request: GET /x, claims: {claims}, expect: released}}")).bearer.expect("a token");
+    let claims = bearer.claims(&[], 1_800_000_000, "s");
+    assert_eq!((&claims["auth_time"], &claims["nbf"]), (&json!("2026-03-14T18:52:01.180Z"), &json!("2026-03-14")));
+}
+
+#[test]
+fn a_token_is_by_default_one_that_its_issuer_accepts() {
+    let policy = json!({
+        "issuers": [{
+            "issuer": "i", "clients": ["web"], "client_claims": ["cid"], "claims": {"ver": [2, 3]},
+            "scope_claims": ["/realm/roles", "scp"], "session_claims": ["sess"],
+            "algorithms": ["ES256"], "keys": {"inline": {"keys": [{}]}},
+        }],
+        "routes": [{"name": "x", "match": {"path": "/x"}, "public": true}],
+    });
+    let issuers = Policy::parse(policy.to_string().as_bytes()).expect("a policy").issuers;
+    let bearer = |case_text: &str| case(case_text).bearer.expect("a token").claims(&issuers, 1_800_000_000, "s");
+    let expected = json!({
+        "iss": "i", "sub": "alice", "cid": "web", "ver": 2, "sess": "s", "realm": {"roles": ["a", "b"]},
+        "iat": 1_800_000_000, "exp": 1_800_000_300,
+    });
+    assert_eq!(Value::Object(bearer("{request: GET /x, scopes: a b, expect: released}")), expected);
+    let fewer = bearer("{request: GET /x, claims: {ver: 1}, without: [sess, iat], expect: released}");
+    let expected = json!({"iss": "i", "sub": "alice", "cid": "web", "ver": 1, "exp": 1_800_000_300});
+    assert_eq!(Value::Object(fewer), expected);
 }
 
 #[test]
@@ -114,6 +144,8 @@ fn what_contradicts_itself_is_a_fault() {
         ("{request: GET /x, headers: {host: b}, expect: released}", "expected a header name"),
         ("{request: GET /x y, expect: released}", "expected a method and a target"),
         ("{request: GET /x, claims: {iat: soon}, expect: released}", "is not a duration"),
+        ("{request: GET /x, claims: {iat: 2026-3-14}, expect: released}", "is not a duration"),
+        ("{request: GET /x, without: sid, expect: no_credentials}", "not possible without a token"),
         ("{request: GET /x, expect: open}", "unknown code `open`"),
         ("{request: GET /x, client: ftp, expect: released}", "expected one of `http`, `grpc`, `websocket`"),
     ] {

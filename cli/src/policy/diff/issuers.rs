@@ -2,11 +2,11 @@
 
 use super::{
     change::{Change, Direction, Part},
-    words,
+    claims, words,
 };
 use crate::{policy::name_list::NameList, report::counted};
 use portcullis_engine::{
-    policy::{Issuer, KeySource},
+    policy::{BoundTokens, Issuer, KeySource},
     token::KEYS_TRIED_MAX,
 };
 use serde_json::{Value, json};
@@ -44,29 +44,46 @@ fn subject(issuer: &Issuer) -> String {
 }
 
 fn terms(issuer: &Issuer) -> String {
-    let audiences = NameList::or(&issuer.audiences);
-    match issuer.is_opaque() {
-        true => format!("opaque tokens for {audiences}"),
-        false => {
-            format!(
-                "tokens for {audiences}, signed with {}, {}",
-                NameList::or(algorithms(issuer)),
-                source(&issuer.keys)
-            )
-        }
+    let kind = if issuer.is_opaque() { "opaque tokens" } else { "tokens" };
+    let mut terms = match issuer.audiences.is_empty() {
+        true => format!("{kind} for any audience"),
+        false => format!("{kind} for {}", NameList::or(&issuer.audiences)),
+    };
+    if !issuer.clients.is_empty() {
+        terms += &format!(", of client {}", NameList::or(&issuer.clients));
     }
+    if !issuer.is_opaque() {
+        terms += &format!(", signed with {}, {}", NameList::or(algorithms(issuer)), source(&issuer.keys));
+    }
+    terms
 }
 
 fn canonical(issuer: &Issuer) -> Value {
     json!({
         "audiences": sorted(&issuer.audiences),
+        "clients": sorted(&issuer.clients),
+        "claims": claims::canonical(&issuer.claims),
+        "bound_tokens": bound_tokens(issuer),
         "algorithms": sorted(&algorithms(issuer)),
         "keys": keys_in_full(&issuer.keys),
         "clock_skew": words::duration(issuer.clock_skew),
         "token_types": sorted(&issuer.token_types),
-        "scope_claims": sorted(&issuer.claim_names.scopes),
+        "scope_claims": sorted(&scope_claims(issuer)),
         "session_claims": issuer.claim_names.session,
+        "client_claims": issuer.claim_names.client,
+        "machine": claims::canonical(&issuer.claim_names.machine),
     })
+}
+
+fn scope_claims(issuer: &Issuer) -> Vec<String> {
+    issuer.claim_names.scopes.iter().map(|claim| claim.as_str().to_owned()).collect()
+}
+
+fn bound_tokens(issuer: &Issuer) -> &'static str {
+    match issuer.bound_tokens {
+        BoundTokens::Refuse => "refuse",
+        BoundTokens::Bearer => "bearer",
+    }
 }
 
 fn algorithms(issuer: &Issuer) -> Vec<String> {
@@ -76,8 +93,14 @@ fn algorithms(issuer: &Issuer) -> Vec<String> {
 
 fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     let mut changes = Vec::new();
-    changes.extend(list("audiences", "tokens for", &before.audiences, &after.audiences));
+    changes.extend(limit("audiences", "tokens for", "whatever their audience", &before.audiences, &after.audiences));
+    changes.extend(limit("clients", "tokens of client", "whatever their client", &before.clients, &after.clients));
+    changes.extend(claims::changes(&before.claims, &after.claims));
+    changes.extend(bound(before, after));
     changes.extend(clock_skew(before, after));
+    changes.extend(list("scope_claims", "scopes in claim", &scope_claims(before), &scope_claims(after)));
+    changes.extend(client_claims(before, after));
+    changes.extend(claims::machine(&before.claim_names.machine, &after.claim_names.machine));
     if before.is_opaque() != after.is_opaque() {
         let text = match after.is_opaque() {
             true => {
@@ -91,10 +114,42 @@ fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     }
     changes.extend(list("algorithms", "tokens signed with", &algorithms(before), &algorithms(after)));
     changes.extend(list("token_types", "tokens of type", &before.token_types, &after.token_types));
-    changes.extend(list("scope_claims", "scopes in claim", &before.claim_names.scopes, &after.claim_names.scopes));
     changes.extend(session_claims(before, after));
     changes.extend(keys(&before.keys, &after.keys));
     changes
+}
+
+/// The same for a list that accepts every value when it is empty; `whatever` says so.
+fn limit(kind: &'static str, what: &str, whatever: &str, before: &[String], after: &[String]) -> Option<Change> {
+    let (direction, text) = match (before.is_empty(), after.is_empty()) {
+        (false, true) => (Direction::MorePermissive, format!("tokens are accepted {whatever}")),
+        (true, false) => (Direction::LessPermissive, format!("only {what} {} are accepted", NameList::or(after))),
+        _ => return list(kind, what, before, after),
+    };
+    Some(Change::new(direction, kind, text, sorted(before), sorted(after)))
+}
+
+fn bound(before: &Issuer, after: &Issuer) -> Option<Change> {
+    let [old, new] = [before, after].map(bound_tokens);
+    let (direction, text) = match after.bound_tokens {
+        _ if before.bound_tokens == after.bound_tokens => return None,
+        BoundTokens::Bearer => {
+            (Direction::MorePermissive, "tokens that are bound to a key are accepted without their proof")
+        }
+        BoundTokens::Refuse => (Direction::LessPermissive, "tokens that are bound to a key are no longer accepted"),
+    };
+    Some(Change::new(direction, "bound_tokens", text.to_owned(), json!(old), json!(new)))
+}
+
+/// The client is part of a session's id, and of who may use a token.
+fn client_claims(before: &Issuer, after: &Issuer) -> Option<Change> {
+    let (old, new) = (&before.claim_names.client, &after.claim_names.client);
+    if old == new {
+        return None;
+    }
+    let [now, was] = [new, old].map(|claims| NameList::new(claims, "else").to_string());
+    let text = format!("clients are identified by {now}, was {was}: an ended session may look like a new one");
+    Some(Change::new(Direction::MorePermissive, "client_claims", text, json!(old), json!(new)))
 }
 
 /// A list of accepted values. The order does not matter.

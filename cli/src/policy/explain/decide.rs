@@ -142,6 +142,9 @@ fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
             facts.acr.as_ref().map_or("has no `acr`".to_owned(), |acr| format!("has `acr` {}", acr.escape_debug()));
         why.push(format!("the token {has}, but the rule requires {}", rule.acr.join(" or ")));
     }
+    if rule.limits.max_age.is_some() && facts.is_login_unreadable {
+        why.push("the token's `auth_time` is no date, so that the age of the login is unknown".to_owned());
+    }
     if let (Some(max_age), Some(at_ms)) = (rule.limits.max_age, facts.authenticated_at_ms) {
         let age = Duration::from_millis(now_ms.saturating_sub(at_ms));
         if age >= max_age {
@@ -209,6 +212,8 @@ fn claims_of(facts: &Facts, now_ms: u64) -> Says {
         subject: facts.subject.clone(),
         client: facts.client_id.clone(),
         scopes: facts.scopes.clone(),
+        with_comma: facts.scopes.iter().filter(|scope| scope.contains(',')).cloned().collect(),
+        is_login_unreadable: facts.is_login_unreadable,
         acr: facts.acr.clone(),
         login_age_s: facts.authenticated_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1_000),
         is_undated: facts.session_key.kind(facts.authenticated_at_ms) == KeyKind::LoginUndated,

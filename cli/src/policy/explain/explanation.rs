@@ -127,7 +127,7 @@ pub(crate) struct Says {
     /// `sub`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
-    /// `client_id`
+    /// The first of the issuer's `client_claims` that it has
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client: Option<String>,
     /// Its scopes.
@@ -138,6 +138,12 @@ pub(crate) struct Says {
     /// The time since the login, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) login_age_s: Option<u64>,
+    /// Its scopes that contain a comma.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) with_comma: Vec<String>,
+    /// Whether `auth_time` is no date.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_login_unreadable: bool,
     /// Whether nothing tells its logins apart: it has neither a session claim nor `auth_time`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_undated: bool,

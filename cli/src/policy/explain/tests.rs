@@ -58,7 +58,13 @@ fn ask(method: &str, host: &str, path: &str, given: Given) -> Asked {
 
 fn scopes(scopes: &str) -> Given {
     let scopes = scopes.split_whitespace().map(str::to_owned).collect();
-    Given::Claims(Bearer { issuer: None, quality: Quality::Good, scopes: Some(scopes), claims: Vec::new() })
+    Given::Claims(Bearer {
+        issuer: None,
+        quality: Quality::Good,
+        scopes: Some(scopes),
+        claims: Vec::new(),
+        without: Vec::new(),
+    })
 }
 
 fn token(changes: Value, forged: bool) -> Given {
@@ -151,6 +157,18 @@ fn a_token_is_verified_with_keys_of_the_policy() {
 }
 
 #[test]
+fn a_scope_with_a_comma_and_a_login_that_is_no_date_are_told_of() {
+    let odd = token(json!({"scope": "read a,b", "auth_time": "2026-03-14T18:52:01.180Z"}), false);
+    let text = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", odd)));
+    assert!(text.contains("a,b is one scope, with a comma in it: scopes are separated by spaces"), "{text}");
+    assert!(text.contains("its auth_time is no number of seconds"), "{text}");
+    let text = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", scopes("read,write"))));
+    assert!(text.contains("read,write is one scope"), "{text}");
+    let usual = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", token(json!({}), false))));
+    assert!(!usual.contains("comma") && !usual.contains("auth_time is no"), "{usual}");
+}
+
+#[test]
 fn where_keys_are_remote_everything_but_the_signature_is_judged() {
     for (changes, decision, code) in [
         (json!({}), Conclusion::Asks, None),
@@ -189,6 +207,10 @@ fn a_step_up_says_why() {
             "the login was 20m ago, but the rule requires one within the last 15m"
         ]
     );
+    let unreadable = json!({"scope": "admin", "acr": "aal2", "auth_time": "2026-03-14T18:52:01.180Z"});
+    let explanation = explained(&inline(), &ask("GET", "admin.example", "/x/1", token(unreadable, false)));
+    assert_eq!(explanation.code, Some("step_up_required"));
+    assert_eq!(explanation.because, ["the token's `auth_time` is no date, so that the age of the login is unknown"]);
 }
 
 #[test]

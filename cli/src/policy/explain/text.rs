@@ -14,6 +14,9 @@ const COLUMN: usize = 12;
 const UNDATED: &str = "it has neither a session claim nor auth_time: the session service refuses it (401 invalid_token), \
                        unless its undated_logins says otherwise";
 
+/// What is said of a token whose `auth_time` is no date.
+const UNREADABLE: &str = "its auth_time is no number of seconds, and counts as absent: rules with max_age refuse it";
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -121,6 +124,12 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
         row("issuer", &of);
         if says.is_undated {
             row("note", UNDATED);
+        }
+        if says.is_login_unreadable {
+            row("note", UNREADABLE);
+        }
+        for scope in &says.with_comma {
+            row("note", &format!("{scope} is one scope, with a comma in it: scopes are separated by spaces"));
         }
     }
 }

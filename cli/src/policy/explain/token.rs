@@ -58,7 +58,7 @@ pub(super) fn bearer(scopes: Option<&str>, claims: &[(String, String)]) -> Resul
         Ok((name.clone(), claim))
     });
     let claims = claims.collect::<Result<Vec<(String, Claim)>, String>>()?;
-    Ok(Bearer { issuer: None, quality: Quality::Good, scopes: scopes.map(words), claims })
+    Ok(Bearer { issuer: None, quality: Quality::Good, scopes: scopes.map(words), claims, without: Vec::new() })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.falls();
     linter.upstream();
     linter.whole();
+    linter.issuers();
     linter.envoy();
     linter.found
 }

@@ -17,6 +17,7 @@ impl Linter<'_> {
         let opened = self.opened();
         for entry in loaded.policy.register.entries() {
             self.overdue(entry, today);
+            self.comma(entry);
             if !used.contains(&*entry.name) {
                 self.unused_scope(entry);
             }
@@ -67,6 +68,19 @@ impl Linter<'_> {
             }
         };
         self.warn(Warning::ScopeReviewOverdue, &path, message, help);
+    }
+
+    fn comma(&mut self, entry: &Entry) {
+        if !entry.name.contains(',') {
+            return;
+        }
+        let path = At::ROOT.key("scopes").key(&entry.name).to_string();
+        let message = format!(
+            "`{}` contains a comma: it is one scope, and is only held by tokens that say just that",
+            entry.name
+        );
+        let help = "declare each scope on its own; in a token, scopes are separated by spaces (RFC 6749, section 3.3)";
+        self.warn_of_key(Warning::ScopeComma, &path, message, help);
     }
 
     fn unused_scope(&mut self, entry: &Entry) {

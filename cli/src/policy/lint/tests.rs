@@ -61,6 +61,22 @@ fn each_warning_has_its_place() {
             "algorithms: [ES256], token_types: [at+jwt, application/JWT]",
             "token_type_jwt $.issuers[0].token_types[1] application/JWT",
         ),
+        (
+            "algorithms: [ES256]",
+            "algorithms: [ES256], scope_claims: [scope, realm_access.roles]",
+            "scope_claim_dotted $.issuers[0].scope_claims[1] realm_access.roles",
+        ),
+        (
+            "algorithms: [ES256]",
+            "algorithms: [ES256], scope_claims: ['a-b.c_d.e']",
+            "scope_claim_dotted $.issuers[0].scope_claims[0] 'a-b.c_d.e'",
+        ),
+        ("audiences: [a]", "clients: [a]", "audience_open $.issuers[0].clients clients"),
+        (
+            "algorithms: [ES256]",
+            "algorithms: [ES256], bound_tokens: bearer",
+            "bound_tokens_bearer $.issuers[0].bound_tokens bearer",
+        ),
         ("cluster: s", "cluster: s, on_outage: read_only", "outage_not_denied $.session.on_outage read_only"),
         ("cluster: s", "cluster: s, on_outage: {grace: 5s}", "outage_not_denied $.session.on_outage on_outage"),
         ("max_idle: 60m", "on_outage: read_only", "outage_not_denied $.routes[0].session.on_outage read_only"),
@@ -80,6 +96,14 @@ fn what_just_is_no_reason_gives_none() {
     for (part, other) in [
         ("review_by: 2027-03-01", "review_by: 2027-03-02"),
         ("algorithms: [ES256]", "algorithms: [ES256], token_types: [at+jwt, jwt-at]"),
+        ("algorithms: [ES256]", "algorithms: [ES256], bound_tokens: refuse"),
+        (
+            "algorithms: [ES256]",
+            "algorithms: [ES256], scope_claims: [scope, /realm_access/roles, 'https://example.com/roles']",
+        ),
+        ("algorithms: [ES256]", "algorithms: [ES256], scope_claims: ['urn:a.b:roles', '.a', 'a.', 'a..b']"),
+        ("audiences: [a]", "clients: [a], claims: {token_use: access}"),
+        ("audiences: [a]", "audiences: [a], clients: [a]"),
         ("cluster: s", "cluster: s, on_outage: deny"),
         ("max_idle: 60m", "max_idle: 60m, on_outage: deny"),
         ("'/4/{*rest}'}, authenticated", "'/4/{one}'}, public"),
@@ -87,6 +111,14 @@ fn what_just_is_no_reason_gives_none() {
     ] {
         assert_eq!(with(part, other), [""; 0], "{other}");
     }
+}
+
+#[test]
+fn a_scope_with_a_comma_is_one_scope() {
+    let lines = warnings(&format!(
+        "{ISSUERS}scopes: {{'a,b': {{}}}}\nroutes: [{{name: one, match: {{path: /1}}, require: {{all_of: ['a,b']}}}}]\n"
+    ));
+    assert_eq!(lines, ["scope_comma $.scopes['a,b'] 'a,b'"]);
 }
 
 #[test]

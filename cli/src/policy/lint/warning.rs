@@ -30,6 +30,14 @@ pub(in crate::policy) enum Warning {
     OutageNotDenied,
     /// The policy is in shadow mode: no request is refused
     ShadowMode,
+    /// A scope contains a comma: it is one scope, not two
+    ScopeComma,
+    /// A name in `scope_claims` has a dot, and is probably meant as a JSON Pointer
+    ScopeClaimDotted,
+    /// Accepts the tokens of clients for any audience, ID tokens among them
+    AudienceOpen,
+    /// Accepts tokens that are bound to a key without checking the proof of possession
+    BoundTokensBearer,
     /// Accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)
     TokenTypeJwt,
     /// Several issuers are accepted, and the upstream is not told which one a subject belongs to
@@ -55,6 +63,10 @@ impl Warning {
             Self::SessionLimitLoose => "session_limit_loose",
             Self::OutageNotDenied => "outage_not_denied",
             Self::ShadowMode => "shadow_mode",
+            Self::ScopeComma => "scope_comma",
+            Self::ScopeClaimDotted => "scope_claim_dotted",
+            Self::AudienceOpen => "audience_open",
+            Self::BoundTokensBearer => "bound_tokens_bearer",
             Self::TokenTypeJwt => "token_type_jwt",
             Self::IssuerNotSent => "issuer_not_sent",
             Self::FilterOrder => "filter_order",

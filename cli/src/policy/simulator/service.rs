@@ -1,9 +1,9 @@
 //! A session service with scripted answers, on the check stream or as an introspection endpoint.
 
-use crate::policy::cases::{Known, Session};
+use crate::policy::cases::{Known, Session, put_scopes};
 use portcullis_engine::{
     answer::Code,
-    policy::{Policy, Protocol},
+    policy::{Policy, Protocol, ScopeClaim},
     wire::{FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
 };
 use prost::Message;
@@ -16,7 +16,7 @@ pub(super) struct Service {
     /// The claims of the current token; `None` if it is not active.
     pub(super) claims: Option<Map<String, Value>>,
     /// Every claim with scopes.
-    scope_claims: Vec<String>,
+    scope_claims: Vec<ScopeClaim>,
     /// The number of questions so far.
     pub(super) questions: u64,
     streams: u32,
@@ -107,11 +107,16 @@ impl Service {
         let mut answer = self.claims.clone().unwrap_or_default();
         answer.insert("active".to_owned(), json!(self.claims.is_some()));
         if let Some(scopes) = &known.scopes {
-            self.scope_claims.iter().for_each(|claim| drop(answer.remove(claim)));
+            let had: Vec<_> = self.scope_claims.iter().filter(|claim| has(&answer, claim)).collect();
+            had.iter().for_each(|claim| put_scopes(&mut answer, claim, scopes));
             answer.insert("scope".to_owned(), json!(scopes.join(" ")));
         }
         Some(Value::Object(answer).to_string().into_bytes())
     }
+}
+
+fn has(answer: &Map<String, Value>, claim: &ScopeClaim) -> bool {
+    claim.path().first().is_some_and(|name| answer.contains_key(name))
 }
 
 /// A limit is exceeded as soon as it is reached.

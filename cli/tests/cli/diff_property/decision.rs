@@ -110,6 +110,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         expires_at_ms: NOW_MS + MINUTE_MS,
         dies_at_ms: NOW_MS + MINUTE_MS,
         authenticated_at_ms: holder.login_ms.map(|ago| NOW_MS - ago),
+        is_login_unreadable: false,
         acr: holder.acr.map(str::to_owned),
         jti: None,
         grant: String::new(),

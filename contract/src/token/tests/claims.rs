@@ -2,8 +2,12 @@
 
 use super::world::*;
 use crate::KeyKind;
-use crate::token::{Fault, Rejection, SessionId, SessionKey, TEXT_BYTES_MAX, TokenDigest};
-use serde_json::{Value, json};
+use crate::token::{
+    BoundTokens, ClaimNames, ClaimValues, Fault, Issuer, Rejection, Scalar, SessionId, SessionKey, TEXT_BYTES_MAX,
+    TokenDigest,
+};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
 #[test]
 fn the_facts_of_a_token_are_read() {
@@ -43,6 +47,89 @@ fn one_of_the_audiences_is_enough() {
         assert_eq!(fault(&with(json!({"aud": aud}))), Some(Fault::IllTyped("aud")), "{aud}");
     }
     assert_eq!(fault(&with(json!({"aud": null}))), Some(Fault::Missing("aud")));
+    assert_eq!(fault(&with_null("aud")), Some(Fault::Missing("aud")));
+}
+
+#[test]
+fn without_audiences_the_client_decides_and_aud_is_only_well_formed() {
+    let by = |token: &str, clients: &[&str]| {
+        check_by(token, |issuer| {
+            issuer.audiences.clear();
+            issuer.clients = clients.iter().map(|client| (*client).to_owned()).collect();
+        })
+        .map(drop)
+    };
+    for token in [with(json!({"aud": null})), with_null("aud"), with(json!({"aud": []})), with(json!({"aud": "x"}))] {
+        assert_eq!(by(&token, &["cli", "web"]), Ok(()));
+        assert_eq!(by(&token, &["cli", "Web", "we"]), Err(Fault::Client.into()));
+        assert!(by(&token, &[]).is_err(), "neither is asked about");
+    }
+    let without_client = with(json!({"client_id": null}));
+    assert_eq!(by(&without_client, &["web"]), Err(Fault::Client.into()));
+    for aud in [json!(1), json!({"a": 1}), json!(["x", 1])] {
+        assert_eq!(by(&with(json!({"aud": aud})), &["web"]), Err(Fault::IllTyped("aud").into()), "{aud}");
+    }
+}
+
+#[test]
+fn both_audience_and_client_are_asked_about_where_both_are_listed() {
+    let by = |changes: Value| check_by(&with(changes), |issuer| issuer.clients = vec!["web".to_owned()]).map(drop);
+    assert_eq!(by(json!({})), Ok(()));
+    assert_eq!(by(json!({"client_id": "cli"})), Err(Fault::Client.into()));
+    assert_eq!(by(json!({"aud": "x"})), Err(Fault::Audience.into()));
+}
+
+#[test]
+fn every_claim_that_the_issuer_demands_has_one_of_its_values() {
+    let demands = |issuer: &mut Issuer| {
+        issuer.claims = vec![values("token_use", &[json!("access")]), values("ver", &[json!("1.0"), json!(2)])];
+    };
+    for (changes, ok) in [
+        (json!({"token_use": "access", "ver": "1.0"}), true),
+        (json!({"token_use": "access", "ver": 2.0}), true),
+        (json!({"token_use": "access"}), false),
+        (json!({"ver": 2}), false),
+        (json!({"token_use": "id", "ver": 2}), false),
+        (json!({"token_use": ["access"], "ver": 2}), false),
+        (json!({"token_use": "access", "ver": "2"}), false),
+        (json!({"token_use": "access", "ver": {"2": 2}}), false),
+    ] {
+        let judged = check_by(&with(changes.clone()), demands).map(drop);
+        assert_eq!(judged, if ok { Ok(()) } else { Err(Fault::Claim.into()) }, "{changes}");
+    }
+    let expired = with(json!({"exp": 1, "token_use": "id", "ver": 2}));
+    assert_eq!(
+        check_by(&expired, demands).map(drop),
+        Err(Fault::Claim.into()),
+        "only a valid token is said to be expired"
+    );
+}
+
+#[test]
+fn a_bound_token_is_refused_unless_the_issuer_says_bearer() {
+    for cnf in [
+        json!({"jkt": "0ZcOCORZNYy"}),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({}),
+        json!(1),
+    ] {
+        let token = with(json!({"cnf": cnf}));
+        assert_eq!(fault(&token), Some(Fault::Bound), "{cnf}");
+        assert!(check_by(&token, |issuer| issuer.bound_tokens = BoundTokens::Bearer).is_ok(), "{cnf}");
+    }
+    assert_eq!(fault(&with_null("cnf")), Some(Fault::Bound));
+}
+
+/// A good token, but for a claim that is `null`.
+fn with_null(name: &str) -> String {
+    let mut claims = claims(json!({}));
+    claims[name] = Value::Null;
+    raw(HEADER, claims.to_string())
+}
+
+fn values(claim: &str, values: &[Value]) -> ClaimValues {
+    let values = values.iter().cloned().filter_map(Scalar::of).collect();
+    ClaimValues { claim: claim.to_owned(), values }
 }
 
 #[test]
@@ -81,18 +168,48 @@ fn no_date_but_exp_may_lie_in_the_future_beyond_the_skew() {
 }
 
 #[test]
-fn exp_and_iat_are_required_and_dates_are_numbers() {
-    for name in ["exp", "iat"] {
-        assert_eq!(fault(&with(json!({name: null}))), Some(Fault::Missing(name)));
-    }
-    for name in ["exp", "iat", "nbf", "auth_time"] {
-        for date in [json!("1"), json!(-1), json!(1e300), json!(NOW_MS), json!(true), json!([1])] {
+fn exp_is_required_and_a_date_that_limits_is_a_number() {
+    assert_eq!(fault(&with(json!({"exp": null}))), Some(Fault::Missing("exp")));
+    for name in ["exp", "nbf"] {
+        for date in ODD_DATES.iter() {
             let fault = fault(&with(json!({name: date})));
             assert_eq!(fault, Some(Fault::IllTyped(name)), "{date}");
         }
+        assert_eq!(fault(&with_null(name)), Some(Fault::IllTyped(name)));
     }
-    let absent = check(&with(json!({"auth_time": null}))).unwrap();
-    assert_eq!(absent.facts.authenticated_at_ms, None);
+}
+
+static ODD_DATES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let texts = [json!("1"), json!("2026-03-14T18:52:01.180Z"), json!("")];
+    texts.into_iter().chain([json!(-1), json!(1e300), json!(NOW_MS), json!(true), json!([1]), json!({})]).collect()
+});
+
+#[test]
+fn an_unreadable_login_is_no_login_and_is_told_from_none() {
+    let facts = |changes: Value| check(&with(changes)).unwrap().facts;
+    for date in ODD_DATES.iter() {
+        let facts = facts(json!({"auth_time": date}));
+        assert_eq!((facts.authenticated_at_ms, facts.is_login_unreadable), (None, true), "{date}");
+    }
+    let without = facts(json!({"auth_time": null}));
+    assert_eq!((without.authenticated_at_ms, without.is_login_unreadable), (None, false));
+    let dated = facts(json!({}));
+    assert_eq!((dated.authenticated_at_ms, dated.is_login_unreadable), (Some(NOW_MS - 60_000), false));
+}
+
+#[test]
+fn without_iat_the_login_starts_the_session_else_nbf_else_nothing() {
+    let started = |changes: Value| check(&with(changes)).map(|verified| verified.facts.issued_at_ms);
+    let nbf = NOW - 20;
+    assert_eq!(started(json!({"nbf": nbf})), Ok(NOW_MS - 10_000), "iat");
+    for iat in ODD_DATES.iter().chain([&Value::Null]) {
+        assert_eq!(started(json!({"iat": iat, "nbf": nbf})), Ok(NOW_MS - 60_000), "auth_time: {iat}");
+        assert_eq!(started(json!({"iat": iat, "auth_time": null, "nbf": nbf})), Ok(nbf * 1_000), "nbf: {iat}");
+        assert_eq!(started(json!({"iat": iat, "auth_time": "x", "nbf": nbf})), Ok(nbf * 1_000), "nbf: {iat}");
+        assert_eq!(started(json!({"iat": iat, "auth_time": null})), Err(Fault::Undated.into()), "{iat}");
+    }
+    let ahead = json!({"iat": null, "auth_time": NOW + SKEW + 1});
+    assert_eq!(started(ahead), Err(Fault::NotYetValid("auth_time").into()));
 }
 
 #[test]
@@ -112,30 +229,107 @@ fn a_subject_or_a_client_is_required() {
 #[test]
 fn texts_can_be_put_into_headers_as_they_are() {
     let long = "x".repeat(TEXT_BYTES_MAX + 1);
-    for (claim, label) in [
-        ("sub", "sub"),
-        ("client_id", "client_id"),
-        ("acr", "acr"),
-        ("jti", "jti"),
-        ("sid", "session claim"),
-        ("gty", "gty"),
-    ] {
+    for claim in ["sub", "client_id", "acr", "jti", "sid", "gty"] {
         for text in ["a\r\nx-admin: 1", "a\0", "a\tb", "\u{7f}", "\u{85}", " a", "a ", "\u{a0}a", &long] {
-            let fault = fault(&with(json!({claim: text})));
-            assert_eq!(fault, Some(Fault::IllTyped(label)), "{claim} {text:?}");
+            let token = with(json!({claim: text}));
+            if claim == "sub" {
+                assert_eq!(fault(&token), Some(Fault::IllTyped("sub")), "{text:?}");
+                continue;
+            }
+            let facts = check(&token).unwrap().facts;
+            let read = [&facts.client_id, &facts.acr, &facts.jti].map(Option::is_some);
+            let absent = ["client_id", "acr", "jti"].map(|name| name != claim);
+            assert_eq!(read, absent, "{claim} {text:?}");
+            assert_eq!(facts.grant, "");
+            assert_eq!(matches!(facts.session_key, SessionKey::Claim(_)), claim != "sid", "{claim} {text:?}");
         }
         for text in ["a", "a b", "Jürgen", "auth0|5f7c", &long[1..]] {
             assert!(check(&with(json!({claim: text}))).is_ok(), "{claim} {text:?}");
         }
     }
-    for nonce in [json!(1), json!(["a"]), json!({}), json!("a\n")] {
-        assert!(check(&with(json!({"nonce": nonce}))).is_ok(), "nothing asks about it: {nonce}");
-    }
-    for claim in ["sub", "client_id", "acr", "jti"] {
-        for value in [json!(1), json!(true), json!(["a"]), json!({})] {
-            let fault = fault(&with(json!({claim: value})));
-            assert_eq!(fault, Some(Fault::IllTyped(claim)), "{value}");
+}
+
+#[test]
+fn a_claim_that_is_not_asked_about_voids_no_token() {
+    let names =
+        ["client_id", "azp", "acr", "jti", "nonce", "gty", "grant_type", "sid", "scope", "scp", "auth_time", "x"];
+    for value in [json!(1), json!(1.5), json!(true), json!(["a"]), json!({"a": 1}), json!("a\n"), json!("")] {
+        for claim in names {
+            assert!(check(&with(json!({claim: value}))).is_ok(), "{claim} {value}");
         }
+        // `auth_time` dates the login where `sid` cannot be read.
+        let mut all: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
+        all.remove("auth_time");
+        assert!(check(&with(Value::Object(all))).is_ok(), "{value}");
+    }
+    for claim in names {
+        assert!(check(&with_null(claim)).is_ok(), "{claim}");
+    }
+}
+
+#[test]
+fn an_unreadable_subject_is_refused_unless_the_token_is_a_machines() {
+    for sub in [json!(1), json!(true), json!(["a"]), json!({}), json!(" a")] {
+        assert_eq!(fault(&with(json!({"sub": sub}))), Some(Fault::IllTyped("sub")), "{sub}");
+        let machine = check(&with(json!({"sub": sub, "gty": "client-credentials", "sid": null}))).unwrap();
+        assert_eq!(machine.facts.session_key, SessionKey::Machine("web".to_owned()), "{sub}");
+        assert_eq!(machine.facts.subject, None, "{sub}");
+    }
+}
+
+#[test]
+fn the_first_of_the_client_claims_that_can_be_read_names_the_client() {
+    let client = |changes: Value, names: &[&str]| {
+        let token = with(changes);
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let verified = check_by(&token, |issuer| issuer.claim_names.client = names).unwrap();
+        verified.facts.client_id.unwrap_or_default()
+    };
+    let usual = ClaimNames::CLIENT;
+    assert_eq!(client(json!({"azp": "spa"}), &usual), "web");
+    assert_eq!(client(json!({"client_id": null, "azp": "spa"}), &usual), "spa");
+    assert_eq!(client(json!({"client_id": 7, "azp": "spa"}), &usual), "spa");
+    assert_eq!(client(json!({"azp": ["spa"]}), &usual), "web");
+    assert_eq!(client(json!({"cid": "okta"}), &["cid"]), "okta");
+    assert_eq!(client(json!({"appid": "entra"}), &["azp", "appid"]), "entra");
+    assert_eq!(client(json!({}), &["cid"]), "", "`client_id` is not asked about");
+}
+
+#[test]
+fn a_machine_is_known_by_the_issuers_own_marks() {
+    let key = |changes: Value, machine: Vec<ClaimValues>| {
+        let token = with(changes);
+        let verified = check_by(&token, |issuer| issuer.claim_names.machine = machine).unwrap();
+        verified.facts.session_key
+    };
+    let idtyp = || vec![values("idtyp", &[json!("app")])];
+    let machine = SessionKey::Machine("web".to_owned());
+    assert_eq!(key(json!({"sid": null, "idtyp": "app"}), idtyp()), machine);
+    for changes in [json!({"idtyp": "user"}), json!({}), json!({"idtyp": ["app"]})] {
+        let mut changes = changes;
+        changes["sid"] = Value::Null;
+        assert!(matches!(key(changes.clone(), idtyp()), SessionKey::Login(_)), "{changes}");
+    }
+    assert!(matches!(key(json!({"sid": null, "idtyp": "app"}), vec![]), SessionKey::Login(_)));
+    let both = || vec![values("idtyp", &[json!("app")]), values("ver", &[json!(1), json!(2)])];
+    assert_eq!(key(json!({"sid": null, "idtyp": "app", "ver": 2}), both()), machine);
+    assert!(matches!(key(json!({"sid": null, "idtyp": "app"}), both()), SessionKey::Login(_)), "all of them");
+}
+
+#[test]
+fn a_session_claim_that_cannot_be_read_leaves_a_dated_login_or_a_machine_and_nothing_weaker() {
+    let key = |changes: Value| check(&with(changes)).map(|verified| verified.facts.session_key);
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    for sid in [json!(1), json!(["s"]), json!({}), json!("a\n"), json!(" s"), json!(long)] {
+        assert!(matches!(key(json!({"sid": sid})), Ok(SessionKey::Login(_))), "{sid}");
+        assert_eq!(key(json!({"sid": sid, "sub": "web"})), Ok(SessionKey::Machine("web".to_owned())), "{sid}");
+        for auth_time in [json!(null), json!("yesterday")] {
+            let undated = key(json!({"sid": sid, "auth_time": auth_time}));
+            assert_eq!(undated, Err(Fault::IllTyped("session claim").into()), "{sid} {auth_time}");
+        }
+    }
+    for sid in [json!(null), json!("")] {
+        assert!(matches!(key(json!({"sid": sid, "auth_time": null})), Ok(SessionKey::Login(_))), "{sid} is no value");
     }
 }
 
@@ -173,8 +367,7 @@ fn a_session_claim_names_the_session_before_all_else() {
     assert_eq!(key(json!({"session_state": ""})), claim("s-1"));
     assert_eq!(key(json!({"sub": "web"})), claim("s-1"));
     for ill in [json!(1), json!(["s"]), json!("a\n")] {
-        let fault = Err(Fault::IllTyped("session claim").into());
-        assert_eq!(key(json!({"session_state": ill})), fault);
+        assert_eq!(key(json!({"session_state": ill})), claim("s-1"), "{ill}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Two issuers, their keys, and tokens by either. The private keys are for these tests only.
 
 use crate::token::{
-    Algorithm, ClaimNames, Fault, HostQuestion, Issuer, KeyRings, KeySource, Rejection, Verified, verify,
+    Algorithm, BoundTokens, ClaimNames, Fault, HostQuestion, Issuer, KeyRings, KeySource, Rejection, Verified, verify,
 };
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jwt_simple::prelude::*;
@@ -77,6 +77,9 @@ pub(super) fn issuer(name: &str, keys: &str) -> Issuer {
         clock_skew: StdDuration::from_secs(SKEW),
         token_types: vec!["at+jwt".to_owned()],
         claim_names: ClaimNames::default(),
+        clients: Vec::new(),
+        claims: Vec::new(),
+        bound_tokens: BoundTokens::Refuse,
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn of_verified(
     let issuer = policy.issuers.get(principal.issuer.0)?;
     // A Portcullis session service was told the rule's `max_age` and has judged it.
     let is_judged = answer.text(names::SESSION).is_some();
-    let login_ms = principal.facts.authenticated_at_ms.or(answer.authenticated_at_ms().ok()?);
+    let login_ms = principal.facts.authenticated_at_ms.or(answer.authenticated_at_ms());
     Some(match answer.agree(&principal.facts, issuer, now_ms).ok()? {
         Agreement::Agrees(_) if !is_judged && local::is_too_old(login_ms, rule, now_ms) => {
             Verdict::Ended(Code::StepUpRequired.into())
@@ -75,6 +75,7 @@ pub(super) fn of_verified(
         Agreement::Agrees(left) => Verdict::Active(left.map(Into::into)),
         Agreement::Expired => Verdict::Ended(Code::TokenExpired.into()),
         Agreement::OtherToken => Verdict::Ended(Reason::Claim.into()),
+        Agreement::Bound => Verdict::Ended(Reason::Bound.into()),
     })
 }
 

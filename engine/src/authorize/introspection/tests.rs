@@ -187,6 +187,12 @@ fn a_reason_is_believed_if_it_is_one_that_a_session_service_may_give() {
 }
 
 #[test]
+fn a_verified_token_is_refused_if_the_endpoint_says_that_it_is_bound_to_a_key() {
+    let bound = json!({"active": true, "cnf": {"jkt": "x"}}).to_string();
+    assert_eq!(verified(200, &bound), Some(Verdict::Ended(Reason::Bound.into())));
+}
+
+#[test]
 fn an_answer_about_an_opaque_token_is_its_facts_or_a_refusal() {
     let answer = |changes: Value| {
         let mut answer = json!({
@@ -203,7 +209,7 @@ fn an_answer_about_an_opaque_token_is_its_facts_or_a_refusal() {
         (json!({"aud": "others"}), Reason::Audience.into()),
         (json!({"exp": 70}), Code::TokenExpired.into()),
         (json!({"exp": 70, "aud": "others"}), Reason::Audience.into()),
-        (json!({"scope": 1}), Reason::Malformed.into()),
+        (json!({"cnf": {"jkt": "x"}}), Reason::Bound.into()),
         (json!({"active": false}), Reason::Issuer.into()),
     ] {
         assert_eq!(answer(changes.clone()), Some(Err(refusal)), "{changes}");

@@ -46,12 +46,13 @@ pub(in crate::policy) fn client(schema: &mut Schema) {
 }
 
 pub(in crate::policy) fn issuer(schema: &mut Schema) {
-    let about_verification = ["algorithms", "keys", "token_types", "scope_claims", "session_claims"];
+    let about_verification = ["algorithms", "keys", "token_types", "session_claims"];
     let none: Value = about_verification.iter().map(|key| ((*key).to_owned(), Value::Bool(false))).collect();
     set(
         schema,
         json!({
-            "required": ["issuer", "audiences"],
+            "required": ["issuer"],
+            "anyOf": [{"required": ["audiences"]}, {"required": ["clients"]}],
             "if": given("opaque", true),
             "then": {"properties": none},
             "else": {"required": ["algorithms", "keys"]},

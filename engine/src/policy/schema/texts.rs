@@ -1,8 +1,12 @@
 //! The text types of a policy, each with its pattern or its possible values.
 
 use crate::{
-    policy::validate::{IDENTITY_HEADERS, MODES, issuers::ALGORITHMS},
+    policy::validate::{
+        IDENTITY_HEADERS, MODES,
+        issuers::{ALGORITHMS, BOUND_TOKENS},
+    },
     route::method::COMMON,
+    token::CLAIMS_MAX,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -97,6 +101,29 @@ texts! {
     Mode = {"enum": (MODES.map(|(word, _)| word))};
     /// Which identity headers are set.
     IdentityHeaders = {"type": "array", "items": {"enum": IDENTITY_HEADERS}};
+    /// A claim's name, or a JSON Pointer.
+    ScopeClaim = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 1024,
+        "pattern": "^([^/].*|(/([^/~]|~[01])*)+)$",
+        "examples": ["scope", "/realm_access/roles"],
+    };
+    /// Claims with the values that they must have.
+    ClaimValues = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": CLAIMS_MAX,
+        "propertyNames": {"minLength": 1, "maxLength": 1024},
+        "additionalProperties": {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}},
+            ],
+        },
+    };
+    /// What becomes of bound tokens.
+    BoundTokens = {"enum": (BOUND_TOKENS.map(|(word, _)| word))};
     /// A signature algorithm.
     Algorithm = {"enum": (ALGORITHMS.map(|(word, _)| word))};
     /// A method; editors suggest the common ones.

@@ -41,7 +41,6 @@ fn each_bad_value_is_one_fault_where_it_stands() {
 fn each_missing_key_is_one_fault_and_says_who_needs_it() {
     for (parent, key, line) in [
         ("/issuers/0", "issuer", "$.issuers[0].issuer: this key is required"),
-        ("/issuers/0", "audiences", "$.issuers[0].audiences: this key is required"),
         ("/issuers/0", "algorithms", "$.issuers[0].algorithms: this key is required"),
         ("/issuers/0", "keys", "$.issuers[0].keys: this key is required"),
         ("/issuers/0/keys", "cluster", "$.issuers[0].keys.cluster: this key is required"),
@@ -64,6 +63,18 @@ fn each_missing_key_is_one_fault_and_says_who_needs_it() {
     ] {
         assert_eq!(without(parent, key), [line], "{parent}/{key}");
     }
+}
+
+#[test]
+fn audiences_may_only_be_left_out_where_clients_are_listed() {
+    assert_eq!(without("/issuers/0", "audiences"), [""; 0]);
+    assert_eq!(without("/issuers/0", "clients"), [""; 0]);
+    let mut json = design();
+    for key in ["audiences", "clients"] {
+        json["issuers"][0].as_object_mut().unwrap().remove(key).unwrap();
+    }
+    let expected = "$.issuers[0].audiences: this key is required; it can only be omitted if `clients` lists the clients of this API";
+    assert_eq!(lines(&json), [expected]);
 }
 
 #[test]

@@ -50,22 +50,37 @@ fn an_opaque_issuer_admits_no_jwt() {
     assert!(opaque.algorithms.is_empty() && opaque.token_types.is_empty());
     assert_eq!(
         (&opaque.claim_names.scopes[..], &opaque.claim_names.session[..]),
-        (&["scope".into()][..], &["sid".into()][..])
+        (&[ScopeClaim::named("scope")][..], &["sid".into()][..])
     );
 }
 
 #[test]
 fn what_is_about_verification_has_no_place_in_an_opaque_issuer() {
     let jwt = design()["issuers"][0].clone();
-    for key in ["algorithms", "keys", "token_types", "scope_claims", "session_claims"] {
+    for key in ["algorithms", "keys", "token_types", "session_claims"] {
         let mut issuer = opaque();
         issuer[key] = jwt[key].clone();
         let expected = format!("$.issuers[1].{key}: the filter does not read opaque tokens; omit this key");
         assert_eq!(lines(&with(endpoint(), issuer)), [expected]);
     }
+}
+
+#[test]
+fn what_an_endpoint_answers_is_read_by_the_same_keys_as_a_token() {
     let mut issuer = opaque();
     issuer.as_object_mut().unwrap().remove("audiences");
-    assert_eq!(lines(&with(endpoint(), issuer)), ["$.issuers[1].audiences: this key is required"]);
+    let expected = "$.issuers[1].audiences: this key is required; it can only be omitted if `clients` lists the clients of this API";
+    assert_eq!(lines(&with(endpoint(), issuer.clone())), [expected]);
+    issuer["clients"] = json!(["web"]);
+    issuer["scope_claims"] = json!(["scope", "/realm_access/roles"]);
+    for key in ["client_claims", "claims", "machine", "bound_tokens"] {
+        issuer[key] = design()["issuers"][0][key].clone();
+    }
+    let policy = parse(&with(endpoint(), issuer)).unwrap();
+    let [jwt, opaque] = &policy.issuers[..] else { panic!() };
+    assert_eq!((&opaque.clients[..], opaque.audiences.len()), (&["web".to_owned()][..], 0));
+    assert_eq!((&opaque.claims, &opaque.claim_names.machine), (&jwt.claims, &jwt.claim_names.machine));
+    assert_eq!(opaque.claim_names.scopes.len(), 2);
 }
 
 #[test]

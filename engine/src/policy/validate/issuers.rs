@@ -1,17 +1,18 @@
 //! The issuers whose tokens are accepted.
 
-use super::{ROOT, keys::keys, list, some_texts};
+use super::{ROOT, claims::claims, keys::keys, list, some_texts};
 use crate::policy::{
-    Algorithm, ClaimNames, Issuer, KeySource,
+    Algorithm, BoundTokens, ClaimNames, Issuer, KeySource, ScopeClaim,
     deserialize::{Given, shaped},
     duration::duration_within,
-    fault::{Faults, Wrong},
+    fault::{About, Faults, Wrong},
     json::Json,
     json_path::At,
-    raw::RawIssuer,
+    raw::{RawIssuer, Texts},
     text::{plain, quoted},
 };
-use std::{collections::HashMap, time::Duration};
+use crate::token::CLAIMS_MAX;
+use std::{collections::HashMap, mem::take, time::Duration};
 
 /// The maximum number of issuers in a policy.
 const ISSUERS_MAX: usize = 1_000;
@@ -33,6 +34,10 @@ pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 11] = [
     ("Ed25519", Algorithm::EdDSA),
 ];
 
+/// What can become of bound tokens, by name.
+pub(in crate::policy) const BOUND_TOKENS: [(&str, BoundTokens); 2] =
+    [("refuse", BoundTokens::Refuse), ("bearer", BoundTokens::Bearer)];
+
 pub(super) fn issuers(json: Given<Json<'_>>, faults: &mut Faults) -> Option<Vec<Issuer>> {
     let at = ROOT.key("issuers");
     let entries = list(json, &at, ISSUERS_MAX, faults).or(Vec::new(), Some)?;
@@ -47,85 +52,141 @@ pub(super) fn issuers(json: Given<Json<'_>>, faults: &mut Faults) -> Option<Vec<
 }
 
 fn issuer(
-    raw: RawIssuer,
+    mut raw: RawIssuer,
     at: &At<'_>,
     index: usize,
     seen: &mut HashMap<String, usize>,
     faults: &mut Faults,
 ) -> Option<Issuer> {
-    let given = [
-        ("algorithms", !raw.algorithms.is_absent()),
-        ("keys", !raw.keys.is_absent()),
-        ("token_types", !raw.token_types.is_absent()),
-        ("scope_claims", !raw.scope_claims.is_absent()),
-        ("session_claims", !raw.session_claims.is_absent()),
-    ];
-    let name = raw.issuer.required(&at.key("issuer"), faults);
-    let name = name.and_then(|name| faults.check(&at.key("issuer"), plain(&name)));
-    if let Some(name) = &name {
-        let first = *seen.entry(name.clone()).or_insert(index);
-        if first != index {
-            let message = format_args!("{} is already listed at `$.issuers[{first}]`", quoted(name));
-            faults.add(&at.key("issuer"), message);
-        }
-    }
-    let audiences =
-        some_texts(raw.audiences, &at.key("audiences"), faults, plain).required(&at.key("audiences"), faults);
-    let clock_skew = raw.clock_skew.or(CLOCK_SKEW, |text| {
+    let name = name(take(&mut raw.issuer), at, index, seen, faults);
+    let clients = some_texts(take(&mut raw.clients), &at.key("clients"), faults, plain);
+    let audiences = audiences(take(&mut raw.audiences), clients.is_absent(), &at.key("audiences"), faults);
+    let claims = claims(take(&mut raw.claims), &at.key("claims"), faults);
+    let bound_tokens = take(&mut raw.bound_tokens)
+        .or(BoundTokens::Refuse, |text| faults.check(&at.key("bound_tokens"), super::word(&text, &BOUND_TOKENS)));
+    let clock_skew = take(&mut raw.clock_skew).or(CLOCK_SKEW, |text| {
         faults.check(&at.key("clock_skew"), duration_within(&text, Duration::ZERO, CLOCK_SKEW_MAX))
     });
-    if raw.opaque.or(false, Some)? {
-        return opaque(name, audiences, clock_skew, &given, at, faults);
+    let is_opaque = take(&mut raw.opaque).or(false, Some);
+    let claim_names = claim_names(&mut raw, is_opaque == Some(true), at, faults);
+    let Verification { algorithms, keys, token_types } = match is_opaque? {
+        true => opaque(&raw, at, faults),
+        false => verified(raw, at, faults)?,
+    };
+    Some(Issuer {
+        issuer: name?,
+        audiences: audiences?,
+        clients: clients.or(Vec::new(), Some)?,
+        claims: claims?,
+        bound_tokens: bound_tokens?,
+        algorithms,
+        keys,
+        clock_skew: clock_skew?,
+        token_types,
+        claim_names: claim_names?,
+    })
+}
+
+fn name(
+    raw: Given<String>,
+    at: &At<'_>,
+    index: usize,
+    seen: &mut HashMap<String, usize>,
+    faults: &mut Faults,
+) -> Option<String> {
+    let at = at.key("issuer");
+    let name = raw.required(&at, faults).and_then(|name| faults.check(&at, plain(&name)))?;
+    let first = *seen.entry(name.clone()).or_insert(index);
+    if first != index {
+        let message = format_args!("{} is already listed at `$.issuers[{first}]`", quoted(&name));
+        faults.add(&at, message);
     }
+    Some(name)
+}
+
+/// Without audiences, only the client tells this API's tokens from the issuer's others.
+fn audiences(raw: Texts, no_clients: bool, at: &At<'_>, faults: &mut Faults) -> Option<Vec<String>> {
+    let audiences = some_texts(raw, at, faults, plain);
+    if audiences.is_absent() && no_clients {
+        let message = "this key is required; it can only be omitted if `clients` lists the clients of this API";
+        faults.add(at, Wrong::from(message).about(About::MissingKey));
+        return None;
+    }
+    audiences.or(Vec::new(), Some)
+}
+
+fn claim_names(raw: &mut RawIssuer, is_opaque: bool, at: &At<'_>, faults: &mut Faults) -> Option<ClaimNames> {
+    let usual = ClaimNames::default();
+    let pointer = |text: &str| {
+        let text = plain(text)?;
+        ScopeClaim::parse(&text).map_err(|malformed| format!("{}: {malformed}", quoted(&text)))
+    };
+    let scopes = some_claims(take(&mut raw.scope_claims), &at.key("scope_claims"), faults, pointer);
+    let client = some_claims(take(&mut raw.client_claims), &at.key("client_claims"), faults, plain);
+    let machine = claims(take(&mut raw.machine), &at.key("machine"), faults);
+    let session = match is_opaque {
+        // `opaque` reports it.
+        true => Some(usual.session),
+        false => {
+            some_claims(take(&mut raw.session_claims), &at.key("session_claims"), faults, plain).or(usual.session, Some)
+        }
+    };
+    // RFC 7662, section 2.2, has one member that contains scopes.
+    let usual_scopes = if is_opaque { vec![ScopeClaim::named("scope")] } else { usual.scopes };
+    Some(ClaimNames {
+        scopes: scopes.or(usual_scopes, Some)?,
+        session: session?,
+        client: client.or(usual.client, Some)?,
+        machine: machine?,
+    })
+}
+
+/// A list of claims. The session service learns them, and reads no more than so many.
+fn some_claims<T: PartialEq>(
+    list: Texts,
+    at: &At<'_>,
+    faults: &mut Faults,
+    read: impl FnMut(&str) -> Result<T, String>,
+) -> Given<Vec<T>> {
+    match some_texts(list, at, faults, read) {
+        Given::Value(claims) if claims.len() > CLAIMS_MAX => {
+            faults.add(at, format_args!("has {} claims; at most {CLAIMS_MAX} are allowed", claims.len()));
+            Given::Faulty
+        }
+        claims => claims,
+    }
+}
+
+/// How the tokens of an issuer are verified.
+struct Verification {
+    algorithms: Vec<Algorithm>,
+    keys: KeySource,
+    token_types: Vec<String>,
+}
+
+fn verified(raw: RawIssuer, at: &At<'_>, faults: &mut Faults) -> Option<Verification> {
     let algorithms =
         some_texts(raw.algorithms, &at.key("algorithms"), faults, algorithm).required(&at.key("algorithms"), faults);
     let keys = raw.keys.required(&at.key("keys"), faults).and_then(|raw| keys(raw, &at.key("keys"), faults));
     let token_types = some_texts(raw.token_types, &at.key("token_types"), faults, token_type);
-    let scope_claims = some_texts(raw.scope_claims, &at.key("scope_claims"), faults, plain);
-    let session_claims = some_texts(raw.session_claims, &at.key("session_claims"), faults, plain);
-    let names = ClaimNames::default();
-    Some(Issuer {
-        issuer: name?,
-        audiences: audiences?,
-        algorithms: algorithms?,
-        keys: keys?,
-        clock_skew: clock_skew?,
-        token_types: token_types.or(owned(&["at+jwt"]), Some)?,
-        claim_names: ClaimNames {
-            scopes: scope_claims.or(names.scopes, Some)?,
-            session: session_claims.or(names.session, Some)?,
-        },
-    })
+    let token_types = token_types.or(vec!["at+jwt".to_owned()], Some);
+    Some(Verification { algorithms: algorithms?, keys: keys?, token_types: token_types? })
 }
 
-/// An issuer whose tokens are not verified here. `given` lists the verification keys and whether each is present.
-fn opaque(
-    name: Option<String>,
-    audiences: Option<Vec<String>>,
-    clock_skew: Option<Duration>,
-    given: &[(&str, bool)],
-    at: &At<'_>,
-    faults: &mut Faults,
-) -> Option<Issuer> {
-    for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
-        faults.add(&at.key(key), "the filter does not read opaque tokens; omit this key");
+/// An issuer whose tokens are not verified here. No JWT can meet these conditions, so a signed token in this issuer's
+/// name is never accepted by accident.
+fn opaque(raw: &RawIssuer, at: &At<'_>, faults: &mut Faults) -> Verification {
+    for (key, is_absent) in [
+        ("algorithms", raw.algorithms.is_absent()),
+        ("keys", raw.keys.is_absent()),
+        ("token_types", raw.token_types.is_absent()),
+        ("session_claims", raw.session_claims.is_absent()),
+    ] {
+        if !is_absent {
+            faults.add(&at.key(key), "the filter does not read opaque tokens; omit this key");
+        }
     }
-    Some(Issuer {
-        issuer: name?,
-        audiences: audiences?,
-        // No JWT can meet these conditions, so a signed token in this issuer's name is never accepted by accident.
-        algorithms: Vec::new(),
-        keys: KeySource::Opaque,
-        clock_skew: clock_skew?,
-        token_types: Vec::new(),
-        // The names of RFC 7662, section 2.2, and of OpenID Connect.
-        // The one member of RFC 7662 that holds scopes.
-        claim_names: ClaimNames { scopes: owned(&["scope"]), ..ClaimNames::default() },
-    })
-}
-
-fn owned(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+    Verification { algorithms: Vec::new(), keys: KeySource::Opaque, token_types: Vec::new() }
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, Wrong> {

@@ -11,6 +11,7 @@ use crate::{
         text::{plain, quoted},
     },
     scope::{Date, Entry, ScopeId, ScopeRegistry},
+    token::SCOPE_BYTES_MAX,
 };
 use std::{borrow::Cow, collections::HashMap, fmt};
 
@@ -18,8 +19,8 @@ use std::{borrow::Cow, collections::HashMap, fmt};
 pub const SCOPES_MAX: usize = 10_000;
 /// The maximum number of sets in a policy.
 pub const SETS_MAX: usize = 10_000;
-/// The maximum length of the name of a scope or a set in bytes.
-const NAME_BYTES_MAX: usize = 256;
+/// The maximum length of the name of a scope or a set in bytes: longer scopes of a token are left out.
+const NAME_BYTES_MAX: usize = SCOPE_BYTES_MAX;
 
 /// The scopes and sets that rules can require.
 pub(super) struct Scopes {

@@ -1,0 +1,79 @@
+//! Checks of issuers: which tokens are accepted, and where their scopes are.
+
+use super::{linter::Linter, warning::Warning};
+use portcullis_engine::policy::{BoundTokens, Issuer};
+
+impl Linter<'_> {
+    pub(super) fn issuers(&mut self) {
+        let loaded = self.loaded;
+        for (index, issuer) in loaded.policy.issuers.iter().enumerate() {
+            self.token_types(index, issuer);
+            self.audience(index, issuer);
+            self.bound_tokens(index, issuer);
+            self.scope_claims(index, issuer);
+        }
+    }
+
+    /// The place of an item of a list: the policy keeps lists in one spelling and without repetition.
+    fn item_path(&self, list: &str, is_it: impl Fn(&str) -> bool) -> String {
+        let document = &self.loaded.document;
+        let mut paths = (0..ITEMS_MAX).map(|item| format!("{list}[{item}]"));
+        let bare = |path: &String| document.text().get(document.span(path)).map(|text| text.trim_matches(['"', '\'']));
+        paths.find(|path| bare(path).is_some_and(&is_it)).unwrap_or_else(|| list.to_owned())
+    }
+
+    fn token_types(&mut self, index: usize, issuer: &Issuer) {
+        if !issuer.token_types.iter().any(|kind| kind == "jwt") {
+            return;
+        }
+        let path = self.item_path(&format!("$.issuers[{index}].token_types"), is_jwt);
+        let message = "accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)";
+        let help = "configure the issuer to use `at+jwt` (RFC 9068) and accept only that, use an audience that only this API has, or demand a claim that only access tokens have (`claims`)";
+        self.warn(Warning::TokenTypeJwt, &path, message, help);
+    }
+
+    fn audience(&mut self, index: usize, issuer: &Issuer) {
+        if !issuer.audiences.is_empty() || !issuer.claims.is_empty() {
+            return;
+        }
+        let path = format!("$.issuers[{index}].clients");
+        let message = "accepts every token of these clients, also ID tokens and tokens for other APIs";
+        let help =
+            "demand a claim that only access tokens have, such as `claims: {token_use: access}`, or list `audiences`";
+        self.warn_of_key(Warning::AudienceOpen, &path, message, help);
+    }
+
+    fn bound_tokens(&mut self, index: usize, issuer: &Issuer) {
+        if issuer.bound_tokens == BoundTokens::Refuse {
+            return;
+        }
+        let path = format!("$.issuers[{index}].bound_tokens");
+        let message = "accepts tokens that are bound to a key without checking the proof of possession";
+        let help =
+            "a stolen token can be used here; omit the key as soon as clients can send unbound tokens to this API";
+        self.warn(Warning::BoundTokensBearer, &path, message, help);
+    }
+
+    fn scope_claims(&mut self, index: usize, issuer: &Issuer) {
+        for claim in issuer.claim_names.scopes.iter().filter(|claim| is_dotted(claim.as_str())) {
+            let name = claim.as_str();
+            let path = self.item_path(&format!("$.issuers[{index}].scope_claims"), |text| text == name);
+            let message = format!("`{name}` is the name of a claim with a dot in it; it does not reach inside a claim");
+            let help = format!("to reach inside, write the JSON Pointer `/{}`", name.replace('.', "/"));
+            self.warn(Warning::ScopeClaimDotted, &path, message, help);
+        }
+    }
+}
+
+/// The most items of a list in a policy.
+const ITEMS_MAX: usize = 1_000;
+
+fn is_jwt(text: &str) -> bool {
+    ["jwt", "application/jwt"].iter().any(|jwt| text.eq_ignore_ascii_case(jwt))
+}
+
+/// Whether a name is a path with dots, as other tools write it. A name such as `https://example.com/roles` is none.
+fn is_dotted(name: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    name.contains('.') && name.split('.').all(is_word)
+}
