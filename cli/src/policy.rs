@@ -7,6 +7,7 @@ mod date;
 pub mod diff;
 mod explain;
 mod import;
+mod init;
 mod lint;
 pub mod load;
 mod manifest;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Find changes that make a policy more permissive, and require their approval
     Diff(diff::Args),
+    /// Write a first policy for the tokens of an identity provider
+    Init(init::Args),
     /// Generate a policy from another source, such as an OpenAPI document
     #[command(subcommand)]
     Import(import::Command),
@@ -52,6 +55,7 @@ impl Command {
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
             Self::Diff(args) => args.run(),
+            Self::Init(args) => args.run(),
             Self::Import(command) => command.run(),
             Self::Coverage(args) => args.run(),
             Self::Render(args) => args.run(),

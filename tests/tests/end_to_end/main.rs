@@ -2,6 +2,7 @@
 
 mod answers;
 mod browser;
+mod claims;
 mod command_line;
 mod cut_latency;
 mod departures;
