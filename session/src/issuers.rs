@@ -71,7 +71,7 @@ impl Issuers {
     pub(crate) fn load(&self, stored: Vec<KnownIssuer>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for issuer in stored {
-            let issuer = issuer.to_wire();
+            let issuer = issuer.into_wire();
             let name = issuer.name.clone();
             match names(issuer) {
                 Ok(names) => drop(known.insert(name, names)),
@@ -113,7 +113,7 @@ impl KnownIssuer {
         }
     }
 
-    fn to_wire(self) -> wire::Issuer {
+    fn into_wire(self) -> wire::Issuer {
         let Self { name, scope_claims, session_claims, client_claims, machine } = self;
         let machine = machine.into_iter().map(|(claim, values)| wire::ClaimValues { claim, values }).collect();
         wire::Issuer { name, scope_claims, session_claims, client_claims, machine }

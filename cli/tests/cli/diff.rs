@@ -203,6 +203,47 @@ fn every_kind_of_change_is_told() {
             vec!["- cors_preflight: CORS preflights are treated like any other request"],
         ),
         (
+            vec![("/routes/4/authenticated", json!("optional"))],
+            vec!["+ me: requests without a token pass (`authenticated: optional`)"],
+            vec!["- me: requests without a token no longer pass"],
+        ),
+        (
+            vec![("/ignore_case", json!(true))],
+            vec!["+ ignore_case: case is ignored: paths in any case match a route"],
+            vec![
+                "+ ignore_case: case matters: a path in another case than a route's is decided by a less specific route, or by none",
+            ],
+        ),
+        (
+            vec![
+                ("/token_from", json!(["authorization", {"cookie": "s"}])),
+                ("/allowed_origins", json!(["https://a.example"])),
+            ],
+            vec![
+                "+ token_from: tokens are accepted in `{cookie: s}` too",
+                "+ allowed_origins: pages of `https://a.example` can use a token in a cookie",
+            ],
+            vec![
+                "- token_from: tokens are no longer accepted in `{cookie: s}`",
+                "- allowed_origins: pages of `https://a.example` can no longer use a token in a cookie",
+            ],
+        ),
+        (
+            // Only requests with an encoded slash are affected.
+            vec![("/routes/2/match/encoded_slash", json!("segment"))],
+            vec![
+                "+ change: opened to tokens with `write` and (`admin` or (`read` and `support`)); previously no route",
+            ],
+            vec![
+                "- change: closed to tokens with `write` and (`admin` or (`read` and `support`)); no route matches any more",
+            ],
+        ),
+        (
+            vec![("/routes/-", json!({"name": "new", "match": {"path": "/new/{x}:go"}, "authenticated": true}))],
+            vec!["+ new: opened to anyone with a valid token and an active session; previously no route"],
+            vec!["- new: closed to anyone with a valid token and an active session; no route matches any more"],
+        ),
+        (
             vec![
                 ("/identity_headers", json!(["subject"])),
                 ("/realm", json!("orders")),

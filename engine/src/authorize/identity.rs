@@ -65,7 +65,7 @@ fn encoded(value: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// The access-log field of a released request: code, reason, route and session, but never the token.
+/// The access-log field of a released request: code, route and session, but never the token.
 pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
     let (kind, code, reason) = match (permit.mark, &permit.principal) {
         (Some(Mark::Shadow(refusal)), _) => ("shadow:", refusal.code.name(), refusal.reason),
@@ -100,10 +100,10 @@ fn record(
     fields(code, reason, route, session)
 }
 
-/// Every field is always there, so that a log can be read by position as well as by name.
+/// `reason` is only there for a refused token, so that all other lines are read as they always were.
 fn fields(code: &[&str], reason: Option<Reason>, route: Option<&str>, session: Option<&str>) -> String {
-    let (code, reason) = (code.concat(), reason.map_or("-", Reason::name));
-    ["code=", &code, " reason=", reason, " route=", route.unwrap_or("-"), " session=", session.unwrap_or("-")].concat()
+    let reason = reason.map_or(["", ""], |reason| [" reason=", reason.name()]).concat();
+    ["code=", &code.concat(), &reason, " route=", route.unwrap_or("-"), " session=", session.unwrap_or("-")].concat()
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ impl Example {
             claims.insert("sub".to_owned(), json!(format!("person-{number}")));
         }
         let names = bearer.issuer(self.issuers()).map(|issuer| issuer.claim_names.clone()).unwrap_or_default();
-        let token = format!("{}.{}.AA", base64url("{}"), base64url(&json!(claims).to_string()));
+        let token = format!("{}.{}.AA", base64url("{}"), base64url(json!(claims).to_string()));
         // A token that cannot be read names no session: its case expects that it is refused.
         let facts = Unverified::read(&token, |_| &names).ok().map(|read| read.facts);
         let Some(facts) = facts else { return Sent { claims, ..Sent::nothing() } };

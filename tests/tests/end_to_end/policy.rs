@@ -85,6 +85,24 @@ async fn identity_headers_and_token_go_on_only_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn identity_headers_can_be_decoded_and_list_registered_scopes_only() {
+    let mut policy = policy::patient();
+    policy["identity_headers"] = json!(["subject", "issuer", "scopes"]);
+    let testbed = Testbed::with_policy(policy).await;
+    let groups: Vec<String> = (0..100).map(|number| format!("group-{number}")).collect();
+    let scopes = format!("{} orders:read customers:read", groups.join(" "));
+    let token = testbed.issuer.token().subject("J\u{fc}rgen 100%").scopes(&scopes).sign();
+    let answer = testbed.get("/orders").bearer(&token).header("x-portcullis-issuer", "https://evil.example").await;
+    answer.passes();
+    assert_eq!(answer.echoed("x-portcullis-subject"), ["J%C3%BCrgen 100%25"]);
+    assert_eq!(answer.echoed("x-portcullis-issuer"), ["http://127.0.0.1:9000"]);
+    assert_eq!(answer.echoed("x-portcullis-scopes"), ["customers:read orders:read"]);
+    // The session service knows all of them.
+    let session = testbed.session(&token).await;
+    assert_eq!(session["scopes"].as_array().map(Vec::len), Some(102), "{session}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shadow_mode_refuses_nothing_and_informs_the_upstream() {
     let mut policy = policy::patient();
     policy["mode"] = json!("shadow");

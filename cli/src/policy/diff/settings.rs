@@ -62,21 +62,29 @@ fn mode(old: Mode, new: Mode) -> Option<Change> {
 /// Another place where a token is accepted opens a way in; the order makes no difference.
 fn token_from(old: &Policy, new: &Policy) -> Vec<Change> {
     let names = |policy: &Policy| policy.token_from.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-    added_or_removed("token_from", "tokens are accepted in", &names(old), &names(new))
+    let texts = ["tokens are accepted in {} too", "tokens are no longer accepted in {}"];
+    added_or_removed("token_from", texts, &names(old), &names(new))
 }
 
 fn allowed_origins(old: &Policy, new: &Policy) -> Vec<Change> {
     let names = |policy: &Policy| policy.allowed_origins.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-    added_or_removed("allowed_origins", "a token in a cookie is accepted from pages of", &names(old), &names(new))
+    let texts = ["pages of {} can use a token in a cookie", "pages of {} can no longer use a token in a cookie"];
+    added_or_removed("allowed_origins", texts, &names(old), &names(new))
 }
 
-fn added_or_removed(kind: &'static str, what: &str, old: &BTreeSet<String>, new: &BTreeSet<String>) -> Vec<Change> {
-    let change = |direction, word: &str, names: Vec<&String>| {
-        let text = format!("{what} {}{word}", NameList::and(&names));
-        (!names.is_empty()).then(|| Change::new(direction, kind, text, json!(old), json!(new)))
+/// The findings about entries of a list that opens something, with the names in place of `{}`.
+fn added_or_removed(
+    kind: &'static str,
+    [added, removed]: [&str; 2],
+    old: &BTreeSet<String>,
+    new: &BTreeSet<String>,
+) -> Vec<Change> {
+    let change = |direction, text: &str, names: Vec<&String>| {
+        let named = text.replace("{}", &NameList::and(&names).to_string());
+        (!names.is_empty()).then(|| Change::new(direction, kind, named, json!(old), json!(new)))
     };
-    let added = change(Direction::MorePermissive, " too", new.difference(old).collect());
-    let removed = change(Direction::LessPermissive, " no longer", old.difference(new).collect());
+    let added = change(Direction::MorePermissive, added, new.difference(old).collect());
+    let removed = change(Direction::LessPermissive, removed, old.difference(new).collect());
     added.into_iter().chain(removed).collect()
 }
 

@@ -177,7 +177,7 @@ impl<'p> Walk<'_, 'p> {
         for segment in &segments {
             let found = self.below(*segment, old, new, at);
             // Each kind is an exception from a wider one, which was visited before it.
-            let base = all.get(&segment.base(&segments)).map_or_else(|| Rc::clone(&others), Rc::clone);
+            let base = segment.base(&segments).and_then(|base| all.get(&base)).map(Rc::clone).unwrap_or_default();
             all.insert(*segment, Rc::clone(&found));
             if Rc::ptr_eq(&found, &base) {
                 continue;

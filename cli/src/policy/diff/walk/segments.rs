@@ -24,11 +24,12 @@ impl<'p> Kind<'p> {
     /// Segments about which no template says anything.
     pub(super) const OTHER: Self = Self::Open { is_slashed: false, length: 0, suffix: "" };
 
-    /// The kind that this one is an exception from, among all that are distinguished here.
-    pub(super) fn base(self, all: &BTreeSet<Self>) -> Self {
+    /// The kind that this one is an exception from, among all that are distinguished here; `None` if it is one from nothing
+    /// at all: where no rule lets an encoded slash through, it is refused in both policies.
+    pub(super) fn base(self, all: &BTreeSet<Self>) -> Option<Self> {
         let (text, is_slashed) = match self {
             Self::Named(text) => (text, false),
-            Self::Open { suffix: "", .. } => return Self::OTHER,
+            Self::Open { suffix: "", .. } => return None,
             Self::Open { suffix, is_slashed, .. } => (suffix, is_slashed),
         };
         let wider = all.iter().rev().filter(|kind| match kind {
@@ -38,7 +39,7 @@ impl<'p> Kind<'p> {
             }
         });
         // The longest suffix comes last in the order.
-        wider.copied().next().unwrap_or(Self::OTHER)
+        Some(wider.copied().next().unwrap_or(Self::OTHER))
     }
 
     /// The same for a table that may not heed case.

@@ -59,7 +59,7 @@ fn every_refused_token_is_counted_and_logged_with_its_reason() {
             bench.gate.gone(1);
         }
         let step = bench.request(1, "/both", None, NOW_MS);
-        assert_eq!(record(&step, &bench.gate), format!("code={shadow}no_credentials reason=- route=both session=-"));
+        assert_eq!(record(&step, &bench.gate), format!("code={shadow}no_credentials route=both session=-"));
         assert_eq!(bench.refused_tokens(), []);
     }
 }
