@@ -59,42 +59,35 @@ impl fmt::Debug for Head<'_> {
 impl<'a> Head<'a> {
     /// Reads the header map of a request. If a header occurs several times, the first one counts.
     pub fn read(headers: &'a [(String, Vec<u8>)]) -> Self {
-        let mut first = First::default();
-        let (mut forged, mut drops_identity) = (Vec::new(), false);
+        let (mut seen, mut forged) = (Seen::default(), Vec::new());
         for (name, value) in headers {
-            drops_identity |= name == "connection" && names_identity(value);
-            match first.of(name) {
-                Some(place) => *place = place.or(Some(value)),
-                None if is_identity(name.as_bytes()) => forged.push(name.as_str()),
-                None => {}
+            if !seen.note(name, value) && is_identity(name.as_bytes()) {
+                forged.push(name.as_str());
             }
         }
-        let all = |wanted: &'static str| {
-            headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_slice()).collect()
-        };
         let is_https = |value: Option<&[u8]>| value.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"));
-        let authorizations = || headers.iter().filter(|(name, _)| name == "authorization").map(|(_, v)| v.as_slice());
+        let authorizations = || seen.authorizations.into_iter().flatten();
         let text = |bytes| std::str::from_utf8(bytes).ok();
-        let method = first.method.and_then(text).unwrap_or_default();
+        let method = seen.method.and_then(text).unwrap_or_default();
         Self {
             method,
-            authority: first.authority.unwrap_or_default(),
-            path: first.path.unwrap_or_default(),
+            authority: seen.authority.unwrap_or_default(),
+            path: seen.path.unwrap_or_default(),
             several_authorizations: authorizations().nth(1).is_some() || authorizations().any(holds_several),
-            cookies: all("cookie"),
-            subprotocols: all("sec-websocket-protocol"),
-            origin: first.origin,
-            is_https: is_https(first.scheme) || is_https(first.forwarded_proto),
-            upgrades: first.upgrade.is_some(),
+            cookies: seen.cookies,
+            subprotocols: seen.subprotocols,
+            origin: seen.origin,
+            is_https: is_https(seen.scheme) || is_https(seen.forwarded_proto),
+            upgrades: seen.upgrade.is_some(),
             has_authorization: authorizations().next().is_some(),
             token: bearer::credentials(authorizations()),
-            user_agent: first.user_agent,
-            trace: [("traceparent", first.traceparent), ("x-request-id", first.request_id)],
-            preflight: first.requested_method.filter(|_| method == "OPTIONS" && first.origin.is_some()).and_then(text),
-            has_body: headers.iter().any(|(name, value)| announces_body(name, value)),
-            caller: first.content_type.map(Caller::of).unwrap_or_default(),
+            user_agent: seen.user_agent,
+            trace: [("traceparent", seen.traceparent), ("x-request-id", seen.request_id)],
+            preflight: seen.requested_method.filter(|_| method == "OPTIONS" && seen.origin.is_some()).and_then(text),
+            has_body: seen.announces_body,
+            caller: seen.content_type.map(Caller::of).unwrap_or_default(),
             forged,
-            drops_identity,
+            drops_identity: seen.drops_identity,
         }
     }
 }
@@ -107,10 +100,9 @@ impl Head<'_> {
     }
 }
 
-/// Whether a header announces a body. A length that cannot be read may be any.
-fn announces_body(name: &str, value: &[u8]) -> bool {
-    name == "transfer-encoding"
-        || name == "content-length" && (value.is_empty() || value.iter().any(|byte| *byte != b'0'))
+/// Whether a length may be that of a body. One that cannot be read may be any.
+fn is_length(value: &[u8]) -> bool {
+    value.is_empty() || value.iter().any(|byte| *byte != b'0')
 }
 
 /// The request trailers to remove: those that only the filter is allowed to set, as headers.
@@ -118,9 +110,15 @@ pub fn forged_trailers(trailers: &[(String, Vec<u8>)]) -> impl Iterator<Item = &
     trailers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name.as_bytes()))
 }
 
-/// The first value of each header that is read.
+/// What one pass over the headers finds: the first value of most of those that are read, and all of some.
 #[derive(Default)]
-struct First<'a> {
+struct Seen<'a> {
+    /// With a second one, the request is refused.
+    authorizations: [Option<&'a [u8]>; 2],
+    cookies: Vec<&'a [u8]>,
+    subprotocols: Vec<&'a [u8]>,
+    announces_body: bool,
+    drops_identity: bool,
     method: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
@@ -135,9 +133,10 @@ struct First<'a> {
     content_type: Option<&'a [u8]>,
 }
 
-impl<'a> First<'a> {
-    fn of(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
+impl<'a> Seen<'a> {
+    /// Notes a header; returns whether it is one of those that are read.
+    fn note(&mut self, name: &str, value: &'a [u8]) -> bool {
+        let first = match name {
             ":method" => &mut self.method,
             ":authority" => &mut self.authority,
             ":path" => &mut self.path,
@@ -151,9 +150,30 @@ impl<'a> First<'a> {
             "upgrade" | ":protocol" => &mut self.upgrade,
             "access-control-request-method" => &mut self.requested_method,
             "content-type" => &mut self.content_type,
-            _ => return None,
-        })
+            "authorization" => {
+                let [first, second] = &mut self.authorizations;
+                if first.is_none() { first } else { second }
+            }
+            "cookie" => return push(&mut self.cookies, value),
+            "sec-websocket-protocol" => return push(&mut self.subprotocols, value),
+            "transfer-encoding" => return set(&mut self.announces_body, true),
+            "content-length" => return set(&mut self.announces_body, is_length(value)),
+            "connection" => return set(&mut self.drops_identity, names_identity(value)),
+            _ => return false,
+        };
+        first.get_or_insert(value);
+        true
     }
+}
+
+fn push<'a>(values: &mut Vec<&'a [u8]>, value: &'a [u8]) -> bool {
+    values.push(value);
+    true
+}
+
+fn set(flag: &mut bool, value: bool) -> bool {
+    *flag |= value;
+    true
 }
 
 /// Envoy joins repeated headers with a comma. What follows the comma distinguishes a list from parameters (`Digest

@@ -55,8 +55,8 @@ pub(super) async fn void_if_known<'a>(subject: &Subject, cells: impl Iterator<It
     }
 }
 
-/// Tokens for each worker. A worker's cache of 32 MiB holds some 35,000 of them, and workers do not get quite the same share of
+/// Tokens for each worker. A worker's cache of 32 MiB holds some 70,000 of them, and workers do not get quite the same share of
 /// the connections. Fewer of those that take long to sign: they are not verified fast enough to come round again often.
 pub(super) fn per_worker(algorithm: Algorithm) -> usize {
-    if algorithm == Algorithm::RS256 { 45_000 } else { 60_000 }
+    if algorithm == Algorithm::RS256 { 45_000 } else { 100_000 }
 }

@@ -1,4 +1,4 @@
-//! Portcullis with few and with many live tokens; a worker's cache holds some 35,000. Each number has an Envoy of its own, so
+//! Portcullis with few and with many live tokens; a worker's cache holds some 70,000. Each number has an Envoy of its own, so
 //! that none uses a cache that another has filled.
 
 use super::rounds::{self, Plan};
