@@ -145,28 +145,28 @@ impl Audit {
         );
     }
 
-    /// One session was revoked, durably; `said` is the reason that its caller stated.
-    pub fn session_revoked(&self, id: SessionId, said: &str) {
+    /// One session was revoked, durably; `stated_reason` is the reason that its caller stated.
+    pub fn session_revoked(&self, id: SessionId, stated_reason: &str) {
         self.metrics.revoked_session();
-        info!(target: "audit", event = "revocation", session = %id, said, by = "admin");
+        info!(target: "audit", event = "revocation", session = %id, stated_reason, by = "admin");
     }
 
     /// A revocation of a whole party was made; `ended` is the number of live sessions that it ended.
     pub fn revocation_made(&self, revocation: &Revocation, ended: usize) {
         self.metrics.revoked(&revocation.party);
-        let whom = serde_json::to_string(&revocation.party).unwrap_or_default();
+        let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
         info!(
-            target: "audit", event = "revocation_made", issuer = revocation.issuer, whom, before, ended,
-            said = revocation.reason, by = "admin",
+            target: "audit", event = "revocation_made", issuer = revocation.issuer, party, before, ended,
+            stated_reason = revocation.reason, by = "admin",
         );
     }
 
-    /// A revocation of a whole party was taken back.
+    /// A revocation of a whole party was lifted.
     pub fn revocation_lifted(&self, revocation: &Revocation) {
-        let whom = serde_json::to_string(&revocation.party).unwrap_or_default();
+        let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
-        info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, whom, before, by = "admin");
+        info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, party, before, by = "admin");
     }
 
     fn announce(&self, kind: Kind, session: &Session, reason: Option<&'static str>, at_ms: u64) {

@@ -17,9 +17,9 @@ use portcullis_engine::scope::Date;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-Policies are compared by meaning, not by notation. A change makes the policy more permissive if a
-request passes that was refused or may stay open longer, or if another party is trusted: another
-key, another issuer or another session service.
+Policies are compared by meaning, not by notation. A change makes the policy more permissive if it
+admits a request that was refused, lets one stay open longer, or trusts another key, issuer or
+session service.
 
 If a file is a manifest (see `policy check`), only the policy inside it is compared. A manifest
 whose filter fails open is rejected; the rest of the manifest is ignored.

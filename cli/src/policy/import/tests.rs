@@ -99,7 +99,7 @@ fn alternatives_become_requirements() {
 #[test]
 fn what_is_left_open_is_a_question_and_refused() {
     for (operation, question, likely) in [
-        ("{}", "does not specify who may call this operation", "public: true # or"),
+        ("{}", "does not specify who may call this operation", "authenticated: true # or"),
         ("{security: []}", "anyone to call this operation: ", "public: true\n"),
         ("{security: [{}]}", "makes the token optional", "public: true\n"),
         ("{security: [{}, {key: []}]}", "makes the token optional", "public: true\n"),
@@ -108,9 +108,9 @@ fn what_is_left_open_is_a_question_and_refused() {
         ("{security: [{key: [], oauth: [a]}]}", "a token together with `key`", "require: {all_of: [a]}"),
         ("{security: [{gone: []}]}", "`gone` (not declared in `securitySchemes`)", "authenticated: true"),
         ("{security: [{lost: []}]}", "`lost` (`$ref: #/nowhere` does not exist", "authenticated: true"),
-        ("{security: [{oauth: ['a*']}]}", "wildcards are not supported", "public: true # or"),
-        ("{security: [{oauth: ['a b']}]}", "a scope that is not valid in a policy", "public: true # or"),
-        ("{security: x}", "`security` is text, not a list", "public: true # or"),
+        ("{security: [{oauth: ['a*']}]}", "wildcards are not supported", "authenticated: true # or"),
+        ("{security: [{oauth: ['a b']}]}", "a scope that is not valid in a policy", "authenticated: true # or"),
+        ("{security: x}", "`security` is text, not a list", "authenticated: true # or"),
     ] {
         let made = made(&format!("  /x: {{get: {operation}}}"));
         let policy =

@@ -60,12 +60,9 @@ fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], registe
     writeln!(out, "#")?;
     writeln!(
         out,
-        "# Search for {FILL_IN} and {QUESTION}. The requests of a question are refused until it is answered, unless a"
+        "# Search for {FILL_IN} and {QUESTION}. An operation marked {QUESTION} is refused until you decide, unless a"
     )?;
-    writeln!(
-        out,
-        "# comment says otherwise. To answer it, correct the commented lines below it and remove their `#`. If a"
-    )?;
+    writeln!(out, "# comment says otherwise. To decide, edit the commented lines below it and remove their `#`. If a")?;
     writeln!(
         out,
         "# rule that requires `{}` follows, delete that rule: it only blocks requests that",
@@ -199,7 +196,7 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
     };
     let likely = match &question.likely {
         Some(access) => written(access, register),
-        None => "public: true # or `authenticated: true`, or `require: {all_of: […]}`".to_owned(),
+        None => "authenticated: true # or `public: true`, or `require: {all_of: […]}`".to_owned(),
     };
     writeln!(out, "  # - name: {}", scalar(&route.name))?;
     writeln!(out, "  #   match: {}", answers.written(&answers.hosts))?;

@@ -34,13 +34,13 @@ pub(crate) struct Args {
     /// Policy, or a manifest that contains it (see `policy check`); `-` reads standard input
     #[arg(value_name = "POLICY")]
     pub(super) file: PathBuf,
-    /// Form of the manifest
+    /// Manifest format
     #[arg(long = "as", value_name = "FORM")]
     pub(super) form: Form,
     /// Name of the filter or the object [default: portcullis]
     #[arg(long)]
     name: Option<String>,
-    /// For `envoy`: path of the wasm module on the machine of the proxy [default: dist/portcullis.wasm]
+    /// For `envoy`: path of the wasm module as the proxy sees it [default: dist/portcullis.wasm]
     #[arg(long, value_name = "FILE")]
     wasm: Option<String>,
     /// For Kubernetes: URL of the wasm module, an OCI image or an HTTP URL (for Istio also file://…)
@@ -65,11 +65,11 @@ pub(crate) struct Args {
 pub(super) enum Form {
     /// The filter as an entry of `http_filters` in an Envoy configuration
     Envoy,
-    /// WasmPlugin of Istio
+    /// Istio WasmPlugin
     Istio,
-    /// TrafficExtension of Istio
+    /// Istio TrafficExtension
     IstioTrafficExtension,
-    /// EnvoyExtensionPolicy of Envoy Gateway
+    /// Envoy Gateway EnvoyExtensionPolicy
     EnvoyGateway,
     /// Only the policy, as JSON
     Json,

@@ -43,7 +43,7 @@ async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_
     assert!(revoked.contains("was revoked at") && revoked.contains("`anna`"), "{revoked}");
     testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
     testbed.get("/orders").bearer(&bert).await.passes();
-    assert!(testbed.service.audit().iter().any(|line| line["said"] == "lost \"laptop\""));
+    assert!(testbed.service.audit().iter().any(|line| line["stated_reason"] == "lost \"laptop\""));
     let again = json_of(&testbed, &["sessions", "revoke", &anna.session]);
     assert_eq!((&again["state"], &again["reason"]), (&json!("ended"), &json!("revoked")));
     let ended = json_of(&testbed, &["sessions", "list", "--state", "ended"]);
