@@ -14,6 +14,9 @@ const MARGIN_MIN_MS: u64 = 1_000;
 /// The largest margin: as far as a policy may let an issuer's clock be ahead (`clock_skew`).
 const MARGIN_MAX_MS: u64 = 60_000;
 
+/// Issuers whose leads are remembered.
+const ISSUERS_MAX: usize = 10_000;
+
 /// How far an issuer's clock was ahead of ours, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lead {
@@ -35,9 +38,11 @@ impl Leads {
     /// Notes a token that states the instant `said_ms`.
     pub(crate) fn note(&self, issuer: &Arc<str>, said_ms: u64, now_ms: u64) {
         let lead_ms = said_ms.saturating_sub(now_ms).min(MARGIN_MAX_MS);
-        if lead_ms > 0 && lead_ms > self.of(issuer) {
+        if lead_ms > self.of(issuer) {
             self.load([Lead { issuer: Arc::clone(issuer), lead_ms }]);
-            self.unwritten();
+            if self.of(issuer) == lead_ms {
+                self.unwritten();
+            }
         }
     }
 
@@ -45,6 +50,9 @@ impl Leads {
     pub(crate) fn load(&self, stored: impl IntoIterator<Item = Lead>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for Lead { issuer, lead_ms } in stored {
+            if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer) {
+                continue;
+            }
             let held = known.entry(issuer).or_default();
             *held = lead_ms.max(*held);
         }

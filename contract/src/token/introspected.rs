@@ -131,7 +131,9 @@ impl Introspected {
         if dates::date_ms(&self.members, "exp")?.is_some_and(|exp_ms| now_ms >= exp_ms.saturating_add(skew_ms)) {
             return Ok(Agreement::Expired);
         }
-        if unbound(&self.members, issuer).is_err() {
+        let kind = self.text("token_type").unwrap_or_default();
+        let is_bound_type = issuer.bound_tokens == BoundTokens::Refuse && kind.eq_ignore_ascii_case(BOUND_TYPE);
+        if is_bound_type || unbound(&self.members, issuer).is_err() {
             return Ok(Agreement::Bound);
         }
         match self.members.get("scope") {

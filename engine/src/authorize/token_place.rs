@@ -83,14 +83,16 @@ pub fn removal(head: &Head<'_>, policy: &Policy) -> Removal {
     if !policy.forward_token {
         let mut removal = taken(head, &policy.token_from);
         // Not a place where this policy looks, but one where the upstream may.
-        if head.has_authorization && !removal.strip.contains(&"authorization") {
-            removal.strip.push("authorization");
-        }
+        removal.strip_authorization(head);
         return removal;
     }
     let is_subprotocol = |place: &&TokenPlace| matches!(place, TokenPlace::WebsocketProtocol(_));
     let mut removal = Removal::default();
     policy.token_from.iter().filter(is_subprotocol).for_each(|place| removal.take(place, head));
+    // A token that nobody has verified must not stand beside an identity from another place.
+    if !policy.token_from.contains(&TokenPlace::Authorization) {
+        removal.strip_authorization(head);
+    }
     removal
 }
 
@@ -117,6 +119,12 @@ impl Removal {
                 }
                 self.set(SUBPROTOCOL, left);
             }
+        }
+    }
+
+    fn strip_authorization(&mut self, head: &Head<'_>) {
+        if head.has_authorization && !self.strip.contains(&"authorization") {
+            self.strip.push("authorization");
         }
     }
 

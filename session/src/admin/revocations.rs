@@ -117,13 +117,16 @@ pub(super) async fn make(
     let revocation =
         Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
     let revoked = service.writer.revoke_party(revocation.clone()).await?;
-    let party_seen = {
+    // Ended sessions are only looked through if no live one was ended.
+    let party_seen = if revoked > 0 {
+        Some(true)
+    } else {
         let (service, revocation) = (Arc::clone(&service), revocation.clone());
-        blocking(move || service.registry.has_seen_party(&revocation)).await
+        blocking(move || service.registry.has_seen_party(&revocation)).await.ok().and_then(Result::ok)
     };
     // A stricter one of the same party may stand.
     let stands = service.registry.revocation(&revocation.id()).unwrap_or(revocation);
-    Ok(Json(Made { revocation: stands.into(), revoked, party_seen: party_seen.ok().and_then(Result::ok) }))
+    Ok(Json(Made { revocation: stands.into(), revoked, party_seen }))
 }
 
 #[derive(Deserialize)]

@@ -16,6 +16,13 @@ use crate::{
 /// The maximum memory for the tokens of requests that wait for keys, in bytes.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// The maximum number of requests that wait for keys: all of them are decided in the callback that brings the keys.
+const WAITING_MAX: usize = 4_096;
+
+/// The same for tokens whose signature is wrong under a known key. Anybody can make them, and a key is seldom replaced under
+/// its name.
+const WRONG_KEY_WAITING_MAX: usize = 64;
+
 /// The maximum number of fetches that one callback starts: a policy can have a thousand issuers.
 const FETCHES_AT_ONCE: usize = 32;
 
@@ -93,7 +100,10 @@ impl Gate {
         now: Monotonic,
     ) -> Decision {
         let unavailable = Denial::new(Code::KeysUnavailable, Some(arrival.rule));
-        if self.waiting.len() >= WAITING_BYTES_MAX / self.policy.limits.token_bytes.max(1) {
+        if matches!(rejection, Rejection::WrongKey { .. }) && self.waiting.len() >= WRONG_KEY_WAITING_MAX {
+            return Err(self.refuse_token(rejection, &arrival));
+        }
+        if self.waiting.len() >= WAITING_MAX.min(WAITING_BYTES_MAX / self.policy.limits.token_bytes.max(1)) {
             return Err(unavailable);
         }
         let Some(ring) = self.rings.ring_mut(issuer) else { return Err(unavailable) };

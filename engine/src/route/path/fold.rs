@@ -30,7 +30,8 @@ pub fn lower_case(path: &str) -> Cow<'_, str> {
     folded.into()
 }
 
-/// Writes an encoded character in lower case.
+/// Writes an encoded character in lower case, as servers compare that ignore case: they also take a letter for another one
+/// that shares its upper case (`ſ` for `s`, `ı` for `i`), and `İ` for `i`.
 fn spell(char: char, folded: &mut String) {
     let encode = |char: char, folded: &mut String| {
         for byte in char.encode_utf8(&mut [0; 4]).bytes() {
@@ -40,10 +41,13 @@ fn spell(char: char, folded: &mut String) {
     if char.is_ascii() {
         return encode(char, folded);
     }
-    for lower in char.to_lowercase() {
-        // The Kelvin sign becomes a `k`.
-        if lower.is_ascii() { folded.push(lower) } else { encode(lower, folded) }
-    }
+    let mut upper = char.to_uppercase();
+    let upper = match (upper.next(), upper.next()) {
+        (Some(only), None) => only,
+        _ => char,
+    };
+    let lower = upper.to_lowercase().next().unwrap_or(upper);
+    if lower.is_ascii() { folded.push(lower) } else { encode(lower, folded) }
 }
 
 #[cfg(test)]
@@ -57,6 +61,10 @@ mod tests {
             ("/files/special", "/files/special"),
             ("/Files/SPECIAL", "/files/special"),
             ("/CAF%C3%89/X", "/caf%C3%A9/x"),
+            ("/adm%C4%B1n", "/admin"),
+            ("/adm%C4%B0n", "/admin"),
+            ("/u%C5%BFers", "/users"),
+            ("/%CF%82", "/%CF%83"),
             ("/a%2FB", "/a%2Fb"),
             ("/A%20%25Z", "/a%20%25z"),
             ("/%E2%84%AAelvin", "/kelvin"),
