@@ -216,7 +216,7 @@ fn holds(finding: &Finding, trial: &mut Trial<'_>) -> Result<(), TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(cases(25))]
 
     /// The central property: the filter releases nothing new that the diff does not report.
     #[test]
