@@ -24,6 +24,8 @@ pub(crate) struct Answer {
 pub(crate) struct BoundToken {
     token: Arc<Token>,
     is_verified: bool,
+    /// It is only bound to end its session.
+    ends: bool,
     state: State,
     /// It names no session because its first question was not activity.
     awaits_activity: bool,
@@ -63,12 +65,17 @@ struct Standing {
 impl BoundToken {
     /// A token that its caller has verified, before the first question about it.
     pub(crate) fn new(token: Arc<Token>) -> Self {
-        Self { token, is_verified: true, state: State::Unbound, awaits_activity: false, reported: 0 }
+        Self { token, is_verified: true, ends: false, state: State::Unbound, awaits_activity: false, reported: 0 }
     }
 
     /// A token that nobody has verified.
     pub(crate) fn unverified(token: Arc<Token>) -> Self {
         Self { is_verified: false, ..Self::new(token) }
+    }
+
+    /// A token whose caller, trusted with its session, wants it ended. Nobody has to have verified it.
+    pub(crate) fn to_be_ended(token: Arc<Token>) -> Self {
+        Self { ends: true, ..Self::new(token) }
     }
 
     pub(crate) fn token(&self) -> &Arc<Token> {
@@ -109,6 +116,7 @@ impl BoundToken {
         now_ms: u64,
     ) -> Result<(), LookUp> {
         let first_use = match (self.is_verified, touches) {
+            _ if self.ends => FirstUse::Ends,
             (false, _) => FirstUse::Nothing,
             (true, false) => FirstUse::Opens,
             (true, true) => FirstUse::Touches,

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use tracing::warn;
 
+/// Values that one claim of a machine's mark can have, as in a policy.
+const VALUES_MAX: usize = 1_000;
+
 /// Issuers that are remembered. The tokens of any more are read by the usual names.
 const ISSUERS_MAX: usize = 10_000;
 
@@ -128,6 +131,9 @@ fn names(issuer: wire::Issuer) -> Result<ClaimNames, String> {
     }
     if issuer.client_claims.len() > CLAIMS_MAX || issuer.machine.len() > CLAIMS_MAX {
         return Err(format!("at most {CLAIMS_MAX} client claims and marks of machines are possible"));
+    }
+    if issuer.machine.iter().any(|mark| mark.values.len() > VALUES_MAX) {
+        return Err(format!("a mark of machines has more than {VALUES_MAX} values"));
     }
     let scopes = issuer.scope_claims.iter().map(|claim| ScopeClaim::parse(claim)).collect::<Result<_, _>>();
     let machine = issuer.machine.into_iter().map(ClaimValues::of_wire).collect::<Option<_>>();

@@ -28,7 +28,7 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> R
     }
     let id = token.id;
     // A session that is not known yet is opened to be ended: otherwise its first question would be answered as active.
-    let mut bound = BoundToken::new(Arc::new(token));
+    let mut bound = BoundToken::to_be_ended(Arc::new(token));
     service.bind(&mut bound, true, now_ms).await.map_err(Fault::unreadable)?;
     // What has ended is revoked again, and written: its tombstone may not be on disk yet, or another call for it may
     // still wait for the disk.

@@ -44,6 +44,9 @@ pub enum FirstUse {
     Touches,
     /// It opens a session, and is not activity.
     Opens,
+    /// It opens a session so that it can be ended. Nobody has verified the token: it does not show how far its issuer's clock
+    /// is ahead.
+    Ends,
     /// It does not open a session: nobody has verified the token.
     Nothing,
 }
@@ -87,7 +90,7 @@ impl Registry {
         if token.kind == KeyKind::LoginUndated && self.terms.undated_logins == UndatedLogins::Refuse {
             return Ok(Binding::Undated);
         }
-        if first_use != FirstUse::Nothing {
+        if matches!(first_use, FirstUse::Touches | FirstUse::Opens) {
             self.leads.note(&token.issuer, token.newest_ms(), now_ms);
         }
         let mut sessions = self.in_memory(token.id);

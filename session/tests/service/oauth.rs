@@ -343,3 +343,14 @@ async fn a_token_from_the_far_future_revokes_nothing_and_moves_no_end() {
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("unsupported_token_type")));
     assert_eq!(introspect(&fixture, &jwt("s", json!({}))).await["active"], true);
 }
+
+#[tokio::test]
+async fn a_token_that_nobody_verified_does_not_show_how_far_its_issuers_clock_is_ahead() {
+    let fixture = Fixture::open().await;
+    let ahead = json!({"iat": ISSUED + 59, "exp": ISSUED + 3600});
+    assert_eq!(revoke(&fixture, &format!("token={}", jwt("made-up", ahead))).await.status, 200);
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "s", T0)).await.outcome(), Outcome::Active);
+    let revoked = fixture.call("POST", &format!("/v1/sessions/{}/revoke", session_id("s")), "").await;
+    assert_eq!(revoked.json()["ended_at"], "2023-11-14T22:13:21Z", "a second after the call");
+}

@@ -31,11 +31,22 @@ pub(super) fn token_from(list: Given<Vec<Given<RawTokenPlace>>>, faults: &mut Fa
     for (index, raw) in list.into_iter().enumerate() {
         match raw.value().and_then(|raw| place(raw, &at.item(index), faults)) {
             Some(place) if places.contains(&place) => {}
+            Some(TokenPlace::WebsocketProtocol(_)) if places.iter().any(is_subprotocol) => {
+                faults.add(
+                    &at.item(index),
+                    "only one `websocket_protocol` is possible: a token would follow either name",
+                );
+                is_faulty = true;
+            }
             Some(place) => places.push(place),
             None => is_faulty = true,
         }
     }
     (!is_faulty).then_some(places)
+}
+
+fn is_subprotocol(place: &TokenPlace) -> bool {
+    matches!(place, TokenPlace::WebsocketProtocol(_))
 }
 
 fn place(raw: RawTokenPlace, at: &At<'_>, faults: &mut Faults) -> Option<TokenPlace> {
