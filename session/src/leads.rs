@@ -102,6 +102,15 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_issuers_is_bounded() {
+        let leads = Leads::default();
+        (0..=ISSUERS_MAX).for_each(|number| leads.note(&number.to_string().into(), 2_000, 0));
+        assert_eq!(leads.take_unwritten().map(|written| written.len()), Some(ISSUERS_MAX));
+        leads.note(&"one more".into(), 2_000, 0);
+        assert_eq!(leads.take_unwritten(), None);
+    }
+
+    #[test]
     fn a_lead_is_written_once_and_what_is_loaded_never_lessens_it() {
         let leads = Leads::default();
         let lead = |lead_ms| Lead { issuer: "i".into(), lead_ms };

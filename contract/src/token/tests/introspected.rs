@@ -256,6 +256,8 @@ fn an_answer_about_a_verified_token_may_narrow_it_and_must_not_contradict_it() {
         (json!({"scope": ["orders:read", "Domain Users", 7]}), Ok(left(&["orders:read"]))),
         (json!({"scope": "orders:read", "scp": "orders:write"}), Ok(left(&["orders:read"]))),
         (json!({"cnf": {"x5t#S256": "x"}}), Ok(Agreement::Bound)),
+        (json!({"token_type": "DPoP"}), Ok(Agreement::Bound)),
+        (json!({"token_type": "Bearer"}), Ok(Agreement::Agrees(None))),
         (json!({"iss": ISSUER, "sub": "alice", "client_id": "web"}), Ok(Agreement::Agrees(None))),
         (json!({"iss": OTHER}), Ok(Agreement::OtherToken)),
         (json!({"sub": "bob"}), Ok(Agreement::OtherToken)),

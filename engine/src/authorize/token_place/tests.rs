@@ -134,6 +134,10 @@ fn the_token_is_taken_away_wherever_it_was_and_nothing_else_is() {
         ..Removal::default()
     };
     assert_eq!(removal(&Head::read(&own), &everywhere(false)), expected);
+    let cookie_only = policy(json!({"token_from": [{"cookie": "session"}]}));
+    let own = headers(&[("cookie", "session=b"), ("authorization", "Bearer unread")]);
+    let expected = Removal { strip: vec!["authorization"], ..Removal::default() };
+    assert_eq!(removal(&Head::read(&own), &cookie_only), expected, "nobody has verified it");
     let several = policy(json!({"token_from": [{"cookie": "a"}, {"cookie": "b"}], "forward_token": false}));
     let own = headers(&[("cookie", "a=1; b=2; c=3")]);
     assert_eq!(removal(&Head::read(&own), &several).replace, [("cookie", b"c=3".to_vec())]);

@@ -124,6 +124,20 @@ fn a_key_that_was_replaced_under_its_name_is_fetched() {
 }
 
 #[test]
+fn forged_signatures_do_not_fill_the_queue_of_those_who_wait_for_keys() {
+    let mut bench = Bench::with_keys("enforce");
+    bench.key = ES256KeyPair::generate().with_key_id("k1");
+    let forged = bench.token("read write");
+    bench.key = ES256KeyPair::generate().with_key_id("k2");
+    let of_unknown_key = bench.token("read write");
+    for context in 0..64 {
+        assert_eq!(code(&bench.request(context, "/both", Some(&forged), NOW_MS)), "wait", "{context}");
+    }
+    assert_eq!(code(&bench.request(64, "/both", Some(&forged), NOW_MS)), "invalid_token");
+    assert_eq!(code(&bench.request(65, "/both", Some(&of_unknown_key), NOW_MS)), "wait");
+}
+
+#[test]
 fn a_forged_signature_is_refused_even_while_the_key_server_fails() {
     let mut bench = Bench::with_keys("enforce");
     bench.key = ES256KeyPair::generate().with_key_id("k1");
