@@ -1,6 +1,11 @@
 //! Judges the claims of a token against the conditions of its issuer.
 
-use super::{BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest, dates::Dates, json::Object};
+use super::{
+    BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest,
+    dates::Dates,
+    identity::{is_unreadable, text},
+    json::Object,
+};
 use serde_json::Value;
 
 /// The facts of a token of `issuer`, if its claims are valid at `now_ms`.
@@ -13,12 +18,20 @@ pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_m
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
     let facts = Facts::read(claims, &issuer.issuer, &issuer.claim_names, &dates, digest)?;
-    let is_clients = |client: &String| issuer.clients.contains(client);
-    if !issuer.clients.is_empty() && !facts.client_id.as_ref().is_some_and(is_clients) {
-        return Err(Fault::Client.into());
-    }
+    client(claims, issuer, &facts)?;
     dates.alive(now_ms)?;
     Ok(facts)
+}
+
+/// Where the policy lists clients, the claim that counts must name one of them, and not a later claim because that one cannot
+/// be read.
+fn client(claims: &Object, issuer: &Issuer, facts: &Facts) -> Result<(), Fault> {
+    let mut names = issuer.claim_names.client.iter().take_while(|name| text(claims, name).is_none());
+    let is_listed = facts.client_id.as_ref().is_some_and(|client| issuer.clients.contains(client));
+    match issuer.clients.is_empty() || is_listed && !names.any(|name| is_unreadable(claims, name)) {
+        true => Ok(()),
+        false => Err(Fault::Client),
+    }
 }
 
 /// Whatever `cnf` is, it says that possession of the token is not enough.

@@ -296,6 +296,14 @@ fn the_first_of_the_client_claims_that_can_be_read_names_the_client() {
 }
 
 #[test]
+fn a_listed_client_is_not_named_by_a_later_claim_because_an_earlier_one_is_unreadable() {
+    let check = |changes: Value| check_by(&with(changes), |issuer| issuer.clients = vec!["web".to_owned()]).err();
+    assert_eq!(check(json!({"client_id": null, "azp": "web"})), None);
+    assert_eq!(check(json!({"client_id": "web", "azp": 7})), None);
+    assert_eq!(check(json!({"client_id": 7, "azp": "web"})), Some(Fault::Client.into()));
+}
+
+#[test]
 fn a_machine_is_known_by_the_issuers_own_marks() {
     let key = |changes: Value, machine: Vec<ClaimValues>| {
         let token = with(changes);
