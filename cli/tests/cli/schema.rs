@@ -13,7 +13,7 @@ const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.tx
 
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.
-const BEYOND: [&str; 13] = [
+const BEYOND: [&str; 14] = [
     r"$.issuers[1].issuer: `https://id.example.com` is already listed at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
     r"$.session.authority: this key is required; the cluster's name, `outbound|443||id.example`, is not a host",
@@ -26,6 +26,7 @@ const BEYOND: [&str; 13] = [
     r"$.routes[1].require.all_of[0]: `Orders:read` is not in `$.scopes`; declare it there",
     r"$.routes[2].require.any_of[0]: there is no set `sales` in `$.sets`",
     "$.routes[0].match.encoded_slash: the path has no `{name}` segment in which a slash could be let through; omit this key",
+    "$.token_from[2]: only one `websocket_protocol` is possible: a token would follow either name",
     "$.allowed_origins: only a token in a cookie needs an origin; omit this key, or add `{cookie: NAME}` to `$.token_from`",
 ];
 
