@@ -209,6 +209,10 @@ impl<'t> Reader<'t> {
         loop {
             let key = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Content::Object(pairs)),
+                // In quotes, or in JSON, it is a name like any other.
+                (Event::Scalar(name, ScalarStyle::Plain, ..), span) if name == "<<" => {
+                    return Err(self.fault(span, "`<<` is not part of YAML 1.2; write out what it would merge"));
+                }
                 (Event::Scalar(name, ..), span) => Key { name: name.into_owned(), span: self.range(span) },
                 (_, span) => return Err(self.fault(span, "a key must be text")),
             };

@@ -33,6 +33,16 @@ fn what_is_no_openapi_3_is_refused_in_words() {
 }
 
 #[test]
+fn a_name_that_yaml_once_merged_by_is_a_name_in_quotes() {
+    for text in [
+        "openapi: 3.1.0\npaths: {/a: {get: {}, '<<': {}}}",
+        r#"{"openapi": "3.1.0", "paths": {"/a": {"get": {}, "<<": {}}}}"#,
+    ] {
+        assert_eq!(operations(text), ["GET /a "], "{text}");
+    }
+}
+
+#[test]
 fn versions_are_text_or_a_number() {
     for version in ["3.0.0", "3.1", "'3.1.1'", "3.2.0"] {
         assert_eq!(operations(&format!("openapi: {version}\npaths: {{/a: {{get: {{}}}}}}")), ["GET /a "], "{version}");

@@ -160,9 +160,6 @@ impl<'de> Visitor<'de> for Shape {
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if key == "<<" {
-                return Err(A::Error::custom("`<<` is not part of YAML 1.2; write out what it would merge"));
-            }
             match self.member(&key) {
                 None => drop(map.next_value::<IgnoredAny>()?),
                 Some(shape) => {
