@@ -1,6 +1,7 @@
 //! The public id of a session.
 
 use crate::KeyKind;
+use base16ct::lower;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -35,7 +36,8 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut digits = [0; 2 * ID_BYTES];
+        f.write_str(lower::encode_str(&self.0, &mut digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -53,22 +55,9 @@ impl FromStr for SessionId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let digits = text.as_bytes();
-        if digits.len() != 2 * ID_BYTES {
-            return Err(NotAnId);
-        }
         let mut id = [0; ID_BYTES];
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            for digit in pair {
-                let value = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return Err(NotAnId),
-                };
-                *byte = *byte << 4 | value;
-            }
-        }
-        Ok(Self(id))
+        let read = lower::decode(text, &mut id).map_err(|_| NotAnId)?;
+        if read.len() == ID_BYTES { Ok(Self(id)) } else { Err(NotAnId) }
     }
 }
 

@@ -67,7 +67,7 @@ impl Metrics {
 
 /// An issuer as a label: Envoy ends a label at a dot, and a line at a colon.
 fn label(issuer: IssuerId, policy: &Policy) -> String {
-    let name = policy.issuers.get(issuer.0).map_or("unknown", |issuer| issuer.issuer.as_str());
+    let name = policy.issuers.get(issuer.0).map_or("unknown", |issuer| &*issuer.issuer);
     name.chars().map(|char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' }).collect()
 }
 

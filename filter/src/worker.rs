@@ -216,7 +216,7 @@ impl Worker {
         let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now);
         if let Err(error) = result {
             let gate = self.gate.borrow();
-            let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| issuer.issuer.as_str());
+            let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| &*issuer.issuer);
             warn!("portcullis: could not refresh the key set of issuer `{name}`: {error}");
         }
         self.queue(due);

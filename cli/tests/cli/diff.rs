@@ -373,8 +373,8 @@ fn every_kind_of_change_is_told() {
         ),
         (
             vec![("/limits", json!({"token_cache_bytes": 67_108_864}))],
-            vec!["~ limits: `token_cache_bytes` is 67108864, was 33554432"],
-            vec!["~ limits: `token_cache_bytes` is 33554432, was 67108864"],
+            vec!["~ limits: `token_cache_bytes` is 67108864, was 50331648"],
+            vec!["~ limits: `token_cache_bytes` is 50331648, was 67108864"],
         ),
         (
             vec![("/issuers/0/clock_skew", json!("60s"))],

@@ -8,17 +8,18 @@ use super::{
     scopes,
 };
 use crate::wire;
+use std::sync::Arc;
 
 /// The claims of a token. Texts are never empty, contain no control characters, and neither start nor end with white
 /// space: they can be put into headers as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// `iss`
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// Identifies its session within the issuer.
     pub session_key: SessionKey,
     /// The public id of its session.
-    pub session_id: String,
+    pub session_id: SessionId,
     /// `sub`; subject and client are never both absent.
     pub subject: Option<String>,
     /// The first of the issuer's `client_claims` that the token has.
@@ -49,22 +50,21 @@ impl Facts {
     /// Reads the claims of a token by `issuer` without judging them.
     pub(super) fn read(
         claims: &Object,
-        issuer: &str,
+        issuer: Arc<str>,
         names: &ClaimNames,
         dates: &Dates,
         digest: TokenDigest,
     ) -> Result<Self, Fault> {
         let who = Identity::read(claims, names)?;
-        let session_key = SessionKey::read(claims, issuer, &names.session, &who, dates.authenticated_at_ms)?;
+        let session_key = SessionKey::read(claims, &issuer, &names.session, &who, dates.authenticated_at_ms)?;
         Ok(Self {
-            issuer: issuer.to_owned(),
             session_id: SessionId::of(
                 session_key.kind(dates.authenticated_at_ms),
-                issuer,
+                &issuer,
                 session_key.as_str(),
                 who.client_id.unwrap_or_default(),
-            )
-            .to_string(),
+            ),
+            issuer,
             session_key,
             subject: who.subject.map(str::to_owned),
             client_id: who.client_id.map(str::to_owned),
@@ -90,7 +90,7 @@ impl Facts {
         };
         wire::Token {
             handle,
-            issuer: self.issuer.clone(),
+            issuer: self.issuer.to_string(),
             key_kind: key_kind.into(),
             session_key: self.session_key.as_str().to_owned(),
             subject: self.subject.clone().unwrap_or_default(),

@@ -116,7 +116,7 @@ impl Introspected {
     /// A member has the wrong type: the response cannot be trusted.
     pub fn agree(&self, token: &Facts, issuer: &Issuer, now_ms: u64) -> Result<Agreement, Fault> {
         for (name, ours) in [
-            ("iss", Some(issuer.issuer.as_str())),
+            ("iss", Some(&*issuer.issuer)),
             ("sub", token.subject.as_deref()),
             ("client_id", token.client_id.as_deref()),
         ] {
@@ -181,7 +181,7 @@ impl Introspected {
         let iss = self.members.string("iss")?;
         let mut opaque = issuers.iter().enumerate().filter(|(_, issuer)| issuer.is_opaque());
         let (index, issuer) = match iss {
-            Some(iss) => opaque.find(|(_, issuer)| issuer.issuer == iss).ok_or(Fault::Issuer)?,
+            Some(iss) => opaque.find(|(_, issuer)| *issuer.issuer == *iss).ok_or(Fault::Issuer)?,
             None => {
                 let only = opaque.next().filter(|_| opaque.next().is_none());
                 only.ok_or(Fault::Missing("iss"))?

@@ -1,7 +1,7 @@
 //! An issuer whose access tokens are accepted, and the conditions they must meet.
 
 use super::{ClaimValues, ScopeClaim, json::Object};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// An index into the issuers of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub struct IssuerId(pub usize);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     /// `iss`, compared exactly.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// `aud` must contain one of these. Empty only if `clients` is not: then `aud` is not asked about.
     pub audiences: Vec<String>,
     /// The token's client must be one of these; empty: any client, or none.

@@ -7,6 +7,7 @@ use super::{
     json::Object,
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The facts of a token of `issuer`, if its claims are valid at `now_ms`.
 pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_ms: u64) -> Result<Facts, Rejection> {
@@ -17,7 +18,7 @@ pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_m
     unbound(claims, issuer)?;
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
-    let facts = Facts::read(claims, &issuer.issuer, &issuer.claim_names, &dates, digest)?;
+    let facts = Facts::read(claims, Arc::clone(&issuer.issuer), &issuer.claim_names, &dates, digest)?;
     client(claims, issuer, &facts)?;
     dates.alive(now_ms)?;
     Ok(facts)

@@ -28,7 +28,7 @@ impl Unverified {
         let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
         let issuer = text(&claims, "iss").ok_or(Fault::Missing("iss"))?;
         let dates = Dates::read(&claims, SKEW_MAX)?;
-        let facts = Facts::read(&claims, issuer, names(issuer), &dates, TokenDigest::of(token))?;
+        let facts = Facts::read(&claims, issuer.into(), names(issuer), &dates, TokenDigest::of(token))?;
         Ok(Self { facts, claims, dates })
     }
 

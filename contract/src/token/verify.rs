@@ -58,7 +58,7 @@ pub fn verify(
 pub(super) fn issuer_of<'a>(claims: &Object, issuers: &'a [Issuer]) -> Result<(IssuerId, &'a Issuer), Fault> {
     let iss = claims.string("iss")?.ok_or(Fault::Missing("iss"))?;
     let mut known = issuers.iter().enumerate();
-    let known = known.find(|(_, known)| known.issuer == iss && !known.is_opaque());
+    let known = known.find(|(_, known)| *known.issuer == *iss && !known.is_opaque());
     let (index, issuer) = known.ok_or(Fault::Issuer)?;
     Ok((IssuerId(index), issuer))
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     policy::Policy,
     route::RuleId,
-    token::{Facts, IssuerId, SessionKey, TokenDigest},
+    token::{Facts, IssuerId, SessionId, SessionKey, TokenDigest},
 };
 use std::rc::Rc;
 
@@ -69,9 +69,9 @@ pub(super) fn introspecting() -> Policy {
 /// A verified token with these scopes.
 pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
     let facts = Facts {
-        issuer: "https://id.example".to_owned(),
+        issuer: "https://id.example".into(),
         session_key: SessionKey::Claim("sid-1".into()),
-        session_id: "0".repeat(32),
+        session_id: SessionId([0; 16]),
         subject: Some("alice".into()),
         client_id: Some("app".into()),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),

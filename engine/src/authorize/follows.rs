@@ -140,8 +140,7 @@ impl Follows {
 
     /// The follows of tokens whose key is no longer in `keys`, the keys of matching issuers.
     pub(super) fn of_withdrawn_keys(&self, is_of: impl Fn(IssuerId) -> bool, keys: &KeySet) -> Vec<FollowId> {
-        let is_void =
-            |principal: &Principal| is_of(principal.issuer) && principal.key.is_some_and(|key| !keys.holds(key));
+        let is_void = |principal: &Principal| is_of(principal.issuer) && !principal.has_key_in(keys);
         self.open.iter().filter(|(_, follow)| is_void(&follow.principal)).map(|(id, _)| *id).collect()
     }
 

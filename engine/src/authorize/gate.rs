@@ -60,7 +60,7 @@ pub struct Gate {
     policy: Policy,
     rings: KeyRings,
     host: HostVerifier,
-    tokens: TokenCache<Principal>,
+    tokens: TokenCache,
     /// `None` if every rule is public.
     client: Option<SessionClient>,
     follows: Follows,
@@ -406,7 +406,7 @@ impl Gate {
 /// A token that was refused by whoever was asked about it.
 fn refused_when_asked(inquiry: &Inquiry, reason: Reason) -> RefusedToken {
     let issuer = match inquiry {
-        Inquiry::Session(question) => Some(question.principal.facts.issuer.clone()),
+        Inquiry::Session(question) => Some(question.principal.facts.issuer.to_string()),
         Inquiry::Token(_) => None,
     };
     let words = match reason {

@@ -4,29 +4,34 @@ use super::{
     principal::Principal,
     request::{Denial, Mark, Permit},
 };
-use crate::{answer::Code, policy::Policy, route::RuleId, token::Reason};
+use crate::{
+    answer::Code,
+    policy::Policy,
+    route::RuleId,
+    token::{Reason, SessionId},
+};
 use std::{borrow::Cow, fmt::Write};
 
 /// The headers added to a released request.
 pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
     let wanted = policy.identity_headers;
-    let field = |name, wanted: bool, value: fn(&'a Principal) -> Option<&'a str>| {
-        let principal = permit.principal.as_deref().filter(|_| wanted && !is_nobody(permit));
-        principal.and_then(|principal| Some((name, encoded(value(principal)?))))
+    let principal = |wanted: bool| permit.principal.as_deref().filter(|_| wanted && !is_nobody(permit));
+    let field = |name, wanted, value: fn(&'a Principal) -> Option<&'a str>| {
+        principal(wanted).and_then(|principal| Some((name, encoded(value(principal)?))))
     };
     let mark = permit.mark.map(|mark| match mark {
         Mark::Shadow(refusal) => ("x-portcullis-shadow", refusal.code.name().into()),
         Mark::OutageReadOnly => ("x-portcullis-outage", "read_only".into()),
         Mark::OutageGrace => ("x-portcullis-outage", "grace".into()),
     });
-    let scopes = permit.principal.as_deref().filter(|_| wanted.scopes && !is_nobody(permit));
-    let scopes = scopes.map(|known| ("x-portcullis-scopes", effective_scopes(permit, known, policy)));
+    let scopes =
+        principal(wanted.scopes).map(|known| ("x-portcullis-scopes", effective_scopes(permit, known, policy).into()));
     let headers = [
         field("x-portcullis-subject", wanted.subject, |known| known.facts.subject.as_deref()),
         field("x-portcullis-client", wanted.client, |known| known.facts.client_id.as_deref()),
         field("x-portcullis-issuer", wanted.issuer, |known| Some(&known.facts.issuer)),
         scopes,
-        field("x-portcullis-session", wanted.session, |known| Some(&known.facts.session_id)),
+        principal(wanted.session).map(|known| ("x-portcullis-session", known.facts.session_id.to_string().into())),
         mark,
     ];
     headers.into_iter().flatten()
@@ -38,11 +43,12 @@ fn is_nobody(permit: &Permit) -> bool {
 }
 
 /// The token's registered scopes without those that its session has lost.
-fn effective_scopes<'a>(permit: &Permit, principal: &'a Principal, policy: &Policy) -> Cow<'a, str> {
-    match &permit.narrowed {
-        Some(left) => encoded(&policy.register.registered(left)).into_owned().into(),
-        None => encoded(&principal.scopes),
-    }
+fn effective_scopes(permit: &Permit, principal: &Principal, policy: &Policy) -> String {
+    let scopes = match &permit.narrowed {
+        Some(left) => policy.register.list(&policy.register.held(left.iter().map(String::as_str))),
+        None => policy.register.list(&principal.held),
+    };
+    encoded(&scopes).into_owned()
 }
 
 /// A value as a header: an upstream that percent-decodes it gets the value. Everything that is not printable ASCII is
@@ -74,36 +80,42 @@ pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
         (None, Some(_)) => ("", "ok", None),
         (None, None) => ("", "public", None),
     };
-    let session = permit.principal.as_ref().map(|principal| principal.facts.session_id.as_str());
-    record(&[kind, code], reason, permit.rule, session, policy)
+    record([kind, code], reason, permit.rule, permit.principal.as_deref(), policy)
 }
 
 /// The access-log field of a refused request.
 pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
-    let session = denial.principal.as_ref().map(|principal| principal.facts.session_id.as_str());
-    record(&[denial.refusal.code.name()], denial.refusal.reason, denial.rule, session, policy)
+    let Denial { refusal, rule, principal } = denial;
+    record(["", refusal.code.name()], refusal.reason, *rule, principal.as_deref(), policy)
 }
 
 /// The access-log field of a request that is refused because there is no policy.
 pub fn record_without_policy() -> String {
-    fields(&[Code::NoPolicy.name()], None, None, None)
+    fields(["", Code::NoPolicy.name()], None, None, None)
 }
 
 fn record(
-    code: &[&str],
+    code: [&str; 2],
     reason: Option<Reason>,
     rule: Option<RuleId>,
-    session: Option<&str>,
+    principal: Option<&Principal>,
     policy: &Policy,
 ) -> String {
     let route = rule.and_then(|id| policy.rule(id)).map(|rule| rule.name.as_str());
-    fields(code, reason, route, session)
+    fields(code, reason, route, principal.map(|principal| principal.facts.session_id))
 }
 
 /// `reason` is only there for a refused token, so that all other lines are read as they always were.
-fn fields(code: &[&str], reason: Option<Reason>, route: Option<&str>, session: Option<&str>) -> String {
-    let reason = reason.map_or(["", ""], |reason| [" reason=", reason.name()]).concat();
-    ["code=", &code.concat(), &reason, " route=", route.unwrap_or("-"), " session=", session.unwrap_or("-")].concat()
+fn fields(code: [&str; 2], reason: Option<Reason>, route: Option<&str>, session: Option<SessionId>) -> String {
+    let [kind, code] = code;
+    let reason = reason.map_or(["", ""], |reason| [" reason=", reason.name()]);
+    let mut text = ["code=", kind, code, reason[0], reason[1], " route=", route.unwrap_or("-"), " session="].concat();
+    // Writing to a String cannot fail.
+    let _ = match session {
+        Some(session) => write!(text, "{session}"),
+        None => text.write_char('-'),
+    };
+    text
 }
 
 #[cfg(test)]
@@ -161,7 +173,7 @@ mod tests {
             let headers = headers(&permit, &policy).map(|(name, value)| (name, value.into_owned()));
             headers.collect::<std::collections::HashMap<_, _>>()
         };
-        assert_eq!(shown(None)["x-portcullis-scopes"], "write read");
+        assert_eq!(shown(None)["x-portcullis-scopes"], "read write");
         assert_eq!(shown(Some(&["group-1", "read"]))["x-portcullis-scopes"], "read");
         assert_eq!(shown(None)["x-portcullis-issuer"], "https://id.example");
     }

@@ -3,7 +3,7 @@
 use crate::{
     policy::Policy,
     scope::Held,
-    token::{Facts, IssuerId, KeyId, Verified},
+    token::{Facts, IssuerId, KeyId, KeySet, Verified},
 };
 use std::cell::Cell;
 
@@ -12,8 +12,6 @@ use std::cell::Cell;
 pub struct Principal {
     /// Its claims.
     pub facts: Facts,
-    /// Those of its scopes that the policy registers, separated by spaces.
-    pub scopes: String,
     /// The token's issuer.
     pub issuer: IssuerId,
     /// The key that verified it; `None` for an opaque token.
@@ -36,22 +34,14 @@ pub(super) struct Handle {
 
 impl Principal {
     /// A token that was verified with a key of its issuer.
-    pub fn verified(verified: &Verified, policy: &Policy) -> Self {
-        Self { key: Some(verified.key), ..Self::new(verified.issuer, verified.facts.clone(), policy) }
+    pub fn verified(verified: Verified, policy: &Policy) -> Self {
+        Self { key: Some(verified.key), ..Self::new(verified.issuer, verified.facts, policy) }
     }
 
     /// A token whose facts are vouched for by another party, under `policy`.
     pub fn new(issuer: IssuerId, facts: Facts, policy: &Policy) -> Self {
         let held = policy.register.held(facts.scopes.iter().map(String::as_str));
-        Self {
-            scopes: policy.register.registered(&facts.scopes),
-            facts,
-            issuer,
-            key: None,
-            held,
-            handle: Cell::new(None),
-            retired: Cell::new(false),
-        }
+        Self { facts, issuer, key: None, held, handle: Cell::new(None), retired: Cell::new(false) }
     }
 
     /// Whether another party vouches for its claims, as no key can.
@@ -59,12 +49,25 @@ impl Principal {
         self.key.is_none()
     }
 
+    /// Whether no withdrawn key has verified it, if `keys` are those of its issuer. An opaque token needs none.
+    pub(super) fn has_key_in(&self, keys: &KeySet) -> bool {
+        self.key.is_none_or(|key| keys.holds(key))
+    }
+
     /// Its size in bytes, including what it points to.
     pub(super) fn bytes(&self) -> usize {
         let facts = &self.facts;
-        let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti].into_iter().flatten().map(String::len);
-        let scopes = facts.scopes.iter().map(|scope| scope.len().saturating_add(size_of::<String>()));
-        let fixed = [facts.issuer.len(), facts.session_key.as_str().len(), facts.session_id.len(), facts.grant.len()];
-        size_of::<Self>() + self.scopes.len() + self.held.bytes() + texts.chain(scopes).chain(fixed).sum::<usize>()
+        let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti].into_iter().flatten();
+        let texts = texts.map(String::as_str).chain([facts.session_key.as_str(), facts.grant.as_str()]);
+        let scopes = facts.scopes.iter().map(|scope| size_of::<String>().saturating_add(allocated(scope.len())));
+        size_of::<Self>()
+            + allocated(self.held.bytes())
+            + scopes.chain(texts.map(|text| allocated(text.len()))).fold(0, usize::saturating_add)
     }
+}
+
+/// What an allocation of so many bytes takes, with what the allocator adds.
+fn allocated(bytes: usize) -> usize {
+    const OVERHEAD: usize = 8;
+    if bytes == 0 { 0 } else { bytes.saturating_add(OVERHEAD) }
 }

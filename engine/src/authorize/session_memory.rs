@@ -16,7 +16,7 @@ use crate::{
     policy::{Outage, Policy},
     route::RuleId,
     time::{Monotonic, Now},
-    token::TokenDigest,
+    token::{SessionId, TokenDigest},
 };
 pub use known::Known;
 use lru::LruCache;
@@ -35,7 +35,7 @@ const VERDICTS_MAX: usize = 16;
 pub(super) struct SessionMemory {
     /// Whether any rule lets requests pass in an outage.
     is_needed: bool,
-    sessions: LruCache<String, Session>,
+    sessions: LruCache<SessionId, Session>,
     opaque: LruCache<TokenDigest, Rc<Principal>>,
 }
 
@@ -133,11 +133,8 @@ impl SessionMemory {
 
     /// Records the session service's verdict on the session of `principal`, for a request that `rule` matched.
     fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now: Monotonic) {
-        let id = &principal.facts.session_id;
-        if !self.sessions.contains(id) {
-            self.sessions.put(id.clone(), Session::default());
-        }
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let id = principal.facts.session_id;
+        let session = self.sessions.get_or_insert_mut(id, Session::default);
         let token = principal.facts.digest;
         match verdict {
             // A step-up only concerns this rule; every other refusal applies to the token everywhere.

@@ -1,24 +1,46 @@
 //! Tests of the cache of verified tokens.
 
-use super::token_cache::{Entry, Lookup, TokenCache};
+use super::{
+    principal::Principal,
+    token_cache::{Lookup, TokenCache, bytes_of},
+};
 use crate::{
     authorize::fixtures,
+    policy::Policy,
     token::{Facts, IssuerId, KeyId, KeySet, Verified},
 };
 use jwt_simple::prelude::*;
-use std::rc::Rc;
+use std::{rc::Rc, sync::LazyLock};
 
 const NOW_MS: u64 = 10_000;
 
 /// A token, without its signature: the cache keeps what was verified, and verifies nothing.
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9";
 
-fn facts() -> Facts {
-    fixtures::principal(&fixtures::policy("enforce"), &["read"]).facts.clone()
+static POLICY: LazyLock<Policy> = LazyLock::new(|| fixtures::policy("enforce"));
+
+/// The facts of a token, which its `jti` tells from others; `padding` bytes longer than the shortest.
+fn facts(number: u32, padding: usize) -> Facts {
+    let facts = fixtures::principal(&POLICY, &["read"]).facts.clone();
+    Facts { jti: Some(number.to_string()), grant: "x".repeat(padding), ..facts }
 }
 
-fn verified(key: KeyId) -> Verified {
-    Verified { facts: facts(), issuer: IssuerId(0), key }
+fn signed(number: u32, padding: usize, key: KeyId) -> Rc<Principal> {
+    Rc::new(Principal::verified(Verified { facts: facts(number, padding), issuer: IssuerId(0), key }, &POLICY))
+}
+
+/// A token of one digit, long enough that the allocator's part does not count.
+fn token(number: u32) -> Rc<Principal> {
+    signed(number, BYTES, some_key())
+}
+
+/// Tokens of one size are told apart by their numbers.
+fn number(principal: &Principal) -> u32 {
+    principal.facts.jti.as_ref().unwrap().parse().unwrap()
+}
+
+fn numbers(principals: Vec<Rc<Principal>>) -> Vec<u32> {
+    principals.iter().map(|principal| number(principal)).collect()
 }
 
 /// A set of these keys, and the id of each.
@@ -33,64 +55,72 @@ fn some_key() -> KeyId {
     keys(&[&ES256KeyPair::generate()]).1[0]
 }
 
-/// What an entry of these tests takes, in bytes, and what is reckoned beside it.
 const BYTES: usize = 1_000;
-const ENTRY_BYTES: usize = 160;
 
-/// A cache with room for this many entries.
-fn cache(tokens_max: usize) -> TokenCache<u32> {
-    TokenCache::new(tokens_max * (BYTES + ENTRY_BYTES))
+/// A cache with room for this many tokens.
+fn cache(tokens_max: usize) -> TokenCache {
+    TokenCache::new(tokens_max * bytes_of(&token(0)))
 }
 
-fn get(cache: &mut TokenCache<u32>, token: u32, now_ms: u64) -> Lookup<u32> {
-    cache.get(&cache.tag(&token.to_string()), now_ms)
+#[derive(Debug, PartialEq, Eq)]
+enum Got {
+    Hit(u32),
+    Dead(u32),
+    Miss,
 }
 
-fn insert(cache: &mut TokenCache<u32>, token: u32, entry: Entry<u32>) -> Vec<Rc<u32>> {
-    cache.insert(cache.tag(&token.to_string()), entry)
+fn get(cache: &mut TokenCache, token: u32, now_ms: u64) -> Got {
+    match cache.get(&cache.tag(&token.to_string()), now_ms) {
+        Lookup::Hit(principal) => Got::Hit(number(&principal)),
+        Lookup::Dead(principal) => Got::Dead(number(&principal)),
+        Lookup::Miss => Got::Miss,
+    }
 }
 
-fn entry(value: u32) -> Entry<u32> {
-    Entry::new(&verified(some_key()), Rc::new(value), BYTES)
+fn insert(cache: &mut TokenCache, token: u32, principal: Rc<Principal>) -> Vec<u32> {
+    numbers(cache.insert(cache.tag(&token.to_string()), principal))
 }
 
 #[test]
 fn an_entry_is_found_until_its_token_dies() {
     let mut cache = cache(2);
-    let dies_at_ms = facts().dies_at_ms;
-    assert!(insert(&mut cache, 1, entry(1)).is_empty());
-    assert_eq!(get(&mut cache, 1, dies_at_ms - 1), Lookup::Hit(Rc::new(1)));
-    assert_eq!(get(&mut cache, 2, dies_at_ms - 1), Lookup::Miss);
-    assert_eq!(get(&mut cache, 1, dies_at_ms), Lookup::Dead(Rc::new(1)));
-    assert_eq!(get(&mut cache, 1, dies_at_ms - 1), Lookup::Miss);
+    let dies_at_ms = facts(1, 0).dies_at_ms;
+    assert_eq!(insert(&mut cache, 1, token(1)), [0; 0]);
+    assert_eq!(get(&mut cache, 1, dies_at_ms - 1), Got::Hit(1));
+    assert_eq!(get(&mut cache, 2, dies_at_ms - 1), Got::Miss);
+    assert_eq!(get(&mut cache, 1, dies_at_ms), Got::Dead(1));
+    assert_eq!(get(&mut cache, 1, dies_at_ms - 1), Got::Miss);
     assert_eq!(cache.len(), 0);
 }
 
 #[test]
 fn the_least_recently_used_entry_makes_room_and_is_handed_back() {
     let mut cache = cache(2);
-    assert!(insert(&mut cache, 1, entry(1)).is_empty());
-    assert!(insert(&mut cache, 2, entry(2)).is_empty());
-    assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Hit(Rc::new(1)));
-    assert_eq!(insert(&mut cache, 3, entry(3)), [Rc::new(2)]);
-    assert_eq!(insert(&mut cache, 3, entry(4)), [Rc::new(3)]);
-    assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Hit(Rc::new(1)));
-    assert_eq!(get(&mut cache, 3, NOW_MS), Lookup::Hit(Rc::new(4)));
+    assert_eq!(insert(&mut cache, 1, token(1)), [0; 0]);
+    assert_eq!(insert(&mut cache, 2, token(2)), [0; 0]);
+    assert_eq!(get(&mut cache, 1, NOW_MS), Got::Hit(1));
+    assert_eq!(insert(&mut cache, 3, token(3)), [2]);
+    assert_eq!(insert(&mut cache, 3, token(4)), [3]);
+    assert_eq!(get(&mut cache, 1, NOW_MS), Got::Hit(1));
+    assert_eq!(get(&mut cache, 3, NOW_MS), Got::Hit(4));
     assert_eq!(cache.len(), 2);
 }
 
 #[test]
 fn a_long_token_takes_the_place_of_several_and_one_that_is_too_long_is_not_kept() {
     let mut cache = cache(3);
-    for token in 1..=3 {
-        assert!(insert(&mut cache, token, entry(token)).is_empty());
+    for number in 1..=3 {
+        assert_eq!(insert(&mut cache, number, token(number)), [0; 0]);
     }
-    let long = Entry::new(&verified(some_key()), Rc::new(4), 2 * BYTES);
-    assert_eq!(insert(&mut cache, 4, long), [Rc::new(1), Rc::new(2)]);
+    let one = bytes_of(&token(0));
+    assert_eq!(insert(&mut cache, 4, signed(4, BYTES + one, some_key())), [1, 2]);
     assert_eq!(cache.len(), 2);
-    let huge = Entry::new(&verified(some_key()), Rc::new(5), 4 * BYTES);
-    assert_eq!(insert(&mut cache, 5, huge), [Rc::new(3), Rc::new(4), Rc::new(5)]);
+    assert_eq!(insert(&mut cache, 5, signed(5, BYTES + 3 * one, some_key())), [3, 4, 5]);
     assert_eq!(cache.len(), 0);
+    // What has left takes no room.
+    for number in 1..=3 {
+        assert_eq!(insert(&mut cache, number, token(number)), [0; 0]);
+    }
 }
 
 #[test]
@@ -99,13 +129,14 @@ fn tokens_of_a_withdrawn_key_are_forgotten() {
     let (all, ids) = keys(&[&withdrawn, &kept]);
     let (left, _) = keys(&[&kept]);
     let mut cache = cache(10);
-    insert(&mut cache, 1, Entry::new(&verified(ids[0]), Rc::new(1), BYTES));
-    insert(&mut cache, 2, Entry::new(&verified(ids[1]), Rc::new(2), BYTES));
-    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(0), &all), []);
-    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(1), &left), [], "another issuer's");
-    assert_eq!(cache.retain_keys(|issuer| issuer == IssuerId(0), &left), [Rc::new(1)]);
-    assert_eq!(get(&mut cache, 1, NOW_MS), Lookup::Miss);
-    assert_eq!(get(&mut cache, 2, NOW_MS), Lookup::Hit(Rc::new(2)));
+    insert(&mut cache, 1, signed(1, 0, ids[0]));
+    insert(&mut cache, 2, signed(2, 0, ids[1]));
+    let mut retain = |id, keys| numbers(cache.retain_keys(|issuer| issuer == IssuerId(id), keys));
+    assert_eq!(retain(0, &all), [0; 0]);
+    assert_eq!(retain(1, &left), [0; 0], "another issuer's");
+    assert_eq!(retain(0, &left), [1]);
+    assert_eq!(get(&mut cache, 1, NOW_MS), Got::Miss);
+    assert_eq!(get(&mut cache, 2, NOW_MS), Got::Hit(2));
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Policy {
             }
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
-            name: issuer.issuer.clone(),
+            name: issuer.issuer.to_string(),
             scope_claims: issuer.claim_names.scopes.iter().map(|claim| claim.as_str().to_owned()).collect(),
             session_claims: issuer.claim_names.session.clone(),
             client_claims: issuer.claim_names.client.clone(),

@@ -15,7 +15,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { token_bytes: 16 << 10, token_cache_bytes: 32 << 20, key_set_bytes: 1 << 20 }
+        Self { token_bytes: 16 << 10, token_cache_bytes: 48 << 20, key_set_bytes: 1 << 20 }
     }
 }
 

@@ -27,6 +27,15 @@ impl Held {
         Held::from_words(self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect())
     }
 
+    /// Its scopes, in declaration order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ScopeId> {
+        let bits = |(index, word): (usize, &u64)| {
+            let (base, word) = (index * WORD_BITS, *word);
+            (0..WORD_BITS).filter(move |bit| word >> bit & 1 != 0).map(move |bit| base + bit)
+        };
+        self.words.iter().enumerate().flat_map(bits).filter_map(|id| u32::try_from(id).ok()).map(ScopeId)
+    }
+
     /// Its heap size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.words.len() * size_of::<u64>()

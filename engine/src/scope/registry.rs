@@ -63,10 +63,16 @@ impl ScopeRegistry {
         names.into_iter().filter_map(|name| self.id(name)).collect()
     }
 
-    /// Those of `names` that are in the registry, separated by spaces.
-    pub fn registered(&self, names: &[String]) -> String {
-        let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| self.ids.contains_key(*name)).collect();
-        known.join(" ")
+    /// The names of these scopes in declaration order, separated by spaces.
+    pub fn list(&self, held: &Held) -> String {
+        let mut list = String::new();
+        for entry in held.ids().filter_map(|id| self.entry(id)) {
+            if !list.is_empty() {
+                list.push(' ');
+            }
+            list.push_str(&entry.name);
+        }
+        list
     }
 
     /// A requirement of all scopes in `all_of` and, unless `any_of` is empty, of all scopes of at least one of its

@@ -138,7 +138,7 @@ fn active(read: &Unverified, verdict: Verdict) -> Active {
         scope: scopes.as_ref().unwrap_or(&facts.scopes).join(" "),
         client_id: facts.client_id.clone().unwrap_or_default(),
         sub: facts.subject.clone().unwrap_or_default(),
-        iss: facts.issuer.clone(),
+        iss: facts.issuer.to_string(),
         aud: read.claim("aud").cloned(),
         exp: facts.expires_at_ms / 1_000,
         iat: facts.issued_at_ms / 1_000,
@@ -146,6 +146,6 @@ fn active(read: &Unverified, verdict: Verdict) -> Active {
         acr: facts.acr.clone().unwrap_or_default(),
         auth_time: facts.authenticated_at_ms.map(|ms| ms / 1_000),
         token_type: "Bearer",
-        portcullis_session: facts.session_id.clone(),
+        portcullis_session: facts.session_id.to_string(),
     }
 }

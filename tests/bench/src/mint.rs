@@ -48,10 +48,21 @@ impl Mint {
 
     /// A number of different tokens for a number of sessions.
     pub(crate) fn tokens(&self, algorithm: Algorithm, count: usize, sessions: usize) -> Vec<String> {
+        self.tokens_with(algorithm, count, sessions, |token| token)
+    }
+
+    /// The same, each with what `add` adds.
+    pub(crate) fn tokens_with(
+        &self,
+        algorithm: Algorithm,
+        count: usize,
+        sessions: usize,
+        add: impl Fn(TokenBuilder) -> TokenBuilder + Sync,
+    ) -> Vec<String> {
         let key = if algorithm == Algorithm::RS256 { &self.rs256 } else { &self.es256 };
         let sign = |number: usize| {
             let session = format!("{algorithm:?}-{count}-{}", number % sessions);
-            self.token().key(key).session(&session).sign().text
+            add(self.token().key(key).session(&session)).sign().text
         };
         let share = count.div_ceil(cores()).max(1);
         std::thread::scope(|scope| {

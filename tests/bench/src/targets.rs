@@ -163,7 +163,7 @@ fn memory(report: &Report) -> [Target; 2] {
     let filter = report.filter.as_ref().map(Filter::next_bytes);
     let sessions = report.service.as_ref().map(|service| service.sessions_bytes);
     [
-        target("7. a worker's filter with 10,000 routes and 10,000 tokens", filter, 64.0),
+        target("7. a worker's filter with 10,000 routes and a full cache", filter, 64.0),
         target("7. 1,000,000 sessions", sessions, 512.0),
     ]
 }

@@ -128,7 +128,7 @@ impl Example {
     async fn warm(&self, testbed: &Testbed) {
         for issuer in self.issuers() {
             let bearer = Bearer {
-                issuer: Some(issuer.issuer.clone()),
+                issuer: Some(issuer.issuer.to_string()),
                 quality: Quality::Good,
                 scopes: None,
                 claims: Vec::new(),
@@ -207,7 +207,7 @@ impl Example {
             token: None,
             scopes: facts.scopes,
             key: facts.session_key.as_str().to_owned(),
-            session: facts.session_id,
+            session: facts.session_id.to_string(),
             client: facts.client_id.unwrap_or_default(),
             claims,
         }

@@ -55,7 +55,7 @@ impl Bearer {
     pub fn issuer<'p>(&self, issuers: &'p [Issuer]) -> Option<&'p Issuer> {
         match &self.issuer {
             None => issuers.first(),
-            Some(name) => issuers.iter().find(|issuer| issuer.issuer == *name),
+            Some(name) => issuers.iter().find(|issuer| *issuer.issuer == **name),
         }
     }
 
@@ -63,7 +63,7 @@ impl Bearer {
     /// says otherwise, they are what the issuer's section of the policy accepts.
     pub fn claims(&self, issuers: &[Issuer], now_s: i64, sid: &str) -> Map<String, Value> {
         let issuer = self.issuer(issuers);
-        let iss = self.issuer.as_deref().or(issuer.map(|issuer| issuer.issuer.as_str()));
+        let iss = self.issuer.as_deref().or(issuer.map(|issuer| &*issuer.issuer));
         let audience = issuer.map_or(Some(AUDIENCE), |issuer| issuer.audiences.first().map(String::as_str));
         let client = issuer.and_then(|issuer| issuer.clients.first()).map_or(CLIENT, String::as_str);
         let usual = ClaimNames::default();

@@ -208,7 +208,7 @@ fn issuer_of(facts: &Facts, policy: &Policy) -> Option<usize> {
 
 fn claims_of(facts: &Facts, now_ms: u64) -> Says {
     Says {
-        issuer: facts.issuer.clone(),
+        issuer: facts.issuer.to_string(),
         subject: facts.subject.clone(),
         client: facts.client_id.clone(),
         scopes: facts.scopes.clone(),
@@ -218,7 +218,7 @@ fn claims_of(facts: &Facts, now_ms: u64) -> Says {
         login_age_s: facts.authenticated_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1_000),
         is_undated: facts.session_key.kind(facts.authenticated_at_ms) == KeyKind::LoginUndated,
         expires_in_s: facts.dies_at_ms.saturating_sub(now_ms) / 1_000,
-        session: facts.session_id.clone(),
+        session: facts.session_id.to_string(),
     }
 }
 

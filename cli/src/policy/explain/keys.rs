@@ -39,7 +39,7 @@ impl Source {
         let bytes_max = policy.limits.key_set_bytes;
         let named = Claimed::read(token).issuer;
         let mut issuers = policy.issuers.iter_mut();
-        let Some(issuer) = issuers.find(|issuer| Some(&issuer.issuer) == named.as_ref()) else { return Ok(None) };
+        let Some(issuer) = issuers.find(|issuer| Some(&*issuer.issuer) == named.as_deref()) else { return Ok(None) };
         let Some(url) = url(issuer) else { return Ok(None) };
         let (from, json) = match &self.keys {
             Some(file) => input::text_within(file, bytes_max as u64)?,

@@ -120,7 +120,7 @@ mod tests {
         let policy = Loaded::parse("it", text.text(&Provider::Keycloak.facts())).expect("a policy").policy;
         let issuer = &policy.issuers[0];
         assert_eq!(
-            (issuer.issuer.as_str(), issuer.audiences.as_slice()),
+            (&*issuer.issuer, issuer.audiences.as_slice()),
             ("https://a.example/\"x:y", &["it's: mine".to_owned()][..])
         );
     }

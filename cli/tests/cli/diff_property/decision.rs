@@ -10,7 +10,7 @@ use portcullis_engine::{
     policy::Policy,
     route::RuleId,
     time::Monotonic,
-    token::{Facts, IssuerId, SessionKey, TokenDigest},
+    token::{Facts, IssuerId, SessionId, SessionKey, TokenDigest},
 };
 use std::rc::Rc;
 
@@ -100,9 +100,9 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         SCOPES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| (*name).to_owned())
     };
     let facts = Facts {
-        issuer: "https://id.example".to_owned(),
+        issuer: "https://id.example".into(),
         session_key: SessionKey::Claim("sid".into()),
-        session_id: "0".repeat(32),
+        session_id: SessionId([0; 16]),
         subject: Some("alice".into()),
         client_id: None,
         scopes: names(holder.scopes).collect(),

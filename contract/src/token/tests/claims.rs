@@ -13,9 +13,9 @@ use std::sync::LazyLock;
 fn the_facts_of_a_token_are_read() {
     let token = good();
     let facts = check(&token).unwrap().facts;
-    assert_eq!(facts.issuer, ISSUER);
+    assert_eq!(&*facts.issuer, ISSUER);
     assert_eq!(facts.session_key, SessionKey::Claim("s-1".to_owned()));
-    assert_eq!(facts.session_id, SessionId::of(KeyKind::Claim, ISSUER, "s-1", "web").to_string());
+    assert_eq!(facts.session_id, SessionId::of(KeyKind::Claim, ISSUER, "s-1", "web"));
     assert_eq!(facts.subject.as_deref(), Some("alice"));
     assert_eq!(facts.client_id.as_deref(), Some("web"));
     assert_eq!(facts.scopes, ["orders:read", "orders:write"]);

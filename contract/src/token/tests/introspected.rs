@@ -137,8 +137,8 @@ fn only_an_object_with_a_boolean_active_is_an_answer() {
 fn the_facts_of_an_opaque_token_are_those_of_a_jwt_that_says_the_same() {
     let opaque = facts(json!({})).unwrap();
     let jwt = check(&good()).unwrap().facts;
-    let session_id = SessionId::of(KeyKind::Claim, OPAQUE, "s-1", "web").to_string();
-    assert_eq!(opaque, Facts { issuer: OPAQUE.to_owned(), session_id, digest: TokenDigest::of("opaque"), ..jwt });
+    let session_id = SessionId::of(KeyKind::Claim, OPAQUE, "s-1", "web");
+    assert_eq!(opaque, Facts { issuer: OPAQUE.into(), session_id, digest: TokenDigest::of("opaque"), ..jwt });
     assert_eq!(opaque.session_key, SessionKey::Claim("s-1".to_owned()));
 }
 

@@ -70,7 +70,7 @@ pub(super) fn es512() -> String {
 pub(super) fn issuer(name: &str, keys: &str) -> Issuer {
     use Algorithm::*;
     Issuer {
-        issuer: name.to_owned(),
+        issuer: name.into(),
         audiences: vec!["orders-api".to_owned(), "orders-api-2".to_owned()],
         algorithms: vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA],
         keys: KeySource::Inline(keys.to_owned()),

@@ -13,7 +13,7 @@ use crate::{
         request::{Decision, Denial, Next},
         session_client::SessionClient,
         tally::{CacheResult, Count},
-        token_cache::{Entry, Lookup},
+        token_cache::Lookup,
     },
     time::{Monotonic, Now},
     token::{self, Claimed, Rejection},
@@ -93,9 +93,8 @@ impl Gate {
         }
         self.tally.add(Count::Cache(CacheResult::Miss));
         let verified = token::verify(&arrival.token, &self.policy.issuers, &self.rings, self.host, wall_ms)?;
-        let principal = Rc::new(Principal::verified(&verified, &self.policy));
-        let entry = Entry::new(&verified, Rc::clone(&principal), principal.bytes());
-        for retired in self.tokens.insert(tag, entry) {
+        let principal = Rc::new(Principal::verified(verified, &self.policy));
+        for retired in self.tokens.insert(tag, Rc::clone(&principal)) {
             self.retire(&retired);
         }
         Ok(Identified::Principal(principal))

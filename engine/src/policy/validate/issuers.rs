@@ -74,7 +74,7 @@ fn issuer(
         false => verified(raw, at, faults)?,
     };
     Some(Issuer {
-        issuer: name?,
+        issuer: name?.into(),
         audiences: audiences?,
         clients: clients.or(Vec::new(), Some)?,
         claims: claims?,

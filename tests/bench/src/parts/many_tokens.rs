@@ -1,5 +1,5 @@
-//! Portcullis with few and with many live tokens; a worker's cache holds some 70,000. Each number has an Envoy of its own, so
-//! that none uses a cache that another has filled.
+//! Portcullis with few and with many live tokens, which a worker's cache holds. Each number has an Envoy of its own, so that
+//! none uses a cache that another has filled.
 
 use super::rounds::{self, Plan};
 use crate::{
@@ -21,12 +21,16 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
         let subject = Subject::start(bench, Row::Portcullis, ROUTES, bench.options.workers()).await;
         subjects.push((count, list, subject));
     }
-    let mut plans = Vec::new();
+    let (mut plans, mut shown) = (Vec::new(), Vec::new());
     for (count, list, subject) in &subjects {
         report.checks.push(subject.check.clone());
-        rounds::warm_up(subject, list).await;
+        shown.push(rounds::show(subject, list, *count, bench.options.workers()).await);
         let load = Load::Http1 { list: list.clone(), host: DIRECT, connections: CONNECTIONS };
         plans.push(Plan { row: subject.row.title().to_owned(), column: count.to_string(), subject, load });
     }
-    report.cells.extend(rounds::measure(bench, TABLE, plans).await);
+    let mut cells = rounds::measure(bench, TABLE, plans).await;
+    for (cell, shown) in cells.iter_mut().zip(shown) {
+        cell.void = cell.void.take().or(shown.err());
+    }
+    report.cells.extend(cells);
 }

@@ -8,6 +8,9 @@ use std::{path::Path, time::Duration};
 
 const WARM_UP: Duration = Duration::from_secs(1);
 const WARM_UP_CONNECTIONS: usize = 64;
+/// How often each token is shown, for each worker: nearly every worker then has seen nearly every token.
+const CYCLES: usize = 3;
+const TURNS_MAX: usize = 120;
 
 /// A cell that is to be measured.
 pub(crate) struct Plan<'a> {
@@ -53,4 +56,17 @@ pub(crate) async fn measure(bench: &Bench, table: &'static str, plans: Vec<Plan<
 pub(crate) async fn warm_up(subject: &Subject, list: &Path) {
     let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: WARM_UP_CONNECTIONS };
     let _ = subject.measure(&load, 0, WARM_UP).await;
+}
+
+/// Shows every worker of a subject nearly every one of the tokens in a list.
+pub(crate) async fn show(subject: &Subject, list: &Path, tokens: usize, workers: usize) -> Result<(), String> {
+    let load = Load::Http1 { list: list.to_owned(), host: DIRECT, connections: WARM_UP_CONNECTIONS };
+    let mut sent = 0;
+    for _ in 0..TURNS_MAX {
+        sent += subject.measure(&load, sent, WARM_UP).await?.requests;
+        if sent >= (CYCLES * tokens * workers) as u64 {
+            return Ok(());
+        }
+    }
+    Err(format!("only {sent} requests were answered"))
 }
