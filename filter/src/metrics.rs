@@ -1,20 +1,17 @@
 //! Envoy's counters and histograms. Names contain their labels as `.label.value`; `envoy/envoy.yaml` has the tag rules.
 
 use portcullis_engine::{
-    authorize::{Count, Gate},
+    authorize::{Count, Gate, Route},
     map::HashMap,
     policy::Policy,
-    route::RuleId,
     time::{Monotonic, Now},
     token::IssuerId,
 };
 use proxy_wasm::{hostcalls, types::MetricType};
 
-/// The number of routes with counters of their own; all others share `route.other`, which bounds the number of metrics.
-const ROUTES_MAX: usize = 1_000;
-
-/// The interval between two updates of the gauges.
-const GAUGES_MS: u64 = 1_000;
+/// The interval between two reports of gauges and counters. A busy worker ticks a hundred times as often, and each counter
+/// costs a call.
+const REPORT_MS: u64 = 1_000;
 
 /// Metric ids, defined when first needed.
 #[derive(Debug, Default)]
@@ -24,20 +21,21 @@ pub(crate) struct Metrics {
     wait: Option<u32>,
     connected: Option<u32>,
     was_connected: bool,
-    gauges_at: Monotonic,
+    reported_at: Monotonic,
 }
 
 impl Metrics {
     /// Reports what the gate has counted since the last call.
     pub(crate) fn flush(&mut self, gate: &mut Gate, now: Now) {
-        if now.instant.since(self.gauges_at) >= GAUGES_MS {
-            self.gauges_at = now.instant;
-            self.gauge(gate, now);
-        }
         for wait_ms in std::mem::take(&mut gate.waits_ms) {
             let id = *self.wait.get_or_insert_with(|| define(MetricType::Histogram, "portcullis.check_ms"));
             let _ = hostcalls::record_metric(id, wait_ms);
         }
+        if now.instant.since(self.reported_at) < REPORT_MS {
+            return;
+        }
+        self.reported_at = now.instant;
+        self.gauge(gate, now);
         let counts: Vec<(Count, u64)> = gate.tally.drain().collect();
         for (count, amount) in counts {
             let id = *self.ids.entry(count).or_insert_with(|| define(MetricType::Counter, &name(count, gate.policy())));
@@ -78,12 +76,14 @@ fn define(kind: MetricType, name: &str) -> u32 {
 fn name(count: Count, policy: &Policy) -> String {
     let label = count.label();
     match count {
-        Count::Decision(_, rule) => format!("portcullis.decisions.code.{label}.route.{}", route(rule, policy)),
-        Count::Shadowed(_, rule) => format!("portcullis.shadowed.code.{label}.route.{}", route(rule, policy)),
-        Count::Outage(_, rule) => format!("portcullis.outage_releases.kind.{label}.route.{}", route(rule, policy)),
+        Count::Decision(_, route) => format!("portcullis.decisions.code.{label}.route.{}", route_label(route, policy)),
+        Count::Shadowed(_, route) => format!("portcullis.shadowed.code.{label}.route.{}", route_label(route, policy)),
+        Count::Outage(_, route) => {
+            format!("portcullis.outage_releases.kind.{label}.route.{}", route_label(route, policy))
+        }
         Count::Check(_) => format!("portcullis.checks.outcome.{label}"),
         Count::Followed => "portcullis.followed_requests".to_owned(),
-        Count::Cut(_, rule) => format!("portcullis.cuts.code.{label}.route.{}", route(rule, policy)),
+        Count::Cut(_, route) => format!("portcullis.cuts.code.{label}.route.{}", route_label(route, policy)),
         Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
         Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
         Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
@@ -91,10 +91,10 @@ fn name(count: Count, policy: &Policy) -> String {
     }
 }
 
-fn route(rule: Option<RuleId>, policy: &Policy) -> &str {
-    match rule {
-        None => "none",
-        Some(RuleId(index)) if index >= ROUTES_MAX => "other",
-        Some(id) => policy.rule(id).map_or("none", |rule| rule.name.as_str()),
+fn route_label(route: Route, policy: &Policy) -> &str {
+    match route {
+        Route::None => "none",
+        Route::Rule(id) => policy.rule(id).map_or("none", |rule| rule.name.as_str()),
+        Route::Other => "other",
     }
 }

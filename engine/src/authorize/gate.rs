@@ -27,7 +27,7 @@ use crate::{
     token::{Claimed, HostVerifier, IssuerId, KeyRings, KeySetError, Reason},
 };
 use sha2::{Digest, Sha256};
-use std::{collections::VecDeque, rc::Rc};
+use std::{borrow::Cow, collections::VecDeque, rc::Rc};
 
 pub use keys::Fetch;
 
@@ -49,7 +49,7 @@ struct UnderWay {
     /// What an introspection endpoint needs to be asked again while the request is open; `None` on the check stream.
     carried: Option<Rc<RequestAttributes>>,
     /// Inbound headers that must not reach the upstream, or not as they came; they are handed to the permit.
-    strip: Vec<String>,
+    strip: Vec<Cow<'static, str>>,
     replace: Vec<(&'static str, Vec<u8>)>,
     /// The websocket subprotocol to select, unless the upstream selects another one.
     subprotocol: Option<String>,
@@ -127,7 +127,8 @@ impl Gate {
     ) -> Step {
         let decision = self.decide(head, client_address, now);
         let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy);
-        let strip = head.forged.iter().copied().chain(strip).map(str::to_owned).collect();
+        let forged = head.forged.iter().map(|name| Cow::Owned((*name).to_owned()));
+        let strip = forged.chain(strip.into_iter().map(Cow::Borrowed)).collect();
         let subprotocol = subprotocol.filter(|_| head.upgrades);
         let entry = UnderWay { caller: head.caller, strip, replace, subprotocol, ..UnderWay::default() };
         self.requests.insert(context, entry);

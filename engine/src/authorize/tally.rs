@@ -1,4 +1,4 @@
-//! A worker's counts, accumulated here and reported to Envoy's statistics on each tick.
+//! A worker's counts, accumulated here and reported to Envoy's statistics from time to time.
 
 use super::{
     question::Verdict,
@@ -6,21 +6,45 @@ use super::{
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, token::Reason};
 
+/// The number of routes with counters of their own, the first ones; all others share one, which bounds the number of counters.
+const ROUTES_MAX: usize = 1_000;
+
+/// The route of a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// No rule was found.
+    None,
+    /// A rule with counters of its own.
+    Rule(RuleId),
+    /// One of the others.
+    Other,
+}
+
+impl From<Option<RuleId>> for Route {
+    fn from(rule: Option<RuleId>) -> Self {
+        match rule {
+            None => Self::None,
+            Some(RuleId(index)) if index >= ROUTES_MAX => Self::Other,
+            Some(id) => Self::Rule(id),
+        }
+    }
+}
+
 /// What is counted. Every label is a closed enum: the policy's routes bound the number of counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Count {
     /// A request that was let through or refused, and the rule that decided.
-    Decision(Decided, Option<RuleId>),
+    Decision(Decided, Route),
     /// A refusal that shadow mode did not carry out.
-    Shadowed(Code, Option<RuleId>),
+    Shadowed(Code, Route),
     /// A release without a verdict, by the outage policy that allowed it.
-    Outage(OutageRelease, Option<RuleId>),
+    Outage(OutageRelease, Route),
     /// A question to the session service.
     Check(CheckOutcome),
     /// An open request whose session is now followed.
     Followed,
     /// An open request that was ended, with the reason and the rule that had released it.
-    Cut(Code, Option<RuleId>),
+    Cut(Code, Route),
     /// A token looked up in the cache.
     Cache(CacheResult),
     /// The check stream.
@@ -135,15 +159,15 @@ impl Tally {
         reason.into_iter().for_each(|reason| self.add(Count::RefusedToken(reason)));
         self.add(match step {
             Step::Release(permit) => match (permit.mark, &permit.principal) {
-                (Some(Mark::Shadow(refusal)), _) => Count::Shadowed(refusal.code, permit.rule),
-                (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule),
-                (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule),
-                (None, Some(_)) => Count::Decision(Decided::Released, permit.rule),
-                (None, None) => Count::Decision(Decided::Public, permit.rule),
+                (Some(Mark::Shadow(refusal)), _) => Count::Shadowed(refusal.code, permit.rule.into()),
+                (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule.into()),
+                (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule.into()),
+                (None, Some(_)) => Count::Decision(Decided::Released, permit.rule.into()),
+                (None, None) => Count::Decision(Decided::Public, permit.rule.into()),
             },
-            Step::Deny(denial) => Count::Decision(Decided::Refused(denial.refusal.code), denial.rule),
-            Step::Cut(denial) => Count::Cut(denial.refusal.code, denial.rule),
-            Step::Spare(denial) => Count::Shadowed(denial.refusal.code, denial.rule),
+            Step::Deny(denial) => Count::Decision(Decided::Refused(denial.refusal.code), denial.rule.into()),
+            Step::Cut(denial) => Count::Cut(denial.refusal.code, denial.rule.into()),
+            Step::Spare(denial) => Count::Shadowed(denial.refusal.code, denial.rule.into()),
             Step::Wait | Step::Ask(_) => return,
         });
     }
@@ -151,5 +175,18 @@ impl Tally {
     /// Returns and resets the counts.
     pub fn drain(&mut self) -> impl Iterator<Item = (Count, u64)> + '_ {
         self.counts.drain()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_beyond_the_first_thousand_share_a_counter() {
+        let counted = [None, Some(0), Some(ROUTES_MAX - 1), Some(ROUTES_MAX), Some(usize::MAX)];
+        let routes = counted.map(|rule| Route::from(rule.map(RuleId)));
+        let own = |index| Route::Rule(RuleId(index));
+        assert_eq!(routes, [Route::None, own(0), own(ROUTES_MAX - 1), Route::Other, Route::Other]);
     }
 }

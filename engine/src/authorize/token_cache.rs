@@ -4,6 +4,7 @@
 use super::principal::Principal;
 use crate::token::{IssuerId, KeySet};
 use lru::LruCache;
+use siphasher::sip128::{Hash128, SipHasher13};
 use std::{
     hash::{BuildHasher, RandomState},
     rc::Rc,
@@ -20,7 +21,7 @@ pub(super) struct TokenTag(u64, u64);
 
 /// The verified tokens of a worker.
 pub(super) struct TokenCache {
-    key: RandomState,
+    hash: SipHasher13,
     entries: LruCache<TokenTag, Rc<Principal>>,
     bytes: usize,
     bytes_max: usize,
@@ -41,13 +42,16 @@ impl TokenCache {
     /// A cache of at most `bytes_max` bytes; it grows on demand. A limit on the number of tokens would let long ones fill the
     /// memory of the VM, which never shrinks.
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { key: RandomState::new(), entries: LruCache::unbounded(), bytes: 0, bytes_max }
+        // The keys of std's own hash are random, and what it makes of two numbers is, too.
+        let random = RandomState::new();
+        let hash = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
+        Self { hash, entries: LruCache::unbounded(), bytes: 0, bytes_max }
     }
 
     /// The token's tag in this cache.
     pub(super) fn tag(&self, token: &str) -> TokenTag {
-        let half = |which: u8| self.key.hash_one((which, token));
-        TokenTag(half(0), half(1))
+        let Hash128 { h1, h2 } = self.hash.hash(token.as_bytes());
+        TokenTag(h1, h2)
     }
 
     /// The entry of a token, at `now_ms`.

@@ -4,7 +4,11 @@ mod introspection;
 mod refused;
 
 use super::*;
-use crate::{answer::Code, authorize::principal::Principal, wire};
+use crate::{
+    answer::Code,
+    authorize::{Route, principal::Principal},
+    wire,
+};
 use jwt_simple::prelude::*;
 use prost::Message;
 use std::rc::Rc;
@@ -387,7 +391,7 @@ fn shadow_mode_refuses_nobody_but_counts_what_it_would_have_refused() {
     let mut bench = Bench::with_keys("shadow");
     assert_eq!(code(&bench.request(1, "/nowhere", None, NOW_MS)), "released");
     let counts: Vec<(Count, u64)> = bench.gate.tally.drain().collect();
-    assert!(counts.contains(&(Count::Shadowed(Code::NoRoute, None), 1)), "{counts:?}");
+    assert!(counts.contains(&(Count::Shadowed(Code::NoRoute, Route::None), 1)), "{counts:?}");
 }
 
 impl Bench {
@@ -561,7 +565,13 @@ fn shadow_mode_cuts_nothing_but_counts_what_it_would_have_cut() {
     let id = bench.sent(NOW_MS + 50).follows[0].id;
     assert_eq!(code(&bench.followed(id, wire::Outcome::Revoked, None)[0].1), "spared");
     assert!(bench.gate.is_released(1));
-    assert!(bench.gate.tally.drain().any(|(count, _)| matches!(count, Count::Shadowed(Code::SessionRevoked, Some(_)))));
+    assert!(
+        bench
+            .gate
+            .tally
+            .drain()
+            .any(|(count, _)| matches!(count, Count::Shadowed(Code::SessionRevoked, Route::Rule(_))))
+    );
 }
 
 #[test]

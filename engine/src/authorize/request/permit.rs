@@ -5,7 +5,7 @@ use crate::{
     policy::{Access, Policy},
     route::{Host, Path, RuleId},
 };
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 /// The permission to pass. Only the request machine creates one, and the functions here that check for themselves that
 /// nothing needs to be asked.
@@ -21,7 +21,7 @@ pub struct Permit {
     /// Why the request passed, if the upstream must know about it.
     pub mark: Option<Mark>,
     /// Inbound headers to remove, because only the filter is allowed to set them, or because they hold the token.
-    pub strip: Vec<String>,
+    pub strip: Vec<Cow<'static, str>>,
     /// Inbound headers to replace, each by one value without the token.
     pub replace: Vec<(&'static str, Vec<u8>)>,
     _only_made_here: (),
