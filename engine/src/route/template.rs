@@ -43,6 +43,8 @@ pub enum BadTemplate {
     Twice(String),
     /// `{*name}` before the end.
     RestNotLast(String),
+    /// What is a pattern elsewhere, and would be literal text here.
+    Foreign(String),
 }
 
 impl Template {
@@ -83,12 +85,16 @@ impl Template {
                 None if segment.is_empty() && !last => {
                     return Err(BadTemplate::Path(Ambiguous::EmptySegment));
                 }
+                None if is_foreign(segment) => return Err(BadTemplate::Foreign(segment.to_owned())),
                 None => Segment::Literal(spelt(segment)?),
                 Some((name, _)) if names.contains(&name) => {
                     return Err(BadTemplate::Twice(name.to_owned()));
                 }
                 Some((name, suffix)) => {
                     names.push(name);
+                    if has_foreign_part(suffix) {
+                        return Err(BadTemplate::Foreign(segment.to_owned()));
+                    }
                     match (segment.starts_with("{*"), suffix) {
                         (false, "") => Segment::One,
                         (false, suffix) => Segment::Suffixed(spelt(suffix)?),
@@ -120,6 +126,17 @@ fn parameter(segment: &str) -> Result<Option<(&str, &str)>, BadTemplate> {
     if is_name { Ok(Some((name, suffix))) } else { Err(BadTemplate::Name(segment.to_owned())) }
 }
 
+/// Whether a literal segment looks like a pattern of another tool: Ant, Spring, Envoy and shells (`*`), Express (`:id`), Flask
+/// (`<id>`), Next.js (`[id]`), regular expressions (`[0-9]+`, `.+`, `^a$`). As literal text it would match no request that its
+/// author means, and those would fall to a less specific rule. What is percent-encoded is meant.
+fn is_foreign(segment: &str) -> bool {
+    segment.starts_with(':') || (segment.len() > 1 && segment.ends_with('$')) || has_foreign_part(segment)
+}
+
+fn has_foreign_part(text: &str) -> bool {
+    text.contains(['*', '<', '>', '[', ']', '^', '|']) || text.contains(".+")
+}
+
 /// Literal text in its canonical spelling.
 fn spelt(text: &str) -> Result<Box<str>, BadTemplate> {
     let path = format!("/{text}");
@@ -129,6 +146,9 @@ fn spelt(text: &str) -> Result<Box<str>, BadTemplate> {
     }
     Ok(path.as_str().strip_prefix('/').unwrap_or_default().into())
 }
+
+/// The only patterns that there are.
+const PATTERNS: &str = "write `{name}` for one segment, and `{*rest}` at the end for one or more";
 
 impl fmt::Display for BadTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,12 +166,17 @@ impl fmt::Display for BadTemplate {
             Self::Name(segment) => {
                 write!(
                     f,
-                    "`{}` needs a name of letters, digits and `_` that does not start with a digit",
+                    "`{}` needs a name of letters, digits and `_` that does not start with a digit; {PATTERNS}",
                     segment.escape_debug()
                 )
             }
             Self::Twice(name) => write!(f, "two parameters are named `{name}`"),
             Self::RestNotLast(segment) => write!(f, "`{segment}` matches the rest of the path and must come last"),
+            Self::Foreign(segment) => write!(
+                f,
+                "`{}` would be literal text; {PATTERNS}, or percent-encode what is meant literally",
+                segment.escape_debug()
+            ),
         }
     }
 }
@@ -181,6 +206,8 @@ mod tests {
             ("/orders/{id}:suspend", vec![literal("orders"), suffixed(":suspend")]),
             ("/{id}:%61:b%20c/x:y", vec![suffixed(":a:b%20c"), literal("x:y")]),
             ("/%61/%40x/caf%c3%a9", vec![literal("a"), literal("@x"), literal("caf%C3%A9")]),
+            ("/%2A/%3Aid/%5B1%5D", vec![literal("*"), literal(":id"), literal("%5B1%5D")]),
+            ("/$metadata/Orders(1)/a:b/a+b/a.b", ["$metadata", "Orders(1)", "a:b", "a+b", "a.b"].map(literal).to_vec()),
         ] {
             assert_eq!(Template::parse(text), Ok(Template(segments)), "{text}");
         }
@@ -227,6 +254,24 @@ mod tests {
             ("/{a}/{*a}", Twice(owned("a"))),
             ("/{*a}/b", RestNotLast(owned("{*a}"))),
             ("/{*a}/", RestNotLast(owned("{*a}"))),
+            ("/admin/**", Foreign(owned("**"))),
+            ("/*/orders", Foreign(owned("*"))),
+            ("/files/*.json", Foreign(owned("*.json"))),
+            ("/orders/:id", Foreign(owned(":id"))),
+            ("/orders/:id/items", Foreign(owned(":id"))),
+            ("/x/<id>", Foreign(owned("<id>"))),
+            ("/x/<int:id>", Foreign(owned("<int:id>"))),
+            ("/x/[id]", Foreign(owned("[id]"))),
+            ("/orders/[0-9]+", Foreign(owned("[0-9]+"))),
+            ("/orders/.+", Foreign(owned(".+"))),
+            ("/orders/(a|b)", Foreign(owned("(a|b)"))),
+            ("/^orders", Foreign(owned("^orders"))),
+            ("/orders$", Foreign(owned("orders$"))),
+            ("/{id}:[a-z]+", Foreign(owned("{id}:[a-z]+"))),
+            ("/{id}:*", Foreign(owned("{id}:*"))),
+            ("/{proxy+}", Name(owned("{proxy+}"))),
+            ("/{path...}", Name(owned("{path...}"))),
+            ("/{id:int}", Name(owned("{id:int}"))),
             (&"/a".repeat(65), TooLong),
             (&"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".repeat(40), TooLong),
         ] {

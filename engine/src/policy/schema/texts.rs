@@ -33,7 +33,8 @@ macro_rules! texts {
 }
 
 /// A literal segment of a path.
-const LITERAL: &str = r#"[!"$-.0-:<->@-\[\]-z|~]+"#;
+const LITERAL: &str = r#"[!"$-)+-.0-9=@-Z_`a-z~][!"$-)+-.0-:=@-Z_`a-z~]*"#;
+const SUFFIX: &str = r#":[!"$-)+-.0-:=@-Z_`a-z~]+"#;
 const PARAMETER: &str = r"\{[A-Za-z_][A-Za-z0-9_]*\}";
 const REST: &str = r"\{\*[A-Za-z_][A-Za-z0-9_]*\}";
 
@@ -88,7 +89,7 @@ texts! {
     /// A path with parameters.
     Template = {
         "type": "string",
-        "pattern": (format!(r"^/(({PARAMETER}(:{LITERAL})?|{LITERAL})/)*({PARAMETER}(:{LITERAL})?|{LITERAL}|{REST})?$")),
+        "pattern": (format!(r"^/(({PARAMETER}({SUFFIX})?|{LITERAL})/)*({PARAMETER}({SUFFIX})?|{LITERAL}|{REST})?$")),
         "examples": ["/orders", "/orders/{id}", "/orders/{id}:suspend", "/admin/{*rest}"],
     };
     /// The protocol of the session service.
