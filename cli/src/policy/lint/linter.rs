@@ -18,6 +18,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.routes();
     linter.shadows();
     linter.falls();
+    linter.prefixes();
     linter.upstream();
     linter.whole();
     linter.issuers();

@@ -72,15 +72,28 @@ impl<'p> Samples<'p> {
         self.answered(rule, &self.path(segments, other.path.segments()), one, other, methods)
     }
 
+    /// For each request with this path and a method of the rule: which rule decides it, and the request.
+    pub(super) fn decided(&self, segments: &[Segment], answers: &Match) -> Vec<(usize, String)> {
+        let path = self.path(segments, segments);
+        let methods = || candidates(answers, answers).filter(|method| answers.has(method));
+        let decided = |host: &Option<String>, method: &str| {
+            let RuleId(rule) = self.decides(host.as_deref(), method, &path)?;
+            Some((rule, format!("{method} {}{path}", host.as_deref().unwrap_or_default())))
+        };
+        let hosts = self.hosts(answers, answers);
+        hosts.iter().flat_map(|host| methods().filter_map(move |method| decided(host, method))).collect()
+    }
+
+    /// The rule that decides a request; no host is any.
+    fn decides(&self, host: Option<&str>, method: &str, path: &str) -> Option<RuleId> {
+        let host = Host::parse(host.unwrap_or(&self.word).as_bytes())?;
+        self.policy.routes.find(&host, method, &Path::parse(path.as_bytes()).ok()?)
+    }
+
     /// A request with this path and one of these methods that `rule` answers, for a host that both rules match.
     fn answered(&self, rule: usize, path: &str, one: &Match, other: &Match, methods: &[&str]) -> Option<String> {
         self.hosts(one, other).into_iter().find_map(|host| {
-            let is_answered = |method: &&&str| {
-                let host = Host::parse(host.as_deref().unwrap_or(&self.word).as_bytes());
-                let path = Path::parse(path.as_bytes());
-                let (Some(host), Ok(path)) = (host, path) else { return false };
-                self.policy.routes.find(&host, method, &path) == Some(RuleId(rule))
-            };
+            let is_answered = |method: &&&str| self.decides(host.as_deref(), method, path) == Some(RuleId(rule));
             let method = methods.iter().find(is_answered)?;
             Some(format!("{method} {}{path}", host.unwrap_or_default()))
         })

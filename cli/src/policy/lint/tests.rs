@@ -243,6 +243,36 @@ fn a_more_specific_rule_that_asks_for_as_much_or_answers_other_requests_is_no_re
     }
 }
 
+#[test]
+fn a_rule_for_everything_under_a_path_is_told_that_the_path_itself_falls_to_a_more_permissive_one() {
+    let told = |rules: &str| {
+        let loaded = loaded(&format!("{ISSUERS}scopes: {{a: {{}}, b: {{}}}}\nroutes:\n{rules}"));
+        let all = found(&loaded).into_iter().filter(|(warning, _)| *warning == Warning::PrefixFallsThrough);
+        all.map(|(_, told)| format!("{} {}", told.path, told.message)).collect::<Vec<_>>()
+    };
+    let admin = "- {name: admin, match: {path: '/admin/{*rest}'}, require: {all_of: [a]}}\n";
+    let all = "- {name: all, match: {path: '/{*rest}'}, authenticated: true}\n";
+    let exact = "- {name: root, match: {path: /admin}, require: {all_of: [a]}}\n";
+    let slash = "- {name: slash, match: {path: /admin/}, require: {all_of: [a, b]}}\n";
+    let words = "$.routes[0].match.path `admin` does not protect the path before its `{*name}`: ";
+    assert_eq!(
+        told(&[admin, all].concat()),
+        [format!("{words}`GET /admin` is decided by `all`, which requires no scope")]
+    );
+    let left = told(&[admin, all, exact].concat());
+    assert_eq!(left, [format!("{words}`GET /admin/` is decided by `all`, which requires no scope")]);
+    assert_eq!(told(&[admin, all, exact, slash].concat()), [""; 0]);
+    assert_eq!(told(admin), [""; 0], "where no rule answers, the request is refused");
+    let post =
+        "- {name: admin, match: {hosts: [h.org], methods: [POST], path: '/{t}/{*rest}'}, require: {all_of: [a]}}\n";
+    assert_eq!(
+        told(&[post, all].concat()),
+        [format!("{words}`POST h.org/x` is decided by `all`, which requires no scope")]
+    );
+    let other = "- {name: all, match: {path: '/{*rest}'}, require: {all_of: [b]}}\n";
+    assert_eq!(told(&[admin, other].concat()), [""; 0], "another scope is not less");
+}
+
 /// What the rule `narrow` is told of methods that fall to the less specific rule `wide`.
 fn fall(wide: &str, narrow: &str) -> Option<String> {
     let text = format!(

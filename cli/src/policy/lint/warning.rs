@@ -16,6 +16,8 @@ pub(in crate::policy) enum Warning {
     RouteShadowed,
     /// Methods that a rule does not list are answered by a less specific rule that is more permissive
     MethodFallsThrough,
+    /// A rule for everything under a path does not match the path itself, which a more permissive rule answers
+    PrefixFallsThrough,
     /// A public rule covers everything under a path, now and in the future
     PublicSubtree,
     /// A rule releases requests without a token, without an identity
@@ -56,6 +58,7 @@ impl Warning {
             Self::ScopeTooCoarse => "scope_too_coarse",
             Self::RouteShadowed => "route_shadowed",
             Self::MethodFallsThrough => "method_falls_through",
+            Self::PrefixFallsThrough => "prefix_falls_through",
             Self::PublicSubtree => "public_subtree",
             Self::TokenOptional => "token_optional",
             Self::EncodedSlashDecoded => "encoded_slash_decoded",
