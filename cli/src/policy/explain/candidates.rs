@@ -4,7 +4,7 @@
 use crate::document::Document;
 use portcullis_engine::{
     policy::Policy,
-    route::{Host, HostPattern, Match, Path, RouteTable, RuleId, Template},
+    route::{Host, HostPattern, Match, Path, RouteTable, RuleId, Segment, Template},
 };
 use serde::Serialize;
 
@@ -52,6 +52,8 @@ pub(crate) enum Fit {
     Method,
     /// It matches other hosts.
     Host,
+    /// It matches everything under the path, and not the path itself.
+    NothingForRest,
     /// It matches other paths with the same beginning.
     Path,
     /// It matches other hosts and other methods.
@@ -150,9 +152,17 @@ fn fit(answers: &Match, decides: Option<&Match>, target: &Target<'_>) -> Option<
         (true, false, true) => Some(Fit::Method),
         (false, true, true) => Some(Fit::Host),
         (false, false, true) => Some(Fit::HostAndMethod),
+        (true, true, false) if is_prefix(&everywhere, target) => Some(Fit::NothingForRest),
         (true, true, false) => Some(Fit::Path),
         _ => None,
     }
+}
+
+/// Whether one more segment makes the path one that a final `{*name}` matches.
+fn is_prefix(answers: &Match, target: &Target<'_>) -> bool {
+    let longer = format!("{}/x", target.path.as_str().trim_end_matches('/'));
+    let longer = Path::parse(longer.as_bytes());
+    answers.path.segments().last() == Some(&Segment::Rest) && longer.is_ok_and(|path| finds(answers, target, &path))
 }
 
 fn finds(answers: &Match, target: &Target<'_>, path: &Path<'_>) -> bool {

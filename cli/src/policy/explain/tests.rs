@@ -126,6 +126,14 @@ fn candidates_say_why_they_did_not_decide() {
 }
 
 #[test]
+fn a_rule_for_the_rest_of_a_path_does_not_match_what_has_none() {
+    let explanation = explained(&remote(), &ask("GET", "a.example", "/", scopes("admin")));
+    assert!(explanation.rule.is_none());
+    let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
+    assert_eq!(others, [("rest", Fit::NothingForRest)]);
+}
+
+#[test]
 fn a_rule_for_get_gives_way_to_one_that_names_head() {
     let explanation = explained(&remote(), &ask("HEAD", "a.example", "/h/a", scopes("read")));
     assert_eq!(explanation.rule.expect("a rule").name, "head");

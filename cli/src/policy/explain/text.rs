@@ -192,6 +192,7 @@ fn other_rule(other: &Candidate, width: usize) -> String {
         Fit::Method => "other method",
         Fit::Host => "other host",
         Fit::HostAndMethod => "other host and method",
+        Fit::NothingForRest => "nothing is left for `{*name}`, which matches one segment or more",
         Fit::Path => "other path",
     };
     format!("  {:<width$}  {why}: {} {DIM}(line {}){DIM:#}", other.route.name, answers(&other.route), other.route.line)
