@@ -6,7 +6,7 @@
 //! - `root` is the root context of a worker: it loads the policy and owns every call that outlives a request;
 //! - `http` is the context of a request;
 //! - `worker` is the state that both share, and carries out steps;
-//! - `envoy` contains the host calls, `metrics` the counters and gauges.
+//! - `envoy` contains the host calls, `metrics` the counters and gauges, `troubles` what the log says of servers that fail.
 
 #![expect(missing_docs, reason = "the SDK's macro exports `_initialize` without any")]
 
@@ -14,6 +14,7 @@ mod envoy;
 mod http;
 mod metrics;
 mod root;
+mod troubles;
 mod worker;
 
 proxy_wasm::main! {{

@@ -1,7 +1,7 @@
 //! The worker's root context: it loads the policy, keeps time, and owns every call that outlives a request.
 
 use crate::{envoy, http::Http, worker::Worker};
-use log::{error, info, warn};
+use log::{error, info};
 use portcullis_engine::{
     authorize::{self, Gate, MESSAGE_BYTES_MAX},
     policy::Policy,
@@ -11,9 +11,6 @@ use proxy_wasm::{
     types::ContextType,
 };
 use std::rc::Rc;
-
-/// gRPC's UNAUTHENTICATED.
-const GRPC_UNAUTHENTICATED: u32 = 16;
 
 /// The root context of one worker; without a policy it refuses all requests.
 pub(crate) struct Root {
@@ -71,14 +68,8 @@ impl Context for Root {
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
         let Some(worker) = &self.worker else { return };
-        if status == GRPC_UNAUTHENTICATED {
-            error!("portcullis: the session service rejected the filter's credential");
-        } else {
-            warn!("portcullis: the check stream was closed with gRPC status {status}");
-        }
         let now = envoy::now();
-        let due = worker.gate.borrow_mut().closed(stream, now);
-        worker.queue(due);
+        worker.closed(stream, status, now);
         worker.pump(now);
         worker.carry_out(self.context);
     }

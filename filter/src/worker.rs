@@ -1,11 +1,16 @@
 //! The state that the root context shares with its requests, and the execution of steps.
 
-use crate::{envoy, metrics::Metrics};
-use log::{info, warn};
+use crate::{
+    envoy,
+    metrics::Metrics,
+    troubles::{Trouble, Troubles},
+};
+use log::{error, info, warn};
 use portcullis_engine::{
     answer::{Answer, Caller, Code, Demand},
     authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
     map::HashMap,
+    policy::KeySource,
     time::Now,
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
@@ -14,6 +19,9 @@ use std::{
     collections::VecDeque,
     time::Duration,
 };
+
+/// gRPC's UNAUTHENTICATED.
+const GRPC_UNAUTHENTICATED: u32 = 16;
 
 /// How often deadlines are checked: while something waits for one, and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(10);
@@ -37,6 +45,7 @@ pub(crate) struct Worker {
     /// Steps that are yet to be carried out, oldest first.
     backlog: RefCell<VecDeque<Due>>,
     metrics: RefCell<Metrics>,
+    troubles: RefCell<Troubles>,
     tick: Cell<Duration>,
 }
 
@@ -53,6 +62,7 @@ impl Worker {
             unsent: RefCell::default(),
             backlog: RefCell::default(),
             metrics: RefCell::default(),
+            troubles: RefCell::default(),
             tick: Cell::new(TICK_BUSY),
         }
     }
@@ -173,7 +183,14 @@ impl Worker {
             Act::Cancel { stream } => envoy::cancel(stream),
             Act::Open => {
                 let cluster = self.gate.borrow().policy().session.as_ref().map(|session| session.cluster.clone());
-                let stream = cluster.and_then(|cluster| envoy::open_stream(&cluster, self.authorization.as_deref()));
+                let open = |cluster: &String| envoy::open_stream(cluster, self.authorization.as_deref());
+                let stream = cluster.as_ref().and_then(open);
+                if stream.is_none() {
+                    let cluster = cluster.unwrap_or_default();
+                    self.say(Trouble::Unopened, now, || {
+                        format!("Envoy did not open a check stream; is there a cluster `{cluster}`?")
+                    });
+                }
                 self.gate.borrow_mut().opened(stream, now.instant);
             }
         }
@@ -191,7 +208,13 @@ impl Worker {
             Some(call) => {
                 self.key_calls.borrow_mut().insert(call, fetch.issuer);
             }
-            None => self.fetched(fetch.issuer, None, now),
+            None => {
+                self.say(Trouble::KeysUnsent(fetch.issuer), now, || {
+                    format!("Envoy did not send a request for {}; is there such a cluster?", self.key_set(fetch.issuer))
+                });
+                let (_, due) = self.gate.borrow_mut().fetched(fetch.issuer, None, now);
+                self.queue(due);
+            }
         }
     }
 
@@ -215,11 +238,47 @@ impl Worker {
     pub(crate) fn fetched(&self, issuer: IssuerId, response: Option<(u32, &[u8])>, now: Now) {
         let (result, due) = self.gate.borrow_mut().fetched(issuer, response, now);
         if let Err(error) = result {
-            let gate = self.gate.borrow();
-            let name = gate.policy().issuers.get(issuer.0).map_or("?", |issuer| &*issuer.issuer);
-            warn!("portcullis: could not refresh the key set of issuer `{name}`: {error}");
+            self.say(Trouble::Keys(issuer), now, || format!("could not refresh {}: {error}", self.key_set(issuer)));
         }
         self.queue(due);
+    }
+
+    /// The check stream was closed by its peer, or by Envoy.
+    pub(crate) fn closed(&self, stream: u32, status: u32, now: Now) {
+        self.say(Trouble::Closed(status), now, || {
+            let gate = self.gate.borrow();
+            let cluster = gate.policy().session.as_ref().map_or("?", |session| session.cluster.as_str());
+            match status {
+                GRPC_UNAUTHENTICATED => {
+                    format!("the session service rejected the filter's credential (cluster `{cluster}`)")
+                }
+                _ => format!("the check stream to cluster `{cluster}` was closed with gRPC status {status}"),
+            }
+        });
+        let due = self.gate.borrow_mut().closed(stream, now);
+        self.queue(due);
+    }
+
+    /// Writes a line about a server that does not work, if one is due.
+    fn say(&self, trouble: Trouble, now: Now, words: impl FnOnce() -> String) {
+        if let Some(others) = self.troubles.borrow_mut().note(trouble, now.instant) {
+            match trouble {
+                Trouble::Closed(GRPC_UNAUTHENTICATED) => error!("portcullis: {}{others}", words()),
+                _ => warn!("portcullis: {}{others}", words()),
+            }
+        }
+    }
+
+    /// The key set of an issuer, in words.
+    fn key_set(&self, issuer: IssuerId) -> String {
+        let gate = self.gate.borrow();
+        match gate.policy().issuers.get(issuer.0).map(|issuer| (&*issuer.issuer, &issuer.keys)) {
+            Some((name, KeySource::Remote { authority, path, https, cluster, .. })) => {
+                let scheme = if *https { "https" } else { "http" };
+                format!("the key set of issuer `{name}` at {scheme}://{authority}{path} through cluster `{cluster}`")
+            }
+            _ => "a key set".to_owned(),
+        }
     }
 
     /// Writes the line about refused tokens that is due. Only on the tick: a token costs no line of its own.

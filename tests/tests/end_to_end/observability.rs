@@ -1,6 +1,7 @@
 //! What operators can observe: counters, the access log and the service's audit lines.
 
-use portcullis_tests::{Client, Testbed, until};
+use portcullis_tests::{Client, Testbed, policy, until};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_counted_by_code_and_route() {
@@ -17,6 +18,25 @@ async fn decisions_are_counted_by_code_and_route() {
         line.contains("portcullis_code=\"no_credentials\"") && line.contains("portcullis_route=\"orders.list\"")
     });
     assert!(counted.is_some_and(|line| line.ends_with(" 3")), "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_a_cluster_that_does_not_exist_and_is_not_flooded() {
+    /// More retries than any number of workers makes at once.
+    const RETRIES: u64 = 15;
+    let mut policy = policy::patient();
+    policy["session"]["cluster"] = json!("nowhere");
+    policy["issuers"][0]["keys"]["cluster"] = json!("lost");
+    let testbed = Testbed::with_policy(policy).await;
+    until("every worker has retried often", async || {
+        (testbed.envoy.stat("portcullis.check_stream.event.failed").await >= RETRIES).then_some(())
+    })
+    .await;
+    let log = testbed.envoy.log();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count() as u64;
+    for words in ["is there a cluster `nowhere`?", "/jwks through cluster `lost`; is there such a cluster?"] {
+        assert!((1..RETRIES / 2).contains(&lines(words)), "{} lines: {words}\n{log}", lines(words));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
