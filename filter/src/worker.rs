@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// gRPC's UNAUTHENTICATED.
+/// gRPC's UNAUTHENTICATED, the last status that it has.
 const GRPC_UNAUTHENTICATED: u32 = 16;
 
 /// How often deadlines are checked: while something waits for one, and otherwise.
@@ -245,7 +245,8 @@ impl Worker {
 
     /// The check stream was closed by its peer, or by Envoy.
     pub(crate) fn closed(&self, stream: u32, status: u32, now: Now) {
-        self.say(Trouble::Closed(status), now, || {
+        // A peer can make up any number of statuses: those that gRPC does not have are one.
+        self.say(Trouble::Closed(status.min(GRPC_UNAUTHENTICATED + 1)), now, || {
             let gate = self.gate.borrow();
             let cluster = gate.policy().session.as_ref().map_or("?", |session| session.cluster.as_str());
             match status {
