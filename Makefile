@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo build unit test test-faults lint check bench fuzz clean
 
+# Retries cover a registry that fails for a minute; errors are printed, and nothing else.
+NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-retry-maxtimeout=60000
 SCRIPTS = .ci/run $(wildcard */*.sh */*/*.sh)
 
 help: ## list the targets
@@ -35,15 +37,15 @@ test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'
-	@cd tests/oauth && npm ci --silent && touch node_modules
+	@cd tests/oauth && $(NPM_CI) && touch node_modules
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@echo '» fetching what drives the browser of the tests'
-	@cd tests/browser && npm ci --silent && touch node_modules
+	@cd tests/browser && $(NPM_CI) && touch node_modules
 
 cli/tests/openapi/node_modules: cli/tests/openapi/package-lock.json
 	@echo '» fetching public OpenAPI documents (45 MB to download, 410 MB on disk)'
-	@cd cli/tests/openapi && npm ci --silent && touch node_modules
+	@cd cli/tests/openapi && $(NPM_CI) && touch node_modules
 
 lint: ## check the format, and lint Rust and shell
 	cargo fmt --all --check
