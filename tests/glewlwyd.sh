@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets Debian's glewlwyd: unpacks its packages and their missing dependencies in dist/glewlwyd. Nothing is installed, so no
-# service is set up or started. An installed glewlwyd is used as it is.
+# Gets Debian's glewlwyd: unpacks its packages and their missing dependencies in dist/glewlwyd. An installed glewlwyd is
+# used as it is.
 #
 # If glewlwyd is not available, prints the arguments that skip its tests to standard output, and the reason to standard
 # error.
@@ -16,35 +16,6 @@ skip() {
 }
 
 if [ -f "$root/$schema" ] || [ -f "/$schema" ]; then exit; fi
-command -v apt-get >/dev/null || skip 'which is not installed; there is no apt-get to fetch it'
-
-# Unpacks everything. The directory gets its final name only when it is complete.
-fetch() {
-  local packages
-  packages=$(apt-get --simulate --no-install-recommends install glewlwyd dbconfig-no-thanks | sed -n 's/^Inst \([^ ]*\).*/\1/p')
-  [ -n "$packages" ] || return
-  rm -rf "$root.part"
-  mkdir -p "$root.part/packages"
-  # shellcheck disable=SC2086
-  (cd "$root.part/packages" && apt-get --quiet download $packages) || return
-  local package
-  for package in "$root.part"/packages/*.deb; do dpkg-deb --extract "$package" "$root.part" || return; done
-  rm -rf "$root.part/packages"
-  mv "$root.part" "$root"
-}
-
-# The package lists may be missing or outdated. Only root can update them.
-renew() {
-  local as_root=()
-  [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-  "${as_root[@]}" apt-get --quiet update
-}
-
 echo "» fetching Debian's glewlwyd" >&2
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-if ! fetch >"$log" 2>&1 && ! { renew && fetch; } >>"$log" 2>&1; then
-  tail -n 5 "$log" >&2
-  skip 'which is not installed; apt-get could not fetch it'
-fi
+tests/debian.sh "$root" glewlwyd dbconfig-no-thanks || skip 'which is not installed and could not be fetched'
 [ -f "$root/$schema" ] || skip 'whose package has unexpected contents'

@@ -12,6 +12,7 @@ mod grpc_web;
 mod guarantee;
 mod half_open;
 mod hostile;
+mod images;
 mod introspection;
 mod main_job;
 mod manifests;
