@@ -100,7 +100,8 @@ fn papers() -> Vec<PathBuf> {
 fn places(text: &str) -> (Vec<&str>, Vec<&str>) {
     let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let links = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
-    let folders = ["cli/", "contract/", "docs/", "engine/", "envoy/", "examples/", "filter/", "session/", "tests/"];
+    let folders =
+        ["cli/", "contract/", "deploy/", "docs/", "engine/", "envoy/", "examples/", "filter/", "session/", "tests/"];
     let is_path = |code: &&str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
         folders.iter().any(|folder| code.starts_with(folder)) && code.chars().all(is_plain)

@@ -14,13 +14,13 @@ const CRDS: [&str; 3] = [
 const IMAGE: &str = "oci://registry.example.com/portcullis:0.1.0";
 
 /// The part of a Kubernetes API server that validates resources of the CRDs' kinds.
-struct ApiServer {
+pub(crate) struct ApiServer {
     kinds: Vec<(Value, jsonschema::Validator)>,
 }
 
 impl ApiServer {
     /// `None`, with a message, if there are no CRDs.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let dir = root().join("../shared/crds");
         if !dir.exists() {
             // Not with `eprintln!`, whose output is captured unless the test fails.
@@ -45,7 +45,7 @@ impl ApiServer {
     }
 
     /// All errors in a manifest.
-    fn faults(&self, manifest: &Value) -> Vec<String> {
+    pub(crate) fn faults(&self, manifest: &Value) -> Vec<String> {
         let is_of = |id: &Value| ["apiVersion", "kind"].iter().all(|key| id[key] == manifest[key]);
         let Some((_, validator)) = self.kinds.iter().find(|(id, _)| is_of(id)) else {
             return vec![format!("no such kind: {} {}", manifest["apiVersion"], manifest["kind"])];
@@ -55,7 +55,7 @@ impl ApiServer {
     }
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod chart;
 mod commands;
 mod diff;
 mod diff_property;

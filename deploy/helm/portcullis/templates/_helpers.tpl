@@ -1,0 +1,59 @@
+{{- define "portcullis.name" -}}
+{{ .Release.Name }}-session
+{{- end }}
+
+{{- define "portcullis.selector" -}}
+app.kubernetes.io/name: portcullis-session
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "portcullis.labels" -}}
+{{ include "portcullis.selector" . }}
+app.kubernetes.io/part-of: portcullis
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "portcullis.metadata" -}}
+metadata:
+  name: {{ include "portcullis.name" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "portcullis.labels" . | nindent 4 }}
+{{- end }}
+
+{{- define "portcullis.credentials" -}}
+{{- with .Values.credentials -}}
+{{- if .existingSecret }}{{ .existingSecret }}
+{{- else if and .filter .admin }}{{ include "portcullis.name" $ }}
+{{- else }}{{ fail "credentials: name an `existingSecret` with the keys `filter` and `admin`, or give values for both" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "portcullis.image" -}}
+{{- with .Values.image -}}
+{{- $repository := required "image.repository: name the image of the session service" .repository -}}
+{{- if .digest }}{{ $repository }}@{{ .digest }}{{ else }}{{ $repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* session.yaml: the values, with the files of the Secrets that are mounted. */}}
+{{- define "portcullis.session" -}}
+{{- $session := deepCopy .Values.session -}}
+{{- with .Values.tls -}}
+{{- if .secretName -}}
+{{- $tls := dict "cert" "/run/secrets/portcullis/tls/tls.crt" "key" "/run/secrets/portcullis/tls/tls.key" -}}
+{{- if .clientCa }}{{ $_ := set $tls "client_ca" "/run/secrets/portcullis/tls/ca.crt" }}{{ end -}}
+{{- $_ := set $session "tls" $tls -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.adminTls.secretName -}}
+{{- $_ := set $session "admin_tls" (dict "cert" "/run/secrets/portcullis/admin-tls/tls.crt" "key" "/run/secrets/portcullis/admin-tls/tls.key") -}}
+{{- end -}}
+{{- toYaml $session -}}
+{{- end }}
+
+{{/* The port at the end of an address. */}}
+{{- define "portcullis.port" -}}
+{{ regexFind "[0-9]+$" . }}
+{{- end }}
