@@ -17,6 +17,7 @@ mod introspection;
 mod main_job;
 mod manifests;
 mod oauth_server;
+mod monitoring;
 mod observability;
 mod outages;
 mod policy;
