@@ -4,7 +4,8 @@
 //! Helm and the schemas are fetched by `make test-faults`.
 
 use crate::{
-    kubernetes::{ApiServer, text},
+    kinds::{faults, kubernetes},
+    kubernetes::text,
     tool::{policies, portcullis, root, run, stderr, yaml},
 };
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::{
     fs,
     io::Write,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 const CHART: &str = "deploy/helm/portcullis";
@@ -74,48 +75,6 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
 }
 
-/// The schemas of Kubernetes' own kinds. They refuse unknown keys.
-fn kubernetes() -> Value {
-    let path = root().join("dist/tools/kubernetes.json");
-    let schemas = fs::read_to_string(path).expect("the schemas are missing: run `make test-faults`");
-    serde_json::from_str(&schemas).expect("JSON")
-}
-
-fn schema_of<'a>(schemas: &'a Value, object: &Value) -> Option<&'a str> {
-    let (group, version) = text(&object["apiVersion"]).rsplit_once('/').unwrap_or(("", text(&object["apiVersion"])));
-    let id = json!([{"group": group, "kind": object["kind"], "version": version}]);
-    let kinds = schemas["$defs"].as_object().expect("definitions");
-    kinds.iter().find(|(_, schema)| schema["x-kubernetes-group-version-kind"] == id).map(|(name, _)| &**name)
-}
-
-/// What keeps Kubernetes and the controllers from accepting the objects.
-fn faults(schemas: &Value, objects: &[Value]) -> Vec<String> {
-    let (mut faults, mut others) = (Vec::new(), Vec::new());
-    for object in objects {
-        if let Some(name) = schema_of(schemas, object) {
-            let mut schema = schemas.clone();
-            schema["$ref"] = json!(format!("#/$defs/{name}"));
-            let validator = jsonschema::validator_for(&schema).expect("a schema");
-            let found = validator.iter_errors(object);
-            faults.extend(found.map(|fault| format!("{} {}: {fault}", object["kind"], fault.instance_path())));
-        } else if ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"].contains(&text(&object["kind"])) {
-            faults.extend(ApiServer::new().map(|server| server.faults(object)).unwrap_or_default());
-        } else {
-            others.push(object);
-        }
-    }
-    let mut node = Command::new("node");
-    node.arg(root().join("deploy/tools/validate.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut node = node.spawn().expect("Node runs");
-    let mut input = node.stdin.take().expect("a pipe");
-    input.write_all(json!(others).to_string().as_bytes()).expect("it reads");
-    drop(input);
-    let output = node.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "validate.mjs failed");
-    faults.extend(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned));
-    faults
-}
-
 #[test]
 fn chart_and_workspace_have_the_same_version() {
     let chart = yaml(&root().join(CHART).join("Chart.yaml"));
@@ -175,11 +134,10 @@ fn an_object_that_kubernetes_would_refuse_is_found() {
         ("PrometheusRule", "/spec/groups/0/rules/0/expr", json!(null)),
         ("DestinationRule", "/spec/trafficPolicy/connectionPool/http/maxRequestsPerConnection", json!("one")),
     ] {
-        let mut objects = good.clone();
-        let object = objects.iter_mut().find(|object| object["kind"] == kind).expect("an object");
+        let mut object = of_kind(&good, kind).clone();
         let (parent, key) = place.rsplit_once('/').expect("a place");
         object.pointer_mut(parent).expect("a parent")[key] = value;
-        assert!(!faults(&schemas, &objects).is_empty(), "{kind}{place}");
+        assert!(!faults(&schemas, &[object]).is_empty(), "{kind}{place}");
     }
 }
 

@@ -17,6 +17,7 @@ mod embedded;
 mod examples;
 mod explain_keys;
 mod golden;
+mod kinds;
 mod kubernetes;
 mod openapi_commands;
 mod openapi_documents;
