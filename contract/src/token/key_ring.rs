@@ -15,7 +15,8 @@ use std::{fmt, time::Duration};
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 /// A fetch without a result after this time, in milliseconds, counts as lost.
 const FETCH_LOST_MS: u64 = 2 * FETCH_TIMEOUT_MS;
-/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure.
+/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure, unless a request waits
+/// for the issuer's first keys.
 pub const KEY_RETRY_FIRST_MS: u64 = 1_000;
 /// The maximum delay between two retries, in milliseconds.
 pub const KEY_RETRY_LAST_MS: u64 = 60_000;
@@ -38,6 +39,8 @@ pub struct Remote {
     fetch: Fetch,
     /// Consecutive failures.
     failures: u32,
+    /// When a request that finds no keys at all can cause the next fetch, whatever the schedule says.
+    on_demand_ms: u64,
     /// Fetches that missing keys have caused; those of the schedule do not count.
     refetches: Refetches,
 }
@@ -108,6 +111,7 @@ impl KeyRing {
                 keys: None,
                 fetch: Fetch::Idle { next_ms: 0 },
                 failures: 0,
+                on_demand_ms: 0,
                 refetches: Refetches::default(),
             }),
         })
@@ -206,12 +210,16 @@ impl Remote {
     }
 
     fn missing(&mut self, name: Option<KeyName>, now_ms: u64) -> Miss {
+        // Nobody can be let in before there are keys: the first of them are not worth a growing delay.
+        if let (Fetch::Idle { next_ms }, None) = (self.fetch, &self.keys) {
+            self.fetch = Fetch::Idle { next_ms: next_ms.min(self.on_demand_ms) };
+        }
         if self.due(now_ms) {
             return Miss::Fetch;
         }
         match self.fetch {
             Fetch::UnderWay { .. } => Miss::Wait,
-            // Without any keys every request would trigger a fetch; the retries take care of that case.
+            // The fetch for which the request brought the schedule forward is yet to come.
             Fetch::Idle { .. } if self.keys.is_none() => Miss::Reject,
             Fetch::Idle { .. } if name.is_some_and(|name| self.refetches.admit(name, now_ms)) => {
                 self.fetch = Fetch::UnderWay { since_ms: now_ms };
@@ -242,6 +250,7 @@ impl Remote {
         let doubled = 2u64.saturating_pow(self.failures);
         let wait_ms = KEY_RETRY_FIRST_MS.saturating_mul(doubled);
         self.failures = self.failures.saturating_add(1);
+        self.on_demand_ms = now_ms.saturating_add(KEY_RETRY_FIRST_MS);
         self.fetch =
             Fetch::Idle { next_ms: now_ms.saturating_add(wait_ms.min(KEY_RETRY_LAST_MS).min(self.refresh_ms)) };
     }

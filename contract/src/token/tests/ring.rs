@@ -175,6 +175,39 @@ fn without_keys_a_request_waits_for_the_fetch_and_not_for_the_retry() {
 }
 
 #[test]
+fn a_request_brings_the_fetch_of_the_first_keys_forward_whatever_the_schedule_says() {
+    let mut ring = ring();
+    let mut now_ms = START_MS;
+    // By now the schedule waits for a minute.
+    for _ in 0..10 {
+        assert!(ring.due(now_ms));
+        ring.failed(now_ms);
+        now_ms += 60_000;
+    }
+    let failed_ms = now_ms - 60_000;
+    assert!(!ring.due(failed_ms + 5_000));
+    assert_eq!(ring.missing(kid("a"), failed_ms + 5_000), Miss::Fetch);
+    ring.failed(failed_ms + 5_000);
+    // Many requests cause one fetch a second, and the tick is enough for it.
+    assert_eq!(ring.missing(kid("a"), failed_ms + 5_001), Miss::Reject);
+    assert_eq!(ring.missing(kid("b"), failed_ms + 5_500), Miss::Reject);
+    assert!(!ring.due(failed_ms + 5_999));
+    assert!(ring.due(failed_ms + 6_000));
+    ring.failed(failed_ms + 6_000);
+    assert!(!ring.due(failed_ms + 60_000), "without requests the schedule holds");
+    // Keys that are there are served while their issuer is away.
+    let mut ring = filled();
+    let mut now_ms = START_MS + REFRESH_MS;
+    for _ in 0..10 {
+        assert!(ring.due(now_ms));
+        ring.failed(now_ms);
+        now_ms += 60_000;
+    }
+    assert_eq!(ring.missing(None, now_ms - 50_000), Miss::Reject);
+    assert!(!ring.due(now_ms - 50_000));
+}
+
+#[test]
 fn a_fetch_that_never_reports_is_given_up() {
     let mut ring = ring();
     assert!(ring.due(START_MS));
