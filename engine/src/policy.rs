@@ -34,7 +34,7 @@ pub use sizes::Sizes;
 pub use source::{RouteSource, Source};
 pub use text::nearest;
 pub use token_place::TokenPlace;
-pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
+pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, digest, route_name, scope_name};
 
 use crate::{
     route::{RouteTable, RuleId},

@@ -78,6 +78,23 @@ pub(crate) fn client_address() -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
+/// The filter's `name` in Envoy's configuration; empty when unknown.
+pub(crate) fn filter_name() -> String {
+    let name = hostcalls::get_property(vec!["plugin_name"]).ok().flatten().unwrap_or_default();
+    String::from_utf8(name).unwrap_or_default()
+}
+
+/// A text that any VM of this process has shared under a key.
+pub(crate) fn shared(key: &str) -> Option<String> {
+    let (value, _) = hostcalls::get_shared_data(key).ok()?;
+    String::from_utf8(value?).ok()
+}
+
+/// Shares a text with all VMs of this process.
+pub(crate) fn set_shared(key: &str, value: &str) {
+    let _ = hostcalls::set_shared_data(key, Some(value.as_bytes()), None);
+}
+
 /// Stores `record` for access logs: `%FILTER_STATE(wasm.portcullis:PLAIN)%`.
 pub(crate) fn set_log_field(record: &str) {
     let _ = hostcalls::set_property(vec!["portcullis"], Some(record.as_bytes()));

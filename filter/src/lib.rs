@@ -4,6 +4,7 @@
 //! decision is made in `portcullis_engine`.
 //!
 //! - `root` is the root context of a worker: it loads the policy and owns every call that outlives a request;
+//! - `history` remembers which policy was in force before;
 //! - `http` is the context of a request;
 //! - `worker` is the state that both share, and carries out steps;
 //! - `envoy` contains the host calls, `metrics` the counters and gauges, `troubles` what the log says of servers that fail.
@@ -11,6 +12,7 @@
 #![expect(missing_docs, reason = "the SDK's macro exports `_initialize` without any")]
 
 mod envoy;
+mod history;
 mod http;
 mod metrics;
 mod root;

@@ -56,16 +56,22 @@ impl Metrics {
         }
         for (issuer, age_s) in gate.key_ages_s(now.instant) {
             let id = *self.key_ages.entry(issuer).or_insert_with(|| {
-                define(MetricType::Gauge, &format!("portcullis.key_set_age_s.issuer.{}", label(issuer, gate.policy())))
+                let name = gate.policy().issuers.get(issuer.0).map_or("unknown", |issuer| &*issuer.issuer);
+                define(MetricType::Gauge, &format!("portcullis.key_set_age_s.issuer.{}", label(name)))
             });
             let _ = hostcalls::record_metric(id, age_s);
         }
     }
 }
 
-/// An issuer as a label: Envoy ends a label at a dot, and a line at a colon.
-fn label(issuer: IssuerId, policy: &Policy) -> String {
-    let name = policy.issuers.get(issuer.0).map_or("unknown", |issuer| &*issuer.issuer);
+/// Reports whether the policy that a filter was given last is invalid.
+pub(crate) fn set_rejected(filter: &str, rejected: bool) {
+    let gauge = define(MetricType::Gauge, &format!("portcullis.policy.rejected.filter.{}", label(filter)));
+    let _ = hostcalls::record_metric(gauge, u64::from(rejected));
+}
+
+/// A name as a label: Envoy ends a label at a dot, and a line at a colon.
+fn label(name: &str) -> String {
     name.chars().map(|char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' }).collect()
 }
 

@@ -1,6 +1,12 @@
 //! The worker's root context: it loads the policy, keeps time, and owns every call that outlives a request.
 
-use crate::{envoy, http::Http, worker::Worker};
+use crate::{
+    envoy,
+    history::{History, Invalid},
+    http::Http,
+    metrics,
+    worker::Worker,
+};
 use log::{error, info};
 use portcullis_engine::{
     authorize::{self, Gate, MESSAGE_BYTES_MAX},
@@ -78,22 +84,35 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
-        self.worker = match self.load(&configuration) {
+        let history = History::of_this_filter();
+        let loaded = self.load(&configuration);
+        metrics::set_rejected(history.filter(), loaded.is_err());
+        match loaded {
             Ok(worker) => {
                 let worker = Rc::new(worker);
-                info!("portcullis: policy {} is in force", worker.gate.borrow().policy().digest);
+                let digest = worker.gate.borrow().policy().digest.clone();
+                info!("portcullis: policy {digest} is in force");
+                history.accept(&digest);
                 worker.pump(envoy::now());
-                Some(worker)
+                self.worker = Some(worker);
+                true
             }
             Err(faults) => {
-                error!("portcullis: the policy is invalid, so all requests are refused");
+                let invalid = history.refuse(&configuration);
+                match &invalid {
+                    Invalid::Rejected { in_force } => {
+                        error!(
+                            "portcullis: the new policy is invalid and was rejected; policy {in_force} stays in force"
+                        );
+                    }
+                    Invalid::RefusesAll => error!("portcullis: the policy is invalid, so all requests are refused"),
+                }
                 faults.iter().for_each(|fault| error!("portcullis: {fault}"));
-                None
+                // A filter without a policy answers 503 with a reason. One that failed to start would answer nothing, and
+                // keep Envoy itself from starting.
+                invalid == Invalid::RefusesAll
             }
-        };
-        // Accepted in any case: a filter without a policy answers 503 with a reason, while a filter that failed to
-        // start answers nothing.
-        true
+        }
     }
 
     fn on_tick(&mut self) {

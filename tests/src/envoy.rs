@@ -29,8 +29,17 @@ pub(crate) struct Changes {
     pub(crate) policy: Value,
     /// Further changes, made last.
     pub(crate) edit: Edit,
-    /// Whether Envoy reads its listener from a file that it watches, so that the policy can be replaced.
-    pub(crate) watch: bool,
+    /// Where Envoy watches a file, so that the policy can be replaced.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// What Envoy reads from a file that it watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The listener, with the filter in it (LDS).
+    Listener,
+    /// The filter alone (ECDS), as Istio gives it.
+    Filter,
 }
 
 /// A running Envoy.
@@ -40,21 +49,22 @@ pub struct Envoy {
     /// Envoy's admin.
     pub admin: SocketAddr,
     dir: PathBuf,
-    /// The listener, from the bootstrap or from the file that the bootstrap names.
-    listeners: Mutex<Value>,
+    /// What Envoy watches, and what the file holds.
+    watched: Mutex<(Option<Watch>, Value)>,
     process: Mutex<Process>,
 }
 
 const WORKERS: usize = 2;
 /// How long connections of a replaced listener may take to end.
 const DRAIN_S: &str = "1";
-const LISTENERS: &str = "listeners.json";
+const WATCHED: &str = "watched.json";
 
 impl Envoy {
     pub(crate) async fn start(dir: &Path, changes: Changes, credential: &str) -> Self {
         paths::dist("portcullis.wasm");
-        let (bootstrap, listeners) = bootstrap(changes, dir);
-        Self { listeners: Mutex::new(listeners), ..Self::launch(dir, &bootstrap, WORKERS, credential).await }
+        let watch = changes.watch;
+        let (bootstrap, watched) = bootstrap(changes, dir);
+        Self { watched: Mutex::new((watch, watched)), ..Self::launch(dir, &bootstrap, WORKERS, credential).await }
     }
 
     /// Starts Envoy with the caller's bootstrap: one listener and an admin, each on any port. Its paths are
@@ -94,22 +104,36 @@ impl Envoy {
             Some(local(u16::try_from(port).ok()?))
         })
         .await;
-        Self { address, admin, dir: dir.to_owned(), listeners: Mutex::default(), process }
+        Self { address, admin, dir: dir.to_owned(), watched: Mutex::default(), process }
     }
 
-    /// Replaces the policy while Envoy runs, and waits until Envoy has accepted it. Needs a watched listener.
+    /// Replaces the policy while Envoy runs, and waits until Envoy has accepted it. Needs something that is watched.
     pub async fn replace_policy(&self, policy: &Value) {
-        let before = self.stat(UPDATES).await;
+        self.offer_policy(policy, "update_success").await;
+    }
+
+    /// Replaces the policy by one that Envoy must reject, and waits until it has.
+    pub async fn offer_invalid_policy(&self, policy: &Value) {
+        self.offer_policy(policy, "update_rejected").await;
+    }
+
+    /// Offers a policy, and waits until the counter of updates with this outcome has moved.
+    async fn offer_policy(&self, policy: &Value, outcome: &str) {
+        let counter = {
+            let (watch, _) = &*self.watched.lock().expect("not poisoned");
+            format!("{}.{outcome}", watch.expect("a watched file").counters())
+        };
+        let before = self.stat(&counter).await;
         {
-            let mut listener = self.listeners.lock().expect("not poisoned");
-            *at(&mut listener, &PLACE[FIRST_LISTENER.len()..]) = policy.clone();
-            let (file, next) = (self.dir.join(LISTENERS), self.dir.join("next.json"));
-            paths::write(&next, &resources(&listener));
+            let (watch, resource) = &mut *self.watched.lock().expect("not poisoned");
+            *at(resource, watch.expect("a watched file").place()) = policy.clone();
+            let (file, next) = (self.dir.join(WATCHED), self.dir.join("next.json"));
+            paths::write(&next, &json!({"resources": [resource]}));
             std::fs::rename(next, file).expect("a file can be moved");
         }
-        until("Envoy has the new policy", async || {
+        until(&counter, async || {
             self.process.lock().expect("not poisoned").must_live();
-            (self.stat(UPDATES).await > before).then_some(())
+            (self.stat(&counter).await > before).then_some(())
         })
         .await;
     }
@@ -163,10 +187,29 @@ impl Envoy {
 }
 
 const FIRST_LISTENER: &str = "/static_resources/listeners/0";
-/// Counts the listener updates that Envoy has accepted.
-const UPDATES: &str = "listener_manager.lds.update_success";
+/// The place of the filter in its listener, and that of the policy in the filter.
+const FILTER: &str = "/filter_chains/0/filters/0/typed_config/http_filters/0";
+const POLICY: &str = "/typed_config/config/configuration/value";
 
-/// The bootstrap, and its listener.
+impl Watch {
+    /// Where the policy is in what the file holds.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Listener => &PLACE[FIRST_LISTENER.len()..],
+            Self::Filter => POLICY,
+        }
+    }
+
+    /// The prefix of Envoy's counters of updates.
+    const fn counters(self) -> &'static str {
+        match self {
+            Self::Listener => "listener_manager.lds",
+            Self::Filter => "extension_config_discovery.http_filter.portcullis",
+        }
+    }
+}
+
+/// The bootstrap, and what Envoy watches.
 fn bootstrap(changes: Changes, dir: &Path) -> (Value, Value) {
     let mut all = paths::shipped_file("envoy.yaml");
     *at(&mut all, "/static_resources/listeners/0/address/socket_address/port_value") = json!(changes.listener);
@@ -187,23 +230,35 @@ fn bootstrap(changes: Changes, dir: &Path) -> (Value, Value) {
         *at(&mut clusters[index], port_value) = json!(port);
     }
     (changes.edit)(&mut all);
-    let listener = at(&mut all, FIRST_LISTENER).clone();
-    if changes.watch {
-        // The same listener, in a file that Envoy watches.
-        let path = dir.join(LISTENERS);
-        paths::write(&path, &resources(&listener));
-        *at(&mut all, "/static_resources/listeners") = json!([]);
-        all["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": path}}});
-        all["node"] = json!({"id": "edge", "cluster": "edge"});
-    }
-    (all, listener)
+    let watched = changes.watch.map_or(Value::Null, |watch| watched(&mut all, watch, &dir.join(WATCHED)));
+    (all, watched)
 }
 
-/// What Envoy reads from the file that it watches.
-fn resources(listener: &Value) -> Value {
-    let mut listener = listener.clone();
-    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
-    json!({"resources": [listener]})
+/// Moves what is watched from the bootstrap into a file, and returns it.
+fn watched(all: &mut Value, watch: Watch, path: &Path) -> Value {
+    let source = json!({"path_config_source": {"path": path}});
+    all["node"] = json!({"id": "edge", "cluster": "edge"});
+    let mut resource = match watch {
+        Watch::Listener => {
+            let listener = at(all, FIRST_LISTENER).clone();
+            *at(all, "/static_resources/listeners") = json!([]);
+            all["dynamic_resources"] = json!({"lds_config": source});
+            listener
+        }
+        Watch::Filter => {
+            let type_url = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+            let place = at(all, &format!("{FIRST_LISTENER}{FILTER}"));
+            let discovery = json!({"config_source": source, "type_urls": [type_url]});
+            let discovered = json!({"name": place["name"], "config_discovery": discovery});
+            std::mem::replace(place, discovered)
+        }
+    };
+    resource["@type"] = json!(match watch {
+        Watch::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+        Watch::Filter => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+    });
+    paths::write(path, &json!({"resources": [resource]}));
+    resource
 }
 
 fn position(clusters: &[Value], name: &str) -> Option<usize> {

@@ -34,7 +34,7 @@ pub mod scenario;
 
 pub use admin::Admin;
 pub use cuts::{Cuts, cut};
-pub use envoy::Envoy;
+pub use envoy::{Envoy, Watch};
 pub use fake_service::{FakeService, ServiceBehaviour};
 pub use faults::Faults;
 pub use http::{Answer, Call, Client};

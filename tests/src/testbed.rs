@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
-    envoy::{Changes, Edit},
+    envoy::{Changes, Edit, Watch},
     policy,
     process::{is_free, local},
     service::{Credentials, Ports},
@@ -57,7 +57,7 @@ pub struct Builder {
     documented_ports: bool,
     clusters: Vec<(&'static str, u16)>,
     bootstrap: Edit,
-    replaceable_policy: bool,
+    watch: Option<Watch>,
 }
 
 impl Testbed {
@@ -71,7 +71,7 @@ impl Testbed {
             documented_ports: false,
             clusters: Vec::new(),
             bootstrap: Box::new(|_| ()),
-            replaceable_policy: false,
+            watch: None,
         }
     }
 
@@ -209,9 +209,9 @@ impl Builder {
         self
     }
 
-    /// Makes Envoy watch its listener's file, which [`Envoy::replace_policy`] needs.
-    pub fn replaceable_policy(mut self) -> Self {
-        self.replaceable_policy = true;
+    /// Makes Envoy watch a file, which [`Envoy::replace_policy`] needs.
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
         self
     }
 
@@ -240,7 +240,7 @@ impl Builder {
             clusters,
             policy: self.policy,
             edit: self.bootstrap,
-            watch: self.replaceable_policy,
+            watch: self.watch,
         };
         let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;

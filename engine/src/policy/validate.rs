@@ -268,6 +268,7 @@ fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) 
     }
 }
 
-fn digest(text: &[u8]) -> String {
+/// The digest of a policy as logs and the session service show it: SHA-256 of the configuration's bytes, in lower-case hex.
+pub fn digest(text: &[u8]) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,6 @@
 //! A replica of the session service and the filter's policy are replaced under load.
 
-use portcullis_tests::{Answer, Call, Kind, Service, Testbed, busy, free_port, policy, until};
+use portcullis_tests::{Answer, Call, Kind, Service, Testbed, Watch, busy, free_port, policy, until};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -140,7 +140,7 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     const RESIDENT_GROWTH_BYTES_MAX: u64 = 100 << 20;
     const WAIT_MAX: Duration = Duration::from_secs(10);
     let policies = [gate("one", "orders:read"), gate("two", "customers:read")];
-    let testbed = Testbed::builder().policy(policies[0].clone()).replaceable_policy().start().await;
+    let testbed = Testbed::builder().policy(policies[0].clone()).watch(Watch::Listener).start().await;
     testbed.ready().await;
     let vms = async || testbed.envoy.stat("wasm.envoy.wasm.runtime.v8.active").await;
     let vms_at_first = vms().await;
@@ -207,4 +207,71 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
         .filter(|line| !line["portcullis"].to_string().contains("code="))
         .collect();
     assert!(undecided.is_empty(), "{} requests, the first: {}", undecided.len(), undecided[0]);
+}
+
+/// The gauge of invalid policies.
+const REJECTED: &str = "portcullis.policy.rejected.filter.portcullis";
+
+/// A policy with one typo.
+fn typo() -> Value {
+    let mut policy = gate("typo", "orders:read");
+    policy["surprise"] = json!(true);
+    policy
+}
+
+async fn an_invalid_policy_leaves_the_last_good_one_in_force(watch: Watch) {
+    let testbed = Testbed::builder().policy(gate("one", "orders:read")).watch(watch).start().await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().scopes("orders:read").sign();
+    assert_eq!(testbed.envoy.stats(REJECTED).await[0].1, 0);
+    // Envoy does not ask the filter again about the one that it has rejected already.
+    for invalid in [typo(), json!({}), typo()] {
+        testbed.envoy.offer_invalid_policy(&invalid).await;
+        assert_eq!(testbed.envoy.stats(REJECTED).await[0].1, 1);
+        // New connections find it in force as well.
+        let answer = testbed.get("/orders").bearer(&token).fresh().await;
+        assert!(is_released(&answer), "{answer:?}");
+        let refused = testbed.get("/orders").fresh().await;
+        assert!(refused.header("www-authenticate").contains("realm=\"one\""), "{refused:?}");
+    }
+    let log = testbed.envoy.log();
+    let in_force = log.split("portcullis: policy ").nth(1).expect("a policy was in force");
+    let digest = in_force.split(' ').next().expect("its digest");
+    assert!(
+        log.contains(&format!("the new policy is invalid and was rejected; policy {digest} stays in force")),
+        "{log}"
+    );
+    assert!(log.contains("$.surprise"), "{log}");
+    // A good policy goes on from there.
+    testbed.envoy.replace_policy(&gate("two", "customers:read")).await;
+    let decides = |answer: &Answer| answer.header("www-authenticate").contains("realm=\"two\"");
+    testbed.get("/orders").until("the new policy decides", decides).await;
+    assert_eq!(testbed.get("/orders").bearer(&token).fresh().await.status, 403);
+    assert_eq!(testbed.envoy.stats(REJECTED).await[0].1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_policy_in_a_listener_leaves_the_last_good_one_in_force() {
+    an_invalid_policy_leaves_the_last_good_one_in_force(Watch::Listener).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_policy_in_an_extension_leaves_the_last_good_one_in_force() {
+    an_invalid_policy_leaves_the_last_good_one_in_force(Watch::Filter).await;
+}
+
+/// Envoy remembers that it has taken this configuration once. If a worker then rejected it, Envoy would reject every later
+/// update of the module, good ones too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_policy_of_the_start_refuses_all_whenever_it_returns_and_a_good_one_can_follow() {
+    let testbed = Testbed::builder().policy(typo()).watch(Watch::Listener).start().await;
+    assert_eq!(testbed.get("/orders").await.status, 503);
+    for realm in ["one", "two"] {
+        testbed.envoy.replace_policy(&gate(realm, "orders:read")).await;
+        let realm = format!("realm=\"{realm}\"");
+        let decides = |answer: &Answer| answer.header("www-authenticate").contains(&realm);
+        testbed.get("/orders").until("the good policy decides", decides).await;
+        testbed.envoy.replace_policy(&typo()).await;
+        testbed.get("/orders").until("the invalid one refuses all", |answer| answer.status == 503).await;
+    }
 }
