@@ -81,6 +81,12 @@ impl Node {
         }
     }
 
+    /// Its keys.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let Content::Object(pairs) = &self.content else { return Vec::new() };
+        pairs.iter().map(|(key, _)| key.name.clone()).collect()
+    }
+
     /// Its items or values.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Self> {
         let (items, pairs) = match &self.content {
@@ -106,7 +112,7 @@ impl Node {
         }
     }
 
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         // Only a map whose keys are not text can fail.
         serde_json::to_string(self).unwrap_or_default()
     }

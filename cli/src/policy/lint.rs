@@ -1,11 +1,13 @@
 //! Warnings about valid policies that deserve a look.
 
+mod clusters;
 mod envoy;
 mod fallthrough;
 mod issuers;
 mod linter;
 mod overlap;
 mod permissiveness;
+mod plugin;
 mod routes;
 mod samples;
 mod scopes;

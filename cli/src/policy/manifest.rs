@@ -1,13 +1,12 @@
 //! Finds the policy in a manifest: an Envoy configuration, a Kubernetes manifest, several YAML documents.
 //!
-//! The rest of the manifest is not checked, with two exceptions: a filter that fails open protects nothing, and some of
-//! Envoy's own filters must stand in front of it.
+//! A filter that fails open protects nothing, and is an error. What else stands around the policy is for `policy check`.
 
 mod find;
-mod order;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod text;
 
-pub(super) use find::policy;
-pub(super) use order::{Outer, misplaced};
+pub(super) use find::{Holder, policy};
+pub(super) use surroundings::{Manager, Surroundings, field, has_type};

@@ -1,7 +1,11 @@
 //! Runs every check over a policy and collects the warnings.
 
 use super::warning::Warning;
-use crate::{diagnostic::Diagnostic, policy::load::Loaded};
+use crate::{
+    diagnostic::Diagnostic,
+    document::Node,
+    policy::{load::Loaded, manifest::Surroundings},
+};
 use portcullis_engine::scope::Date;
 
 /// Configurable limits of the checks.
@@ -22,7 +26,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.upstream();
     linter.whole();
     linter.issuers();
-    linter.envoy();
+    linter.surroundings();
     linter.found
 }
 
@@ -36,6 +40,32 @@ impl Linter<'_> {
     pub(super) fn warn(&mut self, warning: Warning, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let span = self.loaded.document.span(path);
         let diagnostic = Diagnostic::warning(warning.code(), message, path, span).help(help);
+        self.found.push((warning, diagnostic));
+    }
+
+    /// Checks what stands around the policy in a manifest.
+    fn surroundings(&mut self) {
+        let Some(surroundings) = Surroundings::of(&self.loaded.document) else { return };
+        if let Some(manager) = surroundings.manager() {
+            self.envoy(&manager);
+        }
+        if let Some(clusters) = surroundings.clusters() {
+            self.clusters(&clusters);
+        }
+        if let Some((holder, plugin)) = surroundings.plugin() {
+            self.plugin(holder, plugin);
+        }
+    }
+
+    /// Adds a warning about a part of the manifest that is not the policy.
+    pub(super) fn warn_around(
+        &mut self,
+        warning: Warning,
+        part: &Node,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let diagnostic = Diagnostic::warning(warning.code(), message, "$", part.span.clone()).help(help);
         self.found.push((warning, diagnostic));
     }
 

@@ -1,5 +1,7 @@
 //! For each warning a policy that has it, and one that just has not.
 
+mod surroundings;
+
 use super::{Bounds, Warning, lint};
 use crate::{diagnostic::Diagnostic, policy::load::Loaded, report};
 
@@ -372,15 +374,6 @@ fn a_large_policy_is_looked_at_in_time() {
     assert_eq!(found(&loaded).len(), 0);
 }
 
-/// An Envoy configuration with these filters before and after ours, and what is found in it.
-fn ordered(before: &str, after: &str) -> Vec<String> {
-    let ours = "{name: portcullis, typed_config: {'@type': x/envoy.extensions.filters.http.wasm.v3.Wasm, config: {name: portcullis, \
-                configuration: {'@type': x/google.protobuf.Struct, value: {routes: [{name: a, match: {path: /}, public: true}]}}}}}";
-    warnings(&format!(
-        "static_resources: {{listeners: [{{filters: [{{typed_config: {{http_filters: [{before} {ours} {after}]}}}}]}}]}}"
-    ))
-}
-
 #[test]
 fn several_issuers_without_the_header_that_tells_them_apart_are_noticed() {
     let issuer = |name: &str| {
@@ -397,20 +390,6 @@ fn several_issuers_without_the_header_that_tells_them_apart_are_noticed() {
     assert_eq!(policy("", &["a"]), [""; 0]);
     assert_eq!(policy("identity_headers: [scopes]\n", &["a", "b"]), [""; 0]);
     assert_eq!(policy("identity_headers: [subject, issuer]\n", &["a", "b"]), [""; 0]);
-}
-
-#[test]
-fn cors_and_grpc_web_behind_the_filter_are_noticed() {
-    let named = "{name: envoy.filters.http.cors}, ";
-    let typed =
-        "{name: web, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb}}, ";
-    let router = "{name: envoy.filters.http.router}";
-    assert_eq!(ordered(&format!("{named}{typed}"), &format!(", {router}")), [""; 0]);
-    assert_eq!(
-        ordered("", &format!(", {named}{typed}{router}")),
-        ["filter_order $ envoy.filters.http.cors", "filter_order $ web"]
-    );
-    assert_eq!(ordered(typed, &format!(", {named}{router}")), ["filter_order $ envoy.filters.http.cors"]);
 }
 
 /// The message of a warning about some routes, which are the whole of a policy besides its issuers and scopes.

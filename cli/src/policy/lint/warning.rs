@@ -46,6 +46,22 @@ pub(in crate::policy) enum Warning {
     IssuerNotSent,
     /// In an Envoy configuration, `cors` or `grpc_web` stands behind the filter
     FilterOrder,
+    /// In an Envoy configuration, paths are changed before the filter sees them
+    PathNormalized,
+    /// In an Envoy configuration, a filter behind this one can change the path that was decided about
+    PathChangedBehind,
+    /// In an Envoy configuration, a stream over HTTP/1.1 stays open for a while after it was cut
+    DelayedClose,
+    /// In an Envoy configuration, there is no cluster of a name that the policy uses
+    ClusterUnknown,
+    /// In an Envoy configuration, keys at an `https` URL are fetched without TLS
+    KeysWithoutTls,
+    /// In an Envoy configuration, the session service's cluster does not use HTTP/2
+    SessionClusterHttp1,
+    /// An Istio manifest uses a cluster name that is not one of Istio's
+    IstioClusterName,
+    /// The variable of a credential is not passed to the filter
+    CredentialNotPassed,
 }
 
 impl Warning {
@@ -73,6 +89,14 @@ impl Warning {
             Self::TokenTypeJwt => "token_type_jwt",
             Self::IssuerNotSent => "issuer_not_sent",
             Self::FilterOrder => "filter_order",
+            Self::PathNormalized => "path_normalized",
+            Self::PathChangedBehind => "path_changed_behind",
+            Self::DelayedClose => "delayed_close",
+            Self::ClusterUnknown => "cluster_unknown",
+            Self::KeysWithoutTls => "keys_without_tls",
+            Self::SessionClusterHttp1 => "session_cluster_http1",
+            Self::IstioClusterName => "istio_cluster_name",
+            Self::CredentialNotPassed => "credential_not_passed",
         }
     }
 }

@@ -10,11 +10,23 @@ const POLICY_KEYS: [&str; 4] = ["routes", "issuers", "scopes", "sets"];
 /// What the filter is recognized by among others.
 const NAME: &str = "portcullis";
 
+/// What a plugin is configured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum Holder {
+    /// Envoy's own configuration.
+    Envoy,
+    /// Istio's `WasmPlugin` or `TrafficExtension`.
+    Istio,
+    /// Envoy Gateway's `EnvoyExtensionPolicy`.
+    Gateway,
+}
+
 /// The configuration of a wasm filter.
-struct Plugin<'n> {
+pub(super) struct Plugin<'n> {
+    pub(super) holder: Holder,
     /// The part that names the filter.
-    around: &'n Node,
-    configuration: &'n Node,
+    pub(super) around: &'n Node,
+    pub(super) configuration: &'n Node,
 }
 
 /// Selects the policy from the documents of a file.
@@ -39,6 +51,8 @@ pub(in crate::policy) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fa
     {
         return Err(fault);
     }
+    // A dump of Envoy's configuration has a listener of its bootstrap twice.
+    found.dedup_by_key(|policy| policy.to_json());
     match (found.as_slice(), roots.as_slice()) {
         ([policy], _) => configured(policy, text),
         ([first, second, ..], _) => Err(Fault {
@@ -64,25 +78,39 @@ fn looks_like_policy(node: &Node) -> bool {
 
 /// Whether it is a manifest rather than a policy with a mistake in it.
 fn is_manifest(node: &Node) -> bool {
-    ["apiVersion", "kind", "static_resources", "staticResources", "dynamic_resources", "resources", "@type"]
+    ["apiVersion", "kind", "static_resources", "staticResources", "dynamic_resources", "resources", "configs", "@type"]
         .iter()
         .any(|key| node.get(key).is_some())
 }
 
+/// What a dump of Envoy's configuration has besides what is in force: what was rejected, what waits, what is leaving.
+const NOT_IN_FORCE: [&str; 3] = ["error_state", "warming_state", "draining_state"];
+
 /// Every wasm filter configuration in a document.
-fn plugins(root: &Node) -> Vec<Plugin<'_>> {
+pub(super) fn plugins(root: &Node) -> Vec<Plugin<'_>> {
     let mut found = Vec::new();
     let mut open = vec![root];
     while let Some(node) = open.pop() {
         found.extend(kubernetes(node));
         found.extend(envoy(node).and_then(|config| {
             let configuration = config.get("configuration")?;
-            Some(Plugin { around: config, configuration })
+            Some(Plugin { holder: Holder::Envoy, around: config, configuration })
         }));
-        open.extend(node.parts());
+        open.extend(in_force(node));
     }
     found.sort_by_key(|plugin| plugin.configuration.span.start);
     found
+}
+
+/// The parts of a node that can be in force.
+pub(super) fn in_force(node: &Node) -> Vec<&Node> {
+    match &node.content {
+        Content::Object(pairs) => {
+            let in_force = pairs.iter().filter(|(key, _)| !NOT_IN_FORCE.contains(&key.name.as_str()));
+            in_force.map(|(_, part)| part).collect()
+        }
+        _ => node.parts().collect(),
+    }
 }
 
 /// Istio's `WasmPlugin` and `TrafficExtension` and Envoy Gateway's `EnvoyExtensionPolicy`, also inside a `List`.
@@ -90,14 +118,16 @@ fn kubernetes(node: &Node) -> Vec<Plugin<'_>> {
     let (Some(kind), Some(spec)) = (node.get("kind").and_then(Node::text), node.get("spec")) else {
         return Vec::new();
     };
-    let (holders, key): (Vec<&Node>, _) = match kind {
-        "WasmPlugin" => (vec![spec], "pluginConfig"),
-        "TrafficExtension" => (spec.get("wasm").into_iter().collect(), "pluginConfig"),
-        "EnvoyExtensionPolicy" => (spec.get("wasm").into_iter().flat_map(Node::parts).collect(), "config"),
+    let (holder, plugins, key): (_, Vec<&Node>, _) = match kind {
+        "WasmPlugin" => (Holder::Istio, vec![spec], "pluginConfig"),
+        "TrafficExtension" => (Holder::Istio, spec.get("wasm").into_iter().collect(), "pluginConfig"),
+        "EnvoyExtensionPolicy" => {
+            (Holder::Gateway, spec.get("wasm").into_iter().flat_map(Node::parts).collect(), "config")
+        }
         _ => return Vec::new(),
     };
-    let plugins = holders.into_iter().filter_map(|around| Some(Plugin { around, configuration: around.get(key)? }));
-    plugins.collect()
+    let plugins = plugins.into_iter();
+    plugins.filter_map(|around| Some(Plugin { holder, around, configuration: around.get(key)? })).collect()
 }
 
 /// The `config` of Envoy's wasm filter, as a message of its own type or wrapped in a `TypedStruct`.
