@@ -3,6 +3,7 @@
 
 mod body;
 mod events;
+mod filters;
 mod problem;
 mod revocations;
 mod router;

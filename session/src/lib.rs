@@ -8,6 +8,7 @@ pub mod check_stream;
 pub mod clock;
 pub mod config;
 mod credential;
+pub mod filters;
 mod followers;
 pub mod intern;
 pub mod issuers;

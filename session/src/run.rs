@@ -168,6 +168,7 @@ fn build(
         audit,
         metrics,
         route_tables: Arc::default(),
+        filters: Arc::default(),
         store_id: store.id(),
         writer,
         clock,

@@ -6,6 +6,7 @@ use crate::check_stream::RouteTables;
 use crate::clock::Clock;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
+use crate::filters::Filters;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -29,6 +30,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The route tables of the streams.
     pub route_tables: Arc<RouteTables>,
+    /// The filters that are connected.
+    pub filters: Arc<Filters>,
     /// Tells the store from every other one.
     pub store_id: String,
     /// Changes the store.

@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{events, revocations, sessions};
+use super::{events, filters, revocations, sessions};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -35,6 +35,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/revocations/{id}", delete(revocations::lift))
         .route("/v1/clock/confirm", post(confirm_clock))
         .route("/v1/events", get(events::listen))
+        .route("/v1/filters", get(filters::list))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

@@ -4,6 +4,7 @@
 use super::answers::{Answers, Broken, Destination, Held};
 use super::state::StreamState;
 use crate::credential::{Credentials, Presented};
+use crate::filters::{Connected, Filter};
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
@@ -11,6 +12,7 @@ use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::wire::session_check_server::SessionCheck;
 use portcullis_contract::wire::{BEAT, FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +57,7 @@ impl SessionCheck for Checks {
             }
             return Err(Status::unauthenticated("the credential is missing or wrong"));
         }
-        let driver = Box::new(Driver::new(Arc::clone(service), inbound, presented, credentials));
+        let driver = Box::new(Driver::new(Arc::clone(service), inbound, peer, presented, credentials));
         let answers = unfold(Some(driver), |driver| async { driver?.next().await });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -81,6 +83,9 @@ struct Driver {
     /// The filter has closed its half, or its time is up: what is deferred still leaves.
     is_done_reading: bool,
     state: StreamState,
+    peer: Option<SocketAddr>,
+    /// Once the filter has said hello.
+    connected: Option<Connected>,
     deferred: FuturesUnordered<Deferred>,
     /// Verdicts among the deferred that wait for the writer.
     held: usize,
@@ -121,6 +126,7 @@ impl Driver {
     fn new(
         service: Arc<Service>,
         inbound: Streaming<FilterMessage>,
+        peer: Option<SocketAddr>,
         presented: Option<Presented>,
         credentials: watch::Receiver<Option<Credentials>>,
     ) -> Self {
@@ -132,6 +138,8 @@ impl Driver {
             draining: service.draining.clone(),
             service,
             inbound,
+            peer,
+            connected: None,
             is_done_reading: false,
             deferred: FuturesUnordered::new(),
             held: 0,
@@ -216,7 +224,12 @@ impl Driver {
     }
 
     fn receive(&mut self, message: FilterMessage) -> Result<ServiceMessage, Status> {
-        let answers = self.state.receive(message, self.service.clock.now_ms()).map_err(broken)?;
+        let now_ms = self.service.clock.now_ms();
+        let filter = message.hello.as_ref().map(|hello| Filter::of(self.peer, hello));
+        let answers = self.state.receive(message, now_ms).map_err(broken)?;
+        if let Some(filter) = filter {
+            self.connected = Some(self.service.filters.connect(filter, now_ms));
+        }
         Ok(self.message(answers))
     }
 
