@@ -1,12 +1,14 @@
 //! An issuer: signs tokens, serves its key set, and can be made to misbehave.
 
+mod mint;
+
 use crate::{Algorithm, Key, TokenBuilder};
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde_json::{Value, json};
 use std::{
@@ -43,6 +45,7 @@ pub struct Issuer {
 }
 
 struct Shared {
+    name: String,
     signing: Mutex<Arc<Key>>,
     published: Mutex<Vec<Arc<Key>>>,
     behaviour: Mutex<IssuerBehaviour>,
@@ -55,6 +58,7 @@ impl Issuer {
     pub(crate) async fn start(name: &str, address: SocketAddr, behaviour: IssuerBehaviour) -> Self {
         let key = Arc::new(Key::new(Algorithm::ES256));
         let shared = Arc::new(Shared {
+            name: name.to_owned(),
             signing: Mutex::new(key.clone()),
             published: Mutex::new(vec![key]),
             behaviour: Mutex::new(behaviour),
@@ -63,7 +67,8 @@ impl Issuer {
         });
         let listener = TcpListener::bind(address).await.expect("the issuer can listen");
         let address = listener.local_addr().expect("a listener has an address");
-        let router = Router::new().route("/jwks", get(jwks)).with_state(shared.clone());
+        let router =
+            Router::new().route("/jwks", get(jwks)).route("/token", post(mint::mint)).with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the issuer serves");
         });

@@ -1,17 +1,18 @@
 //! The main scenario: `make demo` shows it, and the test module `main_job` demands the same answers.
 
-use crate::{Answer, Call, Testbed, Token};
-use std::time::SystemTime;
+use crate::{Answer, Call, Kind, Stream, Testbed, Token};
+use serde_json::json;
+use std::{fmt, time::SystemTime};
 
 /// One request and its answer.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// What the step shows.
     pub title: &'static str,
-    /// What was sent.
-    pub request: String,
+    /// What was sent; empty if it says more about the last answer.
+    pub request: &'static str,
     /// The expected answer.
-    pub expected: String,
+    pub expected: &'static str,
     /// The actual answer.
     pub got: String,
 }
@@ -20,6 +21,18 @@ impl Step {
     /// Whether the answer is as expected.
     pub fn holds(&self) -> bool {
         self.expected == self.got
+    }
+}
+
+impl fmt::Display for Step {
+    /// One line of at most 80 columns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, request, got, .. } = self;
+        match (self.holds(), request.is_empty()) {
+            (true, true) => write!(f, "  ✓ {title:<26} {got}"),
+            (true, false) => write!(f, "  ✓ {title:<26} {request:<24} {got}"),
+            (false, _) => write!(f, "  ✗ {title:<26} {request:<24} {got} (expected {})", self.expected),
+        }
     }
 }
 
@@ -34,13 +47,25 @@ pub enum Event {
     Waiting(&'static str),
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Section(title) => write!(f, "\n{title}"),
+            Self::Step(step) => step.fmt(f),
+            Self::Waiting(what) => write!(f, "    waiting {what} …"),
+        }
+    }
+}
+
 /// Plays every section and reports events as they happen.
 pub async fn play(testbed: &Testbed, report: &mut impl FnMut(Event)) {
     let mut scenario = Scenario { testbed, report };
     scenario.scopes().await;
     scenario.revocation().await;
     scenario.narrowing().await;
+    scenario.step_up().await;
     scenario.idleness().await;
+    scenario.outage().await;
 }
 
 struct Scenario<'a, T> {
@@ -48,98 +73,140 @@ struct Scenario<'a, T> {
     report: &'a mut T,
 }
 
+const LIST: &str = "GET /orders";
+const CHANGE: &str = "PUT /orders/7";
+const STREAM: &str = "GET /orders/events";
+const REVOKE: &str = "POST sessions/ID/revoke";
+
 impl<T: FnMut(Event)> Scenario<'_, T> {
     async fn scopes(&mut self) {
         self.section("Scopes, route by route");
         let reader = self.testbed.issuer.token().sign();
-        self.get("right scope", "/orders", Some(&reader), "200").await;
-        self.get("no token", "/orders", None, "401 no_credentials").await;
-        let change = self.testbed.call("PUT", "/orders/7").bearer(&reader);
-        let answer = self.step("scope missing", "PUT /orders/7  orders:read", change, "403 insufficient_scope");
-        let answer = answer.await;
-        self.challenge(&answer);
-        self.get("route not in the policy", "/nowhere", Some(&reader), "403 no_route").await;
-        self.get("public route", "/healthz", None, "200").await;
+        self.get("token has orders:read", LIST, Some(&reader), "200").await;
+        self.get("no token", LIST, None, "401 no_credentials").await;
+        let answer = self.change("orders:write is missing", &reader, "403 insufficient_scope").await;
+        let scopes = answer.header("www-authenticate").split("scope=\"").nth(1).unwrap_or_default();
+        let scopes = scopes.split('"').next().unwrap_or_default();
+        let expected = "orders:write orders:read customers:read admin";
+        self.found("the challenge asks for", "", expected, scopes.to_owned());
+        self.get("route not in the policy", "GET /nowhere", Some(&reader), "403 no_route").await;
+        self.get("public route", "GET /healthz", None, "200").await;
     }
 
     async fn revocation(&mut self) {
-        self.section("A session is revoked");
+        self.section("A session is revoked, and its open stream is cut");
         let anna = self.testbed.issuer.token().sign();
-        self.get("session opens", "/orders", Some(&anna), "200").await;
-        self.admin("admin revokes it", "POST", &format!("/v1/sessions/{}/revoke", anna.session), "{}").await;
-        self.get("the very next request", "/orders", Some(&anna), "401 session_revoked").await;
+        self.get("the session opens", LIST, Some(&anna), "200").await;
+        let mut stream = self.stream("server-sent events flow", &anna).await;
+        self.admin("an operator revokes it", REVOKE, "POST", &format!("{}/revoke", anna.session), "{}").await;
+        let end = stream.ended().await;
+        let cut = if end.cut { "cut" } else { "ended" };
+        self.found("the stream", STREAM, "cut", cut.to_owned());
+        self.get("the very next request", LIST, Some(&anna), "401 session_revoked").await;
         let others = self.testbed.issuer.token().subject("bert").sign();
-        self.get("someone else's session", "/orders", Some(&others), "200").await;
+        self.get("somebody else's session", LIST, Some(&others), "200").await;
     }
 
     async fn narrowing(&mut self) {
         self.section("A role is taken away while the session goes on");
-        let scopes = "orders:read orders:write customers:read";
-        let anna = self.testbed.issuer.token().scopes(scopes).sign();
-        let change = || self.testbed.call("PUT", "/orders/7").bearer(&anna);
-        let request = "PUT /orders/7  orders:read orders:write …";
-        self.step("may change orders", request, change(), "200").await;
-        let path = format!("/v1/sessions/{}", anna.session);
+        let anna = self.testbed.issuer.token().scopes("orders:read orders:write customers:read").sign();
+        self.change("may change orders", &anna, "200").await;
         let left = r#"{"scopes":["orders:read","customers:read"]}"#;
-        self.admin("admin takes orders:write", "PATCH", &path, left).await;
-        let change = self.testbed.call("PUT", "/orders/7").bearer(&anna);
-        self.step("same token", request, change, "403 insufficient_scope").await;
-        self.get("what is left", "/orders", Some(&anna), "200").await;
+        self.admin("orders:write is taken", "PATCH sessions/ID", "PATCH", &anna.session, left).await;
+        self.change("the same token", &anna, "403 insufficient_scope").await;
+        self.get("what is left", LIST, Some(&anna), "200").await;
+    }
+
+    async fn step_up(&mut self) {
+        self.section("A route asks for a stronger login");
+        let admin = self.testbed.issuer.token().subject("carla").scopes("admin").session("step-up");
+        let request = "GET /admin/users";
+        let call = |token: &Token| self.testbed.get("/admin/users").host("admin.example.com").bearer(token);
+        let (weak, strong) = (call(&admin.sign()), call(&admin.claim("acr", json!("aal2")).sign()));
+        let answer = self.step("password only", request, weak, "401 step_up_required").await;
+        let challenge = answer.header("www-authenticate");
+        let asked = challenge.contains("acr_values=\"aal2\"") && challenge.contains("max_age=\"900\"");
+        let asked = if asked { "acr_values=aal2 max_age=900" } else { challenge }.to_owned();
+        self.found("the challenge asks for", "", "acr_values=aal2 max_age=900", asked);
+        self.step("after a second factor", request, strong, "200").await;
     }
 
     async fn idleness(&mut self) {
         self.section("A session is left alone (kiosk: 2 s idle)");
         let kiosk = self.testbed.issuer.token().client("kiosk").sign();
-        self.get("session opens", "/orders", Some(&kiosk), "200").await;
+        self.get("the session opens", LIST, Some(&kiosk), "200").await;
         (self.report)(Event::Waiting("until the session has been idle for too long"));
         let idle_until = self.testbed.session(&kiosk).await["idle_expires_at"].clone();
         let idle_until = idle_until.as_str().unwrap_or_default().to_owned();
         crate::until("the idle limit passes", async || (rfc3339(SystemTime::now()) > idle_until).then_some(())).await;
-        self.get("too late", "/orders", Some(&kiosk), "401 session_idle_timeout").await;
+        self.get("too late", LIST, Some(&kiosk), "401 session_idle_timeout").await;
+    }
+
+    async fn outage(&mut self) {
+        self.section("The session service is lost (on_outage: deny)");
+        let anna = self.testbed.issuer.token().sign();
+        self.get("the session opens", LIST, Some(&anna), "200").await;
+        self.testbed.service.kill();
+        self.get("nobody can say it is good", LIST, Some(&anna), "503 session_unavailable").await;
+        self.get("public route", "GET /healthz", None, "200").await;
+        (self.report)(Event::Waiting("until the session service is back"));
+        self.testbed.service.restart().await;
+        let call = self.testbed.get("/orders").bearer(&anna);
+        call.until("the service answers the filter", |answer| answer.status != 503).await;
+        self.get("the session goes on", LIST, Some(&anna), "200").await;
     }
 
     fn section(&mut self, title: &'static str) {
         (self.report)(Event::Section(title));
     }
 
-    async fn get(&mut self, title: &'static str, path: &str, token: Option<&Token>, expected: &str) {
-        let call = self.testbed.get(path);
-        let (call, who) = match token {
-            Some(token) => (call.bearer(token), "orders:read"),
-            None => (call, "–"),
+    /// A GET at Envoy; `request` is what is shown of it.
+    async fn get(&mut self, title: &'static str, request: &'static str, token: Option<&Token>, expected: &'static str) {
+        let call = self.testbed.get(request.trim_start_matches("GET "));
+        let call = match token {
+            Some(token) => call.bearer(token),
+            None => call,
         };
-        self.step(title, &format!("GET {path}  {who}"), call, expected).await;
+        self.step(title, request, call, expected).await;
     }
 
-    async fn admin(&mut self, title: &'static str, method: &str, path: &str, body: &'static str) {
-        let call = self.testbed.service.admin().call(method, path);
+    async fn change(&mut self, title: &'static str, token: &Token, expected: &'static str) -> Answer {
+        let call = self.testbed.call("PUT", "/orders/7").bearer(token);
+        self.step(title, CHANGE, call, expected).await
+    }
+
+    async fn stream(&mut self, title: &'static str, token: &Token) -> Stream {
+        let headers = vec![("authorization".to_owned(), format!("Bearer {}", token.text).into_bytes())];
+        let path = STREAM.trim_start_matches("GET ");
+        let opened = self.testbed.try_open_with(Kind::EventsHttp1, "www.example.com", path, headers).await;
+        let mut stream = opened.unwrap_or_else(|refused| panic!("the stream was not released: {refused:?}"));
+        stream.flows().await;
+        self.found(title, STREAM, "200", "200".to_owned());
+        stream
+    }
+
+    async fn admin(
+        &mut self,
+        title: &'static str,
+        request: &'static str,
+        method: &str,
+        session: &str,
+        body: &'static str,
+    ) {
+        let call = self.testbed.service.admin().call(method, &format!("/v1/sessions/{session}"));
         let call = call.header("content-type", "application/json").body(body);
-        let request = format!("{method} {path}");
-        self.step(title, &request, call, "200").await;
+        self.step(title, request, call, "200").await;
     }
 
-    async fn step(&mut self, title: &'static str, request: &str, call: Call, expected: &str) -> Answer {
+    async fn step(&mut self, title: &'static str, request: &'static str, call: Call, expected: &'static str) -> Answer {
         let answer = call.await;
         let got = format!("{} {}", answer.status.as_u16(), answer.code());
-        (self.report)(Event::Step(Step {
-            title,
-            request: request.to_owned(),
-            expected: expected.to_owned(),
-            got: got.trim_end().to_owned(),
-        }));
+        self.found(title, request, expected, got.trim_end().to_owned());
         answer
     }
 
-    /// A refusal for a missing scope names the scopes that suffice.
-    fn challenge(&mut self, answer: &Answer) {
-        let challenge = answer.header("www-authenticate");
-        let tells = challenge.contains("error=\"insufficient_scope\"") && challenge.contains("orders:write");
-        (self.report)(Event::Step(Step {
-            title: "… and says what is required",
-            request: challenge.to_owned(),
-            expected: "challenge".to_owned(),
-            got: if tells { "challenge" } else { "no challenge" }.to_owned(),
-        }));
+    fn found(&mut self, title: &'static str, request: &'static str, expected: &'static str, got: String) {
+        (self.report)(Event::Step(Step { title, request, expected, got }));
     }
 }
 

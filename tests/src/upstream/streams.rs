@@ -32,12 +32,13 @@ const LARGE_CHUNKS: usize = 160;
 const CHUNK_BYTES: usize = 64 * 1024;
 const DOWNLOAD_BYTES: u64 = 1 << 40;
 
-/// `GET /stream/…`: `events` without end, `quiet` (one event, then silence), `large` (ten megabytes slowly), `download`
+/// `GET /orders/events` and `GET /stream/…`: `events` without end, `quiet` (one event, then silence), `large` (ten megabytes slowly), `download`
 /// (a terabyte, slowly), `pending` (no answer at all), `socket` (a websocket that returns every message, and speaks the subprotocol `chat` if it is offered); and the gRPC
 /// service of `echo.proto`.
 pub(super) fn router(record: &Arc<Record>) -> Router<Arc<Record>> {
     let rpc = Routes::new(EchoServer::new(Rpc(record.clone())));
     Router::new()
+        .route("/orders/events", get(events))
         .route("/stream/events", get(events))
         .route("/stream/quiet", get(quiet))
         .route("/stream/large", get(large))

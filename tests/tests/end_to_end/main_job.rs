@@ -1,7 +1,7 @@
 //! The main scenario, which `make demo` plays. `make test` also runs it on the oldest supported Envoy.
 
 use portcullis_tests::{
-    Testbed,
+    Testbed, root,
     scenario::{Event, play},
 };
 
@@ -9,19 +9,22 @@ use portcullis_tests::{
 async fn every_answer_of_the_demo_is_as_announced() {
     let testbed = Testbed::start().await;
     testbed.ready().await;
-    let mut steps = 0;
+    let mut transcript = String::new();
     let mut wrong = Vec::new();
     play(&testbed, &mut |event| {
-        if let Event::Step(step) = event {
-            steps += 1;
-            if !step.holds() {
-                wrong.push(step);
-            }
+        transcript += &format!("{event}\n");
+        if let Event::Step(step) = event
+            && !step.holds()
+        {
+            wrong.push(step);
         }
     })
     .await;
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", testbed.envoy.log());
-    assert!(steps >= 15, "the scenario has {steps} steps");
+    let too_wide: Vec<_> = transcript.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(too_wide.is_empty(), "{too_wide:#?}");
+    let document = std::fs::read_to_string(root().join("docs/demo.md")).expect("docs/demo.md can be read");
+    assert!(document.contains(&transcript), "docs/demo.md does not have this transcript:\n{transcript}");
     assert_eq!(testbed.envoy.vm_reloads().await, 0);
 }
 
