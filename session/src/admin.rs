@@ -7,6 +7,8 @@ mod filters;
 mod problem;
 mod revocations;
 mod router;
+mod scopes;
+mod seen;
 mod sessions;
 mod view;
 

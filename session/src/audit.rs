@@ -8,7 +8,7 @@ pub use history::{Event, History, Kind, Next, Position};
 use crate::clock::rfc3339;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
-use crate::narrowings::Narrowing;
+use crate::narrowings::{Narrowing, ScopeChange};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::token::Token;
@@ -128,13 +128,27 @@ impl Audit {
 
     /// The scopes of a party were narrowed, or that was lifted.
     pub fn narrowed(&self, narrowing: &Narrowing) {
-        let Narrowing { party, scopes } = narrowing;
+        let Narrowing { party, scopes, .. } = narrowing;
         let event = if scopes.is_some() { "scopes_narrowed" } else { "scopes_restored" };
         let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
         info!(
             target: "audit", event, issuer = party.issuer, subject = party.subject, client_id = party.client, scopes,
             by = "admin",
         );
+    }
+
+    /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed.
+    pub fn scopes_changed(&self, narrowings: &[Narrowing], change: &ScopeChange) {
+        let event = if change.remove.is_empty() { "scopes_restored" } else { "scopes_narrowed" };
+        let (remove, restore) = (change.remove.join(" "), change.restore.join(" "));
+        for Narrowing { party, scopes, removed } in narrowings {
+            let client_id = (!party.every_client).then_some(party.client.as_str());
+            let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
+            info!(
+                target: "audit", event, issuer = party.issuer, subject = party.subject, client_id, remove, restore,
+                scopes, removed = removed.join(" "), stated_reason = change.reason, by = "admin",
+            );
+        }
     }
 
     /// A session was granted more scopes by a token, as its access type allows.

@@ -224,7 +224,7 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
 /// A narrowing of the party of a session; `None` lifts it.
 pub(crate) fn narrowing(session: &Session, scopes: Option<&[&str]>) -> Narrowing {
     let owned = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
-    Narrowing { party: session.party(), scopes: scopes.map(owned) }
+    Narrowing { party: session.party(), scopes: scopes.map(owned), removed: Vec::new() }
 }
 
 /// The token with a key of that kind, and so of another session.

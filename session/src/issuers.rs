@@ -70,6 +70,11 @@ impl Issuers {
         Ok(())
     }
 
+    /// Whether a filter has described this issuer.
+    pub(crate) fn are_described(&self, issuer: &str) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(issuer)
+    }
+
     /// Loads the issuers that are on disk.
     pub(crate) fn load(&self, stored: Vec<KnownIssuer>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

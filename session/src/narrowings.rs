@@ -1,7 +1,11 @@
-//! Narrowings: the scopes that an administrator has left to a party. They hold for each of its sessions, including later
-//! ones, until they are lifted: otherwise the next login would restore the scopes.
+//! Narrowings: what an administrator has left to a party, or taken from it. They hold for each of its sessions, including
+//! later ones, until they are lifted: otherwise the next login would restore the scopes.
+//!
+//! A narrowing has two parts. `scopes` is everything that is left, as one caller has set it. `removed` is what callers have
+//! taken away one by one: each adds to it or takes from it, so that two of them never undo each other's change.
 
 use crate::intern::ScopeSet;
+use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -16,6 +20,9 @@ pub struct Party {
     pub client: String,
     /// The key of the only session that it holds for, when that has neither subject nor client; else empty.
     pub key: String,
+    /// Whether it is the subject with whatever client; then `client` is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub every_client: bool,
 }
 
 impl Party {
@@ -27,7 +34,27 @@ impl Party {
             subject: subject.to_owned(),
             client: client.to_owned(),
             key: if is_nobody { key.to_owned() } else { String::new() },
+            every_client: false,
         }
+    }
+
+    /// A subject with whatever client, including those that were never seen.
+    pub fn of_subject(issuer: &str, subject: &str) -> Self {
+        Self { every_client: true, ..Self::of(issuer, subject, "", "") }
+    }
+
+    /// Whether what holds for this party holds for a session of `other`.
+    pub fn covers(&self, other: &Self) -> bool {
+        match self.every_client {
+            true => self.issuer == other.issuer && self.subject == other.subject,
+            false => self == other,
+        }
+    }
+
+    /// Its public id: the first 16 bytes of SHA-256 of its JSON, as lower-case hex.
+    pub fn id(&self) -> String {
+        let digest = TokenDigest::of(&serde_json::to_string(self).unwrap_or_default());
+        digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -36,33 +63,191 @@ impl Party {
 pub struct Narrowing {
     /// The party that it holds for.
     pub party: Party,
-    /// The scopes that are left; `None` lifts it.
+    /// The scopes that are left; `None`: all.
     pub scopes: Option<Vec<String>>,
+    /// The scopes that are taken from these, or from all, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+}
+
+impl Narrowing {
+    /// Whether it takes nothing.
+    pub fn is_lifted(&self) -> bool {
+        self.scopes.is_none() && self.removed.is_empty()
+    }
+
+    /// The narrowing after a change.
+    #[must_use]
+    pub fn changed(self, change: &ScopeChange) -> Self {
+        let is_in = |list: &[String], scope: &String| list.contains(scope);
+        let removed = self.removed.into_iter().filter(|scope| !is_in(&change.restore, scope));
+        let removed = ScopeSet::new(removed.chain(change.remove.iter().cloned())).to_vec();
+        let scopes = self.scopes.map(|left| {
+            let left = left.into_iter().filter(|scope| !is_in(&change.remove, scope));
+            ScopeSet::new(left.chain(change.restore.iter().cloned())).to_vec()
+        });
+        Self { party: self.party, scopes, removed }
+    }
+}
+
+/// Scopes to take from a party and to give back to it. It is applied to what holds when it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeChange {
+    /// The party.
+    pub party: Party,
+    /// Scopes to take.
+    pub remove: Vec<String>,
+    /// Scopes to give back.
+    pub restore: Vec<String>,
+    /// The reason that its caller stated; may be empty.
+    pub reason: String,
+}
+
+/// What narrowings leave of the scopes that a session was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Left {
+    only: Option<ScopeSet>,
+    removed: Option<ScopeSet>,
+}
+
+impl Left {
+    /// Only these scopes.
+    pub fn only(scopes: ScopeSet) -> Self {
+        Self { only: Some(scopes), removed: None }
+    }
+
+    /// Whether it leaves everything.
+    pub fn is_all(&self) -> bool {
+        self.only.is_none() && self.removed.is_none()
+    }
+
+    /// What is left of `granted`.
+    pub fn of(&self, granted: &ScopeSet) -> ScopeSet {
+        let is_left = |scope: &&str| {
+            self.only.as_ref().is_none_or(|only| only.holds(scope))
+                && !self.removed.as_ref().is_some_and(|removed| removed.holds(scope))
+        };
+        ScopeSet::new(granted.iter().filter(is_left))
+    }
+
+    /// What both leave.
+    fn and(&self, other: &Self) -> Self {
+        let join = |one: &Option<ScopeSet>, two: &Option<ScopeSet>, both: fn(&ScopeSet, &ScopeSet) -> ScopeSet| match (
+            one, two,
+        ) {
+            (Some(one), Some(two)) => Some(both(one, two)),
+            (one, two) => one.clone().or_else(|| two.clone()),
+        };
+        Self {
+            only: join(&self.only, &other.only, |one, two| ScopeSet::new(one.and(two))),
+            removed: join(&self.removed, &other.removed, |one, two| ScopeSet::new(one.iter().chain(two.iter()))),
+        }
+    }
 }
 
 /// All narrowings, at most one for each party.
 #[derive(Debug, Default)]
-pub(crate) struct Narrowings(HashMap<Party, ScopeSet>);
+pub(crate) struct Narrowings(HashMap<Party, Left>);
 
 impl Narrowings {
     /// Makes a narrowing, changes it, or lifts it.
     pub(crate) fn set(&mut self, narrowing: Narrowing) {
-        match narrowing.scopes {
-            Some(scopes) => self.0.insert(narrowing.party, ScopeSet::new(scopes)),
-            None => self.0.remove(&narrowing.party),
+        let removed = (!narrowing.removed.is_empty()).then(|| ScopeSet::new(&narrowing.removed));
+        let left = Left { only: narrowing.scopes.map(ScopeSet::new), removed };
+        match left.is_all() {
+            true => self.0.remove(&narrowing.party),
+            false => self.0.insert(narrowing.party, left),
         };
     }
 
-    /// The scopes that are left to a party; `None`: all.
-    pub(crate) fn of(&self, party: impl FnOnce() -> Party) -> Option<ScopeSet> {
+    /// What is left to a session of a party.
+    pub(crate) fn of(&self, party: impl FnOnce() -> Party) -> Left {
         if self.0.is_empty() {
-            return None;
+            return Left::default();
         }
-        self.0.get(&party()).cloned()
+        let party = party();
+        let own = self.0.get(&party);
+        match (own, self.0.get(&Party::of_subject(&party.issuer, &party.subject))) {
+            (Some(own), Some(every)) => own.and(every),
+            (own, every) => own.or(every).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The narrowing of exactly this party; one that takes nothing if there is none.
+    pub(crate) fn at(&self, party: &Party) -> Narrowing {
+        narrowing(party, self.0.get(party).unwrap_or(&Left::default()))
     }
 
     /// All of them, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = Narrowing> {
-        self.0.iter().map(|(party, scopes)| Narrowing { party: party.clone(), scopes: Some(scopes.to_vec()) })
+        self.0.iter().map(|(party, left)| narrowing(party, left))
+    }
+}
+
+fn narrowing(party: &Party, left: &Left) -> Narrowing {
+    let removed = left.removed.as_ref().map(ScopeSet::to_vec).unwrap_or_default();
+    Narrowing { party: party.clone(), scopes: left.only.as_ref().map(ScopeSet::to_vec), removed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(list: &[&str]) -> Vec<String> {
+        list.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    fn change(remove: &[&str], restore: &[&str]) -> ScopeChange {
+        let party = Party::of("i", "alice", "web", "");
+        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason: String::new() }
+    }
+
+    #[test]
+    fn a_change_adds_to_what_others_have_changed() {
+        let start = |scopes: Option<&[&str]>, removed: &[&str]| Narrowing {
+            party: Party::of("i", "alice", "web", ""),
+            scopes: scopes.map(texts),
+            removed: texts(removed),
+        };
+        type Row<'a> = (Narrowing, ScopeChange, Narrowing);
+        let rows: [Row<'_>; 6] = [
+            (start(None, &[]), change(&["b", "a"], &[]), start(None, &["a", "b"])),
+            (start(None, &["b"]), change(&["a", "b"], &[]), start(None, &["a", "b"])),
+            (start(None, &["a", "b"]), change(&[], &["a", "c"]), start(None, &["b"])),
+            (start(None, &["a"]), change(&["b"], &["a"]), start(None, &["b"])),
+            (start(Some(&["a", "b"]), &[]), change(&["b"], &[]), start(Some(&["a"]), &["b"])),
+            (start(Some(&["a"]), &["b"]), change(&[], &["b"]), start(Some(&["a", "b"]), &[])),
+        ];
+        for (before, change, after) in rows {
+            assert_eq!(before.clone().changed(&change), after, "{before:?} {change:?}");
+        }
+        assert!(start(None, &[]).is_lifted() && !start(None, &["a"]).is_lifted() && !start(Some(&[]), &[]).is_lifted());
+    }
+
+    #[test]
+    fn what_holds_for_every_client_of_a_subject_is_taken_from_each() {
+        let mut all = Narrowings::default();
+        let granted = ScopeSet::new(["a", "b", "c"]);
+        let taken = |party, removed: &[&str]| Narrowing { party, scopes: None, removed: texts(removed) };
+        all.set(taken(Party::of_subject("i", "alice"), &["a"]));
+        all.set(taken(Party::of("i", "alice", "web", ""), &["b"]));
+        let left = |subject, client| all.of(|| Party::of("i", subject, client, "k")).of(&granted).to_vec();
+        assert_eq!(left("alice", "web"), ["c"]);
+        assert_eq!(left("alice", "cli"), ["b", "c"]);
+        assert_eq!(left("alice", ""), ["b", "c"]);
+        assert_eq!(left("bob", "web"), ["a", "b", "c"]);
+        assert!(Party::of_subject("i", "alice").covers(&Party::of("i", "alice", "cli", "")));
+        assert!(!Party::of("i", "alice", "", "").covers(&Party::of("i", "alice", "cli", "")));
+    }
+
+    #[test]
+    fn a_narrowing_that_an_older_version_has_stored_is_read() {
+        let text = r#"{"party":{"issuer":"i","subject":"s","client":"c","key":""},"scopes":["a"]}"#;
+        let read: Narrowing = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            read,
+            Narrowing { party: Party::of("i", "s", "c", ""), scopes: Some(texts(&["a"])), removed: vec![] }
+        );
+        assert_eq!(serde_json::to_string(&read).unwrap(), text, "and its party is found under the same key");
     }
 }

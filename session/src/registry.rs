@@ -4,6 +4,7 @@ mod bind;
 mod load;
 mod narrow;
 mod open;
+mod order;
 mod replay;
 mod revoke;
 mod scan;
@@ -13,5 +14,6 @@ mod tests;
 
 pub use bind::{Binding, FirstUse, LookUp, LookedUp};
 pub use open::NotOpened;
+pub use order::{Ids, Order, Place};
 pub use scan::{Filter, Page};
 pub use sessions::{Enrolment, Registry, SHARDS, Terms, UndatedLogins, revoked};

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, expiry};
 use crate::life::{Life, Stage};
+use crate::narrowings::Left;
 use crate::revocations::Bearer;
 use crate::store::{Marks, Record};
 use crate::token::Token;
@@ -55,16 +56,16 @@ pub struct Session {
 pub struct Scopes {
     /// Those of its first token, and those that it has grown by: a token with more is an escalation.
     pub granted: ScopeSet,
-    /// Those that are left to its party; `None`: all.
-    narrowed_to: Option<ScopeSet>,
+    /// What narrowings leave of these; `None`: all.
+    left: Option<Box<Left>>,
     /// Those that it has now: what is granted and left.
     pub now: ScopeSet,
 }
 
 impl Scopes {
-    fn new(granted: ScopeSet, narrowed_to: Option<ScopeSet>) -> Self {
-        let now = narrowed_to.as_ref().map_or_else(|| granted.clone(), |left| ScopeSet::new(granted.and(left)));
-        Self { granted, narrowed_to, now }
+    fn new(granted: ScopeSet, left: Option<Box<Left>>) -> Self {
+        let now = left.as_ref().map_or_else(|| granted.clone(), |left| left.of(&granted));
+        Self { granted, left, now }
     }
 }
 
@@ -187,15 +188,16 @@ impl Session {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Leaves it these scopes of what it is granted; `None`: all.
-    pub fn narrow(&self, narrowed_to: Option<ScopeSet>) {
-        self.set_scopes(|scopes| Scopes::new(scopes.granted.clone(), narrowed_to.clone()));
+    /// Leaves it this of the scopes that it is granted.
+    pub fn narrow(&self, left: Left) {
+        let left = (!left.is_all()).then(|| Box::new(left));
+        self.set_scopes(|scopes| Scopes::new(scopes.granted.clone(), left));
     }
 
     /// Grants it these scopes as well.
     pub fn grant(&self, more: &ScopeSet, names: &Interner) {
         let all = |granted: &ScopeSet| names.scopes(ScopeSet::new(granted.iter().chain(more.iter())));
-        self.set_scopes(|scopes| Scopes::new(all(&scopes.granted), scopes.narrowed_to.clone()));
+        self.set_scopes(|scopes| Scopes::new(all(&scopes.granted), scopes.left.clone()));
     }
 
     fn set_scopes(&self, change: impl FnOnce(&Scopes) -> Scopes) {

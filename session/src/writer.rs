@@ -13,12 +13,13 @@ mod op;
 mod orders;
 mod prepare;
 mod retention;
+mod scopes;
 #[cfg(test)]
 mod tests;
 mod thread;
 
 pub(crate) use handle::Writer;
-pub(crate) use op::{NotWritten, Opening};
+pub(crate) use op::{HeldBack, NotWritten, Opening};
 
 #[cfg(test)]
 pub(crate) use commit::Commit;

@@ -21,6 +21,7 @@ pub(super) enum Code {
     SessionEnded,
     SessionRevoked,
     ScopesBeyondGrant,
+    NarrowedForEveryClient,
     NotReady,
     StoreUnavailable,
     Internal,
@@ -41,6 +42,9 @@ impl Code {
             Self::SessionRevoked => (StatusCode::CONFLICT, "session_revoked", "The session is covered by a revocation"),
             Self::ScopesBeyondGrant => {
                 (StatusCode::CONFLICT, "scopes_beyond_grant", "The session was never granted these scopes")
+            }
+            Self::NarrowedForEveryClient => {
+                (StatusCode::CONFLICT, "narrowed_for_every_client", "Every client of the subject has lost these scopes")
             }
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
             Self::StoreUnavailable => {

@@ -2,7 +2,8 @@
 
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
-use super::sessions::{blocking, limit_of};
+use super::seen::Seen;
+use super::sessions::limit_of;
 use crate::clock::rfc3339;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::service::Service;
@@ -95,10 +96,8 @@ pub(super) struct Made {
     revocation: RevocationView,
     /// Live sessions that it ended.
     revoked: usize,
-    /// Whether a session of this party was seen, live or ended; absent if the store cannot be read. A name that was
-    /// mistyped, or that tokens have in another claim, was not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    party_seen: Option<bool>,
+    #[serde(flatten)]
+    seen: Seen,
 }
 
 pub(super) async fn make(
@@ -118,15 +117,15 @@ pub(super) async fn make(
         Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
     let revoked = service.writer.revoke_party(revocation.clone()).await?;
     // Ended sessions are only looked through if no live one was ended.
-    let party_seen = if revoked > 0 {
-        Some(true)
+    let seen = if revoked > 0 {
+        Seen::YES
     } else {
-        let (service, revocation) = (Arc::clone(&service), revocation.clone());
-        blocking(move || service.registry.has_seen_party(&revocation)).await.ok().and_then(Result::ok)
+        let made = revocation.clone();
+        Seen::of(&service, revocation.issuer.clone(), move |bearer| made.is_about(bearer)).await
     };
     // A stricter one of the same party may stand.
     let stands = service.registry.revocation(&revocation.id()).unwrap_or(revocation);
-    Ok(Json(Made { revocation: stands.into(), revoked, party_seen }))
+    Ok(Json(Made { revocation: stands.into(), revoked, seen }))
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{events, filters, revocations, sessions};
+use super::{events, filters, revocations, scopes, sessions};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -29,8 +29,9 @@ const PATH_CHARS_MAX: usize = 200;
 pub(crate) fn router(service: &Arc<Service>) -> Router {
     Router::new()
         .route("/v1/sessions", get(sessions::list).post(sessions::open))
-        .route("/v1/sessions/{id}", get(sessions::read).patch(sessions::change))
+        .route("/v1/sessions/{id}", get(sessions::read).patch(scopes::change))
         .route("/v1/sessions/{id}/revoke", post(sessions::revoke))
+        .route("/v1/narrowings", get(scopes::list).post(scopes::change_party))
         .route("/v1/revocations", get(revocations::list).post(revocations::make))
         .route("/v1/revocations/{id}", delete(revocations::lift))
         .route("/v1/clock/confirm", post(confirm_clock))

@@ -1,4 +1,4 @@
-//! `/v1/sessions`: open, list, read, revoke, change scopes.
+//! `/v1/sessions`: open, list, read, revoke.
 
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
@@ -6,8 +6,7 @@ use super::view::{ListView, SessionView};
 use crate::access::Access;
 use crate::audit::EndedBy;
 use crate::intern::ScopeSet;
-use crate::narrowings::Narrowing;
-use crate::registry::{Filter, NotOpened};
+use crate::registry::{Filter, Ids, NotOpened, Order, Place};
 use crate::service::Service;
 use crate::session::Session;
 use crate::token::Token;
@@ -104,7 +103,7 @@ fn access_of(named: Option<&str>, token: &Token, service: &Service) -> Result<Ar
     }
 }
 
-fn scopes_of(scopes: &[String]) -> Result<ScopeSet, Problem> {
+pub(super) fn scopes_of(scopes: &[String]) -> Result<ScopeSet, Problem> {
     // RFC 6749, section 3.3.
     let is_token = |scope: &str| {
         let is_char = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
@@ -123,6 +122,8 @@ struct Listing {
     client_id: Option<String>,
     sid: Option<String>,
     state: Option<String>,
+    id_prefix: Option<String>,
+    order: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -136,22 +137,35 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
         Some("ended") => Some(false),
         Some(_) => return Err(Problem::invalid("query: `state` must be `active` or `ended`")),
     };
-    let after = match given(listing.cursor).map(|cursor| cursor.parse::<SessionId>()) {
+    let order = match given(listing.order).as_deref() {
+        None | Some("id") => Order::Id,
+        Some("newest") => Order::Newest,
+        Some(_) => return Err(Problem::invalid("query: `order` must be `id` or `newest`")),
+    };
+    let after = match given(listing.cursor).map(|cursor| Place::read(order, &cursor)) {
         None => None,
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => return Err(Problem::invalid("query: `cursor` is not one that this API has returned")),
+        Some(Some(place)) => Some(place),
+        Some(None) => {
+            return Err(Problem::invalid("query: `cursor` is not one that this API has returned in this order"));
+        }
+    };
+    let ids = match given(listing.id_prefix).map(|prefix| Ids::beginning_with(&prefix)) {
+        None => Ids::default(),
+        Some(Some(ids)) => ids,
+        Some(None) => return Err(Problem::invalid("query: `id_prefix` must be 1 to 32 lower-case hexadecimal digits")),
     };
     let filter = Filter {
         subject: given(listing.subject),
         client_id: given(listing.client_id),
         sid: given(listing.sid),
         active,
+        ids,
     };
     let now_ms = service.clock.now_ms();
-    let page = blocking(move || service.registry.page(&filter, after, limit, now_ms)).await??;
+    let page = blocking(move || service.registry.page(&filter, order, after, limit, now_ms)).await??;
     Ok(Json(ListView {
         sessions: page.sessions.into_iter().map(SessionView::from).collect(),
-        next: page.next.map(|id| id.to_string()),
+        next: page.next.map(|place| place.cursor(order)),
     }))
 }
 
@@ -199,33 +213,7 @@ pub(super) async fn revoke(
     Ok(Json((*record).into()))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    /// `null` lifts the narrowing. Left out, it is an error: a body of `{}` says nothing.
-    #[serde(deserialize_with = "Option::deserialize")]
-    scopes: Option<Vec<String>>,
-}
-
-pub(super) async fn change(
-    State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
-    Input(input): Input<Change>,
-) -> Result<Json<SessionView>, Problem> {
-    let id = id_of(&id)?;
-    let scopes = input.scopes.as_deref().map(scopes_of).transpose()?;
-    let session = live(&service, id)?;
-    let granted = session.granted();
-    let beyond: Vec<&str> = scopes.iter().flat_map(|scopes| scopes.beyond(&granted)).collect();
-    if !beyond.is_empty() {
-        return Err(Problem::new(Code::ScopesBeyondGrant, format!("beyond its grant: `{}`", beyond.join(" "))));
-    }
-    let narrowing = Narrowing { party: session.party(), scopes: scopes.map(|scopes| scopes.to_vec()) };
-    service.writer.narrow(narrowing).await?;
-    Ok(Json(session.record().into()))
-}
-
-fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
+pub(super) fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
     let now_ms = service.clock.now_ms();
     let ended = match service.registry.find(id) {
         Some(session) => match service.registry.settle(&session, now_ms, EndedBy::Judge) {
@@ -240,16 +228,16 @@ fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
     })
 }
 
-fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
+pub(super) fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
     let record = service.registry.read(id, service.clock.now_ms())?;
     record.map(|record| Json(record.into())).ok_or_else(no_session)
 }
 
-fn id_of(text: &str) -> Result<SessionId, Problem> {
+pub(super) fn id_of(text: &str) -> Result<SessionId, Problem> {
     text.parse().map_err(|_| no_session())
 }
 
-fn no_session() -> Problem {
+pub(super) fn no_session() -> Problem {
     Problem::new(Code::NotFound, "there is no session with that id")
 }
 

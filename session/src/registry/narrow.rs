@@ -20,7 +20,7 @@ impl Registry {
         narrowings.set(narrowing.clone());
         drop(narrowings);
         for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
-            if session.party() == narrowing.party {
+            if narrowing.party.covers(&session.party()) {
                 // Read again, for another change may have been published meanwhile.
                 self.narrow_session(&session);
                 self.followers.changed(session.id);
@@ -32,6 +32,22 @@ impl Registry {
     pub(super) fn narrow_session(&self, session: &Session) {
         let narrowings = self.narrowings.read().unwrap_or_else(PoisonError::into_inner);
         session.narrow(narrowings.of(|| session.party()));
+    }
+
+    /// The narrowing of exactly this party; one that takes nothing if there is none.
+    pub fn narrowing_at(&self, party: &Party) -> Narrowing {
+        self.narrowings.read().unwrap_or_else(PoisonError::into_inner).at(party)
+    }
+
+    /// A page of at most `limit` narrowings after `after`, in the order of their ids, and whether there are more. It walks
+    /// over all of them: lists are for people.
+    pub fn narrowings_page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Narrowing)>, bool) {
+        let all = self.all_narrowings().into_iter().map(|narrowing| (narrowing.party.id(), narrowing));
+        let mut page: Vec<_> = all.filter(|(id, _)| after.is_none_or(|after| id.as_str() > after)).collect();
+        page.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+        let has_more = page.len() > limit;
+        page.truncate(limit);
+        (page, has_more)
     }
 
     /// All narrowings.

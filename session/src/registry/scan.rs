@@ -1,8 +1,9 @@
 //! Walks over all sessions: the cleaner's round, and the lists of the admin API.
 
+use super::order::{Ids, Order, Place};
 use super::{Registry, SHARDS};
 use crate::audit::EndedBy;
-use crate::revocations::{Bearer, Revocation};
+use crate::revocations::Bearer;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
 use portcullis_contract::SessionId;
@@ -21,6 +22,8 @@ pub struct Filter {
     pub sid: Option<String>,
     /// Only live ones (`true`) or ended ones (`false`).
     pub active: Option<bool>,
+    /// Only those whose id begins so.
+    pub ids: Ids,
 }
 
 impl Filter {
@@ -32,13 +35,13 @@ impl Filter {
     }
 }
 
-/// One page of a list, in the order of the ids.
+/// One page of a list.
 #[derive(Debug)]
 pub struct Page {
     /// The sessions.
     pub sessions: Vec<Record>,
-    /// The id to go on after, when there are more.
-    pub next: Option<SessionId>,
+    /// The place to go on after, when there are more.
+    pub next: Option<Place>,
 }
 
 impl Registry {
@@ -54,7 +57,8 @@ impl Registry {
     pub fn page(
         &self,
         filter: &Filter,
-        after: Option<SessionId>,
+        order: Order,
+        after: Option<Place>,
         limit: usize,
         now_ms: u64,
     ) -> Result<Page, StoreError> {
@@ -62,36 +66,43 @@ impl Registry {
         let wanted = limit.saturating_add(1);
         // Memory first: a session that moves to disk meanwhile is then seen twice, not missed.
         for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
-            if after.is_some_and(|after| session.id <= after) {
+            let place = Place::of(order, session.opened_at_ms, session.id);
+            if after.is_some_and(|after| place <= after) || !filter.ids.hold(session.id) {
                 continue;
             }
             let is_active = self.settle(&session, now_ms, EndedBy::Judge).is_none();
             if filter.shows(session.bearer(), is_active) {
-                page.insert(session.id, Entry::Memory(session));
+                page.insert(place, Entry::Memory(session));
                 if page.len() > wanted {
                     page.pop_last();
                 }
             }
         }
         let mut damaged: usize = 0;
-        self.store.tombstones(after, &mut |id, record| {
-            let is_full = page.len() >= wanted;
-            if is_full && page.last_key_value().is_some_and(|(last, _)| *last < id) {
+        let read_after = after.filter(|_| order == Order::Id).map(|after| after.id).max(filter.ids.before());
+        let mut add_ended = |id, record: Option<Record>| {
+            let is_full = order == Order::Id && page.len() >= wanted;
+            let is_past = |(last, _): (&Place, _)| last.id < id;
+            if filter.ids.end_before(id) || (is_full && page.last_key_value().is_some_and(is_past)) {
                 return false;
             }
             let Some(record) = record else {
                 damaged += 1;
                 return true;
             };
-            let is_known = page.contains_key(&id) || self.find(id).is_some();
-            if !is_known && filter.shows(record.bearer(), false) {
-                page.insert(id, Entry::Disk(Box::new(record)));
+            let place = Place::of(order, record.opened_at_ms, id);
+            let is_wanted = after.is_none_or(|after| place > after) && filter.shows(record.bearer(), false);
+            if is_wanted && !page.contains_key(&place) && self.find(id).is_none() {
+                page.insert(place, Entry::Disk(Box::new(record)));
                 if page.len() > wanted {
                     page.pop_last();
                 }
             }
             true
-        })?;
+        };
+        if filter.active != Some(true) {
+            self.store.tombstones(read_after, &mut add_ended)?;
+        }
         if damaged > 0 {
             warn!(sessions = damaged, "a list leaves out ended sessions whose entries in the store cannot be read");
         }
@@ -99,20 +110,19 @@ impl Registry {
         if has_more {
             page.pop_last();
         }
-        let next = page.last_key_value().map(|(id, _)| *id).filter(|_| has_more);
+        let next = page.last_key_value().map(|(place, _)| *place).filter(|_| has_more);
         let sessions = page.into_values().map(Entry::record).collect();
         Ok(Page { sessions, next })
     }
 
-    /// Whether a session of the revoked party was seen, live or ended. One whose entry in the store cannot be read may be.
-    pub fn has_seen_party(&self, revocation: &Revocation) -> Result<bool, StoreError> {
-        let is_theirs = |session: &Arc<Session>| revocation.is_about(session.bearer());
-        if (0..SHARDS).any(|shard| self.in_shard(shard).iter().any(is_theirs)) {
+    /// Whether such a session was seen, live or ended. One whose entry in the store cannot be read may be.
+    pub fn has_seen(&self, is_theirs: impl Fn(Bearer<'_>) -> bool) -> Result<bool, StoreError> {
+        if (0..SHARDS).any(|shard| self.in_shard(shard).iter().any(|session| is_theirs(session.bearer()))) {
             return Ok(true);
         }
         let mut is_seen = false;
         self.store.tombstones(None, &mut |_, record| {
-            is_seen = record.is_none_or(|record| revocation.is_about(record.bearer()));
+            is_seen = record.is_none_or(|record| is_theirs(record.bearer()));
             !is_seen
         })?;
         Ok(is_seen)

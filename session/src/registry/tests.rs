@@ -15,6 +15,7 @@ use crate::token::Token;
 use crate::writer::{Op, op};
 use portcullis_contract::KeyKind;
 use portcullis_contract::wire::Outcome;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
@@ -352,7 +353,9 @@ fn a_lost_enrolment_happens_again_and_last_activity_is_only_ever_older() {
 fn pages_show_every_session_once_wherever_it_is() {
     let fixture = Fixture::new();
     for n in 0..30 {
-        let session = fixture.live(&person(&format!("s{n}"), T0), T0);
+        // In pairs that opened at the same instant.
+        let opened_at = T0 - n / 2;
+        let session = fixture.live(&person(&format!("s{n}"), opened_at), T0);
         if n % 3 == 0 {
             fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
         }
@@ -360,13 +363,13 @@ fn pages_show_every_session_once_wherever_it_is() {
             fixture.flush();
         }
     }
-    let all = |active, limit| {
+    let all = |order, active, limit| {
         let filter = Filter { active, ..Filter::default() };
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
-            let page = fixture.registry.page(&filter, after, limit, T0).unwrap();
+            let page = fixture.registry.page(&filter, order, after, limit, T0).unwrap();
             assert!(page.sessions.len() <= limit);
-            ids.extend(page.sessions.iter().map(Record::id));
+            ids.extend(page.sessions.iter().map(|record| (Reverse(record.opened_at_ms), record.id())));
             match page.next {
                 None => return ids,
                 next => after = next,
@@ -374,11 +377,26 @@ fn pages_show_every_session_once_wherever_it_is() {
         }
     };
     for limit in [1, 7, 10, 30, 1000] {
-        let ids = all(None, limit);
-        assert_eq!(ids.len(), 30, "{limit}");
-        assert!(ids.is_sorted());
-        assert_eq!(all(Some(true), limit).len(), 20, "{limit}");
-        assert_eq!(all(Some(false), limit).len(), 10, "{limit}");
+        for order in [Order::Id, Order::Newest] {
+            let places = all(order, None, limit);
+            assert_eq!(places.len(), 30, "{order:?} {limit}");
+            match order {
+                Order::Id => assert!(places.is_sorted_by_key(|(_, id)| *id)),
+                Order::Newest => assert!(places.is_sorted()),
+            }
+            assert_eq!(all(order, Some(true), limit).len(), 20, "{order:?} {limit}");
+            assert_eq!(all(order, Some(false), limit).len(), 10, "{order:?} {limit}");
+        }
+    }
+    for (_, id) in all(Order::Id, None, 30) {
+        for digits in [8, 32] {
+            let ids = Ids::beginning_with(&id.to_string()[..digits]).unwrap();
+            let filter = Filter { ids, ..Filter::default() };
+            for order in [Order::Id, Order::Newest] {
+                let page = fixture.registry.page(&filter, order, None, 10, T0).unwrap();
+                assert_eq!(page.sessions.iter().map(Record::id).collect::<Vec<_>>(), [id], "{digits}");
+            }
+        }
     }
 }
 

@@ -227,6 +227,11 @@ fn rules_are_lifted_and_replaced() {
         let narrowing = |subject: &str, left: Option<&str>| Narrowing {
             party: Party::of("i", subject, "c", "k"),
             scopes: left.map(|scope| vec![scope.to_owned()]),
+            removed: Vec::new(),
+        };
+        let removed = |subject: &str, scopes: &[&str]| Narrowing {
+            removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            ..narrowing(subject, None)
         };
         store
             .apply(&[
@@ -237,11 +242,15 @@ fn rules_are_lifted_and_replaced() {
                 Change::Narrowing(narrowing("y", Some("1"))),
                 Change::Narrowing(narrowing("x", None)),
                 Change::Narrowing(narrowing("y", Some("2"))),
+                Change::Narrowing(removed("z", &["1", "2"])),
+                Change::Narrowing(removed("w", &["1"])),
+                Change::Narrowing(removed("w", &[])),
             ])
             .unwrap();
         let store = reopen(store);
         let rules = store.rules().unwrap();
-        assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("b")], vec![narrowing("y", Some("2"))]));
+        let kept = vec![narrowing("y", Some("2")), removed("z", &["1", "2"])];
+        assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("b")], kept));
         let rules = Rules { revocations: vec![revocation("c")], narrowings: vec![narrowing("z", Some("3"))] };
         store.apply(&[Change::Rules(rules)]).unwrap();
         let rules = reopen(store).rules().unwrap();

@@ -56,6 +56,12 @@ impl Commit {
                 self.audit.narrowed(&narrowing);
                 answer(reply, Ok(()));
             }
+            Step::ChangeScopes(narrowings, change, reply) => {
+                narrowings.iter().for_each(|narrowing| self.registry.narrow(narrowing));
+                self.audit.scopes_changed(&narrowings, &change);
+                let made = narrowings.into_iter().next();
+                answer(reply, made.map(Ok).ok_or(NotWritten::Busy));
+            }
             Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
                 Ok(()) => answer(reply, Ok(Ok(session))),
                 Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
@@ -150,6 +156,7 @@ fn refuse(step: Step, error: &StoreError) {
     match step {
         Step::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
         Step::Narrow(_, reply) => answer(reply, Err(failed)),
+        Step::ChangeScopes(_, _, reply) => answer(reply, Err(failed)),
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),
         Step::Lift(_, reply) => answer(reply, Err(failed)),

@@ -1,11 +1,11 @@
 //! The handle by which the rest of the service asks for durable changes.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opened, Opening, Reply};
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply};
 use super::thread::run;
 use crate::audit::Audit;
 use crate::metrics::Metrics;
-use crate::narrowings::Narrowing;
+use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::Registry;
 use crate::revocations::Revocation;
 use crate::session::Session;
@@ -87,6 +87,11 @@ impl Writer {
     /// Narrows the scopes of a party, or lifts that.
     pub async fn narrow(&self, narrowing: Narrowing) -> Result<(), NotWritten> {
         self.ask(|reply| Op::Narrow(narrowing, reply)).await
+    }
+
+    /// Takes scopes from a party or gives them back; returns what the narrowing is then.
+    pub async fn change_scopes(&self, change: ScopeChange) -> Result<Changed, NotWritten> {
+        self.ask(|reply| Op::ChangeScopes(change, reply)).await
     }
 
     /// Opens a session.

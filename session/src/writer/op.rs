@@ -1,7 +1,7 @@
 //! The changes that are durable before they are answered.
 
 use crate::access::Access;
-use crate::narrowings::Narrowing;
+use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::NotOpened;
 use crate::revocations::Revocation;
 use crate::session::Session;
@@ -28,6 +28,13 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, NotWritten>>;
 /// The answer to an opening.
 pub(super) type Opened = Result<Arc<Session>, NotOpened>;
 
+/// The answer to a change of a party's scopes: the narrowing as it is then, or the scopes that cannot be given back.
+pub(super) type Changed = Result<Narrowing, HeldBack>;
+
+/// The scopes that a change cannot give back to one client, because they are taken from every client of its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack(pub Vec<String>);
+
 /// A change that is durable before it is answered.
 pub(crate) enum Op {
     /// Ends the session with that id as revoked, wherever it is, and moves its end if it has one; answers its record, if
@@ -35,6 +42,8 @@ pub(crate) enum Op {
     Revoke(SessionId, u64, Reply<Option<Box<Record>>>),
     /// Narrows the scopes of a party, or lifts that.
     Narrow(Narrowing, Reply<()>),
+    /// Takes scopes from a party or gives them back, whatever others have changed meanwhile.
+    ChangeScopes(ScopeChange, Reply<Changed>),
     /// Opens a session.
     Open(Box<Opening>, Reply<Opened>),
     /// Revokes a party; answers the number of sessions that this ended.

@@ -452,7 +452,9 @@ impl World {
                 Op::Revoke(_, now_ms, _) => format!("revoke {now_ms};"),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
-                Op::Narrow(..) | Op::Revocation(..) | Op::Lift(..) | Op::Forget(..) => unreachable!(),
+                Op::Narrow(..) | Op::ChangeScopes(..) | Op::Revocation(..) | Op::Lift(..) | Op::Forget(..) => {
+                    unreachable!()
+                }
             };
         }
         text

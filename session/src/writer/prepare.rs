@@ -1,11 +1,11 @@
 //! First step of a commit: the changes of a group, or of a chunk of what is written later, gathered from memory.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opened, Opening, Reply, answer};
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, answer};
 use crate::audit::EndedBy;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
-use crate::narrowings::Narrowing;
+use crate::narrowings::{Narrowing, ScopeChange};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::{Change, Record, StoreError};
@@ -39,6 +39,8 @@ pub(super) struct Pending {
 pub(super) enum Step {
     Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
     Narrow(Narrowing, Reply<()>),
+    /// The first narrowing is that of the party of the change.
+    ChangeScopes(Vec<Narrowing>, ScopeChange, Reply<Changed>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
     Lift(Revocation, Reply<bool>),
@@ -74,6 +76,7 @@ impl Commit {
             match op {
                 Op::Revoke(_, _, reply) => answer(reply, Err(failed)),
                 Op::Narrow(_, reply) => answer(reply, Err(failed)),
+                Op::ChangeScopes(_, reply) => answer(reply, Err(failed)),
                 Op::Open(_, reply) => answer(reply, Err(failed)),
                 Op::Revocation(_, reply) => answer(reply, Err(failed)),
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
@@ -93,6 +96,7 @@ impl Commit {
                     group.changes.push(Change::Narrowing(narrowing.clone()));
                     group.steps.push(Step::Narrow(narrowing, reply));
                 }
+                Op::ChangeScopes(change, reply) => self.prepare_scope_change(&mut group, change, reply),
                 Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
                 Op::Revocation(revocation, reply) => {
                     group.changes.push(Change::Revocation(revocation.clone()));

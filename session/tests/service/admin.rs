@@ -96,6 +96,16 @@ async fn what_is_wrong_with_a_request_is_named() {
         ("POST", revoke.as_str(), r#"{"why":"x"}"#, 400, "invalid_request", "`why`"),
         ("PATCH", one.as_str(), r#"{"scopes":["admin"]}"#, 409, "scopes_beyond_grant", "`admin`"),
         ("PATCH", one.as_str(), "{}", 400, "invalid_request", "`scopes`"),
+        ("PATCH", one.as_str(), r#"{"scopes":null,"remove":["openid"]}"#, 400, "invalid_request", "either"),
+        ("PATCH", one.as_str(), r#"{"remove":["openid"],"restore":["openid"]}"#, 400, "invalid_request", "`openid`"),
+        ("PATCH", one.as_str(), r#"{"remove":["orders:raed"]}"#, 409, "scopes_beyond_grant", "`orders:raed`"),
+        ("PATCH", unknown.as_str(), r#"{"remove":["openid"]}"#, 404, "not_found", "session"),
+        ("POST", "/v1/narrowings", r#"{"issuer":"i","subject":""}"#, 400, "invalid_request", "empty"),
+        ("POST", "/v1/narrowings", r#"{"issuer":"i","subject":"a"}"#, 400, "invalid_request", "`remove`"),
+        ("POST", "/v1/narrowings", r#"{"issuer":"i","remove":["a"]}"#, 400, "invalid_request", "`subject`"),
+        ("GET", "/v1/sessions?id_prefix=XY", "", 400, "invalid_request", "id_prefix"),
+        ("GET", "/v1/sessions?order=oldest", "", 400, "invalid_request", "order"),
+        ("GET", "/v1/sessions?order=newest&cursor=00", "", 400, "invalid_request", "cursor"),
         ("GET", "/v1/sessions?limit=0", "", 400, "invalid_request", "limit"),
         ("GET", "/v1/sessions?limit=1001", "", 400, "invalid_request", "limit"),
         ("GET", "/v1/sessions?state=old", "", 400, "invalid_request", "state"),
@@ -173,6 +183,71 @@ async fn scopes_are_left_to_a_party_as_given_even_if_they_are_all_that_one_sessi
 }
 
 #[tokio::test]
+async fn scopes_are_taken_and_given_back_one_by_one_without_undoing_another_callers_change() {
+    let (fixture, id) = with_alice().await;
+    let mut filter = fixture.filter().await;
+    filter.ask_new(token(1, "s1", T0)).await;
+    let path = format!("/v1/sessions/{id}");
+    let both = [r#"{"remove":["openid"],"reason":"ticket 1"}"#, r#"{"remove":["orders:read"]}"#];
+    let changes = both.map(|body| fixture.call("PATCH", &path, body));
+    for changed in futures_util::future::join_all(changes).await {
+        assert_eq!(changed.status, 200, "{changed:?}");
+    }
+    assert_eq!(filter.ask(1, 0).await.narrowed.unwrap().scopes, [""; 0]);
+    let restored = fixture.call("PATCH", &path, r#"{"restore":["openid"]}"#).await.json();
+    assert_eq!(restored["scopes"], json!(["openid"]));
+    assert_eq!(filter.ask(1, 0).await.narrowed.unwrap().scopes, ["openid"]);
+    // `scopes` sets all of it, as before.
+    let lifted = fixture.call("PATCH", &path, r#"{"scopes":null}"#).await.json();
+    assert_eq!(lifted["scopes"], json!(["openid", "orders:read"]));
+    assert_eq!(fixture.call("GET", "/v1/narrowings", "").await.json(), json!({"narrowings": []}));
+}
+
+#[tokio::test]
+async fn scopes_are_taken_from_a_subject_that_was_never_seen_and_the_narrowing_is_listed() {
+    let fixture = Fixture::open().await;
+    let body = r#"{"issuer":"https://id","subject":"alice","remove":["orders:read"]}"#;
+    let made = fixture.call("POST", "/v1/narrowings", body).await.json();
+    assert_eq!((&made["party_seen"], made.get("client_id")), (&json!(false), None));
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "s1", T0)).await.narrowed.unwrap().scopes, ["openid"]);
+    let one = r#"{"issuer":"https://id","subject":"alice","client_id":"web","restore":["orders:read"]}"#;
+    let refused = fixture.call("POST", "/v1/narrowings", one).await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "narrowed_for_every_client"));
+    let listed = fixture.call("GET", "/v1/narrowings", "").await.json();
+    assert_eq!(listed["narrowings"][0]["removed"], json!(["orders:read"]));
+    assert_eq!(listed["narrowings"][0]["id"], made["id"]);
+    let fixture = Fixture::in_folder(fixture.stop().await, "").await;
+    assert_eq!(fixture.call("GET", "/v1/narrowings", "").await.json(), listed);
+    let restored = fixture.call("POST", "/v1/narrowings", &body.replace("remove", "restore")).await.json();
+    assert_eq!((&restored["removed"], &restored["party_seen"]), (&json!([]), &json!(true)));
+    assert_eq!(fixture.call("GET", "/v1/narrowings", "").await.json(), json!({"narrowings": []}));
+}
+
+#[tokio::test]
+async fn a_list_begins_with_the_newest_session_and_is_narrowed_to_a_prefix_on_demand() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    for n in 0..12 {
+        fixture.at(n);
+        filter.ask_new(token(u32::try_from(n).unwrap(), &format!("s{n}"), T0 + n)).await;
+    }
+    let (mut keys, mut path) = (Vec::new(), "/v1/sessions?order=newest&limit=5".to_owned());
+    loop {
+        let page = fixture.call("GET", &path, "").await.json();
+        keys.extend(page["sessions"].as_array().unwrap().iter().map(|s| s["key"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/sessions?order=newest&limit=5&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(keys, (0..12).rev().map(|n| format!("s{n}")).collect::<Vec<_>>());
+    let id = session_id("s3").to_string();
+    let found = fixture.call("GET", &format!("/v1/sessions?id_prefix={}", &id[..10]), "").await.json();
+    assert_eq!((found["sessions"].as_array().unwrap().len(), &found["sessions"][0]["id"]), (1, &json!(id)));
+}
+
+#[tokio::test]
 async fn a_revocation_ends_live_sessions_and_refuses_unseen_ones() {
     let (fixture, id) = with_alice().await;
     let mut filter = fixture.filter().await;
@@ -196,19 +271,19 @@ async fn a_revocation_that_matches_no_session_seen_so_far_says_so() {
         let mut body = json!({"issuer": "https://id", "before": "2001-01-01T00:00:00Z"});
         body.as_object_mut().unwrap().extend(party.as_object().unwrap().clone());
         let made = fixture.call("POST", "/v1/revocations", &body.to_string()).await.json();
-        (made["revoked"].clone(), made["party_seen"].clone())
+        (made["revoked"].clone(), made["party_seen"].clone(), made["issuer_seen"].clone())
     };
-    let none = |seen: bool| (json!(0), json!(seen));
-    for (party, expected) in [
-        (json!({"subject": "alice"}), true),
-        (json!({"client_id": "web"}), true),
-        (json!({}), true),
-        (json!({"subject": "Alice"}), false),
-        (json!({"client_id": "wbe"}), false),
-        (json!({"sid": "unseen"}), false),
-        (json!({"issuer": "https://id/"}), false),
+    for (party, is_seen, issuer_is_seen) in [
+        (json!({"subject": "alice"}), true, None),
+        (json!({"client_id": "web"}), true, None),
+        (json!({}), true, None),
+        (json!({"subject": "Alice"}), false, Some(true)),
+        (json!({"client_id": "wbe"}), false, Some(true)),
+        (json!({"sid": "unseen"}), false, Some(true)),
+        (json!({"issuer": "https://id/"}), false, Some(false)),
     ] {
-        assert_eq!(seen(party.clone()).await, none(expected), "{party}");
+        let expected = (json!(0), json!(is_seen), json!(issuer_is_seen));
+        assert_eq!(seen(party.clone()).await, expected, "{party}");
     }
     // An ended session was seen as well, and after a restart it is only on disk.
     let body = r#"{"issuer":"https://id","subject":"alice"}"#;
@@ -328,6 +403,8 @@ async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
     for (method, path, body) in [
         ("POST", format!("/v1/sessions/{id}/revoke"), ""),
         ("PATCH", format!("/v1/sessions/{id}"), r#"{"scopes":[]}"#),
+        ("PATCH", format!("/v1/sessions/{id}"), r#"{"remove":["openid"]}"#),
+        ("POST", "/v1/narrowings".to_owned(), r#"{"issuer":"https://id","subject":"alice","remove":["openid"]}"#),
         ("POST", "/v1/revocations".to_owned(), r#"{"issuer":"https://id"}"#),
         ("POST", "/v1/sessions".to_owned(), r#"{"issuer":"i","key":"k"}"#),
     ] {

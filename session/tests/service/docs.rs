@@ -176,6 +176,8 @@ async fn the_examples_of_the_description_are_real_answers() {
         ("/paths/~1v1~1sessions", "post", "/v1/sessions".to_owned(), 200),
         ("/paths/~1v1~1sessions", "get", "/v1/sessions".to_owned(), 200),
         ("/paths/~1v1~1sessions~1{id}", "get", format!("/v1/sessions/{id}"), 200),
+        ("/paths/~1v1~1narrowings", "post", "/v1/narrowings".to_owned(), 200),
+        ("/paths/~1v1~1narrowings", "get", "/v1/narrowings".to_owned(), 200),
         ("/paths/~1v1~1sessions~1{id}", "patch", format!("/v1/sessions/{id}"), 200),
         ("/paths/~1v1~1sessions~1{id}~1revoke", "post", format!("/v1/sessions/{id}/revoke"), 200),
         ("/paths/~1v1~1revocations", "post", "/v1/revocations".to_owned(), 200),

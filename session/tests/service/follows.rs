@@ -41,6 +41,25 @@ async fn a_change_of_scopes_is_pushed_and_so_is_its_return() {
 }
 
 #[tokio::test]
+async fn scopes_that_are_taken_from_a_session_or_from_its_subject_are_pushed_and_so_is_their_return() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    filter.follow(token(1, "s", T0), PLAIN).await;
+    let subject = |change| format!(r#"{{"issuer":"https://id","subject":"alice","{change}":["openid"]}}"#);
+    let rows = [
+        ("PATCH", path("s"), r#"{"remove":["orders:read"]}"#.to_owned(), Some(vec!["openid".to_owned()])),
+        ("POST", "/v1/narrowings".to_owned(), subject("remove"), Some(vec![])),
+        ("PATCH", path("s"), r#"{"restore":["orders:read"]}"#.to_owned(), Some(vec!["orders:read".to_owned()])),
+        ("POST", "/v1/narrowings".to_owned(), subject("restore"), None),
+    ];
+    for (method, path, body, left) in rows {
+        assert_eq!(fixture.call(method, &path, &body).await.status, 200, "{body}");
+        let pushed = filter.pushed().await;
+        assert_eq!((pushed.outcome(), pushed.narrowed.map(|left| left.scopes)), (Outcome::Active, left), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_is_pushed() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

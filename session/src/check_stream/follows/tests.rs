@@ -9,6 +9,7 @@ use crate::check_stream::{Answers, Broken, Destination};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, narrowing, person};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
+use crate::narrowings::Left;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::token::Token;
@@ -145,7 +146,7 @@ fn a_change_of_scopes_is_not_lost_wherever_it_falls_between_entering_and_judging
             match step {
                 'E' => follows.enter(7, Arc::clone(&token), Asked::default()).unwrap(),
                 'J' => judge(&mut follows, 7, &mut answers),
-                'R' => session.narrow(Some(ScopeSet::new(["openid"]))),
+                'R' => session.narrow(Left::only(ScopeSet::new(["openid"]))),
                 _ => fixture.registry.followers().changed(session.id),
             }
         }

@@ -7,6 +7,7 @@ use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::life::Stage;
+use crate::narrowings::Left;
 use crate::registry::{Registry, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use portcullis_contract::wire::{FilterMessage, Hello, Outcome, Question, Route, Scopes, SessionKey, Token, Verdict};
@@ -288,13 +289,13 @@ fn a_change_of_scopes_is_in_the_next_verdict_only_where_it_takes_something() {
     let left = |stream: &mut Stream, handle| stream.ask(handle, PLAIN, T0).narrowed.map(|left| left.scopes);
     assert_eq!(left(&mut stream, 1), None);
     let session = fixture.registry.find(id("s")).unwrap();
-    session.narrow(Some(ScopeSet::new(["openid", "orders:read"])));
+    session.narrow(Left::only(ScopeSet::new(["openid", "orders:read"])));
     assert_eq!(left(&mut stream, 1), Some(vec!["openid".to_owned(), "orders:read".to_owned()]));
     assert_eq!(left(&mut stream, 2), None);
-    session.narrow(Some(ScopeSet::new(["orders:write"])));
+    session.narrow(Left::only(ScopeSet::new(["orders:write"])));
     assert_eq!(left(&mut stream, 1), Some(vec!["orders:write".to_owned()]));
     assert_eq!(left(&mut stream, 2), Some(vec![]), "no scope left is not the same as nothing said");
-    session.narrow(None);
+    session.narrow(Left::default());
     assert_eq!(left(&mut stream, 1), None);
 }
 
@@ -312,7 +313,7 @@ fn a_question_that_the_scopes_left_do_not_cover_is_no_activity() {
         stream.describe(token(1, "s", T0), T0);
         assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
         let session = fixture.registry.find(id("s")).unwrap();
-        session.narrow(Some(ScopeSet::new(left.iter().copied())));
+        session.narrow(Left::only(ScopeSet::new(left.iter().copied())));
         assert_eq!(stream.outcome(1, WRITE, T0 + MINUTE), Outcome::Active);
         assert_eq!(session.last_seen_ms(), if touches { T0 + MINUTE } else { T0 }, "{left:?}");
     }

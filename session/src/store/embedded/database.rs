@@ -20,7 +20,10 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
+/// The layout before it, which this version reads as its own. It has no narrowings that remove scopes: a version that does
+/// not know them would give the scopes back, so it must refuse the file once this one has opened it.
+const LAYOUT_BEFORE: u64 = 3;
 
 /// The store in a folder.
 #[derive(Debug)]
@@ -91,8 +94,13 @@ fn prepare(database: &Database) -> Result<u64, StoreError> {
         // The standard library seeds its hashers at random.
         (value("layout", LAYOUT)?, value("id", RandomState::new().build_hasher().finish())?)
     };
-    if layout != LAYOUT {
-        return Err(StoreError(format!("its layout is {layout}, but this version reads layout {LAYOUT} only")));
+    match layout {
+        LAYOUT => {}
+        LAYOUT_BEFORE => drop(txn.open_table(META).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?),
+        _ => {
+            let known = format_args!("{LAYOUT_BEFORE} and {LAYOUT}");
+            return Err(StoreError(format!("its layout is {layout}, but this version reads layouts {known} only")));
+        }
     }
     Tables::open(&txn).map(drop)?;
     txn.commit().map_err(failed)?;

@@ -176,9 +176,9 @@ impl<'t> Tables<'t> {
 
     fn narrowing(&mut self, narrowing: &Narrowing) -> Result<(), StoreError> {
         let party = text(&narrowing.party)?;
-        match narrowing.scopes {
-            Some(_) => self.narrowings.insert(party.as_slice(), text(narrowing)?.as_slice()).map_err(failed)?,
-            None => self.narrowings.remove(party.as_slice()).map_err(failed)?,
+        match narrowing.is_lifted() {
+            false => self.narrowings.insert(party.as_slice(), text(narrowing)?.as_slice()).map_err(failed)?,
+            true => self.narrowings.remove(party.as_slice()).map_err(failed)?,
         };
         Ok(())
     }
