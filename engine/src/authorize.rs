@@ -23,6 +23,7 @@ mod head;
 pub mod identity;
 mod introspection;
 pub mod local;
+pub mod log_record;
 mod principal;
 mod question;
 mod refusal;

@@ -1,6 +1,7 @@
 //! The policy: the operator's configuration, checked. Every [`Policy`] value is valid.
 
 mod deserialize;
+mod digest;
 pub mod document;
 mod duration;
 mod envoy_config;
@@ -34,7 +35,7 @@ pub use sizes::Sizes;
 pub use source::{RouteSource, Source};
 pub use text::nearest;
 pub use token_place::TokenPlace;
-pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, digest, route_name, scope_name};
+pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 
 use crate::{
     route::{RouteTable, RuleId},
@@ -45,7 +46,7 @@ use std::time::Duration;
 /// A valid policy.
 #[derive(Debug)]
 pub struct Policy {
-    /// Whether refusals are carried out.
+    /// Whether refusals are carried out, except on rules with a mode of their own.
     pub mode: Mode,
     /// Which identity headers are set for the upstream.
     pub identity_headers: IdentityHeaders,
@@ -71,7 +72,7 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Finds the rule for a request.
     pub routes: RouteTable,
-    /// SHA-256 of the configuration as Envoy passed it, in lower-case hex.
+    /// SHA-256 of its content, in lower-case hex: the same in YAML, in a `Struct` and in JSON, however that is formatted.
     pub digest: String,
     /// What the document contains beyond this, for tools.
     #[cfg(feature = "source")]
@@ -84,6 +85,11 @@ impl Policy {
         validate::policy(&envoy_config::as_json(configuration))
     }
 
+    /// Whether a refusal on this rule, or of a request without a rule, is carried out.
+    pub fn mode_on(&self, rule: Option<RuleId>) -> Mode {
+        rule.and_then(|id| self.rule(id)).map_or(self.mode, |rule| rule.mode)
+    }
+
     /// The rule with this id.
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.0)
@@ -91,7 +97,7 @@ impl Policy {
 }
 
 /// Whether refusals are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// Refuse.
     #[default]

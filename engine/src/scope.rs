@@ -8,7 +8,7 @@ mod requirement;
 pub use date::Date;
 pub use held::Held;
 pub use registry::{Entry, ScopeId, ScopeRegistry};
-pub use requirement::Requirement;
+pub use requirement::{Missing, Requirement};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! had, and `update_rejected` counts it.
 
 use crate::envoy;
-use portcullis_engine::policy::digest;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The policies of the filters that have this name. Filters with policies of their own should have names of their own.
 pub(crate) struct History {
@@ -40,7 +40,10 @@ impl History {
     /// Decides about an invalid policy, alike on the main thread and on every worker: Envoy remembers what the first of
     /// them said of a configuration, and a worker that contradicts it makes Envoy reject every update that follows.
     pub(crate) fn refuse(&self, configuration: &[u8]) -> Invalid {
-        let taken = self.key(&format!("refuses_all.{}", digest(configuration)));
+        // Unkeyed, so it is the same in every VM.
+        let mut hash = DefaultHasher::new();
+        configuration.hash(&mut hash);
+        let taken = self.key(&format!("refuses_all.{:016x}", hash.finish()));
         match envoy::shared(&self.key("in_force")) {
             Some(in_force) if envoy::shared(&taken).is_none() => Invalid::Rejected { in_force },
             _ => {

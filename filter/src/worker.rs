@@ -8,7 +8,7 @@ use crate::{
 use log::{error, info, warn};
 use portcullis_engine::{
     answer::{Answer, Caller, Code, Demand},
-    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity},
+    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity, log_record},
     map::HashMap,
     policy::KeySource,
     time::Now,
@@ -85,7 +85,7 @@ impl Worker {
 
     /// Queues steps of requests that were waiting or open.
     pub(crate) fn queue(&self, due: Vec<Due>) {
-        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_) | Step::Spare(_));
+        let is_step = |(_, step): &Due| !matches!(step, Step::Wait | Step::Ask(_));
         self.backlog.borrow_mut().extend(due.into_iter().filter(is_step));
     }
 
@@ -107,7 +107,8 @@ impl Worker {
                 }
                 Step::Deny(denial) => self.refuse(context, &denial),
                 Step::Cut(denial) => self.cut(context, &denial),
-                Step::Wait | Step::Ask(_) | Step::Spare(_) => {}
+                Step::Spare(denial) => envoy::set_log_field(&log_record::spared(&denial, self.gate.borrow().policy())),
+                Step::Wait | Step::Ask(_) => {}
             }
         }
         envoy::enter(home);
@@ -336,20 +337,20 @@ impl Worker {
         for (name, value) in identity::headers(permit, policy) {
             envoy::add_request_header(name, &value);
         }
-        envoy::set_log_field(&identity::permit_record(permit, policy));
+        envoy::set_log_field(&log_record::permit(permit, policy));
     }
 
     fn refuse(&self, context: u32, denial: &Denial) {
         let gate = self.gate.borrow();
         let policy = gate.policy();
-        envoy::set_log_field(&identity::denial_record(denial, policy));
+        envoy::set_log_field(&log_record::denial(denial, policy));
         envoy::answer(&denial.answer(policy).reply(gate.caller(context)));
     }
 
     /// Ends an open request: with a reason if the upstream's response has not started, otherwise by a reset.
     fn cut(&self, context: u32, denial: &Denial) {
         if self.gate.borrow().has_responded(context) {
-            envoy::set_log_field(&identity::denial_record(denial, self.gate.borrow().policy()));
+            envoy::set_log_field(&log_record::denial(denial, self.gate.borrow().policy()));
             envoy::reset_request();
         } else {
             self.refuse(context, denial);
@@ -359,7 +360,7 @@ impl Worker {
 
 /// Refuses a request because there is no policy.
 pub(crate) fn refuse_without_policy(caller: Caller) {
-    envoy::set_log_field(&identity::record_without_policy());
+    envoy::set_log_field(&log_record::without_policy());
     envoy::answer(&Answer::new(Code::NoPolicy, "portcullis", Demand::default()).reply(caller));
 }
 

@@ -1,15 +1,10 @@
-//! What the upstream and the access log learn about a decision.
+//! What the upstream learns about a decision.
 
 use super::{
     principal::Principal,
-    request::{Denial, Mark, Permit},
+    request::{Mark, Permit},
 };
-use crate::{
-    answer::Code,
-    policy::Policy,
-    route::RuleId,
-    token::{Reason, SessionId},
-};
+use crate::policy::Policy;
 use std::{borrow::Cow, fmt::Write};
 
 /// The headers added to a released request.
@@ -71,57 +66,10 @@ fn encoded(value: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// The access-log field of a released request: code, route and session, but never the token.
-pub fn permit_record(permit: &Permit, policy: &Policy) -> String {
-    let (kind, code, reason) = match (permit.mark, &permit.principal) {
-        (Some(Mark::Shadow(refusal)), _) => ("shadow:", refusal.code.name(), refusal.reason),
-        (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only", None),
-        (Some(Mark::OutageGrace), _) => ("outage:", "grace", None),
-        (None, Some(_)) => ("", "ok", None),
-        (None, None) => ("", "public", None),
-    };
-    record([kind, code], reason, permit.rule, permit.principal.as_deref(), policy)
-}
-
-/// The access-log field of a refused request.
-pub fn denial_record(denial: &Denial, policy: &Policy) -> String {
-    let Denial { refusal, rule, principal } = denial;
-    record(["", refusal.code.name()], refusal.reason, *rule, principal.as_deref(), policy)
-}
-
-/// The access-log field of a request that is refused because there is no policy.
-pub fn record_without_policy() -> String {
-    fields(["", Code::NoPolicy.name()], None, None, None)
-}
-
-fn record(
-    code: [&str; 2],
-    reason: Option<Reason>,
-    rule: Option<RuleId>,
-    principal: Option<&Principal>,
-    policy: &Policy,
-) -> String {
-    let route = rule.and_then(|id| policy.rule(id)).map(|rule| rule.name.as_str());
-    fields(code, reason, route, principal.map(|principal| principal.facts.session_id))
-}
-
-/// `reason` is only there for a refused token, so that all other lines are read as they always were.
-fn fields(code: [&str; 2], reason: Option<Reason>, route: Option<&str>, session: Option<SessionId>) -> String {
-    let [kind, code] = code;
-    let reason = reason.map_or(["", ""], |reason| [" reason=", reason.name()]);
-    let mut text = ["code=", kind, code, reason[0], reason[1], " route=", route.unwrap_or("-"), " session="].concat();
-    // Writing to a String cannot fail.
-    let _ = match session {
-        Some(session) => write!(text, "{session}"),
-        None => text.write_char('-'),
-    };
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorize::fixtures;
+    use crate::{authorize::fixtures, route::RuleId};
     use std::rc::Rc;
 
     #[test]

@@ -91,7 +91,7 @@ pub enum Step {
     Deny(Denial),
     /// End an open request.
     Cut(Denial),
-    /// Would be `Cut`, but the policy is in shadow mode.
+    /// Would be `Cut`, but the policy or the rule is in shadow mode.
     Spare(Denial),
 }
 
@@ -145,19 +145,24 @@ impl Request {
                 *self = Self::Released(open(&permit));
                 Step::Release(permit)
             }
-            Err(denial) => self.refuse(denial, policy.mode),
+            Err(denial) => self.refuse(denial, policy),
         }
     }
 
-    fn refuse(&mut self, denial: Denial, mode: Mode) -> Step {
-        match mode {
+    fn refuse(&mut self, denial: Denial, policy: &Policy) -> Step {
+        match policy.mode_on(denial.rule) {
             Mode::Enforce => {
                 *self = Self::Denied;
                 Step::Deny(denial)
             }
             Mode::Shadow => {
                 *self = Self::Released(None);
-                Step::Release(Permit::new(denial.rule, denial.principal, None, Some(Mark::Shadow(denial.refusal))))
+                Step::Release(Permit::new(
+                    denial.rule,
+                    denial.principal,
+                    denial.narrowed,
+                    Some(Mark::Shadow(denial.refusal)),
+                ))
             }
         }
     }
@@ -166,7 +171,8 @@ impl Request {
         match verdict {
             Verdict::Ended(refusal) => self.cut(open, refusal, policy),
             Verdict::Active(Some(left)) if !scopes_suffice(policy, open.rule, &left) => {
-                self.cut(open, Code::InsufficientScope, policy)
+                let denial = Denial::of(&open.principal, Code::InsufficientScope, open.rule);
+                self.cut_for(Denial { narrowed: Some(left), ..denial }, policy)
             }
             Verdict::Active(_) => Step::Wait,
         }
@@ -183,8 +189,11 @@ impl Request {
     }
 
     fn cut(&mut self, open: &Open, refusal: impl Into<Refusal>, policy: &Policy) -> Step {
-        let denial = Denial::of(&open.principal, refusal, open.rule);
-        match policy.mode {
+        self.cut_for(Denial::of(&open.principal, refusal, open.rule), policy)
+    }
+
+    fn cut_for(&mut self, denial: Denial, policy: &Policy) -> Step {
+        match policy.mode_on(denial.rule) {
             Mode::Enforce => {
                 *self = Self::Denied;
                 Step::Cut(denial)
@@ -223,7 +232,7 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     if let Some(left) = &narrowed
         && !scopes_suffice(policy, *rule, left)
     {
-        return Err(Denial::of(principal, Code::InsufficientScope, *rule));
+        return Err(Denial { narrowed, ..Denial::of(principal, Code::InsufficientScope, *rule) });
     }
     Ok(Next::Release(Permit::new(Some(*rule), Some(Rc::clone(principal)), narrowed, None)))
 }

@@ -39,7 +39,7 @@ fn value(given: Proto) -> Value {
 }
 
 /// All numbers in a `Struct` are doubles; whole ones are written without a fraction, as in the operator's document.
-fn number(given: f64) -> Value {
+pub(super) fn number(given: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "checked by the comparison")]
     let whole = given as i64;
     #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "a whole number comes back exactly")]

@@ -233,6 +233,9 @@ pub(super) struct RawRoute {
     /// Unique; used in logs and counters.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub(super) name: Given<String>,
+    /// Whether refusals on this route are carried out; defaults to the policy's setting.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Mode"))]
+    pub(super) mode: Given<String>,
     /// Which requests it matches.
     pub(super) r#match: Given<RawMatch>,
     /// Everyone can use it, without a token.

@@ -1,6 +1,6 @@
 //! A rule: who can use a route, and within what limits.
 
-use super::Outage;
+use super::{Mode, Outage};
 use crate::scope::Requirement;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Rule {
     /// Unique within the policy; used in logs and counters.
     pub name: String,
+    /// Whether its refusals are carried out; defaults to the policy's setting.
+    pub mode: Mode,
     /// Who can use it.
     pub access: Access,
     /// Limits of the session on this route.

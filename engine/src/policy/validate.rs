@@ -18,6 +18,7 @@ pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
 use super::{
     IdentityHeaders, Issuer, Mode, Policy, Protocol,
     deserialize::{Given, shaped},
+    digest,
     fault::{About, Faults, Wrong},
     json::{self, Json},
     json_path::At,
@@ -25,7 +26,6 @@ use super::{
     text::{backticked, nearest, quoted, unescaped},
 };
 use routes::{Common, Routes};
-use sha2::{Digest, Sha256};
 
 /// The maximum size of a configuration in bytes.
 pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
@@ -72,6 +72,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         faults.add(&ROOT, format_args!("expected an object, found {}", json.kind()));
         return None;
     }
+    let digest = digest::of(&json);
     let [issuers, scopes, sets, routes] = ["issuers", "scopes", "sets", "routes"].map(|key| section(&mut json, key));
     let raw: RawPolicy = shaped(json, &ROOT, faults).value()?;
     let absent = Absent { session: raw.session.is_absent(), scopes: scopes.is_absent(), sets: sets.is_absent() };
@@ -93,7 +94,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let scopes = scopes::scopes(scopes, sets, faults);
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
     let ignore_case = raw.ignore_case.or(false, Some);
-    let common = Common { outage, is_endpoint, ignore_case: ignore_case == Some(true) };
+    let common = Common { mode: mode.unwrap_or_default(), outage, is_endpoint, ignore_case: ignore_case == Some(true) };
     let routes = routes::routes(routes, &scopes, common, faults);
 
     if let Some(routes) = &routes {
@@ -116,7 +117,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         register: scopes.register,
         rules: routes.rules,
         routes: ignore_case.map(|_| routes.table)?,
-        digest: digest(text),
+        digest,
         #[cfg(feature = "source")]
         source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage },
     })
@@ -205,7 +206,7 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     Err(Wrong::from(message).meant(near))
 }
 
-fn mode(text: &str) -> Result<Mode, Wrong> {
+pub(super) fn mode(text: &str) -> Result<Mode, Wrong> {
     word(text, &MODES)
 }
 
@@ -266,9 +267,4 @@ fn needs(routes: &Routes, no_issuer: bool, absent: Absent, faults: &mut Faults) 
             faults.add(&ROOT.key(key), Wrong::from(message).about(About::MissingKey));
         }
     }
-}
-
-/// The digest of a policy as logs and the session service show it: SHA-256 of the configuration's bytes, in lower-case hex.
-pub fn digest(text: &[u8]) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

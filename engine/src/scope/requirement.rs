@@ -12,6 +12,15 @@ pub struct Requirement {
     challenge: Box<str>,
 }
 
+/// The scopes that are missing to meet a requirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing<'a> {
+    /// All of these.
+    pub all_of: Vec<&'a str>,
+    /// Unless it is empty, all scopes of one of these groups.
+    pub any_of: Vec<Vec<&'a str>>,
+}
+
 impl Requirement {
     pub(super) fn new(register: &ScopeRegistry, all_of: &[ScopeId], any_of: &[Vec<ScopeId>]) -> Self {
         let mut seen = HashSet::new();
@@ -33,6 +42,17 @@ impl Requirement {
     /// Whether these scopes are sufficient.
     pub fn met_by(&self, held: &Held) -> bool {
         self.scopes.met_by(|id| held.holds(*id))
+    }
+
+    /// What is missing to these scopes: those of `all_of`, and of each group of `any_of` if none of them is held.
+    pub fn missing<'a>(&self, held: &Held, register: &'a ScopeRegistry) -> Missing<'a> {
+        let names = |ids: &[ScopeId]| -> Vec<&'a str> {
+            let missing = ids.iter().filter(|id| !held.holds(**id)).filter_map(|id| register.entry(*id));
+            missing.map(|entry| &*entry.name).collect()
+        };
+        let any_of: Vec<_> = self.scopes.any_of.iter().map(|group| names(group)).collect();
+        let is_met = any_of.iter().any(Vec::is_empty);
+        Missing { all_of: names(&self.scopes.all_of), any_of: if is_met { Vec::new() } else { any_of } }
     }
 
     /// All required scopes, separated by spaces and without duplicates, for `scope="…"` in a challenge (RFC 6750,

@@ -1,6 +1,7 @@
 //! The command-line tool that `make build` leaves in `dist/`, beside a real session service and a real Envoy.
 
 mod events;
+mod proxies;
 mod render;
 mod sessions;
 

@@ -124,6 +124,36 @@ async fn shadow_mode_refuses_nothing_and_informs_the_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn shadow_mode_of_a_route_refuses_nothing_there_and_its_report_names_route_client_and_scope() {
+    let mut policy = policy::patient();
+    let routes = policy["routes"].as_array_mut().expect("routes");
+    let list = routes.iter_mut().find(|route| route["name"] == "orders.list").expect("a route");
+    list["mode"] = json!("shadow");
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().scopes("none").sign();
+    for _ in 0..3 {
+        let answer = testbed.get("/orders").bearer(&token).await;
+        assert_eq!(answer.passes().echoed("x-portcullis-shadow"), ["insufficient_scope"]);
+    }
+    testbed.call("PUT", "/orders/1").bearer(&token).await.refused(403, "insufficient_scope");
+    testbed.get("/nowhere").await.refused(403, "no_route");
+    let field = |line: &serde_json::Value| line["portcullis"].as_str().unwrap_or_default().to_owned();
+    let lines = until("the access log has them", async || {
+        let lines = testbed.envoy.access_log();
+        (lines.iter().filter(|line| field(line).starts_with("code=shadow:")).count() == 3).then_some(lines)
+    })
+    .await;
+    let shadowed = lines.iter().map(field).find(|field| field.starts_with("code=shadow:")).expect("a line");
+    let session = testbed.session(&token).await["id"].clone();
+    let expected = format!(
+        "code=shadow:insufficient_scope route=orders.list session={} client=web missing=orders:read",
+        session.as_str().unwrap_or_default()
+    );
+    assert_eq!(shadowed, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_waits_for_the_verdict_and_arrives_whole() {
     let routes = json!([{"name": "upload", "match": {"path": "/upload"}, "authenticated": true}]);
     let testbed = Testbed::with_policy(policy::with_routes(routes)).await;

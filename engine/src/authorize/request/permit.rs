@@ -92,14 +92,17 @@ pub struct Denial {
     pub rule: Option<RuleId>,
     /// The verified token that was refused, if there is one.
     pub principal: Option<Rc<Principal>>,
+    /// The remaining scopes, if they were refused and are fewer than in the token.
+    pub narrowed: Option<Rc<[String]>>,
 }
 
 impl Denial {
     pub(in crate::authorize) fn new(refusal: impl Into<Refusal>, rule: Option<RuleId>) -> Self {
-        Self { refusal: refusal.into(), rule, principal: None }
+        Self { refusal: refusal.into(), rule, principal: None, narrowed: None }
     }
 
     pub(in crate::authorize) fn of(principal: &Rc<Principal>, refusal: impl Into<Refusal>, rule: RuleId) -> Self {
-        Self { refusal: refusal.into(), rule: Some(rule), principal: Some(Rc::clone(principal)) }
+        let principal = Some(Rc::clone(principal));
+        Self { refusal: refusal.into(), rule: Some(rule), principal, narrowed: None }
     }
 }

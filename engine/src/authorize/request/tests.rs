@@ -169,6 +169,34 @@ fn shadow_mode_releases_what_it_would_refuse_and_says_so() {
 }
 
 #[test]
+fn a_rule_has_a_mode_of_its_own_for_what_arrives_and_for_what_is_open() {
+    for (of_policy, of_rule, is_shadow) in [
+        ("enforce", Mode::Shadow, true),
+        ("shadow", Mode::Enforce, false),
+        ("enforce", Mode::Enforce, false),
+        ("shadow", Mode::Shadow, true),
+    ] {
+        let mut policy = policy(of_policy);
+        policy.rules[1].mode = of_rule;
+        let mut request = Request::default();
+        request.on(event(3, &policy), &policy);
+        let step = request.on(event(8, &policy), &policy);
+        assert_eq!((matches!(step, Step::Release(_)), request.is_released()), (is_shadow, is_shadow), "{of_policy}");
+        let mut open = Request::default();
+        open.on(event(3, &policy), &policy);
+        open.on(event(6, &policy), &policy);
+        let step = open.on(event(16, &policy), &policy);
+        assert_eq!((matches!(step, Step::Spare(_)), open.is_released()), (is_shadow, is_shadow), "{of_policy}");
+        // Another rule, and no rule at all, follow the policy.
+        let shadows = |step: Step| matches!(step, Step::Release(Permit { mark: Some(Mark::Shadow(_)), .. }));
+        for rule in [Some(RuleId(2)), None] {
+            let denied = Event::Decided(Err(Denial::new(Code::NoCredentials, rule)));
+            assert_eq!(shadows(Request::default().on(denied, &policy)), of_policy == "shadow", "{of_policy} {rule:?}");
+        }
+    }
+}
+
+#[test]
 fn grace_lasts_for_its_time_and_no_longer() {
     let policy = policy("enforce");
     let principal = principal(&policy, &["read"]);

@@ -105,7 +105,7 @@ fn a_dozen_different_faults_are_reported_at_once() {
         "routes": [
             5,
             {"name": "x", "name": "y", "match": {"path": "a", "host": []}, "require": {"any_of": [{}, "@t", "@u"]}},
-            {"name": "x", "match": {"methods": ["GET", 7], "path": "/{a"}, "public": true, "acr": "x", "session": {"max_age": 1}}
+            {"name": "x", "match": {"methods": ["GET", 7], "path": "/{a"}, "public": true, "mode": "shadow", "acr": "x", "session": {"max_age": 1}}
         ]
     }"#;
     let faults = Policy::parse(text.as_bytes()).unwrap_err();
@@ -131,6 +131,7 @@ fn a_dozen_different_faults_are_reported_at_once() {
         "$.routes[2].acr",
         "$.routes[2].match.methods[1]",
         "$.routes[2].match.path",
+        "$.routes[2].mode",
         "$.routes[2].name",
         "$.routes[2].session",
         "$.routes[2].session.max_age",

@@ -2,10 +2,10 @@
 
 mod access;
 
-use super::{ROOT, list, scopes::Scopes, session::outage, texts};
+use super::{ROOT, list, mode, scopes::Scopes, session::outage, texts};
 use crate::{
     policy::{
-        Access, Limits, Outage, Rule,
+        Access, Limits, Mode, Outage, Rule,
         deserialize::{Given, shaped},
         duration::limit,
         fault::{Faults, Wrong},
@@ -45,6 +45,8 @@ pub(super) struct Routes {
 /// What the rest of the policy says about all routes.
 #[derive(Clone, Copy)]
 pub(super) struct Common {
+    /// `mode` of routes without one of their own.
+    pub(super) mode: Mode,
     /// `on_outage` of routes without one of their own.
     pub(super) outage: Outage,
     /// Whether the session service is an introspection endpoint.
@@ -91,12 +93,17 @@ impl Reader<'_> {
             #[cfg(feature = "source")]
             self.routes.sources.push(source(answers));
         }
+        let has_mode = !raw.mode.is_absent();
+        let mode = raw.mode.or(self.common.mode, |word| self.faults.check(&at.key("mode"), mode(&word)));
         let has_limits = !raw.session.is_absent();
         let has_acr = !raw.acr.is_absent();
         let access = self.access(raw.public, raw.authenticated, raw.require, at, index);
         let limits = self.limits(raw.session, &at.key("session"));
         let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
         if matches!(access, Some(Access::Public)) {
+            if has_mode {
+                self.faults.add(&at.key("mode"), "a public route refuses no one; omit this key");
+            }
             if has_limits {
                 self.faults.add(&at.key("session"), "a public route has no session; omit this key");
             }
@@ -104,7 +111,7 @@ impl Reader<'_> {
                 self.faults.add(&at.key("acr"), "a public route requires no token; omit this key");
             }
         }
-        Some(Rule { name: name?, access: access?, limits: limits?, acr: acr? })
+        Some(Rule { name: name?, mode: mode?, access: access?, limits: limits?, acr: acr? })
     }
 
     fn name(&mut self, name: Given<String>, at: &At<'_>, index: usize) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Refused tokens: what counters, access log and Envoy's log say about them, and what a fetch of keys can change.
 
 use super::*;
-use crate::authorize::identity;
+use crate::authorize::log_record;
 
 impl Bench {
     /// A token whose header or payload is not what the key signed.
@@ -32,8 +32,8 @@ impl Bench {
 /// What the access log says about a request.
 fn record(step: &Step, gate: &Gate) -> String {
     match step {
-        Step::Deny(denial) => identity::denial_record(denial, gate.policy()),
-        Step::Release(permit) => identity::permit_record(permit, gate.policy()),
+        Step::Deny(denial) => log_record::denial(denial, gate.policy()),
+        Step::Release(permit) => log_record::permit(permit, gate.policy()),
         other => panic!("{other:?}"),
     }
 }
