@@ -3,11 +3,14 @@
 mod client;
 mod connection;
 pub(crate) mod events;
-mod plain;
+mod pages;
+pub(crate) mod revocations;
 pub(crate) mod revoke;
+mod seen;
 pub(crate) mod sessions;
-mod table;
 mod when;
+
+use crate::{plain, table};
 
 /// The environment variable with the URL of the admin API; `--url` overrides it.
 const URL_ENV: &str = "PORTCULLIS_ADMIN_URL";

@@ -2,12 +2,14 @@
 //!
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
-//! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service;
-//! - `input` reads files, `output` writes results, `tls` says which servers are trusted;
+//! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service, `shadow` those on
+//!   access logs, which `access_log` reads;
+//! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
 //! - [`exit`] lists the exit codes.
 
+mod access_log;
 mod admin;
 mod completions;
 pub mod diagnostic;
@@ -17,8 +19,11 @@ pub mod exit;
 mod input;
 mod man;
 mod output;
+mod plain;
 pub mod policy;
 mod report;
+mod shadow;
+mod table;
 mod tls;
 
 use clap::{Parser, Subcommand};
@@ -37,11 +42,17 @@ enum Command {
     /// Work with policy files
     #[command(subcommand)]
     Policy(policy::Command),
-    /// List, show and revoke sessions
+    /// Report what shadow mode would refuse
+    #[command(subcommand)]
+    Shadow(shadow::Command),
+    /// List, show, narrow and revoke sessions
     #[command(subcommand)]
     Sessions(admin::sessions::Command),
     /// Revoke all sessions of a subject, a client, a session claim or an issuer
     Revoke(admin::revoke::Args),
+    /// List revocations of subjects, clients, session claims and issuers, and take them back
+    #[command(subcommand)]
+    Revocations(admin::revocations::Command),
     /// Watch sessions open and end, and requests being denied
     Events(admin::events::Args),
     /// Print a shell completion script
@@ -55,8 +66,10 @@ impl Args {
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
+            Command::Shadow(command) => command.run(),
             Command::Sessions(command) => command.run(),
             Command::Revoke(args) => args.run(),
+            Command::Revocations(command) => command.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

@@ -32,11 +32,9 @@ impl Args {
             Some(out) => write(command, out)
                 .map_err(|error| Error::failed(format_args!("cannot write `{}`: {error}", out.display())))?,
             None => {
-                let mut page = Vec::new();
-                Man::new(command)
-                    .render(&mut page)
-                    .map_err(|error| Error::failed(format_args!("cannot write the page: {error}")))?;
-                crate::output::write(&page)?;
+                let page = page(&Man::new(command));
+                let page = page.map_err(|error| Error::failed(format_args!("cannot write the page: {error}")))?;
+                crate::output::write(page)?;
             }
         }
         Ok(Exit::Done)
@@ -45,5 +43,42 @@ impl Args {
 
 fn write(command: clap::Command, out: &Path) -> io::Result<()> {
     fs::create_dir_all(out)?;
-    clap_mangen::generate_to(command, out)
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    write_all(&command, out)
+}
+
+/// Writes the page of a command and those of the commands below it.
+fn write_all(command: &clap::Command, out: &Path) -> io::Result<()> {
+    command.get_subcommands().try_for_each(|below| write_all(below, out))?;
+    let man = Man::new(command.clone());
+    fs::write(out.join(man.get_filename()), page(&man)?)
+}
+
+/// A page as roff. What follows the options are examples and YAML, whose lines must stay as they are: roff would join and
+/// wrap them.
+fn page(man: &Man) -> io::Result<String> {
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    let page = String::from_utf8(page).map_err(io::Error::other)?;
+    let Some((before, after)) = page.split_once(EXTRA) else { return Ok(page) };
+    let (lines, rest) =
+        after.split_at_checked(after.find("\n.SH ").map_or(after.len(), |at| at + 1)).unwrap_or((after, ""));
+    Ok([before, EXTRA, ".nf\n", lines.trim_end(), "\n.fi\n", rest].concat())
+}
+
+/// The heading of what follows the options.
+const EXTRA: &str = "\n.SH EXTRA\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_an_example_are_not_filled() {
+        let command = clap::Command::new("x").version("1").after_help("cases:\n  - name: a\n    request: GET /\n.dot");
+        let page = page(&Man::new(command)).expect("a page");
+        let expected = "\n.SH EXTRA\n.nf\ncases:\n  \\- name: a\n    request: GET /\n\\&.dot\n.fi\n.SH VERSION\n";
+        assert!(page.contains(expected), "{page}");
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes, as Rust does, everything that a terminal would obey or a reader could not see: control characters, changes of
 /// the writing direction, and other invisible characters.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
@@ -16,7 +16,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 }
 
 /// The same, cut off after `chars_max` characters.
-pub(super) fn clipped(text: &str, chars_max: usize) -> String {
+pub(crate) fn clipped(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         None => plain(text).into_owned(),
         Some((end, _)) => format!("{}…", plain(text.get(..end).unwrap_or_default())),
@@ -25,7 +25,7 @@ pub(super) fn clipped(text: &str, chars_max: usize) -> String {
 
 /// JSON is meant for scripts, but can end up on a terminal. In its strings, more characters are escaped (as `\u…`) than
 /// JSON requires.
-pub(super) fn json(text: &str) -> Cow<'_, str> {
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
     let is_safe = |c: char| is_plain(c) || matches!(c, '\n' | '\\');
     if text.chars().all(is_safe) {
         return Cow::Borrowed(text);

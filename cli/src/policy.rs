@@ -5,6 +5,8 @@ mod check;
 mod coverage;
 mod date;
 pub mod diff;
+mod digest;
+mod enforced;
 mod explain;
 mod import;
 mod init;
@@ -20,6 +22,8 @@ mod schema;
 mod simulator;
 pub mod test;
 
+pub(crate) use requirement::{Alternative, describe};
+
 use crate::exit::Outcome;
 use clap::Subcommand;
 
@@ -34,6 +38,8 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Find changes that make a policy more permissive, and require their approval
     Diff(diff::Args),
+    /// Print the digest that names a policy in the filter's log
+    Digest(digest::Args),
     /// Write a first policy for the tokens of an identity provider
     Init(init::Args),
     /// Generate a policy from another source, such as an OpenAPI document
@@ -55,6 +61,7 @@ impl Command {
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
             Self::Diff(args) => args.run(),
+            Self::Digest(args) => args.run(),
             Self::Init(args) => args.run(),
             Self::Import(command) => command.run(),
             Self::Coverage(args) => args.run(),

@@ -106,6 +106,19 @@ impl Client {
         self.read(self.accepted(answer)?)
     }
 
+    /// Sends a PATCH request.
+    pub(super) fn patch<T: DeserializeOwned>(&self, path: &Path, body: &Value) -> Result<T, Failure> {
+        let call = self.agent.patch(self.url(path)).header(AUTHORIZATION, &self.credential);
+        let answer = call.content_type("application/json").send(body.to_string());
+        self.read(self.accepted(answer)?)
+    }
+
+    /// Sends a DELETE request.
+    pub(super) fn delete<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Failure> {
+        let answer = self.agent.delete(self.url(path)).header(AUTHORIZATION, &self.credential).call();
+        self.read(self.accepted(answer)?)
+    }
+
     /// Opens a stream of server-sent events, after the event `last_id` if there is one.
     pub(super) fn listen(&self, path: &Path, last_id: Option<&str>) -> Result<impl io::Read + use<>, Failure> {
         let call = self.agent.get(self.url(path)).header(AUTHORIZATION, &self.credential);

@@ -1,6 +1,9 @@
-//! `portcullis sessions …`: list, show and revoke sessions.
+//! `portcullis sessions …`: list, show, narrow and revoke sessions.
 
+mod id;
 mod list;
+mod narrow;
+mod narrowings;
 mod view;
 
 use super::{
@@ -20,7 +23,7 @@ use view::Session;
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
-  portcullis sessions show 5d41402abc4b2a76b9719d911017c592
+  portcullis sessions show 5d41402abc4b
   portcullis sessions show 5d41402abc4b2a76b9719d911017c592 --output json | jq -r .expires_at";
 
 const REVOKE_EXAMPLES: &str = "\
@@ -34,19 +37,25 @@ Examples:
 /// A command on sessions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List sessions
+    /// List sessions, the newest first
     List(list::Args),
     /// Show everything known about a session
     Show(Show),
     /// Revoke a session
     Revoke(Revoke),
+    /// Take scopes from a session's party
+    Narrow(narrow::Narrow),
+    /// Give scopes back to a session's party
+    Restore(narrow::Restore),
+    /// List the scopes that are taken from parties
+    Narrowings(narrowings::Args),
 }
 
 /// Show everything known about a session
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct Show {
-    /// Session id, as in `sessions list`, the access log and the audit log
+    /// Session id, as in `sessions list`, the access log and the audit log, or its first digits
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
     /// Output format
@@ -60,7 +69,7 @@ pub(crate) struct Show {
 #[derive(Debug, clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
 pub(crate) struct Revoke {
-    /// Session id, as in `sessions list`, the access log and the audit log
+    /// Session id, as in `sessions list`, the access log and the audit log, or its first digits
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
     /// Reason to record in the audit log
@@ -80,14 +89,18 @@ impl Command {
             Self::List(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Revoke(args) => args.run(),
+            Self::Narrow(args) => args.run(),
+            Self::Restore(args) => args.run(),
+            Self::Narrowings(args) => args.run(),
         }
     }
 }
 
 impl Show {
     fn run(self) -> Outcome {
-        let path = Path::new("/v1/sessions").segment(&self.id);
-        let session: Value = self.service.client()?.get(&path)?;
+        let client = self.service.client()?;
+        let path = Path::new("/v1/sessions").segment(&id::resolve(&client, &self.id)?);
+        let session: Value = client.get(&path)?;
         let text = match self.output {
             Format::Json => json_text(&session)?,
             Format::Text => Session::of(session)?.details(Timestamp::now()),
@@ -99,9 +112,10 @@ impl Show {
 
 impl Revoke {
     fn run(self) -> Outcome {
-        let path = Path::new("/v1/sessions").segment(&self.id).segment("revoke");
+        let client = self.service.client()?;
+        let path = Path::new("/v1/sessions").segment(&id::resolve(&client, &self.id)?).segment("revoke");
         let body = self.reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}));
-        let session: Value = self.service.client()?.post(&path, &body)?;
+        let session: Value = client.post(&path, &body)?;
         let text = match self.output {
             Format::Json => json_text(&session)?,
             Format::Text => Session::of(session)?.revoked(Timestamp::now()),

@@ -21,6 +21,19 @@ pub(super) fn distance(text: &str, now: Timestamp) -> String {
     }
 }
 
+/// The same in its largest unit only, for tables.
+pub(super) fn short(text: &str, now: Timestamp) -> String {
+    let whole = distance(text, now);
+    let mut words: Vec<&str> = whole.split(' ').collect();
+    // `2h 3m ago`, `in 2h 3m`
+    match words.as_slice() {
+        [_, _, "ago"] => drop(words.remove(1)),
+        ["in", _, _] => drop(words.pop()),
+        _ => {}
+    }
+    words.join(" ")
+}
+
 /// The instant, to the second, in UTC.
 pub(super) fn absolute(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
@@ -71,6 +84,16 @@ mod tests {
             ("soon\u{1b}", "soon\\u{1b}"),
         ] {
             assert_eq!(distance(instant, now), distance_then, "{instant}");
+        }
+        for (instant, expected) in [
+            ("2026-11-21T20:38:02Z", "now"),
+            ("2026-11-21T18:35:01Z", "2h ago"),
+            ("2026-11-20T20:37:02Z", "1d ago"),
+            ("2026-11-21T20:39:32Z", "in 1m"),
+            ("2026-11-21T20:38:12Z", "in 10s"),
+            ("soon\u{1b}", "soon\\u{1b}"),
+        ] {
+            assert_eq!(short(instant, now), expected, "{instant}");
         }
         assert_eq!(both("2026-11-21T18:35:01.5Z", now), "2026-11-21 18:35:01Z (2h 3m ago)");
         assert_eq!(both("2026-11-21T21:35:01+01:00", now), "2026-11-21 20:35:01Z (3m 1s ago)");

@@ -182,7 +182,10 @@ impl Checked {
         output::message(&(report::diagnosed_file(&self.found) + "\n"));
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let (severity, found) = match (errors, warnings) {
-            (0, warnings) => (Severity::Warning, counted(warnings, "warning")),
+            (0, warnings) => {
+                let routes = counted(self.routes.unwrap_or_default(), "route");
+                (Severity::Warning, format!("{routes}, no errors; {}", counted(warnings, "warning")))
+            }
             (errors, 0) => (Severity::Error, counted(errors, "error")),
             (errors, warnings) => {
                 (Severity::Error, format!("{} and {}", counted(errors, "error"), counted(warnings, "warning")))

@@ -3,6 +3,7 @@
 mod candidates;
 mod command;
 mod decide;
+mod expected;
 mod explanation;
 mod keys;
 mod play;

@@ -8,5 +8,5 @@ mod surroundings;
 mod tests;
 mod text;
 
-pub(super) use find::{Holder, policy};
+pub(super) use find::{Holder, policies, policy};
 pub(super) use surroundings::{Manager, Surroundings, field, has_type};

@@ -69,14 +69,14 @@ impl Group {
 }
 
 /// One alternative of an `any_of`: all of these scopes.
-pub(super) struct Alternative<'a, T> {
+pub(crate) struct Alternative<'a, T> {
     /// The name of the set, as `@name`.
-    pub(super) set: Option<&'a str>,
-    pub(super) scopes: Vec<T>,
+    pub(crate) set: Option<&'a str>,
+    pub(crate) scopes: Vec<T>,
 }
 
 /// Required scopes as text, such as "`a` and (`b` or (`c` and `d`))"; long lists are shortened.
-pub(super) fn describe<T: fmt::Display, U: fmt::Display>(
+pub(crate) fn describe<T: fmt::Display, U: fmt::Display>(
     all_of: impl IntoIterator<Item = T>,
     any_of: &[Alternative<'_, U>],
 ) -> String {

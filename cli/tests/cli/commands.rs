@@ -61,6 +61,13 @@ fn every_command_has_a_page_in_the_manual() {
     assert!(output.status.success(), "{}", printed(&output));
     let page = fs::read_to_string(out.join("portcullis-policy-check.1")).expect("a page");
     assert!(page.contains("scope_review_overdue") && page.contains("portcullis policy check policy.yaml"));
+    // What is YAML stays as it is.
+    let cases = fs::read_to_string(out.join("portcullis-policy-test.1")).expect("a page");
+    let (_, extra) = cases.split_once("\n.SH EXTRA\n.nf\n").expect("lines that are not filled");
+    assert!(
+        extra.contains("\n  cases:\n    \\- name: a reader may list        # optional\n      request: GET /orders"),
+        "{extra}"
+    );
     fs::remove_dir_all(out).expect("it is removed");
     assert!(printed(&portcullis(&["man"])).contains("Exit codes"));
 }
@@ -73,7 +80,7 @@ fn a_page_that_cannot_be_written_is_reported() {
 }
 
 /// One call of each command that writes to standard output.
-const CALLS: [&[&str]; 11] = [
+const CALLS: [&[&str]; 12] = [
     &["policy", "check", "envoy/envoy.yaml", "--output", "json"],
     &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders"],
     &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders", "--output", "json"],
@@ -83,6 +90,7 @@ const CALLS: [&[&str]; 11] = [
     &["policy", "coverage", "envoy/envoy.yaml", "--envoy-config", "envoy/envoy.yaml", "--allow-partial"],
     &["policy", "render", "envoy/envoy.yaml", "--as", "json"],
     &["policy", "schema"],
+    &["policy", "digest", "envoy/envoy.yaml"],
     &["completions", "zsh"],
     &["man"],
 ];
@@ -110,4 +118,49 @@ fn output_that_cannot_be_written_causes_no_panic() {
     }
     assert_eq!(ends(&["policy", "check", "envoy/session.yaml"], Stdio::null(), full()), Some(2));
     assert_eq!(ends(&["policy", "check", "envoy/envoy.yaml"], Stdio::null(), full()), Some(0));
+}
+
+/// Asks a real bash what the script completes: the words of a line, of which the last is being typed.
+#[cfg(unix)]
+fn completed_by_bash(words: &[&str]) -> Vec<String> {
+    let script = portcullis(&["completions", "bash"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("completions");
+    fs::write(&file, script.stdout).expect("a file");
+    // `complete -p` names the function, as bash itself finds it.
+    let asked = r#"
+        source "$1"; shift
+        COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+        function=$(complete -p portcullis | sed -n 's/.*-F \([^ ]*\).*/\1/p')
+        "$function" portcullis "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-c", asked, "bash"]).arg(file).args(words);
+    let output = bash.output().expect("bash is installed");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", printed(&output));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+#[cfg(unix)]
+fn bash_completes_commands_options_and_values() {
+    for (words, expected) in [
+        (&["portcullis", "ses"][..], &["sessions"][..]),
+        (&["portcullis", "sessions", "re"], &["revoke", "restore"]),
+        (&["portcullis", "sessions", "narrow", "--sc"], &["--scope"]),
+        (&["portcullis", "revocations", "d"], &["delete"]),
+        (&["portcullis", "policy", "dig"], &["digest"]),
+        (&["portcullis", "shadow", "rep"], &["report"]),
+        (&["portcullis", "sessions", "list", "--state", "en"], &["ended"]),
+        (&["portcullis", "policy", "diff", "--output", "ma"], &["markdown"]),
+        (&["portcullis", "completions", "f"], &["fish"]),
+        (&["portcullis", "nothing"], &[]),
+    ] {
+        let mut completed = completed_by_bash(words);
+        completed.sort_unstable();
+        let mut expected: Vec<_> = expected.iter().map(|&word| word.to_owned()).collect();
+        expected.sort_unstable();
+        assert_eq!(completed, expected, "{words:?}");
+    }
 }

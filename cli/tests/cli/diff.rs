@@ -198,6 +198,22 @@ fn every_kind_of_change_is_told() {
             vec!["- mode: `enforce`: requests are refused again"],
         ),
         (
+            vec![("/routes/1/mode", json!("shadow"))],
+            vec!["+ list: `mode` is `shadow`: nothing is refused any more"],
+            vec!["- list: `mode` is `enforce`: requests are refused again"],
+        ),
+        // What the policy says and what the route says is one change.
+        (
+            vec![("/mode", json!("shadow")), ("/routes/1/mode", json!("enforce"))],
+            vec!["+ mode: `shadow`: no request is refused any more"],
+            vec!["- mode: `enforce`: requests are refused again"],
+        ),
+        (
+            vec![("/mode", json!("shadow")), ("/routes/1/mode", json!("shadow"))],
+            vec!["+ mode: `shadow`: no request is refused any more"],
+            vec!["- mode: `enforce`: requests are refused again"],
+        ),
+        (
             vec![("/cors_preflight", json!("allow"))],
             vec!["+ cors_preflight: `allow`: CORS preflights pass without a token, for every request that has a route"],
             vec!["- cors_preflight: CORS preflights are treated like any other request"],

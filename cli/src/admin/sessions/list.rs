@@ -1,12 +1,11 @@
 //! `portcullis sessions list`: follows the pages up to the limit.
 
-use super::view::{Session, head};
+use super::view::{Session, list};
 use crate::{
     admin::{
         client::{Client, Path},
         connection::Connection,
         plain,
-        table::columns,
     },
     error::Error,
     exit::{Exit, Outcome},
@@ -27,7 +26,7 @@ Examples:
   portcullis sessions list --subject alice --state active
   portcullis sessions list --client batch --all --output json | jq -r '.sessions[].id'";
 
-/// List sessions
+/// List sessions, the newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -85,7 +84,7 @@ impl Args {
         match self.output {
             Format::Text => {
                 let now = Timestamp::now();
-                match self.walk(&client, |sessions, _| table(sessions, now))? {
+                match self.walk(&client, |sessions, is_first| table(sessions, is_first, now))? {
                     End::Complete(0) => output::message("no matching sessions"),
                     End::Limited(_) => output::message("there are more sessions; use `--limit` or `--all`"),
                     End::Complete(_) | End::Unread => {}
@@ -118,7 +117,7 @@ impl Args {
             let mut page: Page = client.get(&self.path(cursor.as_deref(), PAGE.min(limit - listed)))?;
             page.sessions.truncate(limit - listed);
             let count = page.sessions.len();
-            if count > 0 && output::write(&show(page.sessions, listed == 0)?)? == Reader::Gone {
+            if count > 0 && output::write_styled(&show(page.sessions, listed == 0)?)? == Reader::Gone {
                 return Ok(End::Unread);
             }
             listed += count;
@@ -143,18 +142,19 @@ impl Args {
             .parameter("subject", self.subject.as_deref())
             .parameter("client_id", self.client.as_deref())
             .parameter("state", state)
+            .parameter("order", Some("newest"))
             .parameter("limit", Some(&count.to_string()))
             .parameter("cursor", cursor)
     }
 }
 
 /// A page as a table.
-fn table(sessions: Vec<Value>, now: Timestamp) -> Result<String, Error> {
-    let mut rows = vec![head()];
+fn table(sessions: Vec<Value>, is_first: bool, now: Timestamp) -> Result<String, Error> {
+    let mut list = list();
     for session in sessions {
-        rows.push(Session::of(session)?.row(now));
+        Session::of(session)?.add_to(&mut list, now);
     }
-    Ok(columns(rows))
+    Ok(list.text(is_first))
 }
 
 /// A page as JSON, one line per session.

@@ -3,15 +3,18 @@
 use crate::admin::{
     client::Failure,
     plain::{clipped, plain},
-    table::columns,
+    table::{List, OVER, columns},
     when,
 };
+use anstyle::Style;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The longest cell of a list, in characters. `show` prints values in full.
+/// The longest cell of a list, in characters, however wide the terminal is. `show` prints values in full.
 const CELL_CHARS_MAX: usize = 48;
+/// The digits of an id in a list.
+const ID_DIGITS: usize = 12;
 
 /// A session in the response of the admin API. Other members are only printed as JSON.
 #[derive(Debug, Deserialize)]
@@ -38,9 +41,9 @@ pub(super) struct Session {
     ended_at: Option<String>,
 }
 
-/// The header row of a list.
-pub(super) fn head() -> Vec<String> {
-    ["ID", "SUBJECT", "CLIENT", "STATE", "OPENED", "LAST SEEN", "ENDS"].map(str::to_owned).to_vec()
+/// A list of sessions, without any yet.
+pub(super) fn list() -> List {
+    List::new(&["ID", "SUBJECT", "CLIENT", "STATE", "OPENED", "SEEN", "ENDS"], &[1, 2])
 }
 
 impl Session {
@@ -48,18 +51,43 @@ impl Session {
         serde_json::from_value(value).map_err(|error| super::not_a_session(&error))
     }
 
-    /// A row of a list.
-    pub(super) fn row(&self, now: Timestamp) -> Vec<String> {
+    /// Adds it to a list. What is over is dimmed.
+    pub(super) fn add_to(&self, list: &mut List, now: Timestamp) {
+        let style = if self.ended_at.is_some() { OVER } else { Style::new() };
+        list.row(style, self.row(now));
+    }
+
+    fn row(&self, now: Timestamp) -> Vec<String> {
         let cell = |text: &str| clipped(text, CELL_CHARS_MAX);
         vec![
-            cell(&self.id),
+            plain(&self.id).chars().take(ID_DIGITS).collect(),
             cell(&self.subject),
             cell(&self.client_id),
-            self.state(),
-            when::both(&self.opened_at, now),
-            when::distance(&self.last_seen_at, now),
-            self.end().map_or_else(|| "never".to_owned(), |end| when::distance(end, now)),
+            self.short_state(),
+            when::short(&self.opened_at, now),
+            when::short(&self.last_seen_at, now),
+            self.end().map_or_else(|| "never".to_owned(), |end| when::short(end, now)),
         ]
+    }
+
+    /// Why it ended, in one word; else its state.
+    fn short_state(&self) -> String {
+        match self.reason.as_deref() {
+            Some("idle_timeout") => "idle".to_owned(),
+            Some("lifetime_exceeded") => "expired".to_owned(),
+            reason => plain(reason.unwrap_or(&self.state)).into_owned(),
+        }
+    }
+
+    /// Whose it is, and the scopes that are left to it, after a change of these.
+    pub(super) fn scopes_left(&self, now: Timestamp) -> String {
+        let whose = format!("subject `{}` with client `{}`", plain(&self.subject), plain(&self.client_id));
+        let scopes = match self.scopes.is_empty() {
+            true => "no scopes".to_owned(),
+            false => format!("`{}`", plain(&self.scopes.join(" "))),
+        };
+        let ended = self.ended_at.as_deref().map(|at| format!(", which ended {}", when::distance(at, now)));
+        format!("{whose}; session {}{} has {scopes}\n", plain(&self.id), ended.unwrap_or_default())
     }
 
     /// Everything, one value per line.
@@ -137,9 +165,12 @@ mod tests {
     #[test]
     fn a_line_says_whose_it_is_and_when_it_ends_at_the_earliest() {
         let row = session(json!({})).row(now());
-        let expected =
-            ["5d41", "anna", "web", "active", "2026-11-21 20:00:00Z (30m ago)", "1m ago", "in 29m"].map(str::to_owned);
+        let expected = ["5d41", "anna", "web", "active", "30m ago", "1m ago", "in 29m"].map(str::to_owned);
         assert_eq!(row, expected);
+        for (reason, short) in [("idle_timeout", "idle"), ("lifetime_exceeded", "expired"), ("revoked", "revoked")] {
+            let ended = json!({"state": "ended", "reason": reason, "ended_at": "2026-11-21T20:29:30.000Z"});
+            assert_eq!(session(ended).row(now())[3], short);
+        }
         let endless = session(json!({"expires_at": null, "idle_expires_at": null})).row(now());
         assert_eq!(endless.last().map(String::as_str), Some("never"));
     }
@@ -152,7 +183,8 @@ mod tests {
             "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
             "expires_at": hostile, "idle_expires_at": hostile, "ended_at": hostile,
         }));
-        let shown = [session.row(now()).concat(), session.details(now()), session.revoked(now())].concat();
+        let (row, left) = (session.row(now()).concat(), session.scopes_left(now()));
+        let shown = [row, session.details(now()), session.revoked(now()), left].concat();
         assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
         assert_eq!(session.details(now()).lines().count(), 12);
     }

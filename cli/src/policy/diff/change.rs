@@ -7,10 +7,7 @@ use super::{
     words,
 };
 use crate::policy::name_list::NameList;
-use portcullis_engine::{
-    policy::{Access, Outage, Policy, Rule},
-    scope::ScopeRegistry,
-};
+use portcullis_engine::policy::{Access, Mode, Outage, Policy, Rule};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -55,16 +52,16 @@ pub(super) type Part = (String, Change);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side<'p> {
     pub(super) rule: &'p Rule,
-    pub(super) register: &'p ScopeRegistry,
+    pub(super) policy: &'p Policy,
 }
 
 impl<'p> Side<'p> {
     pub(super) fn of(policy: &'p Policy, rule: Option<portcullis_engine::route::RuleId>) -> Option<Self> {
-        Some(Self { rule: policy.rules.get(rule?.0)?, register: &policy.register })
+        Some(Self { rule: policy.rules.get(rule?.0)?, policy })
     }
 
     fn meaning(&self) -> Meaning<'p> {
-        Meaning::of(self.rule, self.register)
+        Meaning::of(self.rule, self.policy)
     }
 }
 
@@ -105,6 +102,7 @@ pub(super) fn between(
                 _ => Accepted::default(),
             };
             let mut changes = guards(before, after, accepted, read_only);
+            changes.extend(mode(before, after, [old, new]));
             if !changes.is_empty() {
                 let mut hash = Hash::new(b"rules");
                 [before, after].into_iter().for_each(|guard| hash.text(&guard.canonical().to_string()));
@@ -132,6 +130,22 @@ fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: 
     .collect()
 }
 
+/// Whether the refusals of a rule are carried out. Where both rules have the mode of their policy, that is one change of the
+/// policy's settings.
+fn mode(before: &Guard<'_>, after: &Guard<'_>, sides: [Option<Side<'_>>; 2]) -> Option<Change> {
+    let [Some(old), Some(new)] = sides.map(|side| side.map(|side| side.rule.mode)) else { return None };
+    if before.mode == after.mode {
+        return None;
+    }
+    let (direction, text) = match (old, new) {
+        (Mode::Enforce, Mode::Shadow) => (Direction::MorePermissive, "`mode` is `shadow`: nothing is refused any more"),
+        (Mode::Shadow, Mode::Enforce) => (Direction::LessPermissive, "`mode` is `enforce`: requests are refused again"),
+        (Mode::Enforce, Mode::Enforce) | (Mode::Shadow, Mode::Shadow) => return None,
+    };
+    let [before, after] = [old, new].map(words::mode);
+    Some(Change::new(direction, "mode", text.to_owned(), json!(before), json!(after)))
+}
+
 /// Whether one side accepts scopes that the other does not.
 #[derive(Debug, Clone, Copy, Default)]
 struct Accepted {
@@ -155,17 +169,17 @@ impl Accepted {
 fn implies(one: Side<'_>, other: Side<'_>, budget: &mut Budget) -> bool {
     let Access::Scopes(required) = &other.rule.access else { return true };
     let Access::Scopes(given) = &one.rule.access else {
-        return required.met_by(&other.register.held([]));
+        return required.met_by(&other.policy.register.held([]));
     };
-    let all: Vec<&str> = given.all_of(one.register).collect();
-    let asked = required.all_of(other.register).count()
-        + required.any_of(other.register).map(|group| group.len()).sum::<usize>();
+    let all: Vec<&str> = given.all_of(&one.policy.register).collect();
+    let asked = required.all_of(&other.policy.register).count()
+        + required.any_of(&other.policy.register).map(|group| group.len()).sum::<usize>();
     let mut is_enough = |group: &[&str]| {
         let cost = all.len() * 10 + group.len() * 10 + asked;
         // What the budget no longer covers counts as different.
-        budget.spend(cost as u64) && required.met_by(&other.register.held(all.iter().chain(group).copied()))
+        budget.spend(cost as u64) && required.met_by(&other.policy.register.held(all.iter().chain(group).copied()))
     };
-    let mut groups = given.any_of(one.register).filter(|group| !group.is_empty()).peekable();
+    let mut groups = given.any_of(&one.policy.register).filter(|group| !group.is_empty()).peekable();
     match groups.peek() {
         None => is_enough(&[]),
         Some(_) => groups.all(|group| is_enough(&group)),

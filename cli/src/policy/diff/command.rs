@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     exit::{Exit, Outcome},
     output,
-    policy::{date, load::Loaded},
+    policy::{date, enforced, load::Loaded},
 };
 use clap::ValueEnum;
 use portcullis_engine::scope::Date;
@@ -26,6 +26,7 @@ whose filter fails open is rejected; the rest of the manifest is ignored.
 
 Examples:
   portcullis policy diff old.yaml new.yaml
+  portcullis policy diff --envoy http://127.0.0.1:9901 new.yaml
   git show main:policy.yaml | portcullis policy diff - policy.yaml --approved approved.yaml
   portcullis policy diff old.yaml new.yaml --output markdown
 
@@ -39,12 +40,15 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Old policy, or a manifest that contains it; `-` reads standard input
-    #[arg(value_name = "OLD")]
-    old: PathBuf,
-    /// New policy, or a manifest that contains it; `-` reads standard input
-    #[arg(value_name = "NEW")]
-    new: PathBuf,
+    /// Old and new policy, or manifests that contain them; `-` reads standard input. With --envoy, only the new one
+    #[arg(value_names = ["OLD", "NEW"], num_args = 1..=2, required = true)]
+    policies: Vec<PathBuf>,
+    /// Compare with the policy that a running proxy has: URL of Envoy's admin interface
+    #[arg(long, value_name = "URL")]
+    envoy: Option<String>,
+    /// Choose the policy of a proxy that has several, by the first digits of its digest
+    #[arg(long, value_name = "DIGEST", requires = "envoy")]
+    digest: Option<String>,
     /// File of approved changes (YAML or JSON): `approvals`, a list of `change`, `by`, `reason`, `expires`
     #[arg(long, value_name = "FILE")]
     approved: Option<PathBuf>,
@@ -71,6 +75,7 @@ enum Format {
 impl Args {
     pub(in crate::policy) fn run(self) -> Outcome {
         self.refuse_input_twice()?;
+        self.refuse_wrong_count()?;
         let (old, new, approvals) = self.read()?;
         let comparison = Comparison::of(&old.policy, &new.policy);
         let verdict = Verdict::of(&comparison, &approvals, date::or_today(self.today)?);
@@ -84,7 +89,11 @@ impl Args {
 
     /// Reads all files before it fails, so that the faults of all are reported together.
     fn read(&self) -> Result<(Loaded, Loaded, Approvals), Error> {
-        let (old, new) = (Loaded::read(&self.old), Loaded::read(&self.new));
+        let (old, new) = match (&self.envoy, self.policies.as_slice()) {
+            (Some(url), [new, ..]) => (enforced::policy(url, self.digest.as_deref()), Loaded::read(new)),
+            (None, [old, new, ..]) => (Loaded::read(old), Loaded::read(new)),
+            _ => return Err(Error::invalid("specify two policies, or one with `--envoy`")),
+        };
         let approvals = self.approved.as_deref().map_or_else(|| Ok(Approvals::default()), Approvals::read);
         match (old, new, approvals) {
             (Ok(old), Ok(new), Ok(approvals)) => Ok((old, new, approvals)),
@@ -94,9 +103,19 @@ impl Args {
         }
     }
 
+    fn refuse_wrong_count(&self) -> Result<(), Error> {
+        match (&self.envoy, self.policies.len()) {
+            (Some(_), 1) | (None, 2) => Ok(()),
+            (Some(_), _) => {
+                Err(Error::invalid("with `--envoy`, the old policy is that of the proxy: specify only the new one"))
+            }
+            (None, _) => Err(Error::invalid("specify the old and the new policy, or the new one with `--envoy`")),
+        }
+    }
+
     fn refuse_input_twice(&self) -> Result<(), Error> {
-        let files = [Some(&self.old), Some(&self.new), self.approved.as_ref()];
-        match files.into_iter().flatten().filter(|file| file.as_path() == Path::new("-")).count() {
+        let files = self.policies.iter().chain(&self.approved);
+        match files.filter(|file| file.as_path() == Path::new("-")).count() {
             0 | 1 => Ok(()),
             _ => Err(Error::invalid("`-` can be used only once: standard input can be read only once")),
         }

@@ -6,7 +6,7 @@ use crate::policy::{
     requirement::{self, Alternative},
 };
 use portcullis_engine::{
-    policy::{Access, Outage, Policy, Rule},
+    policy::{Access, Mode, Outage, Policy, Rule},
     scope::{Requirement, ScopeRegistry},
 };
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ pub(super) struct Guard<'p> {
     pub(super) touch: bool,
     pub(super) outlive_token: bool,
     pub(super) on_outage: Outage,
+    /// Its `mode`, if that is not the policy's: a change of the policy's own is one of its settings.
+    pub(super) mode: Option<Mode>,
 }
 
 /// All of `all` and, unless `any` is empty, all scopes of one of its groups. Scopes that are in every group are in `all`
@@ -50,7 +52,8 @@ pub(super) struct Formula<'p> {
 }
 
 impl<'p> Meaning<'p> {
-    pub(super) fn of(rule: &'p Rule, register: &'p ScopeRegistry) -> Self {
+    pub(super) fn of(rule: &'p Rule, policy: &'p Policy) -> Self {
+        let register = &policy.register;
         let scopes = match &rule.access {
             Access::Public => return Self::Public,
             Access::Optional | Access::Authenticated => Formula::default(),
@@ -66,6 +69,7 @@ impl<'p> Meaning<'p> {
             touch: limits.touch,
             outlive_token: limits.outlive_token,
             on_outage: limits.on_outage,
+            mode: (rule.mode != policy.mode).then_some(rule.mode),
         })
     }
 
@@ -102,6 +106,9 @@ impl<'p> Meaning<'p> {
         if guard.on_outage != Outage::Deny {
             words += &format!(", `on_outage: {}`", words::outage(guard.on_outage));
         }
+        if guard.mode == Some(Mode::Shadow) {
+            words += ", in shadow mode";
+        }
         words
     }
 }
@@ -120,6 +127,9 @@ impl Guard<'_> {
         // Only where it is set, so that what was approved before stays approved.
         if let (true, Some(canonical)) = (self.optional, canonical.as_object_mut()) {
             canonical.insert("optional".to_owned(), json!(true));
+        }
+        if let (Some(mode), Some(canonical)) = (self.mode, canonical.as_object_mut()) {
+            canonical.insert("mode".to_owned(), json!(words::mode(mode)));
         }
         canonical
     }
@@ -179,7 +189,7 @@ impl<'p> Meanings<'p> {
         let slashes = policy.source.routes.iter().map(|route| route.matches.encoded_slash);
         let mut number = |(rule, slash)| {
             let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-            *self.numbers.entry((Meaning::of(rule, &policy.register), slash)).or_insert(next)
+            *self.numbers.entry((Meaning::of(rule, policy), slash)).or_insert(next)
         };
         policy.rules.iter().zip(slashes).map(&mut number).collect()
     }

@@ -47,10 +47,7 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
 }
 
 fn mode(old: Mode, new: Mode) -> Option<Change> {
-    let [before, after] = [old, new].map(|mode| match mode {
-        Mode::Enforce => json!("enforce"),
-        Mode::Shadow => json!("shadow"),
-    });
+    let [before, after] = [old, new].map(|mode| json!(words::mode(mode)));
     let (direction, text) = match (old, new) {
         (Mode::Enforce, Mode::Shadow) => (Direction::MorePermissive, "`shadow`: no request is refused any more"),
         (Mode::Shadow, Mode::Enforce) => (Direction::LessPermissive, "`enforce`: requests are refused again"),

@@ -1,6 +1,6 @@
 //! Formats values for the texts of changes.
 
-use portcullis_engine::policy::Outage;
+use portcullis_engine::policy::{Mode, Outage};
 use std::time::Duration;
 
 /// A duration in the notation of a policy, in the largest unit that fits.
@@ -20,6 +20,14 @@ pub(super) fn outage(outage: Outage) -> String {
         Outage::Deny => "deny".to_owned(),
         Outage::ReadOnly => "read_only".to_owned(),
         Outage::Grace(grace) => format!("{{grace: {}}}", duration(grace)),
+    }
+}
+
+/// A `mode` in the notation of a policy.
+pub(super) const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     candidates::{Route, Target, candidates},
+    expected,
     explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
     keys::url,
     play::{Asked, Played, play},
@@ -48,8 +49,9 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
         code: code.map(Code::name),
         request: format!("{} {}{}", asked.method, asked.host, asked.path),
         policy: document.name().to_owned(),
-        shadow: worker.is_shadow(),
+        shadow: worker.is_shadow(outcome.rule),
         because: because(&outcome, &head, policy, asked.now_ms),
+        hints: hints(&outcome, code, vouched, policy),
         rule: outcome.rule.and_then(|id| Route::of(&document, policy, id)),
         missing: lacks.filter(|lacks| !lacks.is_empty()),
         requires,
@@ -85,6 +87,18 @@ fn decided(outcome: &Outcome, vouched: Vouched) -> (Conclusion, Option<Code>, Op
         Decision::Released(_) => (Conclusion::Released, None, None),
         Decision::Refused(code, answer) => (Conclusion::Refused, Some(*code), Some(answer.clone())),
         Decision::Waits => (Conclusion::Refused, Some(Code::KeysUnavailable), None),
+    }
+}
+
+/// What may be meant by scopes that the policy does not know. A real token has many of these; where it lacks none, they are no
+/// one's concern.
+fn hints(outcome: &Outcome, code: Option<Code>, vouched: Vouched, policy: &Policy) -> Vec<String> {
+    let is_assumed = vouched == Vouched::Assumed;
+    match &outcome.facts {
+        Some(facts) if is_assumed || code == Some(Code::InsufficientScope) => {
+            expected::unregistered(&facts.scopes, is_assumed, policy)
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -172,6 +186,7 @@ fn describe_token(
         vouched,
         keys,
         reason: fault.and_then(Rejection::reason).map(Reason::name),
+        expected: fault.and_then(Rejection::reason).and_then(|reason| expected::instead(reason, token, policy)),
         fault: fault.map(|rejection| rejection.to_string()),
         says: facts.map(|facts| claims_of(facts, now_ms)),
     }

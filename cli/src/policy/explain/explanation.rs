@@ -18,11 +18,14 @@ pub(crate) struct Explanation {
     pub(crate) request: String,
     /// The name of the policy file.
     pub(crate) policy: String,
-    /// Whether the policy is in shadow mode: then a request is released even if the decision is to refuse it.
+    /// Whether the policy or the rule is in shadow mode: then a request is released even if the decision is to refuse it.
     pub(crate) shadow: bool,
     /// The reasons for the decision, in addition to the rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) because: Vec<String>,
+    /// What may be meant otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hints: Vec<String>,
     /// The rule that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rule: Option<Route>,
@@ -96,6 +99,9 @@ pub(crate) struct Token {
     /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fault: Option<String>,
+    /// What the policy expects instead, and what the token has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected: Option<String>,
     /// Its claims, if it is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) says: Option<Says>,

@@ -282,3 +282,49 @@ fn urls_are_taken_as_they_stand() {
     }
     assert!(target("/x").is_err() && target("").is_err());
 }
+
+#[test]
+fn a_refused_token_is_compared_with_the_value_that_was_expected() {
+    for (changes, expected) in [
+        (json!({"aud": "b"}), "`aud` must be `api`, and is `b`"),
+        (json!({"aud": ["b", "c"]}), "`aud` must be `api`, and is `[\"b\",\"c\"]`"),
+        (
+            json!({"iss": "https://id.example/"}),
+            "`iss` must be `https://id.example`, and is `https://id.example/`; did you mean `https://id.example`?",
+        ),
+    ] {
+        let explanation = explained(&inline(), &ask("GET", "a.example", "/x/1", token(changes, false)));
+        let text = shown(&explanation);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let mut strict: Value = serde_json::from_str(policy(&inline(), "enforce").document.json()).expect("json");
+    strict["issuers"][0]["clients"] = json!(["app", "cli"]);
+    strict["issuers"][0]["claims"] = json!({"token_use": ["access", 1]});
+    let explained_by = |given: Given| {
+        let loaded = Loaded::of(Document::parse("policy.json", strict.to_string()).expect("json")).expect("a policy");
+        shown(&explain(loaded, None, &ask("GET", "a.example", "/x/1", given)).expect("an explanation"))
+    };
+    let client = explained_by(token(json!({"token_use": "access"}), false));
+    assert!(client.contains("`client_id` must be `app` or `cli`, and is `web`"), "{client}");
+    let claim = explained_by(token(json!({"client_id": "app"}), false));
+    assert!(claim.contains("`token_use` must be `\"access\"` or `1`, and is missing"), "{claim}");
+    let Given::Token(wrong_type) = token(json!({}), false) else { unreachable!() };
+    let header = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9"; // {"alg":"RS256","typ":"at+jwt"}
+    let other = wrong_type.split_once('.').map(|(_, rest)| format!("{header}.{rest}")).expect("a token");
+    let text = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", Given::Token(other))));
+    assert!(text.contains("`alg` must be `EdDSA`, and is `RS256`"), "{text}");
+}
+
+#[test]
+fn a_scope_that_the_policy_does_not_know_is_pointed_out() {
+    let hints = |given| explained(&inline(), &ask("GET", "a.example", "/x/1", given)).hints;
+    let unknown = "is not in `scopes`, so no rule can require it";
+    assert_eq!(
+        hints(scopes("raed x:y read")),
+        [format!("scope `raed` {unknown}; did you mean `read`?"), format!("scope `x:y` {unknown}"),]
+    );
+    // A real token has scopes for other APIs, too.
+    let of_token = |scope: &str| hints(token(json!({"scope": scope}), false));
+    assert_eq!(of_token("raed openid"), [format!("scope `raed` {unknown}; did you mean `read`?")]);
+    assert_eq!(of_token("read raed openid"), [""; 0]);
+}

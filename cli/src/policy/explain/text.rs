@@ -23,7 +23,7 @@ const DIM: Style = Style::new().dimmed();
 pub(super) fn text(explanation: &Explanation) -> String {
     let mut lines = vec![headline(explanation)];
     if explanation.shadow {
-        lines.push(format!("{BOLD}The policy is in shadow mode: a refused request is released nevertheless.{BOLD:#}"));
+        lines.push(format!("{BOLD}This route is in shadow mode: a refused request is released nevertheless.{BOLD:#}"));
     }
     lines.push(String::new());
     rows(explanation, &mut lines);
@@ -76,6 +76,7 @@ fn rows(explanation: &Explanation, lines: &mut Vec<String>) {
     if let Some(missing) = &explanation.missing {
         row("missing", &format!("{BOLD}{}{BOLD:#}", missing.words()));
     }
+    explanation.hints.iter().for_each(|hint| row("hint", hint));
     match &explanation.rule {
         Some(rule) => row(
             "rule",
@@ -118,6 +119,9 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
         Vouched::NotLookedAt => "ignored".to_owned(),
     };
     row("token", &vouched);
+    if let Some(expected) = &token.expected {
+        row("expected", expected);
+    }
     if let Some(says) = &token.says {
         row("scopes", if says.scopes.is_empty() { "none".to_owned() } else { says.scopes.join(" ") }.as_str());
         let of = of(says, token.vouched != Vouched::Assumed);

@@ -2,7 +2,7 @@
 
 use super::{linter::Linter, warning::Warning};
 use portcullis_engine::{
-    policy::{Access, Limits, Outage},
+    policy::{Access, Limits, Mode, Outage},
     route::{Match, Segment},
 };
 use std::time::Duration;
@@ -22,11 +22,21 @@ impl Linter<'_> {
             if matches!(rule.access, Access::Optional) {
                 self.optional(index, &rule.name);
             }
+            if rule.mode == Mode::Shadow && policy.mode != Mode::Shadow {
+                self.shadow_route(index, &rule.name);
+            }
             self.limits(index, &rule.limits);
             if source.has_own_outage {
                 self.outage(&format!("$.routes[{index}].session.on_outage"), rule.limits.on_outage);
             }
         }
+    }
+
+    fn shadow_route(&mut self, index: usize, name: &str) {
+        let message = format!("requests on `{name}` are released, whatever the decision");
+        let help =
+            "omit the key as soon as `portcullis shadow report` shows that no legitimate request would be refused";
+        self.warn(Warning::ShadowMode, &format!("$.routes[{index}].mode"), message, help);
     }
 
     fn optional(&mut self, index: usize, name: &str) {

@@ -58,6 +58,7 @@ fn each_warning_has_its_place() {
         ("d: {}}", "d: {}, e: {}}", "scope_unused $.scopes.e e"),
         ("cd: [c, d]", "cd: [c, d], ab: [a, b]", "set_unused $.sets.ab ab"),
         ("mode: enforce", "mode: shadow", "shadow_mode $.mode shadow"),
+        ("{name: four, ", "{name: four, mode: shadow, ", "shadow_mode $.routes[3].mode shadow"),
         (
             "algorithms: [ES256]",
             "algorithms: [ES256], token_types: [at+jwt, application/JWT]",

@@ -6,7 +6,8 @@ use portcullis_engine::policy::Mode;
 impl Linter<'_> {
     pub(super) fn whole(&mut self) {
         if self.loaded.policy.mode == Mode::Shadow {
-            let message = "in shadow mode every request is released, whatever the decision";
+            let message =
+                "in shadow mode requests are released, whatever the decision, except on routes with `mode: enforce`";
             let help = "write `enforce` as soon as the counters show that no legitimate request would be refused";
             self.warn(Warning::ShadowMode, "$.mode", message, help);
         }

@@ -72,6 +72,15 @@ pub(in crate::policy) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fa
     }
 }
 
+/// Every policy of a document, in the configurations of wasm filters: what a running proxy has may repeat it for each
+/// listener and filter chain.
+pub(in crate::policy) fn policies(text: &str, root: &Node) -> Vec<Result<Node, Fault>> {
+    let is_ours =
+        |plugin: &Plugin<'_>| is_named(plugin.around) || plain(plugin.configuration).is_some_and(looks_like_policy);
+    let ours = plugins(root).into_iter().filter(is_ours);
+    ours.map(|plugin| fails_open(&plugin).map_or_else(|| configured(plugin.configuration, text), Err)).collect()
+}
+
 fn looks_like_policy(node: &Node) -> bool {
     POLICY_KEYS.iter().any(|key| node.get(key).is_some())
 }

@@ -8,7 +8,7 @@ use crate::{
 use portcullis_engine::{
     answer::{Answer, Code},
     authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
-    policy::{Algorithm, KeySource, Mode, Policy, TokenPlace},
+    policy::{Access, Algorithm, KeySource, Mode, Policy, TokenPlace},
     route::RuleId,
     time::{Monotonic, Now},
     token::Facts,
@@ -31,7 +31,8 @@ pub(crate) struct Simulator {
     /// The number of requests so far.
     count: u32,
     has_stream: bool,
-    shadow: bool,
+    /// The mode of requests without a rule, and that of each rule.
+    modes: (Mode, Vec<Mode>),
 }
 
 /// The outcome of a request.
@@ -99,13 +100,15 @@ impl Simulator {
 
     fn with_keys_of(mut policy: Policy, signer: Signer, now_ms: u64) -> Result<Self, Error> {
         // The question is what would be refused; the caller reports the effect of shadow mode.
-        let shadow = std::mem::replace(&mut policy.mode, Mode::Enforce) == Mode::Shadow;
+        let enforced = |mode: &mut Mode| std::mem::replace(mode, Mode::Enforce);
+        let modes =
+            (enforced(&mut policy.mode), policy.rules.iter_mut().map(|rule| enforced(&mut rule.mode)).collect());
         let service = Service::new(&policy);
         let gate = Gate::new(policy, |_| None, 1).map_err(|(issuer, error)| {
             Error::failed(format_args!("cannot use the keys of `$.issuers[{}]`: {error}", issuer.0))
         })?;
         let has_stream = gate.policy().session.is_some() && !service.is_endpoint();
-        Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, shadow })
+        Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, modes })
     }
 
     /// The policy, except for its keys and its mode.
@@ -113,9 +116,16 @@ impl Simulator {
         self.gate.policy()
     }
 
-    /// Whether the policy is in shadow mode: what is refused here would be released.
-    pub(crate) const fn is_shadow(&self) -> bool {
-        self.shadow
+    /// Whether what is refused here, by a rule or for want of one, would be released in shadow mode.
+    pub(crate) fn is_shadow(&self, rule: Option<RuleId>) -> bool {
+        let (without, rules) = &self.modes;
+        *rule.and_then(|RuleId(index)| rules.get(index)).unwrap_or(without) == Mode::Shadow
+    }
+
+    /// The number of rules in shadow mode; public ones refuse no one.
+    pub(crate) fn shadow_rules(&self) -> usize {
+        let rules = self.policy().rules.iter().zip(&self.modes.1);
+        rules.filter(|(rule, mode)| **mode == Mode::Shadow && !matches!(rule.access, Access::Public)).count()
     }
 
     const fn now(&self) -> Now {

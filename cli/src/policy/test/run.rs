@@ -25,8 +25,10 @@ pub struct Run {
     pub unreached: Vec<String>,
     /// The number of rules.
     pub rules: usize,
-    /// Whether the policy is in shadow mode and refuses nothing.
+    /// Whether requests without a rule are released in shadow mode.
     pub is_shadow: bool,
+    /// The number of rules that refuse nothing because of shadow mode.
+    pub shadow_rules: usize,
 }
 
 /// The result of a case.
@@ -82,10 +84,11 @@ impl Run {
             }
             played.push(of_file);
         }
+        let (is_shadow, shadow_rules) = (worker.is_shadow(None), worker.shadow_rules());
         let rules = &worker.policy().rules;
         let unreached = rules.iter().enumerate().filter(|(index, _)| !reached.contains(&RuleId(*index)));
         let unreached = unreached.map(|(_, rule)| rule.name.clone()).collect();
-        Ok(Self { unreached, rules: rules.len(), is_shadow: worker.is_shadow(), files, played })
+        Ok(Self { unreached, rules: rules.len(), is_shadow, shadow_rules, files, played })
     }
 
     /// The number of cases.

@@ -22,14 +22,24 @@ pub(super) fn text(run: &Run) -> String {
         );
     }
     parts.extend(note(run));
-    if run.is_shadow {
-        parts.push(
-            "note: the policy is in shadow mode: it does not refuse any request yet, whatever the cases expect"
-                .to_owned(),
-        );
-    }
+    parts.extend(shadow(run));
     parts.push(count(run));
     parts.join("\n\n")
+}
+
+/// What shadow mode does to the decisions that the cases expect.
+fn shadow(run: &Run) -> Option<String> {
+    match (run.is_shadow, run.shadow_rules) {
+        (true, _) => Some(
+            "note: the policy is in shadow mode: routes without `mode: enforce` do not refuse any request yet, whatever the cases expect"
+                .to_owned(),
+        ),
+        (false, 0) => None,
+        (false, count) => {
+            let routes = counted(count, "route");
+            Some(format!("note: {routes} in shadow mode: they do not refuse any request yet, whatever the cases expect"))
+        }
+    }
 }
 
 fn failure(file: &Cases, case: &Case, played: &Played) -> String {

@@ -174,7 +174,7 @@ fn a_rule_that_is_not_there_is_a_fault_of_the_cases() {
 fn shadow_mode_is_said_and_changes_no_case() {
     let run = played(&format!("mode: shadow\n{POLICY}"), "  - {request: GET /x/1, expect: no_credentials}\n");
     assert_eq!(run.failed(), 0);
-    assert!(text(&run).contains("shadow mode"));
+    assert!(text(&run).contains("the policy is in shadow mode"));
 }
 
 #[test]

@@ -28,14 +28,21 @@ async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_
     testbed.get("/orders").bearer(&bert).await.passes();
 
     let list = run(&mut asked(&testbed, &["sessions", "list", "--state", "active"]));
-    let line = |id: &str| list.lines().find(|line| line.starts_with(id)).map(str::to_owned);
+    let line = |id: &str| list.lines().find(|line| line.starts_with(&id[..12])).map(str::to_owned);
     assert!(list.starts_with("ID "), "{list}");
     assert!(line(&anna.session).is_some_and(|line| line.contains("anna") && line.contains(" active ")), "{list}");
     assert!(line(&bert.session).is_some_and(|line| line.contains("bert & söhne")), "{list}");
     let found = json_of(&testbed, &["sessions", "list", "--subject", "bert & söhne", "--client", "kasse"]);
     assert_eq!(found, json!({"sessions": [testbed.session(&bert).await]}));
 
-    let details = run(&mut asked(&testbed, &["sessions", "show", &anna.session]));
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+    // The newest is first, and the first digits of an id are enough.
+    let order = json_of(&testbed, &["sessions", "list", "--state", "active"]);
+    assert_eq!(
+        (&order["sessions"][0]["id"], &order["sessions"][1]["id"]),
+        (&json!(bert.session), &json!(anna.session))
+    );
+    let details = run(&mut asked(&testbed, &["sessions", "show", &anna.session[..8]]));
     assert!(details.contains("scopes      orders:read") && details.contains("state       active"), "{details}");
     assert_eq!(json_of(&testbed, &["sessions", "show", &anna.session]), testbed.session(&anna).await);
 
@@ -81,6 +88,102 @@ async fn a_revocation_ends_what_it_names_and_reports_it() {
 
 fn bert_client(session: &Value) -> String {
     session["client_id"].as_str().expect("a client").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_are_taken_and_given_back_and_envoy_answers_by_what_is_left() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let narrowed = run(&mut asked(&testbed, &["sessions", "narrow", &anna.session[..10], "--scope", "orders:read"]));
+    assert!(
+        narrowed.contains("`orders:read` taken from subject `anna`") && narrowed.contains("has no scopes"),
+        "{narrowed}"
+    );
+    testbed.get("/orders").bearer(&anna).await.refused(403, "insufficient_scope");
+    let restored = run(&mut asked(&testbed, &["sessions", "restore", &anna.session, "--scope", "orders:read"]));
+    assert!(restored.contains("has `orders:read`"), "{restored}");
+    testbed.get("/orders").bearer(&anna).await.passes();
+
+    // Of a subject, with every client, also for sessions that are still to come.
+    let issuer = testbed.issuer.name.clone();
+    let party = ["--issuer", &issuer, "--subject", "anna", "--scope", "orders:read"];
+    run(&mut asked(&testbed, &[&["sessions", "narrow"], &party[..]].concat()));
+    let other = testbed.issuer.token().client("kasse").sign();
+    for token in [&anna, &other] {
+        testbed.get("/orders").bearer(token).await.refused(403, "insufficient_scope");
+    }
+    let listed = run(&mut asked(&testbed, &["sessions", "narrowings"]));
+    assert!(listed.contains("anna") && listed.contains("every") && listed.contains("without orders:read"), "{listed}");
+    let one =
+        asked(&testbed, &["sessions", "restore", &other.session, "--scope", "orders:read"]).output().expect("it runs");
+    assert!(one.status.code() == Some(1) && stderr(&one).contains("narrowed_for_every_client"), "{}", stderr(&one));
+    run(&mut asked(&testbed, &[&["sessions", "restore"], &party[..]].concat()));
+    for token in [&anna, &other] {
+        testbed.get("/orders").bearer(token).await.passes();
+    }
+    let wrong =
+        asked(&testbed, &["sessions", "narrow", &anna.session, "--scope", "orders:raed"]).output().expect("it runs");
+    assert!(stderr(&wrong).contains("scopes_beyond_grant"), "{}", stderr(&wrong));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_of_what_was_never_seen_warns_is_listed_and_taken_back() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let issuer = testbed.issuer.name.clone();
+    let revoke = |issuer: &str, subject: &str| {
+        let line = ["revoke", "--issuer", issuer, "--subject", subject, "--reason", "left"];
+        let output = asked(&testbed, &line).output().expect("the program runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert!(revoke(&issuer, "amna").contains("subject `amna` has never been seen"));
+    assert!(revoke(&format!("{issuer}/"), "anna").contains("has never been seen: it is compared exactly"));
+    assert_eq!(revoke(&issuer, "anna"), "");
+    testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
+
+    let listed = run(&mut asked(&testbed, &["revocations", "list"]));
+    assert!(listed.lines().count() == 4 && listed.lines().all(|line| line.chars().count() <= 80), "{listed}");
+    let all = json_of(&testbed, &["revocations", "list"]);
+    let newest = &all["revocations"][0];
+    assert_eq!((&newest["subject"], &newest["reason"]), (&json!("anna"), &json!("left")));
+    let id = newest["id"].as_str().expect("an id");
+    let lifted = run(&mut asked(&testbed, &["revocations", "delete", &id[..12]]));
+    assert!(lifted.contains("the revocation of subject `anna`") && lifted.contains("taken back"), "{lifted}");
+    assert_eq!(json_of(&testbed, &["revocations", "list"])["revocations"].as_array().map(Vec::len), Some(2));
+    let again = asked(&testbed, &["revocations", "delete", id]).output().expect("the program runs");
+    assert_eq!(again.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_of_several_sessions_is_refused_with_the_sessions() {
+    let testbed = Testbed::start().await;
+    let admin = testbed.service.admin();
+    let (mut seen, mut twice) = (std::collections::HashMap::new(), None);
+    // Sessions whose ids have the same first four digits: a few hundred are enough.
+    for number in 0.. {
+        let session =
+            json!({"issuer": "i", "key": format!("k{number}"), "subject": format!("s{number}"), "client_id": "web"});
+        let opened = admin.open(&session).await;
+        let id = opened.json()["id"].as_str().expect("an id").to_owned();
+        if let Some(other) = seen.insert(id[..4].to_owned(), id.clone()) {
+            twice = Some((other, id));
+            break;
+        }
+    }
+    let (one, other) = twice.expect("two ids");
+    let revoked = asked(&testbed, &["sessions", "revoke", &one[..4]]).output().expect("the program runs");
+    let said = stderr(&revoked);
+    assert!(revoked.status.code() == Some(2) && said.contains(&one) && said.contains(&other), "{said}");
+    for id in [&one, &other] {
+        assert_eq!(json_of(&testbed, &["sessions", "show", id])["state"], "active");
+    }
+    let short = asked(&testbed, &["sessions", "show", &one[..3]]).output().expect("the program runs");
+    assert!(short.status.code() == Some(2) && stderr(&short).contains("at least 4"), "{}", stderr(&short));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,159 @@
+//! The filter's field in Envoy's access log, as `log_record.rs` of the engine writes it.
+
+use percent_encoding::percent_decode_str;
+use regex::Regex;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The members of the field. No value has a space, except the name of a route.
+const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]+))?(?: missing=([^\s"]+))?"#;
+
+/// Whether a decision was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It was.
+    Enforced,
+    /// Shadow mode released a request that would have been refused.
+    Shadow,
+    /// The request was released without a verdict.
+    Outage,
+}
+
+/// What the filter decided about one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) kind: Kind,
+    /// `ok`, `public`, the code of a refusal, or what an outage allows.
+    pub(crate) code: String,
+    /// Why a token was refused.
+    pub(crate) reason: Option<String>,
+    /// The name of the route; `None` if none matched.
+    pub(crate) route: Option<String>,
+    /// The client of the refused token. What was too long ends with `*`.
+    pub(crate) client: Option<String>,
+    pub(crate) missing: Option<Missing>,
+}
+
+/// The scopes that were missing: all of `all_of`, and all of one of the groups of `any_of`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) all_of: Vec<String>,
+    pub(crate) any_of: Vec<Vec<String>>,
+}
+
+/// Reads lines of access logs, JSON or text.
+#[derive(Debug)]
+pub(crate) struct Reader(Regex);
+
+impl Reader {
+    pub(crate) fn new() -> Result<Self, regex::Error> {
+        Regex::new(FIELD).map(Self)
+    }
+
+    /// The decision that a line is about; `None` if the line does not have the filter's field.
+    pub(crate) fn read(&self, line: &str) -> Option<Decision> {
+        match serde_json::from_str::<Value>(line) {
+            Ok(json) => self.within(&json),
+            Err(_) => self.field(line),
+        }
+    }
+
+    /// The field may have any name, and stand in a part of the line.
+    fn within(&self, json: &Value) -> Option<Decision> {
+        match json {
+            Value::String(text) => text.starts_with("code=").then(|| self.field(text)).flatten(),
+            Value::Array(items) => items.iter().find_map(|item| self.within(item)),
+            Value::Object(members) => members.values().find_map(|member| self.within(member)),
+            _ => None,
+        }
+    }
+
+    fn field(&self, text: &str) -> Option<Decision> {
+        let found = self.0.captures(text)?;
+        let member = |index| found.get(index).map(|member| member.as_str());
+        Some(Decision {
+            kind: match member(1) {
+                Some("shadow") => Kind::Shadow,
+                Some(_) => Kind::Outage,
+                None => Kind::Enforced,
+            },
+            code: member(2)?.to_owned(),
+            reason: member(3).map(str::to_owned),
+            route: member(4).filter(|route| *route != "-").map(str::to_owned),
+            client: member(6).map(decoded),
+            missing: member(7).map(Missing::read),
+        })
+    }
+}
+
+impl Missing {
+    /// `a,b` is both, `c|d+e` is `c`, or `d` and `e`.
+    fn read(text: &str) -> Self {
+        let (mut all_of, mut any_of) = (Vec::new(), Vec::new());
+        for part in text.split(',') {
+            match part.contains(['|', '+']) {
+                true => any_of.extend(part.split('|').map(|group| group.split('+').map(decoded).collect())),
+                false => all_of.push(decoded(part)),
+            }
+        }
+        Self { all_of, any_of }
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: &str = "5d41402abc4b2a76b9719d911017c592";
+
+    fn read(line: &str) -> Option<Decision> {
+        Reader::new().expect("a pattern").read(line)
+    }
+
+    #[test]
+    fn the_field_is_found_in_json_and_in_text() {
+        let field =
+            format!("code=shadow:insufficient_scope route=a & b session={SESSION} client=my%20app missing=a%2Cb,c|d+e");
+        let lists = |lists: &[&[&str]]| -> Vec<Vec<String>> {
+            lists.iter().map(|list| list.iter().map(|&text| text.to_owned()).collect()).collect()
+        };
+        let expected = Decision {
+            kind: Kind::Shadow,
+            code: "insufficient_scope".to_owned(),
+            reason: None,
+            route: Some("a & b".to_owned()),
+            client: Some("my app".to_owned()),
+            missing: Some(Missing { all_of: vec!["a,b".to_owned()], any_of: lists(&[&["c"], &["d", "e"]]) }),
+        };
+        for line in [
+            format!(r#"{{"status":200,"filter":{{"portcullis":"{field}"}},"path":"/x?code=1"}}"#),
+            format!("[2026-11-26] \"GET /x HTTP/1.1\" 200 \"{field}\""),
+            field.clone(),
+        ] {
+            assert_eq!(read(&line), Some(expected.clone()), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_decision_is_read_and_nothing_else() {
+        let of = |line: &str| read(line).map(|of| (of.kind, of.code, of.reason, of.route));
+        let text = |text: &str| text.to_owned();
+        assert_eq!(of("code=ok route=x session=-"), Some((Kind::Enforced, text("ok"), None, Some(text("x")))));
+        assert_eq!(
+            of("code=invalid_token reason=audience route=x session=-"),
+            Some((Kind::Enforced, text("invalid_token"), Some(text("audience")), Some(text("x"))))
+        );
+        assert_eq!(
+            of("code=outage:grace route=x session=-"),
+            Some((Kind::Outage, text("grace"), None, Some(text("x"))))
+        );
+        assert_eq!(of("code=no_route route=- session=-"), Some((Kind::Enforced, text("no_route"), None, None)));
+        for other in ["", "-", "{}", r#"{"portcullis":"-"}"#, r#"{"path":"/?code=ok route=x session=-"}"#, "code=ok"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `portcullis sessions narrowings`: what is taken from the scopes of parties.
+
+use super::json_text;
+use crate::{
+    admin::{connection::Connection, pages, plain::clipped, table::List},
+    exit::{Exit, Outcome},
+    output::{self, Format},
+};
+use anstyle::Style;
+use serde_json::{Value, json};
+
+/// The longest cell, in characters.
+const CELL_CHARS_MAX: usize = 200;
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis sessions narrowings
+  portcullis sessions narrowings --output json | jq -r '.narrowings[].subject'";
+
+/// List the scopes that are taken from parties
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let narrowings = pages::all(&self.service.client()?, "/v1/narrowings", "narrowings")?;
+        match self.output {
+            Format::Json => output::write(json_text(&json!({"narrowings": narrowings}))?)?,
+            Format::Text if narrowings.is_empty() => {
+                output::message("no scopes are taken from any party");
+                return Ok(Exit::Done);
+            }
+            Format::Text => output::write_styled(&table(&narrowings).text(true))?,
+        };
+        Ok(Exit::Done)
+    }
+}
+
+fn table(narrowings: &[Value]) -> List {
+    let mut list = List::new(&["SUBJECT", "CLIENT", "ISSUER", "SCOPES"], &[0, 2, 3]);
+    for narrowing in narrowings {
+        let text = |key: &str| narrowing.get(key).and_then(Value::as_str);
+        let cell = |key: &str, other: &str| clipped(text(key).unwrap_or(other), CELL_CHARS_MAX);
+        list.row(
+            Style::new(),
+            vec![cell("subject", "-"), cell("client_id", "every"), cell("issuer", "-"), scopes(narrowing)],
+        );
+    }
+    list
+}
+
+/// `orders:read only, without admin`
+fn scopes(narrowing: &Value) -> String {
+    let list = |key: &str| {
+        let scopes = narrowing.get(key).and_then(Value::as_array)?.iter().filter_map(Value::as_str);
+        Some(clipped(&scopes.collect::<Vec<_>>().join(" "), CELL_CHARS_MAX))
+    };
+    let only = list("scopes").map(|scopes| match scopes.is_empty() {
+        true => "none".to_owned(),
+        false => format!("only {scopes}"),
+    });
+    let without = list("removed").filter(|scopes| !scopes.is_empty()).map(|scopes| format!("without {scopes}"));
+    [only, without].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_and_what_is_taken_is_said() {
+        for (narrowing, expected) in [
+            (json!({"removed": ["a", "b"]}), "without a b"),
+            (json!({"scopes": ["c"], "removed": []}), "only c"),
+            (json!({"scopes": [], "removed": ["a"]}), "none, without a"),
+        ] {
+            assert_eq!(scopes(&narrowing), expected);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `policy digest`, `policy diff --envoy` and `shadow report`, beside a real Envoy and its log.
+
+use super::{portcullis, run, stderr};
+use portcullis_tests::{Testbed, policy, until};
+use serde_json::{Value, json};
+use std::io::Write;
+
+fn file(policy: &Value) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(policy.to_string().as_bytes()).expect("it is written");
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_digest_of_a_file_is_the_one_that_envoy_logs_and_diff_compares_with_what_a_proxy_has() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let admin = format!("http://{}", testbed.envoy.admin);
+    let log = testbed.envoy.log();
+    let logged = log.lines().find_map(|line| line.split_once("portcullis: policy ")?.1.strip_suffix(" is in force"));
+    let dump = portcullis_tests::Client::new(testbed.envoy.admin).get("/config_dump").await.json();
+    let listeners = dump["configs"].as_array().expect("sections").iter().find_map(|of| of.get("static_listeners"));
+    let path =
+        "/0/listener/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/configuration/value";
+    let mut enforced = listeners.and_then(|of| of.pointer(path)).expect("a policy").clone();
+    let old = file(&enforced);
+    let digest = run(portcullis().args(["policy", "digest"]).arg(old.path()));
+    assert_eq!(digest.split_whitespace().next(), logged, "{log}");
+
+    let same = run(portcullis().args(["policy", "diff", "--envoy", &admin]).arg(old.path()));
+    assert!(same.contains("no"), "{same}");
+    let routes = enforced["routes"].as_array_mut().expect("routes");
+    let list = routes.iter_mut().find(|route| route["name"] == "orders.list").expect("a route");
+    list["mode"] = json!("shadow");
+    let new = file(&enforced);
+    let output = portcullis().args(["policy", "diff", "--envoy", &admin]).arg(new.path()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}{}", stderr(&output));
+    assert!(said.contains("orders.list: `mode` is `shadow`: nothing is refused any more"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_on_shadow_mode_names_route_client_and_missing_scope() {
+    let mut policy = policy::patient();
+    policy["mode"] = json!("shadow");
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let token = testbed.issuer.token().client("kasse").scopes("none").sign();
+    for _ in 0..3 {
+        testbed.get("/orders").bearer(&token).await.passes();
+    }
+    testbed.get("/orders").await.passes();
+    let log = until("the log has them", async || {
+        let lines: Vec<_> = testbed.envoy.access_log().iter().map(Value::to_string).collect();
+        (lines.iter().filter(|line| line.contains("shadow:")).count() == 4).then(|| lines.join("\n"))
+    })
+    .await;
+    let mut access_log = tempfile::NamedTempFile::new().expect("a file");
+    access_log.write_all(log.as_bytes()).expect("it is written");
+    let report = run(portcullis().args(["shadow", "report"]).arg(access_log.path()));
+    assert!(report.contains("would have refused 4"), "{report}");
+    let line = report.lines().find(|line| line.contains("kasse")).expect("a line");
+    assert!(line.starts_with("3 of ") && line.contains("orders.list") && line.contains("`orders:read`"), "{report}");
+    let json = run(portcullis().args(["shadow", "report", "--output", "json"]).arg(access_log.path()));
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["refused"][0]["missing"], json!({"all_of": ["orders:read"], "any_of": []}));
+}
