@@ -153,7 +153,9 @@ mod tests {
     }
 
     fn realm(dump: &Value, digest: Option<&str>) -> Result<String, String> {
-        only(dump, "http://x", digest).map(|loaded| loaded.policy.realm).map_err(|error| crate::report::text(&error))
+        only(dump, "http://x", digest)
+            .map(|loaded| loaded.policy.realm)
+            .map_err(|error| anstream::adapter::strip_str(&crate::report::text(&error)).to_string())
     }
 
     #[test]
