@@ -390,7 +390,7 @@ fn pages_show_every_session_once_wherever_it_is() {
     }
     for (_, id) in all(Order::Id, None, 30) {
         for digits in [8, 32] {
-            let ids = Ids::beginning_with(&id.to_string()[..digits]).unwrap();
+            let ids = Ids::beginning_with(id.to_string().get(..digits).unwrap()).unwrap();
             let filter = Filter { ids, ..Filter::default() };
             for order in [Order::Id, Order::Newest] {
                 let page = fixture.registry.page(&filter, order, None, 10, T0).unwrap();
