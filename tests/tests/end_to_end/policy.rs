@@ -145,10 +145,9 @@ async fn shadow_mode_of_a_route_refuses_nothing_there_and_its_report_names_route
     })
     .await;
     let shadowed = lines.iter().map(field).find(|field| field.starts_with("code=shadow:")).expect("a line");
-    let session = testbed.session(&token).await["id"].clone();
     let expected = format!(
         "code=shadow:insufficient_scope route=orders.list session={} client=web missing=orders:read",
-        session.as_str().unwrap_or_default()
+        token.session
     );
     assert_eq!(shadowed, expected);
 }
