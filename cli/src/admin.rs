@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 pub(crate) mod events;
+pub(crate) mod filters;
 mod pages;
 pub(crate) mod revocations;
 pub(crate) mod revoke;

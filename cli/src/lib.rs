@@ -53,6 +53,9 @@ enum Command {
     /// List revocations of subjects, clients, session claims and issuers, and take them back
     #[command(subcommand)]
     Revocations(admin::revocations::Command),
+    /// List the filters that are connected to the session service
+    #[command(subcommand)]
+    Filters(admin::filters::Command),
     /// Watch sessions open and end, and requests being denied
     Events(admin::events::Args),
     /// Print a shell completion script
@@ -70,6 +73,7 @@ impl Args {
             Command::Sessions(command) => command.run(),
             Command::Revoke(args) => args.run(),
             Command::Revocations(command) => command.run(),
+            Command::Filters(command) => command.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

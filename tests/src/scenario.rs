@@ -151,8 +151,7 @@ impl<T: FnMut(Event)> Scenario<'_, T> {
         self.get("public route", "GET /healthz", None, "200").await;
         (self.report)(Event::Waiting("until the session service is back"));
         self.testbed.service.restart().await;
-        let call = self.testbed.get("/orders").bearer(&anna);
-        call.until("the service answers the filter", |answer| answer.status != 503).await;
+        self.testbed.ready().await;
         self.get("the session goes on", LIST, Some(&anna), "200").await;
     }
 
