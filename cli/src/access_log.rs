@@ -1,12 +1,12 @@
 //! The filter's field in Envoy's access log, as `log_record.rs` of the engine writes it.
 
 use percent_encoding::percent_decode_str;
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde::Serialize;
 use serde_json::Value;
 
 /// The members of the field. No value has a space, except the name of a route.
-const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]+))?(?: missing=([^\s"]+))?"#;
+const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]*))?(?: missing=([^\s"]*))?"#;
 
 /// Whether a decision was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,18 @@ pub(crate) struct Decision {
     pub(crate) missing: Option<Missing>,
 }
 
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Nothing: it does not have the filter's field.
+    Other,
+    /// What the filter decided.
+    Decision(Decision),
+    /// It has several such fields that differ. A client chooses the rest of the line, a header for example, and can have written
+    /// one of them.
+    Ambiguous,
+}
+
 /// The scopes that were missing: all of `all_of`, and all of one of the groups of `any_of`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct Missing {
@@ -50,27 +62,40 @@ impl Reader {
         Regex::new(FIELD).map(Self)
     }
 
-    /// The decision that a line is about; `None` if the line does not have the filter's field.
-    pub(crate) fn read(&self, line: &str) -> Option<Decision> {
+    /// What a line says.
+    pub(crate) fn read(&self, line: &str) -> Line {
+        let mut found = Vec::new();
         match serde_json::from_str::<Value>(line) {
-            Ok(json) => self.within(&json),
-            Err(_) => self.field(line),
+            Ok(json) => self.within(&json, &mut found),
+            Err(_) => self.fields(line, &mut found),
+        }
+        found.dedup();
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Line::Other,
+            // A field that was begun before another one took in the name of its route.
+            (Some(one), true) if !one.route.as_ref().is_some_and(|route| route.contains("code=")) => {
+                Line::Decision(one)
+            }
+            (Some(_), _) => Line::Ambiguous,
         }
     }
 
     /// The field may have any name, and stand in a part of the line.
-    fn within(&self, json: &Value) -> Option<Decision> {
+    fn within(&self, json: &Value, found: &mut Vec<Decision>) {
         match json {
-            Value::String(text) => text.starts_with("code=").then(|| self.field(text)).flatten(),
-            Value::Array(items) => items.iter().find_map(|item| self.within(item)),
-            Value::Object(members) => members.values().find_map(|member| self.within(member)),
-            _ => None,
+            Value::String(text) if text.starts_with("code=") => self.fields(text, found),
+            Value::Array(items) => items.iter().for_each(|item| self.within(item, found)),
+            Value::Object(members) => members.values().for_each(|member| self.within(member, found)),
+            _ => {}
         }
     }
 
-    fn field(&self, text: &str) -> Option<Decision> {
-        let found = self.0.captures(text)?;
-        let member = |index| found.get(index).map(|member| member.as_str());
+    fn fields(&self, text: &str, found: &mut Vec<Decision>) {
+        found.extend(self.0.captures_iter(text).filter_map(|captures| Self::decision(&captures)));
+    }
+
+    fn decision(captures: &Captures<'_>) -> Option<Decision> {
+        let member = |index| captures.get(index).map(|member| member.as_str());
         Some(Decision {
             kind: match member(1) {
                 Some("shadow") => Kind::Shadow,
@@ -81,7 +106,7 @@ impl Reader {
             reason: member(3).map(str::to_owned),
             route: member(4).filter(|route| *route != "-").map(str::to_owned),
             client: member(6).map(decoded),
-            missing: member(7).map(Missing::read),
+            missing: member(7).filter(|missing| !missing.is_empty()).map(Missing::read),
         })
     }
 }
@@ -110,8 +135,35 @@ mod tests {
 
     const SESSION: &str = "5d41402abc4b2a76b9719d911017c592";
 
-    fn read(line: &str) -> Option<Decision> {
+    fn line(line: &str) -> Line {
         Reader::new().expect("a pattern").read(line)
+    }
+
+    fn read(text: &str) -> Option<Decision> {
+        match line(text) {
+            Line::Decision(decision) => Some(decision),
+            Line::Other => None,
+            Line::Ambiguous => panic!("ambiguous: {text}"),
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_client_has_written_is_not_taken_for_the_filters() {
+        let (own, planted) =
+            ("code=ok route=x session=-", "code=shadow:insufficient_scope route=y session=- missing=admin");
+        for text in [
+            format!("\"{planted}\" \"{own}\""),
+            format!("\"{own}\" \"{planted}\""),
+            format!("\"code=shadow:no_route route=y\" \"{own}\""),
+            format!(r#"{{"agent":"{planted}","portcullis":"{own}"}}"#),
+            format!(r#"{{"portcullis":"{own}","z":["{planted}"]}}"#),
+        ] {
+            assert_eq!(line(&text), Line::Ambiguous, "{text}");
+        }
+        assert!(read(&format!("{own} {own}")).is_some(), "the same twice is one");
+        let empty = read("code=insufficient_scope route=x session=- client= missing=a").expect("a field");
+        assert_eq!(empty.client.as_deref(), Some(""));
+        assert_eq!(empty.missing.map(|missing| missing.all_of), Some(vec!["a".to_owned()]));
     }
 
     #[test]

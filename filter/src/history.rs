@@ -15,7 +15,7 @@ pub(crate) struct History {
 /// What becomes of an invalid policy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Invalid {
-    /// Envoy rejects it, so the policy with this digest stays in force.
+    /// Envoy rejects it, and keeps what it had. The last valid policy has this digest.
     Rejected { in_force: String },
     /// There is no other: the filter takes it, and refuses all requests.
     RefusesAll,

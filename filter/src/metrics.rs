@@ -45,6 +45,14 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// Takes back what this worker has added to shared gauges: it ends, and the process goes on.
+    pub(crate) fn withdraw(&mut self) {
+        if let (true, Some(id)) = (self.was_connected, self.connected) {
+            let _ = hostcalls::increment_metric(id, -1);
+            self.was_connected = false;
+        }
+    }
+
     /// All workers share one gauge: connected workers are added up, and the age of a key set is the one reported last.
     fn gauge(&mut self, gate: &Gate, now: Now) {
         let connected = gate.is_connected();

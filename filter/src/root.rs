@@ -79,6 +79,13 @@ impl Context for Root {
         worker.pump(now);
         worker.carry_out(self.context);
     }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = self.worker.take() {
+            worker.leave();
+        }
+        true
+    }
 }
 
 impl RootContext for Root {
@@ -102,7 +109,7 @@ impl RootContext for Root {
                 match &invalid {
                     Invalid::Rejected { in_force } => {
                         error!(
-                            "portcullis: the new policy is invalid and was rejected; policy {in_force} stays in force"
+                            "portcullis: the new policy is invalid and was rejected; the last valid one is {in_force}"
                         );
                     }
                     Invalid::RefusesAll => error!("portcullis: the policy is invalid, so all requests are refused"),

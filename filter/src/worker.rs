@@ -290,6 +290,11 @@ impl Worker {
         }
     }
 
+    /// The policy is no longer in use.
+    pub(crate) fn leave(&self) {
+        self.metrics.borrow_mut().withdraw();
+    }
+
     /// Reports the counts to Envoy.
     pub(crate) fn flush_metrics(&self, now: Now) {
         let mut gate = self.gate.borrow_mut();

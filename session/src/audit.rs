@@ -132,21 +132,23 @@ impl Audit {
         let event = if scopes.is_some() { "scopes_narrowed" } else { "scopes_restored" };
         let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
         info!(
-            target: "audit", event, issuer = party.issuer, subject = party.subject, client_id = party.client, scopes,
-            by = "admin",
+            target: "audit", event, issuer = party.issuer, subject = party.subject, client_id = party.client,
+            key = party.named_key(), scopes, by = "admin",
         );
     }
 
-    /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed.
+    /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed. What is
+    /// given back to a subject is given back to its clients, and nothing more is taken from those.
     pub fn scopes_changed(&self, narrowings: &[Narrowing], change: &ScopeChange) {
-        let event = if change.remove.is_empty() { "scopes_restored" } else { "scopes_narrowed" };
-        let (remove, restore) = (change.remove.join(" "), change.restore.join(" "));
+        let restore = change.restore.join(" ");
         for Narrowing { party, scopes, removed } in narrowings {
+            let remove = if *party == change.party { change.remove.join(" ") } else { String::new() };
+            let event = if remove.is_empty() { "scopes_restored" } else { "scopes_narrowed" };
             let client_id = (!party.every_client).then_some(party.client.as_str());
             let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
             info!(
-                target: "audit", event, issuer = party.issuer, subject = party.subject, client_id, remove, restore,
-                scopes, removed = removed.join(" "), stated_reason = change.reason, by = "admin",
+                target: "audit", event, issuer = party.issuer, subject = party.subject, client_id,
+                key = party.named_key(), remove, restore, scopes, removed = removed.join(" "), stated_reason = change.reason, by = "admin",
             );
         }
     }

@@ -51,6 +51,11 @@ impl Party {
         }
     }
 
+    /// The key of its only session, when that has neither subject nor client.
+    pub fn named_key(&self) -> Option<&str> {
+        (!self.key.is_empty()).then_some(self.key.as_str())
+    }
+
     /// Its public id: the first 16 bytes of SHA-256 of its JSON, as lower-case hex.
     pub fn id(&self) -> String {
         let digest = TokenDigest::of(&serde_json::to_string(self).unwrap_or_default());

@@ -34,6 +34,17 @@ impl Admin {
         list["sessions"].as_array().expect("a list of sessions").clone()
     }
 
+    /// The filters that are connected.
+    pub async fn filters(&self) -> Vec<Value> {
+        let answer = self.call("GET", "/v1/filters").await.status(200).json();
+        answer["filters"].as_array().expect("a list of filters").clone()
+    }
+
+    /// The check streams that are open, those of Envoy's main thread among them.
+    pub async fn streams(&self) -> u64 {
+        self.filters().await.iter().filter_map(|filter| filter["streams"].as_u64()).sum()
+    }
+
     /// Opens a session.
     pub async fn open(&self, session: &Value) -> Answer {
         self.call("POST", "/v1/sessions").json(session).await

@@ -146,12 +146,15 @@ impl<T: FnMut(Event)> Scenario<'_, T> {
         self.section("The session service is lost (on_outage: deny)");
         let anna = self.testbed.issuer.token().sign();
         self.get("the session opens", LIST, Some(&anna), "200").await;
+        let admin = self.testbed.service.admin();
+        let streams = admin.streams().await;
         self.testbed.service.kill();
         self.get("nobody can say it is good", LIST, Some(&anna), "503 session_unavailable").await;
         self.get("public route", "GET /healthz", None, "200").await;
         (self.report)(Event::Waiting("until the session service is back"));
         self.testbed.service.restart().await;
-        self.testbed.ready().await;
+        // Answers alone do not tell: they may all come from the first worker that is back.
+        crate::until("every worker is back", async || (admin.streams().await >= streams).then_some(())).await;
         self.get("the session goes on", LIST, Some(&anna), "200").await;
     }
 

@@ -2,6 +2,7 @@
 
 use super::{client::Path, connection::Connection, plain::clipped, sessions::json_text, table::List, when};
 use crate::{
+    error::Error,
     exit::{Exit, Outcome},
     output::{self, Format},
 };
@@ -52,7 +53,9 @@ impl Command {
 impl Args {
     fn run(self) -> Outcome {
         let answer: Value = self.service.client()?.get(&Path::new("/v1/filters"))?;
-        let filters = answer.get("filters").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let Some(Value::Array(filters)) = answer.get("filters") else {
+            return Err(Error::failed("unexpected response: it has no `filters`"));
+        };
         match self.output {
             Format::Json => output::write(json_text(&answer)?)?,
             Format::Text if filters.is_empty() => {

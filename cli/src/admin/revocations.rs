@@ -5,7 +5,7 @@ use super::{
     connection::Connection,
     pages,
     plain::{clipped, plain},
-    sessions::json_text,
+    sessions::{id::PREFIX_MIN, json_text},
     table::List,
     when,
 };
@@ -97,6 +97,12 @@ impl Listing {
 
 impl Delete {
     fn run(self) -> Outcome {
+        if self.id.len() < PREFIX_MIN {
+            let given = plain(&self.id);
+            return Err(Error::invalid(format_args!(
+                "`{given}` is too short: write at least {PREFIX_MIN} digits of the id"
+            )));
+        }
         let client = self.service.client()?;
         let found: Vec<Value> =
             newest_first(&client)?.into_iter().filter(|of| text(of, "id").starts_with(&self.id)).collect();

@@ -1,6 +1,6 @@
 //! `portcullis sessions …`: list, show, narrow and revoke sessions.
 
-mod id;
+pub(super) mod id;
 mod list;
 mod narrow;
 mod narrowings;

@@ -1,7 +1,7 @@
 //! `portcullis shadow report`: counts what shadow mode has not refused.
 
 use crate::{
-    access_log::{Decision, Kind, Missing, Reader},
+    access_log::{Decision, Kind, Line, Missing, Reader},
     error::Error,
     exit::{Exit, Outcome},
     output::{self, Format},
@@ -64,6 +64,8 @@ struct Counts {
     refused: BTreeMap<Group, u64>,
     /// Refusals beyond [`GROUPS_MAX`].
     others: u64,
+    /// Lines with several fields of which only one can be the filter's.
+    ambiguous: u64,
     /// The decisions of each route.
     routes: BTreeMap<Option<String>, u64>,
 }
@@ -92,12 +94,18 @@ impl Counts {
         };
         let mut line = Vec::new();
         while io::Read::take(&mut source, LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed)? > 0 {
-            if let Some(decision) = reader.read(String::from_utf8_lossy(&line).trim()) {
-                self.add(decision);
-            }
+            self.count(reader.read(String::from_utf8_lossy(&line).trim()));
             line.clear();
         }
         Ok(())
+    }
+
+    fn count(&mut self, line: Line) {
+        match line {
+            Line::Other => {}
+            Line::Decision(decision) => self.add(decision),
+            Line::Ambiguous => self.ambiguous += 1,
+        }
     }
 
     fn add(&mut self, decision: Decision) {
@@ -132,8 +140,15 @@ impl Counts {
     fn text(&self) -> String {
         let refused = self.refused.values().sum::<u64>() + self.others;
         let decisions = counted(usize::try_from(self.decisions).unwrap_or(usize::MAX), "decision");
+        let ambiguous = match self.ambiguous {
+            0 => String::new(),
+            count => format!(
+                "left out: {} with several fields of the filter, which a client may have written\n",
+                counted(usize::try_from(count).unwrap_or(usize::MAX), "line")
+            ),
+        };
         if refused == 0 {
-            return format!("{decisions}: shadow mode would have refused none\n");
+            return format!("{decisions}: shadow mode would have refused none\n{ambiguous}");
         }
         let mut list = List::new(&["COUNT", "ROUTE", "REFUSAL", "CLIENT", "MISSING"], &[1, 2, 3, 4]);
         for (group, count) in self.ordered() {
@@ -155,7 +170,7 @@ impl Counts {
         };
         let table = list.text(true);
         format!(
-            "{decisions}: shadow mode would have refused {refused}\n\n{table}{others}\nCOUNT is out of all decisions on the route\n"
+            "{decisions}: shadow mode would have refused {refused}\n\n{table}{others}{ambiguous}\nCOUNT is out of all decisions on the route\n"
         )
     }
 
@@ -171,7 +186,7 @@ impl Counts {
                 })
             })
             .collect();
-        json!({"decisions": self.decisions, "refused": refused, "others": self.others})
+        json!({"decisions": self.decisions, "refused": refused, "others": self.others, "ambiguous": self.ambiguous})
     }
 }
 
@@ -191,7 +206,7 @@ mod tests {
     fn counts(lines: &[&str]) -> Counts {
         let reader = Reader::new().expect("a pattern");
         let mut counts = Counts::default();
-        lines.iter().filter_map(|line| reader.read(line)).for_each(|decision| counts.add(decision));
+        lines.iter().for_each(|line| counts.count(reader.read(line)));
         counts
     }
 
@@ -215,5 +230,12 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let none = counts(&["code=ok route=orders session=-"]).text();
         assert_eq!(none, "1 decision: shadow mode would have refused none\n");
+        let planted = counts(&[&format!("{web} code=ok route=x session=-")]);
+        assert_eq!((planted.decisions, planted.json()["ambiguous"].clone()), (0, json!(1)));
+        assert!(
+            planted
+                .text()
+                .ends_with("left out: 1 line with several fields of the filter, which a client may have written\n")
+        );
     }
 }

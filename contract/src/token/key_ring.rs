@@ -15,8 +15,8 @@ use std::{fmt, time::Duration};
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 /// A fetch without a result after this time, in milliseconds, counts as lost.
 const FETCH_LOST_MS: u64 = 2 * FETCH_TIMEOUT_MS;
-/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure, unless a request waits
-/// for the issuer's first keys.
+/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure. While a request waits for
+/// the issuer's first keys, it grows to [`KEY_REFETCH_INTERVAL_MS`] only.
 pub const KEY_RETRY_FIRST_MS: u64 = 1_000;
 /// The maximum delay between two retries, in milliseconds.
 pub const KEY_RETRY_LAST_MS: u64 = 60_000;
@@ -250,7 +250,7 @@ impl Remote {
         let doubled = 2u64.saturating_pow(self.failures);
         let wait_ms = KEY_RETRY_FIRST_MS.saturating_mul(doubled);
         self.failures = self.failures.saturating_add(1);
-        self.on_demand_ms = now_ms.saturating_add(KEY_RETRY_FIRST_MS);
+        self.on_demand_ms = now_ms.saturating_add(wait_ms.min(KEY_REFETCH_INTERVAL_MS));
         self.fetch =
             Fetch::Idle { next_ms: now_ms.saturating_add(wait_ms.min(KEY_RETRY_LAST_MS).min(self.refresh_ms)) };
     }

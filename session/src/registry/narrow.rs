@@ -14,13 +14,16 @@ use crate::token::Token;
 use std::sync::{Arc, PoisonError};
 
 impl Registry {
-    /// Publishes a narrowing, or the end of one, that is on disk. The next verdict on each session of its party applies it.
-    pub fn narrow(&self, narrowing: &Narrowing) {
+    /// Publishes narrowings, or the ends of some, that are on disk. The next verdict on each session of their parties applies
+    /// them. However many there are, the sessions are walked over once.
+    pub fn narrow(&self, changed: &[Narrowing]) {
         let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
-        narrowings.set(narrowing.clone());
+        changed.iter().for_each(|narrowing| narrowings.set(narrowing.clone()));
         drop(narrowings);
+        // A subject comes first, and covers its clients.
         for session in (0..SHARDS).flat_map(|shard| self.in_shard(shard)) {
-            if narrowing.party.covers(&session.party()) {
+            let party = session.party();
+            if changed.iter().any(|narrowing| narrowing.party.covers(&party)) {
                 // Read again, for another change may have been published meanwhile.
                 self.narrow_session(&session);
                 self.followers.changed(session.id);

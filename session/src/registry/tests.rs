@@ -489,7 +489,7 @@ fn a_session_grows_by_what_its_access_type_allows_and_a_narrowing_stays() {
     assert_eq!(fixture.outcome(&with(machine(T0), &["b"]), T0), Outcome::Active, "one scope a token");
     assert_eq!(session.granted().to_vec(), ["a", "b"]);
     assert_eq!(fixture.outcome(&with(person_token, &["openid", "more"]), T0), Outcome::ScopeEscalation);
-    fixture.registry.narrow(&narrowing(&session, Some(&["a"])));
+    fixture.registry.narrow(&[narrowing(&session, Some(&["a"]))]);
     assert_eq!(fixture.outcome(&with(machine(T0), &["c"]), T0), Outcome::Active);
     assert_eq!(session.scopes().1.now.to_vec(), ["a"], "what is left to the party does not grow");
     drop(session);

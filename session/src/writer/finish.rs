@@ -52,12 +52,12 @@ impl Commit {
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::Narrow(narrowing, reply) => {
-                self.registry.narrow(&narrowing);
+                self.registry.narrow(std::slice::from_ref(&narrowing));
                 self.audit.narrowed(&narrowing);
                 answer(reply, Ok(()));
             }
             Step::ChangeScopes(narrowings, change, reply) => {
-                narrowings.iter().for_each(|narrowing| self.registry.narrow(narrowing));
+                self.registry.narrow(&narrowings);
                 self.audit.scopes_changed(&narrowings, &change);
                 let made = narrowings.into_iter().next();
                 answer(reply, made.map(Ok).ok_or(NotWritten::Busy));

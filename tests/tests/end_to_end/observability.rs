@@ -1,7 +1,7 @@
 //! What operators can observe: counters, the access log and the service's audit lines.
 
-use portcullis_tests::{Client, Service, Testbed, policy, until};
-use serde_json::{Value, json};
+use portcullis_tests::{Client, Testbed, policy, until};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_counted_by_code_and_route() {
@@ -45,21 +45,15 @@ async fn the_service_lists_the_filters_with_the_policy_that_they_enforce() {
     const STREAMS: u64 = 3;
     let testbed = Testbed::start().await;
     testbed.ready().await;
-    let listed = until("every stream is there", async || {
-        let filters = filters(&testbed.service).await;
-        (filters[0]["streams"] == STREAMS).then_some(filters)
-    })
-    .await;
-    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    assert_eq!((&listed[0]["address"], &listed[0]["version"]), (&json!("127.0.0.1"), &json!("0.1.0")));
-    let digest = listed[0]["policy_digest"].as_str().expect("a digest").to_owned();
+    let admin = testbed.service.admin();
+    until("every stream is there", async || (admin.streams().await == STREAMS).then_some(())).await;
+    let filters = admin.filters().await;
+    assert_eq!(filters.len(), 1, "{filters:?}");
+    assert_eq!((&filters[0]["address"], &filters[0]["version"]), (&json!("127.0.0.1"), &json!("0.1.0")));
+    let digest = filters[0]["policy_digest"].as_str().expect("a digest");
     assert!(testbed.envoy.log().contains(&format!("policy {digest} is in force")), "{digest}");
     drop(testbed.envoy);
-    until("none is left", async || (filters(&testbed.service).await == json!([])).then_some(())).await;
-}
-
-async fn filters(service: &Service) -> Value {
-    service.admin().call("GET", "/v1/filters").await.json()["filters"].clone()
+    until("none is left", async || admin.filters().await.is_empty().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,6 +209,26 @@ async fn a_hundred_policies_under_load_leave_nothing_behind() {
     assert!(undecided.is_empty(), "{} requests, the first: {}", undecided.len(), undecided[0]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_policy_no_longer_counts_as_connected() {
+    const CONNECTED: &str = "portcullis.check_stream.connected";
+    /// Two workers and the main thread.
+    const THREADS: u64 = 3;
+    let testbed = Testbed::builder().policy(gate("0", "orders:read")).watch(Watch::Listener).start().await;
+    let connected = async |count: u64| {
+        until(&format!("the gauge is {count}"), async || (testbed.envoy.stat(CONNECTED).await == count).then_some(()))
+            .await;
+    };
+    connected(THREADS).await;
+    for realm in ["1", "2"] {
+        testbed.envoy.replace_policy(&gate(realm, "orders:read")).await;
+        testbed.ready().await;
+    }
+    connected(THREADS).await;
+    testbed.service.kill();
+    connected(0).await;
+}
+
 /// The gauge of invalid policies.
 const REJECTED: &str = "portcullis.policy.rejected.filter.portcullis";
 
@@ -238,7 +258,7 @@ async fn an_invalid_policy_leaves_the_last_good_one_in_force(watch: Watch) {
     let in_force = log.split("portcullis: policy ").nth(1).expect("a policy was in force");
     let digest = in_force.split(' ').next().expect("its digest");
     assert!(
-        log.contains(&format!("the new policy is invalid and was rejected; policy {digest} stays in force")),
+        log.contains(&format!("the new policy is invalid and was rejected; the last valid one is {digest}")),
         "{log}"
     );
     assert!(log.contains("$.surprise"), "{log}");

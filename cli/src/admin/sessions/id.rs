@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// The digits of a whole id.
 const DIGITS: usize = 32;
 /// The fewest digits of a prefix. Fewer would often name another session than the one that was meant.
-const PREFIX_MIN: usize = 4;
+pub(in crate::admin) const PREFIX_MIN: usize = 4;
 /// How many sessions are listed that begin with an ambiguous prefix.
 const SHOWN_MAX: usize = 10;
 

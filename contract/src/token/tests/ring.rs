@@ -185,16 +185,17 @@ fn a_request_brings_the_fetch_of_the_first_keys_forward_whatever_the_schedule_sa
         now_ms += 60_000;
     }
     let failed_ms = now_ms - 60_000;
-    assert!(!ring.due(failed_ms + 5_000));
+    assert_eq!(ring.missing(kid("a"), failed_ms + 4_999), Miss::Reject);
+    assert!(!ring.due(failed_ms + 4_999));
     assert_eq!(ring.missing(kid("a"), failed_ms + 5_000), Miss::Fetch);
     ring.failed(failed_ms + 5_000);
-    // Many requests cause one fetch a second, and the tick is enough for it.
+    // Many requests cause one fetch in five seconds, and the tick is enough for it.
     assert_eq!(ring.missing(kid("a"), failed_ms + 5_001), Miss::Reject);
-    assert_eq!(ring.missing(kid("b"), failed_ms + 5_500), Miss::Reject);
-    assert!(!ring.due(failed_ms + 5_999));
-    assert!(ring.due(failed_ms + 6_000));
-    ring.failed(failed_ms + 6_000);
-    assert!(!ring.due(failed_ms + 60_000), "without requests the schedule holds");
+    assert_eq!(ring.missing(kid("b"), failed_ms + 9_500), Miss::Reject);
+    assert!(!ring.due(failed_ms + 9_999));
+    assert!(ring.due(failed_ms + 10_000));
+    ring.failed(failed_ms + 10_000);
+    assert!(!ring.due(failed_ms + 69_999), "without requests the schedule holds");
     // Keys that are there are served while their issuer is away.
     let mut ring = filled();
     let mut now_ms = START_MS + REFRESH_MS;

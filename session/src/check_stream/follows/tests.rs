@@ -293,7 +293,7 @@ fn scopes_are_told_when_they_change_and_only_to_tokens_that_lose_or_regain_some(
     stream.follow(&[follow(1, 1, PLAIN), follow(2, 2, PLAIN)], T0);
     let session = fixture.registry.find(id("s")).unwrap();
     let mut left = |scopes: &[&str]| {
-        fixture.registry.narrow(&narrowing(&session, Some(scopes)));
+        fixture.registry.narrow(&[narrowing(&session, Some(scopes))]);
         let followed = stream.0.review(T0).followed;
         followed
             .into_iter()
@@ -391,7 +391,7 @@ fn a_follow_that_waits_for_a_look_up_is_judged_once_and_keeps_its_activity() {
         assert_eq!((waits.followed.len(), waits.look_ups.len()), (0, 1));
         // It opens on another stream, changes, and sees bytes here.
         let session = fixture.live(&person("s", T0), T0);
-        fixture.registry.narrow(&narrowing(&session, Some(&["openid"])));
+        fixture.registry.narrow(&[narrowing(&session, Some(&["openid"]))]);
         let active = FilterMessage { active: vec![1], ..FilterMessage::default() };
         assert_eq!(stream.0.receive(active, T0 + MINUTE).unwrap().followed, []);
         assert_eq!(stream.review(T0 + MINUTE), []);
