@@ -4,6 +4,7 @@
 mod body;
 mod events;
 mod filters;
+mod page;
 mod problem;
 mod revocations;
 mod router;

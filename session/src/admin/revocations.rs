@@ -1,9 +1,9 @@
 //! `/v1/revocations`: revocations of a whole party: made, listed, taken back.
 
-use super::body::{Input, Moment, query};
+use super::body::{Input, Moment};
+use super::page;
 use super::problem::{Code, Problem};
 use super::seen::Seen;
-use super::sessions::limit_of;
 use crate::clock::rfc3339;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::service::Service;
@@ -128,13 +128,6 @@ pub(super) async fn make(
     Ok(Json(Made { revocation: stands.into(), revoked, seen }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listing {
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
 #[derive(Serialize)]
 pub(super) struct ListView {
     revocations: Vec<RevocationView>,
@@ -144,11 +137,9 @@ pub(super) struct ListView {
 }
 
 pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
-    let listing: Listing = query(&uri)?;
-    let limit = limit_of(listing.limit)?;
-    let after = listing.cursor.filter(|cursor| !cursor.is_empty());
-    let (page, has_more) = service.registry.revocations_page(after.as_deref(), limit);
-    let next = page.last().map(|(id, _)| id.clone()).filter(|_| has_more);
+    let asked = page::Asked::of(&uri)?;
+    let (page, has_more) = service.registry.revocations_page(asked.after.as_deref(), asked.limit);
+    let next = page::next(&page, has_more);
     Ok(Json(ListView { revocations: page.into_iter().map(|(_, revocation)| revocation.into()).collect(), next }))
 }
 

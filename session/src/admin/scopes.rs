@@ -3,10 +3,11 @@
 //! `scopes` sets all that is left, `remove` and `restore` change what is left. The latter are applied by the writer to what
 //! holds then, so that two callers never undo each other's change.
 
-use super::body::{Input, query};
+use super::body::Input;
+use super::page;
 use super::problem::{Code, Problem};
 use super::seen::Seen;
-use super::sessions::{id_of, limit_of, live, no_session, scopes_of, shown};
+use super::sessions::{id_of, live, no_session, scopes_of, shown};
 use super::view::SessionView;
 use crate::intern::ScopeSet;
 use crate::narrowings::{Narrowing, Party, ScopeChange};
@@ -169,13 +170,6 @@ pub(super) async fn change_party(
     Ok(Json(ChangedParty { narrowing: narrowing.into(), seen }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listing {
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
 #[derive(Serialize)]
 pub(super) struct ListView {
     narrowings: Vec<NarrowingView>,
@@ -186,10 +180,8 @@ pub(super) struct ListView {
 
 /// The narrowings that hold.
 pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
-    let listing: Listing = query(&uri)?;
-    let limit = limit_of(listing.limit)?;
-    let after = listing.cursor.filter(|cursor| !cursor.is_empty());
-    let (page, has_more) = service.registry.narrowings_page(after.as_deref(), limit);
-    let next = page.last().map(|(id, _)| id.clone()).filter(|_| has_more);
+    let asked = page::Asked::of(&uri)?;
+    let (page, has_more) = service.registry.narrowings_page(asked.after.as_deref(), asked.limit);
+    let next = page::next(&page, has_more);
     Ok(Json(ListView { narrowings: page.into_iter().map(|(_, narrowing)| narrowing.into()).collect(), next }))
 }

@@ -1,6 +1,7 @@
 //! `/v1/sessions`: open, list, read, revoke.
 
 use super::body::{Input, Moment, query};
+use super::page::{given, limit_of};
 use super::problem::{Code, Problem};
 use super::view::{ListView, SessionView};
 use crate::access::Access;
@@ -17,12 +18,6 @@ use axum::http::Uri;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::Deserialize;
 use std::sync::Arc;
-
-/// Entries on a page by default.
-const PAGE_DEFAULT: usize = 100;
-
-/// Entries on a page at most.
-const PAGE_MAX: usize = 1000;
 
 /// The kind of a key. Left out, a key that is the name of the client is a machine's.
 #[derive(Deserialize, Clone, Copy)]
@@ -167,20 +162,6 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
         sessions: page.sessions.into_iter().map(SessionView::from).collect(),
         next: page.next.map(|place| place.cursor(order)),
     }))
-}
-
-/// How many entries a page has.
-pub(super) fn limit_of(parameter: Option<String>) -> Result<usize, Problem> {
-    match given(parameter).map(|limit| limit.parse()) {
-        None => Ok(PAGE_DEFAULT),
-        Some(Ok(limit @ 1..=PAGE_MAX)) => Ok(limit),
-        Some(_) => Err(Problem::invalid(format!("query: `limit` must be 1 to {PAGE_MAX}"))),
-    }
-}
-
-/// A parameter. An empty one (`?subject=&limit=10`) counts as left out.
-fn given(parameter: Option<String>) -> Option<String> {
-    parameter.filter(|text| !text.is_empty())
 }
 
 pub(super) async fn read(
