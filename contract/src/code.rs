@@ -15,6 +15,8 @@ pub const SESSION_REVOKED: &str = "session_revoked";
 pub const SESSION_UNKNOWN: &str = "session_unknown";
 /// The token has scopes that its session was never granted.
 pub const SCOPE_ESCALATION: &str = "scope_escalation";
+/// The token's subject, client or session claim is blocked.
+pub const BLOCKED: &str = "blocked";
 /// The login is too old for the route.
 pub const STEP_UP_REQUIRED: &str = "step_up_required";
 
@@ -29,5 +31,6 @@ pub const fn of(outcome: Outcome) -> Option<&'static str> {
         Outcome::ScopeEscalation => SCOPE_ESCALATION,
         Outcome::StepUpRequired => STEP_UP_REQUIRED,
         Outcome::Undated => INVALID_TOKEN,
+        Outcome::Blocked => BLOCKED,
     })
 }

@@ -34,6 +34,8 @@ pub enum Code {
     InsufficientScope,
     /// The token has scopes that its session was never granted.
     ScopeEscalation,
+    /// The subject, client or session claim of the token is blocked.
+    Blocked,
     /// No rule matches this request.
     NoRoute,
     /// A page of another site may have made this request with a person's cookie.
@@ -73,7 +75,7 @@ enum Challenge {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoCredentials,
         Self::MalformedCredentials,
         Self::AmbiguousPath,
@@ -86,6 +88,7 @@ impl Code {
         Self::StepUpRequired,
         Self::InsufficientScope,
         Self::ScopeEscalation,
+        Self::Blocked,
         Self::NoRoute,
         Self::CrossOrigin,
         Self::KeysUnavailable,
@@ -119,6 +122,7 @@ impl Code {
             Self::ScopeEscalation => {
                 ("scope_escalation", 403, Scope, "The token has scopes that its session was not granted")
             }
+            Self::Blocked => ("blocked", 403, None, "Access is blocked"),
             Self::NoRoute => ("no_route", 403, None, "No rule allows this request"),
             Self::CrossOrigin => ("cross_origin", 403, None, "A page of another origin made this request"),
             Self::KeysUnavailable => ("keys_unavailable", 503, None, "The issuer's keys are not available"),
@@ -137,11 +141,15 @@ impl Code {
         self.row().1
     }
 
-    /// Whether the session is over, for every token and route.
-    pub const fn ends_session(self) -> bool {
+    /// Whether the session is over or blocked, for every token and route.
+    pub const fn refuses_session(self) -> bool {
         matches!(
             self,
-            Self::SessionIdleTimeout | Self::SessionLifetimeExceeded | Self::SessionRevoked | Self::SessionUnknown
+            Self::SessionIdleTimeout
+                | Self::SessionLifetimeExceeded
+                | Self::SessionRevoked
+                | Self::SessionUnknown
+                | Self::Blocked
         )
     }
 
@@ -276,6 +284,7 @@ mod tests {
             (Code::StepUpRequired, 401, Some("Bearer realm=\"orders\", error=\"insufficient_user_authentication\"")),
             (Code::InsufficientScope, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::ScopeEscalation, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
+            (Code::Blocked, 403, None),
             (Code::NoRoute, 403, None),
             (Code::CrossOrigin, 403, None),
             (Code::KeysUnavailable, 503, None),

@@ -35,8 +35,8 @@
 //!   as the issuer's section of the policy demands: its audience, its client if `clients` lists some, its `claims`, and the names
 //!   of the claims for client, session and scopes. `without` lists claims that it does not have.
 //! - `session` is the state of the token's session: `active` (the default), `revoked`, `idle_timeout`, `lifetime_exceeded`,
-//!   `unknown`, `scope_escalation`, `outage` (the session service returns no verdict) or `outage_after_grant` (it returned one a
-//!   moment ago for the same request). It can also be an object: `scopes` are the scopes that the session still has, `age` and
+//!   `unknown`, `scope_escalation`, `blocked`, `outage` (the session service returns no verdict) or `outage_after_grant` (it
+//!   returned one a moment ago for the same request). It can also be an object: `scopes` are the scopes that the session still has, `age` and
 //!   `idle` are the times since it began and since it was last used, which the `max_age` and `max_idle` of routes limit. A
 //!   simulated introspection endpoint (RFC 7662) knows no reasons and no ages: a token whose session has ended is not active. It
 //!   is not asked again while a request is open.

@@ -41,8 +41,8 @@ pub(super) struct SessionMemory {
 
 #[derive(Debug, Default)]
 struct Session {
-    /// The session was over.
-    is_over: bool,
+    /// The session was over, or its party blocked.
+    is_refused: bool,
     /// More tokens were refused than can be remembered, so that no token of the session can be trusted any more.
     is_full: bool,
     /// Scopes that tokens have but the session has lost.
@@ -95,7 +95,7 @@ impl SessionMemory {
         let left = || scopes.iter().filter(|scope| !session.lost.contains(scope)).cloned().collect();
         Known {
             principal: None,
-            is_refused: session.is_over || session.is_full || is_refused(None) || is_refused(Some(rule)),
+            is_refused: session.is_refused || session.is_full || is_refused(None) || is_refused(Some(rule)),
             narrowed: (!is_whole).then(left),
             granted_ago_ms: granted_at.map(|at| now.instant.since(at)),
         }
@@ -140,11 +140,11 @@ impl SessionMemory {
             // A step-up only concerns this rule; every other refusal applies to the token everywhere.
             Verdict::Ended(Refusal { code: Code::StepUpRequired, .. }) => session.refuse(token, Some(rule)),
             Verdict::Ended(refusal) => {
-                session.is_over |= refusal.code.ends_session();
+                session.is_refused |= refusal.code.refuses_session();
                 session.refuse(token, None);
             }
             Verdict::Active(narrowed) => {
-                session.is_over = false;
+                session.is_refused = false;
                 session.lose(&principal.facts.scopes, narrowed.as_deref());
                 let has_grace = policy.rule(rule).is_some_and(|rule| matches!(rule.limits.on_outage, Outage::Grace(_)));
                 session.grant(token, rule, has_grace.then_some(now));

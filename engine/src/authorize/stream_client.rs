@@ -395,6 +395,7 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
         Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
+        Ok(wire::Outcome::Blocked) => Code::Blocked,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };

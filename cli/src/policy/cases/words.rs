@@ -10,13 +10,14 @@ use portcullis_engine::{answer::Code, policy::document::quoted};
 pub(super) type State = fn() -> Session;
 
 /// The states of a session, by name.
-pub(super) const STATES: [(&str, State); 8] = [
+pub(super) const STATES: [(&str, State); 9] = [
     ("active", || Session::Known(Known::default())),
     ("revoked", || Session::Over(Code::SessionRevoked)),
     ("idle_timeout", || Session::Over(Code::SessionIdleTimeout)),
     ("lifetime_exceeded", || Session::Over(Code::SessionLifetimeExceeded)),
     ("unknown", || Session::Over(Code::SessionUnknown)),
     ("scope_escalation", || Session::Over(Code::ScopeEscalation)),
+    ("blocked", || Session::Over(Code::Blocked)),
     ("outage", || Session::Outage { granted: false }),
     ("outage_after_grant", || Session::Outage { granted: true }),
 ];

@@ -139,6 +139,7 @@ const fn outcome(code: Code) -> Outcome {
         Code::SessionUnknown => Outcome::UnknownSession,
         Code::ScopeEscalation => Outcome::ScopeEscalation,
         Code::StepUpRequired => Outcome::StepUpRequired,
+        Code::Blocked => Outcome::Blocked,
         // No other code stems from a verdict of the session service.
         _ => Outcome::Unspecified,
     }

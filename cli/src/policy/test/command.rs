@@ -26,8 +26,8 @@ A file of cases (YAML or JSON):
   issuer   issuer of the token; the default is the first one of the policy
   claims   other claims, with times relative to now: {scope: …, acr: aal2, auth_time: -20m}
   without  claims that the token does not have: [sid]
-  session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, outage,
-           outage_after_grant, or {scopes: the remaining ones, age: 20m, idle: 6m}
+  session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, blocked,
+           outage, outage_after_grant, or {scopes: the remaining ones, age: 20m, idle: 6m}
   client   http, grpc or websocket
   headers  {name: value}
   then     a change of the session while the request is open, and its effect:

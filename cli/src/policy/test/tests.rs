@@ -73,6 +73,7 @@ fn the_state_of_the_session_decides() {
         ("GET /x/1", "lifetime_exceeded", "session_lifetime_exceeded"),
         ("GET /x/1", "unknown", "session_unknown"),
         ("GET /x/1", "scope_escalation", "scope_escalation"),
+        ("GET /x/1", "blocked", "blocked"),
         ("GET /x/1", "{scopes: [write]}", "insufficient_scope"),
         ("GET /x/1", "{scopes: [read]}", "released"),
         ("GET /x/1", "outage", "session_unavailable"),
@@ -95,6 +96,7 @@ fn an_open_request_is_cut_or_goes_on() {
     for (state, expected) in [
         ("revoked", "session_revoked"),
         ("lifetime_exceeded", "session_lifetime_exceeded"),
+        ("blocked", "blocked"),
         ("{scopes: [write]}", "insufficient_scope"),
         ("{scopes: [read]}", "open"),
         ("active", "open"),

@@ -18,13 +18,14 @@ use crate::{
 pub(super) const OK: u32 = 200;
 
 /// The reasons that a session service can return from its introspection endpoint.
-pub(super) const CODES: [Code; 7] = [
+pub(super) const CODES: [Code; 8] = [
     Code::SessionIdleTimeout,
     Code::SessionLifetimeExceeded,
     Code::SessionRevoked,
     Code::SessionUnknown,
     Code::ScopeEscalation,
     Code::StepUpRequired,
+    Code::Blocked,
     Code::InvalidToken,
 ];
 

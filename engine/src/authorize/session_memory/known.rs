@@ -8,7 +8,7 @@ use std::rc::Rc;
 pub struct Known {
     /// The facts of an opaque token when it was last valid.
     pub principal: Option<Rc<Principal>>,
-    /// According to the last verdict, the session was over or this token refused.
+    /// According to the last verdict, the session was over or blocked, or this token refused.
     pub is_refused: bool,
     /// The session's remaining scopes, if there are fewer than in the token.
     pub narrowed: Option<Rc<[String]>>,

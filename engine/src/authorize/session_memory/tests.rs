@@ -71,8 +71,14 @@ fn a_grant_is_of_one_token_on_one_rule_and_only_where_there_is_grace() {
 }
 
 #[test]
-fn an_end_that_any_token_showed_is_known_for_all_until_one_is_good_again() {
-    for code in [Code::SessionRevoked, Code::SessionIdleTimeout, Code::SessionLifetimeExceeded, Code::SessionUnknown] {
+fn an_end_or_a_block_that_any_token_showed_is_known_for_all_until_one_is_good_again() {
+    for code in [
+        Code::SessionRevoked,
+        Code::SessionIdleTimeout,
+        Code::SessionLifetimeExceeded,
+        Code::SessionUnknown,
+        Code::Blocked,
+    ] {
         let mut bench = Bench::new();
         let (one, other) = (bench.token(1, &["read"]), bench.token(2, &["read"]));
         bench.hear(&other, GRACE, ACTIVE, NOW_MS);
