@@ -1,10 +1,12 @@
-//! The admin listener: sessions, revocations, events, metrics and health. Everything except health and readiness needs
+//! The admin listener: sessions, revocations, blocks, events, metrics and health. Everything except health and readiness needs
 //! the credential.
 
+mod blocks;
 mod body;
 mod events;
 mod filters;
 mod page;
+mod party;
 mod problem;
 mod revocations;
 mod router;

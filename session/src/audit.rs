@@ -5,6 +5,7 @@ mod history;
 
 pub use history::{Event, History, Kind, Next, Position};
 
+use crate::blocks::Block;
 use crate::clock::rfc3339;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
@@ -183,6 +184,23 @@ impl Audit {
         let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
         info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, party, before, by = "admin");
+    }
+
+    /// A party was blocked; `is_replaced` says that another block of it has lost its place to this one.
+    pub fn block_made(&self, block: &Block, is_replaced: bool) {
+        let party = serde_json::to_string(&block.party).unwrap_or_default();
+        let until = block.until_ms.map(rfc3339);
+        info!(
+            target: "audit", event = "block_made", issuer = block.issuer, party, until, replaced = is_replaced,
+            stated_reason = block.reason, by = "admin",
+        );
+    }
+
+    /// A block of a party was lifted.
+    pub fn block_lifted(&self, block: &Block) {
+        let party = serde_json::to_string(&block.party).unwrap_or_default();
+        let until = block.until_ms.map(rfc3339);
+        info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = "admin");
     }
 
     fn announce(&self, kind: Kind, session: &Session, reason: Option<&'static str>, at_ms: u64) {

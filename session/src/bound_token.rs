@@ -29,6 +29,8 @@ pub(crate) struct BoundToken {
     state: State,
     /// It names no session because its first question was not activity.
     awaits_activity: bool,
+    /// It was blocked until this instant when it was bound, so its session has not heard of it.
+    blocked_until_ms: Option<u64>,
     /// The refusals that the audit has received: one bit for each outcome.
     reported: u32,
 }
@@ -41,10 +43,10 @@ enum State {
     None(Known, Epochs),
 }
 
-/// The epochs of the registry: revocations and openings.
+/// The epochs of the registry: rules for parties, and openings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Epochs {
-    revocations: u64,
+    rules: u64,
     openings: u64,
 }
 
@@ -53,7 +55,9 @@ struct Standing {
     session: Arc<Session>,
     /// A refusal by an end that existed at binding is valid for these epochs.
     over_since: Option<Epochs>,
-    revocations_epoch: u64,
+    rules_epoch: u64,
+    blocked_until_ms: Option<u64>,
+    is_blocked: bool,
     is_revoked: bool,
     escalates: bool,
     is_same_party: bool,
@@ -65,7 +69,15 @@ struct Standing {
 impl BoundToken {
     /// A token that its caller has verified, before the first question about it.
     pub(crate) fn new(token: Arc<Token>) -> Self {
-        Self { token, is_verified: true, ends: false, state: State::Unbound, awaits_activity: false, reported: 0 }
+        Self {
+            token,
+            is_verified: true,
+            ends: false,
+            state: State::Unbound,
+            awaits_activity: false,
+            blocked_until_ms: None,
+            reported: 0,
+        }
     }
 
     /// A token that nobody has verified.
@@ -92,14 +104,21 @@ impl BoundToken {
         !matches!(self.state, State::Unbound)
     }
 
-    /// Whether it must be bound: it never was, another session may have opened since, or this question may open one.
-    pub(crate) fn is_outdated(&self, registry: &Registry, touches: bool) -> bool {
+    /// Whether it must be bound: it never was, another session may have opened since, this question may open one, or it was
+    /// blocked and no longer is.
+    pub(crate) fn is_outdated(&self, registry: &Registry, touches: bool, now_ms: u64) -> bool {
+        if self.blocked_until_ms.is_some_and(|until_ms| registry.has_run_out(until_ms, now_ms)) {
+            return true;
+        }
         if self.awaits_activity && (touches || registry.find(self.token.id).is_some()) {
             return true;
         }
         match &self.state {
             State::Unbound => true,
-            State::Session(Standing { session, over_since: None, .. }) => session.ended().is_some(),
+            State::Session(Standing { session, over_since: None, rules_epoch, .. }) => {
+                let may_be_lifted = self.blocked_until_ms.is_some() && *rules_epoch != registry.rules_epoch();
+                session.ended().is_some() || may_be_lifted
+            }
             State::Session(Standing { over_since: Some(epochs), .. }) | State::None(_, epochs) => {
                 *epochs != Epochs::of(registry)
             }
@@ -125,10 +144,14 @@ impl BoundToken {
         let epochs = Epochs::of(registry);
         let binding = registry.bind(&self.token, first_use, looked_up, now_ms)?;
         let is_absent = matches!(binding, Binding::Absent);
+        let mut blocked_until_ms = None;
         self.state = match binding {
             Binding::Session(session) => {
-                let mut standing = Standing::new(session, &self.token, registry, epochs);
-                if self.is_verified && standing.may_speak(&self.token) {
+                let mut standing = Standing::new(session, &self.token, registry, epochs, now_ms);
+                blocked_until_ms = standing.blocked_until_ms;
+                // A blocked token neither touches its session nor adds to it, but it may end it.
+                let is_heard = self.is_verified && (self.ends || blocked_until_ms.is_none());
+                if is_heard && standing.may_speak(&self.token) {
                     standing.grow(&self.token, registry);
                     if !standing.escalates {
                         registry.note(&standing.session, &self.token);
@@ -137,11 +160,16 @@ impl BoundToken {
                 State::Session(standing)
             }
             Binding::Over(end) => State::None(Known::Over(end), epochs),
+            Binding::Blocked(until_ms) => {
+                blocked_until_ms = Some(until_ms);
+                State::None(Known::Blocked, epochs)
+            }
             Binding::Revoked => State::None(Known::Revoked, epochs),
             Binding::Undated => State::None(Known::Undated, epochs),
             Binding::Unknown | Binding::Absent => State::None(Known::Nothing, epochs),
         };
         self.awaits_activity = is_absent;
+        self.blocked_until_ms = blocked_until_ms;
         Ok(())
     }
 
@@ -157,7 +185,7 @@ impl BoundToken {
             State::Unbound => Known::Nothing,
             State::None(known, _) => *known,
             State::Session(standing) => {
-                standing.refresh(&self.token, registry);
+                standing.refresh(&self.token, registry, now_ms);
                 Known::Session(standing.facts(&self.token, self.is_verified, requirement))
             }
         };
@@ -186,6 +214,7 @@ impl BoundToken {
             }
             Judgement::Refused(refused) => refusal(match refused {
                 Refusal::UnknownSession => Outcome::UnknownSession,
+                Refusal::Blocked => Outcome::Blocked,
                 Refusal::Revoked => Outcome::Revoked,
                 Refusal::Undated => Outcome::Undated,
                 Refusal::Outlived(reason) => outcome_of(reason),
@@ -244,11 +273,14 @@ impl BoundToken {
 }
 
 impl Standing {
-    fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs) -> Self {
+    fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs, now_ms: u64) -> Self {
         let Compared { generation, escalates, narrowed } = Compared::of(&session, token);
+        let blocked_until_ms = registry.blocked_until_ms(token, now_ms);
         Self {
             over_since: session.ended().map(|_| epochs),
-            revocations_epoch: epochs.revocations,
+            rules_epoch: epochs.rules,
+            blocked_until_ms,
+            is_blocked: blocked_until_ms.is_some(),
             is_revoked: registry.is_revoked(token),
             escalates,
             // One that the admin API opened without a subject is anybody's who has its key.
@@ -261,11 +293,14 @@ impl Standing {
     }
 
     /// Updates what may have changed since. If nothing has, as nearly always, this takes no lock.
-    fn refresh(&mut self, token: &Token, registry: &Registry) {
-        let epoch = registry.revocations_epoch();
-        if self.revocations_epoch != epoch {
-            (self.revocations_epoch, self.is_revoked) = (epoch, registry.is_revoked(token));
+    fn refresh(&mut self, token: &Token, registry: &Registry, now_ms: u64) {
+        let epoch = registry.rules_epoch();
+        if self.rules_epoch != epoch {
+            self.rules_epoch = epoch;
+            self.is_revoked = registry.is_revoked(token);
+            self.blocked_until_ms = registry.blocked_until_ms(token, now_ms);
         }
+        self.is_blocked = self.blocked_until_ms.is_some_and(|until_ms| !registry.has_run_out(until_ms, now_ms));
         if self.generation != self.session.generation() {
             self.compare(token);
         }
@@ -292,6 +327,7 @@ impl Standing {
             login_at_ms: session.login_at_ms(),
             last_seen_ms: session.last_seen_ms(),
             limits: session.access.limits,
+            is_blocked: self.is_blocked,
             is_revoked: self.is_revoked,
             escalates: self.escalates,
             is_verified,
@@ -316,7 +352,7 @@ impl Standing {
 
 impl Epochs {
     fn of(registry: &Registry) -> Self {
-        Self { revocations: registry.revocations_epoch(), openings: registry.openings_epoch() }
+        Self { rules: registry.rules_epoch(), openings: registry.openings_epoch() }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Limits {
 pub enum Known {
     /// There is none, and the token may not open one.
     Nothing,
+    /// There is none in memory, and the token is blocked.
+    Blocked,
     /// There is none, and a revocation stands against the token.
     Revoked,
     /// Nothing tells the logins of the token apart, and such tokens are refused.
@@ -90,6 +92,8 @@ pub struct Facts {
     pub last_seen_ms: u64,
     /// Of the session's access type.
     pub limits: Limits,
+    /// The token is blocked.
+    pub is_blocked: bool,
     /// A revocation stands against the token.
     pub is_revoked: bool,
     /// The token has scopes that the session was never granted.
@@ -120,6 +124,8 @@ pub struct Asked {
 pub enum Refusal {
     /// The token names no session that it could use.
     UnknownSession,
+    /// The token is blocked.
+    Blocked,
     /// A revocation stands against the token.
     Revoked,
     /// Nothing tells the logins of the token apart, and such tokens are refused.
@@ -172,17 +178,25 @@ pub fn expiry(login_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) 
 pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
     let facts = match known {
         Known::Nothing => return Judgement::Refused(Refusal::UnknownSession),
+        Known::Blocked => return Judgement::Refused(Refusal::Blocked),
         Known::Revoked => return Judgement::Refused(Refusal::Revoked),
         Known::Undated => return Judgement::Refused(Refusal::Undated),
         Known::Over(end) => return Judgement::Ended(*end),
         Known::Session(facts) => facts,
     };
+    // A block answers first: whatever else is wrong, its party learns that it is blocked, and nothing ends meanwhile.
+    if facts.is_blocked && facts.is_verified {
+        return Judgement::Refused(Refusal::Blocked);
+    }
     if facts.is_other_subject {
         return Judgement::Refused(Refusal::UnknownSession);
     }
     // An unverified token learns nothing but that the session of its own subject and client is live.
     if !facts.is_verified && (!facts.is_same_party || facts.ended.is_some()) {
         return Judgement::Refused(Refusal::UnknownSession);
+    }
+    if facts.is_blocked {
+        return Judgement::Refused(Refusal::Blocked);
     }
     if let Some(end) = facts.ended {
         return Judgement::Ended(end);

@@ -3,6 +3,7 @@
 pub mod access;
 mod admin;
 pub mod audit;
+pub mod blocks;
 mod bound_token;
 pub mod check_stream;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod log;
 pub mod metrics;
 pub mod narrowings;
 mod oauth;
+pub mod per_party;
 pub mod registry;
 pub mod revocations;
 mod run;

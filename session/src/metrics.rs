@@ -12,7 +12,7 @@ use std::time::Duration;
 const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0];
 
 /// The outcomes that are counted, by the label they are counted under.
-pub const OUTCOMES: [(Outcome, &str); 9] = [
+pub const OUTCOMES: [(Outcome, &str); 10] = [
     (Outcome::Active, "active"),
     (Outcome::IdleTimeout, "idle_timeout"),
     (Outcome::LifetimeExceeded, "lifetime_exceeded"),
@@ -21,6 +21,7 @@ pub const OUTCOMES: [(Outcome, &str); 9] = [
     (Outcome::ScopeEscalation, "scope_escalation"),
     (Outcome::StepUpRequired, "step_up_required"),
     (Outcome::Undated, "undated"),
+    (Outcome::Blocked, "blocked"),
     (Outcome::Unavailable, "unavailable"),
 ];
 
@@ -51,6 +52,8 @@ pub struct Metrics {
     /// Sessions that are live.
     pub sessions: IntGauge,
     revocations: Revocations,
+    /// Blocks that stand; counted when the metrics are read, because a block runs out without anybody's doing.
+    pub blocks: IntGauge,
     /// Callers of the check listener with a missing or wrong credential.
     pub unauthenticated_checks: IntCounter,
     /// Callers of the admin listener with a missing or wrong credential.
@@ -137,6 +140,7 @@ impl Metrics {
                 sid: revocations.with_label_values(&["sid"]),
                 issuer: revocations.with_label_values(&["issuer"]),
             },
+            blocks: gauge("portcullis_blocks", "Blocks that are in force.")?,
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
             store_failures: counter(

@@ -1,6 +1,9 @@
 //! The session registry: the authority on which session a token belongs to, and on which sessions are live.
 
 mod bind;
+mod block;
+#[cfg(test)]
+mod block_tests;
 mod load;
 mod narrow;
 mod open;

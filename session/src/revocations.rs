@@ -1,12 +1,12 @@
 //! Revocations of a whole party: "all sessions of … before T are revoked". They hold for sessions that were seen and for
 //! those that were not, until they are lifted or no token can need them any more.
 
+use crate::per_party::{OfParty, PerParty};
 use portcullis_contract::KeyKind;
 use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
-/// The party that a revocation is about, within its issuer.
+/// The party that a revocation or a block is about, within its issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokedParty {
@@ -18,6 +18,32 @@ pub enum RevokedParty {
     Client(String),
     /// The sessions that one value of a session claim names, of whatever client.
     Sid(String),
+}
+
+impl RevokedParty {
+    /// The public id of what holds for this party: the first 16 bytes of SHA-256(issuer, 0x00, kind of party, 0x00, name), as
+    /// lower-case hex.
+    pub fn id(&self, issuer: &str) -> String {
+        let (kind, name) = match self {
+            Self::Everyone => ("issuer", ""),
+            Self::Subject(name) => ("subject", name.as_str()),
+            Self::Client(name) => ("client", name.as_str()),
+            Self::Sid(name) => ("sid", name.as_str()),
+        };
+        let digest = TokenDigest::of(&format!("{issuer}\0{kind}\0{name}"));
+        digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether a session or token of `issuer` is of this party.
+    pub fn holds(&self, issuer: &str, bearer: Bearer<'_>) -> bool {
+        issuer == bearer.issuer
+            && match self {
+                Self::Everyone => true,
+                Self::Subject(named) => named == bearer.subject,
+                Self::Client(named) => named == bearer.client,
+                Self::Sid(named) => bearer.sid() == Some(named),
+            }
+    }
 }
 
 /// The facts of a token, or of a session, that revocations are compared with.
@@ -63,20 +89,17 @@ pub struct Revocation {
     pub reason: String,
 }
 
-impl Revocation {
-    /// Its public id: the same for every revocation of the same party. The first 16 bytes of SHA-256(issuer, 0x00, kind of
-    /// party, 0x00, name), as lower-case hex.
-    pub fn id(&self) -> String {
-        let (kind, name) = match &self.party {
-            RevokedParty::Everyone => ("issuer", ""),
-            RevokedParty::Subject(name) => ("subject", name.as_str()),
-            RevokedParty::Client(name) => ("client", name.as_str()),
-            RevokedParty::Sid(name) => ("sid", name.as_str()),
-        };
-        let digest = TokenDigest::of(&format!("{}\0{kind}\0{name}", self.issuer));
-        digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+impl OfParty for Revocation {
+    fn issuer(&self) -> &str {
+        &self.issuer
     }
 
+    fn party(&self) -> RevokedParty {
+        self.party.clone()
+    }
+}
+
+impl Revocation {
     /// Whether it revokes a session or token.
     pub fn covers(&self, bearer: Bearer<'_>) -> bool {
         let began_ms = match &self.party {
@@ -88,13 +111,7 @@ impl Revocation {
 
     /// Whether a session or token is of the revoked party, whenever it began.
     pub fn is_about(&self, bearer: Bearer<'_>) -> bool {
-        self.issuer == bearer.issuer
-            && match &self.party {
-                RevokedParty::Everyone => true,
-                RevokedParty::Subject(named) => named == bearer.subject,
-                RevokedParty::Client(named) => named == bearer.client,
-                RevokedParty::Sid(named) => bearer.sid() == Some(named),
-            }
+        self.party.holds(&self.issuer, bearer)
     }
 
     /// The stricter of two revocations of the same party: the one with the later instant.
@@ -110,93 +127,38 @@ impl Revocation {
     }
 }
 
-/// All revocations, at most one for each party, so that a question costs four look-ups however many there are.
+/// All revocations.
 #[derive(Debug, Default)]
-pub struct Revocations(HashMap<String, OfIssuer>);
-
-#[derive(Debug, Default)]
-struct OfIssuer {
-    everyone: Option<Revocation>,
-    subjects: HashMap<String, Revocation>,
-    clients: HashMap<String, Revocation>,
-    sids: HashMap<String, Revocation>,
-}
-
-impl OfIssuer {
-    fn all(&self) -> impl Iterator<Item = &Revocation> {
-        let named = [&self.subjects, &self.clients, &self.sids].into_iter().flat_map(HashMap::values);
-        self.everyone.iter().chain(named)
-    }
-
-    fn get(&self, party: &RevokedParty) -> Option<&Revocation> {
-        match party {
-            RevokedParty::Everyone => self.everyone.as_ref(),
-            RevokedParty::Subject(name) => self.subjects.get(name),
-            RevokedParty::Client(name) => self.clients.get(name),
-            RevokedParty::Sid(name) => self.sids.get(name),
-        }
-    }
-
-    fn put(&mut self, revocation: Revocation) {
-        match revocation.party.clone() {
-            RevokedParty::Everyone => self.everyone = Some(revocation),
-            RevokedParty::Subject(name) => drop(self.subjects.insert(name, revocation)),
-            RevokedParty::Client(name) => drop(self.clients.insert(name, revocation)),
-            RevokedParty::Sid(name) => drop(self.sids.insert(name, revocation)),
-        }
-    }
-
-    fn remove(&mut self, party: &RevokedParty) {
-        match party {
-            RevokedParty::Everyone => drop(self.everyone.take()),
-            RevokedParty::Subject(name) => drop(self.subjects.remove(name)),
-            RevokedParty::Client(name) => drop(self.clients.remove(name)),
-            RevokedParty::Sid(name) => drop(self.sids.remove(name)),
-        }
-    }
-}
+pub struct Revocations(PerParty<Revocation>);
 
 impl Revocations {
     /// Adds a revocation, or moves the one of the same party to the later instant.
     pub fn add(&mut self, revocation: Revocation) {
-        let of_issuer = self.0.entry(revocation.issuer.clone()).or_default();
-        let merged = match of_issuer.get(&revocation.party) {
+        let merged = match self.0.get(&revocation.issuer, &revocation.party) {
             Some(held) => revocation.merged(held),
             None => revocation,
         };
-        of_issuer.put(merged);
+        self.0.put(merged);
     }
 
     /// Takes a revocation back, unless another of the same party has come since; returns whether it was there.
     pub fn lift(&mut self, revocation: &Revocation) -> bool {
-        let Some(of_issuer) = self.0.get_mut(&revocation.issuer) else {
-            return false;
-        };
-        let is_held = of_issuer.get(&revocation.party) == Some(revocation);
-        if is_held {
-            of_issuer.remove(&revocation.party);
-        }
-        is_held
+        self.0.remove(revocation)
     }
 
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Revocation> {
-        self.0.values().flat_map(OfIssuer::all)
+        self.0.all()
+    }
+
+    /// A page of at most `limit` of them; see [`PerParty::page`].
+    pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Revocation)>, bool) {
+        self.0.page(after, limit, |_| true)
     }
 
     /// The revocation that covers a session or token, if there is one.
     pub fn against(&self, bearer: Bearer<'_>) -> Option<&Revocation> {
-        let of_issuer = self.0.get(bearer.issuer)?;
-        let of_sid = bearer.sid().and_then(|sid| of_issuer.sids.get(sid));
-        [
-            of_issuer.everyone.as_ref(),
-            of_issuer.subjects.get(bearer.subject),
-            of_issuer.clients.get(bearer.client),
-            of_sid,
-        ]
-        .into_iter()
-        .flatten()
-        .find(|revocation| revocation.covers(bearer))
+        self.0.about(bearer).find(|revocation| revocation.covers(bearer))
     }
 }
 

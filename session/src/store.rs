@@ -8,6 +8,7 @@
 
 pub mod embedded;
 
+use crate::blocks::Block;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
@@ -151,6 +152,10 @@ pub enum Change {
     Revocation(Revocation),
     /// The end of that very revocation. Another one of the same party stays.
     Lift(Revocation),
+    /// A block of a party, in the place of the one that the party has.
+    Block(Block),
+    /// The end of that very block. Another one of the same party stays.
+    Unblock(Block),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),
     /// Issuers that filters have described; they replace what was stored about them.
@@ -166,6 +171,8 @@ pub enum Change {
 pub struct Rules {
     /// All revocations.
     pub revocations: Vec<Revocation>,
+    /// All blocks, with those that have run out and are not collected yet.
+    pub blocks: Vec<Block>,
     /// All narrowings.
     pub narrowings: Vec<Narrowing>,
 }

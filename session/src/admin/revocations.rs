@@ -2,10 +2,12 @@
 
 use super::body::{Input, Moment};
 use super::page;
+use super::party::{PartyView, named};
 use super::problem::{Code, Problem};
 use super::seen::Seen;
 use crate::clock::rfc3339;
-use crate::revocations::{Revocation, RevokedParty};
+use crate::per_party::OfParty;
+use crate::revocations::Revocation;
 use crate::service::Service;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -31,37 +33,13 @@ pub(super) struct Asked {
     reason: String,
 }
 
-impl Asked {
-    fn party(&self) -> Result<RevokedParty, Problem> {
-        let party = match (&self.subject, &self.client_id, &self.sid) {
-            (None, None, None) => RevokedParty::Everyone,
-            (Some(subject), None, None) => RevokedParty::Subject(subject.clone()),
-            (None, Some(client), None) => RevokedParty::Client(client.clone()),
-            (None, None, Some(sid)) => RevokedParty::Sid(sid.clone()),
-            _ => return Err(Problem::invalid("body: specify at most one of `subject`, `client_id` and `sid`")),
-        };
-        let is_named = match &party {
-            RevokedParty::Everyone => true,
-            RevokedParty::Subject(name) | RevokedParty::Client(name) | RevokedParty::Sid(name) => !name.is_empty(),
-        };
-        if self.issuer.is_empty() || !is_named {
-            return Err(Problem::invalid("body: `issuer`, `subject`, `client_id` and `sid` must not be empty"));
-        }
-        Ok(party)
-    }
-}
-
 /// A revocation as the admin API shows it.
 #[derive(Serialize)]
 pub(super) struct RevocationView {
     id: String,
     issuer: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sid: Option<String>,
+    #[serde(flatten)]
+    party: PartyView,
     before: String,
     made_at: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -70,23 +48,14 @@ pub(super) struct RevocationView {
 
 impl From<Revocation> for RevocationView {
     fn from(revocation: Revocation) -> Self {
-        let mut view = Self {
+        Self {
             id: revocation.id(),
+            party: revocation.party.into(),
             before: rfc3339(revocation.before_ms),
             made_at: rfc3339(revocation.made_at_ms),
             issuer: revocation.issuer,
-            subject: None,
-            client_id: None,
-            sid: None,
             reason: revocation.reason,
-        };
-        match revocation.party {
-            RevokedParty::Everyone => {}
-            RevokedParty::Subject(name) => view.subject = Some(name),
-            RevokedParty::Client(name) => view.client_id = Some(name),
-            RevokedParty::Sid(name) => view.sid = Some(name),
         }
-        view
     }
 }
 
@@ -104,7 +73,7 @@ pub(super) async fn make(
     State(service): State<Arc<Service>>,
     Input(input): Input<Asked>,
 ) -> Result<Json<Made>, Problem> {
-    let party = input.party()?;
+    let party = named(&input.issuer, input.subject.as_ref(), input.client_id.as_ref(), input.sid.as_ref())?;
     let made_at_ms = service.clock.now_ms();
     let ends_at_ms = service.registry.instant_of(&input.issuer, &party, made_at_ms);
     let before_ms = input.before.map_or(ends_at_ms, |moment| moment.ms);

@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{events, filters, revocations, scopes, sessions};
+use super::{blocks, events, filters, revocations, scopes, sessions};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -34,6 +34,8 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/narrowings", get(scopes::list).post(scopes::change_party))
         .route("/v1/revocations", get(revocations::list).post(revocations::make))
         .route("/v1/revocations/{id}", delete(revocations::lift))
+        .route("/v1/blocks", get(blocks::list).post(blocks::make))
+        .route("/v1/blocks/{id}", delete(blocks::lift))
         .route("/v1/clock/confirm", post(confirm_clock))
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
@@ -92,6 +94,8 @@ async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+    let blocks = service.registry.blocks_standing(service.clock.now_ms());
+    service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
     let text = service.metrics.text();
     let text = text.map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())

@@ -291,7 +291,7 @@ impl Asking<'_> {
         tally: &mut Tally,
     ) -> Result<Answer, LookUp> {
         let Self { registry, route, now_ms, .. } = *self;
-        if bound.is_outdated(registry, !route.asked.background) {
+        if bound.is_outdated(registry, !route.asked.background, now_ms) {
             bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
         let mut answer = bound.answer(registry, route.asked, Some(&route.requirement), now_ms);

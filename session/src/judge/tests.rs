@@ -15,6 +15,7 @@ fn session() -> Facts {
         login_at_ms: START,
         last_seen_ms: START,
         limits: Limits { absolute_ms: Some(ABSOLUTE), idle_ms: Some(IDLE) },
+        is_blocked: false,
         is_revoked: false,
         escalates: false,
         is_verified: true,
@@ -126,6 +127,42 @@ fn the_table() {
     }
 }
 
+/// Facts with every combination of what can be wrong with a session or token.
+fn every_fault() -> impl Iterator<Item = Facts> {
+    (0..512u32).map(|bits| {
+        let is = |bit: u32| bits >> bit & 1 == 1;
+        let end = End { reason: Reason::Revoked, at_ms: START + 5 };
+        Facts {
+            ended: is(0).then_some(end),
+            outlived: is(1).then_some(end),
+            is_revoked: is(2),
+            escalates: is(3),
+            is_verified: is(4),
+            is_same_party: is(5),
+            is_other_subject: is(6),
+            is_covered: is(7),
+            last_seen_ms: if is(8) { START } else { START + ABSOLUTE - 1 },
+            ..session()
+        }
+    })
+}
+
+#[test]
+fn a_block_answers_first_whatever_else_is_wrong() {
+    let route_asks = [PLAIN, BACKGROUND, route(Some(1), None), route(None, Some(1))];
+    for now_ms in [START + 1, START + IDLE, START + ABSOLUTE - 1, START + ABSOLUTE] {
+        for (facts, asked) in every_fault().flat_map(|facts| route_asks.map(|asked| (facts, asked))) {
+            let unblocked = judge(facts, asked, now_ms);
+            // Whoever could have made the token up learns no more than before: that a live session of its party is refused.
+            let learns = facts.is_verified || !facts.is_other_subject && facts.is_same_party && facts.ended.is_none();
+            let expected = if learns { Judgement::Refused(Refusal::Blocked) } else { unblocked };
+            assert!(!matches!(expected, Judgement::Active { .. }), "{facts:?}");
+            let blocked = Facts { is_blocked: true, ..facts };
+            assert_eq!(judge(blocked, asked, now_ms), expected, "{blocked:?}");
+        }
+    }
+}
+
 #[test]
 fn ends_are_merged_a_revocation_stands_against_a_limit_and_the_later_instant_stands() {
     use Reason::*;
@@ -165,6 +202,8 @@ fn without_a_session_in_memory_every_question_is_refused() {
     for (known, expected) in [
         (Known::Nothing, Judgement::Refused(Refusal::UnknownSession)),
         (Known::Revoked, Judgement::Refused(Refusal::Revoked)),
+        (Known::Blocked, Judgement::Refused(Refusal::Blocked)),
+        (Known::Undated, Judgement::Refused(Refusal::Undated)),
         (Known::Over(end), Judgement::Ended(end)),
     ] {
         for asked in [PLAIN, BACKGROUND, route(Some(1), Some(1))] {

@@ -2,7 +2,8 @@
 //!
 //! One race determines the order: a revocation can be made while a token that it covers is bound for the first time.
 //! Revocations are read under the lock of the session's shard, under which the session is entered as well. A revocation is
-//! published before the shards are scanned. So either the revocation is seen here, or the scan sees the session.
+//! published before the shards are scanned. So either the revocation is seen here, or the scan sees the session. Blocks are
+//! read under the same lock.
 //!
 //! The disk is never read under that lock. The caller looks up a session that is not in memory, where waiting delays
 //! nothing else, and binds the token again with the result.
@@ -27,6 +28,8 @@ pub enum Binding {
     Session(Arc<Session>),
     /// It is over, and no longer in memory.
     Over(End),
+    /// There is none in memory, and the token is blocked until that instant.
+    Blocked(u64),
     /// There is none, and a revocation covers the token.
     Revoked,
     /// There is none, and the token may not open one.
@@ -49,6 +52,14 @@ pub enum FirstUse {
     Ends,
     /// It does not open a session: nobody has verified the token.
     Nothing,
+}
+
+impl FirstUse {
+    /// Whether the token is presented to be judged, by somebody who has verified it. A block refuses that; it does not keep its
+    /// party from ending a session.
+    const fn is_judged(self) -> bool {
+        matches!(self, Self::Touches | Self::Opens)
+    }
 }
 
 /// A session that is not in memory: only the disk knows whether it has ended.
@@ -88,7 +99,8 @@ impl Registry {
             return Ok(Binding::Unknown);
         }
         if token.kind == KeyKind::LoginUndated && self.terms.undated_logins == UndatedLogins::Refuse {
-            return Ok(Binding::Undated);
+            let blocked = self.block_at(token, first_use, now_ms);
+            return Ok(blocked.map_or(Binding::Undated, Binding::Blocked));
         }
         if matches!(first_use, FirstUse::Touches | FirstUse::Opens) {
             self.leads.note(&token.issuer, token.newest_ms(), now_ms);
@@ -101,7 +113,11 @@ impl Registry {
                 Some(end) => Some(Tombstone::of(session, end)),
             },
             None if first_use == FirstUse::Nothing => return Ok(Binding::Unknown),
-            None => on_disk(token.id, &sessions, looked_up)?,
+            // Before the look-up: a disk that cannot be read must not keep a block from answering.
+            None => match self.block_at(token, first_use, now_ms) {
+                Some(until_ms) => return Ok(Binding::Blocked(until_ms)),
+                None => on_disk(token.id, &sessions, looked_up)?,
+            },
         };
         let opened = match self.open_by(token, tombstone, first_use, now_ms) {
             Ok(session) => Arc::new(session),
@@ -123,6 +139,9 @@ impl Registry {
         first_use: FirstUse,
         now_ms: u64,
     ) -> Result<Session, Binding> {
+        if let Some(until_ms) = self.block_at(token, first_use, now_ms) {
+            return Err(Binding::Blocked(until_ms));
+        }
         let tombstone = tombstone.map(|tombstone| tombstone.on(self.terms.undated_logins));
         let may_open = self.terms.enrolment == Enrolment::FirstUse && first_use != FirstUse::Nothing;
         if let Some(tombstone) = tombstone
@@ -150,6 +169,11 @@ impl Registry {
             Session::opened(origin(token, access, tombstone), token.scopes.clone(), token.marks(last_seen_ms));
         self.narrow_session(&session);
         Ok(session)
+    }
+
+    /// Until when a block refuses this use of a token.
+    fn block_at(&self, token: &Token, first_use: FirstUse, now_ms: u64) -> Option<u64> {
+        first_use.is_judged().then(|| self.blocked_until_ms(token, now_ms))?
     }
 
     /// Whether a revocation covers the token.

@@ -19,6 +19,9 @@ impl Registry {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         rules.revocations.into_iter().for_each(|revocation| revocations.add(revocation));
         drop(revocations);
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        rules.blocks.into_iter().for_each(|block| drop(blocks.add(block)));
+        drop(blocks);
         let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
         rules.narrowings.into_iter().for_each(|narrowing| narrowings.set(narrowing));
         drop(narrowings);

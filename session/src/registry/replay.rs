@@ -9,7 +9,8 @@ impl Registry {
     /// All rules for parties.
     pub fn rules(&self) -> Rules {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect();
-        Rules { revocations, narrowings: self.all_narrowings() }
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect();
+        Rules { revocations, blocks, narrowings: self.all_narrowings() }
     }
 
     /// Has every session in memory written whole, as if the disk knew none; returns how many there are.

@@ -3,10 +3,10 @@
 use super::sessions::{Registry, SHARDS, revoked};
 use crate::audit::EndedBy;
 use crate::judge::End;
+use crate::per_party::OfParty;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
 use portcullis_contract::SessionId;
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -51,7 +51,7 @@ impl Registry {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         revocations.add(revocation.clone());
         drop(revocations);
-        self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
+        self.rules_epoch.fetch_add(1, Ordering::SeqCst);
         let mut covered = Vec::new();
         for shard in 0..SHARDS {
             covered.extend(
@@ -75,28 +75,15 @@ impl Registry {
         revocations.all().find(|revocation| revocation.id() == id).cloned()
     }
 
-    /// A page of at most `limit` revocations after `after`, in the order of their ids, and whether there are more. It walks
-    /// over all of them: lists are for people.
+    /// A page of at most `limit` revocations after `after`, in the order of their ids, and whether there are more.
     pub fn revocations_page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Revocation)>, bool) {
-        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        let mut page = BTreeMap::new();
-        for revocation in revocations.all() {
-            let id = revocation.id();
-            if after.is_none_or(|after| id.as_str() > after) {
-                page.insert(id, revocation);
-                if page.len() > limit.saturating_add(1) {
-                    page.pop_last();
-                }
-            }
-        }
-        let has_more = page.len() > limit;
-        (page.into_iter().take(limit).map(|(id, revocation)| (id, revocation.clone())).collect(), has_more)
+        self.revocations.read().unwrap_or_else(PoisonError::into_inner).page(after, limit)
     }
 
     /// Takes back a revocation that is no longer on disk. What it ended stays ended.
     pub fn lift(&self, revocation: &Revocation) -> bool {
         let is_lifted = self.revocations.write().unwrap_or_else(PoisonError::into_inner).lift(revocation);
-        self.revocations_epoch.fetch_add(1, Ordering::SeqCst);
+        self.rules_epoch.fetch_add(1, Ordering::SeqCst);
         is_lifted
     }
 

@@ -5,6 +5,7 @@
 
 use crate::access::{Access, AccessTypes};
 use crate::audit::{Audit, EndedBy};
+use crate::blocks::Blocks;
 use crate::clock::Agreement;
 use crate::followers::Followers;
 use crate::intern::Interner;
@@ -127,8 +128,9 @@ struct Shard {
 pub struct Registry {
     shards: [Shard; SHARDS],
     pub(super) revocations: RwLock<Revocations>,
+    pub(super) blocks: RwLock<Blocks>,
     pub(super) narrowings: RwLock<Narrowings>,
-    pub(super) revocations_epoch: AtomicU64,
+    pub(super) rules_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) terms: Terms,
     pub(super) store: Arc<dyn Store>,
@@ -153,8 +155,9 @@ impl Registry {
         Self {
             shards: std::array::from_fn(|_| Shard::default()),
             revocations: RwLock::default(),
+            blocks: RwLock::default(),
             narrowings: RwLock::default(),
-            revocations_epoch: AtomicU64::new(0),
+            rules_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             terms,
             store,
@@ -198,9 +201,9 @@ impl Registry {
         self.terms.undated_logins != UndatedLogins::Refuse
     }
 
-    /// Moves when a revocation is published: it may cover a token that was judged before.
-    pub fn revocations_epoch(&self) -> u64 {
-        self.revocations_epoch.load(Ordering::SeqCst)
+    /// Moves when a revocation or a block is published or lifted: it may cover a token that was judged before.
+    pub fn rules_epoch(&self) -> u64 {
+        self.rules_epoch.load(Ordering::SeqCst)
     }
 
     /// Moves when the admin API opens a session: a token that named none, or an ended one, may now name one.

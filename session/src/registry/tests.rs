@@ -71,7 +71,7 @@ fn a_background_question_that_comes_first_does_not_end_a_session_that_was_not_se
     let mut bound = BoundToken::new(Arc::new(token.clone()));
     let mut ask = |background: bool| {
         let mut found = None;
-        if bound.is_outdated(&fixture.registry, !background) {
+        if bound.is_outdated(&fixture.registry, !background, T0) {
             while let Err(look_up) = bound.bind(&fixture.registry, !background, found.as_ref(), T0) {
                 found = Some(fixture.registry.look_up(look_up).unwrap());
             }

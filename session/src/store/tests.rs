@@ -2,6 +2,7 @@
 
 use super::embedded::Embedded;
 use super::*;
+use crate::blocks::{Block, BlockedParty};
 use crate::judge::Reason;
 use crate::narrowings::Party;
 use crate::revocations::RevokedParty;
@@ -229,6 +230,13 @@ fn rules_are_lifted_and_replaced() {
             scopes: left.map(|scope| vec![scope.to_owned()]),
             removed: Vec::new(),
         };
+        let block = |name: &str, until_ms| Block {
+            issuer: "i".to_owned(),
+            party: BlockedParty::Sid(name.to_owned()),
+            until_ms,
+            made_at_ms: 9,
+            reason: "r".to_owned(),
+        };
         let removed = |subject: &str, scopes: &[&str]| Narrowing {
             removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
             ..narrowing(subject, None)
@@ -238,6 +246,12 @@ fn rules_are_lifted_and_replaced() {
                 Change::Revocation(revocation("a")),
                 Change::Revocation(revocation("b")),
                 Change::Lift(revocation("a")),
+                Change::Block(block("a", None)),
+                Change::Block(block("b", Some(10))),
+                Change::Unblock(block("a", None)),
+                // The latest block of a party stands, and another one cannot be taken back in its place.
+                Change::Block(block("b", Some(5))),
+                Change::Unblock(block("b", Some(10))),
                 Change::Narrowing(narrowing("x", Some("1"))),
                 Change::Narrowing(narrowing("y", Some("1"))),
                 Change::Narrowing(narrowing("x", None)),
@@ -251,10 +265,17 @@ fn rules_are_lifted_and_replaced() {
         let rules = store.rules().unwrap();
         let kept = vec![narrowing("y", Some("2")), removed("z", &["1", "2"])];
         assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("b")], kept));
-        let rules = Rules { revocations: vec![revocation("c")], narrowings: vec![narrowing("z", Some("3"))] };
+        assert_eq!(rules.blocks, [block("b", Some(5))]);
+        let blocks = vec![block("c", None)];
+        let rules = Rules {
+            revocations: vec![revocation("c")],
+            blocks: blocks.clone(),
+            narrowings: vec![narrowing("z", Some("3"))],
+        };
         store.apply(&[Change::Rules(rules)]).unwrap();
         let rules = reopen(store).rules().unwrap();
         assert_eq!((rules.revocations, rules.narrowings), (vec![revocation("c")], vec![narrowing("z", Some("3"))]));
+        assert_eq!(rules.blocks, blocks);
     });
 }
 
@@ -352,4 +373,47 @@ fn a_store_has_an_id_of_its_own_that_stays() {
     let ids = folders.each_ref().map(id);
     assert_eq!(folders.each_ref().map(id), ids);
     assert!(ids[0] != ids[1] && ids.iter().all(|id| id.len() == 16), "{ids:?}");
+}
+
+/// Makes the file one of another layout, as an older version has written it.
+fn set_layout(folder: &std::path::Path, layout: u64) {
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    txn.open_table(meta).unwrap().insert("layout", layout).unwrap();
+    if layout < 5 {
+        let blocks: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("blocks");
+        assert!(txn.delete_table(blocks).unwrap());
+    }
+    txn.commit().unwrap();
+}
+
+fn layout(folder: &std::path::Path) -> u64 {
+    use redb::ReadableDatabase as _;
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let meta: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let txn = database.begin_read().unwrap();
+    txn.open_table(meta).unwrap().get("layout").unwrap().unwrap().value()
+}
+
+#[test]
+fn a_file_of_a_former_layout_is_taken_over_and_no_version_without_blocks_reads_it_again() {
+    for former in [3, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Embedded::open(folder.path()).unwrap();
+        store.apply(&[Change::Write(record("live"))]).unwrap();
+        drop(store);
+        set_layout(folder.path(), former);
+        let store = Embedded::open(folder.path()).unwrap();
+        assert_eq!((sessions(&store), store.rules().unwrap().blocks), (vec![record("live")], vec![]), "{former}");
+        drop(store);
+        assert_eq!(layout(folder.path()), 5, "{former}");
+    }
+    for unknown in [2, 6] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Embedded::open(folder.path()).unwrap());
+        set_layout(folder.path(), unknown);
+        let refused = Embedded::open(folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("reads layouts 3 to 5 only"), "{refused}");
+    }
 }

@@ -107,17 +107,13 @@ impl Commit {
 
     fn replay(&self) -> Result<(), StoreError> {
         let rules = self.registry.rules();
-        let count = rules.revocations.len() + rules.narrowings.len();
+        let count = rules.revocations.len() + rules.blocks.len() + rules.narrowings.len();
         self.store.apply(&[Change::Rules(rules)])?;
         self.registry.issuers().unwritten();
         self.registry.leads().unwritten();
         let sessions = self.registry.requeue_all();
         self.metrics.store_reopened.inc();
-        warn!(
-            sessions,
-            revocations_and_narrowings = count,
-            "reopened the store; everything in memory will be written to it again"
-        );
+        warn!(sessions, rules = count, "reopened the store; everything in memory will be written to it again");
         Ok(())
     }
 

@@ -83,10 +83,20 @@ impl Commit {
                 }
                 answer(reply, Ok(is_lifted));
             }
-            Step::Forget(revocations, next, reply) => {
-                for revocation in &revocations {
-                    self.registry.lift(revocation);
+            Step::Block(block, reply) => {
+                let replaced = self.registry.block(&block);
+                self.audit.block_made(&block, replaced.is_some());
+                answer(reply, Ok(replaced));
+            }
+            Step::Unblock(block, reply) => {
+                let is_lifted = self.registry.unblock(&block);
+                if is_lifted {
+                    self.audit.block_lifted(&block);
                 }
+                answer(reply, Ok(is_lifted));
+            }
+            Step::Forget(forgotten, next, reply) => {
+                forgotten.leave(&self.registry);
                 answer(reply, Ok(next));
             }
             Step::MakeDurable(pending, reply) => {
@@ -160,6 +170,8 @@ fn refuse(step: Step, error: &StoreError) {
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),
         Step::Lift(_, reply) => answer(reply, Err(failed)),
+        Step::Block(_, reply) => answer(reply, Err(failed)),
+        Step::Unblock(_, reply) => answer(reply, Err(failed)),
         Step::Forget(_, _, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
     }

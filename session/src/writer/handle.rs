@@ -4,6 +4,7 @@ use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply};
 use super::thread::run;
 use crate::audit::Audit;
+use crate::blocks::Block;
 use crate::metrics::Metrics;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::Registry;
@@ -107,6 +108,16 @@ impl Writer {
     /// Takes a revocation back, unless another of its party has come since; returns whether it was there.
     pub async fn lift(&self, revocation: Revocation) -> Result<bool, NotWritten> {
         self.ask(|reply| Op::Lift(revocation, reply)).await
+    }
+
+    /// Blocks a party; returns the block whose place it takes.
+    pub async fn block(&self, block: Block) -> Result<Option<Block>, NotWritten> {
+        self.ask(|reply| Op::Block(block, reply)).await
+    }
+
+    /// Takes a block back, unless another of its party has come since; returns whether it was there.
+    pub async fn unblock(&self, block: Block) -> Result<bool, NotWritten> {
+        self.ask(|reply| Op::Unblock(block, reply)).await
     }
 
     /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.

@@ -1,6 +1,7 @@
 //! The changes that are durable before they are answered.
 
 use crate::access::Access;
+use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::NotOpened;
 use crate::revocations::Revocation;
@@ -50,6 +51,10 @@ pub(crate) enum Op {
     Revocation(Revocation, Reply<usize>),
     /// Takes a revocation back, unless another of its party has come since; answers whether it was there.
     Lift(Revocation, Reply<bool>),
+    /// Blocks a party; answers the block whose place it takes.
+    Block(Block, Reply<Option<Block>>),
+    /// Takes a block back, unless another of its party has come since; answers whether it was there.
+    Unblock(Block, Reply<bool>),
     /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.

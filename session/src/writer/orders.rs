@@ -86,6 +86,8 @@ impl Store for Disk {
                 Change::Forget(..)
                 | Change::Revocation(_)
                 | Change::Lift(_)
+                | Change::Block(_)
+                | Change::Unblock(_)
                 | Change::Narrowing(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
@@ -452,7 +454,13 @@ impl World {
                 Op::Revoke(_, now_ms, _) => format!("revoke {now_ms};"),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
-                Op::Narrow(..) | Op::ChangeScopes(..) | Op::Revocation(..) | Op::Lift(..) | Op::Forget(..) => {
+                Op::Narrow(..)
+                | Op::ChangeScopes(..)
+                | Op::Revocation(..)
+                | Op::Lift(..)
+                | Op::Block(..)
+                | Op::Unblock(..)
+                | Op::Forget(..) => {
                     unreachable!()
                 }
             };

@@ -2,7 +2,9 @@
 
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, answer};
+use super::retention::Forgotten;
 use crate::audit::EndedBy;
+use crate::blocks::Block;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
 use crate::narrowings::{Narrowing, ScopeChange};
@@ -44,7 +46,9 @@ pub(super) enum Step {
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
     Lift(Revocation, Reply<bool>),
-    Forget(Vec<Revocation>, Option<SessionId>, Reply<Option<SessionId>>),
+    Block(Block, Reply<Option<Block>>),
+    Unblock(Block, Reply<bool>),
+    Forget(Forgotten, Option<SessionId>, Reply<Option<SessionId>>),
     MakeDurable(Vec<Pending>, Reply<()>),
 }
 
@@ -80,6 +84,8 @@ impl Commit {
                 Op::Open(_, reply) => answer(reply, Err(failed)),
                 Op::Revocation(_, reply) => answer(reply, Err(failed)),
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
+                Op::Block(_, reply) => answer(reply, Err(failed)),
+                Op::Unblock(_, reply) => answer(reply, Err(failed)),
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
@@ -105,6 +111,14 @@ impl Commit {
                 Op::Lift(revocation, reply) => {
                     group.changes.push(Change::Lift(revocation.clone()));
                     group.steps.push(Step::Lift(revocation, reply));
+                }
+                Op::Block(block, reply) => {
+                    group.changes.push(Change::Block(block.clone()));
+                    group.steps.push(Step::Block(block, reply));
+                }
+                Op::Unblock(block, reply) => {
+                    group.changes.push(Change::Unblock(block.clone()));
+                    group.steps.push(Step::Unblock(block, reply));
                 }
                 Op::Forget(after, before_ms, reply) => {
                     self.prepare_forgetting(&mut group, after, before_ms, reply);

@@ -1,18 +1,53 @@
-//! Retention: tombstones and revocations that no token can need any more are dropped, a page at a time.
+//! Retention: tombstones, revocations and blocks that no token can need any more are dropped, a page at a time.
 
 use super::NotWritten;
 use super::commit::Commit;
 use super::op::{Reply, answer};
 use super::prepare::{Group, Step};
+use crate::blocks::Block;
+use crate::registry::Registry;
+use crate::revocations::Revocation;
 use crate::store::Change;
 use portcullis_contract::SessionId;
 
 /// Tombstones that are read for one commit.
 const PAGE: usize = 2048;
 
+/// The rules that are dropped from memory once they are no longer on disk.
+#[derive(Default)]
+pub(super) struct Forgotten {
+    revocations: Vec<Revocation>,
+    blocks: Vec<Block>,
+}
+
+impl Forgotten {
+    /// The rules that were over before an instant. A block that has run out is kept as long as a revocation: if the clock was
+    /// wrong when it ran out, it still stands.
+    fn before(registry: &Registry, before_ms: u64) -> Self {
+        let mut rules = registry.rules();
+        rules.revocations.retain(|made| made.latest_ms() < before_ms);
+        rules.blocks.retain(|made| made.ends_at_ms() < before_ms);
+        Self { revocations: rules.revocations, blocks: rules.blocks }
+    }
+
+    fn changes(&self) -> impl Iterator<Item = Change> {
+        let lifted = self.revocations.iter().cloned().map(Change::Lift);
+        lifted.chain(self.blocks.iter().cloned().map(Change::Unblock))
+    }
+
+    pub(super) fn leave(&self, registry: &Registry) {
+        for revocation in &self.revocations {
+            registry.lift(revocation);
+        }
+        for block in &self.blocks {
+            registry.unblock(block);
+        }
+    }
+}
+
 impl Commit {
     /// Gathers what ended before that instant among the next tombstones after `after`; with the first page, the revocations
-    /// whose instants are before it too. The answer is where to go on, `None` at the end.
+    /// and blocks that were over before it too. The answer is where to go on, `None` at the end.
     pub(super) fn prepare_forgetting(
         &self,
         group: &mut Group,
@@ -32,10 +67,9 @@ impl Commit {
         if let Err(error) = walked {
             return answer(reply, Err(NotWritten::Failed(error)));
         }
-        let rules = if after.is_none() { self.registry.rules().revocations } else { Vec::new() };
-        let old: Vec<_> = rules.into_iter().filter(|made| made.latest_ms() < before_ms).collect();
+        let old = if after.is_none() { Forgotten::before(&self.registry, before_ms) } else { Forgotten::default() };
         group.changes.append(&mut changes);
-        group.changes.extend(old.iter().cloned().map(Change::Lift));
+        group.changes.extend(old.changes());
         group.steps.push(Step::Forget(old, last.filter(|_| read == PAGE), reply));
     }
 }

@@ -5,6 +5,7 @@ use super::op::Reply;
 use super::thread::CHUNK;
 use super::*;
 use crate::audit::EndedBy;
+use crate::blocks::{Block, BlockedParty};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, narrowing, person, types};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
@@ -12,7 +13,7 @@ use crate::narrowings::Narrowing;
 use crate::registry::{Binding, FirstUse, NotOpened, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
-use crate::store::{Record, Store};
+use crate::store::{Change, Record, Store};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
@@ -352,6 +353,66 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
     assert!(fixture.registry.find(person("live", T0).id).is_some());
     let left: Vec<_> = fixture.registry.rules().revocations.into_iter().map(|made| made.party).collect();
     assert_eq!(left, [RevokedParty::Sid("young".to_owned())]);
+}
+
+fn block_of(subject: &str, until_ms: Option<u64>) -> Block {
+    let party = BlockedParty::Subject(subject.to_owned());
+    Block { issuer: "https://id".to_owned(), party, until_ms, made_at_ms: T0, reason: String::new() }
+}
+
+#[test]
+fn a_block_is_durable_and_in_force_when_it_is_answered_and_neither_when_the_disk_fails() {
+    let fixture = Fixture::new();
+    drop(fixture.live(&person("s", T0), T0));
+    let (refused, mut answer) = op(|reply| Op::Block(block_of("alice", None), reply));
+    fixture.store.fails.store(true, Ordering::SeqCst);
+    fixture.commit().make_all(vec![refused]);
+    assert!(matches!(answer.try_recv(), Ok(Err(NotWritten::Failed(_)))));
+    assert_eq!(fixture.outcome(&person("s", T0), T0 + 1), Outcome::Active);
+    fixture.store.fails.store(false, Ordering::SeqCst);
+    let (first, mut answer) = op(|reply| Op::Block(block_of("alice", Some(T0 + HOUR)), reply));
+    let (second, mut again) = op(|reply| Op::Block(block_of("alice", None), reply));
+    fixture.commit().make_all(vec![first, second]);
+    assert_eq!(answer.try_recv(), Ok(Ok(None)));
+    assert_eq!(again.try_recv(), Ok(Ok(Some(block_of("alice", Some(T0 + HOUR))))));
+    assert_eq!(fixture.outcome(&person("s", T0), T0 + 1), Outcome::Blocked);
+    fixture.flush();
+    let fixture = fixture.crash();
+    assert_eq!(fixture.outcome(&person("s", T0), T0 + 1), Outcome::Blocked);
+    let (old, mut is_old) = op(|reply| Op::Unblock(block_of("alice", Some(T0 + HOUR)), reply));
+    let (lift, mut is_lifted) = op(|reply| Op::Unblock(block_of("alice", None), reply));
+    fixture.commit().make_all(vec![old, lift]);
+    assert_eq!((is_old.try_recv(), is_lifted.try_recv()), (Ok(Ok(false)), Ok(Ok(true))));
+    let fixture = fixture.crash();
+    assert_eq!(fixture.outcome(&person("s", T0), T0 + 1), Outcome::Active);
+}
+
+#[test]
+fn blocks_that_have_run_out_are_collected_and_those_that_stand_are_not() {
+    let fixture = Fixture::new();
+    for made in [block_of("old", Some(T0 + 1)), block_of("young", Some(T0 + HOUR)), block_of("ever", None)] {
+        let (op, _answer) = op(|reply| Op::Block(made, reply));
+        fixture.commit().make_all(vec![op]);
+    }
+    let (forget, _next) = op(|reply| Op::Forget(None, T0 + MINUTE, reply));
+    fixture.commit().make_all(vec![forget]);
+    let left = |fixture: &Fixture| {
+        let mut left: Vec<_> = fixture.registry.rules().blocks.into_iter().map(|made| made.until_ms).collect();
+        left.sort_unstable();
+        left
+    };
+    assert_eq!(left(&fixture), [None, Some(T0 + HOUR)]);
+    assert_eq!(left(&fixture.crash()), [None, Some(T0 + HOUR)]);
+}
+
+#[test]
+fn a_store_that_was_reopened_is_told_of_every_block_again() {
+    let fixture = Fixture::new();
+    let (block, _answer) = op(|reply| Op::Block(block_of("alice", None), reply));
+    fixture.commit().make_all(vec![block]);
+    fixture.store.apply(&[Change::Unblock(block_of("alice", None))]).unwrap();
+    fixture.commit().recover().unwrap();
+    assert_eq!(fixture.crash().registry.rules().blocks, [block_of("alice", None)]);
 }
 
 #[tokio::test]

@@ -59,6 +59,22 @@ async fn a_slow_disk_holds_up_only_the_answers_that_need_it() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_was_set_forward_does_not_release_what_is_blocked() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "live", T0)).await.outcome(), Outcome::Active);
+    let block = r#"{"issuer":"https://id","subject":"alice","until":"2023-11-14T22:14:20Z"}"#;
+    assert_eq!(fixture.call("POST", "/v1/blocks", block).await.status, 200);
+    fixture.wall.store(i64::try_from(2 * MINUTE).unwrap(), Ordering::SeqCst);
+    assert_eq!(filter.outcome(1).await, Outcome::Blocked);
+    assert_eq!(filter.ask_new(token(2, "unseen", T0)).await.outcome(), Outcome::Blocked);
+    let listed = fixture.call("GET", "/v1/blocks", "").await.json();
+    assert_eq!(listed["blocks"].as_array().unwrap().len(), 1);
+    fixture.at(MINUTE);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
 async fn what_cannot_be_looked_up_has_no_verdict_and_its_stream_goes_on() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

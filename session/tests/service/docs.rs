@@ -171,6 +171,8 @@ async fn the_examples_of_the_description_are_real_answers() {
     let id = description["components"]["parameters"]["Id"]["example"].as_str().unwrap();
     let lift = &description["paths"]["/v1/revocations/{id}"]["delete"];
     let revocation = lift["parameters"][0]["example"].as_str().unwrap();
+    let unblock = &description["paths"]["/v1/blocks/{id}"]["delete"];
+    let block = unblock["parameters"][0]["example"].as_str().unwrap();
     let fixture = Fixture::open().await;
     let steps = [
         ("/paths/~1v1~1sessions", "post", "/v1/sessions".to_owned(), 200),
@@ -183,6 +185,9 @@ async fn the_examples_of_the_description_are_real_answers() {
         ("/paths/~1v1~1revocations", "post", "/v1/revocations".to_owned(), 200),
         ("/paths/~1v1~1revocations", "get", "/v1/revocations".to_owned(), 200),
         ("/paths/~1v1~1revocations~1{id}", "delete", format!("/v1/revocations/{revocation}"), 200),
+        ("/paths/~1v1~1blocks", "post", "/v1/blocks".to_owned(), 200),
+        ("/paths/~1v1~1blocks", "get", "/v1/blocks".to_owned(), 200),
+        ("/paths/~1v1~1blocks~1{id}", "delete", format!("/v1/blocks/{block}"), 200),
     ];
     for (place, method, path, status) in steps {
         let operation = format!("{place}/{method}");

@@ -28,6 +28,18 @@ async fn a_revocation_is_pushed_to_every_stream_that_follows_the_session() {
 }
 
 #[tokio::test]
+async fn a_block_is_pushed_to_the_follows_of_its_party_and_to_no_others() {
+    let fixture = Fixture::open().await;
+    let (mut filter, mut other) = (fixture.filter().await, fixture.filter().await);
+    filter.follow(token(1, "s", T0), PLAIN).await;
+    other.follow(token(1, "t", T0), PLAIN).await;
+    let made = fixture.call("POST", "/v1/blocks", r#"{"issuer":"https://id","sid":"s"}"#).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    assert_eq!(filter.pushed().await.outcome(), Outcome::Blocked);
+    assert_eq!(other.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
 async fn a_change_of_scopes_is_pushed_and_so_is_its_return() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

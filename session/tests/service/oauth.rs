@@ -96,6 +96,29 @@ async fn a_stranger_learns_nothing_but_inactive_and_the_filter_learns_why() {
 }
 
 #[tokio::test]
+async fn a_block_is_told_like_any_refusal_and_not_to_whoever_made_the_token_up() {
+    let fixture = Fixture::open().await;
+    let (live, unseen) = (jwt("s", json!({})), jwt("unseen", json!({})));
+    introspect(&fixture, &live).await;
+    let block = fixture.call("POST", "/v1/blocks", r#"{"issuer":"https://id","subject":"alice"}"#).await;
+    assert_eq!(block.status, 200, "{block:?}");
+    let blocked = json!({"active": false, "portcullis_code": "blocked"});
+    for token in [&live, &unseen] {
+        assert_eq!(introspect(&fixture, token).await, json!({"active": false}));
+        assert_eq!(ask(&fixture, &format!("portcullis=1&token={token}")).await, blocked);
+    }
+    assert_eq!(ask_plainly(&fixture, &format!("portcullis=1&token={live}")).await, blocked);
+    let told = ask_plainly(&fixture, &format!("portcullis=1&token={unseen}")).await;
+    assert_eq!(told, json!({"active": false, "portcullis_code": "session_unknown"}));
+    // Its party may still end its session.
+    assert_eq!(revoke(&fixture, &format!("token={live}")).await.status, 200);
+    let path = format!("/v1/blocks/{}", block.json()["id"].as_str().unwrap());
+    assert_eq!(fixture.call("DELETE", &path, "").await.status, 200);
+    let told = ask(&fixture, &format!("portcullis=1&token={live}")).await;
+    assert_eq!(told["portcullis_code"], "session_revoked");
+}
+
+#[tokio::test]
 async fn an_unknown_session_is_unknown_where_enrolment_is_explicit() {
     let fixture = Fixture::with("enrolment: explicit").await;
     let told = ask(&fixture, &format!("portcullis=1&token={}", jwt("s", json!({})))).await;

@@ -2,6 +2,7 @@
 
 use super::{FOLLOWS_MAX, Follows, Occasion};
 use crate::audit::EndedBy;
+use crate::blocks::{Block, BlockedParty};
 use crate::check_stream::state::tests::{
     BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, robot, token, verdicts,
 };
@@ -324,6 +325,33 @@ fn a_revocation_is_sent_to_followed_sessions_and_to_tokens_of_sessions_that_live
     };
     fixture.registry.publish(&revocation, &mut Vec::new());
     assert_eq!(stream.review(now_ms), [(2, Outcome::Revoked), (3, Outcome::Revoked)]);
+}
+
+#[test]
+fn a_block_is_sent_once_to_every_follow_of_its_party_and_a_new_follow_is_judged_anew() {
+    let fixture = Fixture::new();
+    let mut stream = Stream::open(&fixture);
+    for (handle, key) in [(1, "s"), (2, "t")] {
+        stream.describe(token(handle, key, T0), T0);
+        assert_eq!(stream.follow(&[follow(handle, handle, PLAIN)], T0), [(handle, ACTIVE)]);
+    }
+    let mut bobs = token(3, "u", T0);
+    bobs.subject = "bob".to_owned();
+    stream.describe(bobs, T0);
+    assert_eq!(stream.follow(&[follow(3, 3, PLAIN)], T0), [(3, ACTIVE)]);
+    let until = T0 + 5;
+    let block = Block {
+        issuer: "https://id".to_owned(),
+        party: BlockedParty::Subject("alice".to_owned()),
+        until_ms: Some(until),
+        made_at_ms: T0,
+        reason: String::new(),
+    };
+    fixture.registry.block(&block);
+    assert_eq!(stream.review(T0), [(1, Outcome::Blocked), (2, Outcome::Blocked)]);
+    assert_eq!(stream.review(T0), []);
+    assert_eq!(stream.follow(&[follow(1, 1, PLAIN)], until - 1), [(1, Outcome::Blocked)]);
+    assert_eq!(stream.follow(&[follow(1, 1, PLAIN)], until), [(1, ACTIVE)]);
 }
 
 #[test]

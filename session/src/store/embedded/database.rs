@@ -2,7 +2,7 @@
 
 use super::file;
 use super::tables::{
-    ISSUERS, LEADS, META, NARROWINGS, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed, marks_of, parse,
+    BLOCKS, ISSUERS, LEADS, META, NARROWINGS, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
 use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
@@ -20,10 +20,11 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 4;
-/// The layout before it, which this version reads as its own. It has no narrowings that remove scopes: a version that does
-/// not know them would give the scopes back, so it must refuse the file once this one has opened it.
-const LAYOUT_BEFORE: u64 = 3;
+const LAYOUT: u64 = 5;
+/// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
+/// and layout 4 no blocks: a version that does not know these would give scopes back, or release what is blocked, so it must
+/// refuse the file once this one has opened it.
+const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
 #[derive(Debug)]
@@ -96,9 +97,9 @@ fn prepare(database: &Database) -> Result<u64, StoreError> {
     };
     match layout {
         LAYOUT => {}
-        LAYOUT_BEFORE => drop(txn.open_table(META).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?),
+        LAYOUT_MIN..LAYOUT => drop(txn.open_table(META).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?),
         _ => {
-            let known = format_args!("{LAYOUT_BEFORE} and {LAYOUT}");
+            let known = format_args!("{LAYOUT_MIN} to {LAYOUT}");
             return Err(StoreError(format!("its layout is {layout}, but this version reads layouts {known} only")));
         }
     }
@@ -144,7 +145,11 @@ impl Store for Embedded {
     fn rules(&self) -> Result<Rules, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
-            Ok(Rules { revocations: all(&txn, REVOCATIONS)?, narrowings: all(&txn, NARROWINGS)? })
+            Ok(Rules {
+                revocations: all(&txn, REVOCATIONS)?,
+                blocks: all(&txn, BLOCKS)?,
+                narrowings: all(&txn, NARROWINGS)?,
+            })
         })
     }
 

@@ -1,7 +1,9 @@
 //! The tables of the store's file, and the changes of one commit to them.
 
+use crate::blocks::Block;
 use crate::judge::End;
 use crate::narrowings::Narrowing;
+use crate::per_party::OfParty;
 use crate::revocations::Revocation;
 use crate::store::{Change, Marks, Record, StoreError};
 use portcullis_contract::SessionId;
@@ -15,6 +17,8 @@ pub(super) const SEEN: TableDefinition<'_, [u8; 16], Seen> = TableDefinition::ne
 pub(super) const TOMBSTONES: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Keyed by the party (JSON), so that a party has one revocation.
 pub(super) const REVOCATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("revocations");
+/// Keyed by the party (JSON), so that a party has one block.
+pub(super) const BLOCKS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("blocks");
 /// Keyed by the issuer's name.
 pub(super) const ISSUERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("issuers");
 /// The lead of an issuer's clock in milliseconds, keyed by the issuer's name.
@@ -38,6 +42,7 @@ pub(super) struct Tables<'t> {
     seen: Table<'t, [u8; 16], Seen>,
     tombstones: Table<'t, [u8; 16], &'static [u8]>,
     revocations: Table<'t, &'static [u8], &'static [u8]>,
+    blocks: Table<'t, &'static [u8], &'static [u8]>,
     narrowings: Table<'t, &'static [u8], &'static [u8]>,
     issuers: Table<'t, &'static [u8], &'static [u8]>,
     leads: Table<'t, &'static str, u64>,
@@ -50,6 +55,7 @@ impl<'t> Tables<'t> {
             seen: txn.open_table(SEEN).map_err(failed)?,
             tombstones: txn.open_table(TOMBSTONES).map_err(failed)?,
             revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
+            blocks: txn.open_table(BLOCKS).map_err(failed)?,
             narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
             issuers: txn.open_table(ISSUERS).map_err(failed)?,
             leads: txn.open_table(LEADS).map_err(failed)?,
@@ -64,6 +70,8 @@ impl<'t> Tables<'t> {
             Change::Forget(id, before_ms) => self.forget(*id, *before_ms),
             Change::Revocation(revocation) => self.revocation(revocation),
             Change::Lift(revocation) => self.lift(revocation),
+            Change::Block(block) => self.block(block),
+            Change::Unblock(block) => self.unblock(block),
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
             Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
                 self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
@@ -75,7 +83,9 @@ impl<'t> Tables<'t> {
             }),
             Change::Rules(rules) => {
                 self.revocations.retain(|_, _| false).map_err(failed)?;
+                self.blocks.retain(|_, _| false).map_err(failed)?;
                 self.narrowings.retain(|_, _| false).map_err(failed)?;
+                rules.blocks.iter().try_for_each(|block| self.block(block))?;
                 rules.revocations.iter().try_for_each(|revocation| self.revocation(revocation))?;
                 rules.narrowings.iter().try_for_each(|narrowing| self.narrowing(narrowing))
             }
@@ -174,6 +184,20 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    fn block(&mut self, block: &Block) -> Result<(), StoreError> {
+        self.blocks.insert(key_of(block)?.as_slice(), text(block)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn unblock(&mut self, block: &Block) -> Result<(), StoreError> {
+        let party = key_of(block)?;
+        let held = self.blocks.get(party.as_slice()).map_err(failed)?.map(|bytes| parse(bytes.value())).transpose()?;
+        if held.as_ref() == Some(block) {
+            self.blocks.remove(party.as_slice()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn narrowing(&mut self, narrowing: &Narrowing) -> Result<(), StoreError> {
         let party = text(&narrowing.party)?;
         match narrowing.is_lifted() {
@@ -184,8 +208,8 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn key_of(revocation: &Revocation) -> Result<Vec<u8>, StoreError> {
-    text(&(&revocation.issuer, &revocation.party))
+fn key_of(rule: &impl OfParty) -> Result<Vec<u8>, StoreError> {
+    text(&(rule.issuer(), rule.party()))
 }
 
 pub(super) fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {
