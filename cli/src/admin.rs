@@ -1,10 +1,13 @@
 //! Commands that call the admin API of a running session service.
 
+pub(crate) mod block;
+pub(crate) mod blocks;
 mod client;
 mod connection;
 pub(crate) mod events;
 pub(crate) mod filters;
 mod pages;
+mod party_rules;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
 mod seen;

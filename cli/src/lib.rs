@@ -53,6 +53,11 @@ enum Command {
     /// List revocations of subjects, clients, session claims and issuers, and take them back
     #[command(subcommand)]
     Revocations(admin::revocations::Command),
+    /// Refuse whatever comes from a subject, a client or a session claim
+    Block(admin::block::Args),
+    /// List blocks of subjects, clients and session claims, and take them back
+    #[command(subcommand)]
+    Blocks(admin::blocks::Command),
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
@@ -73,6 +78,8 @@ impl Args {
             Command::Sessions(command) => command.run(),
             Command::Revoke(args) => args.run(),
             Command::Revocations(command) => command.run(),
+            Command::Block(args) => args.run(),
+            Command::Blocks(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),

@@ -1,6 +1,6 @@
 //! `portcullis revoke`: ends all sessions of a subject, a client, a session claim or an issuer that began before an instant.
 
-use super::{client::Path, connection::Connection, plain::plain, seen, sessions::json_text, when};
+use super::{client::Path, connection::Connection, party_rules::body, plain::plain, seen, sessions::json_text, when};
 use crate::{
     error::Error,
     exit::{Exit, Outcome},
@@ -9,7 +9,7 @@ use crate::{
 use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 const EXAMPLES: &str = "\
 Use at most one of --subject, --client and --sid. With none of them, the command revokes the sessions
@@ -79,17 +79,14 @@ impl Args {
     }
 
     fn body(&self) -> Value {
-        let before = self.before.map(|instant| instant.to_string());
-        let given = [
+        body([
             ("issuer", Some(self.issuer.clone())),
             ("subject", self.subject.clone()),
             ("client_id", self.client.clone()),
             ("sid", self.sid.clone()),
-            ("before", before),
+            ("before", self.before.map(|instant| instant.to_string())),
             ("reason", self.reason.clone()),
-        ];
-        let members = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
-        Value::Object(members.collect::<Map<_, _>>())
+        ])
     }
 
     fn summary(&self, made: &Made, now: Timestamp) -> String {

@@ -76,11 +76,61 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
         (list, answer(200, "application/json", r#"{"sessions":[7]}"#), "unexpected response: not a session"),
         (&["events"], answer(200, "application/json", "{}"), "did not respond with an event stream"),
         (&["revoke", "--issuer", "i"], answer(200, "application/json", "{}"), "does not contain what was revoked"),
+        (
+            &["block", "--issuer", "i", "--sid", "s"],
+            answer(200, "application/json", "{}"),
+            "does not contain what was blocked",
+        ),
+        (&["blocks", "list"], answer(200, "application/json", "{}"), "it has no `blocks`"),
+        (
+            &["blocks", "delete", "687e64"],
+            answer(200, "application/json", r#"{"blocks":[]}"#),
+            "there is no block whose id begins with `687e64`",
+        ),
     ] {
         let output = asked(&format!("http://{}", serving(answer.clone(), Some)), line);
         assert_eq!(output.status.code(), Some(1), "{answer}: {}", shown(&output));
         assert!(stderr(&output).contains(words), "{answer}: {}", shown(&output));
     }
+}
+
+#[test]
+fn blocks_are_made_listed_and_taken_back_in_words() {
+    let block = json!({
+        "id": "687e64ce5abca15772c27966e0b823e8", "issuer": "https://id.example.com", "subject": "alice",
+        "made_at": "2026-11-21T12:00:00Z", "reason": "ticket 4711",
+    });
+    let mut made = block.clone();
+    made["party_seen"] = json!(false);
+    made["issuer_seen"] = json!(true);
+    made["replaced"] = block.clone();
+    // The answer to the list and to the deletion.
+    let mut both = block.clone();
+    both["blocks"] = json!([block]);
+    let said = |line: &[&str], body: &serde_json::Value| {
+        let address = serving(answer(200, "application/json", &body.to_string()), Some);
+        let output = asked(&format!("http://{address}"), line);
+        assert!(output.status.success(), "{}", shown(&output));
+        shown(&output)
+    };
+    let line = ["block", "--issuer", "https://id.example.com", "--subject", "alice", "--reason", "ticket 4711"];
+    assert_eq!(
+        said(&line, &made),
+        "blocked subject `alice` at `https://id.example.com` until it is taken back\n\
+         this replaces the block that stood until it is taken back\n\
+         take it back with: portcullis blocks delete 687e64ce5abca15772c27966e0b823e8\n\
+         warning: subject `alice` has never been seen at `https://id.example.com`: check the name, and whether the policy reads it from the right claim\n"
+    );
+    assert_eq!(
+        said(&["blocks", "list"], &both),
+        "ID            PARTY          ISSUER                  UNTIL       REASON\n\
+         687e64ce5abc  subject alice  https://id.example.com  taken back  ticket 4711\n"
+    );
+    assert_eq!(
+        said(&["blocks", "delete", "687e64ce5abc"], &both),
+        "the block of subject `alice` at `https://id.example.com` is taken back; its sessions are again what they were\n"
+    );
+    assert_eq!(said(&["blocks", "list"], &json!({"blocks": []})), "there are no blocks\n");
 }
 
 #[test]
@@ -102,6 +152,9 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
         "expires_at": hostile, "ended_at": hostile, hostile: hostile,
     });
+    let block = json!({
+        "id": hostile, "issuer": hostile, "sid": hostile, "until": hostile, "made_at": hostile, "reason": hostile,
+    });
     let ok = |body: serde_json::Value| answer(200, "application/json", &body.to_string());
     let problem = answer(409, "application/problem+json", &json!({"detail": hostile, "code": hostile}).to_string());
     let event = format!("event: {hostile}\ndata: {session}\n\ndata: {}\n\n", hostile.replace('\r', ""));
@@ -113,6 +166,8 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         (&["sessions", "list"], problem),
         (&["sessions", "show", "x"], ok(json!(hostile))),
         (&["revoke", "--issuer", "i"], ok(json!({"revoked": 1, "before": hostile}))),
+        (&["block", "--issuer", "i", "--sid", "s"], ok(block.clone())),
+        (&["blocks", "list"], ok(json!({"blocks": [block]}))),
         (&["events"], events),
     ] {
         for form in ["text", "json"] {

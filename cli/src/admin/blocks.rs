@@ -1,0 +1,156 @@
+//! `portcullis blocks …`: lists the blocks of parties, and takes them back.
+
+use super::{
+    connection::Connection,
+    party_rules::{Kind, cell, id_cell, party, party_cell, text},
+    plain::plain,
+    sessions::json_text,
+    table::List,
+    when,
+};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output::{self, Format},
+};
+use anstyle::Style;
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+const BLOCKS: Kind = Kind { path: "/v1/blocks", several: "blocks", one: "block" };
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  portcullis blocks list
+  portcullis blocks list --output json | jq -r '.blocks[] | select(.subject == \"alice\") | .id'";
+
+const DELETE_EXAMPLES: &str = "\
+The sessions of the party are again what they were: live ones pass, unless they have passed a limit
+meanwhile. Open streams that the block has cut must be opened again by their clients.
+
+Examples:
+  portcullis blocks delete 687e64ce5abc";
+
+/// A command on blocks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the blocks of subjects, clients and session claims, the newest first
+    List(Listing),
+    /// Take a block back
+    Delete(Delete),
+}
+
+/// List the blocks of subjects, clients and session claims, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(crate) struct Listing {
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+/// Take a block back
+#[derive(Debug, clap::Args)]
+#[command(after_help = DELETE_EXAMPLES)]
+pub(crate) struct Delete {
+    /// Id of the block, as in `blocks list`, or its first digits
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Outcome {
+        match self {
+            Self::List(args) => args.run(),
+            Self::Delete(args) => args.run(),
+        }
+    }
+}
+
+impl Listing {
+    fn run(self) -> Outcome {
+        let blocks = BLOCKS.newest_first(&self.service.client()?)?;
+        match self.output {
+            Format::Json => output::write(json_text(&json!({"blocks": blocks}))?)?,
+            Format::Text if blocks.is_empty() => {
+                output::message("there are no blocks");
+                return Ok(Exit::Done);
+            }
+            Format::Text => output::write_styled(&table(&blocks, Timestamp::now()).text(true))?,
+        };
+        Ok(Exit::Done)
+    }
+}
+
+impl Delete {
+    fn run(self) -> Outcome {
+        let lifted = BLOCKS.delete(&self.service.client()?, &self.id)?;
+        output::write(match self.output {
+            Format::Json => json_text(&lifted)?,
+            Format::Text => summary(&lifted),
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+fn summary(lifted: &Value) -> String {
+    let (party, issuer) = (party(lifted), plain(text(lifted, "issuer")));
+    format!("the block of {party} at `{issuer}` is taken back; its sessions are again what they were\n")
+}
+
+/// Until when a block stands: "until 2026-11-21 20:38:02Z (in 2h)".
+pub(super) fn until(block: &Value, now: Timestamp) -> Result<String, Error> {
+    match block.get("until") {
+        None => Ok("until it is taken back".to_owned()),
+        Some(Value::String(until)) => Ok(format!("until {}", when::both(until, now))),
+        Some(_) => Err(Error::failed("unexpected response: `until` of a block is not text")),
+    }
+}
+
+fn table(blocks: &[Value], now: Timestamp) -> List {
+    let mut list = List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "REASON"], &[1, 2, 4]);
+    for of in blocks {
+        let until = match text(of, "until") {
+            "" => "taken back".to_owned(),
+            until => when::short(until, now),
+        };
+        list.row(Style::new(), vec![id_cell(of), party_cell(of), cell(of, "issuer"), until, cell(of, "reason")]);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:00Z".parse().expect("an instant")
+    }
+
+    #[test]
+    fn a_list_names_party_end_and_reason() {
+        let blocks = [
+            json!({"id": "687e64ce5abca157", "issuer": "i", "subject": "a\u{1b}", "until": "2026-11-21T14:03:00Z", "reason": "r"}),
+            json!({"id": "787e64ce5abca157", "issuer": "i", "client_id": "web"}),
+        ];
+        let text = table(&blocks, now()).text(true).to_string();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[1], ["687e64ce5abc", "subject", "a\\u{1b}", "i", "in", "2h", "r"], "{text}");
+        assert_eq!(rows[2], ["787e64ce5abc", "client", "web", "i", "taken", "back"], "{text}");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_said() {
+        let text = summary(&json!({"issuer": "i", "sid": "s"}));
+        assert_eq!(text, "the block of sid `s` at `i` is taken back; its sessions are again what they were\n");
+    }
+}
