@@ -63,6 +63,16 @@ impl Admin {
         call.json(&json!({"scopes": scopes})).await.status(200);
     }
 
+    /// Blocks a subject, a client or a session claim; panics if that fails. The block as the API represents it.
+    pub async fn block(&self, block: &Value) -> Value {
+        self.call("POST", "/v1/blocks").json(block).await.status(200).json()
+    }
+
+    /// Takes a block back; panics if that fails.
+    pub async fn unblock(&self, id: &str) {
+        self.call("DELETE", &format!("/v1/blocks/{id}")).await.status(200);
+    }
+
     /// Revokes by subject or client; panics if that fails.
     pub async fn revoke_all(&self, revocation: &Value) {
         let answer = self.call("POST", "/v1/revocations").json(revocation).await;

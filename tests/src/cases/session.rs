@@ -24,6 +24,7 @@ pub(super) async fn prepare(example: &Example, testbed: &Testbed, case: &Case, s
         (Session::Over(Code::SessionLifetimeExceeded), _) => open(testbed, sent, json!({"access": OVER})).await,
         // Granted less than the token claims.
         (Session::Over(Code::ScopeEscalation), _) => open(testbed, sent, json!({"scopes": []})).await,
+        (Session::Over(Code::Blocked), _) => block(testbed, sent).await,
         (Session::Over(code), _) => return Err(format!("nothing brings about `{}`", code.name())),
         (_, Some(Session::Over(Code::SessionLifetimeExceeded))) => open(testbed, sent, json!({"access": SOON})).await,
         (_, Some(Session::Over(Code::SessionIdleTimeout))) => open(testbed, sent, json!({"access": IDLE})).await,
@@ -31,6 +32,16 @@ pub(super) async fn prepare(example: &Example, testbed: &Testbed, case: &Case, s
         (Session::Outage { .. }, _) => {}
     }
     Ok(())
+}
+
+/// Blocks the person of its own that the case has, or the client.
+async fn block(testbed: &Testbed, sent: &Sent) {
+    let issuer = sent.claims.get("iss").cloned().unwrap_or_default();
+    let party = match sent.claims.get("sub") {
+        Some(subject) => json!({"issuer": issuer, "subject": subject}),
+        None => json!({"issuer": issuer, "client_id": sent.client}),
+    };
+    testbed.service.admin().block(&party).await;
 }
 
 async fn open(testbed: &Testbed, sent: &Sent, more: Value) {
@@ -79,6 +90,7 @@ pub(super) async fn has_run_out(testbed: &Testbed, case: &Case, sent: &Sent) {
 pub(super) async fn change(testbed: &Testbed, session: &Session, sent: &Sent) -> bool {
     match session {
         Session::Over(Code::SessionRevoked) => testbed.service.admin().revoke(&sent.session).await,
+        Session::Over(Code::Blocked) => block(testbed, sent).await,
         Session::Known(Known { scopes: Some(left), .. }) => narrow(testbed, sent, left).await,
         Session::Over(_) | Session::Known(_) => {}
         Session::Outage { .. } => return false,

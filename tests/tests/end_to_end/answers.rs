@@ -153,6 +153,9 @@ async fn sessions() {
     testbed.get("/me").bearer(&token).await.passes();
     testbed.service.admin().revoke(&token.session).await;
     demand(testbed.get("/me").bearer(&token), row("session_revoked", 401, INVALID_TOKEN)).await;
+    // A block answers before the end, and no challenge asks for another token.
+    testbed.service.admin().block(&json!({"issuer": testbed.issuer.name, "subject": "anna"})).await;
+    demand(testbed.get("/me").bearer(&token), row("blocked", 403, &[])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

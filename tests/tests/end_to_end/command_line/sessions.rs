@@ -83,6 +83,35 @@ async fn a_revocation_ends_what_it_names_and_reports_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_is_made_listed_replaced_and_taken_back_and_envoy_answers_by_it() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().subject("anna").sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let issuer = testbed.issuer.name.clone();
+    let block = |more: &[&str]| {
+        let line = [&["block", "--issuer", &issuer, "--subject", "anna", "--reason", "ticket 1"], more].concat();
+        run(&mut asked(&testbed, &line))
+    };
+    let text = block(&["--until", "2h"]);
+    assert!(text.contains("blocked subject `anna`") && text.contains("Z (in "), "{text}");
+    testbed.get("/orders").bearer(&anna).await.refused(403, "blocked");
+    let text = block(&[]);
+    assert!(text.contains("until it is taken back") && text.contains("this replaces the block"), "{text}");
+    let blocks = json_of(&testbed, &["blocks", "list"]);
+    let [block] = &blocks["blocks"].as_array().expect("a list")[..] else { panic!("not one block: {blocks}") };
+    assert_eq!((&block["subject"], &block["reason"], block.get("until")), (&json!("anna"), &json!("ticket 1"), None));
+    let table = run(&mut asked(&testbed, &["blocks", "list"]));
+    assert!(table.contains("subject anna") && table.contains("ticket 1"), "{table}");
+    let id = block["id"].as_str().expect("an id");
+    let lifted = run(&mut asked(&testbed, &["blocks", "delete", &id[..8]]));
+    assert!(lifted.contains("the block of subject `anna`"), "{lifted}");
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let none = asked(&testbed, &["blocks", "list"]).output().expect("the program runs");
+    assert!(stderr(&none).contains("there are no blocks"), "{none:?}");
+}
+
 fn bert_client(session: &Value) -> String {
     session["client_id"].as_str().expect("a client").to_owned()
 }
