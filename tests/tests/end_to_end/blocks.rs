@@ -42,8 +42,9 @@ async fn a_live_session_that_is_blocked_is_refused_and_cut_and_comes_back_when_t
         let (mut stream, mut bystander) = (testbed.open(kind, &anna).await, testbed.open(kind, &bert).await);
         stream.flows().await;
         let block = admin.block(&of_subject(&testbed, "anna")).await;
-        everywhere(&testbed, &anna, blocked).await;
+        // Before any other request of hers, whose refusal would cut it as well.
         stream.is_cut().await;
+        everywhere(&testbed, &anna, blocked).await;
         bystander.flows().await;
         // Nor does another session of hers begin, or another stream.
         everywhere(&testbed, &token("anna"), blocked).await;
