@@ -2,8 +2,10 @@
 
 mod client;
 mod connection;
+mod event_text;
 pub(crate) mod events;
 pub(crate) mod filters;
+mod history;
 mod pages;
 pub(crate) mod revocations;
 pub(crate) mod revoke;

@@ -56,7 +56,7 @@ enum Command {
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
-    /// Watch sessions open and end, and requests being denied
+    /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Print a shell completion script
     Completions(completions::Args),
