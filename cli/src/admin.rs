@@ -12,6 +12,7 @@ pub(crate) mod revoke;
 mod seen;
 pub(crate) mod sessions;
 mod when;
+pub(crate) mod why;
 
 use crate::{plain, table};
 
