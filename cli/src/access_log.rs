@@ -29,9 +29,13 @@ pub(crate) struct Decision {
     pub(crate) reason: Option<String>,
     /// The name of the route; `None` if none matched.
     pub(crate) route: Option<String>,
+    /// The id of the session; `None` if no token was accepted.
+    pub(crate) session: Option<String>,
     /// The client of the refused token. What was too long ends with `*`.
     pub(crate) client: Option<String>,
     pub(crate) missing: Option<Missing>,
+    /// Whether the list of missing scopes was too long: its last scope is cut, and others can be missing as well.
+    pub(crate) is_missing_cut: bool,
 }
 
 /// What a line says.
@@ -105,8 +109,10 @@ impl Reader {
             code: member(2)?.to_owned(),
             reason: member(3).map(str::to_owned),
             route: member(4).filter(|route| *route != "-").map(str::to_owned),
+            session: member(5).filter(|session| *session != "-").map(str::to_owned),
             client: member(6).map(decoded),
             missing: member(7).filter(|missing| !missing.is_empty()).map(Missing::read),
+            is_missing_cut: member(7).is_some_and(|missing| missing.ends_with('*')),
         })
     }
 }
@@ -178,8 +184,10 @@ mod tests {
             code: "insufficient_scope".to_owned(),
             reason: None,
             route: Some("a & b".to_owned()),
+            session: Some(SESSION.to_owned()),
             client: Some("my app".to_owned()),
             missing: Some(Missing { all_of: vec!["a,b".to_owned()], any_of: lists(&[&["c"], &["d", "e"]]) }),
+            is_missing_cut: false,
         };
         for line in [
             format!(r#"{{"status":200,"filter":{{"portcullis":"{field}"}},"path":"/x?code=1"}}"#),
@@ -203,6 +211,8 @@ mod tests {
             of("code=outage:grace route=x session=-"),
             Some((Kind::Outage, text("grace"), None, Some(text("x"))))
         );
+        let cut = read("code=insufficient_scope route=x session=- missing=a,bc*").expect("a field");
+        assert!(cut.is_missing_cut && cut.session.is_none());
         assert_eq!(of("code=no_route route=- session=-"), Some((Kind::Enforced, text("no_route"), None, None)));
         for other in ["", "-", "{}", r#"{"portcullis":"-"}"#, r#"{"path":"/?code=ok route=x session=-"}"#, "code=ok"] {
             assert_eq!(read(other), None, "{other}");

@@ -4,8 +4,10 @@ pub(crate) mod block;
 pub(crate) mod blocks;
 mod client;
 mod connection;
+mod event_text;
 pub(crate) mod events;
 pub(crate) mod filters;
+mod history;
 mod pages;
 mod party_rules;
 pub(crate) mod revocations;
@@ -13,6 +15,7 @@ pub(crate) mod revoke;
 mod seen;
 pub(crate) mod sessions;
 mod when;
+pub(crate) mod why;
 
 use crate::{plain, table};
 

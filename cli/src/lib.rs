@@ -2,8 +2,8 @@
 //!
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
-//! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service, `shadow` those on
-//!   access logs, which `access_log` reads;
+//! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service (`why` among them),
+//!   `shadow` those on access logs, which `access_log` reads;
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
@@ -42,6 +42,8 @@ enum Command {
     /// Work with policy files
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Explain why a request was refused, and what to do about it
+    Why(admin::why::Args),
     /// Report what shadow mode would refuse
     #[command(subcommand)]
     Shadow(shadow::Command),
@@ -61,7 +63,7 @@ enum Command {
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
-    /// Watch sessions open and end, and requests being denied
+    /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Print a shell completion script
     Completions(completions::Args),
@@ -74,6 +76,7 @@ impl Args {
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
+            Command::Why(args) => args.run(),
             Command::Shadow(command) => command.run(),
             Command::Sessions(command) => command.run(),
             Command::Revoke(args) => args.run(),

@@ -22,7 +22,7 @@ mod schema;
 mod simulator;
 pub mod test;
 
-pub(crate) use requirement::{Alternative, describe};
+pub(crate) use requirement::{Alternative, describe, of_route};
 
 use crate::exit::Outcome;
 use clap::Subcommand;

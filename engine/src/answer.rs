@@ -141,6 +141,16 @@ impl Code {
         self.row().1
     }
 
+    /// What it says to people.
+    pub const fn title(self) -> &'static str {
+        self.row().3
+    }
+
+    /// The code with that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// Whether the session is over or blocked, for every token and route.
     pub const fn refuses_session(self) -> bool {
         matches!(

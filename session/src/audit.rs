@@ -1,19 +1,23 @@
 //! The audit of decisions that matter: one line each (JSON on standard output, tracing target `audit`), one event for
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
+mod event;
 mod history;
 
-pub use history::{Event, History, Kind, Next, Position};
+pub use event::{Event, Kind, Named};
+pub use history::{History, Next, OfSession, Position};
 
 use crate::blocks::Block;
-use crate::clock::rfc3339;
+use crate::clock::{Clock, rfc3339};
+use crate::intern::ScopeSet;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::revocations::Revocation;
 use crate::session::Session;
+use crate::store::Record;
 use crate::token::Token;
-use portcullis_contract::SessionId;
+use event::{About, Details, Scopes, Text};
 use portcullis_contract::wire::Outcome;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,18 +50,34 @@ impl EndedBy {
     }
 }
 
+/// A question that was refused.
+#[derive(Debug)]
+pub struct Refused<'r> {
+    /// The token that was asked about.
+    pub token: &'r Token,
+    /// Why.
+    pub outcome: Outcome,
+    /// The name of the route.
+    pub route: &'r str,
+    /// What its session was granted, if the token exceeds that.
+    pub granted: Option<ScopeSet>,
+    /// When.
+    pub now_ms: u64,
+}
+
 /// The audit.
 #[derive(Debug)]
 pub struct Audit {
     metrics: Arc<Metrics>,
     history: Arc<History>,
+    clock: Clock,
     reported: Mutex<HashSet<(u64, Outcome)>>,
 }
 
 impl Audit {
     /// An audit that counts into `metrics`.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, history: Arc::default(), reported: Mutex::default() }
+    pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self { metrics, history: Arc::new(History::new(clock.clone())), clock, reported: Mutex::default() }
     }
 
     /// The latest events.
@@ -68,104 +88,135 @@ impl Audit {
     /// A session opened.
     pub fn opened(&self, session: &Session, by: Opened, now_ms: u64) {
         self.metrics.opened(by);
-        let how = match by {
-            Opened::FirstUse => "first_use",
-            Opened::Explicit => "admin",
-        };
+        let by = by.as_str();
         info!(
-            target: "audit", event = "opened", session = %session.id, issuer = &*session.issuer,
-            subject = &*session.subject, client_id = &*session.client, access = session.access.name, by = how,
+            target: "audit", event = Kind::Opened.as_str(), session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, access = session.access.name, by,
             opened_at = rfc3339(session.opened_at_ms),
         );
-        self.announce(Kind::Opened, session, None, now_ms);
+        let access = Some(Arc::clone(&session.access));
+        self.announce(Kind::Opened, session, Details { access, by: Some(by), ..Details::default() }, now_ms);
+    }
+
+    /// Somebody logged in again within a session, at `login_at_ms`.
+    pub fn login(&self, session: &Session, login_at_ms: u64) {
+        info!(
+            target: "audit", event = Kind::Login.as_str(), session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, login_at = rfc3339(login_at_ms),
+        );
+        self.announce(Kind::Login, session, Details::default(), login_at_ms);
     }
 
     /// A session ended.
     pub fn ended(&self, session: &Session, end: End, by: EndedBy) {
         self.metrics.ended(end.reason);
-        let event = if by == EndedBy::Admin { "revoked" } else { "ended" };
+        let by = by.as_str();
         info!(
-            target: "audit", event, session = %session.id, issuer = &*session.issuer, subject = &*session.subject,
-            client_id = &*session.client, reason = end.reason.as_str(), by = by.as_str(), ended_at = rfc3339(end.at_ms),
+            target: "audit", event = Kind::Ended.as_str(), session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, reason = end.reason.as_str(), by,
+            ended_at = rfc3339(end.at_ms),
         );
-        self.announce(Kind::Ended, session, Some(end.reason.as_str()), end.at_ms);
+        let access = Some(Arc::clone(&session.access));
+        let details = Details { access, reason: Some(end.reason), by: Some(by), ..Details::default() };
+        self.announce(Kind::Ended, session, details, end.at_ms);
     }
 
     /// Introspection refused a token. A caller that asks about a dead token again and again is reported once.
-    pub fn refused_introspection(&self, token: &Token, outcome: Outcome, route: &str, now_ms: u64) {
+    pub fn refused_introspection(&self, refused: Refused<'_>) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= REPORTED_MAX {
             reported.clear();
         }
-        let is_new = reported.insert((token.digest, outcome));
+        let is_new = reported.insert((refused.token.digest, refused.outcome));
         drop(reported);
         if is_new {
-            self.refused(token, outcome, route, now_ms);
+            self.refused(refused);
         }
     }
 
     /// A question was refused. A stream reports this once for each of its tokens and each outcome.
-    pub fn refused(&self, token: &Token, outcome: Outcome, route: &str, now_ms: u64) {
-        let event = match outcome {
-            Outcome::ScopeEscalation => "escalation",
-            _ => "refused",
-        };
+    pub fn refused(&self, refused: Refused<'_>) {
+        let Refused { token, outcome, route, granted, now_ms } = refused;
+        let beyond_grant = granted.as_ref().and_then(|granted| Scopes::given(token.scopes.beyond(granted)));
         let outcome = label(outcome);
         info!(
-            target: "audit", event, session = %token.id, issuer = &*token.issuer, subject = &*token.subject,
-            client_id = &*token.client, outcome, route, token = format!("{:016x}", token.digest),
+            target: "audit", event = Kind::Refused.as_str(), session = %token.id, issuer = &*token.issuer,
+            subject = &*token.subject, client_id = &*token.client, outcome, route,
+            beyond_grant = beyond_grant.as_ref().map(Scopes::joined), token = format!("{:016x}", token.digest),
         );
-        self.history.push(Event {
-            kind: Kind::Denied,
+        let about = About::Session {
             id: token.id,
             issuer: Arc::clone(&token.issuer),
             subject: token.subject.clone(),
             client_id: Arc::clone(&token.client),
-            access: None,
-            reason: Some(outcome),
-            at_ms: now_ms,
-        });
+        };
+        let details = Details { outcome: Some(outcome), route: Text::given(route), beyond_grant, ..Details::default() };
+        self.history.push(Event { kind: Kind::Refused, about, details, at_ms: now_ms });
     }
 
-    /// The scopes of a party were narrowed, or that was lifted.
+    /// All that is left to a party was set, or that was lifted.
     pub fn narrowed(&self, narrowing: &Narrowing) {
-        let Narrowing { party, scopes, .. } = narrowing;
-        let event = if scopes.is_some() { "scopes_narrowed" } else { "scopes_restored" };
-        let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
-        info!(
-            target: "audit", event, issuer = party.issuer, subject = party.subject, client_id = party.client,
-            key = party.named_key(), scopes, by = "admin",
-        );
+        let kind = if narrowing.scopes.is_some() { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
+        let made_at_ms = narrowing.made_at_ms.unwrap_or_else(|| self.clock.now_ms());
+        self.scopes(kind, narrowing, Details::default(), made_at_ms);
     }
 
     /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed. What is
     /// given back to a subject is given back to its clients, and nothing more is taken from those.
     pub fn scopes_changed(&self, narrowings: &[Narrowing], change: &ScopeChange) {
-        let restore = change.restore.join(" ");
-        for Narrowing { party, scopes, removed } in narrowings {
-            let remove = if *party == change.party { change.remove.join(" ") } else { String::new() };
-            let event = if remove.is_empty() { "scopes_restored" } else { "scopes_narrowed" };
-            let client_id = (!party.every_client).then_some(party.client.as_str());
-            let scopes = scopes.as_ref().map(|scopes| scopes.join(" "));
-            info!(
-                target: "audit", event, issuer = party.issuer, subject = party.subject, client_id,
-                key = party.named_key(), remove, restore, scopes, removed = removed.join(" "), stated_reason = change.reason, by = "admin",
-            );
+        for narrowing in narrowings {
+            let is_own = narrowing.party == change.party;
+            let remove = if is_own { Scopes::given(&change.remove) } else { None };
+            let kind = if remove.is_some() { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
+            let (restore, stated_reason) = (Scopes::given(&change.restore), Text::given(&change.reason));
+            let details = Details { remove, restore, stated_reason, ..Details::default() };
+            self.scopes(kind, narrowing, details, change.made_at_ms);
         }
     }
 
-    /// A session was granted more scopes by a token, as its access type allows.
-    pub fn scopes_grew(&self, session: &Session, scopes: &str) {
+    /// Reports a change of the scopes of a party, after which `narrowing` holds.
+    fn scopes(&self, kind: Kind, narrowing: &Narrowing, details: Details, at_ms: u64) {
+        let Narrowing { party, scopes, removed, .. } = narrowing;
+        let client_id = (!party.every_client).then_some(party.client.as_str());
+        let (scopes, removed) = (scopes.as_ref().map(Scopes::new), Scopes::given(removed));
+        let details = Details { scopes, removed, by: Some("admin"), ..details };
+        let joined = |list: &Option<Scopes>| list.as_ref().map(Scopes::joined);
         info!(
-            target: "audit", event = "scopes_grew", session = %session.id, issuer = &*session.issuer,
-            subject = &*session.subject, client_id = &*session.client, scopes,
+            target: "audit", event = kind.as_str(), issuer = party.issuer, subject = party.subject, client_id,
+            key = party.named_key(), remove = joined(&details.remove), restore = joined(&details.restore),
+            scopes = joined(&details.scopes), removed = joined(&details.removed),
+            stated_reason = details.stated_reason.as_ref().map(Text::as_str), by = "admin",
         );
+        self.history.push(Event { kind, about: About::Party(party.clone()), details, at_ms });
+    }
+
+    /// A session was granted more scopes by a token, as its access type allows.
+    pub fn scopes_grew(&self, session: &Session, more: &[&str]) {
+        let scopes = Scopes::new(more);
+        info!(
+            target: "audit", event = Kind::ScopesGrew.as_str(), session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, scopes = scopes.joined(),
+        );
+        let details = Details { scopes: Some(scopes), ..Details::default() };
+        self.announce(Kind::ScopesGrew, session, details, self.clock.now_ms());
     }
 
     /// One session was revoked, durably; `stated_reason` is the reason that its caller stated.
-    pub fn session_revoked(&self, id: SessionId, stated_reason: &str) {
+    pub fn session_revoked(&self, record: &Record, stated_reason: &str) {
         self.metrics.revoked_session();
-        info!(target: "audit", event = "revocation", session = %id, stated_reason, by = "admin");
+        let id = record.id();
+        info!(
+            target: "audit", event = Kind::SessionRevoked.as_str(), session = %id, issuer = record.issuer,
+            subject = record.subject, client_id = record.client_id, stated_reason, by = "admin",
+        );
+        let about = About::Session {
+            id,
+            issuer: record.issuer.as_str().into(),
+            subject: record.subject.as_str().into(),
+            client_id: record.client_id.as_str().into(),
+        };
+        let details = Details { stated_reason: Text::given(stated_reason), by: Some("admin"), ..Details::default() };
+        self.history.push(Event { kind: Kind::SessionRevoked, about, details, at_ms: self.clock.now_ms() });
     }
 
     /// A revocation of a whole party was made; `ended` is the number of live sessions that it ended.
@@ -203,17 +254,14 @@ impl Audit {
         info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = "admin");
     }
 
-    fn announce(&self, kind: Kind, session: &Session, reason: Option<&'static str>, at_ms: u64) {
-        self.history.push(Event {
-            kind,
+    fn announce(&self, kind: Kind, session: &Session, details: Details, at_ms: u64) {
+        let about = About::Session {
             id: session.id,
             issuer: Arc::clone(&session.issuer),
             subject: session.subject.clone(),
             client_id: Arc::clone(&session.client),
-            access: Some(Arc::clone(&session.access)),
-            reason,
-            at_ms,
-        });
+        };
+        self.history.push(Event { kind, about, details, at_ms });
     }
 }
 

@@ -1,7 +1,7 @@
 //! A token bound to its session, and the one path by which it is answered: stream questions, follows and introspection
 //! all bind and answer here, and the judge decides.
 
-use crate::audit::{Audit, EndedBy};
+use crate::audit::{Audit, EndedBy, Refused};
 use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
 use crate::session::Session;
@@ -267,8 +267,17 @@ impl BoundToken {
         let bit = 1 << outcome as u32;
         if self.reported & bit == 0 {
             self.reported |= bit;
-            audit.refused(&self.token, outcome, route, now_ms);
+            audit.refused(self.refused(outcome, route, now_ms));
         }
+    }
+
+    /// A refusal of this token, for the audit.
+    pub(crate) fn refused<'r>(&'r self, outcome: Outcome, route: &'r str, now_ms: u64) -> Refused<'r> {
+        let granted = match &self.state {
+            State::Session(standing) if outcome == Outcome::ScopeEscalation => Some(standing.session.granted()),
+            State::Session(_) | State::Unbound | State::None(..) => None,
+        };
+        Refused { token: &self.token, outcome, route, granted, now_ms }
     }
 }
 

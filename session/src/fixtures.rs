@@ -3,6 +3,7 @@
 use crate::access::{Access, AccessTypes, Growth, When};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
+use crate::clock::{Clock, Reading};
 use crate::intern::ScopeSet;
 use crate::issuers::KnownIssuer;
 use crate::judge::{Asked, Limits};
@@ -158,7 +159,8 @@ impl Fixture {
 /// An audit with metrics of its own.
 pub(crate) fn audit() -> (Arc<Audit>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
-    (Arc::new(Audit::new(Arc::clone(&metrics))), metrics)
+    let clock = Clock::new(|| Reading { wall_ms: T0, steady_ms: 0 });
+    (Arc::new(Audit::new(Arc::clone(&metrics), clock)), metrics)
 }
 
 /// A registry, loaded from a store.
@@ -224,7 +226,7 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
 /// A narrowing of the party of a session; `None` lifts it.
 pub(crate) fn narrowing(session: &Session, scopes: Option<&[&str]>) -> Narrowing {
     let owned = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
-    Narrowing { party: session.party(), scopes: scopes.map(owned), removed: Vec::new() }
+    Narrowing { scopes: scopes.map(owned), ..Narrowing::none(session.party()) }
 }
 
 /// The token with a key of that kind, and so of another session.

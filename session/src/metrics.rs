@@ -34,6 +34,16 @@ pub enum Opened {
     Explicit,
 }
 
+impl Opened {
+    /// The value of the label, and of `by` in the audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstUse => "first_use",
+            Self::Explicit => "admin",
+        }
+    }
+}
+
 /// The counters, gauges and histograms of one service.
 #[derive(Debug)]
 pub struct Metrics {
@@ -101,11 +111,8 @@ impl Metrics {
         };
         let questions = family("portcullis_questions_total", "Questions answered, by outcome.", "outcome")?;
         let cuts = family("portcullis_cuts_total", "Followed requests that a verdict cut, by outcome.", "outcome")?;
-        let opened = family(
-            "portcullis_sessions_opened_total",
-            "Sessions opened, by first use or explicitly by the admin API.",
-            "by",
-        )?;
+        let opened =
+            family("portcullis_sessions_opened_total", "Sessions opened, by first use or by the admin API.", "by")?;
         let ended = family("portcullis_sessions_ended_total", "Sessions ended, by reason.", "reason")?;
         let unauthenticated = family(
             "portcullis_unauthenticated_total",
@@ -120,8 +127,8 @@ impl Metrics {
         registry.register(Box::new(commits.clone()))?;
         Ok(Self {
             questions: OUTCOMES.map(|(outcome, label)| (outcome, questions.with_label_values(&[label]))).to_vec(),
-            opened_first_use: opened.with_label_values(&["first_use"]),
-            opened_explicit: opened.with_label_values(&["explicit"]),
+            opened_first_use: opened.with_label_values(&[Opened::FirstUse.as_str()]),
+            opened_explicit: opened.with_label_values(&[Opened::Explicit.as_str()]),
             ended: [Reason::IdleTimeout, Reason::LifetimeExceeded, Reason::Revoked]
                 .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
             streams: gauge("portcullis_streams_open", "Open check streams.")?,

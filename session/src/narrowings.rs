@@ -73,9 +73,20 @@ pub struct Narrowing {
     /// The scopes that are taken from these, or from all, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+    /// When scopes were last taken; `None`: an older version has stored it, which did not note that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at_ms: Option<u64>,
+    /// The reason that its caller stated then; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 impl Narrowing {
+    /// One that takes nothing from a party.
+    pub fn none(party: Party) -> Self {
+        Self { party, scopes: None, removed: Vec::new(), made_at_ms: None, reason: String::new() }
+    }
+
     /// Whether it takes nothing.
     pub fn is_lifted(&self) -> bool {
         self.scopes.is_none() && self.removed.is_empty()
@@ -85,13 +96,19 @@ impl Narrowing {
     #[must_use]
     pub fn changed(self, change: &ScopeChange) -> Self {
         let is_in = |list: &[String], scope: &String| list.contains(scope);
+        let before = self.removed.clone();
         let removed = self.removed.into_iter().filter(|scope| !is_in(&change.restore, scope));
         let removed = ScopeSet::new(removed.chain(change.remove.iter().cloned())).to_vec();
         let scopes = self.scopes.map(|left| {
             let left = left.into_iter().filter(|scope| !is_in(&change.remove, scope));
             ScopeSet::new(left.chain(change.restore.iter().cloned())).to_vec()
         });
-        Self { party: self.party, scopes, removed }
+        // What is given back does not change when, and why, the rest was taken.
+        let (made_at_ms, reason) = match removed.iter().any(|scope| !before.contains(scope)) {
+            true => (Some(change.made_at_ms), change.reason.clone()),
+            false => (self.made_at_ms, self.reason),
+        };
+        Self { party: self.party, scopes, removed, made_at_ms, reason }
     }
 }
 
@@ -106,6 +123,8 @@ pub struct ScopeChange {
     pub restore: Vec<String>,
     /// The reason that its caller stated; may be empty.
     pub reason: String,
+    /// When it was made.
+    pub made_at_ms: u64,
 }
 
 /// What narrowings leave of the scopes that a session was granted.
@@ -150,9 +169,17 @@ impl Left {
     }
 }
 
+/// What is kept of a narrowing beside its party.
+#[derive(Debug)]
+struct Held {
+    left: Left,
+    made_at_ms: Option<u64>,
+    reason: String,
+}
+
 /// All narrowings, at most one for each party.
 #[derive(Debug, Default)]
-pub(crate) struct Narrowings(HashMap<Party, Left>);
+pub(crate) struct Narrowings(HashMap<Party, Held>);
 
 impl Narrowings {
     /// Makes a narrowing, changes it, or lifts it.
@@ -161,7 +188,10 @@ impl Narrowings {
         let left = Left { only: narrowing.scopes.map(ScopeSet::new), removed };
         match left.is_all() {
             true => self.0.remove(&narrowing.party),
-            false => self.0.insert(narrowing.party, left),
+            false => {
+                let Narrowing { party, made_at_ms, reason, .. } = narrowing;
+                self.0.insert(party, Held { left, made_at_ms, reason })
+            }
         };
     }
 
@@ -171,8 +201,8 @@ impl Narrowings {
             return Left::default();
         }
         let party = party();
-        let own = self.0.get(&party);
-        match (own, self.0.get(&Party::of_subject(&party.issuer, &party.subject))) {
+        let left = |party: &Party| self.0.get(party).map(|held| &held.left);
+        match (left(&party), left(&Party::of_subject(&party.issuer, &party.subject))) {
             (Some(own), Some(every)) => own.and(every),
             (own, every) => own.or(every).cloned().unwrap_or_default(),
         }
@@ -180,18 +210,20 @@ impl Narrowings {
 
     /// The narrowing of exactly this party; one that takes nothing if there is none.
     pub(crate) fn at(&self, party: &Party) -> Narrowing {
-        narrowing(party, self.0.get(party).unwrap_or(&Left::default()))
+        self.0.get(party).map_or_else(|| Narrowing::none(party.clone()), |held| narrowing(party, held))
     }
 
     /// All of them, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = Narrowing> {
-        self.0.iter().map(|(party, left)| narrowing(party, left))
+        self.0.iter().map(|(party, held)| narrowing(party, held))
     }
 }
 
-fn narrowing(party: &Party, left: &Left) -> Narrowing {
+fn narrowing(party: &Party, held: &Held) -> Narrowing {
+    let Held { left, made_at_ms, reason } = held;
     let removed = left.removed.as_ref().map(ScopeSet::to_vec).unwrap_or_default();
-    Narrowing { party: party.clone(), scopes: left.only.as_ref().map(ScopeSet::to_vec), removed }
+    let scopes = left.only.as_ref().map(ScopeSet::to_vec);
+    Narrowing { party: party.clone(), scopes, removed, made_at_ms: *made_at_ms, reason: reason.clone() }
 }
 
 #[cfg(test)]
@@ -204,7 +236,8 @@ mod tests {
 
     fn change(remove: &[&str], restore: &[&str]) -> ScopeChange {
         let party = Party::of("i", "alice", "web", "");
-        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason: String::new() }
+        let reason = "new".to_owned();
+        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason, made_at_ms: 2 }
     }
 
     #[test]
@@ -213,14 +246,18 @@ mod tests {
             party: Party::of("i", "alice", "web", ""),
             scopes: scopes.map(texts),
             removed: texts(removed),
+            made_at_ms: Some(1),
+            reason: "old".to_owned(),
         };
+        let made = |narrowing: Narrowing| Narrowing { made_at_ms: Some(2), reason: "new".to_owned(), ..narrowing };
         type Row<'a> = (Narrowing, ScopeChange, Narrowing);
-        let rows: [Row<'_>; 6] = [
-            (start(None, &[]), change(&["b", "a"], &[]), start(None, &["a", "b"])),
-            (start(None, &["b"]), change(&["a", "b"], &[]), start(None, &["a", "b"])),
+        let rows: [Row<'_>; 7] = [
+            (start(None, &[]), change(&["b", "a"], &[]), made(start(None, &["a", "b"]))),
+            (start(None, &["b"]), change(&["a", "b"], &[]), made(start(None, &["a", "b"]))),
+            (start(None, &["a", "b"]), change(&["a"], &[]), start(None, &["a", "b"])),
             (start(None, &["a", "b"]), change(&[], &["a", "c"]), start(None, &["b"])),
-            (start(None, &["a"]), change(&["b"], &["a"]), start(None, &["b"])),
-            (start(Some(&["a", "b"]), &[]), change(&["b"], &[]), start(Some(&["a"]), &["b"])),
+            (start(None, &["a"]), change(&["b"], &["a"]), made(start(None, &["b"]))),
+            (start(Some(&["a", "b"]), &[]), change(&["b"], &[]), made(start(Some(&["a"]), &["b"]))),
             (start(Some(&["a"]), &["b"]), change(&[], &["b"]), start(Some(&["a", "b"]), &[])),
         ];
         for (before, change, after) in rows {
@@ -233,7 +270,7 @@ mod tests {
     fn what_holds_for_every_client_of_a_subject_is_taken_from_each() {
         let mut all = Narrowings::default();
         let granted = ScopeSet::new(["a", "b", "c"]);
-        let taken = |party, removed: &[&str]| Narrowing { party, scopes: None, removed: texts(removed) };
+        let taken = |party, removed: &[&str]| Narrowing { removed: texts(removed), ..Narrowing::none(party) };
         all.set(taken(Party::of_subject("i", "alice"), &["a"]));
         all.set(taken(Party::of("i", "alice", "web", ""), &["b"]));
         let left = |subject, client| all.of(|| Party::of("i", subject, client, "k")).of(&granted).to_vec();
@@ -249,10 +286,8 @@ mod tests {
     fn a_narrowing_that_an_older_version_has_stored_is_read() {
         let text = r#"{"party":{"issuer":"i","subject":"s","client":"c","key":""},"scopes":["a"]}"#;
         let read: Narrowing = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            read,
-            Narrowing { party: Party::of("i", "s", "c", ""), scopes: Some(texts(&["a"])), removed: vec![] }
-        );
+        let expected = Narrowing { scopes: Some(texts(&["a"])), ..Narrowing::none(Party::of("i", "s", "c", "")) };
+        assert_eq!(read, expected, "nobody knows when it was made");
         assert_eq!(serde_json::to_string(&read).unwrap(), text, "and its party is found under the same key");
     }
 }

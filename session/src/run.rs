@@ -150,7 +150,7 @@ fn build(
 ) -> Result<Service, Failure> {
     let metrics = Metrics::new().map_err(|e| Failure::System(format!("cannot set up metrics: {e}")))?;
     let metrics = Arc::new(metrics);
-    let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
+    let audit = Arc::new(Audit::new(Arc::clone(&metrics), clock.clone()));
     let Settings { access, enrolment, undated_logins, .. } = settings;
     let terms = Terms { access, enrolment, undated_logins };
     let registry = Registry::new(

@@ -38,6 +38,17 @@ pub struct Origin {
     pub returned_from_ms: u64,
 }
 
+/// What a token has shown that its session did not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing.
+    Nothing,
+    /// It was issued later than all others.
+    NewerToken,
+    /// It is of a later login.
+    Login,
+}
+
 /// A session in memory.
 #[derive(Debug)]
 pub struct Session {
@@ -155,19 +166,20 @@ impl Session {
     }
 
     /// Notes a token of the session that was presented. A later `auth_time` than any so far is a login: it is activity
-    /// as of then, and the lifetime runs from it. Returns whether there was anything new.
-    pub fn note(&self, token: &Token) -> bool {
+    /// as of then, and the lifetime runs from it.
+    pub fn note(&self, token: &Token) -> Noted {
         let is_newer = self.issued_ms.fetch_max(token.issued_at_ms, Ordering::Relaxed) < token.issued_at_ms;
+        let older = if is_newer { Noted::NewerToken } else { Noted::Nothing };
         let Some(authenticated_ms) = token.authenticated_ms else {
-            return is_newer;
+            return older;
         };
         let known = self.authenticated_ms.fetch_max(authenticated_ms, Ordering::Relaxed);
         if known >= authenticated_ms {
-            return is_newer;
+            return older;
         }
         self.login_at_ms.fetch_max(token.start_ms, Ordering::Relaxed);
         self.touch(token.start_ms);
-        true
+        Noted::Login
     }
 
     /// Its scopes, with the generation they belong to or an older one: a caller that keeps both sees a newer generation as

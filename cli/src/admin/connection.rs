@@ -31,6 +31,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Makes a client if a credential is given, for a command that can also do without the service.
+    pub(super) fn client_if_given(&self) -> Result<Option<Client>, Error> {
+        match self.credential_file.is_some() || env::var_os(CREDENTIAL_ENV).is_some() {
+            true => self.client().map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Makes a client; it does not connect yet.
     pub(super) fn client(&self) -> Result<Client, Error> {
         let (base, is_https) =

@@ -1,20 +1,18 @@
 //! `portcullis events`: prints session events as they happen.
 
 mod follow;
+mod since;
 mod sse;
 mod watch;
 
-use super::{
-    connection::Connection,
-    plain::{self, plain},
-    when,
-};
+use super::{client::Path, connection::Connection, event_text, plain};
 use crate::{
     exit::{Exit, Outcome},
     output::{self, Format, Reader},
     report,
 };
 use follow::News;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sse::Event;
 use std::sync::mpsc;
@@ -24,18 +22,23 @@ use std::sync::mpsc;
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Runs until Ctrl-C, or until its output is closed. A lost connection is opened again, and the service
-replays what happened meanwhile. If some events are lost all the same, the output says so; with
+Runs until Ctrl-C, or until its output is closed. With `--since`, it begins with what the service still
+holds: the latest 4,096 events of each kind since its start. A lost connection is opened again, and the
+service replays what happened meanwhile. If some events are lost all the same, the output says so; with
 `--output json`, by an object whose `event` is `lagged`.
 
 Examples:
   portcullis events
+  portcullis events --since 15m
   portcullis events --output json | jq -r 'select(.event == \"ended\") | .subject'";
 
-/// Watch sessions open and end, and requests being denied
+/// Watch what happens to sessions, and which requests are refused
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Begin with the events since then: how long ago (`15m`, `2h 30m`, `1d`), or an instant in RFC 3339
+    #[arg(long, value_name = "DURATION|INSTANT", value_parser = since::instant)]
+    since: Option<Timestamp>,
     /// Output format; `json` prints one object per line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
@@ -48,7 +51,8 @@ impl Args {
         let client = self.service.client()?;
         let (send, news) = mpsc::sync_channel(WAITING_MAX);
         watch::output_closed(send.clone());
-        follow::events(client, send);
+        let since = self.since.map(|since| since.to_string());
+        follow::events(client, Path::new("/v1/events").parameter("since", since.as_deref()), send);
         for news in news {
             let text = match news {
                 News::Event(event) => self.shown(&event),
@@ -76,7 +80,8 @@ impl Args {
     fn shown(&self, event: &Event) -> String {
         let data = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| json!({"data": event.data}));
         match self.output {
-            Format::Text => sentence(&event.name, &data),
+            Format::Text if event.name == "lagged" => event_text::lagged(&data),
+            Format::Text => event_text::sentence(&event.name, &data),
             Format::Json => {
                 let mut object = if data.is_object() { data } else { json!({"data": data}) };
                 if let Some(members) = object.as_object_mut() {
@@ -90,47 +95,4 @@ impl Args {
 
 fn line(value: &Value) -> String {
     plain::json(&value.to_string()).into_owned() + "\n"
-}
-
-/// `2026-11-21 20:38:02Z  ended   5d41…  anna via web: revoked`
-fn sentence(name: &str, data: &Value) -> String {
-    let text = |key: &str| plain(data.get(key).and_then(Value::as_str).unwrap_or_default()).into_owned();
-    let name = plain(name);
-    if name == "lagged" {
-        let missed = data.get("missed").and_then(Value::as_u64);
-        let missed = missed.map_or_else(|| "some".to_owned(), |missed| missed.to_string());
-        return format!("… {missed} events were missed\n");
-    }
-    let at = text("at");
-    let at = at.parse().map_or(at, when::absolute);
-    let why = match (text("reason"), text("access")) {
-        (reason, _) if !reason.is_empty() => format!(": {reason}"),
-        (_, access) if !access.is_empty() => format!(" ({access})"),
-        _ => String::new(),
-    };
-    format!("{at}  {name:<6}  {}  {} via {}{why}\n", text("id"), text("subject"), text("client_id"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_a_sentence() {
-        let of = |reason: Option<&str>| {
-            json!({"id": "5d41", "issuer": "i", "subject": "anna", "client_id": "web", "access": "interactive",
-                   "reason": reason, "at": "2026-11-21T20:38:02.123Z"})
-        };
-        for (name, data, expected) in [
-            ("opened", of(None), "2026-11-21 20:38:02Z  opened  5d41  anna via web (interactive)\n"),
-            ("ended", of(Some("revoked")), "2026-11-21 20:38:02Z  ended   5d41  anna via web: revoked\n"),
-            ("lagged", json!({"missed": 7}), "… 7 events were missed\n"),
-            ("lagged", json!({"missed": null}), "… some events were missed\n"),
-        ] {
-            assert_eq!(sentence(name, &data), expected);
-        }
-        let hostile =
-            sentence("\u{1b}x", &json!({"id": "\n", "subject": "\u{9b}", "at": "\u{7}", "reason": "\u{202e}"}));
-        assert!(!hostile.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{hostile:?}");
-    }
 }

@@ -9,6 +9,7 @@ mod view;
 use super::{
     client::{Failure, Path},
     connection::Connection,
+    history::History,
     plain,
 };
 use crate::{
@@ -39,7 +40,7 @@ Examples:
 pub(crate) enum Command {
     /// List sessions, the newest first
     List(list::Args),
-    /// Show everything known about a session
+    /// Show everything known about a session, and what has happened to it
     Show(Show),
     /// Revoke a session
     Revoke(Revoke),
@@ -51,7 +52,7 @@ pub(crate) enum Command {
     Narrowings(narrowings::Args),
 }
 
-/// Show everything known about a session
+/// Show everything known about a session, and what has happened to it
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct Show {
@@ -99,11 +100,18 @@ impl Command {
 impl Show {
     fn run(self) -> Outcome {
         let client = self.service.client()?;
-        let path = Path::new("/v1/sessions").segment(&id::resolve(&client, &self.id)?);
-        let session: Value = client.get(&path)?;
+        let id = id::resolve(&client, &self.id)?;
+        let mut session: Value = client.get(&Path::new("/v1/sessions").segment(&id))?;
+        let history = History::read(&client, &id)?;
         let text = match self.output {
-            Format::Json => json_text(&session)?,
-            Format::Text => Session::of(session)?.details(Timestamp::now()),
+            Format::Json => {
+                if let Some(members) = session.as_object_mut() {
+                    members.insert("events".to_owned(), history.events.into());
+                    members.insert("held_since".to_owned(), history.held_since.into());
+                }
+                json_text(&session)?
+            }
+            Format::Text => Session::of(session)?.details(Timestamp::now()) + "history\n" + &history.text(),
         };
         output::write(&text)?;
         Ok(Exit::Done)
@@ -132,7 +140,7 @@ pub(super) fn json_text(value: &Value) -> Result<String, Error> {
 }
 
 /// The response is not from a Portcullis session service.
-fn not_a_session(error: &serde_json::Error) -> Failure {
+pub(super) fn not_a_session(error: &serde_json::Error) -> Failure {
     let why = plain::plain(&error.to_string()).into_owned();
     Failure { message: format!("unexpected response: not a session: {why}"), may_pass: false }
 }

@@ -62,6 +62,24 @@ impl RequiredScopes {
     }
 }
 
+/// What the route with that name requires, in words; `None` if the policy has no such route.
+pub(crate) fn of_route(policy: &Policy, name: &str) -> Option<String> {
+    let index = policy.rules.iter().position(|rule| rule.name == name)?;
+    let rule = policy.rules.get(index)?;
+    let access = match &rule.access {
+        Access::Public => "nothing: the route is public".to_owned(),
+        Access::Optional => "nothing, but a token that is sent must be valid".to_owned(),
+        Access::Authenticated => "a valid token".to_owned(),
+        Access::Scopes(_) => RequiredScopes::of(policy, RuleId(index))?.words(),
+    };
+    let limits = [
+        rule.limits.max_age.map(|age| format!("a login at most {age:?} ago")),
+        rule.limits.max_idle.map(|idle| format!("activity within {idle:?}")),
+        (!rule.acr.is_empty()).then(|| format!("acr {}", NameList::or(&rule.acr))),
+    ];
+    Some(std::iter::once(access).chain(limits.into_iter().flatten()).collect::<Vec<_>>().join(", "))
+}
+
 impl Group {
     fn alternative(&self) -> Alternative<'_, &String> {
         Alternative { set: self.set.as_deref(), scopes: self.scopes.iter().collect() }
@@ -116,6 +134,20 @@ mod tests {
         let group =
             |(set, scopes): &(Option<&str>, &[&str])| Group { set: set.map(str::to_owned), scopes: owned(scopes) };
         RequiredScopes { all_of: owned(all_of), any_of: any_of.iter().map(group).collect() }
+    }
+
+    #[test]
+    fn what_a_route_requires_is_said_with_its_limits() {
+        let text = "session: {cluster: s}\nissuers: [{issuer: 'https://i', audiences: [a], algorithms: [ES256], keys: {jwks_url: 'https://i/k', cluster: k}}]\n\
+                    scopes: {a: {}, b: {}}\nroutes:\n\
+                    - {name: open, match: {path: /o}, public: true}\n\
+                    - {name: both, match: {path: /b}, require: {all_of: [a, b]}, acr: [aal2], session: {max_age: 15m}}\n";
+        let policy = crate::policy::load::Loaded::parse("p", text).map(|loaded| loaded.policy);
+        let policy = policy.unwrap_or_else(|why| panic!("{:?}", why.diagnostics));
+        assert_eq!(of_route(&policy, "open").as_deref(), Some("nothing: the route is public"));
+        let both = of_route(&policy, "both");
+        assert_eq!(both.as_deref(), Some("`a` and `b`, a login at most 900s ago, acr `aal2`"));
+        assert_eq!(of_route(&policy, "other"), None);
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn a_page_that_cannot_be_written_is_reported() {
 }
 
 /// One call of each command that writes to standard output.
-const CALLS: [&[&str]; 12] = [
+const CALLS: [&[&str]; 13] = [
     &["policy", "check", "envoy/envoy.yaml", "--output", "json"],
     &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders"],
     &["policy", "explain", "envoy/envoy.yaml", "GET", "a.example/orders", "--output", "json"],
@@ -91,6 +91,7 @@ const CALLS: [&[&str]; 12] = [
     &["policy", "render", "envoy/envoy.yaml", "--as", "json"],
     &["policy", "schema"],
     &["policy", "digest", "envoy/envoy.yaml"],
+    &["why", "code=no_route route=- session=-"],
     &["completions", "zsh"],
     &["man"],
 ];

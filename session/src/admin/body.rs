@@ -46,6 +46,14 @@ pub(super) struct Moment {
     pub(super) ms: u64,
 }
 
+impl Moment {
+    /// Reads RFC 3339 text.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let ms = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+        u64::try_from(ms).ok().map(|ms| Self { ms })
+    }
+}
+
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(MomentVisitor)
@@ -62,9 +70,7 @@ impl Visitor<'_> for MomentVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
-        let instant = text.parse::<jiff::Timestamp>().ok();
-        let ms = instant.and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
-        ms.map(|ms| Moment { ms }).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        Moment::read(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
     }
 
     fn visit_u64<E: Error>(self, seconds: u64) -> Result<Moment, E> {

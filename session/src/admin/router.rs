@@ -30,6 +30,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
     Router::new()
         .route("/v1/sessions", get(sessions::list).post(sessions::open))
         .route("/v1/sessions/{id}", get(sessions::read).patch(scopes::change))
+        .route("/v1/sessions/{id}/events", get(events::of_session))
         .route("/v1/sessions/{id}/revoke", post(sessions::revoke))
         .route("/v1/narrowings", get(scopes::list).post(scopes::change_party))
         .route("/v1/revocations", get(revocations::list).post(revocations::make))

@@ -9,6 +9,7 @@ use super::problem::{Code, Problem};
 use super::seen::Seen;
 use super::sessions::{id_of, live, no_session, scopes_of, shown};
 use super::view::SessionView;
+use crate::clock::rfc3339;
 use crate::intern::ScopeSet;
 use crate::narrowings::{Narrowing, Party, ScopeChange};
 use crate::revocations::Bearer;
@@ -50,8 +51,8 @@ pub(super) async fn change(
         (Some(scopes), true) if input.reason.is_empty() => set(&service, id, scopes).await?,
         (None, false) => {
             let record = service.registry.read(id, service.clock.now_ms())?.ok_or_else(no_session)?;
-            let party = Party::of(&record.issuer, &record.subject, &record.client_id, &record.key);
-            let change = change_of(party, &input.remove, &input.restore, input.reason)?;
+            let change =
+                change_of(record.party(), &input.remove, &input.restore, input.reason, service.clock.now_ms())?;
             let changed = ScopeSet::new(change.remove.iter().chain(&change.restore));
             within(&changed, &ScopeSet::new(&record.granted))?;
             make(&service, change).await?;
@@ -70,7 +71,8 @@ async fn set(service: &Service, id: SessionId, scopes: Option<Vec<String>>) -> R
         within(scopes, &session.granted())?;
     }
     let scopes = scopes.map(|scopes| scopes.to_vec());
-    service.writer.narrow(Narrowing { party: session.party(), scopes, removed: Vec::new() }).await?;
+    let made_at_ms = Some(service.clock.now_ms());
+    service.writer.narrow(Narrowing { scopes, made_at_ms, ..Narrowing::none(session.party()) }).await?;
     Ok(())
 }
 
@@ -82,11 +84,17 @@ fn within(scopes: &ScopeSet, granted: &ScopeSet) -> Result<(), Problem> {
     }
 }
 
-fn change_of(party: Party, remove: &[String], restore: &[String], reason: String) -> Result<ScopeChange, Problem> {
+fn change_of(
+    party: Party,
+    remove: &[String],
+    restore: &[String],
+    reason: String,
+    made_at_ms: u64,
+) -> Result<ScopeChange, Problem> {
     let (removed, restored) = (scopes_of(remove)?, scopes_of(restore)?);
     match removed.and(&restored).first() {
         Some(both) => Err(Problem::invalid(format!("body: `{both}` is in both `remove` and `restore`"))),
-        None => Ok(ScopeChange { party, remove: removed.to_vec(), restore: restored.to_vec(), reason }),
+        None => Ok(ScopeChange { party, remove: removed.to_vec(), restore: restored.to_vec(), reason, made_at_ms }),
     }
 }
 
@@ -128,14 +136,28 @@ pub(super) struct NarrowingView {
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
     removed: Vec<String>,
+    /// When scopes were last taken, if that is known and any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_at: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
 }
 
 impl From<Narrowing> for NarrowingView {
     fn from(narrowing: Narrowing) -> Self {
-        let Narrowing { party, scopes, removed } = narrowing;
-        let id = party.id();
-        let client_id = (!party.every_client).then_some(party.client);
-        Self { id, issuer: party.issuer, subject: party.subject, client_id, key: party.key, scopes, removed }
+        let made_at = narrowing.made_at_ms.filter(|_| !narrowing.is_lifted()).map(rfc3339);
+        let Narrowing { party, scopes, removed, reason, .. } = narrowing;
+        Self {
+            id: party.id(),
+            client_id: (!party.every_client).then_some(party.client),
+            issuer: party.issuer,
+            subject: party.subject,
+            key: party.key,
+            scopes,
+            removed,
+            made_at,
+            reason,
+        }
     }
 }
 
@@ -163,7 +185,9 @@ pub(super) async fn change_party(
         Some(client) => Party::of(&input.issuer, &input.subject, client, ""),
         None => Party::of_subject(&input.issuer, &input.subject),
     };
-    let narrowing = make(&service, change_of(party.clone(), &input.remove, &input.restore, input.reason)?).await?;
+    let now_ms = service.clock.now_ms();
+    let change = change_of(party.clone(), &input.remove, &input.restore, input.reason, now_ms)?;
+    let narrowing = make(&service, change).await?;
     let is_theirs =
         move |bearer: Bearer<'_>| party.covers(&Party::of(bearer.issuer, bearer.subject, bearer.client, bearer.key));
     let seen = Seen::of(&service, input.issuer, is_theirs).await;

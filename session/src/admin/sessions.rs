@@ -190,7 +190,7 @@ pub(super) async fn revoke(
         let how = "there is no session with that id: to revoke one that was not seen yet, revoke its `sid`, subject or client";
         Problem::new(Code::NotFound, how)
     })?;
-    service.audit.session_revoked(id, &input.reason);
+    service.audit.session_revoked(&record, &input.reason);
     Ok(Json((*record).into()))
 }
 
@@ -210,8 +210,11 @@ pub(super) fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Pro
 }
 
 pub(super) fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
-    let record = service.registry.read(id, service.clock.now_ms())?;
-    record.map(|record| Json(record.into())).ok_or_else(no_session)
+    let record = service.registry.read(id, service.clock.now_ms())?.ok_or_else(no_session)?;
+    let narrowings = service.registry.narrowings_of(&record.party());
+    let mut view = SessionView::from(record);
+    view.narrowings = narrowings.into_iter().map(Into::into).collect();
+    Ok(Json(view))
 }
 
 pub(super) fn id_of(text: &str) -> Result<SessionId, Problem> {

@@ -1,5 +1,6 @@
 //! A session as the admin API shows it.
 
+use super::scopes::NarrowingView;
 use crate::clock::rfc3339;
 use crate::store::Record;
 use serde::Serialize;
@@ -17,6 +18,10 @@ pub(super) struct SessionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     scopes: Vec<String>,
+    granted: Vec<String>,
+    /// What is taken from its party; only in an answer about this session alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) narrowings: Vec<NarrowingView>,
     opened_at: String,
     login_at: String,
     last_seen_at: String,
@@ -49,6 +54,8 @@ impl From<Record> for SessionView {
             client_id: record.client_id,
             access: record.access,
             scopes: record.scopes,
+            granted: record.granted,
+            narrowings: Vec::new(),
         }
     }
 }

@@ -122,7 +122,7 @@ async fn ask(service: &Service, mut bound: BoundToken, asked: Asked, route: &str
     service.metrics.answered(&tally);
     // The names in a token that nobody has verified do not belong in the audit, unless its session bears them out.
     if outcome != Outcome::Active && (bound.is_verified() || outcome != Outcome::UnknownSession) {
-        service.audit.refused_introspection(bound.token(), outcome, route, now_ms);
+        service.audit.refused_introspection(bound.refused(outcome, route, now_ms));
     }
     if let Some(session) = answer.awaits {
         service.make_durable(vec![session]).await;

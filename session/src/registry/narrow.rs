@@ -10,6 +10,7 @@ use super::sessions::SHARDS;
 use crate::life::Stage;
 use crate::narrowings::{Narrowing, Party};
 use crate::session::Session;
+use crate::store::Record;
 use crate::token::Token;
 use std::sync::{Arc, PoisonError};
 
@@ -42,6 +43,12 @@ impl Registry {
         self.narrowings.read().unwrap_or_else(PoisonError::into_inner).at(party)
     }
 
+    /// The narrowings that hold for the sessions of a party: its own, and that of its subject with every client.
+    pub fn narrowings_of(&self, party: &Party) -> Vec<Narrowing> {
+        let both = [self.narrowing_at(party), self.narrowing_at(&Party::of_subject(&party.issuer, &party.subject))];
+        both.into_iter().filter(|narrowing| !narrowing.is_lifted()).collect()
+    }
+
     /// A page of at most `limit` narrowings after `after`, in the order of their ids, and whether there are more. It walks
     /// over all of them: lists are for people.
     pub fn narrowings_page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Narrowing)>, bool) {
@@ -70,8 +77,15 @@ impl Registry {
         session.life().change(Stage::overwritten);
         self.enqueue(session);
         let beyond: Vec<&str> = token.scopes.beyond(&granted).collect();
-        self.audit.scopes_grew(session, &beyond.join(" "));
+        self.audit.scopes_grew(session, &beyond);
         true
+    }
+}
+
+impl Record {
+    /// The party that its narrowings hold for.
+    pub(crate) fn party(&self) -> Party {
+        Party::of(&self.issuer, &self.subject, &self.client_id, &self.key)
     }
 }
 

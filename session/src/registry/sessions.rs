@@ -16,7 +16,7 @@ use crate::life::{Stage, Write};
 use crate::metrics::Metrics;
 use crate::narrowings::Narrowings;
 use crate::revocations::Revocations;
-use crate::session::{Origin, Session};
+use crate::session::{Noted, Origin, Session};
 use crate::store::{Record, Store};
 use crate::token::Token;
 use portcullis_contract::{KeyKind, SessionId};
@@ -267,9 +267,12 @@ impl Registry {
 
     /// Notes a verified token that was presented for its session.
     pub fn note(&self, session: &Arc<Session>, token: &Token) {
-        if session.note(token) {
-            self.enqueue(session);
+        match session.note(token) {
+            Noted::Nothing => return,
+            Noted::NewerToken => {}
+            Noted::Login => self.audit.login(session, token.start_ms),
         }
+        self.enqueue(session);
     }
 
     /// Has the session written at the next flush.

@@ -226,9 +226,8 @@ fn rules_are_lifted_and_replaced() {
             reason: "r".to_owned(),
         };
         let narrowing = |subject: &str, left: Option<&str>| Narrowing {
-            party: Party::of("i", subject, "c", "k"),
             scopes: left.map(|scope| vec![scope.to_owned()]),
-            removed: Vec::new(),
+            ..Narrowing::none(Party::of("i", subject, "c", "k"))
         };
         let block = |name: &str, until_ms| Block {
             issuer: "i".to_owned(),
@@ -239,6 +238,8 @@ fn rules_are_lifted_and_replaced() {
         };
         let removed = |subject: &str, scopes: &[&str]| Narrowing {
             removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            made_at_ms: Some(7),
+            reason: "ticket".to_owned(),
             ..narrowing(subject, None)
         };
         store

@@ -79,7 +79,7 @@ mod tests {
             Some(client) => Party::of("https://id", "alice", client, ""),
             None => Party::of_subject("https://id", "alice"),
         };
-        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason: String::new() }
+        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason: String::new(), made_at_ms: T0 }
     }
 
     /// Makes changes in one commit.

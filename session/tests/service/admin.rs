@@ -43,7 +43,7 @@ async fn a_session_is_opened_read_and_listed_in_the_same_shape() {
     let (fixture, id) = with_alice().await;
     let expected = json!({
         "id": id, "issuer": "https://id", "kind": "claim", "key": "s1", "subject": "alice", "client_id": "web", "access": "default",
-        "state": "active", "scopes": ["openid", "orders:read"],
+        "state": "active", "scopes": ["openid", "orders:read"], "granted": ["openid", "orders:read"],
         "opened_at": "2023-11-14T22:13:20Z", "login_at": "2023-11-14T22:13:20Z", "last_seen_at": "2023-11-14T22:13:20Z",
         "expires_at": "2023-11-15T06:13:20Z", "idle_expires_at": "2023-11-14T22:43:20Z",
     });
@@ -525,8 +525,12 @@ struct Listener {
 impl Listener {
     /// Connects, with more headers, and waits until it is served.
     async fn open(fixture: &Fixture, headers: &str) -> Self {
+        Self::open_at(fixture, "/v1/events", headers).await
+    }
+
+    async fn open_at(fixture: &Fixture, path: &str, headers: &str) -> Self {
         let mut lines = BufReader::new(TcpStream::connect(fixture.admin).await.unwrap());
-        let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n{headers}\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n{headers}\r\n");
         lines.get_mut().write_all(request.as_bytes()).await.unwrap();
         let mut listener = Self { lines, read: String::new() };
         listener.until("text/event-stream").await;
@@ -551,7 +555,7 @@ impl Listener {
 }
 
 #[tokio::test]
-async fn events_tell_what_opens_ends_and_is_denied() {
+async fn events_tell_what_opens_ends_and_is_refused() {
     let fixture = Fixture::open().await;
     let mut listener = Listener::open(&fixture, "").await;
     let mut filter = fixture.filter().await;
@@ -560,9 +564,10 @@ async fn events_tell_what_opens_ends_and_is_denied() {
     let id = session_id("s1");
     fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     listener.until("event: ended\n").await;
+    listener.until("event: session_revoked\n").await;
     filter.ask(1, 0).await;
-    listener.until("event: denied\n").await;
-    listener.until("\"reason\":\"revoked\"").await;
+    listener.until("event: refused\n").await;
+    listener.until("\"outcome\":\"revoked\"").await;
     filter.close();
     // An open listener does not keep the service from stopping.
     fixture.stop().await;
@@ -579,7 +584,7 @@ async fn a_listener_that_comes_back_reads_what_it_missed_and_after_a_restart_tha
     fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
     let mut listener = Listener::open(&fixture, &came_from).await;
     listener.until("event: ended\n").await;
-    listener.until(&format!("\"id\":\"{id}\"")).await;
+    listener.until(&format!("\"session\":\"{id}\"")).await;
     assert!(listener.read.contains("event: opened\n") && !listener.read.contains("lagged"), "{}", listener.read);
     listener.until("\"reason\":\"revoked\"").await;
     listener.until("\nid: ").await;
@@ -589,7 +594,71 @@ async fn a_listener_that_comes_back_reads_what_it_missed_and_after_a_restart_tha
     let fixture = Fixture::in_folder(fixture.stop().await, "").await;
     let mut listener = Listener::open(&fixture, &came_from).await;
     listener.until("event: lagged\n").await;
-    listener.until("data: {\"missed\":null}\n").await;
+    listener.until("\"missed\":null").await;
+    assert!(listener.read.contains("\"held_since\":\"2023-11-14T22:13:20"), "{}", listener.read);
+}
+
+#[tokio::test]
+async fn a_listener_reads_what_happened_since_an_instant_and_is_told_if_some_is_not_held() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    filter.ask_new(token(1, "before", T0)).await;
+    fixture.at(10_000);
+    filter.ask_new(token(2, "after", T0)).await;
+    let (before, after) = (session_id("before").to_string(), session_id("after").to_string());
+    let mut listener = Listener::open_at(&fixture, "/v1/events?since=2023-11-14T22:13:25Z", "").await;
+    listener.until(&after).await;
+    assert!(!listener.read.contains(&before) && !listener.read.contains("lagged"), "{}", listener.read);
+    // It comes back to the same address, and reads nothing twice.
+    listener.read.clear();
+    listener.until("id: ").await;
+    let mut listener = Listener::open_at(&fixture, "/v1/events?since=2023-11-14T22:13:25Z", &listener.leave()).await;
+    fixture.call("POST", &format!("/v1/sessions/{after}/revoke"), "").await;
+    listener.until("event: ended\n").await;
+    assert!(!listener.read.contains("event: opened"), "{}", listener.read);
+    let mut listener = Listener::open_at(&fixture, "/v1/events?since=2001-01-01T00:00:00Z", "").await;
+    listener.until("event: lagged\n").await;
+    listener.until("\"held_since\":\"2023-11-14T22:13:20").await;
+    listener.until(&before).await;
+    let wrong = fixture.call("GET", "/v1/events?since=yesterday", "").await;
+    assert_eq!((wrong.status, wrong.code().as_str()), (400, "invalid_request"), "{wrong:?}");
+    filter.close();
+}
+
+#[tokio::test]
+async fn the_history_of_a_session_has_what_was_done_to_it_and_to_its_party() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    filter.ask_new(token(1, "s1", T0)).await;
+    filter.ask_new(token(2, "s2", T0)).await;
+    let id = session_id("s1");
+    let party = r#"{"issuer":"https://id","subject":"alice","remove":["openid"],"reason":"ticket 4711"}"#;
+    assert_eq!(fixture.call("POST", "/v1/narrowings", party).await.status, 200);
+    let shown = fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json();
+    let narrowing = &shown["narrowings"][0];
+    assert_eq!((&narrowing["removed"], &narrowing["reason"]), (&json!(["openid"]), &json!("ticket 4711")), "{shown}");
+    assert!(narrowing["made_at"].as_str().is_some_and(|at| at.starts_with("2023-11-14T22:13:20")), "{shown}");
+    assert_eq!(shown["granted"].as_array().unwrap().len(), shown["scopes"].as_array().unwrap().len() + 1, "{shown}");
+    assert_eq!(
+        fixture.call("POST", "/v1/narrowings", &party.replace("remove", "restore")).await.json().get("made_at"),
+        None,
+        "nothing is taken any more"
+    );
+    fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), r#"{"reason":"lost laptop"}"#).await;
+    filter.ask(1, 0).await;
+    let history = fixture.call("GET", &format!("/v1/sessions/{id}/events"), "").await.json();
+    let events = history["events"].as_array().unwrap();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let expected = ["opened", "scopes_narrowed", "scopes_restored", "ended", "session_revoked", "refused"];
+    assert_eq!(names, expected, "{history}");
+    assert_eq!(events[1]["stated_reason"], "ticket 4711");
+    assert_eq!((&events[3]["reason"], &events[3]["by"]), (&json!("revoked"), &json!("admin")));
+    assert_eq!(events[4]["stated_reason"], "lost laptop");
+    assert_eq!(events[5]["outcome"], "revoked");
+    assert!(history["held_since"].is_string());
+    let unknown = fixture.call("GET", &format!("/v1/sessions/{}/events", "0".repeat(32)), "").await;
+    assert_eq!(unknown.status, 404);
+    filter.close();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::client::{Answer, http};
 use crate::fixtures::Fixture;
+use portcullis_session::audit::Kind;
 use portcullis_session::config;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -85,6 +86,18 @@ fn every_metric_of_the_filter_is_documented() {
         name.split('.').map(|word| if is_label(&word) { "*" } else { word }).collect::<Vec<_>>().join(".")
     };
     assert_eq!(documented.into_iter().map(starred).collect::<BTreeSet<_>>(), built());
+}
+
+#[test]
+fn every_event_is_an_audit_line_and_described() {
+    let kinds: BTreeSet<String> = Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let page = page("operations.md");
+    let (_, lines) = page.split_once("| event | when |").expect("the table of the audit lines");
+    let rows = lines.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let events = rows.filter(|row| !row.contains("| only "));
+    assert_eq!(first_cells(&events.collect::<Vec<_>>().join("\n")), kinds);
+    let described = description()["components"]["schemas"]["Event"]["properties"]["event"]["enum"].clone();
+    assert_eq!(serde_json::from_value::<BTreeSet<String>>(described).unwrap(), kinds);
 }
 
 fn description() -> Value {
@@ -178,6 +191,7 @@ async fn the_examples_of_the_description_are_real_answers() {
         ("/paths/~1v1~1sessions", "post", "/v1/sessions".to_owned(), 200),
         ("/paths/~1v1~1sessions", "get", "/v1/sessions".to_owned(), 200),
         ("/paths/~1v1~1sessions~1{id}", "get", format!("/v1/sessions/{id}"), 200),
+        ("/paths/~1v1~1sessions~1{id}~1events", "get", format!("/v1/sessions/{id}/events"), 200),
         ("/paths/~1v1~1narrowings", "post", "/v1/narrowings".to_owned(), 200),
         ("/paths/~1v1~1narrowings", "get", "/v1/narrowings".to_owned(), 200),
         ("/paths/~1v1~1sessions~1{id}", "patch", format!("/v1/sessions/{id}"), 200),

@@ -4,6 +4,7 @@ mod events;
 mod proxies;
 mod render;
 mod sessions;
+mod why;
 
 use portcullis_tests::{dist, root};
 use std::process::{Command, Output};

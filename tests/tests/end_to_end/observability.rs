@@ -108,7 +108,7 @@ async fn the_service_writes_an_audit_line_for_what_matters() {
     testbed.get("/orders").bearer(&more).await.refused(403, "scope_escalation");
     testbed.service.admin().revoke(&id).await;
     testbed.get("/orders").bearer(token.sign()).await.refused(401, "session_revoked");
-    for what in ["opened", "escalation", "revoked"] {
+    for what in ["opened", "\"beyond_grant\":\"admin\"", "session_revoked"] {
         until(what, async || {
             let lines = testbed.service.audit();
             let said = |line: &serde_json::Value| line.to_string().contains(&id) && line.to_string().contains(what);

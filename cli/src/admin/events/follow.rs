@@ -28,19 +28,19 @@ pub(super) enum News {
 }
 
 /// Starts a thread that follows the stream until the receiver is gone.
-pub(super) fn events(client: Client, tell: SyncSender<News>) {
+pub(super) fn events(client: Client, path: Path, tell: SyncSender<News>) {
     // The only error is that the receiver is gone, and then there is nobody to report it to.
-    thread::spawn(move || drop(follow(&client, &tell)));
+    thread::spawn(move || drop(follow(&client, &path, &tell)));
 }
 
-fn follow(client: &Client, tell: &SyncSender<News>) -> Result<(), SendError<News>> {
+fn follow(client: &Client, path: &Path, tell: &SyncSender<News>) -> Result<(), SendError<News>> {
     let mut pause = PAUSE_MIN;
     let mut is_first = true;
     // A lost connection is reported once, not at each attempt.
     let mut is_lost = false;
     let mut last_id = None;
     loop {
-        let why = match client.listen(&Path::new("/v1/events"), last_id.as_deref()) {
+        let why = match client.listen(path, last_id.as_deref()) {
             Ok(stream) => {
                 if is_lost {
                     tell.send(News::Back { is_seamless: last_id.is_some() })?;

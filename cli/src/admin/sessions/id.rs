@@ -36,7 +36,7 @@ struct Found {
 }
 
 /// The whole id of the only session whose id begins with `given`. What cannot be a prefix is left to the service.
-pub(super) fn resolve(client: &Client, given: &str) -> Result<String, Error> {
+pub(in crate::admin) fn resolve(client: &Client, given: &str) -> Result<String, Error> {
     let is_hex = given.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hex || given.len() >= DIGITS {
         return Ok(given.to_owned());

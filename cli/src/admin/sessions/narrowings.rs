@@ -2,11 +2,12 @@
 
 use super::json_text;
 use crate::{
-    admin::{connection::Connection, pages, plain::clipped, table::List},
+    admin::{connection::Connection, pages, plain::clipped, table::List, when},
     exit::{Exit, Outcome},
     output::{self, Format},
 };
 use anstyle::Style;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The longest cell, in characters.
@@ -37,23 +38,39 @@ impl Args {
                 output::message("no scopes are taken from any party");
                 return Ok(Exit::Done);
             }
-            Format::Text => output::write_styled(&table(&narrowings).text(true))?,
+            Format::Text => output::write_styled(&table(&narrowings, Timestamp::now()).text(true))?,
         };
         Ok(Exit::Done)
     }
 }
 
-fn table(narrowings: &[Value]) -> List {
-    let mut list = List::new(&["SUBJECT", "CLIENT", "ISSUER", "SCOPES"], &[0, 2, 3]);
+fn table(narrowings: &[Value], now: Timestamp) -> List {
+    let mut list = List::new(&["SUBJECT", "CLIENT", "ISSUER", "SCOPES", "MADE", "REASON"], &[0, 2, 3, 5]);
     for narrowing in narrowings {
         let text = |key: &str| narrowing.get(key).and_then(Value::as_str);
         let cell = |key: &str, other: &str| clipped(text(key).unwrap_or(other), CELL_CHARS_MAX);
         list.row(
             Style::new(),
-            vec![cell("subject", "-"), cell("client_id", "every"), cell("issuer", "-"), scopes(narrowing)],
+            vec![
+                cell("subject", "-"),
+                cell("client_id", "every"),
+                cell("issuer", "-"),
+                scopes(narrowing),
+                text("made_at").map_or_else(|| "-".to_owned(), |at| when::short(at, now)),
+                cell("reason", "-"),
+            ],
         );
     }
     list
+}
+
+/// A narrowing of a session's party: `without orders:write, 2026-11-21 20:38:02Z (2h ago): ticket 4711`.
+pub(super) fn words(narrowing: &Value, now: Timestamp) -> String {
+    let text = |key: &str| narrowing.get(key).and_then(Value::as_str);
+    let whose = if text("client_id").is_none() && text("key").is_none() { ", with every client" } else { "" };
+    let made = text("made_at").map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();
+    let why = text("reason").map(|why| format!(": {}", clipped(why, CELL_CHARS_MAX))).unwrap_or_default();
+    format!("{}{whose}{made}{why}", scopes(narrowing))
 }
 
 /// `orders:read only, without admin`
@@ -83,5 +100,9 @@ mod tests {
         ] {
             assert_eq!(scopes(&narrowing), expected);
         }
+        let now = "2026-11-21T20:40:02Z".parse().expect("an instant");
+        let made = json!({"removed": ["a"], "made_at": "2026-11-21T20:38:02Z", "reason": "ticket 4711"});
+        assert_eq!(words(&made, now), "without a, with every client, 2026-11-21 20:38:02Z (2m ago): ticket 4711");
+        assert_eq!(words(&json!({"client_id": "web", "removed": ["a"]}), now), "without a", "an older one");
     }
 }

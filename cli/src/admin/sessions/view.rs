@@ -1,5 +1,6 @@
 //! A session as text.
 
+use super::narrowings;
 use crate::admin::{
     client::Failure,
     plain::{clipped, plain},
@@ -34,6 +35,10 @@ pub(super) struct Session {
     reason: Option<String>,
     #[serde(default)]
     scopes: Vec<String>,
+    #[serde(default)]
+    granted: Vec<String>,
+    #[serde(default)]
+    narrowings: Vec<Value>,
     opened_at: String,
     last_seen_at: String,
     expires_at: Option<String>,
@@ -105,13 +110,15 @@ impl Session {
             ("key", Some(text(&self.key))),
             ("access", Some(text(&self.access))),
             ("scopes", Some(text(&self.scopes.join(" ")))),
+            ("granted", (!self.narrowings.is_empty()).then(|| text(&self.granted.join(" ")))),
             ("opened", Some(when::both(&self.opened_at, now))),
             ("last seen", Some(when::both(&self.last_seen_at, now))),
             ("idle until", instant(&self.idle_expires_at)),
             ("expires", is_active.then_some(expires)),
             ("ended", instant(&self.ended_at)),
         ];
-        columns(rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
+        let taken = self.narrowings.iter().map(|narrowing| ("narrowed", Some(narrowings::words(narrowing, now))));
+        columns(rows.into_iter().chain(taken).filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
     }
 
     /// The result of revoking it. A session that had already ended keeps its own reason.

@@ -459,11 +459,39 @@ fn a_refusal_is_reported_once_for_each_token_and_outcome_and_counted_each_time()
         Next::Missed(_) => None,
     })
     .collect();
-    assert_eq!(kinds, [Kind::Opened, Kind::Denied, Kind::Denied]);
+    assert_eq!(kinds, [Kind::Opened, Kind::Refused, Kind::Refused]);
     let metrics = fixture.metrics.text().unwrap();
     for line in ["{outcome=\"step_up_required\"} 5", "{outcome=\"idle_timeout\"} 5", "{outcome=\"active\"} 1"] {
         assert!(metrics.contains(&format!("portcullis_questions_total{line}")), "{line}");
     }
+}
+
+#[test]
+fn a_later_login_is_reported_and_so_is_what_a_refused_token_has_beyond_its_grant() {
+    let fixture = Fixture::new();
+    let mut stream = Stream::open(&fixture);
+    let login = |handle, at_ms: u64| portcullis_contract::wire::Token {
+        authenticated_at_ms: Some(at_ms),
+        ..token(handle, "s", at_ms)
+    };
+    stream.describe(login(1, T0), T0);
+    stream.describe(login(2, T0 + MINUTE), T0 + MINUTE);
+    // A refreshed token of that login is not another one.
+    stream.describe(Token { issued_at_ms: T0 + 2 * MINUTE, ..login(3, T0 + MINUTE) }, T0 + 2 * MINUTE);
+    let mut more = login(4, T0 + MINUTE);
+    more.scopes.push("admin".to_owned());
+    stream.describe(more, T0 + 2 * MINUTE);
+    for handle in 1..=3 {
+        assert_eq!(stream.outcome(handle, PLAIN, T0 + 2 * MINUTE), Outcome::Active, "{handle}");
+    }
+    assert_eq!(stream.outcome(4, PLAIN, T0 + 2 * MINUTE), Outcome::ScopeEscalation);
+    let events = fixture.audit.history().of(id("s"), None).events;
+    let told: Vec<_> = events.iter().map(|event| serde_json::to_value(&**event).unwrap()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Opened, Kind::Login, Kind::Refused], "{told:?}");
+    let refused = &told[2];
+    assert_eq!((&refused["outcome"], &refused["route"]), (&"scope_escalation".into(), &"plain".into()));
+    assert_eq!(refused["beyond_grant"], serde_json::json!(["admin"]));
 }
 
 #[test]

@@ -24,7 +24,10 @@ impl Following {
     }
 
     fn start_at(testbed: &Testbed, admin: SocketAddr, form: &str) -> Self {
-        let mut child = started(testbed, admin, form);
+        Self::of(started(testbed, admin, &["--output", form]))
+    }
+
+    fn of(mut child: Child) -> Self {
         let out = gathered(child.stdout.take().expect("a pipe"));
         let err = gathered(child.stderr.take().expect("a pipe"));
         Self { child, out, err }
@@ -54,9 +57,9 @@ impl Drop for Following {
     }
 }
 
-fn started(testbed: &Testbed, admin: SocketAddr, form: &str) -> Child {
+fn started(testbed: &Testbed, admin: SocketAddr, options: &[&str]) -> Child {
     let mut command = portcullis();
-    command.args(["events", "--output", form, "--url", &format!("http://{admin}")]);
+    command.args(["events", "--url", &format!("http://{admin}")]).args(options);
     command.env("PORTCULLIS_ADMIN_CREDENTIAL", &testbed.admin_credential);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     command.spawn().expect("the program runs")
@@ -97,9 +100,9 @@ async fn events_are_printed_and_a_lost_connection_is_opened_again() {
     testbed.get("/orders").bearer(&anna).await.passes();
     testbed.service.admin().revoke(&anna.session).await;
     testbed.get("/orders").bearer(&anna).await.refused(401, "session_revoked");
-    let of = |name: &str| following.events(name).into_iter().find(|event| event["id"] == *anna.session);
-    let denied = until("the refusal is told", async || of("denied")).await;
-    assert_eq!(denied["reason"], "revoked");
+    let of = |name: &str| following.events(name).into_iter().find(|event| event["session"] == *anna.session);
+    let refused = until("the refusal is told", async || of("refused")).await;
+    assert_eq!(refused["outcome"], "revoked");
     assert!(of("opened").is_some() && following.events("opened").iter().any(|event| event["subject"] == hostile));
     assert_eq!(of("ended").expect("told before")["reason"], "revoked");
     assert!(following.lines().iter().all(|line| !line.contains(char::is_control)));
@@ -145,6 +148,29 @@ async fn a_lost_connection_loses_no_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happened_since_an_instant_is_replayed_and_it_says_if_some_is_not_held() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let replay = |since: &str| {
+        Following::of(started(&testbed, testbed.service.admin_address(), &["--output", "json", "--since", since]))
+    };
+    let recent = replay("2h");
+    until("the past is told", async || {
+        let opened = recent.events("opened").into_iter();
+        opened.into_iter().find(|event| event["session"] == *anna.session)
+    })
+    .await;
+    let lagged = recent.events("lagged");
+    assert!(lagged.len() == 1 && lagged[0]["held_since"].is_string(), "the service has not run that long: {lagged:?}");
+    let held_since = lagged[0]["held_since"].as_str().expect("an instant").to_owned();
+    let whole = replay(&held_since);
+    until("the past is told", async || (!whole.events("opened").is_empty()).then_some(())).await;
+    assert!(whole.events("lagged").is_empty(), "all of it is held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_read_sentences() {
     let testbed = Testbed::start().await;
     testbed.ready().await;
@@ -163,7 +189,7 @@ async fn people_read_sentences() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_when_its_output_is_closed_even_without_an_event() {
     let testbed = Testbed::start().await;
-    let mut child = started(&testbed, testbed.service.admin_address(), "text");
+    let mut child = started(&testbed, testbed.service.admin_address(), &["--output", "text"]);
     drop(child.stdout.take());
     let status = until("the program ends", async || child.try_wait().expect("the state of a child")).await;
     assert_eq!(status.code(), Some(0));

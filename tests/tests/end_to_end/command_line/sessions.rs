@@ -41,7 +41,10 @@ async fn sessions_are_listed_shown_and_revoked_and_envoy_refuses_them_from_then_
     assert!(place(&bert.session) < place(&anna.session), "{list}");
     let details = run(&mut asked(&testbed, &["sessions", "show", &anna.session[..8]]));
     assert!(details.contains("scopes      orders:read") && details.contains("state       active"), "{details}");
-    assert_eq!(json_of(&testbed, &["sessions", "show", &anna.session]), testbed.session(&anna).await);
+    let mut shown = json_of(&testbed, &["sessions", "show", &anna.session]);
+    let history = shown.as_object_mut().and_then(|shown| shown.remove("held_since").and(shown.remove("events")));
+    assert_eq!(history.expect("a history")[0]["event"], json!("opened"));
+    assert_eq!(shown, testbed.session(&anna).await);
 
     let revoked = run(&mut asked(&testbed, &["sessions", "revoke", &anna.session, "--reason", "lost \"laptop\""]));
     assert!(revoked.contains("was revoked at") && revoked.contains("`anna`"), "{revoked}");
@@ -140,6 +143,9 @@ async fn scopes_are_taken_and_given_back_and_envoy_answers_by_what_is_left() {
     for token in [&anna, &other] {
         testbed.get("/orders").bearer(token).await.refused(403, "insufficient_scope");
     }
+    let shown = run(&mut asked(&testbed, &["sessions", "show", &anna.session]));
+    assert!(shown.contains("narrowed    without orders:read, with every client, 20"), "{shown}");
+    assert!(shown.contains("  scopes_narrowed  taken: orders:read\n") && shown.contains("  opened "), "{shown}");
     let listed = run(&mut asked(&testbed, &["sessions", "narrowings"]));
     assert!(listed.contains("anna") && listed.contains("every") && listed.contains("without orders:read"), "{listed}");
     let one =

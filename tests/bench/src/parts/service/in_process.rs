@@ -81,7 +81,7 @@ impl Stream {
         )]);
         let terms = Terms { access, enrolment: Enrolment::FirstUse, undated_logins: UndatedLogins::Refuse };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let audit = Arc::new(Audit::new(Arc::clone(&metrics)));
+        let audit = Arc::new(Audit::new(Arc::clone(&metrics), Clock::system()));
         let registry = Registry::new(terms, store, Arc::clone(&audit), Arc::clone(&metrics), Arc::default());
         let registry = Arc::new(registry);
         let state = StreamState::new(Arc::clone(&registry), audit, metrics, Arc::default());

@@ -1,0 +1,166 @@
+//! Events of the session service as text, for `events` and for the history of a session.
+
+use super::{plain::plain, when};
+use serde_json::Value;
+
+/// The width of the column of names: that of the longest, `session_revoked`.
+const NAME_WIDTH: usize = 15;
+/// The width of a session's id.
+const ID_WIDTH: usize = 32;
+
+/// One event of a stream: `2026-11-21 20:38:02Z  ended            5d41…  anna via web: revoked`.
+pub(super) fn sentence(name: &str, event: &Value) -> String {
+    let id = text(event, "session").unwrap_or_else(|| "-".to_owned());
+    let subject = text(event, "subject").unwrap_or_default();
+    let client = text(event, "client_id").unwrap_or_else(|| "every client".to_owned());
+    let more = match details(name, event) {
+        details if details.is_empty() => String::new(),
+        details if details.starts_with('(') => format!(" {details}"),
+        details => format!(": {details}"),
+    };
+    let name = plain(name);
+    format!("{}  {name:<NAME_WIDTH$}  {id:<ID_WIDTH$}  {subject} via {client}{more}\n", at(event))
+}
+
+/// One event in the history of a session, whose id and subject are known.
+pub(super) fn line(event: &Value) -> String {
+    let name = text(event, "event").unwrap_or_default();
+    let line = format!("{}  {name:<NAME_WIDTH$}  {}", at(event), details(&name, event));
+    line.trim_end().to_owned() + "\n"
+}
+
+/// That some events are missing.
+pub(super) fn lagged(event: &Value) -> String {
+    if let Some(since) = text(event, "held_since") {
+        let since = since.parse().map_or(since, when::absolute);
+        return format!("… events before {since} are missing: the session service no longer holds all of them\n");
+    }
+    let missed = event.get("missed").and_then(Value::as_u64);
+    let missed = missed.map_or_else(|| "some".to_owned(), |missed| missed.to_string());
+    format!("… {missed} events were missed\n")
+}
+
+fn at(event: &Value) -> String {
+    let at = text(event, "at").unwrap_or_default();
+    at.parse().map_or(at, when::absolute)
+}
+
+/// What is particular about an event.
+fn details(name: &str, event: &Value) -> String {
+    let of = |key: &str| text(event, key);
+    let parts: Vec<String> = match name {
+        "opened" => of("access").map(|access| format!("({access})")).into_iter().collect(),
+        "ended" => {
+            let reason = of("reason").unwrap_or_default();
+            let by = of("by").filter(|by| by == "revocation").map(|_| " with its party");
+            vec![reason + by.unwrap_or_default()]
+        }
+        "refused" => {
+            let route = of("route").map(|route| format!(" on {route}")).unwrap_or_default();
+            let beyond = scopes(event, "beyond_grant").map(|beyond| format!("beyond its grant: {beyond}"));
+            [Some(of("outcome").unwrap_or_default() + &route), beyond].into_iter().flatten().collect()
+        }
+        _ => {
+            let left = match name {
+                "scopes_grew" => scopes(event, "scopes"),
+                _ => scopes(event, "scopes").map(|left| format!("left: {left}")),
+            };
+            let taken = scopes(event, "remove").map(|taken| format!("taken: {taken}"));
+            let given = scopes(event, "restore").map(|given| format!("given back: {given}"));
+            [taken, given, left].into_iter().flatten().collect()
+        }
+    };
+    let why = of("stated_reason").map(|why| format!("({why})"));
+    let list = parts.join(", ");
+    [Some(list).filter(|list| !list.is_empty()), why].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn text(event: &Value, key: &str) -> Option<String> {
+    event.get(key).and_then(Value::as_str).map(|text| plain(text).into_owned())
+}
+
+/// A list of scopes; `None` if there is none, and "none" if it is empty.
+fn scopes(event: &Value, key: &str) -> Option<String> {
+    let list: Vec<_> = event.get(key)?.as_array()?.iter().filter_map(Value::as_str).map(plain).collect();
+    Some(if list.is_empty() { "none".to_owned() } else { list.join(" ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(more: Value) -> Value {
+        let mut event = json!({"session": "5d41", "issuer": "i", "subject": "anna", "client_id": "web", "at": "2026-11-21T20:38:02.123Z"});
+        if let (Some(event), Value::Object(more)) = (event.as_object_mut(), more) {
+            event.extend(more);
+        }
+        event
+    }
+
+    #[test]
+    fn an_event_is_a_sentence() {
+        let words = |name: &str, more: Value| {
+            let sentence = sentence(name, &event(more));
+            let words: Vec<_> = sentence.split_whitespace().skip(2).collect();
+            words.join(" ")
+        };
+        for (name, more, expected) in [
+            ("opened", json!({"access": "interactive", "by": "first_use"}), "opened 5d41 anna via web (interactive)"),
+            ("login", json!({}), "login 5d41 anna via web"),
+            ("ended", json!({"reason": "revoked", "access": "x", "by": "admin"}), "ended 5d41 anna via web: revoked"),
+            (
+                "ended",
+                json!({"reason": "revoked", "by": "revocation"}),
+                "ended 5d41 anna via web: revoked with its party",
+            ),
+            (
+                "refused",
+                json!({"outcome": "scope_escalation", "route": "orders.list", "beyond_grant": ["admin", "x"]}),
+                "refused 5d41 anna via web: scope_escalation on orders.list, beyond its grant: admin x",
+            ),
+            (
+                "scopes_narrowed",
+                json!({"session": null, "client_id": null, "remove": ["a", "b"], "removed": ["a", "b"], "stated_reason": "ticket 4711"}),
+                "scopes_narrowed - anna via every client: taken: a b (ticket 4711)",
+            ),
+            ("scopes_narrowed", json!({"scopes": []}), "scopes_narrowed 5d41 anna via web: left: none"),
+            ("scopes_restored", json!({"restore": ["a"]}), "scopes_restored 5d41 anna via web: given back: a"),
+            ("scopes_grew", json!({"scopes": ["a"]}), "scopes_grew 5d41 anna via web: a"),
+            ("session_revoked", json!({"stated_reason": "lost"}), "session_revoked 5d41 anna via web (lost)"),
+        ] {
+            assert_eq!(words(name, more), expected, "{name}");
+        }
+        assert_eq!(
+            line(&event(json!({"event": "ended", "reason": "revoked"}))),
+            "2026-11-21 20:38:02Z  ended            revoked\n"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (data, expected) in [
+            (json!({"missed": 7}), "… 7 events were missed\n"),
+            (json!({"missed": null}), "… some events were missed\n"),
+            (
+                json!({"missed": null, "held_since": "2026-11-21T20:38:02.123Z"}),
+                "… events before 2026-11-21 20:38:02Z are missing: the session service no longer holds all of them\n",
+            ),
+        ] {
+            assert_eq!(lagged(&data), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_event_reaches_the_terminal_as_a_command() {
+        let hostile = "\u{1b}]0;x\u{7}\n\u{202e}";
+        let all = json!({"event": hostile, "session": hostile, "subject": hostile, "client_id": hostile, "at": hostile,
+            "access": hostile, "reason": hostile, "outcome": hostile, "route": hostile, "beyond_grant": [hostile],
+            "remove": [hostile], "scopes": [hostile], "stated_reason": hostile, "held_since": hostile});
+        for name in [hostile, "opened", "ended", "refused", "scopes_narrowed", "scopes_grew"] {
+            let shown = [sentence(name, &all), line(&all), lagged(&all)].concat();
+            assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+            assert_eq!(shown.lines().count(), 3);
+        }
+    }
+}

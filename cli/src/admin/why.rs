@@ -1,0 +1,164 @@
+//! `portcullis why`: explains a decision after the fact, from a line of the access log and what the session service knows.
+
+mod advice;
+mod command;
+mod explanation;
+mod given;
+mod reason;
+mod session;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    client::{Client, Failure, Path},
+    connection::Connection,
+    history::History,
+    pages,
+    plain::plain,
+    sessions::{id, json_text},
+};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output::{self, Format},
+    policy::{load::Loaded, of_route},
+};
+use explanation::{Explanation, Known};
+use given::{Given, Logged};
+use jiff::Timestamp;
+use serde_json::Value;
+use session::Session;
+use std::path::PathBuf;
+
+const HELP: &str = "\
+The access log must have the filter's field, `%FILTER_STATE(wasm.portcullis:PLAIN)%`, in JSON or in
+text; envoy/envoy.yaml has it. If several lines are given, the last decision is explained. With a
+credential of the admin API, the session service is asked about the session; without, the output is
+what the line alone says.
+
+Examples:
+  portcullis why 'code=insufficient_scope route=orders.change session=5d41402abc4b2a76b9719d911017c592 client=web missing=orders:write'
+  kubectl logs deploy/gateway | grep /orders/7 | portcullis why - --policy policy.yaml
+  portcullis why b9a6d29c-7f0e-4f4b-8a1c-2f6c5a1f4d3e --log access.log
+  portcullis why 5d41402abc4b --output json | jq -r '.commands[]'";
+
+/// Explain why a request was refused, and what to do about it
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Line of the access log, `-` to read it from standard input, a session id or its first digits; with --log, a request id
+    #[arg(value_name = "LINE|SESSION|REQUEST", allow_hyphen_values = true)]
+    subject: String,
+    /// Find the request with this `x-request-id` in an access log; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Policy, or a manifest that contains it, to say what the route requires
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Outcome {
+        let known = match Given::read(&self.subject, self.log.as_deref())? {
+            Given::Decision(logged) => self.decision(*logged)?,
+            Given::Session(given) => {
+                let client = self.service.client()?;
+                let id = id::resolve(&client, &given)?;
+                let mut known = Known::default();
+                known.ask(&client, &id)?;
+                known
+            }
+        };
+        let explanation = Explanation::of(known);
+        match self.output {
+            Format::Text => output::write_styled(&text::text(&explanation, Timestamp::now()))?,
+            Format::Json => output::write(json_text(&explanation.json())?)?,
+        };
+        Ok(Exit::Done)
+    }
+
+    fn decision(&self, logged: Logged) -> Result<Known, Error> {
+        let mut known = Known::default();
+        if logged.earlier > 0 {
+            known.notes.push(format!("this is the last decision; {} earlier in the input", logged.earlier));
+        }
+        if let Some(file) = &self.policy {
+            known.read_policy(&Loaded::read(file)?, logged.decision.route.as_deref());
+        }
+        if let Some(id) = logged.decision.session.clone() {
+            match self.service.client_if_given()? {
+                // What the line says is true without the service.
+                Some(client) => {
+                    if let Err(failure) = known.ask(&client, &id) {
+                        known.notes.push(format!("the session is not known: {}", failure.message));
+                    }
+                }
+                None => known.notes.push(format!(
+                    "the session service was not asked about the session: set {} and {}",
+                    super::URL_ENV,
+                    super::CREDENTIAL_ENV
+                )),
+            }
+        }
+        known.logged = Some(logged);
+        Ok(known)
+    }
+}
+
+impl Known {
+    /// Asks the session service about a session.
+    fn ask(&mut self, client: &Client, id: &str) -> Result<(), Failure> {
+        let history = History::read(client, id);
+        let view: Result<Value, Failure> = client.get(&Path::new("/v1/sessions").segment(id));
+        // A token that names no session was refused all the same, which the history has.
+        if let Ok(history) = history {
+            self.history = history;
+        }
+        let view = view?;
+        let session: Session =
+            serde_json::from_value(view.clone()).map_err(|error| super::sessions::not_a_session(&error))?;
+        if session.reason.as_deref() == Some("revoked") && self.history.latest("session_revoked", |_| true).is_none() {
+            self.revocation = revocation(client, &session)?;
+        }
+        (self.session, self.view) = (Some(session), Some(view));
+        Ok(())
+    }
+
+    fn read_policy(&mut self, loaded: &Loaded, route: Option<&str>) {
+        let file = loaded.document.name().to_owned();
+        if let Some(route) = route {
+            self.requires = of_route(&loaded.policy, route);
+            if self.requires.is_none() {
+                self.notes.push(format!(
+                    "`{}` has no route `{}`: compare `portcullis policy digest` with `portcullis filters list`",
+                    plain(&file),
+                    plain(route)
+                ));
+            }
+        }
+        self.policy_file = Some(file);
+    }
+}
+
+/// The latest revocation of a party that covers a session.
+fn revocation(client: &Client, session: &Session) -> Result<Option<Value>, Failure> {
+    let all = pages::all(client, "/v1/revocations", "revocations");
+    let all = all.map_err(|error| Failure { message: crate::report::text(&error), may_pass: false })?;
+    let covers = |of: &Value| {
+        let text = |key: &str| of.get(key).and_then(Value::as_str);
+        let is = |key: &str, value: &str| text(key).is_none_or(|named| named == value);
+        text("issuer") == Some(&session.issuer)
+            && is("subject", &session.subject)
+            && is("client_id", &session.client_id)
+            && is("sid", &session.key)
+    };
+    let made = |of: &Value| of.get("made_at").and_then(Value::as_str).map(str::to_owned);
+    Ok(all.into_iter().filter(covers).max_by_key(made))
+}
