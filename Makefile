@@ -9,10 +9,11 @@ SCRIPTS = .ci/run $(wildcard */*.sh */*/*.sh)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## play the main scenario against a real Envoy and leave it running (ONCE=1: exit after the scenario)
+demo: build ## play the main scenario against a real Envoy and leave it running (ONCE=1: exit after it; REPLICAS=3: with PostgreSQL)
 	@echo '» building the demo'
 	@cargo build -p portcullis-tests --bin demo
-	@target/debug/demo $(if $(ONCE),--once)
+	@$(if $(REPLICAS),tests/postgres.sh >/dev/null)
+	@target/debug/demo $(if $(ONCE),--once) $(if $(REPLICAS),--replicas)
 
 build: ## build dist/: portcullis.wasm, portcullis-session, portcullis (with manual pages) and envoy
 	@filter/build.sh
@@ -34,9 +35,10 @@ test: build ## run all unit, property and end-to-end tests (TESTS=name: only tes
 	cargo test --workspace $(TESTS)
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test end_to_end main_job)
 
-test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, real OAuth servers, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
-	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/browser.sh) \
+test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
+	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/browser.sh && tests/postgres.sh) \
 	  && cargo test -p portcullis-cli --test cli -- --ignored --nocapture \
+	  && case $$without in *'--skip postgres'*) ;; *) tests/postgres.sh run cargo test -p portcullis-session --lib -- --ignored postgres ;; esac \
 	  && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 

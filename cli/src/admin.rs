@@ -10,6 +10,7 @@ pub(crate) mod filters;
 mod history;
 mod pages;
 mod party_rules;
+pub(crate) mod replicas;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
 mod seen;

@@ -63,6 +63,9 @@ enum Command {
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
+    /// List the replicas of the session service
+    #[command(subcommand)]
+    Replicas(admin::replicas::Command),
     /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Print a shell completion script
@@ -84,6 +87,7 @@ impl Args {
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
             Command::Filters(command) => command.run(),
+            Command::Replicas(command) => command.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

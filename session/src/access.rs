@@ -84,6 +84,11 @@ impl AccessTypes {
         self.0.iter().find(|(when, _)| when.holds(scopes, client, grant)).map(|(_, access)| Arc::clone(access))
     }
 
+    /// The names of the types with an idle limit, and the limits in milliseconds.
+    pub fn idle_limits(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().filter_map(|(_, access)| Some((access.name.as_str(), access.limits.idle_ms?)))
+    }
+
     /// The type of that name.
     pub fn named(&self, name: &str) -> Option<Arc<Access>> {
         self.0.iter().find(|(_, access)| access.name == name).map(|(_, access)| Arc::clone(access))

@@ -8,6 +8,7 @@ mod filters;
 mod page;
 mod party;
 mod problem;
+mod replicas;
 mod revocations;
 mod router;
 mod scopes;

@@ -37,6 +37,8 @@ pub enum EndedBy {
     Admin,
     /// A revocation of its subject, client or issuer.
     Revocation,
+    /// Another replica, which has reported it.
+    Replica,
 }
 
 impl EndedBy {
@@ -46,6 +48,7 @@ impl EndedBy {
             Self::Cleaner => "cleaner",
             Self::Admin => "admin",
             Self::Revocation => "revocation",
+            Self::Replica => "replica",
         }
     }
 }
@@ -107,18 +110,39 @@ impl Audit {
         self.announce(Kind::Login, session, Details::default(), login_at_ms);
     }
 
+    /// A session opened at another replica, which has reported it.
+    pub fn opened_elsewhere(&self, session: &Session) {
+        self.metrics.sessions.inc();
+        let details = Details { access: Some(Arc::clone(&session.access)), by: Some("replica"), ..Details::default() };
+        self.announce(Kind::Opened, session, details, session.opened_at_ms);
+    }
+
     /// A session ended.
     pub fn ended(&self, session: &Session, end: End, by: EndedBy) {
-        self.metrics.ended(end.reason);
+        let by_replica = by == EndedBy::Replica;
         let by = by.as_str();
-        info!(
-            target: "audit", event = Kind::Ended.as_str(), session = %session.id, issuer = &*session.issuer,
-            subject = &*session.subject, client_id = &*session.client, reason = end.reason.as_str(), by,
-            ended_at = rfc3339(end.at_ms),
-        );
+        if by_replica {
+            self.metrics.sessions.dec();
+        } else {
+            self.metrics.ended(end.reason);
+            info!(
+                target: "audit", event = Kind::Ended.as_str(), session = %session.id, issuer = &*session.issuer,
+                subject = &*session.subject, client_id = &*session.client, reason = end.reason.as_str(), by,
+                ended_at = rfc3339(end.at_ms),
+            );
+        }
         let access = Some(Arc::clone(&session.access));
         let details = Details { access, reason: Some(end.reason), by: Some(by), ..Details::default() };
         self.announce(Kind::Ended, session, details, end.at_ms);
+    }
+
+    /// The idle end of a session is taken back: another replica had seen its activity.
+    pub fn end_withdrawn(&self, session: &Session) {
+        self.metrics.sessions.inc();
+        info!(
+            target: "audit", event = "end_withdrawn", session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client,
+        );
     }
 
     /// Introspection refused a token. A caller that asks about a dead token again and again is reported once.

@@ -8,7 +8,8 @@ use crate::per_party::{OfParty, PerParty};
 use crate::revocations::{Bearer, RevokedParty};
 use serde::{Deserialize, Serialize};
 
-/// The party that a block is about, within its issuer. A whole issuer cannot be blocked: take it out of the policy instead.
+/// The party that a block is about, within its issuer. A whole issuer cannot be blocked: take it out of the policy instead. Nor can
+/// the id of a session: block its `sid`, subject or client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockedParty {
@@ -39,7 +40,7 @@ impl TryFrom<RevokedParty> for BlockedParty {
 
     fn try_from(party: RevokedParty) -> Result<Self, NotBlockable> {
         match party {
-            RevokedParty::Everyone => Err(NotBlockable),
+            RevokedParty::Everyone | RevokedParty::Session(_) => Err(NotBlockable),
             RevokedParty::Subject(name) => Ok(Self::Subject(name)),
             RevokedParty::Client(name) => Ok(Self::Client(name)),
             RevokedParty::Sid(name) => Ok(Self::Sid(name)),

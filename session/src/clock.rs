@@ -123,14 +123,14 @@ impl Clock {
 
 /// On Linux, the clock that also runs while the machine sleeps: sessions become idle during that time, too.
 #[cfg(target_os = "linux")]
-fn steady_ms() -> u64 {
+pub(crate) fn steady_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or_default());
     seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn steady_ms() -> u64 {
+pub(crate) fn steady_ms() -> u64 {
     static STARTED: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@ mod access;
 mod credentials;
 mod raw;
 mod reload;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +12,12 @@ use crate::access::AccessTypes;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
+use crate::store::postgres::Target;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+pub use store::{SCHEMA, Sharing, StoreSettings};
 use tracing::warn;
 
 /// The shortest retention.
@@ -31,8 +34,8 @@ pub struct Settings {
     pub filter_credential: Reloadable<Option<Credentials>>,
     /// What callers of the admin API present.
     pub admin_credential: Reloadable<Credentials>,
-    /// The folder of the embedded store.
-    pub store: PathBuf,
+    /// Where the sessions are kept.
+    pub store: StoreSettings,
     /// Who opens sessions.
     pub enrolment: Enrolment,
     /// What becomes of logins that nothing tells apart.
@@ -63,7 +66,18 @@ impl Settings {
         let undated = "undated_logins: reopen: a refreshed token with neither a session claim nor auth_time opens its \
                        session again after every limit, and after a revocation once revoked_for has passed";
         let reopens = self.undated_logins != UndatedLogins::Refuse;
-        let doors = [(filters, self.filter_credential.read().is_none()), (admin, !is_private), (undated, reopens)];
+        let database = "the database is reached without TLS, and is not on this machine: sessions and its password cross the \
+                        network in the clear: give store.postgres.ca";
+        let is_open = match &self.store {
+            StoreSettings::Embedded(_) => false,
+            StoreSettings::Postgres(source, _) => Target::read(source).is_ok_and(|target| target.is_open()),
+        };
+        let doors = [
+            (filters, self.filter_credential.read().is_none()),
+            (admin, !is_private),
+            (undated, reopens),
+            (database, is_open),
+        ];
         doors.into_iter().filter(|(_, is_open)| *is_open).map(|(door, _)| door).collect()
     }
 }
@@ -91,28 +105,26 @@ pub fn load(file: &Path) -> Result<Settings, Faults> {
 
 /// Reads a configuration; `env` looks up environment variables.
 pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
-    let raw: Raw = serde_norway::from_str(text).map_err(|e| Faults(vec![e.to_string()]))?;
+    let mut raw: Raw = serde_norway::from_str(text).map_err(|e| Faults(vec![e.to_string()]))?;
     let mut faults = Vec::new();
     let listen = address("listen", &raw.listen, &mut faults);
     let admin = address("admin", &raw.admin, &mut faults);
     let (filter_credential, admin_credential) =
         credentials::read(raw.filter_credential.as_ref(), &raw.admin_credential, env, &mut faults);
-    let access = access::types(raw.access, &mut faults);
+    let access = access::types(raw.access.take(), &mut faults);
+    let store = store::read(&raw, &access, env, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
     let retention_ms = retention_ms(&raw.retention, &mut faults);
     outlasts(retention_ms, undated_logins, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
-    if raw.store.embedded.path.is_empty() {
-        faults.push("store.embedded.path: is empty: name a folder".to_owned());
-    }
-    match (listen, admin, admin_credential) {
-        (Some(listen), Some(admin), Some(admin_credential)) if faults.is_empty() => Ok(Settings {
+    match (listen, admin, admin_credential, store) {
+        (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
             admin,
             filter_credential: Reloadable::new(filter_credential),
             admin_credential: Reloadable::new(admin_credential),
-            store: raw.store.embedded.path.into(),
+            store,
             enrolment: match raw.enrolment {
                 RawEnrolment::FirstUse => Enrolment::FirstUse,
                 RawEnrolment::Explicit => Enrolment::Explicit,

@@ -122,7 +122,7 @@ impl Fixture {
         loop {
             match self.registry.bind(token, first_use, found.as_ref(), now_ms) {
                 Ok(binding) => return binding,
-                Err(look_up) => found = Some(self.registry.look_up(look_up).unwrap()),
+                Err(look_up) => found = Some(self.registry.look_up(&look_up).unwrap()),
             }
         }
     }
@@ -138,7 +138,7 @@ impl Fixture {
     pub(crate) fn outcome(&self, token: &Token, now_ms: u64) -> Outcome {
         let (mut bound, mut found) = (BoundToken::new(Arc::new(token.clone())), None);
         while let Err(look_up) = bound.bind(&self.registry, true, found.as_ref(), now_ms) {
-            found = Some(self.registry.look_up(look_up).unwrap());
+            found = Some(self.registry.look_up(&look_up).unwrap());
         }
         let background = Asked { background: true, ..Asked::default() };
         bound.answer(&self.registry, background, None, now_ms).verdict.outcome()

@@ -4,8 +4,9 @@
 //! instant of a revocation lies ahead of the call by a margin: the largest lead that was seen, plus one second. A login
 //! within that margin is refused as well.
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is added to the largest lead: tokens carry whole seconds.
@@ -18,7 +19,8 @@ const MARGIN_MAX_MS: u64 = 60_000;
 const ISSUERS_MAX: usize = 10_000;
 
 /// How far an issuer's clock was ahead of ours, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, u64)", into = "(String, u64)")]
 pub struct Lead {
     /// The issuer.
     pub issuer: Arc<str>,
@@ -26,35 +28,61 @@ pub struct Lead {
     pub lead_ms: u64,
 }
 
+impl From<(String, u64)> for Lead {
+    fn from((issuer, lead_ms): (String, u64)) -> Self {
+        Self { issuer: issuer.into(), lead_ms }
+    }
+}
+
+impl From<Lead> for (String, u64) {
+    fn from(Lead { issuer, lead_ms }: Lead) -> Self {
+        (issuer.as_ref().to_owned(), lead_ms)
+    }
+}
+
 /// The largest lead of each issuer that verified tokens have ever shown. The leads are also on disk: after a restart, an
 /// issuer's next token may come too late to tell.
 #[derive(Debug, Default)]
 pub(crate) struct Leads {
-    known: RwLock<HashMap<Arc<str>, u64>>,
+    known: RwLock<HashMap<Arc<str>, Known>>,
     is_unwritten: AtomicBool,
+    /// How far the clocks of other replicas, which have noted leads too, are ahead of ours.
+    behind_ms: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    lead_ms: u64,
+    /// What the store has of it.
+    written_ms: u64,
 }
 
 impl Leads {
-    /// Notes a token that states the instant `said_ms`.
-    pub(crate) fn note(&self, issuer: &Arc<str>, said_ms: u64, now_ms: u64) {
+    /// Notes a token that states the instant `said_ms`; returns whether it shows a lead that is not on disk.
+    pub(crate) fn note(&self, issuer: &Arc<str>, said_ms: u64, now_ms: u64) -> bool {
         let lead_ms = said_ms.saturating_sub(now_ms).min(MARGIN_MAX_MS);
-        if lead_ms > self.of(issuer) {
-            self.load([Lead { issuer: Arc::clone(issuer), lead_ms }]);
-            if self.of(issuer) == lead_ms {
-                self.unwritten();
-            }
+        if lead_ms <= self.known(issuer).written_ms {
+            return false;
         }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = entry(&mut known, Arc::clone(issuer)) else {
+            return false;
+        };
+        if lead_ms > held.lead_ms {
+            held.lead_ms = lead_ms;
+            self.unwritten();
+        }
+        lead_ms > held.written_ms
     }
 
-    /// Loads the leads that are on disk.
+    /// Loads the leads that are on disk, or notes that they are.
     pub(crate) fn load(&self, stored: impl IntoIterator<Item = Lead>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for Lead { issuer, lead_ms } in stored {
-            if known.len() >= ISSUERS_MAX && !known.contains_key(&issuer) {
-                continue;
+            if let Some(held) = entry(&mut known, issuer) {
+                held.lead_ms = lead_ms.max(held.lead_ms);
+                held.written_ms = lead_ms.max(held.written_ms);
             }
-            let held = known.entry(issuer).or_default();
-            *held = lead_ms.max(*held);
         }
     }
 
@@ -62,7 +90,7 @@ impl Leads {
     pub(crate) fn take_unwritten(&self) -> Option<Vec<Lead>> {
         self.is_unwritten.swap(false, Ordering::SeqCst).then(|| {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.iter().map(|(issuer, lead_ms)| Lead { issuer: Arc::clone(issuer), lead_ms: *lead_ms }).collect()
+            known.iter().map(|(issuer, of)| Lead { issuer: Arc::clone(issuer), lead_ms: of.lead_ms }).collect()
         })
     }
 
@@ -71,15 +99,37 @@ impl Leads {
         self.is_unwritten.store(true, Ordering::SeqCst);
     }
 
-    /// The instant of a revocation that is made now, of a party whose newest token is from `newest_ms`.
-    pub(crate) fn instant(&self, issuer: &str, newest_ms: u64, now_ms: u64) -> u64 {
-        let margin = self.of(issuer).saturating_add(MARGIN_MIN_MS).min(MARGIN_MAX_MS);
-        now_ms.max(newest_ms).saturating_add(margin)
+    /// Notes how far the clocks of other replicas are ahead: a lead that they have seen is by that much larger here.
+    pub(crate) fn behind(&self, ms: u64) {
+        self.behind_ms.store(ms.min(MARGIN_MAX_MS), Ordering::Relaxed);
     }
 
-    fn of(&self, issuer: &str) -> u64 {
+    /// The instant of a revocation that is made now, of a party whose newest token is from `newest_ms`.
+    pub(crate) fn instant(&self, issuer: &str, newest_ms: u64, now_ms: u64) -> u64 {
+        now_ms.max(newest_ms).saturating_add(self.margin(self.known(issuer).lead_ms))
+    }
+
+    /// The same for a party whose issuer is not known: the lead of any could be the one of its first token.
+    pub(crate) fn instant_of_any(&self, newest_ms: u64, now_ms: u64) -> u64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let lead_ms = known.values().map(|of| of.lead_ms).max().unwrap_or_default();
+        now_ms.max(newest_ms).saturating_add(self.margin(lead_ms))
+    }
+
+    fn margin(&self, lead_ms: u64) -> u64 {
+        let margin = lead_ms.saturating_add(MARGIN_MIN_MS).min(MARGIN_MAX_MS);
+        margin.saturating_add(self.behind_ms.load(Ordering::Relaxed))
+    }
+
+    fn known(&self, issuer: &str) -> Known {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(issuer).copied().unwrap_or_default()
     }
+}
+
+/// What is known of an issuer; nothing for one more than are remembered.
+fn entry(known: &mut HashMap<Arc<str>, Known>, issuer: Arc<str>) -> Option<&mut Known> {
+    let is_full = known.len() >= ISSUERS_MAX && !known.contains_key(&issuer);
+    (!is_full).then(|| known.entry(issuer).or_default())
 }
 
 #[cfg(test)]
@@ -99,12 +149,16 @@ mod tests {
         assert_eq!(leads.instant("j", 0, 1_000_000), 1_001_000, "another issuer has another clock");
         leads.note(&issuer, u64::MAX, 1_000_000);
         assert_eq!(leads.instant("i", 0, 1_000_000), 1_060_000);
+        leads.behind(700);
+        assert_eq!(leads.instant("i", 0, 1_000_000), 1_060_700, "another replica has seen the issuer by a later clock");
     }
 
     #[test]
     fn the_number_of_issuers_is_bounded() {
         let leads = Leads::default();
-        (0..=ISSUERS_MAX).for_each(|number| leads.note(&number.to_string().into(), 2_000, 0));
+        for number in 0..=ISSUERS_MAX {
+            leads.note(&number.to_string().into(), 2_000, 0);
+        }
         assert_eq!(leads.take_unwritten().map(|written| written.len()), Some(ISSUERS_MAX));
         leads.note(&"one more".into(), 2_000, 0);
         assert_eq!(leads.take_unwritten(), None);

@@ -23,11 +23,13 @@ pub mod narrowings;
 mod oauth;
 pub mod per_party;
 pub mod registry;
+pub mod replica;
 pub mod revocations;
 mod run;
 mod service;
 pub mod session;
 pub mod store;
+pub mod store_tool;
 pub mod token;
 mod writer;
 

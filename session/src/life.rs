@@ -127,6 +127,16 @@ impl Stage {
         }
     }
 
+    /// Its end was premature, and nothing has it but memory: it lives.
+    #[must_use]
+    pub fn revived(self) -> Self {
+        match self {
+            Self::Ended(_, OnDisk::Nothing) => Self::Unrecorded,
+            Self::Ended(_, OnDisk::Record) => Self::Recorded,
+            Self::Unrecorded | Self::Recorded | Self::Ended(..) | Self::Replaced(..) => self,
+        }
+    }
+
     /// The record of another session was written over this one's.
     #[must_use]
     pub fn overwritten(self) -> Self {

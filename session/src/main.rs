@@ -1,15 +1,14 @@
 //! The program of the session service: it only wires the library up.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use portcullis_session::clock::Clock;
 use portcullis_session::config::{self, Settings};
 use portcullis_session::log::Log;
-use portcullis_session::store::embedded::Embedded;
+use portcullis_session::store_tool::{self, Failure};
 use portcullis_session::{Listeners, run};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,22 +20,32 @@ const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 const HELP: &str = "\
 SIGHUP reloads credentials and certificates; SIGTERM stops the service after at most 2 s.
 
-Exit codes: 0 stopped, or the configuration is valid; 1 failed; 2 invalid configuration or arguments.
+Exit codes: 0 stopped, the configuration is valid, or a command is done; 1 failed; 2 invalid configuration or arguments.
 
 Examples:
   portcullis-session --config session.yaml --check
-  portcullis-session --config session.yaml";
+  portcullis-session --config session.yaml
+  portcullis-session store check --config session.yaml";
 
 /// The Portcullis session service: decides on every request whether the session behind its token is still active
 #[derive(Parser)]
 #[command(name = "portcullis-session", version, after_help = HELP)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// Configuration file (`session.yaml`)
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Check the configuration, with the credentials and certificates that it names, and exit
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    #[command(subcommand)]
+    Store(store_tool::Command),
 }
 
 /// The exit codes of the program. Unknown arguments exit with `2` as well.
@@ -58,7 +67,12 @@ impl From<Exit> for ExitCode {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let settings = match config::load(&args.config) {
+    if let Some(Task::Store(command)) = &args.task {
+        return look_after(command).into();
+    }
+    // Required without a subcommand.
+    let file = args.config.unwrap_or_default();
+    let settings = match config::load(&file) {
         Ok(settings) => settings,
         Err(faults) => {
             eprintln!("{faults}");
@@ -66,7 +80,7 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
-        println!("{}: ok", args.config.display());
+        println!("{}: ok", file.display());
         return Exit::Done.into();
     }
     let log = match Log::start(std::io::stdout()) {
@@ -78,7 +92,7 @@ fn main() -> ExitCode {
     };
     let format = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
     format.with_writer(log.clone()).init();
-    let exit = match serve(&args.config, settings) {
+    let exit = match serve(&file, settings) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -89,6 +103,20 @@ fn main() -> ExitCode {
     exit.into()
 }
 
+fn look_after(command: &store_tool::Command) -> Exit {
+    match store_tool::run(command) {
+        Ok(()) => Exit::Done,
+        Err(Failure::Failed(text)) => {
+            eprintln!("{text}");
+            Exit::Failed
+        }
+        Err(Failure::Invalid(text)) => {
+            eprintln!("{text}");
+            Exit::Misconfigured
+        }
+    }
+}
+
 fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -97,7 +125,8 @@ fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Er
         tokio::spawn(reload_on(hangup, config.to_owned(), settings.clone()));
         let listeners =
             Listeners { checks: bind("listen", settings.listen).await?, admin: bind("admin", settings.admin).await? };
-        let store = Arc::new(Embedded::open(&settings.store)?);
+        let at = settings.store.clone();
+        let store = tokio::task::spawn_blocking(move || store_tool::open(&at)).await??;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = async move {
             tokio::select! {

@@ -1,6 +1,7 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
 use crate::judge::Reason;
+use crate::replica::{Beaten, State};
 use crate::revocations::RevokedParty;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
@@ -78,6 +79,17 @@ pub struct Metrics {
     pub store_unreadable: IntCounter,
     log_dropped: IntCounter,
     commits: Histogram,
+    replicas: Replicas,
+}
+
+/// This replica among the others.
+#[derive(Debug)]
+struct Replicas {
+    serving: IntGauge,
+    lease_ms: IntGauge,
+    listed: IntGauge,
+    behind: IntGauge,
+    clock_lead_ms: IntGauge,
 }
 
 /// Revocations made, by what they revoke.
@@ -162,6 +174,16 @@ impl Metrics {
                 "Log lines dropped because standard output was not read in time.",
             )?,
             commits,
+            replicas: Replicas {
+                serving: gauge("portcullis_serving", "1 while this service may give verdicts.")?,
+                lease_ms: gauge("portcullis_serve_lease_left_milliseconds", "What is left of the serve lease.")?,
+                listed: gauge("portcullis_replicas", "Replicas that share the store, this one included.")?,
+                behind: gauge(
+                    "portcullis_log_entries_behind",
+                    "Changes of others that were not applied at the last beat.",
+                )?,
+                clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock less the store's.")?,
+            },
             registry,
         })
     }
@@ -204,19 +226,38 @@ impl Metrics {
         self.revocations.session.inc();
     }
 
-    /// Counts the revocation of a whole party.
+    /// Counts a revocation of a party.
     pub fn revoked(&self, party: &RevokedParty) {
         match party {
             RevokedParty::Everyone => self.revocations.issuer.inc(),
             RevokedParty::Subject(_) => self.revocations.subject.inc(),
             RevokedParty::Client(_) => self.revocations.client.inc(),
             RevokedParty::Sid(_) => self.revocations.sid.inc(),
+            RevokedParty::Session(_) => self.revoked_session(),
         }
     }
 
     /// Notes how long a commit took.
     pub fn committed(&self, took: Duration) {
         self.commits.observe(took.as_secs_f64());
+    }
+
+    /// Notes what a beat has seen, when everything up to `settled` was applied.
+    pub fn beaten(&self, settled: u64, beaten: &Beaten) {
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.replicas.listed.set(i64::try_from(beaten.peers.len()).unwrap_or(i64::MAX));
+        self.replicas.behind.set(count(beaten.head.saturating_sub(settled)));
+        self.replicas.clock_lead_ms.set(beaten.clock_lead_ms);
+    }
+
+    /// Notes whether this service may give verdicts.
+    pub fn serve_lease(&self, state: &State) {
+        let (serving, left_ms) = match state {
+            State::Serving(left_ms) => (1, left_ms.unwrap_or_default()),
+            State::Out(_) => (0, 0),
+        };
+        self.replicas.serving.set(serving);
+        self.replicas.lease_ms.set(i64::try_from(left_ms).unwrap_or(i64::MAX));
     }
 
     /// The text that Prometheus reads.

@@ -1,6 +1,8 @@
 //! The rules that hold for parties, at most one for each, so that a question costs four look-ups however many there are.
+//! A fifth one is made only while there is a rule about the id of a session.
 
 use crate::revocations::{Bearer, RevokedParty};
+use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, HashMap};
 
 /// A rule that is about one party of one issuer.
@@ -19,7 +21,11 @@ pub trait OfParty: Clone + PartialEq {
 
 /// Rules of one kind.
 #[derive(Debug)]
-pub struct PerParty<T>(HashMap<String, OfIssuer<T>>);
+pub struct PerParty<T> {
+    issuers: HashMap<String, OfIssuer<T>>,
+    /// Of a session that was not seen, only the id is known: the issuer of its rule is empty.
+    unknown: OfIssuer<T>,
+}
 
 #[derive(Debug)]
 struct OfIssuer<T> {
@@ -27,24 +33,31 @@ struct OfIssuer<T> {
     subjects: HashMap<String, T>,
     clients: HashMap<String, T>,
     sids: HashMap<String, T>,
+    sessions: HashMap<SessionId, T>,
 }
 
 impl<T> Default for PerParty<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { issuers: HashMap::new(), unknown: OfIssuer::default() }
     }
 }
 
 impl<T> Default for OfIssuer<T> {
     fn default() -> Self {
-        Self { everyone: None, subjects: HashMap::new(), clients: HashMap::new(), sids: HashMap::new() }
+        Self {
+            everyone: None,
+            subjects: HashMap::new(),
+            clients: HashMap::new(),
+            sids: HashMap::new(),
+            sessions: HashMap::new(),
+        }
     }
 }
 
 impl<T> OfIssuer<T> {
     fn all(&self) -> impl Iterator<Item = &T> {
         let named = [&self.subjects, &self.clients, &self.sids].into_iter().flat_map(HashMap::values);
-        self.everyone.iter().chain(named)
+        self.everyone.iter().chain(named).chain(self.sessions.values())
     }
 
     fn get(&self, party: &RevokedParty) -> Option<&T> {
@@ -53,6 +66,7 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => self.subjects.get(name),
             RevokedParty::Client(name) => self.clients.get(name),
             RevokedParty::Sid(name) => self.sids.get(name),
+            RevokedParty::Session(id) => self.sessions.get(id),
         }
     }
 
@@ -62,6 +76,7 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => self.subjects.insert(name, rule),
             RevokedParty::Client(name) => self.clients.insert(name, rule),
             RevokedParty::Sid(name) => self.sids.insert(name, rule),
+            RevokedParty::Session(id) => self.sessions.insert(id, rule),
         }
     }
 
@@ -71,6 +86,7 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => drop(self.subjects.remove(name)),
             RevokedParty::Client(name) => drop(self.clients.remove(name)),
             RevokedParty::Sid(name) => drop(self.sids.remove(name)),
+            RevokedParty::Session(id) => drop(self.sessions.remove(id)),
         }
     }
 }
@@ -78,18 +94,29 @@ impl<T> OfIssuer<T> {
 impl<T: OfParty> PerParty<T> {
     /// The rule about a party.
     pub fn get(&self, issuer: &str, party: &RevokedParty) -> Option<&T> {
-        self.0.get(issuer)?.get(party)
+        match issuer {
+            "" => self.unknown.get(party),
+            named => self.issuers.get(named)?.get(party),
+        }
     }
 
     /// Puts a rule in the place of the one about the same party, which is returned.
     pub fn put(&mut self, rule: T) -> Option<T> {
-        self.0.entry(rule.issuer().to_owned()).or_default().put(rule.party(), rule)
+        let of_issuer = match rule.issuer() {
+            "" => &mut self.unknown,
+            named => self.issuers.entry(named.to_owned()).or_default(),
+        };
+        of_issuer.put(rule.party(), rule)
     }
 
     /// Removes a rule, unless another about the same party has come since; returns whether it was there.
     pub fn remove(&mut self, rule: &T) -> bool {
         let party = rule.party();
-        let Some(of_issuer) = self.0.get_mut(rule.issuer()).filter(|held| held.get(&party) == Some(rule)) else {
+        let of_issuer = match rule.issuer() {
+            "" => Some(&mut self.unknown),
+            named => self.issuers.get_mut(named),
+        };
+        let Some(of_issuer) = of_issuer.filter(|held| held.get(&party) == Some(rule)) else {
             return false;
         };
         of_issuer.remove(&party);
@@ -98,12 +125,14 @@ impl<T: OfParty> PerParty<T> {
 
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = &T> {
-        self.0.values().flat_map(OfIssuer::all)
+        self.issuers.values().chain([&self.unknown]).flat_map(OfIssuer::all)
     }
 
     /// Those about the party of a session or token.
     pub fn about(&self, bearer: Bearer<'_>) -> impl Iterator<Item = &T> {
-        let found = self.0.get(bearer.issuer).map(|of_issuer| {
+        let by_id = &self.unknown.sessions;
+        let by_id = (!by_id.is_empty()).then(|| by_id.get(&bearer.id())).flatten();
+        let found = self.issuers.get(bearer.issuer).map(|of_issuer| {
             [
                 of_issuer.everyone.as_ref(),
                 of_issuer.subjects.get(bearer.subject),
@@ -111,7 +140,7 @@ impl<T: OfParty> PerParty<T> {
                 bearer.sid().and_then(|sid| of_issuer.sids.get(sid)),
             ]
         });
-        found.into_iter().flatten().flatten()
+        found.into_iter().flatten().flatten().chain(by_id)
     }
 
     /// A page of at most `limit` of those that are `listed`, after the id `after` and in the order of their ids, and whether

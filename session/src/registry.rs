@@ -8,6 +8,7 @@ mod load;
 mod narrow;
 mod open;
 mod order;
+mod others;
 mod replay;
 mod revoke;
 mod scan;
@@ -15,7 +16,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use bind::{Binding, FirstUse, LookUp, LookedUp};
+pub use bind::{Binding, Candidate, FirstUse, LookUp, LookedUp};
 pub use open::NotOpened;
 pub use order::{Ids, Order, Place};
 pub use scan::{Filter, Page};

@@ -2,9 +2,10 @@
 //! those that were not, until they are lifted or no token can need them any more.
 
 use crate::per_party::{OfParty, PerParty};
-use portcullis_contract::KeyKind;
 use portcullis_contract::token::TokenDigest;
+use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The party that a revocation or a block is about, within its issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum RevokedParty {
     Client(String),
     /// The sessions that one value of a session claim names, of whatever client.
     Sid(String),
+    /// The session with this public id, which was not seen. Its issuer is not known: it is the empty one.
+    Session(#[serde(with = "crate::store::id_text")] SessionId),
 }
 
 impl RevokedParty {
@@ -25,10 +28,11 @@ impl RevokedParty {
     /// lower-case hex.
     pub fn id(&self, issuer: &str) -> String {
         let (kind, name) = match self {
-            Self::Everyone => ("issuer", ""),
-            Self::Subject(name) => ("subject", name.as_str()),
-            Self::Client(name) => ("client", name.as_str()),
-            Self::Sid(name) => ("sid", name.as_str()),
+            Self::Everyone => ("issuer", Cow::default()),
+            Self::Subject(name) => ("subject", name.into()),
+            Self::Client(name) => ("client", name.into()),
+            Self::Sid(name) => ("sid", name.into()),
+            Self::Session(id) => ("session", id.to_string().into()),
         };
         let digest = TokenDigest::of(&format!("{issuer}\0{kind}\0{name}"));
         digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -36,13 +40,14 @@ impl RevokedParty {
 
     /// Whether a session or token of `issuer` is of this party.
     pub fn holds(&self, issuer: &str, bearer: Bearer<'_>) -> bool {
-        issuer == bearer.issuer
-            && match self {
-                Self::Everyone => true,
-                Self::Subject(named) => named == bearer.subject,
-                Self::Client(named) => named == bearer.client,
-                Self::Sid(named) => bearer.sid() == Some(named),
-            }
+        let is_issuers = issuer == bearer.issuer;
+        match self {
+            Self::Everyone => is_issuers,
+            Self::Subject(named) => is_issuers && named == bearer.subject,
+            Self::Client(named) => is_issuers && named == bearer.client,
+            Self::Sid(named) => is_issuers && bearer.sid() == Some(named),
+            Self::Session(id) => *id == bearer.id(),
+        }
     }
 }
 
@@ -69,6 +74,11 @@ impl<'a> Bearer<'a> {
     /// The value of its session claim, if its key is one.
     pub fn sid(&self) -> Option<&'a str> {
         (self.kind == KeyKind::Claim).then_some(self.key)
+    }
+
+    /// The public id of its session. It is a digest, so it is computed where a rule needs it, and not for every question.
+    pub fn id(&self) -> SessionId {
+        SessionId::of(self.kind, self.issuer, self.key, self.client)
     }
 }
 
@@ -105,8 +115,11 @@ impl Revocation {
         let began_ms = match &self.party {
             RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) => bearer.start_ms,
             RevokedParty::Sid(_) => bearer.login_ms,
+            // As after the revocation of a session that was seen.
+            RevokedParty::Session(_) if bearer.kind.returns() => bearer.start_ms,
+            RevokedParty::Session(_) => bearer.login_ms,
         };
-        self.is_about(bearer) && began_ms < self.before_ms
+        began_ms < self.before_ms && self.is_about(bearer)
     }
 
     /// Whether a session or token is of the revoked party, whenever it began.
@@ -167,12 +180,14 @@ mod tests {
     use super::*;
 
     fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
-        Revocation { issuer: "i".to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7, reason: String::new() }
+        let issuer = if matches!(party, RevokedParty::Session(_)) { "" } else { "i" };
+        Revocation { issuer: issuer.to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7, reason: String::new() }
     }
 
-    fn parties() -> [RevokedParty; 4] {
+    fn parties() -> [RevokedParty; 5] {
         let a = || "a".to_owned();
-        [RevokedParty::Everyone, RevokedParty::Subject(a()), RevokedParty::Client(a()), RevokedParty::Sid(a())]
+        let id = RevokedParty::Session(A.id());
+        [RevokedParty::Everyone, RevokedParty::Subject(a()), RevokedParty::Client(a()), RevokedParty::Sid(a()), id]
     }
 
     const A: Bearer<'_> =
@@ -214,6 +229,45 @@ mod tests {
             let any = made.iter().any(|revocation| revocation.covers(bearer));
             assert_eq!(any, expected, "{bearer:?}");
         }
+    }
+
+    #[test]
+    fn a_revoked_id_refuses_the_first_token_of_its_session_and_a_later_login_opens_it() {
+        use KeyKind::{Claim, Login, LoginUndated, Machine};
+        let bearer = |kind, key, client, start_ms, login_ms| Bearer { kind, key, client, start_ms, login_ms, ..A };
+        for (kind, start_ms, login_ms, expected) in [
+            (Claim, 49, 49, true),
+            // A refreshed token of that login, whether it says when that was or not.
+            (Claim, 90, 49, true),
+            (Claim, 90, 0, true),
+            (Claim, 50, 50, false),
+            (Login, 49, 49, true),
+            (Login, 50, 50, false),
+            // Nobody logs in: what counts is when its token was issued.
+            (Machine, 49, 0, true),
+            (Machine, 50, 0, false),
+            (LoginUndated, 49, 0, true),
+            (LoginUndated, 50, 0, false),
+        ] {
+            let one = bearer(kind, "k", "web", start_ms, login_ms);
+            let mut revocations = Revocations::default();
+            revocations.add(revocation(RevokedParty::Session(one.id()), 50));
+            assert_eq!(revocations.against(one).is_some(), expected, "{one:?}");
+            for other in
+                [bearer(kind, "other", "web", 0, 0), bearer(kind, "k", "app", 0, 0), Bearer { issuer: "j", ..one }]
+            {
+                assert!(revocations.against(other).is_none(), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revocation_of_an_id_is_stored_with_the_id_as_text() {
+        let made = revocation(RevokedParty::Session(A.id()), 50);
+        let text = serde_json::to_string(&made).unwrap();
+        assert!(text.contains(&format!(r#""party":{{"session":"{}"}}"#, A.id())), "{text}");
+        assert_eq!(serde_json::from_str::<Revocation>(&text).unwrap(), made);
+        assert!(serde_json::from_str::<RevokedParty>(r#"{"session":"x"}"#).is_err());
     }
 
     #[test]

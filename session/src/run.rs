@@ -4,14 +4,15 @@ use crate::admin;
 use crate::audit::Audit;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Settings, Sharing, StoreSettings};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
 use crate::registry::{Registry, SHARDS, Terms};
+use crate::replica::{Barrier, Beats, Engine, Lease, Timing};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
-use crate::writer::Writer;
+use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
 use std::future::Future;
@@ -58,6 +59,8 @@ pub struct Listeners {
 pub enum Failure {
     /// The store cannot be read.
     Store(StoreError),
+    /// The store no longer has the changes that this replica has missed.
+    Outdated,
     /// The store could not take the last changes of this many sessions.
     Lost(usize),
     /// The machine lacks what the service needs.
@@ -68,6 +71,9 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => write!(f, "cannot read the store: {error}"),
+            Self::Outdated => f.write_str(
+                "this replica was away for longer than the store keeps changes: it must start again, and reads everything",
+            ),
             Self::Lost(usize::MAX) => f.write_str("the writer's thread died: changes are lost"),
             Self::Lost(sessions) => {
                 write!(f, "the store cannot write: the last changes of {sessions} sessions are lost")
@@ -92,9 +98,16 @@ pub async fn run(
     settings.warn_of_open_doors();
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
+    let (serves, serving) = watch::channel(true);
     let retention_ms = settings.retention_ms;
+    let sharing = match &settings.store {
+        StoreSettings::Embedded(_) => None,
+        StoreSettings::Postgres(_, sharing) => Some(*sharing),
+    };
+    let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
     let (tls, admin_tls) = (settings.tls.clone(), settings.admin_tls.clone());
-    let service = Arc::new(build(settings, &store, clock, draining.clone(), stopped.clone())?);
+    let service =
+        Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
     let admin = Served {
         threads: ConnectionThreads::here(),
@@ -104,6 +117,8 @@ pub async fn run(
     };
     let admin = tokio::spawn(serve(listeners.admin, admin, stopped, ADMIN_DRAIN_MAX));
     load(&service).await?;
+    let beats = shared.map(|shared| shared.start(&service)).transpose()?;
+    let watcher = tokio::spawn(watch_lease(Arc::clone(&service), serves));
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
@@ -121,6 +136,7 @@ pub async fn run(
         () = shutdown => {}
         // Nothing can be revoked without it: whoever supervises the process is to start another.
         () = service.writer.ended() => return Err(Failure::Lost(usize::MAX)),
+        () = outdated(beats.as_ref()) => return Err(Failure::Outdated),
     }
     info!("draining");
     drain.send_replace(true);
@@ -130,7 +146,14 @@ pub async fn run(
     join(admin).await;
     join(cleaner).await;
     join(forgetter).await;
-    let stopping = tokio::task::spawn_blocking(move || service.writer.stop()).await;
+    join(watcher).await;
+    let stopping = tokio::task::spawn_blocking(move || {
+        let stopped = service.writer.stop();
+        // Last: what was written last is known to the others before they stop waiting for this one.
+        beats.iter().for_each(Beats::stop);
+        stopped
+    })
+    .await;
     let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
     stopped.map_err(Failure::Lost)
 }
@@ -145,8 +168,8 @@ fn build(
     settings: Settings,
     store: &Arc<dyn Store>,
     clock: Clock,
-    draining: watch::Receiver<bool>,
-    stop: watch::Receiver<bool>,
+    shared: Option<&Shared>,
+    [draining, stop, serving]: [watch::Receiver<bool>; 3],
 ) -> Result<Service, Failure> {
     let metrics = Metrics::new().map_err(|e| Failure::System(format!("cannot set up metrics: {e}")))?;
     let metrics = Arc::new(metrics);
@@ -160,8 +183,12 @@ fn build(
         Arc::clone(&metrics),
         Arc::clone(clock.agreement()),
     );
-    let registry = Arc::new(registry);
-    let writer = Writer::start(Arc::clone(&registry), Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics))
+    let registry = Arc::new(match shared {
+        None => registry,
+        Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
+    });
+    let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
+    let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
     Ok(Service {
         registry,
@@ -170,15 +197,81 @@ fn build(
         route_tables: Arc::default(),
         filters: Arc::default(),
         store_id: store.id(),
+        store: Arc::clone(store),
         writer,
         clock,
         filter_credential: settings.filter_credential,
         admin_credential: settings.admin_credential,
         draining,
         stop,
+        serving,
+        barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         is_loaded: AtomicBool::new(false),
         blocking: Handle::current(),
     })
+}
+
+/// Flushes of activity in an activity interval.
+const FLUSHES_PER_INTERVAL: u64 = 5;
+
+/// What a replica shares with the others.
+struct Shared {
+    engine: Arc<dyn Engine>,
+    barrier: Arc<Barrier>,
+    lease: Arc<Lease>,
+    sharing: Sharing,
+}
+
+impl Shared {
+    fn new(engine: Arc<dyn Engine>, sharing: Sharing) -> Self {
+        let lease = Arc::new(Lease::of(sharing.serve_lease_ms));
+        let barrier = Arc::new(Barrier::new(Arc::clone(&engine), Arc::clone(&lease)));
+        Self { engine, barrier, lease, sharing }
+    }
+
+    fn among(&self) -> Among {
+        let flush_every = Duration::from_millis(self.sharing.activity_interval_ms / FLUSHES_PER_INTERVAL);
+        Among { engine: Arc::clone(&self.engine), barrier: Arc::clone(&self.barrier), flush_every }
+    }
+
+    fn start(self, service: &Arc<Service>) -> Result<Beats, Failure> {
+        let Self { engine, barrier, lease, sharing } = self;
+        let timing = Timing { serve_lease_ms: sharing.serve_lease_ms };
+        let writer = Arc::clone(service);
+        let catch_up = Box::new(move || writer.writer.catch_up());
+        lease.applied(service.store.place());
+        Beats::start(engine, lease, barrier, Arc::clone(&service.metrics), timing, catch_up)
+            .map_err(|e| Failure::System(format!("cannot start the thread of the beats: {e}")))
+    }
+}
+
+/// Waits until this replica cannot go on without a restart; for ever where there are no others.
+async fn outdated(beats: Option<&Beats>) {
+    match beats {
+        Some(beats) => beats.outdated().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How often it is looked at whether the serve lease holds.
+const LEASE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Tells the streams when the serve lease is lost or gained.
+async fn watch_lease(service: Arc<Service>, serves: watch::Sender<bool>) {
+    let (mut stop, lease) = (service.stop.clone(), Arc::clone(service.registry.lease()));
+    loop {
+        let holds = lease.holds();
+        service.metrics.serve_lease(&lease.state());
+        serves.send_if_modified(|serves| std::mem::replace(serves, holds) != holds);
+        if !lease.is_shared() {
+            return stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
+        }
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(LEASE_INTERVAL) => {}
+        }
+    }
 }
 
 /// Loads the registry from the store. Meanwhile the admin listener answers health, and the check listener nothing.
@@ -220,6 +313,10 @@ async fn forget(service: Arc<Service>, retention_ms: u64) {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(pause) => {}
+        }
+        let trimming = Arc::clone(&service.store);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || trimming.trim()).await {
+            warn!(%error, "could not trim the log in the database");
         }
         let before_ms = service.clock.now_ms().saturating_sub(retention_ms);
         if !service.clock.agreement().is_parted() {

@@ -10,9 +10,11 @@ use crate::filters::Filters;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
+use crate::replica::{Barrier, State};
 use crate::session::Session;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::writer::Writer;
+use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,8 @@ pub struct Service {
     pub filters: Arc<Filters>,
     /// Tells the store from every other one.
     pub store_id: String,
+    /// The store.
+    pub store: Arc<dyn Store>,
     /// Changes the store.
     pub writer: Writer,
     /// The time.
@@ -47,6 +51,10 @@ pub struct Service {
     pub draining: watch::Receiver<bool>,
     /// Turns `true` once the streams are drained and the rest must stop.
     pub stop: watch::Receiver<bool>,
+    /// Whether this replica may judge; `true` for ever where there are no others.
+    pub serving: watch::Receiver<bool>,
+    /// What answers wait for at the other replicas.
+    pub barrier: Option<Arc<Barrier>>,
     /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
@@ -66,31 +74,72 @@ impl Service {
     /// Whether callers should be sent here: the stored sessions are loaded, the store accepts changes, and the service is
     /// not about to stop.
     pub fn is_ready(&self) -> bool {
-        self.is_loaded.load(Ordering::SeqCst) && self.writer.is_healthy() && !*self.draining.borrow()
+        self.is_loaded.load(Ordering::SeqCst)
+            && self.writer.is_healthy()
+            && self.registry.lease().holds()
+            && !*self.draining.borrow()
     }
 
     /// Why the service cannot do all of its work, in words that any caller may see.
-    pub fn fault(&self) -> Option<&'static str> {
-        (!self.writer.is_healthy()).then_some("the store cannot write: nothing can be revoked or changed until it can")
+    pub fn fault(&self) -> Option<String> {
+        if let State::Out(why) = self.registry.lease().state() {
+            return Some(format!("this replica gives no verdicts: {why}"));
+        }
+        let unwritten = "the store cannot write: nothing can be revoked or changed until it can";
+        (!self.writer.is_healthy()).then(|| unwritten.to_owned())
     }
 
     /// Looks sessions up on disk, on another thread.
-    pub fn look_up(&self, look_ups: Vec<LookUp>) -> impl Future<Output = Found> + Send + use<> {
+    pub fn look_up(self: &Arc<Self>, look_ups: Vec<LookUp>) -> impl Future<Output = Found> + Send + use<> {
         let asked: Vec<SessionId> = look_ups.iter().map(|look_up| look_up.id).collect();
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+        let (candidates, look_ups): (Vec<_>, Vec<_>) =
+            look_ups.into_iter().partition(|look_up| look_up.candidate.is_some());
         let is_suspect = self.writer.suspicion();
-        let reading = self.blocking.spawn_blocking(move || {
-            let found = read(&registry, &metrics, look_ups);
-            if !found.unreadable.is_empty() {
-                is_suspect.store(true, Ordering::SeqCst);
-            }
-            found
+        let reading = (!look_ups.is_empty()).then(|| {
+            self.blocking.spawn_blocking(move || {
+                let found = read(&registry, &metrics, look_ups);
+                if !found.unreadable.is_empty() {
+                    is_suspect.store(true, Ordering::SeqCst);
+                }
+                found
+            })
         });
-        async { reading.await.unwrap_or_else(|_| Found { read: Vec::new(), unreadable: asked }) }
+        let service = Arc::clone(self);
+        async move {
+            let mut found = match reading {
+                None => Found::default(),
+                Some(reading) => reading.await.unwrap_or_else(|_| Found { read: Vec::new(), unreadable: asked }),
+            };
+            service.enrol(candidates, &mut found).await;
+            found
+        }
+    }
+
+    /// Has the shared store decide first uses. They are asked for together, and so decided in one commit.
+    async fn enrol(&self, look_ups: Vec<LookUp>, found: &mut Found) {
+        let enrolled = look_ups.into_iter().filter_map(|look_up| {
+            let candidate = look_up.candidate.clone()?;
+            Some(async move { (look_up.id, self.writer.enrol(look_up, candidate).await) })
+        });
+        for (id, enrolled) in join_all(enrolled).await {
+            match enrolled {
+                Ok(looked_up) => found.read.push(looked_up),
+                Err(_) => {
+                    self.metrics.store_unreadable.inc();
+                    found.unreadable.push(id);
+                }
+            }
+        }
     }
 
     /// Binds a token, with the look-ups that this needs.
-    pub(crate) async fn bind(&self, bound: &mut BoundToken, touches: bool, now_ms: u64) -> Result<(), StoreError> {
+    pub(crate) async fn bind(
+        self: &Arc<Self>,
+        bound: &mut BoundToken,
+        touches: bool,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         let mut found = Vec::new();
         while let Err(look_up) = bound.bind(&self.registry, touches, found.first(), now_ms) {
             found = self.look_up(vec![look_up]).await.read;
@@ -114,7 +163,7 @@ fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Found 
     static FAILURES: Sampler = Sampler::new();
     let mut found = Found::default();
     for look_up in look_ups {
-        match registry.look_up(look_up) {
+        match registry.look_up(&look_up) {
             Ok(read) => found.read.push(read),
             Err(error) => {
                 metrics.store_unreadable.inc();

@@ -182,6 +182,14 @@ impl Session {
         Noted::Login
     }
 
+    /// Takes over the later instants of another replica.
+    pub fn merge(&self, marks: Marks) {
+        self.last_seen_ms.fetch_max(marks.last_seen_ms, Ordering::Relaxed);
+        self.login_at_ms.fetch_max(marks.login_at_ms, Ordering::Relaxed);
+        self.authenticated_ms.fetch_max(marks.authenticated_ms, Ordering::Relaxed);
+        self.issued_ms.fetch_max(marks.issued_ms, Ordering::Relaxed);
+    }
+
     /// Its scopes, with the generation they belong to or an older one: a caller that keeps both sees a newer generation as
     /// soon as its copy is outdated.
     pub fn scopes(&self) -> (u32, Scopes) {

@@ -7,14 +7,17 @@
 //! An entry that cannot be read never counts as absent: its session stays ended, or unknown.
 
 pub mod embedded;
+pub mod postgres;
 
 use crate::blocks::Block;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
+use crate::replica::{Appended, Engine, Place};
 use crate::revocations::{Bearer, Revocation};
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 pub use crate::leads::Lead;
 
@@ -137,17 +140,20 @@ impl Record {
 }
 
 /// One change. Those of one call to [`Store::apply`] are made together or not at all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The record of a live session, new or changed. Skipped where a tombstone forbids it.
     Write(Record),
+    /// The same of a session that the admin API opens.
+    Open(Record),
     /// The instants of a live session that have moved. Never moves them back.
-    Seen(SessionId, Marks),
+    Seen(#[serde(with = "id_text")] SessionId, Marks),
     /// The tombstone of an ended session, which replaces its record. If the session has a tombstone already, their ends are
     /// merged.
     Tombstone(Record),
     /// Drops the tombstone of a session if it ended before that instant.
-    Forget(SessionId, u64),
+    Forget(#[serde(with = "id_text")] SessionId, u64),
     /// A revocation of a party. If the party has one already, the stricter of the two is kept.
     Revocation(Revocation),
     /// The end of that very revocation. Another one of the same party stays.
@@ -166,8 +172,23 @@ pub enum Change {
     Rules(Rules),
 }
 
+/// Session ids as hexadecimal digits.
+pub(crate) mod id_text {
+    use portcullis_contract::SessionId;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(id: &SessionId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SessionId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a session's id"))
+    }
+}
+
 /// The rules that hold for parties, and so also for sessions that were never seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// All revocations.
     pub revocations: Vec<Revocation>,
@@ -224,7 +245,57 @@ pub trait Store: Send + Sync + 'static {
         after: Option<SessionId>,
         each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError>;
+
+    /// The tombstones of several sessions, where there are any; `None` for one that cannot be read.
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
+        let found = ids.iter().map(|id| Ok(self.tombstone(*id)?.map(|record| (*id, Some(record)))));
+        found.filter_map(Result::transpose).collect()
+    }
+
+    /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what
+    /// others have changed since the last call, in order. Where there are no replicas, there is nothing to do.
+    fn begin(&self, _each: &mut dyn FnMut(Change)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Ends a commit that changes nothing.
+    fn cancel(&self) {}
+
+    /// Calls `each` with what other replicas have changed since the last call, in order.
+    fn catch_up(&self, _each: &mut dyn FnMut(Change)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Drops some of what no replica needs any more. Called now and then.
+    fn trim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What is read from now on contains every change so far: only later ones are passed to [`Store::catch_up`].
+    fn start_at_head(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// How far other replicas' changes have been passed on, and the own ones made.
+    fn place(&self) -> Place {
+        0
+    }
+
+    /// How far the clock of the replica that is furthest ahead is ahead of this machine's, in milliseconds.
+    fn clock_behind_ms(&self) -> u64 {
+        0
+    }
+
+    /// The entry of the log that the last commit has made.
+    fn take_appended(&self) -> Option<Appended> {
+        None
+    }
+
+    /// What replicas of one store need besides; none for a store that has one user.
+    fn engine(self: Arc<Self>) -> Option<Arc<dyn Engine>> {
+        None
+    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@
 //! writer changes memory, and not the caller, who may have gone away in between.
 
 mod commit;
+mod enrol;
 mod finish;
 mod handle;
 mod late;
@@ -18,12 +19,12 @@ mod scopes;
 mod tests;
 mod thread;
 
-pub(crate) use handle::Writer;
+pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};
 
 #[cfg(test)]
 pub(crate) use commit::Commit;
 #[cfg(test)]
-pub(crate) use op::Op;
+pub(crate) use op::{Op, Unseen};
 #[cfg(test)]
 pub(crate) use tests::op;

@@ -54,7 +54,8 @@ pub struct Envoy {
     process: Mutex<Process>,
 }
 
-const WORKERS: usize = 2;
+/// The workers of an Envoy.
+pub(crate) const WORKERS: usize = 2;
 /// How long connections of a replaced listener may take to end.
 const DRAIN_S: &str = "1";
 const WATCHED: &str = "watched.json";
@@ -206,6 +207,19 @@ impl Watch {
             Self::Listener => "listener_manager.lds",
             Self::Filter => "extension_config_discovery.http_filter.portcullis",
         }
+    }
+}
+
+/// Adds endpoints on local ports to a cluster.
+pub(crate) fn add_endpoints(all: &mut Value, cluster: &str, ports: &[u16]) {
+    let clusters = at(all, "/static_resources/clusters").as_array_mut().expect("a list of clusters");
+    let index = position(clusters, cluster).expect("the cluster is there");
+    let endpoints = at(&mut clusters[index], "/load_assignment/endpoints/0/lb_endpoints");
+    let endpoints = endpoints.as_array_mut().expect("a list of endpoints");
+    for port in ports {
+        let mut endpoint = endpoints[0].clone();
+        *at(&mut endpoint, "/endpoint/address/socket_address/port_value") = json!(port);
+        endpoints.push(endpoint);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Round {
     pub token: Token,
     /// Tokens of it that are not shown before its revocation: refreshed ones, or others from before.
     pub late: Vec<Token>,
+    /// When its revocation was first asked for, where the test says so.
+    pub asked: OnceLock<Instant>,
     /// When its revocation was answered with 200.
     pub revoked: OnceLock<Instant>,
     /// Requests that were released.
@@ -58,6 +60,10 @@ pub struct Load {
     pub violations: Mutex<Vec<String>>,
     /// Answers that are neither a release nor the expected refusal.
     pub strange: Mutex<Vec<String>>,
+    /// Whether a refusal from before [`Round::asked`] is strange.
+    pub is_strict: AtomicBool,
+    /// Requests without a verdict.
+    pub unavailable: AtomicUsize,
 }
 
 impl Load {
@@ -71,6 +77,7 @@ impl Load {
         let round = Arc::new(Round {
             token,
             late,
+            asked: OnceLock::new(),
             revoked: OnceLock::new(),
             passes: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
@@ -127,8 +134,12 @@ impl Load {
             (401, code) if after && code.starts_with("session_") => {
                 round.refusals.fetch_add(1, Ordering::Relaxed);
             }
-            // The request was in flight when the session ended, or had no verdict while the service was down.
-            (401, "session_revoked") | (503, "session_unavailable") => (),
+            // The request was in flight when the session ended.
+            (401, "session_revoked") if !self.is_strict.load(Ordering::Relaxed) || round.asked.get().is_some() => (),
+            // It had no verdict while the service was down.
+            (503, "session_unavailable") => {
+                self.unavailable.fetch_add(1, Ordering::Relaxed);
+            }
             _ => self.strange.lock().expect("not poisoned").push(format!("{status} {code}")),
         }
     }

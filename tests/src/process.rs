@@ -1,5 +1,6 @@
 //! Child processes that end with the test, and the ports they listen on.
 
+use rustix::process::Signal;
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -63,8 +64,13 @@ impl Process {
 
     /// Sends it SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a child can be signalled");
+        rustix::process::kill_process(id, signal).expect("a child can be signalled");
     }
 }
 

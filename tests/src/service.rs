@@ -5,6 +5,7 @@ use crate::{
     process::{Process, free_port, local},
     wait::until,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -135,6 +136,20 @@ impl Service {
         let process = process.as_mut().expect("the service runs");
         process.terminate();
         until("the session service ends", async || process.ended()).await
+    }
+
+    /// Stops it in the middle of whatever it does, until [`Service::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.lock().expect("not poisoned").as_ref().expect("the service runs").signal(signal);
     }
 
     /// The process id; panics if the service is not running.

@@ -1,7 +1,7 @@
 //! Everything that a request passes through, started and stopped together.
 
 use crate::{
-    Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream,
+    Call, Client, Envoy, Issuer, IssuerBehaviour, Kind, Refused, Service, Stream, Token, Upstream, envoy,
     envoy::{Changes, Edit, Watch},
     policy,
     process::{is_free, local},
@@ -9,6 +9,7 @@ use crate::{
     stream,
 };
 use serde_json::Value;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// The documented ports of the shipped files.
@@ -31,8 +32,10 @@ pub struct Testbed {
     // Envoy is dropped first; otherwise it logs that the others are gone.
     /// The proxy.
     pub envoy: Envoy,
-    /// The session service.
+    /// The session service; of several replicas, the first.
     pub service: Service,
+    /// The other replicas.
+    pub others: Vec<Service>,
     /// The issuer of the shipped policy, Envoy's cluster `id`.
     pub issuer: Issuer,
     /// Another issuer, Envoy's cluster `partner`.
@@ -58,6 +61,8 @@ pub struct Builder {
     clusters: Vec<(&'static str, u16)>,
     bootstrap: Edit,
     watch: Option<Watch>,
+    /// For each replica of the session service, what it needs in `session.yaml`; without any, there is one service.
+    replicas: Vec<Value>,
 }
 
 impl Testbed {
@@ -72,6 +77,7 @@ impl Testbed {
             clusters: Vec::new(),
             bootstrap: Box::new(|_| ()),
             watch: None,
+            replicas: Vec::new(),
         }
     }
 
@@ -88,6 +94,20 @@ impl Testbed {
     /// A GET request to Envoy.
     pub fn get(&self, path: &str) -> Call {
         self.client.get(path)
+    }
+
+    /// All replicas of the session service.
+    pub fn replicas(&self) -> impl Iterator<Item = &Service> {
+        std::iter::once(&self.service).chain(&self.others)
+    }
+
+    /// Another Envoy with the same configuration, on ports of its own.
+    pub async fn another_envoy(&self) -> Envoy {
+        let text = std::fs::read_to_string(self.dir.path().join("envoy.json")).expect("the bootstrap can be read");
+        let bootstrap = serde_json::from_str(&text).expect("the bootstrap is JSON");
+        let dir = self.dir.path().join("another-envoy");
+        std::fs::create_dir(&dir).expect("a folder can be made");
+        Envoy::launch(&dir, &bootstrap, envoy::WORKERS, &self.filter_credential()).await
     }
 
     /// A request to Envoy.
@@ -215,6 +235,17 @@ impl Builder {
         self
     }
 
+    /// Runs several replicas, with these keys in their configuration, among them `store`. Envoy knows all of them.
+    pub fn replicas(self, count: usize, keys: Value) -> Self {
+        self.replicas_with(vec![keys; count])
+    }
+
+    /// The same, with keys for each.
+    pub fn replicas_with(mut self, keys: Vec<Value>) -> Self {
+        self.replicas = keys;
+        self
+    }
+
     /// Starts everything.
     pub async fn start(self) -> Testbed {
         let dir = tempfile::Builder::new().prefix("portcullis-").tempdir().expect("a temporary directory");
@@ -226,7 +257,16 @@ impl Builder {
         let ports =
             Ports { checks: choice.port_or(CHECKS, free.checks), admin: choice.port_or(SERVICE_ADMIN, free.admin) };
         let credentials = Credentials::random();
-        let service = Service::start(dir.path(), ports, credentials.clone(), self.session).await;
+        let (service, others) = match self.replicas.is_empty() {
+            true => (Service::start(dir.path(), ports, credentials.clone(), self.session).await, Vec::new()),
+            false => replicas(self.replicas, dir.path(), ports, &credentials, self.session).await,
+        };
+        let more: Vec<u16> = others.iter().map(|other| other.address().port()).collect();
+        let edit = self.bootstrap;
+        let bootstrap: Edit = Box::new(move |all| {
+            envoy::add_endpoints(all, "session", &more);
+            edit(all);
+        });
         let mut clusters = vec![
             ("upstream", upstream.address.port()),
             ("session", ports.checks),
@@ -239,7 +279,7 @@ impl Builder {
             admin: choice.port(ENVOY_ADMIN),
             clusters,
             policy: self.policy,
-            edit: self.bootstrap,
+            edit: bootstrap,
             watch: self.watch,
         };
         let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
@@ -248,6 +288,7 @@ impl Builder {
             client: Client::new(envoy.address),
             envoy,
             service,
+            others,
             issuer,
             partner,
             upstream,
@@ -257,6 +298,33 @@ impl Builder {
             dir,
         }
     }
+}
+
+/// Starts replicas of the session service, each in a folder of its own.
+async fn replicas(
+    keys: Vec<Value>,
+    dir: &Path,
+    first: Ports,
+    credentials: &Credentials,
+    edit: Edit,
+) -> (Service, Vec<Service>) {
+    let (mut started, mut edit) = (Vec::new(), Some(edit));
+    for (number, keys) in keys.into_iter().enumerate() {
+        let folder = dir.join(format!("replica-{number}"));
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        let edit = edit.take();
+        let ports = if number == 0 { first } else { Ports::free() };
+        let configure = |config: &mut Value| {
+            let keys = keys.as_object().expect("an object").clone();
+            config.as_object_mut().expect("an object").extend(keys);
+            if let Some(edit) = edit {
+                edit(config);
+            }
+        };
+        started.push(Service::start(&folder, ports, credentials.clone(), configure).await);
+    }
+    let others = started.split_off(1);
+    (started.pop().expect("there is one"), others)
 }
 
 /// Which ports to use.

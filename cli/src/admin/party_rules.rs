@@ -92,13 +92,14 @@ pub(super) fn party(of: &Value) -> String {
 /// The same for a table.
 pub(super) fn party_cell(of: &Value) -> String {
     match named(of) {
+        Some((kind @ "session", id)) => format!("{kind} {}", plain(id).chars().take(ID_DIGITS).collect::<String>()),
         Some((kind, name)) => format!("{kind} {}", clipped(name, CELL_CHARS_MAX)),
         None => "everybody".to_owned(),
     }
 }
 
 fn named(of: &Value) -> Option<(&'static str, &str)> {
-    let kinds = [("subject", "subject"), ("client_id", "client"), ("sid", "sid")];
+    let kinds = [("subject", "subject"), ("client_id", "client"), ("sid", "sid"), ("session_id", "session")];
     kinds.into_iter().find_map(|(key, kind)| Some((kind, of.get(key)?.as_str()?)))
 }
 
@@ -113,6 +114,7 @@ mod tests {
             (json!({"issuer": "i", "subject": "a\u{1b}"}), "subject `a\\u{1b}`"),
             (json!({"issuer": "i", "client_id": "web"}), "client `web`"),
             (json!({"issuer": "i", "sid": "s"}), "sid `s`"),
+            (json!({"session_id": "5d41"}), "session `5d41`"),
             (json!({"issuer": "i"}), "everybody"),
         ] {
             assert_eq!(party(&of), expected);

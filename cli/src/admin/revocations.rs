@@ -97,10 +97,12 @@ impl Delete {
             Format::Json => json_text(&lifted)?,
             Format::Text => {
                 let before = when::both(text(&lifted, "before"), Timestamp::now());
-                let (party, issuer) = (party(&lifted), plain(text(&lifted, "issuer")).into_owned());
-                format!(
-                    "the revocation of {party} at `{issuer}` before {before} is taken back; what it ended stays ended\n"
-                )
+                let whose = match text(&lifted, "issuer") {
+                    // A session that was not seen.
+                    "" => party(&lifted),
+                    issuer => format!("{} at `{}`", party(&lifted), plain(issuer)),
+                };
+                format!("the revocation of {whose} before {before} is taken back; what it ended stays ended\n")
             }
         })?;
         Ok(Exit::Done)

@@ -31,6 +31,7 @@ const REVOKE_EXAMPLES: &str = "\
 Once this command succeeds, no request that reaches Envoy afterwards is released for the session on
 routes with `on_outage: deny`. A later login, or a newer token of a machine client, can open the
 session again.
+A whole id that the service has not seen yet is revoked as well: its first token will be refused.
 
 Examples:
   portcullis sessions revoke 5d41402abc4b2a76b9719d911017c592 --reason 'lost laptop, ticket 4711'";
@@ -126,11 +127,20 @@ impl Revoke {
         let session: Value = client.post(&path, &body)?;
         let text = match self.output {
             Format::Json => json_text(&session)?,
+            Format::Text if session.get("known") == Some(&json!(false)) => unseen(&session),
             Format::Text => Session::of(session)?.revoked(Timestamp::now()),
         };
         output::write(&text)?;
         Ok(Exit::Done)
     }
+}
+
+/// The result of revoking an id that no session has had so far.
+fn unseen(answer: &Value) -> String {
+    let id = plain::plain(answer.get("id").and_then(Value::as_str).unwrap_or("-"));
+    format!(
+        "session {id}: not seen yet; its first token will be refused\nto take it back, see: portcullis revocations list\n"
+    )
 }
 
 /// The service's response, for scripts.

@@ -49,7 +49,7 @@ fn relative(instant: Timestamp, now: Timestamp) -> String {
 }
 
 /// The two largest units: seconds do not matter after a day.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let mut rest = seconds;
     let mut parts = UNITS.iter().map(|(size, unit)| {
         let count = rest / size;

@@ -81,6 +81,12 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
             answer(200, "application/json", "{}"),
             "does not contain what was blocked",
         ),
+        (&["replicas", "list"], answer(200, "application/json", "{}"), "it has no `replicas`"),
+        (
+            &["replicas", "list"],
+            answer(404, "application/problem+json", r#"{"detail":"the store is embedded","code":"not_found"}"#),
+            "the store is embedded (`not_found`)",
+        ),
         (&["blocks", "list"], answer(200, "application/json", "{}"), "it has no `blocks`"),
         (
             &["blocks", "delete", "687e64"],
@@ -107,12 +113,6 @@ fn blocks_are_made_listed_and_taken_back_in_words() {
     // The answer to the list and to the deletion.
     let mut both = block.clone();
     both["blocks"] = json!([block]);
-    let said = |line: &[&str], body: &serde_json::Value| {
-        let address = serving(answer(200, "application/json", &body.to_string()), Some);
-        let output = asked(&format!("http://{address}"), line);
-        assert!(output.status.success(), "{}", shown(&output));
-        shown(&output)
-    };
     let line = ["block", "--issuer", "https://id.example.com", "--subject", "alice", "--reason", "ticket 4711"];
     assert_eq!(
         said(&line, &made),
@@ -131,6 +131,62 @@ fn blocks_are_made_listed_and_taken_back_in_words() {
         "the block of subject `alice` at `https://id.example.com` is taken back; its sessions are again what they were\n"
     );
     assert_eq!(said(&["blocks", "list"], &json!({"blocks": []})), "there are no blocks\n");
+}
+
+/// What a command prints when the service answers it with `body`.
+fn said(line: &[&str], body: &serde_json::Value) -> String {
+    let address = serving(answer(200, "application/json", &body.to_string()), Some);
+    let output = asked(&format!("http://{address}"), line);
+    assert!(output.status.success(), "{}", shown(&output));
+    shown(&output)
+}
+
+#[test]
+fn replicas_are_listed_and_one_that_gives_no_verdicts_says_why() {
+    let replica = |name: &str, run: &str, applied: u64, answers: bool| {
+        json!({
+            "run": run, "name": name, "version": "0.1.0", "answers": answers, "applied": applied,
+            "serve_lease_ms": 3000, "beaten_ago_ms": 212,
+        })
+    };
+    let two = [replica("portcullis-0", "0d1f6f0b7c2a4e55", 4711, true), replica("portcullis-1", "77aa01", 4709, false)];
+    let table = "NAME          RUN       VERSION  APPLIED  BEHIND  BEAT       LEASE  ANSWERS\n\
+                 portcullis-0  0d1f6f0b  0.1.0    4711     0       212ms ago  3s     *\n\
+                 portcullis-1  77aa01    0.1.0    4709     2       212ms ago  3s\n";
+    assert_eq!(said(&["replicas", "list"], &json!({"replicas": two})), table);
+    let out = json!({"replicas": two, "not_serving": "the store does not answer: refused"});
+    let warning = "warning: the replica that answers gives no verdicts: the store does not answer: refused\n";
+    assert_eq!(said(&["replicas", "list"], &out), format!("{table}{warning}"));
+    let json = said(&["replicas", "list", "--output", "json"], &out);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), out);
+    let alone = json!({"replicas": [], "not_serving": "it has not joined the others yet"});
+    assert!(said(&["replicas", "list"], &alone).ends_with("verdicts: it has not joined the others yet\n"));
+}
+
+#[test]
+fn an_id_that_was_not_seen_is_revoked_in_words() {
+    let id = "5d41402abc4b2a76b9719d911017c592";
+    let unseen = json!({"id": id, "known": false});
+    assert_eq!(
+        said(&["sessions", "revoke", id], &unseen),
+        format!(
+            "session {id}: not seen yet; its first token will be refused\n\
+             to take it back, see: portcullis revocations list\n"
+        )
+    );
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&said(&["sessions", "revoke", id, "--output", "json"], &unseen)).ok(),
+        Some(unseen)
+    );
+    let mut both = json!({
+        "id": "687e64ce5abca15772c27966e0b823e8", "session_id": id, "before": "2001-09-09T01:46:40Z",
+        "made_at": "2001-09-09T01:46:40Z",
+    });
+    both["revocations"] = json!([both.clone()]);
+    let listed = said(&["revocations", "list"], &both);
+    assert!(listed.contains("687e64ce5abc  session 5d41402abc4b"), "{listed}");
+    let taken = said(&["revocations", "delete", "687e64ce5abc"], &both);
+    assert!(taken.starts_with(&format!("the revocation of session `{id}` before 2001-09-09")), "{taken}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::body::{Moment, query};
 use super::page::given;
 use super::problem::Problem;
-use super::sessions::{id_of, no_session};
+use super::sessions::{id_of, no_session, record};
 use crate::audit::{History, Named, Next, OfSession, Position};
 use crate::clock::rfc3339;
 use crate::credential::{Credentials, Presented};
@@ -27,7 +27,7 @@ pub(super) async fn of_session(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let id = id_of(&id)?;
-    let record = service.registry.read(id, service.clock.now_ms())?;
+    let record = record(&service, id).await?;
     let OfSession { events, held_since_ms } =
         service.audit.history().of(id, record.as_ref().map(|record| record.party()).as_ref());
     if record.is_none() && events.is_empty() {

@@ -19,7 +19,7 @@ pub(super) fn named(
         _ => return Err(Problem::invalid("body: specify at most one of `subject`, `client_id` and `sid`")),
     };
     let is_named = match &party {
-        RevokedParty::Everyone => true,
+        RevokedParty::Everyone | RevokedParty::Session(_) => true,
         RevokedParty::Subject(name) | RevokedParty::Client(name) | RevokedParty::Sid(name) => !name.is_empty(),
     };
     if issuer.is_empty() || !is_named {
@@ -37,6 +37,8 @@ pub(super) struct PartyView {
     client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
 }
 
 impl From<RevokedParty> for PartyView {
@@ -46,6 +48,7 @@ impl From<RevokedParty> for PartyView {
             RevokedParty::Subject(name) => Self { subject: Some(name), ..Self::default() },
             RevokedParty::Client(name) => Self { client_id: Some(name), ..Self::default() },
             RevokedParty::Sid(name) => Self { sid: Some(name), ..Self::default() },
+            RevokedParty::Session(id) => Self { session_id: Some(id.to_string()), ..Self::default() },
         }
     }
 }

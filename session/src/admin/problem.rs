@@ -23,6 +23,7 @@ pub(super) enum Code {
     ScopesBeyondGrant,
     NarrowedForEveryClient,
     NotReady,
+    NotServing,
     StoreUnavailable,
     Internal,
 }
@@ -47,6 +48,7 @@ impl Code {
                 (StatusCode::CONFLICT, "narrowed_for_every_client", "Every client of the subject has lost these scopes")
             }
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
+            Self::NotServing => (StatusCode::SERVICE_UNAVAILABLE, "not_serving", "This replica gives no verdicts"),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available")
             }

@@ -37,6 +37,8 @@ pub(super) struct Asked {
 #[derive(Serialize)]
 pub(super) struct RevocationView {
     id: String,
+    /// That of a session that was not seen is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
     issuer: String,
     #[serde(flatten)]
     party: PartyView,

@@ -2,12 +2,13 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{blocks, events, filters, revocations, scopes, sessions};
+use super::{blocks, events, filters, replicas, revocations, scopes, sessions};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
+use crate::replica::State;
 use crate::service::Service;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State as Extracted};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
@@ -25,6 +26,9 @@ static REFUSED: Sampler = Sampler::new();
 /// The most of a refused call's path that is logged.
 const PATH_CHARS_MAX: usize = 200;
 
+/// What is answered also by a replica whose serve lease has run out.
+const WITHOUT_LEASE: [&str; 4] = ["/metrics", "/v1/replicas", "/v1/filters", "/v1/clock/confirm"];
+
 /// The routes of the admin listener.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
     Router::new()
@@ -40,6 +44,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/clock/confirm", post(confirm_clock))
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
+        .route("/v1/replicas", get(replicas::list))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -51,7 +56,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
-async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+async fn admit(Extracted(service): Extracted<Arc<Service>>, request: Request, next: Next) -> Response {
     if !service.admin_credential.read().are_presented(request.headers()) {
         service.metrics.unauthenticated_admin.inc();
         if let Some(not_logged) = REFUSED.admit() {
@@ -64,11 +69,17 @@ async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next
     if !service.is_loaded.load(Ordering::SeqCst) {
         return Problem::new(Code::NotReady, "the stored sessions are still being loaded").into_response();
     }
+    // What it would read may be outdated, and what it would change may not hold elsewhere.
+    if !WITHOUT_LEASE.contains(&request.uri().path())
+        && let State::Out(why) = service.registry.lease().state()
+    {
+        return Problem::new(Code::NotServing, why).into_response();
+    }
     next.run(request).await
 }
 
 /// The wall clock is right although it was set.
-async fn confirm_clock(State(service): State<Arc<Service>>) -> Json<ClockView> {
+async fn confirm_clock(Extracted(service): Extracted<Arc<Service>>) -> Json<ClockView> {
     let now = rfc3339(service.clock.confirm());
     info!(target: "audit", event = "clock_confirmed", now, by = "admin");
     Json(ClockView { now })
@@ -79,14 +90,14 @@ struct ClockView {
     now: String,
 }
 
-async fn healthz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+async fn healthz(Extracted(service): Extracted<Arc<Service>>) -> (StatusCode, String) {
     match service.fault() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
     }
 }
 
-async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+async fn readyz(Extracted(service): Extracted<Arc<Service>>) -> (StatusCode, String) {
     if service.is_ready() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
@@ -94,7 +105,7 @@ async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready{reason}\n"))
 }
 
-async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+async fn metrics(Extracted(service): Extracted<Arc<Service>>) -> Result<Response, Problem> {
     let blocks = service.registry.blocks_standing(service.clock.now_ms());
     service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
     let text = service.metrics.text();

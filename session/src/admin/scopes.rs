@@ -7,7 +7,7 @@ use super::body::Input;
 use super::page;
 use super::problem::{Code, Problem};
 use super::seen::Seen;
-use super::sessions::{id_of, live, no_session, scopes_of, shown};
+use super::sessions::{id_of, live, no_session, record, scopes_of, shown};
 use super::view::SessionView;
 use crate::clock::rfc3339;
 use crate::intern::ScopeSet;
@@ -50,7 +50,7 @@ pub(super) async fn change(
     match (input.scopes, input.remove.is_empty() && input.restore.is_empty()) {
         (Some(scopes), true) if input.reason.is_empty() => set(&service, id, scopes).await?,
         (None, false) => {
-            let record = service.registry.read(id, service.clock.now_ms())?.ok_or_else(no_session)?;
+            let record = record(&service, id).await?.ok_or_else(no_session)?;
             let change =
                 change_of(record.party(), &input.remove, &input.restore, input.reason, service.clock.now_ms())?;
             let changed = ScopeSet::new(change.remove.iter().chain(&change.restore));
@@ -61,12 +61,12 @@ pub(super) async fn change(
             return Err(Problem::invalid("body: specify either `scopes`, or `remove` and `restore` (with a `reason`)"));
         }
     }
-    shown(&service, id)
+    shown(&service, id).await
 }
 
-async fn set(service: &Service, id: SessionId, scopes: Option<Vec<String>>) -> Result<(), Problem> {
+async fn set(service: &Arc<Service>, id: SessionId, scopes: Option<Vec<String>>) -> Result<(), Problem> {
     let scopes = scopes.as_deref().map(scopes_of).transpose()?;
-    let session = live(service, id)?;
+    let session = live(service, id).await?;
     if let Some(scopes) = &scopes {
         within(scopes, &session.granted())?;
     }

@@ -10,13 +10,15 @@ use crate::intern::ScopeSet;
 use crate::registry::{Filter, Ids, NotOpened, Order, Place};
 use crate::service::Service;
 use crate::session::Session;
+use crate::store::Record;
 use crate::token::Token;
 use crate::writer::Opening;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
 use portcullis_contract::{KeyKind, SessionId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The kind of a key. Left out, a key that is the name of the client is a machine's.
@@ -169,7 +171,7 @@ pub(super) async fn read(
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
-    shown(&service, id)
+    shown(&service, id).await
 }
 
 #[derive(Deserialize)]
@@ -179,29 +181,37 @@ pub(super) struct Revoke {
     reason: String,
 }
 
+/// A session that was revoked before it was seen.
+#[derive(Serialize)]
+struct UnseenView {
+    id: String,
+    known: bool,
+}
+
 pub(super) async fn revoke(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     Input(input): Input<Revoke>,
-) -> Result<Json<SessionView>, Problem> {
+) -> Result<Response, Problem> {
     let id = id_of(&id)?;
-    let record = service.writer.revoke(id, service.clock.now_ms()).await?;
-    let record = record.ok_or_else(|| {
-        let how = "there is no session with that id: to revoke one that was not seen yet, revoke its `sid`, subject or client";
-        Problem::new(Code::NotFound, how)
-    })?;
-    service.audit.session_revoked(&record, &input.reason);
-    Ok(Json((*record).into()))
+    let record = service.writer.revoke_id(id, &input.reason, service.clock.now_ms()).await?;
+    Ok(match record {
+        Some(record) => {
+            service.audit.session_revoked(&record, &input.reason);
+            Json(SessionView::from(*record)).into_response()
+        }
+        None => Json(UnseenView { id: id.to_string(), known: false }).into_response(),
+    })
 }
 
-pub(super) fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Problem> {
+pub(super) async fn live(service: &Arc<Service>, id: SessionId) -> Result<Arc<Session>, Problem> {
     let now_ms = service.clock.now_ms();
     let ended = match service.registry.find(id) {
         Some(session) => match service.registry.settle(&session, now_ms, EndedBy::Judge) {
             None => return Ok(session),
             Some(end) => Some(end),
         },
-        None => service.registry.read(id, now_ms)?.and_then(|record| record.ended),
+        None => record(service, id).await?.and_then(|record| record.ended),
     };
     Err(match ended {
         Some(end) => NotOpened::Ended(end.reason).into(),
@@ -209,12 +219,27 @@ pub(super) fn live(service: &Service, id: SessionId) -> Result<Arc<Session>, Pro
     })
 }
 
-pub(super) fn shown(service: &Service, id: SessionId) -> Result<Json<SessionView>, Problem> {
-    let record = service.registry.read(id, service.clock.now_ms())?.ok_or_else(no_session)?;
+pub(super) async fn shown(service: &Arc<Service>, id: SessionId) -> Result<Json<SessionView>, Problem> {
+    let record = record(service, id).await?.ok_or_else(no_session)?;
     let narrowings = service.registry.narrowings_of(&record.party());
     let mut view = SessionView::from(record);
     view.narrowings = narrowings.into_iter().map(Into::into).collect();
     Ok(Json(view))
+}
+
+/// One session, live or ended. One that is not known here may just have opened at another replica.
+pub(super) async fn record(service: &Arc<Service>, id: SessionId) -> Result<Option<Record>, Problem> {
+    let read = || {
+        let service = Arc::clone(service);
+        blocking(move || service.registry.read(id, service.clock.now_ms()))
+    };
+    match read().await?? {
+        None if service.registry.lease().is_shared() => {
+            service.writer.caught_up().await?;
+            Ok(read().await??)
+        }
+        found => Ok(found),
+    }
 }
 
 pub(super) fn id_of(text: &str) -> Result<SessionId, Problem> {

@@ -25,6 +25,10 @@ use tracing::warn;
 /// its next stream at once; for one that cannot, the sooner the next service starts the better.
 pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// The same when the service may not judge for now: what is followed must not go on for longer than its filter lets it
+/// without a word.
+const OUT_DRAIN_MAX: Duration = Duration::from_millis(250);
+
 /// How long a stream sleeps at most while a limit is ahead: the clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,9 @@ impl SessionCheck for Checks {
                 warn!(peer, not_logged, "refused a check stream: its credential is missing or wrong");
             }
             return Err(Status::unauthenticated("the credential is missing or wrong"));
+        }
+        if !service.registry.lease().holds() {
+            return Err(Status::unavailable("this replica gives no verdicts for now"));
         }
         let driver = Box::new(Driver::new(Arc::clone(service), inbound, peer, presented, credentials));
         let answers = unfold(Some(driver), |driver| async { driver?.next().await });
@@ -92,7 +99,8 @@ struct Driver {
     presented: Option<Presented>,
     credentials: watch::Receiver<Option<Credentials>>,
     draining: watch::Receiver<bool>,
-    /// Until when it goes on once the filter was told that the service is about to stop.
+    serving: watch::Receiver<bool>,
+    /// Until when it goes on once the filter was told to leave.
     drains_until: Option<Instant>,
     /// When the filter was last sent something.
     sent_at: Instant,
@@ -136,6 +144,7 @@ impl Driver {
         Self {
             state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables)),
             draining: service.draining.clone(),
+            serving: service.serving.clone(),
             service,
             inbound,
             peer,
@@ -167,10 +176,11 @@ impl Driver {
                 }
                 Task::Resume(ready) => self.resume(ready),
                 Task::SendDrain => {
-                    self.drains_until = Some(Instant::now() + DRAIN_MAX);
+                    let at_most = if *self.draining.borrow() { DRAIN_MAX } else { OUT_DRAIN_MAX };
+                    self.drains_until = Some(Instant::now() + at_most);
                     Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
-                Task::Refuse => Err(Status::unavailable("the service is about to stop")),
+                Task::Refuse => Err(Status::unavailable("the service is about to stop, or may not judge for now")),
                 Task::Authenticate => self.authenticate(),
                 Task::SendBeat => Ok(ServiceMessage { beat: true, ..ServiceMessage::default() }),
                 Task::Leave => return None,
@@ -188,12 +198,15 @@ impl Driver {
 
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
     async fn task(&mut self) -> Task {
-        let Self { service, inbound, state, deferred, credentials, draining, drains_until, sent_at, .. } = self;
+        let Self { service, inbound, state, deferred, credentials, draining, serving, drains_until, sent_at, .. } =
+            self;
         if self.is_done_reading && deferred.is_empty() {
             return Task::Leave;
         }
         let until_due_ms = state.review_at_ms().map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
-        let beat_at = state.beat_every().map(|every| *sent_at + every);
+        // What is followed here may have ended elsewhere: the filter is to notice the silence.
+        let beat_every = state.beat_every().filter(|_| *serving.borrow());
+        let beat_at = beat_every.map(|every| *sent_at + every);
         let is_done_reading = self.is_done_reading;
         let may_read = !is_done_reading && state.waiting() + self.held < DEFERRED_MAX;
         tokio::select! {
@@ -202,7 +215,7 @@ impl Driver {
             _ = credentials.changed() => Task::Authenticate,
             () = state.notifier().notified() => Task::Review,
             // It ends with `true`, or with the service itself.
-            _ = draining.wait_for(|draining| *draining), if drains_until.is_none() => match state.is_greeted() {
+            _ = leave(draining, serving), if drains_until.is_none() => match state.is_greeted() {
                 true => Task::SendDrain,
                 false => Task::Refuse,
             },
@@ -289,6 +302,14 @@ async fn pass(ms: Option<u64>) {
     match ms {
         Some(ms) => tokio::time::sleep(Duration::from_millis(ms).min(SLEEP_MAX)).await,
         None => pending().await,
+    }
+}
+
+/// Waits until the service is about to stop, or may not judge.
+async fn leave(draining: &mut watch::Receiver<bool>, serving: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        _ = draining.wait_for(|draining| *draining) => {}
+        _ = serving.wait_for(|serving| !*serving) => {}
     }
 }
 

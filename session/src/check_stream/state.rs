@@ -80,6 +80,8 @@ impl StreamState {
 
     /// Answers a message that has arrived by `now_ms`.
     pub fn receive(&mut self, message: FilterMessage, now_ms: u64) -> Result<Answers, Broken> {
+        // Read after the message has arrived: what another replica has ended since is refused there or here.
+        let serves = self.registry.lease().holds();
         let received = !message.questions.is_empty();
         let mut answers = Answers { welcome: message.hello.is_some(), received, ..Answers::default() };
         match (message.hello, self.routes.is_some()) {
@@ -94,23 +96,28 @@ impl StreamState {
         let mut tally = Tally::default();
         answers.verdicts.reserve_exact(message.questions.len());
         for question in &message.questions {
-            self.ask(question, &mut tally, now_ms, &mut answers)?;
+            match serves {
+                true => self.ask(question, &mut tally, now_ms, &mut answers)?,
+                false => no_verdict(question.id, &mut tally, &mut answers),
+            }
         }
         self.metrics.answered(&tally);
         for follow in &message.follows {
-            self.follow(follow, now_ms, &mut answers)?;
+            self.follow(follow, serves, now_ms, &mut answers)?;
         }
         for id in &message.unfollowed {
             self.follows.close(*id);
         }
-        for id in &message.active {
+        for id in message.active.iter().filter(|_| serves) {
             self.follows.judge(*id, Occasion::Active, None, now_ms, &mut answers);
         }
         for handle in &message.forgotten {
             self.tokens.remove(handle);
         }
         // Here too: a filter that never pauses must not keep follows that are due from being judged.
-        self.follows.review(now_ms, &mut answers);
+        if serves {
+            self.follows.review(now_ms, &mut answers);
+        }
         Ok(answers)
     }
 
@@ -127,7 +134,10 @@ impl StreamState {
     /// The verdicts of follows whose session has changed, and of those with a limit that is due.
     pub fn review(&mut self, now_ms: u64) -> Answers {
         let mut answers = Answers::default();
-        self.follows.review(now_ms, &mut answers);
+        // Without the lease the stream is drained, and its follows are judged elsewhere.
+        if self.registry.lease().holds() {
+            self.follows.review(now_ms, &mut answers);
+        }
         answers
     }
 
@@ -149,6 +159,11 @@ impl StreamState {
     /// Answers what has waited for look-ups.
     pub fn looked_up(&mut self, found: &[LookedUp], now_ms: u64) -> Answers {
         let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        if !self.registry.lease().holds() {
+            let ids: Vec<SessionId> = found.iter().map(|found| found.asked.id).collect();
+            self.unreadable(&ids, &mut answers);
+            return answers;
+        }
         for found in found {
             let waiting = self.waiting.remove(&found.asked.id).unwrap_or_default();
             self.waiting_count -= waiting.len();
@@ -167,11 +182,7 @@ impl StreamState {
         for waiting in ids.iter().flat_map(|id| self.waiting.remove(id).unwrap_or_default()) {
             self.waiting_count -= 1;
             match waiting {
-                Waiting::Question(question) => {
-                    tally.add(Outcome::Unavailable);
-                    let verdict = Verdict { id: question.id, ..refusal(Outcome::Unavailable) };
-                    answers.put_verdict(Destination::Question, verdict);
-                }
+                Waiting::Question(question) => no_verdict(question.id, &mut tally, answers),
                 Waiting::Follow(id) => self.follows.give_up(id, answers),
             }
         }
@@ -227,11 +238,15 @@ impl StreamState {
         Ok(())
     }
 
-    fn follow(&mut self, follow: &Follow, now_ms: u64, answers: &mut Answers) -> Result<(), Broken> {
+    fn follow(&mut self, follow: &Follow, serves: bool, now_ms: u64, answers: &mut Answers) -> Result<(), Broken> {
         let route = route(self.routes.as_deref(), follow.route)?;
         let bound = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
         self.follows.enter(follow.id, Arc::clone(bound.token()), route.asked)?;
+        if !serves {
+            self.follows.give_up(follow.id, answers);
+            return Ok(());
+        }
         if let Some(look_up) = self.follows.judge(follow.id, Occasion::Entered, None, now_ms, answers) {
             self.wait(look_up, Waiting::Follow(follow.id), answers);
         }
@@ -303,6 +318,12 @@ impl Asking<'_> {
         }
         Ok(answer)
     }
+}
+
+/// Answers that there is no verdict.
+fn no_verdict(id: u32, tally: &mut Tally, answers: &mut Answers) {
+    tally.add(Outcome::Unavailable);
+    answers.put_verdict(Destination::Question, Verdict { id, ..refusal(Outcome::Unavailable) });
 }
 
 fn route(routes: Option<&RouteTable>, index: u32) -> Result<&Route, Broken> {

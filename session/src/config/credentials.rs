@@ -47,6 +47,16 @@ fn all(
 }
 
 fn one(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    match secret(at, source, env)? {
+        short if short.len() < BYTES_MIN => Err(format!(
+            "{at}: has fewer than {BYTES_MIN} bytes: use a random one, from `openssl rand -hex 32` for example"
+        )),
+        secret => Ok(secret),
+    }
+}
+
+/// A secret of any length.
+pub(super) fn secret(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let secret = match (&source.env, &source.file) {
         (Some(variable), None) => env(variable)
             .filter(|secret| !secret.trim().is_empty())
@@ -59,10 +69,5 @@ fn one(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -
         _ => return Err(format!("{at}: needs either `env` or `file`")),
     };
     // Files end with a line break that is not part of the secret.
-    match secret.trim() {
-        short if short.len() < BYTES_MIN => Err(format!(
-            "{at}: has fewer than {BYTES_MIN} bytes: use a random one, from `openssl rand -hex 32` for example"
-        )),
-        secret => Ok(secret.to_owned()),
-    }
+    Ok(secret.trim().to_owned())
 }

@@ -13,6 +13,8 @@ pub(super) struct Raw {
     pub(super) filter_credential: Option<RawCredentials>,
     pub(super) admin_credential: RawCredentials,
     pub(super) store: RawStore,
+    pub(super) serve_lease: Option<String>,
+    pub(super) activity_interval: Option<String>,
     #[serde(default)]
     pub(super) enrolment: RawEnrolment,
     #[serde(default, with = "serde_norway::with::singleton_map")]
@@ -63,9 +65,19 @@ pub(super) struct RawCredential {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object: `{embedded: {path: …}}`")]
+#[serde(deny_unknown_fields, expecting = "an object: `{embedded: {path: …}}` or `{postgres: {url: …}}`")]
 pub(super) struct RawStore {
-    pub(super) embedded: RawEmbedded,
+    pub(super) embedded: Option<RawEmbedded>,
+    pub(super) postgres: Option<RawPostgres>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `url`, `schema`, `ca` or `password`")]
+pub(super) struct RawPostgres {
+    pub(super) url: String,
+    pub(super) schema: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) password: Option<RawCredential>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 use super::access::{DEFAULT_LIMITS, duration_ms};
 use super::*;
 use crate::judge::Limits;
+use crate::store::postgres::{Secret, Source};
 use axum::http::HeaderMap;
 
 /// The configuration of the design page, as it stands there.
@@ -94,6 +95,97 @@ access:
         assert!(told.contains(fault), "{fault}: {told}");
     }
     assert_eq!(told.lines().count(), wanted.len(), "{told}");
+}
+
+/// The configuration of a replica, with more keys and with another object under `postgres`.
+fn replica(postgres: &str, more: &str) -> String {
+    SHORT.replace("{embedded: {path: data}}", &format!("{{postgres: {postgres}}}")) + more
+}
+
+#[test]
+fn a_replica_is_configured_by_a_url_and_has_defaults_for_the_rest() {
+    let read = |text: &str| match read(text, &env).unwrap().store {
+        StoreSettings::Postgres(source, sharing) => (source, sharing),
+        other => panic!("{other:?}"),
+    };
+    let url = "postgres://db/x";
+    let (source, sharing) = read(&replica(&format!("{{url: '{url}'}}"), ""));
+    assert_eq!(source, Source { url: url.to_owned(), schema: "portcullis".to_owned(), ca: None, password: None });
+    assert_eq!(sharing, Sharing { serve_lease_ms: 3_000, activity_interval_ms: 5_000 });
+    let given = format!("{{url: '{url}', schema: other, password: {{env: DB}}}}");
+    let (source, sharing) = read(&replica(&given, "serve_lease: 200ms\nactivity_interval: 2200ms\n"));
+    assert_eq!((source.schema.as_str(), source.password), ("other", Some(Secret("the secret of DB".to_owned()))));
+    assert_eq!(sharing, Sharing { serve_lease_ms: 200, activity_interval_ms: 2_200 });
+    let (_, sharing) = read(&replica(&given, "serve_lease: 60s\nactivity_interval: 62s\n"));
+    assert_eq!(sharing, Sharing { serve_lease_ms: 60_000, activity_interval_ms: 62_000 });
+}
+
+#[test]
+fn each_fault_of_a_store_is_told_in_its_words() {
+    let url = "{url: 'postgres://db/x'}";
+    let with = |more: &str| format!("{{url: 'postgres://db/x', {more}}}");
+    let idle = "access: [{name: brief, idle: 5s}, {name: long, idle: 6s}]\n";
+    let schema = |name: &str| {
+        format!(
+            "store.postgres.schema: `{name}` is not a plain name: use up to 40 lower-case letters, digits and `_`, beginning with a letter"
+        )
+    };
+    let no_duration = "is not a duration: use one like `200ms`, `30s`, `15m`, `8h` or `30d`";
+    let interval = |text: &str, least: &str| {
+        format!(
+            "activity_interval: `{text}` is less than serve_lease and 2s: activity may take that long to reach another replica; use `{least}` or more"
+        )
+    };
+    let alone = |key: &str| format!("{key}: is for replicas that share a store, and an embedded one has one user");
+    let neither = "store: needs either `embedded` or `postgres`";
+    for (text, wanted) in [
+        (SHORT.replace("{embedded: {path: data}}", "{}"), neither.to_owned()),
+        (
+            SHORT.replace("{path: data}}", &format!("{{path: data}}, postgres: {url}}}")),
+            neither.to_owned(),
+        ),
+        (
+            SHORT.replace("{path: data}", "{path: ''}"),
+            "store.embedded.path: is empty: name a folder".to_owned(),
+        ),
+        (format!("{SHORT}serve_lease: 3s\n"), alone("serve_lease")),
+        (format!("{SHORT}activity_interval: 5s\n"), alone("activity_interval")),
+        (
+            replica("{url: 'mysql://db'}", ""),
+            "store.postgres.url: is not a PostgreSQL URL: use one like `postgres://portcullis@db.internal:5432/portcullis`"
+                .to_owned(),
+        ),
+        (
+            replica("{url: 'postgres://db/x?sslmode=require'}", ""),
+            "store.postgres.url: has `sslmode=require`, but there is no `ca` to check the server's certificate against"
+                .to_owned(),
+        ),
+        (replica(&with("schema: A"), ""), schema("A")),
+        (replica(&with("schema: ''"), ""), schema("")),
+        (
+            replica(&with("ca: /nowhere"), ""),
+            "store.postgres.ca: cannot read certificates from `/nowhere`".to_owned(),
+        ),
+        (replica(&with("password: {}"), ""), "store.postgres.password: needs either `env` or `file`".to_owned()),
+        (replica(url, "serve_lease: 199ms\n"), "serve_lease: `199ms` is not between 200ms and 60s".to_owned()),
+        (
+            replica(url, "serve_lease: 61s\nactivity_interval: 63s\naccess: [{name: a, absolute: 8h}]\n"),
+            "serve_lease: `61s` is not between 200ms and 60s".to_owned(),
+        ),
+        (replica(url, "serve_lease: soon\n"), format!("serve_lease: `soon` {no_duration}")),
+        (replica(url, "activity_interval: 5\n"), format!("activity_interval: `5` {no_duration}")),
+        (replica(url, "activity_interval: 4999ms\n"), interval("4999ms", "5000ms")),
+        (replica(url, "serve_lease: 4s\n"), interval("5s", "6000ms")),
+        (
+            replica(url, idle),
+            "access: `brief` has an idle limit that is not longer than activity_interval (`5s`): a session that moves between replicas could end at once"
+                .to_owned(),
+        ),
+    ] {
+        let told = faults(&text);
+        let is_told = if wanted.contains("/nowhere") { told.starts_with("store.postgres.ca: cannot read") } else { told == wanted };
+        assert!(is_told, "{text}\n{wanted}\n{told}");
+    }
 }
 
 #[test]
@@ -259,4 +351,11 @@ fn growth_is_a_word_or_a_list() {
     assert_eq!(growth(", growth: refuse"), "Refuse");
     assert_eq!(growth(", growth: allow"), "Allow");
     assert!(growth(", growth: [a, b]").starts_with("Listed("));
+}
+
+#[test]
+fn the_example_of_replicas_is_valid() {
+    let env = |variable: &str| Some(format!("a secret of {variable}"));
+    let settings = read(include_str!("../../../examples/replicas/session.yaml"), &env).unwrap();
+    assert!(matches!(settings.store, StoreSettings::Postgres(..)));
 }

@@ -112,8 +112,11 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
 }
 
 /// Asks the judge, and waits for the disk where the answer needs it.
-async fn ask(service: &Service, mut bound: BoundToken, asked: Asked, route: &str) -> Result<Verdict, Fault> {
+async fn ask(service: &Arc<Service>, mut bound: BoundToken, asked: Asked, route: &str) -> Result<Verdict, Fault> {
     service.bind(&mut bound, !asked.background, service.clock.now_ms()).await.map_err(Fault::unreadable)?;
+    if !service.registry.lease().holds() {
+        return Err(Fault::Unavailable);
+    }
     let now_ms = service.clock.now_ms();
     let answer = bound.answer(&service.registry, asked, None, now_ms);
     let outcome = answer.verdict.outcome();

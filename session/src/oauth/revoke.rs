@@ -39,5 +39,8 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> R
         let written = service.writer.make_durable(vec![Arc::clone(successor)]).await;
         written.map_err(|_| Fault::Unavailable)?;
     }
+    // What was over before may have ended at another replica a moment ago, and be half applied here.
+    service.writer.caught_up().await.map_err(|_| Fault::Unavailable)?;
+    service.writer.everywhere().await.map_err(|_| Fault::Unavailable)?;
     Ok(StatusCode::OK)
 }

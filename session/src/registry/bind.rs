@@ -16,7 +16,7 @@ use crate::life::Stage;
 use crate::metrics::Opened;
 use crate::revocations::Bearer;
 use crate::session::Session;
-use crate::store::StoreError;
+use crate::store::{Record, StoreError};
 use crate::token::Token;
 use portcullis_contract::{KeyKind, SessionId};
 use std::sync::{Arc, PoisonError};
@@ -62,27 +62,52 @@ impl FirstUse {
     }
 }
 
-/// A session that is not in memory: only the disk knows whether it has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A session that is not in memory: only the store knows whether it has ended.
+#[derive(Debug, Clone)]
 pub struct LookUp {
     /// The session.
     pub id: SessionId,
     forgotten: u64,
+    /// The first use that a shared store has to decide.
+    pub candidate: Option<Arc<Candidate>>,
 }
 
-/// What the disk says about a session.
-#[derive(Debug, Clone, Copy)]
+/// A first use that a store shared by replicas has to decide: another replica may be opening the same session, and all of
+/// them judge by the one that the store has.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The token.
+    pub token: Token,
+    /// What its first use does.
+    pub first_use: FirstUse,
+    /// When it was presented.
+    pub now_ms: u64,
+}
+
+/// What the store says about a session.
+#[derive(Debug, Clone)]
 pub struct LookedUp {
     /// What was asked.
     pub asked: LookUp,
     tombstone: Option<Tombstone>,
 }
 
+impl LookUp {
+    /// The answer to it.
+    pub(crate) fn answered(self, tombstone: Option<&Record>) -> LookedUp {
+        LookedUp { asked: self, tombstone: tombstone.and_then(Tombstone::read) }
+    }
+
+    fn is(&self, id: SessionId, sessions: &InMemory) -> bool {
+        self.id == id && self.forgotten == sessions.forgotten
+    }
+}
+
 impl Registry {
     /// Reads what the disk says about a session. Blocks.
-    pub fn look_up(&self, asked: LookUp) -> Result<LookedUp, StoreError> {
+    pub fn look_up(&self, asked: &LookUp) -> Result<LookedUp, StoreError> {
         let record = self.store.tombstone(asked.id)?;
-        Ok(LookedUp { asked, tombstone: record.as_ref().and_then(Tombstone::read) })
+        Ok(asked.clone().answered(record.as_ref()))
     }
 
     /// The session that a token belongs to, which opens if this is its first use. The error is a look-up that must be made
@@ -102,10 +127,18 @@ impl Registry {
             let blocked = self.block_at(token, first_use, now_ms);
             return Ok(blocked.map_or(Binding::Undated, Binding::Blocked));
         }
-        if matches!(first_use, FirstUse::Touches | FirstUse::Opens) {
-            self.leads.note(&token.issuer, token.newest_ms(), now_ms);
-        }
+        let shows_lead = matches!(first_use, FirstUse::Touches | FirstUse::Opens)
+            && self.leads.note(&token.issuer, token.newest_ms(), now_ms);
         let mut sessions = self.in_memory(token.id);
+        let ask_store = |sessions: &InMemory, decides: bool| LookUp {
+            id: token.id,
+            forgotten: sessions.forgotten,
+            candidate: decides.then(|| Arc::new(Candidate { token: token.clone(), first_use, now_ms })),
+        };
+        // Every replica has to know it before it is used: it determines the instants of revocations.
+        if shows_lead && self.lease.is_shared() && self.block_at(token, first_use, now_ms).is_none() {
+            return Err(ask_store(&sessions, true));
+        }
         let held = sessions.by_id.get(&token.id).cloned();
         let tombstone = match &held {
             Some(session) => match self.settle(session, now_ms, EndedBy::Judge) {
@@ -113,13 +146,16 @@ impl Registry {
                 Some(end) => Some(Tombstone::of(session, end)),
             },
             None if first_use == FirstUse::Nothing => return Ok(Binding::Unknown),
-            // Before the look-up: a disk that cannot be read must not keep a block from answering.
-            None => match self.block_at(token, first_use, now_ms) {
-                Some(until_ms) => return Ok(Binding::Blocked(until_ms)),
-                None => on_disk(token.id, &sessions, looked_up)?,
+            // Before the look-up: a store that cannot be read must not keep a block from answering.
+            None => match (self.block_at(token, first_use, now_ms), looked_up) {
+                (Some(until_ms), _) => return Ok(Binding::Blocked(until_ms)),
+                (None, Some(found)) if found.asked.is(token.id, &sessions) => found.tombstone,
+                // One from before another session left this shard may have missed its tombstone, and is made again.
+                (None, _) => return Err(ask_store(&sessions, false)),
             },
         };
         let opened = match self.open_by(token, tombstone, first_use, now_ms) {
+            Ok(_) if self.lease.is_shared() => return Err(ask_store(&sessions, true)),
             Ok(session) => Arc::new(session),
             // The session itself, while it is in memory: its tombstone may have to be written before it is answered.
             Err(refused) => return Ok(held.map_or(refused, Binding::Session)),
@@ -129,6 +165,19 @@ impl Registry {
         self.audit.opened(&opened, Opened::FirstUse, now_ms);
         self.enqueue_opened(&opened);
         Ok(Binding::Session(opened))
+    }
+
+    /// The session that a first use opens in a shared store, or none: it is there, or it opens none. Called by the writer,
+    /// to whom the store has told everything that other replicas have done; `buried` is the tombstone that the store has,
+    /// and `ends` an end that the same commit brings.
+    pub(crate) fn decide(&self, candidate: &Candidate, buried: Option<&Record>, ends: Option<End>) -> Option<Session> {
+        let Candidate { token, first_use, now_ms } = candidate;
+        let tombstone = match self.find(token.id) {
+            Some(held) => Some(Tombstone::of(&held, self.settle(&held, *now_ms, EndedBy::Judge)?)),
+            None => buried.and_then(Tombstone::read),
+        };
+        let tombstone = tombstone.map(|tombstone| ends.map_or(tombstone, |end| tombstone.and(end)));
+        self.open_by(token, tombstone, *first_use, *now_ms).ok()
     }
 
     /// The session that the first use of a token opens, or why it opens none.
@@ -191,16 +240,6 @@ impl Registry {
             }
             UndatedLogins::Refuse | UndatedLogins::Reopen { .. } => bearer,
         }
-    }
-}
-
-/// The tombstone of a session that is not in memory. A look-up from before another session left this shard may have
-/// missed its tombstone, and is made again.
-fn on_disk(id: SessionId, sessions: &InMemory, looked_up: Option<&LookedUp>) -> Result<Option<Tombstone>, LookUp> {
-    let wanted = LookUp { id, forgotten: sessions.forgotten };
-    match looked_up {
-        Some(found) if found.asked == wanted => Ok(found.tombstone),
-        _ => Err(wanted),
     }
 }
 

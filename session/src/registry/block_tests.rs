@@ -30,7 +30,7 @@ impl Asker {
         let mut found = None;
         if self.0.is_outdated(&fixture.registry, true, now_ms) {
             while let Err(look_up) = self.0.bind(&fixture.registry, true, found.as_ref(), now_ms) {
-                found = Some(fixture.registry.look_up(look_up).unwrap());
+                found = Some(fixture.registry.look_up(&look_up).unwrap());
             }
         }
         self.0.answer(&fixture.registry, Asked::default(), None, now_ms).verdict.outcome()

@@ -13,6 +13,8 @@ impl Registry {
     /// Loads what is stored; returns the number of sessions. If a party was revoked just before a crash, its sessions end
     /// here, as of the revocation.
     pub fn load(&self) -> Result<usize, StoreError> {
+        // First, so that whatever is changed meanwhile is applied again rather than missed.
+        self.store.start_at_head()?;
         self.issuers().load(self.store.issuers()?);
         self.leads().load(self.store.leads()?);
         let rules = self.store.rules()?;
@@ -42,7 +44,7 @@ impl Registry {
 
     /// The session of a record. Its limits are those that the configuration has for its access type now, so that a
     /// shorter limit holds from the next start; those it opened with count only when there is no such type any more.
-    fn restore(&self, record: &Record) -> Session {
+    pub(super) fn restore(&self, record: &Record) -> Session {
         let access = self.terms.access.named(&record.access).unwrap_or_else(|| {
             Arc::new(Access {
                 name: record.access.clone(),

@@ -52,7 +52,7 @@ impl Registry {
 
     /// Enters a session whose record is on disk. A first use may have come in between: then the error is its session,
     /// over whose record the new one was written.
-    pub fn enter(&self, session: &Arc<Session>, now_ms: u64) -> Result<(), Arc<Session>> {
+    pub fn enter(&self, session: &Arc<Session>, by: Opened, now_ms: u64) -> Result<(), Arc<Session>> {
         let mut sessions = self.in_memory(session.id);
         if let Some(held) = sessions.by_id.get(&session.id)
             && held.ended().is_none_or(|end| session.returned != Some(end))
@@ -62,8 +62,10 @@ impl Registry {
         self.narrow_session(session);
         sessions.put(session);
         drop(sessions);
-        self.openings_epoch.fetch_add(1, Ordering::SeqCst);
-        self.audit.opened(session, Opened::Explicit, now_ms);
+        if matches!(by, Opened::Explicit) {
+            self.openings_epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        self.audit.opened(session, by, now_ms);
         Ok(())
     }
 }

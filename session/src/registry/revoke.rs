@@ -26,10 +26,14 @@ impl Registry {
             ends_at_ms: now_ms,
             reason: String::new(),
         };
-        let of_party = |s: &Arc<Session>| all.covers(s.bearer());
-        let newest = |shard| self.in_shard(shard).iter().filter(|s| of_party(s)).map(|s| s.marks().newest_ms()).max();
-        let newest_ms = (0..SHARDS).filter_map(newest).max().unwrap_or_default();
-        self.leads.instant(issuer, newest_ms, now_ms)
+        let newest = |s: Arc<Session>| all.covers(s.bearer()).then(|| s.marks().newest_ms());
+        let newest_ms = self.candidates(party).filter_map(newest).max().unwrap_or_default();
+        match party {
+            RevokedParty::Session(_) => self.leads.instant_of_any(newest_ms, now_ms),
+            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) | RevokedParty::Sid(_) => {
+                self.leads.instant(issuer, newest_ms, now_ms)
+            }
+        }
     }
 
     /// Applies an end that is on disk in memory. While it was written, another session may have taken the place of the
@@ -47,26 +51,33 @@ impl Registry {
 
     /// Publishes a revocation that is on disk, then ends the live sessions that it covers; returns how many. `unwritten` takes
     /// these and the ended ones whose tombstone another call may still wait for: the answer rests on all of them.
-    pub fn publish(&self, revocation: &Revocation, unwritten: &mut Vec<Arc<Session>>) -> usize {
+    pub fn publish(&self, revocation: &Revocation, unwritten: &mut Vec<Arc<Session>>, by: EndedBy) -> usize {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         revocations.add(revocation.clone());
         drop(revocations);
         self.rules_epoch.fetch_add(1, Ordering::SeqCst);
-        let mut covered = Vec::new();
-        for shard in 0..SHARDS {
-            covered.extend(
-                self.in_shard(shard).into_iter().filter(|s| revocation.covers(self.judged(s.kind, s.bearer()))),
-            );
-        }
+        let is_covered = |s: &Arc<Session>| revocation.covers(self.judged(s.kind, s.bearer()));
+        let covered: Vec<_> = self.candidates(&revocation.party).filter(is_covered).collect();
         let mut ended = 0;
         for session in &covered {
             let is_live = self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none();
-            ended += usize::from(is_live && self.end(session, revoked(revocation.ends_at_ms), EndedBy::Revocation));
+            ended += usize::from(is_live && self.end(session, revoked(revocation.ends_at_ms), by));
         }
         // It may cover a token whose session it does not cover. Revocations are rare: all follows are judged again.
         self.followers.all_changed();
         unwritten.extend(covered.into_iter().filter(|session| session.life().stage().to_write().is_some()));
         ended
+    }
+
+    /// The sessions in memory that may be of a party: a shard at a time, so that no lock is held for long.
+    fn candidates(&self, party: &RevokedParty) -> impl Iterator<Item = Arc<Session>> {
+        let (shards, only) = match party {
+            RevokedParty::Session(id) => (0..0, self.find(*id)),
+            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) | RevokedParty::Sid(_) => {
+                (0..SHARDS, None)
+            }
+        };
+        shards.flat_map(|shard| self.in_shard(shard)).chain(only)
     }
 
     /// The revocation with that id.

@@ -15,6 +15,7 @@ use crate::leads::Leads;
 use crate::life::{Stage, Write};
 use crate::metrics::Metrics;
 use crate::narrowings::Narrowings;
+use crate::replica::Lease;
 use crate::revocations::Revocations;
 use crate::session::{Noted, Origin, Session};
 use crate::store::{Record, Store};
@@ -141,6 +142,7 @@ pub struct Registry {
     pub(super) leads: Leads,
     issuers: Issuers,
     pub(super) agreement: Arc<Agreement>,
+    pub(super) lease: Arc<Lease>,
 }
 
 impl Registry {
@@ -168,7 +170,19 @@ impl Registry {
             leads: Leads::default(),
             issuers: Issuers::default(),
             agreement,
+            lease: Arc::default(),
         }
+    }
+
+    /// The same, of a store that replicas share: it judges while that lease holds.
+    #[must_use]
+    pub fn sharing(self, lease: Arc<Lease>) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// Until when it may judge.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     /// The access types of the configuration.
@@ -227,9 +241,10 @@ impl Registry {
     }
 
     /// Ends a session in memory; the writer writes its tombstone. `false`: it had already ended, and both ends are
-    /// merged; or a limit has passed while the clocks disagree, and it is only refused.
+    /// merged; or a limit has passed while the clocks disagree, or while another replica may know of later activity, and it
+    /// is only refused.
     pub fn end(&self, session: &Arc<Session>, end: End, by: EndedBy) -> bool {
-        if end.reason != Reason::Revoked && !self.agreement.may_end(end.at_ms) {
+        if end.reason != Reason::Revoked && !(self.agreement.may_end(end.at_ms) && self.lease.holds()) {
             return false;
         }
         let (before, after) = session.life().change(|stage| stage.ended(end));
@@ -238,15 +253,20 @@ impl Registry {
 
     /// A write of the session is on disk. A tombstone ends a session that is still live, and takes it out of memory.
     pub fn written(&self, session: &Arc<Session>, write: Write) {
+        self.written_by(session, write, EndedBy::Admin);
+    }
+
+    /// The same, for whom the write was.
+    pub(super) fn written_by(&self, session: &Arc<Session>, write: Write, by: EndedBy) {
         let (before, after) = session.life().change(|stage| stage.written(write));
-        self.ended(session, before, after, EndedBy::Admin);
+        self.ended(session, before, after, by);
         if after.to_write().is_none() {
             self.forget(session);
         }
     }
 
     /// The one place where the end of a session is announced: followers are notified once it can be found.
-    fn ended(&self, session: &Arc<Session>, before: Stage, after: Stage, by: EndedBy) -> bool {
+    pub(super) fn ended(&self, session: &Arc<Session>, before: Stage, after: Stage, by: EndedBy) -> bool {
         let (None, Some(end)) = (before.end(), after.end()) else {
             if after.end() != before.end() {
                 self.enqueue(session);

@@ -73,7 +73,7 @@ fn a_background_question_that_comes_first_does_not_end_a_session_that_was_not_se
         let mut found = None;
         if bound.is_outdated(&fixture.registry, !background, T0) {
             while let Err(look_up) = bound.bind(&fixture.registry, !background, found.as_ref(), T0) {
-                found = Some(fixture.registry.look_up(look_up).unwrap());
+                found = Some(fixture.registry.look_up(&look_up).unwrap());
             }
         }
         let asked = Asked { background, ..Asked::default() };
@@ -267,7 +267,8 @@ fn a_revocation_ends_what_it_covers_and_refuses_what_is_not_yet_seen_for_ever() 
     let now = T0 + HOUR;
     let [old, new] = ["old", "new"].map(|key| fixture.live(&person(key, if key == "old" { T0 } else { now }), now));
     let other = fixture.live(&machine(T0), now);
-    let ended = fixture.registry.publish(&revocation(RevokedParty::Subject("alice".to_owned()), now), &mut Vec::new());
+    let everything = revocation(RevokedParty::Subject("alice".to_owned()), now);
+    let ended = fixture.registry.publish(&everything, &mut Vec::new(), EndedBy::Revocation);
     assert_eq!(ended, 1);
     assert_eq!(old.ended(), Some(revoked(now)));
     assert!(new.ended().is_none() && other.ended().is_none());
@@ -295,7 +296,7 @@ fn a_revocation_and_a_first_use_at_once_never_leave_a_session_alive() {
                 drop(fixture.bind_as(&token, FirstUse::Touches, T0));
             });
             barrier.wait();
-            fixture.registry.publish(&revocation, &mut Vec::new());
+            fixture.registry.publish(&revocation, &mut Vec::new(), EndedBy::Revocation);
         });
         let survivor = fixture.registry.find(token.id).filter(|session| session.ended().is_none());
         assert!(survivor.is_none(), "round {round}");
@@ -531,7 +532,7 @@ fn undated(issued_at_ms: u64) -> Token {
 fn outcome_in(registry: &Registry, token: &Token, now_ms: u64) -> Outcome {
     let (mut bound, mut found) = (BoundToken::new(Arc::new(token.clone())), None);
     while let Err(look_up) = bound.bind(registry, true, found.as_ref(), now_ms) {
-        found = Some(registry.look_up(look_up).unwrap());
+        found = Some(registry.look_up(&look_up).unwrap());
     }
     bound.answer(registry, Asked::default(), None, now_ms).verdict.outcome()
 }
@@ -574,7 +575,7 @@ fn a_revocation_of_a_party_holds_for_undated_logins_as_long_as_one_of_a_session(
     let (registry, _folder) = with_undated(UndatedLogins::Reopen { revoked_for_ms: wait });
     let made = revocation(RevokedParty::Subject("alice".to_owned()), T0 + 1);
     assert_eq!(outcome_in(&registry, &undated(T0), T0), Outcome::Active);
-    assert_eq!(registry.publish(&made, &mut Vec::new()), 1);
+    assert_eq!(registry.publish(&made, &mut Vec::new(), EndedBy::Revocation), 1);
     for issued in [T0, T0 + HOUR, T0 + wait] {
         assert_eq!(outcome_in(&registry, &undated(issued), issued), Outcome::Revoked, "{issued}");
     }

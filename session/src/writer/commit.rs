@@ -2,6 +2,7 @@
 //! from memory, applied to the store and then finished in memory. There is no loop and no clock here, so that tests can
 //! try every order of these three steps and of what happens in between.
 
+use super::handle::Among;
 use super::late::Late;
 use super::op::{NotWritten, Op};
 use crate::audit::Audit;
@@ -22,6 +23,8 @@ pub(crate) struct Commit {
     pub(super) audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     is_healthy: Arc<AtomicBool>,
+    /// What other replicas need to know of a commit.
+    replica: Option<Among>,
 }
 
 impl Commit {
@@ -32,7 +35,12 @@ impl Commit {
         metrics: Arc<Metrics>,
         is_healthy: Arc<AtomicBool>,
     ) -> Self {
-        Self { registry, store, audit, metrics, is_healthy }
+        Self { registry, store, audit, metrics, is_healthy, replica: None }
+    }
+
+    /// The same, in one of several replicas.
+    pub(super) fn among(self, replica: Option<Among>) -> Self {
+        Self { replica, ..self }
     }
 
     pub(super) fn take_opened(&self) -> Vec<Arc<Session>> {
@@ -45,9 +53,15 @@ impl Commit {
 
     /// Makes a group of changes with one commit. What it leaves to be written is for [`Commit::write_late`].
     pub(crate) fn make(&self, ops: Vec<Op>) -> Late {
+        if let Err(error) = self.begin() {
+            self.refuse(ops, &error);
+            return Late::default();
+        }
         let group = self.prepare(ops);
         let made = self.apply(&group.changes);
-        self.finish(group, made)
+        let late = self.finish(group, made);
+        self.placed();
+        late
     }
 
     /// Writes at most `max` of the sessions that a group has left; answers, and returns `true`, when all are written. Those
@@ -68,20 +82,83 @@ impl Commit {
     /// Writes sessions as memory has them now; `false` when the store failed. One that ends meanwhile is queued again
     /// and written again.
     pub(crate) fn write_behind(&self, sessions: &[Arc<Session>]) -> bool {
+        if sessions.is_empty() {
+            return true;
+        }
+        if self.begin().is_err() {
+            for session in sessions {
+                session.life().dequeue();
+                self.registry.enqueue(session);
+            }
+            return false;
+        }
         let behind = self.prepare_behind(sessions);
         let made = self.apply(&behind.changes);
-        self.finish_behind(behind, made)
+        let is_made = self.finish_behind(behind, made);
+        self.placed();
+        is_made
     }
 
     /// Writes what filters have told about issuers, if the disk lacks some of it.
     pub(super) fn write_issuers(&self) {
         let (issuers, leads) = (self.registry.issuers(), self.registry.leads());
         let described = issuers.take_unwritten().map(Change::Issuers);
-        let ahead = leads.take_unwritten().map(Change::Leads);
-        let changes: Vec<Change> = described.into_iter().chain(ahead).collect();
-        if self.apply(&changes).is_err() {
-            issuers.unwritten();
-            leads.unwritten();
+        let ahead = leads.take_unwritten();
+        let changes: Vec<Change> = described.into_iter().chain(ahead.clone().map(Change::Leads)).collect();
+        if changes.is_empty() {
+            return;
+        }
+        match self.apply(&changes) {
+            Ok(()) => leads.load(ahead.unwrap_or_default()),
+            Err(_) => {
+                issuers.unwritten();
+                leads.unwritten();
+            }
+        }
+        self.placed();
+    }
+
+    /// Applies in memory what other replicas have changed, for those who have asked for that.
+    pub(super) fn catch_up(&self, ops: Vec<Op>) {
+        let caught_up = self.store.catch_up(&mut |change| self.registry.apply(change));
+        self.tried(&caught_up, 0);
+        self.placed();
+        match caught_up {
+            // They change nothing, and are answered.
+            Ok(()) => drop(self.prepare(ops)),
+            Err(error) => self.refuse(ops, &error),
+        }
+    }
+
+    /// Locks out the commits of other replicas, and applies in memory what they have changed.
+    fn begin(&self) -> Result<(), StoreError> {
+        let begun = self.store.begin(&mut |change| self.registry.apply(change));
+        self.tried(&begun, 0);
+        self.placed();
+        self.registry.leads().behind(self.store.clock_behind_ms());
+        begun
+    }
+
+    /// Tells how far this replica is in the log. To be called once memory has all of it: others rely on that.
+    fn placed(&self) {
+        if let Some(Among { engine, .. }) = &self.replica {
+            let lease = self.registry.lease();
+            let place = self.store.place();
+            if place > lease.settled() {
+                lease.applied(place);
+                engine.wake();
+            }
+        }
+    }
+
+    /// Notes whether the store works.
+    fn tried(&self, tried: &Result<(), StoreError>, changes: usize) {
+        self.is_healthy.store(tried.is_ok(), Ordering::Relaxed);
+        if let Err(error) = tried {
+            self.failed(error, changes);
+            if self.replica.is_some() {
+                self.registry.lease().failed(error.to_string());
+            }
         }
     }
 
@@ -128,14 +205,17 @@ impl Commit {
     /// Commits changes, if there are any.
     pub(crate) fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
         if changes.is_empty() {
+            self.store.cancel();
             return Ok(());
         }
         let started = Instant::now();
         let made = self.store.apply(changes);
-        self.is_healthy.store(made.is_ok(), Ordering::Relaxed);
-        match &made {
-            Ok(()) => self.metrics.committed(started.elapsed()),
-            Err(error) => self.failed(error, changes.len()),
+        self.tried(&made, changes.len());
+        if made.is_ok() {
+            self.metrics.committed(started.elapsed());
+        }
+        if let Some(Among { barrier, .. }) = &self.replica {
+            self.store.take_appended().into_iter().for_each(|appended| barrier.appended(appended));
         }
         made
     }

@@ -4,8 +4,10 @@ use super::commit::Commit;
 use super::late::Late;
 use super::op::{NotWritten, answer};
 use super::prepare::{Behind, Group, Pending, Step};
+use crate::audit::EndedBy;
 use crate::life::{Stage, Write};
-use crate::registry::NotOpened;
+use crate::metrics::Opened;
+use crate::registry::{NotOpened, revoked};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::{Change, Record, StoreError};
@@ -18,6 +20,11 @@ impl Commit {
     pub(crate) fn finish(&self, group: Group, made: Result<(), StoreError>) -> Late {
         let mut late = Late::default();
         let opened = group.opened();
+        match &made {
+            Ok(()) => self.registry.leads().load(group.leads),
+            Err(_) if group.leads.is_empty() => {}
+            Err(_) => self.registry.leads().unwritten(),
+        }
         for step in group.steps {
             match &made {
                 Ok(()) => self.finish_step(step, &opened, &mut late),
@@ -43,13 +50,24 @@ impl Commit {
             Step::Revoke(mut record, now_ms, pending, reply) => {
                 // Its record, in the same commit, carries the end as it was.
                 let is_opened = opened.contains(&record.id());
-                if !is_opened && let Err(error) = self.move_end(&mut record, now_ms, pending.as_ref()) {
-                    return answer(reply, Err(NotWritten::Failed(error)));
-                }
+                let moved = if is_opened { Ok(()) } else { self.move_end(&mut record, now_ms, pending.as_ref()) };
+                // What the first commit has made stands, also where the second one has failed.
                 pending.iter().for_each(|pending| self.written(pending));
                 let also_ended = record.ended.and_then(|end| self.registry.ended_on_disk(record.id(), end));
                 late.sessions.extend(also_ended);
+                if let Err(error) = moved {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
+            }
+            Step::RevokeUnseen(id, mut revocation, reply) => {
+                if let Err(error) = self.publish(&mut revocation, late) {
+                    return answer(reply, Err(NotWritten::Failed(error)));
+                }
+                // One may have opened meanwhile, and its limits may have ended it: it is revoked all the same.
+                late.sessions.extend(self.registry.ended_on_disk(id, revoked(revocation.ends_at_ms)));
+                let ended = self.registry.find(id).map(|session| Box::new(session.record()));
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended))));
             }
             Step::Narrow(narrowing, reply) => {
                 self.registry.narrow(std::slice::from_ref(&narrowing));
@@ -62,20 +80,21 @@ impl Commit {
                 let made = narrowings.into_iter().next();
                 answer(reply, made.map(Ok).ok_or(NotWritten::Busy));
             }
-            Step::Open(session, now_ms, reply) => match self.finish_opening(&session, now_ms, late) {
+            Step::Enrol(session, candidate, found, reply) => {
+                if let Some(session) = session {
+                    // Its caller binds the token again, and finds whatever this comes to.
+                    let _ = self.finish_opening(&session, Opened::FirstUse, candidate.now_ms, late);
+                }
+                answer(reply, Ok(found));
+            }
+            Step::Open(session, now_ms, reply) => match self.finish_opening(&session, Opened::Explicit, now_ms, late) {
                 Ok(()) => answer(reply, Ok(Ok(session))),
                 Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
             },
-            Step::Revocation(mut revocation, reply) => {
-                if let Err(error) = self.move_instant(&mut revocation) {
-                    return answer(reply, Err(NotWritten::Failed(error)));
-                }
-                let ended = self.registry.publish(&revocation, &mut late.sessions);
-                self.audit.revocation_made(&revocation, ended);
-                // The revocation is durable, and covers all of them after a crash. Their tombstones are written before
-                // the answer so that a newer token cannot open them again after one.
-                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended))));
-            }
+            Step::Revocation(mut revocation, reply) => match self.publish(&mut revocation, late) {
+                Ok(ended) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended)))),
+                Err(error) => answer(reply, Err(NotWritten::Failed(error))),
+            },
             Step::Lift(revocation, reply) => {
                 let is_lifted = self.registry.lift(&revocation);
                 if is_lifted {
@@ -106,6 +125,16 @@ impl Commit {
         }
     }
 
+    /// Publishes a revocation that is on disk; returns how many sessions it has ended. It covers all of them after a crash,
+    /// too. Their tombstones are written before the answer so that a newer token cannot open them again after one.
+    fn publish(&self, revocation: &mut Revocation, late: &mut Late) -> Result<usize, StoreError> {
+        let moved = self.move_instant(revocation);
+        // What the first commit has made stands, also where the second one has failed.
+        let ended = self.registry.publish(revocation, &mut late.sessions, EndedBy::Revocation);
+        self.audit.revocation_made(revocation, ended);
+        moved.map(|()| ended)
+    }
+
     /// Moves the end of a session that is being revoked behind the tokens that were seen while the disk was written: the
     /// first of them may have shown how far its issuer's clock is ahead.
     fn move_end(&self, record: &mut Record, now_ms: u64, pending: Option<&Pending>) -> Result<(), StoreError> {
@@ -133,9 +162,15 @@ impl Commit {
         self.apply(&[Change::Revocation(revocation.clone())])
     }
 
-    fn finish_opening(&self, session: &Arc<Session>, now_ms: u64, late: &mut Late) -> Result<(), NotOpened> {
+    fn finish_opening(
+        &self,
+        session: &Arc<Session>,
+        by: Opened,
+        now_ms: u64,
+        late: &mut Late,
+    ) -> Result<(), NotOpened> {
         self.registry.written(session, Write::Record);
-        match self.registry.enter(session, now_ms) {
+        match self.registry.enter(session, by, now_ms) {
             // A revocation in the same commit was published before the session could be found.
             Ok(()) if self.registry.end_if_revoked(session) => {
                 late.sessions.push(Arc::clone(session));
@@ -165,8 +200,10 @@ fn refuse(step: Step, error: &StoreError) {
     let failed = NotWritten::Failed(error.clone());
     match step {
         Step::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
+        Step::RevokeUnseen(_, _, reply) => answer(reply, Err(failed)),
         Step::Narrow(_, reply) => answer(reply, Err(failed)),
         Step::ChangeScopes(_, _, reply) => answer(reply, Err(failed)),
+        Step::Enrol(_, _, _, reply) => answer(reply, Err(failed)),
         Step::Open(_, _, reply) => answer(reply, Err(failed)),
         Step::Revocation(_, reply) => answer(reply, Err(failed)),
         Step::Lift(_, reply) => answer(reply, Err(failed)),

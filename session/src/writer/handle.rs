@@ -1,13 +1,14 @@
 //! The handle by which the rest of the service asks for durable changes.
 
 use super::commit::Commit;
-use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply};
-use super::thread::run;
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen};
+use super::thread::{FLUSH_INTERVAL, run};
 use crate::audit::Audit;
 use crate::blocks::Block;
 use crate::metrics::Metrics;
 use crate::narrowings::{Narrowing, ScopeChange};
-use crate::registry::Registry;
+use crate::registry::{Candidate, LookUp, LookedUp, Registry};
+use crate::replica::{Barrier, Engine, Unlisted};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::{Record, Store};
@@ -32,6 +33,7 @@ pub struct Writer {
     is_healthy: Arc<AtomicBool>,
     is_suspect: Arc<AtomicBool>,
     ended: Arc<Notify>,
+    barrier: Option<Arc<Barrier>>,
 }
 
 /// Says that the thread has ended, in whatever way.
@@ -43,6 +45,16 @@ impl Drop for Ending {
     }
 }
 
+/// The writer of one of several replicas.
+pub struct Among {
+    /// The store's list of replicas.
+    pub engine: Arc<dyn Engine>,
+    /// What answers wait for.
+    pub barrier: Arc<Barrier>,
+    /// How often activity is written, so that the others learn of it.
+    pub flush_every: Duration,
+}
+
 impl Writer {
     /// Starts the writer's thread.
     pub fn start(
@@ -50,19 +62,22 @@ impl Writer {
         store: Arc<dyn Store>,
         audit: Arc<Audit>,
         metrics: Arc<Metrics>,
+        replica: Option<Among>,
     ) -> std::io::Result<Self> {
         let (sender, ops) = sync_channel(WAITING_MAX);
         let is_healthy = Arc::new(AtomicBool::new(true));
-        let commit = Commit::new(registry, store, audit, metrics, Arc::clone(&is_healthy));
+        let barrier = replica.as_ref().map(|among| Arc::clone(&among.barrier));
+        let flush_every = replica.as_ref().map_or(FLUSH_INTERVAL, |among| among.flush_every);
+        let commit = Commit::new(registry, store, audit, metrics, Arc::clone(&is_healthy)).among(replica);
         let is_suspect = Arc::<AtomicBool>::default();
         let ended = Arc::<Notify>::default();
         let (suspect, ending) = (Arc::clone(&is_suspect), Ending(Arc::clone(&ended)));
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let _ending = ending;
-            run(&commit, &ops, &suspect)
+            run(&commit, &ops, &suspect, flush_every)
         })?;
         let (ops, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self { ops, thread, is_healthy, is_suspect, ended })
+        Ok(Self { ops, thread, is_healthy, is_suspect, ended, barrier })
     }
 
     /// To be set by whoever could not read the store: the writer then finds out whether it can write.
@@ -82,42 +97,48 @@ impl Writer {
 
     /// Revokes the session with that id, live or ended; returns its record, if there is such a session.
     pub async fn revoke(&self, id: SessionId, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
-        self.ask(|reply| Op::Revoke(id, now_ms, reply)).await
+        self.ask_all(|reply| Op::Revoke(id, now_ms, Unseen::Ignored, reply)).await
+    }
+
+    /// The same. If there is no such session, the id itself is revoked, so that the first token of one is refused.
+    pub async fn revoke_id(&self, id: SessionId, reason: &str, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
+        let unseen = Unseen::Revoked(reason.to_owned());
+        self.ask_all(|reply| Op::Revoke(id, now_ms, unseen, reply)).await
     }
 
     /// Narrows the scopes of a party, or lifts that.
     pub async fn narrow(&self, narrowing: Narrowing) -> Result<(), NotWritten> {
-        self.ask(|reply| Op::Narrow(narrowing, reply)).await
+        self.ask_all(|reply| Op::Narrow(narrowing, reply)).await
     }
 
     /// Takes scopes from a party or gives them back; returns what the narrowing is then.
     pub async fn change_scopes(&self, change: ScopeChange) -> Result<Changed, NotWritten> {
-        self.ask(|reply| Op::ChangeScopes(change, reply)).await
+        self.ask_all(|reply| Op::ChangeScopes(change, reply)).await
     }
 
     /// Opens a session.
     pub async fn open(&self, opening: Opening) -> Result<Opened, NotWritten> {
-        self.ask(|reply| Op::Open(Box::new(opening), reply)).await
+        self.ask_all(|reply| Op::Open(Box::new(opening), reply)).await
     }
 
     /// Revokes a party; returns the number of sessions that this ended.
     pub async fn revoke_party(&self, revocation: Revocation) -> Result<usize, NotWritten> {
-        self.ask(|reply| Op::Revocation(revocation, reply)).await
+        self.ask_all(|reply| Op::Revocation(revocation, reply)).await
     }
 
     /// Takes a revocation back, unless another of its party has come since; returns whether it was there.
     pub async fn lift(&self, revocation: Revocation) -> Result<bool, NotWritten> {
-        self.ask(|reply| Op::Lift(revocation, reply)).await
+        self.ask_all(|reply| Op::Lift(revocation, reply)).await
     }
 
     /// Blocks a party; returns the block whose place it takes.
     pub async fn block(&self, block: Block) -> Result<Option<Block>, NotWritten> {
-        self.ask(|reply| Op::Block(block, reply)).await
+        self.ask_all(|reply| Op::Block(block, reply)).await
     }
 
     /// Takes a block back, unless another of its party has come since; returns whether it was there.
     pub async fn unblock(&self, block: Block) -> Result<bool, NotWritten> {
-        self.ask(|reply| Op::Unblock(block, reply)).await
+        self.ask_all(|reply| Op::Unblock(block, reply)).await
     }
 
     /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.
@@ -125,9 +146,39 @@ impl Writer {
         self.ask(|reply| Op::Forget(after, before_ms, reply)).await
     }
 
+    /// Decides a first use in a shared store; returns what the store said about the session.
+    pub async fn enrol(&self, look_up: LookUp, candidate: Arc<Candidate>) -> Result<LookedUp, NotWritten> {
+        self.ask(|reply| Op::Enrol(look_up, candidate, reply)).await
+    }
+
+    /// Has what other replicas have changed applied soon. It need not be asked for again while the writer has more to do.
+    pub fn catch_up(&self) {
+        drop(self.send(Op::CatchUp(None)));
+    }
+
+    /// Waits until it is applied.
+    pub async fn caught_up(&self) -> Result<(), NotWritten> {
+        self.ask(|reply| Op::CatchUp(Some(reply))).await
+    }
+
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     pub async fn make_durable(&self, sessions: Vec<Arc<Session>>) -> Result<(), NotWritten> {
         self.ask(|reply| Op::MakeDurable(sessions, reply)).await
+    }
+
+    /// Waits until everything that holds here holds at every replica.
+    pub async fn everywhere(&self) -> Result<(), NotWritten> {
+        match &self.barrier {
+            None => Ok(()),
+            Some(barrier) => barrier.passed().await.map_err(|Unlisted| NotWritten::Late),
+        }
+    }
+
+    /// Asks for a change that holds at every replica when it is answered.
+    async fn ask_all<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, NotWritten> {
+        let answer = self.ask(op).await?;
+        self.everywhere().await?;
+        Ok(answer)
     }
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, NotWritten> {

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
-use crate::registry::NotOpened;
+use crate::registry::{Candidate, LookUp, LookedUp, NotOpened};
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
@@ -40,11 +40,15 @@ pub struct HeldBack(pub Vec<String>);
 pub(crate) enum Op {
     /// Ends the session with that id as revoked, wherever it is, and moves its end if it has one; answers its record, if
     /// there is such a session.
-    Revoke(SessionId, u64, Reply<Option<Box<Record>>>),
+    Revoke(SessionId, u64, Unseen, Reply<Option<Box<Record>>>),
     /// Narrows the scopes of a party, or lifts that.
     Narrow(Narrowing, Reply<()>),
     /// Takes scopes from a party or gives them back, whatever others have changed meanwhile.
     ChangeScopes(ScopeChange, Reply<Changed>),
+    /// Decides a first use in a shared store; answers what the store said about the session.
+    Enrol(LookUp, Arc<Candidate>, Reply<LookedUp>),
+    /// Applies what other replicas have changed.
+    CatchUp(Option<Reply<()>>),
     /// Opens a session.
     Open(Box<Opening>, Reply<Opened>),
     /// Revokes a party; answers the number of sessions that this ended.
@@ -59,6 +63,15 @@ pub(crate) enum Op {
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.
     MakeDurable(Vec<Arc<Session>>, Reply<()>),
+}
+
+/// What becomes of an id that no session has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// Nothing.
+    Ignored,
+    /// A revocation of the id is made, for the stated reason: its first token is refused.
+    Revoked(String),
 }
 
 /// A session that the admin API asks for.

@@ -2,7 +2,7 @@
 //! registry and the real commits, with a disk in memory. States that were reached before are not explored again.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opening};
+use super::op::{NotWritten, Op, Opening, Unseen};
 use super::prepare::{Behind, Group};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
@@ -12,6 +12,7 @@ use crate::judge::Asked;
 use crate::life::{OnDisk, Stage};
 use crate::metrics::Metrics;
 use crate::registry::{Enrolment, LookedUp, NotOpened, Registry};
+use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
 use crate::token::Token;
@@ -32,6 +33,8 @@ const STEP: u64 = IDLE + 1;
 struct Tables {
     sessions: BTreeMap<SessionId, Record>,
     tombstones: BTreeMap<SessionId, Record>,
+    /// That of the session's id, if it was revoked before it was seen.
+    revocation: Option<Revocation>,
 }
 
 /// A disk that keeps the rule of every store.
@@ -56,7 +59,8 @@ impl Store for Disk {
     }
 
     fn rules(&self) -> Result<Rules, StoreError> {
-        Ok(Rules::default())
+        let revocations = self.0.lock().unwrap().revocation.clone().into_iter().collect();
+        Ok(Rules { revocations, ..Rules::default() })
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
@@ -68,7 +72,7 @@ impl Store for Disk {
         let mut disk = self.0.lock().unwrap();
         for change in changes {
             match change {
-                Change::Write(record) => {
+                Change::Write(record) | Change::Open(record) => {
                     let ended = disk.tombstones.get(&record.id()).and_then(|tombstone| tombstone.ended);
                     if record.may_replace(ended) {
                         disk.tombstones.remove(&record.id());
@@ -83,8 +87,11 @@ impl Store for Disk {
                     disk.sessions.remove(&record.id());
                     disk.tombstones.insert(record.id(), record.clone().over(held));
                 }
+                Change::Revocation(revocation) => {
+                    let held = disk.revocation.take();
+                    disk.revocation = Some(held.map_or(revocation.clone(), |held| revocation.clone().merged(&held)));
+                }
                 Change::Forget(..)
-                | Change::Revocation(_)
                 | Change::Lift(_)
                 | Change::Block(_)
                 | Change::Unblock(_)
@@ -220,7 +227,7 @@ impl World {
             waiting: Vec::new(),
             callers: Vec::new(),
             prepared: None,
-            found: [None; 2],
+            found: [None, None],
             left: [0; 2],
             seen: Vec::new(),
             trace: String::new(),
@@ -269,7 +276,7 @@ impl World {
                 let mut bound = BoundToken::new(Arc::new(self.token(step)));
                 let look_up = bound.bind(&self.registry, true, None, self.now_ms()).unwrap_err();
                 let slot = usize::try_from(step).unwrap();
-                (self.found[slot], self.left[slot]) = (Some(self.registry.look_up(look_up).unwrap()), 0);
+                (self.found[slot], self.left[slot]) = (Some(self.registry.look_up(&look_up).unwrap()), 0);
             }
             Event::Expire => {
                 self.step += 1;
@@ -279,7 +286,7 @@ impl World {
                 self.must_live = false;
                 let now_ms = self.now_ms();
                 let id = self.token(0).id;
-                self.send(|reply| Op::Revoke(id, now_ms, reply), Caller::Revokes);
+                self.send(|reply| Op::Revoke(id, now_ms, Unseen::Revoked(String::new()), reply), Caller::Revokes);
             }
             Event::Open => {
                 let access = types().named("person").unwrap();
@@ -355,7 +362,7 @@ impl World {
         let mut bound = BoundToken::new(Arc::new(self.token(step)));
         let mut found = self.found[usize::try_from(step).unwrap()].take();
         while let Err(look_up) = bound.bind(&self.registry, true, found.as_ref(), self.now_ms()) {
-            found = Some(self.registry.look_up(look_up).unwrap());
+            found = Some(self.registry.look_up(&look_up).unwrap());
         }
         let answer = bound.answer(&self.registry, Asked::default(), None, self.now_ms());
         match (answer.verdict.outcome(), answer.awaits) {
@@ -421,7 +428,11 @@ impl World {
                         let at_ms = record.ended.unwrap().at_ms;
                         (0..2).filter(|step| T0 + step * STEP <= at_ms).for_each(|step| self.refuse(step));
                     }
-                    Ok(_) => {}
+                    Ok(Ok(None)) => {
+                        let before_ms = self.disk.0.lock().unwrap().revocation.as_ref().unwrap().before_ms;
+                        (0..2).filter(|step| T0 + step * STEP < before_ms).for_each(|step| self.refuse(step));
+                    }
+                    Ok(Err(_)) => {}
                     Err(_) => self.callers.push(caller),
                 },
                 Caller::Opens(heard) => match heard.try_recv() {
@@ -441,7 +452,7 @@ impl World {
         self.waiting.clear();
         self.callers.clear();
         self.prepared = None;
-        self.found = [None; 2];
+        self.found = [None, None];
         self.seen.clear();
         self.trace.clear();
         (self.registry, self.commit) = parts(&self.disk);
@@ -451,7 +462,7 @@ impl World {
         let mut text = String::new();
         for op in ops {
             text += &match op {
-                Op::Revoke(_, now_ms, _) => format!("revoke {now_ms};"),
+                Op::Revoke(_, now_ms, ..) => format!("revoke {now_ms};"),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
                 Op::Narrow(..)
@@ -460,9 +471,9 @@ impl World {
                 | Op::Lift(..)
                 | Op::Block(..)
                 | Op::Unblock(..)
-                | Op::Forget(..) => {
-                    unreachable!()
-                }
+                | Op::Forget(..)
+                | Op::Enrol(..)
+                | Op::CatchUp(_) => unreachable!(),
             };
         }
         text
@@ -492,8 +503,12 @@ impl World {
         let prepared = self.prepared.as_ref().map(Prepared::changes);
         let found = self.found.iter().zip(self.left).map(|(found, left)| (found.is_some(), left)).collect::<Vec<_>>();
         format!(
-            "{} {waits} {memory:?} {seen:?} {disk:?} {callers:?} {prepared:?} {} {found:?} {:?} {}",
-            self.step, self.trace, self.refused, self.must_live
+            "{} {waits} {memory:?} {seen:?} {disk:?} {callers:?} {prepared:?} {} {found:?} {:?} {} {:?}",
+            self.step,
+            self.trace,
+            self.refused,
+            self.must_live,
+            self.registry.rules().revocations
         )
     }
 }

@@ -1,16 +1,17 @@
 //! First step of a commit: the changes of a group, or of a chunk of what is written later, gathered from memory.
 
 use super::commit::Commit;
-use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, answer};
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen, answer};
 use super::retention::Forgotten;
 use crate::audit::EndedBy;
 use crate::blocks::Block;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
 use crate::narrowings::{Narrowing, ScopeChange};
-use crate::revocations::Revocation;
+use crate::registry::{Candidate, LookedUp};
+use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
-use crate::store::{Change, Record, StoreError};
+use crate::store::{Change, Lead, Record, StoreError};
 use portcullis_contract::SessionId;
 use std::sync::Arc;
 
@@ -19,8 +20,10 @@ use std::sync::Arc;
 pub(crate) struct Group {
     pub(super) changes: Vec<Change>,
     /// After all others: the record of a session that comes back must not be followed by the tombstone that it replaces.
-    openings: Vec<Change>,
+    pub(super) openings: Vec<Change>,
     pub(super) steps: Vec<Step>,
+    /// Leads of issuers that first uses have shown.
+    pub(super) leads: Vec<Lead>,
 }
 
 /// Sessions that are written later, ready for the store.
@@ -40,9 +43,13 @@ pub(super) struct Pending {
 /// What is left to do for an operation when its commit is made.
 pub(super) enum Step {
     Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
+    /// The revocation of an id that no session has.
+    RevokeUnseen(SessionId, Revocation, Reply<Option<Box<Record>>>),
     Narrow(Narrowing, Reply<()>),
     /// The first narrowing is that of the party of the change.
     ChangeScopes(Vec<Narrowing>, ScopeChange, Reply<Changed>),
+    /// The session that it opens, if it opens one.
+    Enrol(Option<Arc<Session>>, Arc<Candidate>, LookedUp, Reply<LookedUp>),
     Open(Arc<Session>, u64, Reply<Opened>),
     Revocation(Revocation, Reply<usize>),
     Lift(Revocation, Reply<bool>),
@@ -54,7 +61,7 @@ pub(super) enum Step {
 
 impl Group {
     /// The end that this group brings to a session.
-    fn end_of(&self, id: SessionId) -> Option<End> {
+    pub(super) fn end_of(&self, id: SessionId) -> Option<End> {
         let ends = self.steps.iter().filter_map(|step| match step {
             Step::Revoke(record, ..) if record.id() == id => record.ended,
             _ => None,
@@ -65,7 +72,7 @@ impl Group {
     /// The sessions that it opens.
     pub(super) fn opened(&self) -> Vec<SessionId> {
         let opened = self.steps.iter().filter_map(|step| match step {
-            Step::Open(session, ..) => Some(session.id),
+            Step::Open(session, ..) | Step::Enrol(Some(session), ..) => Some(session.id),
             _ => None,
         });
         opened.collect()
@@ -78,9 +85,11 @@ impl Commit {
         for op in ops {
             let failed = NotWritten::Failed(error.clone());
             match op {
-                Op::Revoke(_, _, reply) => answer(reply, Err(failed)),
+                Op::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
                 Op::Narrow(_, reply) => answer(reply, Err(failed)),
                 Op::ChangeScopes(_, reply) => answer(reply, Err(failed)),
+                Op::Enrol(_, _, reply) => answer(reply, Err(failed)),
+                Op::CatchUp(reply) => reply.into_iter().for_each(|reply| answer(reply, Err(failed.clone()))),
                 Op::Open(_, reply) => answer(reply, Err(failed)),
                 Op::Revocation(_, reply) => answer(reply, Err(failed)),
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
@@ -95,9 +104,17 @@ impl Commit {
     /// Gathers the changes of a group. An operation that needs none is answered here.
     pub(crate) fn prepare(&self, ops: Vec<Op>) -> Group {
         let mut group = Group::default();
+        let buried = self.buried(&ops);
         for op in ops {
             match op {
-                Op::Revoke(id, now_ms, reply) => self.prepare_revocation(&mut group, id, now_ms, reply),
+                Op::Enrol(look_up, candidate, reply) => {
+                    self.prepare_enrolment(&mut group, &buried, look_up, candidate, reply);
+                }
+                // It was done when the commit began.
+                Op::CatchUp(reply) => reply.into_iter().for_each(|reply| answer(reply, Ok(()))),
+                Op::Revoke(id, now_ms, unseen, reply) => {
+                    self.prepare_revocation(&mut group, id, now_ms, unseen, reply);
+                }
                 Op::Narrow(narrowing, reply) => {
                     group.changes.push(Change::Narrowing(narrowing.clone()));
                     group.steps.push(Step::Narrow(narrowing, reply));
@@ -130,6 +147,12 @@ impl Commit {
                 }
             }
         }
+        if group.steps.iter().any(|step| matches!(step, Step::Enrol(..)))
+            && let Some(leads) = self.registry.leads().take_unwritten()
+        {
+            group.changes.push(Change::Leads(leads.clone()));
+            group.leads = leads;
+        }
         group.changes.append(&mut group.openings);
         group
     }
@@ -139,6 +162,7 @@ impl Commit {
         let mut behind = Behind { changes: Vec::with_capacity(sessions.len()), pending: Vec::new() };
         for session in sessions {
             session.life().dequeue();
+            self.registry.confirm_end(session);
             if let Some(write) = session.life().stage().to_write() {
                 behind.pending.push(put(&mut behind.changes, session, write, None));
             }
@@ -148,7 +172,14 @@ impl Commit {
 
     /// The end is always written, and an earlier end moves: a token from between the two ends must not open the session
     /// again.
-    fn prepare_revocation(&self, group: &mut Group, id: SessionId, now_ms: u64, reply: Reply<Option<Box<Record>>>) {
+    fn prepare_revocation(
+        &self,
+        group: &mut Group,
+        id: SessionId,
+        now_ms: u64,
+        unseen: Unseen,
+        reply: Reply<Option<Box<Record>>>,
+    ) {
         let held = self.registry.find(id);
         let record = match &held {
             Some(session) => {
@@ -157,7 +188,12 @@ impl Commit {
             }
             None => match self.store.tombstone(id) {
                 Ok(Some(record)) => record,
-                Ok(None) => return answer(reply, Ok(None)),
+                Ok(None) => {
+                    return match unseen {
+                        Unseen::Ignored => answer(reply, Ok(None)),
+                        Unseen::Revoked(reason) => self.prepare_unseen(group, id, reason, now_ms, reply),
+                    };
+                }
                 Err(error) => return answer(reply, Err(NotWritten::Failed(error))),
             },
         };
@@ -169,8 +205,24 @@ impl Commit {
         group.steps.push(Step::Revoke(Box::new(record), now_ms, pending, reply));
     }
 
+    fn prepare_unseen(
+        &self,
+        group: &mut Group,
+        id: SessionId,
+        reason: String,
+        now_ms: u64,
+        reply: Reply<Option<Box<Record>>>,
+    ) {
+        let (issuer, party) = (String::new(), RevokedParty::Session(id));
+        let at_ms = self.registry.instant_of(&issuer, &party, now_ms);
+        let revocation = Revocation { issuer, party, before_ms: at_ms, made_at_ms: now_ms, ends_at_ms: at_ms, reason };
+        group.changes.push(Change::Revocation(revocation.clone()));
+        group.steps.push(Step::RevokeUnseen(id, revocation, reply));
+    }
+
     /// The write after which the disk says the same of a session as memory, if it does not yet.
     fn prepare_durable(&self, changes: &mut Vec<Change>, session: &Arc<Session>) -> Option<Pending> {
+        self.registry.confirm_end(session);
         let stage = session.life().stage();
         if let Some(write) = stage.to_write() {
             return Some(put(changes, session, write, None));
@@ -196,7 +248,7 @@ impl Commit {
         let ends = group.end_of(opening.token.id);
         match self.registry.draft(&opening.token, &opening.access, ends, opening.now_ms) {
             Ok(Ok(session)) => {
-                group.openings.push(Change::Write(session.record()));
+                group.openings.push(Change::Open(session.record()));
                 group.steps.push(Step::Open(Arc::new(session), opening.now_ms, reply));
             }
             Ok(Err(refused)) => answer(reply, Ok(Err(refused))),

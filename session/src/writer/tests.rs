@@ -6,7 +6,7 @@ use super::thread::CHUNK;
 use super::*;
 use crate::audit::EndedBy;
 use crate::blocks::{Block, BlockedParty};
-use crate::fixtures::{Fixture, HOUR, MINUTE, T0, machine, narrowing, person, types};
+use crate::fixtures::{Fixture, HOUR, MINUTE, T0, login, machine, narrowing, person, types};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
@@ -71,7 +71,7 @@ fn a_store_that_fails_leaves_memory_as_it_was() {
     let commit = fixture.commit();
     fixture.store.fails.store(true, Ordering::SeqCst);
 
-    let (revoke, mut revoked) = op(|reply| Op::Revoke(session.id, T0, reply));
+    let (revoke, mut revoked) = op(|reply| Op::Revoke(session.id, T0, Unseen::Ignored, reply));
     let (change, mut changed) = op(|reply| Op::Narrow(narrow(&session), reply));
     let (open, mut opened) = op(|reply| Op::Open(opening(person("t", T0)), reply));
     let (revocation, mut made) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
@@ -107,7 +107,7 @@ fn a_revocation_and_a_change_of_scopes_in_one_commit_leave_an_ended_session_in_a
             if is_stored {
                 fixture.flush();
             }
-            let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
+            let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
             let (change, _) = op(|reply| Op::Narrow(narrow(&session), reply));
             let group = if is_revoked_first { vec![revoke, change] } else { vec![change, revoke] };
             fixture.commit().make_all(group);
@@ -170,7 +170,7 @@ fn writing_behind_never_brings_an_ended_session_back() {
     let fixture = Fixture::new();
     let session = fixture.live(&person("s", T0), T0);
     let behind = fixture.registry.take_changed();
-    let (revoke, _answer) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
+    let (revoke, _answer) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
     let commit = fixture.commit();
     commit.make_all(vec![revoke]);
     commit.write_behind(&behind);
@@ -219,7 +219,7 @@ fn revoking_an_ended_session_moves_its_end_wherever_it_is_and_writes_it() {
         }
         let later = T0 + HOUR;
         for calls in 1..3 {
-            let (revoke, mut end) = op(|reply| Op::Revoke(id, later * calls, reply));
+            let (revoke, mut end) = op(|reply| Op::Revoke(id, later * calls, Unseen::Ignored, reply));
             fixture.commit().make_all(vec![revoke]);
             assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(later * calls + 1000)));
         }
@@ -240,10 +240,10 @@ fn a_session_that_comes_back_while_its_end_is_moved_is_over_before_the_answer() 
     fixture.flush();
     let id = first.id;
     let commit = fixture.commit();
-    let (revoke, mut end) = op(|reply| Op::Revoke(id, T0 + HOUR, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(id, T0 + HOUR, Unseen::Ignored, reply));
     let second = machine(T0 + 2);
     let asked = fixture.registry.bind(&second, FirstUse::Touches, None, T0 + HOUR).unwrap_err();
-    let found = fixture.registry.look_up(asked).unwrap();
+    let found = fixture.registry.look_up(&asked).unwrap();
     let group = commit.prepare(vec![revoke]);
     let made = commit.apply(&group.changes);
     // Its question comes while the disk is written, with a look-up from before.
@@ -260,14 +260,14 @@ fn a_look_up_from_before_a_revocation_opens_no_session_after_it() {
     drop(fixture.live(&machine(T0), T0));
     let id = machine(T0).id;
     let end = |at_ms| {
-        let (revoke, mut end) = op(|reply| Op::Revoke(id, at_ms, reply));
+        let (revoke, mut end) = op(|reply| Op::Revoke(id, at_ms, Unseen::Ignored, reply));
         fixture.commit().make_all(vec![revoke]);
         end_of(end.try_recv().unwrap())
     };
     assert_eq!(end(T0), Some(revoked(T0 + 1000)));
     let second = machine(T0 + MINUTE);
     let asked = fixture.registry.bind(&second, FirstUse::Touches, None, T0 + MINUTE).unwrap_err();
-    let found = fixture.registry.look_up(asked).unwrap();
+    let found = fixture.registry.look_up(&asked).unwrap();
     assert_eq!(end(T0 + MINUTE), Some(revoked(T0 + MINUTE + 1000)));
     assert!(fixture.registry.bind(&second, FirstUse::Touches, Some(&found), T0 + MINUTE).is_err());
 }
@@ -277,7 +277,7 @@ fn a_token_of_an_issuer_whose_clock_is_ahead_does_not_pass_after_its_revocation(
     let fixture = Fixture::new();
     let ahead = T0 + 20_000;
     drop(fixture.live(&machine(ahead), T0));
-    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + 1, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + 1, Unseen::Ignored, reply));
     fixture.commit().make_all(vec![revoke]);
     let end = end_of(end.try_recv().unwrap()).unwrap();
     assert_eq!(end, revoked(ahead + 21_000));
@@ -294,11 +294,51 @@ fn an_issuers_lead_outlives_a_restart() {
     fixture.commit().write_issuers();
     fixture.flush();
     let fixture = fixture.crash();
-    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + MINUTE, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + MINUTE, Unseen::Ignored, reply));
     fixture.commit().make_all(vec![revoke]);
     assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + MINUTE + 21_000)));
     // It was issued before the revocation, and is seen for the first time after it.
     assert_eq!(fixture.outcome(&machine(T0 + MINUTE + 20_000), T0 + MINUTE + 1), Outcome::Revoked);
+}
+
+#[test]
+fn an_id_that_was_not_seen_is_revoked_for_its_first_token_also_after_a_crash() {
+    for is_flushed in [false, true] {
+        let mut fixture = Fixture::new();
+        // Of its issuer nothing is known, so the lead of any counts.
+        fixture.live(&Token { issuer: "https://other".into(), ..person("x", T0 + 20_000) }, T0);
+        let now = T0 + MINUTE;
+        let id = person("s", T0).id;
+        let (op, mut answer) = op(|reply| Op::Revoke(id, now, Unseen::Revoked("lost".to_owned()), reply));
+        fixture.commit().make_all(vec![op]);
+        assert_eq!(answer.try_recv().unwrap().unwrap(), None, "it is not known");
+        if is_flushed {
+            fixture.commit().write_issuers();
+            fixture.flush();
+            fixture = fixture.crash();
+        }
+        let instant = now + 21_000;
+        for token in [person("s", T0), login("s", now + 20_000), Token { issued_at_ms: now, ..login("s", T0) }] {
+            assert_eq!(fixture.outcome(&token, now), Outcome::Revoked, "{is_flushed}");
+        }
+        assert_eq!(fixture.outcome(&login("t", T0), now), Outcome::Active, "another one is not concerned");
+        assert_eq!(fixture.outcome(&login("s", instant), instant), Outcome::Active, "{is_flushed}");
+    }
+}
+
+#[test]
+fn a_session_that_opens_while_its_id_is_being_revoked_is_ended() {
+    let fixture = Fixture::new();
+    let token = login("s", T0);
+    let (revoke, mut answer) = op(|reply| Op::Revoke(token.id, T0 + 1, Unseen::Revoked(String::new()), reply));
+    let group = fixture.commit().prepare(vec![revoke]);
+    let session = fixture.live(&token, T0 + 1);
+    let made = fixture.store.apply(&group.changes);
+    fixture.commit().write_all(fixture.commit().finish(group, made));
+    let record = answer.try_recv().unwrap().unwrap().expect("it is known by then");
+    assert_eq!((record.id(), record.ended), (session.id, session.ended()));
+    assert_eq!(session.ended(), Some(revoked(T0 + 1001)));
+    assert_eq!(fixture.outcome(&token, T0 + 2), Outcome::Revoked);
 }
 
 #[tokio::test]
@@ -306,7 +346,7 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
     let fixture = Fixture::new();
     let writer = {
         let (audit, metrics) = (Arc::clone(&fixture.audit), Arc::clone(&fixture.metrics));
-        Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics).unwrap()
+        Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics, None).unwrap()
     };
     let session = fixture.live(&person("s", T0), T0);
     assert_eq!(writer.narrow(narrow(&session)).await, Ok(()));
@@ -426,7 +466,7 @@ async fn a_revocation_of_many_sessions_does_not_hold_up_other_changes() {
     fixture.flush();
     let writer = {
         let (audit, metrics) = (Arc::clone(&fixture.audit), Arc::clone(&fixture.metrics));
-        Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics).unwrap()
+        Writer::start(Arc::clone(&fixture.registry), fixture.store.clone(), audit, metrics, None).unwrap()
     };
     let alice = RevokedParty::Subject("alice".to_owned());
     let all = writer.revoke_party(Revocation { party: alice, ..everyone(T0 + 1) });
@@ -480,7 +520,7 @@ fn a_token_that_shows_its_issuers_lead_while_the_disk_is_written_moves_the_end()
                 (op, Box::new(answer) as Box<dyn std::any::Any>)
             }
             false => {
-                let (op, answer) = op(|reply| Op::Revoke(session.id, T0 + 1, reply));
+                let (op, answer) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
                 (op, Box::new(answer) as Box<dyn std::any::Any>)
             }
         };

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How often last activity is written. After a crash it can be this much older than it was.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often first uses are written: those of this time are lost in a crash, and happen again. Short, because until
 /// then a revocation by the id of a session that an operator has seen could find nothing.
@@ -63,10 +63,10 @@ impl BackOff {
 
 /// Runs until all handles are gone, then writes what is left. Returns the number of sessions whose changes are lost.
 /// `is_suspect` is set by readers of the store that failed.
-pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) -> usize {
+pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool, flush_every: Duration) -> usize {
     let mut behind: VecDeque<Arc<Session>> = VecDeque::new();
     let mut late: VecDeque<Late> = VecDeque::new();
-    let mut flush_at = Instant::now() + FLUSH_INTERVAL;
+    let mut flush_at = Instant::now() + flush_every;
     let mut opened_at = Instant::now() + OPENED_INTERVAL;
     let mut back_off = BackOff::new();
     loop {
@@ -77,11 +77,15 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
         };
         match ops.recv_timeout(wait) {
             Ok(first) => {
-                let group = std::iter::once(first).chain(ops.try_iter()).take(GROUP_MAX).collect();
-                let mut left = make(commit, group, &mut back_off);
-                // A small one is answered before the rest of a large one is written.
-                if !commit.write_late(&mut left, CHUNK) {
-                    late.push_back(left);
+                let group: Vec<Op> = std::iter::once(first).chain(ops.try_iter()).take(GROUP_MAX).collect();
+                if group.iter().all(|op| matches!(op, Op::CatchUp(_))) {
+                    commit.catch_up(group);
+                } else {
+                    let mut left = make(commit, group, &mut back_off);
+                    // A small one is answered before the rest of a large one is written.
+                    if !commit.write_late(&mut left, CHUNK) {
+                        late.push_back(left);
+                    }
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -96,7 +100,7 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool) 
         }
         if Instant::now() >= flush_at {
             behind.extend(commit.take_changed());
-            flush_at = Instant::now() + FLUSH_INTERVAL;
+            flush_at = Instant::now() + flush_every;
         }
         if Instant::now() >= opened_at {
             behind.extend(commit.take_opened());

@@ -2,7 +2,7 @@
 
 use crate::client::{ADMIN, FILTER, http, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
-use portcullis_contract::wire::Outcome;
+use portcullis_contract::wire::{Outcome, Token};
 use portcullis_contract::{KeyKind, SessionId};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -91,7 +91,7 @@ async fn what_is_wrong_with_a_request_is_named() {
         ("GET", "/v1/nothing", "", 404, "not_found", "/v1/nothing"),
         ("GET", unknown.as_str(), "", 404, "not_found", "session"),
         ("GET", "/v1/sessions/not-an-id", "", 404, "not_found", "session"),
-        ("POST", &format!("{unknown}/revoke"), "", 404, "not_found", "session"),
+        ("POST", "/v1/sessions/not-an-id/revoke", "", 404, "not_found", "session"),
         ("PATCH", unknown.as_str(), r#"{"scopes":[]}"#, 404, "not_found", "session"),
         ("POST", revoke.as_str(), r#"{"why":"x"}"#, 400, "invalid_request", "`why`"),
         ("PATCH", one.as_str(), r#"{"scopes":["admin"]}"#, 409, "scopes_beyond_grant", "`admin`"),
@@ -314,6 +314,38 @@ async fn a_sid_that_was_never_seen_is_revoked_and_the_revocation_is_listed_and_t
     assert_eq!(fixture.call("GET", "/v1/revocations", "").await.json(), json!({"revocations": []}));
     assert_eq!(fixture.call("DELETE", &path, "").await.status, 404);
     assert_eq!(filter.outcome(1).await, Outcome::Active);
+}
+
+#[tokio::test]
+async fn an_id_that_was_never_seen_is_revoked_and_the_revocation_is_listed_and_taken_back() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    let id = session_id("s1").to_string();
+    let path = format!("/v1/sessions/{id}");
+    let made = fixture.call("POST", &format!("{path}/revoke"), r#"{"reason":"lost laptop"}"#).await;
+    assert_eq!((made.status, made.json()), (200, json!({"id": id, "known": false})));
+    assert_eq!(filter.ask_new(token(1, "s1", T0)).await.outcome(), Outcome::Revoked);
+    assert_eq!(filter.ask_new(token(2, "s2", T0)).await.outcome(), Outcome::Active);
+    for (method, body) in [("GET", ""), ("PATCH", r#"{"scopes":[]}"#)] {
+        assert_eq!(fixture.call(method, &path, body).await.status, 404, "{method}: it is still not a session");
+    }
+
+    let listed = fixture.call("GET", "/v1/revocations", "").await.json();
+    let expected = json!([{
+        "id": listed["revocations"][0]["id"], "session_id": id, "before": "2023-11-14T22:13:21Z",
+        "made_at": "2023-11-14T22:13:20Z", "reason": "lost laptop",
+    }]);
+    assert_eq!(listed["revocations"], expected);
+    fixture.at(5000);
+    let later = Token { authenticated_at_ms: Some(T0 + 5000), ..token(3, "s1", T0 + 5000) };
+    assert_eq!(filter.ask_new(later).await.outcome(), Outcome::Active, "a later login");
+    assert_eq!(filter.ask_new(token(4, "s1", T0)).await.outcome(), Outcome::Revoked, "the first login stays revoked");
+    let known = fixture.call("POST", &format!("{path}/revoke"), "").await.json();
+    assert_eq!((&known["id"], &known["state"], known.get("known")), (&json!(id), &json!("ended"), None));
+
+    let made = format!("/v1/revocations/{}", expected[0]["id"].as_str().unwrap());
+    assert_eq!(fixture.call("DELETE", &made, "").await.json(), expected[0]);
+    assert_eq!(fixture.call("GET", "/v1/revocations", "").await.json(), json!({"revocations": []}));
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `filter_credential` and `admin_credential`", "admin_credential: {zzz: 1}".to_owned()),
         ("### `store`", "store: {zzz: 1}".to_owned()),
         ("### `store.embedded`", "store: {embedded: {zzz: 1}}".to_owned()),
+        ("### `store.postgres`", "store: {postgres: {zzz: 1}}".to_owned()),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
         ("### `tls` and `admin_tls`", format!("{complete}tls: {{zzz: 1}}")),

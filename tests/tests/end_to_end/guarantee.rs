@@ -66,7 +66,7 @@ async fn play(testbed: &Testbed, load: &Load, number: usize) {
 }
 
 /// Waits until there are so many, and panics at the first violation.
-async fn enough(load: &Load, counter: &AtomicUsize, min: usize, what: &str) {
+pub(crate) async fn enough(load: &Load, counter: &AtomicUsize, min: usize, what: &str) {
     until(what, async || {
         load.demand_no_violation();
         (counter.load(Ordering::Relaxed) >= min).then_some(())

@@ -24,6 +24,7 @@ mod outages;
 mod policy;
 mod refused_tokens;
 mod replacement;
+mod replicas;
 mod routes;
 mod sessions;
 mod streams;

@@ -48,7 +48,7 @@ fn open(follows: &mut Follows, id: u32, token: &Arc<Token>, answers: &mut Answer
 fn judge(follows: &mut Follows, id: u32, answers: &mut Answers) {
     let mut found = None;
     while let Some(look_up) = follows.judge(id, Occasion::Entered, found.as_ref(), T0, answers) {
-        found = Some(follows.registry.look_up(look_up).unwrap());
+        found = Some(follows.registry.look_up(&look_up).unwrap());
     }
 }
 
@@ -323,7 +323,7 @@ fn a_revocation_is_sent_to_followed_sessions_and_to_tokens_of_sessions_that_live
         ends_at_ms: now_ms,
         reason: String::new(),
     };
-    fixture.registry.publish(&revocation, &mut Vec::new());
+    fixture.registry.publish(&revocation, &mut Vec::new(), EndedBy::Revocation);
     assert_eq!(stream.review(now_ms), [(2, Outcome::Revoked), (3, Outcome::Revoked)]);
 }
 
@@ -427,7 +427,7 @@ fn a_follow_that_waits_for_a_look_up_is_judged_once_and_keeps_its_activity() {
             let unfollowed = FilterMessage { unfollowed: vec![1], ..FilterMessage::default() };
             assert_eq!(stream.0.receive(unfollowed, T0 + MINUTE).unwrap().followed, []);
         }
-        let found = fixture.registry.look_up(waits.look_ups[0]).unwrap();
+        let found = fixture.registry.look_up(&waits.look_ups[0]).unwrap();
         let answers = stream.0.looked_up(&[found], T0 + MINUTE);
         let left: Vec<_> = answers.followed.iter().map(|v| v.narrowed.clone().unwrap().scopes).collect();
         assert_eq!(left.len(), usize::from(!is_closed), "{left:?}");

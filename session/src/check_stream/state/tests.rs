@@ -7,6 +7,7 @@ use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::life::Stage;
+use crate::metrics::Opened;
 use crate::narrowings::Left;
 use crate::registry::{Registry, revoked};
 use crate::revocations::{Revocation, RevokedParty};
@@ -97,7 +98,7 @@ impl Stream {
         let mut all = self.0.receive(message, now_ms).unwrap();
         while !all.look_ups.is_empty() {
             let look_ups = std::mem::take(&mut all.look_ups);
-            let found: Vec<_> = look_ups.into_iter().map(|look_up| self.1.look_up(look_up).unwrap()).collect();
+            let found: Vec<_> = look_ups.into_iter().map(|look_up| self.1.look_up(&look_up).unwrap()).collect();
             let more = self.0.looked_up(&found, now_ms);
             all.verdicts.extend(more.verdicts);
             all.followed.extend(more.followed);
@@ -262,7 +263,7 @@ fn a_revocation_reaches_tokens_that_are_bound() {
         ends_at_ms: T0 + HOUR,
         reason: String::new(),
     };
-    fixture.registry.publish(&revocation, &mut Vec::new());
+    fixture.registry.publish(&revocation, &mut Vec::new(), EndedBy::Revocation);
     assert_eq!(stream.outcome(1, PLAIN, T0 + HOUR), Outcome::Active);
     assert_eq!(stream.outcome(2, PLAIN, T0 + HOUR), Outcome::Revoked);
 }
@@ -344,7 +345,7 @@ fn an_unknown_session_is_known_once_the_admin_opens_it() {
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::UnknownSession);
     let access = fixture.registry.access().named("person").unwrap();
     let draft = fixture.registry.draft(&crate::fixtures::person("s", T0), &access, None, T0).unwrap().unwrap();
-    fixture.registry.enter(&Arc::new(draft), T0).unwrap();
+    fixture.registry.enter(&Arc::new(draft), Opened::Explicit, T0).unwrap();
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
 }
 
@@ -401,7 +402,7 @@ fn what_waits_for_the_disk_holds_up_nothing_else() {
 
     // The next message is answered meanwhile, and the first goes on when the disk has spoken.
     assert_eq!(stream.outcome_now(1), Outcome::Active);
-    let found: Vec<_> = answers.look_ups.iter().map(|look_up| fixture.registry.look_up(*look_up).unwrap()).collect();
+    let found: Vec<_> = answers.look_ups.iter().map(|look_up| fixture.registry.look_up(look_up).unwrap()).collect();
     let answers = stream.0.looked_up(&found, T0);
     let told: Vec<_> = answers.verdicts.iter().map(|verdict| (verdict.id, verdict.outcome())).collect();
     assert_eq!(told, [(102, Outcome::Active), (102, Outcome::Active)]);
@@ -415,7 +416,7 @@ fn a_look_up_that_another_end_has_overtaken_is_made_again() {
     stream.describe(token(1, "s", T0), T0);
     let asks = FilterMessage { questions: vec![question(1, PLAIN)], ..FilterMessage::default() };
     let answers = stream.0.receive(asks, T0).unwrap();
-    let found = fixture.registry.look_up(answers.look_ups[0]).unwrap();
+    let found = fixture.registry.look_up(&answers.look_ups[0]).unwrap();
     // Meanwhile the session opens elsewhere, ends, and its tombstone is written: what was found is no longer true.
     let session = fixture.live(&crate::fixtures::person("s", T0), T0);
     assert!(fixture.registry.end(&session, revoked(T0), EndedBy::Admin));
@@ -423,7 +424,7 @@ fn a_look_up_that_another_end_has_overtaken_is_made_again() {
     assert!(fixture.registry.find(id("s")).is_none());
     let answers = stream.0.looked_up(&[found], T0);
     assert_eq!((answers.verdicts.len(), answers.look_ups.len()), (0, 1));
-    let found = fixture.registry.look_up(answers.look_ups[0]).unwrap();
+    let found = fixture.registry.look_up(&answers.look_ups[0]).unwrap();
     assert_eq!(stream.0.looked_up(&[found], T0).verdicts[0].outcome(), Outcome::Revoked);
 }
 

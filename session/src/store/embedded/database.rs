@@ -20,10 +20,10 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 5;
+const LAYOUT: u64 = 6;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
-/// and layout 4 no blocks: a version that does not know these would give scopes back, or release what is blocked, so it must
-/// refuse the file once this one has opened it.
+/// layout 4 no blocks, and layout 5 no revocations of an id: a version that does not know these would give scopes back, or
+/// release what is blocked or revoked, so it must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
@@ -49,9 +49,24 @@ impl Embedded {
             ));
         }
         file::private_file(&path).map_err(|e| in_file(&e))?;
-        let database = builder().create(&path).map_err(|e| in_file(&e))?;
+        let database = builder().create(&path).map_err(|e| match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => {
+                in_file(&"another process uses it, such as a running portcullis-session: stop that one first")
+            }
+            e => in_file(&e),
+        })?;
         let id = prepare(&database).map_err(|e| in_file(&e))?;
         Ok(Self { file: path, id, database: RwLock::new(Some(database)) })
+    }
+
+    /// Opens a store that is there: for those who read it, an empty one in its place would be a wrong answer.
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        match folder.join(FILE_NAME).is_file() {
+            true => Self::open(folder),
+            false => {
+                Err(StoreError(format!("there is no store in folder `{}`: it has no {FILE_NAME}", folder.display())))
+            }
+        }
     }
 
     fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {

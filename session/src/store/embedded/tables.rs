@@ -64,7 +64,7 @@ impl<'t> Tables<'t> {
 
     pub(super) fn make(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
-            Change::Write(record) => self.write(record),
+            Change::Write(record) | Change::Open(record) => self.write(record),
             Change::Seen(id, marks) => self.seen(*id, *marks),
             Change::Tombstone(record) => self.tombstone(record),
             Change::Forget(id, before_ms) => self.forget(*id, *before_ms),

@@ -1,6 +1,7 @@
 //! `make demo`: starts everything with the shipped files, plays the main scenario, and keeps it running.
 
 mod invitation;
+mod replicas;
 mod token;
 
 use clap::Parser;
@@ -26,6 +27,9 @@ struct Args {
     /// Exit after the scenario: with 0 if every answer was as announced, else with 1
     #[arg(long)]
     once: bool,
+    /// Run three replicas of the session service over PostgreSQL, and kill one of them (needs PostgreSQL)
+    #[arg(long)]
+    replicas: bool,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,8 +47,15 @@ async fn main() -> ExitCode {
         return token::print(args).await;
     }
     let mut wrong = 0;
+    let paint = Paint(std::io::stdout().is_terminal());
+    let shown = async {
+        match args.replicas {
+            false => show(args.once, paint, &mut wrong).await,
+            true => replicas::show(args.once, paint, &mut wrong).await,
+        }
+    };
     tokio::select! {
-        shown = show(args.once, &mut wrong) => if shown.is_err() {
+        shown = shown => if shown.is_err() {
             // Whoever read the output has seen enough.
             return ExitCode::SUCCESS;
         },
@@ -56,7 +67,7 @@ async fn main() -> ExitCode {
 }
 
 /// The error is that nobody reads the output any more.
-async fn show(once: bool, wrong: &mut usize) -> std::io::Result<()> {
+async fn show(once: bool, paint: Paint, wrong: &mut usize) -> std::io::Result<()> {
     say("» starting issuer, upstream, session service and Envoy (envoy/*.yaml)")?;
     let testbed = Testbed::builder().policy(policy::shipped()).documented_ports().start().await;
     for port in &testbed.moved {
@@ -64,7 +75,6 @@ async fn show(once: bool, wrong: &mut usize) -> std::io::Result<()> {
     }
     testbed.ready().await;
 
-    let paint = Paint(std::io::stdout().is_terminal());
     let mut unread = Ok(());
     play(&testbed, &mut |event| {
         let line = event.to_string();

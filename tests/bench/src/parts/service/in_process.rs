@@ -92,7 +92,7 @@ impl Stream {
     fn answer(&mut self, message: FilterMessage, now_ms: u64) -> Answers {
         let mut answers = self.state.receive(message, now_ms).expect("answers");
         while !answers.look_ups.is_empty() {
-            let look_up = |look_up| self.registry.look_up(look_up).expect("a look-up");
+            let look_up = |look_up| self.registry.look_up(&look_up).expect("a look-up");
             let found: Vec<_> = answers.look_ups.drain(..).map(look_up).collect();
             answers = self.state.looked_up(&found, now_ms);
         }

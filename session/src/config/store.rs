@@ -1,0 +1,110 @@
+//! Where the sessions are kept: `store`, and the keys of replicas that share one.
+
+use super::access::{duration, duration_ms};
+use super::credentials::secret;
+use super::raw::{Raw, RawPostgres};
+use crate::access::AccessTypes;
+use crate::store::postgres::{Secret, Source, Target};
+use std::path::PathBuf;
+
+/// The schema of the tables, when none is named.
+pub const SCHEMA: &str = "portcullis";
+
+/// The bounds of the serve lease, in milliseconds, and what it is when left out.
+const SERVE_LEASE_MS_MIN: u64 = 200;
+const SERVE_LEASE_MS_MAX: u64 = 60_000;
+const SERVE_LEASE: &str = "3s";
+
+const ACTIVITY_INTERVAL: &str = "5s";
+
+/// What the activity of a session may take to reach another replica, besides the serve lease: it is written and the
+/// clocks of two machines differ.
+const ACTIVITY_MARGIN_MS: u64 = 2_000;
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// One file, in this folder.
+    Embedded(PathBuf),
+    /// A database that replicas share.
+    Postgres(Source, Sharing),
+}
+
+/// How replicas share a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// How long a replica gives verdicts without hearing from the store, in milliseconds.
+    pub serve_lease_ms: u64,
+    /// How much earlier than it should the idle end of a session can come that moves between replicas, in milliseconds.
+    pub activity_interval_ms: u64,
+}
+
+pub(super) fn read(
+    raw: &Raw,
+    access: &AccessTypes,
+    env: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<String>,
+) -> Option<StoreSettings> {
+    match (&raw.store.embedded, &raw.store.postgres) {
+        (Some(embedded), None) => {
+            if embedded.path.is_empty() {
+                faults.push("store.embedded.path: is empty: name a folder".to_owned());
+            }
+            for (key, value) in [("serve_lease", &raw.serve_lease), ("activity_interval", &raw.activity_interval)] {
+                if value.is_some() {
+                    faults.push(format!("{key}: is for replicas that share a store, and an embedded one has one user"));
+                }
+            }
+            Some(StoreSettings::Embedded(embedded.path.clone().into()))
+        }
+        (None, Some(postgres)) => {
+            let source = source(postgres, env, faults);
+            let sharing = sharing(raw, access, faults);
+            Some(StoreSettings::Postgres(source?, sharing))
+        }
+        _ => {
+            faults.push("store: needs either `embedded` or `postgres`".to_owned());
+            None
+        }
+    }
+}
+
+fn source(raw: &RawPostgres, env: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> Option<Source> {
+    let password = raw.password.as_ref().map(|source| secret("store.postgres.password", source, env)).transpose();
+    let password = password.map_err(|fault| faults.push(fault)).ok()?;
+    let source = Source {
+        url: raw.url.clone(),
+        schema: raw.schema.clone().unwrap_or_else(|| SCHEMA.to_owned()),
+        ca: raw.ca.clone(),
+        password: password.map(Secret),
+    };
+    Target::read(&source).map_err(|fault| faults.push(format!("store.postgres.{fault}"))).ok()?;
+    Some(source)
+}
+
+fn sharing(raw: &Raw, access: &AccessTypes, faults: &mut Vec<String>) -> Sharing {
+    let text = raw.serve_lease.as_deref().unwrap_or(SERVE_LEASE);
+    let serve_lease_ms = duration("serve_lease", text, faults);
+    let is_read = |text: &str| duration_ms(text).is_some();
+    if is_read(text) && !(SERVE_LEASE_MS_MIN..=SERVE_LEASE_MS_MAX).contains(&serve_lease_ms) {
+        faults.push(format!("serve_lease: `{text}` is not between 200ms and 60s"));
+    }
+    let text = raw.activity_interval.as_deref().unwrap_or(ACTIVITY_INTERVAL);
+    let activity_interval_ms = duration("activity_interval", text, faults);
+    let least_ms = serve_lease_ms.saturating_add(ACTIVITY_MARGIN_MS);
+    if is_read(text) && activity_interval_ms < least_ms {
+        faults.push(format!(
+            "activity_interval: `{text}` is less than serve_lease and 2s: activity may take that long to reach another \
+             replica; use `{least_ms}ms` or more"
+        ));
+    }
+    for (name, idle_ms) in access.idle_limits() {
+        if idle_ms <= activity_interval_ms {
+            faults.push(format!(
+                "access: `{name}` has an idle limit that is not longer than activity_interval (`{text}`): a session that \
+                 moves between replicas could end at once"
+            ));
+        }
+    }
+    Sharing { serve_lease_ms, activity_interval_ms }
+}

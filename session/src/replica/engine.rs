@@ -1,0 +1,99 @@
+//! What a store that replicas share must give, besides its data: a log with an order, beats, and the list of replicas.
+
+use crate::store::StoreError;
+use std::time::Duration;
+
+/// A place in the log: the entries up to it are known.
+pub type Place = u64;
+
+/// A replica as the store lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The run of the process: random, made at its start.
+    pub run: String,
+    /// For people: the name of its host.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// All entries of the log up to this one are applied there.
+    pub settled: Place,
+    /// How long it judges after a beat, in milliseconds.
+    pub serve_lease_ms: u64,
+    /// The number of its last beat.
+    pub beat: u64,
+    /// How long ago that was when the list was read, in milliseconds.
+    pub beaten_ago_ms: u64,
+    /// Its wall clock less the store's at its last beat, in milliseconds.
+    pub clock_lead_ms: i64,
+}
+
+/// What an append has seen, in the same transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Appended {
+    /// The number of the entry.
+    pub number: Place,
+    /// The replicas that were listed then.
+    pub members: Vec<Peer>,
+}
+
+/// What a beat has seen.
+#[derive(Debug, Clone)]
+pub struct Beaten {
+    /// The last entry of the log.
+    pub head: Place,
+    /// All replicas.
+    pub peers: Vec<Peer>,
+    /// This replica's wall clock less the store's, in milliseconds.
+    pub clock_lead_ms: i64,
+}
+
+/// Why there is no beat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoBeat {
+    /// The store failed. It may answer again.
+    Failed(StoreError),
+    /// The store is not the one that this replica has its sessions from, or has lost entries that it had.
+    Foreign(String),
+    /// The log no longer has what this replica has missed.
+    Outdated,
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Another replica has appended to the log.
+    Appended,
+    /// Another replica has applied what it had not.
+    Settled,
+    /// Somebody here has woken the waiter.
+    Here,
+    /// The time is over.
+    Late,
+}
+
+/// The part of a shared store that one thread of each replica drives.
+pub trait Engine: Send + Sync + 'static {
+    /// The run of this process.
+    fn run(&self) -> &str;
+
+    /// Lists this replica, so that every later append waits for it; one write, in the order of the appends.
+    fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError>;
+
+    /// Says how far this replica has applied the log; one durable write. `None`: the replica is not listed.
+    fn beat(&self, settled: Place) -> Result<Option<Beaten>, NoBeat>;
+
+    /// The replicas that are listed.
+    fn peers(&self) -> Result<Vec<Peer>, StoreError>;
+
+    /// Takes a replica off the list, unless it has beaten since.
+    fn evict(&self, run: &str, beat: u64) -> Result<(), StoreError>;
+
+    /// Takes this replica off the list.
+    fn leave(&self) -> Result<(), StoreError>;
+
+    /// Waits for news, at most this long.
+    fn wait(&self, at_most: Duration) -> Woken;
+
+    /// Wakes the waiter.
+    fn wake(&self);
+}

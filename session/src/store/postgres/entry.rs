@@ -1,0 +1,81 @@
+//! The entries of the log: the changes of one commit, as the tables have taken them.
+
+use super::schema::FORMAT;
+use crate::store::{Change, StoreError};
+
+/// What one commit has changed.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) number: u64,
+    pub(super) tag: i64,
+    pub(super) format: i32,
+    /// The wall clock of the replica that wrote it, less the store's, in milliseconds.
+    pub(super) clock_lead_ms: i64,
+    pub(super) changes: Vec<u8>,
+}
+
+impl Entry {
+    /// Its changes, by this replica's clock. What this version does not know is an error: a guess could release somebody.
+    pub(super) fn read(&self, own_lead_ms: i64) -> Result<Vec<Change>, StoreError> {
+        let Self { number, format, clock_lead_ms, .. } = self;
+        let unknown = |what: &dyn std::fmt::Display| {
+            StoreError(format!(
+                "entry {number} of the log cannot be read by this version, and must not be ignored: {what}"
+            ))
+        };
+        if *format > FORMAT {
+            return Err(unknown(&format_args!("its format is {format}, and this version knows up to {FORMAT}")));
+        }
+        let mut changes: Vec<Change> = serde_json::from_slice(&self.changes).map_err(|e| unknown(&e))?;
+        // A clock that is ahead must not keep a session alive for longer here.
+        let ahead_ms = u64::try_from(clock_lead_ms.saturating_sub(own_lead_ms)).unwrap_or_default();
+        for change in &mut changes {
+            let marks = match change {
+                Change::Seen(_, marks) => marks,
+                Change::Write(record) | Change::Open(record) => &mut record.marks,
+                _ => continue,
+            };
+            marks.last_seen_ms = marks.last_seen_ms.saturating_sub(ahead_ms);
+        }
+        Ok(changes)
+    }
+}
+
+/// The changes of a commit as an entry holds them.
+pub(super) fn write(changes: &[Change]) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(changes).map_err(|e| StoreError(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Marks;
+    use portcullis_contract::SessionId;
+
+    fn entry(format: i32, clock_lead_ms: i64, changes: &str) -> Entry {
+        Entry { number: 7, tag: 0, format, clock_lead_ms, changes: changes.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_is_an_error() {
+        assert!(entry(FORMAT, 0, "[]").read(0).is_ok_and(|changes| changes.is_empty()));
+        for (format, changes) in [(FORMAT + 1, "[]"), (FORMAT, r#"[{"later":1}]"#), (FORMAT, "")] {
+            let error = entry(format, 0, changes).read(0).unwrap_err();
+            assert!(error.0.starts_with("entry 7 of the log"), "{error}");
+        }
+    }
+
+    #[test]
+    fn activity_that_a_clock_ahead_has_stamped_is_taken_as_that_much_older() {
+        let marks = Marks { last_seen_ms: 10_000, ..Marks::default() };
+        let bytes = String::from_utf8(write(&[Change::Seen(SessionId([1; 16]), marks)]).unwrap()).unwrap();
+        for (theirs, ours, seen_ms) in
+            [(0, 0, 10_000), (300, 0, 9_700), (300, 300, 10_000), (-300, 0, 10_000), (0, -50, 9_950)]
+        {
+            match entry(FORMAT, theirs, &bytes).read(ours).unwrap().as_slice() {
+                [Change::Seen(_, marks)] => assert_eq!(marks.last_seen_ms, seen_ms, "{theirs} {ours}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The store's trait over the tables.
+
+use super::commit::{id_of, int, place};
+use super::open::{Postgres, lock};
+use crate::issuers::KnownIssuer;
+use crate::replica::{Appended, Engine, Place};
+use crate::store::{Change, Lead, Marks, Record, Rules, Store, StoreError};
+use portcullis_contract::SessionId;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio_postgres::Row;
+use tracing::error;
+
+/// Rows that are read at a time.
+const PAGE: i64 = 4_096;
+
+impl Store for Postgres {
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
+        let rows = lock(&self.lists).run(async |c| c.query("SELECT issuer FROM issuers", &[]).await)?;
+        rows.iter().map(|row| parse(row.get(0))).collect()
+    }
+
+    fn leads(&self) -> Result<Vec<Lead>, StoreError> {
+        let rows = lock(&self.lists).run(async |c| c.query("SELECT issuer, lead_ms FROM leads", &[]).await)?;
+        let lead = |row: &Row| {
+            let issuer = std::str::from_utf8(row.get(0)).map_err(|e| StoreError(format!("damaged entry: {e}")))?;
+            Ok(Lead { issuer: issuer.into(), lead_ms: place(row.get(1)) })
+        };
+        rows.iter().map(lead).collect()
+    }
+
+    fn rules(&self) -> Result<Rules, StoreError> {
+        let rows = lock(&self.lists).run(async |c| c.query("SELECT kind, rule FROM rules", &[]).await)?;
+        let mut rules = Rules::default();
+        for row in &rows {
+            match row.get(0) {
+                "revocation" => rules.revocations.push(parse(row.get(1))?),
+                "block" => rules.blocks.push(parse(row.get(1))?),
+                "narrowing" => rules.narrowings.push(parse(row.get(1))?),
+                kind => return Err(StoreError(format!("the database has a rule of an unknown kind: `{kind}`"))),
+            }
+        }
+        Ok(rules)
+    }
+
+    fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
+        let (mut after, mut damaged): (Vec<u8>, usize) = (Vec::new(), 0);
+        loop {
+            let rows = lock(&self.lists).run(async |c| {
+                c.query(
+                    "SELECT id, record, last_seen_ms, login_at_ms, authenticated_ms, issued_ms FROM sessions \
+                     WHERE id > $1 ORDER BY id LIMIT $2",
+                    &[&after, &PAGE],
+                )
+                .await
+            })?;
+            for row in &rows {
+                match live(row) {
+                    Some(record) => each(record),
+                    None => {
+                        damaged += 1;
+                        self.bury(row.get(0))?;
+                    }
+                }
+            }
+            match rows.last() {
+                Some(last) if is_full(rows.len()) => after = last.get(0),
+                _ => return Ok(damaged),
+            }
+        }
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.commit(changes)
+    }
+
+    /// Nothing that was answered is lost with a connection, so there is nothing to write again.
+    fn recover(&self) -> Result<bool, StoreError> {
+        lock(&self.committing).link.run(async |c| c.batch("SELECT 1").await)?;
+        Ok(false)
+    }
+
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        match self.tombstones_of(&[id])?.pop() {
+            None => Ok(None),
+            Some((_, Some(record))) => Ok(Some(record)),
+            Some((_, None)) => Err(StoreError("damaged entry".to_owned())),
+        }
+    }
+
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+        const SQL: &str = "SELECT id, record FROM tombstones WHERE id = ANY($1)";
+        let mut committing = lock(&self.committing);
+        // In a commit, what is read must be what the commit finds.
+        let rows = if committing.owner == Some(std::thread::current().id()) {
+            committing.link.run(async |c| c.query(SQL, &[&ids]).await)?
+        } else {
+            drop(committing);
+            lock(&self.look_ups).run(async |c| c.query(SQL, &[&ids]).await)?
+        };
+        rows.iter().map(|row| Ok((id_of(row.get(0))?, parse(row.get(1)).ok()))).collect()
+    }
+
+    fn tombstones(
+        &self,
+        after: Option<SessionId>,
+        each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut after = after.map(|id| id.0.to_vec()).unwrap_or_default();
+        loop {
+            let rows = lock(&self.lists).run(async |c| {
+                c.query("SELECT id, record FROM tombstones WHERE id > $1 ORDER BY id LIMIT $2", &[&after, &PAGE]).await
+            })?;
+            for row in &rows {
+                if !each(id_of(row.get(0))?, parse(row.get(1)).ok()) {
+                    return Ok(());
+                }
+            }
+            match rows.last() {
+                Some(last) if is_full(rows.len()) => after = last.get(0),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn begin(&self, each: &mut dyn FnMut(Change)) -> Result<(), StoreError> {
+        self.lock_log(each)
+    }
+
+    fn cancel(&self) {
+        self.unlock_log();
+    }
+
+    fn catch_up(&self, each: &mut dyn FnMut(Change)) -> Result<(), StoreError> {
+        self.read_log(each)
+    }
+
+    fn trim(&self) -> Result<(), StoreError> {
+        lock(&self.lists)
+            .run(async |c| {
+                c.execute(
+                    "DELETE FROM log WHERE n IN (SELECT n FROM log WHERE at < now() - interval '15 minutes' \
+                     AND n < (SELECT min(settled) FROM replicas) ORDER BY n LIMIT 1000)",
+                    &[],
+                )
+                .await
+            })
+            .map(drop)
+    }
+
+    fn start_at_head(&self) -> Result<(), StoreError> {
+        let row = lock(&self.lists)
+            .run(async |c| c.one("SELECT head, (SELECT tag FROM log WHERE n = head) FROM meta", &[]).await)?;
+        let mut cursor = self.cursor();
+        (cursor.number, cursor.tag) = (place(row.get(0)), row.get(1));
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        self.cursor().number
+    }
+
+    fn clock_behind_ms(&self) -> u64 {
+        self.clock_behind_ms.load(Ordering::Relaxed)
+    }
+
+    fn take_appended(&self) -> Option<Appended> {
+        lock(&self.committing).appended.take()
+    }
+
+    fn engine(self: Arc<Self>) -> Option<Arc<dyn Engine>> {
+        Some(self)
+    }
+}
+
+impl Postgres {
+    /// Turns an unreadable record into an unreadable tombstone.
+    fn bury(&self, id: &[u8]) -> Result<(), StoreError> {
+        error!(session = ?id, "a session's record in the database cannot be read");
+        lock(&self.lists)
+            .run(async |c| {
+                c.execute(
+                    "WITH gone AS (DELETE FROM sessions WHERE id = $1 RETURNING id, record) \
+                     INSERT INTO tombstones (id, record) SELECT id, record FROM gone ON CONFLICT DO NOTHING",
+                    &[&id],
+                )
+                .await
+            })
+            .map(drop)
+    }
+}
+
+fn live(row: &Row) -> Option<Record> {
+    let mut record: Record = parse(row.get(1)).ok()?;
+    let id: &[u8] = row.get(0);
+    if record.id().0 != id {
+        return None;
+    }
+    let [last_seen_ms, login_at_ms, authenticated_ms, issued_ms] = [2, 3, 4, 5].map(|at| place(row.get(at)));
+    record.marks = record.marks.merged(Marks { last_seen_ms, login_at_ms, authenticated_ms, issued_ms });
+    Some(record)
+}
+
+fn is_full(rows: usize) -> bool {
+    int(u64::try_from(rows).unwrap_or(u64::MAX)) >= PAGE
+}
+
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|e| StoreError(format!("damaged entry: {e}")))
+}

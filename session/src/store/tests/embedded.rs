@@ -1,0 +1,161 @@
+//! The embedded store where it differs: one file, with one user.
+
+use super::*;
+use crate::blocks::{Block, BlockedParty};
+use crate::revocations::RevokedParty;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A folder.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Home for Folder {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(Embedded::open(self.path()).unwrap())
+    }
+
+    fn damage(&self, table: &str, id: SessionId) {
+        damage(self.path(), table, id);
+    }
+
+    fn damage_revocations(&self) {
+        damage_all(self.path(), "revocations");
+    }
+}
+
+claims!(#[test], Folder::new());
+
+#[test]
+fn one_process_at_a_time_holds_the_embedded_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Embedded::open(folder.path()).unwrap();
+    let second = Embedded::open(folder.path()).map(drop).unwrap_err();
+    assert!(second.to_string().starts_with("cannot open store `"), "{second}");
+    assert!(second.to_string().ends_with("such as a running portcullis-session: stop that one first"), "{second}");
+    drop(first);
+}
+
+/// Makes the file one of another layout, as an older version has written it.
+fn set_layout(folder: &Path, layout: u64) {
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    txn.open_table(meta).unwrap().insert("layout", layout).unwrap();
+    if layout < 5 {
+        let blocks: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("blocks");
+        assert!(txn.delete_table(blocks).unwrap());
+    }
+    txn.commit().unwrap();
+}
+
+fn layout(folder: &Path) -> u64 {
+    use redb::ReadableDatabase as _;
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let meta: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let txn = database.begin_read().unwrap();
+    txn.open_table(meta).unwrap().get("layout").unwrap().unwrap().value()
+}
+
+#[test]
+fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again() {
+    for former in [3, 4, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Embedded::open(folder.path()).unwrap();
+        store.apply(&[Change::Write(record("live"))]).unwrap();
+        drop(store);
+        set_layout(folder.path(), former);
+        let store = Embedded::open(folder.path()).unwrap();
+        assert_eq!((sessions(&store), store.rules().unwrap().blocks), (vec![record("live")], vec![]), "{former}");
+        drop(store);
+        assert_eq!(layout(folder.path()), 6, "{former}");
+    }
+    for unknown in [2, 7] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Embedded::open(folder.path()).unwrap());
+        set_layout(folder.path(), unknown);
+        let refused = Embedded::open(folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("reads layouts 3 to 6 only"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_read_only_is_not_made() {
+    let folder = Folder::new();
+    let missing = Embedded::open_existing(folder.path()).map(drop).unwrap_err();
+    assert!(missing.0.starts_with("there is no store in folder `"), "{missing}");
+    drop(folder.open());
+    assert!(Embedded::open_existing(folder.path()).is_ok());
+}
+
+#[test]
+fn two_stores_have_two_ids() {
+    let id = || Folder::new().open().id();
+    assert_ne!(id(), id());
+}
+
+#[test]
+fn all_rules_replace_what_a_failed_file_may_have_kept() {
+    let revocation = |name: &str| Revocation {
+        issuer: "i".to_owned(),
+        party: RevokedParty::Sid(name.to_owned()),
+        before_ms: 9,
+        made_at_ms: 9,
+        ends_at_ms: 9,
+        reason: String::new(),
+    };
+    let block = |name: &str| Block {
+        issuer: "i".to_owned(),
+        party: BlockedParty::Sid(name.to_owned()),
+        until_ms: None,
+        made_at_ms: 9,
+        reason: String::new(),
+    };
+    let folder = Folder::new();
+    let store = folder.open();
+    store.apply(&[Change::Revocation(revocation("b")), Change::Block(block("b"))]).unwrap();
+    let rules = Rules { revocations: vec![revocation("c")], blocks: vec![block("c")], narrowings: vec![] };
+    store.apply(&[Change::Rules(rules.clone())]).unwrap();
+    assert_eq!(folder.reopen(store).rules(), Ok(rules));
+}
+
+/// Spoils one byte of an entry.
+fn damage(folder: &Path, table: &str, id: SessionId) {
+    use redb::ReadableTable as _;
+    let table: redb::TableDefinition<'_, [u8; 16], &[u8]> = redb::TableDefinition::new(table);
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut entries = txn.open_table(table).unwrap();
+        let mut bytes = entries.get(id.0).unwrap().unwrap().value().to_vec();
+        bytes[0] = b'!';
+        entries.insert(id.0, bytes.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+/// Spoils every entry of a table whose keys are texts.
+fn damage_all(folder: &Path, table: &str) {
+    use redb::ReadableTable as _;
+    let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new(table);
+    let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut entries = txn.open_table(table).unwrap();
+        let keys: Vec<_> = entries.iter().unwrap().map(|entry| entry.unwrap().0.value().to_vec()).collect();
+        assert!(!keys.is_empty());
+        for key in keys {
+            entries.insert(key.as_slice(), b"!".as_slice()).unwrap();
+        }
+    }
+    txn.commit().unwrap();
+}

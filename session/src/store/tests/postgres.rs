@@ -1,0 +1,101 @@
+//! The store in PostgreSQL, in the server that `tests/postgres.sh run` starts.
+
+use super::*;
+use crate::store::postgres::{Postgres, Source, Target};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_postgres::NoTls;
+use tokio_postgres::types::ToSql;
+
+/// A schema of its own in the tests' server, which is gone with the server.
+pub(crate) struct Schema {
+    url: String,
+    pub(crate) name: String,
+}
+
+impl Schema {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let url = std::env::var("PORTCULLIS_TEST_POSTGRES");
+        let url = url.expect("PORTCULLIS_TEST_POSTGRES is the URL of a server: see tests/postgres.sh run");
+        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { url, name }
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        Source { url: self.url.clone(), schema: self.name.clone(), ca: None, password: None }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::read(&self.source()).unwrap()
+    }
+
+    fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let changed = runtime.block_on(async {
+            let (client, driver) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+            let driver = tokio::spawn(driver);
+            client.batch_execute(&format!("SET search_path TO {}", self.name)).await.unwrap();
+            let changed = client.execute(sql, parameters).await.unwrap();
+            driver.abort();
+            changed
+        });
+        assert_ne!(changed, 0, "{sql}");
+    }
+}
+
+impl Home for Schema {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(Postgres::open(&self.target()).unwrap())
+    }
+
+    fn damage(&self, table: &str, id: SessionId) {
+        let sql = format!("UPDATE {table} SET record = set_byte(record, 0, 33) WHERE id = $1");
+        self.execute(&sql, &[&id.0.as_slice()]);
+    }
+
+    fn damage_revocations(&self) {
+        self.execute("UPDATE rules SET rule = '!' WHERE kind = 'revocation'", &[]);
+    }
+}
+
+claims!(#[test] #[ignore = "needs PostgreSQL: run by `make test-faults`"], Schema::new());
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn what_is_read_only_is_not_made() {
+    let schema = Schema::new();
+    let missing = Postgres::open_existing(&schema.target()).map(drop).unwrap_err();
+    assert!(missing.0.contains("there is no store in schema"), "{missing}");
+    drop(schema.open());
+    assert!(Postgres::open_existing(&schema.target()).is_ok());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn tables_of_another_layout_are_refused() {
+    let schema = Schema::new();
+    drop(schema.open());
+    schema.execute("UPDATE meta SET layout = layout + 1", &[]);
+    let refused = Postgres::open(&schema.target()).map(drop).unwrap_err();
+    assert!(refused.0.contains("its layout is 2, but this version reads layout 1 only"), "{refused}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn all_rules_leave_those_that_another_replica_has_made() {
+    let party = |name: &str| crate::revocations::RevokedParty::Sid(name.to_owned());
+    let revocation = |name: &str| Revocation {
+        issuer: "i".to_owned(),
+        party: party(name),
+        before_ms: 9,
+        made_at_ms: 9,
+        ends_at_ms: 9,
+        reason: String::new(),
+    };
+    let schema = Schema::new();
+    let store = schema.open();
+    schema.open().apply(&[Change::Revocation(revocation("other"))]).unwrap();
+    let own = Rules { revocations: vec![revocation("own")], ..Rules::default() };
+    store.apply(&[Change::Rules(own)]).unwrap();
+    assert_eq!(store.rules().unwrap().revocations.len(), 2);
+}

@@ -1,0 +1,112 @@
+//! What a store must do with the rules for parties.
+
+use super::*;
+use crate::blocks::{Block, BlockedParty};
+use crate::narrowings::Party;
+use crate::revocations::RevokedParty;
+
+pub(super) fn a_party_has_one_revocation_the_latest(home: &dyn Home) {
+    let store = home.open();
+    let revocation = |party: &RevokedParty, before_ms| Revocation {
+        issuer: "i".to_owned(),
+        party: party.clone(),
+        before_ms,
+        made_at_ms: before_ms,
+        ends_at_ms: before_ms,
+        reason: String::new(),
+    };
+    let parties = [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())];
+    for party in &parties {
+        for before_ms in [5, 9, 2] {
+            store.apply(&[Change::Revocation(revocation(party, before_ms))]).unwrap();
+        }
+    }
+    let revocations = home.reopen(store).rules().unwrap().revocations;
+    assert_eq!(revocations.len(), parties.len());
+    assert!(revocations.iter().all(|revocation| revocation.before_ms == 9));
+}
+
+pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
+    let store = home.open();
+    let revocation = |name: &str| Revocation {
+        issuer: "i".to_owned(),
+        party: RevokedParty::Sid(name.to_owned()),
+        before_ms: 9,
+        made_at_ms: 9,
+        ends_at_ms: 9,
+        reason: "r".to_owned(),
+    };
+    let of_id = |key: &str| Revocation {
+        issuer: String::new(),
+        party: RevokedParty::Session(record(key).id()),
+        ..revocation(key)
+    };
+    let narrowing = |subject: &str, left: Option<&str>| Narrowing {
+        scopes: left.map(|scope| vec![scope.to_owned()]),
+        ..Narrowing::none(Party::of("i", subject, "c", "k"))
+    };
+    let block = |name: &str, until_ms| Block {
+        issuer: "i".to_owned(),
+        party: BlockedParty::Sid(name.to_owned()),
+        until_ms,
+        made_at_ms: 9,
+        reason: "r".to_owned(),
+    };
+    let removed = |subject: &str, scopes: &[&str]| Narrowing {
+        removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        made_at_ms: Some(7),
+        reason: "ticket".to_owned(),
+        ..narrowing(subject, None)
+    };
+    store
+        .apply(&[
+            Change::Revocation(revocation("a")),
+            Change::Revocation(revocation("b")),
+            Change::Lift(revocation("a")),
+            Change::Revocation(of_id("c")),
+            Change::Revocation(of_id("d")),
+            Change::Lift(of_id("d")),
+            Change::Block(block("a", None)),
+            Change::Block(block("b", Some(10))),
+            Change::Unblock(block("a", None)),
+            // The latest block of a party stands, and another one cannot be taken back in its home.
+            Change::Block(block("b", Some(5))),
+            Change::Unblock(block("b", Some(10))),
+            Change::Narrowing(narrowing("x", Some("1"))),
+            Change::Narrowing(narrowing("y", Some("1"))),
+            Change::Narrowing(narrowing("x", None)),
+            Change::Narrowing(narrowing("y", Some("2"))),
+            Change::Narrowing(removed("z", &["1", "2"])),
+            Change::Narrowing(removed("w", &["1"])),
+            Change::Narrowing(removed("w", &[])),
+        ])
+        .unwrap();
+    let store = home.reopen(store);
+    let mut rules = store.rules().unwrap();
+    rules.narrowings.sort_by(|one, other| one.party.subject.cmp(&other.party.subject));
+    let kept = vec![narrowing("y", Some("2")), removed("z", &["1", "2"])];
+    rules.revocations.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+    assert_eq!((rules.revocations, rules.narrowings), (vec![of_id("c"), revocation("b")], kept));
+    assert_eq!(rules.blocks, [block("b", Some(5))]);
+}
+
+pub(super) fn a_damaged_revocation_is_mended_by_the_next_one_of_its_party(home: &dyn Home) {
+    let store = home.open();
+    let revocation = Revocation {
+        issuer: "i".to_owned(),
+        party: RevokedParty::Everyone,
+        before_ms: 7,
+        made_at_ms: 7,
+        ends_at_ms: 7,
+        reason: String::new(),
+    };
+    store.apply(&[Change::Revocation(revocation.clone())]).unwrap();
+    drop(store);
+    home.damage_revocations();
+
+    let store = home.open();
+    assert!(store.rules().is_err(), "nobody knows what it has revoked");
+    let later = Revocation { before_ms: 9, ..revocation };
+    store.apply(&[Change::Revocation(later.clone())]).unwrap();
+    assert_eq!(store.rules().unwrap().revocations, [later]);
+}

@@ -1,0 +1,59 @@
+//! What a session, a block or a narrowing becomes when a store and a backup both have it: always the stricter of the two.
+//!
+//! The store's own rules merge ends and revocations. They do not merge two live records, two blocks or two narrowings,
+//! because the service itself only ever writes later ones.
+
+use crate::blocks::Block;
+use crate::judge::End;
+use crate::narrowings::Narrowing;
+use crate::store::Record;
+
+/// Two live records of one session: the store's, which no longer accepts a token that either of them refuses.
+pub(super) fn live(held: &Record, other: &Record) -> Record {
+    Record {
+        marks: held.marks.merged(other.marks),
+        returned: returned(held.returned, other.returned),
+        returned_from_ms: held.returned_from_ms.max(other.returned_from_ms),
+        ..held.clone()
+    }
+}
+
+/// A live record and a tombstone of the same session. `None`: the session has not come back after that end, so it has ended.
+pub(super) fn outlives(held: &Record, tombstone: &Record) -> Option<Record> {
+    let end = tombstone.ended?;
+    held.returned.filter(|returned| end.at_ms <= returned.at_ms)?;
+    Some(Record {
+        returned: returned(held.returned, Some(end)),
+        returned_from_ms: held.returned_from_ms.max(tombstone.returns_from_ms(end)),
+        ..held.clone()
+    })
+}
+
+/// The block that ends later.
+pub(super) fn block(held: &Block, other: Block) -> Block {
+    if other.ends_at_ms() > held.ends_at_ms() { other } else { held.clone() }
+}
+
+/// A narrowing that takes what either of them takes.
+pub(super) fn narrowing(held: &Narrowing, other: Narrowing) -> Narrowing {
+    let scopes = match (&held.scopes, other.scopes) {
+        (Some(held), Some(other)) => Some(held.iter().filter(|scope| other.contains(scope)).cloned().collect()),
+        (Some(held), None) => Some(held.clone()),
+        (None, other) => other,
+    };
+    let mut removed: Vec<String> = held.removed.iter().cloned().chain(other.removed).collect();
+    removed.sort();
+    removed.dedup();
+    let (made_at_ms, reason) = match other.made_at_ms > held.made_at_ms {
+        true => (other.made_at_ms, other.reason),
+        false => (held.made_at_ms, held.reason.clone()),
+    };
+    Narrowing { party: held.party.clone(), scopes, removed, made_at_ms, reason }
+}
+
+fn returned(one: Option<End>, other: Option<End>) -> Option<End> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.merged(other)),
+        (one, other) => one.or(other),
+    }
+}

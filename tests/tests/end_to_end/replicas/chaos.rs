@@ -1,0 +1,161 @@
+//! The guarantee over replicas while everything fails: replicas are killed and paused, the database crashes, and
+//! connections between them are cut or go dead.
+//!
+//! `PORTCULLIS_CHAOS=1000` sets the number of revocations. It prints how many requests there were, and how long the answers
+//! to revocations took.
+
+use super::{REPLICAS, readiness};
+use portcullis_tests::{
+    Client, Link, Load, PATIENCE, Postgres, Service, Testbed, busy, local, policy, shared_store, until,
+};
+use serde_json::json;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+const REVOCATIONS: usize = 120;
+const CONNECTIONS: usize = 64;
+const PASSES_MIN: usize = 64;
+const REFUSALS_MIN: usize = 64;
+/// A fault in this many revocations.
+const FAULT_EVERY: usize = 4;
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Kill,
+    Pause,
+    Crash,
+    CutLink,
+    DeadLink,
+}
+
+const FAULTS: [Fault; 5] = [Fault::Kill, Fault::Pause, Fault::Crash, Fault::CutLink, Fault::DeadLink];
+
+/// A replica with its way to the database.
+struct Member<'a> {
+    service: &'a Service,
+    link: &'a Link,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, and minutes: run by `make test-faults`"]
+async fn nothing_is_released_after_its_revocation_while_replicas_and_their_database_fail() {
+    let _busy = busy().await;
+    let revocations = std::env::var("PORTCULLIS_CHAOS").ok().and_then(|text| text.parse().ok()).unwrap_or(REVOCATIONS);
+    let postgres = Postgres::start().await;
+    let mut links = Vec::new();
+    for _ in 0..REPLICAS {
+        let link = Link::open().await;
+        link.lead_to(local(postgres.port()));
+        links.push(link);
+    }
+    let mut policy = policy::patient();
+    policy["session"]["timeout"] = json!("1s");
+    let keys: Vec<_> = links.iter().map(|link| shared_store(&postgres.url_through(link.port))).collect();
+    let testbed = Testbed::builder().policy(policy).replicas_with(keys).start().await;
+    testbed.ready().await;
+    let another = testbed.another_envoy().await;
+    let members: Vec<_> = testbed.replicas().zip(&links).map(|(service, link)| Member { service, link }).collect();
+    let load = Arc::new(Load::default());
+    load.is_strict.store(true, Ordering::Relaxed);
+    load.begin(testbed.issuer.token().sign());
+    let drivers: Vec<_> = (0..CONNECTIONS)
+        .map(|offset| {
+            let client = if offset % 2 == 0 { testbed.client() } else { Client::new(another.address) };
+            tokio::spawn(load.clone().drive(client, offset))
+        })
+        .collect();
+    let mut took = Vec::new();
+    for number in 0..revocations {
+        took.push(play(&testbed, &postgres, &members, &load, number).await);
+    }
+    load.over.store(true, Ordering::Relaxed);
+    for driver in drivers {
+        driver.await.expect("a connection ends well");
+    }
+    load.demand_no_violation();
+    assert_eq!(testbed.envoy.vm_reloads().await + another.vm_reloads().await, 0);
+    let strange = load.strange.lock().expect("not poisoned");
+    assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
+    let rounds = load.rounds.lock().expect("not poisoned");
+    let answered: usize = rounds.iter().map(|round| round.answered()).sum();
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
+    println!(
+        "{revocations} revocations, {answered} requests and {} without a verdict, none released after its 200; \
+         answers took {:?} (p50), {:?} (p99), at most {:?}",
+        load.unavailable.load(Ordering::Relaxed),
+        at(50),
+        at(99),
+        at(100),
+    );
+}
+
+/// One revocation at some replica, with a fault now and then; returns how long the call took that was answered.
+async fn play(
+    testbed: &Testbed,
+    postgres: &Postgres,
+    members: &[Member<'_>],
+    load: &Arc<Load>,
+    number: usize,
+) -> Duration {
+    let token = testbed.issuer.token().subject(&format!("person-{number}")).sign();
+    let round = load.begin(token);
+    super::super::guarantee::enough(load, &round.passes, PASSES_MIN, "requests pass").await;
+    let fault = number.is_multiple_of(FAULT_EVERY).then(|| FAULTS[number / FAULT_EVERY % FAULTS.len()]);
+    let victim = &members[number / FAULT_EVERY % members.len()];
+    match fault {
+        None => {}
+        Some(Fault::Kill) => victim.service.kill(),
+        Some(Fault::Pause) => victim.service.pause(),
+        Some(Fault::Crash) => postgres.crash().await,
+        Some(Fault::CutLink) => victim.link.close(),
+        Some(Fault::DeadLink) => victim.link.strand(),
+    }
+    let session = round.token.session.clone();
+    let _ = round.asked.set(Instant::now());
+    let revoking = revoke(members, &session, number);
+    let mending = async {
+        match fault {
+            // Somewhere before or after the end of its serve lease.
+            Some(Fault::Pause) => tokio::time::sleep(Duration::from_millis(300 * (number as u64 % 8))).await,
+            Some(Fault::Crash) => postgres.restart().await,
+            _ => {}
+        }
+        match fault {
+            Some(Fault::Kill) => victim.service.restart().await,
+            Some(Fault::Pause) => victim.service.resume(),
+            Some(Fault::CutLink) => victim.link.accept_again(),
+            Some(Fault::Crash | Fault::DeadLink) | None => {}
+        }
+    };
+    let (took, ()) = tokio::join!(revoking, mending);
+    round.revoked.set(Instant::now()).expect("revoked once");
+    super::super::guarantee::enough(load, &round.refusals, REFUSALS_MIN, "requests are refused").await;
+    if fault.is_some() {
+        for member in members {
+            until("the replica is ready", async || (readiness(member.service).await.0 == 200).then_some(())).await;
+        }
+    }
+    took
+}
+
+/// Revokes at one replica after the other until one answers 200.
+async fn revoke(members: &[Member<'_>], session: &str, first: usize) -> Duration {
+    let started = Instant::now();
+    for at in first.. {
+        let call = members[at % members.len()].service.admin().call("POST", &format!("/v1/sessions/{session}/revoke"));
+        let called = Instant::now();
+        // A replica that is paused does not answer.
+        let answer = tokio::time::timeout(Duration::from_secs(3), call.try_send()).await;
+        if let Ok(Ok(answer)) = answer
+            && answer.status.is_success()
+        {
+            return called.elapsed();
+        }
+        assert!(started.elapsed() < PATIENCE, "the revocation does not hold");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    unreachable!("the loop ends with an answer")
+}
