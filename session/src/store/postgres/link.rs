@@ -87,6 +87,12 @@ impl Link {
         let Self { runtime, target, purpose, connected, news } = self;
         let runtime = runtime.as_ref().ok_or_else(|| StoreError("the connection is closed".to_owned()))?;
         let bounded = async {
+            // The server may have closed it since the last step: its driver learns of that only while this runs.
+            if connected.is_some() {
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+            }
+            connected.take_if(|connected| connected.client.is_closed());
             let connected = match connected {
                 Some(connected) => connected,
                 None => connected.insert(Connected::open(target, *purpose, news.0.clone()).await?),
