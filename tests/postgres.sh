@@ -36,7 +36,7 @@ choose_user() {
   as=()
   [ "$(id -u)" = 0 ] || return 0
   as=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
-  if "${as[@]}" "$bin/initdb" --version >/dev/null 2>&1; then
+  if "${as[@]}" test -x "$bin/postgres" 2>/dev/null; then
     chown 65534:65534 "$folder"
   else
     as=(unshare --user --map-user 65534 --map-group 65534 --)

@@ -133,7 +133,7 @@ impl RunAs {
         if !rustix::process::geteuid().is_root() {
             return Self::Ourselves;
         }
-        let can_nobody = Self::Nobody.command(&programs.join("initdb")).arg("--version").output();
+        let can_nobody = Self::Nobody.command(Path::new("test")).arg("-x").arg(programs.join("postgres")).output();
         match can_nobody.is_ok_and(|output| output.status.success()) {
             true => Self::Nobody,
             false => Self::RenamedRoot,

@@ -172,8 +172,8 @@ async fn a_store_that_is_away_costs_nothing_for_a_serve_lease_and_then_every_ver
     let testbed = start(&postgres).await;
     let token = testbed.issuer.token().sign();
     assert_eq!(statuses(&testbed, &token).await, [200; FRESH]);
-    postgres.crash().await;
     let started = Instant::now();
+    postgres.crash().await;
     while started.elapsed() < Duration::from_millis(500) {
         assert_eq!(testbed.get("/me").bearer(&token).await.status, 200, "after {:?}", started.elapsed());
     }
