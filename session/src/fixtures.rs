@@ -3,6 +3,7 @@
 use crate::access::{Access, AccessTypes, Growth, When};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
+use crate::clock::steady_ms;
 use crate::clock::{Clock, Reading};
 use crate::intern::ScopeSet;
 use crate::issuers::KnownIssuer;
@@ -10,6 +11,7 @@ use crate::judge::{Asked, Limits};
 use crate::metrics::Metrics;
 use crate::narrowings::Narrowing;
 use crate::registry::{Binding, Enrolment, FirstUse, Registry, Terms, UndatedLogins};
+use crate::replica::Lease;
 use crate::session::Session;
 use crate::store::embedded::Embedded;
 use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
@@ -106,6 +108,15 @@ impl Fixture {
         let (audit, metrics) = audit();
         let registry = loaded(store.clone(), enrolment, &audit, &metrics);
         Self { registry, audit, metrics, store, enrolment, folder }
+    }
+
+    /// One of several replicas, which may judge.
+    pub(crate) fn shared() -> Self {
+        let fixture = Self::new();
+        let lease = Arc::new(Lease::of(HOUR));
+        lease.beaten(steady_ms(), 0);
+        let registry = Arc::into_inner(fixture.registry).expect("the registry is still held").sharing(lease);
+        Self { registry: Arc::new(registry), ..fixture }
     }
 
     /// Loses what is in memory and starts again from the disk.

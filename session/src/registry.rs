@@ -9,6 +9,8 @@ mod narrow;
 mod open;
 mod order;
 mod others;
+#[cfg(test)]
+mod others_tests;
 mod replay;
 mod revoke;
 mod scan;

@@ -10,6 +10,6 @@ mod lease;
 mod model;
 
 pub use barrier::{Barrier, Unlisted};
-pub use beat::{Beats, Timing};
+pub use beat::Beats;
 pub use engine::{Appended, Beaten, Engine, NoBeat, Peer, Place, Woken};
 pub use lease::{Lease, State};

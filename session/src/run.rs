@@ -9,7 +9,7 @@ use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
 use crate::registry::{Registry, SHARDS, Terms};
-use crate::replica::{Barrier, Beats, Engine, Lease, Timing};
+use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::writer::{Among, Writer};
@@ -236,11 +236,10 @@ impl Shared {
 
     fn start(self, service: &Arc<Service>) -> Result<Beats, Failure> {
         let Self { engine, barrier, lease, sharing } = self;
-        let timing = Timing { serve_lease_ms: sharing.serve_lease_ms };
         let writer = Arc::clone(service);
         let catch_up = Box::new(move || writer.writer.catch_up());
         lease.applied(service.store.place());
-        Beats::start(engine, lease, barrier, Arc::clone(&service.metrics), timing, catch_up)
+        Beats::start(engine, lease, barrier, Arc::clone(&service.metrics), sharing.serve_lease_ms, catch_up)
             .map_err(|e| Failure::System(format!("cannot start the thread of the beats: {e}")))
     }
 }

@@ -46,6 +46,11 @@ impl Marks {
         }
     }
 
+    /// Takes activity for older than it was stamped: by a clock that is this much ahead.
+    pub fn set_back(&mut self, ahead_ms: u64) {
+        self.last_seen_ms = self.last_seen_ms.saturating_sub(ahead_ms);
+    }
+
     /// The latest instant that its tokens have stated.
     pub fn newest_ms(self) -> u64 {
         self.authenticated_ms.max(self.issued_ms)
@@ -170,6 +175,17 @@ pub enum Change {
     Leads(Vec<Lead>),
     /// All rules; any others are deleted.
     Rules(Rules),
+}
+
+impl Change {
+    /// The instants of a live session that it carries.
+    pub(crate) const fn marks_mut(&mut self) -> Option<&mut Marks> {
+        match self {
+            Self::Seen(_, marks) => Some(marks),
+            Self::Write(record) | Self::Open(record) => Some(&mut record.marks),
+            _ => None,
+        }
+    }
 }
 
 /// Session ids as hexadecimal digits.

@@ -73,7 +73,7 @@ fn source(raw: &RawPostgres, env: &dyn Fn(&str) -> Option<String>, faults: &mut 
     let password = raw.password.as_ref().map(|source| secret("store.postgres.password", source, env)).transpose();
     let password = password.map_err(|fault| faults.push(fault)).ok()?;
     let source = Source {
-        url: raw.url.clone(),
+        url: Secret(raw.url.clone()),
         schema: raw.schema.clone().unwrap_or_else(|| SCHEMA.to_owned()),
         ca: raw.ca.clone(),
         password: password.map(Secret),

@@ -110,7 +110,10 @@ fn a_replica_is_configured_by_a_url_and_has_defaults_for_the_rest() {
     };
     let url = "postgres://db/x";
     let (source, sharing) = read(&replica(&format!("{{url: '{url}'}}"), ""));
-    assert_eq!(source, Source { url: url.to_owned(), schema: "portcullis".to_owned(), ca: None, password: None });
+    assert_eq!(
+        source,
+        Source { url: Secret(url.to_owned()), schema: "portcullis".to_owned(), ca: None, password: None }
+    );
     assert_eq!(sharing, Sharing { serve_lease_ms: 3_000, activity_interval_ms: 5_000 });
     let given = format!("{{url: '{url}', schema: other, password: {{env: DB}}}}");
     let (source, sharing) = read(&replica(&given, "serve_lease: 200ms\nactivity_interval: 2200ms\n"));

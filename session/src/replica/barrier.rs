@@ -185,7 +185,7 @@ impl Newest {
     /// Whether a replica has applied the entry, or is listed no more: it has left, or was waited out by another.
     fn is_settled(&self, member: &Peer, listed: &Listed) -> bool {
         match listed.peers.iter().find(|peer| peer.run == member.run) {
-            Some(peer) => has_settled(peer, self.appended.number),
+            Some(peer) => peer.settled >= self.appended.number,
             None => listed.asked > self.answered,
         }
     }
@@ -196,10 +196,6 @@ impl Newest {
         let lease_ms = member.serve_lease_ms;
         self.answered_ms.saturating_add(lease_ms).saturating_add(lease_ms / 1_000 + MARGIN_MS)
     }
-}
-
-fn has_settled(peer: &Peer, number: Place) -> bool {
-    peer.settled >= number
 }
 
 #[cfg(test)]
@@ -225,8 +221,8 @@ mod tests {
         fn peers(&self) -> Result<Vec<Peer>, StoreError> {
             Ok(Vec::new())
         }
-        fn evict(&self, _: &str, _: u64) -> Result<(), StoreError> {
-            Ok(())
+        fn evict(&self, _: &str, _: u64) -> Result<bool, StoreError> {
+            Ok(true)
         }
         fn leave(&self) -> Result<(), StoreError> {
             Ok(())

@@ -28,13 +28,6 @@ const STUCK_LEASES: u64 = 2;
 /// The clocks of replicas may differ by this much before it is said.
 const CLOCK_LEAD_MS_MAX: u64 = 1_000;
 
-/// How long a replica judges after a beat.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// The serve lease, in milliseconds.
-    pub serve_lease_ms: u64,
-}
-
 /// The thread, while it runs.
 pub struct Beats {
     engine: Arc<dyn Engine>,
@@ -48,7 +41,7 @@ struct Beating {
     lease: Arc<Lease>,
     barrier: Arc<Barrier>,
     metrics: Arc<Metrics>,
-    timing: Timing,
+    serve_lease_ms: u64,
     /// Has the log applied to its end, soon.
     catch_up: Box<dyn Fn() + Send>,
     outdated: Arc<Notify>,
@@ -89,13 +82,13 @@ impl Silent {
 }
 
 impl Beats {
-    /// Starts the thread.
+    /// Starts the thread. The serve lease is in milliseconds.
     pub fn start(
         engine: Arc<dyn Engine>,
         lease: Arc<Lease>,
         barrier: Arc<Barrier>,
         metrics: Arc<Metrics>,
-        timing: Timing,
+        serve_lease_ms: u64,
         catch_up: Box<dyn Fn() + Send>,
     ) -> std::io::Result<Self> {
         let (is_stopping, outdated) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
@@ -105,7 +98,7 @@ impl Beats {
             lease,
             barrier,
             metrics,
-            timing,
+            serve_lease_ms,
             catch_up,
             outdated: Arc::clone(&outdated),
             reported: None,
@@ -135,7 +128,7 @@ impl Beats {
 
 impl Beating {
     fn run(&mut self, is_stopping: &AtomicBool) {
-        let every = Duration::from_millis((self.timing.serve_lease_ms / BEATS_PER_LEASE).max(1));
+        let every = Duration::from_millis((self.serve_lease_ms / BEATS_PER_LEASE).max(1));
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         let mut due_ms = steady_ms();
         while !is_stopping.load(Ordering::SeqCst) {
@@ -169,7 +162,7 @@ impl Beating {
             self.stuck = None;
             return false;
         }
-        if steady_ms().saturating_sub(since_ms) <= STUCK_LEASES * self.timing.serve_lease_ms {
+        if steady_ms().saturating_sub(since_ms) <= STUCK_LEASES * self.serve_lease_ms {
             return false;
         }
         (self.catch_up)();
@@ -188,7 +181,7 @@ impl Beating {
         let beaten = self.engine.beat(settled).and_then(|beaten| match beaten {
             Some(beaten) => Ok(Some(beaten)),
             None => {
-                self.engine.join(settled, self.timing.serve_lease_ms).map_err(NoBeat::Failed)?;
+                self.engine.join(settled, self.serve_lease_ms).map_err(NoBeat::Failed)?;
                 info!(run = self.engine.run(), "joined the replicas of the store");
                 self.engine.beat(settled)
             }
@@ -237,9 +230,11 @@ impl Beating {
     fn evict(&mut self) {
         for overdue in self.barrier.take_overdue().into_iter().chain(self.silent.take()) {
             match self.engine.evict(&overdue.run, overdue.beat) {
-                Ok(()) => {
-                    warn!(run = overdue.run, "a replica was silent for its serve lease, and is waited for no more")
+                Ok(true) => {
+                    warn!(run = overdue.run, "a replica was silent for its serve lease, and is waited for no more");
                 }
+                // It has beaten since, or is gone already.
+                Ok(false) => {}
                 Err(error) => self.lease.failed(format!("the store does not answer: {error}")),
             }
         }

@@ -85,8 +85,8 @@ pub trait Engine: Send + Sync + 'static {
     /// The replicas that are listed.
     fn peers(&self) -> Result<Vec<Peer>, StoreError>;
 
-    /// Takes a replica off the list, unless it has beaten since.
-    fn evict(&self, run: &str, beat: u64) -> Result<(), StoreError>;
+    /// Takes a replica off the list, unless it has beaten since; returns whether it did.
+    fn evict(&self, run: &str, beat: u64) -> Result<bool, StoreError>;
 
     /// Takes this replica off the list.
     fn leave(&self) -> Result<(), StoreError>;

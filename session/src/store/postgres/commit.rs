@@ -11,10 +11,11 @@ use crate::replica::{Appended, Place};
 use crate::revocations::Revocation;
 use crate::store::{Change, Marks, Record, StoreError};
 use portcullis_contract::SessionId;
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering;
 
-/// What a database is told that has gone back.
+/// What is said of a database that has gone back.
 pub(super) const LOST: &str = "the database has lost changes that this replica has applied: restore it, or restart every \
                                replica to go on without them";
 
@@ -48,7 +49,7 @@ impl Postgres {
         })?;
         if self.cursor().number != head {
             link.close();
-            return Err(StoreError("the log has a gap".to_owned()));
+            return Err(StoreError(LOST.to_owned()));
         }
         (*locked, *owner) = (Some(head), Some(std::thread::current().id()));
         Ok(())
@@ -61,7 +62,7 @@ impl Postgres {
         *owner = None;
         // One that fails is gone all the same: its connection is dropped.
         if locked.take().is_some()
-            && let Err(error) = link.run(async |connected| connected.batch("ROLLBACK").await)
+            && let Err(error) = link.go_on(async |connected| connected.batch("ROLLBACK").await)
         {
             tracing::debug!(%error, "could not roll back");
         }
@@ -73,13 +74,9 @@ impl Postgres {
         let Committing { link, locked, owner, appended } = &mut *committing;
         (*owner, *appended) = (None, None);
         let head = locked.take();
-        let changes = &self.by_the_stores_clock(changes);
-        if head.is_some() && !link.is_open() {
-            link.close();
-            return Err(StoreError("the connection was lost before the commit".to_owned()));
-        }
+        let changes = &*self.by_the_stores_clock(changes);
         let wanted = wanted(changes)?;
-        let made = link.run(async |connected| {
+        let step = async |connected: &mut Connected| {
             let head = match head {
                 Some(head) => head,
                 None => self.lock_head(connected).await?,
@@ -96,7 +93,11 @@ impl Postgres {
             let members = self.append(connected, number, tag, &batch.changes).await?;
             connected.commit().await?;
             Ok(Some((Appended { number, members }, tag)))
-        })?;
+        };
+        let made = match head {
+            Some(_) => link.go_on(step),
+            None => link.run(step),
+        }?;
         if let Some((made, tag)) = made {
             let mut cursor = self.cursor();
             cursor.wrote(made.number, tag);
@@ -107,21 +108,15 @@ impl Postgres {
     }
 
     /// Changes as a clock that is not ahead of the store's would have stamped them: activity must not keep a session alive
-    /// for longer elsewhere, or after a restart, and an issuer's lead must not look smaller than it is.
-    fn by_the_stores_clock(&self, changes: &[Change]) -> Vec<Change> {
+    /// for longer elsewhere, or after a restart.
+    fn by_the_stores_clock<'a>(&self, changes: &'a [Change]) -> Cow<'a, [Change]> {
         let ahead_ms = place(self.clock_lead_ms.load(Ordering::Relaxed));
-        let mut changes = changes.to_vec();
-        for change in changes.iter_mut().filter(|_| ahead_ms > 0) {
-            match change {
-                Change::Seen(_, marks) => marks.last_seen_ms = marks.last_seen_ms.saturating_sub(ahead_ms),
-                Change::Write(record) | Change::Open(record) => {
-                    record.marks.last_seen_ms = record.marks.last_seen_ms.saturating_sub(ahead_ms);
-                }
-                Change::Leads(leads) => leads.iter_mut().for_each(|lead| lead.lead_ms += ahead_ms),
-                _ => {}
-            }
+        if ahead_ms == 0 {
+            return Cow::Borrowed(changes);
         }
-        changes
+        let mut changes = changes.to_vec();
+        changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
+        Cow::Owned(changes)
     }
 
     async fn lock_head(&self, connected: &mut Connected) -> Result<Place, StoreError> {

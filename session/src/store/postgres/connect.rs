@@ -21,7 +21,7 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// `postgres://user@host:port/database?…`
-    pub url: String,
+    pub url: Secret,
     /// The schema that holds the tables.
     pub schema: String,
     /// A PEM file with the certificates that the server's is checked against. With it, only TLS is spoken.
@@ -53,7 +53,7 @@ impl Target {
     pub fn read(source: &Source) -> Result<Self, String> {
         check_schema(&source.schema).map_err(|fault| format!("schema: {fault}"))?;
         // The parser's own words could show a part of the password.
-        let mut config: Config = source.url.parse().map_err(
+        let mut config: Config = source.url.0.parse().map_err(
             |_| "url: is not a PostgreSQL URL: use one like `postgres://portcullis@db.internal:5432/portcullis`",
         )?;
         if let Some(password) = &source.password {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn source(url: &str) -> Source {
-        Source { url: url.to_owned(), schema: "portcullis".to_owned(), ca: None, password: None }
+        Source { url: Secret(url.to_owned()), schema: "portcullis".to_owned(), ca: None, password: None }
     }
 
     fn fault(source: &Source) -> String {

@@ -76,10 +76,10 @@ impl Engine for Postgres {
         lock(&self.beats).run(async |c| peers(c).await)
     }
 
-    fn evict(&self, run: &str, beat: u64) -> Result<(), StoreError> {
+    fn evict(&self, run: &str, beat: u64) -> Result<bool, StoreError> {
         lock(&self.beats)
             .run(async |c| c.execute("DELETE FROM replicas WHERE run = $1 AND beat = $2", &[&run, &int(beat)]).await)
-            .map(drop)
+            .map(|rows| rows > 0)
     }
 
     fn leave(&self) -> Result<(), StoreError> {

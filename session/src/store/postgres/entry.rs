@@ -29,14 +29,7 @@ impl Entry {
         let mut changes: Vec<Change> = serde_json::from_slice(&self.changes).map_err(|e| unknown(&e))?;
         // A clock that is ahead must not keep a session alive for longer here.
         let ahead_ms = u64::try_from(clock_lead_ms.saturating_sub(own_lead_ms)).unwrap_or_default();
-        for change in &mut changes {
-            let marks = match change {
-                Change::Seen(_, marks) => marks,
-                Change::Write(record) | Change::Open(record) => &mut record.marks,
-                _ => continue,
-            };
-            marks.last_seen_ms = marks.last_seen_ms.saturating_sub(ahead_ms);
-        }
+        changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
         Ok(changes)
     }
 }

@@ -75,41 +75,45 @@ impl Link {
         &mut self,
         step: impl AsyncFnOnce(&mut Connected) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.run_for(STEP_MAX, step)
-    }
-
-    /// The same, with another bound.
-    pub(super) fn run_for<T>(
-        &mut self,
-        at_most: Duration,
-        step: impl AsyncFnOnce(&mut Connected) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let Self { runtime, target, purpose, connected, news } = self;
-        let runtime = runtime.as_ref().ok_or_else(|| StoreError("the connection is closed".to_owned()))?;
-        let bounded = async {
+        let (target, purpose, news) = (self.target.clone(), self.purpose, self.news.0.clone());
+        self.bounded(async move |held| {
             // The server may have closed it since the last step: its driver learns of that only while this runs.
-            if connected.is_some() {
+            if held.is_some() {
                 tokio::task::yield_now().await;
                 tokio::task::yield_now().await;
             }
-            connected.take_if(|connected| connected.client.is_closed());
-            let connected = match connected {
+            held.take_if(|connected| connected.client.is_closed());
+            let connected = match held {
                 Some(connected) => connected,
-                None => connected.insert(Connected::open(target, *purpose, news.0.clone()).await?),
+                None => held.insert(Connected::open(&target, purpose, news).await?),
             };
             step(connected).await
-        };
-        let done = runtime.block_on(async { tokio::time::timeout(at_most, bounded).await });
-        let done = done.unwrap_or_else(|_| Err(StoreError(format!("no answer in {} s", at_most.as_secs()))));
+        })
+    }
+
+    /// Runs a step of the transaction that the last one has begun: on its connection, and on no other.
+    pub(super) fn go_on<T>(
+        &mut self,
+        step: impl AsyncFnOnce(&mut Connected) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.bounded(async move |held| match held {
+            Some(connected) => step(connected).await,
+            None => Err(StoreError("the connection was lost before the commit".to_owned())),
+        })
+    }
+
+    fn bounded<T>(
+        &mut self,
+        step: impl AsyncFnOnce(&mut Option<Connected>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| StoreError("the connection is closed".to_owned()))?;
+        let held = &mut self.connected;
+        let done = runtime.block_on(async { tokio::time::timeout(STEP_MAX, step(held)).await });
+        let done = done.unwrap_or_else(|_| Err(StoreError(format!("no answer in {} s", STEP_MAX.as_secs()))));
         if done.is_err() {
             self.close();
         }
         done
-    }
-
-    /// Whether the connection of the last step is still there.
-    pub(super) fn is_open(&self) -> bool {
-        self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed())
     }
 
     /// Drops the connection.

@@ -102,7 +102,7 @@ impl Store for Postgres {
         let mut committing = lock(&self.committing);
         // In a commit, what is read must be what the commit finds.
         let rows = if committing.owner == Some(std::thread::current().id()) {
-            committing.link.run(async |c| c.query(SQL, &[&ids]).await)?
+            committing.link.go_on(async |c| c.query(SQL, &[&ids]).await)?
         } else {
             drop(committing);
             lock(&self.look_ups).run(async |c| c.query(SQL, &[&ids]).await)?

@@ -22,7 +22,12 @@ impl Schema {
     }
 
     pub(crate) fn source(&self) -> Source {
-        Source { url: self.url.clone(), schema: self.name.clone(), ca: None, password: None }
+        Source {
+            url: crate::store::postgres::Secret(self.url.clone()),
+            schema: self.name.clone(),
+            ca: None,
+            password: None,
+        }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -98,4 +103,23 @@ fn all_rules_leave_those_that_another_replica_has_made() {
     let own = Rules { revocations: vec![revocation("own")], ..Rules::default() };
     store.apply(&[Change::Rules(own)]).unwrap();
     assert_eq!(store.rules().unwrap().revocations.len(), 2);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn a_commit_whose_connection_was_lost_after_it_had_begun_changes_nothing() {
+    let schema = Schema::new();
+    let store = schema.open();
+    store.begin(&mut |_| ()).unwrap();
+    schema.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction' \
+         AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'meta'::regclass)",
+        &[],
+    );
+    assert!(store.apply(&[Change::Tombstone(tombstone("s", 7))]).is_err());
+    assert_eq!(store.tombstone(record("s").id()), Ok(None));
+    store.begin(&mut |_| ()).unwrap();
+    store.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
+    assert_eq!(store.tombstone(record("s").id()), Ok(Some(tombstone("s", 7))));
+    assert_eq!(store.place(), 1, "and one entry of the log tells of it");
 }
