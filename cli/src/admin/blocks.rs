@@ -4,19 +4,14 @@ use super::{
     connection::Connection,
     party_rules::{Kind, cell, id_cell, party, party_cell, text},
     plain::plain,
-    sessions::json_text,
     table::List,
     when,
 };
-use crate::{
-    error::Error,
-    exit::{Exit, Outcome},
-    output::{self, Format},
-};
+use crate::{error::Error, exit::Outcome, output::Format};
 use anstyle::Style;
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const BLOCKS: Kind = Kind { path: "/v1/blocks", several: "blocks", one: "block" };
 
@@ -78,27 +73,13 @@ impl Command {
 
 impl Listing {
     fn run(self) -> Outcome {
-        let blocks = BLOCKS.newest_first(&self.service.client()?)?;
-        match self.output {
-            Format::Json => output::write(json_text(&json!({"blocks": blocks}))?)?,
-            Format::Text if blocks.is_empty() => {
-                output::message("there are no blocks");
-                return Ok(Exit::Done);
-            }
-            Format::Text => output::write_styled(&table(&blocks, Timestamp::now()).text(true))?,
-        };
-        Ok(Exit::Done)
+        BLOCKS.list(&self.service, self.output, table)
     }
 }
 
 impl Delete {
     fn run(self) -> Outcome {
-        let lifted = BLOCKS.delete(&self.service.client()?, &self.id)?;
-        output::write(match self.output {
-            Format::Json => json_text(&lifted)?,
-            Format::Text => summary(&lifted),
-        })?;
-        Ok(Exit::Done)
+        BLOCKS.take_back(&self.service, &self.id, self.output, summary)
     }
 }
 
@@ -131,6 +112,7 @@ fn table(blocks: &[Value], now: Timestamp) -> List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn now() -> Timestamp {
         "2026-11-21T12:00:00Z".parse().expect("an instant")

@@ -2,11 +2,17 @@
 
 use super::{
     client::{Client, Path},
+    connection::Connection,
     pages,
     plain::{clipped, plain},
-    sessions::id::PREFIX_MIN,
+    sessions::{id::PREFIX_MIN, json_text},
+    table::List,
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output::{self, Format},
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -28,15 +34,52 @@ pub(super) struct Kind {
 
 impl Kind {
     /// All of them, the newest first.
-    pub(super) fn newest_first(&self, client: &Client) -> Result<Vec<Value>, Error> {
+    fn newest_first(&self, client: &Client) -> Result<Vec<Value>, Error> {
         let mut rules = pages::all(client, self.path, self.several)?;
         let made_at = |of: &Value| text(of, "made_at").parse::<Timestamp>().ok();
         rules.sort_by_key(|of| std::cmp::Reverse(made_at(of)));
         Ok(rules)
     }
 
+    /// Prints all of them, the newest first.
+    pub(super) fn list(
+        &self,
+        service: &Connection,
+        output: Format,
+        table: impl FnOnce(&[Value], Timestamp) -> List,
+    ) -> Outcome {
+        let rules = self.newest_first(&service.client()?)?;
+        match output {
+            Format::Json => {
+                let list: Map<_, _> = [(self.several.to_owned(), Value::Array(rules))].into_iter().collect();
+                output::write(json_text(&Value::Object(list))?)?;
+            }
+            Format::Text if rules.is_empty() => output::message(&format!("there are no {}", self.several)),
+            Format::Text => {
+                output::write_styled(&table(&rules, Timestamp::now()).text(true))?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Takes back the one whose id begins with `digits`, and prints it as it was, or in words.
+    pub(super) fn take_back(
+        &self,
+        service: &Connection,
+        digits: &str,
+        output: Format,
+        words: impl FnOnce(&Value) -> String,
+    ) -> Outcome {
+        let lifted = self.delete(&service.client()?, digits)?;
+        output::write(match output {
+            Format::Json => json_text(&lifted)?,
+            Format::Text => words(&lifted),
+        })?;
+        Ok(Exit::Done)
+    }
+
     /// Takes back the one whose id begins with `digits`; returns it as it was.
-    pub(super) fn delete(&self, client: &Client, digits: &str) -> Result<Value, Error> {
+    fn delete(&self, client: &Client, digits: &str) -> Result<Value, Error> {
         let given = plain(digits);
         if digits.len() < PREFIX_MIN {
             return Err(Error::invalid(format_args!(

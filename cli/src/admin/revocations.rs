@@ -4,18 +4,14 @@ use super::{
     connection::Connection,
     party_rules::{Kind, cell, id_cell, party, party_cell, text},
     plain::plain,
-    sessions::json_text,
     table::List,
     when,
 };
-use crate::{
-    exit::{Exit, Outcome},
-    output::{self, Format},
-};
+use crate::{exit::Outcome, output::Format};
 use anstyle::Style;
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const REVOCATIONS: Kind = Kind { path: "/v1/revocations", several: "revocations", one: "revocation" };
 
@@ -77,36 +73,24 @@ impl Command {
 
 impl Listing {
     fn run(self) -> Outcome {
-        let revocations = REVOCATIONS.newest_first(&self.service.client()?)?;
-        match self.output {
-            Format::Json => output::write(json_text(&json!({"revocations": revocations}))?)?,
-            Format::Text if revocations.is_empty() => {
-                output::message("there are no revocations");
-                return Ok(Exit::Done);
-            }
-            Format::Text => output::write_styled(&table(&revocations, Timestamp::now()).text(true))?,
-        };
-        Ok(Exit::Done)
+        REVOCATIONS.list(&self.service, self.output, table)
     }
 }
 
 impl Delete {
     fn run(self) -> Outcome {
-        let lifted = REVOCATIONS.delete(&self.service.client()?, &self.id)?;
-        output::write(match self.output {
-            Format::Json => json_text(&lifted)?,
-            Format::Text => {
-                let before = when::both(text(&lifted, "before"), Timestamp::now());
-                let whose = match text(&lifted, "issuer") {
-                    // A session that was not seen.
-                    "" => party(&lifted),
-                    issuer => format!("{} at `{}`", party(&lifted), plain(issuer)),
-                };
-                format!("the revocation of {whose} before {before} is taken back; what it ended stays ended\n")
-            }
-        })?;
-        Ok(Exit::Done)
+        REVOCATIONS.take_back(&self.service, &self.id, self.output, summary)
     }
+}
+
+fn summary(lifted: &Value) -> String {
+    let before = when::both(text(lifted, "before"), Timestamp::now());
+    let whose = match text(lifted, "issuer") {
+        // A session that was not seen.
+        "" => party(lifted),
+        issuer => format!("{} at `{}`", party(lifted), plain(issuer)),
+    };
+    format!("the revocation of {whose} before {before} is taken back; what it ended stays ended\n")
 }
 
 fn table(revocations: &[Value], now: Timestamp) -> List {

@@ -11,6 +11,7 @@ mod link;
 mod open;
 mod read;
 mod schema;
+mod tables;
 
 pub use condition::Condition;
 pub use connect::{Secret, Source, Target, check_schema};
