@@ -21,10 +21,10 @@ use portcullis_engine::policy::document::duration;
 use serde_json::Value;
 
 const EXAMPLES: &str = "\
-A block ends no session: its sessions are answered with 403 `blocked` and their open streams are cut,
-and when the block is over they are what they were. To end them for good, use `portcullis revoke`.
-The block also covers sessions that the service has not seen yet. A later block of the same party takes
-the place of this one, also where it is the shorter one.
+A block ends no session: its sessions are answered with 403 `blocked` and their open streams are
+cut, and when the block is over they are what they were. To end them for good, use `portcullis
+revoke`. The block also covers sessions that the service has not seen yet. A later block of the
+same party takes the place of this one, also where it is the shorter one.
 
 Examples:
   portcullis block --issuer https://id.example.com --subject alice --reason 'ticket 4711'

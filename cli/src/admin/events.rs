@@ -22,10 +22,10 @@ use std::sync::mpsc;
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Runs until Ctrl-C, or until its output is closed. With `--since`, it begins with what the service still
-holds: the latest 4,096 events of each kind since its start. A lost connection is opened again, and the
-service replays what happened meanwhile. If some events are lost all the same, the output says so; with
-`--output json`, by an object whose `event` is `lagged`.
+Runs until Ctrl-C, or until its output is closed. With `--since`, it begins with what the service
+still holds: the latest 4,096 events of each kind since its start. A lost connection is opened
+again, and the service replays what happened meanwhile. If some events are lost all the same, the
+output says so; with `--output json`, by an object whose `event` is `lagged`.
 
 Examples:
   portcullis events

@@ -26,9 +26,9 @@ const RUN_DIGITS: usize = 8;
 const MS_MAX: u64 = 10_000;
 
 const EXAMPLES: &str = "\
-BEHIND is how many changes of the shared log a replica has not applied yet, of those that the furthest
-one has. BEAT is its last sign of life, and LEASE its serve lease, how long it gives verdicts after one.
-What is listed is as of the last beat of the replica that answers.
+BEHIND is the number of changes in the shared log that a replica has yet to apply, compared with
+the furthest one. BEAT is the time since its last sign of life, and LEASE how long it gives
+verdicts after one. The list is as of the last beat of the replica that answers.
 
 Examples:
   portcullis replicas list

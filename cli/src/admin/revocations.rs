@@ -21,8 +21,8 @@ Examples:
   portcullis revocations list --output json | jq -r '.revocations[] | select(.subject == \"alice\") | .id'";
 
 const DELETE_EXAMPLES: &str = "\
-Tokens are no longer compared with the revocation. The sessions that it ended stay ended; a login opens
-new ones.
+Tokens are no longer compared with the revocation. The sessions that it ended stay ended; a login
+opens new ones.
 
 Examples:
   portcullis revocations delete 687e64ce5abc";

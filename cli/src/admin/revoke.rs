@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const EXAMPLES: &str = "\
-Use at most one of --subject, --client and --sid. With none of them, the command revokes the sessions
-of everybody at the issuer, without asking for confirmation. The revocation also covers sessions that
-the service has not seen yet: a token of a session that began before the instant opens no session.
-With --sid, it covers the sessions of every client that shares the login, until the user logs in again.
+Use at most one of --subject, --client and --sid. With none of them, the command revokes the
+sessions of everybody at the issuer, without asking for confirmation. The revocation also covers
+sessions that the service has not seen yet: a token of a session that began before the instant
+opens no session. With --sid, it covers the sessions of every client that shares the login, until
+the user logs in again.
 
 Examples:
   portcullis revoke --issuer https://id.example.com --subject alice --reason 'lost laptop'

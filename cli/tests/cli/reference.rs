@@ -88,3 +88,15 @@ fn every_command_and_option_is_documented() {
         assert_eq!(documented, options, "{heading}");
     }
 }
+
+#[test]
+fn what_stands_below_the_options_fits_a_hundred_columns() {
+    fn check(command: &clap::Command) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // Examples are pasted, and may be longer.
+        let long: Vec<_> = text.lines().filter(|line| !line.starts_with("  ") && line.chars().count() > 100).collect();
+        assert_eq!(long, Vec::<&str>::new(), "{}", command.get_name());
+        command.get_subcommands().for_each(check);
+    }
+    check(&portcullis_cli::Args::command());
+}

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 const NARROW_EXAMPLES: &str = "\
-The scopes are taken from the party of the session: its issuer, subject and client. This holds for all
-its sessions, later ones too, until `sessions restore`. Open streams that require one of the scopes are
-cut. Without --client, it holds for the subject with every client. Changes of two operators add up.
+The scopes are taken from the party of the session: its issuer, subject and client. This holds for
+all its sessions, later ones too, until `sessions restore`. Open streams that require one of the
+scopes are cut. Without --client, it holds for the subject with every client. Changes of two
+operators add up.
 
 Examples:
   portcullis sessions narrow 5d41402abc4b --scope orders:write

@@ -19,8 +19,9 @@ use std::{
 
 const HELP: &str = "\
 The decision is made by the code that runs in Envoy. The session service is not asked: if it would
-be, the output shows what follows from its verdict. Keys are only fetched with `--fetch-keys`: if they
-are at a URL, everything about the token is checked except its signature, and the output says so.
+be, the output shows what follows from its verdict. Keys are only fetched with `--fetch-keys`: if
+they are at a URL, everything about the token is checked except its signature, and the output says
+so.
 
 A token is a secret, and other users can see arguments in the process list: prefer `--token -` or
 `--token @FILE`.
