@@ -121,6 +121,7 @@ enum Task {
     Refuse,
     /// The credentials in the configuration have changed.
     Authenticate,
+    /// Its time to leave is over: what is deferred still leaves.
     StopReading,
     /// The filter has heard nothing for a while, and must not take the service for dead.
     SendBeat,
@@ -165,6 +166,8 @@ impl Driver {
         loop {
             let sent = match self.task().await {
                 Task::Receive(Ok(Some(message))) => self.receive(message),
+                // Without verdicts to give, what is deferred waits for a store that is away: the filter asks elsewhere.
+                Task::StopReading if !*self.serving.borrow() => return None,
                 Task::Receive(Ok(None)) | Task::StopReading => {
                     self.is_done_reading = true;
                     Ok(ServiceMessage::default())

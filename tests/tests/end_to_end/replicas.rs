@@ -252,17 +252,13 @@ async fn three_replicas_that_start_at_once_on_an_empty_database_make_one_store()
 async fn one_hurt_replica_of_three_costs_at_most_a_second_without_verdicts() {
     let _quiet = quiet().await;
     let postgres = Postgres::start().await;
-    let mut links = Vec::new();
-    for _ in 0..REPLICAS {
-        let link = Link::open().await;
-        link.lead_to(local(postgres.port()));
-        links.push(link);
-    }
-    let keys = links.iter().map(|link| shared_store(&postgres.url_through(link.port))).collect();
-    let testbed = Testbed::builder().policy(policy::streams()).replicas_with(keys).start().await;
-    testbed.ready().await;
+    let (testbed, links) = start_over_links(&postgres).await;
     let token = testbed.issuer.token().sign();
     passes(&testbed, &token).await;
+    for replica in testbed.replicas() {
+        // A read catches up: from now on the session is known there.
+        replica.admin().session(&token.session).await;
+    }
     for (replica, link) in testbed.replicas().zip(&links) {
         link.close();
         let (mut without, mut last) = (Duration::ZERO, Instant::now());
@@ -283,6 +279,34 @@ async fn one_hurt_replica_of_three_costs_at_most_a_second_without_verdicts() {
         link.accept_again();
         becomes(replica, 200).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+async fn a_first_use_at_a_replica_without_its_store_is_decided_elsewhere_once_its_serve_lease_is_over() {
+    let postgres = Postgres::start().await;
+    let (testbed, links) = start_over_links(&postgres).await;
+    passes(&testbed, &testbed.issuer.token().sign()).await;
+    links[0].close();
+    let first_uses = (0..FRESH).map(|_| async {
+        let token = testbed.issuer.token().sign();
+        testbed.get("/me").bearer(&token).fresh().await.status.as_u16()
+    });
+    assert_eq!(futures_util::future::join_all(first_uses).await, [200; FRESH]);
+}
+
+/// Three replicas, each with a link of its own to the database.
+async fn start_over_links(postgres: &Postgres) -> (Testbed, Vec<Link>) {
+    let mut links = Vec::new();
+    for _ in 0..REPLICAS {
+        let link = Link::open().await;
+        link.lead_to(local(postgres.port()));
+        links.push(link);
+    }
+    let keys = links.iter().map(|link| shared_store(&postgres.url_through(link.port))).collect();
+    let testbed = Testbed::builder().policy(policy::streams()).replicas_with(keys).start().await;
+    testbed.ready().await;
+    (testbed, links)
 }
 
 #[tokio::test(flavor = "multi_thread")]
