@@ -11,7 +11,7 @@ help: ## list the targets
 
 demo: build ## play the main scenario against a real Envoy and leave it running (ONCE=1: exit after it; REPLICAS=3: with PostgreSQL)
 	@echo '» building the demo'
-	@cargo build -p portcullis-tests --bin demo
+	@cargo build --workspace --bin demo
 	@$(if $(REPLICAS),tests/postgres.sh >/dev/null)
 	@target/debug/demo $(if $(ONCE),--once) $(if $(REPLICAS),--replicas)
 
@@ -33,13 +33,13 @@ unit: ## run the unit and property tests of the libraries (no release build, no 
 test: build ## run all unit, property and end-to-end tests (TESTS=name: only tests whose name contains it)
 	@envoy/fetch.sh oldest
 	cargo test --workspace $(TESTS)
-	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test -p portcullis-tests --test end_to_end main_job)
+	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test --workspace --test end_to_end main_job)
 
 test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
 	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/browser.sh && tests/postgres.sh) \
-	  && cargo test -p portcullis-cli --test cli -- --ignored --nocapture \
+	  && cargo test --workspace --test cli -- --ignored --nocapture \
 	  && case $$without in *'--skip postgres'*) ;; *) tests/postgres.sh run cargo test --workspace --lib -- --ignored postgres ;; esac \
-	  && cargo test -p portcullis-tests --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
+	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
