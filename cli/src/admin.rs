@@ -15,6 +15,7 @@ pub(crate) mod revocations;
 pub(crate) mod revoke;
 mod seen;
 pub(crate) mod sessions;
+pub(crate) mod signals;
 mod when;
 pub(crate) mod why;
 

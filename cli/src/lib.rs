@@ -66,6 +66,9 @@ enum Command {
     /// List the replicas of the session service
     #[command(subcommand)]
     Replicas(admin::replicas::Command),
+    /// List and show the identity providers that send signals to the session service
+    #[command(subcommand)]
+    Signals(admin::signals::Command),
     /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Print a shell completion script
@@ -88,6 +91,7 @@ impl Args {
             Command::Blocks(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
+            Command::Signals(command) => command.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

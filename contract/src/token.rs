@@ -28,6 +28,7 @@ mod scope_claim;
 mod scopes;
 mod session_key;
 mod signature;
+mod statement;
 #[cfg(test)]
 #[expect(clippy::string_slice, reason = "what these tests cut is ASCII")]
 mod tests;
@@ -56,5 +57,6 @@ pub use scope_claim::{MalformedPointer, ScopeClaim};
 pub use scopes::SCOPE_BYTES_MAX;
 pub use session_key::SessionKey;
 pub use signature::{HostQuestion, HostVerifier, Signed};
+pub use statement::{Demands, Statement, Unfit, Unproven};
 pub use unverified::Unverified;
 pub use verify::{Verified, verify};

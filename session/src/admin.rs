@@ -14,6 +14,7 @@ mod router;
 mod scopes;
 mod seen;
 mod sessions;
+mod signals;
 mod view;
 
 pub(crate) use router::router;

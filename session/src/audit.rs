@@ -244,13 +244,13 @@ impl Audit {
     }
 
     /// A revocation of a whole party was made; `ended` is the number of live sessions that it ended.
-    pub fn revocation_made(&self, revocation: &Revocation, ended: usize) {
+    pub fn revocation_made(&self, revocation: &Revocation, ended: usize, by: &'static str) {
         self.metrics.revoked(&revocation.party);
         let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
         info!(
             target: "audit", event = "revocation_made", issuer = revocation.issuer, party, before, ended,
-            stated_reason = revocation.reason, by = "admin",
+            stated_reason = revocation.reason, by,
         );
     }
 
@@ -267,7 +267,7 @@ impl Audit {
         let until = block.until_ms.map(rfc3339);
         info!(
             target: "audit", event = "block_made", issuer = block.issuer, party, until, replaced = is_replaced,
-            stated_reason = block.reason, by = "admin",
+            stated_reason = block.reason, by = maker(block),
         );
     }
 
@@ -275,7 +275,7 @@ impl Audit {
     pub fn block_lifted(&self, block: &Block) {
         let party = serde_json::to_string(&block.party).unwrap_or_default();
         let until = block.until_ms.map(rfc3339);
-        info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = "admin");
+        info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = maker(block));
     }
 
     fn announce(&self, kind: Kind, session: &Session, details: Details, at_ms: u64) {
@@ -287,6 +287,11 @@ impl Audit {
         };
         self.history.push(Event { kind, about, details, at_ms });
     }
+}
+
+/// Who has made a block, or had it lifted.
+fn maker(block: &Block) -> &'static str {
+    if block.transmitter.is_empty() { "admin" } else { "signal" }
 }
 
 fn label(outcome: Outcome) -> &'static str {

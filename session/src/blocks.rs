@@ -4,9 +4,10 @@
 //! Of two blocks of one party the latest call stands, also where it is the shorter one: a caller who shortens a block must be
 //! able to.
 
-use crate::per_party::{OfParty, PerParty};
+use crate::per_party::{OfParty, PerParty, page};
 use crate::revocations::{Bearer, RevokedParty};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The party that a block is about, within its issuer. A whole issuer cannot be blocked: take it out of the policy instead. Nor can
 /// the id of a session: block its `sid`, subject or client.
@@ -40,7 +41,10 @@ impl TryFrom<RevokedParty> for BlockedParty {
 
     fn try_from(party: RevokedParty) -> Result<Self, NotBlockable> {
         match party {
-            RevokedParty::Everyone | RevokedParty::Session(_) => Err(NotBlockable),
+            RevokedParty::Everyone
+            | RevokedParty::Session(_)
+            | RevokedParty::Others { .. }
+            | RevokedParty::Unnamed(_) => Err(NotBlockable),
             RevokedParty::Subject(name) => Ok(Self::Subject(name)),
             RevokedParty::Client(name) => Ok(Self::Client(name)),
             RevokedParty::Sid(name) => Ok(Self::Sid(name)),
@@ -61,6 +65,9 @@ pub struct Block {
     pub made_at_ms: u64,
     /// The reason that its caller stated; may be empty.
     pub reason: String,
+    /// The transmitter whose signal has made it; empty when an operator did. Neither undoes the other's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub transmitter: String,
 }
 
 impl OfParty for Block {
@@ -70,6 +77,10 @@ impl OfParty for Block {
 
     fn party(&self) -> RevokedParty {
         self.party.clone().into()
+    }
+
+    fn transmitter(&self) -> &str {
+        &self.transmitter
     }
 }
 
@@ -90,35 +101,41 @@ impl Block {
     }
 }
 
-/// All blocks.
+/// All blocks, by the transmitter that made them.
 #[derive(Debug, Default)]
-pub struct Blocks(PerParty<Block>);
+pub struct Blocks(BTreeMap<String, PerParty<Block>>);
 
 impl Blocks {
-    /// Adds a block in the place of the one of the same party, which is returned.
+    /// Adds a block in the place of the one of the same party and transmitter, which is returned.
     pub fn add(&mut self, block: Block) -> Option<Block> {
-        self.0.put(block)
+        self.0.entry(block.transmitter.clone()).or_default().put(block)
     }
 
-    /// Takes a block back, unless another of the same party has come since; returns whether it was there.
+    /// Takes a block back, unless another of the same party and transmitter has come since; returns whether it was there.
     pub fn lift(&mut self, block: &Block) -> bool {
-        self.0.remove(block)
+        self.0.get_mut(&block.transmitter).is_some_and(|blocks| blocks.remove(block))
+    }
+
+    /// The block of a party that a transmitter has made.
+    pub fn get(&self, transmitter: &str, issuer: &str, party: &BlockedParty) -> Option<&Block> {
+        self.0.get(transmitter)?.get(issuer, &party.clone().into())
     }
 
     /// All of them, in no order, with those that have run out and are not collected yet.
     pub fn all(&self) -> impl Iterator<Item = &Block> {
-        self.0.all()
+        self.0.values().flat_map(PerParty::all)
     }
 
-    /// A page of at most `limit` of those that stand at `now_ms`; see [`PerParty::page`].
+    /// A page of at most `limit` of those that stand at `now_ms`; see [`page`].
     pub fn page(&self, after: Option<&str>, limit: usize, now_ms: u64) -> (Vec<(String, Block)>, bool) {
-        self.0.page(after, limit, |block| block.stands(now_ms))
+        page(self.all().filter(|block| block.stands(now_ms)), after, limit)
     }
 
     /// Until when the party of a session or token is blocked, if a block of it stands at `now_ms`: with several blocks, until
     /// the last of them.
     pub fn until_ms(&self, bearer: Bearer<'_>, now_ms: u64) -> Option<u64> {
-        self.0.about(bearer).filter(|block| block.stands(now_ms)).map(Block::ends_at_ms).max()
+        let about = self.0.values().flat_map(|blocks| blocks.about(bearer));
+        about.filter(|block| block.stands(now_ms)).map(Block::ends_at_ms).max()
     }
 }
 
@@ -128,7 +145,8 @@ mod tests {
     use portcullis_contract::KeyKind;
 
     fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
-        Block { issuer: "i".to_owned(), party, until_ms, made_at_ms: 7, reason: String::new() }
+        let (issuer, reason, transmitter) = ("i".to_owned(), String::new(), String::new());
+        Block { issuer, party, until_ms, made_at_ms: 7, reason, transmitter }
     }
 
     fn parties() -> [BlockedParty; 3] {
@@ -194,10 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_transmitter_blocks_and_what_an_operator_blocks_stand_beside_each_other() {
+        let [subject, ..] = parties();
+        let own = block(subject.clone(), Some(50));
+        let signalled = Block { transmitter: "okta".to_owned(), ..block(subject.clone(), None) };
+        let mut blocks = Blocks::default();
+        assert_eq!(blocks.add(own.clone()), None);
+        assert_eq!(blocks.add(signalled.clone()), None);
+        assert_ne!(own.id(), signalled.id());
+        assert_eq!(blocks.page(None, 9, 0).0.len(), 2);
+        assert_eq!(blocks.get("okta", "i", &subject), Some(&signalled));
+        assert_eq!(blocks.until_ms(A, 60), Some(u64::MAX));
+        assert!(blocks.lift(&signalled));
+        assert_eq!((blocks.until_ms(A, 49), blocks.until_ms(A, 60)), (Some(50), None));
+    }
+
+    #[test]
     fn a_block_has_the_id_of_a_revocation_of_its_party() {
         for party in parties() {
             assert_eq!(block(party.clone(), None).id(), block(party.clone(), Some(1)).id());
-            assert_eq!(block(party.clone(), None).id(), RevokedParty::from(party.clone()).id("i"));
+            assert_eq!(block(party.clone(), None).id(), RevokedParty::from(party.clone()).id("i", ""));
             assert_eq!(BlockedParty::try_from(RevokedParty::from(party.clone())), Ok(party));
         }
         assert_eq!(BlockedParty::try_from(RevokedParty::Everyone), Err(NotBlockable));

@@ -4,6 +4,7 @@ mod access;
 mod credentials;
 mod raw;
 mod reload;
+mod signals;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use crate::access::AccessTypes;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
+use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
@@ -48,6 +50,12 @@ pub struct Settings {
     pub tls: Reloadable<Option<Tls>>,
     /// TLS for the admin listener.
     pub admin_tls: Reloadable<Option<Tls>>,
+    /// The address of the signals listener, if there is one.
+    pub signals_listen: Option<SocketAddr>,
+    /// TLS for the signals listener.
+    pub signals_tls: Reloadable<Option<Tls>>,
+    /// Who sends signals.
+    pub(crate) signals: Vec<TransmitterSettings>,
 }
 
 impl Settings {
@@ -72,7 +80,12 @@ impl Settings {
             StoreSettings::Embedded(_) => false,
             StoreSettings::Postgres(source, _) => Target::read(source).is_ok_and(|target| target.is_open()),
         };
+        let signals = "the signals listener has no TLS and is not on a loopback address: whoever reads its network can send \
+                       logout tokens and credentials of transmitters again";
+        let are_signals_open =
+            self.signals_listen.is_some_and(|listen| !listen.ip().is_loopback()) && self.signals_tls.read().is_none();
         let doors = [
+            (signals, are_signals_open),
             (filters, self.filter_credential.read().is_none()),
             (admin, !is_private),
             (undated, reopens),
@@ -118,6 +131,12 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     outlasts(retention_ms, undated_logins, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
+    let signals_tls = raw.signals_tls.and_then(|files| tls("signals_tls", &files, &mut faults));
+    if raw.signals_listen.is_some() == raw.signals.is_empty() {
+        faults.push("signals_listen: goes with `signals`, and `signals` with it".to_owned());
+    }
+    let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
+    let signals = signals::read(raw.signals, env, &mut faults);
     match (listen, admin, admin_credential, store) {
         (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
@@ -134,6 +153,9 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             access,
             tls: Reloadable::new(checks_tls),
             admin_tls: Reloadable::new(admin_tls),
+            signals_listen,
+            signals_tls: Reloadable::new(signals_tls),
+            signals,
         }),
         _ => Err(Faults(faults)),
     }

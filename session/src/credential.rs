@@ -55,6 +55,15 @@ impl Presented {
         after_scheme(headers, b"bearer ").map(Self::of)
     }
 
+    /// The whole value of the only `authorization` of a request.
+    pub(crate) fn whole(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (value, None) = (values.next()?, values.next()) else {
+            return None;
+        };
+        Some(Self::of(value.as_bytes()))
+    }
+
     fn of(secret: &[u8]) -> Self {
         Self(Sha256::digest(secret).into())
     }

@@ -14,11 +14,12 @@ use crate::registry::{Binding, Enrolment, FirstUse, Registry, Terms, UndatedLogi
 use crate::replica::Lease;
 use crate::session::Session;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
+use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use crate::token::Token;
 use crate::writer::Commit;
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -37,6 +38,10 @@ pub(crate) struct Faulty {
 }
 
 impl Store for Faulty {
+    fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
+        self.inner.received(ids)
+    }
+
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
         self.inner.issuers()
     }

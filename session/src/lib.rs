@@ -28,6 +28,7 @@ pub mod revocations;
 mod run;
 mod service;
 pub mod session;
+mod signals;
 pub mod store;
 pub mod store_tool;
 pub mod token;

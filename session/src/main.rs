@@ -124,8 +124,12 @@ fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Er
         // First of all: until then, a SIGHUP ends the process.
         let hangup = signal(SignalKind::hangup())?;
         tokio::spawn(reload_on(hangup, config.to_owned(), settings.clone()));
-        let listeners =
-            Listeners { checks: bind("listen", settings.listen).await?, admin: bind("admin", settings.admin).await? };
+        let signals = match settings.signals_listen {
+            None => None,
+            Some(address) => Some(bind("signals_listen", address).await?),
+        };
+        let (checks, admin) = (bind("listen", settings.listen).await?, bind("admin", settings.admin).await?);
+        let listeners = Listeners { checks, admin, signals };
         let at = settings.store.clone();
         let store = tokio::task::spawn_blocking(move || store_tool::open(&at)).await??;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

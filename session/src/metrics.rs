@@ -5,12 +5,16 @@ use crate::replica::{Beaten, State};
 use crate::revocations::RevokedParty;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
-    Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use std::time::Duration;
 
 /// Upper bounds of the commit times: a commit with fsync takes a fraction of a millisecond on a good disk.
 const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0];
+
+/// Upper bounds of the time from an event to its effect: transmitters send at once, or every half a minute.
+const LAG_SECONDS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
 
 /// The outcomes that are counted, by the label they are counted under.
 pub const OUTCOMES: [(Outcome, &str); 10] = [
@@ -80,6 +84,58 @@ pub struct Metrics {
     log_dropped: IntCounter,
     commits: Histogram,
     replicas: Replicas,
+    /// Signals of identity providers.
+    pub(crate) signals: Signals,
+}
+
+/// Signals of identity providers, by the transmitters of the configuration.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    received: IntCounterVec,
+    refused: IntCounterVec,
+    applied: IntCounterVec,
+    unmatched: IntCounterVec,
+    ignored: IntCounterVec,
+    lag: Histogram,
+    stale: IntGaugeVec,
+}
+
+impl Signals {
+    /// Shows the counts of a transmitter, also while nothing has come.
+    pub(crate) fn expect<'e>(&self, transmitter: &str, errs: impl IntoIterator<Item = &'e str>) {
+        for counter in [&self.received, &self.applied, &self.unmatched, &self.ignored] {
+            counter.with_label_values(&[transmitter]);
+        }
+        for err in errs {
+            self.refused.with_label_values(&[transmitter, err]);
+        }
+        self.stale(transmitter, false);
+    }
+
+    /// Counts a signal that was acknowledged.
+    pub(crate) fn accepted(&self, transmitter: &str, fate: &str) {
+        self.received.with_label_values(&[transmitter]).inc();
+        let of = [("applied", &self.applied), ("unmatched", &self.unmatched), ("ignored", &self.ignored)];
+        for (_, counter) in of.into_iter().filter(|(name, _)| *name == fate) {
+            counter.with_label_values(&[transmitter]).inc();
+        }
+    }
+
+    /// Counts one that was not.
+    pub(crate) fn refused(&self, transmitter: &str, err: &str) {
+        self.received.with_label_values(&[transmitter]).inc();
+        self.refused.with_label_values(&[transmitter, err]).inc();
+    }
+
+    /// Notes how long after its event a signal had its effect.
+    pub(crate) fn lag(&self, ms: u64) {
+        self.lag.observe(Duration::from_millis(ms).as_secs_f64());
+    }
+
+    /// Notes whether verification events are missing.
+    pub(crate) fn stale(&self, transmitter: &str, is_stale: bool) {
+        self.stale.with_label_values(&[transmitter]).set(is_stale.into());
+    }
 }
 
 /// This replica among the others.
@@ -184,6 +240,7 @@ impl Metrics {
                 )?,
                 clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock less the store's.")?,
             },
+            signals: signals(&registry)?,
             registry,
         })
     }
@@ -230,7 +287,9 @@ impl Metrics {
     pub fn revoked(&self, party: &RevokedParty) {
         match party {
             RevokedParty::Everyone => self.revocations.issuer.inc(),
-            RevokedParty::Subject(_) => self.revocations.subject.inc(),
+            RevokedParty::Subject(_) | RevokedParty::Others { .. } | RevokedParty::Unnamed(_) => {
+                self.revocations.subject.inc();
+            }
             RevokedParty::Client(_) => self.revocations.client.inc(),
             RevokedParty::Sid(_) => self.revocations.sid.inc(),
             RevokedParty::Session(_) => self.revoked_session(),
@@ -267,6 +326,34 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+fn signals(registry: &Registry) -> Result<Signals, Error> {
+    let family = |name: &str, help: &str, labels: &[&str]| {
+        let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(family.clone()))?;
+        Ok::<_, Error>(family)
+    };
+    let of = &["transmitter"];
+    let stale = IntGaugeVec::new(
+        Opts::new("portcullis_signals_stale", "1 while verification events of a transmitter are missing."),
+        of,
+    )?;
+    registry.register(Box::new(stale.clone()))?;
+    let lag = Histogram::with_opts(
+        HistogramOpts::new("portcullis_signals_lag_seconds", "From a signal's event to its effect.")
+            .buckets(LAG_SECONDS.to_vec()),
+    )?;
+    registry.register(Box::new(lag.clone()))?;
+    Ok(Signals {
+        received: family("portcullis_signals_received_total", "Signals received.", of)?,
+        refused: family("portcullis_signals_refused_total", "Signals refused, by reason.", &["transmitter", "err"])?,
+        applied: family("portcullis_signals_applied_total", "Signals that were put into effect.", of)?,
+        unmatched: family("portcullis_signals_unmatched_total", "Signals in effect that no live session met.", of)?,
+        ignored: family("portcullis_signals_ignored_total", "Signals acknowledged without effect.", of)?,
+        lag,
+        stale,
+    })
 }
 
 /// Outcomes that one stream counts while it answers a message, so that streams do not contend for one counter.

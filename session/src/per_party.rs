@@ -13,9 +13,22 @@ pub trait OfParty: Clone + PartialEq {
     /// Which of the issuer's sessions it is about.
     fn party(&self) -> RevokedParty;
 
+    /// The transmitter whose signal has made it, where such rules stand beside those of operators; else empty.
+    fn transmitter(&self) -> &str {
+        ""
+    }
+
     /// Its public id: the same for every rule of its kind about the same party.
     fn id(&self) -> String {
-        self.party().id(self.issuer())
+        self.party().id(self.issuer(), self.transmitter())
+    }
+
+    /// What a store knows it by: JSON.
+    fn key(&self) -> serde_json::Result<Vec<u8>> {
+        match self.transmitter() {
+            "" => serde_json::to_vec(&(self.issuer(), self.party())),
+            transmitter => serde_json::to_vec(&(self.issuer(), self.party(), transmitter)),
+        }
     }
 }
 
@@ -33,6 +46,10 @@ struct OfIssuer<T> {
     subjects: HashMap<String, T>,
     clients: HashMap<String, T>,
     sids: HashMap<String, T>,
+    /// By the subject.
+    unnamed: HashMap<String, T>,
+    /// By the subject.
+    others: HashMap<String, Vec<T>>,
     sessions: HashMap<SessionId, T>,
 }
 
@@ -49,15 +66,17 @@ impl<T> Default for OfIssuer<T> {
             subjects: HashMap::new(),
             clients: HashMap::new(),
             sids: HashMap::new(),
+            unnamed: HashMap::new(),
+            others: HashMap::new(),
             sessions: HashMap::new(),
         }
     }
 }
 
-impl<T> OfIssuer<T> {
+impl<T: OfParty> OfIssuer<T> {
     fn all(&self) -> impl Iterator<Item = &T> {
-        let named = [&self.subjects, &self.clients, &self.sids].into_iter().flat_map(HashMap::values);
-        self.everyone.iter().chain(named).chain(self.sessions.values())
+        let named = [&self.subjects, &self.clients, &self.sids, &self.unnamed].into_iter().flat_map(HashMap::values);
+        self.everyone.iter().chain(named).chain(self.others.values().flatten()).chain(self.sessions.values())
     }
 
     fn get(&self, party: &RevokedParty) -> Option<&T> {
@@ -66,6 +85,10 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => self.subjects.get(name),
             RevokedParty::Client(name) => self.clients.get(name),
             RevokedParty::Sid(name) => self.sids.get(name),
+            RevokedParty::Unnamed(name) => self.unnamed.get(name),
+            RevokedParty::Others { subject, .. } => {
+                self.others.get(subject)?.iter().find(|held| held.party() == *party)
+            }
             RevokedParty::Session(id) => self.sessions.get(id),
         }
     }
@@ -76,6 +99,17 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => self.subjects.insert(name, rule),
             RevokedParty::Client(name) => self.clients.insert(name, rule),
             RevokedParty::Sid(name) => self.sids.insert(name, rule),
+            RevokedParty::Unnamed(name) => self.unnamed.insert(name, rule),
+            RevokedParty::Others { ref subject, .. } => {
+                let others = self.others.entry(subject.clone()).or_default();
+                match others.iter_mut().find(|held| held.party() == party) {
+                    Some(held) => Some(std::mem::replace(held, rule)),
+                    None => {
+                        others.push(rule);
+                        None
+                    }
+                }
+            }
             RevokedParty::Session(id) => self.sessions.insert(id, rule),
         }
     }
@@ -86,6 +120,12 @@ impl<T> OfIssuer<T> {
             RevokedParty::Subject(name) => drop(self.subjects.remove(name)),
             RevokedParty::Client(name) => drop(self.clients.remove(name)),
             RevokedParty::Sid(name) => drop(self.sids.remove(name)),
+            RevokedParty::Unnamed(name) => drop(self.unnamed.remove(name)),
+            RevokedParty::Others { subject, .. } => {
+                let others = self.others.get_mut(subject);
+                others.into_iter().for_each(|others| others.retain(|held| held.party() != *party));
+                self.others.retain(|_, others| !others.is_empty());
+            }
             RevokedParty::Session(id) => drop(self.sessions.remove(id)),
         }
     }
@@ -133,30 +173,39 @@ impl<T: OfParty> PerParty<T> {
         let by_id = &self.unknown.sessions;
         let by_id = (!by_id.is_empty()).then(|| by_id.get(&bearer.id())).flatten();
         let found = self.issuers.get(bearer.issuer).map(|of_issuer| {
-            [
+            let one = [
                 of_issuer.everyone.as_ref(),
                 of_issuer.subjects.get(bearer.subject),
                 of_issuer.clients.get(bearer.client),
-                bearer.sid().and_then(|sid| of_issuer.sids.get(sid)),
-            ]
+                match bearer.sid() {
+                    Some(sid) => of_issuer.sids.get(sid),
+                    None => of_issuer.unnamed.get(bearer.subject),
+                },
+            ];
+            let others = if of_issuer.others.is_empty() { None } else { of_issuer.others.get(bearer.subject) };
+            one.into_iter().flatten().chain(others.into_iter().flatten())
         });
-        found.into_iter().flatten().flatten().chain(by_id)
+        found.into_iter().flatten().chain(by_id)
     }
+}
 
-    /// A page of at most `limit` of those that are `listed`, after the id `after` and in the order of their ids, and whether
-    /// there are more. It walks over all of them: lists are for people.
-    pub fn page(&self, after: Option<&str>, limit: usize, listed: impl Fn(&T) -> bool) -> (Vec<(String, T)>, bool) {
-        let mut page = BTreeMap::new();
-        for rule in self.all().filter(|rule| listed(rule)) {
-            let id = rule.id();
-            if after.is_none_or(|after| id.as_str() > after) {
-                page.insert(id, rule);
-                if page.len() > limit.saturating_add(1) {
-                    page.pop_last();
-                }
+/// A page of at most `limit` of these rules, after the id `after` and in the order of their ids, and whether there are more.
+/// It walks over all of them: lists are for people.
+pub fn page<'r, T: OfParty + 'r>(
+    rules: impl Iterator<Item = &'r T>,
+    after: Option<&str>,
+    limit: usize,
+) -> (Vec<(String, T)>, bool) {
+    let mut page = BTreeMap::new();
+    for rule in rules {
+        let id = rule.id();
+        if after.is_none_or(|after| id.as_str() > after) {
+            page.insert(id, rule);
+            if page.len() > limit.saturating_add(1) {
+                page.pop_last();
             }
         }
-        let has_more = page.len() > limit;
-        (page.into_iter().take(limit).map(|(id, rule)| (id, rule.clone())).collect(), has_more)
     }
+    let has_more = page.len() > limit;
+    (page.into_iter().take(limit).map(|(id, rule)| (id, rule.clone())).collect(), has_more)
 }

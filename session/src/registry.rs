@@ -11,6 +11,7 @@ mod order;
 mod others;
 #[cfg(test)]
 mod others_tests;
+mod party;
 mod replay;
 mod revoke;
 mod scan;

@@ -1,7 +1,7 @@
 //! Revocations of a whole party: "all sessions of … before T are revoked". They hold for sessions that were seen and for
 //! those that were not, until they are lifted or no token can need them any more.
 
-use crate::per_party::{OfParty, PerParty};
+use crate::per_party::{OfParty, PerParty, page};
 use portcullis_contract::token::TokenDigest;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
@@ -19,22 +19,34 @@ pub enum RevokedParty {
     Client(String),
     /// The sessions that one value of a session claim names, of whatever client.
     Sid(String),
+    /// The sessions of one subject, except those that one value of a session claim names.
+    Others {
+        /// The subject.
+        subject: String,
+        /// The value.
+        sid: String,
+    },
+    /// The sessions of one subject that no session claim names.
+    Unnamed(String),
     /// The session with this public id, which was not seen. Its issuer is not known: it is the empty one.
     Session(#[serde(with = "crate::store::id_text")] SessionId),
 }
 
 impl RevokedParty {
     /// The public id of what holds for this party: the first 16 bytes of SHA-256(issuer, 0x00, kind of party, 0x00, name), as
-    /// lower-case hex.
-    pub fn id(&self, issuer: &str) -> String {
+    /// lower-case hex. What a transmitter's signal has made has 0x00 and the transmitter's name besides.
+    pub fn id(&self, issuer: &str, transmitter: &str) -> String {
         let (kind, name) = match self {
             Self::Everyone => ("issuer", Cow::default()),
             Self::Subject(name) => ("subject", name.into()),
             Self::Client(name) => ("client", name.into()),
             Self::Sid(name) => ("sid", name.into()),
+            Self::Others { subject, sid } => ("others", format!("{subject}\0{sid}").into()),
+            Self::Unnamed(name) => ("unnamed", name.into()),
             Self::Session(id) => ("session", id.to_string().into()),
         };
-        let digest = TokenDigest::of(&format!("{issuer}\0{kind}\0{name}"));
+        let by = if transmitter.is_empty() { String::new() } else { format!("\0{transmitter}") };
+        let digest = TokenDigest::of(&format!("{issuer}\0{kind}\0{name}{by}"));
         digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -46,6 +58,8 @@ impl RevokedParty {
             Self::Subject(named) => is_issuers && named == bearer.subject,
             Self::Client(named) => is_issuers && named == bearer.client,
             Self::Sid(named) => is_issuers && bearer.sid() == Some(named),
+            Self::Others { subject, sid } => is_issuers && subject == bearer.subject && bearer.sid() != Some(sid),
+            Self::Unnamed(named) => is_issuers && named == bearer.subject && bearer.sid().is_none(),
             Self::Session(id) => *id == bearer.id(),
         }
     }
@@ -113,7 +127,11 @@ impl Revocation {
     /// Whether it revokes a session or token.
     pub fn covers(&self, bearer: Bearer<'_>) -> bool {
         let began_ms = match &self.party {
-            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) => bearer.start_ms,
+            RevokedParty::Everyone
+            | RevokedParty::Subject(_)
+            | RevokedParty::Client(_)
+            | RevokedParty::Others { .. }
+            | RevokedParty::Unnamed(_) => bearer.start_ms,
             RevokedParty::Sid(_) => bearer.login_ms,
             // As after the revocation of a session that was seen.
             RevokedParty::Session(_) if bearer.kind.returns() => bearer.start_ms,
@@ -164,9 +182,9 @@ impl Revocations {
         self.0.all()
     }
 
-    /// A page of at most `limit` of them; see [`PerParty::page`].
+    /// A page of at most `limit` of them; see [`page`].
     pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Revocation)>, bool) {
-        self.0.page(after, limit, |_| true)
+        page(self.all(), after, limit)
     }
 
     /// The revocation that covers a session or token, if there is one.
@@ -184,10 +202,18 @@ mod tests {
         Revocation { issuer: issuer.to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7, reason: String::new() }
     }
 
-    fn parties() -> [RevokedParty; 5] {
+    fn parties() -> [RevokedParty; 6] {
         let a = || "a".to_owned();
         let id = RevokedParty::Session(A.id());
-        [RevokedParty::Everyone, RevokedParty::Subject(a()), RevokedParty::Client(a()), RevokedParty::Sid(a()), id]
+        let others = RevokedParty::Others { subject: a(), sid: "b".to_owned() };
+        [
+            RevokedParty::Everyone,
+            RevokedParty::Subject(a()),
+            RevokedParty::Client(a()),
+            RevokedParty::Sid(a()),
+            others,
+            id,
+        ]
     }
 
     const A: Bearer<'_> =

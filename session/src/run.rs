@@ -11,6 +11,7 @@ use crate::oauth;
 use crate::registry::{Registry, SHARDS, Terms};
 use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
+use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
@@ -32,6 +33,9 @@ const CHECKS_CONNECTIONS_MAX: usize = 10_000;
 /// Connections that the admin listener keeps open: its callers are few, and file descriptors are for checks.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
+/// Connections that the signals listener keeps open.
+const SIGNALS_CONNECTIONS_MAX: usize = 256;
+
 /// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -45,13 +49,15 @@ const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long open connections for checks may take to end: as long as their streams, and a moment for the last answers.
 const CHECKS_DRAIN_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(1));
 
-/// The two sockets of the service.
+/// The sockets of the service.
 #[derive(Debug)]
 pub struct Listeners {
     /// For checks.
     pub checks: TcpListener,
     /// For the admin API.
     pub admin: TcpListener,
+    /// For signals, where there are transmitters.
+    pub signals: Option<TcpListener>,
 }
 
 /// Why the service cannot run.
@@ -105,7 +111,8 @@ pub async fn run(
         StoreSettings::Postgres(_, sharing) => Some(*sharing),
     };
     let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
-    let (tls, admin_tls) = (settings.tls.clone(), settings.admin_tls.clone());
+    let (tls, admin_tls, signals_tls) =
+        (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
@@ -115,7 +122,7 @@ pub async fn run(
         router: admin::router(&service),
         connections_max: ADMIN_CONNECTIONS_MAX,
     };
-    let admin = tokio::spawn(serve(listeners.admin, admin, stopped, ADMIN_DRAIN_MAX));
+    let admin = tokio::spawn(serve(listeners.admin, admin, stopped.clone(), ADMIN_DRAIN_MAX));
     load(&service).await?;
     let beats = shared.map(|shared| shared.start(&service)).transpose()?;
     let watcher = tokio::spawn(watch_lease(Arc::clone(&service), serves));
@@ -129,6 +136,15 @@ pub async fn run(
     let threads = threads.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
     let checks = Served { threads, tls, router: routes, connections_max: CHECKS_CONNECTIONS_MAX };
     let checks = tokio::spawn(serve(listeners.checks, checks, draining, CHECKS_DRAIN_MAX));
+    let signals = listeners.signals.map(|listener| {
+        let threads = ConnectionThreads::here();
+        let router = signals::router(&service);
+        let served = Served { threads, tls: signals_tls, router, connections_max: SIGNALS_CONNECTIONS_MAX };
+        [
+            tokio::spawn(serve(listener, served, stopped, ADMIN_DRAIN_MAX)),
+            tokio::spawn(signals::keep(Arc::clone(&service))),
+        ]
+    });
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 
@@ -144,6 +160,9 @@ pub async fn run(
     info!("stopping");
     stop.send_replace(true);
     join(admin).await;
+    for task in signals.into_iter().flatten() {
+        join(task).await;
+    }
     join(cleaner).await;
     join(forgetter).await;
     join(watcher).await;
@@ -175,6 +194,14 @@ fn build(
     let metrics = Arc::new(metrics);
     let audit = Arc::new(Audit::new(Arc::clone(&metrics), clock.clone()));
     let Settings { access, enrolment, undated_logins, .. } = settings;
+    let (blocking, now_ms) = (Handle::current(), clock.now_ms());
+    let transmitters = settings.signals.into_iter().map(|settings| {
+        let name = settings.name.clone();
+        let failed = |error| Failure::System(format!("cannot set up the transmitter `{name}`: {error}"));
+        Transmitter::new(settings, &blocking, now_ms).map_err(failed)
+    });
+    let transmitters: Vec<Transmitter> = transmitters.collect::<Result<_, _>>()?;
+    transmitters.iter().for_each(|transmitter| metrics.signals.expect(transmitter.name(), signals::errs()));
     let terms = Terms { access, enrolment, undated_logins };
     let registry = Registry::new(
         terms,
@@ -207,7 +234,8 @@ fn build(
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         is_loaded: AtomicBool::new(false),
-        blocking: Handle::current(),
+        signals: transmitters,
+        blocking,
     })
 }
 
@@ -326,7 +354,8 @@ async fn forget(service: Arc<Service>, retention_ms: u64) {
 }
 
 fn say_addresses(listeners: &Listeners) {
-    for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)] {
+    let signals = listeners.signals.as_ref().map(|socket| ("signals", socket));
+    for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)].into_iter().chain(signals) {
         match socket.local_addr() {
             Ok(address) => info!(listener, %address, "listening"),
             Err(error) => warn!(listener, %error, "listening, on an unknown address"),

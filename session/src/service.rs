@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::replica::{Barrier, State};
 use crate::session::Session;
+use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
 use crate::writer::Writer;
 use futures_util::future::join_all;
@@ -57,6 +58,8 @@ pub struct Service {
     pub barrier: Option<Arc<Barrier>>,
     /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
+    /// Who sends signals.
+    pub(crate) signals: Vec<Transmitter>,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
     pub blocking: Handle,
 }

@@ -15,8 +15,10 @@ use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
 use crate::replica::{Appended, Engine, Place};
 use crate::revocations::{Bearer, Revocation};
+use portcullis_contract::token::TokenDigest;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use crate::leads::Lead;
@@ -169,6 +171,10 @@ pub enum Change {
     Unblock(Block),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),
+    /// A signal was received. Only the tables know it: memory has its effects.
+    Received(Receipt),
+    /// Drops some of the receipts that are kept until before that instant.
+    ForgetReceived(u64),
     /// Issuers that filters have described; they replace what was stored about them.
     Issuers(Vec<KnownIssuer>),
     /// How far the clocks of issuers were ahead; they replace what was stored about them.
@@ -200,6 +206,27 @@ pub(crate) mod id_text {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SessionId, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a session's id"))
+    }
+}
+
+/// That a signal was received: it has its effects once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Tells it from every other one.
+    pub id: ReceiptId,
+    /// Until when it is kept.
+    pub until_ms: u64,
+}
+
+/// Tells a signal from every other one: the first 16 bytes of SHA-256(transmitter, 0x00, `jti`), as lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReceiptId(pub String);
+
+impl ReceiptId {
+    /// That of a transmitter's signal.
+    pub fn of(transmitter: &str, jti: &str) -> Self {
+        let digest = TokenDigest::of(&format!("{transmitter}\0{jti}"));
+        Self(digest.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -267,6 +294,9 @@ pub trait Store: Send + Sync + 'static {
         let found = ids.iter().map(|id| Ok(self.tombstone(*id)?.map(|record| (*id, Some(record)))));
         found.filter_map(Result::transpose).collect()
     }
+
+    /// Which of these signals were received before. In a commit, what is read is what the commit finds.
+    fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError>;
 
     /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what
     /// others have changed since the last call, in order. Where there are no replicas, there is nothing to do.

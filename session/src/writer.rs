@@ -15,12 +15,16 @@ mod orders;
 mod prepare;
 mod retention;
 mod scopes;
+mod signal;
+#[cfg(test)]
+mod signal_tests;
 #[cfg(test)]
 mod tests;
 mod thread;
 
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};
+pub(crate) use signal::{Applied, Effect, Signal};
 
 #[cfg(test)]
 pub(crate) use commit::Commit;

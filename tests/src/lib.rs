@@ -24,6 +24,7 @@ mod service;
 mod stream;
 mod testbed;
 mod token;
+mod transmitter;
 mod upstream;
 mod wait;
 
@@ -53,5 +54,6 @@ pub use service::Service;
 pub use stream::{End, Kind, Refused, Stream};
 pub use testbed::{Builder, Testbed};
 pub use token::{Token, TokenBuilder, now_s, session_id};
+pub use transmitter::Transmitter;
 pub use upstream::{ReceivedRequest, Upstream};
 pub use wait::{PATIENCE, holds_for, until};

@@ -15,7 +15,13 @@ use serde_json::Value;
 
 const BLOCKS: Kind = Kind { path: "/v1/blocks", several: "blocks", one: "block" };
 
+/// The member that names the transmitter whose signal has made a block.
+const TRANSMITTER: &str = "transmitter";
+
 const LIST_EXAMPLES: &str = "\
+SIGNALLED BY is the transmitter whose signal has made a block; an operator has made the others.
+The column is shown if there is such a block.
+
 Examples:
   portcullis blocks list
   portcullis blocks list --output json | jq -r '.blocks[] | select(.subject == \"alice\") | .id'";
@@ -85,7 +91,11 @@ impl Delete {
 
 fn summary(lifted: &Value) -> String {
     let (party, issuer) = (party(lifted), plain(text(lifted, "issuer")));
-    format!("the block of {party} at `{issuer}` is taken back; its sessions are again what they were\n")
+    let maker = match text(lifted, TRANSMITTER) {
+        "" => String::new(),
+        transmitter => format!(" by a signal of `{}`", plain(transmitter)),
+    };
+    format!("the block of {party} at `{issuer}`{maker} is taken back; its sessions are again what they were\n")
 }
 
 /// Until when a block stands: "until 2026-11-21 20:38:02Z (in 2h)".
@@ -98,13 +108,25 @@ pub(super) fn until(block: &Value, now: Timestamp) -> Result<String, Error> {
 }
 
 fn table(blocks: &[Value], now: Timestamp) -> List {
-    let mut list = List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "REASON"], &[1, 2, 4]);
+    // Most services have no transmitters.
+    let has_signalled = blocks.iter().any(|of| !text(of, TRANSMITTER).is_empty());
+    let mut list = match has_signalled {
+        true => List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "SIGNALLED BY", "REASON"], &[1, 2, 4, 5]),
+        false => List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "REASON"], &[1, 2, 4]),
+    };
     for of in blocks {
         let until = match text(of, "until") {
             "" => "taken back".to_owned(),
             until => when::short(until, now),
         };
-        list.row(Style::new(), vec![id_cell(of), party_cell(of), cell(of, "issuer"), until, cell(of, "reason")]);
+        let maker = has_signalled.then(|| match text(of, TRANSMITTER) {
+            "" => "-".to_owned(),
+            _ => cell(of, TRANSMITTER),
+        });
+        let mut cells = vec![id_cell(of), party_cell(of), cell(of, "issuer"), until];
+        cells.extend(maker);
+        cells.push(cell(of, "reason"));
+        list.row(Style::new(), cells);
     }
     list
 }
@@ -128,11 +150,26 @@ mod tests {
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["687e64ce5abc", "subject", "a\\u{1b}", "i", "in", "2h", "r"], "{text}");
         assert_eq!(rows[2], ["787e64ce5abc", "client", "web", "i", "taken", "back"], "{text}");
+        assert!(!text.contains("SIGNALLED"), "{text}");
+    }
+
+    #[test]
+    fn a_list_with_a_block_of_a_transmitter_names_it() {
+        let blocks = [
+            json!({"id": "687e64ce5abca157", "issuer": "i", "subject": "a", "transmitter": "okta\u{1b}", "reason": "r"}),
+            json!({"id": "787e64ce5abca157", "issuer": "i", "subject": "a", "reason": "r"}),
+        ];
+        let text = table(&blocks, now()).text(true).to_string();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[1], ["687e64ce5abc", "subject", "a", "i", "taken", "back", "okta\\u{1b}", "r"], "{text}");
+        assert_eq!(rows[2], ["787e64ce5abc", "subject", "a", "i", "taken", "back", "-", "r"], "{text}");
     }
 
     #[test]
     fn what_is_taken_back_is_said() {
         let text = summary(&json!({"issuer": "i", "sid": "s"}));
         assert_eq!(text, "the block of sid `s` at `i` is taken back; its sessions are again what they were\n");
+        let text = summary(&json!({"issuer": "i", "sid": "s", "transmitter": "okta"}));
+        assert!(text.starts_with("the block of sid `s` at `i` by a signal of `okta` is taken back;"), "{text}");
     }
 }

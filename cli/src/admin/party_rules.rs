@@ -20,6 +20,8 @@ use serde_json::{Map, Value};
 const CELL_CHARS_MAX: usize = 200;
 /// The digits of an id in a list.
 const ID_DIGITS: usize = 12;
+/// The member that names what a rule leaves out of its party.
+const EXCEPT: &str = "except_sid";
 
 /// A kind of rules.
 #[derive(Debug)]
@@ -127,7 +129,10 @@ pub(super) fn id_cell(of: &Value) -> String {
 /// The party of a rule: "subject `alice`".
 pub(super) fn party(of: &Value) -> String {
     match named(of) {
-        Some((kind, name)) => format!("{kind} `{}`", plain(name)),
+        Some((kind, name)) => match text(of, EXCEPT) {
+            "" => format!("{kind} `{}`{}", plain(name), without(of)),
+            sid => format!("{kind} `{}` except sid `{}`", plain(name), plain(sid)),
+        },
         None => "everybody".to_owned(),
     }
 }
@@ -136,9 +141,17 @@ pub(super) fn party(of: &Value) -> String {
 pub(super) fn party_cell(of: &Value) -> String {
     match named(of) {
         Some((kind @ "session", id)) => format!("{kind} {}", plain(id).chars().take(ID_DIGITS).collect::<String>()),
-        Some((kind, name)) => format!("{kind} {}", clipped(name, CELL_CHARS_MAX)),
+        Some((kind, name)) => match text(of, EXCEPT) {
+            "" => format!("{kind} {}{}", clipped(name, CELL_CHARS_MAX), without(of)),
+            _ => format!("{kind} {} except sid {}", clipped(name, CELL_CHARS_MAX), cell(of, EXCEPT)),
+        },
         None => "everybody".to_owned(),
     }
+}
+
+/// What is said of a rule about the sessions of a subject that no session claim names.
+fn without(of: &Value) -> &'static str {
+    if of["without_sid"] == true { " without a session claim" } else { "" }
 }
 
 fn named(of: &Value) -> Option<(&'static str, &str)> {
@@ -158,9 +171,12 @@ mod tests {
             (json!({"issuer": "i", "client_id": "web"}), "client `web`"),
             (json!({"issuer": "i", "sid": "s"}), "sid `s`"),
             (json!({"session_id": "5d41"}), "session `5d41`"),
+            (json!({"issuer": "i", "subject": "a", "except_sid": "s\u{1b}"}), "subject `a` except sid `s\\u{1b}`"),
+            (json!({"issuer": "i", "subject": "a", "without_sid": true}), "subject `a` without a session claim"),
             (json!({"issuer": "i"}), "everybody"),
         ] {
             assert_eq!(party(&of), expected);
+            assert_eq!(party_cell(&of), expected.replace('`', ""));
         }
     }
 }

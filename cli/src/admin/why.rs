@@ -158,6 +158,8 @@ fn revocation(client: &Client, session: &Session) -> Result<Option<Value>, Failu
             && is("subject", &session.subject)
             && is("client_id", &session.client_id)
             && is("sid", &session.key)
+            && text("except_sid") != Some(&session.key)
+            && (of["without_sid"] != true || session.kind != "claim")
     };
     let made = |of: &Value| of.get("made_at").and_then(Value::as_str).map(str::to_owned);
     Ok(all.into_iter().filter(covers).max_by_key(made))

@@ -87,6 +87,17 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
             answer(404, "application/problem+json", r#"{"detail":"the store is embedded","code":"not_found"}"#),
             "the store is embedded (`not_found`)",
         ),
+        (&["signals", "list"], answer(200, "application/json", "{}"), "it has no `transmitters`"),
+        (&["signals", "show", "x"], answer(200, "application/json", "{}"), "not a transmitter"),
+        (
+            &["signals", "show", "x"],
+            answer(
+                404,
+                "application/problem+json",
+                r#"{"detail":"there is no transmitter with that name","code":"not_found"}"#,
+            ),
+            "there is no transmitter with that name (`not_found`)",
+        ),
         (&["blocks", "list"], answer(200, "application/json", "{}"), "it has no `blocks`"),
         (
             &["blocks", "delete", "687e64"],
@@ -164,6 +175,50 @@ fn replicas_are_listed_and_one_that_gives_no_verdicts_says_why() {
 }
 
 #[test]
+fn transmitters_are_listed_and_shown_and_none_is_said_to_be_none() {
+    let transmitter = json!({
+        "name": "keycloak", "kind": "ssf", "path": "/signals/keycloak", "issuer": "https://id.example.com",
+        "tokens_of": ["https://id.example.com", "https://other.example.com"], "keys": "failing", "stale": false,
+        "received": 10, "applied": 4, "unmatched": 3, "ignored": 2, "refused": 1,
+        "last_refusal": {"at": "then", "reason": "the signature is invalid"},
+    });
+    let revocations = json!({
+        "name": "soc", "kind": "global_token_revocation", "path": "/signals/soc", "tokens_of": ["https://id.example.com"],
+        "received": 0, "applied": 0, "unmatched": 0, "ignored": 0, "refused": 0,
+    });
+    let both = json!({"transmitters": [transmitter, revocations]});
+    assert_eq!(
+        said(&["signals", "list"], &both),
+        "NAME      KIND            STATE    APPLIED  UNMATCHED  IGNORED  REFUSED  LAST\n\
+         keycloak  ssf             no keys  4        3          2        1        never\n\
+         soc       global_token_…  ok       0        0          0        0        never\n"
+    );
+    let json = said(&["signals", "list", "--output", "json"], &both);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), both);
+    let none = said(&["signals", "list"], &json!({"transmitters": []}));
+    assert_eq!(none, "there are no transmitters: `signals` is not configured\n");
+    assert_eq!(
+        said(&["signals", "show", "keycloak"], &transmitter),
+        "name               keycloak\n\
+         kind               ssf\n\
+         path               /signals/keycloak\n\
+         issuer             https://id.example.com\n\
+         tokens of          https://id.example.com https://other.example.com\n\
+         keys               the last fetch has failed\n\
+         received           10\n\
+         applied            4\n\
+         unmatched          3\n\
+         ignored            2\n\
+         refused            1\n\
+         last signal        never\n\
+         last verification  never\n\
+         last refusal       then: the signature is invalid\n"
+    );
+    let json = said(&["signals", "show", "keycloak", "--output", "json"], &transmitter);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), transmitter);
+}
+
+#[test]
 fn an_id_that_was_not_seen_is_revoked_in_words() {
     let id = "5d41402abc4b2a76b9719d911017c592";
     let unseen = json!({"id": id, "known": false});
@@ -210,6 +265,11 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
     });
     let block = json!({
         "id": hostile, "issuer": hostile, "sid": hostile, "until": hostile, "made_at": hostile, "reason": hostile,
+        "transmitter": hostile,
+    });
+    let transmitter = json!({
+        "name": hostile, "kind": hostile, "path": hostile, "issuer": hostile, "tokens_of": [hostile], "keys": hostile,
+        "last_received_at": hostile, "last_verified_at": hostile, "last_refusal": {"at": hostile, "reason": hostile},
     });
     let ok = |body: serde_json::Value| answer(200, "application/json", &body.to_string());
     let problem = answer(409, "application/problem+json", &json!({"detail": hostile, "code": hostile}).to_string());
@@ -224,6 +284,8 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         (&["revoke", "--issuer", "i"], ok(json!({"revoked": 1, "before": hostile}))),
         (&["block", "--issuer", "i", "--sid", "s"], ok(block.clone())),
         (&["blocks", "list"], ok(json!({"blocks": [block]}))),
+        (&["signals", "list"], ok(json!({"transmitters": [transmitter]}))),
+        (&["signals", "show", "x"], ok(transmitter.clone())),
         (&["events"], events),
     ] {
         for form in ["text", "json"] {

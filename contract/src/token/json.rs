@@ -57,6 +57,10 @@ impl Object {
         self.0.remove(name)
     }
 
+    pub(super) fn into_members(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// Sets a member.
     pub(super) fn insert(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);

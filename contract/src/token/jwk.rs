@@ -7,7 +7,6 @@ use super::{
     Algorithm, HostVerifier, Signed,
     compact::decode,
     der,
-    header::algorithm_named,
     json::{IllTyped, Object},
     material::Material,
     signature::PublicKey,
@@ -148,7 +147,7 @@ fn pinned(jwk: &Object, material: &Material) -> Result<Vec<Algorithm>, Skip> {
     let Some(alg) = jwk.string("alg")? else {
         return Ok(family.to_vec());
     };
-    let algorithm = algorithm_named(alg).filter(|algorithm| family.contains(algorithm));
+    let algorithm = Algorithm::named(alg).filter(|algorithm| family.contains(algorithm));
     Ok(vec![algorithm.ok_or(Skip::Algorithm)?])
 }
 

@@ -10,5 +10,6 @@ mod key_sets;
 mod mutations;
 mod ring;
 mod rings;
+mod statements;
 mod world;
 mod wycheproof;

@@ -33,7 +33,7 @@ pub fn verify(
     let header = Header::parse(&compact.header)?;
     let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
     let (id, issuer) = issuer_of(&claims, issuers)?;
-    header.admit(issuer)?;
+    header.admit(&issuer.algorithms, &issuer.token_types)?;
     let facts = judge(&claims, issuer, TokenDigest::of(token), now_ms)?;
     // Without a subject all people of a client would share one session (RFC 9068, section 2.2, requires `sub`). What an
     // introspection endpoint says of a token need not name one (RFC 7662, section 2.2): the endpoint keeps the session.

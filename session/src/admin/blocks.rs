@@ -36,7 +36,8 @@ impl Asked {
         if until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             return Err(Problem::invalid("body: `until` has passed already"));
         }
-        Ok(Block { issuer: self.issuer, party, until_ms, made_at_ms: now_ms, reason: self.reason })
+        let transmitter = String::new();
+        Ok(Block { issuer: self.issuer, party, until_ms, made_at_ms: now_ms, reason: self.reason, transmitter })
     }
 }
 
@@ -53,6 +54,9 @@ pub(super) struct BlockView {
     made_at: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    /// Absent when an operator has made it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    transmitter: String,
 }
 
 impl From<Block> for BlockView {
@@ -64,6 +68,7 @@ impl From<Block> for BlockView {
             made_at: rfc3339(block.made_at_ms),
             issuer: block.issuer,
             reason: block.reason,
+            transmitter: block.transmitter,
         }
     }
 }

@@ -19,7 +19,9 @@ pub(super) fn named(
         _ => return Err(Problem::invalid("body: specify at most one of `subject`, `client_id` and `sid`")),
     };
     let is_named = match &party {
-        RevokedParty::Everyone | RevokedParty::Session(_) => true,
+        RevokedParty::Everyone | RevokedParty::Session(_) | RevokedParty::Others { .. } | RevokedParty::Unnamed(_) => {
+            true
+        }
         RevokedParty::Subject(name) | RevokedParty::Client(name) | RevokedParty::Sid(name) => !name.is_empty(),
     };
     if issuer.is_empty() || !is_named {
@@ -38,6 +40,11 @@ pub(super) struct PartyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    except_sid: Option<String>,
+    /// Only sessions that no session claim names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_sid: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
 }
 
@@ -48,6 +55,12 @@ impl From<RevokedParty> for PartyView {
             RevokedParty::Subject(name) => Self { subject: Some(name), ..Self::default() },
             RevokedParty::Client(name) => Self { client_id: Some(name), ..Self::default() },
             RevokedParty::Sid(name) => Self { sid: Some(name), ..Self::default() },
+            RevokedParty::Others { subject, sid } => {
+                Self { subject: Some(subject), except_sid: Some(sid), ..Self::default() }
+            }
+            RevokedParty::Unnamed(subject) => {
+                Self { subject: Some(subject), without_sid: Some(true), ..Self::default() }
+            }
             RevokedParty::Session(id) => Self { session_id: Some(id.to_string()), ..Self::default() },
         }
     }

@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{blocks, events, filters, replicas, revocations, scopes, sessions};
+use super::{blocks, events, filters, replicas, revocations, scopes, sessions, signals};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -45,6 +45,8 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
+        .route("/v1/signals", get(signals::list))
+        .route("/v1/signals/{name}", get(signals::read))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

@@ -30,10 +30,10 @@ fn all(
     faults: &mut Vec<String>,
 ) -> Option<Credentials> {
     let secrets: Vec<Result<String, String>> = match sources {
-        RawCredentials::One(source) => vec![one(at, source, env)],
+        RawCredentials::One(source) => vec![long_secret(at, source, env)],
         RawCredentials::Several(none) if none.is_empty() => vec![Err(format!("{at}: is empty: add a credential"))],
         RawCredentials::Several(sources) => {
-            sources.iter().enumerate().map(|(n, source)| one(&format!("{at}[{n}]"), source, env)).collect()
+            sources.iter().enumerate().map(|(n, source)| long_secret(&format!("{at}[{n}]"), source, env)).collect()
         }
     };
     let mut sound = Vec::with_capacity(secrets.len());
@@ -46,7 +46,12 @@ fn all(
     (!sound.is_empty()).then(|| Credentials::new(sound))
 }
 
-fn one(at: &str, source: &RawCredential, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+/// A secret that cannot be guessed, if it is random.
+pub(super) fn long_secret(
+    at: &str,
+    source: &RawCredential,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     match secret(at, source, env)? {
         short if short.len() < BYTES_MIN => Err(format!(
             "{at}: has fewer than {BYTES_MIN} bytes: use a random one, from `openssl rand -hex 32` for example"

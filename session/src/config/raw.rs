@@ -1,5 +1,6 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
+use super::signals::RawTransmitter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -24,6 +25,10 @@ pub(super) struct Raw {
     pub(super) access: Option<Vec<RawAccess>>,
     pub(super) tls: Option<RawTls>,
     pub(super) admin_tls: Option<RawTls>,
+    pub(super) signals_listen: Option<String>,
+    pub(super) signals_tls: Option<RawTls>,
+    #[serde(default)]
+    pub(super) signals: Vec<RawTransmitter>,
 }
 
 /// A credential, or a list of them.

@@ -57,6 +57,7 @@ impl Settings {
                 ("admin_credential", self.admin_credential.take_over(&new.admin_credential)),
                 ("tls", self.tls.take_over(&new.tls)),
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
+                ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
             ]),
             needs_restart: named(&[
                 ("listen", self.listen != new.listen),
@@ -66,6 +67,8 @@ impl Settings {
                 ("undated_logins", self.undated_logins != new.undated_logins),
                 ("retention", self.retention_ms != new.retention_ms),
                 ("access", self.access != new.access),
+                ("signals_listen", self.signals_listen != new.signals_listen),
+                ("signals", self.signals != new.signals),
             ]),
         }
     }

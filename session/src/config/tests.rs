@@ -362,3 +362,63 @@ fn the_example_of_replicas_is_valid() {
     let settings = read(include_str!("../../../examples/replicas/session.yaml"), &env).unwrap();
     assert!(matches!(settings.store, StoreSettings::Postgres(..)));
 }
+
+const SIGNAL: &str = "name: a, kind: ssf, issuer: https://idp, audiences: [us], algorithms: [RS256]";
+const KEYS: &str = "keys: {jwks_url: \"http://127.0.0.1:1/jwks\"}";
+
+#[test]
+fn a_transmitter_speaks_about_its_own_issuer_unless_it_is_told_of_others() {
+    let of = |more: &str| {
+        let text = format!("{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {KEYS}{more}}}]\n");
+        read(&text, &env).unwrap().signals.remove(0).tokens_of
+    };
+    assert_eq!(of(""), ["https://idp"]);
+    assert_eq!(of(", tokens_of: https://id"), ["https://id"]);
+    assert_eq!(of(", tokens_of: [https://id, https://di]"), ["https://id", "https://di"]);
+    assert!(read(SHORT, &env).unwrap().signals.is_empty());
+}
+
+#[test]
+fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
+    let listen = "signals_listen: 127.0.0.1:0\n";
+    let one = |text: &str| format!("{SHORT}{listen}signals: [{{{text}}}]\n");
+    let rows = [
+        (format!("{SHORT}{listen}"), "signals_listen: goes with `signals`"),
+        (format!("{SHORT}signals: [{{{SIGNAL}, {KEYS}}}]\n"), "signals_listen: goes with `signals`"),
+        (one(&format!("{SIGNAL}, {KEYS}, delivery: push")), "unknown field `delivery`"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("name: a", "name: A/b"))), "signals[0].name: `A/b` is not a name"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("kind: ssf", "kind: sso"))), "signals[0].kind: `sso` is not one of"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("RS256", "HS256"))), "`HS256` is not an algorithm"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("[RS256]", "[]"))), "signals[0].algorithms: is missing"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("[us]", "[]"))), "signals[0].audiences: is missing"),
+        (one(&format!("{}, {KEYS}", SIGNAL.replace("issuer", "tokens_of"))), "signals[0].issuer: is missing"),
+        (one(SIGNAL), "signals[0].keys: is missing"),
+        (one(&format!("{SIGNAL}, keys: {{}}")), "signals[0].keys: needs one of"),
+        (one(&format!("{SIGNAL}, keys: {{jwks_url: \"http://idp/jwks\"}}")), "`http` is for loopback addresses only"),
+        (one(&format!("{SIGNAL}, keys: {{inline: {{keys: []}}}}")), "signals[0].keys: inline: "),
+        (one(&format!("{SIGNAL}, keys: {{jwks_url: \"https://idp/jwks\", ca: /none}}")), "ca: cannot read `/none`"),
+        (one(&format!("{SIGNAL}, {KEYS}, profile: entra")), "signals[0].profile: `entra` is not one of"),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, events: {{\"urn:x\": kill}}")),
+            "signals[0].events.urn:x: `kill` is not one of",
+        ),
+        (one(&format!("{SIGNAL}, {KEYS}, events: {{session-revokd: end}}")), "events.session-revokd: is neither"),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, events: {{session-revoked: [ignore, end]}}")),
+            "`ignore` does not go with other actions",
+        ),
+        (one(&format!("{SIGNAL}, {KEYS}, max_age: 0s")), "signals[0].max_age: `0s` would refuse every token"),
+        (one(&format!("{SIGNAL}, {KEYS}, stale_after: soon")), "signals[0].stale_after: `soon` is not a duration"),
+        (one(&format!("{SIGNAL}, {KEYS}, logout_types: [JWT]")), "signals[0].logout_types: has no meaning"),
+        (one("name: g, kind: global_token_revocation, tokens_of: i"), "signals[0].authorization: is missing"),
+        (one("name: g, kind: global_token_revocation, authorization: {env: X}"), "signals[0].tokens_of: is missing"),
+        (
+            format!("{SHORT}{listen}signals: [{{{SIGNAL}, {KEYS}}}, {{{SIGNAL}, {KEYS}}}]\n"),
+            "signals[1].name: another transmitter is named `a`",
+        ),
+    ];
+    for (text, wanted) in rows {
+        let said = faults(&text);
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}

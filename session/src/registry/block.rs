@@ -6,7 +6,7 @@
 //! A block runs out by the steady clock: a wall clock that was set forward must not release what is blocked.
 
 use super::Registry;
-use crate::blocks::Block;
+use crate::blocks::{Block, BlockedParty};
 use crate::per_party::OfParty;
 use crate::token::Token;
 use std::sync::PoisonError;
@@ -30,6 +30,11 @@ impl Registry {
         let is_lifted = self.blocks.write().unwrap_or_else(PoisonError::into_inner).lift(block);
         self.rules_epoch.fetch_add(1, Ordering::SeqCst);
         is_lifted
+    }
+
+    /// The block of a party that a transmitter's signal has made.
+    pub fn signalled_block(&self, transmitter: &str, issuer: &str, party: &BlockedParty) -> Option<Block> {
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner).get(transmitter, issuer, party).cloned()
     }
 
     /// Until when a token is blocked; `None` if it is not.

@@ -11,7 +11,8 @@ use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 
 fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
-    Block { issuer: "https://id".to_owned(), party, until_ms, made_at_ms: T0, reason: String::new() }
+    let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter }
 }
 
 fn of_alice(until_ms: Option<u64>) -> Block {

@@ -30,9 +30,7 @@ impl Registry {
         let newest_ms = self.candidates(party).filter_map(newest).max().unwrap_or_default();
         match party {
             RevokedParty::Session(_) => self.leads.instant_of_any(newest_ms, now_ms),
-            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) | RevokedParty::Sid(_) => {
-                self.leads.instant(issuer, newest_ms, now_ms)
-            }
+            _ => self.leads.instant(issuer, newest_ms, now_ms),
         }
     }
 
@@ -73,9 +71,7 @@ impl Registry {
     fn candidates(&self, party: &RevokedParty) -> impl Iterator<Item = Arc<Session>> {
         let (shards, only) = match party {
             RevokedParty::Session(id) => (0..0, self.find(*id)),
-            RevokedParty::Everyone | RevokedParty::Subject(_) | RevokedParty::Client(_) | RevokedParty::Sid(_) => {
-                (0..SHARDS, None)
-            }
+            _ => (0..SHARDS, None),
         };
         shards.flat_map(|shard| self.in_shard(shard)).chain(only)
     }

@@ -38,6 +38,7 @@ macro_rules! claims {
         claims! { @rules [$(#[$attribute])+] $home;
             a_party_has_one_revocation_the_latest
             rules_are_made_changed_and_lifted
+            a_receipt_is_there_until_it_is_forgotten
             a_damaged_revocation_is_mended_by_the_next_one_of_its_party
         }
     };

@@ -35,6 +35,7 @@ fn block(until_ms: Option<u64>) -> Block {
         until_ms,
         made_at_ms: 9,
         reason: String::new(),
+        transmitter: String::new(),
     }
 }
 
@@ -145,7 +146,7 @@ mod postgres {
         store.apply(&[Change::Tombstone(tombstone("dead", 7))]).unwrap();
         crate::replica::Engine::join(&*store, 0, 3_000).unwrap();
         let condition = Postgres::open_existing(&schema.target()).unwrap().condition().unwrap();
-        assert_eq!((condition.layout, condition.head, condition.replicas.len()), (1, 1, 1));
+        assert_eq!((condition.layout, condition.head, condition.replicas.len()), (2, 1, 1));
         assert_eq!(condition.replicas[0].settled, 0);
         assert_eq!(condition.warnings, Vec::<String>::new());
     }

@@ -10,9 +10,10 @@ use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::session::Session;
-use crate::store::{Change, Store, StoreError};
-use std::sync::Arc;
+use crate::store::{Change, ReceiptId, Store, StoreError};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tracing::{info, warn};
 
@@ -25,6 +26,8 @@ pub(crate) struct Commit {
     is_healthy: Arc<AtomicBool>,
     /// What other replicas need to know of a commit.
     replica: Option<Among>,
+    /// Signals whose receipt is on disk, and the last of whose effects could not be written.
+    unsettled: Mutex<HashSet<ReceiptId>>,
 }
 
 impl Commit {
@@ -35,12 +38,17 @@ impl Commit {
         metrics: Arc<Metrics>,
         is_healthy: Arc<AtomicBool>,
     ) -> Self {
-        Self { registry, store, audit, metrics, is_healthy, replica: None }
+        let unsettled = Mutex::default();
+        Self { registry, store, audit, metrics, is_healthy, replica: None, unsettled }
     }
 
     /// The same, in one of several replicas.
     pub(super) fn among(self, replica: Option<Among>) -> Self {
         Self { replica, ..self }
+    }
+
+    pub(super) fn unsettled(&self) -> MutexGuard<'_, HashSet<ReceiptId>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn take_opened(&self) -> Vec<Arc<Session>> {

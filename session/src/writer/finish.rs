@@ -61,7 +61,7 @@ impl Commit {
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::RevokeUnseen(id, mut revocation, reply) => {
-                if let Err(error) = self.publish(&mut revocation, late) {
+                if let Err(error) = self.publish(&mut revocation, "admin", late) {
                     return answer(reply, Err(NotWritten::Failed(error)));
                 }
                 // One may have opened meanwhile, and its limits may have ended it: it is revoked all the same.
@@ -91,7 +91,7 @@ impl Commit {
                 Ok(()) => answer(reply, Ok(Ok(session))),
                 Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
             },
-            Step::Revocation(mut revocation, reply) => match self.publish(&mut revocation, late) {
+            Step::Revocation(mut revocation, reply) => match self.publish(&mut revocation, "admin", late) {
                 Ok(ended) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended)))),
                 Err(error) => answer(reply, Err(NotWritten::Failed(error))),
             },
@@ -114,6 +114,7 @@ impl Commit {
                 }
                 answer(reply, Ok(is_lifted));
             }
+            Step::Signal(signal, is_new, reply) => self.finish_signal(*signal, is_new, late, reply),
             Step::Forget(forgotten, next, reply) => {
                 forgotten.leave(&self.registry);
                 answer(reply, Ok(next));
@@ -127,11 +128,16 @@ impl Commit {
 
     /// Publishes a revocation that is on disk; returns how many sessions it has ended. It covers all of them after a crash,
     /// too. Their tombstones are written before the answer so that a newer token cannot open them again after one.
-    fn publish(&self, revocation: &mut Revocation, late: &mut Late) -> Result<usize, StoreError> {
+    pub(super) fn publish(
+        &self,
+        revocation: &mut Revocation,
+        by: &'static str,
+        late: &mut Late,
+    ) -> Result<usize, StoreError> {
         let moved = self.move_instant(revocation);
         // What the first commit has made stands, also where the second one has failed.
         let ended = self.registry.publish(revocation, &mut late.sessions, EndedBy::Revocation);
-        self.audit.revocation_made(revocation, ended);
+        self.audit.revocation_made(revocation, ended, by);
         moved.map(|()| ended)
     }
 
@@ -209,6 +215,7 @@ fn refuse(step: Step, error: &StoreError) {
         Step::Lift(_, reply) => answer(reply, Err(failed)),
         Step::Block(_, reply) => answer(reply, Err(failed)),
         Step::Unblock(_, reply) => answer(reply, Err(failed)),
+        Step::Signal(_, _, reply) => answer(reply, Err(failed)),
         Step::Forget(_, _, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),
     }

@@ -2,6 +2,7 @@
 
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen};
+use super::signal::{Applied, Signal};
 use super::thread::{FLUSH_INTERVAL, run};
 use crate::audit::Audit;
 use crate::blocks::Block;
@@ -139,6 +140,16 @@ impl Writer {
     /// Takes a block back, unless another of its party has come since; returns whether it was there.
     pub async fn unblock(&self, block: Block) -> Result<bool, NotWritten> {
         self.ask_all(|reply| Op::Unblock(block, reply)).await
+    }
+
+    /// Makes the effects of a signal, unless it was received before.
+    pub(crate) async fn signal(&self, signal: Signal) -> Result<Applied, NotWritten> {
+        self.ask_all(|reply| Op::Signal(Box::new(signal), reply)).await
+    }
+
+    /// Drops receipts of signals that are kept until before an instant, soon.
+    pub fn forget_received(&self, before_ms: u64) {
+        drop(self.send(Op::ForgetReceived(before_ms)));
     }
 
     /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.

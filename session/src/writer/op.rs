@@ -1,5 +1,6 @@
 //! The changes that are durable before they are answered.
 
+use super::signal::{Applied, Signal};
 use crate::access::Access;
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
@@ -59,6 +60,10 @@ pub(crate) enum Op {
     Block(Block, Reply<Option<Block>>),
     /// Takes a block back, unless another of its party has come since; answers whether it was there.
     Unblock(Block, Reply<bool>),
+    /// Makes the effects of a signal, unless it was received before.
+    Signal(Box<Signal>, Reply<Applied>),
+    /// Drops receipts of signals that are kept until before an instant.
+    ForgetReceived(u64),
     /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.

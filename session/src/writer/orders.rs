@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::registry::{Enrolment, LookedUp, NotOpened, Registry};
 use crate::revocations::Revocation;
 use crate::session::Session;
-use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
+use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
@@ -42,6 +42,10 @@ struct Tables {
 struct Disk(Mutex<Tables>);
 
 impl Store for Disk {
+    fn received(&self, _ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
+        Ok(HashSet::new())
+    }
+
     fn recover(&self) -> Result<bool, StoreError> {
         Ok(false)
     }
@@ -95,6 +99,8 @@ impl Store for Disk {
                 | Change::Lift(_)
                 | Change::Block(_)
                 | Change::Unblock(_)
+                | Change::Received(_)
+                | Change::ForgetReceived(_)
                 | Change::Narrowing(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
@@ -471,6 +477,8 @@ impl World {
                 | Op::Lift(..)
                 | Op::Block(..)
                 | Op::Unblock(..)
+                | Op::Signal(..)
+                | Op::ForgetReceived(_)
                 | Op::Forget(..)
                 | Op::Enrol(..)
                 | Op::CatchUp(_) => unreachable!(),

@@ -3,6 +3,7 @@
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen, answer};
 use super::retention::Forgotten;
+use super::signal::{Applied, Signal};
 use crate::audit::EndedBy;
 use crate::blocks::Block;
 use crate::judge::End;
@@ -55,6 +56,8 @@ pub(super) enum Step {
     Lift(Revocation, Reply<bool>),
     Block(Block, Reply<Option<Block>>),
     Unblock(Block, Reply<bool>),
+    /// Whether it is new.
+    Signal(Box<Signal>, bool, Reply<Applied>),
     Forget(Forgotten, Option<SessionId>, Reply<Option<SessionId>>),
     MakeDurable(Vec<Pending>, Reply<()>),
 }
@@ -95,6 +98,8 @@ impl Commit {
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
                 Op::Block(_, reply) => answer(reply, Err(failed)),
                 Op::Unblock(_, reply) => answer(reply, Err(failed)),
+                Op::Signal(_, reply) => answer(reply, Err(failed)),
+                Op::ForgetReceived(_) => {}
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
@@ -105,6 +110,7 @@ impl Commit {
     pub(crate) fn prepare(&self, ops: Vec<Op>) -> Group {
         let mut group = Group::default();
         let buried = self.buried(&ops);
+        let mut received = self.received(&ops);
         for op in ops {
             match op {
                 Op::Enrol(look_up, candidate, reply) => {
@@ -137,6 +143,8 @@ impl Commit {
                     group.changes.push(Change::Unblock(block.clone()));
                     group.steps.push(Step::Unblock(block, reply));
                 }
+                Op::ForgetReceived(before_ms) => group.changes.push(Change::ForgetReceived(before_ms)),
+                Op::Signal(signal, reply) => self.prepare_signal(&mut group, &mut received, signal, reply),
                 Op::Forget(after, before_ms, reply) => {
                     self.prepare_forgetting(&mut group, after, before_ms, reply);
                 }

@@ -397,7 +397,8 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
 
 fn block_of(subject: &str, until_ms: Option<u64>) -> Block {
     let party = BlockedParty::Subject(subject.to_owned());
-    Block { issuer: "https://id".to_owned(), party, until_ms, made_at_ms: T0, reason: String::new() }
+    let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter }
 }
 
 #[test]

@@ -53,7 +53,8 @@ pub(crate) async fn post_form(to: SocketAddr, authorization: &str, path: &str, f
     request(to, authorization, "application/x-www-form-urlencoded", "POST", path, form).await
 }
 
-async fn request(
+/// One HTTP/1.1 request with that `content-type`.
+pub(crate) async fn request(
     to: SocketAddr,
     authorization: &str,
     content_type: &str,

@@ -48,17 +48,32 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `store.postgres`", "store: {postgres: {zzz: 1}}".to_owned()),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
-        ("### `tls` and `admin_tls`", format!("{complete}tls: {{zzz: 1}}")),
-        ("### `tls` and `admin_tls`", format!("{complete}admin_tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}admin_tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}signals_tls: {{zzz: 1}}")),
     ];
     for (heading, text) in rows {
         assert_eq!(first_cells(section(&page, heading)), keys(&text), "{heading}");
     }
 }
 
+#[test]
+fn every_key_of_a_transmitter_is_documented() {
+    let page = page("signals.md");
+    for (heading, text) in [
+        ("### `signals`", "signals: [{zzz: 1}]"),
+        ("### `signals[].keys`", "signals: [{name: a, kind: ssf, keys: {zzz: 1}}]"),
+    ] {
+        assert_eq!(first_cells(section(&page, heading)), keys(text), "{heading}");
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_documented() {
-    let fixture = Fixture::open().await;
+    // Metrics of signals are there for each transmitter.
+    let transmitter = "signals_listen: 127.0.0.1:0\nsignals: [{name: a, kind: global_token_revocation, tokens_of: https://id, \
+                       authorization: {env: P}}]";
+    let fixture = Fixture::with(transmitter).await;
     let served = fixture.call("GET", "/metrics", "").await.text;
     let served = served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let page = page("operations.md");

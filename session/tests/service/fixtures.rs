@@ -6,8 +6,9 @@ use portcullis_session::clock::{Clock, Reading};
 use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::store::embedded::Embedded;
-use portcullis_session::store::{Change, Lead, Record, Rules, Store, StoreError};
+use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use portcullis_session::{Failure, Listeners, run};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -93,6 +94,10 @@ impl Store for Faulty {
         }
     }
 
+    fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
+        self.0.received(ids)
+    }
+
     fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
         self.1.slow_reads.pass();
         match self.1.fails_to_read.load(Ordering::SeqCst) {
@@ -123,6 +128,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
         named.join(", ")
     );
     let env = |name: &str| match name.strip_prefix('F') {
+        None if name == "P" => Some(format!("Bearer {ADMIN}")),
         Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
         None => Some(ADMIN.to_owned()),
     };
@@ -132,6 +138,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
 pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) signals: Option<SocketAddr>,
     pub(crate) clock: Arc<AtomicU64>,
     /// By how much the wall clock was set, in milliseconds.
     pub(crate) wall: Arc<AtomicI64>,
@@ -166,7 +173,12 @@ impl Fixture {
         let listeners = Listeners {
             checks: TcpListener::bind(settings.listen).await.unwrap(),
             admin: TcpListener::bind(settings.admin).await.unwrap(),
+            signals: match settings.signals_listen {
+                Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+                None => None,
+            },
         };
+        let signals = listeners.signals.as_ref().map(|listener| listener.local_addr().unwrap());
         let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
         let faults = Arc::<Faults>::default();
         let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
@@ -187,8 +199,18 @@ impl Fixture {
                 let _ = stopped.await;
             },
         ));
-        let fixture =
-            Self { checks, admin, clock, wall, faults, stop: Some(stop), settings, running, folder: Some(folder) };
+        let fixture = Self {
+            checks,
+            admin,
+            signals,
+            clock,
+            wall,
+            faults,
+            stop: Some(stop),
+            settings,
+            running,
+            folder: Some(folder),
+        };
         // With TLS, only a caller with the right certificates could ask.
         while !more.contains("admin_tls") && http(admin, "", "GET", "/readyz", "").await.status != 200 {}
         fixture

@@ -18,4 +18,5 @@ mod fixtures;
 mod follows;
 mod oauth;
 mod program;
+mod signals;
 mod tls;

@@ -27,6 +27,7 @@ mod replacement;
 mod replicas;
 mod routes;
 mod sessions;
+mod signals;
 mod streams;
 mod token_places;
 mod tokens;

@@ -94,6 +94,15 @@ async fn scrape(testbed: &Testbed) -> Series {
     series
 }
 
+/// Metrics of signals are there for each transmitter.
+fn with_a_transmitter(config: &mut Value) {
+    config["signals_listen"] = json!("127.0.0.1:0");
+    config["signals"] = json!([{
+        "name": "incidents", "kind": "global_token_revocation", "tokens_of": "https://id.example.com",
+        "authorization": {"env": "PORTCULLIS_ADMIN_CREDENTIAL"},
+    }]);
+}
+
 /// Plays the demo's scenario, and then what it does not show: a stream that is cut, a bad token, and an outage.
 async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     let mut policy = policy::patient();
@@ -103,7 +112,7 @@ async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     for route in routes.iter_mut().filter(|route| route["name"] == "me") {
         route["session"] = json!({"on_outage": {"grace": "1h"}});
     }
-    let testbed = Testbed::builder().policy(policy).bootstrap(edit).start().await;
+    let testbed = Testbed::builder().policy(policy).session(with_a_transmitter).bootstrap(edit).start().await;
     testbed.ready().await;
     scenario::play(&testbed, &mut |_| ()).await;
     let token = testbed.issuer.token().sign();

@@ -3,7 +3,8 @@
 mod chaos;
 
 use portcullis_tests::{
-    Client, Kind, Link, Load, Postgres, Service, Testbed, Token, busy, local, policy, quiet, shared_store, until,
+    Client, Kind, Link, Load, Postgres, Service, Testbed, Token, Transmitter, busy, local, policy, quiet, shared_store,
+    until,
 };
 use serde_json::json;
 use std::{
@@ -129,6 +130,28 @@ async fn a_replica_that_is_stopped_under_load_costs_no_request() {
     }
     assert_eq!(*load.strange.lock().expect("not poisoned"), Vec::<String>::new());
     assert_eq!(load.unavailable.load(Ordering::Relaxed), 0, "requests without a verdict");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+async fn a_signal_that_one_replica_has_acknowledged_holds_at_every_worker() {
+    let postgres = Postgres::start().await;
+    let transmitter = Transmitter::default();
+    let builder = Testbed::builder().policy(policy::streams()).session(transmitter.configure());
+    let testbed = builder.replicas(REPLICAS, shared_store(&postgres.url())).start().await;
+    testbed.ready().await;
+    for number in 0..2 * REPLICAS {
+        let (sid, subject) = (format!("login-{number}"), format!("person-{number}"));
+        let token = testbed.issuer.token().session(&sid).subject(&subject).sign();
+        assert_eq!(statuses(&testbed, &token).await, [200; FRESH]);
+        let (answer, acknowledged, refusal) = match number % 3 {
+            0 => (transmitter.session_revoked(&sid).await, 202, 401),
+            1 => (transmitter.logout(&sid).await, 200, 401),
+            _ => (transmitter.account(&subject, true).await, 202, 403),
+        };
+        answer.status(acknowledged);
+        assert_eq!(statuses(&testbed, &token).await, [refusal; FRESH]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,9 @@ pub(super) struct Session {
     pub(super) issuer: String,
     #[serde(default)]
     pub(super) key: String,
+    /// What the key was made from.
+    #[serde(default)]
+    pub(super) kind: String,
     #[serde(default)]
     pub(super) subject: String,
     #[serde(default)]

@@ -147,6 +147,10 @@ fn a_revocation_is_explained_with_who_and_why() {
     let text = shown(of_party);
     assert!(text.contains("revoked  with subject `anna`, 2026-11-26 09:30:00Z (30m ago): left\n"), "{text}");
     assert!(text.ends_with("\n    portcullis revocations delete ab12\n"), "{text}");
+    let others = json!({"id": "ab12", "subject": "anna", "except_sid": "s-2", "made_at": "2026-11-26T09:30:00Z"});
+    let of_others = Known { revocation: Some(others), ..asked(line(), ended(), json!([])) };
+    let text = shown(of_others);
+    assert!(text.contains("revoked  with subject `anna` except sid `s-2`, 2026-11-26 09:30:00Z (30m ago)\n"), "{text}");
 }
 
 #[test]

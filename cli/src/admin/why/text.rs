@@ -137,8 +137,13 @@ fn revoked(revocation: Option<&Value>, history: &History, now: Timestamp) -> Opt
     if let Some(revocation) = revocation {
         let text = |key: &str| revocation.get(key).and_then(Value::as_str);
         let party = ["subject", "client_id", "sid"].iter().find_map(|key| Some((*key, text(key)?)));
+        let except = match text("except_sid") {
+            Some(sid) => format!(" except sid `{}`", plain(sid)),
+            None if revocation["without_sid"] == true => " without a session claim".to_owned(),
+            None => String::new(),
+        };
         let party = match party {
-            Some((key, value)) => format!("{} `{}`", key.trim_end_matches("_id"), plain(value)),
+            Some((key, value)) => format!("{} `{}`{except}", key.trim_end_matches("_id"), plain(value)),
             None => "the whole issuer".to_owned(),
         };
         let made = text("made_at").map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();

@@ -50,6 +50,9 @@ metadata:
 {{- if .Values.adminTls.secretName -}}
 {{- $_ := set $session "admin_tls" (dict "cert" "/run/secrets/portcullis/admin-tls/tls.crt" "key" "/run/secrets/portcullis/admin-tls/tls.key") -}}
 {{- end -}}
+{{- if .Values.signalsTls.secretName -}}
+{{- $_ := set $session "signals_tls" (dict "cert" "/run/secrets/portcullis/signals-tls/tls.crt" "key" "/run/secrets/portcullis/signals-tls/tls.key") -}}
+{{- end -}}
 {{- toYaml $session -}}
 {{- end }}
 

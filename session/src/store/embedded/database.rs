@@ -2,13 +2,15 @@
 
 use super::file;
 use super::tables::{
-    BLOCKS, ISSUERS, LEADS, META, NARROWINGS, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed, marks_of, parse,
+    BLOCKS, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed,
+    marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
-use crate::store::{Change, Lead, Record, Rules, Store, StoreError};
+use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use portcullis_contract::SessionId;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -20,10 +22,11 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 6;
+const LAYOUT: u64 = 7;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
-/// layout 4 no blocks, and layout 5 no revocations of an id: a version that does not know these would give scopes back, or
-/// release what is blocked or revoked, so it must refuse the file once this one has opened it.
+/// layout 4 no blocks, layout 5 no revocations of an id, and layout 6 nothing that signals have made: a version that does not
+/// know these would give scopes back, or release what is blocked or revoked, so it must refuse the file once this one has
+/// opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
@@ -219,6 +222,20 @@ impl Store for Embedded {
             let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
             let found = tombstones.get(id.0).map_err(failed)?;
             found.map(|bytes| parse(bytes.value())).transpose()
+        })
+    }
+
+    fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let table = txn.open_table(RECEIVED).map_err(failed)?;
+            let mut found = HashSet::new();
+            for &id in ids {
+                if table.get(id.0.as_str()).map_err(failed)?.is_some() {
+                    found.insert(id.clone());
+                }
+            }
+            Ok(found)
         })
     }
 

@@ -5,7 +5,7 @@ use crate::judge::End;
 use crate::narrowings::Narrowing;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
-use crate::store::{Change, Marks, Record, StoreError};
+use crate::store::{Change, Marks, Receipt, Record, StoreError};
 use portcullis_contract::SessionId;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -25,6 +25,13 @@ pub(super) const ISSUERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 pub(super) const LEADS: TableDefinition<'_, &str, u64> = TableDefinition::new("leads");
 /// Keyed by the party (JSON).
 pub(super) const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("narrowings");
+
+/// Signals that were received, with the instant until which that is kept; and the same by that instant.
+pub(super) const RECEIVED: TableDefinition<'_, &str, u64> = TableDefinition::new("received");
+pub(super) const RECEIVED_UNTIL: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("received_until");
+
+/// Receipts that one commit drops.
+const FORGOTTEN_MAX: usize = 65_536;
 
 /// [`Marks`], in the order of its fields.
 type Seen = (u64, u64, u64, u64);
@@ -46,6 +53,8 @@ pub(super) struct Tables<'t> {
     narrowings: Table<'t, &'static [u8], &'static [u8]>,
     issuers: Table<'t, &'static [u8], &'static [u8]>,
     leads: Table<'t, &'static str, u64>,
+    received: Table<'t, &'static str, u64>,
+    received_until: Table<'t, (u64, &'static str), ()>,
 }
 
 impl<'t> Tables<'t> {
@@ -59,6 +68,8 @@ impl<'t> Tables<'t> {
             narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
             issuers: txn.open_table(ISSUERS).map_err(failed)?,
             leads: txn.open_table(LEADS).map_err(failed)?,
+            received: txn.open_table(RECEIVED).map_err(failed)?,
+            received_until: txn.open_table(RECEIVED_UNTIL).map_err(failed)?,
         })
     }
 
@@ -73,6 +84,8 @@ impl<'t> Tables<'t> {
             Change::Block(block) => self.block(block),
             Change::Unblock(block) => self.unblock(block),
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
+            Change::Received(receipt) => self.received(receipt),
+            Change::ForgetReceived(before_ms) => self.forget_received(*before_ms),
             Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
                 self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
                 Ok(())
@@ -198,6 +211,32 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    fn received(&mut self, receipt: &Receipt) -> Result<(), StoreError> {
+        let id = receipt.id.0.as_str();
+        if let Some(held) = self.received.insert(id, receipt.until_ms).map_err(failed)? {
+            self.received_until.remove((held.value(), id)).map_err(failed)?;
+        }
+        self.received_until.insert((receipt.until_ms, id), ()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn forget_received(&mut self, before_ms: u64) -> Result<(), StoreError> {
+        let mut old = Vec::new();
+        for entry in self.received_until.range(..(before_ms, "")).map_err(failed)?.take(FORGOTTEN_MAX) {
+            let (key, ()) = {
+                let (key, value) = entry.map_err(failed)?;
+                (key, value.value())
+            };
+            let (until_ms, id) = key.value();
+            old.push((until_ms, id.to_owned()));
+        }
+        for (until_ms, id) in &old {
+            self.received_until.remove((*until_ms, id.as_str())).map_err(failed)?;
+            self.received.remove(id.as_str()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn narrowing(&mut self, narrowing: &Narrowing) -> Result<(), StoreError> {
         let party = text(&narrowing.party)?;
         match narrowing.is_lifted() {
@@ -209,7 +248,7 @@ impl<'t> Tables<'t> {
 }
 
 fn key_of(rule: &impl OfParty) -> Result<Vec<u8>, StoreError> {
-    text(&(rule.issuer(), rule.party()))
+    rule.key().map_err(failed)
 }
 
 pub(super) fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {

@@ -7,7 +7,7 @@ use crate::issuers::KnownIssuer;
 use crate::judge::End;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
-use crate::store::{Change, Lead, Marks, Record, StoreError};
+use crate::store::{Change, Lead, Marks, Receipt, Record, StoreError};
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +69,9 @@ pub(super) struct Batch {
     pub(super) rules: BTreeMap<(Kind, Vec<u8>), Option<Vec<u8>>>,
     pub(super) issuers: Vec<KnownIssuer>,
     pub(super) leads: Vec<Lead>,
+    pub(super) received: Vec<Receipt>,
+    /// Receipts that are kept until before this instant are dropped.
+    pub(super) forget_received_before_ms: Option<u64>,
     /// For the log.
     pub(super) changes: Vec<Change>,
     found: Found,
@@ -96,7 +99,13 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
                     wanted.parties.insert(key_of(revocation)?);
                 }
             }
-            Change::Block(_) | Change::Seen(..) | Change::Narrowing(_) | Change::Issuers(_) | Change::Leads(_) => {}
+            Change::Block(_)
+            | Change::Seen(..)
+            | Change::Narrowing(_)
+            | Change::Received(_)
+            | Change::ForgetReceived(_)
+            | Change::Issuers(_)
+            | Change::Leads(_) => {}
         }
     }
     Ok(wanted)
@@ -151,6 +160,8 @@ impl Batch {
                 self.rules.insert((Kind::Narrowing, text(&narrowing.party)?), rule);
                 self.changes.push(change.clone());
             }
+            Change::Received(receipt) => self.received.push(receipt.clone()),
+            Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
             Change::Issuers(issuers) => {
                 self.issuers.extend(issuers.iter().cloned());
                 self.changes.push(change.clone());
@@ -242,7 +253,7 @@ impl Batch {
 }
 
 fn key_of(rule: &impl OfParty) -> Result<Vec<u8>, StoreError> {
-    text(&(rule.issuer(), rule.party()))
+    rule.key().map_err(|e| StoreError(e.to_string()))
 }
 
 /// A value as the tables hold it.

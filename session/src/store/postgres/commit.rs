@@ -4,7 +4,6 @@ use super::batch::{Batch, wanted};
 use super::entry::{self, Entry};
 use super::link::Connected;
 use super::open::{Committing, Cursor, Postgres, lock};
-use super::schema::FORMAT;
 use super::tables::{find, write};
 use crate::replica::{Appended, Place};
 use crate::store::{Change, StoreError};
@@ -186,7 +185,7 @@ impl Postgres {
             .execute(
                 "WITH moved AS (UPDATE meta SET head = $1) \
                  INSERT INTO log (n, tag, run, format, clock_lead_ms, changes) VALUES ($1, $2, $3, $4, $5, $6)",
-                &[&int(number), &tag, &self.run, &FORMAT, &lead_ms, &bytes],
+                &[&int(number), &tag, &self.run, &entry::format_of(changes), &lead_ms, &bytes],
             )
             .await?;
         let members = super::engine::peers(connected).await?;

@@ -1,6 +1,6 @@
 //! The entries of the log: the changes of one commit, as the tables have taken them.
 
-use super::schema::FORMAT;
+use super::schema::{FORMAT, FORMAT_MIN};
 use crate::store::{Change, StoreError};
 
 /// What one commit has changed.
@@ -34,6 +34,16 @@ impl Entry {
     }
 }
 
+/// The format of an entry with these changes: the oldest that says them. A replica of an earlier version would take the block of
+/// a transmitter for an operator's.
+pub(super) fn format_of(changes: &[Change]) -> i32 {
+    let is_new = |change: &Change| match change {
+        Change::Block(block) | Change::Unblock(block) => !block.transmitter.is_empty(),
+        _ => false,
+    };
+    if changes.iter().any(is_new) { FORMAT } else { FORMAT_MIN }
+}
+
 /// The changes of a commit as an entry holds them.
 pub(super) fn write(changes: &[Change]) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(changes).map_err(|e| StoreError(e.to_string()))
@@ -55,6 +65,22 @@ mod tests {
         for (format, changes) in [(FORMAT + 1, "[]"), (FORMAT, r#"[{"later":1}]"#), (FORMAT, "")] {
             let error = entry(format, 0, changes).read(0).unwrap_err();
             assert!(error.0.starts_with("entry 7 of the log"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_what_an_earlier_version_would_misread_has_the_new_format() {
+        let block = |transmitter: &str| crate::blocks::Block {
+            issuer: "i".to_owned(),
+            party: crate::blocks::BlockedParty::Subject("s".to_owned()),
+            until_ms: None,
+            made_at_ms: 1,
+            reason: String::new(),
+            transmitter: transmitter.to_owned(),
+        };
+        assert_eq!(format_of(&[Change::Block(block(""))]), FORMAT_MIN);
+        for change in [Change::Block(block("idp")), Change::Unblock(block("idp"))] {
+            assert_eq!(format_of(&[Change::Block(block("")), change]), FORMAT);
         }
     }
 

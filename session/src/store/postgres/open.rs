@@ -3,7 +3,7 @@
 use super::condition::promises;
 use super::connect::Target;
 use super::link::{Connected, Link, Purpose};
-use super::schema::{self, LAYOUT};
+use super::schema::{self, LAYOUT, LAYOUT_MIN};
 use crate::replica::{Appended, Place};
 use crate::store::StoreError;
 use std::collections::BTreeSet;
@@ -83,10 +83,15 @@ impl Postgres {
             .run(async |connected| {
                 // A user who may not make tables can use those that somebody else has made.
                 let there = connected.one("SELECT to_regclass('meta') IS NOT NULL", &[]).await?;
-                if !there.get::<_, bool>(0) {
+                let is_there = there.get::<_, bool>(0);
+                if !is_there {
                     missing(connected).await?;
                 }
-                let meta = connected.one("SELECT id, layout FROM meta", &[]).await?;
+                let mut meta = connected.one("SELECT id, layout FROM meta", &[]).await?;
+                if is_there && (LAYOUT_MIN..LAYOUT).contains(&meta.get::<_, i32>(1)) {
+                    connected.batch(&schema::create(&target.schema)).await?;
+                    meta = connected.one("SELECT id, layout FROM meta", &[]).await?;
+                }
                 let layout: i32 = meta.get(1);
                 if layout != LAYOUT {
                     return Err(StoreError(format!(

@@ -1,12 +1,14 @@
 //! The store's trait over the tables.
 
 use super::commit::{id_of, int, place};
+use super::link::Parameters;
 use super::open::{Postgres, lock};
 use crate::issuers::KnownIssuer;
 use crate::replica::{Appended, Engine, Place};
-use crate::store::{Change, Lead, Marks, Record, Rules, Store, StoreError};
+use crate::store::{Change, Lead, Marks, ReceiptId, Record, Rules, Store, StoreError};
 use portcullis_contract::SessionId;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio_postgres::Row;
@@ -98,16 +100,17 @@ impl Store for Postgres {
             return Ok(Vec::new());
         }
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-        const SQL: &str = "SELECT id, record FROM tombstones WHERE id = ANY($1)";
-        let mut committing = lock(&self.committing);
-        // In a commit, what is read must be what the commit finds.
-        let rows = if committing.owner == Some(std::thread::current().id()) {
-            committing.link.go_on(async |c| c.query(SQL, &[&ids]).await)?
-        } else {
-            drop(committing);
-            lock(&self.look_ups).run(async |c| c.query(SQL, &[&ids]).await)?
-        };
+        let rows = self.look_up("SELECT id, record FROM tombstones WHERE id = ANY($1)", &[&ids])?;
         rows.iter().map(|row| Ok((id_of(row.get(0))?, parse(row.get(1)).ok()))).collect()
+    }
+
+    fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids: Vec<&str> = ids.iter().map(|id| id.0.as_str()).collect();
+        let rows = self.look_up("SELECT id FROM received WHERE id = ANY($1)", &[&ids])?;
+        Ok(rows.iter().map(|row| ReceiptId(row.get(0))).collect())
     }
 
     fn tombstones(
@@ -183,6 +186,16 @@ impl Store for Postgres {
 }
 
 impl Postgres {
+    /// A query. In a commit, what is read must be what the commit finds.
+    fn look_up(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut committing = lock(&self.committing);
+        if committing.owner == Some(std::thread::current().id()) {
+            return committing.link.go_on(async |c| c.query(sql, parameters).await);
+        }
+        drop(committing);
+        lock(&self.look_ups).run(async |c| c.query(sql, parameters).await)
+    }
+
     /// Turns an unreadable record into an unreadable tombstone.
     fn bury(&self, id: &[u8]) -> Result<(), StoreError> {
         error!(session = ?id, "a session's record in the database cannot be read");

@@ -1,10 +1,16 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 1;
+pub(super) const LAYOUT: i32 = 2;
+
+/// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received signals.
+pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// The format of the entries of the log. A replica that reads a later one stops judging.
-pub(super) const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
+
+/// The format of entries that say nothing about signals.
+pub(super) const FORMAT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
 /// commits of all others.
@@ -68,6 +74,10 @@ CREATE TABLE IF NOT EXISTS rules (
   rule bytea NOT NULL,
   PRIMARY KEY (kind, party)
 );
+-- Signals that were received.
+CREATE TABLE IF NOT EXISTS received (id text PRIMARY KEY, until_ms bigint NOT NULL);
+CREATE INDEX IF NOT EXISTS received_until ON received (until_ms);
+UPDATE meta SET layout = {LAYOUT} WHERE layout BETWEEN {LAYOUT_MIN} AND {LAYOUT};
 CREATE TABLE IF NOT EXISTS issuers (name bytea PRIMARY KEY, issuer bytea NOT NULL);
 CREATE TABLE IF NOT EXISTS leads (issuer bytea PRIMARY KEY, lead_ms bigint NOT NULL);
 "

@@ -6,7 +6,7 @@ use super::link::Connected;
 use super::read::parse;
 use crate::blocks::Block;
 use crate::revocations::Revocation;
-use crate::store::{Marks, Record, StoreError};
+use crate::store::{Marks, Receipt, Record, StoreError};
 use portcullis_contract::SessionId;
 
 /// What the tables have of what a commit wants to know.
@@ -105,7 +105,29 @@ pub(super) async fn write(connected: &mut Connected, batch: &Batch) -> Result<()
             .await?;
     }
     write_seen(connected, batch).await?;
+    write_received(connected, batch).await?;
     write_rules(connected, batch).await
+}
+
+async fn write_received(connected: &mut Connected, batch: &Batch) -> Result<(), StoreError> {
+    for Receipt { id, until_ms } in &batch.received {
+        connected
+            .execute(
+                "INSERT INTO received (id, until_ms) VALUES ($1, $2) \
+                 ON CONFLICT (id) DO UPDATE SET until_ms = excluded.until_ms",
+                &[&id.0, &int(*until_ms)],
+            )
+            .await?;
+    }
+    if let Some(before_ms) = batch.forget_received_before_ms {
+        connected
+            .execute(
+                "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE until_ms < $1 LIMIT 65536)",
+                &[&int(before_ms)],
+            )
+            .await?;
+    }
+    Ok(())
 }
 
 async fn write_seen(connected: &mut Connected, batch: &Batch) -> Result<(), StoreError> {

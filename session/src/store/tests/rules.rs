@@ -51,6 +51,7 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
         until_ms,
         made_at_ms: 9,
         reason: "r".to_owned(),
+        transmitter: String::new(),
     };
     let removed = |subject: &str, scopes: &[&str]| Narrowing {
         removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
@@ -72,6 +73,11 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
             // The latest block of a party stands, and another one cannot be taken back in its home.
             Change::Block(block("b", Some(5))),
             Change::Unblock(block("b", Some(10))),
+            // A signal's block stands beside that of an operator.
+            Change::Block(Block { transmitter: "idp".to_owned(), ..block("b", None) }),
+            Change::Block(Block { transmitter: "idp".to_owned(), ..block("c", None) }),
+            Change::Unblock(Block { transmitter: "idp".to_owned(), ..block("c", None) }),
+            Change::Unblock(block("b", None)),
             Change::Narrowing(narrowing("x", Some("1"))),
             Change::Narrowing(narrowing("y", Some("1"))),
             Change::Narrowing(narrowing("x", None)),
@@ -87,7 +93,28 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
     let kept = vec![narrowing("y", Some("2")), removed("z", &["1", "2"])];
     rules.revocations.sort_by(|one, other| one.issuer.cmp(&other.issuer));
     assert_eq!((rules.revocations, rules.narrowings), (vec![of_id("c"), revocation("b")], kept));
-    assert_eq!(rules.blocks, [block("b", Some(5))]);
+    rules.blocks.sort_by(|one, other| one.transmitter.cmp(&other.transmitter));
+    assert_eq!(rules.blocks, [block("b", Some(5)), Block { transmitter: "idp".to_owned(), ..block("b", None) }]);
+}
+
+pub(super) fn a_receipt_is_there_until_it_is_forgotten(home: &dyn Home) {
+    let store = home.open();
+    let id = |number: u64| ReceiptId::of("idp", &number.to_string());
+    let received = |number| Change::Received(Receipt { id: id(number), until_ms: 10 * number });
+    store.apply(&[received(1), received(2), received(3)]).unwrap();
+    store.apply(&[Change::Received(Receipt { id: id(1), until_ms: 50 })]).unwrap();
+    let store = home.reopen(store);
+    let known = || {
+        let ids: Vec<ReceiptId> = (0..5).map(id).collect();
+        let found = store.received(&ids.iter().collect::<Vec<_>>()).unwrap();
+        (0..5).filter(|number| found.contains(&id(*number))).collect::<Vec<u64>>()
+    };
+    assert_eq!(known(), [1, 2, 3]);
+    store.apply(&[Change::ForgetReceived(20)]).unwrap();
+    assert_eq!(known(), [1, 2, 3], "until that very instant");
+    store.apply(&[Change::ForgetReceived(31)]).unwrap();
+    assert_eq!(known(), [1]);
+    assert!(store.received(&[]).unwrap().is_empty());
 }
 
 pub(super) fn a_damaged_revocation_is_mended_by_the_next_one_of_its_party(home: &dyn Home) {

@@ -1,0 +1,258 @@
+//! `portcullis signals …`: the transmitters of signals, and what became of what they sent.
+
+use super::{
+    client::Path,
+    connection::Connection,
+    plain::{clipped, plain},
+    sessions::json_text,
+    table::{List, columns},
+    when,
+};
+use crate::{
+    error::Error,
+    exit::{Exit, Outcome},
+    output::{self, Format},
+};
+use anstyle::Style;
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The longest cell of a list, in characters. `show` prints values in full.
+const CELL_CHARS_MAX: usize = 64;
+/// The counts of a transmitter, as the admin API names them.
+const COUNTS: [&str; 5] = ["received", "applied", "unmatched", "ignored", "refused"];
+
+const LIST_EXAMPLES: &str = "\
+STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; or `no keys`,
+if the last fetch of the transmitter's keys has failed. APPLIED signals concerned a live session,
+UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED ones were not acknowledged. The
+counts are those of the replica that answers, since its start.
+
+Examples:
+  portcullis signals list
+  portcullis signals list --output json | jq -r '.transmitters[] | select(.stale or .keys == \"failing\") | .name'";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  portcullis signals show keycloak
+  portcullis signals show keycloak --output json | jq -r '.last_refusal.reason'";
+
+/// A command on the transmitters of signals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the identity providers and tools that send signals, and what became of these
+    List(Listing),
+    /// Show one of them, with its last refusal
+    Show(Show),
+}
+
+/// List the identity providers and tools that send signals, and what became of these
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(crate) struct Listing {
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+/// Show one of them, with its last refusal
+#[derive(Debug, clap::Args)]
+#[command(after_help = SHOW_EXAMPLES)]
+pub(crate) struct Show {
+    /// Name of the transmitter, as in `signals list`
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Outcome {
+        match self {
+            Self::List(args) => args.run(),
+            Self::Show(args) => args.run(),
+        }
+    }
+}
+
+impl Listing {
+    fn run(self) -> Outcome {
+        let answer: Value = self.service.client()?.get(&Path::new("/v1/signals"))?;
+        let Some(Value::Array(transmitters)) = answer.get("transmitters") else {
+            return Err(Error::failed("unexpected response: it has no `transmitters`"));
+        };
+        match self.output {
+            Format::Json => output::write(json_text(&answer)?)?,
+            Format::Text if transmitters.is_empty() => {
+                output::message("there are no transmitters: `signals` is not configured");
+                return Ok(Exit::Done);
+            }
+            Format::Text => output::write_styled(&table(transmitters, Timestamp::now()).text(true))?,
+        };
+        Ok(Exit::Done)
+    }
+}
+
+impl Show {
+    fn run(self) -> Outcome {
+        let answer: Value = self.service.client()?.get(&Path::new("/v1/signals").segment(&self.name))?;
+        if text(&answer, "name").is_empty() {
+            return Err(Error::failed("unexpected response: not a transmitter"));
+        }
+        output::write(match self.output {
+            Format::Json => json_text(&answer)?,
+            Format::Text => details(&answer, Timestamp::now()),
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+fn text<'v>(of: &'v Value, key: &str) -> &'v str {
+    of.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn count(of: &Value, key: &str) -> String {
+    of.get(key).and_then(Value::as_u64).unwrap_or_default().to_string()
+}
+
+fn are_keys_failing(of: &Value) -> bool {
+    text(of, "keys") == "failing"
+}
+
+fn is_stale(of: &Value) -> Option<bool> {
+    of.get("stale").and_then(Value::as_bool)
+}
+
+fn table(transmitters: &[Value], now: Timestamp) -> List {
+    let head = ["NAME", "KIND", "STATE", "APPLIED", "UNMATCHED", "IGNORED", "REFUSED", "LAST"];
+    let mut list = List::new(&head, &[0, 1]);
+    for of in transmitters {
+        let state = match (are_keys_failing(of), is_stale(of)) {
+            (true, _) => "no keys",
+            (false, Some(true)) => "stale",
+            (false, _) => "ok",
+        };
+        let last = match text(of, "last_received_at") {
+            "" => "never".to_owned(),
+            at => when::short(at, now),
+        };
+        let [_, counts @ ..] = COUNTS.map(|key| count(of, key));
+        let names = ["name", "kind"].map(|key| clipped(text(of, key), CELL_CHARS_MAX));
+        list.row(Style::new(), names.into_iter().chain([state.to_owned()]).chain(counts).chain([last]).collect());
+    }
+    list
+}
+
+/// Everything, one value per line.
+fn details(of: &Value, now: Timestamp) -> String {
+    let given = |key: &str| Some(text(of, key)).filter(|text| !text.is_empty());
+    let named = |key: &str| given(key).map(|text| plain(text).into_owned());
+    let issuers = of.get("tokens_of").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let issuers: Vec<_> = issuers.map(plain).collect();
+    let instant = |key: &str| given(key).map_or_else(|| "never".to_owned(), |at| when::both(at, now));
+    let keys = given("keys").map(|keys| match keys {
+        "failing" => "the last fetch has failed".to_owned(),
+        keys => plain(keys).into_owned(),
+    });
+    let verified = is_stale(of).map(|is_stale| {
+        let stale = if is_stale { ", stale" } else { "" };
+        format!("{}{stale}", instant("last_verified_at"))
+    });
+    let refusal = of
+        .get("last_refusal")
+        .map(|refusal| format!("{}: {}", when::both(text(refusal, "at"), now), plain(text(refusal, "reason"))));
+    let rows = [
+        ("name", named("name")),
+        ("kind", named("kind")),
+        ("path", named("path")),
+        ("issuer", named("issuer")),
+        ("tokens of", Some(issuers.join(" "))),
+        ("keys", keys),
+    ];
+    let counts = COUNTS.map(|key| (key, Some(count(of, key))));
+    let latest = [
+        ("last signal", Some(instant("last_received_at"))),
+        ("last verification", verified.or_else(|| given("last_verified_at").map(|at| when::both(at, now)))),
+        ("last refusal", refusal),
+    ];
+    let rows = rows.into_iter().chain(counts).chain(latest);
+    columns(rows.filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn now() -> Timestamp {
+        "2026-11-26T12:00:00Z".parse().expect("an instant")
+    }
+
+    fn transmitter(more: Value) -> Value {
+        let mut all = json!({
+            "name": "keycloak", "kind": "ssf", "path": "/signals/keycloak", "issuer": "https://id.example.com",
+            "tokens_of": ["https://id.example.com"], "keys": "ok", "received": 10, "applied": 4, "unmatched": 3,
+            "ignored": 2, "refused": 1, "last_received_at": "2026-11-26T11:30:00Z",
+        });
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
+        all
+    }
+
+    fn rows(transmitters: &[Value]) -> Vec<Vec<String>> {
+        let text = anstream::adapter::strip_str(&table(transmitters, now()).text(true)).to_string();
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn a_transmitter_is_a_row_with_what_is_wrong_with_it() {
+        let transmitters = [
+            transmitter(json!({})),
+            transmitter(json!({"stale": true})),
+            transmitter(json!({"stale": true, "keys": "failing"})),
+            json!({"name": "\u{1b}[31m", "kind": 7, "applied": "many"}),
+        ];
+        let rows = rows(&transmitters);
+        assert_eq!(rows[1], ["keycloak", "ssf", "ok", "4", "3", "2", "1", "30m", "ago"]);
+        assert_eq!(rows[2][2], "stale");
+        assert_eq!(rows[3][2..4], ["no", "keys"]);
+        assert_eq!(rows[4][1..], ["ok", "0", "0", "0", "0", "never"]);
+        assert!(!rows[4][0].contains('\u{1b}'), "{rows:?}");
+    }
+
+    #[test]
+    fn details_show_everything_that_there_is() {
+        let shown = details(
+            &transmitter(json!({
+                "stale": true, "keys": "failing", "last_verified_at": "2026-11-26T11:00:00Z",
+                "last_refusal": {"at": "2026-11-26T11:59:00Z", "reason": "the signature is invalid\u{1b}"},
+            })),
+            now(),
+        );
+        for line in [
+            "tokens of          https://id.example.com\n",
+            "keys               the last fetch has failed\n",
+            "received           10\n",
+            "last signal        2026-11-26 11:30:00Z (30m ago)\n",
+            "last verification  2026-11-26 11:00:00Z (1h ago), stale\n",
+            "last refusal       2026-11-26 11:59:00Z (1m ago): the signature is invalid\\u{1b}\n",
+        ] {
+            assert!(shown.contains(line), "{line}{shown}");
+        }
+        let bare = details(&json!({"name": "soc", "kind": "global_token_revocation", "tokens_of": []}), now());
+        assert!(bare.contains("last signal  never\n"), "{bare}");
+        for absent in ["issuer", "keys", "verification", "refusal"] {
+            assert!(!bare.contains(absent), "{bare}");
+        }
+        let silent = details(&transmitter(json!({"stale": false})), now());
+        assert!(silent.contains("last verification  never\n"), "{silent}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Signals: what identity providers know, received as security event tokens (RFC 8417), logout tokens (OpenID Connect
+//! Back-Channel Logout 1.0) and global token revocations, and put into effect before it is acknowledged.
+//!
+//! A signal becomes what an operator could have done: a revocation, a block, or the end of one. Its receipt and its effects
+//! are one commit, and its answer waits for every replica, as for any other change.
+
+mod action;
+mod answer;
+mod effects;
+mod event;
+mod global;
+mod keeper;
+mod keys;
+mod logout;
+mod push;
+mod router;
+mod status;
+mod subject;
+mod transmitter;
+
+pub(crate) use action::{Action, Actions};
+pub(crate) use answer::errs;
+pub(crate) use keeper::keep;
+pub(crate) use keys::{KeySettings, Keys, KeysAt, Url};
+pub(crate) use router::router;
+pub(crate) use status::StatusView;
+pub(crate) use transmitter::{Kind, Profile, Signed, Transmitter, TransmitterSettings};

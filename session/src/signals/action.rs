@@ -1,0 +1,63 @@
+//! What an event does: the allow-list of a transmitter.
+
+use super::event::EventType;
+use std::collections::BTreeMap;
+
+/// One thing that an event does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Ends what the subject names: a session, or every session of a user.
+    End,
+    /// Ends every session of the subject's user whose last login is before the event, except the one that it names.
+    EndOthers,
+    /// Blocks what the subject names, until it is unblocked.
+    Block,
+    /// Lifts that.
+    Unblock,
+}
+
+impl Action {
+    /// All of them, by the names that a configuration uses.
+    pub(crate) const ALL: [(&'static str, Self); 4] =
+        [("end", Self::End), ("end_others", Self::EndOthers), ("block", Self::Block), ("unblock", Self::Unblock)];
+
+    /// The action's name.
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, action)| *action == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What events do when a configuration does not say.
+const DEFAULTS: [(&str, Action); 7] = [
+    ("session-revoked", Action::End),
+    ("sessions-revoked", Action::End),
+    ("credential-change", Action::EndOthers),
+    ("credential-compromise", Action::End),
+    ("account-disabled", Action::Block),
+    ("account-purged", Action::Block),
+    ("account-enabled", Action::Unblock),
+];
+
+/// What each wanted event does. Every other one is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Actions(BTreeMap<String, Vec<Action>>);
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self(DEFAULTS.iter().map(|(name, action)| ((*name).to_owned(), vec![*action])).collect())
+    }
+}
+
+impl Actions {
+    /// The same, where an event does these; none: it is ignored. It is named by its whole URI, or by the last segment of a
+    /// URI of the OpenID Foundation.
+    pub(crate) fn set(&mut self, event: String, actions: Vec<Action>) {
+        self.0.insert(event, actions);
+    }
+
+    /// What an event does.
+    pub(super) fn of(&self, event: &EventType) -> &[Action] {
+        let named = self.0.get(event.uri()).or_else(|| self.0.get(event.short()?));
+        named.map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,162 @@
+//! Signals of identity providers: the receipt and the effects of each are made in one commit, and only once.
+
+use super::commit::Commit;
+use super::late::Late;
+use super::op::{NotWritten, Op, Reply, answer};
+use super::prepare::{Group, Step};
+use crate::blocks::{Block, BlockedParty};
+use crate::revocations::Revocation;
+use crate::store::{Change, Receipt, ReceiptId, StoreError};
+use std::collections::HashSet;
+
+/// A signal that was verified, with what it is to do.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    /// The name of its transmitter.
+    pub(crate) transmitter: String,
+    /// What it is recognized by when it comes again; none for what is never sent again.
+    pub(crate) receipt: Option<Receipt>,
+    /// What it does, in order.
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// One thing that a signal does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Revokes a party.
+    Revoke(Revocation),
+    /// Blocks a party.
+    Block(Block),
+    /// Lifts the block of an issuer's party that a signal of the same transmitter has made.
+    Unblock(String, BlockedParty),
+    /// Lifts this very block. Made from the one above, in the commit.
+    Lift(Block),
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It was received before, and has its effects.
+    Before,
+    /// It has them now.
+    Now {
+        /// Live sessions that it ended.
+        ended: usize,
+    },
+}
+
+/// The signals of a group that were received before, which grows with the group.
+pub(super) type Received = Result<HashSet<ReceiptId>, StoreError>;
+
+impl Commit {
+    /// Reads them with one query.
+    pub(super) fn received(&self, ops: &[Op]) -> Received {
+        let ids: Vec<&ReceiptId> = ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::Signal(signal, _) => Some(&signal.receipt.as_ref()?.id),
+                _ => None,
+            })
+            .collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut received = self.store.received(&ids)?;
+        let unsettled = self.unsettled();
+        received.retain(|id| !unsettled.contains(id));
+        Ok(received)
+    }
+
+    pub(super) fn prepare_signal(
+        &self,
+        group: &mut Group,
+        received: &mut Received,
+        mut signal: Box<Signal>,
+        reply: Reply<Applied>,
+    ) {
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => return answer(reply, Err(NotWritten::Failed(error.clone()))),
+        };
+        // Of two in one group, the second one waits for the first one's commit like everything in it.
+        if signal.receipt.as_ref().is_some_and(|receipt| !received.insert(receipt.id.clone())) {
+            signal.effects.clear();
+            group.steps.push(Step::Signal(signal, false, reply));
+            return;
+        }
+        let effects = std::mem::take(&mut signal.effects);
+        for effect in effects {
+            let effect = match effect {
+                Effect::Unblock(issuer, party) => match self.block_of(group, &signal.transmitter, &issuer, &party) {
+                    None => continue,
+                    Some(block) => Effect::Lift(block),
+                },
+                effect => effect,
+            };
+            group.changes.extend(match &effect {
+                Effect::Revoke(revocation) => Some(Change::Revocation(revocation.clone())),
+                Effect::Block(block) => Some(Change::Block(block.clone())),
+                Effect::Lift(block) => Some(Change::Unblock(block.clone())),
+                Effect::Unblock(..) => None,
+            });
+            signal.effects.push(effect);
+        }
+        group.changes.extend(signal.receipt.clone().map(Change::Received));
+        group.steps.push(Step::Signal(signal, true, reply));
+    }
+
+    /// The block of a party that a transmitter has made, after the changes of this group so far.
+    fn block_of(&self, group: &Group, transmitter: &str, issuer: &str, party: &BlockedParty) -> Option<Block> {
+        let is_it = |block: &Block| block.transmitter == transmitter && block.issuer == issuer && block.party == *party;
+        let changed = group.changes.iter().rev().find_map(|change| match change {
+            Change::Block(block) if is_it(block) => Some(Some(block.clone())),
+            Change::Unblock(block) if is_it(block) => Some(None),
+            _ => None,
+        });
+        changed.unwrap_or_else(|| self.registry.signalled_block(transmitter, issuer, party))
+    }
+
+    pub(super) fn finish_signal(&self, signal: Signal, is_new: bool, late: &mut Late, reply: Reply<Applied>) {
+        if !is_new {
+            if signal.receipt.is_some_and(|receipt| self.unsettled().contains(&receipt.id)) {
+                let error = StoreError("the same signal, a moment before, could not be written".to_owned());
+                return answer(reply, Err(NotWritten::Failed(error)));
+            }
+            late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Applied::Before))));
+            return;
+        }
+        let (mut ended, mut made) = (0, Ok(()));
+        for effect in signal.effects {
+            match effect {
+                Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", late) {
+                    Ok(count) => ended += count,
+                    Err(error) => made = Err(error),
+                },
+                Effect::Block(block) => {
+                    let replaced = self.registry.block(&block);
+                    self.audit.block_made(&block, replaced.is_some());
+                }
+                Effect::Lift(block) => {
+                    if self.registry.unblock(&block) {
+                        self.audit.block_lifted(&block);
+                    }
+                }
+                Effect::Unblock(..) => {}
+            }
+        }
+        let id = signal.receipt.map(|receipt| receipt.id);
+        match made {
+            Ok(()) => {
+                let mut unsettled = self.unsettled();
+                unsettled.retain(|held| Some(held) != id.as_ref());
+                drop(unsettled);
+                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Applied::Now { ended }))));
+            }
+            Err(error) => {
+                // Its receipt is on disk, and the last of its effects is not: it is made again when it comes again.
+                self.unsettled().extend(id);
+                answer(reply, Err(NotWritten::Failed(error)));
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A transmitter of signals: signs security event tokens and logout tokens, and pushes them to the session service.
+
+use crate::process::{free_port, local};
+use crate::{Algorithm, Answer, Client, Key, TokenBuilder, now_s};
+use serde_json::{Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+const ISSUER: &str = "https://idp.example.com";
+/// The issuer whose tokens it speaks about: that of the shipped policy.
+const TOKENS_OF: &str = "http://127.0.0.1:9000";
+const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
+const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// A transmitter, and the port of the signals listener.
+pub struct Transmitter {
+    key: Arc<Key>,
+    port: u16,
+    sent: AtomicUsize,
+}
+
+impl Default for Transmitter {
+    fn default() -> Self {
+        Self { key: Arc::new(Key::new(Algorithm::ES256)), port: free_port(), sent: AtomicUsize::new(0) }
+    }
+}
+
+impl Transmitter {
+    /// Adds it to the configuration of a session service, as `idp` for security event tokens and `op` for logout tokens.
+    pub fn configure(&self) -> impl FnOnce(&mut Value) + Send + 'static {
+        let keys = json!({"inline": {"keys": [self.key.jwk()]}});
+        let listen = local(self.port).to_string();
+        move |config| {
+            config["signals_listen"] = json!(listen);
+            config["signals"] = json!([
+                {"name": "idp", "kind": "ssf", "issuer": ISSUER, "tokens_of": TOKENS_OF, "audiences": ["orders"],
+                 "algorithms": ["ES256"], "keys": keys},
+                {"name": "op", "kind": "backchannel_logout", "issuer": ISSUER, "tokens_of": TOKENS_OF,
+                 "audiences": ["orders"], "algorithms": ["ES256"], "keys": keys},
+            ]);
+        }
+    }
+
+    fn token(&self, typ: &str) -> TokenBuilder {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        TokenBuilder::new(ISSUER, self.key.clone())
+            .without_claims()
+            .header("typ", json!(typ))
+            .claim("iss", json!(ISSUER))
+            .claim("aud", json!("orders"))
+            .claim("iat", json!(now_s()))
+            .claim("jti", json!(format!("signal-{number}")))
+    }
+
+    /// Pushes an event about a subject.
+    async fn push(&self, event: &str, subject: &Value) -> Answer {
+        let token = self.token("secevent+jwt").claim("events", json!({ event: {} })).claim("sub_id", subject.clone());
+        let call = Client::new(local(self.port)).call("POST", "/signals/idp");
+        let call = call.header("content-type", "application/secevent+jwt");
+        call.body(token.sign().text).fresh().await
+    }
+
+    /// Says that a session is revoked.
+    pub async fn session_revoked(&self, sid: &str) -> Answer {
+        self.push(&format!("{CAEP}session-revoked"), &json!({"format": "opaque", "id": sid})).await
+    }
+
+    /// Says that an account is disabled (`true`) or enabled.
+    pub async fn account(&self, subject: &str, is_disabled: bool) -> Answer {
+        let event = if is_disabled { "account-disabled" } else { "account-enabled" };
+        let subject = json!({"format": "iss_sub", "iss": TOKENS_OF, "sub": subject});
+        self.push(&format!("{RISC}{event}"), &subject).await
+    }
+
+    /// Says that a session is logged out.
+    pub async fn logout(&self, sid: &str) -> Answer {
+        let token = self.token("logout+jwt").claim("events", json!({ LOGOUT: {} }));
+        let token = token.claim("sid", json!(sid)).claim("exp", json!(now_s() + 120)).sign();
+        let call = Client::new(local(self.port)).call("POST", "/signals/op");
+        let call = call.header("content-type", "application/x-www-form-urlencoded");
+        call.body(format!("logout_token={}", token.text)).fresh().await
+    }
+}
