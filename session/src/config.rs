@@ -132,11 +132,14 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
     let signals_tls = raw.signals_tls.and_then(|files| tls("signals_tls", &files, &mut faults));
-    if raw.signals_listen.is_some() == raw.signals.is_empty() {
-        faults.push("signals_listen: goes with `signals`, and `signals` with it".to_owned());
-    }
+    let is_listening = raw.signals_listen.is_some();
     let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
-    let signals = signals::read(raw.signals, env, &mut faults);
+    let (are_sent, signals) = signals::read(raw.signals, env, &mut faults);
+    match (is_listening, are_sent) {
+        (true, false) => faults.push("signals_listen: no transmitter in `signals` sends by itself".to_owned()),
+        (false, true) => faults.push("signals_listen: is missing: `signals` has transmitters that send".to_owned()),
+        (true, true) | (false, false) => {}
+    }
     match (listen, admin, admin_credential, store) {
         (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,

@@ -35,6 +35,8 @@ pub(crate) const ABSOLUTE: u64 = 8 * HOUR;
 pub(crate) struct Faulty {
     inner: Embedded,
     pub(crate) fails: AtomicBool,
+    /// It writes, and says that it has not.
+    pub(crate) lies: AtomicBool,
 }
 
 impl Store for Faulty {
@@ -66,7 +68,11 @@ impl Store for Faulty {
         if self.fails.load(Ordering::SeqCst) {
             return Err(StoreError("disk on fire".to_owned()));
         }
-        self.inner.apply(changes)
+        self.inner.apply(changes)?;
+        match self.lies.load(Ordering::SeqCst) {
+            true => Err(StoreError("disk on fire".to_owned())),
+            false => Ok(()),
+        }
     }
 
     fn recover(&self) -> Result<bool, StoreError> {
@@ -109,7 +115,11 @@ impl Fixture {
     }
 
     fn in_folder(folder: TempDir, enrolment: Enrolment) -> Self {
-        let store = Arc::new(Faulty { inner: Embedded::open(folder.path()).unwrap(), fails: AtomicBool::new(false) });
+        let store = Arc::new(Faulty {
+            inner: Embedded::open(folder.path()).unwrap(),
+            fails: AtomicBool::new(false),
+            lies: AtomicBool::new(false),
+        });
         let (audit, metrics) = audit();
         let registry = loaded(store.clone(), enrolment, &audit, &metrics);
         Self { registry, audit, metrics, store, enrolment, folder }

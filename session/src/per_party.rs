@@ -1,5 +1,5 @@
 //! The rules that hold for parties, at most one for each, so that a question costs four look-ups however many there are.
-//! A fifth one is made only while there is a rule about the id of a session.
+//! Two more are made only while there is a rule about the others of somebody's session, or about the id of a session.
 
 use crate::revocations::{Bearer, RevokedParty};
 use portcullis_contract::SessionId;
@@ -122,9 +122,12 @@ impl<T: OfParty> OfIssuer<T> {
             RevokedParty::Sid(name) => drop(self.sids.remove(name)),
             RevokedParty::Unnamed(name) => drop(self.unnamed.remove(name)),
             RevokedParty::Others { subject, .. } => {
-                let others = self.others.get_mut(subject);
-                others.into_iter().for_each(|others| others.retain(|held| held.party() != *party));
-                self.others.retain(|_, others| !others.is_empty());
+                if let Some(others) = self.others.get_mut(subject) {
+                    others.retain(|held| held.party() != *party);
+                    if others.is_empty() {
+                        self.others.remove(subject);
+                    }
+                }
             }
             RevokedParty::Session(id) => drop(self.sessions.remove(id)),
         }

@@ -121,6 +121,7 @@ pub async fn run(
         tls: admin_tls,
         router: admin::router(&service),
         connections_max: ADMIN_CONNECTIONS_MAX,
+        speaks_http2: true,
     };
     let admin = tokio::spawn(serve(listeners.admin, admin, stopped.clone(), ADMIN_DRAIN_MAX));
     load(&service).await?;
@@ -134,17 +135,21 @@ pub async fn run(
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
     let threads = started.map_err(std::io::Error::other).and_then(|threads| threads);
     let threads = threads.map_err(|e| Failure::System(format!("cannot start the threads of the checks: {e}")))?;
-    let checks = Served { threads, tls, router: routes, connections_max: CHECKS_CONNECTIONS_MAX };
+    let checks = Served { threads, tls, router: routes, connections_max: CHECKS_CONNECTIONS_MAX, speaks_http2: true };
     let checks = tokio::spawn(serve(listeners.checks, checks, draining, CHECKS_DRAIN_MAX));
-    let signals = listeners.signals.map(|listener| {
-        let threads = ConnectionThreads::here();
-        let router = signals::router(&service);
-        let served = Served { threads, tls: signals_tls, router, connections_max: SIGNALS_CONNECTIONS_MAX };
-        [
-            tokio::spawn(serve(listener, served, stopped, ADMIN_DRAIN_MAX)),
-            tokio::spawn(signals::keep(Arc::clone(&service))),
-        ]
-    });
+    let mut signals = Vec::new();
+    if let Some(listener) = listeners.signals {
+        let (threads, router) = (ConnectionThreads::here(), signals::router(&service));
+        let served =
+            Served { threads, tls: signals_tls, router, connections_max: SIGNALS_CONNECTIONS_MAX, speaks_http2: false };
+        signals.push(tokio::spawn(serve(listener, served, stopped, ADMIN_DRAIN_MAX)));
+    }
+    if !service.signals.is_empty() {
+        signals.push(tokio::spawn(signals::keep(Arc::clone(&service))));
+    }
+    for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_polled()) {
+        signals.push(tokio::spawn(signals::poll(Arc::clone(&service), number)));
+    }
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 
@@ -160,7 +165,7 @@ pub async fn run(
     info!("stopping");
     stop.send_replace(true);
     join(admin).await;
-    for task in signals.into_iter().flatten() {
+    for task in signals {
         join(task).await;
     }
     join(cleaner).await;
@@ -194,11 +199,11 @@ fn build(
     let metrics = Arc::new(metrics);
     let audit = Arc::new(Audit::new(Arc::clone(&metrics), clock.clone()));
     let Settings { access, enrolment, undated_logins, .. } = settings;
-    let (blocking, now_ms) = (Handle::current(), clock.now_ms());
+    let now_ms = clock.now_ms();
     let transmitters = settings.signals.into_iter().map(|settings| {
         let name = settings.name.clone();
         let failed = |error| Failure::System(format!("cannot set up the transmitter `{name}`: {error}"));
-        Transmitter::new(settings, &blocking, now_ms).map_err(failed)
+        Transmitter::new(settings, now_ms).map_err(failed)
     });
     let transmitters: Vec<Transmitter> = transmitters.collect::<Result<_, _>>()?;
     transmitters.iter().for_each(|transmitter| metrics.signals.expect(transmitter.name(), signals::errs()));
@@ -235,7 +240,7 @@ fn build(
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         is_loaded: AtomicBool::new(false),
         signals: transmitters,
-        blocking,
+        blocking: Handle::current(),
     })
 }
 

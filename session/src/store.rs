@@ -175,6 +175,8 @@ pub enum Change {
     Received(Receipt),
     /// Drops some of the receipts that are kept until before that instant.
     ForgetReceived(u64),
+    /// Drops the receipts of signals whose effects may be lost: they are made when these come again.
+    Unreceived(Vec<ReceiptId>),
     /// Issuers that filters have described; they replace what was stored about them.
     Issuers(Vec<KnownIssuer>),
     /// How far the clocks of issuers were ahead; they replace what was stored about them.

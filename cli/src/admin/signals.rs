@@ -24,8 +24,8 @@ const CELL_CHARS_MAX: usize = 64;
 const COUNTS: [&str; 5] = ["received", "applied", "unmatched", "ignored", "refused"];
 
 const LIST_EXAMPLES: &str = "\
-STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; or `no keys`,
-if the last fetch of the transmitter's keys has failed. APPLIED signals concerned a live session,
+STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; `no keys`, if
+the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has. APPLIED signals concerned a live session,
 UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED ones were not acknowledged. The
 counts are those of the replica that answers, since its start.
 
@@ -134,10 +134,11 @@ fn table(transmitters: &[Value], now: Timestamp) -> List {
     let head = ["NAME", "KIND", "STATE", "APPLIED", "UNMATCHED", "IGNORED", "REFUSED", "LAST"];
     let mut list = List::new(&head, &[0, 1]);
     for of in transmitters {
-        let state = match (are_keys_failing(of), is_stale(of)) {
-            (true, _) => "no keys",
-            (false, Some(true)) => "stale",
-            (false, _) => "ok",
+        let state = match (are_keys_failing(of), text(of, "poll"), is_stale(of)) {
+            (true, ..) => "no keys",
+            (false, "" | "ok", Some(true)) => "stale",
+            (false, "" | "ok", _) => "ok",
+            (false, ..) => "no polls",
         };
         let last = match text(of, "last_received_at") {
             "" => "never".to_owned(),
@@ -172,6 +173,7 @@ fn details(of: &Value, now: Timestamp) -> String {
         ("name", named("name")),
         ("kind", named("kind")),
         ("path", named("path")),
+        ("polling", named("poll")),
         ("issuer", named("issuer")),
         ("tokens of", Some(issuers.join(" "))),
         ("keys", keys),
@@ -217,15 +219,17 @@ mod tests {
         let transmitters = [
             transmitter(json!({})),
             transmitter(json!({"stale": true})),
-            transmitter(json!({"stale": true, "keys": "failing"})),
+            transmitter(json!({"stale": true, "keys": "failing", "poll": "ok"})),
+            transmitter(json!({"stale": true, "poll": "https://id: it answered 500"})),
             json!({"name": "\u{1b}[31m", "kind": 7, "applied": "many"}),
         ];
         let rows = rows(&transmitters);
         assert_eq!(rows[1], ["keycloak", "ssf", "ok", "4", "3", "2", "1", "30m", "ago"]);
         assert_eq!(rows[2][2], "stale");
         assert_eq!(rows[3][2..4], ["no", "keys"]);
-        assert_eq!(rows[4][1..], ["ok", "0", "0", "0", "0", "never"]);
-        assert!(!rows[4][0].contains('\u{1b}'), "{rows:?}");
+        assert_eq!(rows[4][2..4], ["no", "polls"]);
+        assert_eq!(rows[5][1..], ["ok", "0", "0", "0", "0", "never"]);
+        assert!(!rows[5][0].contains('\u{1b}'), "{rows:?}");
     }
 
     #[test]

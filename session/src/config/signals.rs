@@ -4,11 +4,14 @@ use super::access::{duration, duration_ms};
 use super::credentials::long_secret;
 use super::raw::RawCredential;
 use crate::credential::Credentials;
-use crate::signals::{Action, Actions, KeySettings, Keys, KeysAt, Kind, Profile, Signed, TransmitterSettings, Url};
+use crate::signals::{
+    Action, Actions, KeySettings, Keys, KeysAt, Kind, Polling, Profile, Signed, TransmitterSettings, Url,
+};
+use crate::store::postgres::Secret;
 use portcullis_contract::token::{Algorithm, Demands};
 use serde::Deserialize;
-use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +21,9 @@ const MAX_AGE: &str = "7d";
 
 /// How old a logout token may be: the standard recommends two minutes for its `exp`, and providers send at once.
 const LOGOUT_MAX_AGE: &str = "1h";
+
+/// The shortest time between two polls.
+const POLL_EVERY_MS_MIN: u64 = 100;
 
 /// How far the clock of a transmitter may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -40,6 +46,7 @@ pub(super) struct RawTransmitter {
     keys: Option<RawKeys>,
     #[serde(default)]
     algorithms: Vec<String>,
+    delivery: Option<RawDelivery>,
     authorization: Option<RawCredential>,
     profile: Option<String>,
     #[serde(default)]
@@ -62,6 +69,52 @@ struct RawKeys {
     discovery: Option<String>,
     inline: Option<serde_json::Value>,
     ca: Option<String>,
+}
+
+/// `push`, or how it is polled.
+enum RawDelivery {
+    Push,
+    Poll(RawPoll),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: `{poll: {every: …, url: …}}`")]
+struct RawPolled {
+    poll: RawPoll,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `every` and perhaps `url`")]
+struct RawPoll {
+    every: String,
+    url: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for RawDelivery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+
+        impl<'de> Visitor<'de> for Shape {
+            type Value = RawDelivery;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`push` or `{poll: {every: …, url: …}}`")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<RawDelivery, E> {
+                match word {
+                    "push" => Ok(RawDelivery::Push),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDelivery, A::Error> {
+                RawPolled::deserialize(MapAccessDeserializer::new(map)).map(|polled| RawDelivery::Poll(polled.poll))
+            }
+        }
+
+        deserializer.deserialize_any(Shape)
+    }
 }
 
 /// A text, or a list of them.
@@ -91,12 +144,13 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// Reads the transmitters.
+/// Reads the transmitters; says whether one of them sends by itself.
 pub(super) fn read(
     raw: Vec<RawTransmitter>,
     env: &dyn Fn(&str) -> Option<String>,
     faults: &mut Vec<String>,
-) -> Vec<TransmitterSettings> {
+) -> (bool, Vec<TransmitterSettings>) {
+    let are_sent = raw.iter().any(|raw| !matches!(raw.delivery, Some(RawDelivery::Poll(_))));
     let mut names = BTreeSet::new();
     let mut all = Vec::new();
     for (number, raw) in raw.into_iter().enumerate() {
@@ -113,7 +167,7 @@ pub(super) fn read(
         }
         all.extend(transmitter(&at, raw, env, faults));
     }
-    all
+    (are_sent, all)
 }
 
 fn transmitter(
@@ -145,11 +199,19 @@ fn transmitter(
         Kind::GlobalTokenRevocation => None,
         Kind::Ssf | Kind::BackchannelLogout => Some(signed(at, &raw, kind, profile, faults)?),
     };
+    let polling = match &raw.delivery {
+        Some(RawDelivery::Poll(poll)) => Some(polling(at, poll, raw.keys.as_ref(), authorization.clone(), faults)?),
+        Some(RawDelivery::Push) | None => None,
+    };
+    if raw.stale_after.as_deref().and_then(duration_ms) == Some(0) {
+        faults.push(format!("{at}.stale_after: `0s` would always be over"));
+    }
     Some(TransmitterSettings {
         name: raw.name,
         kind,
         tokens_of,
         authorization: authorization.map(|whole| Credentials::new([whole])),
+        polling,
         signed,
         profile,
         actions: actions(at, raw.events, faults),
@@ -160,15 +222,42 @@ fn transmitter(
     })
 }
 
+fn polling(
+    at: &str,
+    raw: &RawPoll,
+    keys: Option<&RawKeys>,
+    authorization: Option<String>,
+    faults: &mut Vec<String>,
+) -> Option<Polling> {
+    let every_ms = duration(&format!("{at}.delivery.poll.every"), &raw.every, faults);
+    if duration_ms(&raw.every).is_some_and(|ms| ms < POLL_EVERY_MS_MIN) {
+        faults.push(format!("{at}.delivery.poll.every: `{}` is less than {POLL_EVERY_MS_MIN}ms", raw.every));
+    }
+    let url = match &raw.url {
+        None if keys.is_none_or(|keys| keys.discovery.is_none()) => {
+            faults
+                .push(format!("{at}.delivery.poll.url: is missing: only `keys.discovery` can say where the stream is"));
+            None
+        }
+        None => None,
+        Some(text) => {
+            let fault = |fault| faults.push(format!("{at}.delivery.poll.url: {fault}"));
+            Some(Url::read(text).map_err(fault).ok()?)
+        }
+    };
+    Some(Polling { every: Duration::from_millis(every_ms), url, authorization: authorization.map(Secret) })
+}
+
 /// Keys that would have no effect on a transmitter of this kind.
 fn out_of_place(at: &str, raw: &RawTransmitter, kind: Kind, faults: &mut Vec<String>) {
     let (ssf, logout, global) = (Kind::Ssf, Kind::BackchannelLogout, Kind::GlobalTokenRevocation);
-    let keys: [(&str, bool, &[Kind]); 11] = [
+    let keys: [(&str, bool, &[Kind]); 12] = [
         ("issuer", raw.issuer.is_some(), &[ssf, logout]),
         ("audiences", !raw.audiences.is_empty(), &[ssf, logout]),
         ("keys", raw.keys.is_some(), &[ssf, logout]),
         ("algorithms", !raw.algorithms.is_empty(), &[ssf, logout]),
         ("authorization", raw.authorization.is_some(), &[ssf, global]),
+        ("delivery", raw.delivery.is_some(), &[ssf]),
         ("profile", raw.profile.is_some(), &[ssf]),
         ("events", !raw.events.is_empty(), &[ssf]),
         ("critical_subject_members", !raw.critical_subject_members.is_empty(), &[ssf]),
@@ -283,6 +372,9 @@ fn actions(at: &str, raw: BTreeMap<String, Texts>, faults: &mut Vec<String>) -> 
         let at = format!("{at}.events.{event}");
         if !event.contains(':') && !EVENTS.contains(&&*event) {
             faults.push(format!("{at}: is neither the URI of an event nor the name of one of CAEP or RISC"));
+        }
+        if names.is_empty() {
+            faults.push(format!("{at}: is empty: say `{IGNORE}`"));
         }
         let all: Vec<Action> = match names.iter().any(|name| name == IGNORE) {
             true if names.len() > 1 => {

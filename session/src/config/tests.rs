@@ -383,9 +383,22 @@ fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
     let listen = "signals_listen: 127.0.0.1:0\n";
     let one = |text: &str| format!("{SHORT}{listen}signals: [{{{text}}}]\n");
     let rows = [
-        (format!("{SHORT}{listen}"), "signals_listen: goes with `signals`"),
-        (format!("{SHORT}signals: [{{{SIGNAL}, {KEYS}}}]\n"), "signals_listen: goes with `signals`"),
-        (one(&format!("{SIGNAL}, {KEYS}, delivery: push")), "unknown field `delivery`"),
+        (format!("{SHORT}{listen}"), "signals_listen: no transmitter in `signals` sends by itself"),
+        (format!("{SHORT}signals: [{{{SIGNAL}, {KEYS}}}]\n"), "signals_listen: is missing"),
+        (one(&format!("{SIGNAL}, {KEYS}, hold_above: 1/min")), "unknown field `hold_above`"),
+        (one(&format!("{SIGNAL}, {KEYS}, delivery: pull")), "expected `push` or `{poll: {every: …, url: …}}`"),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, delivery: {{poll: {{every: 2s}}}}")),
+            "signals[0].delivery.poll.url: is missing",
+        ),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, delivery: {{poll: {{every: 9ms, url: \"https://a\"}}}}")),
+            "is less than 100ms",
+        ),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, delivery: {{poll: {{every: 2s, url: \"ftp://a\"}}}}")),
+            "is not an `https` URL",
+        ),
         (one(&format!("{}, {KEYS}", SIGNAL.replace("name: a", "name: A/b"))), "signals[0].name: `A/b` is not a name"),
         (one(&format!("{}, {KEYS}", SIGNAL.replace("kind: ssf", "kind: sso"))), "signals[0].kind: `sso` is not one of"),
         (one(&format!("{}, {KEYS}", SIGNAL.replace("RS256", "HS256"))), "`HS256` is not an algorithm"),

@@ -48,13 +48,15 @@ pub(crate) struct Served {
     pub(crate) router: Router,
     /// The most connections that are open at once.
     pub(crate) connections_max: usize,
+    /// Whether HTTP/2 is spoken. Its connections may idle for ever: not where anybody can open one.
+    pub(crate) speaks_http2: bool,
 }
 
 /// Answers with `router`, on `threads`, until `stop` turns `true`. Then it accepts no more connections, asks HTTP/2 peers
 /// to open no more streams (GOAWAY), and lets open requests finish for up to `drain_max`. When there is no room for another
 /// connection, the oldest one that has not sent a request yet is closed.
 pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch::Receiver<bool>, drain_max: Duration) {
-    let Served { threads, tls, router, connections_max } = served;
+    let Served { threads, tls, router, connections_max, speaks_http2 } = served;
     let open = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(connections_max));
     let mut silent = Silent::default();
@@ -69,13 +71,13 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
         };
         let greeting = silent.enter();
         let (router, watcher) = (router.clone(), open.watcher());
-        let tls = tls.read().as_ref().map(Tls::acceptor);
+        let tls = tls.read().as_ref().map(|tls| tls.acceptor(speaks_http2));
         threads.serve(stream, async move |stream| {
             let conversing = async {
                 match tls {
-                    None => converse(stream, peer, router, watcher, &greeting).await,
+                    None => converse(stream, peer, router, watcher, &greeting, speaks_http2).await,
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => converse(stream, peer, router, watcher, &greeting).await,
+                        Ok(stream) => converse(stream, peer, router, watcher, &greeting, speaks_http2).await,
                         Err(error) => debug!(%peer, %error, "tls handshake failed"),
                     },
                 }
@@ -125,6 +127,7 @@ async fn converse<S>(
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
     greeting: &Arc<Greeting>,
+    speaks_http2: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -136,6 +139,7 @@ async fn converse<S>(
         .keep_alive_interval(PING_INTERVAL)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    let builder = if speaks_http2 { builder } else { builder.http1_only() };
     let greeting = Arc::clone(greeting);
     let greeted = map_request(move |request: Request| {
         greeting.is_made.store(true, Ordering::Relaxed);

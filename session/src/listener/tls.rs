@@ -11,11 +11,14 @@ use tokio_rustls::TlsAcceptor;
 
 /// Both protocols on one port; HTTP/2 first, because gRPC needs it.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const ALPN_HTTP1: [&[u8]; 1] = [b"http/1.1"];
 
 /// A certificate with its key, and the CA of callers' certificates. Two are equal when their files are.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
+    /// The same without HTTP/2.
+    http1: Arc<ServerConfig>,
     digest: [u8; 32],
 }
 
@@ -61,11 +64,14 @@ impl Tls {
             .with_single_cert(chain, private)
             .map_err(|e| format!("cannot use `{}` with its key: {e}", cert.display()))?;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-        Ok(Self { config: Arc::new(config), digest: files.finalize().into() })
+        let mut http1 = config.clone();
+        http1.alpn_protocols = ALPN_HTTP1.map(<[u8]>::to_vec).to_vec();
+        Ok(Self { config: Arc::new(config), http1: Arc::new(http1), digest: files.finalize().into() })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
+    pub(super) fn acceptor(&self, speaks_http2: bool) -> TlsAcceptor {
+        let config = if speaks_http2 { &self.config } else { &self.http1 };
+        TlsAcceptor::from(Arc::clone(config))
     }
 }
 

@@ -42,7 +42,11 @@ impl Registry {
             Change::Issuers(issuers) => self.issuers().load(issuers),
             Change::Leads(leads) => self.leads.load(leads),
             // Of no replica's memory.
-            Change::Forget(..) | Change::Rules(_) | Change::Received(_) | Change::ForgetReceived(_) => {}
+            Change::Forget(..)
+            | Change::Rules(_)
+            | Change::Received(_)
+            | Change::ForgetReceived(_)
+            | Change::Unreceived(_) => {}
         }
     }
 

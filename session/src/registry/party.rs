@@ -15,9 +15,10 @@ impl Registry {
         subjects.into_iter().filter(|subject| !subject.is_empty()).collect()
     }
 
-    /// Whether a live session is of a client.
-    pub fn has_client(&self, issuer: &str, client: &str) -> bool {
-        self.live().any(|session| &*session.issuer == issuer && &*session.client == client)
+    /// Whether a live session is of one of these clients, at one of these issuers.
+    pub fn has_client(&self, issuers: &[String], clients: &[String]) -> bool {
+        let is_of = |names: &[String], name: &str| names.iter().any(|of| of == name);
+        self.live().any(|session| is_of(issuers, &session.issuer) && is_of(clients, &session.client))
     }
 
     /// Whether a party has a live session.

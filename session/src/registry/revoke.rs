@@ -30,7 +30,12 @@ impl Registry {
         let newest_ms = self.candidates(party).filter_map(newest).max().unwrap_or_default();
         match party {
             RevokedParty::Session(_) => self.leads.instant_of_any(newest_ms, now_ms),
-            _ => self.leads.instant(issuer, newest_ms, now_ms),
+            RevokedParty::Everyone
+            | RevokedParty::Subject(_)
+            | RevokedParty::Client(_)
+            | RevokedParty::Sid(_)
+            | RevokedParty::Others { .. }
+            | RevokedParty::Unnamed(_) => self.leads.instant(issuer, newest_ms, now_ms),
         }
     }
 
@@ -61,7 +66,7 @@ impl Registry {
             let is_live = self.settle(session, revocation.made_at_ms, EndedBy::Judge).is_none();
             ended += usize::from(is_live && self.end(session, revoked(revocation.ends_at_ms), by));
         }
-        // It may cover a token whose session it does not cover. Revocations are rare: all follows are judged again.
+        // It may cover a token whose session it does not cover: all follows are judged again.
         self.followers.all_changed();
         unwritten.extend(covered.into_iter().filter(|session| session.life().stage().to_write().is_some()));
         ended
@@ -71,7 +76,12 @@ impl Registry {
     fn candidates(&self, party: &RevokedParty) -> impl Iterator<Item = Arc<Session>> {
         let (shards, only) = match party {
             RevokedParty::Session(id) => (0..0, self.find(*id)),
-            _ => (0..SHARDS, None),
+            RevokedParty::Everyone
+            | RevokedParty::Subject(_)
+            | RevokedParty::Client(_)
+            | RevokedParty::Sid(_)
+            | RevokedParty::Others { .. }
+            | RevokedParty::Unnamed(_) => (0..SHARDS, None),
         };
         shards.flat_map(|shard| self.in_shard(shard)).chain(only)
     }

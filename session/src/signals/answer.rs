@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
-use portcullis_contract::token::{Fault, Unfit};
+use portcullis_contract::token::{Fault, TOKEN_BYTES_MAX, Unfit};
 use serde::Serialize;
 
 /// The largest body: a security event token is a few kilobytes.
@@ -144,6 +144,7 @@ impl From<Unfit> for Refusal {
             Unfit::Invalid(fault) => fault,
         };
         match fault {
+            Fault::TooLong => Self::new(Code::TooLarge, format!("the token has more than {TOKEN_BYTES_MAX} bytes")),
             Fault::Issuer => Self::new(Code::InvalidIssuer, "`iss` is not this transmitter's issuer"),
             Fault::Algorithm => Self::new(Code::InvalidKey, "`alg` is not one of this transmitter's `algorithms`"),
             Fault::TokenType => Self::request("`typ` is not the type of such a token"),

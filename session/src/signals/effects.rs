@@ -10,9 +10,6 @@ use crate::registry::Registry;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::writer::Effect;
 
-/// Members of a subject that are understood.
-const MEMBERS: [&str; 2] = ["user", "session"];
-
 /// Keycloak's name for every session of a user.
 const EVERY_SESSION: &str = "ALL";
 
@@ -49,7 +46,13 @@ impl Parties {
                 let discovered = transmitter.keys.as_ref().map(|keys| keys.critical()).unwrap_or_default();
                 let is_critical =
                     |name: &&String| transmitter.settings.critical.contains(name) || discovered.contains(name);
-                if let Some(name) = members.iter().filter(is_critical).find(|name| !MEMBERS.contains(&name.as_str())) {
+                let is_read = |identifier: &Option<Identifier>| !matches!(identifier, Some(Identifier::Unknown(_)));
+                let is_understood = |name: &str| match name {
+                    "user" => is_read(user),
+                    "session" => is_read(session),
+                    _ => false,
+                };
+                if let Some(name) = members.iter().filter(is_critical).find(|name| !is_understood(name)) {
                     let what = format!("the subject has the critical member `{name}`, which is not understood here");
                     return Err(Without::Refused(Refusal::request(what)));
                 }
@@ -84,13 +87,10 @@ impl Parties {
 /// The names that an identifier stands for, at each issuer that it can be of.
 fn names(identifier: &Identifier, transmitter: &Transmitter) -> Result<Vec<(String, String)>, Without> {
     match identifier {
-        Identifier::IssSub { issuer, subject } => {
-            let issuers = transmitter.issuers_of(issuer);
-            if issuers.is_empty() {
-                return Err(Without::Ignored("the subject's issuer is not in tokens_of"));
-            }
-            Ok(issuers.into_iter().map(|issuer| (issuer, subject.clone())).collect())
-        }
+        Identifier::IssSub { issuer, subject } => match transmitter.issuer_of(issuer) {
+            Some(issuer) => Ok(vec![(issuer.to_owned(), subject.clone())]),
+            None => Err(Without::Ignored("the subject's issuer is not in tokens_of")),
+        },
         Identifier::Opaque(id) => {
             Ok(transmitter.settings.tokens_of.iter().map(|issuer| (issuer.clone(), id.clone())).collect())
         }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often receipts that are no longer needed are dropped, in intervals.
-const FORGET_EVERY: u32 = 60 * 60;
+const FORGET_EVERY: u32 = 60;
 
 /// Looks after the transmitters until the service stops.
 pub(crate) async fn keep(service: Arc<Service>) {

@@ -3,16 +3,20 @@
 use super::action::Action;
 use super::answer::Refusal;
 use super::effects::{Arrival, Parties};
-use super::push::{Named, apply, kept_until_ms, report, verify};
+use super::push::{Named, apply, caught_up, kept_until_ms, report, verify};
 use super::status::Fate;
+use super::subject::is_name;
 use super::transmitter::Transmitter;
 use crate::service::Service;
-use portcullis_contract::token::{Statement, TEXT_BYTES_MAX};
+use portcullis_contract::token::Statement;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The member of `events` that makes a token a logout token (section 2.4).
 const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// Names in an `aud`.
+const AUDIENCES_MAX: usize = 64;
 
 /// Receives the form of a logout request (section 2.5).
 pub(super) async fn receive(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<(), Refusal> {
@@ -27,7 +31,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
         return Err(Refusal::request("the body is not a form with one `logout_token`"));
     };
     let statement = verify(transmitter, token.as_bytes(), now_ms).await?;
-    let parties = parties(service, transmitter, &statement)?;
+    let parties = parties(service, transmitter, &statement).await?;
     let arrival = Arrival {
         registry: &service.registry,
         transmitter: &transmitter.settings.name,
@@ -48,7 +52,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
 }
 
 /// Whom a logout token logs out (section 2.6).
-fn parties(service: &Service, transmitter: &Transmitter, statement: &Statement) -> Result<Parties, Refusal> {
+async fn parties(service: &Service, transmitter: &Transmitter, statement: &Statement) -> Result<Parties, Refusal> {
     let Statement { claims, audiences, expires_at_ms, .. } = statement;
     if claims.contains_key("nonce") {
         return Err(Refusal::request("`nonce` is not allowed in a logout token"));
@@ -61,17 +65,20 @@ fn parties(service: &Service, transmitter: &Transmitter, statement: &Statement) 
         _ => return Err(Refusal::request(format!("`events` has no object `{LOGOUT}`"))),
     }
     let issuers = &transmitter.settings.tokens_of;
+    if audiences.len() > AUDIENCES_MAX {
+        return Err(Refusal::request(format!("`aud` has more than {AUDIENCES_MAX} names")));
+    }
     let named = transmitter.settings.signed.iter().flat_map(|signed| &signed.audiences);
-    let is_ours = |aud: &String| {
-        named.clone().any(|audience| audience == aud)
-            || issuers.iter().any(|issuer| service.registry.has_client(issuer, aud))
-    };
-    if !audiences.iter().any(is_ours) {
-        return Err(Refusal::request("`aud` is neither the client of a session nor one of `audiences`"));
+    if !audiences.iter().any(|aud| named.clone().any(|audience| audience == aud)) {
+        // Another replica may have opened the client's session a moment ago.
+        caught_up(service).await?;
+        if !service.registry.has_client(issuers, audiences) {
+            return Err(Refusal::request("`aud` is neither the client of a session nor one of `audiences`"));
+        }
     }
     let text = |name: &str| match claims.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() && text.len() <= TEXT_BYTES_MAX => Ok(Some(text)),
+        Some(Value::String(text)) if is_name(text) => Ok(Some(text)),
         Some(_) => Err(Refusal::request(format!("`{name}` is not a name"))),
     };
     let at_each = |name: Option<&String>| -> Vec<(String, String)> {

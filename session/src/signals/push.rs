@@ -48,15 +48,23 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
         };
     }
     let actions = transmitter.settings.actions.of(&event.kind);
+    let kept_until_ms = kept_until_ms(&statement, signed);
     if actions.is_empty() {
-        return Ok(ignored(transmitter, &event, &statement, "the event is not among events"));
+        let why = "the event is not among events";
+        return ignored(service, transmitter, &event, &statement, kept_until_ms, why).await;
     }
     let subject = Subject::of(&statement.claims, event.payload)?;
     let parties = match Parties::of(&subject, &event, transmitter) {
         Ok(parties) => parties,
         Err(Without::Refused(refusal)) => return Err(refusal),
-        Err(Without::Ignored(why)) => return Ok(ignored(transmitter, &event, &statement, why)),
+        Err(Without::Ignored(why)) => {
+            return ignored(service, transmitter, &event, &statement, kept_until_ms, why).await;
+        }
     };
+    if actions.contains(&Action::EndOthers) && parties.users.is_empty() {
+        // Whose session it is may have been learned by another replica a moment ago.
+        caught_up(service).await?;
+    }
     let arrival = Arrival {
         registry: &service.registry,
         transmitter: &transmitter.settings.name,
@@ -64,10 +72,13 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
         now_ms,
     };
     let effects = arrival.effects(actions, &parties);
-    let lag_ms = event.happened_at_ms().map(|at_ms| now_ms.saturating_sub(at_ms));
     let named = Named { jti: Some(&statement.id), event: event.kind.name(), actions };
-    let kept_until_ms = kept_until_ms(&statement, signed);
-    apply(service, transmitter, named, effects, kept_until_ms, lag_ms).await
+    apply(service, transmitter, named, effects, kept_until_ms, event.happened_at_ms()).await
+}
+
+/// Waits until what other replicas have changed is applied here.
+pub(super) async fn caught_up(service: &Service) -> Result<(), Refusal> {
+    service.writer.caught_up().await.map_err(unwritten)
 }
 
 /// Until when a receipt is kept: as long as its token could be accepted.
@@ -101,7 +112,7 @@ pub(super) async fn apply(
     named: Named<'_>,
     effects: Vec<Effect>,
     kept_until_ms: u64,
-    lag_ms: Option<u64>,
+    happened_at_ms: Option<u64>,
 ) -> Result<Fate, Refusal> {
     let name = &transmitter.settings.name;
     let is_matched = effects.iter().any(|effect| has_session(service, effect));
@@ -112,8 +123,8 @@ pub(super) async fn apply(
         Applied::Now { ended } if is_matched || ended > 0 => (Fate::Applied, ended),
         Applied::Now { ended } => (Fate::Unmatched, ended),
     };
-    if let (Some(lag_ms), Fate::Applied | Fate::Unmatched) = (lag_ms, fate) {
-        service.metrics.signals.lag(lag_ms);
+    if let (Some(at_ms), Fate::Applied | Fate::Unmatched) = (happened_at_ms, fate) {
+        service.metrics.signals.lag(service.clock.now_ms().saturating_sub(at_ms));
     }
     let actions: Vec<&str> = named.actions.iter().map(|action| action.as_str()).collect();
     info!(
@@ -156,13 +167,26 @@ fn note(transmitter: &Transmitter, event: &Event<'_>, now_ms: u64) -> Fate {
     Fate::Stream
 }
 
-/// An acknowledged signal without effect.
-fn ignored(transmitter: &Transmitter, event: &Event<'_>, statement: &Statement, why: &'static str) -> Fate {
+/// An acknowledged signal without effect. It has none either when it comes again and is wanted by then.
+async fn ignored(
+    service: &Arc<Service>,
+    transmitter: &Transmitter,
+    event: &Event<'_>,
+    statement: &Statement,
+    kept_until_ms: u64,
+    why: &'static str,
+) -> Result<Fate, Refusal> {
+    let name = &transmitter.settings.name;
+    let receipt = Some(Receipt { id: ReceiptId::of(name, &statement.id), until_ms: kept_until_ms });
+    let made = service.writer.signal(Signal { transmitter: name.clone(), receipt, effects: Vec::new() }).await;
+    if made.map_err(unwritten)? == Applied::Before {
+        return Ok(Fate::Repeated);
+    }
     info!(
-        target: "audit", event = "signal", transmitter = transmitter.settings.name, jti = cut(&statement.id),
+        target: "audit", event = "signal", transmitter = name, jti = cut(&statement.id),
         signal = cut(event.kind.name()), fate = Fate::Ignored.as_str(), why,
     );
-    Fate::Ignored
+    Ok(Fate::Ignored)
 }
 
 fn reason(transmitter: &Transmitter, event: &Event<'_>) -> String {

@@ -27,7 +27,8 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
 }
 
 async fn signal(State(service): State<Arc<Service>>, Path(name): Path<String>, request: Request) -> Response {
-    let Some(transmitter) = service.signals.iter().find(|transmitter| transmitter.settings.name == name) else {
+    let is_named = |transmitter: &&Transmitter| transmitter.settings.name == name && !transmitter.is_polled();
+    let Some(transmitter) = service.signals.iter().find(is_named) else {
         return Refusal::new(Code::NotFound, "there is no such transmitter").into_response();
     };
     let kind = transmitter.settings.kind;
@@ -84,6 +85,6 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
     match read {
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(_)) => Err(Refusal::new(Code::TooLarge, format!("the body has more than {BODY_BYTES_MAX} bytes"))),
-        Err(_) => Err(Refusal::request("the body did not arrive in time")),
+        Err(_) => Err(Refusal::unavailable("the body did not arrive in time")),
     }
 }

@@ -43,6 +43,8 @@ struct Seen {
     last_at_ms: Option<u64>,
     verified_at_ms: Option<u64>,
     refusal: Option<(u64, String)>,
+    /// Why the last poll has failed, if it has.
+    unpolled: Option<String>,
 }
 
 /// The status of a transmitter.
@@ -76,6 +78,11 @@ impl Status {
         seen.refusal = Some((now_ms, why.to_owned()));
     }
 
+    /// Notes how a poll has ended; returns whether the one before had failed.
+    pub(super) fn polled(&self, failure: Option<String>) -> bool {
+        std::mem::replace(&mut self.seen().unpolled, failure).is_some()
+    }
+
     pub(super) fn verified(&self, now_ms: u64) {
         self.seen().verified_at_ms = Some(now_ms);
     }
@@ -95,13 +102,18 @@ impl Status {
 pub(crate) struct StatusView {
     name: String,
     kind: &'static str,
-    path: String,
+    /// Absent where it is polled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
     tokens_of: Vec<String>,
     /// Absent where nothing is signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<&'static str>,
+    /// `ok`, or why the last poll has failed. Absent where it sends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll: Option<String>,
     /// Absent where no verification events are expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<bool>,
@@ -139,7 +151,8 @@ impl Transmitter {
         let view = StatusView {
             name: settings.name.clone(),
             kind: settings.kind.as_str(),
-            path: format!("/signals/{}", settings.name),
+            path: (!self.is_polled()).then(|| format!("/signals/{}", settings.name)),
+            poll: self.is_polled().then(|| seen.unpolled.clone().unwrap_or_else(|| "ok".to_owned())),
             issuer: settings.signed.as_ref().map(|signed| signed.demands.issuer.clone()),
             tokens_of: settings.tokens_of.clone(),
             keys,

@@ -6,6 +6,11 @@ use serde_json::{Map, Value};
 /// The longest name of a user or a session, in bytes: as long as a token's claims may be.
 const NAME_BYTES_MAX: usize = portcullis_contract::token::TEXT_BYTES_MAX;
 
+/// Whether a text can name a user or a session, as in a token.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control)
+}
+
 /// One identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identifier {
@@ -42,7 +47,7 @@ impl Subject {
     /// Whom a token is about: its own `sub_id`, or as before RFC 9493 the `subject` of its event or the token's own.
     pub(super) fn of(claims: &Map<String, Value>, payload: &Map<String, Value>) -> Result<Self, Refusal> {
         let named = [claims.get("sub_id"), payload.get("sub_id"), payload.get("subject"), claims.get("subject")];
-        match named.into_iter().flatten().next() {
+        match named.into_iter().flatten().find(|subject| !subject.is_null()) {
             None => Err(Refusal::request("`sub_id` is missing")),
             Some(subject) => Self::read(subject),
         }
@@ -82,7 +87,8 @@ impl Subject {
 
 /// Its format, in the spelling of RFC 9493.
 fn format(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
-    match members.get("format").or_else(|| members.get("subject_type")) {
+    let named = [members.get("format"), members.get("subject_type")];
+    match named.into_iter().flatten().find(|format| !format.is_null()) {
         None => Ok(None),
         Some(Value::String(format)) => Ok(Some(format.replace('-', "_"))),
         Some(_) => Err(Refusal::request("the subject's `format` is not a text")),
@@ -92,7 +98,7 @@ fn format(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
 impl Identifier {
     fn read(format: &str, members: &Map<String, Value>) -> Result<Self, Refusal> {
         let text = |name: &str| match members.get(name) {
-            Some(Value::String(text)) if !text.is_empty() && text.len() <= NAME_BYTES_MAX => Ok(text.clone()),
+            Some(Value::String(text)) if is_name(text) => Ok(text.clone()),
             _ => Err(Refusal::request(format!("the subject's `{name}` is missing or not a name"))),
         };
         match format {
@@ -119,6 +125,10 @@ mod tests {
             (json!({"format": "iss_sub", "iss": "i", "sub": "alice"}), Subject::Simple(iss_sub())),
             (json!({"subject_type": "iss-sub", "iss": "i", "sub": "alice"}), Subject::Simple(iss_sub())),
             (json!({"subject_type": "id_token_claims", "iss": "i", "sub": "alice"}), Subject::Simple(iss_sub())),
+            (
+                json!({"format": null, "subject_type": "opaque", "id": "x"}),
+                Subject::Simple(Identifier::Opaque("x".to_owned())),
+            ),
             (json!({"format": "opaque", "id": "x"}), Subject::Simple(Identifier::Opaque("x".to_owned()))),
             (json!({"format": "email", "email": "a@b"}), Subject::Simple(Identifier::Unknown("email".to_owned()))),
             (
@@ -154,6 +164,7 @@ mod tests {
             json!({"format": "iss_sub", "iss": "i", "sub": ""}),
             json!({"format": "iss_sub", "iss": "i", "sub": 7}),
             json!({"format": "opaque", "id": "x".repeat(1025)}),
+            json!({"format": "opaque", "id": "a\u{0}b"}),
             json!({"format": "complex", "user": "alice"}),
             json!({"format": "complex", "session": {"id": "x"}}),
         ] {
@@ -171,6 +182,7 @@ mod tests {
         };
         assert_eq!(named(json!({"sub_id": new}), json!({"subject": old})), "new");
         assert_eq!(named(json!({}), json!({"subject": old})), "old");
+        assert_eq!(named(json!({"sub_id": null}), json!({"subject": old})), "old");
         assert!(Subject::of(&map(json!({"sub": "alice"})), &map(json!({}))).is_err());
     }
 }

@@ -2,16 +2,17 @@
 
 use super::action::Actions;
 use super::keys::{KeySettings, Keys};
+use super::outbound::{Caller, Url};
 use super::status::Status;
 use crate::credential::Credentials;
+use crate::store::postgres::Secret;
 use portcullis_contract::token::Demands;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 /// Signals of one transmitter that are read at the same time. More are to be sent again.
-const READ_AT_ONCE_MAX: usize = 256;
+const READ_AT_ONCE_MAX: usize = 64;
 
 /// What a transmitter sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,17 @@ pub(crate) struct Signed {
     pub(crate) keys: KeySettings,
 }
 
+/// How a transmitter is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Polling {
+    /// How long nothing is asked after an answer without tokens.
+    pub(crate) every: Duration,
+    /// Where; without it, where the transmitter's configuration says that our stream is.
+    pub(crate) url: Option<Url>,
+    /// The whole value of `authorization` that is presented.
+    pub(crate) authorization: Option<Secret>,
+}
+
 /// A transmitter as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransmitterSettings {
@@ -87,6 +99,8 @@ pub(crate) struct TransmitterSettings {
     pub(crate) kind: Kind,
     /// The issuers whose sessions it may speak about.
     pub(crate) tokens_of: Vec<String>,
+    /// None where it sends by itself.
+    pub(crate) polling: Option<Polling>,
     /// The whole value of `authorization` that it presents.
     pub(crate) authorization: Option<Credentials>,
     /// Of signed signals.
@@ -106,19 +120,28 @@ pub(crate) struct TransmitterSettings {
 pub(crate) struct Transmitter {
     pub(super) settings: TransmitterSettings,
     pub(super) keys: Option<Arc<Keys>>,
+    pub(super) caller: Caller,
     pub(super) status: Status,
     pub(super) reading: Semaphore,
 }
 
 impl Transmitter {
-    /// Its keys are fetched on the blocking threads of `blocking`. It has been silent since `now_ms`.
-    pub(crate) fn new(settings: TransmitterSettings, blocking: &Handle, now_ms: u64) -> Result<Self, String> {
-        let keys = match &settings.signed {
-            None => None,
-            Some(signed) => Some(Arc::new(Keys::new(&settings.name, signed, blocking.clone())?)),
+    /// It has been silent since `now_ms`.
+    pub(crate) fn new(settings: TransmitterSettings, now_ms: u64) -> Result<Self, String> {
+        let (keys, caller) = match &settings.signed {
+            None => (None, Caller::new(None)),
+            Some(signed) => {
+                let caller = Caller::new(signed.keys.tls()?);
+                (Some(Arc::new(Keys::new(&settings.name, signed, caller.clone())?)), caller)
+            }
         };
         let status = Status::new(now_ms);
-        Ok(Self { settings, keys, status, reading: Semaphore::new(READ_AT_ONCE_MAX) })
+        Ok(Self { settings, keys, caller, status, reading: Semaphore::new(READ_AT_ONCE_MAX) })
+    }
+
+    /// Whether it is polled.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.settings.polling.is_some()
     }
 
     /// Its name.
@@ -126,17 +149,12 @@ impl Transmitter {
         &self.settings.name
     }
 
-    /// The issuers whose sessions a signal about a subject of `named` is about, as tokens spell them: some transmitters end
-    /// an issuer with a slash where tokens do not. A transmitter that names itself means all of its issuers: that of an
-    /// organization's tokens is often another one.
-    pub(super) fn issuers_of(&self, named: &str) -> Vec<String> {
+    /// The issuer whose sessions a signal about a subject of `named` is about, as tokens spell it: some transmitters end an
+    /// issuer with a slash where tokens do not.
+    pub(super) fn issuer_of(&self, named: &str) -> Option<&str> {
         let bare = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
-        let is_named = |issuer: &&String| bare(issuer) == bare(named);
         let of = &self.settings.tokens_of;
-        if let Some(issuer) = of.iter().find(|issuer| *issuer == named).or_else(|| of.iter().find(is_named)) {
-            return vec![issuer.clone()];
-        }
-        let own = self.settings.signed.as_ref().map(|signed| &signed.demands.issuer);
-        if own.is_some_and(|own| is_named(&own)) { of.clone() } else { Vec::new() }
+        let found = of.iter().find(|issuer| *issuer == named);
+        found.or_else(|| of.iter().find(|issuer| bare(issuer) == bare(named))).map(String::as_str)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Commit {
     is_healthy: Arc<AtomicBool>,
     /// What other replicas need to know of a commit.
     replica: Option<Among>,
-    /// Signals whose receipt is on disk, and the last of whose effects could not be written.
+    /// Signals whose receipt may be on disk, and not all of whose effects are.
     unsettled: Mutex<HashSet<ReceiptId>>,
 }
 
@@ -193,7 +193,9 @@ impl Commit {
     fn replay(&self) -> Result<(), StoreError> {
         let rules = self.registry.rules();
         let count = rules.revocations.len() + rules.blocks.len() + rules.narrowings.len();
-        self.store.apply(&[Change::Rules(rules)])?;
+        // A commit that has failed may be on disk: what memory has not is gone with this, so its receipts must be, too.
+        let unsettled: Vec<_> = self.unsettled().iter().cloned().collect();
+        self.store.apply(&[Change::Rules(rules), Change::Unreceived(unsettled)])?;
         self.registry.issuers().unwritten();
         self.registry.leads().unwritten();
         let sessions = self.registry.requeue_all();

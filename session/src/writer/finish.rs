@@ -28,7 +28,7 @@ impl Commit {
         for step in group.steps {
             match &made {
                 Ok(()) => self.finish_step(step, &opened, &mut late),
-                Err(error) => refuse(step, error),
+                Err(error) => self.refuse_step(step, error),
             }
         }
         late
@@ -199,6 +199,16 @@ impl Commit {
         if let Some(replaced) = &pending.replaced {
             replaced.life().change(Stage::succeeded);
         }
+    }
+}
+
+impl Commit {
+    /// Answers a step whose commit has failed. It may be on disk all the same.
+    fn refuse_step(&self, step: Step, error: &StoreError) {
+        if let Step::Signal(signal, true, _) = &step {
+            self.unsettled().extend(signal.receipt.as_ref().map(|receipt| receipt.id.clone()));
+        }
+        refuse(step, error);
     }
 }
 

@@ -101,6 +101,7 @@ impl Store for Disk {
                 | Change::Unblock(_)
                 | Change::Received(_)
                 | Change::ForgetReceived(_)
+                | Change::Unreceived(_)
                 | Change::Narrowing(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)

@@ -24,10 +24,8 @@ impl Forgotten {
     /// The rules that were over before an instant. A block that has run out is kept as long as a revocation: if the clock was
     /// wrong when it ran out, it still stands.
     fn before(registry: &Registry, before_ms: u64) -> Self {
-        let mut rules = registry.rules();
-        rules.revocations.retain(|made| made.latest_ms() < before_ms);
-        rules.blocks.retain(|made| made.ends_at_ms() < before_ms);
-        Self { revocations: rules.revocations, blocks: rules.blocks }
+        let (revocations, blocks) = registry.rules_before(before_ms);
+        Self { revocations, blocks }
     }
 
     fn changes(&self) -> impl Iterator<Item = Change> {

@@ -108,12 +108,12 @@ impl Commit {
     /// The block of a party that a transmitter has made, after the changes of this group so far.
     fn block_of(&self, group: &Group, transmitter: &str, issuer: &str, party: &BlockedParty) -> Option<Block> {
         let is_it = |block: &Block| block.transmitter == transmitter && block.issuer == issuer && block.party == *party;
-        let changed = group.changes.iter().rev().find_map(|change| match change {
-            Change::Block(block) if is_it(block) => Some(Some(block.clone())),
-            Change::Unblock(block) if is_it(block) => Some(None),
-            _ => None,
-        });
-        changed.unwrap_or_else(|| self.registry.signalled_block(transmitter, issuer, party))
+        let held = self.registry.signalled_block(transmitter, issuer, party);
+        group.changes.iter().fold(held, |held, change| match change {
+            Change::Block(block) if is_it(block) => Some(block.clone()),
+            Change::Unblock(block) if held.as_ref() == Some(block) => None,
+            _ => held,
+        })
     }
 
     pub(super) fn finish_signal(&self, signal: Signal, is_new: bool, late: &mut Late, reply: Reply<Applied>) {

@@ -85,6 +85,28 @@ fn a_signal_that_could_not_be_written_was_not_received() {
 }
 
 #[test]
+fn a_signal_whose_commit_failed_and_is_on_disk_all_the_same_has_its_effects_when_it_comes_again() {
+    for comes_after_a_crash in [false, true] {
+        let fixture = Fixture::new();
+        drop(fixture.live(&person("s", T0), T0));
+        let commit = fixture.commit();
+        fixture.store.lies.store(true, Ordering::SeqCst);
+        let (refused, mut answer) = signal("a", "1", vec![revoke(T0 + 1), block("a")]);
+        commit.make_all(vec![refused]);
+        assert!(matches!(answer.try_recv(), Ok(Err(NotWritten::Failed(_)))));
+        fixture.store.lies.store(false, Ordering::SeqCst);
+        // Memory is the authority: what it has not is not on disk from now on.
+        commit.recover().unwrap();
+        drop(commit);
+        let fixture = if comes_after_a_crash { fixture.crash() } else { fixture };
+        assert_eq!(fixture.outcome(&person("s", T0), T0), Outcome::Active);
+        let made = answers(&fixture, vec![signal("a", "1", vec![revoke(T0 + 1), block("a")])]);
+        assert!(matches!(made[..], [Ok(Applied::Now { .. })]), "{made:?}");
+        assert_eq!(fixture.outcome(&person("s", T0), T0), Outcome::Blocked);
+    }
+}
+
+#[test]
 fn a_signal_lifts_what_its_transmitter_has_blocked_and_nothing_else() {
     let is_blocked = |fixture: &Fixture| fixture.outcome(&person("s", T0), T0 + 1) == Outcome::Blocked;
     let fixture = Fixture::new();
@@ -95,6 +117,17 @@ fn a_signal_lifts_what_its_transmitter_has_blocked_and_nothing_else() {
         assert_eq!(is_blocked(&fixture), still, "{transmitter}");
     }
     assert!(!is_blocked(&fixture.crash()));
+
+    // An operator who deletes a former block in the same commit lifts nothing.
+    let Effect::Block(former) = block("a") else { unreachable!() };
+    let fixture = Fixture::new();
+    drop(fixture.live(&person("s", T0), T0));
+    let current = Block { made_at_ms: T0 + 1, ..former.clone() };
+    answers(&fixture, vec![signal("a", "1", vec![Effect::Block(current)])]);
+    let (stale, _answer) = op(|reply| Op::Unblock(former, reply));
+    let (lift, _answer) = signal("a", "2", vec![unblock()]);
+    fixture.commit().make_all(vec![stale, lift]);
+    assert!(!is_blocked(&fixture), "the signal has lifted the one that stood");
 
     // In one commit, each sees what those before it have done.
     for (last, still) in [(vec![unblock()], false), (vec![unblock(), block("a")], true)] {

@@ -2,6 +2,7 @@
 
 mod keys;
 mod logout;
+mod poll;
 mod shapes;
 
 use crate::client::{Answer, Filter, post_form, request, session_id, token};

@@ -5,7 +5,7 @@ use crate::judge::End;
 use crate::narrowings::Narrowing;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
-use crate::store::{Change, Marks, Receipt, Record, StoreError};
+use crate::store::{Change, Marks, Receipt, ReceiptId, Record, StoreError};
 use portcullis_contract::SessionId;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ pub(super) const RECEIVED: TableDefinition<'_, &str, u64> = TableDefinition::new
 pub(super) const RECEIVED_UNTIL: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("received_until");
 
 /// Receipts that one commit drops.
-const FORGOTTEN_MAX: usize = 65_536;
+const FORGOTTEN_MAX: usize = 4_096;
 
 /// [`Marks`], in the order of its fields.
 type Seen = (u64, u64, u64, u64);
@@ -86,6 +86,13 @@ impl<'t> Tables<'t> {
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
             Change::Received(receipt) => self.received(receipt),
             Change::ForgetReceived(before_ms) => self.forget_received(*before_ms),
+            Change::Unreceived(ids) => ids.iter().try_for_each(|ReceiptId(id)| {
+                let until_ms = self.received.remove(id.as_str()).map_err(failed)?.map(|held| held.value());
+                if let Some(until_ms) = until_ms {
+                    self.received_until.remove((until_ms, id.as_str())).map_err(failed)?;
+                }
+                Ok(())
+            }),
             Change::Issuers(issuers) => issuers.iter().try_for_each(|issuer| {
                 self.issuers.insert(issuer.name.as_bytes(), text(issuer)?.as_slice()).map_err(failed)?;
                 Ok(())

@@ -7,7 +7,7 @@ use crate::issuers::KnownIssuer;
 use crate::judge::End;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
-use crate::store::{Change, Lead, Marks, Receipt, Record, StoreError};
+use crate::store::{Change, Lead, Marks, Receipt, ReceiptId, Record, StoreError};
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +70,7 @@ pub(super) struct Batch {
     pub(super) issuers: Vec<KnownIssuer>,
     pub(super) leads: Vec<Lead>,
     pub(super) received: Vec<Receipt>,
+    pub(super) unreceived: Vec<ReceiptId>,
     /// Receipts that are kept until before this instant are dropped.
     pub(super) forget_received_before_ms: Option<u64>,
     /// For the log.
@@ -104,6 +105,7 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
             | Change::Narrowing(_)
             | Change::Received(_)
             | Change::ForgetReceived(_)
+            | Change::Unreceived(_)
             | Change::Issuers(_)
             | Change::Leads(_) => {}
         }
@@ -161,6 +163,7 @@ impl Batch {
                 self.changes.push(change.clone());
             }
             Change::Received(receipt) => self.received.push(receipt.clone()),
+            Change::Unreceived(ids) => self.unreceived.extend(ids.iter().cloned()),
             Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
             Change::Issuers(issuers) => {
                 self.issuers.extend(issuers.iter().cloned());

@@ -63,18 +63,19 @@ impl std::fmt::Debug for Postgres {
 impl Postgres {
     /// Opens the store, and makes the tables if there are none. Blocks.
     pub fn open(target: &Target) -> Result<Self, StoreError> {
-        Self::open_or(target, async |connected| connected.batch(&schema::create(&target.schema)).await)
+        Self::open_or(target, true, async |connected| connected.batch(&schema::create(&target.schema)).await)
     }
 
     /// Opens a store that is there: for those who read it, an empty one in its place would be a wrong answer.
     pub fn open_existing(target: &Target) -> Result<Self, StoreError> {
-        Self::open_or(target, async |_| {
+        Self::open_or(target, false, async |_| {
             Err(StoreError(format!("there is no store in schema `{}` of this database", target.schema)))
         })
     }
 
     fn open_or(
         target: &Target,
+        may_migrate: bool,
         missing: impl AsyncFnOnce(&mut Connected) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         let mut committing = Link::new(target, Purpose::Queries)?;
@@ -88,8 +89,13 @@ impl Postgres {
                     missing(connected).await?;
                 }
                 let mut meta = connected.one("SELECT id, layout FROM meta", &[]).await?;
-                if is_there && (LAYOUT_MIN..LAYOUT).contains(&meta.get::<_, i32>(1)) {
-                    connected.batch(&schema::create(&target.schema)).await?;
+                if is_there && may_migrate && (LAYOUT_MIN..LAYOUT).contains(&meta.get::<_, i32>(1)) {
+                    connected.batch(&schema::create(&target.schema)).await.map_err(|error| {
+                        StoreError(format!(
+                            "cannot bring its tables to layout {LAYOUT}: {error}: have an administrator run what \
+                             `portcullis-session store schema` prints"
+                        ))
+                    })?;
                     meta = connected.one("SELECT id, layout FROM meta", &[]).await?;
                 }
                 let layout: i32 = meta.get(1);

@@ -9,7 +9,7 @@ pub(super) const LAYOUT_MIN: i32 = 1;
 /// The format of the entries of the log. A replica that reads a later one stops judging.
 pub(super) const FORMAT: i32 = 2;
 
-/// The format of entries that say nothing about signals.
+/// The format of entries without blocks of transmitters.
 pub(super) const FORMAT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the

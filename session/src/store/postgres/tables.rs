@@ -119,10 +119,14 @@ async fn write_received(connected: &mut Connected, batch: &Batch) -> Result<(), 
             )
             .await?;
     }
+    if !batch.unreceived.is_empty() {
+        let ids: Vec<&str> = batch.unreceived.iter().map(|id| id.0.as_str()).collect();
+        connected.execute("DELETE FROM received WHERE id = ANY($1)", &[&ids]).await?;
+    }
     if let Some(before_ms) = batch.forget_received_before_ms {
         connected
             .execute(
-                "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE until_ms < $1 LIMIT 65536)",
+                "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE until_ms < $1 LIMIT 4096)",
                 &[&int(before_ms)],
             )
             .await?;

@@ -7,10 +7,10 @@ use tokio::net::TcpListener;
 
 /// A server of documents: the bodies by path. A path without one answers 503.
 #[derive(Clone, Default)]
-struct Documents(Arc<Mutex<Vec<(&'static str, String)>>>);
+pub(super) struct Documents(Arc<Mutex<Vec<(&'static str, String)>>>);
 
 impl Documents {
-    fn put(&self, path: &'static str, body: &Value) {
+    pub(super) fn put(&self, path: &'static str, body: &Value) {
         let mut all = self.0.lock().unwrap();
         all.retain(|(of, _)| *of != path);
         all.push((path, body.to_string()));
@@ -20,7 +20,7 @@ impl Documents {
         self.0.lock().unwrap().clear();
     }
 
-    async fn serve(&self) -> String {
+    pub(super) async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let documents = self.clone();

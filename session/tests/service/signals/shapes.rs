@@ -182,12 +182,6 @@ fn transmitters() -> Vec<Shape> {
             )
         },
         shape(
-            "an organization that names itself, where its access tokens have another issuer",
-            json!({"sub_id": iss_sub("https://idp/"), "events": {revoked.as_str(): {}}}),
-            NOT_ALICE,
-            Outcome::Revoked,
-        ),
-        shape(
             "a session in a format that says nothing here can be any of the user's",
             json!({"sub_id": {"format": "complex", "user": iss_sub("https://id"),
                               "session": {"format": "saml_assertion_id", "issuer": "https://idp", "assertion_id": "_8e8"}},
