@@ -25,9 +25,9 @@ const COUNTS: [&str; 5] = ["received", "applied", "unmatched", "ignored", "refus
 
 const LIST_EXAMPLES: &str = "\
 STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; `no keys`, if
-the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has. APPLIED signals concerned a live session,
-UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED ones were not acknowledged. The
-counts are those of the replica that answers, since its start.
+the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has. APPLIED
+signals concerned a live session, UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED
+ones were not acknowledged. The counts are those of the replica that answers, since its start.
 
 Examples:
   portcullis signals list
