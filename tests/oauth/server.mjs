@@ -1,4 +1,4 @@
-// oidc-provider as the authorization server of the end-to-end tests: `node server.mjs PORT [--sid]`.
+// oidc-provider as the authorization server of the end-to-end tests: `node server.mjs PORT [--sid] [--logout URI]`.
 //
 // Clients (secret `secret-of-…`, client_secret_basic): `machine` (client_credentials), `web` (authorization_code with
 // PKCE, refresh_token) and `gateway` (introspection only). Resources: `urn:jwt` has JWT access tokens, `urn:opaque` opaque ones.
@@ -9,6 +9,8 @@ import Provider from 'oidc-provider';
 
 const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
+// `--logout URI`: where the client `web` is told of logouts (OpenID Connect Back-Channel Logout 1.0).
+const logout = process.argv.includes('--logout') ? process.argv[process.argv.indexOf('--logout') + 1] : undefined;
 const SCOPES = 'orders:read orders:write customers:read';
 
 const client = (client_id, more) => ({
@@ -28,6 +30,7 @@ const clients = [
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     redirect_uris: ['https://app.example.com/callback'],
+    ...(logout && { backchannel_logout_uri: logout, backchannel_logout_session_required: true }),
   }),
   client('gateway', { grant_types: [] }),
 ];
@@ -76,12 +79,18 @@ function provider(keys) {
     jwks: { keys },
     cookies: { keys: ['a cookie key for tests alone'] },
     scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
+    // Its own way of calling refuses loopback addresses.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: async (ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
     // `--sid`: adds the claims that tie an access token to the login. Real servers may or may not have them.
-    extraTokenClaims: async (ctx, token) => (process.argv.includes('--sid') && token.sessionUid
-      ? { sid: token.sessionUid } : undefined),
+    // With logouts, the `sid` is that of ID tokens and logout tokens.
+    extraTokenClaims: async (ctx, token) => {
+      const sid = logout ? token.sid : process.argv.includes('--sid') && token.sessionUid;
+      return sid ? { sid } : undefined;
+    },
     features: {
       clientCredentials: { enabled: true },
+      backchannelLogout: { enabled: Boolean(logout) },
       introspection: { enabled: true, allowedPolicy: async (ctx, caller) => caller.clientId === 'gateway' },
       revocation: { enabled: true },
       resourceIndicators: {

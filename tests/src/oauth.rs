@@ -39,6 +39,8 @@ pub struct Grant {
     pub access: String,
     /// The refresh token.
     pub refresh: String,
+    /// The cookies that its browser has, after a login.
+    cookies: BTreeMap<String, String>,
 }
 
 /// The secret of a client of `server.mjs`.
@@ -100,7 +102,18 @@ impl OAuthServer {
             ("code_verifier", VERIFIER),
             ("resource", resource),
         ];
-        Grant::read(&self.post("/token", "web", &form).await)
+        let cookies = browser.cookies;
+        Grant { cookies, ..Grant::read(&self.post("/token", "web", &form).await) }
+    }
+
+    /// The person of a login logs out in the browser.
+    pub async fn log_out(&self, grant: &Grant) {
+        let mut browser = Browser { client: &self.client, cookies: grant.cookies.clone() };
+        let page = browser.send(self.client.get("/session/end")).await;
+        let page = String::from_utf8_lossy(&page.status(200).body).into_owned();
+        let secret = page.split("name=\"xsrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let secret = secret.unwrap_or_else(|| panic!("no secret in {page}"));
+        browser.submit("/session/end/confirm", form(&[("xsrf", secret), ("logout", "yes")])).await;
     }
 
     /// New tokens of the same login.
@@ -128,7 +141,8 @@ impl OAuthServer {
 
 impl Grant {
     fn read(answer: &Answer) -> Self {
-        Self { access: token(answer, "access_token"), refresh: token(answer, "refresh_token") }
+        let (access, refresh) = (token(answer, "access_token"), token(answer, "refresh_token"));
+        Self { access, refresh, cookies: BTreeMap::new() }
     }
 }
 

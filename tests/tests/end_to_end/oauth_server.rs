@@ -2,7 +2,7 @@
 //! and its key rotations.
 
 use portcullis_tests::{
-    Builder, Testbed,
+    Builder, Kind, Testbed, Token, free_port, local,
     oauth::{JWT, OAuthServer, OPAQUE, client_secret},
     policy,
 };
@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 const EVERY_WORKER: usize = 16;
 
 /// A policy that trusts the server's JWTs and those of the shipped issuer.
-fn trusts_jwts(server: &OAuthServer) -> Value {
-    let mut policy = policy::patient();
+fn trusts_jwts(server: &OAuthServer, mut policy: Value) -> Value {
     let mut issuer = policy["issuers"][0].clone();
     issuer["issuer"] = json!(server.issuer);
     issuer["algorithms"] = json!(["ES256"]);
@@ -37,7 +36,7 @@ fn beside(server: &OAuthServer, policy: Value) -> Builder {
 /// tokens have no `auth_time`, and a `sid` only if it is told to.
 async fn with_jwts(server: &OAuthServer) -> Testbed {
     let reopens = |session: &mut Value| session["undated_logins"] = json!({"reopen": {"revoked_for": "24h"}});
-    let testbed = beside(server, trusts_jwts(server)).session(reopens).start().await;
+    let testbed = beside(server, trusts_jwts(server, policy::patient())).session(reopens).start().await;
     testbed.ready().await;
     let token = server.client_credentials(JWT, "orders:read").await;
     for _ in 0..EVERY_WORKER {
@@ -101,6 +100,36 @@ async fn logins_are_sessions_if_the_server_names_them() {
         testbed.get("/orders").bearer(token).await.refused(401, "session_revoked");
     }
     testbed.get("/orders").bearer(&phone.access).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node: make test-faults"]
+async fn a_logout_in_the_browser_cuts_the_websocket_of_that_login_and_refuses_its_tokens() {
+    let signals = local(free_port());
+    let server = OAuthServer::start(&["--logout", &format!("http://{signals}/signals/op")]).await;
+    let (issuer, keys) = (server.issuer.clone(), format!("{}/jwks", server.issuer));
+    let told = move |session: &mut Value| {
+        session["signals_listen"] = json!(signals.to_string());
+        session["signals"] = json!([{
+            "name": "op", "kind": "backchannel_logout", "issuer": issuer, "audiences": ["web"], "algorithms": ["ES256"],
+            "keys": {"jwks_url": keys},
+        }]);
+    };
+    let testbed = beside(&server, trusts_jwts(&server, policy::streams())).session(told).start().await;
+    testbed.ready().await;
+    let (desk, phone) =
+        (server.log_in("anna", JWT, "orders:read").await, server.log_in("anna", JWT, "orders:read").await);
+    for grant in [&desk, &phone] {
+        testbed.get("/me").bearer(&grant.access).until("the keys are there", |answer| answer.status == 200).await;
+    }
+    let shown = |text: &str| Token { text: text.to_owned(), session: String::new() };
+    let mut cut = testbed.open(Kind::WebSocket, &shown(&desk.access)).await;
+    let mut stays = testbed.open(Kind::WebSocket, &shown(&phone.access)).await;
+    server.log_out(&desk).await;
+    testbed.get("/me").bearer(&desk.access).await.refused(401, "session_revoked");
+    cut.is_cut().await;
+    stays.flows().await;
+    testbed.get("/me").bearer(&phone.access).await.passes();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +207,7 @@ async fn opaque_tokens_of_another_audience_or_by_a_stranger_are_refused() {
 async fn a_server_that_does_not_introspect_jwts_says_nothing_about_them() {
     let server = OAuthServer::start(&[]).await;
     let mut policy = introspects(&server);
-    policy["issuers"] = json!([trusts_jwts(&server)["issuers"][1]]);
+    policy["issuers"] = json!([trusts_jwts(&server, policy::patient())["issuers"][1]]);
     let testbed = beside(&server, policy).filter_credential(&client_secret("gateway")).start().await;
     let token = server.client_credentials(JWT, "orders:read").await;
     let answer = testbed.get("/orders").bearer(&token);
