@@ -203,6 +203,10 @@ fn transmitter(
         Some(RawDelivery::Poll(poll)) => Some(polling(at, poll, raw.keys.as_ref(), authorization.clone(), faults)?),
         Some(RawDelivery::Push) | None => None,
     };
+    if let Some(signed) = &signed {
+        let polled = polling.as_ref().and_then(|polling| polling.url.as_ref());
+        Keys::check(&signed.keys, polled).map_err(|fault| faults.push(format!("{at}.keys: {fault}"))).ok()?;
+    }
     if raw.stale_after.as_deref().and_then(duration_ms) == Some(0) {
         faults.push(format!("{at}.stale_after: `0s` would always be over"));
     }
@@ -331,9 +335,7 @@ fn keys(at: &str, raw: Option<&RawKeys>, faults: &mut Vec<String>) -> Option<Key
             return None;
         }
     };
-    let settings = KeySettings { at: keys_at, ca: raw.ca.as_ref().map(Into::into) };
-    Keys::check(&settings).map_err(|fault| faults.push(format!("{at}.keys: {fault}"))).ok()?;
-    Some(settings)
+    Some(KeySettings { at: keys_at, ca: raw.ca.as_ref().map(Into::into) })
 }
 
 /// The events of CAEP 1.0 and RISC 1.0 (OpenID Foundation), by the last segment of their URIs.

@@ -117,7 +117,8 @@ impl Arrival<'_> {
                 Action::EndOthers => effects.extend(self.end_others(parties)),
                 Action::Block => effects.extend(blockable(parties).map(|(issuer, party)| self.block(issuer, party))),
                 Action::Unblock => {
-                    effects.extend(blockable(parties).map(|(issuer, party)| Effect::Unblock(issuer, party)));
+                    let lift = |(issuer, party)| Effect::Unblock { issuer, party, held: None };
+                    effects.extend(blockable(parties).map(lift));
                 }
             }
         }

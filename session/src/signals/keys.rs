@@ -43,13 +43,18 @@ pub(crate) struct KeySettings {
 }
 
 impl KeySettings {
-    /// How servers are verified; none where nothing is fetched over TLS.
-    pub(super) fn tls(&self) -> Result<Option<TlsConfig>, String> {
-        match &self.at {
-            KeysAt::Inline(_) => Ok(None),
-            // What is found on this machine may lead elsewhere.
-            KeysAt::Jwks(url) | KeysAt::Discovery(url) => tls(self.ca.as_ref(), url.is_plain()).map(Some),
+    /// How servers are verified where keys are fetched, or tokens at `polled`; none where nothing is called.
+    pub(super) fn tls(&self, polled: Option<&Url>) -> Result<Option<TlsConfig>, String> {
+        let keys = match &self.at {
+            KeysAt::Inline(_) => None,
+            KeysAt::Jwks(url) | KeysAt::Discovery(url) => Some(url),
+        };
+        let called: Vec<&Url> = keys.into_iter().chain(polled).collect();
+        if called.is_empty() {
+            return Ok(None);
         }
+        // Also where all of it is on this machine: what is found there may lead elsewhere.
+        tls(self.ca.as_ref(), called.iter().all(|url| url.is_plain())).map(Some)
     }
 }
 
@@ -79,11 +84,11 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Whether keys can be used or fetched, as far as that can be told without the network. The error says what is wrong.
-    pub(crate) fn check(settings: &KeySettings) -> Result<(), String> {
+    pub(crate) fn check(settings: &KeySettings, polled: Option<&Url>) -> Result<(), String> {
         if let KeysAt::Inline(json) = &settings.at {
             KeyRing::new(&KeySource::Inline(json.clone())).map_err(|e| format!("inline: {e}"))?;
         }
-        settings.tls().map(drop)
+        settings.tls(polled).map(drop)
     }
 
     pub(super) fn new(transmitter: &str, signed: &Signed, caller: Caller) -> Result<Self, String> {
@@ -236,5 +241,22 @@ impl Keys {
 
     fn get(&self, url: &Url) -> Result<Vec<u8>, String> {
         self.caller.get(url, None, FETCH_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_verified_wherever_one_is_called() {
+        let url = |text: &str| Url::read(text).unwrap();
+        let of = |at| KeySettings { at, ca: None };
+        let inline = || of(KeysAt::Inline(String::new()));
+        assert!(inline().tls(None).unwrap().is_none());
+        assert!(inline().tls(Some(&url("http://127.0.0.1/poll"))).unwrap().is_some());
+        assert!(of(KeysAt::Discovery(url("http://127.0.0.1/ssf"))).tls(None).unwrap().is_some());
+        let missing = KeySettings { ca: Some("/none".into()), ..inline() };
+        assert!(missing.tls(Some(&url("https://id/poll"))).is_err(), "an authority that cannot be read");
     }
 }

@@ -21,6 +21,9 @@ const EVENTS_MAX: usize = 16;
 /// How long a transmitter may hold a request while it has nothing.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 
+/// How long a transmitter is left alone before what it has sent is acknowledged, and more is asked for.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// How long a failing transmitter is left alone at most. The time doubles with each failure.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -53,8 +56,6 @@ struct SetError {
 struct Answered {
     #[serde(default)]
     sets: BTreeMap<String, String>,
-    #[serde(default)]
-    more_available: bool,
 }
 
 /// A stream's configuration (Shared Signals Framework 1.0, section 8.1.1).
@@ -106,6 +107,8 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
             Ok(answered) => answered,
             Err(error) => {
                 failed(transmitter, &error);
+                // The stream may have moved.
+                endpoint.clone_from(&polling.url);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
                 continue;
@@ -117,21 +120,19 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
         wait = polling.every;
         asked.ack.clear();
         asked.set_errs.clear();
-        let mut is_kept = true;
         for (jti, token) in answered.sets {
             match push::receive(service, transmitter, token.as_bytes()).await {
                 Ok(()) => asked.ack.push(jti),
-                Err(Refusal { code: Code::Busy | Code::Unavailable, .. }) => is_kept = false,
+                // It comes again.
+                Err(Refusal { code: Code::Busy | Code::Unavailable, .. }) => {}
                 Err(Refusal { code, description }) => {
                     asked.set_errs.insert(jti, SetError { err: code.as_str(), description });
                 }
             }
         }
-        // What was received is acknowledged at once; so that nothing is asked in a circle, not what could not be kept.
-        let is_due = answered.more_available || !(asked.ack.is_empty() && asked.set_errs.is_empty());
-        if !is_due || !is_kept {
-            tokio::time::sleep(polling.every).await;
-        }
+        // What was received is acknowledged soon; what could not be kept is not asked for in a circle.
+        let is_due = !(asked.ack.is_empty() && asked.set_errs.is_empty());
+        tokio::time::sleep(if is_due { PAUSE } else { polling.every }).await;
     }
 }
 

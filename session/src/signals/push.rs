@@ -40,11 +40,10 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     }
     let event = Event::of(&statement.claims)?;
     if matches!(event.kind.short(), Some("verification" | "stream-updated")) {
-        let named = Named { jti: Some(&statement.id), event: event.kind.name(), actions: &[] };
         // One that comes again shows nothing.
-        return match apply(service, transmitter, named, Vec::new(), kept_until_ms(&statement, signed), None).await? {
-            Fate::Repeated => Ok(Fate::Repeated),
-            _ => Ok(note(transmitter, &event, now_ms)),
+        return match is_first(service, transmitter, &statement, kept_until_ms(&statement, signed)).await? {
+            true => Ok(note(transmitter, &event, &statement, now_ms)),
+            false => Ok(Fate::Repeated),
         };
     }
     let actions = transmitter.settings.actions.of(&event.kind);
@@ -119,7 +118,8 @@ pub(super) async fn apply(
     let receipt = named.jti.map(|jti| Receipt { id: ReceiptId::of(name, jti), until_ms: kept_until_ms });
     let made = service.writer.signal(Signal { transmitter: name.clone(), receipt, effects }).await;
     let (fate, ended) = match made.map_err(unwritten)? {
-        Applied::Before => (Fate::Repeated, 0),
+        // Its line is there already.
+        Applied::Before => return Ok(Fate::Repeated),
         Applied::Now { ended } if is_matched || ended > 0 => (Fate::Applied, ended),
         Applied::Now { ended } => (Fate::Unmatched, ended),
     };
@@ -138,10 +138,8 @@ pub(super) async fn apply(
 fn has_session(service: &Service, effect: &Effect) -> bool {
     match effect {
         Effect::Revoke(_) => false,
-        Effect::Block(block) | Effect::Lift(block) => {
-            service.registry.has_session(&block.issuer, &block.party.clone().into())
-        }
-        Effect::Unblock(issuer, party) => service.registry.has_session(issuer, &party.clone().into()),
+        Effect::Block(block) => service.registry.has_session(&block.issuer, &block.party.clone().into()),
+        Effect::Unblock { issuer, party, .. } => service.registry.has_session(issuer, &party.clone().into()),
     }
 }
 
@@ -155,8 +153,12 @@ fn unwritten(not_written: NotWritten) -> Refusal {
 
 /// Notes an event about the stream itself. A verification event shows that it works (Shared Signals Framework 1.0, section
 /// 8.1.4).
-fn note(transmitter: &Transmitter, event: &Event<'_>, now_ms: u64) -> Fate {
+fn note(transmitter: &Transmitter, event: &Event<'_>, statement: &Statement, now_ms: u64) -> Fate {
     let name = &transmitter.settings.name;
+    info!(
+        target: "audit", event = "signal", transmitter = name, jti = cut(&statement.id), signal = cut(event.kind.name()),
+        fate = Fate::Stream.as_str(),
+    );
     if event.kind.short() == Some("verification") {
         transmitter.status.verified(now_ms);
     } else {
@@ -165,6 +167,19 @@ fn note(transmitter: &Transmitter, event: &Event<'_>, now_ms: u64) -> Fate {
         warn!(transmitter = name, status, reason, "the transmitter has changed the status of its stream");
     }
     Fate::Stream
+}
+
+/// Keeps the receipt of a signal without effect; returns whether there was none.
+async fn is_first(
+    service: &Arc<Service>,
+    transmitter: &Transmitter,
+    statement: &Statement,
+    kept_until_ms: u64,
+) -> Result<bool, Refusal> {
+    let name = &transmitter.settings.name;
+    let receipt = Some(Receipt { id: ReceiptId::of(name, &statement.id), until_ms: kept_until_ms });
+    let made = service.writer.signal(Signal { transmitter: name.clone(), receipt, effects: Vec::new() }).await;
+    Ok(made.map_err(unwritten)? != Applied::Before)
 }
 
 /// An acknowledged signal without effect. It has none either when it comes again and is wanted by then.
@@ -176,14 +191,11 @@ async fn ignored(
     kept_until_ms: u64,
     why: &'static str,
 ) -> Result<Fate, Refusal> {
-    let name = &transmitter.settings.name;
-    let receipt = Some(Receipt { id: ReceiptId::of(name, &statement.id), until_ms: kept_until_ms });
-    let made = service.writer.signal(Signal { transmitter: name.clone(), receipt, effects: Vec::new() }).await;
-    if made.map_err(unwritten)? == Applied::Before {
+    if !is_first(service, transmitter, statement, kept_until_ms).await? {
         return Ok(Fate::Repeated);
     }
     info!(
-        target: "audit", event = "signal", transmitter = name, jti = cut(&statement.id),
+        target: "audit", event = "signal", transmitter = transmitter.settings.name, jti = cut(&statement.id),
         signal = cut(event.kind.name()), fate = Fate::Ignored.as_str(), why,
     );
     Ok(Fate::Ignored)

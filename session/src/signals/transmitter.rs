@@ -131,7 +131,8 @@ impl Transmitter {
         let (keys, caller) = match &settings.signed {
             None => (None, Caller::new(None)),
             Some(signed) => {
-                let caller = Caller::new(signed.keys.tls()?);
+                let polled = settings.polling.as_ref().and_then(|polling| polling.url.as_ref());
+                let caller = Caller::new(signed.keys.tls(polled)?);
                 (Some(Arc::new(Keys::new(&settings.name, signed, caller.clone())?)), caller)
             }
         };

@@ -196,6 +196,7 @@ impl Commit {
         // A commit that has failed may be on disk: what memory has not is gone with this, so its receipts must be, too.
         let unsettled: Vec<_> = self.unsettled().iter().cloned().collect();
         self.store.apply(&[Change::Rules(rules), Change::Unreceived(unsettled)])?;
+        self.unsettled().clear();
         self.registry.issuers().unwritten();
         self.registry.leads().unwritten();
         let sessions = self.registry.requeue_all();

@@ -205,7 +205,10 @@ impl Commit {
 impl Commit {
     /// Answers a step whose commit has failed. It may be on disk all the same.
     fn refuse_step(&self, step: Step, error: &StoreError) {
-        if let Step::Signal(signal, true, _) = &step {
+        // A log that replicas share brings what was committed.
+        if let Step::Signal(signal, true, _) = &step
+            && !self.registry.lease().is_shared()
+        {
             self.unsettled().extend(signal.receipt.as_ref().map(|receipt| receipt.id.clone()));
         }
         refuse(step, error);

@@ -27,10 +27,15 @@ pub(crate) enum Effect {
     Revoke(Revocation),
     /// Blocks a party.
     Block(Block),
-    /// Lifts the block of an issuer's party that a signal of the same transmitter has made.
-    Unblock(String, BlockedParty),
-    /// Lifts this very block. Made from the one above, in the commit.
-    Lift(Block),
+    /// Lifts the block of a party that a signal of the same transmitter has made.
+    Unblock {
+        /// The issuer of the tokens.
+        issuer: String,
+        /// The party.
+        party: BlockedParty,
+        /// The block, if there is one: the commit finds it.
+        held: Option<Block>,
+    },
 }
 
 /// What became of a signal.
@@ -84,22 +89,16 @@ impl Commit {
             group.steps.push(Step::Signal(signal, false, reply));
             return;
         }
-        let effects = std::mem::take(&mut signal.effects);
-        for effect in effects {
-            let effect = match effect {
-                Effect::Unblock(issuer, party) => match self.block_of(group, &signal.transmitter, &issuer, &party) {
-                    None => continue,
-                    Some(block) => Effect::Lift(block),
-                },
-                effect => effect,
-            };
-            group.changes.extend(match &effect {
+        for effect in &mut signal.effects {
+            let change = match effect {
                 Effect::Revoke(revocation) => Some(Change::Revocation(revocation.clone())),
                 Effect::Block(block) => Some(Change::Block(block.clone())),
-                Effect::Lift(block) => Some(Change::Unblock(block.clone())),
-                Effect::Unblock(..) => None,
-            });
-            signal.effects.push(effect);
+                Effect::Unblock { issuer, party, held } => {
+                    *held = self.block_of(group, &signal.transmitter, issuer, party);
+                    held.clone().map(Change::Unblock)
+                }
+            };
+            group.changes.extend(change);
         }
         group.changes.extend(signal.receipt.clone().map(Change::Received));
         group.steps.push(Step::Signal(signal, true, reply));
@@ -136,12 +135,11 @@ impl Commit {
                     let replaced = self.registry.block(&block);
                     self.audit.block_made(&block, replaced.is_some());
                 }
-                Effect::Lift(block) => {
-                    if self.registry.unblock(&block) {
-                        self.audit.block_lifted(&block);
-                    }
+                Effect::Unblock { held, .. } => {
+                    held.iter()
+                        .filter(|block| self.registry.unblock(block))
+                        .for_each(|block| self.audit.block_lifted(block));
                 }
-                Effect::Unblock(..) => {}
             }
         }
         let id = signal.receipt.map(|receipt| receipt.id);

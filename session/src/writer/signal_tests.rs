@@ -37,7 +37,7 @@ fn block(transmitter: &str) -> Effect {
 }
 
 fn unblock() -> Effect {
-    Effect::Unblock("https://id".to_owned(), party())
+    Effect::Unblock { issuer: "https://id".to_owned(), party: party(), held: None }
 }
 
 type Answer = Receiver<Result<Applied, NotWritten>>;

@@ -102,6 +102,8 @@ fn tables_of_the_first_layout_are_brought_to_this_one() {
     drop(schema.open());
     schema.execute("UPDATE meta SET layout = 1", &[]);
     schema.batch("DROP TABLE received");
+    let refused = Postgres::open_existing(&schema.target()).map(drop).unwrap_err();
+    assert!(refused.0.contains("its layout is 1"), "who only reads changes nothing: {refused}");
     let store = schema.open();
     let receipt = Receipt { id: ReceiptId::of("idp", "1"), until_ms: 9 };
     store.apply(&[Change::Received(receipt.clone())]).unwrap();

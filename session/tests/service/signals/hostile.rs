@@ -74,3 +74,14 @@ async fn ten_thousand_wrong_tokens_are_refused_and_do_nothing() {
     let made = fixture.call("GET", "/v1/revocations", "").await.json();
     assert_eq!(made["revocations"].as_array().unwrap().len(), 1, "{made}");
 }
+
+#[tokio::test]
+async fn the_listener_speaks_no_http2_whose_connections_may_idle_for_ever() {
+    let fixture = Fixture::with(&config("")).await;
+    let mut stream = TcpStream::connect(fixture.signals.unwrap()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(crate::fixtures::PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the connection stays open: {answer:?}");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
+}

@@ -95,6 +95,7 @@ async fn a_token_that_is_no_logout_token_is_refused_and_does_nothing() {
         claims(json!({"iss": "https://other"})),
         claims(json!({"aud": "a-client-that-nobody-has-seen"})),
         claims(json!({"aud": null})),
+        claims(json!({"aud": vec!["web"; 65]})),
         logout_token_of_type(&json!({"typ": "JWT"}), "1", &json!({"sid": "s"})),
         logout_token_of_type(&json!({"typ": "secevent+jwt"}), "1", &json!({"sid": "s"})),
         logout_token_of_type(&json!({"kid": "t2"}), "1", &json!({"sid": "s"})),
