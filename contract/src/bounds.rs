@@ -12,7 +12,7 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const ENTRIES_MAX: usize = 16_384;
 /// Routes of one message.
 pub const ROUTES_MAX: usize = 100_000;
-/// Scopes, groups of scopes, issuers, claim names, values of claims and capabilities of one message.
+/// Scopes, groups of scopes, `acr` values, issuers, claim names, values of claims and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
 
 /// The bound that a message exceeds.
@@ -87,7 +87,7 @@ impl Counts {
                 (Kind::Message, 2..=4) => count(&mut self.entries, ENTRIES_MAX, Exceeded::Entries)?,
                 (Kind::Hello, 3) => count(&mut self.routes, ROUTES_MAX, Exceeded::Routes)?,
                 (Kind::Hello, 4 | 5)
-                | (Kind::Route, 2 | 6)
+                | (Kind::Route, 2 | 6 | 7)
                 | (Kind::Scopes, 1)
                 | (Kind::Issuer, 2..=5)
                 | (Kind::ClaimValues, 2)

@@ -1,10 +1,12 @@
-//! The admin listener: sessions, revocations, blocks, events, metrics and health. Everything except health and readiness needs
+//! The admin listener: sessions, revocations, blocks, attributes, signals, events, metrics and health. Everything except health and readiness needs
 //! the credential.
 
+mod attributes;
 mod blocks;
 mod body;
 mod events;
 mod filters;
+mod held;
 mod page;
 mod party;
 mod problem;

@@ -7,6 +7,7 @@ mod history;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
 
+use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::clock::{Clock, rfc3339};
 use crate::intern::ScopeSet;
@@ -179,10 +180,11 @@ impl Audit {
     }
 
     /// All that is left to a party was set, or that was lifted.
-    pub fn narrowed(&self, narrowing: &Narrowing) {
-        let kind = if narrowing.scopes.is_some() { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
+    pub fn narrowed(&self, narrowing: &Narrowing, by: &'static str) {
+        let is_narrowed = narrowing.scopes.is_some() || !narrowing.signalled.is_empty();
+        let kind = if is_narrowed { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
         let made_at_ms = narrowing.made_at_ms.unwrap_or_else(|| self.clock.now_ms());
-        self.scopes(kind, narrowing, Details::default(), made_at_ms);
+        self.scopes(kind, narrowing, Details { by: Some(by), ..Details::default() }, made_at_ms);
     }
 
     /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed. What is
@@ -193,23 +195,24 @@ impl Audit {
             let remove = if is_own { Scopes::given(&change.remove) } else { None };
             let kind = if remove.is_some() { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
             let (restore, stated_reason) = (Scopes::given(&change.restore), Text::given(&change.reason));
-            let details = Details { remove, restore, stated_reason, ..Details::default() };
+            let details = Details { remove, restore, stated_reason, by: Some("admin"), ..Details::default() };
             self.scopes(kind, narrowing, details, change.made_at_ms);
         }
     }
 
     /// Reports a change of the scopes of a party, after which `narrowing` holds.
     fn scopes(&self, kind: Kind, narrowing: &Narrowing, details: Details, at_ms: u64) {
-        let Narrowing { party, scopes, removed, .. } = narrowing;
+        let Narrowing { party, scopes, removed, signalled, .. } = narrowing;
         let client_id = (!party.every_client).then_some(party.client.as_str());
         let (scopes, removed) = (scopes.as_ref().map(Scopes::new), Scopes::given(removed));
-        let details = Details { scopes, removed, by: Some("admin"), ..details };
+        let signalled = (!signalled.is_empty()).then(|| serde_json::to_string(signalled).unwrap_or_default());
+        let (details, by) = (Details { scopes, removed, ..details }, details.by);
         let joined = |list: &Option<Scopes>| list.as_ref().map(Scopes::joined);
         info!(
             target: "audit", event = kind.as_str(), issuer = party.issuer, subject = party.subject, client_id,
             key = party.named_key(), remove = joined(&details.remove), restore = joined(&details.restore),
-            scopes = joined(&details.scopes), removed = joined(&details.removed),
-            stated_reason = details.stated_reason.as_ref().map(Text::as_str), by = "admin",
+            scopes = joined(&details.scopes), removed = joined(&details.removed), signalled,
+            stated_reason = details.stated_reason.as_ref().map(Text::as_str), by,
         );
         self.history.push(Event { kind, about: About::Party(party.clone()), details, at_ms });
     }
@@ -276,6 +279,20 @@ impl Audit {
         let party = serde_json::to_string(&block.party).unwrap_or_default();
         let until = block.until_ms.map(rfc3339);
         info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = maker(block));
+    }
+
+    /// An attribute was set, or removed.
+    pub fn attribute(&self, attribute: &Attribute, by: &'static str) {
+        let Attribute { holder, name, fact } = attribute;
+        let holder = serde_json::to_string(holder).unwrap_or_default();
+        match fact {
+            Some(fact) => {
+                let value = serde_json::to_string(&fact.value).unwrap_or_default();
+                let (source, expires_at) = (&fact.source, fact.expires_at_ms.map(rfc3339));
+                info!(target: "audit", event = "attribute_set", holder, name, value, source, expires_at, by);
+            }
+            None => info!(target: "audit", event = "attribute_removed", holder, name, by),
+        }
     }
 
     fn announce(&self, kind: Kind, session: &Session, details: Details, at_ms: u64) {

@@ -1,6 +1,7 @@
 //! A token bound to its session, and the one path by which it is answered: stream questions, follows and introspection
 //! all bind and answer here, and the judge decides.
 
+use crate::attributes::Contexts;
 use crate::audit::{Audit, EndedBy, Refused};
 use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
@@ -18,6 +19,15 @@ pub(crate) struct Answer {
     /// A session that must be on disk before the verdict is sent: the verdict depends on an end that would be unknown after
     /// a crash.
     pub(crate) awaits: Option<Arc<Session>>,
+}
+
+/// What the route of a question requires, besides its limits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Required<'r> {
+    /// Scopes. Whoever asks looks at them as well: without them, what is asked is not activity.
+    pub(crate) scopes: Option<&'r Requirement<String>>,
+    /// Authentication contexts, one of which is required; empty: none.
+    pub(crate) acr: &'r [String],
 }
 
 /// A token, and how it relates to its session.
@@ -64,6 +74,7 @@ struct Standing {
     is_other_subject: bool,
     generation: u32,
     narrowed: Option<Vec<String>>,
+    contexts: Contexts,
 }
 
 impl BoundToken {
@@ -174,19 +185,13 @@ impl BoundToken {
     }
 
     /// Answers a question about it. One that was never bound names no session.
-    pub(crate) fn answer(
-        &mut self,
-        registry: &Registry,
-        asked: Asked,
-        requirement: Option<&Requirement<String>>,
-        now_ms: u64,
-    ) -> Answer {
+    pub(crate) fn answer(&mut self, registry: &Registry, asked: Asked, required: Required<'_>, now_ms: u64) -> Answer {
         let known = match &mut self.state {
             State::Unbound => Known::Nothing,
             State::None(known, _) => *known,
             State::Session(standing) => {
                 standing.refresh(&self.token, registry, now_ms);
-                Known::Session(standing.facts(&self.token, self.is_verified, requirement))
+                Known::Session(standing.facts(&self.token, self.is_verified, required, now_ms))
             }
         };
         let session = match &self.state {
@@ -262,6 +267,14 @@ impl BoundToken {
         }
     }
 
+    /// The authentication context that its session's login counts as; `None`: what the token says.
+    pub(crate) fn context(&self, now_ms: u64) -> Option<String> {
+        match &self.state {
+            State::Session(standing) => standing.contexts.of(standing.session.login_at_ms(), now_ms).map(str::to_owned),
+            State::Unbound | State::None(..) => None,
+        }
+    }
+
     /// Reports a refusal to the audit, once for each outcome.
     pub(crate) fn report(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
         let bit = 1 << outcome as u32;
@@ -283,7 +296,7 @@ impl BoundToken {
 
 impl Standing {
     fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs, now_ms: u64) -> Self {
-        let Compared { generation, escalates, narrowed } = Compared::of(&session, token);
+        let Compared { generation, escalates, narrowed, contexts } = Compared::of(&session, token);
         let blocked_until_ms = registry.blocked_until_ms(token, now_ms);
         Self {
             over_since: session.ended().map(|_| epochs),
@@ -298,6 +311,7 @@ impl Standing {
             session,
             generation,
             narrowed,
+            contexts,
         }
     }
 
@@ -316,8 +330,9 @@ impl Standing {
     }
 
     fn compare(&mut self, token: &Token) {
-        let Compared { generation, escalates, narrowed } = Compared::of(&self.session, token);
+        let Compared { generation, escalates, narrowed, contexts } = Compared::of(&self.session, token);
         (self.generation, self.escalates, self.narrowed) = (generation, escalates, narrowed);
+        self.contexts = contexts;
     }
 
     /// Grants the session the token's further scopes, if its access type allows that.
@@ -327,9 +342,10 @@ impl Standing {
         }
     }
 
-    fn facts(&self, token: &Token, is_verified: bool, requirement: Option<&Requirement<String>>) -> Facts {
+    fn facts(&self, token: &Token, is_verified: bool, required: Required<'_>, now_ms: u64) -> Facts {
         let session = &self.session;
         let left = self.narrowed.as_deref();
+        let is_too_weak = |context: &str| !required.acr.is_empty() && !required.acr.iter().any(|acr| acr == context);
         Facts {
             ended: session.ended(),
             outlived: self.outlived(token),
@@ -343,8 +359,9 @@ impl Standing {
             is_same_party: self.is_same_party,
             is_other_subject: self.is_other_subject,
             is_covered: left
-                .zip(requirement)
+                .zip(required.scopes)
                 .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
+            is_too_weak: self.contexts.of(session.login_at_ms(), now_ms).is_some_and(is_too_weak),
         }
     }
 
@@ -367,12 +384,14 @@ impl Epochs {
 
 /// A token's scopes compared with its session's.
 struct Compared {
-    /// The generation of the session's scopes that the other fields were computed for.
+    /// The generation of the session that the other fields were computed for.
     generation: u32,
     /// It has scopes that the session was never granted.
     escalates: bool,
     /// The scopes that are left of the token's, when they are fewer.
     narrowed: Option<Vec<String>>,
+    /// What the session's logins count as.
+    contexts: Contexts,
 }
 
 impl Compared {
@@ -383,6 +402,7 @@ impl Compared {
             generation,
             escalates: !token.scopes.is_within(&scopes.granted),
             narrowed: (!is_whole).then(|| token.scopes.and(&scopes.now)),
+            contexts: session.contexts(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::access::{Access, AccessTypes, Growth, When};
 use crate::audit::Audit;
-use crate::bound_token::BoundToken;
+use crate::bound_token::{BoundToken, Required};
 use crate::clock::steady_ms;
 use crate::clock::{Clock, Reading};
 use crate::intern::ScopeSet;
@@ -50,6 +50,10 @@ impl Store for Faulty {
 
     fn id(&self) -> String {
         self.inner.id()
+    }
+
+    fn secret(&self) -> String {
+        self.inner.secret()
     }
 
     fn leads(&self) -> Result<Vec<Lead>, StoreError> {
@@ -167,7 +171,7 @@ impl Fixture {
             found = Some(self.registry.look_up(&look_up).unwrap());
         }
         let background = Asked { background: true, ..Asked::default() };
-        bound.answer(&self.registry, background, None, now_ms).verdict.outcome()
+        bound.answer(&self.registry, background, Required::default(), now_ms).verdict.outcome()
     }
 
     pub(crate) fn commit(&self) -> Commit {
@@ -245,6 +249,7 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
         authenticated_ms: None,
         start_ms: at_ms,
         grant: "".into(),
+        email: "".into(),
         digest: 0,
     }
 }

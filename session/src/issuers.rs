@@ -4,6 +4,7 @@
 use portcullis_contract::token::{CLAIMS_MAX, ClaimNames, ClaimValues, Fault, ScopeClaim, Unverified};
 use portcullis_contract::wire;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -99,6 +100,25 @@ impl Issuers {
     /// The disk may lack some of the issuers.
     pub(crate) fn unwritten(&self) {
         self.is_unwritten.store(true, Ordering::SeqCst);
+    }
+
+    /// The scopes that new values of an issuer's claims state; `None` where none of its scope claims is among them.
+    pub(crate) fn scopes_stated(&self, issuer: &str, claims: &Map<String, Value>) -> Option<Vec<String>> {
+        self.with(issuer, |names| names.scopes_stated(claims))
+    }
+
+    /// Whether a claim of an issuer contains scopes.
+    pub(crate) fn is_scope_claim(&self, issuer: &str, name: &str) -> bool {
+        let is_it = |claim: &ScopeClaim| claim.path().first().is_some_and(|outermost| outermost == name);
+        self.with(issuer, |names| names.scopes.iter().any(is_it))
+    }
+
+    fn with<T>(&self, issuer: &str, read: impl FnOnce(&ClaimNames) -> T) -> T {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match known.get(issuer) {
+            Some(names) => read(names),
+            None => read(&ClaimNames::default()),
+        }
     }
 
     /// Reads a token that nobody has verified here.

@@ -106,6 +106,8 @@ pub struct Facts {
     pub is_other_subject: bool,
     /// The session's scopes cover what the route requires.
     pub is_covered: bool,
+    /// The login counts as an authentication context that the route does not accept.
+    pub is_too_weak: bool,
 }
 
 /// What the route of a question adds. Its limits can only narrow: the session's own are judged as well.
@@ -134,7 +136,7 @@ pub enum Refusal {
     Outlived(Reason),
     /// The token has scopes that the session was never granted.
     ScopeEscalation,
-    /// The session's last login is older than the route accepts.
+    /// The session's last login is older than the route accepts, or counts as weaker.
     StepUpRequired,
     /// The session was inactive for longer than the route accepts.
     RouteIdle,
@@ -218,6 +220,9 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
 
 /// Judges the limits of the route for a session that is good in itself.
 fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
+    if facts.is_too_weak {
+        return Judgement::Refused(Refusal::StepUpRequired);
+    }
     let Some(remaining_ms) = left(facts.login_at_ms, nearest(facts.limits.absolute_ms, asked.max_age_ms), now_ms)
     else {
         return Judgement::Refused(Refusal::StepUpRequired);

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admin;
+pub mod attributes;
 pub mod audit;
 pub mod blocks;
 mod bound_token;
@@ -9,8 +10,10 @@ pub mod check_stream;
 pub mod clock;
 pub mod config;
 mod credential;
+pub mod email;
 pub mod filters;
 mod followers;
+pub mod held;
 pub mod intern;
 pub mod issuers;
 pub mod judge;

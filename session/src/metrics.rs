@@ -96,6 +96,8 @@ pub(crate) struct Signals {
     applied: IntCounterVec,
     unmatched: IntCounterVec,
     ignored: IntCounterVec,
+    held: IntCounterVec,
+    waiting: IntGaugeVec,
     lag: Histogram,
     stale: IntGaugeVec,
 }
@@ -103,22 +105,42 @@ pub(crate) struct Signals {
 impl Signals {
     /// Shows the counts of a transmitter, also while nothing has come.
     pub(crate) fn expect<'e>(&self, transmitter: &str, errs: impl IntoIterator<Item = &'e str>) {
-        for counter in [&self.received, &self.applied, &self.unmatched, &self.ignored] {
+        for counter in [&self.received, &self.applied, &self.unmatched, &self.ignored, &self.held] {
             counter.with_label_values(&[transmitter]);
         }
         for err in errs {
             self.refused.with_label_values(&[transmitter, err]);
         }
         self.stale(transmitter, false);
+        self.waiting(transmitter, 0);
     }
 
     /// Counts a signal that was acknowledged.
     pub(crate) fn accepted(&self, transmitter: &str, fate: &str) {
         self.received.with_label_values(&[transmitter]).inc();
-        let of = [("applied", &self.applied), ("unmatched", &self.unmatched), ("ignored", &self.ignored)];
+        self.became(transmitter, fate);
+    }
+
+    /// Counts a held signal that was released.
+    pub(crate) fn released(&self, transmitter: &str, fate: &str) {
+        self.became(transmitter, fate);
+    }
+
+    fn became(&self, transmitter: &str, fate: &str) {
+        let of = [
+            ("applied", &self.applied),
+            ("unmatched", &self.unmatched),
+            ("ignored", &self.ignored),
+            ("held", &self.held),
+        ];
         for (_, counter) in of.into_iter().filter(|(name, _)| *name == fate) {
             counter.with_label_values(&[transmitter]).inc();
         }
+    }
+
+    /// Notes how many signals are held now.
+    pub(crate) fn waiting(&self, transmitter: &str, count: usize) {
+        self.waiting.with_label_values(&[transmitter]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts one that was not.
@@ -340,6 +362,11 @@ fn signals(registry: &Registry) -> Result<Signals, Error> {
         of,
     )?;
     registry.register(Box::new(stale.clone()))?;
+    let waiting = IntGaugeVec::new(
+        Opts::new("portcullis_signals_waiting", "Held signals that wait for somebody to release or drop them."),
+        of,
+    )?;
+    registry.register(Box::new(waiting.clone()))?;
     let lag = Histogram::with_opts(
         HistogramOpts::new("portcullis_signals_lag_seconds", "From a signal's event to its effect.")
             .buckets(LAG_SECONDS.to_vec()),
@@ -351,8 +378,10 @@ fn signals(registry: &Registry) -> Result<Signals, Error> {
         applied: family("portcullis_signals_applied_total", "Signals that were put into effect.", of)?,
         unmatched: family("portcullis_signals_unmatched_total", "Signals in effect that no live session met.", of)?,
         ignored: family("portcullis_signals_ignored_total", "Signals acknowledged without effect.", of)?,
+        held: family("portcullis_signals_held_total", "Signals held because there were too many.", of)?,
         lag,
         stale,
+        waiting,
     })
 }
 

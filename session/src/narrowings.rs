@@ -1,13 +1,14 @@
 //! Narrowings: what an administrator has left to a party, or taken from it. They hold for each of its sessions, including
 //! later ones, until they are lifted: otherwise the next login would restore the scopes.
 //!
-//! A narrowing has two parts. `scopes` is everything that is left, as one caller has set it. `removed` is what callers have
-//! taken away one by one: each adds to it or takes from it, so that two of them never undo each other's change.
+//! A narrowing has three parts. `scopes` is everything that is left, as one caller has set it. `removed` is what callers have
+//! taken away one by one: each adds to it or takes from it, so that two of them never undo each other's change. `signalled` is
+//! what each transmitter has left with its latest signal; a caller who sets `scopes`, or lifts that, overrules them.
 
 use crate::intern::ScopeSet;
 use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The party that a narrowing holds for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct Narrowing {
     /// The scopes that are taken from these, or from all, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+    /// The scopes that are left according to signals, by their transmitter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signalled: BTreeMap<String, Vec<String>>,
     /// When scopes were last taken; `None`: an older version has stored it, which did not note that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at_ms: Option<u64>,
@@ -84,12 +88,19 @@ pub struct Narrowing {
 impl Narrowing {
     /// One that takes nothing from a party.
     pub fn none(party: Party) -> Self {
-        Self { party, scopes: None, removed: Vec::new(), made_at_ms: None, reason: String::new() }
+        Self {
+            party,
+            scopes: None,
+            removed: Vec::new(),
+            signalled: BTreeMap::new(),
+            made_at_ms: None,
+            reason: String::new(),
+        }
     }
 
     /// Whether it takes nothing.
     pub fn is_lifted(&self) -> bool {
-        self.scopes.is_none() && self.removed.is_empty()
+        self.scopes.is_none() && self.removed.is_empty() && self.signalled.is_empty()
     }
 
     /// The narrowing after a change.
@@ -103,12 +114,23 @@ impl Narrowing {
             let left = left.into_iter().filter(|scope| !is_in(&change.remove, scope));
             ScopeSet::new(left.chain(change.restore.iter().cloned())).to_vec()
         });
+        let given_back = |(transmitter, left): (String, Vec<String>)| {
+            (transmitter, ScopeSet::new(left.iter().chain(&change.restore)).to_vec())
+        };
+        let signalled = self.signalled.into_iter().map(given_back).collect();
         // What is given back does not change when, and why, the rest was taken.
         let (made_at_ms, reason) = match removed.iter().any(|scope| !before.contains(scope)) {
             true => (Some(change.made_at_ms), change.reason.clone()),
             false => (self.made_at_ms, self.reason),
         };
-        Self { party: self.party, scopes, removed, made_at_ms, reason }
+        Self { party: self.party, scopes, removed, signalled, made_at_ms, reason }
+    }
+
+    /// The narrowing after a transmitter's signal that these scopes are left, in the place of its earlier one.
+    #[must_use]
+    pub fn signalled(mut self, transmitter: &str, scopes: Vec<String>, made_at_ms: u64, reason: &str) -> Self {
+        self.signalled.insert(transmitter.to_owned(), ScopeSet::new(scopes).to_vec());
+        Self { made_at_ms: Some(made_at_ms), reason: reason.to_owned(), ..self }
     }
 }
 
@@ -173,6 +195,9 @@ impl Left {
 #[derive(Debug)]
 struct Held {
     left: Left,
+    /// All that is left, as a caller has set it.
+    scopes: Option<ScopeSet>,
+    signalled: BTreeMap<String, Vec<String>>,
     made_at_ms: Option<u64>,
     reason: String,
 }
@@ -185,12 +210,17 @@ impl Narrowings {
     /// Makes a narrowing, changes it, or lifts it.
     pub(crate) fn set(&mut self, narrowing: Narrowing) {
         let removed = (!narrowing.removed.is_empty()).then(|| ScopeSet::new(&narrowing.removed));
-        let left = Left { only: narrowing.scopes.map(ScopeSet::new), removed };
+        let scopes = narrowing.scopes.map(ScopeSet::new);
+        let both = |one: Option<ScopeSet>, two: ScopeSet| {
+            Some(one.map_or_else(|| two.clone(), |one| ScopeSet::new(one.and(&two))))
+        };
+        let only = narrowing.signalled.values().map(ScopeSet::new).fold(scopes.clone(), both);
+        let left = Left { only, removed };
         match left.is_all() {
             true => self.0.remove(&narrowing.party),
             false => {
-                let Narrowing { party, made_at_ms, reason, .. } = narrowing;
-                self.0.insert(party, Held { left, made_at_ms, reason })
+                let Narrowing { party, made_at_ms, reason, signalled, .. } = narrowing;
+                self.0.insert(party, Held { left, scopes, signalled, made_at_ms, reason })
             }
         };
     }
@@ -220,10 +250,16 @@ impl Narrowings {
 }
 
 fn narrowing(party: &Party, held: &Held) -> Narrowing {
-    let Held { left, made_at_ms, reason } = held;
+    let Held { left, scopes, signalled, made_at_ms, reason } = held;
     let removed = left.removed.as_ref().map(ScopeSet::to_vec).unwrap_or_default();
-    let scopes = left.only.as_ref().map(ScopeSet::to_vec);
-    Narrowing { party: party.clone(), scopes, removed, made_at_ms: *made_at_ms, reason: reason.clone() }
+    Narrowing {
+        party: party.clone(),
+        scopes: scopes.as_ref().map(ScopeSet::to_vec),
+        removed,
+        signalled: signalled.clone(),
+        made_at_ms: *made_at_ms,
+        reason: reason.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +282,7 @@ mod tests {
             party: Party::of("i", "alice", "web", ""),
             scopes: scopes.map(texts),
             removed: texts(removed),
+            signalled: BTreeMap::new(),
             made_at_ms: Some(1),
             reason: "old".to_owned(),
         };
@@ -280,6 +317,32 @@ mod tests {
         assert_eq!(left("bob", "web"), ["a", "b", "c"]);
         assert!(Party::of_subject("i", "alice").covers(&Party::of("i", "alice", "cli", "")));
         assert!(!Party::of("i", "alice", "", "").covers(&Party::of("i", "alice", "cli", "")));
+    }
+
+    #[test]
+    fn what_signals_leave_is_theirs_and_never_widens_what_others_have_left() {
+        let mut all = Narrowings::default();
+        let granted = ScopeSet::new(["a", "b", "c"]);
+        let party = Party::of("i", "alice", "web", "");
+        let left = |all: &Narrowings| all.of(|| Party::of("i", "alice", "web", "k")).of(&granted).to_vec();
+        let signalled = |all: &Narrowings, from: &str, scopes: &[&str]| {
+            all.at(&party).signalled(from, texts(scopes), 5, "idp: token-claims-change")
+        };
+        all.set(Narrowing { scopes: Some(texts(&["a", "b"])), ..Narrowing::none(party.clone()) });
+        all.set(signalled(&all, "idp", &["b", "c", "d"]));
+        assert_eq!(left(&all), ["b"]);
+        all.set(signalled(&all, "idp", &["a", "b"]));
+        assert_eq!(left(&all), ["a", "b"], "the later one counts, and gives back no more than the operator has left");
+        all.set(signalled(&all, "mdm", &[]));
+        assert_eq!(left(&all).len(), 0, "another transmitter is another one");
+        let read = all.at(&party);
+        assert_eq!((read.signalled.len(), read.scopes.clone()), (2, Some(texts(&["a", "b"]))));
+        let text = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Narrowing>(&text).unwrap(), read);
+        all.set(read.changed(&change(&[], &["a"])));
+        assert_eq!(left(&all), ["a"], "what is given back is given back whoever has taken it");
+        all.set(Narrowing::none(party.clone()));
+        assert_eq!(left(&all), ["a", "b", "c"]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The session registry: the authority on which session a token belongs to, and on which sessions are live.
 
+mod attributes;
 mod bind;
 mod block;
 #[cfg(test)]
 mod block_tests;
+mod held;
 mod load;
 mod narrow;
 mod open;

@@ -1,6 +1,8 @@
 //! One session in memory. What changes on every request is in atomics, so that judging takes no lock.
 
 use crate::access::Access;
+use crate::attributes::Contexts;
+use crate::email::EmailDigest;
 use crate::intern::{Interner, ScopeSet};
 use crate::judge::{End, expiry};
 use crate::life::{Life, Stage};
@@ -59,6 +61,8 @@ pub struct Session {
     authenticated_ms: AtomicU64,
     issued_ms: AtomicU64,
     scopes: Mutex<Scopes>,
+    contexts: Mutex<Contexts>,
+    email: Mutex<Option<EmailDigest>>,
     generation: AtomicU32,
 }
 
@@ -108,6 +112,8 @@ impl Session {
             authenticated_ms: AtomicU64::new(marks.authenticated_ms),
             issued_ms: AtomicU64::new(marks.issued_ms),
             scopes: Mutex::new(Scopes::new(granted, None)),
+            contexts: Mutex::default(),
+            email: Mutex::default(),
             generation: AtomicU32::new(0),
         }
     }
@@ -203,7 +209,33 @@ impl Session {
         self.scopes().1.granted
     }
 
-    /// How often the scopes have changed.
+    /// What its logins count as.
+    pub fn contexts(&self) -> Contexts {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets that.
+    pub fn set_contexts(&self, contexts: Contexts) {
+        let mut held = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *held != contexts;
+        *held = contexts;
+        drop(held);
+        if is_new {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The latest e-mail address that its tokens have said.
+    pub fn email(&self) -> Option<EmailDigest> {
+        *self.email.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an address; returns whether it was not known.
+    pub fn set_email(&self, email: EmailDigest) -> bool {
+        self.email.lock().unwrap_or_else(PoisonError::into_inner).replace(email) != Some(email)
+    }
+
+    /// How often the scopes, or what its logins count as, have changed.
     pub fn generation(&self) -> u32 {
         self.generation.load(Ordering::SeqCst)
     }
@@ -251,6 +283,7 @@ impl Session {
             returned: self.returned,
             returned_from_ms: self.returned_from_ms,
             ended,
+            email: self.email(),
         }
     }
 }

@@ -6,13 +6,17 @@
 
 mod action;
 mod answer;
+mod carry_out;
 mod effects;
 mod event;
 mod global;
 mod keeper;
 mod keys;
 mod logout;
+mod order;
 mod outbound;
+mod pace;
+mod parties;
 mod poll;
 mod push;
 mod router;
@@ -22,10 +26,13 @@ mod transmitter;
 
 pub(crate) use action::{Action, Actions};
 pub(crate) use answer::errs;
+pub(crate) use carry_out::{drop_held, release};
 pub(crate) use keeper::keep;
 pub(crate) use keys::{KeySettings, Keys, KeysAt};
+pub(crate) use order::Order;
 pub(crate) use outbound::Url;
 pub(crate) use poll::poll;
 pub(crate) use router::router;
 pub(crate) use status::StatusView;
+pub(crate) use subject::is_name as is_party_name;
 pub(crate) use transmitter::{Kind, Polling, Profile, Signed, Transmitter, TransmitterSettings};

@@ -9,7 +9,10 @@
 pub mod embedded;
 pub mod postgres;
 
+use crate::attributes::Attribute;
 use crate::blocks::Block;
+use crate::email::EmailDigest;
+use crate::held::HeldSignal;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
@@ -92,6 +95,9 @@ pub struct Record {
     pub returned_from_ms: u64,
     /// Its end: the record is then a tombstone.
     pub ended: Option<End>,
+    /// The latest e-mail address that its tokens have said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailDigest>,
 }
 
 impl Record {
@@ -171,6 +177,12 @@ pub enum Change {
     Unblock(Block),
     /// A narrowing, or the end of one.
     Narrowing(Narrowing),
+    /// An attribute, or the end of one.
+    Attribute(Attribute),
+    /// A signal is held.
+    Hold(HeldSignal),
+    /// The signal with that id is no longer held.
+    Unhold(String),
     /// A signal was received. Only the tables know it: memory has its effects.
     Received(Receipt),
     /// Drops some of the receipts that are kept until before that instant.
@@ -232,7 +244,7 @@ impl ReceiptId {
     }
 }
 
-/// The rules that hold for parties, and so also for sessions that were never seen.
+/// The rules that hold for parties, and so also for sessions that were never seen; and what else is all in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// All revocations.
@@ -241,6 +253,20 @@ pub struct Rules {
     pub blocks: Vec<Block>,
     /// All narrowings.
     pub narrowings: Vec<Narrowing>,
+    /// All attributes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
+    /// All held signals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldSignal>,
+}
+
+impl Rules {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        let Self { revocations, blocks, narrowings, attributes, held } = self;
+        revocations.len() + blocks.len() + narrowings.len() + attributes.len() + held.len()
+    }
 }
 
 /// The store failed. The text is for the operator's log, not for a client.
@@ -259,6 +285,9 @@ impl std::error::Error for StoreError {}
 pub trait Store: Send + Sync + 'static {
     /// Tells this store from every other one: 16 hexadecimal digits.
     fn id(&self) -> String;
+
+    /// What digests are keyed with: chosen at random when the store was made.
+    fn secret(&self) -> String;
 
     /// The issuers that filters have described.
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError>;

@@ -32,6 +32,8 @@ pub struct Token {
     pub start_ms: u64,
     /// `client_credentials` for a machine client; may be empty.
     pub grant: Arc<str>,
+    /// The e-mail address that its issuer has verified, in lower case; may be empty.
+    pub email: Box<str>,
     /// The first bytes of its SHA-256, for the audit line.
     pub digest: u64,
 }
@@ -69,6 +71,7 @@ impl Token {
             authenticated_ms,
             start_ms: start_ms.min(now_ms),
             grant: names.name(&facts.grant),
+            email: facts.email.as_str().into(),
             digest: facts.digest.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)),
         })
     }

@@ -4,6 +4,7 @@
 //! A durable change goes to disk, then to memory, then to its caller: a failed commit leaves memory as it was. The
 //! writer changes memory, and not the caller, who may have gone away in between.
 
+mod attribute;
 mod commit;
 mod enrol;
 mod finish;
@@ -22,6 +23,7 @@ mod signal_tests;
 mod tests;
 mod thread;
 
+pub(crate) use attribute::NoRoom;
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};
 pub(crate) use signal::{Applied, Effect, Signal};

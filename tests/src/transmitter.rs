@@ -56,8 +56,9 @@ impl Transmitter {
     }
 
     /// Pushes an event about a subject.
-    async fn push(&self, event: &str, subject: &Value) -> Answer {
-        let token = self.token("secevent+jwt").claim("events", json!({ event: {} })).claim("sub_id", subject.clone());
+    async fn push(&self, event: &str, payload: Value, subject: &Value) -> Answer {
+        let token = self.token("secevent+jwt").claim("events", json!({ event: payload }));
+        let token = token.claim("sub_id", subject.clone());
         let call = Client::new(local(self.port)).call("POST", "/signals/idp");
         let call = call.header("content-type", "application/secevent+jwt");
         call.body(token.sign().text).fresh().await
@@ -65,14 +66,20 @@ impl Transmitter {
 
     /// Says that a session is revoked.
     pub async fn session_revoked(&self, sid: &str) -> Answer {
-        self.push(&format!("{CAEP}session-revoked"), &json!({"format": "opaque", "id": sid})).await
+        self.push(&format!("{CAEP}session-revoked"), json!({}), &json!({"format": "opaque", "id": sid})).await
+    }
+
+    /// Says something about a session, by an event of CAEP.
+    pub async fn about_session(&self, sid: &str, event: &str, payload: Value) -> Answer {
+        let session = json!({"format": "complex", "session": {"format": "opaque", "id": sid}});
+        self.push(&format!("{CAEP}{event}"), payload, &session).await
     }
 
     /// Says that an account is disabled (`true`) or enabled.
     pub async fn account(&self, subject: &str, is_disabled: bool) -> Answer {
         let event = if is_disabled { "account-disabled" } else { "account-enabled" };
         let subject = json!({"format": "iss_sub", "iss": TOKENS_OF, "sub": subject});
-        self.push(&format!("{RISC}{event}"), &subject).await
+        self.push(&format!("{RISC}{event}"), json!({}), &subject).await
     }
 
     /// Says that a session is logged out.

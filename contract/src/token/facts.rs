@@ -8,6 +8,7 @@ use super::{
     scopes,
 };
 use crate::wire;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The claims of a token. Texts are never empty, contain no control characters, and neither start nor end with white
@@ -40,6 +41,8 @@ pub struct Facts {
     pub acr: Option<String>,
     /// `jti`
     pub jti: Option<String>,
+    /// `email` in lower case, if the issuer has verified it (`email_verified`; OpenID Connect Core 1.0, section 5.1).
+    pub email: Option<String>,
     /// `client_credentials` for a machine client, else `gty` or `grant_type`, else empty.
     pub grant: String,
     /// Identifies the token.
@@ -76,6 +79,7 @@ impl Facts {
             is_login_unreadable: dates.is_login_unreadable,
             acr: text(claims, "acr").map(str::to_owned),
             jti: text(claims, "jti").map(str::to_owned),
+            email: verified_email(claims),
             grant: who.grant.to_owned(),
             digest,
         })
@@ -103,6 +107,17 @@ impl Facts {
             jti: self.jti.clone().unwrap_or_default(),
             grant: self.grant.clone(),
             digest: self.digest.0.to_vec(),
+            email: self.email.clone().unwrap_or_default(),
         }
     }
+}
+
+/// Some issuers write the boolean as a text.
+fn verified_email(claims: &Object) -> Option<String> {
+    let is_verified = match claims.get("email_verified")? {
+        Value::Bool(is_verified) => *is_verified,
+        Value::String(text) => text == "true",
+        _ => false,
+    };
+    text(claims, "email").filter(|_| is_verified).map(str::to_lowercase)
 }

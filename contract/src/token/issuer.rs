@@ -1,6 +1,7 @@
 //! An issuer whose access tokens are accepted, and the conditions they must meet.
 
-use super::{ClaimValues, ScopeClaim, json::Object};
+use super::{ClaimValues, ScopeClaim, json::Object, scopes};
+use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 
 /// An index into the issuers of a policy.
@@ -76,6 +77,13 @@ impl ClaimNames {
     pub const SCOPES: [&str; 2] = ["scope", "scp"];
     /// The usual claims that identify the client.
     pub const CLIENT: [&str; 2] = ["client_id", "azp"];
+
+    /// The scopes that new values of claims state, read as in a token; `None` where none of the scope claims is among them.
+    pub fn scopes_stated(&self, claims: &Map<String, Value>) -> Option<Vec<String>> {
+        let claims = Object::of(claims.clone());
+        let is_stated = self.scopes.iter().any(|claim| claim.find(&claims).is_some());
+        is_stated.then(|| scopes::read(&claims, &self.scopes))
+    }
 
     pub(super) fn mark_machine(&self, claims: &Object) -> bool {
         !self.machine.is_empty() && self.machine.iter().all(|values| values.are_met(claims))

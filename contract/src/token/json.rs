@@ -53,6 +53,11 @@ impl Object {
         }
     }
 
+    /// Members of an object that was read strictly.
+    pub(super) const fn of(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
     pub(super) fn into_member(mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }

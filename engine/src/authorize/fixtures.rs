@@ -82,6 +82,7 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
         is_login_unreadable: false,
         acr: None,
         jti: None,
+        email: None,
         grant: String::new(),
         digest: TokenDigest([7; 32]),
     };

@@ -57,7 +57,7 @@ impl Principal {
     /// Its size in bytes, including what it points to.
     pub(super) fn bytes(&self) -> usize {
         let facts = &self.facts;
-        let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti].into_iter().flatten();
+        let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti, &facts.email].into_iter().flatten();
         let texts = texts.map(String::as_str).chain([facts.session_key.as_str(), facts.grant.as_str()]);
         let scopes = facts.scopes.iter().map(|scope| size_of::<String>().saturating_add(allocated(scope.len())));
         size_of::<Self>()

@@ -23,6 +23,7 @@ impl Policy {
                 max_age_ms: rule.limits.max_age.map(millis),
                 max_idle_ms: rule.limits.max_idle.map(millis),
                 background: !rule.limits.touch,
+                acr: rule.acr.clone(),
             }
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {

@@ -13,6 +13,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     InvalidRequest,
+    Unprocessable,
     Unauthorized,
     NotFound,
     MethodNotAllowed,
@@ -32,6 +33,9 @@ impl Code {
     fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid"),
+            Self::Unprocessable => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request is understood and not acceptable")
+            }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => {
@@ -72,6 +76,16 @@ impl Problem {
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest, detail)
+    }
+
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(Code::Unprocessable, detail)
+    }
+
+    /// The same, where a request that is not valid is called that.
+    pub(super) fn as_unprocessable(self) -> Self {
+        let code = if self.code == Code::InvalidRequest { Code::Unprocessable } else { self.code };
+        Self { code, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{blocks, events, filters, replicas, revocations, scopes, sessions, signals};
+use super::{attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -45,7 +45,15 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
+        .route("/v1/attributes/{kind}/{id}", get(attributes::list))
+        .route(
+            "/v1/attributes/{kind}/{id}/{name}",
+            get(attributes::read).put(attributes::set).delete(attributes::remove),
+        )
         .route("/v1/signals", get(signals::list))
+        .route("/v1/signals/held", get(held::list))
+        .route("/v1/signals/held/{id}/release", post(held::release))
+        .route("/v1/signals/held/{id}/drop", post(held::drop))
         .route("/v1/signals/{name}", get(signals::read))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)

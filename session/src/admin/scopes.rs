@@ -20,6 +20,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -136,6 +137,9 @@ pub(super) struct NarrowingView {
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
     removed: Vec<String>,
+    /// What the latest signal of each transmitter has left.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    signalled: BTreeMap<String, Vec<String>>,
     /// When scopes were last taken, if that is known and any are.
     #[serde(skip_serializing_if = "Option::is_none")]
     made_at: Option<String>,
@@ -146,7 +150,7 @@ pub(super) struct NarrowingView {
 impl From<Narrowing> for NarrowingView {
     fn from(narrowing: Narrowing) -> Self {
         let made_at = narrowing.made_at_ms.filter(|_| !narrowing.is_lifted()).map(rfc3339);
-        let Narrowing { party, scopes, removed, reason, .. } = narrowing;
+        let Narrowing { party, scopes, removed, signalled, reason, .. } = narrowing;
         Self {
             id: party.id(),
             client_id: (!party.every_client).then_some(party.client),
@@ -155,6 +159,7 @@ impl From<Narrowing> for NarrowingView {
             key: party.key,
             scopes,
             removed,
+            signalled,
             made_at,
             reason,
         }

@@ -1,5 +1,6 @@
 //! `/v1/sessions`: open, list, read, revoke.
 
+use super::attributes::AttributeView;
 use super::body::{Input, Moment, query};
 use super::page::{given, limit_of};
 use super::problem::{Code, Problem};
@@ -84,6 +85,7 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
         authenticated_ms: input.auth_time.map(|moment| moment.ms.min(now_ms)),
         start_ms: input.auth_time.map_or(now_ms, |moment| moment.ms.min(now_ms)),
         grant: names.name(grant),
+        email: "".into(),
         digest: 0,
     })
 }
@@ -222,8 +224,11 @@ pub(super) async fn live(service: &Arc<Service>, id: SessionId) -> Result<Arc<Se
 pub(super) async fn shown(service: &Arc<Service>, id: SessionId) -> Result<Json<SessionView>, Problem> {
     let record = record(service, id).await?.ok_or_else(no_session)?;
     let narrowings = service.registry.narrowings_of(&record.party());
+    let (login_at_ms, now_ms) = (record.marks.login_at_ms, service.clock.now_ms());
+    let attributes = service.registry.attributes_of(record.bearer(), login_at_ms, now_ms);
     let mut view = SessionView::from(record);
     view.narrowings = narrowings.into_iter().map(Into::into).collect();
+    view.attributes = attributes.into_iter().map(|(name, held)| AttributeView::of(name, held)).collect();
     Ok(Json(view))
 }
 

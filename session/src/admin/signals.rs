@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use crate::service::Service;
-use crate::signals::StatusView;
+use crate::signals::{StatusView, Transmitter};
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
@@ -15,7 +15,13 @@ pub(super) struct ListView {
 
 pub(super) async fn list(State(service): State<Arc<Service>>) -> Json<ListView> {
     let now_ms = service.clock.now_ms();
-    Json(ListView { transmitters: service.signals.iter().map(|transmitter| transmitter.view(now_ms)).collect() })
+    Json(ListView {
+        transmitters: service.signals.iter().map(|transmitter| shown(&service, transmitter, now_ms)).collect(),
+    })
+}
+
+fn shown(service: &Service, transmitter: &Transmitter, now_ms: u64) -> StatusView {
+    transmitter.view(service.registry.held_of(transmitter.name()), now_ms)
 }
 
 pub(super) async fn read(
@@ -24,5 +30,5 @@ pub(super) async fn read(
 ) -> Result<Json<StatusView>, Problem> {
     let found = service.signals.iter().find(|transmitter| transmitter.name() == name);
     let found = found.ok_or_else(|| Problem::new(Code::NotFound, "there is no transmitter with that name"))?;
-    Ok(Json(found.view(service.clock.now_ms())))
+    Ok(Json(shown(&service, found, service.clock.now_ms())))
 }

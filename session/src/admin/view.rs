@@ -1,5 +1,6 @@
 //! A session as the admin API shows it.
 
+use super::attributes::AttributeView;
 use super::scopes::NarrowingView;
 use crate::clock::rfc3339;
 use crate::store::Record;
@@ -22,6 +23,9 @@ pub(super) struct SessionView {
     /// What is taken from its party; only in an answer about this session alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) narrowings: Vec<NarrowingView>,
+    /// What is known about it, its device and its subject; likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) attributes: Vec<AttributeView>,
     opened_at: String,
     login_at: String,
     last_seen_at: String,
@@ -56,6 +60,7 @@ impl From<Record> for SessionView {
             scopes: record.scopes,
             granted: record.granted,
             narrowings: Vec::new(),
+            attributes: Vec::new(),
         }
     }
 }

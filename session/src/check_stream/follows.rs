@@ -5,7 +5,7 @@
 //! nothing and is put off; a follow costs nothing in between.
 
 use super::answers::{Answers, Broken, Destination};
-use crate::bound_token::{Answer, BoundToken, refusal};
+use crate::bound_token::{Answer, BoundToken, Required, refusal};
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
@@ -23,6 +23,7 @@ struct Follow {
     /// Its own, so that the filter may forget the token's handle.
     bound: BoundToken,
     asked: Asked,
+    acr: Arc<[String]>,
     /// The scopes that were sent last.
     narrowed: Option<Scopes>,
     review_at_ms: Option<u64>,
@@ -71,7 +72,13 @@ impl Follows {
     }
 
     /// Enters a follow. It is to be judged next: see the followers for why in this order.
-    pub(super) fn enter(&mut self, id: u32, token: Arc<Token>, asked: Asked) -> Result<(), Broken> {
+    pub(super) fn enter(
+        &mut self,
+        id: u32,
+        token: Arc<Token>,
+        asked: Asked,
+        acr: &Arc<[String]>,
+    ) -> Result<(), Broken> {
         if self.open.len() >= FOLLOWS_MAX {
             return Err(Broken::new(format!("more than {FOLLOWS_MAX} follows")));
         }
@@ -80,7 +87,8 @@ impl Follows {
         }
         self.line.follow(token.id, id);
         let bound = BoundToken::new(token);
-        self.open.insert(id, Follow { bound, asked, narrowed: None, review_at_ms: None, was_active: false });
+        let acr = Arc::clone(acr);
+        self.open.insert(id, Follow { bound, asked, acr, narrowed: None, review_at_ms: None, was_active: false });
         self.metrics.follows.inc();
         self.metrics.follows_open.inc();
         Ok(())
@@ -138,7 +146,7 @@ impl Follows {
         let is_active = occasion == Occasion::Active || std::mem::take(&mut follow.was_active);
         let asked = Asked { background: follow.asked.background || !is_active, ..follow.asked };
         // It is never bound again: it follows this session to its end, and none that may come in its place.
-        let answer = follow.bound.answer(&self.registry, asked, None, now_ms);
+        let answer = follow.bound.answer(&self.registry, asked, Required { scopes: None, acr: &follow.acr }, now_ms);
         self.send(id, occasion, answer, now_ms, answers);
         None
     }

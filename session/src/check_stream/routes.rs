@@ -11,6 +11,8 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) asked: Asked,
     pub(super) requirement: Requirement<String>,
+    /// Authentication contexts, one of which is required; empty: none.
+    pub(super) acr: Arc<[String]>,
 }
 
 /// The routes of one policy.
@@ -38,6 +40,7 @@ impl RouteTables {
         let routes = routes.into_iter().map(|route| Route {
             name: route.name,
             requirement: Requirement::of(route.all_of, route.any_of),
+            acr: route.acr.into(),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         let table = RouteTable { policy_digest, routes: routes.collect() };

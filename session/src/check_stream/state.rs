@@ -6,7 +6,7 @@ use super::answers::{Answers, Broken, Destination};
 use super::follows::{Follows, Occasion};
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, refusal};
+use crate::bound_token::{Answer, BoundToken, Required, refusal};
 use crate::followers::Notifier;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -242,7 +242,7 @@ impl StreamState {
         let route = route(self.routes.as_deref(), follow.route)?;
         let bound = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
-        self.follows.enter(follow.id, Arc::clone(bound.token()), route.asked)?;
+        self.follows.enter(follow.id, Arc::clone(bound.token()), route.asked, &route.acr)?;
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -309,7 +309,8 @@ impl Asking<'_> {
         if bound.is_outdated(registry, !route.asked.background, now_ms) {
             bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
-        let mut answer = bound.answer(registry, route.asked, Some(&route.requirement), now_ms);
+        let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
+        let mut answer = bound.answer(registry, route.asked, required, now_ms);
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
         tally.add(outcome);

@@ -28,6 +28,9 @@ const POLL_EVERY_MS_MIN: u64 = 100;
 /// How far the clock of a transmitter may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
 
+/// The largest `hold_above`: so many instants are kept.
+const HOLD_ABOVE_MAX: usize = 100_000;
+
 /// The type of logout tokens.
 const LOGOUT_TYPE: &str = "logout+jwt";
 
@@ -57,6 +60,7 @@ pub(super) struct RawTransmitter {
     logout_types: Vec<String>,
     max_age: Option<String>,
     stale_after: Option<String>,
+    hold_above: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +166,10 @@ pub(super) fn read(
                 raw.name
             ));
         }
+        // `/v1/signals/held` of the admin API is another list.
+        if raw.name == "held" {
+            faults.push(format!("{at}.name: `held` is the name of what is held of all transmitters: use another one"));
+        }
         if !names.insert(raw.name.clone()) {
             faults.push(format!("{at}.name: another transmitter is named `{}`", raw.name));
         }
@@ -219,6 +227,7 @@ fn transmitter(
         signed,
         profile,
         actions: actions(at, raw.events, faults),
+        hold_above: raw.hold_above.and_then(|text| hold_above(at, &text, faults)),
         critical: raw.critical_subject_members,
         stale_after: raw
             .stale_after
@@ -336,6 +345,16 @@ fn keys(at: &str, raw: Option<&RawKeys>, faults: &mut Vec<String>) -> Option<Key
         }
     };
     Some(KeySettings { at: keys_at, ca: raw.ca.as_ref().map(Into::into) })
+}
+
+/// A number of signals a minute: `100/min`.
+fn hold_above(at: &str, text: &str, faults: &mut Vec<String>) -> Option<usize> {
+    let number = text.strip_suffix("/min").and_then(|number| number.parse().ok());
+    let number = number.filter(|number| (1..=HOLD_ABOVE_MAX).contains(number));
+    if number.is_none() {
+        faults.push(format!("{at}.hold_above: `{text}` is not a number from 1 to {HOLD_ABOVE_MAX} and `/min`"));
+    }
+    number
 }
 
 /// The events of CAEP 1.0 and RISC 1.0 (OpenID Foundation), by the last segment of their URIs.

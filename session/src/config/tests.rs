@@ -385,7 +385,11 @@ fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
     let rows = [
         (format!("{SHORT}{listen}"), "signals_listen: no transmitter in `signals` sends by itself"),
         (format!("{SHORT}signals: [{{{SIGNAL}, {KEYS}}}]\n"), "signals_listen: is missing"),
-        (one(&format!("{SIGNAL}, {KEYS}, hold_above: 1/min")), "unknown field `hold_above`"),
+        (
+            one(&format!("{SIGNAL}, {KEYS}, hold_above: 1/h")),
+            "hold_above: `1/h` is not a number from 1 to 100000 and `/min`",
+        ),
+        (one(&format!("{SIGNAL}, {KEYS}, hold_above: 0/min")), "hold_above: `0/min` is not"),
         (one(&format!("{SIGNAL}, {KEYS}, delivery: pull")), "expected `push` or `{poll: {every: …, url: …}}`"),
         (
             one(&format!("{SIGNAL}, {KEYS}, delivery: {{poll: {{every: 2s}}}}")),

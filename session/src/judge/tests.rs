@@ -22,6 +22,7 @@ fn session() -> Facts {
         is_same_party: true,
         is_other_subject: false,
         is_covered: true,
+        is_too_weak: false,
     }
 }
 
@@ -118,6 +119,13 @@ fn the_table() {
         ("exactly max_age", session(), route(Some(m), None), m, Refused(Refusal::StepUpRequired)),
         ("1 ms before max_idle", session(), route(None, Some(m)), m - 1, active(ABSOLUTE - m + 1, m, true)),
         ("exactly max_idle", session(), route(None, Some(m)), m, Refused(Refusal::RouteIdle)),
+        (
+            "a login that is too weak comes before max_idle",
+            Facts { is_too_weak: true, ..session() },
+            route(None, Some(m)),
+            m,
+            Refused(Refusal::StepUpRequired),
+        ),
         ("max_age comes before max_idle", session(), route(Some(m), Some(m)), m, Refused(Refusal::StepUpRequired)),
         ("a wider max_age adds nothing", session(), route(Some(2 * ABSOLUTE), None), 0, active(ABSOLUTE, IDLE, true)),
         ("a wider max_idle adds nothing", session(), route(None, Some(2 * IDLE)), IDLE, ended(IdleTimeout, IDLE)),
@@ -129,7 +137,7 @@ fn the_table() {
 
 /// Facts with every combination of what can be wrong with a session or token.
 fn every_fault() -> impl Iterator<Item = Facts> {
-    (0..512u32).map(|bits| {
+    (0..1024u32).map(|bits| {
         let is = |bit: u32| bits >> bit & 1 == 1;
         let end = End { reason: Reason::Revoked, at_ms: START + 5 };
         Facts {
@@ -141,6 +149,7 @@ fn every_fault() -> impl Iterator<Item = Facts> {
             is_same_party: is(5),
             is_other_subject: is(6),
             is_covered: is(7),
+            is_too_weak: is(9),
             last_seen_ms: if is(8) { START } else { START + ABSOLUTE - 1 },
             ..session()
         }

@@ -12,7 +12,7 @@
 use super::fault::Fault;
 use super::form::Form;
 use super::revoke::AHEAD_MS_MAX;
-use crate::bound_token::BoundToken;
+use crate::bound_token::{BoundToken, Required};
 use crate::judge::Asked;
 use crate::metrics::Tally;
 use crate::service::Service;
@@ -104,21 +104,27 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     let token = Arc::new(token);
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
     let route = form.get("route").unwrap_or("introspection");
-    let verdict = ask(&service, bound, asked, route).await?;
+    let (verdict, context) = ask(&service, bound, asked, route).await?;
     Ok(match verdict.outcome() {
-        Outcome::Active => Answer::Active(Box::new(active(&read, verdict))),
+        Outcome::Active => Answer::Active(Box::new(active(&read, verdict, context))),
         outcome => inactive(code::of(outcome).unwrap_or(code::SESSION_UNKNOWN)),
     })
 }
 
-/// Asks the judge, and waits for the disk where the answer needs it.
-async fn ask(service: &Arc<Service>, mut bound: BoundToken, asked: Asked, route: &str) -> Result<Verdict, Fault> {
+/// Asks the judge, and waits for the disk where the answer needs it. Returns the verdict, and what the login counts as where
+/// that is not what the token says.
+async fn ask(
+    service: &Arc<Service>,
+    mut bound: BoundToken,
+    asked: Asked,
+    route: &str,
+) -> Result<(Verdict, Option<String>), Fault> {
     service.bind(&mut bound, !asked.background, service.clock.now_ms()).await.map_err(Fault::unreadable)?;
     if !service.registry.lease().holds() {
         return Err(Fault::Unavailable);
     }
     let now_ms = service.clock.now_ms();
-    let answer = bound.answer(&service.registry, asked, None, now_ms);
+    let answer = bound.answer(&service.registry, asked, Required::default(), now_ms);
     let outcome = answer.verdict.outcome();
     let mut tally = Tally::default();
     tally.add(outcome);
@@ -130,10 +136,10 @@ async fn ask(service: &Arc<Service>, mut bound: BoundToken, asked: Asked, route:
     if let Some(session) = answer.awaits {
         service.make_durable(vec![session]).await;
     }
-    Ok(answer.verdict)
+    Ok((answer.verdict, bound.context(now_ms)))
 }
 
-fn active(read: &Unverified, verdict: Verdict) -> Active {
+fn active(read: &Unverified, verdict: Verdict, context: Option<String>) -> Active {
     let facts = &read.facts;
     let scopes = verdict.narrowed.map(|left| left.scopes);
     Active {
@@ -146,7 +152,7 @@ fn active(read: &Unverified, verdict: Verdict) -> Active {
         exp: facts.expires_at_ms / 1_000,
         iat: facts.issued_at_ms / 1_000,
         sid: read.claim("sid").filter(|sid| sid.as_str() != Some("")).cloned(),
-        acr: facts.acr.clone().unwrap_or_default(),
+        acr: context.or_else(|| facts.acr.clone()).unwrap_or_default(),
         auth_time: facts.authenticated_at_ms.map(|ms| ms / 1_000),
         token_type: "Bearer",
         portcullis_session: facts.session_id.to_string(),

@@ -216,7 +216,9 @@ impl Registry {
             if first_use == FirstUse::Touches { self.agreement.activity_ms(now_ms) } else { token.start_ms };
         let session =
             Session::opened(origin(token, access, tombstone), token.scopes.clone(), token.marks(last_seen_ms));
+        self.note_email(&session, token);
         self.narrow_session(&session);
+        self.count_logins(&session);
         Ok(session)
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::blocks::{Block, BlockedParty};
-use crate::bound_token::BoundToken;
+use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{Fixture, HOUR, IDLE, MINUTE, T0, login, machine, person};
 use crate::judge::Asked;
 use crate::store::{Change, Store};
@@ -34,7 +34,7 @@ impl Asker {
                 found = Some(fixture.registry.look_up(&look_up).unwrap());
             }
         }
-        self.0.answer(&fixture.registry, Asked::default(), None, now_ms).verdict.outcome()
+        self.0.answer(&fixture.registry, Asked::default(), Required::default(), now_ms).verdict.outcome()
     }
 }
 

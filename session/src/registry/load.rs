@@ -27,10 +27,15 @@ impl Registry {
         let mut narrowings = self.narrowings.write().unwrap_or_else(PoisonError::into_inner);
         rules.narrowings.into_iter().for_each(|narrowing| narrowings.set(narrowing));
         drop(narrowings);
+        let mut attributes = self.attributes.write().unwrap_or_else(PoisonError::into_inner);
+        rules.attributes.into_iter().for_each(|attribute| drop(attributes.set(attribute)));
+        drop(attributes);
+        rules.held.into_iter().for_each(|signal| self.hold(signal));
         let mut count = 0;
         let damaged = self.store.sessions(&mut |record| {
             let session = Arc::new(self.restore(&record));
             self.narrow_session(&session);
+            self.count_logins(&session);
             self.in_memory(session.id).put(&session);
             self.metrics.sessions.inc();
             self.end_if_revoked(&session);
@@ -65,6 +70,10 @@ impl Registry {
             returned_from_ms: record.returned_from_ms,
         };
         let granted = self.names.scopes(ScopeSet::new(&record.granted));
-        Session::loaded(origin, granted, record.marks)
+        let session = Session::loaded(origin, granted, record.marks);
+        if let Some(email) = record.email {
+            session.set_email(email);
+        }
+        session
     }
 }

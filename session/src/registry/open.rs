@@ -60,6 +60,7 @@ impl Registry {
             return Err(Arc::clone(held));
         }
         self.narrow_session(session);
+        self.count_logins(session);
         sessions.put(session);
         drop(sessions);
         if matches!(by, Opened::Explicit) {

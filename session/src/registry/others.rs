@@ -39,6 +39,11 @@ impl Registry {
                 self.unblock(&block);
             }
             Change::Narrowing(narrowing) => self.narrow(&[narrowing]),
+            Change::Attribute(attribute) => {
+                self.set_attributes(&[attribute]);
+            }
+            Change::Hold(signal) => self.hold(signal),
+            Change::Unhold(id) => self.unhold(&id),
             Change::Issuers(issuers) => self.issuers().load(issuers),
             Change::Leads(leads) => self.leads.load(leads),
             // Of no replica's memory.
@@ -70,6 +75,7 @@ impl Registry {
         }
         let session = Arc::new(self.restore(record));
         self.narrow_session(&session);
+        self.count_logins(&session);
         sessions.put(&session);
         drop(sessions);
         self.audit.opened_elsewhere(&session);
@@ -84,6 +90,9 @@ impl Registry {
 
     fn merge(&self, held: &Session, record: &Record) {
         held.merge(record.marks);
+        if let Some(email) = record.email {
+            held.set_email(email);
+        }
         let granted = ScopeSet::new(&record.granted);
         if !granted.is_within(&held.granted()) {
             held.grant(&granted, &self.names);

@@ -1,10 +1,13 @@
 //! What other replicas have changed, applied in memory.
 
+use crate::attributes::{ACR, Attribute, Fact, Holder, Value};
 use crate::audit::EndedBy;
 use crate::fixtures::{Fixture, HOUR, IDLE, MINUTE, T0, login};
+use crate::held::HeldSignal;
 use crate::judge::{End, Reason};
 use crate::registry::{Registry, revoked};
 use crate::session::Session;
+use crate::signals::Order;
 use crate::store::{Change, Marks, Record, Store};
 use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
@@ -137,4 +140,30 @@ fn an_opening_by_the_admin_api_elsewhere_reaches_tokens_that_had_no_session() {
     assert_eq!(fixture.registry.openings_epoch(), before, "a first use binds only its own token");
     fixture.registry.apply(Change::Open(elsewhere("t", T0)));
     assert_ne!(fixture.registry.openings_epoch(), before);
+}
+
+#[test]
+fn what_is_said_about_a_session_elsewhere_holds_here_and_signals_are_held_everywhere() {
+    let fixture = Fixture::new();
+    let session = entered(&fixture);
+    let acr = |fact| Attribute { holder: Holder::Session(session.id), name: ACR.to_owned(), fact };
+    let fact = Fact {
+        value: Value::Text("aal1".to_owned()),
+        source: "idp".to_owned(),
+        set_at_ms: T0,
+        expires_at_ms: None,
+        login_until_ms: Some(T0),
+    };
+    fixture.registry.apply(Change::Attribute(acr(Some(fact))));
+    assert_eq!(session.contexts().of(T0, T0), Some("aal1"));
+    assert_eq!(session.contexts().of(T0 + 1, T0), None, "another login is another one");
+    fixture.registry.apply(Change::Attribute(acr(None)));
+    assert_eq!(session.contexts().of(T0, T0), None);
+    let signal = HeldSignal::new("idp", None, Order::default(), T0);
+    for _ in 0..2 {
+        fixture.registry.apply(Change::Hold(signal.clone()));
+        assert_eq!(fixture.registry.held_of("idp"), (1, Some(T0)));
+    }
+    fixture.registry.apply(Change::Unhold(signal.id));
+    assert_eq!(fixture.registry.held_of("idp"), (0, None));
 }

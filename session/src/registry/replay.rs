@@ -12,7 +12,13 @@ impl Registry {
     pub fn rules(&self) -> Rules {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect();
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner).all().cloned().collect();
-        Rules { revocations, blocks, narrowings: self.all_narrowings() }
+        Rules {
+            revocations,
+            blocks,
+            narrowings: self.all_narrowings(),
+            attributes: self.all_attributes(),
+            held: self.all_held(),
+        }
     }
 
     /// The revocations and blocks that were over before an instant.

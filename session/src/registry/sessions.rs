@@ -4,10 +4,13 @@
 //! the store when a token is bound. So for an id that is not in memory, the disk is complete.
 
 use crate::access::{Access, AccessTypes};
+use crate::attributes::Attributes;
 use crate::audit::{Audit, EndedBy};
 use crate::blocks::Blocks;
 use crate::clock::Agreement;
+use crate::email::EmailDigest;
 use crate::followers::Followers;
+use crate::held::HeldSignals;
 use crate::intern::Interner;
 use crate::issuers::Issuers;
 use crate::judge::{End, Reason};
@@ -131,10 +134,13 @@ pub struct Registry {
     pub(super) revocations: RwLock<Revocations>,
     pub(super) blocks: RwLock<Blocks>,
     pub(super) narrowings: RwLock<Narrowings>,
+    pub(super) attributes: RwLock<Attributes>,
+    pub(super) held: RwLock<HeldSignals>,
     pub(super) rules_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) terms: Terms,
     pub(super) store: Arc<dyn Store>,
+    secret: String,
     pub(super) names: Interner,
     pub(super) audit: Arc<Audit>,
     pub(super) metrics: Arc<Metrics>,
@@ -159,9 +165,12 @@ impl Registry {
             revocations: RwLock::default(),
             blocks: RwLock::default(),
             narrowings: RwLock::default(),
+            attributes: RwLock::default(),
+            held: RwLock::default(),
             rules_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             terms,
+            secret: store.secret(),
             store,
             names: Interner::default(),
             audit,
@@ -287,12 +296,27 @@ impl Registry {
 
     /// Notes a verified token that was presented for its session.
     pub fn note(&self, session: &Arc<Session>, token: &Token) {
+        if self.note_email(session, token) {
+            // The record on disk lacks it, and is written whole.
+            session.life().change(Stage::overwritten);
+            self.enqueue(session);
+        }
         match session.note(token) {
             Noted::Nothing => return,
             Noted::NewerToken => {}
             Noted::Login => self.audit.login(session, token.start_ms),
         }
         self.enqueue(session);
+    }
+
+    /// Notes the e-mail address of a token; returns whether its session did not know it.
+    pub(super) fn note_email(&self, session: &Session, token: &Token) -> bool {
+        !token.email.is_empty() && session.set_email(self.email_digest(&token.issuer, &token.email))
+    }
+
+    /// The digest of an e-mail address at an issuer.
+    pub fn email_digest(&self, issuer: &str, address: &str) -> EmailDigest {
+        EmailDigest::of(&self.secret, issuer, address)
     }
 
     /// Has the session written at the next flush.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::EndedBy;
-use crate::bound_token::BoundToken;
+use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{
     ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, audit, loaded_on, login, machine, narrowing, of_kind, person,
 };
@@ -77,7 +77,7 @@ fn a_background_question_that_comes_first_does_not_end_a_session_that_was_not_se
             }
         }
         let asked = Asked { background, ..Asked::default() };
-        bound.answer(&fixture.registry, asked, None, T0).verdict.outcome()
+        bound.answer(&fixture.registry, asked, Required::default(), T0).verdict.outcome()
     };
     let outcomes = [ask(true), ask(true), ask(false), ask(true)];
     use Outcome::{Active, UnknownSession};
@@ -234,7 +234,7 @@ fn a_later_login_is_activity_and_the_lifetime_and_max_age_run_from_it() {
         let mut bound = BoundToken::new(Arc::new(login("s", T0)));
         bound.bind(&fixture.registry, true, None, now_ms).unwrap();
         let asked = Asked { max_age_ms: Some(MINUTE), background: true, ..Asked::default() };
-        bound.answer(&fixture.registry, asked, None, now_ms).verdict.outcome()
+        bound.answer(&fixture.registry, asked, Required::default(), now_ms).verdict.outcome()
     };
     assert_eq!(step_up(at_ms + MINUTE - 1), Outcome::Active);
     assert_eq!(step_up(at_ms + MINUTE), Outcome::StepUpRequired);
@@ -534,7 +534,7 @@ fn outcome_in(registry: &Registry, token: &Token, now_ms: u64) -> Outcome {
     while let Err(look_up) = bound.bind(registry, true, found.as_ref(), now_ms) {
         found = Some(registry.look_up(&look_up).unwrap());
     }
-    bound.answer(registry, Asked::default(), None, now_ms).verdict.outcome()
+    bound.answer(registry, Asked::default(), Required::default(), now_ms).verdict.outcome()
 }
 
 #[test]

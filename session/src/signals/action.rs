@@ -14,12 +14,25 @@ pub(crate) enum Action {
     Block,
     /// Lifts that.
     Unblock,
+    /// Leaves the subject's party the scopes that the event states, and takes its other claims for attributes.
+    Narrow,
+    /// Has the subject's login count as the authentication context that the event states.
+    StepUp,
+    /// Takes what the event states about a device or a risk for attributes.
+    Attribute,
 }
 
 impl Action {
     /// All of them, by the names that a configuration uses.
-    pub(crate) const ALL: [(&'static str, Self); 4] =
-        [("end", Self::End), ("end_others", Self::EndOthers), ("block", Self::Block), ("unblock", Self::Unblock)];
+    pub(crate) const ALL: [(&'static str, Self); 7] = [
+        ("end", Self::End),
+        ("end_others", Self::EndOthers),
+        ("block", Self::Block),
+        ("unblock", Self::Unblock),
+        ("narrow", Self::Narrow),
+        ("step_up", Self::StepUp),
+        ("attribute", Self::Attribute),
+    ];
 
     /// The action's name.
     pub(crate) fn as_str(self) -> &'static str {
@@ -28,7 +41,7 @@ impl Action {
 }
 
 /// What events do when a configuration does not say.
-const DEFAULTS: [(&str, Action); 7] = [
+const DEFAULTS: [(&str, Action); 11] = [
     ("session-revoked", Action::End),
     ("sessions-revoked", Action::End),
     ("credential-change", Action::EndOthers),
@@ -36,6 +49,10 @@ const DEFAULTS: [(&str, Action); 7] = [
     ("account-disabled", Action::Block),
     ("account-purged", Action::Block),
     ("account-enabled", Action::Unblock),
+    ("token-claims-change", Action::Narrow),
+    ("assurance-level-change", Action::StepUp),
+    ("device-compliance-change", Action::Attribute),
+    ("risk-level-change", Action::Attribute),
 ];
 
 /// What each wanted event does. Every other one is ignored.

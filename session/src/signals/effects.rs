@@ -1,124 +1,47 @@
-//! From a verified event to what it does: pure, but for what is known of sessions.
+//! From what a signal asks for to its effects: pure, but for what is known of sessions.
 
-use super::action::Action;
-use super::answer::Refusal;
-use super::event::Event;
-use super::subject::{Identifier, Subject};
-use super::transmitter::{Profile, Transmitter};
+use super::order::{Deed, Order};
+use super::parties::Parties;
+use crate::attributes::{ACR, Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
+use crate::narrowings::Party;
 use crate::registry::Registry;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::writer::Effect;
+use std::collections::BTreeMap;
 
-/// Keycloak's name for every session of a user.
-const EVERY_SESSION: &str = "ALL";
-
-/// Whom an event is about, by the issuer of their tokens.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Parties {
-    pub(super) users: Vec<(String, String)>,
-    pub(super) sids: Vec<(String, String)>,
-    /// Nothing says whether the name is a user's or a session's.
-    pub(super) is_either: bool,
-}
-
-/// Why an event has no effect.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Without {
-    /// It is valid, and not wanted or not about anything here: acknowledged.
-    Ignored(&'static str),
-    /// It must not be acted upon without what is not understood of it.
-    Refused(Refusal),
-}
-
-impl Parties {
-    /// Whom an event of a transmitter is about.
-    pub(super) fn of(subject: &Subject, event: &Event<'_>, transmitter: &Transmitter) -> Result<Self, Without> {
-        match subject {
-            Subject::Simple(identifier) => {
-                let users = names(identifier, transmitter)?;
-                let is_either =
-                    matches!(identifier, Identifier::Opaque(_)) && event.kind.short() == Some("session-revoked");
-                let sids = if is_either { users.clone() } else { Vec::new() };
-                Ok(Self { users, sids, is_either })
-            }
-            Subject::Complex { user, session, members } => {
-                let discovered = transmitter.keys.as_ref().map(|keys| keys.critical()).unwrap_or_default();
-                let is_critical =
-                    |name: &&String| transmitter.settings.critical.contains(name) || discovered.contains(name);
-                let is_read = |identifier: &Option<Identifier>| !matches!(identifier, Some(Identifier::Unknown(_)));
-                let is_understood = |name: &str| match name {
-                    "user" => is_read(user),
-                    "session" => is_read(session),
-                    _ => false,
-                };
-                if let Some(name) = members.iter().filter(is_critical).find(|name| !is_understood(name)) {
-                    let what = format!("the subject has the critical member `{name}`, which is not understood here");
-                    return Err(Without::Refused(Refusal::request(what)));
-                }
-                let users = user.as_ref().map(|user| names(user, transmitter));
-                let sids = match session {
-                    Some(Identifier::Opaque(all))
-                        if all == EVERY_SESSION && transmitter.settings.profile == Profile::Keycloak =>
-                    {
-                        None
-                    }
-                    session => session.as_ref().map(|session| names(session, transmitter)),
-                };
-                match (users, sids) {
-                    (None, None) => Err(Without::Ignored("the subject names neither a user nor a session")),
-                    (None, Some(sids)) => Ok(Self { sids: sids?, ..Self::default() }),
-                    // A session that is named in a way that says nothing here can be any of the user's.
-                    (Some(users), None | Some(Err(_))) => Ok(Self { users: users?, ..Self::default() }),
-                    // A session is what it is, also of a user who is named so.
-                    (Some(users), Some(Ok(sids))) => {
-                        let users = users.unwrap_or_default();
-                        let is_theirs = |(issuer, _): &(String, String)| {
-                            users.is_empty() || users.iter().any(|(of, _)| of == issuer)
-                        };
-                        Ok(Self { sids: sids.into_iter().filter(is_theirs).collect(), users, is_either: false })
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The names that an identifier stands for, at each issuer that it can be of.
-fn names(identifier: &Identifier, transmitter: &Transmitter) -> Result<Vec<(String, String)>, Without> {
-    match identifier {
-        Identifier::IssSub { issuer, subject } => match transmitter.issuer_of(issuer) {
-            Some(issuer) => Ok(vec![(issuer.to_owned(), subject.clone())]),
-            None => Err(Without::Ignored("the subject's issuer is not in tokens_of")),
-        },
-        Identifier::Opaque(id) => {
-            Ok(transmitter.settings.tokens_of.iter().map(|issuer| (issuer.clone(), id.clone())).collect())
-        }
-        Identifier::Unknown(_) => Err(Without::Ignored("the subject's format names nobody here")),
-    }
-}
-
-/// What is known when an event arrives.
+/// What is known when a signal is carried out.
 pub(super) struct Arrival<'a> {
     pub(super) registry: &'a Registry,
     pub(super) transmitter: &'a str,
     /// For people, and kept with what is made.
-    pub(super) reason: String,
+    pub(super) reason: &'a str,
     pub(super) now_ms: u64,
 }
 
 impl Arrival<'_> {
-    /// What actions do to parties.
-    pub(super) fn effects(&self, actions: &[Action], parties: &Parties) -> Vec<Effect> {
+    /// The effects of what a signal asks for.
+    pub(super) fn effects(&self, order: &Order) -> Vec<Effect> {
+        let parties = &order.parties.found(self.registry);
         let mut effects = Vec::new();
-        for action in actions {
-            match action {
-                Action::End => effects.extend(self.end(parties)),
-                Action::EndOthers => effects.extend(self.end_others(parties)),
-                Action::Block => effects.extend(blockable(parties).map(|(issuer, party)| self.block(issuer, party))),
-                Action::Unblock => {
+        for deed in &order.deeds {
+            match deed {
+                Deed::End => effects.extend(self.end(parties)),
+                Deed::EndOthers => effects.extend(self.end_others(parties)),
+                Deed::Block => effects.extend(blockable(parties).map(|(issuer, party)| self.block(issuer, party))),
+                Deed::Unblock => {
                     let lift = |(issuer, party)| Effect::Unblock { issuer, party, held: None };
                     effects.extend(blockable(parties).map(lift));
+                }
+                Deed::Narrow(scopes) => effects.extend(self.narrow(parties, scopes)),
+                Deed::StepUp { on, acr } => {
+                    effects.extend(parties.holders(*on).iter().map(|holder| self.step_up(holder, acr)));
+                }
+                Deed::Attribute { on, facts } => {
+                    let on = parties.holders(*on);
+                    let of =
+                        |holder| facts.iter().map(move |(name, value)| self.attribute(holder, name, value.clone()));
+                    effects.extend(on.iter().flat_map(of));
                 }
             }
         }
@@ -126,7 +49,7 @@ impl Arrival<'_> {
     }
 
     fn end(&self, parties: &Parties) -> Vec<Effect> {
-        let Parties { users, sids, is_either } = parties;
+        let Parties { users, sids, is_either, .. } = parties;
         let by_sid = sids.iter().map(|(issuer, sid)| self.revoke(issuer, RevokedParty::Sid(sid.clone())));
         // Where tokens carry no session claim, nothing tells the named session from the user's others.
         let of = if sids.is_empty() || *is_either { RevokedParty::Subject } else { RevokedParty::Unnamed };
@@ -160,7 +83,7 @@ impl Arrival<'_> {
             before_ms: at_ms,
             made_at_ms: self.now_ms,
             ends_at_ms: at_ms,
-            reason: self.reason.clone(),
+            reason: self.reason.to_owned(),
         })
     }
 
@@ -170,9 +93,44 @@ impl Arrival<'_> {
             party,
             until_ms: None,
             made_at_ms: self.now_ms,
-            reason: self.reason.clone(),
+            reason: self.reason.to_owned(),
             transmitter: self.transmitter.to_owned(),
         })
+    }
+
+    /// What is left to the parties of the named sessions that are live; where there is none, to the user with every client.
+    fn narrow(&self, parties: &Parties, scopes: &BTreeMap<String, Vec<String>>) -> Vec<Effect> {
+        let of_sessions = parties.sids.iter().flat_map(|(issuer, sid)| self.registry.parties_of(issuer, sid));
+        let mut narrowed: Vec<Party> = of_sessions.collect();
+        if narrowed.is_empty() {
+            narrowed.extend(parties.users.iter().map(|(issuer, subject)| Party::of_subject(issuer, subject)));
+        }
+        let effect = |party: Party| {
+            let scopes = scopes.get(&party.issuer)?.clone();
+            let (made_at_ms, reason) = (self.now_ms, self.reason.to_owned());
+            Some(Effect::Narrow { party, scopes, made_at_ms, reason, made: None })
+        };
+        narrowed.into_iter().filter_map(effect).collect()
+    }
+
+    fn step_up(&self, holder: &Holder, acr: &str) -> Effect {
+        let login_until_ms = Some(self.registry.login_until_ms(holder, self.now_ms));
+        let value = Value::Text(acr.to_owned());
+        Effect::Attribute(Attribute {
+            fact: Some(Fact { login_until_ms, ..self.fact(value) }),
+            holder: holder.clone(),
+            name: ACR.to_owned(),
+        })
+    }
+
+    fn attribute(&self, holder: &Holder, name: &str, value: Option<Value>) -> Effect {
+        let fact = value.map(|value| self.fact(value));
+        Effect::Attribute(Attribute { holder: holder.clone(), name: name.to_owned(), fact })
+    }
+
+    fn fact(&self, value: Value) -> Fact {
+        let source = self.transmitter.to_owned();
+        Fact { value, source, set_at_ms: self.now_ms, expires_at_ms: None, login_until_ms: None }
     }
 }
 

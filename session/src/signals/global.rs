@@ -3,52 +3,45 @@
 
 use super::action::Action;
 use super::answer::Refusal;
-use super::effects::{Arrival, Parties, Without};
-use super::event::Event;
-use super::push::{Named, apply, report};
+use super::carry_out::{carry_out, report};
+use super::order::{Deed, Order};
+use super::parties::{Parties, Without};
 use super::status::Fate;
 use super::subject::Subject;
 use super::transmitter::Transmitter;
 use crate::service::Service;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use tracing::info;
 
+/// What it is called in lists and logs.
+const EVENT: &str = "global-token-revocation";
+
 /// Receives a revocation: `{"sub_id": …}`.
-pub(super) async fn receive(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<(), Refusal> {
+pub(super) async fn receive(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<Fate, Refusal> {
     let received = accept(service, transmitter, body).await;
     report(service, transmitter, received)
 }
 
 async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<Fate, Refusal> {
-    let now_ms = service.clock.now_ms();
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Err(Refusal::request("the body is not a JSON object"));
     };
     let subject = Subject::of(&members, &Map::new())?;
-    // As a security event token with the event that says the same.
-    let said = Map::from_iter([("events".to_owned(), json!({"global-token-revocation": {}}))]);
-    let event = Event::of(&said)?;
-    let parties = match Parties::of(&subject, &event, transmitter) {
+    let parties = match Parties::of(&subject, EVENT, &[Action::End], transmitter, &service.registry) {
         Ok(parties) => parties,
         Err(Without::Refused(refusal)) => return Err(refusal),
         // The answer must not tell whether there is such a user.
         Err(Without::Ignored(why)) => {
             info!(
-                target: "audit", event = "signal", transmitter = transmitter.settings.name, signal = event.kind.name(),
+                target: "audit", event = "signal", transmitter = transmitter.name(), signal = EVENT,
                 fate = Fate::Ignored.as_str(), why,
             );
             return Ok(Fate::Ignored);
         }
     };
-    let arrival = Arrival {
-        registry: &service.registry,
-        transmitter: &transmitter.settings.name,
-        reason: format!("{}: global token revocation", transmitter.settings.name),
-        now_ms,
-    };
-    let effects = arrival.effects(&[Action::End], &parties);
+    let reason = format!("{}: global token revocation", transmitter.name());
+    let order = Order { event: EVENT.to_owned(), deeds: vec![Deed::End], parties, reason };
     // Each call is one of its own.
-    let named = Named { jti: None, event: event.kind.name(), actions: &[Action::End] };
-    apply(service, transmitter, named, effects, 0, None).await
+    carry_out(service, transmitter, order, None, None).await
 }

@@ -1,9 +1,10 @@
 //! OpenID Connect Back-Channel Logout 1.0: a provider says that a session, or every session of a user, is logged out.
 
-use super::action::Action;
 use super::answer::Refusal;
-use super::effects::{Arrival, Parties};
-use super::push::{Named, apply, caught_up, kept_until_ms, report, verify};
+use super::carry_out::{carry_out, caught_up, report};
+use super::order::{Deed, Order};
+use super::parties::Parties;
+use super::push::{recognized, verify};
 use super::status::Fate;
 use super::subject::is_name;
 use super::transmitter::Transmitter;
@@ -19,7 +20,7 @@ const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const AUDIENCES_MAX: usize = 64;
 
 /// Receives the form of a logout request (section 2.5).
-pub(super) async fn receive(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<(), Refusal> {
+pub(super) async fn receive(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<Fate, Refusal> {
     let received = accept(service, transmitter, body).await;
     report(service, transmitter, received)
 }
@@ -32,19 +33,12 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     };
     let statement = verify(transmitter, token.as_bytes(), now_ms).await?;
     let parties = parties(service, transmitter, &statement).await?;
-    let arrival = Arrival {
-        registry: &service.registry,
-        transmitter: &transmitter.settings.name,
-        reason: format!("{}: logout", transmitter.settings.name),
-        now_ms,
-    };
-    let effects = arrival.effects(&[Action::End], &parties);
     let Some(signed) = &transmitter.settings.signed else {
         return Err(Refusal::request("this transmitter sends no such tokens"));
     };
-    let named = Named { jti: Some(&statement.id), event: "logout", actions: &[Action::End] };
-    let until_ms = kept_until_ms(&statement, signed);
-    match apply(service, transmitter, named, effects, until_ms, None).await? {
+    let (event, reason) = ("logout".to_owned(), format!("{}: logout", transmitter.name()));
+    let order = Order { event, deeds: vec![Deed::End], parties, reason };
+    match carry_out(service, transmitter, order, Some(recognized(&statement, signed)), None).await? {
         // A token is good for one logout (section 2.6): what it has ended stays ended.
         Fate::Repeated => Err(Refusal::request("a logout token with this `jti` was received before")),
         fate => Ok(fate),
@@ -88,5 +82,5 @@ async fn parties(service: &Service, transmitter: &Transmitter, statement: &State
     if sid.is_none() && sub.is_none() {
         return Err(Refusal::request("`sid` and `sub` are missing"));
     }
-    Ok(Parties { users: at_each(sub), sids: at_each(sid), is_either: false })
+    Ok(Parties { users: at_each(sub), sids: at_each(sid), ..Parties::default() })
 }

@@ -122,7 +122,7 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
         asked.set_errs.clear();
         for (jti, token) in answered.sets {
             match push::receive(service, transmitter, token.as_bytes()).await {
-                Ok(()) => asked.ack.push(jti),
+                Ok(_) => asked.ack.push(jti),
                 // It comes again.
                 Err(Refusal { code: Code::Busy | Code::Unavailable, .. }) => {}
                 Err(Refusal { code, description }) => {

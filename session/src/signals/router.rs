@@ -1,7 +1,8 @@
 //! The routes of the signals listener.
 
 use super::answer::{BODY_BYTES_MAX, Code, Refusal};
-use super::push::report;
+use super::carry_out::report;
+use super::status::Fate;
 use super::transmitter::{Kind, Transmitter};
 use super::{global, logout, push};
 use crate::credential::Presented;
@@ -35,7 +36,9 @@ async fn signal(State(service): State<Arc<Service>>, Path(name): Path<String>, r
     match received(&service, transmitter, request).await {
         Err(refusal) if kind == Kind::BackchannelLogout => refusal.as_oauth(),
         Err(refusal) => refusal.into_response(),
-        Ok(()) => match kind {
+        // What is held is not done.
+        Ok(Fate::Held) => StatusCode::ACCEPTED.into_response(),
+        Ok(_) => match kind {
             Kind::Ssf => StatusCode::ACCEPTED.into_response(),
             Kind::GlobalTokenRevocation => StatusCode::NO_CONTENT.into_response(),
             Kind::BackchannelLogout => {
@@ -46,7 +49,7 @@ async fn signal(State(service): State<Arc<Service>>, Path(name): Path<String>, r
     }
 }
 
-async fn received(service: &Arc<Service>, transmitter: &Transmitter, request: Request) -> Result<(), Refusal> {
+async fn received(service: &Arc<Service>, transmitter: &Transmitter, request: Request) -> Result<Fate, Refusal> {
     let read = async {
         admit(service, transmitter, request.headers())?;
         read(request.into_body()).await

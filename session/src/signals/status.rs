@@ -18,6 +18,10 @@ pub(super) enum Fate {
     Repeated,
     /// It is about the stream itself.
     Stream,
+    /// It is durable, and has no effect until somebody releases it.
+    Held,
+    /// It was held, and is dropped.
+    Dropped,
 }
 
 impl Fate {
@@ -29,6 +33,8 @@ impl Fate {
             Self::Ignored => "ignored",
             Self::Repeated => "repeated",
             Self::Stream => "stream",
+            Self::Held => "held",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -67,7 +73,7 @@ impl Status {
             Fate::Applied => seen.applied += 1,
             Fate::Unmatched => seen.unmatched += 1,
             Fate::Ignored => seen.ignored += 1,
-            Fate::Repeated | Fate::Stream => {}
+            Fate::Repeated | Fate::Stream | Fate::Held | Fate::Dropped => {}
         }
     }
 
@@ -122,6 +128,12 @@ pub(crate) struct StatusView {
     unmatched: u64,
     ignored: u64,
     refused: u64,
+    /// Signals that are held now, at every replica. Absent where none can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<usize>,
+    /// When the oldest of them arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_received_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,8 +155,8 @@ impl Transmitter {
         Some(u128::from(self.status.silent_ms(now_ms)) > limit.as_millis())
     }
 
-    /// What the admin API shows.
-    pub(crate) fn view(&self, now_ms: u64) -> StatusView {
+    /// What the admin API shows. The pair is how many signals are held, and since when.
+    pub(crate) fn view(&self, (held, since_ms): (usize, Option<u64>), now_ms: u64) -> StatusView {
         let settings = &self.settings;
         let seen = self.status.seen();
         let keys = self.keys.as_ref().map(|keys| if keys.are_failing() { "failing" } else { "ok" });
@@ -162,6 +174,8 @@ impl Transmitter {
             unmatched: seen.unmatched,
             ignored: seen.ignored,
             refused: seen.refused,
+            held: (settings.hold_above.is_some() || held > 0).then_some(held),
+            held_since: since_ms.map(rfc3339),
             last_received_at: seen.last_at_ms.map(rfc3339),
             last_verified_at: seen.verified_at_ms.map(rfc3339),
             last_refusal: seen.refusal.clone().map(|(at_ms, reason)| RefusalView { at: rfc3339(at_ms), reason }),

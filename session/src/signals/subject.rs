@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const NAME_BYTES_MAX: usize = portcullis_contract::token::TEXT_BYTES_MAX;
 
 /// Whether a text can name a user or a session, as in a token.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control)
 }
 
@@ -21,6 +21,8 @@ pub(super) enum Identifier {
         /// The subject.
         subject: String,
     },
+    /// An e-mail address (section 3.2.2).
+    Email(String),
     /// A name that both sides know (section 3.2.4).
     Opaque(String),
     /// Of a format that does not name users or sessions here.
@@ -38,6 +40,8 @@ pub(super) enum Subject {
         user: Option<Identifier>,
         /// The session.
         session: Option<Identifier>,
+        /// The device.
+        device: Option<Identifier>,
         /// The names of all members.
         members: Vec<String>,
     },
@@ -78,10 +82,12 @@ impl Subject {
             Some(_) => Err(Refusal::request(format!("the subject's `{name}` is not an object"))),
         };
         let (user, session) = (member("user")?, member("session")?);
+        // It hinders nothing that is not about a device.
+        let device = member("device").unwrap_or_else(|_| Some(Identifier::Unknown(String::new())));
         let is_member =
             |(name, value): &(&String, &Value)| !matches!(name.as_str(), "format" | "subject_type") && !value.is_null();
         let members = members.iter().filter(is_member).map(|(name, _)| name.clone()).collect();
-        Ok(Self::Complex { user, session, members })
+        Ok(Self::Complex { user, session, device, members })
     }
 }
 
@@ -105,6 +111,7 @@ impl Identifier {
             // `id_token_claims` is of drafts, with the same members.
             "iss_sub" | "id_token_claims" => Ok(Self::IssSub { issuer: text("iss")?, subject: text("sub")? }),
             "opaque" => Ok(Self::Opaque(text("id")?)),
+            "email" => Ok(Self::Email(text("email")?)),
             other => Ok(Self::Unknown(other.chars().take(64).collect())),
         }
     }
@@ -130,13 +137,14 @@ mod tests {
                 Subject::Simple(Identifier::Opaque("x".to_owned())),
             ),
             (json!({"format": "opaque", "id": "x"}), Subject::Simple(Identifier::Opaque("x".to_owned()))),
-            (json!({"format": "email", "email": "a@b"}), Subject::Simple(Identifier::Unknown("email".to_owned()))),
+            (json!({"format": "email", "email": "a@b"}), Subject::Simple(Identifier::Email("a@b".to_owned()))),
             (
                 json!({"format": "complex", "user": {"format": "iss_sub", "iss": "i", "sub": "alice"},
                        "session": {"format": "opaque", "id": "s"}}),
                 Subject::Complex {
                     user: Some(iss_sub()),
                     session: Some(Identifier::Opaque("s".to_owned())),
+                    device: None,
                     members: vec!["session".to_owned(), "user".to_owned()],
                 },
             ),
@@ -145,6 +153,7 @@ mod tests {
                 Subject::Complex {
                     user: Some(iss_sub()),
                     session: None,
+                    device: None,
                     members: vec!["tenant".to_owned(), "user".to_owned()],
                 },
             ),

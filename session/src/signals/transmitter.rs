@@ -3,6 +3,7 @@
 use super::action::Actions;
 use super::keys::{KeySettings, Keys};
 use super::outbound::{Caller, Url};
+use super::pace::Pace;
 use super::status::Status;
 use crate::credential::Credentials;
 use crate::store::postgres::Secret;
@@ -109,6 +110,8 @@ pub(crate) struct TransmitterSettings {
     pub(crate) profile: Profile,
     /// What its events do.
     pub(crate) actions: Actions,
+    /// More signals than this within a minute are held.
+    pub(crate) hold_above: Option<usize>,
     /// Members of a subject that it must not be read without.
     pub(crate) critical: Vec<String>,
     /// After so long without a verification event it is said to be silent.
@@ -123,6 +126,7 @@ pub(crate) struct Transmitter {
     pub(super) caller: Caller,
     pub(super) status: Status,
     pub(super) reading: Semaphore,
+    pub(super) pace: Pace,
 }
 
 impl Transmitter {
@@ -137,7 +141,8 @@ impl Transmitter {
             }
         };
         let status = Status::new(now_ms);
-        Ok(Self { settings, keys, caller, status, reading: Semaphore::new(READ_AT_ONCE_MAX) })
+        let pace = Pace::new(settings.hold_above);
+        Ok(Self { settings, keys, caller, status, reading: Semaphore::new(READ_AT_ONCE_MAX), pace })
     }
 
     /// Whether it is polled.
@@ -148,6 +153,12 @@ impl Transmitter {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Members of a subject that it must not be read without.
+    pub(super) fn critical_members(&self) -> Vec<String> {
+        let discovered = self.keys.as_ref().map(|keys| keys.critical()).unwrap_or_default();
+        self.settings.critical.iter().cloned().chain(discovered).collect()
     }
 
     /// The issuer whose sessions a signal about a subject of `named` is about, as tokens spell it: some transmitters end an

@@ -38,6 +38,7 @@ macro_rules! claims {
         claims! { @rules [$(#[$attribute])+] $home;
             a_party_has_one_revocation_the_latest
             rules_are_made_changed_and_lifted
+            attributes_and_held_signals_are_there_until_they_are_removed
             a_receipt_is_there_until_it_is_forgotten
             a_damaged_revocation_is_mended_by_the_next_one_of_its_party
         }
@@ -76,6 +77,7 @@ pub(crate) fn record(key: &str) -> Record {
         returned: None,
         returned_from_ms: 0,
         ended: None,
+        email: None,
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Counts {
     pub(super) revocations: u64,
     pub(super) blocks: u64,
     pub(super) narrowings: u64,
+    pub(super) attributes: u64,
+    pub(super) held: u64,
     pub(super) issuers: u64,
 }
 
@@ -28,6 +30,8 @@ impl Counts {
             Line::Revocation(_) => &mut self.revocations,
             Line::Block(_) => &mut self.blocks,
             Line::Narrowing(_) => &mut self.narrowings,
+            Line::Attribute(_) => &mut self.attributes,
+            Line::Held(_) => &mut self.held,
             Line::Issuer(_) => &mut self.issuers,
             Line::Lead(_) | Line::End(_) => return,
         };
@@ -37,13 +41,15 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, tombstones, revocations, blocks, narrowings, issuers, .. } = self;
+        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, held, issuers, .. } = self;
         let rows = [
             ("live sessions", sessions),
             ("tombstones", tombstones),
             ("revocations", revocations),
             ("blocks", blocks),
             ("narrowings", narrowings),
+            ("attributes", attributes),
+            ("held signals", held),
             ("issuers", issuers),
         ];
         for (index, (name, count)) in rows.into_iter().enumerate() {
@@ -88,7 +94,9 @@ pub(super) fn rules(store: &dyn Store, each: Each<'_>) -> Result<(), StoreError>
     let rules = store.rules()?;
     rules.revocations.into_iter().try_for_each(|revocation| each(Line::Revocation(revocation)))?;
     rules.blocks.into_iter().try_for_each(|block| each(Line::Block(block)))?;
-    rules.narrowings.into_iter().try_for_each(|narrowing| each(Line::Narrowing(narrowing)))
+    rules.narrowings.into_iter().try_for_each(|narrowing| each(Line::Narrowing(narrowing)))?;
+    rules.attributes.into_iter().try_for_each(|attribute| each(Line::Attribute(attribute)))?;
+    rules.held.into_iter().try_for_each(|signal| each(Line::Held(signal)))
 }
 
 fn line(id: SessionId, record: Option<Record>) -> Line {

@@ -1,6 +1,8 @@
 //! The format of a backup: JSON lines, of which the first says what it is and the last how many there are.
 
+use crate::attributes::Attribute;
 use crate::blocks::Block;
+use crate::held::HeldSignal;
 use crate::issuers::KnownIssuer;
 use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
@@ -8,8 +10,9 @@ use crate::store::{Lead, Record};
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
 
-/// The format that this version writes. A later one is refused: what it adds could be an end.
-pub(super) const FORMAT: u32 = 1;
+/// The format that this version writes. A later one is refused: what it adds could be an end. Format 1 has no attributes, no
+/// held signals and no scopes that signals have taken.
+pub(super) const FORMAT: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +60,8 @@ pub(super) enum Line {
     Revocation(Revocation),
     Block(Block),
     Narrowing(Narrowing),
+    Attribute(Attribute),
+    Held(HeldSignal),
     /// The last line: how many are before it, without the header. A file that was cut off has none.
     End(u64),
 }
@@ -68,6 +73,9 @@ impl Line {
         match &read {
             Self::Session(record) if record.ended.is_some() => Err("is a live session that has ended".to_owned()),
             Self::Tombstone(record) if record.ended.is_none() => Err("is an ended session without its end".to_owned()),
+            Self::Attribute(attribute) if attribute.fact.is_none() => {
+                Err("is an attribute without its value".to_owned())
+            }
             Self::UnreadableTombstone(id) if id.parse::<SessionId>().is_err() => Err("has no session's id".to_owned()),
             _ => Ok(read),
         }
@@ -76,6 +84,6 @@ impl Line {
     /// Whether it holds for a party. These are restored first: a restore that fails halfway must not leave sessions
     /// without what is held against them.
     pub(super) fn is_rule(&self) -> bool {
-        matches!(self, Self::Revocation(_) | Self::Block(_) | Self::Narrowing(_))
+        matches!(self, Self::Revocation(_) | Self::Block(_) | Self::Narrowing(_) | Self::Attribute(_) | Self::Held(_))
     }
 }

@@ -3,6 +3,7 @@
 //! The store's own rules merge ends and revocations. They do not merge two live records, two blocks or two narrowings,
 //! because the service itself only ever writes later ones.
 
+use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::judge::End;
 use crate::narrowings::Narrowing;
@@ -48,7 +49,18 @@ pub(super) fn narrowing(held: &Narrowing, other: Narrowing) -> Narrowing {
         true => (other.made_at_ms, other.reason),
         false => (held.made_at_ms, held.reason.clone()),
     };
-    Narrowing { party: held.party.clone(), scopes, removed, made_at_ms, reason }
+    let mut signalled = held.signalled.clone();
+    for (transmitter, left) in other.signalled {
+        let both = |own: &mut Vec<String>| own.retain(|scope| left.contains(scope));
+        signalled.entry(transmitter).and_modify(both).or_insert(left);
+    }
+    Narrowing { party: held.party.clone(), scopes, removed, signalled, made_at_ms, reason }
+}
+
+/// The attribute that was set later.
+pub(super) fn attribute(held: &Attribute, other: Attribute) -> Attribute {
+    let set_at_ms = |attribute: &Attribute| attribute.fact.as_ref().map(|fact| fact.set_at_ms);
+    if set_at_ms(&other) > set_at_ms(held) { other } else { held.clone() }
 }
 
 fn returned(one: Option<End>, other: Option<End>) -> Option<End> {

@@ -4,6 +4,7 @@ use super::contents::{self, Counts};
 use super::file::Backup;
 use super::lines::Line;
 use super::{Failure, Options, merge};
+use crate::attributes::{Attribute, Holder};
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, Party};
 use crate::per_party::OfParty;
@@ -72,6 +73,7 @@ struct Held {
     live: HashMap<SessionId, Record>,
     blocks: HashMap<String, Block>,
     narrowings: HashMap<Party, Narrowing>,
+    attributes: HashMap<(Holder, String), Attribute>,
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
     has_more: bool,
@@ -89,20 +91,23 @@ impl Held {
             false
         })?;
         let rules = store.rules()?;
-        held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty();
+        held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty() || !rules.held.is_empty();
         held.blocks = rules.blocks.into_iter().map(|block| (block.id(), block)).collect();
         held.narrowings = rules.narrowings.into_iter().map(|narrowing| (narrowing.party.clone(), narrowing)).collect();
+        let keyed = |attribute: Attribute| ((attribute.holder.clone(), attribute.name.clone()), attribute);
+        held.attributes = rules.attributes.into_iter().map(keyed).collect();
         held.issuers = store.issuers()?.into_iter().map(|issuer| issuer.name).collect();
         held.leads = store.leads()?.into_iter().map(|lead| (lead.issuer, lead.lead_ms)).collect();
         Ok(held)
     }
 
     fn is_empty(&self) -> bool {
-        let Self { live, blocks, narrowings, issuers, leads, has_more } = self;
+        let Self { live, blocks, narrowings, attributes, issuers, leads, has_more } = self;
         !has_more
             && live.is_empty()
             && blocks.is_empty()
             && narrowings.is_empty()
+            && attributes.is_empty()
             && issuers.is_empty()
             && leads.is_empty()
     }
@@ -136,6 +141,14 @@ impl Held {
                 Some(held) => merge::narrowing(held, narrowing),
                 None => narrowing,
             })),
+            Line::Attribute(attribute) => {
+                let key = (attribute.holder.clone(), attribute.name.clone());
+                Some(Change::Attribute(match self.attributes.get(&key) {
+                    Some(held) => merge::attribute(held, attribute),
+                    None => attribute,
+                }))
+            }
+            Line::Held(signal) => Some(Change::Hold(signal)),
             // How claims are read now was described later.
             Line::Issuer(issuer) => (!self.issuers.contains(&issuer.name)).then(|| Change::Issuers(vec![issuer])),
             Line::Lead(lead) => {

@@ -3,11 +3,14 @@
 use super::file::Backup;
 use super::lines::{FORMAT, Line};
 use super::*;
+use crate::attributes::{Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
+use crate::held::HeldSignal;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::{Narrowing, Party};
 use crate::revocations::{Revocation, RevokedParty};
+use crate::signals::Order;
 use crate::store::tests::embedded::Folder;
 use crate::store::tests::postgres::Schema;
 use crate::store::tests::{Home, end, record, sessions, tombstone};
@@ -48,6 +51,13 @@ fn narrowing(scopes: Option<&[&str]>, removed: &[&str]) -> Narrowing {
     }
 }
 
+fn attribute() -> Attribute {
+    let holder = Holder::Subject { issuer: "i".to_owned(), subject: "alice".to_owned() };
+    let value = Value::Text("high".to_owned());
+    let fact = Fact { value, source: "idp".to_owned(), set_at_ms: 9, expires_at_ms: None, login_until_ms: None };
+    Attribute { holder, name: "risk".to_owned(), fact: Some(fact) }
+}
+
 fn issuer() -> KnownIssuer {
     KnownIssuer {
         name: "i".to_owned(),
@@ -67,7 +77,9 @@ fn everything() -> Vec<Change> {
         Change::Tombstone(Record { ended: Some(End { reason: Reason::IdleTimeout, at_ms: 8 }), ..record("idle") }),
         Change::Revocation(revocation("s", 9)),
         Change::Block(block(None)),
-        Change::Narrowing(narrowing(Some(&["a"]), &["b"])),
+        Change::Narrowing(narrowing(Some(&["a"]), &["b"]).signalled("idp", vec!["a".to_owned()], 1, "r")),
+        Change::Attribute(attribute()),
+        Change::Hold(HeldSignal::new("idp", Some("1"), Order::default(), 9)),
         Change::Issuers(vec![issuer()]),
         Change::Leads(vec![Lead { issuer: "i".into(), lead_ms: 40 }]),
     ]);
@@ -199,7 +211,7 @@ fn a_backup_that_is_not_whole_changes_nothing() {
     broken.push(
         whole.replace(&format!("\"portcullis_backup\":{FORMAT}"), &format!("\"portcullis_backup\":{}", FORMAT + 1)),
     );
-    broken.push(whole.replace("\"portcullis_backup\":1", "\"portcullis_backup\":0"));
+    broken.push(whole.replace(&format!("\"portcullis_backup\":{FORMAT}"), "\"portcullis_backup\":0"));
     for text in broken {
         assert!(restore(&text, &*to, Options::default()).is_err(), "{text}");
         assert_eq!(contents_of(&*to).len(), 1, "nothing but the end");
@@ -214,8 +226,14 @@ fn a_line_says_only_what_its_kind_can() {
     assert!(of(&Line::Session(tombstone("s", 7))).is_err());
     assert!(of(&Line::Tombstone(record("s"))).is_err());
     assert!(of(&Line::UnreadableTombstone("x".to_owned())).is_err());
-    for change in [Change::Forget(record("s").id(), 9), Change::Lift(revocation("s", 9)), Change::Unblock(block(None))]
-    {
+    assert!(of(&Line::Attribute(attribute())).is_ok());
+    assert!(of(&Line::Attribute(Attribute { fact: None, ..attribute() })).is_err());
+    for change in [
+        Change::Forget(record("s").id(), 9),
+        Change::Lift(revocation("s", 9)),
+        Change::Unblock(block(None)),
+        Change::Unhold("x".to_owned()),
+    ] {
         let text = serde_json::to_string(&change).unwrap();
         assert!(Line::read(&text).is_err(), "{text} would take something back");
     }

@@ -192,7 +192,7 @@ impl Commit {
 
     fn replay(&self) -> Result<(), StoreError> {
         let rules = self.registry.rules();
-        let count = rules.revocations.len() + rules.blocks.len() + rules.narrowings.len();
+        let count = rules.count();
         // A commit that has failed may be on disk: what memory has not is gone with this, so its receipts must be, too.
         let unsettled: Vec<_> = self.unsettled().iter().cloned().collect();
         self.store.apply(&[Change::Rules(rules), Change::Unreceived(unsettled)])?;

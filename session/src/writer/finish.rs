@@ -71,7 +71,7 @@ impl Commit {
             }
             Step::Narrow(narrowing, reply) => {
                 self.registry.narrow(std::slice::from_ref(&narrowing));
-                self.audit.narrowed(&narrowing);
+                self.audit.narrowed(&narrowing, "admin");
                 answer(reply, Ok(()));
             }
             Step::ChangeScopes(narrowings, change, reply) => {
@@ -114,6 +114,7 @@ impl Commit {
                 }
                 answer(reply, Ok(is_lifted));
             }
+            Step::Attribute(attribute, reply) => answer(reply, self.finish_attribute(&attribute)),
             Step::Signal(signal, is_new, reply) => self.finish_signal(*signal, is_new, late, reply),
             Step::Forget(forgotten, next, reply) => {
                 forgotten.leave(&self.registry);
@@ -228,6 +229,7 @@ fn refuse(step: Step, error: &StoreError) {
         Step::Lift(_, reply) => answer(reply, Err(failed)),
         Step::Block(_, reply) => answer(reply, Err(failed)),
         Step::Unblock(_, reply) => answer(reply, Err(failed)),
+        Step::Attribute(_, reply) => answer(reply, Err(failed)),
         Step::Signal(_, _, reply) => answer(reply, Err(failed)),
         Step::Forget(_, _, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),

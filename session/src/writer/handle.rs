@@ -1,9 +1,11 @@
 //! The handle by which the rest of the service asks for durable changes.
 
+use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen};
 use super::signal::{Applied, Signal};
 use super::thread::{FLUSH_INTERVAL, run};
+use crate::attributes::Attribute;
 use crate::audit::Audit;
 use crate::blocks::Block;
 use crate::metrics::Metrics;
@@ -140,6 +142,11 @@ impl Writer {
     /// Takes a block back, unless another of its party has come since; returns whether it was there.
     pub async fn unblock(&self, block: Block) -> Result<bool, NotWritten> {
         self.ask_all(|reply| Op::Unblock(block, reply)).await
+    }
+
+    /// Sets an attribute, or removes it; returns what was known before.
+    pub async fn attribute(&self, attribute: Attribute) -> Result<Set, NotWritten> {
+        self.ask_all(|reply| Op::Attribute(attribute, reply)).await
     }
 
     /// Makes the effects of a signal, unless it was received before.

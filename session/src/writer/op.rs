@@ -1,7 +1,9 @@
 //! The changes that are durable before they are answered.
 
+use super::attribute::Set;
 use super::signal::{Applied, Signal};
 use crate::access::Access;
+use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::{Candidate, LookUp, LookedUp, NotOpened};
@@ -60,6 +62,8 @@ pub(crate) enum Op {
     Block(Block, Reply<Option<Block>>),
     /// Takes a block back, unless another of its party has come since; answers whether it was there.
     Unblock(Block, Reply<bool>),
+    /// Sets an attribute, or removes it; answers what was known before.
+    Attribute(Attribute, Reply<Set>),
     /// Makes the effects of a signal, unless it was received before.
     Signal(Box<Signal>, Reply<Applied>),
     /// Drops receipts of signals that are kept until before an instant.

@@ -5,7 +5,7 @@ use super::commit::Commit;
 use super::op::{NotWritten, Op, Opening, Unseen};
 use super::prepare::{Behind, Group};
 use crate::audit::Audit;
-use crate::bound_token::BoundToken;
+use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{IDLE, T0, audit, loaded, of_kind, person, types};
 use crate::issuers::KnownIssuer;
 use crate::judge::Asked;
@@ -58,6 +58,10 @@ impl Store for Disk {
         "0".to_owned()
     }
 
+    fn secret(&self) -> String {
+        "0".to_owned()
+    }
+
     fn leads(&self) -> Result<Vec<Lead>, StoreError> {
         Ok(Vec::new())
     }
@@ -103,6 +107,9 @@ impl Store for Disk {
                 | Change::ForgetReceived(_)
                 | Change::Unreceived(_)
                 | Change::Narrowing(_)
+                | Change::Attribute(_)
+                | Change::Hold(_)
+                | Change::Unhold(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
                 | Change::Rules(_) => {}
@@ -371,7 +378,7 @@ impl World {
         while let Err(look_up) = bound.bind(&self.registry, true, found.as_ref(), self.now_ms()) {
             found = Some(self.registry.look_up(&look_up).unwrap());
         }
-        let answer = bound.answer(&self.registry, Asked::default(), None, self.now_ms());
+        let answer = bound.answer(&self.registry, Asked::default(), Required::default(), self.now_ms());
         match (answer.verdict.outcome(), answer.awaits) {
             (Outcome::Active, None) => {
                 assert!(!self.refused[usize::try_from(step).unwrap()], "an answered end is lost");
@@ -478,6 +485,7 @@ impl World {
                 | Op::Lift(..)
                 | Op::Block(..)
                 | Op::Unblock(..)
+                | Op::Attribute(..)
                 | Op::Signal(..)
                 | Op::ForgetReceived(_)
                 | Op::Forget(..)

@@ -1,9 +1,11 @@
 //! First step of a commit: the changes of a group, or of a chunk of what is written later, gathered from memory.
 
+use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen, answer};
 use super::retention::Forgotten;
 use super::signal::{Applied, Signal};
+use crate::attributes::Attribute;
 use crate::audit::EndedBy;
 use crate::blocks::Block;
 use crate::judge::End;
@@ -56,6 +58,7 @@ pub(super) enum Step {
     Lift(Revocation, Reply<bool>),
     Block(Block, Reply<Option<Block>>),
     Unblock(Block, Reply<bool>),
+    Attribute(Attribute, Reply<Set>),
     /// Whether it is new.
     Signal(Box<Signal>, bool, Reply<Applied>),
     Forget(Forgotten, Option<SessionId>, Reply<Option<SessionId>>),
@@ -98,6 +101,7 @@ impl Commit {
                 Op::Lift(_, reply) => answer(reply, Err(failed)),
                 Op::Block(_, reply) => answer(reply, Err(failed)),
                 Op::Unblock(_, reply) => answer(reply, Err(failed)),
+                Op::Attribute(_, reply) => answer(reply, Err(failed)),
                 Op::Signal(_, reply) => answer(reply, Err(failed)),
                 Op::ForgetReceived(_) => {}
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
@@ -144,6 +148,7 @@ impl Commit {
                     group.steps.push(Step::Unblock(block, reply));
                 }
                 Op::ForgetReceived(before_ms) => group.changes.push(Change::ForgetReceived(before_ms)),
+                Op::Attribute(attribute, reply) => self.prepare_attribute(&mut group, attribute, reply),
                 Op::Signal(signal, reply) => self.prepare_signal(&mut group, &mut received, signal, reply),
                 Op::Forget(after, before_ms, reply) => {
                     self.prepare_forgetting(&mut group, after, before_ms, reply);

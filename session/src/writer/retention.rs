@@ -1,9 +1,10 @@
-//! Retention: tombstones, revocations and blocks that no token can need any more are dropped, a page at a time.
+//! Retention: tombstones, revocations, blocks and attributes that no token can need any more are dropped, a page at a time.
 
 use super::NotWritten;
 use super::commit::Commit;
 use super::op::{Reply, answer};
 use super::prepare::{Group, Step};
+use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::registry::Registry;
 use crate::revocations::Revocation;
@@ -18,6 +19,7 @@ const PAGE: usize = 2048;
 pub(super) struct Forgotten {
     revocations: Vec<Revocation>,
     blocks: Vec<Block>,
+    attributes: Vec<Attribute>,
 }
 
 impl Forgotten {
@@ -25,12 +27,15 @@ impl Forgotten {
     /// wrong when it ran out, it still stands.
     fn before(registry: &Registry, before_ms: u64) -> Self {
         let (revocations, blocks) = registry.rules_before(before_ms);
-        Self { revocations, blocks }
+        let ended = |attribute| Attribute { fact: None, ..attribute };
+        let attributes = registry.attributes_before(before_ms).into_iter().map(ended).collect();
+        Self { revocations, blocks, attributes }
     }
 
     fn changes(&self) -> impl Iterator<Item = Change> {
         let lifted = self.revocations.iter().cloned().map(Change::Lift);
-        lifted.chain(self.blocks.iter().cloned().map(Change::Unblock))
+        let unblocked = self.blocks.iter().cloned().map(Change::Unblock);
+        lifted.chain(unblocked).chain(self.attributes.iter().cloned().map(Change::Attribute))
     }
 
     pub(super) fn leave(&self, registry: &Registry) {
@@ -40,12 +45,13 @@ impl Forgotten {
         for block in &self.blocks {
             registry.unblock(block);
         }
+        registry.set_attributes(&self.attributes);
     }
 }
 
 impl Commit {
-    /// Gathers what ended before that instant among the next tombstones after `after`; with the first page, the revocations
-    /// and blocks that were over before it too. The answer is where to go on, `None` at the end.
+    /// Gathers what ended before that instant among the next tombstones after `after`; with the first page, the
+    /// revocations, blocks and attributes that were over before it too. The answer is where to go on, `None` at the end.
     pub(super) fn prepare_forgetting(
         &self,
         group: &mut Group,

@@ -27,8 +27,10 @@ impl Commit {
         if *every_client || change.restore.is_empty() {
             return Vec::new();
         }
-        let removed = self.narrowing(group, &Party::of_subject(issuer, subject)).removed;
-        change.restore.iter().filter(|scope| removed.contains(scope)).cloned().collect()
+        let Narrowing { removed, signalled, .. } = self.narrowing(group, &Party::of_subject(issuer, subject));
+        let is_taken =
+            |scope: &&String| removed.contains(scope) || signalled.values().any(|left| !left.contains(scope));
+        change.restore.iter().filter(is_taken).cloned().collect()
     }
 
     /// What is given back to a subject is given back to each of its clients.
@@ -51,7 +53,7 @@ impl Commit {
     }
 
     /// The narrowing of a party as it will be after the changes before this one.
-    fn narrowing(&self, group: &Group, party: &Party) -> Narrowing {
+    pub(super) fn narrowing(&self, group: &Group, party: &Party) -> Narrowing {
         let in_group = group.changes.iter().rev().filter_map(narrowing_of).find(|narrowing| narrowing.party == *party);
         in_group.cloned().unwrap_or_else(|| self.registry.narrowing_at(party))
     }

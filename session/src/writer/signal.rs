@@ -4,10 +4,16 @@ use super::commit::Commit;
 use super::late::Late;
 use super::op::{NotWritten, Op, Reply, answer};
 use super::prepare::{Group, Step};
+use crate::attributes::{Attribute, HELD_MAX};
 use crate::blocks::{Block, BlockedParty};
+use crate::held::HeldSignal;
+use crate::narrowings::{Narrowing, Party};
 use crate::revocations::Revocation;
 use crate::store::{Change, Receipt, ReceiptId, StoreError};
 use std::collections::HashSet;
+
+/// How the names of attributes that are claims begin.
+const CLAIM: &str = "claim.";
 
 /// A signal that was verified, with what it is to do.
 #[derive(Debug)]
@@ -16,6 +22,8 @@ pub(crate) struct Signal {
     pub(crate) transmitter: String,
     /// What it is recognized by when it comes again; none for what is never sent again.
     pub(crate) receipt: Option<Receipt>,
+    /// The id of the held signal that it releases, or drops where it does nothing.
+    pub(crate) releases: Option<String>,
     /// What it does, in order.
     pub(crate) effects: Vec<Effect>,
 }
@@ -36,12 +44,29 @@ pub(crate) enum Effect {
         /// The block, if there is one: the commit finds it.
         held: Option<Block>,
     },
+    /// Leaves a party these scopes, as far as this transmitter is concerned.
+    Narrow {
+        /// The party.
+        party: Party,
+        /// The scopes.
+        scopes: Vec<String>,
+        /// When it arrived.
+        made_at_ms: u64,
+        /// Why.
+        reason: String,
+        /// The party's narrowing then: the commit makes it.
+        made: Option<Narrowing>,
+    },
+    /// Sets an attribute, or removes it.
+    Attribute(Attribute),
+    /// Holds a signal.
+    Hold(HeldSignal),
 }
 
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// It was received before, and has its effects.
+    /// It was received before, and has its effects or is held; or what it releases is no longer held.
     Before,
     /// It has them now.
     Now {
@@ -89,19 +114,60 @@ impl Commit {
             group.steps.push(Step::Signal(signal, false, reply));
             return;
         }
-        for effect in &mut signal.effects {
-            let change = match effect {
-                Effect::Revoke(revocation) => Some(Change::Revocation(revocation.clone())),
-                Effect::Block(block) => Some(Change::Block(block.clone())),
-                Effect::Unblock { issuer, party, held } => {
-                    *held = self.block_of(group, &signal.transmitter, issuer, party);
-                    held.clone().map(Change::Unblock)
-                }
-            };
-            group.changes.extend(change);
+        if let Some(id) = &signal.releases {
+            if !self.is_held(group, id) {
+                return answer(reply, Ok(Applied::Before));
+            }
+            group.changes.push(Change::Unhold(id.clone()));
         }
+        let mut effects = std::mem::take(&mut signal.effects);
+        effects.retain_mut(|effect| {
+            let has_room = self.has_room(group, effect);
+            if has_room {
+                let change = self.prepare_effect(group, &signal.transmitter, effect);
+                group.changes.extend(change);
+            }
+            has_room
+        });
+        signal.effects = effects;
         group.changes.extend(signal.receipt.clone().map(Change::Received));
         group.steps.push(Step::Signal(signal, true, reply));
+    }
+
+    /// The change that an effect makes.
+    fn prepare_effect(&self, group: &Group, transmitter: &str, effect: &mut Effect) -> Option<Change> {
+        match effect {
+            Effect::Revoke(revocation) => Some(Change::Revocation(revocation.clone())),
+            Effect::Block(block) => Some(Change::Block(block.clone())),
+            Effect::Unblock { issuer, party, held } => {
+                *held = self.block_of(group, transmitter, issuer, party);
+                held.clone().map(Change::Unblock)
+            }
+            Effect::Narrow { party, scopes, made_at_ms, reason, made } => {
+                let held = self.narrowing(group, party);
+                let narrowing = held.signalled(transmitter, scopes.clone(), *made_at_ms, reason);
+                *made = Some(narrowing.clone());
+                Some(Change::Narrowing(narrowing))
+            }
+            Effect::Attribute(attribute) => Some(Change::Attribute(attribute.clone())),
+            Effect::Hold(held) => Some(Change::Hold(held.clone())),
+        }
+    }
+
+    /// Whether a signal is held, after the changes of this group so far.
+    fn is_held(&self, group: &Group, id: &str) -> bool {
+        let is_gone = group.changes.iter().any(|change| matches!(change, Change::Unhold(gone) if gone == id));
+        !is_gone && self.registry.held_signal(id).is_some()
+    }
+
+    /// Whether the holder of a claim has room for it. There is always room for what has a meaning of its own.
+    fn has_room(&self, group: &Group, effect: &Effect) -> bool {
+        match effect {
+            Effect::Attribute(attribute) if attribute.name.starts_with(CLAIM) => {
+                self.has_room_for(group, attribute, HELD_MAX)
+            }
+            _ => true,
+        }
     }
 
     /// The block of a party that a transmitter has made, after the changes of this group so far.
@@ -124,7 +190,8 @@ impl Commit {
             late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Applied::Before))));
             return;
         }
-        let (mut ended, mut made) = (0, Ok(()));
+        let (mut ended, mut made, mut attributes) = (0, Ok(()), Vec::new());
+        signal.releases.iter().for_each(|id| self.registry.unhold(id));
         for effect in signal.effects {
             match effect {
                 Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", late) {
@@ -135,12 +202,26 @@ impl Commit {
                     let replaced = self.registry.block(&block);
                     self.audit.block_made(&block, replaced.is_some());
                 }
+                Effect::Narrow { made, .. } => {
+                    if let Some(narrowing) = made {
+                        self.registry.narrow(std::slice::from_ref(&narrowing));
+                        self.audit.narrowed(&narrowing, "signal");
+                    }
+                }
+                Effect::Attribute(attribute) => {
+                    self.audit.attribute(&attribute, "signal");
+                    attributes.push(attribute);
+                }
+                Effect::Hold(held) => self.registry.hold(held),
                 Effect::Unblock { held, .. } => {
                     held.iter()
                         .filter(|block| self.registry.unblock(block))
                         .for_each(|block| self.audit.block_lifted(block));
                 }
             }
+        }
+        if !attributes.is_empty() {
+            self.registry.set_attributes(&attributes);
         }
         let id = signal.receipt.map(|receipt| receipt.id);
         match made {

@@ -44,7 +44,9 @@ type Answer = Receiver<Result<Applied, NotWritten>>;
 
 fn signal(transmitter: &str, jti: &str, effects: Vec<Effect>) -> (Op, Answer) {
     let receipt = Some(Receipt { id: ReceiptId::of(transmitter, jti), until_ms: T0 + HOUR });
-    op(|reply| Op::Signal(Box::new(Signal { transmitter: transmitter.to_owned(), receipt, effects }), reply))
+    op(|reply| {
+        Op::Signal(Box::new(Signal { transmitter: transmitter.to_owned(), receipt, releases: None, effects }), reply)
+    })
 }
 
 fn answers(fixture: &Fixture, signals: Vec<(Op, Answer)>) -> Vec<Result<Applied, NotWritten>> {

@@ -1,5 +1,6 @@
 //! The admin API over HTTP.
 
+mod attributes;
 mod blocks;
 mod events;
 mod revocations;

@@ -89,12 +89,14 @@ pub(crate) struct Filter {
 pub(crate) const PLAIN: u32 = 0;
 pub(crate) const YOUNG: u32 = 1;
 pub(crate) const BACKGROUND: u32 = 2;
+pub(crate) const STRONG: u32 = 3;
 
 pub(crate) fn hello() -> FilterMessage {
     let young = Route { name: "young".to_owned(), max_age_ms: Some(60_000), ..Route::default() };
     let plain = Route { name: "plain".to_owned(), ..Route::default() };
     let background = Route { name: "background".to_owned(), background: true, ..Route::default() };
-    let routes = vec![plain, young, background];
+    let strong = Route { name: "strong".to_owned(), acr: vec!["aal2".to_owned()], ..Route::default() };
+    let routes = vec![plain, young, background, strong];
     FilterMessage { hello: Some(Hello { routes, ..Hello::default() }), ..FilterMessage::default() }
 }
 

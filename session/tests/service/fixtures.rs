@@ -67,6 +67,10 @@ impl Store for Faulty {
         self.0.id()
     }
 
+    fn secret(&self) -> String {
+        self.0.secret()
+    }
+
     fn leads(&self) -> Result<Vec<Lead>, StoreError> {
         self.0.leads()
     }

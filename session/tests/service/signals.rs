@@ -1,5 +1,7 @@
 //! Signals of identity providers over real sockets: what they do, what is refused, and what outlives a crash.
 
+mod facts;
+mod held;
 mod hostile;
 mod keys;
 mod logout;
@@ -292,7 +294,7 @@ async fn what_is_valid_and_not_wanted_is_acknowledged_and_does_nothing() {
         about_alice(&format!("{RISC}sessions-revoked")),
         about_alice(&format!("{CAEP}session-established")),
         json!({"sub_id": {"format": "iss_sub", "iss": "https://other", "sub": "alice"}, "events": {revoked.as_str(): {}}}),
-        json!({"sub_id": {"format": "email", "email": "alice@example.com"}, "events": {revoked.as_str(): {}}}),
+        json!({"sub_id": {"format": "phone_number", "phone_number": "+12065550100"}, "events": {revoked.as_str(): {}}}),
         json!({"sub_id": {"format": "complex", "device": {"format": "opaque", "id": "d"}}, "events": {revoked.as_str(): {}}}),
     ];
     for (number, claims) in rows.iter().enumerate() {

@@ -41,7 +41,7 @@ impl Stream {
 
 /// Enters a follow and judges it, with the look-up that this may take.
 fn open(follows: &mut Follows, id: u32, token: &Arc<Token>, answers: &mut Answers) {
-    follows.enter(id, Arc::clone(token), Asked::default()).unwrap();
+    follows.enter(id, Arc::clone(token), Asked::default(), &Arc::default()).unwrap();
     judge(follows, id, answers);
 }
 
@@ -81,7 +81,7 @@ fn a_revocation_is_told_once_wherever_it_falls_between_entering_and_judging() {
             }
             for step in order.chars() {
                 match step {
-                    'E' => follows.enter(7, Arc::clone(&token), Asked::default()).unwrap(),
+                    'E' => follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap(),
                     'J' => judge(&mut follows, 7, &mut answers),
                     'R' => assert!(session.life().change(|stage| stage.ended(revoked(T0))).0.end().is_none()),
                     'T' => fixture.registry.followers().changed(session.id),
@@ -106,7 +106,7 @@ fn a_follow_is_registered_before_it_is_judged() {
     let fixture = Fixture::new();
     let token = Arc::new(person("s", T0));
     let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
-    follows.enter(7, Arc::clone(&token), Asked::default()).unwrap();
+    follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap();
     fixture.registry.followers().changed(token.id);
     assert!(follows.notifier().take().follows.contains(&7));
 }
@@ -145,7 +145,7 @@ fn a_change_of_scopes_is_not_lost_wherever_it_falls_between_entering_and_judging
         let mut answers = Answers::default();
         for step in order.chars() {
             match step {
-                'E' => follows.enter(7, Arc::clone(&token), Asked::default()).unwrap(),
+                'E' => follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap(),
                 'J' => judge(&mut follows, 7, &mut answers),
                 'R' => session.narrow(Left::only(ScopeSet::new(["openid"]))),
                 _ => fixture.registry.followers().changed(session.id),
@@ -220,9 +220,9 @@ fn the_number_of_follows_is_bounded() {
     let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
     let token = Arc::new(person("s", T0));
     for id in 0..u32::try_from(FOLLOWS_MAX).unwrap() {
-        follows.enter(id, Arc::clone(&token), Asked::default()).unwrap();
+        follows.enter(id, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap();
     }
-    assert!(matches!(follows.enter(u32::MAX, token, Asked::default()), Err(Broken(_))));
+    assert!(matches!(follows.enter(u32::MAX, token, Asked::default(), &Arc::default()), Err(Broken(_))));
 }
 
 #[test]

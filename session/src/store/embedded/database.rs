@@ -2,8 +2,8 @@
 
 use super::file;
 use super::tables::{
-    BLOCKS, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES, Tables, failed,
-    marks_of, parse,
+    ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES,
+    Tables, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
@@ -22,11 +22,11 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 7;
+const LAYOUT: u64 = 8;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
-/// layout 4 no blocks, layout 5 no revocations of an id, and layout 6 nothing that signals have made: a version that does not
-/// know these would give scopes back, or release what is blocked or revoked, so it must refuse the file once this one has
-/// opened it.
+/// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, and layout 7 no scopes that
+/// signals have taken and no attributes: a version that does not know these would give scopes back, or release what is blocked
+/// or revoked, so it must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
@@ -35,6 +35,8 @@ pub struct Embedded {
     file: PathBuf,
     /// Chosen at random when the file was created.
     id: u64,
+    /// Likewise.
+    secret: String,
     /// Locked for writing only while the file is reopened. `None`: reopening failed, and must be tried again.
     database: RwLock<Option<Database>>,
 }
@@ -58,8 +60,8 @@ impl Embedded {
             }
             e => in_file(&e),
         })?;
-        let id = prepare(&database).map_err(|e| in_file(&e))?;
-        Ok(Self { file: path, id, database: RwLock::new(Some(database)) })
+        let (id, secret) = prepare(&database).map_err(|e| in_file(&e))?;
+        Ok(Self { file: path, id, secret, database: RwLock::new(Some(database)) })
     }
 
     /// Opens a store that is there: for those who read it, an empty one in its place would be a wrong answer.
@@ -84,7 +86,7 @@ impl Embedded {
         // The old one holds the lock of the file.
         drop(database.take());
         let opened = builder().open(&self.file).map_err(failed)?;
-        if prepare(&opened)? != self.id {
+        if prepare(&opened)?.0 != self.id {
             return Err(StoreError("the file was replaced by another store: restart the service to use it".to_owned()));
         }
         *database = Some(opened);
@@ -98,10 +100,10 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Creates what a new file lacks; returns the store's id.
-fn prepare(database: &Database) -> Result<u64, StoreError> {
+/// Creates what a new file lacks; returns the store's id and its secret.
+fn prepare(database: &Database) -> Result<(u64, String), StoreError> {
     let txn = database.begin_write().map_err(failed)?;
-    let (layout, id) = {
+    let (layout, id, secret) = {
         let mut meta = txn.open_table(META).map_err(failed)?;
         let mut value = |key, or: u64| {
             let found = meta.get(key).map_err(failed)?.map(|v| v.value());
@@ -111,7 +113,9 @@ fn prepare(database: &Database) -> Result<u64, StoreError> {
             Ok::<_, StoreError>(found.unwrap_or(or))
         };
         // The standard library seeds its hashers at random.
-        (value("layout", LAYOUT)?, value("id", RandomState::new().build_hasher().finish())?)
+        let random = || RandomState::new().build_hasher().finish();
+        let secret = format!("{:016x}{:016x}", value("secret", random())?, value("secret_rest", random())?);
+        (value("layout", LAYOUT)?, value("id", random())?, secret)
     };
     match layout {
         LAYOUT => {}
@@ -123,7 +127,7 @@ fn prepare(database: &Database) -> Result<u64, StoreError> {
     }
     Tables::open(&txn).map(drop)?;
     txn.commit().map_err(failed)?;
-    Ok(id)
+    Ok((id, secret))
 }
 
 /// Durably writes a meaningless number, to find out whether the file can be written.
@@ -140,6 +144,10 @@ fn probe(database: &Database) -> Result<(), StoreError> {
 impl Store for Embedded {
     fn id(&self) -> String {
         format!("{:016x}", self.id)
+    }
+
+    fn secret(&self) -> String {
+        self.secret.clone()
     }
 
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
@@ -167,6 +175,8 @@ impl Store for Embedded {
                 revocations: all(&txn, REVOCATIONS)?,
                 blocks: all(&txn, BLOCKS)?,
                 narrowings: all(&txn, NARROWINGS)?,
+                attributes: all(&txn, ATTRIBUTES)?,
+                held: all(&txn, HELD)?,
             })
         })
     }

@@ -1,6 +1,8 @@
 //! The tables of the store's file, and the changes of one commit to them.
 
+use crate::attributes::Attribute;
 use crate::blocks::Block;
+use crate::held::HeldSignal;
 use crate::judge::End;
 use crate::narrowings::Narrowing;
 use crate::per_party::OfParty;
@@ -25,6 +27,11 @@ pub(super) const ISSUERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 pub(super) const LEADS: TableDefinition<'_, &str, u64> = TableDefinition::new("leads");
 /// Keyed by the party (JSON).
 pub(super) const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("narrowings");
+
+/// Keyed by the holder and the name (JSON).
+pub(super) const ATTRIBUTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("attributes");
+/// Keyed by the id.
+pub(super) const HELD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("held");
 
 /// Signals that were received, with the instant until which that is kept; and the same by that instant.
 pub(super) const RECEIVED: TableDefinition<'_, &str, u64> = TableDefinition::new("received");
@@ -51,6 +58,8 @@ pub(super) struct Tables<'t> {
     revocations: Table<'t, &'static [u8], &'static [u8]>,
     blocks: Table<'t, &'static [u8], &'static [u8]>,
     narrowings: Table<'t, &'static [u8], &'static [u8]>,
+    attributes: Table<'t, &'static [u8], &'static [u8]>,
+    held_signals: Table<'t, &'static [u8], &'static [u8]>,
     issuers: Table<'t, &'static [u8], &'static [u8]>,
     leads: Table<'t, &'static str, u64>,
     received: Table<'t, &'static str, u64>,
@@ -66,6 +75,8 @@ impl<'t> Tables<'t> {
             revocations: txn.open_table(REVOCATIONS).map_err(failed)?,
             blocks: txn.open_table(BLOCKS).map_err(failed)?,
             narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
+            attributes: txn.open_table(ATTRIBUTES).map_err(failed)?,
+            held_signals: txn.open_table(HELD).map_err(failed)?,
             issuers: txn.open_table(ISSUERS).map_err(failed)?,
             leads: txn.open_table(LEADS).map_err(failed)?,
             received: txn.open_table(RECEIVED).map_err(failed)?,
@@ -84,6 +95,9 @@ impl<'t> Tables<'t> {
             Change::Block(block) => self.block(block),
             Change::Unblock(block) => self.unblock(block),
             Change::Narrowing(narrowing) => self.narrowing(narrowing),
+            Change::Attribute(attribute) => self.attribute(attribute),
+            Change::Hold(signal) => self.hold(signal),
+            Change::Unhold(id) => self.held_signals.remove(id.as_bytes()).map(drop).map_err(failed),
             Change::Received(receipt) => self.received(receipt),
             Change::ForgetReceived(before_ms) => self.forget_received(*before_ms),
             Change::Unreceived(ids) => ids.iter().try_for_each(|ReceiptId(id)| {
@@ -105,6 +119,10 @@ impl<'t> Tables<'t> {
                 self.revocations.retain(|_, _| false).map_err(failed)?;
                 self.blocks.retain(|_, _| false).map_err(failed)?;
                 self.narrowings.retain(|_, _| false).map_err(failed)?;
+                self.attributes.retain(|_, _| false).map_err(failed)?;
+                self.held_signals.retain(|_, _| false).map_err(failed)?;
+                rules.attributes.iter().try_for_each(|attribute| self.attribute(attribute))?;
+                rules.held.iter().try_for_each(|signal| self.hold(signal))?;
                 rules.blocks.iter().try_for_each(|block| self.block(block))?;
                 rules.revocations.iter().try_for_each(|revocation| self.revocation(revocation))?;
                 rules.narrowings.iter().try_for_each(|narrowing| self.narrowing(narrowing))
@@ -241,6 +259,20 @@ impl<'t> Tables<'t> {
             self.received_until.remove((*until_ms, id.as_str())).map_err(failed)?;
             self.received.remove(id.as_str()).map_err(failed)?;
         }
+        Ok(())
+    }
+
+    fn attribute(&mut self, attribute: &Attribute) -> Result<(), StoreError> {
+        let key = attribute.key().map_err(failed)?;
+        match attribute.fact {
+            Some(_) => self.attributes.insert(key.as_slice(), text(attribute)?.as_slice()).map_err(failed)?,
+            None => self.attributes.remove(key.as_slice()).map_err(failed)?,
+        };
+        Ok(())
+    }
+
+    fn hold(&mut self, signal: &HeldSignal) -> Result<(), StoreError> {
+        self.held_signals.insert(signal.id.as_bytes(), text(signal)?.as_slice()).map_err(failed)?;
         Ok(())
     }
 

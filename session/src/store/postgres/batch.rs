@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Revocation,
     Block,
     Narrowing,
+    Attribute,
+    Held,
 }
 
 impl Kind {
@@ -25,6 +27,8 @@ impl Kind {
             Self::Revocation => "revocation",
             Self::Block => "block",
             Self::Narrowing => "narrowing",
+            Self::Attribute => "attribute",
+            Self::Held => "held",
         }
     }
 }
@@ -103,6 +107,9 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
             Change::Block(_)
             | Change::Seen(..)
             | Change::Narrowing(_)
+            | Change::Attribute(_)
+            | Change::Hold(_)
+            | Change::Unhold(_)
             | Change::Received(_)
             | Change::ForgetReceived(_)
             | Change::Unreceived(_)
@@ -162,6 +169,20 @@ impl Batch {
                 self.rules.insert((Kind::Narrowing, text(&narrowing.party)?), rule);
                 self.changes.push(change.clone());
             }
+            Change::Attribute(attribute) => {
+                let rule = if attribute.fact.is_some() { Some(text(attribute)?) } else { None };
+                let key = attribute.key().map_err(|e| StoreError(e.to_string()))?;
+                self.rules.insert((Kind::Attribute, key), rule);
+                self.changes.push(change.clone());
+            }
+            Change::Hold(signal) => {
+                self.rules.insert((Kind::Held, signal.id.clone().into_bytes()), Some(text(signal)?));
+                self.changes.push(change.clone());
+            }
+            Change::Unhold(id) => {
+                self.rules.insert((Kind::Held, id.clone().into_bytes()), None);
+                self.changes.push(change.clone());
+            }
             Change::Received(receipt) => self.received.push(receipt.clone()),
             Change::Unreceived(ids) => self.unreceived.extend(ids.iter().cloned()),
             Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
@@ -181,6 +202,12 @@ impl Batch {
                 }
                 for narrowing in &rules.narrowings {
                     self.make(&Change::Narrowing(narrowing.clone()))?;
+                }
+                for attribute in &rules.attributes {
+                    self.make(&Change::Attribute(attribute.clone()))?;
+                }
+                for signal in &rules.held {
+                    self.make(&Change::Hold(signal.clone()))?;
                 }
             }
         }
@@ -288,6 +315,7 @@ mod tests {
             returned,
             returned_from_ms: 0,
             ended,
+            email: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The entries of the log: the changes of one commit, as the tables have taken them.
 
-use super::schema::{FORMAT, FORMAT_MIN};
+use super::schema::{FORMAT, FORMAT_BLOCKS, FORMAT_MIN};
 use crate::store::{Change, StoreError};
 
 /// What one commit has changed.
@@ -35,13 +35,15 @@ impl Entry {
 }
 
 /// The format of an entry with these changes: the oldest that says them. A replica of an earlier version would take the block of
-/// a transmitter for an operator's.
+/// a transmitter for an operator's, and give back scopes that a signal has taken.
 pub(super) fn format_of(changes: &[Change]) -> i32 {
-    let is_new = |change: &Change| match change {
-        Change::Block(block) | Change::Unblock(block) => !block.transmitter.is_empty(),
-        _ => false,
+    let format = |change: &Change| match change {
+        Change::Block(block) | Change::Unblock(block) if !block.transmitter.is_empty() => FORMAT_BLOCKS,
+        Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT,
+        Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT,
+        _ => FORMAT_MIN,
     };
-    if changes.iter().any(is_new) { FORMAT } else { FORMAT_MIN }
+    changes.iter().map(format).max().unwrap_or(FORMAT_MIN)
 }
 
 /// The changes of a commit as an entry holds them.
@@ -80,8 +82,12 @@ mod tests {
         };
         assert_eq!(format_of(&[Change::Block(block(""))]), FORMAT_MIN);
         for change in [Change::Block(block("idp")), Change::Unblock(block("idp"))] {
-            assert_eq!(format_of(&[Change::Block(block("")), change]), FORMAT);
+            assert_eq!(format_of(&[Change::Block(block("")), change]), FORMAT_BLOCKS);
         }
+        let lifted = crate::narrowings::Narrowing::none(crate::narrowings::Party::of_subject("i", "s"));
+        let taken = lifted.clone().signalled("idp", Vec::new(), 1, "");
+        assert_eq!(format_of(&[Change::Narrowing(lifted)]), FORMAT_MIN);
+        assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT);
     }
 
     #[test]

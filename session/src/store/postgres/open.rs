@@ -38,6 +38,7 @@ pub(super) struct Committing {
 /// The store.
 pub struct Postgres {
     pub(super) id: String,
+    pub(super) secret: String,
     pub(super) run: String,
     pub(super) name: String,
     pub(super) channel: String,
@@ -80,7 +81,7 @@ impl Postgres {
     ) -> Result<Self, StoreError> {
         let mut committing = Link::new(target, Purpose::Queries)?;
         let in_database = |error: StoreError| StoreError(format!("cannot open the store in PostgreSQL: {error}"));
-        let id = committing
+        let (id, secret) = committing
             .run(async |connected| {
                 // A user who may not make tables can use those that somebody else has made.
                 let there = connected.one("SELECT to_regclass('meta') IS NOT NULL", &[]).await?;
@@ -107,13 +108,15 @@ impl Postgres {
                 for warning in promises(connected).await? {
                     warn!("{warning}");
                 }
-                Ok(meta.get::<_, String>(0))
+                let secret = connected.one("SELECT secret FROM meta", &[]).await?;
+                Ok((meta.get::<_, String>(0), secret.get::<_, String>(0)))
             })
             .map_err(in_database)?;
         let link = |purpose| Link::new(target, purpose).map(Mutex::new);
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(Self {
             id,
+            secret,
             run: random_id(),
             name,
             channel: schema::channel(&target.schema),

@@ -22,6 +22,10 @@ impl Store for Postgres {
         self.id.clone()
     }
 
+    fn secret(&self) -> String {
+        self.secret.clone()
+    }
+
     fn issuers(&self) -> Result<Vec<KnownIssuer>, StoreError> {
         let rows = lock(&self.lists).run(async |c| c.query("SELECT issuer FROM issuers", &[]).await)?;
         rows.iter().map(|row| parse(row.get(0))).collect()
@@ -44,6 +48,8 @@ impl Store for Postgres {
                 "revocation" => rules.revocations.push(parse(row.get(1))?),
                 "block" => rules.blocks.push(parse(row.get(1))?),
                 "narrowing" => rules.narrowings.push(parse(row.get(1))?),
+                "attribute" => rules.attributes.push(parse(row.get(1))?),
+                "held" => rules.held.push(parse(row.get(1))?),
                 kind => return Err(StoreError(format!("the database has a rule of an unknown kind: `{kind}`"))),
             }
         }

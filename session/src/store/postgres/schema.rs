@@ -1,15 +1,20 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 2;
+pub(super) const LAYOUT: i32 = 3;
 
-/// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received signals.
+/// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
+/// signals, and layout 2 no attributes and no held signals among its rules, and
+/// no secret.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// The format of the entries of the log. A replica that reads a later one stops judging.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 
-/// The format of entries without blocks of transmitters.
+/// The format of entries with blocks of transmitters.
+pub(super) const FORMAT_BLOCKS: i32 = 2;
+
+/// The format of entries without these, attributes, held signals and scopes that signals have taken.
 pub(super) const FORMAT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
@@ -35,6 +40,8 @@ CREATE TABLE IF NOT EXISTS meta (
 );
 INSERT INTO meta (id, layout, head)
   VALUES (substr(replace(gen_random_uuid()::text, '-', ''), 17), {LAYOUT}, 0) ON CONFLICT DO NOTHING;
+-- What digests are keyed with.
+ALTER TABLE meta ADD COLUMN IF NOT EXISTS secret text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', '');
 -- What each commit has changed, for the other replicas.
 CREATE TABLE IF NOT EXISTS log (
   n bigint PRIMARY KEY,

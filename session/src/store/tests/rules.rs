@@ -1,9 +1,12 @@
 //! What a store must do with the rules for parties.
 
 use super::*;
+use crate::attributes::{Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
+use crate::held::HeldSignal;
 use crate::narrowings::Party;
 use crate::revocations::RevokedParty;
+use crate::signals::Order;
 
 pub(super) fn a_party_has_one_revocation_the_latest(home: &dyn Home) {
     let store = home.open();
@@ -95,6 +98,42 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
     assert_eq!((rules.revocations, rules.narrowings), (vec![of_id("c"), revocation("b")], kept));
     rules.blocks.sort_by(|one, other| one.transmitter.cmp(&other.transmitter));
     assert_eq!(rules.blocks, [block("b", Some(5)), Block { transmitter: "idp".to_owned(), ..block("b", None) }]);
+}
+
+pub(super) fn attributes_and_held_signals_are_there_until_they_are_removed(home: &dyn Home) {
+    let store = home.open();
+    let holders = [
+        Holder::Session(record("a").id()),
+        Holder::Sid { issuer: "i".to_owned(), sid: "a".to_owned() },
+        Holder::Device { issuer: "i".to_owned(), device: "a".to_owned() },
+        Holder::Subject { issuer: "i".to_owned(), subject: "a".to_owned() },
+    ];
+    let fact = |value: Value| Fact {
+        value,
+        source: "idp".to_owned(),
+        set_at_ms: 1,
+        expires_at_ms: Some(2),
+        login_until_ms: None,
+    };
+    let attribute = |holder: &Holder, name: &str, value: Option<bool>| Attribute {
+        holder: holder.clone(),
+        name: name.to_owned(),
+        fact: value.map(|value| fact(Value::Boolean(value))),
+    };
+    let set = |holder| [attribute(holder, "kept", Some(true)), attribute(holder, "gone", Some(true))];
+    let mut changes: Vec<Change> = holders.iter().flat_map(set).map(Change::Attribute).collect();
+    changes.extend(holders.iter().map(|holder| Change::Attribute(attribute(holder, "gone", None))));
+    changes.push(Change::Attribute(attribute(&holders[0], "kept", Some(false))));
+    let order = Order { event: "logout".to_owned(), ..Order::default() };
+    let held = [1, 2].map(|at_ms| HeldSignal::new("idp", Some("j"), order.clone(), at_ms));
+    changes.extend(held.iter().cloned().map(Change::Hold));
+    changes.push(Change::Unhold(held[0].id.clone()));
+    store.apply(&changes).unwrap();
+    let store = home.reopen(store);
+    let mut rules = store.rules().unwrap();
+    rules.attributes.sort_by(|one, other| one.holder.cmp(&other.holder));
+    let kept: Vec<_> = holders.iter().map(|holder| attribute(holder, "kept", Some(*holder != holders[0]))).collect();
+    assert_eq!((rules.attributes, rules.held), (kept, vec![held[1].clone()]));
 }
 
 pub(super) fn a_receipt_is_there_until_it_is_forgotten(home: &dyn Home) {

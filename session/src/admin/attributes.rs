@@ -1,0 +1,151 @@
+//! `/v1/attributes`: facts about sessions, devices and subjects, for scripts and risk engines.
+
+use super::body::{Input, Moment, query};
+use super::problem::{Code, Problem};
+use super::sessions::{id_of, live};
+use crate::attributes::{ACR, ADMIN, Attribute, Fact, HELD_MAX, Holder, TEXT_BYTES_MAX, Value, is_name};
+use crate::clock::rfc3339;
+use crate::service::Service;
+use crate::signals::is_party_name;
+use crate::writer::NoRoom;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An attribute as the admin API shows it.
+#[derive(Serialize)]
+pub(super) struct AttributeView {
+    name: String,
+    value: Value,
+    source: String,
+    /// What it is about; only where a session is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'static str>,
+    set_at: String,
+    /// Absent when it holds until it is changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+impl AttributeView {
+    fn new(name: String, fact: Fact) -> Self {
+        let Fact { value, source, set_at_ms, expires_at_ms, .. } = fact;
+        let (set_at, expires_at) = (rfc3339(set_at_ms), expires_at_ms.map(rfc3339));
+        Self { name, value, source, of: None, set_at, expires_at }
+    }
+
+    /// One that holds for a session.
+    pub(super) fn of(name: String, (holder, fact): (Holder, Fact)) -> Self {
+        Self { of: Some(holder.kind()), ..Self::new(name, fact) }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ListView {
+    attributes: Vec<AttributeView>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfIssuer {
+    issuer: Option<String>,
+}
+
+/// The holder that a path and its query name.
+fn holder(kind: &str, id: String, uri: &Uri) -> Result<Holder, Problem> {
+    let OfIssuer { issuer } = query(uri).map_err(Problem::as_unprocessable)?;
+    let is_named = is_party_name(&id);
+    match (kind, issuer) {
+        ("session", None) => Ok(Holder::Session(id_of(&id)?)),
+        ("session", Some(_)) => Err(Problem::unprocessable("query: a session has no `issuer` here")),
+        ("subject" | "device", None) => Err(Problem::unprocessable("query: `issuer` is missing")),
+        ("subject" | "device", Some(issuer)) if issuer.is_empty() || !is_named => {
+            Err(Problem::unprocessable("the name in the path, and `issuer`, must be names"))
+        }
+        ("subject", Some(issuer)) => Ok(Holder::Subject { issuer, subject: id }),
+        ("device", Some(issuer)) => Ok(Holder::Device { issuer, device: id }),
+        _ => Err(Problem::new(Code::NotFound, "attributes are about a `session`, a `subject` or a `device`")),
+    }
+}
+
+/// The attributes of a holder.
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Path((kind, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Json<ListView>, Problem> {
+    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
+    let facts = service.registry.attributes_at(&holder).into_iter().filter(|(_, fact)| fact.holds_at(now_ms));
+    Ok(Json(ListView { attributes: facts.map(|(name, fact)| AttributeView::new(name, fact)).collect() }))
+}
+
+/// One of them.
+pub(super) async fn read(
+    State(service): State<Arc<Service>>,
+    Path((kind, id, name)): Path<(String, String, String)>,
+    uri: Uri,
+) -> Result<Json<AttributeView>, Problem> {
+    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
+    let fact = service.registry.attributes_at(&holder).remove(&name).filter(|fact| fact.holds_at(now_ms));
+    Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Set {
+    value: serde_json::Value,
+    expires_at: Option<Moment>,
+}
+
+/// Sets one.
+pub(super) async fn set(
+    State(service): State<Arc<Service>>,
+    Path((kind, id, name)): Path<(String, String, String)>,
+    uri: Uri,
+    input: Result<Input<Set>, Problem>,
+) -> Result<Json<AttributeView>, Problem> {
+    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
+    let Input(Set { value, expires_at }) = input.map_err(Problem::as_unprocessable)?;
+    if !is_name(&name) {
+        return Err(Problem::unprocessable(
+            "a name is a lower-case letter and up to 63 lower-case letters, digits, `_`, `.` and `-`",
+        ));
+    }
+    let value = Value::read(&value).ok_or_else(|| {
+        Problem::unprocessable(format!(
+            "body: `value` must be a text of at most {TEXT_BYTES_MAX} bytes, a number, or a boolean"
+        ))
+    })?;
+    if let Holder::Session(id) = holder {
+        live(&service, id).await?;
+    }
+    let expires_at_ms = expires_at.map(|moment| moment.ms);
+    if expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+        return Err(Problem::unprocessable("body: `expires_at` has passed"));
+    }
+    let login_until_ms = (name == ACR).then(|| service.registry.login_until_ms(&holder, now_ms));
+    let fact = Fact { value, source: ADMIN.to_owned(), set_at_ms: now_ms, expires_at_ms, login_until_ms };
+    let attribute = Attribute { holder, name: name.clone(), fact: Some(fact.clone()) };
+    match service.writer.attribute(attribute).await? {
+        Ok(_) => Ok(Json(AttributeView::new(name, fact))),
+        Err(NoRoom) => Err(Problem::unprocessable(format!("it has {HELD_MAX} attributes, and more are not kept"))),
+    }
+}
+
+/// Removes one.
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    Path((kind, id, name)): Path<(String, String, String)>,
+    uri: Uri,
+) -> Result<Json<AttributeView>, Problem> {
+    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
+    let removed = service.writer.attribute(Attribute { holder, name: name.clone(), fact: None }).await?;
+    let fact = removed.ok().flatten().filter(|fact| fact.holds_at(now_ms));
+    Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
+}
+
+fn none() -> Problem {
+    Problem::new(Code::NotFound, "there is no such attribute")
+}

@@ -1,0 +1,335 @@
+//! Attributes: facts that somebody else knows about a session, a device or a subject, each with a source and perhaps an end.
+//! Scripts and risk engines set them by the admin API, transmitters by signals. Of two about one holder, the latest stands.
+//!
+//! One of them has a meaning here: `acr` is the authentication context that a login counts as, until the next login.
+
+use crate::revocations::Bearer;
+use crate::store::id_text;
+use portcullis_contract::SessionId;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Attributes that one holder may have, besides those with a meaning of their own that signals set.
+pub const HELD_MAX: usize = 32;
+
+/// The longest text, in bytes.
+pub const TEXT_BYTES_MAX: usize = 256;
+
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The name of the authentication context that a login counts as.
+pub const ACR: &str = "acr";
+
+/// The source of what the admin API sets.
+pub const ADMIN: &str = "admin";
+
+/// Whether a text can be an attribute's name: a lower-case letter, then up to 63 of these, digits, `_`, `.` and `-`.
+pub fn is_name(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-');
+    text.len() <= NAME_BYTES_MAX
+        && text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && text.bytes().all(is_inner)
+}
+
+/// What an attribute is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// A session, by its public id.
+    Session(#[serde(with = "id_text")] SessionId),
+    /// The sessions that a value of a session claim names, with whatever client.
+    Sid {
+        /// The issuer of the tokens.
+        issuer: String,
+        /// The value.
+        sid: String,
+    },
+    /// A device.
+    Device {
+        /// The issuer of the tokens that name it.
+        issuer: String,
+        /// Its id.
+        device: String,
+    },
+    /// A subject.
+    Subject {
+        /// The issuer of the tokens.
+        issuer: String,
+        /// `sub`
+        subject: String,
+    },
+}
+
+impl Holder {
+    /// Whether a session is one of those that it is about. No session names its device yet.
+    pub fn holds(&self, bearer: Bearer<'_>) -> bool {
+        match self {
+            Self::Session(id) => *id == bearer.id(),
+            Self::Sid { issuer, sid } => issuer == bearer.issuer && bearer.sid() == Some(sid),
+            Self::Device { .. } => false,
+            Self::Subject { issuer, subject } => issuer == bearer.issuer && subject == bearer.subject,
+        }
+    }
+
+    /// Those that a session has, the most specific one first.
+    pub fn of(bearer: Bearer<'_>) -> impl Iterator<Item = Self> {
+        let issuer = bearer.issuer.to_owned();
+        let by_sid = bearer.sid().map(|sid| Self::Sid { issuer: issuer.clone(), sid: sid.to_owned() });
+        let of_subject = Self::Subject { issuer, subject: bearer.subject.to_owned() };
+        let of_subject = (!bearer.subject.is_empty()).then_some(of_subject);
+        [Some(Self::Session(bearer.id())), by_sid, of_subject].into_iter().flatten()
+    }
+
+    /// What it is, for people.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Session(_) | Self::Sid { .. } => "session",
+            Self::Device { .. } => "device",
+            Self::Subject { .. } => "subject",
+        }
+    }
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number.
+    Number(serde_json::Number),
+    /// A text of at most [`TEXT_BYTES_MAX`] bytes.
+    Text(String),
+}
+
+impl Value {
+    /// Reads one; `None` for whatever an attribute cannot have.
+    pub fn read(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::Bool(value) => Some(Self::Boolean(*value)),
+            serde_json::Value::Number(value) => Some(Self::Number(value.clone())),
+            serde_json::Value::String(value) if value.len() <= TEXT_BYTES_MAX => Some(Self::Text(value.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// What is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Its value.
+    pub value: Value,
+    /// Who said so: [`ADMIN`], or a transmitter.
+    pub source: String,
+    /// When it was set.
+    pub set_at_ms: u64,
+    /// The first instant at which it no longer holds; `None`: it holds until it is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+    /// It is about logins that are not later than this; `None`: whatever the login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_until_ms: Option<u64>,
+}
+
+impl Fact {
+    /// Whether it still holds.
+    pub fn holds_at(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_none_or(|at_ms| now_ms < at_ms)
+    }
+
+    /// The same, for a session with that login.
+    fn holds_for(&self, login_at_ms: u64, now_ms: u64) -> bool {
+        self.holds_at(now_ms) && self.login_until_ms.is_none_or(|until_ms| login_at_ms <= until_ms)
+    }
+}
+
+/// An attribute, or the end of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// What it is about.
+    pub holder: Holder,
+    /// Its name: see [`is_name`].
+    pub name: String,
+    /// What is known; `None`: no longer anything.
+    pub fact: Option<Fact>,
+}
+
+impl Attribute {
+    /// What a store knows it by: JSON.
+    pub fn key(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&(&self.holder, &self.name))
+    }
+}
+
+/// All attributes.
+#[derive(Debug, Default)]
+pub struct Attributes(HashMap<Holder, BTreeMap<String, Fact>>);
+
+impl Attributes {
+    /// Sets an attribute, or removes it; returns what was known before.
+    pub fn set(&mut self, attribute: Attribute) -> Option<Fact> {
+        let Attribute { holder, name, fact } = attribute;
+        match fact {
+            Some(fact) => self.0.entry(holder).or_default().insert(name, fact),
+            None => {
+                let held = self.0.get_mut(&holder)?;
+                let before = held.remove(&name);
+                if held.is_empty() {
+                    self.0.remove(&holder);
+                }
+                before
+            }
+        }
+    }
+
+    /// Those of a holder, by name.
+    pub fn at(&self, holder: &Holder) -> Option<&BTreeMap<String, Fact>> {
+        self.0.get(holder)
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = Attribute> {
+        self.0.iter().flat_map(|(holder, facts)| {
+            facts.iter().map(|(name, fact)| Attribute {
+                holder: holder.clone(),
+                name: name.clone(),
+                fact: Some(fact.clone()),
+            })
+        })
+    }
+
+    /// What holds for a session, by name: a session's own before its subject's.
+    pub fn of(&self, bearer: Bearer<'_>, login_at_ms: u64, now_ms: u64) -> BTreeMap<String, (Holder, Fact)> {
+        let mut found = BTreeMap::new();
+        for holder in Holder::of(bearer) {
+            for (name, fact) in self.0.get(&holder).into_iter().flatten() {
+                if fact.holds_for(login_at_ms, now_ms) && !found.contains_key(name) {
+                    found.insert(name.clone(), (holder.clone(), fact.clone()));
+                }
+            }
+        }
+        found
+    }
+
+    /// What the logins of a session count as.
+    pub fn contexts_of(&self, bearer: Bearer<'_>) -> Contexts {
+        if self.0.is_empty() {
+            return Contexts::default();
+        }
+        let facts = Holder::of(bearer).filter_map(|holder| self.0.get(&holder)?.get(ACR).cloned());
+        let facts: Arc<[Fact]> = facts.collect();
+        Contexts((!facts.is_empty()).then_some(facts))
+    }
+}
+
+/// The authentication contexts that the logins of a session count as, the most specific one first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contexts(Option<Arc<[Fact]>>);
+
+impl Contexts {
+    /// That of a login; `None`: what its tokens say.
+    pub fn of(&self, login_at_ms: u64, now_ms: u64) -> Option<&str> {
+        let fact = self.0.iter().flat_map(|facts| &**facts).find(|fact| fact.holds_for(login_at_ms, now_ms))?;
+        // A value that no route can name meets none.
+        Some(if let Value::Text(text) = &fact.value { text } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_contract::KeyKind;
+
+    const ISSUER: &str = "https://id";
+
+    fn bearer(sid: &str) -> Bearer<'_> {
+        Bearer {
+            issuer: ISSUER,
+            subject: "alice",
+            client: "web",
+            kind: KeyKind::Claim,
+            key: sid,
+            start_ms: 1,
+            login_ms: 1,
+        }
+    }
+
+    fn of_subject() -> Holder {
+        Holder::Subject { issuer: ISSUER.to_owned(), subject: "alice".to_owned() }
+    }
+
+    fn of_sid() -> Holder {
+        Holder::Sid { issuer: ISSUER.to_owned(), sid: "s".to_owned() }
+    }
+
+    fn set(holder: Holder, name: &str, value: &str, expires_at_ms: Option<u64>) -> Attribute {
+        let value = Value::Text(value.to_owned());
+        let login_until_ms = (name == ACR).then_some(10);
+        let fact = Fact { value, source: ADMIN.to_owned(), set_at_ms: 1, expires_at_ms, login_until_ms };
+        Attribute { holder, name: name.to_owned(), fact: Some(fact) }
+    }
+
+    #[test]
+    fn names_are_lower_case_and_short() {
+        for name in ["a", "risk", "device.compliant", "claim.dept_2-x", &"a".repeat(64)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "Risk", "1", ".a", "a b", "ä", &"a".repeat(65)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_session_goes_before_what_is_known_of_its_subject() {
+        let mut all = Attributes::default();
+        all.set(set(of_subject(), "risk", "low", None));
+        all.set(set(of_sid(), "risk", "medium", None));
+        all.set(set(Holder::Session(bearer("s").id()), "risk", "high", Some(20)));
+        all.set(set(of_subject(), "dept", "x", None));
+        let value = |sid: &str, name: &str, now_ms| {
+            all.of(bearer(sid), 1, now_ms).get(name).map(|(holder, fact)| (holder.kind(), fact.value.clone()))
+        };
+        let text = |kind, text: &str| Some((kind, Value::Text(text.to_owned())));
+        assert_eq!(value("s", "risk", 19), text("session", "high"));
+        assert_eq!(value("s", "risk", 20), text("session", "medium"), "the nearest one has run out");
+        assert_eq!(value("other", "risk", 20), text("subject", "low"));
+        assert_eq!(value("s", "dept", 20), text("subject", "x"));
+        assert_eq!(value("s", "none", 20), None);
+    }
+
+    #[test]
+    fn a_context_counts_for_logins_that_are_not_later() {
+        let mut all = Attributes::default();
+        all.set(set(of_subject(), ACR, "aal1", None));
+        all.set(set(of_sid(), ACR, "aal0", Some(20)));
+        let contexts = all.contexts_of(bearer("s"));
+        assert_eq!(contexts.of(10, 19), Some("aal0"));
+        assert_eq!(contexts.of(10, 20), Some("aal1"));
+        assert_eq!(contexts.of(11, 19), None);
+        assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }).of(1, 1), None);
+    }
+
+    #[test]
+    fn what_is_removed_leaves_nothing() {
+        let mut all = Attributes::default();
+        let made = set(of_sid(), "risk", "low", None);
+        assert_eq!(all.set(made.clone()), None);
+        assert_eq!(all.all().collect::<Vec<_>>(), [made.clone()]);
+        assert_eq!(all.set(Attribute { fact: None, ..made.clone() }), made.fact);
+        assert_eq!((all.all().count(), all.at(&made.holder)), (0, None));
+    }
+
+    #[test]
+    fn an_attribute_is_read_back_as_it_was_written() {
+        for value in [Value::Boolean(true), Value::Number(3.into()), Value::Text("x".to_owned())] {
+            for holder in [of_sid(), of_subject(), Holder::Session(bearer("s").id())] {
+                let mut attribute = set(holder, "risk", "", Some(7));
+                attribute.fact.as_mut().unwrap().value = value.clone();
+                let text = serde_json::to_string(&attribute).unwrap();
+                assert_eq!(serde_json::from_str::<Attribute>(&text).unwrap(), attribute, "{text}");
+            }
+        }
+    }
+}

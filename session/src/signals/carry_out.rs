@@ -1,0 +1,226 @@
+//! What every kind of signal has in common: it is made durable with its effects and only then acknowledged, or held, and what
+//! became of it is counted.
+
+use super::answer::Refusal;
+use super::effects::Arrival;
+use super::order::{Deed, Order};
+use super::status::Fate;
+use super::transmitter::Transmitter;
+use crate::held::HeldSignal;
+use crate::log::Sampler;
+use crate::service::Service;
+use crate::store::{Receipt, ReceiptId};
+use crate::writer::{Applied, Effect, NotWritten, Signal};
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::{info, warn};
+
+/// The longest text of a transmitter that is logged or kept, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// What a signal is recognized by when it comes again.
+#[derive(Clone, Copy)]
+pub(super) struct Recognized<'a> {
+    pub(super) jti: &'a str,
+    /// Until when that is remembered.
+    pub(super) until_ms: u64,
+}
+
+impl Recognized<'_> {
+    pub(super) fn receipt(self, transmitter: &Transmitter) -> Receipt {
+        Receipt { id: ReceiptId::of(transmitter.name(), self.jti), until_ms: self.until_ms }
+    }
+}
+
+/// Carries out what a signal that has arrived asks for, and waits until that holds at every replica. Where its transmitter has
+/// sent more than it may, it is held.
+pub(super) async fn carry_out(
+    service: &Arc<Service>,
+    transmitter: &Transmitter,
+    order: Order,
+    recognized: Option<Recognized<'_>>,
+    happened_at_ms: Option<u64>,
+) -> Result<Fate, Refusal> {
+    let receipt = recognized.map(|recognized| recognized.receipt(transmitter));
+    let jti = recognized.map(|recognized| recognized.jti);
+    if !transmitter.pace.admits(Instant::now()) {
+        return hold(service, transmitter, order, receipt, jti).await;
+    }
+    let made = make(service, transmitter.name(), &order, receipt, None).await;
+    let done = match made {
+        Ok(Some(done)) => done,
+        // Its line is there already.
+        Ok(None) => {
+            transmitter.pace.forget_one();
+            return Ok(Fate::Repeated);
+        }
+        Err(not_written) => {
+            transmitter.pace.forget_one();
+            return Err(unwritten(not_written));
+        }
+    };
+    if let Some(at_ms) = happened_at_ms {
+        service.metrics.signals.lag(service.clock.now_ms().saturating_sub(at_ms));
+    }
+    log(transmitter.name(), jti, &order, done);
+    Ok(done.fate)
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(super) fate: Fate,
+    /// Live sessions that it has ended.
+    pub(crate) ended: usize,
+}
+
+/// Makes the effects of an order; `None` if its signal was received before, or is no longer held.
+async fn make(
+    service: &Arc<Service>,
+    transmitter: &str,
+    order: &Order,
+    receipt: Option<Receipt>,
+    releases: Option<String>,
+) -> Result<Option<Done>, NotWritten> {
+    let asks_whose = order.deeds.iter().any(|deed| matches!(deed, Deed::EndOthers | Deed::Narrow(_)));
+    if asks_whose || !order.parties.emails.is_empty() {
+        // Whose session it is may have been learned by another replica a moment ago.
+        service.writer.caught_up().await?;
+    }
+    let now_ms = service.clock.now_ms();
+    let arrival = Arrival { registry: &service.registry, transmitter, reason: &order.reason, now_ms };
+    let effects = arrival.effects(order);
+    let is_matched = effects.iter().any(|effect| has_session(service, effect));
+    let signal = Signal { transmitter: transmitter.to_owned(), receipt, releases, effects };
+    Ok(match service.writer.signal(signal).await? {
+        Applied::Before => None,
+        Applied::Now { ended } if is_matched || ended > 0 => Some(Done { fate: Fate::Applied, ended }),
+        Applied::Now { ended } => Some(Done { fate: Fate::Unmatched, ended }),
+    })
+}
+
+/// Makes a signal durable without its effects.
+async fn hold(
+    service: &Arc<Service>,
+    transmitter: &Transmitter,
+    order: Order,
+    receipt: Option<Receipt>,
+    jti: Option<&str>,
+) -> Result<Fate, Refusal> {
+    static HELD: Sampler = Sampler::new();
+    let name = transmitter.name();
+    if !service.registry.has_room_to_hold(name) {
+        return Err(Refusal::unavailable("too many signals of this transmitter are held"));
+    }
+    let signal = HeldSignal::new(name, jti.map(cut), order, service.clock.now_ms());
+    let (id, order) = (signal.id.clone(), signal.order.clone());
+    let effects = vec![Effect::Hold(signal)];
+    let signal = Signal { transmitter: name.to_owned(), receipt, releases: None, effects };
+    if service.writer.signal(signal).await.map_err(unwritten)? == Applied::Before {
+        return Ok(Fate::Repeated);
+    }
+    info!(
+        target: "audit", event = "signal", transmitter = name, jti = jti.map(cut), signal = cut(&order.event),
+        fate = Fate::Held.as_str(), actions = order.actions().join(" "), held = id,
+    );
+    if let Some(not_logged) = HELD.admit() {
+        warn!(
+            transmitter = name,
+            not_logged,
+            "more signals than `hold_above`: they are held, and have no effect until somebody releases them"
+        );
+    }
+    Ok(Fate::Held)
+}
+
+/// Carries out a held signal; `None` if it is no longer held.
+pub(crate) async fn release(service: &Arc<Service>, held: &HeldSignal) -> Result<Option<Done>, NotWritten> {
+    let HeldSignal { id, transmitter, jti, order, .. } = held;
+    let made = make(service, transmitter, order, None, Some(id.clone())).await?;
+    if let Some(done) = made {
+        service.metrics.signals.released(transmitter, done.fate());
+        log(transmitter, jti.as_deref(), order, done);
+    }
+    Ok(made)
+}
+
+/// Drops a held signal; returns whether it was still held.
+pub(crate) async fn drop_held(service: &Arc<Service>, held: &HeldSignal) -> Result<bool, NotWritten> {
+    let HeldSignal { id, transmitter, jti, order, .. } = held;
+    let releases = Some(id.clone());
+    let signal = Signal { transmitter: transmitter.clone(), receipt: None, releases, effects: Vec::new() };
+    let is_dropped = service.writer.signal(signal).await? != Applied::Before;
+    if is_dropped {
+        log(transmitter, jti.as_deref(), order, Done { fate: Fate::Dropped, ended: 0 });
+    }
+    Ok(is_dropped)
+}
+
+impl Done {
+    /// What became of the signal.
+    pub(crate) fn fate(self) -> &'static str {
+        self.fate.as_str()
+    }
+}
+
+fn log(transmitter: &str, jti: Option<&str>, order: &Order, Done { fate, ended }: Done) {
+    info!(
+        target: "audit", event = "signal", transmitter, jti = jti.map(cut), signal = cut(&order.event),
+        fate = fate.as_str(), actions = order.actions().join(" "), ended,
+    );
+}
+
+/// Whether an effect is about a live session. A revocation says what it has ended.
+fn has_session(service: &Service, effect: &Effect) -> bool {
+    let registry = &service.registry;
+    match effect {
+        Effect::Revoke(_) | Effect::Hold(_) => false,
+        Effect::Block(block) => registry.has_session(&block.issuer, &block.party.clone().into()),
+        Effect::Unblock { issuer, party, .. } => registry.has_session(issuer, &party.clone().into()),
+        Effect::Narrow { party, .. } => registry.has_party(party),
+        Effect::Attribute(attribute) => registry.is_held(&attribute.holder),
+    }
+}
+
+/// Waits until what other replicas have changed is applied here.
+pub(super) async fn caught_up(service: &Service) -> Result<(), Refusal> {
+    service.writer.caught_up().await.map_err(unwritten)
+}
+
+pub(super) fn unwritten(not_written: NotWritten) -> Refusal {
+    Refusal::unavailable(match not_written {
+        NotWritten::Failed(_) => "the store cannot write",
+        NotWritten::Late => "the store is slow",
+        NotWritten::Busy => "too many changes are waiting, or the service is stopping",
+    })
+}
+
+/// The beginning of a text that a transmitter has chosen.
+pub(super) fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default()
+}
+
+/// Counts what has become of a signal, and says why it was refused.
+pub(super) fn report(
+    service: &Service,
+    transmitter: &Transmitter,
+    received: Result<Fate, Refusal>,
+) -> Result<Fate, Refusal> {
+    let (name, now_ms) = (transmitter.name(), service.clock.now_ms());
+    match &received {
+        Ok(fate) => {
+            transmitter.status.accepted(*fate, now_ms);
+            service.metrics.signals.accepted(name, fate.as_str());
+        }
+        Err(refusal) => {
+            static REFUSED: Sampler = Sampler::new();
+            transmitter.status.refused(&refusal.description, now_ms);
+            service.metrics.signals.refused(name, refusal.code.as_str());
+            if let Some(not_logged) = REFUSED.admit() {
+                let (code, why) = (refusal.code.as_str(), &refusal.description);
+                warn!(transmitter = name, code, why, not_logged, "refused a signal");
+            }
+        }
+    }
+    received
+}
