@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod attributes;
 mod chart;
 mod commands;
 mod diff;
