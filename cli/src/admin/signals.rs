@@ -293,7 +293,7 @@ mod tests {
             assert!(shown.contains(line), "{line}{shown}");
         }
         let held = details(&transmitter(json!({"held": 3, "held_since": "2026-11-26T11:59:00Z"})), now());
-        assert!(held.contains("held               3, the oldest since 2026-11-26 11:59:00Z (1m ago)\n"), "{held}");
+        assert!(held.contains("held         3, the oldest since 2026-11-26 11:59:00Z (1m ago)\n"), "{held}");
         let none_held = details(&transmitter(json!({"held": 0})), now());
         assert!(none_held.contains("held         0\n"), "{none_held}");
         let bare = details(&json!({"name": "soc", "kind": "global_token_revocation", "tokens_of": []}), now());
