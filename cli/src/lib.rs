@@ -60,13 +60,16 @@ enum Command {
     /// List blocks of subjects, clients and session claims, and take them back
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
+    /// List, set and delete facts about sessions, subjects and devices
+    #[command(subcommand)]
+    Attributes(admin::attributes::Command),
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
     /// List the replicas of the session service
     #[command(subcommand)]
     Replicas(admin::replicas::Command),
-    /// List and show the identity providers that send signals to the session service
+    /// List and show the identity providers that send signals, and decide about held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
     /// Watch what happens to sessions, and which requests are refused
@@ -89,6 +92,7 @@ impl Args {
             Command::Revocations(command) => command.run(),
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
+            Command::Attributes(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),

@@ -9,6 +9,7 @@ use super::{
     plain::plain,
     seen,
     sessions::json_text,
+    when,
 };
 use crate::{
     error::Error,
@@ -16,8 +17,7 @@ use crate::{
     output::{self, Format},
 };
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
-use jiff::{SignedDuration, Timestamp};
-use portcullis_engine::policy::document::duration;
+use jiff::Timestamp;
 use serde_json::Value;
 
 const EXAMPLES: &str = "\
@@ -108,9 +108,7 @@ fn until_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         return Ok(instant);
     }
     let expected = || "expected an instant such as `2026-11-21T12:00:00Z`, or a duration such as `2h`".to_owned();
-    let duration = duration(text).ok().filter(|duration| !duration.is_zero()).ok_or_else(expected)?;
-    let duration = SignedDuration::try_from(duration).map_err(|_| expected())?;
-    now.checked_add(duration).map_err(|_| expected())
+    when::after(text, now).ok_or_else(expected)
 }
 
 #[cfg(test)]

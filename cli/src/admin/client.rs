@@ -18,6 +18,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const PROBLEM_BYTES_MAX: u64 = 64 << 10;
 /// How much of a problem's `detail` is shown, in characters.
 const DETAIL_CHARS_MAX: usize = 1_000;
+/// The code of a problem document for what does not exist.
+const NOT_FOUND: &str = "not_found";
 /// The timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The timeout for a response.
@@ -41,6 +43,8 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// Whether a retry can succeed.
     pub(super) may_pass: bool,
+    /// Whether the service said that what the path names does not exist.
+    pub(super) is_not_found: bool,
 }
 
 /// A path of the API. Every part is percent-encoded when it is added.
@@ -102,6 +106,13 @@ impl Client {
     /// Sends a POST request.
     pub(super) fn post<T: DeserializeOwned>(&self, path: &Path, body: &Value) -> Result<T, Failure> {
         let call = self.agent.post(self.url(path)).header(AUTHORIZATION, &self.credential);
+        let answer = call.content_type("application/json").send(body.to_string());
+        self.read(self.accepted(answer)?)
+    }
+
+    /// Sends a PUT request.
+    pub(super) fn put<T: DeserializeOwned>(&self, path: &Path, body: &Value) -> Result<T, Failure> {
+        let call = self.agent.put(self.url(path)).header(AUTHORIZATION, &self.credential);
         let answer = call.content_type("application/json").send(body.to_string());
         self.read(self.accepted(answer)?)
     }
@@ -173,13 +184,14 @@ impl Client {
         }
         let text = answer.into_body().into_with_config().limit(PROBLEM_BYTES_MAX).read_to_string();
         let problem = text.ok().and_then(|text| serde_json::from_str::<Problem>(&text).ok());
+        let is_not_found = problem.as_ref().is_some_and(|problem| problem.code == NOT_FOUND);
         let message = match problem {
             Some(Problem { detail, code }) => {
                 format!("{} (`{}`)", clipped(&detail, DETAIL_CHARS_MAX), clipped(&code, DETAIL_CHARS_MAX))
             }
             None => format!("{} responded with status {}; is it the admin API?", self.place(), status.as_u16()),
         };
-        Failure { message, may_pass: status.is_server_error() }
+        Failure { message, may_pass: status.is_server_error(), is_not_found }
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
@@ -198,7 +210,7 @@ impl Client {
             ureq::Error::BodyExceedsLimit(_) => (format!("the response of {place} is too large"), false),
             error => (format!("cannot reach {place}: {error}"), true),
         };
-        Failure { message: plain(&message).into_owned(), may_pass }
+        Failure { message: plain(&message).into_owned(), may_pass, is_not_found: false }
     }
 }
 
@@ -213,8 +225,9 @@ fn untrusted(error: &ureq::Error) -> Option<&rustls::Error> {
 }
 
 impl Failure {
-    fn lasting(message: String) -> Self {
-        Self { message, may_pass: false }
+    /// One that no retry helps against. The message must be safe to print.
+    pub(super) fn lasting(message: String) -> Self {
+        Self { message, may_pass: false, is_not_found: false }
     }
 }
 

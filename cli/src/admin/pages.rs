@@ -1,4 +1,4 @@
-//! Lists that are short enough to be read whole: revocations and narrowings.
+//! Lists that are short enough to be read whole: revocations, blocks, narrowings and held signals.
 
 use super::client::{Client, Path};
 use crate::error::Error;
@@ -8,11 +8,11 @@ use serde_json::Value;
 const PAGE: &str = "1000";
 
 /// Every entry of the list at `path`, in the order of the service; `member` is the list's name in the response.
-pub(super) fn all(client: &Client, path: &'static str, member: &str) -> Result<Vec<Value>, Error> {
+pub(super) fn all(client: &Client, path: &Path, member: &str) -> Result<Vec<Value>, Error> {
     let mut entries = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let at = Path::new(path).parameter("limit", Some(PAGE)).parameter("cursor", cursor.as_deref());
+        let at = path.clone().parameter("limit", Some(PAGE)).parameter("cursor", cursor.as_deref());
         let mut page: Value = client.get(&at)?;
         let Some(Value::Array(listed)) = page.get_mut(member).map(Value::take) else {
             return Err(Error::failed(format_args!("unexpected response: it has no `{member}`")));

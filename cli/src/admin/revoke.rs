@@ -41,7 +41,7 @@ pub(crate) struct Args {
     sid: Option<String>,
     /// Only revoke sessions that began before this instant (RFC 3339) [default: just after now, allowing for
     /// the lead of the issuer's clock]
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", value_parser = when::instant)]
     before: Option<Timestamp>,
     /// Reason to record in the audit log and in `revocations list`
     #[arg(long, value_name = "TEXT")]
@@ -115,10 +115,6 @@ impl Args {
             (None, None, None) => "everybody".to_owned(),
         }
     }
-}
-
-fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "expected an instant such as `2026-11-21T12:00:00Z`".to_owned())
 }
 
 #[cfg(test)]

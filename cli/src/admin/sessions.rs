@@ -152,5 +152,5 @@ pub(super) fn json_text(value: &Value) -> Result<String, Error> {
 /// The response is not from a Portcullis session service.
 pub(super) fn not_a_session(error: &serde_json::Error) -> Failure {
     let why = plain::plain(&error.to_string()).into_owned();
-    Failure { message: format!("unexpected response: not a session: {why}"), may_pass: false }
+    Failure::lasting(format!("unexpected response: not a session: {why}"))
 }

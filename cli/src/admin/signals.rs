@@ -1,5 +1,8 @@
 //! `portcullis signals …`: the transmitters of signals, and what became of what they sent.
 
+mod decide;
+mod held;
+
 use super::{
     client::Path,
     connection::Connection,
@@ -22,12 +25,15 @@ use serde_json::Value;
 const CELL_CHARS_MAX: usize = 64;
 /// The counts of a transmitter, as the admin API names them.
 const COUNTS: [&str; 5] = ["received", "applied", "unmatched", "ignored", "refused"];
+/// The member with the number of signals that are held, as the admin API names it.
+const HELD: &str = "held";
 
 const LIST_EXAMPLES: &str = "\
 STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; `no keys`, if
 the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has. APPLIED
 signals concerned a live session, UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED
-ones were not acknowledged. The counts are those of the replica that answers, since its start.
+ones were not acknowledged. The counts are those of the replica that answers, since its start. HELD
+signals wait for an operator; the column is shown if a transmitter has `hold_above`.
 
 Examples:
   portcullis signals list
@@ -45,6 +51,12 @@ pub(crate) enum Command {
     List(Listing),
     /// Show one of them, with its last refusal
     Show(Show),
+    /// List the signals that are held, the oldest first
+    Held(held::Args),
+    /// Put held signals into effect
+    Release(decide::Release),
+    /// Discard held signals without effect
+    Drop(decide::Drop),
 }
 
 /// List the identity providers and tools that send signals, and what became of these
@@ -78,6 +90,9 @@ impl Command {
         match self {
             Self::List(args) => args.run(),
             Self::Show(args) => args.run(),
+            Self::Held(args) => args.run(),
+            Self::Release(args) => args.run(),
+            Self::Drop(args) => args.run(),
         }
     }
 }
@@ -122,6 +137,11 @@ fn count(of: &Value, key: &str) -> String {
     of.get(key).and_then(Value::as_u64).unwrap_or_default().to_string()
 }
 
+/// How many of its signals are held now; `None` if it does not hold any.
+fn held(of: &Value) -> Option<u64> {
+    of.get(HELD).and_then(Value::as_u64)
+}
+
 fn are_keys_failing(of: &Value) -> bool {
     text(of, "keys") == "failing"
 }
@@ -131,7 +151,10 @@ fn is_stale(of: &Value) -> Option<bool> {
 }
 
 fn table(transmitters: &[Value], now: Timestamp) -> List {
-    let head = ["NAME", "KIND", "STATE", "APPLIED", "UNMATCHED", "IGNORED", "REFUSED", "LAST"];
+    // Most transmitters have no rate above which their signals are held.
+    let has_held = transmitters.iter().any(|of| held(of).is_some());
+    let head = ["NAME", "KIND", "STATE", "APPLIED", "UNMATCHED", "IGNORED", "REFUSED"];
+    let head: Vec<_> = head.into_iter().chain(has_held.then_some("HELD")).chain(["LAST"]).collect();
     let mut list = List::new(&head, &[0, 1]);
     for of in transmitters {
         let state = match (are_keys_failing(of), text(of, "poll"), is_stale(of)) {
@@ -146,7 +169,9 @@ fn table(transmitters: &[Value], now: Timestamp) -> List {
         };
         let [_, counts @ ..] = COUNTS.map(|key| count(of, key));
         let names = ["name", "kind"].map(|key| clipped(text(of, key), CELL_CHARS_MAX));
-        list.row(Style::new(), names.into_iter().chain([state.to_owned()]).chain(counts).chain([last]).collect());
+        let held = has_held.then(|| held(of).map_or_else(|| "-".to_owned(), |held| held.to_string()));
+        let cells = names.into_iter().chain([state.to_owned()]).chain(counts).chain(held).chain([last]);
+        list.row(Style::new(), cells.collect());
     }
     list
 }
@@ -179,7 +204,12 @@ fn details(of: &Value, now: Timestamp) -> String {
         ("keys", keys),
     ];
     let counts = COUNTS.map(|key| (key, Some(count(of, key))));
+    let held = held(of).map(|held| match given("held_since") {
+        Some(since) => format!("{held}, the oldest since {}", when::both(since, now)),
+        None => held.to_string(),
+    });
     let latest = [
+        (HELD, held),
         ("last signal", Some(instant("last_received_at"))),
         ("last verification", verified.or_else(|| given("last_verified_at").map(|at| when::both(at, now)))),
         ("last refusal", refusal),
@@ -233,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_has_a_column_for_held_signals_if_a_transmitter_holds_some() {
+        let transmitters =
+            [transmitter(json!({"held": 1200})), transmitter(json!({})), transmitter(json!({"held": 0}))];
+        let rows = rows(&transmitters);
+        assert_eq!(rows[0][6..], ["REFUSED", "HELD", "LAST"]);
+        for (row, held) in rows[1..].iter().zip(["1200", "-", "0"]) {
+            assert_eq!(row[6..], ["1", held, "30m", "ago"]);
+        }
+    }
+
+    #[test]
     fn details_show_everything_that_there_is() {
         let shown = details(
             &transmitter(json!({
@@ -251,9 +292,13 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line}{shown}");
         }
+        let held = details(&transmitter(json!({"held": 3, "held_since": "2026-11-26T11:59:00Z"})), now());
+        assert!(held.contains("held         3, the oldest since 2026-11-26 11:59:00Z (1m ago)\n"), "{held}");
+        let none_held = details(&transmitter(json!({"held": 0})), now());
+        assert!(none_held.contains("held         0\n"), "{none_held}");
         let bare = details(&json!({"name": "soc", "kind": "global_token_revocation", "tokens_of": []}), now());
         assert!(bare.contains("last signal  never\n"), "{bare}");
-        for absent in ["issuer", "keys", "verification", "refusal"] {
+        for absent in ["issuer", "keys", "held", "verification", "refusal"] {
             assert!(!bare.contains(absent), "{bare}");
         }
         let silent = details(&transmitter(json!({"stale": false})), now());

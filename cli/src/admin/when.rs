@@ -1,7 +1,8 @@
 //! Instants as text: absolute, and relative to now.
 
 use super::plain::plain;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use portcullis_engine::policy::document::duration;
 
 const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
 
@@ -46,6 +47,17 @@ fn relative(instant: Timestamp, now: Timestamp) -> String {
         (1.., span) => format!("{span} ago"),
         (_, span) => format!("in {span}"),
     }
+}
+
+/// Reads an instant (RFC 3339).
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected an instant such as `2026-11-21T12:00:00Z`".to_owned())
+}
+
+/// Reads a duration such as `2h`, and returns the instant so long after `now`.
+pub(super) fn after(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let duration = duration(text).ok().filter(|duration| !duration.is_zero())?;
+    now.checked_add(SignedDuration::try_from(duration).ok()?).ok()
 }
 
 /// The two largest units: seconds do not matter after a day.

@@ -149,8 +149,8 @@ impl Known {
 
 /// The latest revocation of a party that covers a session.
 fn revocation(client: &Client, session: &Session) -> Result<Option<Value>, Failure> {
-    let all = pages::all(client, "/v1/revocations", "revocations");
-    let all = all.map_err(|error| Failure { message: crate::report::text(&error), may_pass: false })?;
+    let all = pages::all(client, &Path::new("/v1/revocations"), "revocations");
+    let all = all.map_err(|error| Failure::lasting(crate::report::text(&error)))?;
     let covers = |of: &Value| {
         let text = |key: &str| of.get(key).and_then(Value::as_str);
         let is = |key: &str, value: &str| text(key).is_none_or(|named| named == value);

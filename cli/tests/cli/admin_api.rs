@@ -98,6 +98,32 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
             ),
             "there is no transmitter with that name (`not_found`)",
         ),
+        (&["signals", "held"], answer(200, "application/json", "{}"), "it has no `held`"),
+        (
+            &["signals", "drop", "5d41"],
+            answer(200, "application/json", r#"{"held":[{"id":"5d41402a"}]}"#),
+            "it does not contain what became of the signal",
+        ),
+        (
+            &["signals", "release", "--transmitter", "okta", "--all"],
+            answer(200, "application/json", r#"{"held":[{}]}"#),
+            "a held signal has no `id`",
+        ),
+        (
+            &["attributes", "list", "--device", "d", "--issuer", "i"],
+            answer(200, "application/json", "{}"),
+            "it has no `attributes`",
+        ),
+        (
+            &["attributes", "set", "--device", "d", "--issuer", "i", "risk", "high"],
+            answer(200, "application/json", "{}"),
+            "unexpected response: not an attribute",
+        ),
+        (
+            &["attributes", "delete", "--device", "d", "--issuer", "i", "risk"],
+            answer(422, "application/problem+json", r#"{"detail":"`risk` is not a name","code":"invalid_request"}"#),
+            "is not a name (`invalid_request`)",
+        ),
         (&["blocks", "list"], answer(200, "application/json", "{}"), "it has no `blocks`"),
         (
             &["blocks", "delete", "687e64"],
@@ -263,13 +289,29 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         "state": hostile, "reason": hostile, "scopes": [hostile], "opened_at": hostile, "last_seen_at": hostile,
         "expires_at": hostile, "ended_at": hostile, hostile: hostile,
     });
+    let attribute = json!({
+        "name": hostile, "value": hostile, "source": hostile, "of": hostile, "set_at": hostile, "expires_at": hostile,
+    });
+    let mut known = session.clone();
+    known["attributes"] = json!([attribute]);
+    known["narrowings"] = json!([{"signalled": {hostile: [hostile]}}]);
+    let held = json!({
+        "id": hostile, "transmitter": hostile, "event": hostile, "actions": [hostile], "reason": hostile,
+        "users": [{"issuer": hostile, "subject": hostile}], "received_at": hostile, "fate": hostile,
+    });
+    let mut decided = held.clone();
+    decided["held"] = json!([held]);
+    let device: &[&str] = &["--device", "d", "--issuer", "i"];
+    let (list, set) =
+        ([&["attributes", "list"], device].concat(), [&["attributes", "set"], device, &["n", "v"]].concat());
+    let delete = [&["attributes", "delete"], device, &["n"]].concat();
     let block = json!({
         "id": hostile, "issuer": hostile, "sid": hostile, "until": hostile, "made_at": hostile, "reason": hostile,
         "transmitter": hostile,
     });
     let transmitter = json!({
         "name": hostile, "kind": hostile, "path": hostile, "issuer": hostile, "tokens_of": [hostile], "keys": hostile,
-        "last_received_at": hostile, "last_verified_at": hostile, "last_refusal": {"at": hostile, "reason": hostile},
+        "held": 1, "held_since": hostile, "last_received_at": hostile, "last_verified_at": hostile, "last_refusal": {"at": hostile, "reason": hostile},
     });
     let ok = |body: serde_json::Value| answer(200, "application/json", &body.to_string());
     let problem = answer(409, "application/problem+json", &json!({"detail": hostile, "code": hostile}).to_string());
@@ -286,6 +328,16 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         (&["blocks", "list"], ok(json!({"blocks": [block]}))),
         (&["signals", "list"], ok(json!({"transmitters": [transmitter]}))),
         (&["signals", "show", "x"], ok(transmitter.clone())),
+        (&["signals", "held"], ok(json!({"held": [held]}))),
+        (&["signals", "drop", "--transmitter", "x", "--all"], ok(decided)),
+        (&["sessions", "show", "x"], ok(known)),
+        (
+            &["sessions", "narrowings"],
+            ok(json!({"narrowings": [{"subject": hostile, "signalled": {hostile: [hostile]}}]})),
+        ),
+        (&list, ok(json!({"attributes": [attribute]}))),
+        (&set, ok(attribute.clone())),
+        (&delete, ok(attribute.clone())),
         (&["events"], events),
     ] {
         for form in ["text", "json"] {

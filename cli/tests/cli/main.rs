@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod attributes;
 mod chart;
 mod commands;
 mod diff;
@@ -16,7 +17,9 @@ mod documentation;
 mod embedded;
 mod examples;
 mod explain_keys;
+mod fake_api;
 mod golden;
+mod held_signals;
 mod kinds;
 mod kubernetes;
 mod openapi_commands;

@@ -1,6 +1,6 @@
 //! `portcullis sessions narrow` and `restore`: takes scopes from a party, and gives them back.
 
-use super::{id, json_text, view::Session};
+use super::{id, json_text, narrowings, view::Session};
 use crate::{
     admin::{client::Path, connection::Connection, plain::plain, seen},
     error::Error,
@@ -134,10 +134,13 @@ impl Party {
 fn taken(response: &Value) -> String {
     let removed = response.get("removed").and_then(Value::as_array).into_iter().flatten();
     let removed: Vec<_> = removed.filter_map(Value::as_str).map(|scope| format!("`{}`", plain(scope))).collect();
-    match removed.is_empty() {
-        true => "nothing is taken from it any more".to_owned(),
+    let signalled = narrowings::signalled(response);
+    let taken = match removed.is_empty() {
+        true if signalled.is_empty() => "nothing is taken from it any more".to_owned(),
+        true => "no operator takes anything from it any more".to_owned(),
         false => format!("taken from it now: {}", removed.join(", ")),
-    }
+    };
+    [vec![taken], signalled].concat().join(", ")
 }
 
 #[cfg(test)]
@@ -185,5 +188,13 @@ mod tests {
     fn what_is_taken_is_said() {
         assert_eq!(taken(&json!({"removed": ["a", "b"]})), "taken from it now: `a`, `b`");
         assert_eq!(taken(&json!({"removed": []})), "nothing is taken from it any more");
+        assert_eq!(
+            taken(&json!({"removed": [], "signalled": {"okta": ["c"]}})),
+            "no operator takes anything from it any more, only c (signal of okta)"
+        );
+        assert_eq!(
+            taken(&json!({"removed": ["a"], "signalled": {"okta": ["c"]}})),
+            "taken from it now: `a`, only c (signal of okta)"
+        );
     }
 }

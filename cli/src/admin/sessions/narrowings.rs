@@ -2,7 +2,7 @@
 
 use super::json_text;
 use crate::{
-    admin::{connection::Connection, pages, plain::clipped, table::List, when},
+    admin::{client::Path, connection::Connection, pages, plain::clipped, table::List, when},
     exit::{Exit, Outcome},
     output::{self, Format},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let narrowings = pages::all(&self.service.client()?, "/v1/narrowings", "narrowings")?;
+        let narrowings = pages::all(&self.service.client()?, &Path::new("/v1/narrowings"), "narrowings")?;
         match self.output {
             Format::Json => output::write(json_text(&json!({"narrowings": narrowings}))?)?,
             Format::Text if narrowings.is_empty() => {
@@ -84,7 +84,18 @@ fn scopes(narrowing: &Value) -> String {
         false => format!("only {scopes}"),
     });
     let without = list("removed").filter(|scopes| !scopes.is_empty()).map(|scopes| format!("without {scopes}"));
-    [only, without].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    only.into_iter().chain(without).chain(signalled(narrowing)).collect::<Vec<_>>().join(", ")
+}
+
+/// What signals have left, one for each transmitter: `only orders:read (signal of okta)`.
+pub(super) fn signalled(narrowing: &Value) -> Vec<String> {
+    let by = narrowing.get("signalled").and_then(Value::as_object).into_iter().flatten();
+    let words = |(transmitter, left): (&String, &Value)| {
+        let left = left.as_array()?.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+        let left = if left.is_empty() { "none".to_owned() } else { format!("only {}", clipped(&left, CELL_CHARS_MAX)) };
+        Some(format!("{left} (signal of {})", clipped(transmitter, CELL_CHARS_MAX)))
+    };
+    by.filter_map(words).collect()
 }
 
 #[cfg(test)]
@@ -97,6 +108,11 @@ mod tests {
             (json!({"removed": ["a", "b"]}), "without a b"),
             (json!({"scopes": ["c"], "removed": []}), "only c"),
             (json!({"scopes": [], "removed": ["a"]}), "none, without a"),
+            (json!({"signalled": {"okta\u{1b}": ["c", "d"]}}), "only c d (signal of okta\\u{1b})"),
+            (
+                json!({"removed": ["a"], "signalled": {"okta": ["c"], "risk": []}}),
+                "without a, only c (signal of okta), none (signal of risk)",
+            ),
         ] {
             assert_eq!(scopes(&narrowing), expected);
         }

@@ -2,6 +2,7 @@
 
 use super::narrowings;
 use crate::admin::{
+    attributes,
     client::Failure,
     plain::{clipped, plain},
     table::{List, OVER, columns},
@@ -39,6 +40,9 @@ pub(super) struct Session {
     granted: Vec<String>,
     #[serde(default)]
     narrowings: Vec<Value>,
+    /// What holds for it: its own attributes, and those of its device and its subject.
+    #[serde(default)]
+    attributes: Vec<Value>,
     opened_at: String,
     last_seen_at: String,
     expires_at: Option<String>,
@@ -92,7 +96,9 @@ impl Session {
             false => format!("`{}`", plain(&self.scopes.join(" "))),
         };
         let ended = self.ended_at.as_deref().map(|at| format!(", which ended {}", when::distance(at, now)));
-        format!("{whose}; session {}{} has {scopes}\n", plain(&self.id), ended.unwrap_or_default())
+        let signalled: String =
+            self.narrowings.iter().flat_map(narrowings::signalled).map(|left| format!(", {left}")).collect();
+        format!("{whose}; session {}{} has {scopes}{signalled}\n", plain(&self.id), ended.unwrap_or_default())
     }
 
     /// Everything, one value per line.
@@ -118,7 +124,13 @@ impl Session {
             ("ended", instant(&self.ended_at)),
         ];
         let taken = self.narrowings.iter().map(|narrowing| ("narrowed", Some(narrowings::words(narrowing, now))));
-        columns(rows.into_iter().chain(taken).filter_map(|(name, value)| Some(vec![name.to_owned(), value?])))
+        let attributes = self.attributes.iter().map(|of| ("attribute", Some(attributes::words(of, now))));
+        columns(
+            rows.into_iter()
+                .chain(taken)
+                .chain(attributes)
+                .filter_map(|(name, value)| Some(vec![name.to_owned(), value?])),
+        )
     }
 
     /// The result of revoking it. A session that had already ended keeps its own reason.
@@ -214,6 +226,23 @@ last seen  2026-11-21 20:29:00Z (1m ago)
 ended      2026-11-21 20:29:30Z (30s ago)
 ";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn details_end_with_what_is_taken_and_what_is_known() {
+        let shown = session(json!({
+            "narrowings": [{"client_id": "web", "signalled": {"okta": ["orders:read"]}}],
+            "attributes": [
+                {"name": "managed", "value": true, "source": "admin", "of": "subject", "set_at": "2026-11-21T20:28:00Z"},
+            ],
+        }))
+        .details(now());
+        let expected = "\
+expires     2026-11-22 04:00:00Z (in 7h 30m)
+narrowed    only orders:read (signal of okta)
+attribute   managed is true, of the subject, set by admin 2026-11-21 20:28:00Z (2m ago)
+";
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]

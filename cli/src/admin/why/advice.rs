@@ -123,6 +123,7 @@ fn insufficient_scope(case: &Case<'_>) -> Advice {
         meant.map(|missing| missing.scope.as_str()).collect::<Vec<_>>()
     };
     let narrowed = of(|cause| matches!(cause, Cause::Narrowed { .. }));
+    let signalled = of(|cause| matches!(cause, Cause::Signalled { .. }));
     let not_granted = of(|cause| matches!(cause, Cause::NotGranted));
     let not_in_token = of(|cause| matches!(cause, Cause::NotInToken));
     let restored = of(|cause| matches!(cause, Cause::Restored { .. }));
@@ -132,6 +133,12 @@ fn insufficient_scope(case: &Case<'_>) -> Advice {
         texts.push(
             "Give back what was taken, if the reason for that has passed: the same token is then enough.".to_owned(),
         );
+    }
+    if !signalled.is_empty() {
+        texts.push(format!(
+            "A signal has taken {}: find out what its transmitter knows about this person or device.",
+            names(&signalled)
+        ));
     }
     if !not_granted.is_empty() {
         texts.push(format!(
@@ -158,6 +165,9 @@ fn insufficient_scope(case: &Case<'_>) -> Advice {
     });
     if let Some(session) = case.session {
         advice.commands = restores(session, &narrowed);
+        if !signalled.is_empty() {
+            advice = advice.with(Command::portcullis("sessions narrowings"));
+        }
     } else if let Some(id) = case.session_id.filter(|_| !unknown.is_empty()) {
         advice = advice.with(Command::portcullis("sessions show").word(id));
     }

@@ -3,6 +3,7 @@
 use crate::admin::history::History;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A session in the response of the admin API.
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +41,9 @@ pub(super) struct Narrowing {
     scopes: Option<Vec<String>>,
     #[serde(default)]
     removed: Vec<String>,
+    /// What a signal of each transmitter has left.
+    #[serde(default)]
+    signalled: BTreeMap<String, Vec<String>>,
     made_at: Option<String>,
     reason: Option<String>,
 }
@@ -58,6 +62,11 @@ pub(super) enum Cause {
         reason: Option<String>,
         /// Whether it is taken from the subject with every client.
         every_client: bool,
+    },
+    /// A signal has left other scopes to the party.
+    Signalled {
+        /// The transmitter of the signal.
+        transmitter: String,
     },
     /// It was taken, and has been given back.
     Restored {
@@ -94,6 +103,12 @@ impl Session {
         taking().find(|narrowing| narrowing.is_for_every_client()).or_else(|| taking().next())
     }
 
+    /// The transmitter whose signal has not left a scope to the party.
+    fn signalled_by(&self, scope: &str) -> Option<&str> {
+        let mut signalled = self.narrowings.iter().flat_map(|narrowing| &narrowing.signalled);
+        signalled.find(|(_, left)| !left.iter().any(|left| left == scope)).map(|(transmitter, _)| transmitter.as_str())
+    }
+
     /// The scopes that it was granted and does not have now.
     pub(super) fn taken(&self) -> Vec<String> {
         self.granted.iter().filter(|scope| !self.scopes.contains(scope)).cloned().collect()
@@ -107,6 +122,9 @@ impl Session {
         if let Some(narrowing) = self.narrowing_of(scope) {
             let (made_at, reason) = (narrowing.made_at.clone(), narrowing.reason.clone());
             return Cause::Narrowed { made_at, reason, every_client: narrowing.is_for_every_client() };
+        }
+        if let Some(transmitter) = self.signalled_by(scope) {
+            return Cause::Signalled { transmitter: transmitter.to_owned() };
         }
         let names = |event: &Value| {
             let restored = event.get("restore").and_then(Value::as_array);
@@ -124,6 +142,19 @@ impl Session {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_scope_that_a_signal_has_not_left_is_taken_by_its_transmitter_unless_an_operator_has_taken_it() {
+        let session: Session = serde_json::from_value(json!({
+            "id": "5d41", "state": "active", "scopes": ["a"], "granted": ["a", "b", "c"],
+            "narrowings": [{"client_id": "web", "removed": ["c"], "signalled": {"okta": ["a", "b"], "risk": ["a"]}}],
+        }))
+        .expect("a session");
+        let cause = |scope: &str| session.cause(scope, &History::default());
+        assert_eq!(cause("a"), Cause::NotInToken);
+        assert_eq!(cause("b"), Cause::Signalled { transmitter: "risk".to_owned() });
+        assert_eq!(cause("c"), Cause::Narrowed { made_at: None, reason: None, every_client: false });
+    }
 
     #[test]
     fn a_scope_that_was_taken_is_told_apart_from_one_that_was_never_granted() {

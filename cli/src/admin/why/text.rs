@@ -124,6 +124,7 @@ fn missing_scope(missing: &MissingScope, now: Timestamp) -> String {
             let why = reason.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
             format!("taken by an administrator {whose}{}{why}", at(made_at))
         }
+        Cause::Signalled { transmitter } => format!("taken by a signal of {}", plain(transmitter)),
         Cause::Restored { at: restored } => format!("was taken, and was given back{}", at(&Some(restored.clone()))),
         Cause::NotGranted => "the session was never granted it".to_owned(),
         Cause::NotInToken => "the session has it, the token did not".to_owned(),
