@@ -6,6 +6,7 @@
 
 mod action;
 mod answer;
+mod client_credentials;
 mod effects;
 mod event;
 mod global;
@@ -17,15 +18,18 @@ mod poll;
 mod push;
 mod router;
 mod status;
+mod stream;
 mod subject;
 mod transmitter;
 
 pub(crate) use action::{Action, Actions};
 pub(crate) use answer::errs;
+pub(crate) use client_credentials::ClientCredentials;
 pub(crate) use keeper::keep;
 pub(crate) use keys::{KeySettings, Keys, KeysAt};
 pub(crate) use outbound::Url;
 pub(crate) use poll::poll;
 pub(crate) use router::router;
 pub(crate) use status::StatusView;
+pub(crate) use stream::{Command, Delivery, Manage, NotDone, command, manage};
 pub(crate) use transmitter::{Kind, Polling, Profile, Signed, Transmitter, TransmitterSettings};
