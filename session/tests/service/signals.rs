@@ -5,6 +5,7 @@ mod keys;
 mod logout;
 mod poll;
 mod shapes;
+mod stream;
 
 use crate::client::{Answer, Filter, post_form, request, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};
