@@ -1,5 +1,6 @@
 //! Signals of identity providers over real sockets: what they do, what is refused, and what outlives a crash.
 
+mod easyssf;
 mod hostile;
 mod keys;
 mod logout;
