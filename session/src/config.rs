@@ -6,6 +6,7 @@ mod raw;
 mod reload;
 mod signals;
 mod store;
+mod stream;
 #[cfg(test)]
 mod tests;
 

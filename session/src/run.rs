@@ -150,6 +150,9 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_polled()) {
         signals.push(tokio::spawn(signals::poll(Arc::clone(&service), number)));
     }
+    for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
+        signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
+    }
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 

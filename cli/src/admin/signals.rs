@@ -19,7 +19,7 @@ use crate::{
 use anstyle::Style;
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The longest cell of a list, in characters. `show` prints values in full.
 const CELL_CHARS_MAX: usize = 64;
@@ -30,7 +30,8 @@ const HELD: &str = "held";
 
 const LIST_EXAMPLES: &str = "\
 STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; `no keys`, if
-the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has. APPLIED
+the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has; `no stream`,
+if the service manages the stream and something is wrong with it; `paused`, if it is. APPLIED
 signals concerned a live session, UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED
 ones were not acknowledged. The counts are those of the replica that answers, since its start. HELD
 signals wait for an operator; the column is shown if a transmitter has `hold_above`.
@@ -43,6 +44,33 @@ const SHOW_EXAMPLES: &str = "\
 Examples:
   portcullis signals show keycloak
   portcullis signals show keycloak --output json | jq -r '.last_refusal.reason'";
+
+const VERIFY_EXAMPLES: &str = "\
+The event arrives as any other signal: `signals show` has the time of the last one. Some
+transmitters refuse if they were asked a moment ago.
+
+Examples:
+  portcullis signals verify keycloak";
+
+const PAUSE_EXAMPLES: &str = "\
+The transmitter keeps what happens meanwhile, if it can, and sends it after `signals resume`.
+
+Examples:
+  portcullis signals pause keycloak --reason 'maintenance until 14:00'";
+
+const RESUME_EXAMPLES: &str = "\
+A stream that was deleted is made again. Where signals are pushed, the transmitter is told once
+more what to present: resume a stream after its `authorization` has changed.
+
+Examples:
+  portcullis signals resume keycloak";
+
+const DELETE_EXAMPLES: &str = "\
+Signals of the transmitter no longer arrive. The service makes another stream after
+`signals resume`, or when one of its replicas restarts.
+
+Examples:
+  portcullis signals delete-stream keycloak";
 
 /// A command on the transmitters of signals.
 #[derive(Debug, Subcommand)]
@@ -57,6 +85,14 @@ pub(crate) enum Command {
     Release(decide::Release),
     /// Discard held signals without effect
     Drop(decide::Drop),
+    /// Ask a transmitter for a verification event
+    Verify(Verify),
+    /// Pause the stream of a transmitter
+    Pause(Pause),
+    /// Resume the stream of a transmitter
+    Resume(Resume),
+    /// Delete the stream of a transmitter
+    DeleteStream(DeleteStream),
 }
 
 /// List the identity providers and tools that send signals, and what became of these
@@ -84,6 +120,74 @@ pub(crate) struct Show {
     service: Connection,
 }
 
+/// Which transmitter, and how to show it
+#[derive(Debug, clap::Args)]
+struct Managed {
+    /// Name of the transmitter, as in `signals list`. The service must manage its stream
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    service: Connection,
+}
+
+/// Ask a transmitter for a verification event
+#[derive(Debug, clap::Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    of: Managed,
+}
+
+/// Pause the stream of a transmitter
+#[derive(Debug, clap::Args)]
+#[command(after_help = PAUSE_EXAMPLES)]
+pub(crate) struct Pause {
+    /// Reason to give to the transmitter
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    of: Managed,
+}
+
+/// Resume the stream of a transmitter
+#[derive(Debug, clap::Args)]
+#[command(after_help = RESUME_EXAMPLES)]
+pub(crate) struct Resume {
+    /// Reason to give to the transmitter
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    of: Managed,
+}
+
+/// Delete the stream of a transmitter
+#[derive(Debug, clap::Args)]
+#[command(after_help = DELETE_EXAMPLES)]
+pub(crate) struct DeleteStream {
+    #[command(flatten)]
+    of: Managed,
+}
+
+impl Managed {
+    /// Has the service do something about the stream.
+    fn command(self, command: &str, reason: Option<&str>, done: &str) -> Outcome {
+        let path = Path::new("/v1/signals").segment(&self.name).segment("stream").segment(command);
+        let body = reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+        let answer: Value = self.service.client()?.post(&path, &body)?;
+        if text(&answer, "name").is_empty() {
+            return Err(Error::failed("unexpected response: not a transmitter"));
+        }
+        output::write(match self.output {
+            Format::Json => json_text(&answer)?,
+            Format::Text => format!("`{}`: {done}\n", plain(&self.name)),
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
 impl Command {
     /// Runs the command.
     pub(crate) fn run(self) -> Outcome {
@@ -93,6 +197,10 @@ impl Command {
             Self::Held(args) => args.run(),
             Self::Release(args) => args.run(),
             Self::Drop(args) => args.run(),
+            Self::Verify(args) => args.of.command("verify", None, "a verification event was asked for"),
+            Self::Pause(args) => args.of.command("pause", args.reason.as_deref(), "the stream is paused"),
+            Self::Resume(args) => args.of.command("resume", args.reason.as_deref(), "the stream delivers"),
+            Self::DeleteStream(args) => args.of.command("delete", None, "the stream is deleted"),
         }
     }
 }
@@ -146,6 +254,11 @@ fn are_keys_failing(of: &Value) -> bool {
     text(of, "keys") == "failing"
 }
 
+/// Whether that is what a paused stream is shown as: the word, and perhaps a reason.
+fn is_paused(stream: &str) -> bool {
+    stream == "paused" || stream.starts_with("paused: ")
+}
+
 fn is_stale(of: &Value) -> Option<bool> {
     of.get("stale").and_then(Value::as_bool)
 }
@@ -157,11 +270,13 @@ fn table(transmitters: &[Value], now: Timestamp) -> List {
     let head: Vec<_> = head.into_iter().chain(has_held.then_some("HELD")).chain(["LAST"]).collect();
     let mut list = List::new(&head, &[0, 1]);
     for of in transmitters {
-        let state = match (are_keys_failing(of), text(of, "poll"), is_stale(of)) {
+        let state = match (are_keys_failing(of), text(of, "stream"), text(of, "poll"), is_stale(of)) {
             (true, ..) => "no keys",
-            (false, "" | "ok", Some(true)) => "stale",
-            (false, "" | "ok", _) => "ok",
-            (false, ..) => "no polls",
+            (false, paused, ..) if is_paused(paused) => "paused",
+            (false, "" | "ok", "" | "ok", Some(true)) => "stale",
+            (false, "" | "ok", "" | "ok", _) => "ok",
+            (false, "" | "ok", ..) => "no polls",
+            (false, ..) => "no stream",
         };
         let last = match text(of, "last_received_at") {
             "" => "never".to_owned(),
@@ -199,6 +314,7 @@ fn details(of: &Value, now: Timestamp) -> String {
         ("kind", named("kind")),
         ("path", named("path")),
         ("polling", named("poll")),
+        ("stream", named("stream")),
         ("issuer", named("issuer")),
         ("tokens of", Some(issuers.join(" "))),
         ("keys", keys),
@@ -221,7 +337,6 @@ fn details(of: &Value, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn now() -> Timestamp {
         "2026-11-26T12:00:00Z".parse().expect("an instant")
@@ -252,6 +367,9 @@ mod tests {
             transmitter(json!({"stale": true, "keys": "failing", "poll": "ok"})),
             transmitter(json!({"stale": true, "poll": "https://id: it answered 500"})),
             json!({"name": "\u{1b}[31m", "kind": 7, "applied": "many"}),
+            transmitter(json!({"stream": "ok", "poll": "ok"})),
+            transmitter(json!({"stream": "paused: maintenance", "stale": true})),
+            transmitter(json!({"stream": "https://id: it answered 401", "poll": "there is no stream"})),
         ];
         let rows = rows(&transmitters);
         assert_eq!(rows[1], ["keycloak", "ssf", "ok", "4", "3", "2", "1", "30m", "ago"]);
@@ -260,6 +378,8 @@ mod tests {
         assert_eq!(rows[4][2..4], ["no", "polls"]);
         assert_eq!(rows[5][1..], ["ok", "0", "0", "0", "0", "never"]);
         assert!(!rows[5][0].contains('\u{1b}'), "{rows:?}");
+        assert_eq!((&*rows[6][2], &*rows[7][2]), ("ok", "paused"));
+        assert_eq!(rows[8][2..4], ["no", "stream"]);
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn a_server_that_is_not_the_admin_api_is_reported() {
         ),
         (&["signals", "list"], answer(200, "application/json", "{}"), "it has no `transmitters`"),
         (&["signals", "show", "x"], answer(200, "application/json", "{}"), "not a transmitter"),
+        (&["signals", "delete-stream", "x"], answer(200, "application/json", "{}"), "not a transmitter"),
         (
             &["signals", "show", "x"],
             answer(
@@ -240,6 +241,16 @@ fn transmitters_are_listed_and_shown_and_none_is_said_to_be_none() {
          last verification  never\n\
          last refusal       then: the signature is invalid\n"
     );
+    for (command, done) in [
+        (&["signals", "verify", "keycloak"][..], "a verification event was asked for"),
+        (&["signals", "pause", "keycloak", "--reason", "maintenance"], "the stream is paused"),
+        (&["signals", "resume", "keycloak"], "the stream delivers"),
+        (&["signals", "delete-stream", "keycloak"], "the stream is deleted"),
+    ] {
+        assert_eq!(said(command, &transmitter), format!("`keycloak`: {done}\n"));
+        let json = said(&[command, &["--output", "json"]].concat(), &transmitter);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), transmitter);
+    }
     let json = said(&["signals", "show", "keycloak", "--output", "json"], &transmitter);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), transmitter);
 }
@@ -311,7 +322,7 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
     });
     let transmitter = json!({
         "name": hostile, "kind": hostile, "path": hostile, "issuer": hostile, "tokens_of": [hostile], "keys": hostile,
-        "held": 1, "held_since": hostile, "last_received_at": hostile, "last_verified_at": hostile, "last_refusal": {"at": hostile, "reason": hostile},
+        "held": 1, "poll": hostile, "stream": hostile, "held_since": hostile, "last_received_at": hostile, "last_verified_at": hostile, "last_refusal": {"at": hostile, "reason": hostile},
     });
     let ok = |body: serde_json::Value| answer(200, "application/json", &body.to_string());
     let problem = answer(409, "application/problem+json", &json!({"detail": hostile, "code": hostile}).to_string());
@@ -321,7 +332,7 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         (&["sessions", "show", "x"][..], ok(session.clone())),
         (&["sessions", "revoke", "x"], ok(session.clone())),
         (&["sessions", "list"], ok(json!({"sessions": [session], "next": hostile}))),
-        (&["sessions", "list"], problem),
+        (&["sessions", "list"], problem.clone()),
         (&["sessions", "show", "x"], ok(json!(hostile))),
         (&["revoke", "--issuer", "i"], ok(json!({"revoked": 1, "before": hostile}))),
         (&["block", "--issuer", "i", "--sid", "s"], ok(block.clone())),
@@ -338,6 +349,7 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
         (&list, ok(json!({"attributes": [attribute]}))),
         (&set, ok(attribute.clone())),
         (&delete, ok(attribute.clone())),
+        (&["signals", "pause", "x"], problem.clone()),
         (&["events"], events),
     ] {
         for form in ["text", "json"] {

@@ -151,7 +151,7 @@ fn bash_completes_commands_options_and_values() {
         (&["portcullis", "sessions", "re"], &["revoke", "restore"]),
         (&["portcullis", "sessions", "narrow", "--sc"], &["--scope"]),
         (&["portcullis", "revocations", "d"], &["delete"]),
-        (&["portcullis", "signals", "re"], &["release"]),
+        (&["portcullis", "signals", "re"], &["release", "resume"]),
         (&["portcullis", "signals", "release", "--tr"], &["--transmitter"]),
         (&["portcullis", "att"], &["attributes"]),
         (&["portcullis", "attributes", "set", "--dev"], &["--device"]),

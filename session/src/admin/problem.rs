@@ -1,6 +1,7 @@
 //! Errors of the admin API (RFC 9457): one closed set of codes, and one place that describes each.
 
 use crate::registry::NotOpened;
+use crate::signals::NotDone;
 use crate::store::StoreError;
 use crate::writer::NotWritten;
 use axum::Json;
@@ -23,6 +24,9 @@ pub(super) enum Code {
     SessionRevoked,
     ScopesBeyondGrant,
     NarrowedForEveryClient,
+    StreamNotManaged,
+    NoStream,
+    TransmitterFailed,
     NotReady,
     NotServing,
     StoreUnavailable,
@@ -51,6 +55,11 @@ impl Code {
             Self::NarrowedForEveryClient => {
                 (StatusCode::CONFLICT, "narrowed_for_every_client", "Every client of the subject has lost these scopes")
             }
+            Self::StreamNotManaged => {
+                (StatusCode::CONFLICT, "stream_not_managed", "The transmitter's stream is not managed here")
+            }
+            Self::NoStream => (StatusCode::CONFLICT, "no_stream", "The transmitter has no stream"),
+            Self::TransmitterFailed => (StatusCode::BAD_GATEWAY, "transmitter_failed", "The transmitter failed"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
             Self::NotServing => (StatusCode::SERVICE_UNAVAILABLE, "not_serving", "This replica gives no verdicts"),
             Self::StoreUnavailable => {
@@ -143,6 +152,22 @@ impl From<NotOpened> for Problem {
                 format!("it has ended (`{}`), and this call cannot open it again", reason.as_str()),
             ),
             NotOpened::Revoked => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
+        }
+    }
+}
+
+impl From<NotDone> for Problem {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Unknown => Self::new(Code::NotFound, "there is no transmitter with that name"),
+            NotDone::NotManaged => {
+                Self::new(Code::StreamNotManaged, "manage it where it was made, or configure `stream: {manage: …}`")
+            }
+            NotDone::NoStream => {
+                Self::new(Code::NoStream, "the transmitter has no stream for this service: resume makes one")
+            }
+            NotDone::Store(why) => Self::new(Code::StoreUnavailable, why),
+            NotDone::Failed(why) => Self::new(Code::TransmitterFailed, why),
         }
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/signals/held/{id}/release", post(held::release))
         .route("/v1/signals/held/{id}/drop", post(held::drop))
         .route("/v1/signals/{name}", get(signals::read))
+        .route("/v1/signals/{name}/stream/{command}", post(signals::command))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

@@ -3,6 +3,7 @@
 use super::access::{duration, duration_ms};
 use super::credentials::long_secret;
 use super::raw::RawCredential;
+use super::stream::{self, RawStream};
 use crate::credential::Credentials;
 use crate::signals::{
     Action, Actions, KeySettings, Keys, KeysAt, Kind, Polling, Profile, Signed, TransmitterSettings, Url,
@@ -50,6 +51,7 @@ pub(super) struct RawTransmitter {
     #[serde(default)]
     algorithms: Vec<String>,
     delivery: Option<RawDelivery>,
+    stream: Option<RawStream>,
     authorization: Option<RawCredential>,
     profile: Option<String>,
     #[serde(default)]
@@ -211,9 +213,22 @@ fn transmitter(
         Some(RawDelivery::Poll(poll)) => Some(polling(at, poll, raw.keys.as_ref(), authorization.clone(), faults)?),
         Some(RawDelivery::Push) | None => None,
     };
+    let stream = stream::read(
+        at,
+        raw.stream,
+        &stream::Around {
+            is_discovered: raw.keys.as_ref().is_some_and(|keys| keys.discovery.is_some()),
+            is_polled: polling.is_some(),
+            has_poll_url: polling.as_ref().is_some_and(|polling| polling.url.is_some()),
+            authorization: authorization.as_ref(),
+        },
+        env,
+        faults,
+    );
     if let Some(signed) = &signed {
         let polled = polling.as_ref().and_then(|polling| polling.url.as_ref());
-        Keys::check(&signed.keys, polled).map_err(|fault| faults.push(format!("{at}.keys: {fault}"))).ok()?;
+        let called = polled.or(stream.as_ref().map(|stream| &stream.client.token_endpoint));
+        Keys::check(&signed.keys, called).map_err(|fault| faults.push(format!("{at}.keys: {fault}"))).ok()?;
     }
     if raw.stale_after.as_deref().and_then(duration_ms) == Some(0) {
         faults.push(format!("{at}.stale_after: `0s` would always be over"));
@@ -224,6 +239,7 @@ fn transmitter(
         tokens_of,
         authorization: authorization.map(|whole| Credentials::new([whole])),
         polling,
+        stream,
         signed,
         profile,
         actions: actions(at, raw.events, faults),
@@ -264,13 +280,14 @@ fn polling(
 /// Keys that would have no effect on a transmitter of this kind.
 fn out_of_place(at: &str, raw: &RawTransmitter, kind: Kind, faults: &mut Vec<String>) {
     let (ssf, logout, global) = (Kind::Ssf, Kind::BackchannelLogout, Kind::GlobalTokenRevocation);
-    let keys: [(&str, bool, &[Kind]); 12] = [
+    let keys: [(&str, bool, &[Kind]); 13] = [
         ("issuer", raw.issuer.is_some(), &[ssf, logout]),
         ("audiences", !raw.audiences.is_empty(), &[ssf, logout]),
         ("keys", raw.keys.is_some(), &[ssf, logout]),
         ("algorithms", !raw.algorithms.is_empty(), &[ssf, logout]),
         ("authorization", raw.authorization.is_some(), &[ssf, global]),
         ("delivery", raw.delivery.is_some(), &[ssf]),
+        ("stream", raw.stream.is_some(), &[ssf]),
         ("profile", raw.profile.is_some(), &[ssf]),
         ("events", !raw.events.is_empty(), &[ssf]),
         ("critical_subject_members", !raw.critical_subject_members.is_empty(), &[ssf]),

@@ -3,6 +3,7 @@
 use super::access::{DEFAULT_LIMITS, duration_ms};
 use super::*;
 use crate::judge::Limits;
+use crate::signals::Delivery;
 use crate::store::postgres::{Secret, Source};
 use axum::http::HeaderMap;
 
@@ -437,5 +438,77 @@ fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
     for (text, wanted) in rows {
         let said = faults(&text);
         assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
+const DISCOVERED: &str = "keys: {discovery: \"http://127.0.0.1:1/ssf\"}";
+
+/// A transmitter with a managed stream; `more` are further keys of `manage`, and `beside` of the transmitter.
+fn managed(more: &str, beside: &str) -> String {
+    format!(
+        "{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {beside}, stream: {{manage: {{token_endpoint: \
+         \"http://127.0.0.1:1/token\", client_id: us, client_secret: {{env: A}}{more}}}}}}}]\n"
+    )
+}
+
+#[test]
+fn a_stream_is_managed_where_that_is_configured() {
+    let stream = |text: &str| read(text, &env).unwrap().signals.remove(0).stream;
+    let with = |more: &str| format!("{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {KEYS}{more}}}]\n");
+    assert_eq!((stream(&with("")), stream(&with(", stream: existing"))), (None, None));
+    let pushed =
+        stream(&managed(", endpoint_url: \"https://us/signals/a\", scopes: [a, \"b:c\"]", DISCOVERED)).unwrap();
+    assert!(matches!(pushed.delivery, Delivery::Push { authorization: None, .. }), "{pushed:?}");
+    assert_eq!(pushed.client.scopes, ["a", "b:c"]);
+    let polled = managed("", &format!("{DISCOVERED}, delivery: {{poll: {{every: 2s}}}}"));
+    let polled = polled.replace("signals_listen: 127.0.0.1:0\n", "");
+    assert_eq!(stream(&polled).unwrap().delivery, Delivery::Poll);
+}
+
+#[test]
+fn a_managed_stream_that_is_wrong_is_a_fault_that_says_where() {
+    let url = ", endpoint_url: \"https://us/signals/a\"";
+    let poll = format!("{DISCOVERED}, delivery: {{poll: {{every: 2s");
+    let at = "signals[0].stream.manage";
+    let rows = [
+        (managed(url, KEYS), format!("{at}: needs `keys.discovery`")),
+        (managed("", DISCOVERED), format!("{at}.endpoint_url: is missing")),
+        (
+            managed(", endpoint_url: \"http://us/\"", DISCOVERED),
+            format!("{at}.endpoint_url: `http://us/` is not encrypted"),
+        ),
+        (managed(url, &format!("{poll}}}}}")), format!("{at}.endpoint_url: has no meaning")),
+        (managed("", &format!("{poll}, url: \"https://a\"}}}}")), "delivery.poll.url: has no meaning".to_owned()),
+        (managed(url, DISCOVERED).replace("client_id: us", "client_id: \"\""), format!("{at}.client_id: is empty")),
+        (
+            managed(url, DISCOVERED).replace("http://127.0.0.1:1/token", "ftp://id"),
+            format!("{at}.token_endpoint: `ftp://id` is not"),
+        ),
+        (
+            managed(url, DISCOVERED).replace("client_secret: {env: A}", "client_secret: {}"),
+            format!("{at}.client_secret: needs"),
+        ),
+        (managed(&format!("{url}, scopes: [\"a b\", c]"), DISCOVERED), format!("{at}.scopes: `a b` is not a scope")),
+        (managed(url, DISCOVERED).replace("client_id: us, ", ""), "missing field `client_id`".to_owned()),
+        (managed(", zzz: 1", DISCOVERED), "unknown field `zzz`".to_owned()),
+        (
+            managed(url, DISCOVERED).replace("{manage:", "{managed:"),
+            "unknown field `managed`, expected `manage`".to_owned(),
+        ),
+        (
+            format!("{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {KEYS}, stream: mine}}]\n"),
+            "expected `existing` or `{manage:".to_owned(),
+        ),
+        (
+            format!(
+                "{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{name: g, kind: global_token_revocation, tokens_of: i, \
+                 authorization: {{env: A}}, stream: existing}}]\n"
+            ),
+            "signals[0].stream: has no meaning".to_owned(),
+        ),
+    ];
+    for (text, fault) in rows {
+        let found = faults(&text);
+        assert!(found.contains(&fault), "{fault}: {found}");
     }
 }

@@ -1,7 +1,7 @@
 //! What an event does: the allow-list of a transmitter.
 
-use super::event::EventType;
-use std::collections::BTreeMap;
+use super::event::{EventType, OPENID};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing that an event does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,5 +76,84 @@ impl Actions {
     pub(super) fn of(&self, event: &EventType) -> &[Action] {
         let named = self.0.get(event.uri()).or_else(|| self.0.get(event.short()?));
         named.map_or(&[], Vec::as_slice)
+    }
+
+    /// The URIs of the events that do something: what a stream has to deliver.
+    pub(super) fn wanted(&self) -> BTreeSet<String> {
+        let all = self.0.keys().map(|named| uri(named));
+        all.filter(|uri| !self.of(&EventType::of(uri.clone())).is_empty()).collect()
+    }
+}
+
+/// The events of CAEP 1.0. Other short names are those of RISC.
+const CAEP: [&str; 8] = [
+    "session-revoked",
+    "session-established",
+    "session-presented",
+    "token-claims-change",
+    "credential-change",
+    "assurance-level-change",
+    "device-compliance-change",
+    "risk-level-change",
+];
+
+/// The URI of an event that is named by it, or by its last segment.
+fn uri(named: &str) -> String {
+    match named {
+        whole if whole.contains(':') => whole.to_owned(),
+        caep if CAEP.contains(&caep) => format!("{OPENID}caep/event-type/{caep}"),
+        // Of RISC's drafts; Google sends it.
+        "tokens-revoked" => format!("{OPENID}oauth/event-type/{named}"),
+        risc => format!("{OPENID}risc/event-type/{risc}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_has_to_deliver_what_does_something() {
+        let mut actions = Actions::default();
+        let short = |actions: &Actions| -> Vec<String> {
+            actions.wanted().iter().map(|uri| uri.trim_start_matches(OPENID).to_owned()).collect()
+        };
+        assert_eq!(
+            short(&actions),
+            [
+                "caep/event-type/assurance-level-change",
+                "caep/event-type/credential-change",
+                "caep/event-type/device-compliance-change",
+                "caep/event-type/risk-level-change",
+                "caep/event-type/session-revoked",
+                "caep/event-type/token-claims-change",
+                "risc/event-type/account-disabled",
+                "risc/event-type/account-enabled",
+                "risc/event-type/account-purged",
+                "risc/event-type/credential-compromise",
+                "risc/event-type/sessions-revoked",
+            ]
+        );
+        for ignored in ["account-disabled", "account-enabled", "account-purged", "credential-compromise"] {
+            actions.set(ignored.to_owned(), Vec::new());
+        }
+        actions.set("tokens-revoked".to_owned(), vec![Action::End]);
+        // A URI goes before the short name that it ends with.
+        actions.set(format!("{OPENID}caep/event-type/session-revoked"), Vec::new());
+        actions.set("urn:example:offboarded".to_owned(), vec![Action::Block]);
+        actions.set("urn:example:other".to_owned(), Vec::new());
+        assert_eq!(
+            short(&actions),
+            [
+                "caep/event-type/assurance-level-change",
+                "caep/event-type/credential-change",
+                "caep/event-type/device-compliance-change",
+                "caep/event-type/risk-level-change",
+                "caep/event-type/token-claims-change",
+                "oauth/event-type/tokens-revoked",
+                "risc/event-type/sessions-revoked",
+                "urn:example:offboarded"
+            ]
+        );
     }
 }

@@ -4,13 +4,18 @@ use super::answer::Refusal;
 use serde_json::{Map, Value};
 
 /// The events of the OpenID Foundation: CAEP, RISC, the Shared Signals Framework, and drafts of it.
-const OPENID: &str = "https://schemas.openid.net/secevent/";
+pub(super) const OPENID: &str = "https://schemas.openid.net/secevent/";
 
 /// The type of an event: a URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EventType(String);
 
 impl EventType {
+    /// The type with that URI.
+    pub(super) fn of(uri: String) -> Self {
+        Self(uri)
+    }
+
     pub(super) fn uri(&self) -> &str {
         &self.0
     }

@@ -66,6 +66,16 @@ struct Discovered {
     #[serde(default)]
     critical_subject_members: Vec<String>,
     configuration_endpoint: Option<String>,
+    status_endpoint: Option<String>,
+    verification_endpoint: Option<String>,
+}
+
+/// Where streams are managed (Shared Signals Framework 1.0, section 7.1).
+#[derive(Debug, Clone)]
+pub(super) struct Endpoints {
+    pub(super) configuration: Url,
+    pub(super) status: Option<Url>,
+    pub(super) verification: Option<Url>,
 }
 
 /// The keys of one transmitter.
@@ -178,9 +188,33 @@ impl Keys {
 
     /// Where its streams are configured.
     pub(super) fn configuration_endpoint(&self) -> Option<Url> {
-        let endpoint = Url::read(self.discovered().as_ref()?.configuration_endpoint.as_ref()?).ok()?;
-        let is_plain = matches!(&self.at, KeysAt::Discovery(url) if url.is_plain());
-        (is_plain || !endpoint.is_plain()).then_some(endpoint)
+        self.endpoints().map(|endpoints| endpoints.configuration)
+    }
+
+    /// Where its streams are managed.
+    pub(super) fn endpoints(&self) -> Option<Endpoints> {
+        let KeysAt::Discovery(document) = &self.at else { return None };
+        let discovered = self.discovered();
+        let found = discovered.as_ref()?;
+        let named = |endpoint: &Option<String>| document.names(endpoint.as_ref()?);
+        Some(Endpoints {
+            configuration: named(&found.configuration_endpoint)?,
+            status: named(&found.status_endpoint),
+            verification: named(&found.verification_endpoint),
+        })
+    }
+
+    /// Whether its configuration is here.
+    pub(super) fn are_discovered(&self) -> bool {
+        self.discovered().is_some()
+    }
+
+    /// Waits for its configuration, until a fetch has ended or for as long as that.
+    pub(super) async fn discovered_within(&self, at_most: Duration) {
+        let mut fetched = self.fetched.subscribe();
+        if !self.are_discovered() {
+            drop(tokio::time::timeout(at_most, fetched.changed()).await);
+        }
     }
 
     fn discovered(&self) -> MutexGuard<'_, Option<Discovered>> {

@@ -206,6 +206,7 @@ mod tests {
             kind: Kind::Ssf,
             tokens_of: vec![ISSUER.to_owned(), "https://other".to_owned()],
             polling: None,
+            stream: None,
             authorization: None,
             signed: None,
             profile: Profile::Ssf1,

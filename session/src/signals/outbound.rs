@@ -6,13 +6,17 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::http::header::{ACCEPT, AUTHORIZATION};
-use ureq::http::{Response, Uri};
+use tokio::sync::oneshot;
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 /// The largest answer.
 pub(super) const BYTES_MAX: usize = 1 << 20;
+
+/// The longest code of an error that is repeated.
+const ERROR_CODE_BYTES_MAX: usize = 64;
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -44,6 +48,58 @@ impl Url {
 
     pub(super) fn is_plain(&self) -> bool {
         self.0.starts_with("http:")
+    }
+
+    /// The same, with a parameter in its query.
+    pub(super) fn with(&self, name: &str, value: &str) -> Self {
+        let separator = if self.0.contains('?') { '&' } else { '?' };
+        let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+        Self(format!("{}{separator}{pair}", self.0))
+    }
+
+    /// What a document that was fetched here names as another URL: one that is not encrypted is only taken from a document
+    /// that was not encrypted either.
+    pub(super) fn names(&self, text: &str) -> Option<Self> {
+        Self::read(text).ok().filter(|named| self.is_plain() || !named.is_plain())
+    }
+}
+
+/// A call whose answer may have any status.
+pub(super) struct Call<'c> {
+    pub(super) method: Method,
+    pub(super) url: &'c Url,
+    pub(super) authorization: Option<&'c Secret>,
+    /// A body, with its type.
+    pub(super) body: Option<(&'static str, &'c [u8])>,
+    /// How long it may take.
+    pub(super) at_most: Duration,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// For people: the status, and the code of the error where one is given as OAuth and RFC 8935 do.
+    pub(super) fn refusal(&self, Url(url): &Url) -> String {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            #[serde(alias = "err")]
+            error: String,
+        }
+        let is_code = |code: &String| {
+            code.len() <= ERROR_CODE_BYTES_MAX && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        let code = serde_json::from_slice::<Body>(&self.body).ok().map(|body| body.error).filter(is_code);
+        let code = code.map(|code| format!(" (`{code}`)")).unwrap_or_default();
+        format!("{url}: it answered {}{code}", self.status)
     }
 }
 
@@ -92,6 +148,31 @@ impl Caller {
         let answer = call.config().timeout_global(Some(at_most)).build().send(body);
         read(url, answer)
     }
+
+    /// Makes a call, and returns what is answered, whatever its status is. Blocks.
+    pub(super) fn exchange(&self, call: &Call<'_>) -> Result<Answer, String> {
+        let Url(url) = call.url;
+        let failed = |what: &dyn Display| format!("{url}: {what}");
+        let mut request = Request::builder().method(&call.method).uri(url).header(ACCEPT, "application/json");
+        if let Some(Secret(value)) = call.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let within = Some(call.at_most);
+        let answer = match call.body {
+            None => {
+                let request = request.body(()).map_err(|e| failed(&e))?;
+                self.0.run(self.0.configure_request(request).timeout_global(within).build())
+            }
+            Some((content_type, body)) => {
+                let request = request.header(CONTENT_TYPE, content_type).body(body).map_err(|e| failed(&e))?;
+                self.0.run(self.0.configure_request(request).timeout_global(within).build())
+            }
+        };
+        let mut answer = answer.map_err(|e| failed(&e))?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(BYTES_MAX as u64).read_to_vec().map_err(|e| failed(&e))?;
+        Ok(Answer { status, body })
+    }
 }
 
 fn read(Url(url): &Url, answer: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, String> {
@@ -106,6 +187,16 @@ fn read(Url(url): &Url, answer: Result<Response<Body>, ureq::Error>) -> Result<V
 /// Runs a call on a thread of its own: a server that does not answer holds up neither the others nor the service's stop.
 pub(super) fn apart(call: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(call).map(drop)
+}
+
+/// Waits for a call that runs [`apart`].
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (tell, told) = oneshot::channel();
+    let started = apart(move || drop(tell.send(call())));
+    started.map_err(|e| format!("cannot start a thread: {e}"))?;
+    told.await.unwrap_or_else(|_| Err("the call has died".to_owned()))
 }
 
 /// How servers are verified. Without root certificates none can be: an error, unless none has to be at first.
@@ -155,6 +246,33 @@ mod tests {
             "https://a:b@id.example.com",
         ] {
             assert!(Url::read(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_names_is_no_less_encrypted_than_the_document() {
+        let (encrypted, plain) = (Url::read("https://id/ssf").unwrap(), Url::read("http://127.0.0.1/ssf").unwrap());
+        assert_eq!(encrypted.names("https://id/streams").unwrap().0, "https://id/streams");
+        assert!(encrypted.names("http://127.0.0.1/streams").is_none());
+        assert!(plain.names("http://127.0.0.1/streams").is_some() && plain.names("https://id/streams").is_some());
+        assert!(plain.names("http://id/streams").is_none());
+    }
+
+    #[test]
+    fn a_parameter_is_added_to_a_url_with_and_without_a_query() {
+        let with = |url: &str| Url::read(url).unwrap().with("stream_id", "a b&c").0;
+        assert_eq!(with("https://id/s"), "https://id/s?stream_id=a+b%26c");
+        assert_eq!(with("https://id/s?x=1"), "https://id/s?x=1&stream_id=a+b%26c");
+    }
+
+    #[test]
+    fn a_refusal_repeats_only_the_code_of_an_error() {
+        let url = Url::read("https://id/token").unwrap();
+        let refusal = |body: &str| Answer { status: 400, body: body.as_bytes().to_vec() }.refusal(&url);
+        assert_eq!(refusal(r#"{"error":"invalid_client"}"#), "https://id/token: it answered 400 (`invalid_client`)");
+        assert_eq!(refusal(r#"{"err":"invalid_request"}"#), "https://id/token: it answered 400 (`invalid_request`)");
+        for body in ["", "<html>", r#"{"error":{}}"#, r#"{"error":"two words"}"#] {
+            assert_eq!(refusal(body), "https://id/token: it answered 400", "{body}");
         }
     }
 }

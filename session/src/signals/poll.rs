@@ -2,7 +2,7 @@
 //! its effect; one that could not be kept is neither acknowledged nor refused, and comes again.
 
 use super::answer::{Code, Refusal};
-use super::outbound::{Caller, Url, apart};
+use super::outbound::{Caller, Url, on_a_thread};
 use super::push;
 use super::transmitter::{Polling, Transmitter};
 use crate::log::Sampler;
@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 /// Tokens of one answer: as many as fit into the largest one, each as large as it may be.
@@ -30,8 +29,11 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long its configuration may take.
 const FETCH_MAX: Duration = Duration::from_secs(5);
 
+/// What an answer is that is none.
+const UNREADABLE: &str = "the answer to a poll cannot be read";
+
 /// The method of a stream that is polled (RFC 8936; Shared Signals Framework 1.0, section 6.1.2).
-const POLL: &str = "urn:ietf:rfc:8936";
+pub(super) const POLL: &str = "urn:ietf:rfc:8936";
 
 /// A request (section 2.2).
 #[derive(Debug, Default, Serialize)]
@@ -98,6 +100,12 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
     let mut wait = polling.every;
     let mut endpoint = polling.url.clone();
     loop {
+        if let Some(managed) = &transmitter.managed
+            && !managed.has_endpoint()
+        {
+            transmitter.status.polled(Some("there is no stream".to_owned()));
+            managed.endpoint().await;
+        }
         // What cannot be kept is not fetched: another replica may fetch it.
         if !service.is_loaded.load(Ordering::SeqCst) || !service.registry.lease().holds() {
             tokio::time::sleep(polling.every).await;
@@ -109,6 +117,7 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
                 failed(transmitter, &error);
                 // The stream may have moved.
                 endpoint.clone_from(&polling.url);
+                transmitter.look_at_stream();
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
                 continue;
@@ -144,6 +153,10 @@ async fn ask(
     asked: &Asked,
 ) -> Result<Answered, String> {
     let body = serde_json::to_vec(asked).map_err(|e| e.to_string())?;
+    if let Some(managed) = &transmitter.managed {
+        let bytes = managed.poll(polling.authorization.clone(), body, ANSWER_MAX).await?;
+        return serde_json::from_slice(&bytes).map_err(|_| UNREADABLE.to_owned());
+    }
     let (caller, authorization) = (transmitter.caller.clone(), polling.authorization.clone());
     let url = match endpoint {
         Some(url) => url.clone(),
@@ -156,7 +169,7 @@ async fn ask(
         }
     };
     let bytes = on_a_thread(move || caller.post(&url, authorization.as_ref(), &body, ANSWER_MAX)).await?;
-    serde_json::from_slice(&bytes).map_err(|_| "the answer to a poll cannot be read".to_owned())
+    serde_json::from_slice(&bytes).map_err(|_| UNREADABLE.to_owned())
 }
 
 /// Where the tokens of our stream are.
@@ -175,17 +188,7 @@ fn find(
     let endpoint = polled.and_then(|delivery| delivery.endpoint_url);
     let endpoint =
         endpoint.ok_or_else(|| format!("{at}: has no stream that is polled: make one, or name its `url`"))?;
-    let endpoint = Url::read(&endpoint).ok().filter(|found| configuration.is_plain() || !found.is_plain());
-    endpoint.ok_or_else(|| format!("{at}: the stream's `endpoint_url` is not an `https` URL"))
-}
-
-async fn on_a_thread<T: Send + 'static>(
-    call: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let (tell, told) = oneshot::channel();
-    let started = apart(move || drop(tell.send(call())));
-    started.map_err(|e| format!("cannot start a thread: {e}"))?;
-    told.await.unwrap_or_else(|_| Err("the call has died".to_owned()))
+    configuration.names(&endpoint).ok_or_else(|| format!("{at}: the stream's `endpoint_url` is not an `https` URL"))
 }
 
 fn failed(transmitter: &Transmitter, error: &str) {

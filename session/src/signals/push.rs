@@ -1,6 +1,6 @@
 //! Security event tokens that are pushed (RFC 8935) or fetched.
 
-use super::answer::{Code, Refusal};
+use super::answer::Refusal;
 use super::carry_out::{Recognized, carry_out, cut, report, unwritten};
 use super::event::Event;
 use super::order::Order;
@@ -30,9 +30,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     let Some(signed) = &transmitter.settings.signed else {
         return Err(Refusal::request("this transmitter sends no such tokens"));
     };
-    if !statement.audiences.iter().any(|aud| signed.audiences.contains(aud)) {
-        return Err(Refusal::new(Code::InvalidAudience, "`aud` contains none of this transmitter's `audiences`"));
-    }
+    transmitter.admits(signed, &statement.audiences)?;
     let event = Event::of(&statement.claims)?;
     if matches!(event.kind.short(), Some("verification" | "stream-updated")) {
         // One that comes again shows nothing.
@@ -86,6 +84,7 @@ fn note(transmitter: &Transmitter, event: &Event<'_>, statement: &Statement, now
         let status = event.payload.get("status").and_then(Value::as_str).map(cut);
         let reason = event.reason().map(cut);
         warn!(transmitter = name, status, reason, "the transmitter has changed the status of its stream");
+        transmitter.look_at_stream();
     }
     Fate::Stream
 }

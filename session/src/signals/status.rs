@@ -120,6 +120,9 @@ pub(crate) struct StatusView {
     /// `ok`, or why the last poll has failed. Absent where it sends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     poll: Option<String>,
+    /// `ok`, or how it is otherwise with the stream. Absent where it is not managed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<String>,
     /// Absent where no verification events are expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<bool>,
@@ -165,6 +168,7 @@ impl Transmitter {
             kind: settings.kind.as_str(),
             path: (!self.is_polled()).then(|| format!("/signals/{}", settings.name)),
             poll: self.is_polled().then(|| seen.unpolled.clone().unwrap_or_else(|| "ok".to_owned())),
+            stream: self.managed.as_ref().map(|managed| managed.shown()),
             issuer: settings.signed.as_ref().map(|signed| signed.demands.issuer.clone()),
             tokens_of: settings.tokens_of.clone(),
             keys,

@@ -5,6 +5,7 @@ use super::keys::{KeySettings, Keys};
 use super::outbound::{Caller, Url};
 use super::pace::Pace;
 use super::status::Status;
+use super::stream::{Manage, Managed};
 use crate::credential::Credentials;
 use crate::store::postgres::Secret;
 use portcullis_contract::token::Demands;
@@ -102,6 +103,8 @@ pub(crate) struct TransmitterSettings {
     pub(crate) tokens_of: Vec<String>,
     /// None where it sends by itself.
     pub(crate) polling: Option<Polling>,
+    /// How its stream is managed; none where somebody else does that.
+    pub(crate) stream: Option<Manage>,
     /// The whole value of `authorization` that it presents.
     pub(crate) authorization: Option<Credentials>,
     /// Of signed signals.
@@ -118,12 +121,21 @@ pub(crate) struct TransmitterSettings {
     pub(crate) stale_after: Option<Duration>,
 }
 
+impl TransmitterSettings {
+    /// What is called besides what has its keys.
+    fn called(&self) -> Option<&Url> {
+        let polled = self.polling.as_ref().and_then(|polling| polling.url.as_ref());
+        polled.or(self.stream.as_ref().map(|stream| &stream.client.token_endpoint))
+    }
+}
+
 /// A transmitter while the service runs.
 #[derive(Debug)]
 pub(crate) struct Transmitter {
     pub(super) settings: TransmitterSettings,
     pub(super) keys: Option<Arc<Keys>>,
     pub(super) caller: Caller,
+    pub(super) managed: Option<Arc<Managed>>,
     pub(super) status: Status,
     pub(super) reading: Semaphore,
     pub(super) pace: Pace,
@@ -135,19 +147,24 @@ impl Transmitter {
         let (keys, caller) = match &settings.signed {
             None => (None, Caller::new(None)),
             Some(signed) => {
-                let polled = settings.polling.as_ref().and_then(|polling| polling.url.as_ref());
-                let caller = Caller::new(signed.keys.tls(polled)?);
+                let caller = Caller::new(signed.keys.tls(settings.called())?);
                 (Some(Arc::new(Keys::new(&settings.name, signed, caller.clone())?)), caller)
             }
         };
+        let managed = Managed::of(&settings, &caller);
         let status = Status::new(now_ms);
         let pace = Pace::new(settings.hold_above);
-        Ok(Self { settings, keys, caller, status, reading: Semaphore::new(READ_AT_ONCE_MAX), pace })
+        Ok(Self { settings, keys, caller, managed, status, reading: Semaphore::new(READ_AT_ONCE_MAX), pace })
     }
 
     /// Whether it is polled.
     pub(crate) fn is_polled(&self) -> bool {
         self.settings.polling.is_some()
+    }
+
+    /// Whether its stream is managed.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.managed.is_some()
     }
 
     /// Its name.

@@ -63,6 +63,7 @@ fn every_key_of_a_transmitter_is_documented() {
     for (heading, text) in [
         ("### `signals`", "signals: [{zzz: 1}]"),
         ("### `signals[].keys`", "signals: [{name: a, kind: ssf, keys: {zzz: 1}}]"),
+        ("### `signals[].stream.manage`", "signals: [{name: a, kind: ssf, stream: {manage: {zzz: 1}}}]"),
         ("### `signals[].delivery.poll`", "signals: [{name: a, kind: ssf, delivery: {poll: {zzz: 1}}}]"),
     ] {
         assert_eq!(first_cells(section(&page, heading)), keys(text), "{heading}");

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -133,6 +133,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
     );
     let env = |name: &str| match name.strip_prefix('F') {
         None if name == "P" => Some(format!("Bearer {ADMIN}")),
+        None if name == "RECEIVER" => Some("receiver-secret".to_owned()),
         Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
         None => Some(ADMIN.to_owned()),
     };
@@ -172,7 +173,18 @@ impl Fixture {
         Self::built(tempfile::tempdir().unwrap(), more, true).await
     }
 
+    /// A fixture whose clock is right and goes by itself, for callers that have a clock of their own.
+    pub(crate) async fn today(more: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now_ms = u64::try_from(now.as_millis()).unwrap();
+        Self::started(tempfile::tempdir().unwrap(), more, true, now_ms).await
+    }
+
     async fn built(folder: TempDir, more: &str, ticks: bool) -> Self {
+        Self::started(folder, more, ticks, T0).await
+    }
+
+    async fn started(folder: TempDir, more: &str, ticks: bool, now_ms: u64) -> Self {
         let settings = settings(more);
         let listeners = Listeners {
             checks: TcpListener::bind(settings.listen).await.unwrap(),
@@ -186,7 +198,7 @@ impl Fixture {
         let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
         let faults = Arc::<Faults>::default();
         let store = Faulty(Embedded::open(folder.path()).unwrap(), Arc::clone(&faults));
-        let clock = Arc::new(AtomicU64::new(T0));
+        let clock = Arc::new(AtomicU64::new(now_ms));
         let (read, started) = (Arc::clone(&clock), Instant::now());
         let wall = Arc::<AtomicI64>::default();
         let set = Arc::clone(&wall);

@@ -1,5 +1,6 @@
 //! Signals of identity providers over real sockets: what they do, what is refused, and what outlives a crash.
 
+mod easyssf;
 mod facts;
 mod held;
 mod hostile;
@@ -7,6 +8,7 @@ mod keys;
 mod logout;
 mod poll;
 mod shapes;
+mod stream;
 
 use crate::client::{Answer, Filter, post_form, request, session_id, token};
 use crate::fixtures::{Fixture, MINUTE, T0};

@@ -112,6 +112,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         authenticated_at_ms: holder.login_ms.map(|ago| NOW_MS - ago),
         is_login_unreadable: false,
         acr: holder.acr.map(str::to_owned),
+        email: None,
         jti: None,
         grant: String::new(),
         digest: TokenDigest([7; 32]),
