@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Attributes that one holder may have, besides those with a meaning of their own that signals set.
+/// Attributes that one holder may have, besides `acr`, `risk` and `device.compliant` of signals.
 pub const HELD_MAX: usize = 32;
 
 /// The longest text, in bytes.
@@ -205,7 +205,10 @@ impl Attributes {
         let mut found = BTreeMap::new();
         for holder in Holder::of(bearer) {
             for (name, fact) in self.0.get(&holder).into_iter().flatten() {
-                if fact.holds_for(login_at_ms, now_ms) && !found.contains_key(name) {
+                // A session is named by its id and by its session claim: of these two, the latest stands.
+                let is_better =
+                    |(other, held): &(Holder, Fact)| other.kind() == holder.kind() && held.set_at_ms < fact.set_at_ms;
+                if fact.holds_for(login_at_ms, now_ms) && found.get(name).is_none_or(is_better) {
                     found.insert(name.clone(), (holder.clone(), fact.clone()));
                 }
             }
@@ -224,16 +227,26 @@ impl Attributes {
     }
 }
 
-/// The authentication contexts that the logins of a session count as, the most specific one first.
+/// The authentication contexts that the logins of a session count as.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contexts(Option<Arc<[Fact]>>);
 
 impl Contexts {
-    /// That of a login; `None`: what its tokens say.
-    pub fn of(&self, login_at_ms: u64, now_ms: u64) -> Option<&str> {
-        let fact = self.0.iter().flat_map(|facts| &**facts).find(|fact| fact.holds_for(login_at_ms, now_ms))?;
+    /// Whether one of those of a login is none of these.
+    pub fn are_beyond(&self, accepted: &[String], login_at_ms: u64, now_ms: u64) -> bool {
+        self.of(login_at_ms, now_ms).any(|(_, context)| !accepted.iter().any(|accepted| accepted == context))
+    }
+
+    /// That of a login that was set last; `None`: what its tokens say.
+    pub fn latest(&self, login_at_ms: u64, now_ms: u64) -> Option<&str> {
+        self.of(login_at_ms, now_ms).max_by_key(|(set_at_ms, _)| *set_at_ms).map(|(_, context)| context)
+    }
+
+    /// Those of a login, with when each was set.
+    fn of(&self, login_at_ms: u64, now_ms: u64) -> impl Iterator<Item = (u64, &str)> {
+        let facts = self.0.iter().flat_map(|facts| &**facts).filter(move |fact| fact.holds_for(login_at_ms, now_ms));
         // A value that no route can name meets none.
-        Some(if let Value::Text(text) = &fact.value { text } else { "" })
+        facts.map(|fact| (fact.set_at_ms, if let Value::Text(text) = &fact.value { text.as_str() } else { "" }))
     }
 }
 
@@ -300,15 +313,21 @@ mod tests {
     }
 
     #[test]
-    fn a_context_counts_for_logins_that_are_not_later() {
+    fn every_context_that_is_said_has_to_be_accepted_for_logins_that_are_not_later() {
         let mut all = Attributes::default();
         all.set(set(of_subject(), ACR, "aal1", None));
         all.set(set(of_sid(), ACR, "aal0", Some(20)));
         let contexts = all.contexts_of(bearer("s"));
-        assert_eq!(contexts.of(10, 19), Some("aal0"));
-        assert_eq!(contexts.of(10, 20), Some("aal1"));
-        assert_eq!(contexts.of(11, 19), None);
-        assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }).of(1, 1), None);
+        let accepted = |list: &[&str]| list.iter().map(|&acr| acr.to_owned()).collect::<Vec<_>>();
+        let both = accepted(&["aal0", "aal1"]);
+        assert!(!contexts.are_beyond(&both, 10, 19), "each of them is accepted");
+        for one in ["aal0", "aal1"] {
+            assert!(contexts.are_beyond(&accepted(&[one]), 10, 19), "{one} alone is not enough");
+        }
+        assert!(!contexts.are_beyond(&accepted(&["aal1"]), 10, 20), "the other one has run out");
+        assert!(!contexts.are_beyond(&accepted(&["aal2"]), 11, 19), "another login is another one");
+        assert_eq!((contexts.latest(10, 20), contexts.latest(11, 19)), (Some("aal1"), None));
+        assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }), Contexts::default());
     }
 
     #[test]

@@ -270,7 +270,9 @@ impl BoundToken {
     /// The authentication context that its session's login counts as; `None`: what the token says.
     pub(crate) fn context(&self, now_ms: u64) -> Option<String> {
         match &self.state {
-            State::Session(standing) => standing.contexts.of(standing.session.login_at_ms(), now_ms).map(str::to_owned),
+            State::Session(standing) => {
+                standing.contexts.latest(standing.session.login_at_ms(), now_ms).map(str::to_owned)
+            }
             State::Unbound | State::None(..) => None,
         }
     }
@@ -345,11 +347,11 @@ impl Standing {
     fn facts(&self, token: &Token, is_verified: bool, required: Required<'_>, now_ms: u64) -> Facts {
         let session = &self.session;
         let left = self.narrowed.as_deref();
-        let is_too_weak = |context: &str| !required.acr.is_empty() && !required.acr.iter().any(|acr| acr == context);
+        let login_at_ms = session.login_at_ms();
         Facts {
             ended: session.ended(),
             outlived: self.outlived(token),
-            login_at_ms: session.login_at_ms(),
+            login_at_ms,
             last_seen_ms: session.last_seen_ms(),
             limits: session.access.limits,
             is_blocked: self.is_blocked,
@@ -361,7 +363,7 @@ impl Standing {
             is_covered: left
                 .zip(required.scopes)
                 .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
-            is_too_weak: self.contexts.of(session.login_at_ms(), now_ms).is_some_and(is_too_weak),
+            is_too_weak: !required.acr.is_empty() && self.contexts.are_beyond(required.acr, login_at_ms, now_ms),
         }
     }
 

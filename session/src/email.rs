@@ -1,5 +1,5 @@
-//! The e-mail addresses that verified tokens have said: signals may name a user by one. Only keyed digests are kept, which name
-//! nobody to whoever reads the store.
+//! The e-mail addresses that verified tokens have said: signals may name a user by one. Only digests are kept, keyed with a
+//! secret of the store: they tell nothing to whoever has the digests alone.
 
 use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -109,6 +109,11 @@ impl HeldSignals {
         self.sums.get(transmitter).is_none_or(|sum| sum.count < COUNT_MAX && sum.bytes < BYTES_MAX)
     }
 
+    /// Those who have sent any, with transmitters that are no longer configured.
+    pub fn transmitters(&self) -> impl Iterator<Item = &str> {
+        self.sums.keys().map(String::as_str)
+    }
+
     /// How many there are of a transmitter, and when the oldest one arrived.
     pub fn waiting(&self, transmitter: &str) -> (usize, Option<u64>) {
         let count = self.sums.get(transmitter).map_or(0, |sum| sum.count);

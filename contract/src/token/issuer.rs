@@ -78,10 +78,13 @@ impl ClaimNames {
     /// The usual claims that identify the client.
     pub const CLIENT: [&str; 2] = ["client_id", "azp"];
 
-    /// The scopes that new values of claims state, read as in a token; `None` where none of the scope claims is among them.
+    /// The scopes that new values of claims state, read as in a token; `None` where no scope claim, nor what one is inside of,
+    /// is among them.
     pub fn scopes_stated(&self, claims: &Map<String, Value>) -> Option<Vec<String>> {
         let claims = Object::of(claims.clone());
-        let is_stated = self.scopes.iter().any(|claim| claim.find(&claims).is_some());
+        let is_named =
+            |claim: &ScopeClaim| claim.path().first().is_some_and(|outermost| claims.get(outermost).is_some());
+        let is_stated = self.scopes.iter().any(is_named);
         is_stated.then(|| scopes::read(&claims, &self.scopes))
     }
 

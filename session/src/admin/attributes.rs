@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An attribute as the admin API shows it.
@@ -70,14 +71,41 @@ fn holder(kind: &str, id: String, uri: &Uri) -> Result<Holder, Problem> {
     }
 }
 
+/// The same, and for a session its session claim, which signals name it by.
+fn all_of(service: &Service, holder: &Holder) -> Vec<Holder> {
+    let session = match holder {
+        Holder::Session(id) => service.registry.find(*id),
+        Holder::Sid { .. } | Holder::Device { .. } | Holder::Subject { .. } => None,
+    };
+    let by_sid = session.and_then(|session| {
+        let issuer = session.issuer.to_string();
+        Some(Holder::Sid { issuer, sid: session.bearer().sid()?.to_owned() })
+    });
+    [holder.clone()].into_iter().chain(by_sid).collect()
+}
+
+/// What is known of a holder now, by name.
+fn known(service: &Service, holder: &Holder) -> BTreeMap<String, Fact> {
+    let (now_ms, mut known) = (service.clock.now_ms(), BTreeMap::<String, Fact>::new());
+    for holder in all_of(service, holder) {
+        for (name, fact) in service.registry.attributes_at(&holder) {
+            let is_later = known.get(&name).is_none_or(|held| held.set_at_ms < fact.set_at_ms);
+            if fact.holds_at(now_ms) && is_later {
+                known.insert(name, fact);
+            }
+        }
+    }
+    known
+}
+
 /// The attributes of a holder.
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Path((kind, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<ListView>, Problem> {
-    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
-    let facts = service.registry.attributes_at(&holder).into_iter().filter(|(_, fact)| fact.holds_at(now_ms));
+    let holder = holder(&kind, id, &uri)?;
+    let facts = known(&service, &holder).into_iter();
     Ok(Json(ListView { attributes: facts.map(|(name, fact)| AttributeView::new(name, fact)).collect() }))
 }
 
@@ -87,8 +115,7 @@ pub(super) async fn read(
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Json<AttributeView>, Problem> {
-    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
-    let fact = service.registry.attributes_at(&holder).remove(&name).filter(|fact| fact.holds_at(now_ms));
+    let fact = known(&service, &holder(&kind, id, &uri)?).remove(&name);
     Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
 }
 
@@ -140,9 +167,11 @@ pub(super) async fn remove(
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Json<AttributeView>, Problem> {
-    let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
-    let removed = service.writer.attribute(Attribute { holder, name: name.clone(), fact: None }).await?;
-    let fact = removed.ok().flatten().filter(|fact| fact.holds_at(now_ms));
+    let holder = holder(&kind, id, &uri)?;
+    let fact = known(&service, &holder).remove(&name);
+    for holder in all_of(&service, &holder) {
+        drop(service.writer.attribute(Attribute { holder, name: name.clone(), fact: None }).await?);
+    }
     Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
 }
 

@@ -7,6 +7,7 @@ use crate::clock::rfc3339;
 use crate::held::HeldSignal;
 use crate::service::Service;
 use crate::signals::{drop_held, release as carry_out};
+use crate::writer::NotWritten;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -121,17 +122,30 @@ pub(super) async fn release(
     Path(id): Path<String>,
 ) -> Result<Json<Became>, Problem> {
     let held = service.registry.held_signal(&id).ok_or_else(gone)?;
-    let done = carry_out(&service, &held).await?.ok_or_else(gone)?;
-    Ok(Json(Became::new(held, done.fate(), Some(done.ended))))
+    let (made, done) = to_its_end(held, async move |held| carry_out(&service, &held).await).await?;
+    let done = done.ok_or_else(gone)?;
+    Ok(Json(Became::new(made, done.fate(), Some(done.ended))))
 }
 
 /// Drops one.
 pub(super) async fn drop(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Became>, Problem> {
     let held = service.registry.held_signal(&id).ok_or_else(gone)?;
-    match drop_held(&service, &held).await? {
-        true => Ok(Json(Became::new(held, "dropped", None))),
-        false => Err(gone()),
+    match to_its_end(held, async move |held| drop_held(&service, &held).await).await? {
+        (held, true) => Ok(Json(Became::new(held, "dropped", None))),
+        (_, false) => Err(gone()),
     }
+}
+
+/// Decides about a signal also where the caller does not wait for it: what was done is reported.
+async fn to_its_end<T: Send + 'static, F>(
+    held: HeldSignal,
+    decide: impl FnOnce(HeldSignal) -> F,
+) -> Result<(HeldSignal, T), Problem>
+where
+    F: Future<Output = Result<T, NotWritten>> + Send + 'static,
+{
+    let done = tokio::spawn(decide(held.clone())).await;
+    Ok((held, done.map_err(|_| Problem::new(Code::Internal, "the request was not processed"))??))
 }
 
 fn gone() -> Problem {

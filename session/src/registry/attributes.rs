@@ -5,11 +5,14 @@
 
 use super::Registry;
 use super::sessions::SHARDS;
-use crate::attributes::{Attribute, Fact, Holder};
+use crate::attributes::{ACR, Attribute, Fact, Holder};
 use crate::revocations::{Bearer, RevokedParty};
 use crate::session::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
+
+/// Attributes that one commit looks at to drop them.
+const FORGOTTEN_MAX: usize = 4_096;
 
 impl Registry {
     /// Publishes attributes, or the ends of some, that are on disk; returns what was known of the last one before. The next
@@ -18,9 +21,9 @@ impl Registry {
         let mut attributes = self.attributes.write().unwrap_or_else(PoisonError::into_inner);
         let before = changed.iter().map(|attribute| attributes.set(attribute.clone())).last().flatten();
         drop(attributes);
-        // However many attributes a holder gets, its sessions are looked for once.
-        let holders: HashSet<&Holder> = changed.iter().map(|attribute| &attribute.holder).collect();
-        for session in holders.into_iter().flat_map(|holder| self.held_by(holder)) {
+        // Nothing else decides anything.
+        let holders: HashSet<&Holder> = changed.iter().filter(|set| set.name == ACR).map(|set| &set.holder).collect();
+        for session in self.held_by(&holders) {
             // Read again, for another change may have been published meanwhile.
             self.count_logins(&session);
             self.followers.changed(session.id);
@@ -34,20 +37,24 @@ impl Registry {
         session.set_contexts(attributes.contexts_of(session.bearer()));
     }
 
-    /// The sessions in memory that a holder is about.
-    fn held_by(&self, holder: &Holder) -> impl Iterator<Item = Arc<Session>> {
-        let (shards, only) = match holder {
-            Holder::Session(id) => (0..0, self.find(*id)),
-            Holder::Device { .. } => (0..0, None),
-            Holder::Sid { .. } | Holder::Subject { .. } => (0..SHARDS, None),
+    /// The sessions in memory that these are about, which are walked over once at most.
+    fn held_by(&self, holders: &HashSet<&Holder>) -> impl Iterator<Item = Arc<Session>> {
+        let is_many = |holder: &&Holder| matches!(holder, Holder::Sid { .. } | Holder::Subject { .. });
+        let shards = if holders.iter().any(is_many) { 0..SHARDS } else { 0..0 };
+        let is_held = move |session: &Arc<Session>| {
+            let bearer = session.bearer();
+            holders.iter().any(|holder| is_many(holder) && holder.holds(bearer))
         };
-        let is_held = |session: &Arc<Session>| holder.holds(session.bearer());
-        shards.flat_map(|shard| self.in_shard(shard)).filter(is_held).chain(only)
+        let named = holders.iter().filter_map(|holder| match holder {
+            Holder::Session(id) => self.find(*id),
+            Holder::Sid { .. } | Holder::Device { .. } | Holder::Subject { .. } => None,
+        });
+        shards.flat_map(|shard| self.in_shard(shard)).filter(is_held).chain(named)
     }
 
-    /// Whether one of these is live.
-    pub fn is_held(&self, holder: &Holder) -> bool {
-        self.held_by(holder).any(|session| session.ended().is_none())
+    /// Whether a session of one of these is live.
+    pub fn are_held(&self, holders: &HashSet<&Holder>) -> bool {
+        !holders.is_empty() && self.held_by(holders).any(|session| session.ended().is_none())
     }
 
     /// The latest login that an attribute set now can be about: a later one is a new login.
@@ -80,16 +87,26 @@ impl Registry {
     /// that is not live.
     pub(crate) fn attributes_before(&self, before_ms: u64) -> Vec<Attribute> {
         let is_over = |fact: &Fact| fact.expires_at_ms.is_some_and(|at_ms| at_ms < before_ms);
-        let (over, others): (Vec<_>, Vec<_>) =
-            self.all_attributes().into_iter().partition(|attribute| attribute.fact.as_ref().is_none_or(is_over));
-        let is_old = |attribute: &Attribute| {
+        let is_old = |attribute: &Attribute, fact: &Fact| {
             let is_about_session = matches!(attribute.holder, Holder::Session(_) | Holder::Sid { .. });
-            is_about_session && attribute.fact.as_ref().is_some_and(|fact| fact.set_at_ms < before_ms)
+            is_about_session && fact.set_at_ms < before_ms
         };
-        let old: Vec<Attribute> = others.into_iter().filter(is_old).collect();
+        let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut over, mut old) = (Vec::new(), Vec::new());
+        for attribute in attributes.all() {
+            match &attribute.fact {
+                Some(fact) if is_over(fact) => over.push(attribute),
+                Some(fact) if is_old(&attribute, fact) => old.push(attribute),
+                _ => {}
+            }
+            if over.len() + old.len() >= FORGOTTEN_MAX {
+                break;
+            }
+        }
+        drop(attributes);
         let live = self.live_sids(&old);
         let is_left = |attribute: &Attribute| match &attribute.holder {
-            Holder::Session(_) => !self.is_held(&attribute.holder),
+            Holder::Session(_) => !self.are_held(&HashSet::from([&attribute.holder])),
             Holder::Sid { issuer, sid } => !live.contains(&(issuer.as_str(), sid.as_str())),
             Holder::Device { .. } | Holder::Subject { .. } => false,
         };

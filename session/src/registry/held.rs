@@ -30,6 +30,11 @@ impl Registry {
         self.held_signals().waiting(transmitter)
     }
 
+    /// Those who have sent held signals.
+    pub fn transmitters_held(&self) -> Vec<String> {
+        self.held_signals().transmitters().map(str::to_owned).collect()
+    }
+
     /// All held signals, the oldest first.
     pub fn all_held(&self) -> Vec<HeldSignal> {
         self.held_signals().all().cloned().collect()

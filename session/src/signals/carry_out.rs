@@ -55,7 +55,10 @@ pub(super) async fn carry_out(
             return Ok(Fate::Repeated);
         }
         Err(not_written) => {
-            transmitter.pace.forget_one();
+            // One that is late may have its effects all the same.
+            if not_written != NotWritten::Late {
+                transmitter.pace.forget_one();
+            }
             return Err(unwritten(not_written));
         }
     };
@@ -90,7 +93,7 @@ async fn make(
     let now_ms = service.clock.now_ms();
     let arrival = Arrival { registry: &service.registry, transmitter, reason: &order.reason, now_ms };
     let effects = arrival.effects(order);
-    let is_matched = effects.iter().any(|effect| has_session(service, effect));
+    let is_matched = has_session(service, &effects);
     let signal = Signal { transmitter: transmitter.to_owned(), receipt, releases, effects };
     Ok(match service.writer.signal(signal).await? {
         Applied::Before => None,
@@ -170,16 +173,20 @@ fn log(transmitter: &str, jti: Option<&str>, order: &Order, Done { fate, ended }
     );
 }
 
-/// Whether an effect is about a live session. A revocation says what it has ended.
-fn has_session(service: &Service, effect: &Effect) -> bool {
+/// Whether one of these effects is about a live session. A revocation says what it has ended.
+fn has_session(service: &Service, effects: &[Effect]) -> bool {
     let registry = &service.registry;
-    match effect {
-        Effect::Revoke(_) | Effect::Hold(_) => false,
+    let is_met = |effect: &Effect| match effect {
         Effect::Block(block) => registry.has_session(&block.issuer, &block.party.clone().into()),
         Effect::Unblock { issuer, party, .. } => registry.has_session(issuer, &party.clone().into()),
         Effect::Narrow { party, .. } => registry.has_party(party),
-        Effect::Attribute(attribute) => registry.is_held(&attribute.holder),
-    }
+        Effect::Revoke(_) | Effect::Attribute(_) | Effect::Hold(_) | Effect::Unreceived(_) => false,
+    };
+    let holders = effects.iter().filter_map(|effect| match effect {
+        Effect::Attribute(attribute) => Some(&attribute.holder),
+        _ => None,
+    });
+    effects.iter().any(is_met) || registry.are_held(&holders.collect())
 }
 
 /// Waits until what other replicas have changed is applied here.

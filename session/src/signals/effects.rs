@@ -1,7 +1,7 @@
 //! From what a signal asks for to its effects: pure, but for what is known of sessions.
 
 use super::order::{Deed, Order};
-use super::parties::Parties;
+use super::parties::{On, Parties};
 use crate::attributes::{ACR, Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
 use crate::narrowings::Party;
@@ -35,7 +35,7 @@ impl Arrival<'_> {
                 }
                 Deed::Narrow(scopes) => effects.extend(self.narrow(parties, scopes)),
                 Deed::StepUp { on, acr } => {
-                    effects.extend(parties.holders(*on).iter().map(|holder| self.step_up(holder, acr)));
+                    effects.extend(self.whose_logins(parties, *on).iter().map(|holder| self.step_up(holder, acr)));
                 }
                 Deed::Attribute { on, facts } => {
                     let on = parties.holders(*on);
@@ -108,9 +108,18 @@ impl Arrival<'_> {
         let effect = |party: Party| {
             let scopes = scopes.get(&party.issuer)?.clone();
             let (made_at_ms, reason) = (self.now_ms, self.reason.to_owned());
-            Some(Effect::Narrow { party, scopes, made_at_ms, reason, made: None })
+            Some(Effect::Narrow { party, scopes, made_at_ms, reason, made: Vec::new() })
         };
         narrowed.into_iter().filter_map(effect).collect()
+    }
+
+    /// Whose logins count for less. Where no live session is named so, tokens may carry no session claim: then all of the user's.
+    fn whose_logins(&self, parties: &Parties, on: On) -> Vec<Holder> {
+        let mut holders = parties.holders(on);
+        if on == On::Sessions && !self.registry.are_held(&holders.iter().collect()) {
+            holders.extend(parties.holders(On::Users));
+        }
+        holders
     }
 
     fn step_up(&self, holder: &Holder, acr: &str) -> Effect {

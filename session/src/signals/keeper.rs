@@ -25,12 +25,14 @@ pub(crate) async fn keep(service: Arc<Service>) {
     for round in (1..=FORGET_EVERY).cycle() {
         let now_ms = service.clock.now_ms();
         seconds = seconds.wrapping_add(1);
-        for (transmitter, was_stale) in service.signals.iter().zip(&mut were_stale) {
-            let (held, since_ms) = service.registry.held_of(transmitter.name());
-            service.metrics.signals.waiting(transmitter.name(), held);
+        for transmitter in service.registry.transmitters_held() {
+            let (held, since_ms) = service.registry.held_of(&transmitter);
+            service.metrics.signals.waiting(&transmitter, held);
             if seconds % SAY_HELD_EVERY == 1 {
-                say_held(transmitter.name(), held, since_ms, now_ms);
+                say_held(&transmitter, held, since_ms, now_ms);
             }
+        }
+        for (transmitter, was_stale) in service.signals.iter().zip(&mut were_stale) {
             if let Some(keys) = &transmitter.keys {
                 keys.refresh();
             }

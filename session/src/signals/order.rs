@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
+/// Scopes that an event can leave. What is beyond is taken.
+const SCOPES_MAX: usize = 1_000;
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -129,7 +132,11 @@ impl Named<'_> {
             return Vec::new();
         };
         let of = &self.transmitter.settings.tokens_of;
-        let stated = |issuer: &String| Some((issuer.clone(), self.issuers.scopes_stated(issuer, claims)?));
+        let stated = |issuer: &String| {
+            let mut scopes = self.issuers.scopes_stated(issuer, claims)?;
+            scopes.truncate(SCOPES_MAX);
+            Some((issuer.clone(), scopes))
+        };
         let scopes: BTreeMap<String, Vec<String>> = of.iter().filter_map(stated).collect();
         let is_scope = |name: &str| of.iter().any(|issuer| self.issuers.is_scope_claim(issuer, name));
         let facts = self.others(claims.iter().filter(|(name, _)| !is_scope(name)));
@@ -257,6 +264,15 @@ mod tests {
         let narrow = Deed::Narrow(BTreeMap::from([of(ISSUER, &["a", "b"]), of("https://other", &["c"])]));
         assert_eq!(order.deeds, [narrow, Deed::Attribute { on: On::Users, facts }]);
         assert_eq!(order.actions(), ["narrow", "attribute"]);
+    }
+
+    #[test]
+    fn scopes_that_are_gone_from_where_they_were_are_none() {
+        let user = json!({"format": "iss_sub", "iss": ISSUER, "sub": "alice"});
+        for claims in [json!({"realm": {}}), json!({"realm": null}), json!({"realm": {"roles": []}})] {
+            let order = order("token-claims-change", &user, &json!({"claims": claims})).unwrap();
+            assert_eq!(order.deeds, [Deed::Narrow(BTreeMap::from([(ISSUER.to_owned(), vec![])]))], "{claims}");
+        }
     }
 
     #[test]

@@ -44,7 +44,9 @@ impl Commit {
 
     /// The names of the attributes of the same holder, after the changes of this group so far.
     fn names_of(&self, group: &Group, attribute: &Attribute) -> Vec<String> {
-        let mut names: Vec<String> = self.registry.attributes_at(&attribute.holder).into_keys().collect();
+        let now_ms = attribute.fact.as_ref().map_or(0, |fact| fact.set_at_ms);
+        let held = self.registry.attributes_at(&attribute.holder).into_iter();
+        let mut names: Vec<String> = held.filter(|(_, fact)| fact.holds_at(now_ms)).map(|(name, _)| name).collect();
         for change in &group.changes {
             if let Change::Attribute(changed) = change
                 && changed.holder == attribute.holder

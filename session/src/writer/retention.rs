@@ -71,7 +71,13 @@ impl Commit {
         if let Err(error) = walked {
             return answer(reply, Err(NotWritten::Failed(error)));
         }
-        let old = if after.is_none() { Forgotten::before(&self.registry, before_ms) } else { Forgotten::default() };
+        let mut old = if after.is_none() { Forgotten::before(&self.registry, before_ms) } else { Forgotten::default() };
+        // One that is being set is no longer old.
+        let is_set = |old: &Attribute| {
+            let is_it = |change: &Change| matches!(change, Change::Attribute(set) if set.holder == old.holder && set.name == old.name);
+            group.changes.iter().any(is_it)
+        };
+        old.attributes.retain(|old| !is_set(old));
         group.changes.append(&mut changes);
         group.changes.extend(old.changes());
         group.steps.push(Step::Forget(old, last.filter(|_| read == PAGE), reply));

@@ -6,6 +6,7 @@ use super::op::{Changed, HeldBack, Reply, answer};
 use super::prepare::{Group, Step};
 use crate::narrowings::{Narrowing, Party, ScopeChange};
 use crate::store::Change;
+use std::collections::HashSet;
 
 impl Commit {
     pub(super) fn prepare_scope_change(&self, group: &mut Group, change: ScopeChange, reply: Reply<Changed>) {
@@ -36,20 +37,19 @@ impl Commit {
     /// What is given back to a subject is given back to each of its clients.
     fn given_back_to_clients(&self, group: &Group, change: &ScopeChange) -> Vec<Narrowing> {
         let is_theirs = |party: &Party| change.party.covers(party) && *party != change.party;
-        let in_memory = self.registry.all_narrowings().into_iter().map(|narrowing| narrowing.party);
-        let in_group = group.changes.iter().filter_map(narrowing_of).map(|narrowing| narrowing.party.clone());
-        let mut parties: Vec<Party> = Vec::new();
-        for party in in_memory.chain(in_group).filter(is_theirs) {
-            if !parties.contains(&party) {
-                parties.push(party);
-            }
-        }
-        let given = parties.into_iter().filter_map(|party| {
+        let given = self.parties_in(group).into_iter().filter(is_theirs).filter_map(|party| {
             let before = self.narrowing(group, &party);
             let after = before.clone().changed(&ScopeChange { party, remove: Vec::new(), ..change.clone() });
             (after != before).then_some(after)
         });
         given.collect()
+    }
+
+    /// The parties that have a narrowing, before or after the changes so far.
+    pub(super) fn parties_in(&self, group: &Group) -> HashSet<Party> {
+        let in_memory = self.registry.all_narrowings().into_iter().map(|narrowing| narrowing.party);
+        let in_group = group.changes.iter().filter_map(narrowing_of).map(|narrowing| narrowing.party.clone());
+        in_memory.chain(in_group).collect()
     }
 
     /// The narrowing of a party as it will be after the changes before this one.

@@ -54,13 +54,15 @@ pub(crate) enum Effect {
         made_at_ms: u64,
         /// Why.
         reason: String,
-        /// The party's narrowing then: the commit makes it.
-        made: Option<Narrowing>,
+        /// What that makes of narrowings: the commit finds it.
+        made: Vec<Narrowing>,
     },
     /// Sets an attribute, or removes it.
     Attribute(Attribute),
     /// Holds a signal.
     Hold(HeldSignal),
+    /// A signal of this id counts as one that was never received.
+    Unreceived(ReceiptId),
 }
 
 /// What became of a signal.
@@ -124,8 +126,8 @@ impl Commit {
         effects.retain_mut(|effect| {
             let has_room = self.has_room(group, effect);
             if has_room {
-                let change = self.prepare_effect(group, &signal.transmitter, effect);
-                group.changes.extend(change);
+                let changes = self.prepare_effect(group, &signal.transmitter, effect);
+                group.changes.extend(changes);
             }
             has_room
         });
@@ -134,24 +136,43 @@ impl Commit {
         group.steps.push(Step::Signal(signal, true, reply));
     }
 
-    /// The change that an effect makes.
-    fn prepare_effect(&self, group: &Group, transmitter: &str, effect: &mut Effect) -> Option<Change> {
+    /// The changes that an effect makes.
+    fn prepare_effect(&self, group: &Group, transmitter: &str, effect: &mut Effect) -> Vec<Change> {
         match effect {
-            Effect::Revoke(revocation) => Some(Change::Revocation(revocation.clone())),
-            Effect::Block(block) => Some(Change::Block(block.clone())),
+            Effect::Revoke(revocation) => vec![Change::Revocation(revocation.clone())],
+            Effect::Block(block) => vec![Change::Block(block.clone())],
             Effect::Unblock { issuer, party, held } => {
                 *held = self.block_of(group, transmitter, issuer, party);
-                held.clone().map(Change::Unblock)
+                held.iter().cloned().map(Change::Unblock).collect()
             }
             Effect::Narrow { party, scopes, made_at_ms, reason, made } => {
                 let held = self.narrowing(group, party);
-                let narrowing = held.signalled(transmitter, scopes.clone(), *made_at_ms, reason);
-                *made = Some(narrowing.clone());
-                Some(Change::Narrowing(narrowing))
+                *made = self.superseded(group, transmitter, party, scopes);
+                made.push(held.signalled(transmitter, scopes.clone(), *made_at_ms, reason));
+                made.iter().cloned().map(Change::Narrowing).collect()
             }
-            Effect::Attribute(attribute) => Some(Change::Attribute(attribute.clone())),
-            Effect::Hold(held) => Some(Change::Hold(held.clone())),
+            Effect::Attribute(attribute) => vec![Change::Attribute(attribute.clone())],
+            Effect::Hold(held) => vec![Change::Hold(held.clone())],
+            Effect::Unreceived(id) => vec![Change::Unreceived(vec![id.clone()])],
         }
+    }
+
+    /// What becomes of earlier signals of the transmitter about the same user: of one about every client, it is what the later
+    /// one says, and those about one client are covered by one about every client.
+    fn superseded(&self, group: &Group, transmitter: &str, party: &Party, scopes: &[String]) -> Vec<Narrowing> {
+        if !party.every_client {
+            let every = self.narrowing(group, &Party::of_subject(&party.issuer, &party.subject));
+            let (made_at_ms, reason) = (every.made_at_ms.unwrap_or_default(), every.reason.clone());
+            let is_signalled = every.signalled.contains_key(transmitter);
+            let later = is_signalled.then(|| every.signalled(transmitter, scopes.to_vec(), made_at_ms, &reason));
+            return later.into_iter().collect();
+        }
+        let covered = self.parties_in(group).into_iter().filter(|other| *other != *party && party.covers(other));
+        let lifted = covered.filter_map(|other| {
+            let mut narrowing = self.narrowing(group, &other);
+            narrowing.signalled.remove(transmitter).map(|_| narrowing)
+        });
+        lifted.collect()
     }
 
     /// Whether a signal is held, after the changes of this group so far.
@@ -191,7 +212,6 @@ impl Commit {
             return;
         }
         let (mut ended, mut made, mut attributes) = (0, Ok(()), Vec::new());
-        signal.releases.iter().for_each(|id| self.registry.unhold(id));
         for effect in signal.effects {
             match effect {
                 Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", late) {
@@ -203,16 +223,15 @@ impl Commit {
                     self.audit.block_made(&block, replaced.is_some());
                 }
                 Effect::Narrow { made, .. } => {
-                    if let Some(narrowing) = made {
-                        self.registry.narrow(std::slice::from_ref(&narrowing));
-                        self.audit.narrowed(&narrowing, "signal");
-                    }
+                    self.registry.narrow(&made);
+                    made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "signal"));
                 }
                 Effect::Attribute(attribute) => {
                     self.audit.attribute(&attribute, "signal");
                     attributes.push(attribute);
                 }
                 Effect::Hold(held) => self.registry.hold(held),
+                Effect::Unreceived(_) => {}
                 Effect::Unblock { held, .. } => {
                     held.iter()
                         .filter(|block| self.registry.unblock(block))
@@ -226,13 +245,15 @@ impl Commit {
         let id = signal.receipt.map(|receipt| receipt.id);
         match made {
             Ok(()) => {
+                signal.releases.iter().for_each(|id| self.registry.unhold(id));
                 let mut unsettled = self.unsettled();
                 unsettled.retain(|held| Some(held) != id.as_ref());
                 drop(unsettled);
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Applied::Now { ended }))));
             }
             Err(error) => {
-                // Its receipt is on disk, and the last of its effects is not: it is made again when it comes again.
+                // Its receipt is on disk, and the last of its effects is not: it is made again when it comes again. One that was
+                // held stays held, and is made again when it is released again.
                 self.unsettled().extend(id);
                 answer(reply, Err(NotWritten::Failed(error)));
             }

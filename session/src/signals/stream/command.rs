@@ -3,12 +3,13 @@
 use super::super::transmitter::Transmitter;
 use super::Status;
 use super::api::Verification;
-use super::deletion::remember_deletion;
+use super::deletion::{forget_deletion, remember_deletion};
 use super::look::{BY_ADMIN, Making, changed};
 use super::managed::{Desk, Managed, State};
 use crate::service::Service;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::warn;
 
 /// How long a command waits for what is being done about the stream: longer than it may take as a rule.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -120,6 +121,7 @@ impl On<'_> {
         desk.is_deleted = false;
         let look = self.managed.look(self.service, self.transmitter, desk, Making::Always).await?;
         let look = look.ok_or(NotDone::NoStream)?;
+        forget_deletion(self.service, self.transmitter, &look.id).await.map_err(NotDone::Store)?;
         if !look.is_new {
             // What is presented may have changed, which most transmitters do not show.
             if let Some(presentation) = self.managed.wanted.presentation(&look.id) {
@@ -142,7 +144,16 @@ impl On<'_> {
             // Before the stream is gone: another replica that misses it must not make another.
             remember_deletion(self.service, self.transmitter, &id).await.map_err(NotDone::Store)?;
             let deleted = id.clone();
-            self.managed.on_a_thread(&at, move |managed, at| managed.api.delete(at, &deleted)).await?;
+            let done = self.managed.on_a_thread(&at, move |managed, at| managed.api.delete(at, &deleted)).await;
+            if let Err(error) = done {
+                if let Err(why) = forget_deletion(self.service, self.transmitter, &id).await {
+                    warn!(
+                        transmitter = self.transmitter.name(),
+                        why, "the stream counts as deleted until it is resumed"
+                    );
+                }
+                return Err(error.into());
+            }
             changed(self.transmitter.name(), "deleted", &id, BY_ADMIN);
         }
         desk.is_deleted = true;

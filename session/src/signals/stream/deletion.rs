@@ -3,7 +3,7 @@
 use super::super::transmitter::Transmitter;
 use crate::service::Service;
 use crate::store::{Receipt, ReceiptId};
-use crate::writer::Signal;
+use crate::writer::{Effect, Signal};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -25,7 +25,18 @@ pub(super) async fn remember_deletion(
     let until_ms = service.clock.now_ms().saturating_add(DELETED_KEPT_MS);
     let receipt = Some(Receipt { id: deletion(transmitter, stream_id), until_ms });
     let signal = Signal { transmitter: transmitter.name().to_owned(), receipt, releases: None, effects: Vec::new() };
-    service.writer.signal(signal).await.map(drop).map_err(|_| "the store cannot write: nothing was deleted")
+    service.writer.signal(signal).await.map(drop).map_err(|_| "the store cannot write: the stream was not deleted")
+}
+
+/// It was not deleted, or is wanted again.
+pub(super) async fn forget_deletion(
+    service: &Service,
+    transmitter: &Transmitter,
+    stream_id: &str,
+) -> Result<(), &'static str> {
+    let effects = vec![Effect::Unreceived(deletion(transmitter, stream_id))];
+    let signal = Signal { transmitter: transmitter.name().to_owned(), receipt: None, releases: None, effects };
+    service.writer.signal(signal).await.map(drop).map_err(|_| "the store cannot write")
 }
 
 /// Whether an operator has deleted a stream, here or at another replica.

@@ -76,6 +76,17 @@ async fn a_holder_has_at_most_32_attributes() {
 }
 
 #[tokio::test]
+async fn one_that_has_run_out_makes_room() {
+    let fixture = Fixture::open().await;
+    for number in 0..32 {
+        let body = r#"{"value":1,"expires_at":"2023-11-14T22:14:20Z"}"#;
+        assert_eq!(fixture.call("PUT", &format!("{SUBJECT}/n{number}?{ISSUER}"), body).await.status, 200);
+    }
+    fixture.at(MINUTE);
+    assert_eq!(fixture.call("PUT", &format!("{SUBJECT}/new?{ISSUER}"), r#"{"value":1}"#).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_session_shows_what_holds_for_it_and_an_acr_is_what_its_login_counts_as() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

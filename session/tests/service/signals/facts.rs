@@ -183,3 +183,47 @@ async fn a_user_is_known_by_the_address_that_verified_tokens_have_said() {
     assert_eq!(push(&fixture, &revoked("5", "carol@example.org")).await.status, 202);
     assert_eq!((filter.outcome(3).await, filter.outcome(1).await), (Outcome::Revoked, Outcome::Active));
 }
+
+#[tokio::test]
+async fn a_later_event_about_a_user_takes_the_place_of_an_earlier_one_whoever_it_named() {
+    let fixture = Fixture::with(&config("")).await;
+    let changed = |jti: &str, sub_id: &Value, scope: &str| {
+        set(jti, &event("token-claims-change", sub_id, json!({"claims": {"scope": scope}})))
+    };
+    // Nobody has seen the session: every client of alice.
+    assert_eq!(push(&fixture, &changed("1", &in_session("s"), "openid")).await.status, 202);
+    let mut filter = with_sessions(&fixture).await;
+    let left = |verdict: portcullis_contract::wire::Verdict| verdict.narrowed.map(|left| left.scopes);
+    assert_eq!(left(filter.ask(1, PLAIN).await), Some(vec!["openid".to_owned()]));
+    assert_eq!(push(&fixture, &changed("2", &in_session("s"), "openid orders:read")).await.status, 202);
+    assert_eq!(left(filter.ask(1, PLAIN).await), None);
+    assert_eq!(push(&fixture, &changed("3", &in_session("s"), "openid")).await.status, 202);
+    assert_eq!(left(filter.ask(1, PLAIN).await), Some(vec!["openid".to_owned()]));
+    assert_eq!(push(&fixture, &changed("4", &alice(), "openid orders:read")).await.status, 202);
+    assert_eq!(left(filter.ask(1, PLAIN).await), None, "the one about this client is covered by it");
+}
+
+#[tokio::test]
+async fn a_login_counts_for_less_by_whatever_is_said_of_it_and_an_operator_can_take_that_back() {
+    let fixture = Fixture::with(&config("")).await;
+    let mut filter = with_sessions(&fixture).await;
+    let path = format!("/v1/attributes/session/{}/acr", session_id("s"));
+    assert_eq!(fixture.call("PUT", &path, r#"{"value":"aal2"}"#).await.status, 200);
+    assert_eq!(filter.ask(1, STRONG).await.outcome(), Outcome::Active);
+    let lower = |jti: &str, sub_id: &Value| {
+        set(jti, &event("assurance-level-change", sub_id, json!({"current_level": "aal1"})))
+    };
+    assert_eq!(push(&fixture, &lower("1", &in_session("s"))).await.status, 202);
+    assert_eq!(
+        filter.ask(1, STRONG).await.outcome(),
+        Outcome::StepUpRequired,
+        "what was set before is no way around it"
+    );
+    assert_eq!(fixture.call("GET", &path, "").await.json()["value"], "aal1");
+    assert_eq!(fixture.call("DELETE", &path, "").await.status, 200);
+    assert_eq!(filter.ask(1, STRONG).await.outcome(), Outcome::Active);
+    // A session that tokens do not name.
+    assert_eq!(push(&fixture, &lower("2", &in_session("of the provider's own"))).await.status, 202);
+    assert_eq!(filter.ask(1, STRONG).await.outcome(), Outcome::StepUpRequired);
+    assert_eq!(filter.ask(2, STRONG).await.outcome(), Outcome::Active);
+}
