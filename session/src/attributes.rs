@@ -335,7 +335,7 @@ mod tests {
         let mut all = Attributes::default();
         let made = set(of_sid(), "risk", "low", None);
         assert_eq!(all.set(made.clone()), None);
-        assert_eq!(all.all().collect::<Vec<_>>(), [made.clone()]);
+        assert!(all.all().eq([made.clone()]));
         assert_eq!(all.set(Attribute { fact: None, ..made.clone() }), made.fact);
         assert_eq!((all.all().count(), all.at(&made.holder)), (0, None));
     }

@@ -56,7 +56,7 @@ struct OfIssuer {
 
 /// The holder that a path and its query name.
 fn holder(kind: &str, id: String, uri: &Uri) -> Result<Holder, Problem> {
-    let OfIssuer { issuer } = query(uri).map_err(Problem::as_unprocessable)?;
+    let OfIssuer { issuer } = query(uri).map_err(Problem::unacceptable)?;
     let is_named = is_party_name(&id);
     match (kind, issuer) {
         ("session", None) => Ok(Holder::Session(id_of(&id)?)),
@@ -134,7 +134,7 @@ pub(super) async fn set(
     input: Result<Input<Set>, Problem>,
 ) -> Result<Json<AttributeView>, Problem> {
     let (holder, now_ms) = (holder(&kind, id, &uri)?, service.clock.now_ms());
-    let Input(Set { value, expires_at }) = input.map_err(Problem::as_unprocessable)?;
+    let Input(Set { value, expires_at }) = input.map_err(Problem::unacceptable)?;
     if !is_name(&name) {
         return Err(Problem::unprocessable(
             "a name is a lower-case letter and up to 63 lower-case letters, digits, `_`, `.` and `-`",

@@ -92,7 +92,7 @@ impl Problem {
     }
 
     /// The same, where a request that is not valid is called that.
-    pub(super) fn as_unprocessable(self) -> Self {
+    pub(super) fn unacceptable(self) -> Self {
         let code = if self.code == Code::InvalidRequest { Code::Unprocessable } else { self.code };
         Self { code, ..self }
     }
