@@ -102,10 +102,13 @@ async fn open_streams_are_cut_soon_after_the_signal_was_acknowledged() {
     let _busy = busy().await;
     let transmitter = Transmitter::default();
     let testbed = testbed(&transmitter).await;
-    let mut waits = Vec::new();
+    let (mut waits, mut streams) = (Vec::new(), Vec::new());
     for number in 0..cuts() {
         let sid = format!("cut-{number}");
-        let mut stream = testbed.open(Kind::WebSocket, &testbed.issuer.token().session(&sid).sign()).await;
+        let stream = testbed.open(Kind::WebSocket, &testbed.issuer.token().session(&sid).sign()).await;
+        streams.push((number, sid, stream));
+    }
+    for (number, sid, mut stream) in streams {
         match number % 2 {
             0 => transmitter.session_revoked(&sid).await.status(202),
             _ => transmitter.logout(&sid).await.status(200),
