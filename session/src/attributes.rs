@@ -189,15 +189,19 @@ impl Attributes {
         self.0.get(holder)
     }
 
+    /// Holder, name and fact of each, in no order.
+    pub fn each(&self) -> impl Iterator<Item = (&Holder, &str, &Fact)> {
+        self.0.iter().flat_map(|(holder, facts)| facts.iter().map(move |(name, fact)| (holder, name.as_str(), fact)))
+    }
+
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = Attribute> {
-        self.0.iter().flat_map(|(holder, facts)| {
-            facts.iter().map(|(name, fact)| Attribute {
-                holder: holder.clone(),
-                name: name.clone(),
-                fact: Some(fact.clone()),
-            })
-        })
+        let whole = |(holder, name, fact): (&Holder, &str, &Fact)| Attribute {
+            holder: holder.clone(),
+            name: name.to_owned(),
+            fact: Some(fact.clone()),
+        };
+        self.each().map(whole)
     }
 
     /// What holds for a session, by name: a session's own before its subject's.
@@ -207,7 +211,7 @@ impl Attributes {
             for (name, fact) in self.0.get(&holder).into_iter().flatten() {
                 // A session is named by its id and by its session claim: of these two, the latest stands.
                 let is_better =
-                    |(other, held): &(Holder, Fact)| other.kind() == holder.kind() && held.set_at_ms < fact.set_at_ms;
+                    |(other, held): &(Holder, Fact)| other.kind() == holder.kind() && held.set_at_ms <= fact.set_at_ms;
                 if fact.holds_for(login_at_ms, now_ms) && found.get(name).is_none_or(is_better) {
                     found.insert(name.clone(), (holder.clone(), fact.clone()));
                 }
@@ -299,14 +303,16 @@ mod tests {
         let mut all = Attributes::default();
         all.set(set(of_subject(), "risk", "low", None));
         all.set(set(of_sid(), "risk", "medium", None));
-        all.set(set(Holder::Session(bearer("s").id()), "risk", "high", Some(20)));
+        let mut later = set(Holder::Session(bearer("s").id()), "risk", "high", Some(20));
+        later.fact.as_mut().unwrap().set_at_ms = 2;
+        all.set(later);
         all.set(set(of_subject(), "dept", "x", None));
         let value = |sid: &str, name: &str, now_ms| {
             all.of(bearer(sid), 1, now_ms).get(name).map(|(holder, fact)| (holder.kind(), fact.value.clone()))
         };
         let text = |kind, text: &str| Some((kind, Value::Text(text.to_owned())));
         assert_eq!(value("s", "risk", 19), text("session", "high"));
-        assert_eq!(value("s", "risk", 20), text("session", "medium"), "the nearest one has run out");
+        assert_eq!(value("s", "risk", 20), text("session", "medium"), "the later one has run out");
         assert_eq!(value("other", "risk", 20), text("subject", "low"));
         assert_eq!(value("s", "dept", 20), text("subject", "x"));
         assert_eq!(value("s", "none", 20), None);

@@ -89,7 +89,8 @@ fn known(service: &Service, holder: &Holder) -> BTreeMap<String, Fact> {
     let (now_ms, mut known) = (service.clock.now_ms(), BTreeMap::<String, Fact>::new());
     for holder in all_of(service, holder) {
         for (name, fact) in service.registry.attributes_at(&holder) {
-            let is_later = known.get(&name).is_none_or(|held| held.set_at_ms < fact.set_at_ms);
+            // What a signal says in the same millisecond goes before what was set here.
+            let is_later = known.get(&name).is_none_or(|held| held.set_at_ms <= fact.set_at_ms);
             if fact.holds_at(now_ms) && is_later {
                 known.insert(name, fact);
             }

@@ -11,7 +11,7 @@ use crate::session::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
-/// Attributes that one commit looks at to drop them.
+/// Attributes that one commit drops: the next round goes on.
 const FORGOTTEN_MAX: usize = 4_096;
 
 impl Registry {
@@ -83,34 +83,29 @@ impl Registry {
         self.attributes.read().unwrap_or_else(PoisonError::into_inner).all().collect()
     }
 
-    /// Those that nobody can need any more: they had run out before an instant, or were set before it and are about a session
-    /// that is not live.
+    /// The ends of those that nobody can need any more: they had run out before an instant, or were set before it and are
+    /// about a session that is not live.
     pub(crate) fn attributes_before(&self, before_ms: u64) -> Vec<Attribute> {
         let is_over = |fact: &Fact| fact.expires_at_ms.is_some_and(|at_ms| at_ms < before_ms);
-        let is_old = |attribute: &Attribute, fact: &Fact| {
-            let is_about_session = matches!(attribute.holder, Holder::Session(_) | Holder::Sid { .. });
-            is_about_session && fact.set_at_ms < before_ms
-        };
-        let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
         let (mut over, mut old) = (Vec::new(), Vec::new());
-        for attribute in attributes.all() {
-            match &attribute.fact {
-                Some(fact) if is_over(fact) => over.push(attribute),
-                Some(fact) if is_old(&attribute, fact) => old.push(attribute),
-                _ => {}
-            }
-            if over.len() + old.len() >= FORGOTTEN_MAX {
-                break;
-            }
+        let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
+        for (holder, name, fact) in attributes.each() {
+            let is_about_session = matches!(holder, Holder::Session(_) | Holder::Sid { .. });
+            let kept = match () {
+                () if is_over(fact) => &mut over,
+                () if is_about_session && fact.set_at_ms < before_ms => &mut old,
+                () => continue,
+            };
+            kept.push(Attribute { holder: holder.clone(), name: name.to_owned(), fact: None });
         }
         drop(attributes);
         let live = self.live_sids(&old);
-        let is_left = |attribute: &Attribute| match &attribute.holder {
-            Holder::Session(_) => !self.are_held(&HashSet::from([&attribute.holder])),
+        let is_left = |attribute: &&Attribute| match &attribute.holder {
+            Holder::Session(id) => self.find(*id).is_none_or(|session| session.ended().is_some()),
             Holder::Sid { issuer, sid } => !live.contains(&(issuer.as_str(), sid.as_str())),
             Holder::Device { .. } | Holder::Subject { .. } => false,
         };
-        over.into_iter().chain(old.iter().filter(|attribute| is_left(attribute)).cloned()).collect()
+        over.into_iter().chain(old.iter().filter(is_left).cloned()).take(FORGOTTEN_MAX).collect()
     }
 
     /// Which values of session claims, of those that these are about, have a live session. The sessions are walked over once.

@@ -27,9 +27,7 @@ impl Forgotten {
     /// wrong when it ran out, it still stands.
     fn before(registry: &Registry, before_ms: u64) -> Self {
         let (revocations, blocks) = registry.rules_before(before_ms);
-        let ended = |attribute| Attribute { fact: None, ..attribute };
-        let attributes = registry.attributes_before(before_ms).into_iter().map(ended).collect();
-        Self { revocations, blocks, attributes }
+        Self { revocations, blocks, attributes: registry.attributes_before(before_ms) }
     }
 
     fn changes(&self) -> impl Iterator<Item = Change> {

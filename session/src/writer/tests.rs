@@ -4,6 +4,7 @@ use super::late::Late;
 use super::op::Reply;
 use super::thread::CHUNK;
 use super::*;
+use crate::attributes::{ADMIN, Attribute, Fact, Holder, Value};
 use crate::audit::EndedBy;
 use crate::blocks::{Block, BlockedParty};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, login, machine, narrowing, person, types};
@@ -393,6 +394,36 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
     assert!(fixture.registry.find(person("live", T0).id).is_some());
     let left: Vec<_> = fixture.registry.rules().revocations.into_iter().map(|made| made.party).collect();
     assert_eq!(left, [RevokedParty::Sid("young".to_owned())]);
+}
+
+#[test]
+fn attributes_are_dropped_with_their_session_however_many_those_of_live_ones_are() {
+    let fixture = Fixture::new();
+    let known = |holder: &Holder, number: usize, set_at_ms| {
+        let (value, source) = (Value::Boolean(true), ADMIN.to_owned());
+        let fact = Fact { value, source, set_at_ms, expires_at_ms: None, login_until_ms: None };
+        Attribute { holder: holder.clone(), name: format!("n{number}"), fact: Some(fact) }
+    };
+    let of_sid = |sid: &str| Holder::Sid { issuer: "https://id".to_owned(), sid: sid.to_owned() };
+    for n in 0..16 {
+        let key = format!("live-{n}");
+        let session = fixture.live(&person(&key, T0), T0);
+        let holder = if n % 2 == 0 { of_sid(&key) } else { Holder::Session(session.id) };
+        let many: Vec<_> = (0..1_000).map(|number| known(&holder, number, T0)).collect();
+        fixture.registry.set_attributes(&many);
+    }
+    let gone = [of_sid("gone"), Holder::Session(person("gone", T0).id)];
+    let subject = Holder::Subject { issuer: "https://id".to_owned(), subject: "alice".to_owned() };
+    let young = of_sid("young");
+    for holder in gone.iter().chain([&subject]) {
+        fixture.registry.set_attributes(&[known(holder, 0, T0)]);
+    }
+    fixture.registry.set_attributes(&[known(&young, 0, T0 + HOUR)]);
+    let (forget, _next) = op(|reply| Op::Forget(None, T0 + MINUTE, reply));
+    fixture.commit().make_all(vec![forget]);
+    let held = |holder| fixture.registry.attributes_at(holder).len();
+    assert_eq!([&gone[0], &gone[1], &subject, &young].map(held), [0, 0, 1, 1]);
+    assert_eq!(fixture.registry.all_attributes().len(), 16_002);
 }
 
 fn block_of(subject: &str, until_ms: Option<u64>) -> Block {

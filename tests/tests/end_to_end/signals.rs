@@ -102,13 +102,22 @@ async fn open_streams_are_cut_soon_after_the_signal_was_acknowledged() {
     let _busy = busy().await;
     let transmitter = Transmitter::default();
     let testbed = testbed(&transmitter).await;
-    let (mut waits, mut streams) = (Vec::new(), Vec::new());
-    for number in 0..cuts() {
-        let sid = format!("cut-{number}");
-        let stream = testbed.open(Kind::WebSocket, &testbed.issuer.token().session(&sid).sign()).await;
-        streams.push((number, sid, stream));
+    let open = async |number: usize| {
+        let (sid, kind) = (format!("cut-{number}"), [Kind::WebSocket, Kind::Rpc][number / 2 % 2]);
+        let stream = testbed.open(kind, &testbed.issuer.token().session(&sid).sign()).await;
+        (sid, stream)
+    };
+    let mut old = Vec::new();
+    for number in 0..cuts() / 2 {
+        old.push(open(number).await);
     }
-    for (number, sid, mut stream) in streams {
+    let mut waits = Vec::new();
+    for number in 0..cuts() {
+        // One that has been open for a while, or one that opens a moment before its signal.
+        let (sid, mut stream) = match old.pop() {
+            Some(open) => open,
+            None => open(number).await,
+        };
         match number % 2 {
             0 => transmitter.session_revoked(&sid).await.status(202),
             _ => transmitter.logout(&sid).await.status(200),
