@@ -60,7 +60,7 @@ enum Command {
     /// List blocks of subjects, clients and session claims, and take them back
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
-    /// List, set and delete facts about sessions, subjects and devices
+    /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
     /// List the filters that are connected to the session service
@@ -69,7 +69,7 @@ enum Command {
     /// List the replicas of the session service
     #[command(subcommand)]
     Replicas(admin::replicas::Command),
-    /// List and show the identity providers that send signals, and decide about held signals
+    /// Manage the identity providers that send signals, and release or drop held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
     /// Watch what happens to sessions, and which requests are refused

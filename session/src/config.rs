@@ -75,14 +75,14 @@ impl Settings {
         let undated = "undated_logins: reopen: a refreshed token with neither a session claim nor auth_time opens its \
                        session again after every limit, and after a revocation once revoked_for has passed";
         let reopens = self.undated_logins != UndatedLogins::Refuse;
-        let database = "the database is reached without TLS, and is not on this machine: sessions and its password cross the \
-                        network in the clear: give store.postgres.ca";
+        let database = "the database is on another machine and reached without TLS: sessions and its password cross the \
+                        network in plain text: set store.postgres.ca";
         let is_open = match &self.store {
             StoreSettings::Embedded(_) => false,
             StoreSettings::Postgres(source, _) => Target::read(source).is_ok_and(|target| target.is_open()),
         };
-        let signals = "the signals listener has no TLS and is not on a loopback address: whoever reads its network can send \
-                       logout tokens and credentials of transmitters again";
+        let signals = "the signals listener has no TLS and is not on a loopback address: whoever reads its network can replay \
+                       logout tokens and credentials of transmitters";
         let are_signals_open =
             self.signals_listen.is_some_and(|listen| !listen.ip().is_loopback()) && self.signals_tls.read().is_none();
         let doors = [
@@ -137,8 +137,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
     let (are_sent, signals) = signals::read(raw.signals, env, &mut faults);
     match (is_listening, are_sent) {
-        (true, false) => faults.push("signals_listen: no transmitter in `signals` sends by itself".to_owned()),
-        (false, true) => faults.push("signals_listen: is missing: `signals` has transmitters that send".to_owned()),
+        (true, false) => faults.push("signals_listen: no transmitter in `signals` posts to it".to_owned()),
+        (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
     match (listen, admin, admin_credential, store) {

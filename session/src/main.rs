@@ -20,8 +20,10 @@ const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 const HELP: &str = "\
 SIGHUP reloads credentials and certificates; SIGTERM stops the service after at most 2 s.
 
-Exit codes: 0 stopped, the configuration is valid, or a command is done; 1 failed; 2 invalid
-configuration or arguments.
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, the configuration is valid, or a command succeeded
+  1  failure
+  2  invalid configuration or arguments
 
 Examples:
   portcullis-session --config session.yaml --check

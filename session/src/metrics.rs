@@ -223,7 +223,7 @@ impl Metrics {
                 .map(|reason| (reason, ended.with_label_values(&[reason.as_str()]))),
             streams: gauge("portcullis_streams_open", "Open check streams.")?,
             follows_open: gauge("portcullis_follows_open", "Open requests whose sessions are followed.")?,
-            follows: counter("portcullis_follows_total", "Requests whose sessions were followed once they were open.")?,
+            follows: counter("portcullis_follows_total", "Open requests whose sessions were followed.")?,
             cuts: OUTCOMES
                 .into_iter()
                 .filter(|(outcome, _)| *outcome != Outcome::Active)
@@ -245,7 +245,7 @@ impl Metrics {
                 "Failed commits, and failed attempts to reopen the store.",
             )?,
             clocks_parted: gauge("portcullis_clocks_parted", "1 while the wall clock and the steady clock disagree.")?,
-            store_reopened: counter("portcullis_store_reopened_total", "Times that the store was opened again.")?,
+            store_reopened: counter("portcullis_store_reopened_total", "Times that the store was reopened.")?,
             store_unreadable: counter("portcullis_store_unreadable_total", "Failed look-ups in the store.")?,
             log_dropped: counter(
                 "portcullis_log_lines_dropped_total",
@@ -254,13 +254,13 @@ impl Metrics {
             commits,
             replicas: Replicas {
                 serving: gauge("portcullis_serving", "1 while this service may give verdicts.")?,
-                lease_ms: gauge("portcullis_serve_lease_left_milliseconds", "What is left of the serve lease.")?,
+                lease_ms: gauge("portcullis_serve_lease_left_milliseconds", "Time left of the serve lease.")?,
                 listed: gauge("portcullis_replicas", "Replicas that share the store, this one included.")?,
                 behind: gauge(
                     "portcullis_log_entries_behind",
-                    "Changes of others that were not applied at the last beat.",
+                    "Changes of other replicas not yet applied at the last beat.",
                 )?,
-                clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock less the store's.")?,
+                clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock minus the store's.")?,
             },
             signals: signals(&registry)?,
             registry,
@@ -368,7 +368,7 @@ fn signals(registry: &Registry) -> Result<Signals, Error> {
     )?;
     registry.register(Box::new(waiting.clone()))?;
     let lag = Histogram::with_opts(
-        HistogramOpts::new("portcullis_signals_lag_seconds", "From a signal's event to its effect.")
+        HistogramOpts::new("portcullis_signals_lag_seconds", "Time from a signal's event to its effect.")
             .buckets(LAG_SECONDS.to_vec()),
     )?;
     registry.register(Box::new(lag.clone()))?;
@@ -376,7 +376,7 @@ fn signals(registry: &Registry) -> Result<Signals, Error> {
         received: family("portcullis_signals_received_total", "Signals received.", of)?,
         refused: family("portcullis_signals_refused_total", "Signals refused, by reason.", &["transmitter", "err"])?,
         applied: family("portcullis_signals_applied_total", "Signals that were put into effect.", of)?,
-        unmatched: family("portcullis_signals_unmatched_total", "Signals in effect that no live session met.", of)?,
+        unmatched: family("portcullis_signals_unmatched_total", "Signals in effect that met no live session.", of)?,
         ignored: family("portcullis_signals_ignored_total", "Signals acknowledged without effect.", of)?,
         held: family("portcullis_signals_held_total", "Signals held because there were too many.", of)?,
         lag,

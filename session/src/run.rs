@@ -78,7 +78,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Store(error) => write!(f, "cannot read the store: {error}"),
             Self::Outdated => f.write_str(
-                "this replica was away for longer than the store keeps changes: it must start again, and reads everything",
+                "this replica was away for longer than the store keeps changes: it must be restarted, and then reads everything",
             ),
             Self::Lost(usize::MAX) => f.write_str("the writer's thread died: changes are lost"),
             Self::Lost(sessions) => {

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// Look after the store: check it, back it up, restore it, or move it
+/// Maintain the store: check it, back it up, restore it, or migrate it
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read everything in the store, and print how much there is and what is damaged
@@ -25,7 +25,7 @@ pub enum Command {
         /// Where the store is
         #[command(flatten)]
         config: Config,
-        /// File to write, for its owner only; `-` is standard output
+        /// File to write, readable by its owner only; `-` is standard output
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -34,7 +34,7 @@ pub enum Command {
         /// Where the store is
         #[command(flatten)]
         config: Config,
-        /// File that `store backup` has written
+        /// File that `store backup` wrote
         #[arg(long = "in", value_name = "FILE")]
         input: PathBuf,
         /// How to deal with what is there
@@ -53,7 +53,7 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Print the SQL that makes the tables, for a database user who may not make them
+    /// Print the SQL that creates the tables, for a database user who may not create them
     Schema {
         /// Name of the schema, as in `store.postgres.schema`
         #[arg(long, value_name = "NAME", default_value = config::SCHEMA)]
@@ -72,10 +72,10 @@ pub struct Config {
 /// How records are put into a store.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Options {
-    /// Accept a store that is not empty: of each end, revocation, block and narrowing, the stricter one is kept
+    /// Accept a store that is not empty: of two ends, revocations, blocks or narrowings, keep the stricter one
     #[arg(long)]
     merge: bool,
-    /// Leave out ended sessions that cannot be read: their tokens may open them again
+    /// Leave out ended sessions that cannot be read: their tokens may open these sessions again
     #[arg(long)]
     skip_unreadable: bool,
 }

@@ -26,19 +26,19 @@ use serde_json::{Map, Value};
 const VALUE_CHARS_MAX: usize = 200;
 
 const LIST_EXAMPLES: &str = "\
-SOURCE is `admin`, or the transmitter whose signal has set the attribute. Text that looks like a
-number or a boolean is in quotation marks. `portcullis sessions show` has what holds for a session,
-that of its device and its subject included.
+SOURCE is `admin`, or the transmitter whose signal set the attribute. Text that looks like a number
+or a boolean is in quotation marks. `portcullis sessions show` lists all attributes that hold for a
+session, including those of its device and its subject.
 
 Examples:
   portcullis attributes list --session 5d41402abc4b
   portcullis attributes list --subject alice --issuer https://id.example.com --output json | jq -r '.attributes[].name'";
 
 const SET_EXAMPLES: &str = "\
-`true` and `false` are booleans, what is a number in JSON is a number, and everything else is text.
-With --text, it is text in any case. An attribute of the session takes precedence over one of its
-device with the same name, and that over one of its subject. Without --for and --until, it stays
-until it is deleted.
+`true` and `false` are booleans, anything that is a number in JSON is a number, and everything else
+is text. With --text, any value is text. If several have the same name, the attribute of a session
+takes precedence over that of its device, and that over the one of its subject. Without --for and
+--until, the attribute stays until it is deleted.
 
 Examples:
   portcullis attributes set --session 5d41402abc4b risk high --for 1h
@@ -82,16 +82,16 @@ pub(crate) struct Set {
     /// Name of the attribute
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// Its value
+    /// Value of the attribute
     #[arg(allow_negative_numbers = true)]
     value: String,
-    /// Take the value for text, whatever it looks like
+    /// Treat the value as text, whatever it looks like
     #[arg(long)]
     text: bool,
     /// How long the attribute holds, such as `1h`
     #[arg(long = "for", value_name = "DURATION", value_parser = after_now, conflicts_with = "until")]
     duration: Option<Timestamp>,
-    /// Until when the attribute holds (RFC 3339)
+    /// Instant until which the attribute holds (RFC 3339)
     #[arg(long, value_name = "INSTANT", value_parser = when::instant)]
     until: Option<Timestamp>,
     /// Output format

@@ -21,10 +21,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 const EXAMPLES: &str = "\
-A block ends no session: its sessions are answered with 403 `blocked` and their open streams are
-cut, and when the block is over they are what they were. To end them for good, use `portcullis
-revoke`. The block also covers sessions that the service has not seen yet. A later block of the
-same party takes the place of this one, also where it is the shorter one.
+A block ends no session: the party's requests are answered with 403 `blocked`, and its open streams
+are cut. When the block is over, its sessions continue as before. To end them for good, use
+`portcullis revoke`. The block also covers sessions that the service has not seen yet. A later block
+of the same party replaces this one, even if it is shorter.
 
 Examples:
   portcullis block --issuer https://id.example.com --subject alice --reason 'ticket 4711'
@@ -44,11 +44,11 @@ pub(crate) struct Args {
     /// Block this client (`client_id`)
     #[arg(long, alias = "client-id", value_parser = NonEmptyStringValueParser::new(), group = "party")]
     client: Option<String>,
-    /// Block what this value of the session claim (`sid`) names, of every client
+    /// Block the sessions with this value of the session claim (`sid`), of every client
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), group = "party")]
     sid: Option<String>,
-    /// When the block runs out: an instant (RFC 3339), or a duration from now such as `2h` [default: when it
-    /// is taken back]
+    /// When the block runs out: an instant (RFC 3339), or a duration from now such as `2h` [default: never, so
+    /// it must be taken back]
     #[arg(long, value_name = "INSTANT|DURATION", value_parser = instant_or_duration)]
     until: Option<Timestamp>,
     /// Reason to record in the audit log and in `blocks list`

@@ -19,16 +19,16 @@ const BLOCKS: Kind = Kind { path: "/v1/blocks", several: "blocks", one: "block" 
 const TRANSMITTER: &str = "transmitter";
 
 const LIST_EXAMPLES: &str = "\
-SIGNALLED BY is the transmitter whose signal has made a block; an operator has made the others.
-The column is shown if there is such a block.
+SIGNALLED BY is the transmitter whose signal made the block; operators made the other blocks. The
+column is only shown if there is such a block.
 
 Examples:
   portcullis blocks list
   portcullis blocks list --output json | jq -r '.blocks[] | select(.subject == \"alice\") | .id'";
 
 const DELETE_EXAMPLES: &str = "\
-The sessions of the party are again what they were: live ones pass, unless they have passed a limit
-meanwhile. Open streams that the block has cut must be opened again by their clients.
+The sessions of the party continue as before: live ones pass, unless they have reached a limit in
+the meantime. Clients must reopen the streams that the block has cut.
 
 Examples:
   portcullis blocks delete 687e64ce5abc";
@@ -36,13 +36,13 @@ Examples:
 /// A command on blocks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the blocks of subjects, clients and session claims, the newest first
+    /// List the blocks of subjects, clients and session claims, newest first
     List(Listing),
     /// Take a block back
     Delete(Delete),
 }
 
-/// List the blocks of subjects, clients and session claims, the newest first
+/// List the blocks of subjects, clients and session claims, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct Listing {
@@ -95,7 +95,7 @@ fn summary(lifted: &Value) -> String {
         "" => String::new(),
         transmitter => format!(" by a signal of `{}`", plain(transmitter)),
     };
-    format!("the block of {party} at `{issuer}`{maker} is taken back; its sessions are again what they were\n")
+    format!("the block of {party} at `{issuer}`{maker} is taken back; its sessions continue as before\n")
 }
 
 /// Until when a block stands: "until 2026-11-21 20:38:02Z (in 2h)".
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_taken_back_is_said() {
         let text = summary(&json!({"issuer": "i", "sid": "s"}));
-        assert_eq!(text, "the block of sid `s` at `i` is taken back; its sessions are again what they were\n");
+        assert_eq!(text, "the block of sid `s` at `i` is taken back; its sessions continue as before\n");
         let text = summary(&json!({"issuer": "i", "sid": "s", "transmitter": "okta"}));
         assert!(text.starts_with("the block of sid `s` at `i` by a signal of `okta` is taken back;"), "{text}");
     }

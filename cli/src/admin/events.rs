@@ -22,10 +22,10 @@ use std::sync::mpsc;
 const WAITING_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-Runs until Ctrl-C, or until its output is closed. With `--since`, it begins with what the service
-still holds: the latest 4,096 events of each kind since its start. A lost connection is opened
-again, and the service replays what happened meanwhile. If some events are lost all the same, the
-output says so; with `--output json`, by an object whose `event` is `lagged`.
+Runs until Ctrl-C, or until its output is closed. `--since` begins with the past events that the
+service still holds: the latest 4,096 of each kind since its start. A lost connection is reopened,
+and the service replays what happened in the meantime. If some events are lost nevertheless, the
+output says so; with `--output json`, as an object whose `event` is `lagged`.
 
 Examples:
   portcullis events
@@ -36,7 +36,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Begin with the events since then: how long ago (`15m`, `2h 30m`, `1d`), or an instant in RFC 3339
+    /// Begin with past events, since how long ago (`15m`, `2h 30m`, `1d`) or since which instant (RFC 3339)
     #[arg(long, value_name = "DURATION|INSTANT", value_parser = since::instant)]
     since: Option<Timestamp>,
     /// Output format; `json` prints one object per line

@@ -17,8 +17,8 @@ const CELL_CHARS_MAX: usize = 64;
 const DIGEST_DIGITS: usize = 12;
 
 const EXAMPLES: &str = "\
-Each worker of an Envoy has a check stream, and so has its main thread. The digest is that of
-`portcullis policy digest`, and of the line `policy … is in force` in Envoy's log.
+Each Envoy worker has a check stream, and so does Envoy's main thread. The digest is the one that
+`portcullis policy digest` prints, and that Envoy's log has in the line `policy … is in force`.
 
 Examples:
   portcullis filters list

@@ -30,13 +30,13 @@ Examples:
 /// A command on revocations.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the revocations of subjects, clients, session claims and issuers, the newest first
+    /// List the revocations of subjects, clients, session claims and issuers, newest first
     List(Listing),
     /// Take a revocation back
     Delete(Delete),
 }
 
-/// List the revocations of subjects, clients, session claims and issuers, the newest first
+/// List the revocations of subjects, clients, session claims and issuers, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct Listing {
@@ -90,7 +90,7 @@ fn summary(lifted: &Value) -> String {
         "" => party(lifted),
         issuer => format!("{} at `{}`", party(lifted), plain(issuer)),
     };
-    format!("the revocation of {whose} before {before} is taken back; what it ended stays ended\n")
+    format!("the revocation of {whose} before {before} is taken back; the sessions that it ended stay ended\n")
 }
 
 fn table(revocations: &[Value], now: Timestamp) -> List {

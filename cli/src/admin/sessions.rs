@@ -31,7 +31,7 @@ const REVOKE_EXAMPLES: &str = "\
 Once this command succeeds, no request that reaches Envoy afterwards is released for the session on
 routes with `on_outage: deny`. A later login, or a newer token of a machine client, can open the
 session again.
-A whole id that the service has not seen yet is revoked as well: its first token will be refused.
+A complete id that the service has not seen yet is revoked as well: its first token will be refused.
 
 Examples:
   portcullis sessions revoke 5d41402abc4b2a76b9719d911017c592 --reason 'lost laptop, ticket 4711'";
@@ -39,7 +39,7 @@ Examples:
 /// A command on sessions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List sessions, the newest first
+    /// List sessions, newest first
     List(list::Args),
     /// Show everything known about a session, and what has happened to it
     Show(Show),
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Narrow(narrow::Narrow),
     /// Give scopes back to a session's party
     Restore(narrow::Restore),
-    /// List the scopes that are taken from parties
+    /// List the scopes that have been taken from parties
     Narrowings(narrowings::Args),
 }
 

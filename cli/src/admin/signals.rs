@@ -29,12 +29,17 @@ const COUNTS: [&str; 5] = ["received", "applied", "unmatched", "ignored", "refus
 const HELD: &str = "held";
 
 const LIST_EXAMPLES: &str = "\
-STATE is `ok`; or `stale`, if no verification event has arrived for `stale_after`; `no keys`, if
-the last fetch of the transmitter's keys has failed; `no polls`, if the last poll has; `no stream`,
-if the service manages the stream and something is wrong with it; `paused`, if it is. APPLIED
-signals concerned a live session, UNMATCHED ones did not, IGNORED ones had no effect, and REFUSED
-ones were not acknowledged. The counts are those of the replica that answers, since its start. HELD
-signals wait for an operator; the column is shown if a transmitter has `hold_above`.
+STATE is one of:
+  ok         nothing is wrong
+  stale      no verification event has arrived for `stale_after`
+  no keys    the last fetch of the transmitter's keys has failed
+  no polls   the last poll has failed
+  no stream  the service manages the stream, and something is wrong with it
+  paused     the stream is paused
+
+APPLIED signals affected a live session, UNMATCHED ones did not, IGNORED ones had no effect, and
+REFUSED ones were not acknowledged. The counts are those of the replica that answers, since its
+start. HELD signals wait for an operator; the column is shown if a transmitter has `hold_above`.
 
 Examples:
   portcullis signals list
@@ -46,27 +51,28 @@ Examples:
   portcullis signals show keycloak --output json | jq -r '.last_refusal.reason'";
 
 const VERIFY_EXAMPLES: &str = "\
-The event arrives as any other signal: `signals show` has the time of the last one. Some
-transmitters refuse if they were asked a moment ago.
+The event arrives like any other signal: `signals show` has the time of the last one. Some
+transmitters refuse if another request was made only a moment ago.
 
 Examples:
   portcullis signals verify keycloak";
 
 const PAUSE_EXAMPLES: &str = "\
-The transmitter keeps what happens meanwhile, if it can, and sends it after `signals resume`.
+The transmitter keeps events that occur in the meantime, if it can, and sends them after
+`signals resume`.
 
 Examples:
   portcullis signals pause keycloak --reason 'maintenance until 14:00'";
 
 const RESUME_EXAMPLES: &str = "\
-A stream that was deleted is made again. Where signals are pushed, the transmitter is told once
-more what to present: resume a stream after its `authorization` has changed.
+A stream that was deleted is created again. If signals are pushed, the transmitter is sent the
+`authorization` to present again: resume the stream after changing it.
 
 Examples:
   portcullis signals resume keycloak";
 
 const DELETE_EXAMPLES: &str = "\
-Signals of the transmitter no longer arrive. The service makes another stream after
+Signals of the transmitter no longer arrive. The service creates a new stream after
 `signals resume`, or when one of its replicas restarts.
 
 Examples:
@@ -75,17 +81,17 @@ Examples:
 /// A command on the transmitters of signals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the identity providers and tools that send signals, and what became of these
+    /// List the transmitters of signals (identity providers and tools), with counts of their signals
     List(Listing),
-    /// Show one of them, with its last refusal
+    /// Show a transmitter, with its counts and its last refusal
     Show(Show),
-    /// List the signals that are held, the oldest first
+    /// List the signals that are held, oldest first
     Held(held::Args),
     /// Put held signals into effect
     Release(decide::Release),
     /// Discard held signals without effect
     Drop(decide::Drop),
-    /// Ask a transmitter for a verification event
+    /// Request a verification event from a transmitter
     Verify(Verify),
     /// Pause the stream of a transmitter
     Pause(Pause),
@@ -95,7 +101,7 @@ pub(crate) enum Command {
     DeleteStream(DeleteStream),
 }
 
-/// List the identity providers and tools that send signals, and what became of these
+/// List the transmitters of signals (identity providers and tools), with counts of their signals
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct Listing {
@@ -106,7 +112,7 @@ pub(crate) struct Listing {
     service: Connection,
 }
 
-/// Show one of them, with its last refusal
+/// Show a transmitter, with its counts and its last refusal
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct Show {
@@ -123,7 +129,7 @@ pub(crate) struct Show {
 /// Which transmitter, and how to show it
 #[derive(Debug, clap::Args)]
 struct Managed {
-    /// Name of the transmitter, as in `signals list`. The service must manage its stream
+    /// Name of the transmitter, as in `signals list`; the service must manage its stream
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// Output format
@@ -133,7 +139,7 @@ struct Managed {
     service: Connection,
 }
 
-/// Ask a transmitter for a verification event
+/// Request a verification event from a transmitter
 #[derive(Debug, clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub(crate) struct Verify {
@@ -145,7 +151,7 @@ pub(crate) struct Verify {
 #[derive(Debug, clap::Args)]
 #[command(after_help = PAUSE_EXAMPLES)]
 pub(crate) struct Pause {
-    /// Reason to give to the transmitter
+    /// Reason to pass on to the transmitter
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -156,7 +162,7 @@ pub(crate) struct Pause {
 #[derive(Debug, clap::Args)]
 #[command(after_help = RESUME_EXAMPLES)]
 pub(crate) struct Resume {
-    /// Reason to give to the transmitter
+    /// Reason to pass on to the transmitter
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -197,9 +203,9 @@ impl Command {
             Self::Held(args) => args.run(),
             Self::Release(args) => args.run(),
             Self::Drop(args) => args.run(),
-            Self::Verify(args) => args.of.command("verify", None, "a verification event was asked for"),
+            Self::Verify(args) => args.of.command("verify", None, "a verification event was requested"),
             Self::Pause(args) => args.of.command("pause", args.reason.as_deref(), "the stream is paused"),
-            Self::Resume(args) => args.of.command("resume", args.reason.as_deref(), "the stream delivers"),
+            Self::Resume(args) => args.of.command("resume", args.reason.as_deref(), "the stream is resumed"),
             Self::DeleteStream(args) => args.of.command("delete", None, "the stream is deleted"),
         }
     }

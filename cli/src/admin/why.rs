@@ -34,9 +34,9 @@ use std::path::PathBuf;
 
 const HELP: &str = "\
 The access log must have the filter's field, `%FILTER_STATE(wasm.portcullis:PLAIN)%`, in JSON or in
-text; envoy/envoy.yaml has it. If several lines are given, the last decision is explained. With a
-credential of the admin API, the session service is asked about the session; without, the output is
-what the line alone says.
+text; envoy/envoy.yaml has it. If there are several lines, the last decision is explained. With a
+credential for the admin API, the command asks the session service about the session; without one,
+it explains the line alone.
 
 Examples:
   portcullis why 'code=insufficient_scope route=orders.change session=5d41402abc4b2a76b9719d911017c592 client=web missing=orders:write'

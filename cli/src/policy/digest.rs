@@ -10,8 +10,8 @@ use serde_json::json;
 use std::path::PathBuf;
 
 const HELP: &str = "\
-The digest is of the content and not of the notation: YAML, JSON and the same policy inside a
-manifest have one digest. Envoy's log has it in the line `policy … is in force`.
+The digest depends on the content, not on the notation: YAML, JSON and the same policy inside a
+manifest have the same digest. Envoy's log has it in the line `policy … is in force`.
 
 Examples:
   portcullis policy digest policy.yaml

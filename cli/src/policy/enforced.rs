@@ -45,7 +45,9 @@ fn only(dump: &Value, url: &str, digest: Option<&str>) -> Result<Loaded, Error> 
     match (found.len(), known) {
         (1, _) => found.into_values().next().map(|(_, loaded)| loaded).ok_or_else(|| Error::failed("no policy")),
         (0, false) => Err(Error::failed(format_args!("no listener of the proxy at `{url}` has a policy"))),
-        (0, true) => Err(Error::invalid(format_args!("the proxy at `{url}` has no policy whose digest begins so"))),
+        (0, true) => Err(Error::invalid(format_args!(
+            "the proxy at `{url}` has no policy whose digest begins with these digits"
+        ))),
         _ => Err(Error::invalid(format_args!(
             "the proxy at `{url}` has several policies; choose one with `--digest`{}",
             lines(&found)

@@ -166,7 +166,7 @@ fn blocks_are_made_listed_and_taken_back_in_words() {
     );
     assert_eq!(
         said(&["blocks", "delete", "687e64ce5abc"], &both),
-        "the block of subject `alice` at `https://id.example.com` is taken back; its sessions are again what they were\n"
+        "the block of subject `alice` at `https://id.example.com` is taken back; its sessions continue as before\n"
     );
     assert_eq!(said(&["blocks", "list"], &json!({"blocks": []})), "there are no blocks\n");
 }
@@ -242,9 +242,9 @@ fn transmitters_are_listed_and_shown_and_none_is_said_to_be_none() {
          last refusal       then: the signature is invalid\n"
     );
     for (command, done) in [
-        (&["signals", "verify", "keycloak"][..], "a verification event was asked for"),
+        (&["signals", "verify", "keycloak"][..], "a verification event was requested"),
         (&["signals", "pause", "keycloak", "--reason", "maintenance"], "the stream is paused"),
-        (&["signals", "resume", "keycloak"], "the stream delivers"),
+        (&["signals", "resume", "keycloak"], "the stream is resumed"),
         (&["signals", "delete-stream", "keycloak"], "the stream is deleted"),
     ] {
         assert_eq!(said(command, &transmitter), format!("`keycloak`: {done}\n"));

@@ -60,10 +60,10 @@ fn holder(kind: &str, id: String, uri: &Uri) -> Result<Holder, Problem> {
     let is_named = is_party_name(&id);
     match (kind, issuer) {
         ("session", None) => Ok(Holder::Session(id_of(&id)?)),
-        ("session", Some(_)) => Err(Problem::unprocessable("query: a session has no `issuer` here")),
+        ("session", Some(_)) => Err(Problem::unprocessable("query: `issuer` is not allowed for a session")),
         ("subject" | "device", None) => Err(Problem::unprocessable("query: `issuer` is missing")),
         ("subject" | "device", Some(issuer)) if issuer.is_empty() || !is_named => {
-            Err(Problem::unprocessable("the name in the path, and `issuer`, must be names"))
+            Err(Problem::unprocessable("the id in the path and `issuer` must be valid names"))
         }
         ("subject", Some(issuer)) => Ok(Holder::Subject { issuer, subject: id }),
         ("device", Some(issuer)) => Ok(Holder::Device { issuer, device: id }),
@@ -158,7 +158,9 @@ pub(super) async fn set(
     let attribute = Attribute { holder, name: name.clone(), fact: Some(fact.clone()) };
     match service.writer.attribute(attribute).await? {
         Ok(_) => Ok(Json(AttributeView::new(name, fact))),
-        Err(NoRoom) => Err(Problem::unprocessable(format!("it has {HELD_MAX} attributes, and more are not kept"))),
+        Err(NoRoom) => {
+            Err(Problem::unprocessable(format!("it already has {HELD_MAX} attributes, and cannot have more")))
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Code {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid"),
             Self::Unprocessable => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request is understood and not acceptable")
+                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request is understood but not acceptable")
             }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),

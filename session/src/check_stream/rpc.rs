@@ -183,7 +183,7 @@ impl Driver {
                     self.drains_until = Some(Instant::now() + at_most);
                     Ok(ServiceMessage { drain: true, ..ServiceMessage::default() })
                 }
-                Task::Refuse => Err(Status::unavailable("the service is about to stop, or may not judge for now")),
+                Task::Refuse => Err(Status::unavailable("the service is about to stop, or may not give verdicts now")),
                 Task::Authenticate => self.authenticate(),
                 Task::SendBeat => Ok(ServiceMessage { beat: true, ..ServiceMessage::default() }),
                 Task::Leave => return None,

@@ -170,7 +170,7 @@ pub(super) fn read(
         }
         // `/v1/signals/held` of the admin API is another list.
         if raw.name == "held" {
-            faults.push(format!("{at}.name: `held` is the name of what is held of all transmitters: use another one"));
+            faults.push(format!("{at}.name: `held` is reserved for the list of held signals: use another name"));
         }
         if !names.insert(raw.name.clone()) {
             faults.push(format!("{at}.name: another transmitter is named `{}`", raw.name));
@@ -196,14 +196,14 @@ fn transmitter(
         long_secret(&format!("{at}.authorization"), source, env).map_err(|fault| faults.push(fault)).ok()
     });
     if kind == Kind::GlobalTokenRevocation && raw.authorization.is_none() {
-        faults.push(format!("{at}.authorization: is missing: anybody could revoke everybody"));
+        faults.push(format!("{at}.authorization: is missing: without it, anybody could revoke every session"));
     }
     let tokens_of = match (&raw.tokens_of, &raw.issuer) {
         (Some(Texts(issuers)), _) => issuers.clone(),
         (None, issuer) => issuer.iter().cloned().collect(),
     };
     if tokens_of.is_empty() || tokens_of.iter().any(String::is_empty) {
-        faults.push(format!("{at}.tokens_of: is missing: name the issuers whose sessions this is about"));
+        faults.push(format!("{at}.tokens_of: is missing: name the issuers whose sessions it may end"));
     }
     let signed = match kind {
         Kind::GlobalTokenRevocation => None,
@@ -231,7 +231,7 @@ fn transmitter(
         Keys::check(&signed.keys, called).map_err(|fault| faults.push(format!("{at}.keys: {fault}"))).ok()?;
     }
     if raw.stale_after.as_deref().and_then(duration_ms) == Some(0) {
-        faults.push(format!("{at}.stale_after: `0s` would always be over"));
+        faults.push(format!("{at}.stale_after: `0s` would make the transmitter stale at all times"));
     }
     Some(TransmitterSettings {
         name: raw.name,
@@ -264,8 +264,9 @@ fn polling(
     }
     let url = match &raw.url {
         None if keys.is_none_or(|keys| keys.discovery.is_none()) => {
-            faults
-                .push(format!("{at}.delivery.poll.url: is missing: only `keys.discovery` can say where the stream is"));
+            faults.push(format!(
+                "{at}.delivery.poll.url: is missing: set it, or use `keys.discovery` to find the stream"
+            ));
             None
         }
         None => None,
@@ -346,7 +347,7 @@ fn media_type(name: &str) -> String {
 
 fn keys(at: &str, raw: Option<&RawKeys>, faults: &mut Vec<String>) -> Option<KeySettings> {
     let Some(raw) = raw else {
-        faults.push(format!("{at}.keys: is missing: give `jwks_url`, `discovery` or `inline`"));
+        faults.push(format!("{at}.keys: is missing: specify `jwks_url`, `discovery` or `inline`"));
         return None;
     };
     let url = |key: &str, text: &str, faults: &mut Vec<String>| {
@@ -369,7 +370,7 @@ fn hold_above(at: &str, text: &str, faults: &mut Vec<String>) -> Option<usize> {
     let number = text.strip_suffix("/min").and_then(|number| number.parse().ok());
     let number = number.filter(|number| (1..=HOLD_ABOVE_MAX).contains(number));
     if number.is_none() {
-        faults.push(format!("{at}.hold_above: `{text}` is not a number from 1 to {HOLD_ABOVE_MAX} and `/min`"));
+        faults.push(format!("{at}.hold_above: `{text}` is not a number from 1 to {HOLD_ABOVE_MAX} followed by `/min`"));
     }
     number
 }
@@ -409,14 +410,14 @@ fn actions(at: &str, raw: BTreeMap<String, Texts>, faults: &mut Vec<String>) -> 
     for (event, Texts(names)) in raw {
         let at = format!("{at}.events.{event}");
         if !event.contains(':') && !EVENTS.contains(&&*event) {
-            faults.push(format!("{at}: is neither the URI of an event nor the name of one of CAEP or RISC"));
+            faults.push(format!("{at}: is neither the URI of an event nor the short name of a CAEP or RISC event"));
         }
         if names.is_empty() {
-            faults.push(format!("{at}: is empty: say `{IGNORE}`"));
+            faults.push(format!("{at}: is empty: write `{IGNORE}`"));
         }
         let all: Vec<Action> = match names.iter().any(|name| name == IGNORE) {
             true if names.len() > 1 => {
-                faults.push(format!("{at}: `{IGNORE}` does not go with other actions"));
+                faults.push(format!("{at}: `{IGNORE}` cannot be combined with other actions"));
                 continue;
             }
             true => Vec::new(),

@@ -52,7 +52,7 @@ pub(super) fn read(
             }
             for (key, value) in [("serve_lease", &raw.serve_lease), ("activity_interval", &raw.activity_interval)] {
                 if value.is_some() {
-                    faults.push(format!("{key}: is for replicas that share a store, and an embedded one has one user"));
+                    faults.push(format!("{key}: is only for replicas, and an embedded store has none"));
                 }
             }
             Some(StoreSettings::Embedded(embedded.path.clone().into()))
@@ -94,7 +94,7 @@ fn sharing(raw: &Raw, access: &AccessTypes, faults: &mut Vec<String>) -> Sharing
     let least_ms = serve_lease_ms.saturating_add(ACTIVITY_MARGIN_MS);
     if is_read(text) && activity_interval_ms < least_ms {
         faults.push(format!(
-            "activity_interval: `{text}` is less than serve_lease and 2s: activity may take that long to reach another \
+            "activity_interval: `{text}` is less than serve_lease plus 2s: activity may take that long to reach another \
              replica; use `{least_ms}ms` or more"
         ));
     }

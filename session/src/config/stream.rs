@@ -108,7 +108,9 @@ pub(super) fn read(
         (false, true) => endpoint
             .map(|endpoint| Delivery::Push { endpoint, authorization: around.authorization.cloned().map(Secret) }),
         (false, false) => {
-            faults.push(format!("{at}.endpoint_url: is missing: name where the transmitter reaches `signals_listen`"));
+            faults.push(format!(
+                "{at}.endpoint_url: is missing: name the URL at which the transmitter reaches `signals_listen`"
+            ));
             None
         }
     };

@@ -137,10 +137,10 @@ fn each_fault_of_a_store_is_told_in_its_words() {
     let no_duration = "is not a duration: use one like `200ms`, `30s`, `15m`, `8h` or `30d`";
     let interval = |text: &str, least: &str| {
         format!(
-            "activity_interval: `{text}` is less than serve_lease and 2s: activity may take that long to reach another replica; use `{least}` or more"
+            "activity_interval: `{text}` is less than serve_lease plus 2s: activity may take that long to reach another replica; use `{least}` or more"
         )
     };
-    let alone = |key: &str| format!("{key}: is for replicas that share a store, and an embedded one has one user");
+    let alone = |key: &str| format!("{key}: is only for replicas, and an embedded store has none");
     let neither = "store: needs either `embedded` or `postgres`";
     for (text, wanted) in [
         (SHORT.replace("{embedded: {path: data}}", "{}"), neither.to_owned()),
@@ -384,11 +384,11 @@ fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
     let listen = "signals_listen: 127.0.0.1:0\n";
     let one = |text: &str| format!("{SHORT}{listen}signals: [{{{text}}}]\n");
     let rows = [
-        (format!("{SHORT}{listen}"), "signals_listen: no transmitter in `signals` sends by itself"),
+        (format!("{SHORT}{listen}"), "signals_listen: no transmitter in `signals` posts to it"),
         (format!("{SHORT}signals: [{{{SIGNAL}, {KEYS}}}]\n"), "signals_listen: is missing"),
         (
             one(&format!("{SIGNAL}, {KEYS}, hold_above: 1/h")),
-            "hold_above: `1/h` is not a number from 1 to 100000 and `/min`",
+            "hold_above: `1/h` is not a number from 1 to 100000 followed by `/min`",
         ),
         (one(&format!("{SIGNAL}, {KEYS}, hold_above: 0/min")), "hold_above: `0/min` is not"),
         (one(&format!("{SIGNAL}, {KEYS}, delivery: pull")), "expected `push` or `{poll: {every: …, url: …}}`"),
@@ -423,7 +423,7 @@ fn a_transmitter_that_is_wrong_is_a_fault_that_says_where() {
         (one(&format!("{SIGNAL}, {KEYS}, events: {{session-revokd: end}}")), "events.session-revokd: is neither"),
         (
             one(&format!("{SIGNAL}, {KEYS}, events: {{session-revoked: [ignore, end]}}")),
-            "`ignore` does not go with other actions",
+            "`ignore` cannot be combined with other actions",
         ),
         (one(&format!("{SIGNAL}, {KEYS}, max_age: 0s")), "signals[0].max_age: `0s` would refuse every token"),
         (one(&format!("{SIGNAL}, {KEYS}, stale_after: soon")), "signals[0].stale_after: `soon` is not a duration"),

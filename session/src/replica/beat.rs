@@ -231,7 +231,7 @@ impl Beating {
         for overdue in self.barrier.take_overdue().into_iter().chain(self.silent.take()) {
             match self.engine.evict(&overdue.run, overdue.beat) {
                 Ok(true) => {
-                    warn!(run = overdue.run, "a replica was silent for its serve lease, and is waited for no more");
+                    warn!(run = overdue.run, "a replica was silent for its serve lease, and is no longer waited for");
                 }
                 // It has beaten since, or is gone already.
                 Ok(false) => {}

@@ -130,7 +130,7 @@ async fn hold(
         warn!(
             transmitter = name,
             not_logged,
-            "more signals than `hold_above`: they are held, and have no effect until somebody releases them"
+            "more signals than `hold_above`: they are held, and have no effect until an operator releases them"
         );
     }
     Ok(Fate::Held)

@@ -70,7 +70,7 @@ fn say(transmitter: &Transmitter, is_stale: bool, was_stale: bool) {
     match (was_stale, is_stale) {
         (false, true) => warn!(
             transmitter = name,
-            "no verification event for longer than stale_after: what its provider knows may not arrive here"
+            "no verification event for longer than stale_after: signals of this transmitter may be lost"
         ),
         (true, false) => info!(transmitter = name, "verification events arrive again"),
         _ => {}

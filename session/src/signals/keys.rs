@@ -159,7 +159,7 @@ impl Keys {
         let is_failing = self.ring.read().unwrap_or_else(PoisonError::into_inner).is_failing();
         match why {
             _ if is_failing => Refusal::unavailable("the transmitter's keys cannot be fetched"),
-            None => Refusal::unavailable("the transmitter's keys are not here yet"),
+            None => Refusal::unavailable("the transmitter's keys have not been fetched yet"),
             Some(SignatureError::UnknownKey) => Refusal::new(Code::InvalidKey, "no key of the transmitter matches"),
             Some(SignatureError::KeyAlgorithm) => {
                 Refusal::new(Code::InvalidKey, "the key that `kid` names cannot be used with `alg`")

@@ -34,7 +34,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     let statement = verify(transmitter, token.as_bytes(), now_ms).await?;
     let parties = parties(service, transmitter, &statement).await?;
     let Some(signed) = &transmitter.settings.signed else {
-        return Err(Refusal::request("this transmitter sends no such tokens"));
+        return Err(Refusal::request("this transmitter does not send such tokens"));
     };
     let (event, reason) = ("logout".to_owned(), format!("{}: logout", transmitter.name()));
     let order = Order { event, deeds: vec![Deed::End], parties, reason };

@@ -88,7 +88,7 @@ impl Order {
         let named = Named { event, parties: &parties, transmitter, issuers: registry.issuers() };
         let deeds: Vec<Deed> = actions.iter().flat_map(|action| named.deeds(*action)).collect();
         if deeds.is_empty() {
-            return Err(Without::Ignored("what the event says has no meaning here for its subject"));
+            return Err(Without::Ignored("the event's actions do not apply to its subject"));
         }
         Ok(Self { event: cut(event.kind.name()).to_owned(), deeds, parties, reason: String::new() })
     }

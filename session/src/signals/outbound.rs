@@ -196,7 +196,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
     let (tell, told) = oneshot::channel();
     let started = apart(move || drop(tell.send(call())));
     started.map_err(|e| format!("cannot start a thread: {e}"))?;
-    told.await.unwrap_or_else(|_| Err("the call has died".to_owned()))
+    told.await.unwrap_or_else(|_| Err("the call was aborted".to_owned()))
 }
 
 /// How servers are verified. Without root certificates none can be: an error, unless none has to be at first.
@@ -218,7 +218,7 @@ pub(super) fn tls(ca: Option<&PathBuf>, is_plain: bool) -> Result<TlsConfig, Str
         None => {
             let found = rustls_native_certs::load_native_certs();
             if found.certs.is_empty() && !is_plain {
-                return Err("the system has no root certificates: name a file of them as `ca`".to_owned());
+                return Err("the system has no root certificates: name a file of certificates as `ca`".to_owned());
             }
             found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
         }

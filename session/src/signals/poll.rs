@@ -162,7 +162,7 @@ async fn ask(
         Some(url) => url.clone(),
         None => {
             let configuration = transmitter.keys.as_ref().and_then(|keys| keys.configuration_endpoint());
-            let configuration = configuration.ok_or("the transmitter's configuration is not here yet")?;
+            let configuration = configuration.ok_or("the transmitter's configuration has not been fetched yet")?;
             let (caller, authorization) = (caller.clone(), authorization.clone());
             let found = on_a_thread(move || find(&caller, &configuration, authorization.as_ref())).await?;
             endpoint.insert(found).clone()

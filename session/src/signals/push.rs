@@ -28,7 +28,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     let now_ms = service.clock.now_ms();
     let statement = verify(transmitter, body, now_ms).await?;
     let Some(signed) = &transmitter.settings.signed else {
-        return Err(Refusal::request("this transmitter sends no such tokens"));
+        return Err(Refusal::request("this transmitter does not send such tokens"));
     };
     transmitter.admits(signed, &statement.audiences)?;
     let event = Event::of(&statement.claims)?;
@@ -42,7 +42,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     let actions = transmitter.settings.actions.of(&event.kind);
     let recognized = recognized(&statement, signed);
     if actions.is_empty() {
-        return ignored(service, transmitter, &event, recognized, "the event is not among events").await;
+        return ignored(service, transmitter, &event, recognized, "`events` has no action for the event").await;
     }
     let subject = Subject::of(&statement.claims, event.payload)?;
     let order = match Order::of(&event, actions, &subject, transmitter, &service.registry) {
@@ -63,7 +63,7 @@ pub(super) fn recognized<'s>(statement: &'s Statement, signed: &Signed) -> Recog
 /// What a token of the transmitter says.
 pub(super) async fn verify(transmitter: &Transmitter, token: &[u8], now_ms: u64) -> Result<Statement, Refusal> {
     let (Some(signed), Some(keys)) = (&transmitter.settings.signed, &transmitter.keys) else {
-        return Err(Refusal::request("this transmitter sends no such tokens"));
+        return Err(Refusal::request("this transmitter does not send such tokens"));
     };
     let text = std::str::from_utf8(token).map_err(|_| Refusal::request("the token is not text"))?;
     let unproven = Unproven::read(text.trim_ascii(), &signed.demands, now_ms)?;

@@ -17,7 +17,7 @@ pub(super) fn run(opened: &Opened, out: &Path) -> Result<(), Failure> {
     eprintln!("{counts}");
     if counts.unreadable > 0 {
         eprintln!(
-            "warning: {} ended sessions cannot be read: the backup has their ids, and a restore will ask what to do",
+            "warning: {} ended sessions cannot be read: the backup has only their ids, and a restore needs `--skip-unreadable`",
             counts.unreadable
         );
     }

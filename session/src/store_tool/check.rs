@@ -58,7 +58,7 @@ pub(super) fn of(store: &dyn Store, is_shared: bool) -> Report {
     let more = unreadable.len().saturating_sub(NAMED_MAX);
     damage.extend(unreadable.iter().take(NAMED_MAX).map(|id| {
         format!(
-            "tombstone {id} cannot be read: its session gets no verdict; `store restore --merge` mends it from a backup"
+            "tombstone {id} cannot be read: its session gets no verdict; `store restore --merge` repairs it from a backup"
         )
     }));
     if more > 0 {

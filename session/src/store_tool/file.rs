@@ -52,14 +52,14 @@ impl Backup {
             }
             match Line::read(&text).map_err(|fault| self.fault(number, &fault))? {
                 Line::End(lines) if lines.checked_add(2) == Some(number) => break,
-                Line::End(_) => return Err(self.fault(number, "states another number of lines: some are missing")),
+                Line::End(_) => return Err(self.fault(number, "states a different number of lines: some are missing")),
                 line => each(line)?,
             }
         }
         self.next(&mut reader, number + 1, &mut text)?;
         match text.is_empty() {
             true => Ok(()),
-            false => Err(self.fault(number + 1, "is behind the end of the backup")),
+            false => Err(self.fault(number + 1, "comes after the end of the backup")),
         }
     }
 

@@ -76,7 +76,7 @@ impl Line {
             Self::Attribute(attribute) if attribute.fact.is_none() => {
                 Err("is an attribute without its value".to_owned())
             }
-            Self::UnreadableTombstone(id) if id.parse::<SessionId>().is_err() => Err("has no session's id".to_owned()),
+            Self::UnreadableTombstone(id) if id.parse::<SessionId>().is_err() => Err("has no session id".to_owned()),
             _ => Ok(read),
         }
     }

@@ -106,7 +106,7 @@ async fn a_filter_that_has_not_said_hello_is_sent_elsewhere_at_once() {
     let mut filter = Filter::silent(channel, FILTER).await.unwrap();
     fixture.drain();
     let refused = tokio::time::timeout(PATIENCE, filter.answer()).await.unwrap().unwrap_err();
-    let why = "the service is about to stop, or may not judge for now";
+    let why = "the service is about to stop, or may not give verdicts now";
     assert_eq!((refused.code(), refused.message()), (Code::Unavailable, why));
     fixture.stop().await;
 }

@@ -14,13 +14,13 @@ use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("holder").required(true))]
 pub(super) struct Holder {
-    /// Session, by its id or its first digits
+    /// Id of the session, or its first digits
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), group = "holder")]
     session: Option<String>,
-    /// Subject (`sub`), whether a session of it was seen or not
+    /// Subject (`sub`), even if none of its sessions has been seen
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), group = "holder", requires = "issuer")]
     subject: Option<String>,
-    /// Device, by the id that tokens of the issuer have
+    /// Id of the device, as in tokens of the issuer
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), group = "holder", requires = "issuer")]
     device: Option<String>,
     /// Issuer (`iss`) of the subject or device, compared exactly

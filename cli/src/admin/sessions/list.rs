@@ -26,7 +26,7 @@ Examples:
   portcullis sessions list --subject alice --state active
   portcullis sessions list --client batch --all --output json | jq -r '.sessions[].id'";
 
-/// List sessions, the newest first
+/// List sessions, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

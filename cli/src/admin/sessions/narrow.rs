@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 
 const NARROW_EXAMPLES: &str = "\
 The scopes are taken from the party of the session: its issuer, subject and client. This holds for
-all its sessions, later ones too, until `sessions restore`. Open streams that require one of the
-scopes are cut. Without --client, it holds for the subject with every client. Changes of two
-operators add up.
+all sessions of the party, later ones too, until `sessions restore`. Open streams that require one
+of the scopes are cut. With --subject and without --client, the scopes are taken from the subject
+with every client. Changes of two operators add up.
 
 Examples:
   portcullis sessions narrow 5d41402abc4b --scope orders:write
@@ -32,13 +32,13 @@ struct Party {
     /// Session id, or its first digits: the scopes of its issuer, subject and client are changed
     #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "subject", conflicts_with_all = ["issuer", "subject", "client"])]
     id: Option<String>,
-    /// Scope; may be repeated
+    /// Scope; can be repeated
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = NonEmptyStringValueParser::new())]
     scopes: Vec<String>,
     /// Issuer (`iss`) of the subject, compared exactly
     #[arg(long, requires = "subject", value_parser = NonEmptyStringValueParser::new())]
     issuer: Option<String>,
-    /// Subject (`sub`), whether a session of it was seen or not
+    /// Subject (`sub`), even if none of its sessions has been seen
     #[arg(long, requires = "issuer", value_parser = NonEmptyStringValueParser::new())]
     subject: Option<String>,
     /// Only with this client (`client_id`) [default: with every client]

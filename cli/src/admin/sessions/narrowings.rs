@@ -18,7 +18,7 @@ Examples:
   portcullis sessions narrowings
   portcullis sessions narrowings --output json | jq -r '.narrowings[].subject'";
 
-/// List the scopes that are taken from parties
+/// List the scopes that have been taken from parties
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 const SHOWN_MAX: usize = 10;
 
 const RELEASE_EXAMPLES: &str = "\
-A released signal has the effects that it would have had when it came. The oldest is released
-first. With --all, it is those that are held when the command starts.
-An id that is no longer held is reported, and does not stop the others.
+A released signal has the effects that it would have had on arrival. The oldest is released first.
+--all releases those that are held when the command starts. A signal that is no longer held is
+reported, and does not stop the others.
 
 Examples:
   portcullis signals release 687e64ce5abc 5d41402abc4b
@@ -31,8 +31,8 @@ Examples:
 
 const DROP_EXAMPLES: &str = "\
 A dropped signal has no effect, and the transmitter does not send it again. Sessions that it would
-have ended stay live: revoke them if they should not. With --all, it is those that are held when the
-command starts. An id that is no longer held is reported, and does not stop the others.
+have ended stay live: revoke them if they should not. --all drops those that are held when the
+command starts. A signal that is no longer held is reported, and does not stop the others.
 
 Examples:
   portcullis signals drop 687e64ce5abc
@@ -41,13 +41,13 @@ Examples:
 /// Which held signals to decide about.
 #[derive(Debug, clap::Args)]
 struct Choice {
-    /// Id of a signal, as in `signals held`, or its first digits; several may be given
+    /// Ids of signals, as in `signals held`, or their first digits
     #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "all", conflicts_with_all = ["all", "transmitter"])]
     ids: Vec<String>,
-    /// With --all: the transmitter
+    /// With --all: name of the transmitter
     #[arg(long, value_name = "NAME", requires = "all", value_parser = NonEmptyStringValueParser::new())]
     transmitter: Option<String>,
-    /// All held signals of the transmitter
+    /// Take all held signals of the transmitter
     #[arg(long, requires = "transmitter")]
     all: bool,
     /// Output format

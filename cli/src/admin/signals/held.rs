@@ -28,15 +28,15 @@ const NAMED_MAX: usize = 2;
 const NAME_CHARS_MAX: usize = 64;
 
 const EXAMPLES: &str = "\
-A signal is held if more of them have come from its transmitter than `hold_above` allows. ACTIONS
-are what `signals release` does, ABOUT are the first of those that it is about. JSON has all of
-them, with their issuers and the transmitter's reason.
+A signal is held if its transmitter has sent more signals than `hold_above` allows. ACTIONS is what
+`signals release` would do. ABOUT names the first of the subjects, session claims and devices that
+the signal is about; JSON has all of them, with their issuers and the transmitter's reason.
 
 Examples:
   portcullis signals held
   portcullis signals held --transmitter okta --output json | jq -r '.held[] | select(.event == \"logout\") | .id'";
 
-/// List the signals that are held, the oldest first
+/// List the signals that are held, oldest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

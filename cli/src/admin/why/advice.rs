@@ -50,14 +50,14 @@ pub(super) fn of(code: Code, case: &Case<'_>) -> Advice {
         ),
         Code::SessionRevoked => revoked(case),
         Code::SessionUnknown => Advice::new(
-            "With `enrolment: explicit`, open the session first (`POST /v1/sessions`). Else no access type of session.yaml matches the token (`access[].when`), or its subject is not that of the session.",
+            "With `enrolment: explicit`, open the session first (`POST /v1/sessions`). Otherwise no access type of session.yaml matches the token (`access[].when`), or its subject is not that of the session.",
         ),
         Code::Blocked => Advice::new(
-            "Neither a new token nor a new login helps while the subject, the client or the session's `sid` is blocked. Find the block and its reason, and lift it if that has passed (`portcullis blocks delete`): the session is then what it was.",
+            "Neither a new token nor a new login helps while the subject, the client or the session's `sid` is blocked. Find the block and its reason, and lift it if the reason no longer applies (`portcullis blocks delete`): the session then continues as before.",
         )
         .with(Command::portcullis("blocks list")),
         Code::StepUpRequired => Advice::new(
-            "The client must have the person log in again, with the `acr_values` and `max_age` of the challenge (RFC 9470). If it does so in vain, the identity provider does not send `acr` or `auth_time`.",
+            "The client must have the person log in again, with the `acr_values` and `max_age` of the challenge (RFC 9470). If that does not help, the identity provider does not send `acr` or `auth_time`.",
         ),
         Code::InsufficientScope => insufficient_scope(case),
         Code::ScopeEscalation => Advice::new(
@@ -75,7 +75,7 @@ pub(super) fn of(code: Code, case: &Case<'_>) -> Advice {
         )
         .with(case.explain_token("fetch-keys")),
         Code::SessionUnavailable => Advice::new(
-            "The filter received no verdict in time: see whether its proxy is connected, and Envoy's log. Clients can try again.",
+            "The filter received no verdict in time: check whether its proxy is connected, and Envoy's log. Clients can try again.",
         )
         .with(Command::portcullis("filters list")),
         Code::NoPolicy => Advice::new("The filter has no valid policy; Envoy's log has every fault.")
@@ -103,10 +103,10 @@ fn idle(case: &Case<'_>) -> Advice {
 }
 
 fn revoked(case: &Case<'_>) -> Advice {
-    let login = "Whoever may still log in opens the session again with a later login.";
+    let login = "Anyone who may still log in opens the session again with a later login.";
     if let Some(id) = case.revocation_id {
         return Advice::new(format!(
-            "{login} If the revocation was a mistake, take it back, so that it no longer covers logins before it; what it ended stays ended."
+            "{login} If the revocation was a mistake, take it back, so that it no longer covers logins before it; the sessions that it ended stay ended."
         ))
         .with(Command::portcullis("revocations delete").word(id));
     }
@@ -142,7 +142,7 @@ fn insufficient_scope(case: &Case<'_>) -> Advice {
     }
     if !not_granted.is_empty() {
         texts.push(format!(
-            "The client must request {} when the person logs in, and the identity provider must grant it: this session was opened without.",
+            "The client must request {} when the person logs in, and the identity provider must grant it: this session was opened without it.",
             names(&not_granted)
         ));
     }
@@ -154,7 +154,7 @@ fn insufficient_scope(case: &Case<'_>) -> Advice {
     }
     if !unknown.is_empty() {
         texts.push(format!(
-            "The client must get a token with {}; or an administrator has taken it, which the session service knows.",
+            "The client must get a token with {}, unless an administrator has taken it from the session: the session service knows.",
             names(&unknown)
         ));
     }

@@ -136,7 +136,7 @@ impl Explanation {
         };
         let advice = match (verdict, refusal) {
             (Verdict::Outage, _) => Advice {
-                text: "The session service did not answer in time, and the route's `on_outage` let the request pass. See whether the proxy is connected.".to_owned(),
+                text: "The session service did not answer in time, and the route's `on_outage` let the request pass. Check whether the proxy is connected.".to_owned(),
                 commands: vec![Command::portcullis("filters list")],
             },
             (Verdict::Released, _) => Advice { text: "Nothing: the request was released.".to_owned(), ..Advice::default() },
@@ -145,7 +145,7 @@ impl Explanation {
                 Advice { text: "Nothing: the session is active, and none of its scopes are taken.".to_owned(), ..Advice::default() }
             }
             (Verdict::Shadow | Verdict::Refused, None) => Advice {
-                text: "This tool does not know the code: is the filter newer than the tool?".to_owned(),
+                text: "This tool does not know the code. Is the filter newer than the tool?".to_owned(),
                 ..Advice::default()
             },
         };

@@ -15,7 +15,7 @@ pub(super) const fn meaning(reason: Reason) -> &'static str {
         }
         Reason::Audience => "its `aud` contains none of the issuer's `audiences`",
         Reason::Client => "it was issued to a client that is not accepted",
-        Reason::Claim => "it lacks a required claim, or a claim has another value than it must have",
+        Reason::Claim => "it lacks a required claim, or a claim has the wrong value",
         Reason::Type => "its `typ` is not one of the issuer's `token_types`",
         Reason::Algorithm => "its `alg` is not one of the issuer's `algorithms`",
         Reason::Key => {
@@ -42,7 +42,7 @@ pub(super) const fn remedy(reason: Reason) -> &'static str {
         Reason::Client => "Add the client to `clients` of the issuer, if it may call this API.",
         Reason::Claim => "Compare the token's claims with `claims` of the issuer in the policy.",
         Reason::Type => {
-            "The client may be sending an ID token: it must send its access token. Else add the token's `typ` to `token_types`."
+            "The client may be sending an ID token: it must send its access token. Otherwise, add the token's `typ` to `token_types`."
         }
         Reason::Algorithm => "Add the token's `alg` to `algorithms` of the issuer, if its keys are made for that.",
         Reason::Key => {

@@ -18,10 +18,10 @@ use std::{
 };
 
 const HELP: &str = "\
-The decision is made by the code that runs in Envoy. The session service is not asked: if it would
-be, the output shows what follows from its verdict. Keys are only fetched with `--fetch-keys`: if
-they are at a URL, everything about the token is checked except its signature, and the output says
-so.
+The decision is made by the code that runs in Envoy. The session service is not asked: if the filter
+would ask it, the output shows what follows from its verdict. Keys at a URL are only fetched with
+`--fetch-keys`; without it, everything about the token except its signature is checked, and the
+output says so.
 
 A token is a secret, and other users can see arguments in the process list: prefer `--token -` or
 `--token @FILE`.

@@ -157,7 +157,7 @@ fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
         why.push(format!("the token {has}, but the rule requires {}", rule.acr.join(" or ")));
     }
     if rule.limits.max_age.is_some() && facts.is_login_unreadable {
-        why.push("the token's `auth_time` is no date, so that the age of the login is unknown".to_owned());
+        why.push("the token's `auth_time` is not a date, so the age of the login is unknown".to_owned());
     }
     if let (Some(max_age), Some(at_ms)) = (rule.limits.max_age, facts.authenticated_at_ms) {
         let age = Duration::from_millis(now_ms.saturating_sub(at_ms));

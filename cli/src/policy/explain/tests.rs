@@ -169,7 +169,7 @@ fn a_scope_with_a_comma_and_a_login_that_is_no_date_are_told_of() {
     let odd = token(json!({"scope": "read a,b", "auth_time": "2026-03-14T18:52:01.180Z"}), false);
     let text = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", odd)));
     assert!(text.contains("a,b is one scope, with a comma in it: scopes are separated by spaces"), "{text}");
-    assert!(text.contains("its auth_time is no number of seconds"), "{text}");
+    assert!(text.contains("its auth_time is not a number of seconds"), "{text}");
     let text = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", scopes("read,write"))));
     assert!(text.contains("read,write is one scope"), "{text}");
     let usual = shown(&explained(&inline(), &ask("GET", "a.example", "/x/1", token(json!({}), false))));
@@ -218,7 +218,7 @@ fn a_step_up_says_why() {
     let unreadable = json!({"scope": "admin", "acr": "aal2", "auth_time": "2026-03-14T18:52:01.180Z"});
     let explanation = explained(&inline(), &ask("GET", "admin.example", "/x/1", token(unreadable, false)));
     assert_eq!(explanation.code, Some("step_up_required"));
-    assert_eq!(explanation.because, ["the token's `auth_time` is no date, so that the age of the login is unknown"]);
+    assert_eq!(explanation.because, ["the token's `auth_time` is not a date, so the age of the login is unknown"]);
 }
 
 #[test]

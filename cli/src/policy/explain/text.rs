@@ -15,7 +15,7 @@ const UNDATED: &str = "it has neither a session claim nor auth_time: the session
                        unless its undated_logins says otherwise";
 
 /// What is said of a token whose `auth_time` is no date.
-const UNREADABLE: &str = "its auth_time is no number of seconds, and counts as absent: rules with max_age refuse it";
+const UNREADABLE: &str = "its auth_time is not a number of seconds, and counts as absent: rules with max_age refuse it";
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

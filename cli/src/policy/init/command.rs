@@ -11,8 +11,8 @@ use clap::ValueEnum;
 
 const HELP: &str = "\
 Writes a small policy that passes `policy check`, with an issuer section for the tokens that the
-provider documents; its comments name what to configure there. Then replace the routes by your own,
-and try a real token:
+provider documents; its comments name what to configure there. Then replace the routes with your
+own, and try a real token:
 
   portcullis policy init --provider keycloak --issuer https://login.example.com/realms/shop \\
       --audience orders-api > policy.yaml

@@ -48,14 +48,14 @@ impl Linter<'_> {
                 (GRPC_WEB, "it never sees refusals, so they reach gRPC-Web callers untranslated"),
             ] {
                 if outer.is(filter) {
-                    let message = format!("`{}` stands behind the filter: {why}", outer.name);
+                    let message = format!("`{}` is behind the filter: {why}", outer.name);
                     let help = format!("move `{}` in front of the filter", outer.name);
                     self.warn_around(Warning::FilterOrder, place, message, help);
                 }
             }
             if let Some(known) = CHANGE_PATHS.iter().find(|known| known.is(filter)) {
                 let message = format!(
-                    "`{}` stands behind the filter and can change the path: the upstream may get another one than was decided about",
+                    "`{}` is behind the filter and can change the path: the upstream may get a different path from the one that was decided about",
                     known.name
                 );
                 let help =

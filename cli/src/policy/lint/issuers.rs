@@ -37,7 +37,7 @@ impl Linter<'_> {
             return;
         }
         let path = format!("$.issuers[{index}].clients");
-        let message = "accepts every token of these clients, also ID tokens and tokens for other APIs";
+        let message = "accepts every token of these clients, including ID tokens and tokens for other APIs";
         let help =
             "demand a claim that only access tokens have, such as `claims: {token_use: access}`, or list `audiences`";
         self.warn_of_key(Warning::AudienceOpen, &path, message, help);

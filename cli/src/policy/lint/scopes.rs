@@ -76,7 +76,7 @@ impl Linter<'_> {
         }
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
         let message = format!(
-            "`{}` contains a comma: it is one scope, and is only held by tokens that say just that",
+            "`{}` contains a comma: it is one scope, and only tokens with exactly this scope hold it",
             entry.name
         );
         let help = "declare each scope on its own; in a token, scopes are separated by spaces (RFC 6749, section 3.3)";

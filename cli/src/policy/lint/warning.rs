@@ -20,11 +20,11 @@ pub(in crate::policy) enum Warning {
     PrefixFallsThrough,
     /// A public rule covers everything under a path, now and in the future
     PublicSubtree,
-    /// A rule releases requests without a token, without an identity
+    /// A rule releases requests without a token, and so without an identity
     TokenOptional,
-    /// An upstream that decodes `%2F` takes a path for one that a stricter rule protects
+    /// An upstream that decodes `%2F` treats a path as one that a stricter rule protects
     EncodedSlashDecoded,
-    /// An upstream that ignores case takes a path for one that a stricter rule protects
+    /// An upstream that ignores case treats a path as one that a stricter rule protects
     CaseMatters,
     /// A rule's session limit is longer than NIST SP 800-63B-4 recommends for AAL2
     SessionLimitLoose,
@@ -36,7 +36,7 @@ pub(in crate::policy) enum Warning {
     ScopeComma,
     /// A name in `scope_claims` has a dot, and is probably meant as a JSON Pointer
     ScopeClaimDotted,
-    /// Accepts the tokens of clients for any audience, ID tokens among them
+    /// Accepts the tokens of clients for any audience, including ID tokens
     AudienceOpen,
     /// Accepts tokens that are bound to a key without checking the proof of possession
     BoundTokensBearer,
@@ -44,15 +44,15 @@ pub(in crate::policy) enum Warning {
     TokenTypeJwt,
     /// Several issuers are accepted, and the upstream is not told which one a subject belongs to
     IssuerNotSent,
-    /// In an Envoy configuration, `cors` or `grpc_web` stands behind the filter
+    /// In an Envoy configuration, `cors` or `grpc_web` is behind the filter
     FilterOrder,
     /// In an Envoy configuration, paths are changed before the filter sees them
     PathNormalized,
-    /// In an Envoy configuration, a filter behind this one can change the path that was decided about
+    /// In an Envoy configuration, a filter behind this one can change the path after the decision
     PathChangedBehind,
-    /// In an Envoy configuration, a stream over HTTP/1.1 stays open for a while after it was cut
+    /// In an Envoy configuration, a stream over HTTP/1.1 stays open for a while after it is cut
     DelayedClose,
-    /// In an Envoy configuration, there is no cluster of a name that the policy uses
+    /// In an Envoy configuration, there is no cluster with a name that the policy uses
     ClusterUnknown,
     /// In an Envoy configuration, keys at an `https` URL are fetched without TLS
     KeysWithoutTls,

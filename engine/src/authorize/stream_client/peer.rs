@@ -41,7 +41,7 @@ impl fmt::Display for PeerNews {
                 write!(f, "session service {} answers; it {terms} (`undated_logins`)", version.escape_debug())
             }
             Self::OtherStore => f.write_str(
-                "the session service has another store than before, which may lack sessions and revocations of the former one",
+                "the session service has a different store than before, which may lack sessions and revocations of the previous one",
             ),
         }
     }

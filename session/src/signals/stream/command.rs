@@ -86,7 +86,7 @@ pub(crate) async fn command(
         }
         done
     });
-    done.await.unwrap_or_else(|_| Err(NotDone::Failed("the command has died".to_owned())))
+    done.await.unwrap_or_else(|_| Err(NotDone::Failed("the command was aborted".to_owned())))
 }
 
 /// What a command is about.
@@ -104,7 +104,7 @@ impl On<'_> {
         match self.managed.verify(self.service, &at, desk, id).await? {
             Verification::Asked => Ok(()),
             Verification::TooOften => {
-                Err(NotDone::Failed("the transmitter sends no other verification event yet".to_owned()))
+                Err(NotDone::Failed("the transmitter refuses to send another verification event so soon".to_owned()))
             }
         }
     }

@@ -105,11 +105,11 @@ impl Managed {
             None => what.to_owned(),
         };
         match &*self.state() {
-            State::Unseen => "not looked for yet".to_owned(),
+            State::Unseen => "not checked yet".to_owned(),
             State::Kept(None | Some(Status::Enabled)) => "ok".to_owned(),
             State::Kept(Some(Status::Paused { reason })) => because("paused", reason),
             State::Kept(Some(Status::Disabled { reason })) => because("disabled", reason),
-            State::Kept(Some(Status::Other)) => "in a state that is unknown here".to_owned(),
+            State::Kept(Some(Status::Other)) => "in an unknown state".to_owned(),
             State::Deleted => "deleted".to_owned(),
             State::Failing(why) => why.clone(),
         }
@@ -177,7 +177,7 @@ impl Managed {
             None if keys.are_discovered() => {
                 Err("the transmitter's configuration has no `configuration_endpoint` that can be called".to_owned())
             }
-            None => Err("the transmitter's configuration is not here yet".to_owned()),
+            None => Err("the transmitter's configuration has not been fetched yet".to_owned()),
         }
     }
 

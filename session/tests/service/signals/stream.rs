@@ -516,7 +516,7 @@ async fn what_the_transmitter_does_to_the_stream_is_shown() {
     assert_eq!(transmitter.calls("POST", "/verify").len(), 0);
     transmitter.change(|inside| inside.statuses.push(("b".to_owned(), json!({"status": "odd"}))));
     look(&fixture, &transmitter, "1").await;
-    until_shown(&fixture, "in a state that is unknown here").await;
+    until_shown(&fixture, "in an unknown state").await;
     // A stream that has gone is made again: nobody here has deleted it.
     transmitter.change(|inside| inside.streams.clear());
     look(&fixture, &transmitter, "2").await;
