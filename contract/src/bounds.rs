@@ -1,7 +1,8 @@
 //! The bounds of messages, as `check.proto` states them.
 //!
-//! Those of a filter's message are looked at before a message is decoded: an entry of two bytes becomes up to some hundred bytes of memory, so a
-//! bound in bytes alone would allow gigabytes. A policy whose hello exceeds them is refused by the same function.
+//! Those of a filter's message are looked at before it is decoded: an entry of two bytes becomes up to some hundred bytes
+//! of memory, so a bound in bytes alone would allow gigabytes. A policy whose hello exceeds them is refused by the same
+//! function.
 
 mod split;
 

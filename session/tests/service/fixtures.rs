@@ -33,6 +33,8 @@ fn passed_ms(since: Instant) -> u64 {
 pub(crate) struct Faults {
     /// It refuses to write.
     pub(crate) fails: AtomicBool,
+    /// Writing panics.
+    pub(crate) panics: AtomicBool,
     /// It refuses to look sessions up.
     pub(crate) fails_to_read: AtomicBool,
     /// Look-ups wait until this is over.
@@ -85,6 +87,7 @@ impl Store for Faulty {
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
         self.1.slow_writes.pass();
+        assert!(!self.1.panics.load(Ordering::SeqCst), "as the test wants it");
         match self.1.fails.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: disk on fire".to_owned())),
             false => self.0.apply(changes),
@@ -252,6 +255,12 @@ impl Fixture {
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
+        let ran = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ran.expect("it goes on").unwrap()
     }
 
     /// Asks it to stop; it drains first.
