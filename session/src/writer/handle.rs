@@ -203,8 +203,8 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.send(op(reply))?;
         match tokio::time::timeout(ANSWER_MAX, answer).await {
-            // A dropped reply means that the change was not made: the writer has stopped.
-            Ok(answer) => answer.unwrap_or(Err(NotWritten::Busy)),
+            // A dropped reply: the thread has died, and the change may be on disk.
+            Ok(answer) => answer.unwrap_or(Err(NotWritten::Late)),
             Err(_) => Err(NotWritten::Late),
         }
     }
