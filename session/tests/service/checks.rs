@@ -303,7 +303,7 @@ async fn a_session_that_the_admin_api_opens_while_the_clock_is_wrong_is_no_young
 }
 
 #[tokio::test]
-async fn the_welcome_names_the_store_and_the_terms_for_undated_logins() {
+async fn the_welcome_names_the_store_and_the_terms_for_undated_logins_which_the_metrics_show_too() {
     for (more, reopens) in [("", false), ("undated_logins: {reopen: {revoked_for: 1h}}", true)] {
         let fixture = Fixture::with(more).await;
         let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
@@ -311,6 +311,8 @@ async fn the_welcome_names_the_store_and_the_terms_for_undated_logins() {
         filter.send(hello()).await;
         let welcome = filter.answer().await.unwrap().unwrap().welcome.unwrap();
         assert_eq!((welcome.reopens_undated_logins, welcome.store_id.len()), (reopens, 16));
+        let gauge = format!("portcullis_undated_logins_accepted {}\n", u8::from(reopens));
+        assert!(fixture.call("GET", "/metrics", "").await.text.contains(&gauge), "{gauge}");
     }
 }
 

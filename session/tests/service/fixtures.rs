@@ -10,7 +10,7 @@ use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, S
 use portcullis_session::{Failure, Listeners, run};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -39,6 +39,10 @@ pub(crate) struct Faults {
     pub(crate) fails_to_read: AtomicBool,
     /// Look-ups wait until this is over.
     pub(crate) slow_reads: Gate,
+    /// Lists of ended sessions wait until this is over.
+    pub(crate) slow_lists: Gate,
+    /// The lists of ended sessions that have begun to be read.
+    pub(crate) lists: AtomicUsize,
     /// Commits wait until this is over.
     pub(crate) slow_writes: Gate,
 }
@@ -118,6 +122,8 @@ impl Store for Faulty {
         after: Option<SessionId>,
         each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError> {
+        self.1.lists.fetch_add(1, Ordering::SeqCst);
+        self.1.slow_lists.pass();
         self.0.tombstones(after, each)
     }
 }
