@@ -205,10 +205,7 @@ pub(super) async fn revoke(
     let id = id_of(&id)?;
     let record = service.writer.revoke_id(id, &input.reason, service.clock.now_ms()).await?;
     Ok(match record {
-        Some(record) => {
-            service.audit.session_revoked(&record, &input.reason);
-            Json(SessionView::from(*record)).into_response()
-        }
+        Some(record) => Json(SessionView::from(*record)).into_response(),
         None => Json(UnseenView { id: id.to_string(), known: false }).into_response(),
     })
 }

@@ -6,13 +6,14 @@ mod events;
 mod revocations;
 
 use crate::client::{ADMIN, FILTER, http, session_id, token};
-use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
+use crate::fixtures::{Faults, Fixture, MINUTE, PATIENCE, T0};
 use portcullis_contract::wire::{Outcome, Token};
 use portcullis_contract::{KeyKind, SessionId};
 use portcullis_session::Failure;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -264,6 +265,59 @@ async fn a_change_that_is_not_durable_in_five_seconds_is_answered_503_and_safe_t
     assert_eq!((late.status, late.code().as_str()), (503, "store_unavailable"), "{late:?}");
     assert!(late.text.contains("safe to repeat"), "{late:?}");
     assert_eq!(fixture.call("POST", &path, "").await.status, 200);
+}
+
+/// How often the revocation of that session was counted, and how often it is among the session's events.
+async fn reported(fixture: &Fixture, id: &str) -> (u64, usize) {
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("portcullis_revocations_total{of=\"session\"} "));
+    let events = fixture.call("GET", &format!("/v1/sessions/{id}/events"), "").await.text;
+    (counted.unwrap().parse().unwrap(), events.matches("\"session_revoked\"").count())
+}
+
+#[tokio::test]
+async fn a_revocation_is_counted_and_audited_when_it_holds_whatever_its_caller_was_told_and_not_before() {
+    let (fixture, id) = with_alice().await;
+    let path = format!("/v1/sessions/{id}/revoke");
+    fixture.faults.fails.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.call("POST", &path, "").await.status, 503);
+    assert_eq!(reported(&fixture, &id).await, (0, 0), "the disk has refused it");
+    fixture.faults.fails.store(false, Ordering::SeqCst);
+
+    fixture.faults.slow_writes.shut(true);
+    assert_eq!(fixture.call("POST", &path, "").await.status, 503);
+    assert_eq!(reported(&fixture, &id).await, (0, 0), "it is not on disk yet");
+    fixture.faults.slow_writes.shut(false);
+    let holds = async { while reported(&fixture, &id).await != (1, 1) {} };
+    tokio::time::timeout(PATIENCE, holds).await.expect("it holds, and nobody says so");
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json()["reason"], "revoked");
+
+    assert_eq!(fixture.call("POST", &path, "").await.status, 200);
+    assert_eq!(reported(&fixture, &id).await, (2, 2));
+}
+
+#[tokio::test]
+async fn lists_that_read_every_ended_session_are_made_one_at_a_time() {
+    let fixture = Fixture::open().await;
+    let Faults { slow_lists, lists, .. } = &*fixture.faults;
+    slow_lists.shut(true);
+    let list = || fixture.call("GET", "/v1/sessions?order=newest", "");
+    let (of_two, entered) = (async { tokio::join!(list(), list()) }, async {
+        while lists.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let second = async {
+            while lists.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let at_once = tokio::time::timeout(Duration::from_millis(300), second).await;
+        slow_lists.shut(false);
+        at_once
+    });
+    let ((first, second), at_once) = tokio::join!(of_two, entered);
+    assert!(at_once.is_err(), "two read at once");
+    assert_eq!((first.status, second.status, lists.load(Ordering::SeqCst)), (200, 200, 2));
 }
 
 #[tokio::test]

@@ -109,11 +109,11 @@ impl Store for Faulty {
         self.0.received(ids)
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
         self.1.slow_reads.pass();
         match self.1.fails_to_read.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: no such block".to_owned())),
-            false => self.0.tombstone(id),
+            false => self.0.tombstones_of(ids),
         }
     }
 
