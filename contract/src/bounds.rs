@@ -1,7 +1,12 @@
-//! The bounds of a filter's message, as `check.proto` states them.
+//! The bounds of messages, as `check.proto` states them.
 //!
-//! They are looked at before a message is decoded: an entry of two bytes becomes up to some hundred bytes of memory, so a
-//! bound in bytes alone would allow gigabytes. A policy whose hello exceeds them is refused by the same function.
+//! Those of a filter's message are looked at before it is decoded: an entry of two bytes becomes up to some hundred bytes
+//! of memory, so a bound in bytes alone would allow gigabytes. A policy whose hello exceeds them is refused by the same
+//! function.
+
+mod split;
+
+pub use split::split;
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 use std::fmt;
@@ -14,6 +19,9 @@ pub const ENTRIES_MAX: usize = 16_384;
 pub const ROUTES_MAX: usize = 100_000;
 /// Scopes, groups of scopes, `acr` values, issuers, claim names, values of claims and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
+
+/// The largest message of a service, in bytes. What a service has to say beyond it is said in further messages.
+pub const SERVICE_MESSAGE_BYTES_MAX: usize = 2 << 20;
 
 /// The bound that a message exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

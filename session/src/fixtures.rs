@@ -20,8 +20,8 @@ use crate::writer::Commit;
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 pub(crate) const MINUTE: u64 = 60_000;
@@ -37,6 +37,8 @@ pub(crate) struct Faulty {
     pub(crate) fails: AtomicBool,
     /// It writes, and says that it has not.
     pub(crate) lies: AtomicBool,
+    /// The session whose tombstone it cannot read.
+    pub(crate) damaged: Mutex<Option<SessionId>>,
 }
 
 impl Store for Faulty {
@@ -86,8 +88,11 @@ impl Store for Faulty {
         self.inner.recover().map(|_| true)
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        self.inner.tombstone(id)
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
+        let damaged = *self.damaged.lock().unwrap();
+        let mut found = self.inner.tombstones_of(ids)?;
+        found.iter_mut().filter(|(id, _)| Some(*id) == damaged).for_each(|(_, record)| *record = None);
+        Ok(found)
     }
 
     fn tombstones(
@@ -123,6 +128,7 @@ impl Fixture {
             inner: Embedded::open(folder.path()).unwrap(),
             fails: AtomicBool::new(false),
             lies: AtomicBool::new(false),
+            damaged: Mutex::default(),
         });
         let (audit, metrics) = audit();
         let registry = loaded(store.clone(), enrolment, &audit, &metrics);

@@ -79,6 +79,8 @@ pub struct Metrics {
     pub store_reopened: IntCounter,
     /// 1 while the wall clock and the steady one disagree.
     pub clocks_parted: IntGauge,
+    /// 1 while undated logins are accepted.
+    pub undated_logins: IntGauge,
     /// Look-ups that failed.
     pub store_unreadable: IntCounter,
     log_dropped: IntCounter,
@@ -245,6 +247,10 @@ impl Metrics {
                 "Failed commits, and failed attempts to reopen the store.",
             )?,
             clocks_parted: gauge("portcullis_clocks_parted", "1 while the wall clock and the steady clock disagree.")?,
+            undated_logins: gauge(
+                "portcullis_undated_logins_accepted",
+                "1 while people's tokens that have neither a session claim nor auth_time are accepted.",
+            )?,
             store_reopened: counter("portcullis_store_reopened_total", "Times that the store was reopened.")?,
             store_unreadable: counter("portcullis_store_unreadable_total", "Failed look-ups in the store.")?,
             log_dropped: counter(

@@ -187,6 +187,11 @@ impl Revocations {
         page(self.all(), after, limit)
     }
 
+    /// The revocation of an id, if there is one.
+    pub fn of_session(&self, id: SessionId) -> Option<&Revocation> {
+        self.0.get("", &RevokedParty::Session(id))
+    }
+
     /// The revocation that covers a session or token, if there is one.
     pub fn against(&self, bearer: Bearer<'_>) -> Option<&Revocation> {
         self.0.about(bearer).find(|revocation| revocation.covers(bearer))

@@ -222,6 +222,7 @@ fn build(
         None => registry,
         Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
     });
+    metrics.undated_logins.set(registry.reopens_undated_logins().into());
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
@@ -242,6 +243,7 @@ fn build(
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         is_loaded: AtomicBool::new(false),
+        long_list: Arc::default(),
         signals: transmitters,
         blocking: Handle::current(),
     })

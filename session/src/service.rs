@@ -20,7 +20,7 @@ use portcullis_contract::SessionId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{error, warn};
 
 /// The running service.
@@ -58,6 +58,8 @@ pub struct Service {
     pub barrier: Option<Arc<Barrier>>,
     /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
+    /// Held by the one list that reads every ended session.
+    pub long_list: Arc<Mutex<()>>,
     /// Who sends signals.
     pub(crate) signals: Vec<Transmitter>,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.

@@ -310,7 +310,13 @@ pub trait Store: Send + Sync + 'static {
     fn recover(&self) -> Result<bool, StoreError>;
 
     /// The tombstone of a session.
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError>;
+    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        match self.tombstones_of(&[id])?.pop() {
+            None => Ok(None),
+            Some((_, Some(record))) => Ok(Some(record)),
+            Some((_, None)) => Err(StoreError("damaged entry".to_owned())),
+        }
+    }
 
     /// Calls `each` with the tombstones after `after` in the order of their ids, until it answers `false`. It is called
     /// with `None` for one that cannot be read.
@@ -321,10 +327,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// The tombstones of several sessions, where there are any; `None` for one that cannot be read.
-    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
-        let found = ids.iter().map(|id| Ok(self.tombstone(*id)?.map(|record| (*id, Some(record)))));
-        found.filter_map(Result::transpose).collect()
-    }
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError>;
 
     /// Which of these signals were received before. In a commit, what is read is what the commit finds.
     fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError>;

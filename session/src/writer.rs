@@ -31,6 +31,6 @@ pub(crate) use signal::{Applied, Effect, Signal};
 #[cfg(test)]
 pub(crate) use commit::Commit;
 #[cfg(test)]
-pub(crate) use op::{Op, Unseen};
+pub(crate) use op::{Op, Revoking, Unseen};
 #[cfg(test)]
 pub(crate) use tests::op;

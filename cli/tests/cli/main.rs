@@ -27,5 +27,6 @@ mod openapi_documents;
 mod reference;
 mod render;
 mod schema;
+mod session_lists;
 mod test_and_explain;
 mod tool;

@@ -7,7 +7,7 @@ use crate::service::Service;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What was seen of a party; a member is absent if the store cannot be read.
+/// What was seen of a party; a member is absent if the store cannot be read, or has too many ended sessions to read them.
 #[derive(Serialize)]
 pub(super) struct Seen {
     /// Whether a session of the party was seen, live or ended.
@@ -22,7 +22,7 @@ impl Seen {
     /// The party is there.
     pub(super) const YES: Self = Self { party_seen: Some(true), issuer_seen: None };
 
-    /// Looks for sessions of a party of `issuer`. It walks over all of them.
+    /// Looks for sessions of a party of `issuer`. It walks over them.
     pub(super) async fn of(
         service: &Arc<Service>,
         issuer: String,
@@ -30,10 +30,10 @@ impl Seen {
     ) -> Self {
         let service = Arc::clone(service);
         let looked = blocking(move || {
-            let party_seen = service.registry.has_seen(is_theirs).ok();
+            let party_seen = service.registry.has_seen(is_theirs).ok().flatten();
             let issuer_seen = match party_seen {
                 Some(false) if service.registry.issuers().are_described(&issuer) => Some(true),
-                Some(false) => service.registry.has_seen(|bearer| bearer.issuer == issuer).ok(),
+                Some(false) => service.registry.has_seen(|bearer| bearer.issuer == issuer).ok().flatten(),
                 Some(true) | None => None,
             };
             Self { party_seen, issuer_seen }

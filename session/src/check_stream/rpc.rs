@@ -9,6 +9,7 @@ use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
+use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
 use portcullis_contract::wire::{BEAT, FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
@@ -93,6 +94,8 @@ struct Driver {
     peer: Option<SocketAddr>,
     /// Once the filter has said hello.
     connected: Option<Connected>,
+    /// What was too much for the last message.
+    unsent: std::vec::IntoIter<ServiceMessage>,
     deferred: FuturesUnordered<Deferred>,
     /// Verdicts among the deferred that wait for the writer.
     held: usize,
@@ -129,7 +132,8 @@ enum Task {
 }
 
 /// A driver is moved into and out of each step: it is boxed, for it is large.
-type Next = Option<(Result<ServiceMessage, Status>, Option<Box<Driver>>)>;
+type Next = Option<Sent>;
+type Sent = (Result<ServiceMessage, Status>, Option<Box<Driver>>);
 
 impl Driver {
     fn new(
@@ -151,6 +155,7 @@ impl Driver {
             peer,
             connected: None,
             is_done_reading: false,
+            unsent: Vec::new().into_iter(),
             deferred: FuturesUnordered::new(),
             held: 0,
             presented,
@@ -161,8 +166,12 @@ impl Driver {
     }
 
     /// The next message to the filter. Each message with questions is answered at once, with the verdicts that are
-    /// known then: while the answer is on its way, the filter gathers the next questions.
+    /// known then: while the answer is on its way, the filter gathers the next questions. Answers that are too much for
+    /// one message all leave before anything else is done: what waits to be sent is bounded by one message of the filter.
     async fn next(mut self: Box<Self>) -> Next {
+        if let Some(message) = self.unsent.next() {
+            return Some(self.send(message));
+        }
         loop {
             let sent = match self.task().await {
                 Task::Receive(Ok(Some(message))) => self.receive(message),
@@ -192,11 +201,17 @@ impl Driver {
                 Err(status) => return Some((Err(status), None)),
                 Ok(message) if message == ServiceMessage::default() => {}
                 Ok(message) => {
-                    self.sent_at = Instant::now();
-                    return Some((Ok(message), Some(self)));
+                    let (message, rest) = split(message);
+                    self.unsent = rest.into_iter();
+                    return Some(self.send(message));
                 }
             }
         }
+    }
+
+    fn send(mut self: Box<Self>, message: ServiceMessage) -> Sent {
+        self.sent_at = Instant::now();
+        (Ok(message), Some(self))
     }
 
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.

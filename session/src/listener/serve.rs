@@ -1,21 +1,19 @@
 //! One listener: HTTP/1.1 and HTTP/2 on one port, with TLS or without, until it is stopped.
 
-use super::silent::{GREETING_MAX, Greeting, Silent};
+use super::silent::{Connection, Connections, GREETING_MAX};
 use super::threads::ConnectionThreads;
 use super::tls::Tls;
 use crate::config::Reloadable;
 use crate::log::Sampler;
 use axum::extract::Request;
-use axum::middleware::map_request;
+use axum::middleware::{Next, from_fn};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,43 +46,43 @@ pub(crate) struct Served {
     pub(crate) router: Router,
     /// The most connections that are open at once.
     pub(crate) connections_max: usize,
-    /// Whether HTTP/2 is spoken. Its connections may idle for ever: not where anybody can open one.
+    /// Whether HTTP/2 is spoken: by no caller of signals.
     pub(crate) speaks_http2: bool,
 }
 
 /// Answers with `router`, on `threads`, until `stop` turns `true`. Then it accepts no more connections, asks HTTP/2 peers
 /// to open no more streams (GOAWAY), and lets open requests finish for up to `drain_max`. When there is no room for another
-/// connection, the oldest one that has not sent a request yet is closed.
+/// connection, the oldest one without an open request is closed.
 pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch::Receiver<bool>, drain_max: Duration) {
     let Served { threads, tls, router, connections_max, speaks_http2 } = served;
     let open = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(connections_max));
-    let mut silent = Silent::default();
+    let mut connections = Connections::default();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &room, &mut silent) => accepted,
+            accepted = accept(&listener, &room, &mut connections) => accepted,
         };
         let Some((stream, peer, place)) = accepted else {
             continue;
         };
-        let greeting = silent.enter();
+        let requests = connections.enter();
         let (router, watcher) = (router.clone(), open.watcher());
         let tls = tls.read().as_ref().map(|tls| tls.acceptor(speaks_http2));
         threads.serve(stream, async move |stream| {
             let conversing = async {
                 match tls {
-                    None => converse(stream, peer, router, watcher, &greeting, speaks_http2).await,
+                    None => converse(stream, peer, router, watcher, &requests, speaks_http2).await,
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => converse(stream, peer, router, watcher, &greeting, speaks_http2).await,
+                        Ok(stream) => converse(stream, peer, router, watcher, &requests, speaks_http2).await,
                         Err(error) => debug!(%peer, %error, "tls handshake failed"),
                     },
                 }
             };
             tokio::select! {
                 () = conversing => {}
-                () = greeting.is_missed() => debug!(%peer, "closed a connection that asked nothing"),
+                () = requests.is_idle() => debug!(%peer, "closed a connection that asked nothing"),
             }
             drop(place);
         });
@@ -97,11 +95,11 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, silent: &mut Silent) -> Option<Accepted> {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &mut Connections) -> Option<Accepted> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             if room.available_permits() == 0 {
-                silent.make_room();
+                connections.make_room();
             }
             let place = Arc::clone(room).acquire_owned().await.ok()?;
             // Small messages go back and forth: none may wait for the next (Nagle's algorithm).
@@ -114,7 +112,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, silent: &mut Sile
                 warn!(%error, not_logged, "cannot accept a connection");
             }
             // The process may have no file descriptor left.
-            silent.make_room();
+            connections.make_room();
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -126,7 +124,7 @@ async fn converse<S>(
     peer: SocketAddr,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
-    greeting: &Arc<Greeting>,
+    requests: &Arc<Connection>,
     speaks_http2: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -140,12 +138,12 @@ async fn converse<S>(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     let builder = if speaks_http2 { builder } else { builder.http1_only() };
-    let greeting = Arc::clone(greeting);
-    let greeted = map_request(move |request: Request| {
-        greeting.is_made.store(true, Ordering::Relaxed);
-        ready(request)
+    let requests = Arc::clone(requests);
+    let counted = from_fn(move |request: Request, next: Next| {
+        let open = requests.open();
+        async move { next.run(request).await.map(|body| open.answered(body)) }
     });
-    let router = router.layer(greeted).layer(Extension(Peer(peer)));
+    let router = router.layer(counted).layer(Extension(Peer(peer)));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         debug!(%peer, %error, "a connection broke");

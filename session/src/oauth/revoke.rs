@@ -33,8 +33,7 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, form: Form) -> R
     // What has ended is revoked again, and written: its tombstone may not be on disk yet, or another call for it may
     // still wait for the disk.
     if bound.may_end() {
-        let record = service.writer.revoke(id, now_ms).await.map_err(|_| Fault::Unavailable)?;
-        record.iter().for_each(|record| service.audit.session_revoked(record, "oauth2/revoke"));
+        service.writer.revoke(id, "oauth2/revoke", now_ms).await.map_err(|_| Fault::Unavailable)?;
     } else if let Some(successor) = bound.successor() {
         let written = service.writer.make_durable(vec![Arc::clone(successor)]).await;
         written.map_err(|_| Fault::Unavailable)?;

@@ -9,7 +9,7 @@
 //! nothing else, and binds the token again with the result.
 
 use super::Enrolment;
-use super::sessions::{InMemory, Registry, Tombstone, UndatedLogins, origin};
+use super::sessions::{InMemory, Registry, Tombstone, UndatedLogins, origin, revoked};
 use crate::audit::EndedBy;
 use crate::judge::{End, expiry};
 use crate::life::Stage;
@@ -104,10 +104,16 @@ impl LookUp {
 }
 
 impl Registry {
-    /// Reads what the disk says about a session. Blocks.
+    /// Reads what the disk says about a session. Blocks. If its entry cannot be read, a revocation of its id stands for that.
     pub fn look_up(&self, asked: &LookUp) -> Result<LookedUp, StoreError> {
-        let record = self.store.tombstone(asked.id)?;
-        Ok(asked.clone().answered(record.as_ref()))
+        match self.store.tombstone(asked.id) {
+            Ok(record) => Ok(asked.clone().answered(record.as_ref())),
+            Err(error) => {
+                let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+                let end = revocations.of_session(asked.id).map(|made| revoked(made.ends_at_ms)).ok_or(error)?;
+                Ok(LookedUp { asked: asked.clone(), tombstone: Some(Tombstone::unreadable(end)) })
+            }
+        }
     }
 
     /// The session that a token belongs to, which opens if this is its first use. The error is a look-up that must be made

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::warn;
 
+/// Ended sessions that one answer reads: each is parsed, which takes a microsecond or two.
+const TOMBSTONES_MAX: usize = 20_000;
+
 /// Which sessions a list shows.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
@@ -40,7 +43,7 @@ impl Filter {
 pub struct Page {
     /// The sessions.
     pub sessions: Vec<Record>,
-    /// The place to go on after, when there are more.
+    /// The place to go on after, when there may be more.
     pub next: Option<Place>,
 }
 
@@ -53,9 +56,23 @@ impl Registry {
     }
 
     /// A page of at most `limit` sessions after `after`, live and ended. It walks over all of them: lists are for
-    /// people, and an index would cost every enrolment.
+    /// people, and an index would cost every enrolment and every end. In the order of ids it reads a bounded number of
+    /// ended ones, and the next page goes on where it stopped. Only all of them tell which is the newest.
     pub fn page(
         &self,
+        filter: &Filter,
+        order: Order,
+        after: Option<Place>,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Page, StoreError> {
+        self.page_within(TOMBSTONES_MAX, filter, order, after, limit, now_ms)
+    }
+
+    /// The same, with that bound.
+    pub(super) fn page_within(
+        &self,
+        tombstones_max: usize,
         filter: &Filter,
         order: Order,
         after: Option<Place>,
@@ -78,7 +95,8 @@ impl Registry {
                 }
             }
         }
-        let mut damaged: usize = 0;
+        let (mut damaged, mut read): (usize, usize) = (0, 0);
+        let mut stopped_at = None;
         let read_after = after.filter(|_| order == Order::Id).map(|after| after.id).max(filter.ids.before());
         let mut add_ended = |id, record: Option<Record>| {
             let is_full = order == Order::Id && page.len() >= wanted;
@@ -86,9 +104,11 @@ impl Registry {
             if filter.ids.end_before(id) || (is_full && page.last_key_value().is_some_and(is_past)) {
                 return false;
             }
+            read += 1;
+            stopped_at = Some(id).filter(|_| order == Order::Id && read >= tombstones_max);
             let Some(record) = record else {
                 damaged += 1;
-                return true;
+                return stopped_at.is_none();
             };
             let place = Place::of(order, record.opened_at_ms, id);
             let is_wanted = after.is_none_or(|after| place > after) && filter.shows(record.bearer(), false);
@@ -98,7 +118,7 @@ impl Registry {
                     page.pop_last();
                 }
             }
-            true
+            stopped_at.is_none()
         };
         if filter.active != Some(true) {
             self.store.tombstones(read_after, &mut add_ended)?;
@@ -106,24 +126,43 @@ impl Registry {
         if damaged > 0 {
             warn!(sessions = damaged, "a list leaves out ended sessions whose entries in the store cannot be read");
         }
+        let stopped_at = stopped_at.map(|id| Place::of(order, 0, id));
+        if let Some(stopped_at) = stopped_at {
+            // There may be ended ones before them.
+            page.retain(|place, _| *place <= stopped_at);
+        }
         let has_more = page.len() > limit;
         if has_more {
             page.pop_last();
         }
-        let next = page.last_key_value().map(|(place, _)| *place).filter(|_| has_more);
+        let next = page.last_key_value().map(|(place, _)| *place).filter(|_| has_more).or(stopped_at);
         let sessions = page.into_values().map(Entry::record).collect();
         Ok(Page { sessions, next })
     }
 
-    /// Whether such a session was seen, live or ended. One whose entry in the store cannot be read may be.
-    pub fn has_seen(&self, is_theirs: impl Fn(Bearer<'_>) -> bool) -> Result<bool, StoreError> {
+    /// Whether such a session was seen, live or ended; `None` if there are too many ended ones to read. One whose entry in
+    /// the store cannot be read may be.
+    pub fn has_seen(&self, is_theirs: impl Fn(Bearer<'_>) -> bool) -> Result<Option<bool>, StoreError> {
+        self.has_seen_within(TOMBSTONES_MAX, is_theirs)
+    }
+
+    /// The same, with that bound.
+    pub(super) fn has_seen_within(
+        &self,
+        tombstones_max: usize,
+        is_theirs: impl Fn(Bearer<'_>) -> bool,
+    ) -> Result<Option<bool>, StoreError> {
         if (0..SHARDS).any(|shard| self.in_shard(shard).iter().any(|session| is_theirs(session.bearer()))) {
-            return Ok(true);
+            return Ok(Some(true));
         }
-        let mut is_seen = false;
+        let (mut is_seen, mut read) = (Some(false), 0);
         self.store.tombstones(None, &mut |_, record| {
-            is_seen = record.is_none_or(|record| is_theirs(record.bearer()));
-            !is_seen
+            read += 1;
+            is_seen = match record.is_none_or(|record| is_theirs(record.bearer())) {
+                true => Some(true),
+                false => Some(false).filter(|_| read < tombstones_max),
+            };
+            is_seen == Some(false)
         })?;
         Ok(is_seen)
     }

@@ -84,6 +84,11 @@ impl Tombstone {
         Some(Self { end, kind: record.kind, returns_from_ms: record.returns_from_ms(end) })
     }
 
+    /// One that cannot be read, of a session that was revoked since: nobody knows what opens it again.
+    pub(super) fn unreadable(end: End) -> Self {
+        Self { end, kind: KeyKind::Claim, returns_from_ms: u64::MAX }
+    }
+
     /// The same with the terms for undated logins: a revocation holds for a while, because the next token may be a
     /// refreshed one.
     pub(super) fn on(self, undated_logins: UndatedLogins) -> Self {

@@ -402,6 +402,53 @@ fn pages_show_every_session_once_wherever_it_is() {
 }
 
 #[test]
+fn a_page_in_the_order_of_ids_reads_few_ended_sessions_and_the_next_one_goes_on() {
+    let fixture = Fixture::new();
+    for n in 0..60 {
+        let (name, subject) = (format!("s{n}"), if n % 20 == 0 { "bob" } else { "alice" });
+        let session = fixture.live(&Token { subject: subject.into(), ..person(&name, T0) }, T0);
+        if n % 3 != 0 {
+            fixture.registry.end(&session, revoked(T0), EndedBy::Admin);
+        }
+    }
+    fixture.flush();
+    for (subject, count) in [("alice", 57), ("bob", 3), ("nobody", 0)] {
+        for (read_max, limit) in [(1, 10), (7, 1), (7, 5), (7, 100), (40, 100), (41, 100)] {
+            let filter = Filter { subject: Some(subject.to_owned()), ..Filter::default() };
+            let (mut ids, mut after, mut pages) = (Vec::new(), None, 0);
+            loop {
+                let page = fixture.registry.page_within(read_max, &filter, Order::Id, after, limit, T0).unwrap();
+                assert!(page.sessions.len() <= limit);
+                ids.extend(page.sessions.iter().map(Record::id));
+                pages += 1;
+                match page.next {
+                    None => break,
+                    next => {
+                        assert!(next > after, "it would never end");
+                        after = next;
+                    }
+                }
+            }
+            assert_eq!(ids.len(), count, "{subject} {read_max} {limit}");
+            assert!(ids.is_sorted() && pages >= 40 / read_max, "{subject} {read_max} {limit}: {pages}");
+        }
+    }
+}
+
+#[test]
+fn a_party_that_is_not_among_the_first_ended_sessions_may_have_been_seen() {
+    let fixture = Fixture::new();
+    for name in ["a", "b", "c"] {
+        fixture.registry.end(&fixture.live(&person(name, T0), T0), revoked(T0), EndedBy::Admin);
+    }
+    fixture.flush();
+    let seen = |max, subject: &str| fixture.registry.has_seen_within(max, |bearer| bearer.subject == subject).unwrap();
+    assert_eq!([seen(4, "alice"), seen(4, "bob"), seen(3, "bob")], [Some(true), Some(false), None]);
+    fixture.live(&Token { subject: "bob".into(), ..person("d", T0) }, T0);
+    assert_eq!(seen(1, "bob"), Some(true), "live ones are all looked at");
+}
+
+#[test]
 fn forgetting_an_ended_session_leaves_the_one_that_came_in_its_place() {
     let fixture = Fixture::new();
     let old = fixture.live(&machine(T0), T0);

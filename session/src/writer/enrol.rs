@@ -23,7 +23,10 @@ impl Commit {
                 _ => None,
             })
             .collect();
-        Ok(self.store.tombstones_of(&ids)?.into_iter().collect())
+        match ids.as_slice() {
+            [] => Ok(HashMap::new()),
+            ids => Ok(self.store.tombstones_of(ids)?.into_iter().collect()),
+        }
     }
 
     pub(super) fn prepare_enrolment(

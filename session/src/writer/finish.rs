@@ -2,7 +2,7 @@
 
 use super::commit::Commit;
 use super::late::Late;
-use super::op::{NotWritten, answer};
+use super::op::{NotWritten, Revoking, answer};
 use super::prepare::{Behind, Group, Pending, Step};
 use crate::audit::EndedBy;
 use crate::life::{Stage, Write};
@@ -47,7 +47,7 @@ impl Commit {
 
     fn finish_step(&self, step: Step, opened: &[SessionId], late: &mut Late) {
         match step {
-            Step::Revoke(mut record, now_ms, pending, reply) => {
+            Step::Revoke(mut record, Revoking { reason, now_ms, .. }, pending, reply) => {
                 // Its record, in the same commit, carries the end as it was.
                 let is_opened = opened.contains(&record.id());
                 let moved = if is_opened { Ok(()) } else { self.move_end(&mut record, now_ms, pending.as_ref()) };
@@ -58,6 +58,8 @@ impl Commit {
                 if let Err(error) = moved {
                     return answer(reply, Err(NotWritten::Failed(error)));
                 }
+                // Here and not by its caller, who may have given up: it holds from now on.
+                self.audit.session_revoked(&record, &reason);
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::RevokeUnseen(id, mut revocation, reply) => {

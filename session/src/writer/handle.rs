@@ -2,7 +2,7 @@
 
 use super::attribute::Set;
 use super::commit::Commit;
-use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen};
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen};
 use super::signal::{Applied, Signal};
 use super::thread::{FLUSH_INTERVAL, run};
 use crate::attributes::Attribute;
@@ -99,14 +99,17 @@ impl Writer {
     }
 
     /// Revokes the session with that id, live or ended; returns its record, if there is such a session.
-    pub async fn revoke(&self, id: SessionId, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
-        self.ask_all(|reply| Op::Revoke(id, now_ms, Unseen::Ignored, reply)).await
+    pub async fn revoke(&self, id: SessionId, reason: &str, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
+        self.revoke_as(Revoking { id, reason: reason.to_owned(), unseen: Unseen::Ignored, now_ms }).await
     }
 
     /// The same. If there is no such session, the id itself is revoked, so that the first token of one is refused.
     pub async fn revoke_id(&self, id: SessionId, reason: &str, now_ms: u64) -> Result<Option<Box<Record>>, NotWritten> {
-        let unseen = Unseen::Revoked(reason.to_owned());
-        self.ask_all(|reply| Op::Revoke(id, now_ms, unseen, reply)).await
+        self.revoke_as(Revoking { id, reason: reason.to_owned(), unseen: Unseen::Revoked, now_ms }).await
+    }
+
+    async fn revoke_as(&self, revoking: Revoking) -> Result<Option<Box<Record>>, NotWritten> {
+        self.ask_all(|reply| Op::Revoke(revoking, reply)).await
     }
 
     /// Narrows the scopes of a party, or lifts that.
@@ -203,8 +206,8 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.send(op(reply))?;
         match tokio::time::timeout(ANSWER_MAX, answer).await {
-            // A dropped reply means that the change was not made: the writer has stopped.
-            Ok(answer) => answer.unwrap_or(Err(NotWritten::Busy)),
+            // A dropped reply: the thread has died, and the change may be on disk.
+            Ok(answer) => answer.unwrap_or(Err(NotWritten::Late)),
             Err(_) => Err(NotWritten::Late),
         }
     }

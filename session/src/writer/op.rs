@@ -41,9 +41,9 @@ pub struct HeldBack(pub Vec<String>);
 
 /// A change that is durable before it is answered.
 pub(crate) enum Op {
-    /// Ends the session with that id as revoked, wherever it is, and moves its end if it has one; answers its record, if
-    /// there is such a session.
-    Revoke(SessionId, u64, Unseen, Reply<Option<Box<Record>>>),
+    /// Ends a session as revoked, wherever it is, and moves its end if it has one; answers its record, if there is such a
+    /// session.
+    Revoke(Revoking, Reply<Option<Box<Record>>>),
     /// Narrows the scopes of a party, or lifts that.
     Narrow(Narrowing, Reply<()>),
     /// Takes scopes from a party or gives them back, whatever others have changed meanwhile.
@@ -74,13 +74,26 @@ pub(crate) enum Op {
     MakeDurable(Vec<Arc<Session>>, Reply<()>),
 }
 
+/// The revocation of one session.
+#[derive(Debug, Clone)]
+pub(crate) struct Revoking {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// Why; may be empty.
+    pub(crate) reason: String,
+    /// What becomes of an id that no session has.
+    pub(crate) unseen: Unseen,
+    /// Now.
+    pub(crate) now_ms: u64,
+}
+
 /// What becomes of an id that no session has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unseen {
     /// Nothing.
     Ignored,
-    /// A revocation of the id is made, for the stated reason: its first token is refused.
-    Revoked(String),
+    /// A revocation of the id is made: its first token is refused.
+    Revoked,
 }
 
 /// A session that the admin API asks for.

@@ -2,7 +2,7 @@
 //! registry and the real commits, with a disk in memory. States that were reached before are not explored again.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opening, Unseen};
+use super::op::{NotWritten, Op, Opening, Revoking, Unseen};
 use super::prepare::{Behind, Group};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Required};
@@ -118,8 +118,9 @@ impl Store for Disk {
         Ok(())
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        Ok(self.0.lock().unwrap().tombstones.get(&id).cloned())
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
+        let disk = self.0.lock().unwrap();
+        Ok(ids.iter().filter_map(|id| Some((*id, Some(disk.tombstones.get(id)?.clone())))).collect())
     }
 
     fn tombstones(
@@ -300,7 +301,8 @@ impl World {
                 self.must_live = false;
                 let now_ms = self.now_ms();
                 let id = self.token(0).id;
-                self.send(|reply| Op::Revoke(id, now_ms, Unseen::Revoked(String::new()), reply), Caller::Revokes);
+                let revoking = Revoking { id, reason: String::new(), unseen: Unseen::Revoked, now_ms };
+                self.send(|reply| Op::Revoke(revoking, reply), Caller::Revokes);
             }
             Event::Open => {
                 let access = types().named("person").unwrap();
@@ -476,7 +478,7 @@ impl World {
         let mut text = String::new();
         for op in ops {
             text += &match op {
-                Op::Revoke(_, now_ms, ..) => format!("revoke {now_ms};"),
+                Op::Revoke(revoking, _) => format!("revoke {};", revoking.now_ms),
                 Op::Open(opening, _) => format!("open {};", opening.now_ms),
                 Op::MakeDurable(sessions, _) => format!("tombstone {};", self.index(&sessions[0])),
                 Op::Narrow(..)

@@ -2,7 +2,7 @@
 
 use super::attribute::Set;
 use super::commit::Commit;
-use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Unseen, answer};
+use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen, answer};
 use super::retention::Forgotten;
 use super::signal::{Applied, Signal};
 use crate::attributes::Attribute;
@@ -45,8 +45,8 @@ pub(super) struct Pending {
 
 /// What is left to do for an operation when its commit is made.
 pub(super) enum Step {
-    Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
-    /// The revocation of an id that no session has.
+    Revoke(Box<Record>, Revoking, Option<Pending>, Reply<Option<Box<Record>>>),
+    /// The revocation of an id that no session has, or one whose tombstone cannot be read.
     RevokeUnseen(SessionId, Revocation, Reply<Option<Box<Record>>>),
     Narrow(Narrowing, Reply<()>),
     /// The first narrowing is that of the party of the change.
@@ -91,7 +91,7 @@ impl Commit {
         for op in ops {
             let failed = NotWritten::Failed(error.clone());
             match op {
-                Op::Revoke(_, _, _, reply) => answer(reply, Err(failed)),
+                Op::Revoke(_, reply) => answer(reply, Err(failed)),
                 Op::Narrow(_, reply) => answer(reply, Err(failed)),
                 Op::ChangeScopes(_, reply) => answer(reply, Err(failed)),
                 Op::Enrol(_, _, reply) => answer(reply, Err(failed)),
@@ -122,9 +122,7 @@ impl Commit {
                 }
                 // It was done when the commit began.
                 Op::CatchUp(reply) => reply.into_iter().for_each(|reply| answer(reply, Ok(()))),
-                Op::Revoke(id, now_ms, unseen, reply) => {
-                    self.prepare_revocation(&mut group, id, now_ms, unseen, reply);
-                }
+                Op::Revoke(revoking, reply) => self.prepare_revocation(&mut group, revoking, reply),
                 Op::Narrow(narrowing, reply) => {
                     group.changes.push(Change::Narrowing(narrowing.clone()));
                     group.steps.push(Step::Narrow(narrowing, reply));
@@ -185,26 +183,22 @@ impl Commit {
 
     /// The end is always written, and an earlier end moves: a token from between the two ends must not open the session
     /// again.
-    fn prepare_revocation(
-        &self,
-        group: &mut Group,
-        id: SessionId,
-        now_ms: u64,
-        unseen: Unseen,
-        reply: Reply<Option<Box<Record>>>,
-    ) {
+    fn prepare_revocation(&self, group: &mut Group, revoking: Revoking, reply: Reply<Option<Box<Record>>>) {
+        let Revoking { id, unseen, now_ms, .. } = revoking;
         let held = self.registry.find(id);
         let record = match &held {
             Some(session) => {
                 self.registry.settle(session, now_ms, EndedBy::Judge);
                 session.record()
             }
-            None => match self.store.tombstone(id) {
-                Ok(Some(record)) => record,
+            None => match self.store.tombstones_of(&[id]).map(|mut found| found.pop()) {
+                Ok(Some((_, Some(record)))) => record,
+                // The tombstone cannot be read: what is left to revoke is the id.
+                Ok(Some((_, None))) => return self.prepare_unseen(group, revoking, reply),
                 Ok(None) => {
                     return match unseen {
                         Unseen::Ignored => answer(reply, Ok(None)),
-                        Unseen::Revoked(reason) => self.prepare_unseen(group, id, reason, now_ms, reply),
+                        Unseen::Revoked => self.prepare_unseen(group, revoking, reply),
                     };
                 }
                 Err(error) => return answer(reply, Err(NotWritten::Failed(error))),
@@ -215,17 +209,11 @@ impl Commit {
         let record = Record { ended: Some(end), ..record };
         group.changes.push(Change::Tombstone(record.clone()));
         let pending = held.map(|session| Pending { session, write: Write::Tombstone(end), replaced: None });
-        group.steps.push(Step::Revoke(Box::new(record), now_ms, pending, reply));
+        group.steps.push(Step::Revoke(Box::new(record), revoking, pending, reply));
     }
 
-    fn prepare_unseen(
-        &self,
-        group: &mut Group,
-        id: SessionId,
-        reason: String,
-        now_ms: u64,
-        reply: Reply<Option<Box<Record>>>,
-    ) {
+    fn prepare_unseen(&self, group: &mut Group, revoking: Revoking, reply: Reply<Option<Box<Record>>>) {
+        let Revoking { id, reason, now_ms, .. } = revoking;
         let (issuer, party) = (String::new(), RevokedParty::Session(id));
         let at_ms = self.registry.instant_of(&issuer, &party, now_ms);
         let revocation = Revocation { issuer, party, before_ms: at_ms, made_at_ms: now_ms, ends_at_ms: at_ms, reason };

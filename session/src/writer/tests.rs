@@ -16,6 +16,7 @@ use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
 use crate::store::{Change, Record, Store};
 use crate::token::Token;
+use portcullis_contract::SessionId;
 use portcullis_contract::wire::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,14 @@ impl Commit {
 pub(crate) fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, NotWritten>>) {
     let (reply, answer) = oneshot::channel();
     (make(reply), answer)
+}
+
+fn revoking(id: SessionId, now_ms: u64) -> Revoking {
+    Revoking { id, reason: String::new(), unseen: Unseen::Ignored, now_ms }
+}
+
+fn revoking_unseen(id: SessionId, now_ms: u64) -> Revoking {
+    Revoking { unseen: Unseen::Revoked, ..revoking(id, now_ms) }
 }
 
 fn end_of(answered: Result<Option<Box<Record>>, NotWritten>) -> Option<End> {
@@ -72,7 +81,7 @@ fn a_store_that_fails_leaves_memory_as_it_was() {
     let commit = fixture.commit();
     fixture.store.fails.store(true, Ordering::SeqCst);
 
-    let (revoke, mut revoked) = op(|reply| Op::Revoke(session.id, T0, Unseen::Ignored, reply));
+    let (revoke, mut revoked) = op(|reply| Op::Revoke(revoking(session.id, T0), reply));
     let (change, mut changed) = op(|reply| Op::Narrow(narrow(&session), reply));
     let (open, mut opened) = op(|reply| Op::Open(opening(person("t", T0)), reply));
     let (revocation, mut made) = op(|reply| Op::Revocation(everyone(T0 + 1), reply));
@@ -108,7 +117,7 @@ fn a_revocation_and_a_change_of_scopes_in_one_commit_leave_an_ended_session_in_a
             if is_stored {
                 fixture.flush();
             }
-            let (revoke, mut end) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
+            let (revoke, mut end) = op(|reply| Op::Revoke(revoking(session.id, T0 + 1), reply));
             let (change, _) = op(|reply| Op::Narrow(narrow(&session), reply));
             let group = if is_revoked_first { vec![revoke, change] } else { vec![change, revoke] };
             fixture.commit().make_all(group);
@@ -171,7 +180,7 @@ fn writing_behind_never_brings_an_ended_session_back() {
     let fixture = Fixture::new();
     let session = fixture.live(&person("s", T0), T0);
     let behind = fixture.registry.take_changed();
-    let (revoke, _answer) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
+    let (revoke, _answer) = op(|reply| Op::Revoke(revoking(session.id, T0 + 1), reply));
     let commit = fixture.commit();
     commit.make_all(vec![revoke]);
     commit.write_behind(&behind);
@@ -220,7 +229,7 @@ fn revoking_an_ended_session_moves_its_end_wherever_it_is_and_writes_it() {
         }
         let later = T0 + HOUR;
         for calls in 1..3 {
-            let (revoke, mut end) = op(|reply| Op::Revoke(id, later * calls, Unseen::Ignored, reply));
+            let (revoke, mut end) = op(|reply| Op::Revoke(revoking(id, later * calls), reply));
             fixture.commit().make_all(vec![revoke]);
             assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(later * calls + 1000)));
         }
@@ -241,7 +250,7 @@ fn a_session_that_comes_back_while_its_end_is_moved_is_over_before_the_answer() 
     fixture.flush();
     let id = first.id;
     let commit = fixture.commit();
-    let (revoke, mut end) = op(|reply| Op::Revoke(id, T0 + HOUR, Unseen::Ignored, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(revoking(id, T0 + HOUR), reply));
     let second = machine(T0 + 2);
     let asked = fixture.registry.bind(&second, FirstUse::Touches, None, T0 + HOUR).unwrap_err();
     let found = fixture.registry.look_up(&asked).unwrap();
@@ -261,7 +270,7 @@ fn a_look_up_from_before_a_revocation_opens_no_session_after_it() {
     drop(fixture.live(&machine(T0), T0));
     let id = machine(T0).id;
     let end = |at_ms| {
-        let (revoke, mut end) = op(|reply| Op::Revoke(id, at_ms, Unseen::Ignored, reply));
+        let (revoke, mut end) = op(|reply| Op::Revoke(revoking(id, at_ms), reply));
         fixture.commit().make_all(vec![revoke]);
         end_of(end.try_recv().unwrap())
     };
@@ -278,7 +287,7 @@ fn a_token_of_an_issuer_whose_clock_is_ahead_does_not_pass_after_its_revocation(
     let fixture = Fixture::new();
     let ahead = T0 + 20_000;
     drop(fixture.live(&machine(ahead), T0));
-    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + 1, Unseen::Ignored, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(revoking(machine(T0).id, T0 + 1), reply));
     fixture.commit().make_all(vec![revoke]);
     let end = end_of(end.try_recv().unwrap()).unwrap();
     assert_eq!(end, revoked(ahead + 21_000));
@@ -295,7 +304,7 @@ fn an_issuers_lead_outlives_a_restart() {
     fixture.commit().write_issuers();
     fixture.flush();
     let fixture = fixture.crash();
-    let (revoke, mut end) = op(|reply| Op::Revoke(machine(T0).id, T0 + MINUTE, Unseen::Ignored, reply));
+    let (revoke, mut end) = op(|reply| Op::Revoke(revoking(machine(T0).id, T0 + MINUTE), reply));
     fixture.commit().make_all(vec![revoke]);
     assert_eq!(end_of(end.try_recv().unwrap()), Some(revoked(T0 + MINUTE + 21_000)));
     // It was issued before the revocation, and is seen for the first time after it.
@@ -310,7 +319,7 @@ fn an_id_that_was_not_seen_is_revoked_for_its_first_token_also_after_a_crash() {
         fixture.live(&Token { issuer: "https://other".into(), ..person("x", T0 + 20_000) }, T0);
         let now = T0 + MINUTE;
         let id = person("s", T0).id;
-        let (op, mut answer) = op(|reply| Op::Revoke(id, now, Unseen::Revoked("lost".to_owned()), reply));
+        let (op, mut answer) = op(|reply| Op::Revoke(revoking_unseen(id, now), reply));
         fixture.commit().make_all(vec![op]);
         assert_eq!(answer.try_recv().unwrap().unwrap(), None, "it is not known");
         if is_flushed {
@@ -328,10 +337,33 @@ fn an_id_that_was_not_seen_is_revoked_for_its_first_token_also_after_a_crash() {
 }
 
 #[test]
+fn an_id_whose_tombstone_cannot_be_read_is_revoked_all_the_same_also_after_a_crash() {
+    for unseen in [Unseen::Ignored, Unseen::Revoked] {
+        let fixture = Fixture::new();
+        let token = login("s", T0);
+        let (end, _answer) = op(|reply| Op::Revoke(revoking(fixture.live(&token, T0).id, T0), reply));
+        fixture.commit().make_all(vec![end]);
+        *fixture.store.damaged.lock().unwrap() = Some(token.id);
+        assert!(fixture.store.tombstone(token.id).is_err(), "there is no verdict on it");
+        let now = T0 + MINUTE;
+        let (revoke, mut answer) = op(|reply| Op::Revoke(Revoking { unseen, ..revoking(token.id, now) }, reply));
+        fixture.commit().make_all(vec![revoke]);
+        assert_eq!(answer.try_recv().unwrap(), Ok(None), "nothing is known of it");
+        let fixture = fixture.crash();
+        *fixture.store.damaged.lock().unwrap() = Some(token.id);
+        // Nobody knows what it would take to open it again.
+        for token in [token, login("s", now + HOUR)] {
+            assert_eq!(fixture.outcome(&token, now + HOUR), Outcome::Revoked);
+        }
+        assert_eq!(fixture.outcome(&login("t", now), now), Outcome::Active, "another one is not concerned");
+    }
+}
+
+#[test]
 fn a_session_that_opens_while_its_id_is_being_revoked_is_ended() {
     let fixture = Fixture::new();
     let token = login("s", T0);
-    let (revoke, mut answer) = op(|reply| Op::Revoke(token.id, T0 + 1, Unseen::Revoked(String::new()), reply));
+    let (revoke, mut answer) = op(|reply| Op::Revoke(revoking_unseen(token.id, T0 + 1), reply));
     let group = fixture.commit().prepare(vec![revoke]);
     let session = fixture.live(&token, T0 + 1);
     let made = fixture.store.apply(&group.changes);
@@ -352,13 +384,13 @@ async fn the_thread_makes_changes_and_writes_all_behind_when_it_stops() {
     let session = fixture.live(&person("s", T0), T0);
     assert_eq!(writer.narrow(narrow(&session)).await, Ok(()));
     let gone = fixture.live(&person("gone", T0), T0);
-    let ends = (0..50).map(|_| writer.revoke(gone.id, T0 + 1));
+    let ends = (0..50).map(|_| writer.revoke(gone.id, "", T0 + 1));
     for end in futures_util::future::join_all(ends).await {
         assert_eq!(end_of(end), Some(revoked(T0 + 1001)));
     }
     fixture.registry.touch(&session, T0 + 7);
     assert_eq!(writer.stop(), Ok(()));
-    assert_eq!(writer.revoke(session.id, T0).await, Err(NotWritten::Busy));
+    assert_eq!(writer.revoke(session.id, "", T0).await, Err(NotWritten::Busy));
     drop((session, gone));
     let fixture = fixture.crash();
     let session = fixture.registry.find(person("s", 0).id).unwrap();
@@ -507,7 +539,7 @@ async fn a_revocation_of_many_sessions_does_not_hold_up_other_changes() {
         while fixture.registry.find(person("many-0", T0).id).is_some_and(|session| session.ended().is_none()) {
             tokio::task::yield_now().await;
         }
-        writer.revoke(other.id, T0 + 2).await
+        writer.revoke(other.id, "", T0 + 2).await
     };
     tokio::pin!(all, one);
     let first = futures_util::future::select(all, one).await;
@@ -552,7 +584,7 @@ fn a_token_that_shows_its_issuers_lead_while_the_disk_is_written_moves_the_end()
                 (op, Box::new(answer) as Box<dyn std::any::Any>)
             }
             false => {
-                let (op, answer) = op(|reply| Op::Revoke(session.id, T0 + 1, Unseen::Ignored, reply));
+                let (op, answer) = op(|reply| Op::Revoke(revoking(session.id, T0 + 1), reply));
                 (op, Box::new(answer) as Box<dyn std::any::Any>)
             }
         };

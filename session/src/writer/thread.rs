@@ -153,3 +153,32 @@ fn finish(commit: &Commit, mut behind: VecDeque<Arc<Session>>, back_off: &mut Ba
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{Fixture, T0, person};
+    use crate::store::Store;
+    use portcullis_contract::SessionId;
+    use std::collections::HashSet;
+
+    #[test]
+    fn what_was_queued_first_is_on_disk_first_however_much_comes_after_it() {
+        let fixture = Fixture::new();
+        let commit = fixture.commit();
+        let opened = |names: std::ops::Range<usize>| -> Vec<Arc<Session>> {
+            names.for_each(|name| drop(fixture.live(&person(&name.to_string(), T0), T0)));
+            commit.take_opened()
+        };
+        let ids = |sessions: &[Arc<Session>]| sessions.iter().map(|session| session.id).collect::<HashSet<SessionId>>();
+        let (old, new) = (opened(0..2 * CHUNK + 1), opened(2 * CHUNK + 1..2 * CHUNK + 11));
+        let mut behind: VecDeque<_> = old.iter().chain(&new).cloned().collect();
+        for written in [&old[..CHUNK], &old[..2 * CHUNK], &[&*old, &*new].concat()] {
+            assert!(write_chunk(&commit, &mut behind));
+            let mut on_disk = HashSet::new();
+            fixture.store.sessions(&mut |record| assert!(on_disk.insert(record.id()))).unwrap();
+            assert_eq!(on_disk, ids(written));
+        }
+        assert!(behind.is_empty());
+    }
+}

@@ -6,11 +6,14 @@ mod events;
 mod revocations;
 
 use crate::client::{ADMIN, FILTER, http, session_id, token};
-use crate::fixtures::{Fixture, MINUTE, PATIENCE, T0};
+use crate::fixtures::{Faults, Fixture, MINUTE, PATIENCE, T0};
 use portcullis_contract::wire::{Outcome, Token};
 use portcullis_contract::{KeyKind, SessionId};
+use portcullis_session::Failure;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -264,6 +267,59 @@ async fn a_change_that_is_not_durable_in_five_seconds_is_answered_503_and_safe_t
     assert_eq!(fixture.call("POST", &path, "").await.status, 200);
 }
 
+/// How often the revocation of that session was counted, and how often it is among the session's events.
+async fn reported(fixture: &Fixture, id: &str) -> (u64, usize) {
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("portcullis_revocations_total{of=\"session\"} "));
+    let events = fixture.call("GET", &format!("/v1/sessions/{id}/events"), "").await.text;
+    (counted.unwrap().parse().unwrap(), events.matches("\"session_revoked\"").count())
+}
+
+#[tokio::test]
+async fn a_revocation_is_counted_and_audited_when_it_holds_whatever_its_caller_was_told_and_not_before() {
+    let (fixture, id) = with_alice().await;
+    let path = format!("/v1/sessions/{id}/revoke");
+    fixture.faults.fails.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.call("POST", &path, "").await.status, 503);
+    assert_eq!(reported(&fixture, &id).await, (0, 0), "the disk has refused it");
+    fixture.faults.fails.store(false, Ordering::SeqCst);
+
+    fixture.faults.slow_writes.shut(true);
+    assert_eq!(fixture.call("POST", &path, "").await.status, 503);
+    assert_eq!(reported(&fixture, &id).await, (0, 0), "it is not on disk yet");
+    fixture.faults.slow_writes.shut(false);
+    let holds = async { while reported(&fixture, &id).await != (1, 1) {} };
+    tokio::time::timeout(PATIENCE, holds).await.expect("it holds, and nobody says so");
+    assert_eq!(fixture.call("GET", &format!("/v1/sessions/{id}"), "").await.json()["reason"], "revoked");
+
+    assert_eq!(fixture.call("POST", &path, "").await.status, 200);
+    assert_eq!(reported(&fixture, &id).await, (2, 2));
+}
+
+#[tokio::test]
+async fn lists_that_read_every_ended_session_are_made_one_at_a_time() {
+    let fixture = Fixture::open().await;
+    let Faults { slow_lists, lists, .. } = &*fixture.faults;
+    slow_lists.shut(true);
+    let list = || fixture.call("GET", "/v1/sessions?order=newest", "");
+    let (of_two, entered) = (async { tokio::join!(list(), list()) }, async {
+        while lists.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let second = async {
+            while lists.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let at_once = tokio::time::timeout(Duration::from_millis(300), second).await;
+        slow_lists.shut(false);
+        at_once
+    });
+    let ((first, second), at_once) = tokio::join!(of_two, entered);
+    assert!(at_once.is_err(), "two read at once");
+    assert_eq!((first.status, second.status, lists.load(Ordering::SeqCst)), (200, 200, 2));
+}
+
 #[tokio::test]
 async fn a_list_is_filtered_and_paged() {
     let fixture = Fixture::open().await;
@@ -323,6 +379,16 @@ async fn a_store_that_cannot_write_is_told_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_writer_that_dies_ends_the_service_and_its_caller_is_not_told_that_anything_holds() {
+    let (mut fixture, id) = with_alice().await;
+    fixture.faults.panics.store(true, Ordering::SeqCst);
+    let refused = fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"), "{refused:?}");
+    let ended = fixture.ended().await;
+    assert!(matches!(ended, Err(Failure::Lost(usize::MAX))), "{ended:?}");
+}
+
+#[tokio::test]
 async fn connections_that_say_nothing_leave_room_for_health() {
     let fixture = Fixture::open().await;
     let mut silent = Vec::new();
@@ -338,4 +404,50 @@ async fn connections_that_say_nothing_leave_room_for_health() {
     let mut last = silent.pop().unwrap();
     let closed = tokio::time::timeout(PATIENCE, last.read(&mut [0; 64])).await.expect("it stays open");
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+}
+
+/// Asks for the service's health over HTTP/2, and returns the connection once the answer has begun. With a window of 0
+/// bytes, the peer never takes the answer's body.
+async fn asks_over_http2(to: SocketAddr, window: u32) -> TcpStream {
+    const HEADERS: u8 = 1;
+    let mut connection = TcpStream::connect(to).await.unwrap();
+    let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS with INITIAL_WINDOW_SIZE.
+    said.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4]);
+    said.extend(window.to_be_bytes());
+    // HEADERS of stream 1, which end both it and themselves: GET, http, /healthz, and an authority (RFC 7541).
+    let fields = b"\x82\x86\x04\x08/healthz\x01\x01x";
+    said.extend([0, 0, u8::try_from(fields.len()).unwrap(), HEADERS, 5, 0, 0, 0, 1]);
+    said.extend(fields);
+    connection.write_all(&said).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        connection.read_exact(&mut vec![0; usize::try_from(length).unwrap()]).await.unwrap();
+        if head[3] == HEADERS {
+            return connection;
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_that_have_asked_for_health_once_leave_room_for_it_and_keep_nobodys_stream() {
+    let fixture = Fixture::open().await;
+    let mut events = TcpStream::connect(fixture.admin).await.unwrap();
+    let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
+    events.write_all(request.as_bytes()).await.unwrap();
+    let mut events = BufReader::new(events).lines();
+    assert_eq!(events.next_line().await.unwrap().as_deref(), Some("HTTP/1.1 200 OK"));
+    let mut kept = Vec::new();
+    for window in [65_535, 0].into_iter().cycle().take(300) {
+        let asked = tokio::time::timeout(PATIENCE / 4, asks_over_http2(fixture.admin, window)).await;
+        kept.push(asked.expect("connections that ask nothing keep others away"));
+    }
+    let health = tokio::time::timeout(PATIENCE / 4, http(fixture.admin, "", "GET", "/healthz", "")).await;
+    assert_eq!(health.expect("connections that ask nothing keep health away").status, 200);
+    // A stream of events, older than all of them, has made no room.
+    let mut filter = fixture.filter().await;
+    assert_eq!(filter.ask_new(token(1, "s1", T0)).await.outcome(), Outcome::Active);
+    while !events.next_line().await.unwrap().expect("the stream of events was closed").contains("event: opened") {}
 }

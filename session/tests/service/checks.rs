@@ -31,6 +31,35 @@ async fn all_questions_of_a_message_are_answered() {
     }
 }
 
+#[tokio::test]
+async fn answers_that_are_too_much_for_one_message_come_in_several_within_the_bound() {
+    const QUESTIONS: u32 = 1_000;
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    let mut many = token(1, "s", T0);
+    many.scopes.extend((0..300).map(|n| format!("https://id/scopes/of-a-large-company/{n:04}")));
+    assert_eq!(filter.ask_new(many).await.outcome(), Outcome::Active);
+    let path = format!("/v1/sessions/{}", session_id("s"));
+    assert_eq!(fixture.call("PATCH", &path, r#"{"remove":["openid"]}"#).await.status, 200);
+
+    let asked = |id| Question { id, token: 1, route: PLAIN, ..Question::default() };
+    filter.send(FilterMessage { questions: (0..QUESTIONS).map(asked).collect(), ..FilterMessage::default() }).await;
+    // Read later than what the first message is still owed.
+    filter.send(asks(QUESTIONS, vec![], 1)).await;
+    let (mut verdicts, mut acknowledged) = (Vec::new(), Vec::new());
+    while verdicts.len() <= QUESTIONS as usize {
+        // The client refuses a message beyond the bound.
+        let answer = filter.answer().await.unwrap().expect("the stream was closed");
+        if answer.received {
+            acknowledged.push(verdicts.len());
+        }
+        verdicts.extend(answer.verdicts);
+    }
+    assert_eq!(acknowledged, [0, QUESTIONS as usize], "each message is acknowledged once, and at once");
+    assert!(verdicts.iter().map(|verdict| verdict.id).eq(0..=QUESTIONS));
+    assert!(verdicts.iter().all(|verdict| verdict.narrowed.as_ref().is_some_and(|left| left.scopes.len() == 301)));
+}
+
 fn asks(id: u32, token: Vec<Token>, handle: u32) -> FilterMessage {
     let questions = vec![Question { id, token: handle, route: PLAIN, ..Question::default() }];
     FilterMessage { tokens: token, questions, ..FilterMessage::default() }
@@ -274,7 +303,7 @@ async fn a_session_that_the_admin_api_opens_while_the_clock_is_wrong_is_no_young
 }
 
 #[tokio::test]
-async fn the_welcome_names_the_store_and_the_terms_for_undated_logins() {
+async fn the_welcome_names_the_store_and_the_terms_for_undated_logins_which_the_metrics_show_too() {
     for (more, reopens) in [("", false), ("undated_logins: {reopen: {revoked_for: 1h}}", true)] {
         let fixture = Fixture::with(more).await;
         let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
@@ -282,6 +311,8 @@ async fn the_welcome_names_the_store_and_the_terms_for_undated_logins() {
         filter.send(hello()).await;
         let welcome = filter.answer().await.unwrap().unwrap().welcome.unwrap();
         assert_eq!((welcome.reopens_undated_logins, welcome.store_id.len()), (reopens, 16));
+        let gauge = format!("portcullis_undated_logins_accepted {}\n", u8::from(reopens));
+        assert!(fixture.call("GET", "/metrics", "").await.text.contains(&gauge), "{gauge}");
     }
 }
 

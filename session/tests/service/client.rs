@@ -1,6 +1,7 @@
 //! The two callers of the service: a filter, and somebody who administers.
 
 use crate::fixtures::PATIENCE;
+use portcullis_contract::bounds::SERVICE_MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_client::SessionCheckClient;
 use portcullis_contract::wire::{
     FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
@@ -135,7 +136,9 @@ impl Filter {
             let value = format!("Bearer {credential}").parse().unwrap();
             request.metadata_mut().insert("authorization", value);
         }
-        let answers = SessionCheckClient::new(channel).check(request).await?.into_inner();
+        // A message beyond the bound of the contract ends the stream here.
+        let mut client = SessionCheckClient::new(channel).max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
+        let answers = client.check(request).await?.into_inner();
         Ok(Self { sender: Some(sender), answers })
     }
 

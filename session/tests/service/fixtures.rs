@@ -10,7 +10,7 @@ use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, S
 use portcullis_session::{Failure, Listeners, run};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -33,10 +33,16 @@ fn passed_ms(since: Instant) -> u64 {
 pub(crate) struct Faults {
     /// It refuses to write.
     pub(crate) fails: AtomicBool,
+    /// Writing panics.
+    pub(crate) panics: AtomicBool,
     /// It refuses to look sessions up.
     pub(crate) fails_to_read: AtomicBool,
     /// Look-ups wait until this is over.
     pub(crate) slow_reads: Gate,
+    /// Lists of ended sessions wait until this is over.
+    pub(crate) slow_lists: Gate,
+    /// The lists of ended sessions that have begun to be read.
+    pub(crate) lists: AtomicUsize,
     /// Commits wait until this is over.
     pub(crate) slow_writes: Gate,
 }
@@ -85,6 +91,7 @@ impl Store for Faulty {
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
         self.1.slow_writes.pass();
+        assert!(!self.1.panics.load(Ordering::SeqCst), "as the test wants it");
         match self.1.fails.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: disk on fire".to_owned())),
             false => self.0.apply(changes),
@@ -102,11 +109,11 @@ impl Store for Faulty {
         self.0.received(ids)
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
         self.1.slow_reads.pass();
         match self.1.fails_to_read.load(Ordering::SeqCst) {
             true => Err(StoreError("/secret/path: no such block".to_owned())),
-            false => self.0.tombstone(id),
+            false => self.0.tombstones_of(ids),
         }
     }
 
@@ -115,6 +122,8 @@ impl Store for Faulty {
         after: Option<SessionId>,
         each: &mut dyn FnMut(SessionId, Option<Record>) -> bool,
     ) -> Result<(), StoreError> {
+        self.1.lists.fetch_add(1, Ordering::SeqCst);
+        self.1.slow_lists.pass();
         self.0.tombstones(after, each)
     }
 }
@@ -252,6 +261,12 @@ impl Fixture {
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
+        let ran = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ran.expect("it goes on").unwrap()
     }
 
     /// Asks it to stop; it drains first.

@@ -16,6 +16,7 @@ mod docs;
 mod drain;
 mod fixtures;
 mod follows;
+mod logins;
 mod oauth;
 mod program;
 mod signals;

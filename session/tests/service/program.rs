@@ -338,6 +338,33 @@ async fn a_log_that_nobody_reads_stops_neither_checks_nor_health() {
 }
 
 #[tokio::test]
+async fn a_program_whose_output_nobody_can_read_goes_on_and_counts_the_lines_that_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path(), "");
+    command.stderr(Stdio::piped());
+    let Program { mut child, lines, checks, admin } = Program::run(command).await;
+    drop((lines, child.stderr.take()));
+    let call =
+        async |method: &str, path: &str, body: &str| http(admin, &format!("Bearer {ADMIN}"), method, path, body).await;
+    let lost = async || {
+        let metrics = call("GET", "/metrics", "").await.text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("portcullis_log_lines_dropped_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let mut filter = Filter::open(checks, FILTER).await.unwrap();
+    assert_eq!(filter.ask_new(token(1, "s", now_ms())).await.outcome(), Outcome::Active);
+    let before = lost().await;
+    let revoke = format!("/v1/sessions/{}/revoke", session_id("s"));
+    assert_eq!(call("POST", &revoke, "").await.status, 200);
+    assert_eq!(filter.outcome(1).await, Outcome::Revoked);
+    // The log's thread writes in its own time.
+    let counted = async { while lost().await <= before {} };
+    tokio::time::timeout(PATIENCE, counted).await.expect("lost lines are not counted");
+    assert_eq!(http(admin, "", "GET", "/readyz", "").await.status, 200);
+    assert_eq!(child.try_wait().unwrap(), None, "it goes on");
+}
+
+#[tokio::test]
 async fn callers_without_the_credential_cannot_fill_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(folder.path()).await;

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// List at most this many sessions [default: 100]
     #[arg(long, value_name = "COUNT", conflicts_with = "all", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// List all sessions, without a limit
+    /// List all sessions, without a limit, in the order of their ids
     #[arg(long)]
     all: bool,
     /// Output format
@@ -142,7 +142,8 @@ impl Args {
             .parameter("subject", self.subject.as_deref())
             .parameter("client_id", self.client.as_deref())
             .parameter("state", state)
-            .parameter("order", Some("newest"))
+            // For each page of the newest, the service reads all sessions.
+            .parameter("order", Some(if self.all { "id" } else { "newest" }))
             .parameter("limit", Some(&count.to_string()))
             .parameter("cursor", cursor)
     }

@@ -226,12 +226,16 @@ impl Store for Embedded {
         Ok(true)
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+    fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
             let tombstones = txn.open_table(TOMBSTONES).map_err(failed)?;
-            let found = tombstones.get(id.0).map_err(failed)?;
-            found.map(|bytes| parse(bytes.value())).transpose()
+            let mut all = Vec::new();
+            for id in ids {
+                let found = tombstones.get(id.0).map_err(failed)?;
+                all.extend(found.map(|bytes| (*id, parse(bytes.value()).ok())));
+            }
+            Ok(all)
         })
     }
 

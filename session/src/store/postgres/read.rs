@@ -93,14 +93,6 @@ impl Store for Postgres {
         Ok(false)
     }
 
-    fn tombstone(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        match self.tombstones_of(&[id])?.pop() {
-            None => Ok(None),
-            Some((_, Some(record))) => Ok(Some(record)),
-            Some((_, None)) => Err(StoreError("damaged entry".to_owned())),
-        }
-    }
-
     fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
