@@ -48,7 +48,7 @@ pub(super) enum Step {
     Revoke(Box<Record>, u64, Option<Pending>, Reply<Option<Box<Record>>>),
     /// The revocation of an id that no session has.
     RevokeUnseen(SessionId, Revocation, Reply<Option<Box<Record>>>),
-    Narrow(Narrowing, Reply<()>),
+    Narrow(Vec<Narrowing>, Reply<()>),
     /// The first narrowing is that of the party of the change.
     ChangeScopes(Vec<Narrowing>, ScopeChange, Reply<Changed>),
     /// The session that it opens, if it opens one.
@@ -126,8 +126,9 @@ impl Commit {
                     self.prepare_revocation(&mut group, id, now_ms, unseen, reply);
                 }
                 Op::Narrow(narrowing, reply) => {
-                    group.changes.push(Change::Narrowing(narrowing.clone()));
-                    group.steps.push(Step::Narrow(narrowing, reply));
+                    let made = self.set_narrowing(&group, narrowing);
+                    group.changes.extend(made.iter().cloned().map(Change::Narrowing));
+                    group.steps.push(Step::Narrow(made, reply));
                 }
                 Op::ChangeScopes(change, reply) => self.prepare_scope_change(&mut group, change, reply),
                 Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),
