@@ -1,7 +1,9 @@
 //! Attributes: facts that somebody else knows about a session, a device or a subject, each with a source and perhaps an end.
-//! Scripts and risk engines set them by the admin API, transmitters by signals. Of two about one holder, the latest stands.
+//! Scripts and risk engines set them by the admin API, transmitters by signals. Each source has its own: of several about one
+//! holder, the latest is shown, and no source undoes what another one has said.
 //!
-//! One of them has a meaning here: `acr` is the authentication context that a login counts as, until the next login.
+//! One of them has a meaning here: `acr` is the authentication context that a login counts as, until the next login. A route
+//! has to accept the one of every source.
 
 use crate::revocations::Bearer;
 use crate::store::id_text;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Attributes that one holder may have, besides `acr`, `risk` and `device.compliant` of signals.
+/// Attributes that one holder may have from one source; signals set `acr`, `risk` and `device.compliant` also beyond that.
 pub const HELD_MAX: usize = 32;
 
 /// The longest text, in bytes.
@@ -82,6 +84,11 @@ impl Holder {
         [Some(Self::Session(bearer.id())), by_sid, of_subject].into_iter().flatten()
     }
 
+    /// Whether it is a session claim.
+    const fn is_sid(&self) -> bool {
+        matches!(self, Self::Sid { .. })
+    }
+
     /// What it is, for people.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -121,8 +128,6 @@ impl Value {
 pub struct Fact {
     /// Its value.
     pub value: Value,
-    /// Who said so: [`ADMIN`], or a transmitter.
-    pub source: String,
     /// When it was set.
     pub set_at_ms: u64,
     /// The first instant at which it no longer holds; `None`: it holds until it is changed.
@@ -139,9 +144,11 @@ impl Fact {
         self.expires_at_ms.is_none_or(|at_ms| now_ms < at_ms)
     }
 
-    /// The same, for a session with that login.
-    fn holds_for(&self, login_at_ms: u64, now_ms: u64) -> bool {
-        self.holds_at(now_ms) && self.login_until_ms.is_none_or(|until_ms| login_at_ms <= until_ms)
+    /// The same, for the login of a session. As for revocations of a session claim: what is said of one is about every client,
+    /// whose first token may be younger than the login.
+    fn holds_for(&self, is_by_sid: bool, bearer: Bearer<'_>, now_ms: u64) -> bool {
+        let login_ms = if is_by_sid { bearer.login_ms } else { bearer.start_ms };
+        self.holds_at(now_ms) && self.login_until_ms.is_none_or(|until_ms| login_ms <= until_ms)
     }
 }
 
@@ -152,68 +159,90 @@ pub struct Attribute {
     pub holder: Holder,
     /// Its name: see [`is_name`].
     pub name: String,
+    /// Who says so: [`ADMIN`], or a transmitter.
+    pub source: String,
     /// What is known; `None`: no longer anything.
     pub fact: Option<Fact>,
 }
 
 impl Attribute {
+    /// What tells it from others.
+    pub fn identity(&self) -> (Holder, String, String) {
+        (self.holder.clone(), self.name.clone(), self.source.clone())
+    }
+
     /// What a store knows it by: JSON.
     pub fn key(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&(&self.holder, &self.name))
+        serde_json::to_vec(&self.identity())
     }
+}
+
+/// What is known of a holder, by name and source.
+pub type Known = BTreeMap<(String, String), Fact>;
+
+/// An attribute that stands for a session: of whom, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is about.
+    pub holder: Holder,
+    /// Who says so.
+    pub source: String,
+    /// What is known.
+    pub fact: Fact,
 }
 
 /// All attributes.
 #[derive(Debug, Default)]
-pub struct Attributes(HashMap<Holder, BTreeMap<String, Fact>>);
+pub struct Attributes(HashMap<Holder, Known>);
 
 impl Attributes {
-    /// Sets an attribute, or removes it; returns what was known before.
-    pub fn set(&mut self, attribute: Attribute) -> Option<Fact> {
-        let Attribute { holder, name, fact } = attribute;
+    /// Sets an attribute, or removes it.
+    pub fn set(&mut self, attribute: Attribute) {
+        let Attribute { holder, name, source, fact } = attribute;
         match fact {
-            Some(fact) => self.0.entry(holder).or_default().insert(name, fact),
+            Some(fact) => drop(self.0.entry(holder).or_default().insert((name, source), fact)),
             None => {
-                let held = self.0.get_mut(&holder)?;
-                let before = held.remove(&name);
+                let Some(held) = self.0.get_mut(&holder) else { return };
+                held.remove(&(name, source));
                 if held.is_empty() {
                     self.0.remove(&holder);
                 }
-                before
             }
         }
     }
 
-    /// Those of a holder, by name.
-    pub fn at(&self, holder: &Holder) -> Option<&BTreeMap<String, Fact>> {
+    /// Those of a holder.
+    pub fn at(&self, holder: &Holder) -> Option<&Known> {
         self.0.get(holder)
     }
 
-    /// Holder, name and fact of each, in no order.
-    pub fn each(&self) -> impl Iterator<Item = (&Holder, &str, &Fact)> {
-        self.0.iter().flat_map(|(holder, facts)| facts.iter().map(move |(name, fact)| (holder, name.as_str(), fact)))
+    /// The holders, in no order, each with what is known of it.
+    pub fn each(&self) -> impl Iterator<Item = (&Holder, &Known)> {
+        self.0.iter()
     }
 
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = Attribute> {
-        let whole = |(holder, name, fact): (&Holder, &str, &Fact)| Attribute {
-            holder: holder.clone(),
-            name: name.to_owned(),
-            fact: Some(fact.clone()),
-        };
-        self.each().map(whole)
+        self.each().flat_map(|(holder, known)| {
+            known.iter().map(|((name, source), fact)| Attribute {
+                holder: holder.clone(),
+                name: name.clone(),
+                source: source.clone(),
+                fact: Some(fact.clone()),
+            })
+        })
     }
 
-    /// What holds for a session, by name: a session's own before its subject's.
-    pub fn of(&self, bearer: Bearer<'_>, login_at_ms: u64, now_ms: u64) -> BTreeMap<String, (Holder, Fact)> {
+    /// What holds for a session, by name: a session's own before its subject's, and of several sources the latest.
+    pub fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> BTreeMap<String, Standing> {
         let mut found = BTreeMap::new();
         for holder in Holder::of(bearer) {
-            for (name, fact) in self.0.get(&holder).into_iter().flatten() {
-                // A session is named by its id and by its session claim: of these two, the latest stands.
+            for ((name, source), fact) in self.0.get(&holder).into_iter().flatten() {
                 let is_better =
-                    |(other, held): &(Holder, Fact)| other.kind() == holder.kind() && held.set_at_ms <= fact.set_at_ms;
-                if fact.holds_for(login_at_ms, now_ms) && found.get(name).is_none_or(is_better) {
-                    found.insert(name.clone(), (holder.clone(), fact.clone()));
+                    |other: &Standing| other.holder.kind() == holder.kind() && other.fact.set_at_ms <= fact.set_at_ms;
+                if fact.holds_for(holder.is_sid(), bearer, now_ms) && found.get(name).is_none_or(is_better) {
+                    let (source, fact) = (source.clone(), fact.clone());
+                    found.insert(name.clone(), Standing { holder: holder.clone(), source, fact });
                 }
             }
         }
@@ -225,32 +254,37 @@ impl Attributes {
         if self.0.is_empty() {
             return Contexts::default();
         }
-        let facts = Holder::of(bearer).filter_map(|holder| self.0.get(&holder)?.get(ACR).cloned());
-        let facts: Arc<[Fact]> = facts.collect();
+        let of = |holder: Holder| {
+            let known = self.0.get(&holder).into_iter().flatten();
+            let of_logins = known.filter(|((name, _), _)| name == ACR);
+            of_logins.map(|(_, fact)| (holder.is_sid(), fact.clone())).collect::<Vec<_>>()
+        };
+        let facts: Arc<[(bool, Fact)]> = Holder::of(bearer).flat_map(of).collect();
         Contexts((!facts.is_empty()).then_some(facts))
     }
 }
 
-/// The authentication contexts that the logins of a session count as.
+/// The authentication contexts that the logins of a session count as, each with whether it is about a session claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contexts(Option<Arc<[Fact]>>);
+pub struct Contexts(Option<Arc<[(bool, Fact)]>>);
 
 impl Contexts {
-    /// Whether one of those of a login is none of these.
-    pub fn are_beyond(&self, accepted: &[String], login_at_ms: u64, now_ms: u64) -> bool {
-        self.of(login_at_ms, now_ms).any(|(_, context)| !accepted.iter().any(|accepted| accepted == context))
+    /// Whether one of those of a session's login is none of these.
+    pub fn are_beyond(&self, accepted: &[String], bearer: Bearer<'_>, now_ms: u64) -> bool {
+        self.of(bearer, now_ms).any(|(_, context)| !accepted.iter().any(|accepted| accepted == context))
     }
 
-    /// That of a login that was set last; `None`: what its tokens say.
-    pub fn latest(&self, login_at_ms: u64, now_ms: u64) -> Option<&str> {
-        self.of(login_at_ms, now_ms).max_by_key(|(set_at_ms, _)| *set_at_ms).map(|(_, context)| context)
+    /// That of a session's login that was set last; `None`: what its tokens say.
+    pub fn latest(&self, bearer: Bearer<'_>, now_ms: u64) -> Option<&str> {
+        self.of(bearer, now_ms).max_by_key(|(set_at_ms, _)| *set_at_ms).map(|(_, context)| context)
     }
 
-    /// Those of a login, with when each was set.
-    fn of(&self, login_at_ms: u64, now_ms: u64) -> impl Iterator<Item = (u64, &str)> {
-        let facts = self.0.iter().flat_map(|facts| &**facts).filter(move |fact| fact.holds_for(login_at_ms, now_ms));
+    /// Those of a session's login, with when each was set.
+    fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> impl Iterator<Item = (u64, &str)> {
+        let facts = self.0.iter().flat_map(|facts| &**facts);
+        let held = facts.filter(move |(is_by_sid, fact)| fact.holds_for(*is_by_sid, bearer, now_ms));
         // A value that no route can name meets none.
-        facts.map(|fact| (fact.set_at_ms, if let Value::Text(text) = &fact.value { text.as_str() } else { "" }))
+        held.map(|(_, fact)| (fact.set_at_ms, if let Value::Text(text) = &fact.value { text.as_str() } else { "" }))
     }
 }
 
@@ -284,8 +318,8 @@ mod tests {
     fn set(holder: Holder, name: &str, value: &str, expires_at_ms: Option<u64>) -> Attribute {
         let value = Value::Text(value.to_owned());
         let login_until_ms = (name == ACR).then_some(10);
-        let fact = Fact { value, source: ADMIN.to_owned(), set_at_ms: 1, expires_at_ms, login_until_ms };
-        Attribute { holder, name: name.to_owned(), fact: Some(fact) }
+        let fact = Fact { value, set_at_ms: 1, expires_at_ms, login_until_ms };
+        Attribute { holder, name: name.to_owned(), source: ADMIN.to_owned(), fact: Some(fact) }
     }
 
     #[test]
@@ -308,7 +342,7 @@ mod tests {
         all.set(later);
         all.set(set(of_subject(), "dept", "x", None));
         let value = |sid: &str, name: &str, now_ms| {
-            all.of(bearer(sid), 1, now_ms).get(name).map(|(holder, fact)| (holder.kind(), fact.value.clone()))
+            all.of(bearer(sid), now_ms).get(name).map(|held| (held.holder.kind(), held.fact.value.clone()))
         };
         let text = |kind, text: &str| Some((kind, Value::Text(text.to_owned())));
         assert_eq!(value("s", "risk", 19), text("session", "high"));
@@ -326,23 +360,53 @@ mod tests {
         let contexts = all.contexts_of(bearer("s"));
         let accepted = |list: &[&str]| list.iter().map(|&acr| acr.to_owned()).collect::<Vec<_>>();
         let both = accepted(&["aal0", "aal1"]);
-        assert!(!contexts.are_beyond(&both, 10, 19), "each of them is accepted");
+        let login = |at_ms| Bearer { start_ms: at_ms, login_ms: at_ms, ..bearer("s") };
+        assert!(!contexts.are_beyond(&both, login(10), 19), "each of them is accepted");
         for one in ["aal0", "aal1"] {
-            assert!(contexts.are_beyond(&accepted(&[one]), 10, 19), "{one} alone is not enough");
+            assert!(contexts.are_beyond(&accepted(&[one]), login(10), 19), "{one} alone is not enough");
         }
-        assert!(!contexts.are_beyond(&accepted(&["aal1"]), 10, 20), "the other one has run out");
-        assert!(!contexts.are_beyond(&accepted(&["aal2"]), 11, 19), "another login is another one");
-        assert_eq!((contexts.latest(10, 20), contexts.latest(11, 19)), (Some("aal1"), None));
+        assert!(!contexts.are_beyond(&accepted(&["aal1"]), login(10), 20), "the other one has run out");
+        assert!(!contexts.are_beyond(&accepted(&["aal2"]), login(11), 19), "another login is another one");
+        assert_eq!((contexts.latest(login(10), 20), contexts.latest(login(11), 19)), (Some("aal1"), None));
         assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }), Contexts::default());
+    }
+
+    #[test]
+    fn what_is_said_of_a_session_claim_is_about_every_client_whose_tokens_do_not_say_when_its_login_was() {
+        let mut all = Attributes::default();
+        all.set(set(of_sid(), ACR, "aal1", None));
+        let other = Bearer { client: "cli", start_ms: 11, login_ms: 0, ..bearer("s") };
+        assert_eq!(all.contexts_of(other).latest(other, 19), Some("aal1"), "its first token is younger than the event");
+        let again = Bearer { login_ms: 11, ..other };
+        assert_eq!(all.contexts_of(again).latest(again, 19), None);
+    }
+
+    #[test]
+    fn no_source_undoes_what_another_one_has_said() {
+        let mut all = Attributes::default();
+        let from = |source: &str, set_at_ms, value: &str| {
+            let mut made = set(of_subject(), ACR, value, None);
+            made.fact.as_mut().unwrap().set_at_ms = set_at_ms;
+            Attribute { source: source.to_owned(), ..made }
+        };
+        all.set(from("idp", 1, "aal1"));
+        all.set(from("other", 2, "aal2"));
+        let contexts = all.contexts_of(bearer("s"));
+        assert!(contexts.are_beyond(&["aal2".to_owned()], bearer("s"), 9));
+        assert_eq!(contexts.latest(bearer("s"), 9), Some("aal2"));
+        let shown = &all.of(bearer("s"), 9)[ACR];
+        assert_eq!((&*shown.source, &shown.fact.value), ("other", &Value::Text("aal2".to_owned())));
+        all.set(Attribute { fact: None, ..from("other", 3, "") });
+        assert_eq!(all.of(bearer("s"), 9)[ACR].source, "idp");
     }
 
     #[test]
     fn what_is_removed_leaves_nothing() {
         let mut all = Attributes::default();
         let made = set(of_sid(), "risk", "low", None);
-        assert_eq!(all.set(made.clone()), None);
+        all.set(made.clone());
         assert!(all.all().eq([made.clone()]));
-        assert_eq!(all.set(Attribute { fact: None, ..made.clone() }), made.fact);
+        all.set(Attribute { fact: None, ..made.clone() });
         assert_eq!((all.all().count(), all.at(&made.holder)), (0, None));
     }
 

@@ -283,15 +283,15 @@ impl Audit {
 
     /// An attribute was set, or removed.
     pub fn attribute(&self, attribute: &Attribute, by: &'static str) {
-        let Attribute { holder, name, fact } = attribute;
+        let Attribute { holder, name, source, fact } = attribute;
         let holder = serde_json::to_string(holder).unwrap_or_default();
         match fact {
             Some(fact) => {
                 let value = serde_json::to_string(&fact.value).unwrap_or_default();
-                let (source, expires_at) = (&fact.source, fact.expires_at_ms.map(rfc3339));
+                let expires_at = fact.expires_at_ms.map(rfc3339);
                 info!(target: "audit", event = "attribute_set", holder, name, value, source, expires_at, by);
             }
-            None => info!(target: "audit", event = "attribute_removed", holder, name, by),
+            None => info!(target: "audit", event = "attribute_removed", holder, name, source, by),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Of two blocks of one party the latest call stands, also where it is the shorter one: a caller who shortens a block must be
 //! able to.
 
+use crate::email::EmailDigest;
 use crate::per_party::{OfParty, PerParty, page};
 use crate::revocations::{Bearer, RevokedParty};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,9 @@ pub struct Block {
     /// The transmitter whose signal has made it; empty when an operator did. Neither undoes the other's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub transmitter: String,
+    /// The e-mail address by which that signal has named the user: another one may lift it when no session says it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailDigest>,
 }
 
 impl OfParty for Block {
@@ -121,6 +125,13 @@ impl Blocks {
         self.0.get(transmitter)?.get(issuer, &party.clone().into())
     }
 
+    /// The parties that a transmitter has blocked by an e-mail address.
+    pub fn by_email(&self, transmitter: &str, issuer: &str, email: EmailDigest) -> Vec<BlockedParty> {
+        let blocks = self.0.get(transmitter).into_iter().flat_map(PerParty::all);
+        let named = blocks.filter(|block| block.issuer == issuer && block.email == Some(email));
+        named.map(|block| block.party.clone()).collect()
+    }
+
     /// All of them, in no order, with those that have run out and are not collected yet.
     pub fn all(&self) -> impl Iterator<Item = &Block> {
         self.0.values().flat_map(PerParty::all)
@@ -146,7 +157,7 @@ mod tests {
 
     fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
         let (issuer, reason, transmitter) = ("i".to_owned(), String::new(), String::new());
-        Block { issuer, party, until_ms, made_at_ms: 7, reason, transmitter }
+        Block { issuer, party, until_ms, made_at_ms: 7, reason, transmitter, email: None }
     }
 
     fn parties() -> [BlockedParty; 3] {

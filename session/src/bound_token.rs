@@ -270,9 +270,7 @@ impl BoundToken {
     /// The authentication context that its session's login counts as; `None`: what the token says.
     pub(crate) fn context(&self, now_ms: u64) -> Option<String> {
         match &self.state {
-            State::Session(standing) => {
-                standing.contexts.latest(standing.session.login_at_ms(), now_ms).map(str::to_owned)
-            }
+            State::Session(standing) => standing.contexts.latest(standing.session.bearer(), now_ms).map(str::to_owned),
             State::Unbound | State::None(..) => None,
         }
     }
@@ -363,7 +361,7 @@ impl Standing {
             is_covered: left
                 .zip(required.scopes)
                 .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
-            is_too_weak: !required.acr.is_empty() && self.contexts.are_beyond(required.acr, login_at_ms, now_ms),
+            is_too_weak: !required.acr.is_empty() && self.contexts.are_beyond(required.acr, session.bearer(), now_ms),
         }
     }
 

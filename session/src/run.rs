@@ -144,9 +144,8 @@ pub async fn run(
             Served { threads, tls: signals_tls, router, connections_max: SIGNALS_CONNECTIONS_MAX, speaks_http2: false };
         signals.push(tokio::spawn(serve(listener, served, stopped, ADMIN_DRAIN_MAX)));
     }
-    if !service.signals.is_empty() {
-        signals.push(tokio::spawn(signals::keep(Arc::clone(&service))));
-    }
+    // Signals may still be held whose transmitter is gone.
+    signals.push(tokio::spawn(signals::keep(Arc::clone(&service))));
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_polled()) {
         signals.push(tokio::spawn(signals::poll(Arc::clone(&service), number)));
     }

@@ -26,7 +26,7 @@ mod thread;
 pub(crate) use attribute::NoRoom;
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};
-pub(crate) use signal::{Applied, Effect, Signal};
+pub(crate) use signal::{Applied, Effect, Line, Signal};
 
 #[cfg(test)]
 pub(crate) use commit::Commit;

@@ -3,7 +3,7 @@
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
 use super::sessions::{id_of, live};
-use crate::attributes::{ACR, ADMIN, Attribute, Fact, HELD_MAX, Holder, TEXT_BYTES_MAX, Value, is_name};
+use crate::attributes::{ACR, ADMIN, Attribute, Fact, HELD_MAX, Holder, Standing, TEXT_BYTES_MAX, Value, is_name};
 use crate::clock::rfc3339;
 use crate::service::Service;
 use crate::signals::is_party_name;
@@ -31,15 +31,15 @@ pub(super) struct AttributeView {
 }
 
 impl AttributeView {
-    fn new(name: String, fact: Fact) -> Self {
-        let Fact { value, source, set_at_ms, expires_at_ms, .. } = fact;
+    fn new(name: String, source: String, fact: Fact) -> Self {
+        let Fact { value, set_at_ms, expires_at_ms, .. } = fact;
         let (set_at, expires_at) = (rfc3339(set_at_ms), expires_at_ms.map(rfc3339));
         Self { name, value, source, of: None, set_at, expires_at }
     }
 
     /// One that holds for a session.
-    pub(super) fn of(name: String, (holder, fact): (Holder, Fact)) -> Self {
-        Self { of: Some(holder.kind()), ..Self::new(name, fact) }
+    pub(super) fn of(name: String, Standing { holder, source, fact }: Standing) -> Self {
+        Self { of: Some(holder.kind()), ..Self::new(name, source, fact) }
     }
 }
 
@@ -84,15 +84,15 @@ fn all_of(service: &Service, holder: &Holder) -> Vec<Holder> {
     [holder.clone()].into_iter().chain(by_sid).collect()
 }
 
-/// What is known of a holder now, by name.
-fn known(service: &Service, holder: &Holder) -> BTreeMap<String, Fact> {
-    let (now_ms, mut known) = (service.clock.now_ms(), BTreeMap::<String, Fact>::new());
+/// What is known of a holder now, by name: of several sources, what the latest one says.
+fn known(service: &Service, holder: &Holder) -> BTreeMap<String, (String, Fact)> {
+    let (now_ms, mut known) = (service.clock.now_ms(), BTreeMap::<String, (String, Fact)>::new());
     for holder in all_of(service, holder) {
-        for (name, fact) in service.registry.attributes_at(&holder) {
+        for ((name, source), fact) in service.registry.attributes_at(&holder) {
             // What a signal says in the same millisecond goes before what was set here.
-            let is_later = known.get(&name).is_none_or(|held| held.set_at_ms <= fact.set_at_ms);
+            let is_later = known.get(&name).is_none_or(|(_, held)| held.set_at_ms <= fact.set_at_ms);
             if fact.holds_at(now_ms) && is_later {
-                known.insert(name, fact);
+                known.insert(name, (source, fact));
             }
         }
     }
@@ -107,7 +107,9 @@ pub(super) async fn list(
 ) -> Result<Json<ListView>, Problem> {
     let holder = holder(&kind, id, &uri)?;
     let facts = known(&service, &holder).into_iter();
-    Ok(Json(ListView { attributes: facts.map(|(name, fact)| AttributeView::new(name, fact)).collect() }))
+    Ok(Json(ListView {
+        attributes: facts.map(|(name, (source, fact))| AttributeView::new(name, source, fact)).collect(),
+    }))
 }
 
 /// One of them.
@@ -116,8 +118,8 @@ pub(super) async fn read(
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Json<AttributeView>, Problem> {
-    let fact = known(&service, &holder(&kind, id, &uri)?).remove(&name);
-    Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
+    let (source, fact) = known(&service, &holder(&kind, id, &uri)?).remove(&name).ok_or_else(none)?;
+    Ok(Json(AttributeView::new(name, source, fact)))
 }
 
 #[derive(Deserialize)]
@@ -154,28 +156,35 @@ pub(super) async fn set(
         return Err(Problem::unprocessable("body: `expires_at` has passed"));
     }
     let login_until_ms = (name == ACR).then(|| service.registry.login_until_ms(&holder, now_ms));
-    let fact = Fact { value, source: ADMIN.to_owned(), set_at_ms: now_ms, expires_at_ms, login_until_ms };
-    let attribute = Attribute { holder, name: name.clone(), fact: Some(fact.clone()) };
+    let fact = Fact { value, set_at_ms: now_ms, expires_at_ms, login_until_ms };
+    let source = ADMIN.to_owned();
+    let attribute = Attribute { holder, name: name.clone(), source: source.clone(), fact: Some(fact.clone()) };
     match service.writer.attribute(attribute).await? {
-        Ok(_) => Ok(Json(AttributeView::new(name, fact))),
+        Ok(()) => Ok(Json(AttributeView::new(name, source, fact))),
         Err(NoRoom) => {
             Err(Problem::unprocessable(format!("it already has {HELD_MAX} attributes, and cannot have more")))
         }
     }
 }
 
-/// Removes one.
+/// Removes one, whoever has stated it.
 pub(super) async fn remove(
     State(service): State<Arc<Service>>,
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Json<AttributeView>, Problem> {
     let holder = holder(&kind, id, &uri)?;
-    let fact = known(&service, &holder).remove(&name);
+    let stood = known(&service, &holder).remove(&name);
     for holder in all_of(&service, &holder) {
-        drop(service.writer.attribute(Attribute { holder, name: name.clone(), fact: None }).await?);
+        let sources = service.registry.attributes_at(&holder).into_keys().filter(|(of, _)| *of == name);
+        for (name, source) in sources {
+            let ended = Attribute { holder: holder.clone(), name, source, fact: None };
+            // What ends needs no room.
+            let (Ok(()) | Err(NoRoom)) = service.writer.attribute(ended).await?;
+        }
     }
-    Ok(Json(AttributeView::new(name, fact.ok_or_else(none)?)))
+    let (source, fact) = stood.ok_or_else(none)?;
+    Ok(Json(AttributeView::new(name, source, fact)))
 }
 
 fn none() -> Problem {

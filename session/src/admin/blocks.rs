@@ -37,7 +37,15 @@ impl Asked {
             return Err(Problem::invalid("body: `until` has passed already"));
         }
         let transmitter = String::new();
-        Ok(Block { issuer: self.issuer, party, until_ms, made_at_ms: now_ms, reason: self.reason, transmitter })
+        Ok(Block {
+            issuer: self.issuer,
+            party,
+            until_ms,
+            made_at_ms: now_ms,
+            reason: self.reason,
+            transmitter,
+            email: None,
+        })
     }
 }
 

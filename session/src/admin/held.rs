@@ -3,15 +3,18 @@
 use super::body::query;
 use super::page::{given, limit_of, next};
 use super::problem::{Code, Problem};
+use crate::attributes::Value;
 use crate::clock::rfc3339;
 use crate::held::HeldSignal;
+use crate::registry::Registry;
 use crate::service::Service;
-use crate::signals::{drop_held, release as carry_out};
+use crate::signals::{Deed, drop_held, release as carry_out};
 use crate::writer::NotWritten;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -41,10 +44,22 @@ struct HeldView {
     actions: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     users: Vec<User>,
+    /// How many e-mail addresses it names: `users` has whom they name now.
+    #[serde(skip_serializing_if = "is_zero")]
+    emails: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sids: Vec<Sid>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     devices: Vec<Device>,
+    /// The scopes that it leaves, by the issuer of the tokens.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    scopes: BTreeMap<String, Vec<String>>,
+    /// What a login is to count as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<String>,
+    /// Attributes, by name; null: it removes them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, Option<Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -52,16 +67,34 @@ struct HeldView {
     received_at: String,
 }
 
-impl From<HeldSignal> for HeldView {
-    fn from(held: HeldSignal) -> Self {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl HeldView {
+    fn of(held: HeldSignal, registry: &Registry) -> Self {
         let HeldSignal { id, transmitter, jti, received_at_ms, order, .. } = held;
         let actions = order.actions();
-        let parties = order.parties;
+        let parties = order.parties.found(registry);
+        let (mut scopes, mut acr, mut attributes) = (BTreeMap::new(), None, BTreeMap::new());
+        for deed in order.deeds {
+            match deed {
+                Deed::Narrow(left) => scopes.extend(left),
+                Deed::StepUp { acr: context, .. } => acr = Some(context),
+                Deed::Attribute { facts, .. } => attributes.extend(facts),
+                Deed::End | Deed::EndOthers | Deed::Block | Deed::Unblock => {}
+            }
+        }
         Self {
             id,
             transmitter,
             event: order.event,
             actions,
+            emails: parties.emails.len(),
+            scopes,
+            acr,
+            attributes,
             users: parties.users.into_iter().map(|(issuer, subject)| User { issuer, subject }).collect(),
             sids: parties.sids.into_iter().map(|(issuer, sid)| Sid { issuer, sid }).collect(),
             devices: parties.devices.into_iter().map(|(issuer, device)| Device { issuer, device }).collect(),
@@ -94,7 +127,8 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     let (transmitter, after, limit) = (given(transmitter), given(cursor), limit_of(limit)?);
     let (page, has_more) = service.registry.held_page(transmitter.as_deref(), after.as_deref(), limit);
     let next = next(&page, has_more);
-    Ok(Json(ListView { held: page.into_iter().map(|(_, signal)| signal.into()).collect(), next }))
+    let held = page.into_iter().map(|(_, signal)| HeldView::of(signal, &service.registry)).collect();
+    Ok(Json(ListView { held, next }))
 }
 
 /// What has become of a signal that was held.

@@ -228,8 +228,7 @@ pub(super) async fn live(service: &Arc<Service>, id: SessionId) -> Result<Arc<Se
 pub(super) async fn shown(service: &Arc<Service>, id: SessionId) -> Result<Json<SessionView>, Problem> {
     let record = record(service, id).await?.ok_or_else(no_session)?;
     let narrowings = service.registry.narrowings_of(&record.party());
-    let (login_at_ms, now_ms) = (record.marks.login_at_ms, service.clock.now_ms());
-    let attributes = service.registry.attributes_of(record.bearer(), login_at_ms, now_ms);
+    let attributes = service.registry.attributes_of(record.bearer(), service.clock.now_ms());
     let mut view = SessionView::from(record);
     view.narrowings = narrowings.into_iter().map(Into::into).collect();
     view.attributes = attributes.into_iter().map(|(name, held)| AttributeView::of(name, held)).collect();

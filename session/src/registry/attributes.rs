@@ -5,7 +5,7 @@
 
 use super::Registry;
 use super::sessions::SHARDS;
-use crate::attributes::{ACR, Attribute, Fact, Holder};
+use crate::attributes::{ACR, Attribute, Fact, Holder, Known, Standing};
 use crate::revocations::{Bearer, RevokedParty};
 use crate::session::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,11 +15,11 @@ use std::sync::{Arc, PoisonError};
 const FORGOTTEN_MAX: usize = 4_096;
 
 impl Registry {
-    /// Publishes attributes, or the ends of some, that are on disk; returns what was known of the last one before. The next
-    /// verdict on each of their sessions applies them, and their open requests are judged again.
-    pub fn set_attributes(&self, changed: &[Attribute]) -> Option<Fact> {
+    /// Publishes attributes, or the ends of some, that are on disk. The next verdict on each of their sessions applies them, and
+    /// their open requests are judged again.
+    pub fn set_attributes(&self, changed: &[Attribute]) {
         let mut attributes = self.attributes.write().unwrap_or_else(PoisonError::into_inner);
-        let before = changed.iter().map(|attribute| attributes.set(attribute.clone())).last().flatten();
+        changed.iter().for_each(|attribute| attributes.set(attribute.clone()));
         drop(attributes);
         // Nothing else decides anything.
         let holders: HashSet<&Holder> = changed.iter().filter(|set| set.name == ACR).map(|set| &set.holder).collect();
@@ -28,7 +28,6 @@ impl Registry {
             self.count_logins(&session);
             self.followers.changed(session.id);
         }
-        before
     }
 
     /// Has the logins of a session count as what its attributes say.
@@ -68,14 +67,14 @@ impl Registry {
         self.instant_of(issuer, &party, now_ms)
     }
 
-    /// The attributes of a holder, by name, with those that no longer hold.
-    pub fn attributes_at(&self, holder: &Holder) -> BTreeMap<String, Fact> {
+    /// The attributes of a holder, with those that no longer hold.
+    pub fn attributes_at(&self, holder: &Holder) -> Known {
         self.attributes.read().unwrap_or_else(PoisonError::into_inner).at(holder).cloned().unwrap_or_default()
     }
 
     /// What holds for a session, by name.
-    pub fn attributes_of(&self, bearer: Bearer<'_>, login_at_ms: u64, now_ms: u64) -> BTreeMap<String, (Holder, Fact)> {
-        self.attributes.read().unwrap_or_else(PoisonError::into_inner).of(bearer, login_at_ms, now_ms)
+    pub fn attributes_of(&self, bearer: Bearer<'_>, now_ms: u64) -> BTreeMap<String, Standing> {
+        self.attributes.read().unwrap_or_else(PoisonError::into_inner).of(bearer, now_ms)
     }
 
     /// All attributes.
@@ -89,14 +88,17 @@ impl Registry {
         let is_over = |fact: &Fact| fact.expires_at_ms.is_some_and(|at_ms| at_ms < before_ms);
         let (mut over, mut old) = (Vec::new(), Vec::new());
         let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
-        for (holder, name, fact) in attributes.each() {
+        for (holder, known) in attributes.each() {
             let is_about_session = matches!(holder, Holder::Session(_) | Holder::Sid { .. });
-            let kept = match () {
-                () if is_over(fact) => &mut over,
-                () if is_about_session && fact.set_at_ms < before_ms => &mut old,
-                () => continue,
-            };
-            kept.push(Attribute { holder: holder.clone(), name: name.to_owned(), fact: None });
+            for ((name, source), fact) in known {
+                let kept = match () {
+                    () if is_over(fact) => &mut over,
+                    () if is_about_session && fact.set_at_ms < before_ms => &mut old,
+                    () => continue,
+                };
+                let (name, source) = (name.clone(), source.clone());
+                kept.push(Attribute { holder: holder.clone(), name, source, fact: None });
+            }
         }
         drop(attributes);
         let live = self.live_sids(&old);

@@ -7,6 +7,7 @@
 
 use super::Registry;
 use crate::blocks::{Block, BlockedParty};
+use crate::email::EmailDigest;
 use crate::per_party::OfParty;
 use crate::token::Token;
 use std::sync::PoisonError;
@@ -30,6 +31,11 @@ impl Registry {
         let is_lifted = self.blocks.write().unwrap_or_else(PoisonError::into_inner).lift(block);
         self.rules_epoch.fetch_add(1, Ordering::SeqCst);
         is_lifted
+    }
+
+    /// The parties that a transmitter has blocked by an e-mail address.
+    pub fn blocked_by_email(&self, transmitter: &str, issuer: &str, email: EmailDigest) -> Vec<BlockedParty> {
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner).by_email(transmitter, issuer, email)
     }
 
     /// The block of a party that a transmitter's signal has made.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
     let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
-    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter }
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None }
 }
 
 fn of_alice(until_ms: Option<u64>) -> Block {

@@ -28,7 +28,7 @@ impl Registry {
         rules.narrowings.into_iter().for_each(|narrowing| narrowings.set(narrowing));
         drop(narrowings);
         let mut attributes = self.attributes.write().unwrap_or_else(PoisonError::into_inner);
-        rules.attributes.into_iter().for_each(|attribute| drop(attributes.set(attribute)));
+        rules.attributes.into_iter().for_each(|attribute| attributes.set(attribute));
         drop(attributes);
         rules.held.into_iter().for_each(|signal| self.hold(signal));
         let mut count = 0;

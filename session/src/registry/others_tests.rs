@@ -6,6 +6,7 @@ use crate::fixtures::{Fixture, HOUR, IDLE, MINUTE, T0, login};
 use crate::held::HeldSignal;
 use crate::judge::{End, Reason};
 use crate::registry::{Registry, revoked};
+use crate::revocations::Bearer;
 use crate::session::Session;
 use crate::signals::Order;
 use crate::store::{Change, Marks, Record, Store};
@@ -146,19 +147,19 @@ fn an_opening_by_the_admin_api_elsewhere_reaches_tokens_that_had_no_session() {
 fn what_is_said_about_a_session_elsewhere_holds_here_and_signals_are_held_everywhere() {
     let fixture = Fixture::new();
     let session = entered(&fixture);
-    let acr = |fact| Attribute { holder: Holder::Session(session.id), name: ACR.to_owned(), fact };
-    let fact = Fact {
-        value: Value::Text("aal1".to_owned()),
-        source: "idp".to_owned(),
-        set_at_ms: T0,
-        expires_at_ms: None,
-        login_until_ms: Some(T0),
+    let acr = |fact| {
+        let (name, source) = (ACR.to_owned(), "idp".to_owned());
+        Attribute { holder: Holder::Session(session.id), name, source, fact }
     };
+    let fact =
+        Fact { value: Value::Text("aal1".to_owned()), set_at_ms: T0, expires_at_ms: None, login_until_ms: Some(T0) };
     fixture.registry.apply(Change::Attribute(acr(Some(fact))));
-    assert_eq!(session.contexts().latest(T0, T0), Some("aal1"));
-    assert_eq!(session.contexts().latest(T0 + 1, T0), None, "another login is another one");
+    let bearer = session.bearer();
+    assert_eq!(session.contexts().latest(bearer, T0), Some("aal1"));
+    let again = Bearer { start_ms: T0 + 1, ..bearer };
+    assert_eq!(session.contexts().latest(again, T0), None, "another login is another one");
     fixture.registry.apply(Change::Attribute(acr(None)));
-    assert_eq!(session.contexts().latest(T0, T0), None);
+    assert_eq!(session.contexts().latest(bearer, T0), None);
     let signal = HeldSignal::new("idp", None, Order::default(), T0);
     for _ in 0..2 {
         fixture.registry.apply(Change::Hold(signal.clone()));

@@ -10,10 +10,10 @@ use crate::held::HeldSignal;
 use crate::log::Sampler;
 use crate::service::Service;
 use crate::store::{Receipt, ReceiptId};
-use crate::writer::{Applied, Effect, NotWritten, Signal};
+use crate::writer::{Applied, Effect, Line, NotWritten, Signal};
 use std::sync::Arc;
 use std::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// The longest text of a transmitter that is logged or kept, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
@@ -46,7 +46,7 @@ pub(super) async fn carry_out(
     if !transmitter.pace.admits(Instant::now()) {
         return hold(service, transmitter, order, receipt, jti).await;
     }
-    let made = make(service, transmitter.name(), &order, receipt, None).await;
+    let made = make(service, transmitter.name(), jti, &order, receipt, None).await;
     let done = match made {
         Ok(Some(done)) => done,
         // Its line is there already.
@@ -65,7 +65,9 @@ pub(super) async fn carry_out(
     if let Some(at_ms) = happened_at_ms {
         service.metrics.signals.lag(service.clock.now_ms().saturating_sub(at_ms));
     }
-    log(transmitter.name(), jti, &order, done);
+    if done.is_void {
+        transmitter.pace.forget_one();
+    }
     Ok(done.fate)
 }
 
@@ -75,12 +77,15 @@ pub(crate) struct Done {
     pub(super) fate: Fate,
     /// Live sessions that it has ended.
     pub(crate) ended: usize,
+    /// It asked for nothing: it names nobody who is known here.
+    is_void: bool,
 }
 
 /// Makes the effects of an order; `None` if its signal was received before, or is no longer held.
 async fn make(
     service: &Arc<Service>,
     transmitter: &str,
+    jti: Option<&str>,
     order: &Order,
     receipt: Option<Receipt>,
     releases: Option<String>,
@@ -93,12 +98,12 @@ async fn make(
     let now_ms = service.clock.now_ms();
     let arrival = Arrival { registry: &service.registry, transmitter, reason: &order.reason, now_ms };
     let effects = arrival.effects(order);
-    let is_matched = has_session(service, &effects);
-    let signal = Signal { transmitter: transmitter.to_owned(), receipt, releases, effects };
-    Ok(match service.writer.signal(signal).await? {
+    let (is_matched, is_void) = (has_session(service, &effects), effects.is_empty());
+    let line = Some(line(jti, order, None));
+    let transmitter = transmitter.to_owned();
+    Ok(match service.writer.signal(Signal { transmitter, receipt, releases, is_matched, line, effects }).await? {
         Applied::Before => None,
-        Applied::Now { ended } if is_matched || ended > 0 => Some(Done { fate: Fate::Applied, ended }),
-        Applied::Now { ended } => Some(Done { fate: Fate::Unmatched, ended }),
+        Applied::Now { fate, ended } => Some(Done { fate, ended, is_void }),
     })
 }
 
@@ -115,17 +120,14 @@ async fn hold(
     if !service.registry.has_room_to_hold(name) {
         return Err(Refusal::unavailable("too many signals of this transmitter are held"));
     }
+    let line = line(jti, &order, Some(Fate::Held));
     let signal = HeldSignal::new(name, jti.map(cut), order, service.clock.now_ms());
-    let (id, order) = (signal.id.clone(), signal.order.clone());
+    let line = Some(Line { held: Some(signal.id.clone()), ..line });
     let effects = vec![Effect::Hold(signal)];
-    let signal = Signal { transmitter: name.to_owned(), receipt, releases: None, effects };
+    let signal = Signal { transmitter: name.to_owned(), receipt, line, effects, ..Signal::default() };
     if service.writer.signal(signal).await.map_err(unwritten)? == Applied::Before {
         return Ok(Fate::Repeated);
     }
-    info!(
-        target: "audit", event = "signal", transmitter = name, jti = jti.map(cut), signal = cut(&order.event),
-        fate = Fate::Held.as_str(), actions = order.actions().join(" "), held = id,
-    );
     if let Some(not_logged) = HELD.admit() {
         warn!(
             transmitter = name,
@@ -139,10 +141,9 @@ async fn hold(
 /// Carries out a held signal; `None` if it is no longer held.
 pub(crate) async fn release(service: &Arc<Service>, held: &HeldSignal) -> Result<Option<Done>, NotWritten> {
     let HeldSignal { id, transmitter, jti, order, .. } = held;
-    let made = make(service, transmitter, order, None, Some(id.clone())).await?;
+    let made = make(service, transmitter, jti.as_deref(), order, None, Some(id.clone())).await?;
     if let Some(done) = made {
         service.metrics.signals.released(transmitter, done.fate());
-        log(transmitter, jti.as_deref(), order, done);
     }
     Ok(made)
 }
@@ -150,13 +151,10 @@ pub(crate) async fn release(service: &Arc<Service>, held: &HeldSignal) -> Result
 /// Drops a held signal; returns whether it was still held.
 pub(crate) async fn drop_held(service: &Arc<Service>, held: &HeldSignal) -> Result<bool, NotWritten> {
     let HeldSignal { id, transmitter, jti, order, .. } = held;
-    let releases = Some(id.clone());
-    let signal = Signal { transmitter: transmitter.clone(), receipt: None, releases, effects: Vec::new() };
-    let is_dropped = service.writer.signal(signal).await? != Applied::Before;
-    if is_dropped {
-        log(transmitter, jti.as_deref(), order, Done { fate: Fate::Dropped, ended: 0 });
-    }
-    Ok(is_dropped)
+    let (transmitter, releases) = (transmitter.clone(), Some(id.clone()));
+    let line = Some(line(jti.as_deref(), order, Some(Fate::Dropped)));
+    let signal = Signal { transmitter, releases, line, ..Signal::default() };
+    Ok(service.writer.signal(signal).await? != Applied::Before)
 }
 
 impl Done {
@@ -166,11 +164,9 @@ impl Done {
     }
 }
 
-fn log(transmitter: &str, jti: Option<&str>, order: &Order, Done { fate, ended }: Done) {
-    info!(
-        target: "audit", event = "signal", transmitter, jti = jti.map(cut), signal = cut(&order.event),
-        fate = fate.as_str(), actions = order.actions().join(" "), ended,
-    );
+fn line(jti: Option<&str>, order: &Order, fate: Option<Fate>) -> Line {
+    let (event, actions) = (cut(&order.event).to_owned(), order.actions().join(" "));
+    Line { jti: jti.map(cut).map(str::to_owned), event, actions, fate, held: None }
 }
 
 /// Whether one of these effects is about a live session. A revocation says what it has ended.

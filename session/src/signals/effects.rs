@@ -4,6 +4,7 @@ use super::order::{Deed, Order};
 use super::parties::{On, Parties};
 use crate::attributes::{ACR, Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
+use crate::email::EmailDigest;
 use crate::narrowings::Party;
 use crate::registry::Registry;
 use crate::revocations::{Revocation, RevokedParty};
@@ -28,11 +29,10 @@ impl Arrival<'_> {
             match deed {
                 Deed::End => effects.extend(self.end(parties)),
                 Deed::EndOthers => effects.extend(self.end_others(parties)),
-                Deed::Block => effects.extend(blockable(parties).map(|(issuer, party)| self.block(issuer, party))),
-                Deed::Unblock => {
-                    let lift = |(issuer, party)| Effect::Unblock { issuer, party, held: None };
-                    effects.extend(blockable(parties).map(lift));
+                Deed::Block => {
+                    effects.extend(blockable(parties).map(|(issuer, party)| self.block(parties, issuer, party)));
                 }
+                Deed::Unblock => effects.extend(self.unblock(parties)),
                 Deed::Narrow(scopes) => effects.extend(self.narrow(parties, scopes)),
                 Deed::StepUp { on, acr } => {
                     effects.extend(self.whose_logins(parties, *on).iter().map(|holder| self.step_up(holder, acr)));
@@ -87,15 +87,32 @@ impl Arrival<'_> {
         })
     }
 
-    fn block(&self, issuer: String, party: BlockedParty) -> Effect {
+    fn block(&self, parties: &Parties, issuer: String, party: BlockedParty) -> Effect {
+        let email = parties.emails.iter().find(|(of, _)| *of == issuer).map(|(_, email)| *email);
         Effect::Block(Block {
             issuer,
             party,
+            email,
             until_ms: None,
             made_at_ms: self.now_ms,
             reason: self.reason.to_owned(),
             transmitter: self.transmitter.to_owned(),
         })
+    }
+
+    /// Lifts the blocks of the named users, also of those whom only the block itself still knows by their address.
+    fn unblock(&self, parties: &Parties) -> Vec<Effect> {
+        let known = |(issuer, email): &(String, EmailDigest)| {
+            let blocked = self.registry.blocked_by_email(self.transmitter, issuer, *email).into_iter();
+            blocked.map(|party| (issuer.clone(), party)).collect::<Vec<_>>()
+        };
+        let mut lifted: Vec<(String, BlockedParty)> = parties.emails.iter().flat_map(known).collect();
+        for named in blockable(parties) {
+            if !lifted.contains(&named) {
+                lifted.push(named);
+            }
+        }
+        lifted.into_iter().map(|(issuer, party)| Effect::Unblock { issuer, party, held: None }).collect()
     }
 
     /// What is left to the parties of the named sessions that are live; where there is none, to the user with every client.
@@ -126,20 +143,21 @@ impl Arrival<'_> {
         let login_until_ms = Some(self.registry.login_until_ms(holder, self.now_ms));
         let value = Value::Text(acr.to_owned());
         Effect::Attribute(Attribute {
-            fact: Some(Fact { login_until_ms, ..self.fact(value) }),
             holder: holder.clone(),
             name: ACR.to_owned(),
+            source: self.transmitter.to_owned(),
+            fact: Some(Fact { login_until_ms, ..self.fact(value) }),
         })
     }
 
     fn attribute(&self, holder: &Holder, name: &str, value: Option<Value>) -> Effect {
         let fact = value.map(|value| self.fact(value));
-        Effect::Attribute(Attribute { holder: holder.clone(), name: name.to_owned(), fact })
+        let (name, source) = (name.to_owned(), self.transmitter.to_owned());
+        Effect::Attribute(Attribute { holder: holder.clone(), name, source, fact })
     }
 
     fn fact(&self, value: Value) -> Fact {
-        let source = self.transmitter.to_owned();
-        Fact { value, source, set_at_ms: self.now_ms, expires_at_ms: None, login_until_ms: None }
+        Fact { value, set_at_ms: self.now_ms, expires_at_ms: None, login_until_ms: None }
     }
 }
 

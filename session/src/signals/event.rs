@@ -63,6 +63,11 @@ impl<'c> Event<'c> {
         (ms < 1e15).then_some(ms as u64)
     }
 
+    /// The kind of entity that its subject names, in capitals (CAEP 1.0, section 3.8).
+    pub(super) fn principal(&self) -> Option<String> {
+        Some(self.payload.get("principal")?.as_str()?.to_ascii_uppercase())
+    }
+
     /// The reason that it gives, for people: a text, or one in the first language that it has.
     pub(super) fn reason(&self) -> Option<&str> {
         ["reason_admin", "reason_user", "reason"].into_iter().find_map(|name| match self.payload.get(name)? {

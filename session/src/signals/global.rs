@@ -28,11 +28,12 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
         return Err(Refusal::request("the body is not a JSON object"));
     };
     let subject = Subject::of(&members, &Map::new())?;
-    let parties = match Parties::of(&subject, EVENT, &[Action::End], transmitter, &service.registry) {
+    let parties = match Parties::of(&subject, None, &[Action::End], transmitter, &service.registry) {
         Ok(parties) => parties,
         Err(Without::Refused(refusal)) => return Err(refusal),
         // The answer must not tell whether there is such a user.
-        Err(Without::Ignored(why)) => {
+        Err(without @ (Without::Ignored(_) | Without::Foreign)) => {
+            let why = without.why();
             info!(
                 target: "audit", event = "signal", transmitter = transmitter.name(), signal = EVENT,
                 fate = Fate::Ignored.as_str(), why,

@@ -84,7 +84,7 @@ impl Order {
         transmitter: &Transmitter,
         registry: &Registry,
     ) -> Result<Self, Without> {
-        let parties = Parties::of(subject, event.kind.name(), actions, transmitter, registry)?;
+        let parties = Parties::of(subject, Some(event), actions, transmitter, registry)?;
         let named = Named { event, parties: &parties, transmitter, issuers: registry.issuers() };
         let deeds: Vec<Deed> = actions.iter().flat_map(|action| named.deeds(*action)).collect();
         if deeds.is_empty() {
@@ -151,10 +151,10 @@ impl Named<'_> {
         named.filter(|(name, _)| is_name(name)).take(HELD_MAX).collect()
     }
 
-    /// CAEP 1.0, section 3.4: a login counts for less. Where the direction is not stated, it is taken for that.
+    /// CAEP 1.0, section 3.4: a login counts for less. Where the direction is not stated, it may as well count for more.
     fn level_changed(&self) -> Option<Deed> {
-        let is_raised = self.text("change_direction").is_some_and(|direction| direction == "increase");
-        let acr = self.text("current_level").filter(|level| !is_raised && !level.is_empty())?;
+        let is_lowered = self.text("change_direction").is_some_and(|direction| direction == "decrease");
+        let acr = self.text("current_level").filter(|level| is_lowered && !level.is_empty())?;
         let on = self.parties.most_specific(false)?;
         Some(Deed::StepUp { on, acr })
     }
@@ -167,7 +167,7 @@ impl Named<'_> {
         });
         let level = self.text("current_level").map(|level| level.to_ascii_lowercase());
         let level = level.filter(|level| matches!(level.as_str(), "low" | "medium" | "high"));
-        let on = match self.text("principal").as_deref().map(str::to_ascii_uppercase).as_deref() {
+        let on = match self.event.principal().as_deref() {
             None => self.parties.most_specific(true)?,
             Some("SESSION") => On::Sessions,
             Some("DEVICE") => On::Devices,
@@ -279,6 +279,7 @@ mod tests {
     fn what_says_nothing_that_is_understood_is_ignored() {
         let user = json!({"format": "opaque", "id": "alice"});
         let device = json!({"format": "complex", "device": {"format": "opaque", "id": "d"}});
+        let unread = json!({"format": "complex", "user": user, "device": {"format": "uri", "uri": "urn:uuid:1"}});
         let rows = [
             ("token-claims-change", &user, json!({})),
             ("token-claims-change", &user, json!({"claims": ["scope"]})),
@@ -286,9 +287,11 @@ mod tests {
             ("assurance-level-change", &user, json!({})),
             ("assurance-level-change", &user, json!({"current_level": 1})),
             ("assurance-level-change", &user, json!({"current_level": "aal3", "change_direction": "increase"})),
-            ("assurance-level-change", &device, json!({"current_level": "aal1"})),
+            ("assurance-level-change", &user, json!({"current_level": "hi-res-scan", "initiating_entity": "user"})),
+            ("assurance-level-change", &device, json!({"current_level": "aal1", "change_direction": "decrease"})),
             ("device-compliance-change", &user, json!({"current_status": true})),
-            ("risk-level-change", &user, json!({"current_level": "LOW", "principal": "DEVICE"})),
+            ("device-compliance-change", &unread, json!({"current_status": "not-compliant"})),
+            ("risk-level-change", &user, json!({"current_level": "LOW", "principal": "TENANT"})),
             ("session-revoked", &device, json!({})),
         ];
         for (event, sub_id, payload) in rows {

@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::answer::Refusal;
+use super::event::Event;
 use super::subject::{Identifier, Subject};
 use super::transmitter::{Profile, Transmitter};
 use crate::attributes::Holder;
@@ -49,33 +50,49 @@ pub enum On {
 pub(super) enum Without {
     /// It is valid, and not wanted or not about anything here: acknowledged.
     Ignored(&'static str),
+    /// It is about tokens of an issuer that the transmitter may not speak of: acknowledged.
+    Foreign,
     /// It must not be acted upon without what is not understood of it.
     Refused(Refusal),
 }
 
+impl Without {
+    /// Why it has none.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Ignored(why) => why,
+            Self::Foreign => "the subject's issuer is not in tokens_of",
+            Self::Refused(refusal) => &refusal.description,
+        }
+    }
+}
+
 impl Parties {
-    /// Whom an event of a transmitter is about, for these actions. The event is named as in lists.
+    /// Whom a transmitter speaks of, for these actions; with the event that it sends, if it sends one.
     pub(super) fn of(
         subject: &Subject,
-        event: &str,
+        event: Option<&Event<'_>>,
         actions: &[Action],
         transmitter: &Transmitter,
         registry: &Registry,
     ) -> Result<Self, Without> {
         match subject {
-            Subject::Simple(identifier) => {
-                let is_either = matches!(identifier, Identifier::Opaque(_)) && event == "session-revoked";
-                let sids = if is_either { names(identifier, transmitter)? } else { Vec::new() };
-                Ok(Self { sids, is_either, ..Self::user(identifier, transmitter, registry)? })
-            }
+            Subject::Simple(identifier) => match event.and_then(Event::principal).as_deref() {
+                Some("SESSION") => Ok(Self { sids: names(identifier, transmitter)?, ..Self::default() }),
+                Some("DEVICE") => Ok(Self { devices: at_each_issuer(identifier, transmitter), ..Self::default() }),
+                _ => {
+                    let is_opaque = matches!(identifier, Identifier::Opaque(_));
+                    let is_either = is_opaque && event.and_then(|event| event.kind.short()) == Some("session-revoked");
+                    let sids = if is_either { names(identifier, transmitter)? } else { Vec::new() };
+                    Ok(Self { sids, is_either, ..Self::user(identifier, transmitter, registry)? })
+                }
+            },
             Subject::Complex { user, session, device, members } => {
                 let is_read = |identifier: &Option<Identifier>| !matches!(identifier, Some(Identifier::Unknown(_)));
-                // What a device says narrows no action but this one: no session names its device.
-                let asks_only_facts = actions.iter().all(|action| *action == Action::Attribute);
                 let is_understood = |name: &str| match name {
                     "user" => is_read(user),
                     "session" => is_read(session),
-                    "device" => is_read(device) && asks_only_facts,
+                    "device" => is_read(device),
                     _ => false,
                 };
                 let critical = transmitter.critical_members();
@@ -83,6 +100,10 @@ impl Parties {
                 if let Some(name) = members.iter().find(is_beyond) {
                     let what = format!("the subject has the critical member `{name}`, which is not understood here");
                     return Err(Without::Refused(Refusal::request(what)));
+                }
+                // What is said of a device must not be kept of its user, who has others.
+                if !is_read(device) && actions.iter().all(|action| *action == Action::Attribute) {
+                    return Err(Without::Ignored("the device is named in a way that says nothing here"));
                 }
                 let user = user.as_ref().map(|user| Self::user(user, transmitter, registry));
                 let devices = device.as_ref().map(|device| at_each_issuer(device, transmitter)).unwrap_or_default();
@@ -118,6 +139,7 @@ impl Parties {
             session => session.map(|session| names(session, transmitter)),
         };
         match (user, sids) {
+            (Some(Err(Without::Foreign)), _) | (_, Some(Err(Without::Foreign))) => Err(Without::Foreign),
             (None, None) => Err(Without::Ignored("the subject names neither a user nor a session nor a device")),
             (None, Some(sids)) => Ok(Self { sids: sids?, ..Self::default() }),
             // A session that is named in a way that says nothing here can be any of the user's.
@@ -135,7 +157,7 @@ impl Parties {
     }
 
     /// The same, with the users whose tokens have said its e-mail addresses.
-    pub(super) fn found(&self, registry: &Registry) -> Self {
+    pub(crate) fn found(&self, registry: &Registry) -> Self {
         let mut parties = self.clone();
         for (issuer, email) in &self.emails {
             let subjects = registry.subjects_with(issuer, *email);
@@ -183,7 +205,7 @@ fn names(identifier: &Identifier, transmitter: &Transmitter) -> Result<Vec<(Stri
     match identifier {
         Identifier::IssSub { issuer, subject } => match transmitter.issuer_of(issuer) {
             Some(issuer) => Ok(vec![(issuer.to_owned(), subject.clone())]),
-            None => Err(Without::Ignored("the subject's issuer is not in tokens_of")),
+            None => Err(Without::Foreign),
         },
         Identifier::Opaque(_) => Ok(at_each_issuer(identifier, transmitter)),
         // A session has no e-mail address.

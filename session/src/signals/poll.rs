@@ -115,6 +115,9 @@ async fn forever(service: &Arc<Service>, transmitter: &Transmitter, polling: &Po
             Ok(answered) => answered,
             Err(error) => {
                 failed(transmitter, &error);
+                // Perhaps it takes what was acknowledged for wrong. What it sends again is acknowledged again.
+                asked.ack.clear();
+                asked.set_errs.clear();
                 // The stream may have moved.
                 endpoint.clone_from(&polling.url);
                 transmitter.look_at_stream();

@@ -48,7 +48,7 @@ async fn accept(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) 
     let order = match Order::of(&event, actions, &subject, transmitter, &service.registry) {
         Ok(order) => Order { reason: reason(transmitter, &event), ..order },
         Err(Without::Refused(refusal)) => return Err(refusal),
-        Err(Without::Ignored(why)) => return ignored(service, transmitter, &event, recognized, why).await,
+        Err(without) => return ignored(service, transmitter, &event, recognized, without.why()).await,
     };
     carry_out(service, transmitter, order, Some(recognized), event.happened_at_ms()).await
 }
@@ -97,7 +97,7 @@ async fn is_first(
 ) -> Result<bool, Refusal> {
     let receipt = Some(recognized.receipt(transmitter));
     let transmitter = transmitter.name().to_owned();
-    let made = service.writer.signal(Signal { transmitter, receipt, releases: None, effects: Vec::new() }).await;
+    let made = service.writer.signal(Signal { transmitter, receipt, ..Signal::default() }).await;
     Ok(made.map_err(unwritten)? != Applied::Before)
 }
 
@@ -107,7 +107,7 @@ async fn ignored(
     transmitter: &Transmitter,
     event: &Event<'_>,
     recognized: Recognized<'_>,
-    why: &'static str,
+    why: &str,
 ) -> Result<Fate, Refusal> {
     if !is_first(service, transmitter, recognized).await? {
         return Ok(Fate::Repeated);

@@ -18,8 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long the body of a signal may take to arrive.
-const BODY_MAX: Duration = Duration::from_secs(10);
+/// How long the body of a signal may take to arrive: the connections of this listener are few, and open to everybody.
+const BODY_MAX: Duration = Duration::from_secs(3);
+
+/// How long a signal waits while its transmitter has as many in flight as it may.
+const TURN_MAX: Duration = Duration::from_secs(2);
 
 /// The routes: one for each transmitter, and nothing else.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
@@ -28,12 +31,12 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
 }
 
 async fn signal(State(service): State<Arc<Service>>, Path(name): Path<String>, request: Request) -> Response {
-    let is_named = |transmitter: &&Transmitter| transmitter.settings.name == name && !transmitter.is_polled();
-    let Some(transmitter) = service.signals.iter().find(is_named) else {
+    let is_named = |transmitter: &Transmitter| transmitter.settings.name == name && !transmitter.is_polled();
+    let Some((number, transmitter)) = service.signals.iter().enumerate().find(|(_, one)| is_named(one)) else {
         return Refusal::new(Code::NotFound, "there is no such transmitter").into_response();
     };
     let kind = transmitter.settings.kind;
-    match received(&service, transmitter, request).await {
+    match received(&service, number, transmitter, request).await {
         Err(refusal) if kind == Kind::BackchannelLogout => refusal.as_oauth(),
         Err(refusal) => refusal.into_response(),
         // What is held is not done.
@@ -49,7 +52,12 @@ async fn signal(State(service): State<Arc<Service>>, Path(name): Path<String>, r
     }
 }
 
-async fn received(service: &Arc<Service>, transmitter: &Transmitter, request: Request) -> Result<Fate, Refusal> {
+async fn received(
+    service: &Arc<Service>,
+    number: usize,
+    transmitter: &Transmitter,
+    request: Request,
+) -> Result<Fate, Refusal> {
     let read = async {
         admit(service, transmitter, request.headers())?;
         read(request.into_body()).await
@@ -59,14 +67,27 @@ async fn received(service: &Arc<Service>, transmitter: &Transmitter, request: Re
         // What is not admitted counts as well: somebody sends it.
         Err(refusal) => return report(service, transmitter, Err(refusal)),
     };
-    let Ok(_reading) = transmitter.reading.try_acquire() else {
+    // To its end, also where its sender does not wait for that: what has been done is counted and said.
+    let all = Arc::clone(service);
+    let done = tokio::spawn(async move {
+        match all.signals.get(number) {
+            Some(transmitter) => carried(&all, transmitter, &body).await,
+            None => Err(Refusal::new(Code::NotFound, "there is no such transmitter")),
+        }
+    });
+    done.await.unwrap_or_else(|_| Err(Refusal::unavailable("the signal was not processed")))
+}
+
+/// Receives a signal once it is its turn: not every transmitter sends again what was refused.
+async fn carried(service: &Arc<Service>, transmitter: &Transmitter, body: &[u8]) -> Result<Fate, Refusal> {
+    let Ok(Ok(_reading)) = tokio::time::timeout(TURN_MAX, transmitter.reading.acquire()).await else {
         let busy = Refusal::new(Code::Busy, "too many signals of this transmitter are being read");
         return report(service, transmitter, Err(busy));
     };
     match transmitter.settings.kind {
-        Kind::Ssf => push::receive(service, transmitter, &body).await,
-        Kind::BackchannelLogout => logout::receive(service, transmitter, &body).await,
-        Kind::GlobalTokenRevocation => global::receive(service, transmitter, &body).await,
+        Kind::Ssf => push::receive(service, transmitter, body).await,
+        Kind::BackchannelLogout => logout::receive(service, transmitter, body).await,
+        Kind::GlobalTokenRevocation => global::receive(service, transmitter, body).await,
     }
 }
 

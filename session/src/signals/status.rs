@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What became of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It has its effects.
     Applied,
     /// It has its effects, and no session was live that they are about.
@@ -26,7 +26,7 @@ pub(super) enum Fate {
 
 impl Fate {
     /// The fate's name in logs.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Unmatched => "unmatched",

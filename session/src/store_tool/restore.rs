@@ -73,7 +73,7 @@ struct Held {
     live: HashMap<SessionId, Record>,
     blocks: HashMap<String, Block>,
     narrowings: HashMap<Party, Narrowing>,
-    attributes: HashMap<(Holder, String), Attribute>,
+    attributes: HashMap<(Holder, String, String), Attribute>,
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
     has_more: bool,
@@ -94,7 +94,7 @@ impl Held {
         held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty() || !rules.held.is_empty();
         held.blocks = rules.blocks.into_iter().map(|block| (block.id(), block)).collect();
         held.narrowings = rules.narrowings.into_iter().map(|narrowing| (narrowing.party.clone(), narrowing)).collect();
-        let keyed = |attribute: Attribute| ((attribute.holder.clone(), attribute.name.clone()), attribute);
+        let keyed = |attribute: Attribute| (attribute.identity(), attribute);
         held.attributes = rules.attributes.into_iter().map(keyed).collect();
         held.issuers = store.issuers()?.into_iter().map(|issuer| issuer.name).collect();
         held.leads = store.leads()?.into_iter().map(|lead| (lead.issuer, lead.lead_ms)).collect();
@@ -141,13 +141,10 @@ impl Held {
                 Some(held) => merge::narrowing(held, narrowing),
                 None => narrowing,
             })),
-            Line::Attribute(attribute) => {
-                let key = (attribute.holder.clone(), attribute.name.clone());
-                Some(Change::Attribute(match self.attributes.get(&key) {
-                    Some(held) => merge::attribute(held, attribute),
-                    None => attribute,
-                }))
-            }
+            Line::Attribute(attribute) => Some(Change::Attribute(match self.attributes.get(&attribute.identity()) {
+                Some(held) => merge::attribute(held, attribute),
+                None => attribute,
+            })),
             Line::Held(signal) => Some(Change::Hold(signal)),
             // How claims are read now was described later.
             Line::Issuer(issuer) => (!self.issuers.contains(&issuer.name)).then(|| Change::Issuers(vec![issuer])),

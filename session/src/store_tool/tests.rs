@@ -39,6 +39,7 @@ fn block(until_ms: Option<u64>) -> Block {
         made_at_ms: 9,
         reason: String::new(),
         transmitter: String::new(),
+        email: None,
     }
 }
 
@@ -54,8 +55,8 @@ fn narrowing(scopes: Option<&[&str]>, removed: &[&str]) -> Narrowing {
 fn attribute() -> Attribute {
     let holder = Holder::Subject { issuer: "i".to_owned(), subject: "alice".to_owned() };
     let value = Value::Text("high".to_owned());
-    let fact = Fact { value, source: "idp".to_owned(), set_at_ms: 9, expires_at_ms: None, login_until_ms: None };
-    Attribute { holder, name: "risk".to_owned(), fact: Some(fact) }
+    let fact = Fact { value, set_at_ms: 9, expires_at_ms: None, login_until_ms: None };
+    Attribute { holder, name: "risk".to_owned(), source: "idp".to_owned(), fact: Some(fact) }
 }
 
 fn issuer() -> KnownIssuer {

@@ -71,9 +71,9 @@ impl Commit {
                 let ended = self.registry.find(id).map(|session| Box::new(session.record()));
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended))));
             }
-            Step::Narrow(narrowing, reply) => {
-                self.registry.narrow(std::slice::from_ref(&narrowing));
-                self.audit.narrowed(&narrowing, "admin");
+            Step::Narrow(made, reply) => {
+                self.registry.narrow(&made);
+                made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "admin"));
                 answer(reply, Ok(()));
             }
             Step::ChangeScopes(narrowings, change, reply) => {

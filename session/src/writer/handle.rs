@@ -147,7 +147,7 @@ impl Writer {
         self.ask_all(|reply| Op::Unblock(block, reply)).await
     }
 
-    /// Sets an attribute, or removes it; returns what was known before.
+    /// Sets an attribute, or removes it.
     pub async fn attribute(&self, attribute: Attribute) -> Result<Set, NotWritten> {
         self.ask_all(|reply| Op::Attribute(attribute, reply)).await
     }

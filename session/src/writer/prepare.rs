@@ -48,7 +48,7 @@ pub(super) enum Step {
     Revoke(Box<Record>, Revoking, Option<Pending>, Reply<Option<Box<Record>>>),
     /// The revocation of an id that no session has, or one whose tombstone cannot be read.
     RevokeUnseen(SessionId, Revocation, Reply<Option<Box<Record>>>),
-    Narrow(Narrowing, Reply<()>),
+    Narrow(Vec<Narrowing>, Reply<()>),
     /// The first narrowing is that of the party of the change.
     ChangeScopes(Vec<Narrowing>, ScopeChange, Reply<Changed>),
     /// The session that it opens, if it opens one.
@@ -124,8 +124,9 @@ impl Commit {
                 Op::CatchUp(reply) => reply.into_iter().for_each(|reply| answer(reply, Ok(()))),
                 Op::Revoke(revoking, reply) => self.prepare_revocation(&mut group, revoking, reply),
                 Op::Narrow(narrowing, reply) => {
-                    group.changes.push(Change::Narrowing(narrowing.clone()));
-                    group.steps.push(Step::Narrow(narrowing, reply));
+                    let made = self.set_narrowing(&group, narrowing);
+                    group.changes.extend(made.iter().cloned().map(Change::Narrowing));
+                    group.steps.push(Step::Narrow(made, reply));
                 }
                 Op::ChangeScopes(change, reply) => self.prepare_scope_change(&mut group, change, reply),
                 Op::Open(opening, reply) => self.prepare_opening(&mut group, &opening, reply),

@@ -72,7 +72,7 @@ impl Commit {
         let mut old = if after.is_none() { Forgotten::before(&self.registry, before_ms) } else { Forgotten::default() };
         // One that is being set is no longer old.
         let is_set = |old: &Attribute| {
-            let is_it = |change: &Change| matches!(change, Change::Attribute(set) if set.holder == old.holder && set.name == old.name);
+            let is_it = |change: &Change| matches!(change, Change::Attribute(set) if set.identity() == old.identity());
             group.changes.iter().any(is_it)
         };
         old.attributes.retain(|old| !is_set(old));

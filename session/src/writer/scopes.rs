@@ -6,7 +6,7 @@ use super::op::{Changed, HeldBack, Reply, answer};
 use super::prepare::{Group, Step};
 use crate::narrowings::{Narrowing, Party, ScopeChange};
 use crate::store::Change;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 impl Commit {
     pub(super) fn prepare_scope_change(&self, group: &mut Group, change: ScopeChange, reply: Reply<Changed>) {
@@ -20,6 +20,17 @@ impl Commit {
         }
         group.changes.extend(made.iter().cloned().map(Change::Narrowing));
         group.steps.push(Step::ChangeScopes(made, change, reply));
+    }
+
+    /// What becomes of a party's narrowing that is set as a whole. With the one of a client, what signals have taken from its
+    /// subject with every client is lifted as well: whoever gives a session everything back means that.
+    pub(super) fn set_narrowing(&self, group: &Group, set: Narrowing) -> Vec<Narrowing> {
+        let Party { issuer, subject, every_client, .. } = &set.party;
+        let is_with_all = !every_client && !subject.is_empty() && set.is_lifted();
+        let all = is_with_all.then(|| self.narrowing(group, &Party::of_subject(issuer, subject)));
+        let all = all.filter(|all| !all.signalled.is_empty());
+        let all = all.map(|all| Narrowing { signalled: BTreeMap::new(), made_at_ms: set.made_at_ms, ..all });
+        all.into_iter().chain([set]).collect()
     }
 
     /// The scopes to give back to one client that are taken from every client of its subject.

@@ -4,19 +4,21 @@ use super::commit::Commit;
 use super::late::Late;
 use super::op::{NotWritten, Op, Reply, answer};
 use super::prepare::{Group, Step};
-use crate::attributes::{Attribute, HELD_MAX};
+use crate::attributes::Attribute;
 use crate::blocks::{Block, BlockedParty};
 use crate::held::HeldSignal;
 use crate::narrowings::{Narrowing, Party};
 use crate::revocations::Revocation;
+use crate::signals::Fate;
 use crate::store::{Change, Receipt, ReceiptId, StoreError};
 use std::collections::HashSet;
+use tracing::info;
 
 /// How the names of attributes that are claims begin.
 const CLAIM: &str = "claim.";
 
 /// A signal that was verified, with what it is to do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Signal {
     /// The name of its transmitter.
     pub(crate) transmitter: String,
@@ -24,8 +26,34 @@ pub(crate) struct Signal {
     pub(crate) receipt: Option<Receipt>,
     /// The id of the held signal that it releases, or drops where it does nothing.
     pub(crate) releases: Option<String>,
+    /// Whether a session is live that it is about.
+    pub(crate) is_matched: bool,
+    /// What the audit says of it once it is durable, whether or not its sender still waits.
+    pub(crate) line: Option<Line>,
     /// What it does, in order.
     pub(crate) effects: Vec<Effect>,
+}
+
+/// What the audit says of a signal, beside what became of it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// The id that its transmitter has given it.
+    pub(crate) jti: Option<String>,
+    /// Its event.
+    pub(crate) event: String,
+    /// The names of its actions.
+    pub(crate) actions: String,
+    /// What becomes of it where that is not for its effects to say.
+    pub(crate) fate: Option<Fate>,
+    /// The id under which it is held.
+    pub(crate) held: Option<String>,
+}
+
+impl Line {
+    fn say(self, transmitter: &str, fate: Fate, ended: usize) {
+        let Self { jti, event, actions, held, .. } = self;
+        info!(target: "audit", event = "signal", transmitter, jti, signal = event, fate = fate.as_str(), actions, ended, held);
+    }
 }
 
 /// One thing that a signal does.
@@ -72,6 +100,8 @@ pub(crate) enum Applied {
     Before,
     /// It has them now.
     Now {
+        /// What that came to.
+        fate: Fate,
         /// Live sessions that it ended.
         ended: usize,
     },
@@ -181,12 +211,10 @@ impl Commit {
         !is_gone && self.registry.held_signal(id).is_some()
     }
 
-    /// Whether the holder of a claim has room for it. There is always room for what has a meaning of its own.
+    /// Whether there is room for a claim. There is always room for what has a meaning of its own.
     fn has_room(&self, group: &Group, effect: &Effect) -> bool {
         match effect {
-            Effect::Attribute(attribute) if attribute.name.starts_with(CLAIM) => {
-                self.has_room_for(group, attribute, HELD_MAX)
-            }
+            Effect::Attribute(attribute) if attribute.name.starts_with(CLAIM) => self.has_room_for(group, attribute),
             _ => true,
         }
     }
@@ -212,6 +240,7 @@ impl Commit {
             return;
         }
         let (mut ended, mut made, mut attributes) = (0, Ok(()), Vec::new());
+        let mut is_matched = signal.is_matched;
         for effect in signal.effects {
             match effect {
                 Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", late) {
@@ -233,9 +262,10 @@ impl Commit {
                 Effect::Hold(held) => self.registry.hold(held),
                 Effect::Unreceived(_) => {}
                 Effect::Unblock { held, .. } => {
-                    held.iter()
-                        .filter(|block| self.registry.unblock(block))
-                        .for_each(|block| self.audit.block_lifted(block));
+                    for block in held.iter().filter(|block| self.registry.unblock(block)) {
+                        is_matched = true;
+                        self.audit.block_lifted(block);
+                    }
                 }
             }
         }
@@ -249,7 +279,16 @@ impl Commit {
                 let mut unsettled = self.unsettled();
                 unsettled.retain(|held| Some(held) != id.as_ref());
                 drop(unsettled);
-                late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Applied::Now { ended }))));
+                let (transmitter, line) = (signal.transmitter, signal.line);
+                late.answers.push(Box::new(move |made| {
+                    let decided = line.as_ref().and_then(|line| line.fate);
+                    let by_effect = if is_matched || ended > 0 { Fate::Applied } else { Fate::Unmatched };
+                    let fate = decided.unwrap_or(by_effect);
+                    if let (Ok(()), Some(line)) = (&made, line) {
+                        line.say(&transmitter, fate, ended);
+                    }
+                    answer(reply, made.map(|()| Applied::Now { fate, ended }));
+                }));
             }
             Err(error) => {
                 // Its receipt is on disk, and the last of its effects is not: it is made again when it comes again. One that was

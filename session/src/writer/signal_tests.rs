@@ -5,6 +5,7 @@ use super::*;
 use crate::blocks::{Block, BlockedParty};
 use crate::fixtures::{Fixture, HOUR, T0, person};
 use crate::revocations::{Revocation, RevokedParty};
+use crate::signals::Fate;
 use crate::store::{Receipt, ReceiptId};
 use portcullis_contract::wire::Outcome;
 use std::sync::atomic::Ordering;
@@ -33,6 +34,7 @@ fn block(transmitter: &str) -> Effect {
         made_at_ms: T0,
         reason: String::new(),
         transmitter: transmitter.to_owned(),
+        email: None,
     })
 }
 
@@ -45,7 +47,8 @@ type Answer = Receiver<Result<Applied, NotWritten>>;
 fn signal(transmitter: &str, jti: &str, effects: Vec<Effect>) -> (Op, Answer) {
     let receipt = Some(Receipt { id: ReceiptId::of(transmitter, jti), until_ms: T0 + HOUR });
     op(|reply| {
-        Op::Signal(Box::new(Signal { transmitter: transmitter.to_owned(), receipt, releases: None, effects }), reply)
+        let transmitter = transmitter.to_owned();
+        Op::Signal(Box::new(Signal { transmitter, receipt, effects, ..Signal::default() }), reply)
     })
 }
 
@@ -60,17 +63,27 @@ fn a_signal_has_its_effects_once_whenever_it_comes_again() {
     let fixture = Fixture::new();
     drop(fixture.live(&person("s", T0), T0));
     let both = vec![signal("a", "1", vec![revoke(T0 + 1)]), signal("a", "1", vec![revoke(T0 + 1)])];
-    assert_eq!(answers(&fixture, both), [Ok(Applied::Now { ended: 1 }), Ok(Applied::Before)], "in one commit");
+    assert_eq!(
+        answers(&fixture, both),
+        [Ok(Applied::Now { fate: Fate::Applied, ended: 1 }), Ok(Applied::Before)],
+        "in one commit"
+    );
     assert_eq!(answers(&fixture, vec![signal("a", "1", vec![revoke(T0 + HOUR)])]), [Ok(Applied::Before)]);
     let fixture = fixture.crash();
     assert_eq!(answers(&fixture, vec![signal("a", "1", vec![revoke(T0 + HOUR)])]), [Ok(Applied::Before)]);
     // Another transmitter's of that name is another one.
-    assert_eq!(answers(&fixture, vec![signal("b", "1", vec![block("b")])]), [Ok(Applied::Now { ended: 0 })]);
+    assert_eq!(
+        answers(&fixture, vec![signal("b", "1", vec![block("b")])]),
+        [Ok(Applied::Now { fate: Fate::Unmatched, ended: 0 })]
+    );
     assert_eq!(fixture.outcome(&person("s", T0 + HOUR), T0 + HOUR), Outcome::Blocked);
     // Its receipt is dropped when its token is too old to be accepted.
     let forget = Op::ForgetReceived(T0 + HOUR + 1);
     fixture.commit().make_all(vec![forget]);
-    assert_eq!(answers(&fixture, vec![signal("a", "1", Vec::new())]), [Ok(Applied::Now { ended: 0 })]);
+    assert_eq!(
+        answers(&fixture, vec![signal("a", "1", Vec::new())]),
+        [Ok(Applied::Now { fate: Fate::Unmatched, ended: 0 })]
+    );
 }
 
 #[test]
@@ -83,7 +96,7 @@ fn a_signal_that_could_not_be_written_was_not_received() {
     assert_eq!((session.ended(), fixture.outcome(&person("s", T0), T0)), (None, Outcome::Active));
     fixture.store.fails.store(false, Ordering::SeqCst);
     let made = answers(&fixture, vec![signal("a", "1", vec![revoke(T0 + 1), block("a")])]);
-    assert_eq!(made, [Ok(Applied::Now { ended: 1 })]);
+    assert_eq!(made, [Ok(Applied::Now { fate: Fate::Applied, ended: 1 })]);
 }
 
 #[test]

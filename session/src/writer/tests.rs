@@ -432,9 +432,9 @@ fn what_ended_before_the_retention_is_forgotten_and_nothing_else() {
 fn attributes_are_dropped_with_their_session_however_many_those_of_live_ones_are() {
     let fixture = Fixture::new();
     let known = |holder: &Holder, number: usize, set_at_ms| {
-        let (value, source) = (Value::Boolean(true), ADMIN.to_owned());
-        let fact = Fact { value, source, set_at_ms, expires_at_ms: None, login_until_ms: None };
-        Attribute { holder: holder.clone(), name: format!("n{number}"), fact: Some(fact) }
+        let fact = Fact { value: Value::Boolean(true), set_at_ms, expires_at_ms: None, login_until_ms: None };
+        let (name, source) = (format!("n{number}"), ADMIN.to_owned());
+        Attribute { holder: holder.clone(), name, source, fact: Some(fact) }
     };
     let of_sid = |sid: &str| Holder::Sid { issuer: "https://id".to_owned(), sid: sid.to_owned() };
     for n in 0..16 {
@@ -461,7 +461,7 @@ fn attributes_are_dropped_with_their_session_however_many_those_of_live_ones_are
 fn block_of(subject: &str, until_ms: Option<u64>) -> Block {
     let party = BlockedParty::Subject(subject.to_owned());
     let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
-    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter }
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None }
 }
 
 #[test]

@@ -347,6 +347,7 @@ fn a_block_is_sent_once_to_every_follow_of_its_party_and_a_new_follow_is_judged_
         made_at_ms: T0,
         reason: String::new(),
         transmitter: String::new(),
+        email: None,
     };
     fixture.registry.block(&block);
     assert_eq!(stream.review(T0), [(1, Outcome::Blocked), (2, Outcome::Blocked)]);

@@ -24,7 +24,7 @@ pub(super) async fn remember_deletion(
 ) -> Result<(), &'static str> {
     let until_ms = service.clock.now_ms().saturating_add(DELETED_KEPT_MS);
     let receipt = Some(Receipt { id: deletion(transmitter, stream_id), until_ms });
-    let signal = Signal { transmitter: transmitter.name().to_owned(), receipt, releases: None, effects: Vec::new() };
+    let signal = Signal { transmitter: transmitter.name().to_owned(), receipt, ..Signal::default() };
     service.writer.signal(signal).await.map(drop).map_err(|_| "the store cannot write: the stream was not deleted")
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn forget_deletion(
     stream_id: &str,
 ) -> Result<(), &'static str> {
     let effects = vec![Effect::Unreceived(deletion(transmitter, stream_id))];
-    let signal = Signal { transmitter: transmitter.name().to_owned(), receipt: None, releases: None, effects };
+    let signal = Signal { transmitter: transmitter.name().to_owned(), effects, ..Signal::default() };
     service.writer.signal(signal).await.map(drop).map_err(|_| "the store cannot write")
 }
 

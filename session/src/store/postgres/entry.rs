@@ -79,6 +79,7 @@ mod tests {
             made_at_ms: 1,
             reason: String::new(),
             transmitter: transmitter.to_owned(),
+            email: None,
         };
         assert_eq!(format_of(&[Change::Block(block(""))]), FORMAT_MIN);
         for change in [Change::Block(block("idp")), Change::Unblock(block("idp"))] {

@@ -120,6 +120,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
         made_at_ms: 9,
         reason: String::new(),
         transmitter: String::new(),
+        email: None,
     };
     let folder = Folder::new();
     let store = folder.open();

@@ -55,6 +55,7 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
         made_at_ms: 9,
         reason: "r".to_owned(),
         transmitter: String::new(),
+        email: None,
     };
     let removed = |subject: &str, scopes: &[&str]| Narrowing {
         removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
@@ -108,16 +109,11 @@ pub(super) fn attributes_and_held_signals_are_there_until_they_are_removed(home:
         Holder::Device { issuer: "i".to_owned(), device: "a".to_owned() },
         Holder::Subject { issuer: "i".to_owned(), subject: "a".to_owned() },
     ];
-    let fact = |value: Value| Fact {
-        value,
-        source: "idp".to_owned(),
-        set_at_ms: 1,
-        expires_at_ms: Some(2),
-        login_until_ms: None,
-    };
+    let fact = |value: Value| Fact { value, set_at_ms: 1, expires_at_ms: Some(2), login_until_ms: None };
     let attribute = |holder: &Holder, name: &str, value: Option<bool>| Attribute {
         holder: holder.clone(),
         name: name.to_owned(),
+        source: "idp".to_owned(),
         fact: value.map(|value| fact(Value::Boolean(value))),
     };
     let set = |holder| [attribute(holder, "kept", Some(true)), attribute(holder, "gone", Some(true))];

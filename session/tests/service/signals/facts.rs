@@ -11,6 +11,10 @@ fn in_session(sid: &str) -> Value {
     json!({"format": "complex", "user": alice(), "session": {"format": "opaque", "id": sid}})
 }
 
+fn opaque(id: &str) -> Value {
+    json!({"format": "opaque", "id": id})
+}
+
 async fn shown(fixture: &Fixture, sid: &str) -> Value {
     fixture.call("GET", &format!("/v1/sessions/{}", session_id(sid)), "").await.json()
 }
@@ -100,7 +104,8 @@ async fn a_login_that_counts_for_less_has_to_be_made_again_on_the_routes_that_as
 async fn a_level_that_is_accepted_needs_no_other_login() {
     let fixture = Fixture::with(&config("")).await;
     let mut filter = with_sessions(&fixture).await;
-    let changed = event("assurance-level-change", &alice(), json!({"current_level": "aal2"}));
+    let changed =
+        event("assurance-level-change", &alice(), json!({"current_level": "aal2", "change_direction": "decrease"}));
     assert_eq!(push(&fixture, &set("1", &changed)).await.status, 202);
     assert_eq!(filter.ask(1, STRONG).await.outcome(), Outcome::Active);
 }
@@ -117,6 +122,7 @@ async fn what_is_said_about_a_device_or_a_risk_is_kept_where_the_subject_says() 
         (event("risk-level-change", &alice(), json!({"current_level": "HIGH", "principal": "USER"})), 202),
         (event("risk-level-change", &in_session("s"), json!({"current_level": "LOW", "principal": "SESSION"})), 202),
         (event("risk-level-change", &alice(), json!({"current_level": "HIGH", "principal": "TENANT"})), 202),
+        (event("risk-level-change", &opaque("phone"), json!({"current_level": "LOW", "principal": "DEVICE"})), 202),
         (event("risk-level-change", &alice(), json!({"current_level": "extreme"})), 202),
         (event("device-compliance-change", &alice(), json!({})), 202),
     ];
@@ -127,6 +133,7 @@ async fn what_is_said_about_a_device_or_a_risk_is_kept_where_the_subject_says() 
     let value = async |path: &str| fixture.call("GET", path, "").await.json()["value"].clone();
     let issuer = "issuer=https%3A%2F%2Fid";
     assert_eq!(value(&format!("/v1/attributes/device/laptop%201/device.compliant?{issuer}")).await, json!(false));
+    assert_eq!(value(&format!("/v1/attributes/device/phone/risk?{issuer}")).await, json!("low"));
     assert_eq!(value(&format!("/v1/attributes/subject/alice/risk?{issuer}")).await, json!("high"));
     let session = shown(&fixture, "s").await;
     assert_eq!(
@@ -137,15 +144,18 @@ async fn what_is_said_about_a_device_or_a_risk_is_kept_where_the_subject_says() 
 }
 
 #[tokio::test]
-async fn a_critical_device_is_understood_only_where_nothing_is_done_to_sessions() {
+async fn a_critical_device_is_understood_and_any_session_may_be_on_it() {
     let fixture = Fixture::with(&config(", critical_subject_members: [device]")).await;
     let mut filter = with_sessions(&fixture).await;
     let sub_id = json!({"format": "complex", "user": alice(), "device": {"format": "opaque", "id": "d"}});
     let compliant = event("device-compliance-change", &sub_id, json!({"current_status": "compliant"}));
     assert_eq!(push(&fixture, &set("1", &compliant)).await.status, 202);
     let revoked = event("session-revoked", &sub_id, json!({}));
-    assert_eq!(err(&push(&fixture, &set("2", &revoked)).await), (400, "invalid_request".to_owned()));
-    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    assert_eq!(push(&fixture, &set("2", &revoked)).await.status, 202);
+    assert_eq!((filter.outcome(1).await, filter.outcome(2).await), (Outcome::Revoked, Outcome::Active));
+    let unread = json!({"format": "complex", "user": alice(), "device": {"format": "uri", "uri": "urn:uuid:1"}});
+    let revoked = event("session-revoked", &unread, json!({}));
+    assert_eq!(err(&push(&fixture, &set("3", &revoked)).await), (400, "invalid_request".to_owned()));
 }
 
 fn addressed(address: &str) -> Value {
@@ -185,6 +195,47 @@ async fn a_user_is_known_by_the_address_that_verified_tokens_have_said() {
 }
 
 #[tokio::test]
+async fn who_was_blocked_by_an_address_is_unblocked_by_it_when_no_session_says_it_any_more() {
+    let fixture = Fixture::with(&config("")).await;
+    let mut filter = with_sessions(&fixture).await;
+    let carol = Token { email: "carol@example.com".to_owned(), ..of(3, "c", "carol", T0) };
+    assert_eq!(filter.ask_new(carol).await.outcome(), Outcome::Active);
+    let account = |jti: &str, event: &str, address: &str| {
+        set(jti, &json!({"sub_id": addressed(address), "events": {format!("{RISC}{event}"): {}}}))
+    };
+    assert_eq!(push(&fixture, &account("1", "account-disabled", "carol@example.com")).await.status, 202);
+    assert_eq!(filter.outcome(3).await, Outcome::Blocked);
+    let ended = format!("/v1/sessions/{}/revoke", session_id("c"));
+    assert_eq!(fixture.call("POST", &ended, "").await.status, 200);
+    let fixture = Fixture::in_folder(fixture.stop().await, &config("")).await;
+    let mut filter = fixture.filter().await;
+    fixture.at(120_000);
+    let again = |handle, sid: &str| of(handle, sid, "carol", T0 + 120_000);
+    assert_eq!(filter.ask_new(again(1, "d")).await.outcome(), Outcome::Blocked);
+    assert_eq!(push(&fixture, &account("2", "account-enabled", "dave@example.com")).await.status, 202);
+    assert_eq!(filter.outcome(1).await, Outcome::Blocked);
+    assert_eq!(push(&fixture, &account("3", "account-enabled", "Carol@example.com")).await.status, 202);
+    assert_eq!(filter.outcome(1).await, Outcome::Active);
+    assert!(metric(&fixture, r#"portcullis_signals_applied_total{transmitter="idp"} 1"#).await);
+}
+
+#[tokio::test]
+async fn an_operator_gives_a_session_back_what_signals_have_taken_from_its_user() {
+    let fixture = Fixture::with(&config("")).await;
+    let mut filter = with_sessions(&fixture).await;
+    let changed = event("token-claims-change", &alice(), json!({"claims": {"scope": "openid"}}));
+    assert_eq!(push(&fixture, &set("1", &changed)).await.status, 202);
+    let left = |verdict: portcullis_contract::wire::Verdict| verdict.narrowed.map(|left| left.scopes);
+    assert_eq!(left(filter.ask(1, PLAIN).await), Some(vec!["openid".to_owned()]));
+    let path = format!("/v1/sessions/{}", session_id("s"));
+    let session = fixture.call("PATCH", &path, r#"{"scopes":null}"#).await.json();
+    assert_eq!((&session["narrowings"], left(filter.ask(1, PLAIN).await)), (&Value::Null, None));
+    let fixture = Fixture::in_folder(fixture.stop().await, &config("")).await;
+    let mut filter = fixture.filter().await;
+    assert_eq!(left(filter.ask_new(of(1, "s", "alice", T0)).await), None, "after a restart");
+}
+
+#[tokio::test]
 async fn a_later_event_about_a_user_takes_the_place_of_an_earlier_one_whoever_it_named() {
     let fixture = Fixture::with(&config("")).await;
     let changed = |jti: &str, sub_id: &Value, scope: &str| {
@@ -211,7 +262,8 @@ async fn a_login_counts_for_less_by_whatever_is_said_of_it_and_an_operator_can_t
     assert_eq!(fixture.call("PUT", &path, r#"{"value":"aal2"}"#).await.status, 200);
     assert_eq!(filter.ask(1, STRONG).await.outcome(), Outcome::Active);
     let lower = |jti: &str, sub_id: &Value| {
-        set(jti, &event("assurance-level-change", sub_id, json!({"current_level": "aal1"})))
+        let payload = json!({"current_level": "aal1", "change_direction": "decrease"});
+        set(jti, &event("assurance-level-change", sub_id, payload))
     };
     assert_eq!(push(&fixture, &lower("1", &in_session("s"))).await.status, 202);
     assert_eq!(

@@ -15,6 +15,8 @@ struct Polled {
     refused: BTreeMap<String, String>,
     polls: usize,
     is_out: bool,
+    /// Its answer to the first acknowledgement is lost, and it takes none of what it does not have.
+    is_strict: bool,
 }
 
 #[derive(Clone, Default)]
@@ -69,8 +71,13 @@ impl Transmitter {
         }
         for jti in asked["ack"].as_array().unwrap() {
             let jti = jti.as_str().unwrap();
-            polled.tokens.remove(jti);
+            if polled.tokens.remove(jti).is_none() && polled.is_strict {
+                return ("400 Unknown", String::new());
+            }
             polled.acknowledged.push(jti.to_owned());
+        }
+        if polled.is_strict && polled.acknowledged.len() == 1 {
+            return ("500 Lost", String::new());
         }
         for (jti, error) in asked["setErrs"].as_object().unwrap() {
             polled.tokens.remove(jti);
@@ -162,6 +169,20 @@ async fn a_transmitter_that_is_out_is_asked_again_and_shown() {
     transmitter.until(|polled| polled.acknowledged == ["1"]).await;
     let mut filter = fixture.filter().await;
     assert_eq!(filter.ask_new(of(1, "s", "alice", T0)).await.outcome(), Outcome::Blocked);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_is_refused_does_not_stop_the_polling() {
+    let transmitter = Transmitter::default();
+    let at = transmitter.serve().await;
+    transmitter.0.lock().unwrap().is_strict = true;
+    let fixture = Fixture::with(&inline(&at)).await;
+    let mut filter = with_sessions(&fixture).await;
+    transmitter.put("1", &about_alice("urn:example:event"));
+    transmitter.until(|polled| polled.acknowledged == ["1"]).await;
+    transmitter.put("2", &about_alice(&format!("{CAEP}session-revoked")));
+    transmitter.until(|polled| polled.acknowledged == ["1", "2"]).await;
+    assert_eq!(filter.outcome(1).await, Outcome::Revoked);
 }
 
 #[tokio::test]

@@ -197,6 +197,13 @@ fn transmitters() -> Vec<Shape> {
             Outcome::Revoked,
         ),
         shape(
+            "a user of an issuer that the transmitter may not speak of, and a session",
+            json!({"sub_id": {"format": "complex", "user": iss_sub("https://other"), "session": opaque("s")},
+                   "events": {revoked.as_str(): {}}}),
+            ALL,
+            Outcome::Active,
+        ),
+        shape(
             "a session named ALL, of any other transmitter",
             json!({"sub_id": {"format": "complex", "user": iss_sub("https://id"), "session": opaque("ALL")},
                    "events": {revoked.as_str(): {}}}),
