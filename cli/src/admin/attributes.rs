@@ -28,7 +28,7 @@ const VALUE_CHARS_MAX: usize = 200;
 const LIST_EXAMPLES: &str = "\
 SOURCE is `admin`, or the transmitter whose signal set the attribute. Text that looks like a number
 or a boolean is in quotation marks. `portcullis sessions show` lists all attributes that hold for a
-session, including those of its device and its subject.
+session, including those of its subject.
 
 Examples:
   portcullis attributes list --session 5d41402abc4b
@@ -37,8 +37,8 @@ Examples:
 const SET_EXAMPLES: &str = "\
 `true` and `false` are booleans, anything that is a number in JSON is a number, and everything else
 is text. With --text, any value is text. If several have the same name, the attribute of a session
-takes precedence over that of its device, and that over the one of its subject. Without --for and
---until, the attribute stays until it is deleted.
+takes precedence over that of its subject. Without --for and --until, the attribute stays until it
+is deleted.
 
 Examples:
   portcullis attributes set --session 5d41402abc4b risk high --for 1h

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 const SHOWN_MAX: usize = 10;
 
 const RELEASE_EXAMPLES: &str = "\
-A released signal has the effects that it would have had on arrival. The oldest is released first.
+A released signal acts as if it had just arrived: on later sessions too. The oldest goes first.
 --all releases those that are held when the command starts. A signal that is no longer held is
 reported, and does not stop the others.
 

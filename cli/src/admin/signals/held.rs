@@ -106,6 +106,8 @@ pub(super) fn about(of: &Value) -> String {
     }
     let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMED_MAX) {
+        // Nobody is known by it now.
+        _ if names.is_empty() && of.get("emails").is_some() => "an e-mail address".to_owned(),
         _ if names.is_empty() => "-".to_owned(),
         0 => named,
         more => format!("{named} +{more}"),
@@ -125,6 +127,7 @@ mod tests {
         for (of, expected) in [
             (json!({}), "-"),
             (json!({"users": []}), "-"),
+            (json!({"users": [], "emails": 1}), "an e-mail address"),
             (json!({"users": [{"issuer": "i", "subject": "a\u{1b}"}]}), "subject a\\u{1b}"),
             (json!({"users": [{"issuer": "i", "subject": "a"}, {"issuer": "j", "subject": "a"}]}), "subject a"),
             (
