@@ -28,4 +28,5 @@ mod reference;
 mod render;
 mod schema;
 mod test_and_explain;
+mod three_commands;
 mod tool;
