@@ -22,6 +22,7 @@ mod golden;
 mod held_signals;
 mod kinds;
 mod kubernetes;
+mod lists;
 mod openapi_commands;
 mod openapi_documents;
 mod reference;
