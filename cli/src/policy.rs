@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod check;
+mod claim_pointer;
 mod coverage;
 mod date;
 pub mod diff;

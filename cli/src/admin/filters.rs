@@ -1,6 +1,6 @@
 //! `portcullis filters …`: the filters that are connected to the session service.
 
-use super::{client::Path, connection::Connection, plain::clipped, sessions::json_text, table::List, when};
+use super::{client::Path, connection::Connection, pages, plain::clipped, sessions::json_text, table::List, when};
 use crate::{
     error::Error,
     exit::{Exit, Outcome},
@@ -27,11 +27,11 @@ Examples:
 /// A command on filters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the filters that are connected, with their version and policy
+    /// List the filters that are connected, with their version and policy, the newest first
     List(Args),
 }
 
-/// List the filters that are connected, with their version and policy
+/// List the filters that are connected, with their version and policy, the newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -52,10 +52,11 @@ impl Command {
 
 impl Args {
     fn run(self) -> Outcome {
-        let answer: Value = self.service.client()?.get(&Path::new("/v1/filters"))?;
-        let Some(Value::Array(filters)) = answer.get("filters") else {
+        let mut answer: Value = self.service.client()?.get(&Path::new("/v1/filters"))?;
+        let Some(Value::Array(filters)) = answer.get_mut("filters") else {
             return Err(Error::failed("unexpected response: it has no `filters`"));
         };
+        pages::newest_first(filters, "connected_at");
         match self.output {
             Format::Json => output::write(json_text(&answer)?)?,
             Format::Text if filters.is_empty() => {

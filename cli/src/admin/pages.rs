@@ -2,7 +2,9 @@
 
 use super::client::{Client, Path};
 use crate::error::Error;
+use jiff::Timestamp;
 use serde_json::Value;
+use std::cmp::Reverse;
 
 /// The number of entries per request.
 const PAGE: &str = "1000";
@@ -26,5 +28,31 @@ pub(super) fn all(client: &Client, path: &Path, member: &str) -> Result<Vec<Valu
             }
             Some(next) => cursor = Some(next.to_owned()),
         }
+    }
+}
+
+/// Sorts a list by the instant in a member of its entries; those without one come last.
+pub(super) fn newest_first(entries: &mut [Value], member: &str) {
+    let instant = |of: &Value| of.get(member).and_then(Value::as_str)?.parse::<Timestamp>().ok();
+    entries.sort_by_key(|of| Reverse(instant(of)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_newest_entry_comes_first_and_undated_ones_last() {
+        let entry = |id: u8, at: &str| json!({"id": id, "at": at});
+        let mut entries = [
+            json!({"id": 1}),
+            entry(2, "2026-11-26T10:00:00Z"),
+            entry(3, "2026-11-26T11:00:00.5+02:00"),
+            entry(4, "soon"),
+            entry(5, "2026-11-26T10:00:00.001Z"),
+        ];
+        newest_first(&mut entries, "at");
+        assert_eq!(entries.map(|entry| entry["id"].clone()), [5, 2, 3, 1, 4]);
     }
 }

@@ -38,8 +38,7 @@ impl Kind {
     /// All of them, the newest first.
     fn newest_first(&self, client: &Client) -> Result<Vec<Value>, Error> {
         let mut rules = pages::all(client, &Path::new(self.path), self.several)?;
-        let made_at = |of: &Value| text(of, "made_at").parse::<Timestamp>().ok();
-        rules.sort_by_key(|of| std::cmp::Reverse(made_at(of)));
+        pages::newest_first(&mut rules, "made_at");
         Ok(rules)
     }
 

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Narrow(narrow::Narrow),
     /// Give scopes back to a session's party
     Restore(narrow::Restore),
-    /// List the scopes that have been taken from parties
+    /// List the scopes that have been taken from parties, newest first
     Narrowings(narrowings::Args),
 }
 

@@ -4,6 +4,7 @@
 //! reported with that part and does not stop the command.
 
 mod api;
+mod encoded_slash;
 mod read;
 mod refs;
 mod security;

@@ -88,6 +88,24 @@ fn every_policy_of_the_pages_loads() {
     assert!(policies >= 2, "the README and docs/policy.md show one each");
 }
 
+/// `portcullis why` finds a request by its id, and says where it went if the line does.
+#[test]
+fn the_access_logs_that_are_shown_have_what_why_reads() {
+    for file in ["envoy/envoy.yaml", "docs/envoy-gateway.md", "docs/istio.md"] {
+        let text = fs::read_to_string(root().join(file)).expect("a file");
+        for (member, operator) in [
+            ("method", "%REQ(:METHOD)%"),
+            ("host", "%REQ(:AUTHORITY)%"),
+            ("path", "%PATH(NQ:ORIG_OR_PATH)%"),
+            ("request_id", "%REQ(X-REQUEST-ID)%"),
+            ("portcullis", "%FILTER_STATE(wasm.portcullis:PLAIN)%"),
+        ] {
+            let is_shown = |name: String| text.contains(&format!("  {name}: \"{operator}\""));
+            assert!(is_shown(member.to_owned()) || is_shown(format!("\"{member}\"")), "{file}: {member}");
+        }
+    }
+}
+
 /// Everything that is written for readers: the pages, what stands beside the README, and the examples.
 fn papers() -> Vec<PathBuf> {
     let examples = fs::read_dir(root().join("examples")).expect("examples/");

@@ -92,9 +92,24 @@ fn json_is_for_programs() {
 #[test]
 fn what_is_asked_wrongly_ends_with_2_and_a_token_that_is_not_there_with_1() {
     let explain = |more: &[&str]| run(&[&["policy", "explain", POLICY, "GET"], more].concat(), "").0;
-    assert_eq!(explain(&["/no/host"]), 2);
+    assert_eq!(explain(&["https:///no/host"]), 2);
     assert_eq!(explain(&["a/x", "--token", "a", "--scopes", "b"]), 2);
     assert_eq!(explain(&["a/x", "--header", "no colon"]), 2);
     assert_eq!(explain(&["a/x", "--claim", "iat=soon"]), 2);
     assert_eq!(explain(&["a/x", "--token", "@/nowhere/token"]), 1);
+}
+
+#[test]
+fn a_path_is_explained_without_a_host_unless_the_host_decides() {
+    let (code, out, _) = run(&["policy", "explain", POLICY, "GET", "/orders/7"], "");
+    assert_eq!(code, 0);
+    assert!(out.contains("  request     GET /orders/7\n") && out.contains("orders.read"), "{out}");
+    let (code, _, err) = run(&["policy", "explain", POLICY, "GET", "/orders", "--header", "origin: https://a"], "");
+    assert!(code == 2 && err.contains("no host in `/orders`, and `origin` is compared with it"), "{code} {err}");
+    let hosts = "../examples/admin-short-sessions/policy.yaml";
+    let (code, _, err) = run(&["policy", "explain", hosts, "GET", "/settings"], "");
+    assert!(
+        code == 2 && err.contains("no host in `/settings`, and the rule `") && err.contains("` names hosts"),
+        "{err}"
+    );
 }

@@ -283,6 +283,26 @@ fn ten_thousand_routes_are_read() {
     assert_eq!(policy.routes.find(&Host::parse(b"api").unwrap(), "GET", &path), Some(RuleId(9_999)));
 }
 
+/// The limit of `ISSUERS_MAX`, which docs/policy.md promises.
+#[test]
+fn a_thousand_issuers_are_read_and_one_more_is_a_fault() {
+    let with = |count: usize| {
+        let mut json = design();
+        let issuer = json["issuers"][0].take();
+        let numbered = (0..count).map(|n| {
+            let mut issuer = issuer.clone();
+            issuer["issuer"] = json!(format!("https://id-{n}.example.com"));
+            issuer
+        });
+        json["issuers"] = numbered.collect();
+        json
+    };
+    let policy = parse(&with(1_000)).unwrap();
+    assert_eq!(policy.issuers.len(), 1_000);
+    assert_eq!(policy.hello().issuers.last().unwrap().name, "https://id-999.example.com");
+    assert_eq!(lines(&with(1_001)), ["$.issuers: has 1001 entries; at most 1000 are allowed"]);
+}
+
 #[test]
 fn a_policy_that_ignores_case_has_one_rule_for_every_spelling() {
     let mut json = design();

@@ -31,7 +31,7 @@ pub enum Segment {
 pub enum BadTemplate {
     /// No path would match its literal parts.
     Path(Ambiguous),
-    /// It has a query.
+    /// It has a query, or `?` as a pattern.
     Query,
     /// It is longer than any legitimate template.
     TooLong,
@@ -148,20 +148,20 @@ fn spelt(text: &str) -> Result<Box<str>, BadTemplate> {
 }
 
 /// The only patterns that there are.
-const PATTERNS: &str = "write `{name}` for one segment, and `{*rest}` at the end for one or more";
+const PATTERNS: &str = "write `{name}` or `{name}:text` for one segment, and `{*rest}` at the end for one or more";
 
 impl fmt::Display for BadTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Whoever writes this means a regular expression.
+            Self::Path(ambiguous @ Ambiguous::Byte(b'\\')) => {
+                write!(f, "{ambiguous}; no request would match; {PATTERNS}")
+            }
             Self::Path(ambiguous) => write!(f, "{ambiguous}; no request would match"),
-            Self::Query => f.write_str("queries are not compared; specify the path without `?`"),
+            Self::Query => write!(f, "`?` begins a query, and queries are not compared; {PATTERNS}"),
             Self::TooLong => write!(f, "must not be longer than {TEMPLATE_BYTES_MAX} bytes or {SEGMENTS_MAX} segments"),
             Self::Mixed(segment) => {
-                write!(
-                    f,
-                    "`{}` is neither literal text nor a parameter: `{{name}}` must be a whole segment, or be followed by `:` and literal text",
-                    segment.escape_debug()
-                )
+                write!(f, "`{}` is neither literal text nor a parameter; {PATTERNS}", segment.escape_debug())
             }
             Self::Name(segment) => {
                 write!(
@@ -276,6 +276,45 @@ mod tests {
             (&"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".repeat(40), TooLong),
         ] {
             assert_eq!(Template::parse(text), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_another_tool_is_answered_with_those_of_a_policy() {
+        for text in [
+            "/admin/**",
+            "/files/*.json",
+            "/orders/:id",
+            "/orders/:id?",
+            "/users{/:id}",
+            "/files/*splat",
+            "/x/<id>",
+            "/x/<int:id>",
+            "/x/[id]",
+            "/x/[...rest]",
+            "/item?.html",
+            "/x/{id}?",
+            "/x/{id}+",
+            "/x/{id:int}",
+            "/x/{id=*}",
+            "/x/{proxy+}",
+            "/x/{path...}",
+            "/x/{{id}}",
+            "/x/#{id}",
+            "/x/prefix-{id}",
+            "/orders/{id:[0-9]{3}}",
+            "/files/{name}.{ext}",
+            "/orders/\\d+",
+            "/orders/(\\w+)",
+            "/orders/[0-9]+",
+            "/orders/.+",
+            "/(?P<id>x)",
+            "/orders/(a|b)",
+            "/^orders",
+            "/orders$",
+        ] {
+            let fault = Template::parse(text).unwrap_err().to_string();
+            assert!(fault.contains("`{name}`") && fault.contains("`{*rest}`"), "{text}: {fault}");
         }
     }
 }

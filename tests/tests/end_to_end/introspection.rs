@@ -88,6 +88,41 @@ async fn the_answer_of_the_server_is_used_with_the_strictness_of_a_token() {
     }
 }
 
+/// Servers that have no audiences leave `aud` out, or answer with nothing in it. The client then says whether a token is meant
+/// for this API.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_audience_is_judged_by_its_client() {
+    let endpoint = Introspection::start().await;
+    let mut policy = opaque();
+    let issuer = policy["issuers"][0].as_object_mut().expect("an issuer");
+    issuer.remove("audiences");
+    issuer.insert("clients".to_owned(), json!(["web", "cli"]));
+    let clients_alone = testbed(&endpoint, policy.clone()).await;
+    policy["issuers"][0]["audiences"] = json!(["orders-api"]);
+    let audience_too = testbed(&endpoint, policy).await;
+
+    let empty = [without("aud"), with("aud", Value::Null), with("aud", json!([]))];
+    for document in empty.iter().chain(&[with("aud", json!("other-api")), good()]) {
+        endpoint.reply(Reply::json(document));
+        let answer = orders(&clients_alone).await;
+        assert_eq!(answer.passes().echoed("x-portcullis-client"), ["web"], "{document}");
+    }
+    for mut document in empty {
+        endpoint.reply(Reply::json(&document));
+        assert_eq!(orders(&audience_too).await.status, 401, "{document}");
+        for client in [json!("batch"), json!("WEB"), json!(""), json!(["web"]), Value::Null] {
+            document["client_id"] = client;
+            endpoint.reply(Reply::json(&document));
+            assert_eq!(orders(&clients_alone).await.status, 401, "{document}");
+        }
+        document.as_object_mut().expect("an object").remove("client_id");
+        endpoint.reply(Reply::json(&document));
+        assert_eq!(orders(&clients_alone).await.status, 401, "{document}");
+    }
+    endpoint.reply(Reply::json(&good()));
+    orders(&audience_too).await.passes();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_positive_answer_is_reused() {
     let endpoint = Introspection::start().await;

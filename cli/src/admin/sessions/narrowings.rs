@@ -18,7 +18,7 @@ Examples:
   portcullis sessions narrowings
   portcullis sessions narrowings --output json | jq -r '.narrowings[].subject'";
 
-/// List the scopes that have been taken from parties
+/// List the scopes that have been taken from parties, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -31,7 +31,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let narrowings = pages::all(&self.service.client()?, &Path::new("/v1/narrowings"), "narrowings")?;
+        let mut narrowings = pages::all(&self.service.client()?, &Path::new("/v1/narrowings"), "narrowings")?;
+        pages::newest_first(&mut narrowings, "made_at");
         match self.output {
             Format::Json => output::write(json_text(&json!({"narrowings": narrowings}))?)?,
             Format::Text if narrowings.is_empty() => {
@@ -45,7 +46,7 @@ impl Args {
 }
 
 fn table(narrowings: &[Value], now: Timestamp) -> List {
-    let mut list = List::new(&["SUBJECT", "CLIENT", "ISSUER", "SCOPES", "MADE", "REASON"], &[0, 2, 3, 5]);
+    let mut list = List::new(&["SUBJECT", "CLIENT", "ISSUER", "SCOPES", "MADE", "REASON"], &[0, 1, 2, 3, 5]);
     for narrowing in narrowings {
         let text = |key: &str| narrowing.get(key).and_then(Value::as_str);
         let cell = |key: &str, other: &str| clipped(text(key).unwrap_or(other), CELL_CHARS_MAX);
@@ -101,6 +102,20 @@ pub(super) fn signalled(narrowing: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_fits_80_columns_however_long_its_names_are() {
+        let now = "2026-11-21T20:40:02Z".parse().expect("an instant");
+        let long = json!({
+            "subject": "0f64f0ff-2b9b-4d6e-8b8e-0b5c0f8cf7a1", "client_id": "c".repeat(72),
+            "issuer": "https://id.example.com/realms/shop", "removed": ["orders:write", "customers:read"],
+            "made_at": "2026-11-21T20:38:02Z", "reason": "ticket 4711",
+        });
+        let text = anstream::adapter::strip_str(&table(&[long], now).text(true)).to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("2m ago") && text.contains("ccc") && text.contains('…'), "{text}");
+    }
 
     #[test]
     fn what_is_left_and_what_is_taken_is_said() {

@@ -12,6 +12,7 @@ use crate::{
     output::{self, Format},
     policy::load::Loaded,
 };
+use portcullis_engine::policy::Policy;
 use std::{
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
@@ -27,6 +28,7 @@ A token is a secret, and other users can see arguments in the process list: pref
 `--token @FILE`.
 
 Examples:
+  portcullis policy explain policy.yaml GET /me
   portcullis policy explain policy.yaml GET https://api.example.com/orders
   portcullis policy explain policy.yaml PUT api.example.com/orders/7 --scopes 'orders:read admin'
   portcullis policy explain policy.yaml GET admin.example.com/ --scopes admin --claim acr=aal2
@@ -47,7 +49,7 @@ pub(crate) struct Args {
     policy: PathBuf,
     /// Method of the request, in upper case
     method: String,
-    /// URL of the request; the path is used unchanged
+    /// URL of the request; the path is used unchanged, and is enough if no rule names hosts
     url: String,
     /// Access token; `-` reads it from standard input, `@FILE` from a file (arguments are visible in the process list)
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scopes", "claims"])]
@@ -75,6 +77,11 @@ impl Args {
         }
         let mut loaded = Loaded::read(&self.policy)?;
         let (host, path) = target(&self.url)?;
+        if host.is_none()
+            && let Some(compared) = host_compared(&loaded.policy, &self.headers)
+        {
+            return Err(no_host(&self.url, &compared));
+        }
         let given = match (&self.token, &self.scopes, self.claims.is_empty()) {
             (Some(token), ..) => Given::Token(token::read(token)?),
             (None, None, true) => Given::Nothing,
@@ -94,20 +101,37 @@ impl Args {
     }
 }
 
-/// The host and path of a URL, as a client would send them.
-pub(super) fn target(url: &str) -> Result<(String, String), Error> {
+/// The host and path of a URL, as a client would send them; no host if it is a path alone.
+pub(super) fn target(url: &str) -> Result<(Option<String>, String), Error> {
     let bare = ["https://", "http://", "wss://", "ws://"].iter().find_map(|scheme| url.strip_prefix(scheme));
-    let bare = bare.unwrap_or(url);
-    let bare = bare.split('#').next().unwrap_or_default();
+    let is_path = bare.is_none() && url.starts_with('/');
+    let bare = bare.unwrap_or(url).split('#').next().unwrap_or_default();
     let (host, path) = bare.split_at_checked(bare.find(['/', '?']).unwrap_or(bare.len())).unwrap_or((bare, ""));
-    if host.is_empty() {
-        return Err(Error::invalid(format_args!(
-            "no host in `{}`: expected a URL such as `https://api.example.com/orders`",
-            url.escape_debug()
-        )));
+    if host.is_empty() && !is_path {
+        return Err(no_host(url, ""));
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok((host.to_owned(), path))
+    Ok(((!is_path).then(|| host.to_owned()), path))
+}
+
+/// What a request's host is compared with; `None` if the decision is the same at every host.
+fn host_compared(policy: &Policy, headers: &[(String, String)]) -> Option<String> {
+    let named = policy.source.routes.iter().position(|route| !route.matches.hosts.is_empty());
+    match named.and_then(|index| policy.rules.get(index)) {
+        Some(rule) => Some(format!(", and the rule `{}` names hosts", rule.name)),
+        // A cookie's token is only taken from the same origin.
+        None if headers.iter().any(|(name, _)| name == "origin") => {
+            Some(", and `origin` is compared with it".to_owned())
+        }
+        None => None,
+    }
+}
+
+fn no_host(url: &str, compared: &str) -> Error {
+    let url = url.escape_debug();
+    Error::invalid(format_args!(
+        "no host in `{url}`{compared}: expected a URL such as `https://api.example.com/orders`"
+    ))
 }
 
 fn now_ms() -> u64 {

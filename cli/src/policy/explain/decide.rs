@@ -47,11 +47,11 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
     Ok(Explanation {
         decision,
         code: code.map(Code::name),
-        request: format!("{} {}{}", asked.method, asked.host, asked.path),
+        request: format!("{} {}{}", asked.method, asked.host.as_deref().unwrap_or_default(), asked.path),
         policy: document.name().to_owned(),
         shadow: worker.is_shadow(outcome.rule),
         because: because(&outcome, &head, policy, asked.now_ms),
-        hints: hints(&outcome, code, vouched, policy),
+        hints: hints(&outcome, code, vouched, token.as_deref(), policy),
         rule: outcome.rule.and_then(|id| Route::of(&document, policy, id)),
         missing: lacks.filter(|lacks| !lacks.is_empty()),
         requires,
@@ -90,16 +90,18 @@ fn decided(outcome: &Outcome, vouched: Vouched) -> (Conclusion, Option<Code>, Op
     }
 }
 
-/// What may be meant by scopes that the policy does not know. A real token has many of these; where it lacks none, they are no
-/// one's concern.
-fn hints(outcome: &Outcome, code: Option<Code>, vouched: Vouched, policy: &Policy) -> Vec<String> {
-    let is_assumed = vouched == Vouched::Assumed;
-    match &outcome.facts {
-        Some(facts) if is_assumed || code == Some(Code::InsufficientScope) => {
-            expected::unregistered(&facts.scopes, is_assumed, policy)
-        }
-        _ => Vec::new(),
+/// What may be meant by scopes that the policy does not know, and by claims that the token does not have. A real token has many
+/// scopes; where it lacks none, they are no one's concern.
+fn hints(outcome: &Outcome, code: Option<Code>, vouched: Vouched, token: Option<&str>, policy: &Policy) -> Vec<String> {
+    let (is_assumed, lacks_scope) = (vouched == Vouched::Assumed, code == Some(Code::InsufficientScope));
+    let Some(facts) = outcome.facts.as_ref().filter(|_| is_assumed || lacks_scope) else { return Vec::new() };
+    let mut hints = expected::unregistered(&facts.scopes, is_assumed, policy);
+    // The claims of an assumed token are invented here.
+    let issuer = issuer_of(facts, policy).and_then(|index| policy.issuers.get(index)).filter(|_| !is_assumed);
+    if let (Some(issuer), Some(token)) = (issuer, token) {
+        hints.extend(expected::dotted(token, issuer));
     }
+    hints
 }
 
 /// The reasons for the decision, in addition to the rule.

@@ -1,11 +1,11 @@
-//! What the policy expects in place of what a refused token has, and what may be meant by a scope that the policy does not
-//! know.
+//! What the policy expects in place of what a refused token has, and what may be meant by a scope or a claim that it does not
+//! find.
 
-use crate::policy::name_list::NameList;
+use crate::policy::{claim_pointer::meant_by, name_list::NameList};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_engine::{
     policy::{Issuer, Policy, nearest},
-    token::Reason,
+    token::{Reason, ScopeClaim},
 };
 use serde_json::{Map, Value};
 
@@ -84,6 +84,17 @@ pub(super) fn unregistered(scopes: &[String], all: bool, policy: &Policy) -> Vec
             Some(meant) => Some(format!("{hint}; did you mean `{meant}`?")),
             None => all.then_some(hint),
         }
+    });
+    hints.collect()
+}
+
+/// The names in `scope_claims` that a token does not have, and that are likely meant as pointers into its claims.
+pub(super) fn dotted(token: &str, issuer: &Issuer) -> Vec<String> {
+    let claims = parts(token).map(|[_, claims]| claims).unwrap_or_default();
+    let names = issuer.claim_names.scopes.iter().map(ScopeClaim::as_str).filter(|name| !claims.contains_key(*name));
+    let hints = names.filter_map(|name| {
+        let pointer = meant_by(name)?;
+        Some(format!("`{name}` in `scope_claims` is the name of a claim that the token does not have; to reach inside a claim, write `{pointer}`"))
     });
     hints.collect()
 }

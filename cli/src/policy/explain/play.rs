@@ -21,8 +21,8 @@ use serde_json::{Map, Value};
 pub(crate) struct Asked {
     /// Its method.
     pub(crate) method: String,
-    /// Its host.
-    pub(crate) host: String,
+    /// Its host; `None` if the policy decides alike at every host.
+    pub(crate) host: Option<String>,
     /// Its path and query.
     pub(crate) path: String,
     /// Its other headers.
@@ -99,9 +99,13 @@ fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: 
     Ok(Played { outcome, worker, vouched: Vouched::SignatureNotChecked, token: Some(signed), headers })
 }
 
+/// The host of a request that is explained without one.
+const ANY_HOST: &str = "any.example";
+
 fn base(asked: &Asked) -> Headers {
-    let pseudo = [(":method", &asked.method), (":authority", &asked.host), (":path", &asked.path)];
-    let own = asked.headers.iter().map(|(name, value)| (name.as_str(), value));
+    let host = asked.host.as_deref().unwrap_or(ANY_HOST);
+    let pseudo = [(":method", asked.method.as_str()), (":authority", host), (":path", &asked.path)];
+    let own = asked.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     pseudo.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
 }
 

@@ -52,7 +52,7 @@ fn inline() -> Value {
 }
 
 fn ask(method: &str, host: &str, path: &str, given: Given) -> Asked {
-    let (method, host, path) = (method.to_owned(), host.to_owned(), path.to_owned());
+    let (method, host, path) = (method.to_owned(), Some(host.to_owned()), path.to_owned());
     Asked { method, host, path, headers: Vec::new(), given, now_ms: NOW_MS }
 }
 
@@ -273,14 +273,18 @@ fn shadow_mode_is_said_first() {
 #[test]
 fn urls_are_taken_as_they_stand() {
     for (url, host, path) in [
-        ("https://a.example/x/../y?z", "a.example", "/x/../y?z"),
-        ("a.example:8080", "a.example:8080", "/"),
-        ("https://a.example?x=1", "a.example", "/?x=1"),
-        ("wss://a.example//x#y", "a.example", "//x"),
+        ("https://a.example/x/../y?z", Some("a.example"), "/x/../y?z"),
+        ("a.example:8080", Some("a.example:8080"), "/"),
+        ("https://a.example?x=1", Some("a.example"), "/?x=1"),
+        ("wss://a.example//x#y", Some("a.example"), "//x"),
+        ("/x/../y?z#a", None, "/x/../y?z"),
+        ("//a.example/x", None, "//a.example/x"),
     ] {
-        assert_eq!(target(url).expect("a URL"), (host.to_owned(), path.to_owned()), "{url}");
+        assert_eq!(target(url).expect("a URL"), (host.map(str::to_owned), path.to_owned()), "{url}");
     }
-    assert!(target("/x").is_err() && target("").is_err());
+    for url in ["", "?x", "#x", "https:///x", "https://"] {
+        assert!(target(url).is_err(), "{url}");
+    }
 }
 
 #[test]
@@ -327,4 +331,29 @@ fn a_scope_that_the_policy_does_not_know_is_pointed_out() {
     let of_token = |scope: &str| hints(token(json!({"scope": scope}), false));
     assert_eq!(of_token("raed openid"), [format!("scope `raed` {unknown}; did you mean `read`?")]);
     assert_eq!(of_token("read raed openid"), [""; 0]);
+}
+
+#[test]
+fn a_claim_with_dots_that_is_likely_meant_as_a_pointer_is_pointed_out() {
+    let hint = "`realm_access.roles` in `scope_claims` is the name of a claim that the token does not have; to reach inside a \
+                claim, write `/realm_access/roles`";
+    let loaded = |keys: &Value| {
+        let mut document: Value = serde_json::from_str(policy(keys, "enforce").document.json()).expect("json");
+        document["issuers"][0]["scope_claims"] = json!(["scope", "realm_access.roles"]);
+        Loaded::of(Document::parse("policy.json", document.to_string()).expect("json")).expect("a policy")
+    };
+    let hints =
+        |keys: &Value, given| explain(loaded(keys), None, &ask("GET", "a.example", "/x/1", given)).expect("one").hints;
+    let poor = |changes: Value| {
+        let mut claims = json!({"scope": "write"});
+        claims.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        token(claims, false)
+    };
+    let nested = json!({"realm_access": {"roles": ["read"]}});
+    for keys in [inline(), remote()] {
+        assert_eq!(hints(&keys, poor(nested.clone())), [hint]);
+        assert_eq!(hints(&keys, poor(json!({"realm_access.roles": ["write"]}))), [""; 0], "it is a name");
+        assert_eq!(hints(&keys, token(nested.clone(), false)), [""; 0], "no scope is missing");
+    }
+    assert_eq!(hints(&inline(), scopes("write")), [""; 0], "no token is there to look at");
 }

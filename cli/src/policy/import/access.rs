@@ -31,6 +31,7 @@ pub(super) enum Kind {
     NoToken,
     Scope,
     Twice,
+    EncodedSlash,
 }
 
 impl Kind {
@@ -45,6 +46,7 @@ impl Kind {
             Self::NoToken => "the document requires something other than an access token",
             Self::Scope => "the document requires a scope that is not valid in a policy",
             Self::Twice => "the document has operations with different security for the same requests",
+            Self::EncodedSlash => "a segment of the path may contain an encoded slash (`%2F`), which is refused",
         }
     }
 }

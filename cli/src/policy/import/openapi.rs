@@ -1,6 +1,7 @@
 //! `portcullis policy import openapi`: generates a policy from an OpenAPI document.
 
 use super::{
+    access::Kind,
     placeholders::{Placeholder, Placeholders},
     plan::{self, Route, Treatment},
     register::Register,
@@ -25,10 +26,11 @@ use std::{
 const EXAMPLES: &str = "\
 What the document leaves open becomes a question in a comment of the policy, and its requests are
 refused until somebody answers it: operations without security, operations that require API keys
-or passwords instead of tokens, and paths and scopes that are not valid in a policy. Standard error
-lists the questions. A path that is not valid in a policy (`/x/{id}:copy`) cannot be refused on its
-own: if the rule of another operation (`/x/{id}`) answers its requests in the meantime, the policy
-and standard error say so in capital letters.
+or passwords instead of tokens, and paths and scopes that are not valid in a policy. Encoded slashes
+in a path (`%2F`) are a question of their own, if the document suggests them: until it is answered,
+only they are refused. Standard error lists the questions. A path that is not valid in a policy
+(`/x/{id}.json`) cannot be refused on its own: if the rule of another operation (`/x/{id}`) answers
+its requests in the meantime, the policy and standard error say so in capital letters.
 
 Rules do not name hosts, unless `--hosts` is used or the operations are on different hosts.
 
@@ -157,14 +159,18 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     let mut asked: BTreeMap<_, Vec<String>> = BTreeMap::new();
     let (mut rules, mut narrowed) = (0, 0);
     for route in routes {
+        let method = route.operation.method.as_deref().unwrap_or("(any method)");
+        let label = |why: &str| format!("{} {}: {}", line(method), line(&route.document_path), line(why));
+        if let Some(why) = &route.encoded_slash {
+            asked.entry(Kind::EncodedSlash).or_default().push(label(why));
+        }
         match &route.treatment {
             Treatment::Rule { left_out, .. } => {
                 rules += 1;
                 narrowed += usize::from(!left_out.is_empty());
             }
             Treatment::Ask(question) => {
-                let method = route.operation.method.as_deref().unwrap_or("(any method)");
-                let mut label = format!("{} {}: {}", line(method), line(&route.document_path), line(&question.why));
+                let mut label = label(&question.why);
                 if let Some(other) = route.answered_meanwhile().first() {
                     label.push_str(&format!("; UNTIL THEN, RULE `{}` ANSWERS IT", line(other)));
                 }

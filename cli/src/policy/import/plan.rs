@@ -32,6 +32,8 @@ pub(super) struct Route<'a> {
     pub(super) treatment: Treatment,
     /// Other operations that this rule also covers.
     pub(super) also: Vec<String>,
+    /// Why a segment of its path may contain an encoded slash, if the document suggests that.
+    pub(super) encoded_slash: Option<String>,
 }
 
 /// Which requests a rule matches.
@@ -137,7 +139,8 @@ fn route<'a>(
         (None, Decision::Ask(kind, why, likely), Ok(_)) => Question::ask(kind, why, likely),
         (None, Decision::Rule(access, left_out), Ok(_)) => Treatment::Rule { access, left_out },
     };
-    Route { operation, document_path, name, answers: answers.ok(), treatment, also: Vec::new() }
+    let encoded_slash = operation.encoded_slash.clone().filter(|_| answers.is_ok());
+    Route { operation, document_path, name, answers: answers.ok(), treatment, also: Vec::new(), encoded_slash }
 }
 
 fn answers(path: &str, method: Option<&str>, base: &Base, with_hosts: bool) -> Result<Answers, String> {
@@ -243,9 +246,11 @@ fn are_alike(routes: &[Route<'_>], first: usize, second: usize) -> bool {
 fn merge(routes: &mut [Route<'_>], first: usize, second: usize) {
     let Some(route) = routes.get_mut(second) else { return };
     route.treatment = Treatment::Merged;
+    let encoded_slash = route.encoded_slash.take();
     let label = format!("{} {}", route.operation.method.as_deref().unwrap_or_default(), route.document_path);
     if let Some(route) = routes.get_mut(first) {
         route.also.push(label);
+        route.encoded_slash = route.encoded_slash.take().or(encoded_slash);
     }
 }
 

@@ -254,6 +254,53 @@ fn the_register_is_what_the_document_declares_and_asks_for() {
 }
 
 #[test]
+fn a_segment_that_may_contain_an_encoded_slash_is_asked_about() {
+    for (parameter, why) in [
+        ("description: ID or URL-encoded path of the project", Some("description")),
+        ("description: The ARN. It must be url encoded", Some("description")),
+        ("description: 'such as `group%2Fproject`'", Some("description")),
+        ("example: '@scope%2fname'", Some("example")),
+        ("examples: {one: {value: plain}, two: {value: 'a%2Fb'}}", Some("example")),
+        ("schema: {type: string, examples: [plain, 'a%2Fb']}", Some("example")),
+        ("schema: {type: string, default: 'a%2Fb'}", Some("example")),
+        ("description: The encoding of the project, example: 'a%20b'", None),
+        ("description: '', example: 7", None),
+    ] {
+        let item = format!("parameters: [{{name: id, in: path, {parameter}}}]");
+        let made = made(&format!("  /p/{{id}}: {{{item}, get: {{security: [{{oauth: [a]}}]}}}}"));
+        let question = "  # QUESTION: a segment of the path may contain an encoded slash (`%2F`), which is refused: ";
+        let asked = made.text.split(question).nth(1).map(|rest| rest.lines().next().unwrap_or_default());
+        let expected = why.map(|why| format!("the {why} of `id`."));
+        assert_eq!(asked, expected.as_deref(), "{parameter}: {}", made.text);
+        assert_eq!(made.summary.contains("1 question "), why.is_some(), "{parameter}: {}", made.summary);
+        // The rule stands, and the line of the comment is one that it can have.
+        assert_eq!(json_of(&made.text)["routes"][0]["require"]["all_of"][0], "a", "{parameter}");
+        let without = "    match: {methods: [GET], path: \"/p/{id}\"}";
+        let with = "  #   match: {methods: [GET], path: \"/p/{id}\", encoded_slash: segment}";
+        assert!(made.text.contains(without) && made.text.contains(with) == why.is_some(), "{}", made.text);
+        let line = if why.is_some() { with.replace("  # ", "  ") } else { without.to_owned() };
+        let answered = made.text.replace(without, &line);
+        let policy = Loaded::of(Document::parse("policy.yaml", answered).expect("YAML")).expect("it loads").policy;
+        let path = Path::parse(b"/p/a%2Fb").expect("a path");
+        let found = policy.routes.find(&Host::parse(b"h").expect("a host"), "GET", &path);
+        assert_eq!(found.is_some(), why.is_some(), "{parameter}");
+    }
+}
+
+#[test]
+fn an_encoded_slash_is_asked_about_where_the_operation_or_its_twin_has_another_question() {
+    let item = "parameters: [{name: y, in: path, example: 'a%2Fb'}, {name: z, in: query, example: 'a%2Fb'}]";
+    let open = made(&format!("  /a/{{y}}: {{{item}, get: {{}}, put: {{security: [{{oauth: [a]}}]}}}}"));
+    assert_eq!(open.text.matches("encoded_slash: segment").count(), 2, "{}", open.text);
+    assert!(open.summary.contains("3 questions "), "{}", open.summary);
+    let security = "get: {security: [{oauth: [a]}]}";
+    let twin = made(&format!("  /a/{{x}}: {{{security}}}\n  /a/{{y}}: {{{item}, {security}}}"));
+    assert_eq!(twin.text.matches("encoded_slash: segment").count(), 1, "{}", twin.text);
+    let elsewhere = made(&format!("  /a: {{{item}, {security}}}\n  '/a/{{y}}:x': {{{item}, {security}}}"));
+    assert!(!elsewhere.text.contains("encoded_slash"), "no segment of these can have one: {}", elsewhere.text);
+}
+
+#[test]
 fn texts_of_a_document_stay_texts() {
     let made = made(
         "  /x: {get: {summary: \"a\\nroutes: [] \\u2028 \\u202e # b\\u0007\", operationId: 'on', security: [{oauth: [a]}]}}",

@@ -1,7 +1,7 @@
 //! Writes the policy as YAML, in the order of the document, with a comment wherever a person has to decide.
 
 use super::{
-    access::Access,
+    access::{Access, Kind},
     placeholders::Placeholders,
     plan::{Answers, Question, Route, Treatment},
     register::Register,
@@ -53,7 +53,8 @@ pub(super) fn policy(
 
 fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], register: &Register) -> fmt::Result {
     let rules = routes.iter().filter(|route| matches!(route.treatment, Treatment::Rule { .. })).count();
-    let questions = routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))).count();
+    let questions = routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))).count()
+        + routes.iter().filter(|route| route.encoded_slash.is_some()).count();
     writeln!(out, "# Generated from `{}` (`{}`, OpenAPI {})", line(source), line(&api.title), line(&api.openapi))?;
     let (rules, questions) = (counted(rules, "rule"), counted(questions, "question"));
     writeln!(out, "# by `portcullis policy import openapi`: {rules}, {questions}.")?;
@@ -178,9 +179,18 @@ fn rule(out: &mut String, route: &Route<'_>, access: &Access, left_out: &[String
         writeln!(out, "  # The document makes the token optional.")?;
     }
     let Some(answers) = &route.answers else { return Ok(()) };
+    encoded_slash(out, route, answers)?;
     writeln!(out, "  - name: {}", scalar(&route.name))?;
     writeln!(out, "    match: {}", answers.written(&answers.hosts))?;
     writeln!(out, "    {}", written(access, register))
+}
+
+/// The rule without the encoded slash stands: only the paths that have one are refused until somebody decides.
+fn encoded_slash(out: &mut String, route: &Route<'_>, answers: &Answers) -> fmt::Result {
+    let Some(why) = &route.encoded_slash else { return Ok(()) };
+    writeln!(out, "  # {QUESTION}: {}: {}.", Kind::EncodedSlash.question(), line(why))?;
+    writeln!(out, "  # If it may, and the upstream splits the path before it decodes it, the rule below needs:")?;
+    writeln!(out, "  #   match: {}", answers.written_with(&answers.hosts, ", encoded_slash: segment"))
 }
 
 fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Register) -> fmt::Result {
@@ -198,6 +208,7 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
         Some(access) => written(access, register),
         None => "authenticated: true # or `public: true`, or `require: {all_of: […]}`".to_owned(),
     };
+    encoded_slash(out, route, answers)?;
     writeln!(out, "  # - name: {}", scalar(&route.name))?;
     writeln!(out, "  #   match: {}", answers.written(&answers.hosts))?;
     writeln!(out, "  #   {likely}")?;
@@ -211,9 +222,13 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
 
 impl Answers {
     fn written(&self, hosts: &[String]) -> String {
+        self.written_with(hosts, "")
+    }
+
+    fn written_with(&self, hosts: &[String], more: &str) -> String {
         let hosts = if hosts.is_empty() { String::new() } else { format!("hosts: {}, ", list(hosts)) };
         let methods = self.method.as_ref().map(|method| format!("methods: {}, ", list(&[method]))).unwrap_or_default();
-        format!("{{{hosts}{methods}path: {}}}", scalar(&self.path))
+        format!("{{{hosts}{methods}path: {}{more}}}", scalar(&self.path))
     }
 }
 

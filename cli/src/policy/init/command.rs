@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     exit::{Exit, Outcome},
     output,
-    policy::load::Loaded,
+    policy::{claim_pointer::pointer, load::Loaded},
 };
 use clap::ValueEnum;
 
@@ -54,10 +54,12 @@ impl Args {
     fn text(&self, facts: &Facts) -> String {
         let name = self.provider.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let issuer = self.issuer.as_deref().unwrap_or(facts.issuer);
+        let audience = self.audience.as_deref().unwrap_or(facts.audience);
         let values = [
             ("{{issuer}}", issuer),
             ("{{jwks_url}}", &self.provider.jwks_url(issuer)),
-            ("{{audience}}", self.audience.as_deref().unwrap_or(facts.audience)),
+            ("{{audience}}", audience),
+            ("{{client_roles}}", &pointer(&["resource_access", audience, "roles"])),
             ("{{cluster}}", &self.cluster),
         ];
         // A JSON string is a YAML string, too.
@@ -123,6 +125,21 @@ mod tests {
             (&*issuer.issuer, issuer.audiences.as_slice()),
             ("https://a.example/\"x:y", &["it's: mine".to_owned()][..])
         );
+    }
+
+    /// Keycloak keeps the roles of a client under its id, which can be a URL.
+    #[test]
+    fn the_roles_of_keycloak_are_those_of_the_audience() {
+        for (audience, pointer) in [
+            (None, "/resource_access/orders-api/roles"),
+            (Some("billing.api"), "/resource_access/billing.api/roles"),
+            (Some("https://billing/~a"), "/resource_access/https:~1~1billing~1~0a/roles"),
+        ] {
+            let args = Args { audience: audience.map(str::to_owned), ..args(Provider::Keycloak) };
+            let policy = Loaded::parse("it", args.policy().expect("a policy")).expect("a policy").policy;
+            let claims = &policy.issuers[0].claim_names.scopes;
+            assert!(claims.iter().any(|claim| claim.as_str() == pointer), "{claims:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Checks of issuers: which tokens are accepted, and where their scopes are.
 
 use super::{linter::Linter, warning::Warning};
-use portcullis_engine::policy::{BoundTokens, Issuer};
+use crate::policy::claim_pointer::meant_by;
+use portcullis_engine::{
+    policy::{BoundTokens, Issuer},
+    token::ScopeClaim,
+};
 
 impl Linter<'_> {
     pub(super) fn issuers(&mut self) {
@@ -55,11 +59,11 @@ impl Linter<'_> {
     }
 
     fn scope_claims(&mut self, index: usize, issuer: &Issuer) {
-        for claim in issuer.claim_names.scopes.iter().filter(|claim| is_dotted(claim.as_str())) {
-            let name = claim.as_str();
+        for name in issuer.claim_names.scopes.iter().map(ScopeClaim::as_str) {
+            let Some(pointer) = meant_by(name) else { continue };
             let path = self.item_path(&format!("$.issuers[{index}].scope_claims"), |text| text == name);
             let message = format!("`{name}` is the name of a claim with a dot in it; it does not reach inside a claim");
-            let help = format!("to reach inside, write the JSON Pointer `/{}`", name.replace('.', "/"));
+            let help = format!("to reach inside, write the JSON Pointer `{pointer}`");
             self.warn(Warning::ScopeClaimDotted, &path, message, help);
         }
     }
@@ -70,10 +74,4 @@ const ITEMS_MAX: usize = 1_000;
 
 fn is_jwt(text: &str) -> bool {
     ["jwt", "application/jwt"].iter().any(|jwt| text.eq_ignore_ascii_case(jwt))
-}
-
-/// Whether a name is a path with dots, as other tools write it. A name such as `https://example.com/roles` is none.
-fn is_dotted(name: &str) -> bool {
-    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    name.contains('.') && name.split('.').all(is_word)
 }

@@ -39,6 +39,8 @@ pub(in crate::policy) struct Operation {
     pub(in crate::policy) bases: Vec<Base>,
     /// Who may call it.
     pub(in crate::policy) security: Security,
+    /// Why a segment of its path may contain an encoded slash, if the document suggests that.
+    pub(in crate::policy) encoded_slash: Option<String>,
     /// Why it cannot be read, or why no rule can match its requests.
     pub(in crate::policy) error: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Reads the operations of a document.
 
-use super::{Api, Base, Operation, Value, refs::resolved, security, servers};
+use super::{Api, Base, Operation, Value, encoded_slash, refs::resolved, security, servers};
 
 /// The members of a path item that are operations, in OpenAPI 3.2 and therefore also in 3.0 and 3.1.
 pub(super) const METHODS: [&str; 9] = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
@@ -73,14 +73,23 @@ impl<'v> Reader<'v> {
     fn unreadable(&mut self, path: &str, item: &Value, error: String) {
         let bases = self.bases_of(&[item]);
         let security = security::security(&Value::Null, &Value::Null);
-        let (path, error) = (path.to_owned(), Some(error));
-        self.operations.push(Operation { method: None, path, id: None, summary: None, bases, security, error });
+        self.operations.push(Operation {
+            method: None,
+            path: path.to_owned(),
+            id: None,
+            summary: None,
+            bases,
+            security,
+            encoded_slash: None,
+            error: Some(error),
+        });
     }
 
     fn operation(&mut self, method: String, path: &str, items: [&'v Value; 2], value: &'v Value) {
         let [item, linked] = items;
+        let parameters = self.path_parameters(&[value, linked]);
         let error = match value {
-            Value::Object(_) => self.hidden_delimiter(&[value, linked]),
+            Value::Object(_) => hidden_delimiter(&parameters),
             value => Some(format!("the operation is {}, not an object", value.kind())),
         };
         let text = |key| value.text(key).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -92,6 +101,7 @@ impl<'v> Reader<'v> {
             summary: text("summary"),
             bases,
             security: security::security(value, self.root),
+            encoded_slash: encoded_slash::suggested(path, &parameters),
             error,
         });
     }
@@ -102,15 +112,17 @@ impl<'v> Reader<'v> {
         own.map_or_else(|| self.bases.clone(), |list| servers::bases(list, &mut self.notes))
     }
 
-    /// `style: matrix` writes `;name=value`, and the filter refuses paths with `;`.
-    fn hidden_delimiter(&self, holders: &[&Value]) -> Option<String> {
+    fn path_parameters(&self, holders: &[&'v Value]) -> Vec<&'v Value> {
         let parameters =
             holders.iter().flat_map(|holder| holder.get("parameters").map(Value::items).unwrap_or_default());
-        let mut parameters = parameters.filter_map(|parameter| resolved(self.root, parameter).ok());
-        let matrix = parameters.find(|p| p.text("in") == Some("path") && p.text("style") == Some("matrix"))?;
-        let name = matrix.text("name").unwrap_or_default();
-        Some(format!(
-            "the parameter `{name}` is written as `;{name}=…` (style: matrix), and paths with `;` are refused"
-        ))
+        let parameters = parameters.filter_map(|parameter| resolved(self.root, parameter).ok());
+        parameters.filter(|parameter| parameter.text("in") == Some("path")).collect()
     }
+}
+
+/// `style: matrix` writes `;name=value`, and the filter refuses paths with `;`.
+fn hidden_delimiter(path_parameters: &[&Value]) -> Option<String> {
+    let matrix = path_parameters.iter().find(|parameter| parameter.text("style") == Some("matrix"))?;
+    let name = matrix.text("name").unwrap_or_default();
+    Some(format!("the parameter `{name}` is written as `;{name}=…` (style: matrix), and paths with `;` are refused"))
 }

@@ -79,6 +79,7 @@ pub(in crate::policy) enum Shape {
     Operation,
     Parameters,
     Parameter,
+    Schema,
 }
 
 impl Shape {
@@ -97,7 +98,9 @@ impl Shape {
             (Self::Operations, _) => Some(Self::Operation),
             (Self::Operation, "operationId" | "summary" | "security" | "servers") => Some(Self::All),
             (Self::Parameters, _) => Some(Self::Parameter),
-            (Self::Parameter, "$ref" | "name" | "in" | "style") => Some(Self::All),
+            (Self::Parameter, "$ref" | "name" | "in" | "style" | "description" | "example" | "examples")
+            | (Self::Schema, "default" | "example" | "examples") => Some(Self::All),
+            (Self::Parameter, "schema") => Some(Self::Schema),
             _ => None,
         }
     }
