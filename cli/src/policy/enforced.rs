@@ -189,7 +189,7 @@ mod tests {
         let digest =
             refused.lines().find(|line| line.contains("listener two")).and_then(|line| line.split_whitespace().next());
         assert_eq!(realm(&two, digest).as_deref(), Ok("2"));
-        assert!(realm(&two, Some("x")).is_err_and(|why| why.contains("begins so")));
+        assert!(realm(&two, Some("x")).is_err_and(|why| why.contains("begins with")));
         assert!(realm(&json!({"configs": []}), None).is_err_and(|why| why.contains("no listener")));
     }
 
