@@ -4,6 +4,7 @@ mod answers;
 mod blocks;
 mod browser;
 mod claims;
+mod clocks;
 mod command_line;
 mod cut_latency;
 mod departures;
