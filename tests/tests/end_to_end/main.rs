@@ -7,6 +7,7 @@ mod claims;
 mod clocks;
 mod command_line;
 mod cut_latency;
+mod demo;
 mod departures;
 mod examples;
 mod glewlwyd;
