@@ -85,6 +85,11 @@ impl Policy {
         validate::policy(&envoy_config::as_json(configuration))
     }
 
+    /// The digest of a policy in JSON, also of one with faults; `None` if it is not JSON.
+    pub fn digest_of(policy: &[u8]) -> Option<String> {
+        json::read(policy, &mut Faults::default()).map(|json| digest::of(&json))
+    }
+
     /// Whether a refusal on this rule, or of a request without a rule, is carried out.
     pub fn mode_on(&self, rule: Option<RuleId>) -> Mode {
         rule.and_then(|id| self.rule(id)).map_or(self.mode, |rule| rule.mode)

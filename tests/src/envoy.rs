@@ -1,7 +1,7 @@
 //! Envoy with the shipped bootstrap.
 
 use crate::{
-    Client, paths,
+    Client, Faults, paths,
     policy::PLACE,
     process::{Process, local},
     wait::until,
@@ -31,6 +31,8 @@ pub(crate) struct Changes {
     pub(crate) edit: Edit,
     /// Where Envoy watches a file, so that the policy can be replaced.
     pub(crate) watch: Option<Watch>,
+    /// Whether Envoy runs on a machine whose faults the caller orders.
+    pub(crate) faulty: bool,
 }
 
 /// What Envoy reads from a file that it watches.
@@ -52,6 +54,7 @@ pub struct Envoy {
     /// What Envoy watches, and what the file holds.
     watched: Mutex<(Option<Watch>, Value)>,
     process: Mutex<Process>,
+    faults: Option<Faults>,
 }
 
 /// The workers of an Envoy.
@@ -63,14 +66,26 @@ const WATCHED: &str = "watched.json";
 impl Envoy {
     pub(crate) async fn start(dir: &Path, changes: Changes, credential: &str) -> Self {
         paths::dist("portcullis.wasm");
-        let watch = changes.watch;
+        let (watch, faulty) = (changes.watch, changes.faulty);
         let (bootstrap, watched) = bootstrap(changes, dir);
-        Self { watched: Mutex::new((watch, watched)), ..Self::launch(dir, &bootstrap, WORKERS, credential).await }
+        let faults = faulty.then(|| Faults::build(&folder(dir, "envoy-machine")));
+        let envoy = Self::launch_on(faults, dir, &bootstrap, WORKERS, credential).await;
+        Self { watched: Mutex::new((watch, watched)), ..envoy }
     }
 
     /// Starts Envoy with the caller's bootstrap: one listener and an admin, each on any port. Its paths are
     /// relative to the root of the repository.
     pub async fn launch(dir: &Path, bootstrap: &Value, workers: usize, credential: &str) -> Self {
+        Self::launch_on(None, dir, bootstrap, workers, credential).await
+    }
+
+    async fn launch_on(
+        faults: Option<Faults>,
+        dir: &Path,
+        bootstrap: &Value,
+        workers: usize,
+        credential: &str,
+    ) -> Self {
         let config = dir.join("envoy.json");
         paths::write(&config, bootstrap);
         let admin_path = dir.join("admin-address");
@@ -86,6 +101,9 @@ impl Envoy {
             .arg(&admin_path)
             .env("PORTCULLIS_FILTER_CREDENTIAL", credential)
             .current_dir(paths::root());
+        if let Some(faults) = &faults {
+            faults.befall(&mut command);
+        }
         let process = Mutex::new(Process::start(&mut command, dir, "envoy"));
         let admin = until("Envoy's admin listens", async || {
             process.lock().expect("not poisoned").must_live();
@@ -105,7 +123,12 @@ impl Envoy {
             Some(local(u16::try_from(port).ok()?))
         })
         .await;
-        Self { address, admin, dir: dir.to_owned(), watched: Mutex::default(), process }
+        Self { address, admin, dir: dir.to_owned(), watched: Mutex::default(), process, faults }
+    }
+
+    /// The faults of its machine; panics unless [`crate::Builder::faulty_envoy`] asked for it.
+    pub fn faults(&self) -> &Faults {
+        self.faults.as_ref().expect("a machine with faults")
     }
 
     /// Replaces the policy while Envoy runs, and waits until Envoy has accepted it. Needs something that is watched.
@@ -185,6 +208,13 @@ impl Envoy {
     pub fn log(&self) -> String {
         self.process.lock().expect("not poisoned").err()
     }
+}
+
+/// A new folder in `dir`.
+fn folder(dir: &Path, name: &str) -> PathBuf {
+    let folder = dir.join(name);
+    std::fs::create_dir(&folder).expect("a folder can be made");
+    folder
 }
 
 const FIRST_LISTENER: &str = "/static_resources/listeners/0";

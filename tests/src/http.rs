@@ -2,7 +2,7 @@
 
 use crate::{PATIENCE, wait::until};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
@@ -13,9 +13,9 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use std::{future::IntoFuture, net::SocketAddr, pin::Pin};
+use std::{convert::Infallible, future::IntoFuture, net::SocketAddr, pin::Pin};
 
-type Inner = legacy::Client<HttpConnector, Full<Bytes>>;
+type Inner = legacy::Client<HttpConnector, UnsyncBoxBody<Bytes, Infallible>>;
 
 /// A client of one server, with connections that are kept.
 #[derive(Clone)]
@@ -52,6 +52,7 @@ impl Client {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            trailers: HeaderMap::new(),
             http2: false,
         }
     }
@@ -65,6 +66,7 @@ pub struct Call {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    trailers: HeaderMap,
     http2: bool,
 }
 
@@ -90,6 +92,13 @@ impl Call {
     /// Sends a body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Adds a trailer, which follows the body.
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().expect("a trailer's name");
+        self.trailers.append(name, value.parse().expect("a trailer's value"));
         self
     }
 
@@ -131,7 +140,12 @@ impl Call {
     /// Sends it; returns when the answer has begun.
     pub async fn begin(self) -> Result<Response<Incoming>, String> {
         let uri: Uri = format!("http://{}{}", self.client.address, self.path).parse().expect("a request target");
-        let mut request = Request::new(Full::new(self.body));
+        let body = Full::new(self.body);
+        let body = match self.trailers.is_empty() {
+            true => body.boxed_unsync(),
+            false => body.with_trailers(std::future::ready(Some(Ok(self.trailers)))).boxed_unsync(),
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = self.method;
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers;

@@ -61,6 +61,7 @@ pub struct Builder {
     clusters: Vec<(&'static str, u16)>,
     bootstrap: Edit,
     watch: Option<Watch>,
+    faulty_envoy: bool,
     /// For each replica of the session service, what it needs in `session.yaml`; without any, there is one service.
     replicas: Vec<Value>,
 }
@@ -77,6 +78,7 @@ impl Testbed {
             clusters: Vec::new(),
             bootstrap: Box::new(|_| ()),
             watch: None,
+            faulty_envoy: false,
             replicas: Vec::new(),
         }
     }
@@ -235,6 +237,12 @@ impl Builder {
         self
     }
 
+    /// Runs Envoy on a machine whose faults [`Envoy::faults`] orders.
+    pub fn faulty_envoy(mut self) -> Self {
+        self.faulty_envoy = true;
+        self
+    }
+
     /// Runs several replicas, with these keys in their configuration, among them `store`. Envoy knows all of them.
     pub fn replicas(self, count: usize, keys: Value) -> Self {
         self.replicas_with(vec![keys; count])
@@ -281,6 +289,7 @@ impl Builder {
             policy: self.policy,
             edit: bootstrap,
             watch: self.watch,
+            faulty: self.faulty_envoy,
         };
         let credential = self.filter_credential.unwrap_or_else(|| credentials.filter.clone());
         let envoy = Envoy::start(dir.path(), changes, &credential).await;

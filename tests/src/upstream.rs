@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// A running upstream, for HTTP/1.1, h2 and gRPC. What it streams is in `upstream/streams.rs`: websockets and gRPC calls at any
-/// path, other streams at their own; all else is answered with what arrived: `{method, path, headers: {name: [values]}, body_bytes}`.
+/// path, other streams at their own; all else is answered with what arrived: `{method, path, headers: {name: [values]}, body_bytes, trailers}`.
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
@@ -69,7 +69,9 @@ async fn answer(State(record): State<Arc<Record>>, request: Request) -> Response
 
 async fn echo(record: &Record, request: Request) -> Json<Value> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.unwrap_or_default();
+    let trailers = readable(body.trailers().unwrap_or(&HeaderMap::new()));
+    let body = body.to_bytes();
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let received = ReceivedRequest {
         method: parts.method.to_string(),
@@ -80,6 +82,7 @@ async fn echo(record: &Record, request: Request) -> Json<Value> {
     record.add(received.clone());
     Json(json!({
         "method": received.method, "path": received.path, "headers": received.headers, "body_bytes": received.body_bytes,
+        "trailers": trailers,
     }))
 }
 

@@ -50,6 +50,10 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
+    /// Choose the policy of a file that has several, by the first digits of its digest
+    #[arg(long, value_name = "DIGEST")]
+    digest: Option<String>,
+
     /// Treat a warning (listed under `--allow`) as an error; `warnings` means all of them
     #[arg(long, value_name = "WARNING", value_parser = deny)]
     deny: Vec<Deny>,
@@ -121,7 +125,7 @@ impl Args {
 
     fn check(&self, file: &Path, today: Date) -> Result<Checked, Error> {
         let (name, text) = input::text(file)?;
-        let loaded = match Loaded::parse(name, text) {
+        let loaded = match Loaded::choose(name, text, self.digest.as_deref()) {
             Ok(loaded) => loaded,
             Err(found) => return Ok(Checked { found: *found, routes: None, undated: BTreeSet::new() }),
         };

@@ -3,7 +3,7 @@
 use super::manifest;
 use crate::{
     diagnostic::Diagnostic,
-    document::{Diagnosed, Document},
+    document::{Diagnosed, Document, Node},
     error::Error,
     input,
 };
@@ -29,7 +29,33 @@ impl Loaded {
 
     /// Reads the policy in a text; `name` is what messages call it.
     pub fn parse(name: impl Into<String>, text: impl Into<String>) -> Result<Self, Box<Diagnosed>> {
-        Self::checked(Document::of_part(name.into(), text.into(), manifest::policy)?)
+        Self::choose(name, text, None)
+    }
+
+    /// Reads the policy in a text whose digest begins with `digest`, or the only one.
+    pub(super) fn choose(
+        name: impl Into<String>,
+        text: impl Into<String>,
+        digest: Option<&str>,
+    ) -> Result<Self, Box<Diagnosed>> {
+        let find = |text: &str, roots: Vec<Node>| manifest::policy(text, &roots, digest);
+        Self::checked(Document::of_part(name.into(), text.into(), find)?)
+    }
+
+    /// Reads every policy in a file.
+    pub(super) fn read_all(path: &Path) -> Result<Vec<Self>, Error> {
+        let (name, text) = input::text(path)?;
+        let mut policies = Vec::new();
+        // The faults of a file that cannot be read are those of a document.
+        Document::of_part(name.clone(), text.clone(), |text, roots| {
+            policies = manifest::every(text, &roots)?;
+            Ok(policies.first().cloned().unwrap_or_default())
+        })?;
+        let loaded = policies.into_iter().map(|policy| {
+            let document = Document::of_part(name.clone(), text.clone(), |_, _| Ok(policy))?;
+            Ok(Self::checked(document)?)
+        });
+        loaded.collect()
     }
 
     /// Reads a document that is a policy.

@@ -122,13 +122,16 @@ async fn every_route_answers_by_its_on_outage(testbed: &Testbed, tokens: &Tokens
     unavailable(&write);
     released_as(&options, "read_only");
     released_as(&grace, "grace");
-    let (ended, unknown, reader, nobody) = tokio::join!(
+    let (ended, ended_reader, unknown, reader, nobody) = tokio::join!(
         within(time, testbed.get("/grace").bearer(&tokens.ended)),
+        within(time, testbed.get("/read").bearer(&tokens.ended)),
         within(time, testbed.get("/grace").bearer(&fresh)),
         within(time, testbed.get("/read").bearer(&fresh)),
         within(time, testbed.get("/read")),
     );
-    assert!(ended.status == 401 || ended.status == 503, "a session known to be ended: {ended:?}");
+    for answer in [ended, ended_reader] {
+        assert!(answer.status == 401 || answer.status == 503, "a session known to be ended: {answer:?}");
+    }
     unavailable(&unknown);
     released_as(&reader, "read_only");
     nobody.refused(401, "no_credentials");
@@ -289,6 +292,58 @@ async fn a_dead_service_costs_nothing_and_is_back_at_once() {
     }
     let kinds = [("read_only", "read"), ("read_only", "default"), ("grace", "grace")];
     releases_are_seen(&testbed, &kinds).await;
+}
+
+/// Demands that a route is closed to a token on every worker, without a new verdict.
+async fn is_closed(testbed: &Testbed, path: &str, token: &Token) {
+    for _ in 0..EVERY_WORKER {
+        let answer = within(PROMPT, testbed.get(path).bearer(token)).await;
+        assert!(answer.status == 403 || answer.status == 503, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_or_refused_before_an_outage_is_not_given_back_by_it() {
+    let _quiet = quiet().await;
+    let mut policy = policy(LONG_TIMEOUT, json!("deny"));
+    let writer = |name: &str, on_outage: Value| {
+        let (path, name) = (format!("/{name}/orders"), format!("{name}.orders"));
+        let require = json!({"all_of": ["orders:write"]});
+        json!({"name": name, "match": {"path": path}, "require": require, "session": {"on_outage": on_outage}})
+    };
+    let routes = policy["routes"].as_array_mut().expect("routes");
+    routes.extend([writer("read", json!("read_only")), writer("grace", json!({"grace": "1h"}))]);
+    let testbed = Testbed::with_policy(policy).await;
+    testbed.ready().await;
+    let narrowed = testbed.issuer.token().session("narrowed").scopes("orders:read orders:write").sign();
+    let original = testbed.issuer.token().session("escalated").scopes("orders:read").sign();
+    let escalated = testbed.issuer.token().session("escalated").scopes("orders:read orders:write").sign();
+    for path in ["/read", "/grace", "/read/orders", "/grace/orders"] {
+        passes_everywhere(testbed.get(path).bearer(&narrowed)).await;
+    }
+    passes_everywhere(testbed.get("/grace").bearer(&original)).await;
+    testbed.service.admin().narrow(&narrowed.session, &["orders:read"]).await;
+    // Each worker hears of both on one route, and remembers them for all.
+    for _ in 0..EVERY_WORKER {
+        let answer = testbed.get("/grace").bearer(&narrowed).fresh().await;
+        assert_eq!(answer.passes().echoed("x-portcullis-scopes"), ["orders:read"]);
+        testbed.get("/grace").bearer(&escalated).fresh().await.refused(403, "scope_escalation");
+    }
+    testbed.service.kill();
+    outage_is_known(&testbed, &narrowed).await;
+    for path in ["/read/orders", "/grace/orders"] {
+        is_closed(&testbed, path, &narrowed).await;
+    }
+    for path in ["/read", "/grace", "/read/orders", "/grace/orders"] {
+        is_closed(&testbed, path, &escalated).await;
+    }
+    for (path, kind) in [("/read", "read_only"), ("/grace", "grace")] {
+        for token in [&narrowed, &original] {
+            let answer = within(PROMPT, testbed.get(path).bearer(token)).await;
+            released_as(&answer, kind);
+            assert_eq!(answer.echoed("x-portcullis-scopes"), ["orders:read"]);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

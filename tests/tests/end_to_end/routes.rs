@@ -118,6 +118,33 @@ async fn ambiguous_paths_are_refused_before_matching() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_and_no_head_leads_from_a_strict_rule_to_a_weaker_one() {
+    let testbed = Testbed::with_policy(policy::with_routes(json!([
+        members("special", json!({"path": "/a/special"})),
+        public("one", json!({"path": "/a/{id}"})),
+        members("read", json!({"methods": ["GET"], "path": "/b/special"})),
+        public("any", json!({"path": "/b/{id}"})),
+    ])))
+    .await;
+    for suffix in ["%20", "%0a", "%0A", "%3f", "%3F", "%23", "%3b", "%00", "%2520", "%253f"] {
+        testbed.get(&format!("/a/special{suffix}")).await.refused(400, "ambiguous_path");
+    }
+    for (path, status) in [("/a/special", 401), ("/a/%73pecial", 401), ("/a/special?", 401), ("/a/special%21", 200)] {
+        testbed.get(path).await.status(status);
+    }
+    for (method, path, status) in [
+        ("HEAD", "/a/special", 401),
+        ("HEAD", "/b/special", 401),
+        ("GET", "/b/special", 401),
+        ("HEAD", "/b/other", 200),
+    ] {
+        assert_eq!(testbed.call(method, path).await.status, status, "{method} {path}");
+    }
+    // As documented, other methods fall to the less specific rule; `policy check` warns about it.
+    testbed.call("DELETE", "/b/special").await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_routes_load_and_match() {
     let routes: Vec<_> = (0..10_000)
         .map(|number| public(&format!("route-{number}"), json!({"path": format!("/service-{number}/{{id}}")})))

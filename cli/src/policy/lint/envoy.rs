@@ -3,7 +3,7 @@
 use super::{linter::Linter, warning::Warning};
 use crate::{
     document::{Content, Node},
-    policy::manifest::{Manager, field, has_type},
+    policy::manifest::{Manager, field, has_type, nodes},
 };
 use std::time::Duration;
 
@@ -60,6 +60,21 @@ impl Linter<'_> {
                 );
                 let help =
                     "make sure that it leaves `:path` as it is, or clears the route cache and is trusted to decide";
+                self.warn_around(Warning::PathChangedBehind, place, message, help);
+            }
+        }
+    }
+
+    /// Routes that rewrite the path before the upstream gets it. Redirects do not: their client asks again.
+    pub(super) fn rewrites(&mut self, table: &Node) {
+        for route in nodes(table).filter_map(|node| node.get("route")) {
+            for name in ["prefix_rewrite", "regex_rewrite", "path_rewrite_policy", "path_rewrite"] {
+                let Some(value) = field(route, name) else { continue };
+                let place = nodes(value).find(|part| part.text().is_some()).unwrap_or(value);
+                let message = format!(
+                    "`{name}` of Envoy's routes changes the path behind the filter: the upstream may get another one than was decided about"
+                );
+                let help = "let the upstream serve the path that clients send, and write the policy's paths as the filter sees them";
                 self.warn_around(Warning::PathChangedBehind, place, message, help);
             }
         }

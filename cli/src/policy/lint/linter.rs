@@ -45,16 +45,14 @@ impl Linter<'_> {
 
     /// Checks what stands around the policy in a manifest.
     fn surroundings(&mut self) {
-        let Some(surroundings) = Surroundings::of(&self.loaded.document) else { return };
-        if let Some(manager) = surroundings.manager() {
-            self.envoy(&manager);
-        }
+        let Some(surroundings) = Surroundings::of(self.loaded) else { return };
+        let managers = surroundings.managers();
+        managers.iter().for_each(|manager| self.envoy(manager));
+        surroundings.route_tables(&managers).into_iter().for_each(|table| self.rewrites(table));
         if let Some(clusters) = surroundings.clusters() {
             self.clusters(&clusters);
         }
-        if let Some((holder, plugin)) = surroundings.plugin() {
-            self.plugin(holder, plugin);
-        }
+        self.plugins(&surroundings.plugins());
     }
 
     /// Adds a warning about a part of the manifest that is not the policy.

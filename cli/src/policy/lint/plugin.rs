@@ -1,21 +1,21 @@
-//! Checks of the plugin that holds the policy: what its VM is given, and the names that Istio gives to clusters.
+//! Checks of the plugins that hold the policy: what their VMs are given, and the names that Istio gives to clusters.
 
 use super::{linter::Linter, warning::Warning};
 use crate::{
     document::Node,
-    policy::manifest::{Holder, field},
+    policy::manifest::{Holder, Plugin, field},
 };
 use portcullis_engine::policy::{KeySource, Protocol};
 
 impl Linter<'_> {
-    pub(super) fn plugin(&mut self, holder: Holder, plugin: &Node) {
-        self.credentials(holder, plugin);
-        if holder == Holder::Istio {
+    pub(super) fn plugins(&mut self, plugins: &[Plugin<'_>]) {
+        self.credentials(plugins);
+        if plugins.iter().any(|plugin| plugin.holder == Holder::Istio) {
             self.istio_clusters();
         }
     }
 
-    fn credentials(&mut self, holder: Holder, plugin: &Node) {
+    fn credentials(&mut self, plugins: &[Plugin<'_>]) {
         let Some(session) = &self.loaded.policy.session else { return };
         let client = match &session.protocol {
             Protocol::Introspection(introspection) => introspection.client.as_ref(),
@@ -25,13 +25,11 @@ impl Linter<'_> {
             (session.credential_env.as_deref(), "$.session.credential.env"),
             (client.map(|client| client.secret_env.as_str()), "$.session.client.secret.env"),
         ];
-        let passed = variables(holder, plugin);
         for (name, path) in wanted {
             let Some(name) = name else { continue };
-            if passed.iter().any(|passed| passed == name) {
-                continue;
-            }
-            let place = match holder {
+            let lacks = |plugin: &&Plugin<'_>| !variables(plugin).iter().any(|passed| passed == name);
+            let Some(plugin) = plugins.iter().find(lacks) else { continue };
+            let place = match plugin.holder {
                 Holder::Envoy => format!("add `environment_variables: {{host_env_keys: [{name}]}}` to `vm_config`"),
                 Holder::Istio => format!("add `{{name: {name}, valueFrom: HOST}}` to `vmConfig.env`"),
                 Holder::Gateway => format!("add `env: {{hostKeys: [{name}]}}` beside `config`"),
@@ -62,7 +60,8 @@ impl Linter<'_> {
 }
 
 /// The environment variables of the plugin's VM.
-fn variables(holder: Holder, plugin: &Node) -> Vec<String> {
+fn variables(plugin: &Plugin<'_>) -> Vec<String> {
+    let Plugin { holder, around: plugin, .. } = *plugin;
     let texts = |list: Option<&Node>| -> Vec<String> {
         list.into_iter().flat_map(Node::parts).filter_map(|name| Some(name.text()?.to_owned())).collect()
     };

@@ -48,7 +48,7 @@ pub(in crate::policy) enum Warning {
     FilterOrder,
     /// In an Envoy configuration, paths are changed before the filter sees them
     PathNormalized,
-    /// In an Envoy configuration, a filter behind this one can change the path after the decision
+    /// In an Envoy configuration, a filter behind this one or a route can change the path after the decision
     PathChangedBehind,
     /// In an Envoy configuration, a stream over HTTP/1.1 stays open for a while after it is cut
     DelayedClose,

@@ -1,14 +1,15 @@
-//! Finds the policy among the documents of a file.
+//! Finds the wasm filters of a document, and the policies that configure them.
 
 use super::text;
-use crate::document::{self, Content, Fault, Node};
+use crate::document::{Content, Fault, Node};
+use portcullis_engine::policy::Policy;
 
 /// The type of an HTTP wasm filter's configuration in Envoy.
 const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Top-level keys that only a policy has.
 const POLICY_KEYS: [&str; 4] = ["routes", "issuers", "scopes", "sets"];
 /// What the filter is recognized by among others.
-const NAME: &str = "portcullis";
+pub(super) const NAME: &str = "portcullis";
 
 /// What a plugin is configured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,74 +23,22 @@ pub(in crate::policy) enum Holder {
 }
 
 /// The configuration of a wasm filter.
-pub(super) struct Plugin<'n> {
-    pub(super) holder: Holder,
+pub(in crate::policy) struct Plugin<'n> {
+    pub(in crate::policy) holder: Holder,
     /// The part that names the filter.
-    pub(super) around: &'n Node,
+    pub(in crate::policy) around: &'n Node,
     pub(super) configuration: &'n Node,
-}
-
-/// Selects the policy from the documents of a file.
-pub(in crate::policy) fn policy(text: &str, roots: Vec<Node>) -> Result<Node, Fault> {
-    if let [root] = roots.as_slice()
-        && looks_like_policy(root)
-    {
-        return document::only(roots);
-    }
-    let plugins: Vec<_> = roots.iter().flat_map(plugins).collect();
-    let named = plugins.iter().filter(|plugin| is_named(plugin.around)).map(|plugin| plugin.configuration);
-    let bare = roots.iter().filter(|root| looks_like_policy(root));
-    let mut found: Vec<&Node> = named.chain(bare).collect();
-    if found.is_empty() {
-        let like_policy = |plugin: &&Plugin<'_>| plain(plugin.configuration).is_some_and(looks_like_policy);
-        found.extend(plugins.iter().filter(like_policy).map(|plugin| plugin.configuration));
-    }
-    if let Some(fault) = plugins
-        .iter()
-        .filter(|plugin| found.iter().any(|policy| std::ptr::eq(*policy, plugin.configuration)))
-        .find_map(fails_open)
-    {
-        return Err(fault);
-    }
-    // A dump of Envoy's configuration has a listener of its bootstrap twice.
-    found.dedup_by_key(|policy| policy.to_json());
-    match (found.as_slice(), roots.as_slice()) {
-        ([policy], _) => configured(policy, text),
-        ([first, second, ..], _) => Err(Fault {
-            message: format!(
-                "expected one policy, but this is a second one (the first is on line {}); move one of them to another file",
-                1 + text.get(..first.span.start).unwrap_or_default().matches('\n').count()
-            ),
-            span: head(second),
-        }),
-        ([], [root]) if !is_manifest(root) => document::only(roots),
-        ([], _) => Err(Fault {
-            message: format!(
-                "this file contains no policy, neither at the top level nor in the configuration of a wasm filter named `{NAME}`"
-            ),
-            span: roots.first().map(head).unwrap_or_default(),
-        }),
-    }
 }
 
 /// Every policy of a document, in the configurations of wasm filters: what a running proxy has may repeat it for each
 /// listener and filter chain.
 pub(in crate::policy) fn policies(text: &str, root: &Node) -> Vec<Result<Node, Fault>> {
-    let is_ours =
-        |plugin: &Plugin<'_>| is_named(plugin.around) || plain(plugin.configuration).is_some_and(looks_like_policy);
-    let ours = plugins(root).into_iter().filter(is_ours);
-    ours.map(|plugin| fails_open(&plugin).map_or_else(|| configured(plugin.configuration, text), Err)).collect()
+    let ours = plugins(root).into_iter().filter(|plugin| plugin.is_named() || plugin.looks_like_ours());
+    ours.map(|plugin| fails_open(&plugin).map_or_else(|| plugin.policy(text), Err)).collect()
 }
 
-fn looks_like_policy(node: &Node) -> bool {
+pub(super) fn looks_like_policy(node: &Node) -> bool {
     POLICY_KEYS.iter().any(|key| node.get(key).is_some())
-}
-
-/// Whether it is a manifest rather than a policy with a mistake in it.
-fn is_manifest(node: &Node) -> bool {
-    ["apiVersion", "kind", "static_resources", "staticResources", "dynamic_resources", "resources", "configs", "@type"]
-        .iter()
-        .any(|key| node.get(key).is_some())
 }
 
 /// What a dump of Envoy's configuration has besides what is in force: what was rejected, what waits, what is leaving.
@@ -151,8 +100,35 @@ fn envoy(node: &Node) -> Option<&Node> {
     }
 }
 
+impl Plugin<'_> {
+    /// Its policy.
+    pub(super) fn policy(&self, text: &str) -> Result<Node, Fault> {
+        configured(self.configuration, text)
+    }
+
+    /// Whether its policy is the one with this digest.
+    pub(super) fn has(&self, digest: &str, text: &str) -> bool {
+        self.policy(text).is_ok_and(|policy| digest_of(&policy) == digest)
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        let keys = ["name", "root_id", "rootId", "rootID", "pluginName", "url"];
+        keys.iter().filter_map(|key| self.around.get(key)?.text()).any(|text| text.contains(NAME))
+    }
+
+    pub(super) fn looks_like_ours(&self) -> bool {
+        plain(self.configuration).is_some_and(looks_like_policy)
+    }
+}
+
+/// The digest of a policy, valid or not.
+pub(super) fn digest_of(policy: &Node) -> String {
+    // A tree is JSON.
+    Policy::digest_of(policy.to_json().as_bytes()).unwrap_or_default()
+}
+
 /// The setting that lets requests pass while the filter cannot run (Envoy, Istio, Envoy Gateway).
-fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
+pub(super) fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
     let keys = ["failure_policy", "failurePolicy", "failStrategy", "fail_open", "failOpen"];
     let given = keys.iter().filter_map(|key| plugin.around.get(key));
     // Every value that is not known to fail closed counts as open: Envoy also accepts the numbers of enum values.
@@ -167,11 +143,6 @@ fn fails_open(plugin: &Plugin<'_>) -> Option<Fault> {
                 .to_owned(),
         span: node.span.clone(),
     })
-}
-
-fn is_named(around: &Node) -> bool {
-    let keys = ["name", "root_id", "rootId", "rootID", "pluginName", "url"];
-    keys.iter().filter_map(|key| around.get(key)?.text()).any(|text| text.contains(NAME))
 }
 
 /// The policy, if it is in the configuration as a tree and not as text.
@@ -198,7 +169,7 @@ fn configured(configuration: &Node, text: &str) -> Result<Node, Fault> {
 }
 
 /// The beginning of a value that may go on for pages.
-fn head(node: &Node) -> std::ops::Range<usize> {
+pub(super) fn head(node: &Node) -> std::ops::Range<usize> {
     match &node.content {
         Content::Object(pairs) => pairs.first().map_or_else(|| node.span.clone(), |(key, _)| key.span.clone()),
         Content::List(items) => items.first().map_or_else(|| node.span.clone(), head),

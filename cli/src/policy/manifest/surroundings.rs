@@ -1,17 +1,28 @@
-//! What stands around a policy in its manifest: the plugin that holds it, the HTTP connection manager, the clusters.
+//! What stands around a policy in its manifest: the plugins that hold it, the HTTP connection managers, their routes, the
+//! clusters.
 
-use super::find::{Holder, Plugin, in_force, plugins};
-use crate::document::{Content, Document, Node};
+use super::find::{Plugin, in_force, plugins};
+use crate::{
+    document::{Content, Document, Node},
+    policy::load::Loaded,
+};
+use std::collections::HashSet;
 
 /// The type of a cluster.
 const CLUSTER_TYPE: &str = "envoy.config.cluster.v3.Cluster";
 /// The type of the part of a configuration dump that has every cluster.
 const CLUSTERS_DUMP_TYPE: &str = "envoy.admin.v3.ClustersConfigDump";
 
-/// The documents of a manifest, with the place of the policy among them.
-pub(in crate::policy) struct Surroundings {
+/// The type of what configures a filter whose configuration is discovered.
+const EXTENSION_TYPE: &str = "envoy.config.core.v3.TypedExtensionConfig";
+/// The type of a route table.
+const ROUTES_TYPE: &str = "envoy.config.route.v3.RouteConfiguration";
+
+/// The documents of a manifest, and which of its policies is meant.
+pub(in crate::policy) struct Surroundings<'d> {
+    document: &'d Document,
     roots: Vec<Node>,
-    start: usize,
+    digest: &'d str,
 }
 
 /// An HTTP connection manager with the policy's filter.
@@ -24,31 +35,68 @@ pub(in crate::policy) struct Manager<'n> {
     pub(in crate::policy) behind: &'n [Node],
 }
 
-impl Surroundings {
-    /// What stands around the policy of a document; `None` if the document is just a policy.
-    pub(in crate::policy) fn of(document: &Document) -> Option<Self> {
+impl<'d> Surroundings<'d> {
+    /// What stands around a policy; `None` if its document is just the policy.
+    pub(in crate::policy) fn of(loaded: &'d Loaded) -> Option<Self> {
+        let Loaded { document, policy } = loaded;
         let roots = document.reread();
-        let start = document.start();
-        let is_policy = matches!(roots.as_slice(), [root] if root.span.start == start);
-        (!is_policy).then_some(Self { roots, start })
+        let is_policy = matches!(roots.as_slice(), [root] if root.span.start == document.start());
+        (!is_policy).then_some(Self { document, roots, digest: &policy.digest })
     }
 
-    /// The plugin that holds the policy.
-    pub(in crate::policy) fn plugin(&self) -> Option<(Holder, &Node)> {
-        let held = self.roots.iter().flat_map(plugins).filter(|plugin| plugin.configuration.span.start <= self.start);
-        held.max_by_key(|plugin| plugin.configuration.span.start).map(|Plugin { holder, around, .. }| (holder, around))
+    /// The plugins that hold the policy. A running Envoy's dump may have it once for each listener.
+    pub(in crate::policy) fn plugins(&self) -> Vec<Plugin<'_>> {
+        self.roots.iter().flat_map(|root| self.plugins_in(root)).collect()
     }
 
-    /// The connection manager whose list of filters has the policy's.
-    pub(in crate::policy) fn manager(&self) -> Option<Manager<'_>> {
+    fn plugins_in<'n>(&self, node: &'n Node) -> Vec<Plugin<'n>> {
+        let mut found = plugins(node);
+        found.retain(|plugin| plugin.has(self.digest, self.document.text()));
+        found
+    }
+
+    /// The connection managers whose lists of filters have the policy's, each configuration once: a dump has the listeners of
+    /// the bootstrap twice.
+    pub(in crate::policy) fn managers(&self) -> Vec<Manager<'_>> {
+        let discovered = self.discovered();
+        let mut seen = HashSet::new();
         let managers = self.nodes().filter_map(|config| {
             let Content::List(filters) = &field(config, "http_filters")?.content else { return None };
-            // The span of a map is where it begins, so the policy's own filter is the last one that begins before it.
-            let index = filters.iter().rposition(|filter| filter.span.start <= self.start)?;
+            let index = filters.iter().position(|filter| self.is_own(filter, &discovered))?;
             let (own, behind) = (filters.get(index)?, filters.get(index + 1..)?);
-            Some(Manager { config, own, behind })
+            seen.insert(config.to_json()).then_some(Manager { config, own, behind })
         });
-        managers.max_by_key(|manager| manager.own.span.start)
+        managers.collect()
+    }
+
+    /// Whether a filter of a connection manager is the policy's: the policy is in it, or it is configured under the name of
+    /// an extension that has the policy (ECDS).
+    fn is_own(&self, filter: &Node, discovered: &[&str]) -> bool {
+        let is_discovered = || {
+            field(filter, "config_discovery").is_some()
+                && filter.get("name").and_then(Node::text).is_some_and(|name| discovered.contains(&name))
+        };
+        is_discovered() || !self.plugins_in(filter).is_empty()
+    }
+
+    /// The names of the extensions that have the policy.
+    fn discovered(&self) -> Vec<&str> {
+        let extensions = self.nodes().filter(|node| has_type(node, EXTENSION_TYPE));
+        let own = extensions.filter(|extension| !self.plugins_in(extension).is_empty());
+        own.filter_map(|extension| extension.get("name")?.text()).collect()
+    }
+
+    /// The route tables of these connection managers, each once: their own, and those that they discover by name (RDS).
+    pub(in crate::policy) fn route_tables<'n>(&'n self, managers: &[Manager<'n>]) -> Vec<&'n Node> {
+        let name_of = |manager: &Manager<'n>| field(field(manager.config, "rds")?, "route_config_name")?.text();
+        let names: Vec<_> = managers.iter().filter_map(name_of).collect();
+        let own = managers.iter().filter_map(|manager| field(manager.config, "route_config"));
+        let is_discovered = |node: &&Node| {
+            has_type(node, ROUTES_TYPE)
+                && node.get("name").and_then(Node::text).is_some_and(|name| names.contains(&name))
+        };
+        let mut seen = HashSet::new();
+        own.chain(self.nodes().filter(is_discovered)).filter(|table| seen.insert(table.to_json())).collect()
     }
 
     /// All clusters of the Envoy that runs the policy; `None` if some of them are configured elsewhere.
@@ -66,13 +114,18 @@ impl Surroundings {
 
     /// Every node that can be in force.
     fn nodes(&self) -> impl Iterator<Item = &Node> {
-        let mut open: Vec<&Node> = self.roots.iter().collect();
-        std::iter::from_fn(move || {
-            let node = open.pop()?;
-            open.extend(in_force(node));
-            Some(node)
-        })
+        self.roots.iter().flat_map(nodes)
     }
+}
+
+/// A node and every node in it that can be in force, in the order of the file.
+pub(in crate::policy) fn nodes(root: &Node) -> impl Iterator<Item = &Node> {
+    let mut open = vec![root];
+    std::iter::from_fn(move || {
+        let node = open.pop()?;
+        open.extend(in_force(node).into_iter().rev());
+        Some(node)
+    })
 }
 
 /// The value of a field of a protobuf message, whose JSON may spell it in either way.

@@ -121,13 +121,46 @@ fn a_file_without_a_policy_or_with_two_says_so() {
         ("static_resources: {}\n", "this file contains no policy"),
         ("kind: WasmPlugin\nspec: {pluginName: other, pluginConfig: {a: 1}}\n", "this file contains no policy"),
         ("a: 1\n---\nb: 2\n", "this file contains no policy"),
-        ("routes: []\n---\nscopes: {}\n", "the first is on line 1"),
+        ("routes: []\n---\nscopes: {}\n", "contains 2: `"),
+        ("routes: []\n---\nscopes: {}\n", "on line 3; move the others"),
         ("route: []\n", "unknown key; did you mean `routes`?"),
         ("# nothing\n", "the file is empty"),
     ] {
         let said = refusal(text);
         assert!(said.contains(words), "{text}: {said}");
     }
+}
+
+#[test]
+fn of_several_policies_one_is_chosen_by_its_digest() {
+    let other = POLICY.replace("name: all", "name: other");
+    let text = format!("{POLICY}\n---\n{other}\n---\n{}\n", POLICY.replace(", public: true", ", 'public': true"));
+    let digest = |policy: &str| Loaded::parse("a", policy).expect("a policy").policy.digest;
+    let chosen = |digest: &str| Loaded::choose("a", text.as_str(), Some(digest));
+    for policy in [POLICY, &other] {
+        let digest = digest(policy);
+        assert_eq!(chosen(&digest).expect("it is there").policy.digest, digest);
+        assert!(chosen(digest.get(..12).expect("digits")).is_ok());
+    }
+    let said = |digest: &str| {
+        let report = chosen(digest).expect_err("none or several");
+        anstream::adapter::strip_str(&crate::report::diagnosed_file(&report)).to_string()
+    };
+    assert!(said("x").contains("no policy whose digest begins with `x`"));
+    let both = said("");
+    for policy in [POLICY, &other] {
+        assert!(both.contains(digest(policy).get(..12).expect("digits")), "{both}");
+    }
+    assert!(Loaded::choose("a", POLICY, Some("x")).is_err());
+}
+
+#[test]
+fn a_filter_that_fails_open_is_refused_although_another_has_the_same_policy() {
+    let plugin =
+        |open: &str| format!("kind: WasmPlugin\nspec: {{pluginName: portcullis, {open} pluginConfig: {POLICY}}}\n");
+    assert!(Loaded::parse("a", format!("{}---\n{}", plugin(""), plugin(""))).is_ok());
+    let said = refusal(&format!("{}---\n{}", plugin(""), plugin("failStrategy: FAIL_OPEN,")));
+    assert!(said.contains("fails open"), "{said}");
 }
 
 #[test]

@@ -30,11 +30,11 @@ fn lines(testbed: &Testbed) -> Vec<String> {
         format!("export PORTCULLIS_ADMIN_URL=http://{}", testbed.service.admin_address()),
         format!("export PORTCULLIS_ADMIN_CREDENTIAL={}", testbed.admin_credential),
         format!("TOKEN=$(target/debug/demo token{issuer})"),
-        format!("curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders"),
-        format!("curl -N -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders/events &"),
+        format!("curl -i --oauth2-bearer $TOKEN http://{edge}/orders"),
+        format!("curl -N --oauth2-bearer $TOKEN http://{edge}/orders/events &"),
         "dist/portcullis events &".to_owned(),
         "dist/portcullis sessions list --subject you".to_owned(),
         "dist/portcullis revoke --issuer http://127.0.0.1:9000 --subject you".to_owned(),
-        format!("curl -i -H \"Authorization: Bearer $TOKEN\" http://{edge}/orders"),
+        format!("curl -i --oauth2-bearer $TOKEN http://{edge}/orders"),
     ]
 }

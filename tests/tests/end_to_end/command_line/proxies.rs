@@ -1,7 +1,7 @@
 //! `policy digest`, `policy diff --envoy` and `shadow report`, beside a real Envoy and its log.
 
 use super::{portcullis, run, stderr};
-use portcullis_tests::{Testbed, policy, until};
+use portcullis_tests::{Testbed, Watch, policy, until};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -37,6 +37,35 @@ async fn the_digest_of_a_file_is_the_one_that_envoy_logs_and_diff_compares_with_
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}{}", stderr(&output));
     assert!(said.contains("orders.list: `mode` is `shadow`: nothing is refused any more"), "{said}");
+}
+
+/// Istio delivers a `WasmPlugin` like this: the listener only names its filter.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_sees_in_a_dump_what_surrounds_a_policy_that_the_listener_discovers() {
+    const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    let careless = |bootstrap: &mut Value| {
+        let manager = bootstrap.pointer_mut(MANAGER).expect("a manager");
+        manager["delayed_close_timeout"] = json!("3s");
+        manager["normalize_path"] = json!(true);
+        manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["prefix_rewrite"] = json!("/");
+    };
+    let testbed = Testbed::builder().bootstrap(careless).watch(Watch::Filter).start().await;
+    testbed.ready().await;
+    let dump = file(&portcullis_tests::Client::new(testbed.envoy.admin).get("/config_dump").await.json());
+    let listed = run(portcullis().args(["policy", "digest"]).arg(dump.path()));
+    let digest = listed.split_whitespace().next().expect("a digest");
+    for arguments in [&[][..], &["--digest", &digest[..12]]] {
+        let found = run(portcullis().args(["policy", "check", "--output", "json"]).args(arguments).arg(dump.path()));
+        let found: Value = serde_json::from_str(&found).expect("JSON");
+        let codes = found.as_array().expect("a list").iter().filter_map(|one| one["code"].as_str());
+        let around = ["delayed_close", "path_normalized", "path_changed_behind", "filter_order", "cluster_unknown"];
+        let more = ["credential_not_passed", "session_cluster_http1", "keys_without_tls"];
+        let mut codes: Vec<_> = codes.filter(|code| around.contains(code) || more.contains(code)).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, ["delayed_close", "path_changed_behind", "path_normalized"], "{found:#}");
+    }
+    let other = portcullis().args(["policy", "check", "--digest", "x"]).arg(dump.path()).output().expect("it runs");
+    assert!(stderr(&other).contains("no policy whose digest begins with `x`"), "{}", stderr(&other));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,9 @@ const REFUSALS_MIN: usize = 64;
 const SKEWS: [i64; 3] = [0, 20, 1];
 /// One of each fault in this many revocations; a kill in twice as many.
 const FAULTS_EVERY: usize = 50;
+/// How far the clock of the service is set: beyond every limit of a session, and so little that no limit has passed.
 const HOUR_S: i64 = 3_600;
+const LITTLE_S: i64 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -38,8 +40,8 @@ fn kind(number: usize) -> Kind {
 enum Fault {
     Disk,
     Log,
-    ClockAhead,
-    ClockBehind,
+    /// Set by so many seconds.
+    Clock(i64),
     KillBefore,
     KillAfter,
 }
@@ -48,8 +50,10 @@ fn fault(number: usize) -> Option<Fault> {
     match number % FAULTS_EVERY {
         7 => Some(Fault::Disk),
         17 => Some(Fault::Log),
-        24 => Some(Fault::ClockAhead),
-        31 => Some(Fault::ClockBehind),
+        12 => Some(Fault::Clock(LITTLE_S)),
+        24 => Some(Fault::Clock(HOUR_S)),
+        28 => Some(Fault::Clock(-LITTLE_S)),
+        31 => Some(Fault::Clock(-HOUR_S)),
         38 if number % (2 * FAULTS_EVERY) == 38 => Some(Fault::KillBefore),
         45 if number % (2 * FAULTS_EVERY) == 45 => Some(Fault::KillAfter),
         _ => None,
@@ -103,8 +107,7 @@ async fn play(testbed: &Testbed, load: &Load, faults: &Faults, number: usize) {
             faults.fail_disk(false);
         }
         Some(Fault::Log) => faults.stall_log(true),
-        Some(Fault::ClockAhead) => faults.set_clock(HOUR_S),
-        Some(Fault::ClockBehind) => faults.set_clock(-HOUR_S),
+        Some(Fault::Clock(seconds)) => faults.set_clock(seconds),
         Some(Fault::KillBefore) => {
             testbed.service.kill();
             testbed.service.restart().await;
@@ -159,7 +162,8 @@ impl Party {
         let issued = |offset_s: i64| self.token.clone().claim("iat", json!(self.issued_s + offset_s));
         let before = issued(0).claim("jti", json!("another")).sign();
         match self.kind {
-            Kind::Machine => vec![before],
+            // A second is the least that the end of its session is later than the newest token.
+            Kind::Machine => vec![issued(-LITTLE_S).sign(), before, issued(1).sign()],
             _ => vec![before, issued(2).sign()],
         }
     }

@@ -1,6 +1,7 @@
 //! What is noticed around the policy in a manifest.
 
-use super::warnings;
+use super::{found, loaded, warnings};
+use crate::policy::load::Loaded;
 
 /// A manager's settings with which nothing is noticed.
 const CALM: &str = "delayed_close_timeout: 0.05s";
@@ -201,4 +202,110 @@ fn a_dump_of_the_configuration_is_read_for_what_is_in_force() {
         other = listener("/b"),
     );
     assert_eq!(noticed(&dump), ["cluster_unknown sesion"]);
+}
+
+/// A manager with these filters, and what else it is given.
+fn manager(filters: &str, rest: &str) -> String {
+    format!("{{'@type': t/x.HttpConnectionManager, {rest}http_filters: [{filters}]}}")
+}
+
+/// The policy's filter itself, with a VM that is given nothing.
+fn filter(realm: &str) -> String {
+    format!(
+        "{{name: portcullis, typed_config: {{'@type': t/envoy.extensions.filters.http.wasm.v3.Wasm, config: {{name: portcullis, \
+         configuration: {{'@type': t/google.protobuf.Struct, value: {{realm: {realm}, routes: [{{name: a, match: {{path: /a}}, \
+         public: true}}]}}}}}}}}}}"
+    )
+}
+
+/// A dump with these listeners, these discovered extensions and these route tables.
+fn dump(managers: &[String], extensions: &str, tables: &str) -> String {
+    let listener = |manager: &String| {
+        format!("{{active_state: {{listener: {{'@type': t/envoy.config.listener.v3.Listener, manager: {manager}}}}}}}")
+    };
+    let listeners: Vec<_> = managers.iter().map(listener).collect();
+    format!(
+        "configs:
+- {{'@type': t/envoy.admin.v3.ListenersConfigDump, dynamic_listeners: [{}]}}
+- {{'@type': t/envoy.admin.v3.RoutesConfigDump, dynamic_route_configs: [{tables}]}}
+- {{'@type': t/envoy.admin.v3.EcdsConfigDump, ecds_filters: [{extensions}]}}
+",
+        listeners.join(", ")
+    )
+}
+
+/// An extension of the dump.
+fn extension(name: &str, filter: &str) -> String {
+    let named = filter.replacen("name: portcullis", &format!("name: {name}"), 1);
+    let typed = named.replacen('{', "{'@type': t/envoy.config.core.v3.TypedExtensionConfig, ", 1);
+    format!("{{version_info: '1', ecds_filter: {typed}}}")
+}
+
+const CLOSED: &str = "delayed_close_timeout: 0.05s, ";
+const LUA_FILTER: &str = "{name: envoy.filters.http.lua}";
+const DISCOVERED: &str = "{name: default.portcullis, config_discovery: {config_source: {ads: {}}}}";
+
+#[test]
+fn a_discovered_policy_is_looked_at_where_it_is_used_and_nowhere_else() {
+    let own = extension("default.portcullis", &filter("x"));
+    let unrelated = manager(&format!("{{name: envoy.filters.http.cors}}, {LUA_FILTER}"), "normalize_path: true, ");
+    let behind = format!("{DISCOVERED}, {LUA_FILTER}");
+    let noticed = |managers: &[String]| noticed(&dump(managers, &own, ""));
+    assert_eq!(noticed(std::slice::from_ref(&unrelated)), [""; 0]);
+    assert_eq!(noticed(&[unrelated.clone(), manager(DISCOVERED, CLOSED), unrelated.clone()]), [""; 0]);
+    assert_eq!(noticed(&[unrelated.clone(), manager(&behind, CLOSED)]), ["path_changed_behind envoy.filters.http.lua"]);
+    assert_eq!(noticed(&[manager(DISCOVERED, ""), unrelated.clone()]), ["delayed_close default.portcullis"]);
+    // The name alone is not the policy, nor is another extension's.
+    let other = DISCOVERED.replace("default.portcullis", "other");
+    assert_eq!(noticed(&[manager(&other, "")]), [""; 0]);
+    assert_eq!(noticed(&[manager("{name: default.portcullis}", "")]), [""; 0]);
+}
+
+#[test]
+fn every_listener_with_the_policy_is_looked_at_and_the_same_one_only_once() {
+    let good = manager(&filter("x"), CLOSED);
+    let late = manager(&filter("x"), "delayed_close_timeout: 3s, ");
+    let normalized = manager(&filter("x"), &format!("{CLOSED}normalize_path: true, "));
+    let found = |managers: &[String]| noticed(&dump(managers, "", ""));
+    assert_eq!(found(&[good.clone(), late.clone(), good.clone(), late.clone()]), ["delayed_close 3s"]);
+    assert_eq!(found(&[late, good, normalized]), ["delayed_close 3s", "path_normalized true"]);
+}
+
+#[test]
+fn of_two_policies_the_chosen_one_is_looked_at() {
+    let text = dump(&[manager(&filter("one"), ""), manager(&filter("two"), "normalize_path: true, ")], "", "");
+    let noticed = |realm: &str| {
+        let policy = format!("{{realm: {realm}, routes: [{{name: a, match: {{path: /a}}, public: true}}]}}");
+        let digest = loaded(&policy).policy.digest;
+        let loaded = Loaded::choose("dump.yaml", text.as_str(), Some(&digest)).expect("it is there");
+        found(&loaded).iter().map(|(warning, _)| warning.code()).collect::<Vec<_>>()
+    };
+    assert_eq!(noticed("one"), ["delayed_close"]);
+    assert_eq!(noticed("two"), ["path_normalized", "delayed_close"]);
+}
+
+#[test]
+fn routes_that_rewrite_the_path_are_noticed() {
+    let table = |action: &str| format!("{{virtual_hosts: [{{routes: [{{match: {{prefix: /}}, {action}}}]}}]}}");
+    let inline = |action: &str| {
+        noticed(&dump(&[manager(&filter("x"), &format!("{CLOSED}route_config: {}, ", table(action)))], "", ""))
+    };
+    assert_eq!(inline("route: {cluster: a}"), [""; 0]);
+    assert_eq!(inline("redirect: {prefix_rewrite: /b}"), [""; 0]);
+    assert_eq!(inline("route: {cluster: a, prefix_rewrite: /b}"), ["path_changed_behind /b"]);
+    assert_eq!(inline("route: {cluster: a, prefixRewrite: /b}"), ["path_changed_behind /b"]);
+    assert_eq!(
+        inline("route: {regex_rewrite: {pattern: {regex: ^/a}, substitution: /b}}"),
+        ["path_changed_behind ^/a"]
+    );
+    // A table that is discovered counts for the listeners that name it.
+    let named = |name: &str| {
+        let table = table("route: {prefix_rewrite: /b}");
+        let typed =
+            table.replacen('{', &format!("{{'@type': t/envoy.config.route.v3.RouteConfiguration, name: {name}, "), 1);
+        let manager = manager(&filter("x"), &format!("{CLOSED}rds: {{route_config_name: edge}}, "));
+        noticed(&dump(&[manager.clone(), manager], "", &format!("{{route_config: {typed}}}")))
+    };
+    assert_eq!(named("edge"), ["path_changed_behind /b"]);
+    assert_eq!(named("other"), [""; 0]);
 }
