@@ -238,19 +238,14 @@ pub struct Contexts(Option<Arc<[Fact]>>);
 impl Contexts {
     /// Whether one of those of a login is none of these.
     pub fn are_beyond(&self, accepted: &[String], login_at_ms: u64, now_ms: u64) -> bool {
-        self.of(login_at_ms, now_ms).any(|(_, context)| !accepted.iter().any(|accepted| accepted == context))
+        self.of(login_at_ms, now_ms).any(|context| !accepted.iter().any(|accepted| accepted == context))
     }
 
-    /// That of a login that was set last; `None`: what its tokens say.
-    pub fn latest(&self, login_at_ms: u64, now_ms: u64) -> Option<&str> {
-        self.of(login_at_ms, now_ms).max_by_key(|(set_at_ms, _)| *set_at_ms).map(|(_, context)| context)
-    }
-
-    /// Those of a login, with when each was set.
-    fn of(&self, login_at_ms: u64, now_ms: u64) -> impl Iterator<Item = (u64, &str)> {
+    /// Those of a login; none: what its tokens say.
+    pub fn of(&self, login_at_ms: u64, now_ms: u64) -> impl Iterator<Item = &str> {
         let facts = self.0.iter().flat_map(|facts| &**facts).filter(move |fact| fact.holds_for(login_at_ms, now_ms));
         // A value that no route can name meets none.
-        facts.map(|fact| (fact.set_at_ms, if let Value::Text(text) = &fact.value { text.as_str() } else { "" }))
+        facts.map(|fact| if let Value::Text(text) = &fact.value { text.as_str() } else { "" })
     }
 }
 
@@ -332,7 +327,8 @@ mod tests {
         }
         assert!(!contexts.are_beyond(&accepted(&["aal1"]), 10, 20), "the other one has run out");
         assert!(!contexts.are_beyond(&accepted(&["aal2"]), 11, 19), "another login is another one");
-        assert_eq!((contexts.latest(10, 20), contexts.latest(11, 19)), (Some("aal1"), None));
+        assert_eq!(contexts.of(10, 20).collect::<Vec<_>>(), ["aal1"]);
+        assert_eq!((contexts.of(10, 19).count(), contexts.of(11, 19).count()), (2, 0));
         assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }), Contexts::default());
     }
 

@@ -155,10 +155,10 @@ fn what_is_said_about_a_session_elsewhere_holds_here_and_signals_are_held_everyw
         login_until_ms: Some(T0),
     };
     fixture.registry.apply(Change::Attribute(acr(Some(fact))));
-    assert_eq!(session.contexts().latest(T0, T0), Some("aal1"));
-    assert_eq!(session.contexts().latest(T0 + 1, T0), None, "another login is another one");
+    assert_eq!(session.contexts().of(T0, T0).collect::<Vec<_>>(), ["aal1"]);
+    assert_eq!(session.contexts().of(T0 + 1, T0).count(), 0, "another login is another one");
     fixture.registry.apply(Change::Attribute(acr(None)));
-    assert_eq!(session.contexts().latest(T0, T0), None);
+    assert_eq!(session.contexts().of(T0, T0).count(), 0);
     let signal = HeldSignal::new("idp", None, Order::default(), T0);
     for _ in 0..2 {
         fixture.registry.apply(Change::Hold(signal.clone()));
