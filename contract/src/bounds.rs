@@ -1,4 +1,4 @@
-//! The bounds of messages, as `check.proto` states them.
+//! The bounds of a stream and of messages, as `check.proto` states them. Both sides keep them.
 //!
 //! Those of a filter's message are looked at before it is decoded: an entry of two bytes becomes up to some hundred bytes
 //! of memory, so a bound in bytes alone would allow gigabytes. A policy whose hello exceeds them is refused by the same
@@ -17,6 +17,10 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const ENTRIES_MAX: usize = 16_384;
 /// Routes of one message.
 pub const ROUTES_MAX: usize = 100_000;
+/// Tokens of one stream that are not forgotten.
+pub const TOKENS_MAX: usize = 1_000_000;
+/// Open follows of one stream.
+pub const FOLLOWS_MAX: usize = 200_000;
 /// Scopes, groups of scopes, `acr` values, issuers, claim names, values of claims and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
 

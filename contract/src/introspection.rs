@@ -4,6 +4,8 @@
 pub const MAX_AGE_MS: &str = "portcullis_max_age_ms";
 /// Request: the maximum inactivity that the route accepts, in milliseconds.
 pub const MAX_IDLE_MS: &str = "portcullis_max_idle_ms";
+/// Request: the authentication contexts, one of which the route requires, separated by spaces.
+pub const ACR: &str = "portcullis_acr";
 /// Request: `true` if the request does not count as activity.
 pub const BACKGROUND: &str = "portcullis_background";
 /// Request: `true` if the caller has verified the token.

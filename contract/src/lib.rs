@@ -5,7 +5,8 @@
 //! - [`token`] reads an access token's claims and verifies its signature;
 //! - [`SessionId`], [`token::SessionKey`] and [`KeyKind`] identify the session of a token;
 //! - [`Requirement`] specifies which scopes a route requires;
-//! - [`introspection`] and [`code`] hold names that both sides use.
+//! - [`introspection`] and [`code`] hold names that both sides use;
+//! - [`Jitter`] spreads the retries of several parties.
 //!
 //! Nothing here needs a host, a network or a clock: time is an argument.
 
@@ -14,12 +15,14 @@ pub mod code;
 #[cfg(feature = "grpc")]
 pub mod codec;
 pub mod introspection;
+mod jitter;
 mod key_kind;
 mod requirement;
 mod session_id;
 pub mod token;
 pub mod wire;
 
+pub use jitter::Jitter;
 pub use key_kind::KeyKind;
 pub use requirement::Requirement;
 pub use session_id::{ID_BYTES, NotAnId, SessionId};

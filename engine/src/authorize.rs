@@ -14,6 +14,7 @@
 //! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.
 
 mod bearer;
+mod bounded_cache;
 pub mod cookie;
 #[cfg(test)]
 mod fixtures;
@@ -42,7 +43,7 @@ pub mod token_place;
 pub use bearer::{CredentialError, credentials};
 pub use gate::{ContextId, Due, Fetch, Gate};
 pub use head::{Head, IDENTITY_PREFIX, forged_trailers};
-pub use introspection::{Call, CallKey, Carried, authorization};
+pub use introspection::{CALLS_MAX, Call, CallKey, Carried, authorization};
 pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
 pub use refusal::Refusal;

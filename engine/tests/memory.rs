@@ -67,7 +67,8 @@ fn ten_thousand_followed_streams_cost_less_than_a_kibibyte_each() {
     assert_eq!(gate.act(NOW.instant), Some(Act::Open));
     gate.opened(Some(1), NOW.instant);
     assert!(gate.act(NOW.instant).is_some());
-    let welcome = wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() };
+    let welcome = wire::Welcome { capabilities: vec![wire::BEAT.to_owned()], ..Default::default() };
+    let welcome = wire::ServiceMessage { welcome: Some(welcome), ..Default::default() };
     gate.message(1, &welcome.encode_to_vec(), NOW);
     let key_set = format!(r#"{{"keys":[{}]}}"#, key.public_key().with_key_id("k").to_jwk());
     assert_eq!(gate.fetches(NOW.instant).len(), 1);

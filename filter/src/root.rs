@@ -65,7 +65,7 @@ impl Context for Root {
         let Some(worker) = &self.worker else { return };
         let now = envoy::now();
         let due = worker.gate.borrow_mut().message(stream, &envoy::stream_message(size, MESSAGE_BYTES_MAX), now);
-        worker.log_peer_news();
+        worker.log_peer_news(now);
         // The next group is sent first: the service processes it while these requests are released.
         worker.queue(due);
         worker.pump(now);

@@ -13,6 +13,12 @@ pub(crate) enum Trouble {
     Unopened,
     /// The check stream was closed with this gRPC status.
     Closed(u32),
+    /// The session service lacks something that the policy needs.
+    Unfit,
+    /// Envoy would not send a call to the introspection endpoint.
+    CallUnsent,
+    /// A call to the introspection endpoint was answered with this status; 0: it was not answered.
+    Call(u32),
     /// Envoy would not send the request for a key set.
     KeysUnsent(IssuerId),
     /// The request for a key set failed.

@@ -8,9 +8,9 @@ use crate::{
 use log::{error, info, warn};
 use portcullis_engine::{
     answer::{Answer, Caller, Code, Demand},
-    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, Permit, Step, identity, log_record},
+    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, PeerNews, Permit, Step, identity, log_record},
     map::HashMap,
-    policy::KeySource,
+    policy::{Introspection, KeySource, Protocol},
     time::Now,
     token::{FETCH_TIMEOUT_MS, INTROSPECTION_BYTES_MAX, IssuerId},
 };
@@ -22,6 +22,11 @@ use std::{
 
 /// gRPC's UNAUTHENTICATED, the last status that it has.
 const GRPC_UNAUTHENTICATED: u32 = 16;
+
+const HTTP_OK: u32 = 200;
+const HTTP_UNAUTHORIZED: u32 = 401;
+/// HTTP's statuses are below.
+const HTTP_STATUSES: u32 = 600;
 
 /// How often deadlines are checked: while something waits for one, and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(10);
@@ -128,7 +133,7 @@ impl Worker {
         while let Some(act) = self.next_act(now) {
             self.act(act, now);
         }
-        self.call();
+        self.call(now);
         self.pace();
     }
 
@@ -140,19 +145,24 @@ impl Worker {
             envoy::send(stream, &message);
             envoy::enter(context);
         }
-        self.call();
+        self.call(now);
         self.pace();
     }
 
     /// Makes the pending introspection calls in the callback of a request or of the root. The response is delivered to
     /// the same context, and a request that has gone by then does not need it.
-    fn call(&self) {
+    fn call(&self, now: Now) {
         let due = self.gate.borrow_mut().take_calls();
         for (key, call) in due {
             match envoy::post(&call) {
                 Some(number) => drop(self.calls.borrow_mut().insert(number, key)),
                 // Failures are reported later: a request whose headers are being read cannot be resumed.
-                None => self.unsent.borrow_mut().push(key),
+                None => {
+                    self.say(Trouble::CallUnsent, now, || {
+                        format!("Envoy did not send a call to {}; is there such a cluster?", self.endpoint())
+                    });
+                    self.unsent.borrow_mut().push(key);
+                }
             }
         }
     }
@@ -161,9 +171,25 @@ impl Worker {
     pub(crate) fn answered(&self, number: u32, headers: usize, body_bytes: usize, now: Now) {
         let Some(key) = self.calls.borrow_mut().remove(&number) else { return };
         let response = envoy::call_response(headers, body_bytes, INTROSPECTION_BYTES_MAX);
+        match response.as_ref().map(|(status, _)| *status) {
+            Some(HTTP_OK) => {}
+            status => self.call_failed(status, now),
+        }
         let response = response.as_ref().map(|(status, body)| (*status, body.as_slice()));
         let due = self.gate.borrow_mut().answered(key, response, now);
         self.queue(due);
+    }
+
+    fn call_failed(&self, status: Option<u32>, now: Now) {
+        // A server can make up any number of statuses: those that HTTP does not have are one.
+        self.say(Trouble::Call(status.unwrap_or_default().min(HTTP_STATUSES)), now, || {
+            let endpoint = self.endpoint();
+            match status {
+                None => format!("a call to {endpoint} was not answered"),
+                Some(HTTP_UNAUTHORIZED) => format!("{endpoint} rejected the filter's credential"),
+                Some(status) => format!("a call to {endpoint} was answered with status {status}"),
+            }
+        });
     }
 
     /// Settles the requests whose calls could not be made.
@@ -220,9 +246,12 @@ impl Worker {
     }
 
     /// Logs what is new about the session service.
-    pub(crate) fn log_peer_news(&self) {
-        for news in self.gate.borrow_mut().take_peer_news() {
-            if news.is_warning() {
+    pub(crate) fn log_peer_news(&self, now: Now) {
+        let all = self.gate.borrow_mut().take_peer_news();
+        for news in all {
+            if let PeerNews::WithoutBeats { .. } = news {
+                self.say(Trouble::Unfit, now, || news.to_string());
+            } else if news.is_warning() {
                 warn!("portcullis: {news}");
             } else {
                 info!("portcullis: {news}");
@@ -265,9 +294,22 @@ impl Worker {
     fn say(&self, trouble: Trouble, now: Now, words: impl FnOnce() -> String) {
         if let Some(others) = self.troubles.borrow_mut().note(trouble, now.instant) {
             match trouble {
-                Trouble::Closed(GRPC_UNAUTHENTICATED) => error!("portcullis: {}{others}", words()),
+                Trouble::Closed(GRPC_UNAUTHENTICATED) | Trouble::Call(HTTP_UNAUTHORIZED) => {
+                    error!("portcullis: {}{others}", words())
+                }
                 _ => warn!("portcullis: {}{others}", words()),
             }
+        }
+    }
+
+    /// The introspection endpoint, in words.
+    fn endpoint(&self) -> String {
+        let gate = self.gate.borrow();
+        match gate.policy().session.as_ref().map(|session| (&session.cluster, &session.protocol)) {
+            Some((cluster, Protocol::Introspection(Introspection { authority, path, .. }))) => {
+                format!("the introspection endpoint at https://{authority}{path} through cluster `{cluster}`")
+            }
+            _ => "the introspection endpoint".to_owned(),
         }
     }
 

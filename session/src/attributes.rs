@@ -271,20 +271,15 @@ pub struct Contexts(Option<Arc<[(bool, Fact)]>>);
 impl Contexts {
     /// Whether one of those of a session's login is none of these.
     pub fn are_beyond(&self, accepted: &[String], bearer: Bearer<'_>, now_ms: u64) -> bool {
-        self.of(bearer, now_ms).any(|(_, context)| !accepted.iter().any(|accepted| accepted == context))
+        self.of(bearer, now_ms).any(|context| !accepted.iter().any(|accepted| accepted == context))
     }
 
-    /// That of a session's login that was set last; `None`: what its tokens say.
-    pub fn latest(&self, bearer: Bearer<'_>, now_ms: u64) -> Option<&str> {
-        self.of(bearer, now_ms).max_by_key(|(set_at_ms, _)| *set_at_ms).map(|(_, context)| context)
-    }
-
-    /// Those of a session's login, with when each was set.
-    fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> impl Iterator<Item = (u64, &str)> {
+    /// Those of a session's login; none: what its tokens say.
+    pub fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> impl Iterator<Item = &str> {
         let facts = self.0.iter().flat_map(|facts| &**facts);
         let held = facts.filter(move |(is_by_sid, fact)| fact.holds_for(*is_by_sid, bearer, now_ms));
         // A value that no route can name meets none.
-        held.map(|(_, fact)| (fact.set_at_ms, if let Value::Text(text) = &fact.value { text.as_str() } else { "" }))
+        held.map(|(_, fact)| if let Value::Text(text) = &fact.value { text.as_str() } else { "" })
     }
 }
 
@@ -367,7 +362,8 @@ mod tests {
         }
         assert!(!contexts.are_beyond(&accepted(&["aal1"]), login(10), 20), "the other one has run out");
         assert!(!contexts.are_beyond(&accepted(&["aal2"]), login(11), 19), "another login is another one");
-        assert_eq!((contexts.latest(login(10), 20), contexts.latest(login(11), 19)), (Some("aal1"), None));
+        assert_eq!(contexts.of(login(10), 20).collect::<Vec<_>>(), ["aal1"]);
+        assert_eq!((contexts.of(login(10), 19).count(), contexts.of(login(11), 19).count()), (2, 0));
         assert_eq!(all.contexts_of(Bearer { subject: "bob", ..bearer("t") }), Contexts::default());
     }
 
@@ -376,9 +372,9 @@ mod tests {
         let mut all = Attributes::default();
         all.set(set(of_sid(), ACR, "aal1", None));
         let other = Bearer { client: "cli", start_ms: 11, login_ms: 0, ..bearer("s") };
-        assert_eq!(all.contexts_of(other).latest(other, 19), Some("aal1"), "its first token is younger than the event");
+        assert_eq!(all.contexts_of(other).of(other, 19).count(), 1, "its first token is younger than the event");
         let again = Bearer { login_ms: 11, ..other };
-        assert_eq!(all.contexts_of(again).latest(again, 19), None);
+        assert_eq!(all.contexts_of(again).of(again, 19).count(), 0);
     }
 
     #[test]
@@ -393,7 +389,7 @@ mod tests {
         all.set(from("other", 2, "aal2"));
         let contexts = all.contexts_of(bearer("s"));
         assert!(contexts.are_beyond(&["aal2".to_owned()], bearer("s"), 9));
-        assert_eq!(contexts.latest(bearer("s"), 9), Some("aal2"));
+        assert_eq!(contexts.of(bearer("s"), 9).collect::<Vec<_>>(), ["aal1", "aal2"]);
         let shown = &all.of(bearer("s"), 9)[ACR];
         assert_eq!((&*shown.source, &shown.fact.value), ("other", &Value::Text("aal2".to_owned())));
         all.set(Attribute { fact: None, ..from("other", 3, "") });

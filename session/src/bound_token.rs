@@ -267,11 +267,13 @@ impl BoundToken {
         }
     }
 
-    /// The authentication context that its session's login counts as; `None`: what the token says.
-    pub(crate) fn context(&self, now_ms: u64) -> Option<String> {
+    /// The authentication contexts that its session's login counts as; empty: what the token says.
+    pub(crate) fn contexts(&self, now_ms: u64) -> Vec<String> {
         match &self.state {
-            State::Session(standing) => standing.contexts.latest(standing.session.bearer(), now_ms).map(str::to_owned),
-            State::Unbound | State::None(..) => None,
+            State::Session(standing) => {
+                standing.contexts.of(standing.session.bearer(), now_ms).map(str::to_owned).collect()
+            }
+            State::Unbound | State::None(..) => Vec::new(),
         }
     }
 

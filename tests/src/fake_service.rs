@@ -24,12 +24,14 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 /// Larger than any answer to a group of questions.
 const OVERSIZED_BYTES: usize = 5 << 20;
 /// Added to ids, so that nobody has asked for them.
 const STRANGE_IDS: u32 = 1 << 30;
+/// Several of these make the shortest lease of a policy.
+const BEAT_EVERY: Duration = Duration::from_millis(100);
 
 /// How the fake behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub enum ServiceBehaviour {
     UnknownIds,
     /// Answers with an outcome of this number.
     Outcome(i32),
+    /// Does not claim in its welcome that it sends beats, and sends none.
+    Beatless,
     /// Ends the stream in place of an answer.
     Closes,
     /// Refuses streams with an HTTP status.
@@ -133,6 +137,7 @@ async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         inbound: request.into_body().into_data_stream(),
         buffer: BytesMut::new(),
         sids: HashMap::new(),
+        is_greeted: false,
     };
     let answers = stream::unfold(check_stream, |mut check_stream| async move {
         let answer = check_stream.next().await?;
@@ -150,18 +155,27 @@ struct CheckStream {
     buffer: BytesMut,
     /// By token handle.
     sids: HashMap<u32, String>,
+    is_greeted: bool,
 }
 
 impl CheckStream {
     /// The next bytes of the answer; `None` ends the stream.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let message = self.message().await?;
+            let Ok(message) = timeout(BEAT_EVERY, self.message()).await else {
+                if self.is_greeted && self.beats() {
+                    return Some(framed(&wire::ServiceMessage { beat: true, ..Default::default() }));
+                }
+                continue;
+            };
+            let message = message?;
             for token in message.tokens {
                 self.sids.insert(token.handle, token.session_key);
             }
             if message.hello.is_some() {
-                let welcome = wire::Welcome { service_version: "fake".to_owned(), ..Default::default() };
+                self.is_greeted = true;
+                let capabilities = if self.beats() { vec![wire::BEAT.to_owned()] } else { Vec::new() };
+                let welcome = wire::Welcome { service_version: "fake".to_owned(), capabilities, ..Default::default() };
                 return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
             }
             let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
@@ -176,6 +190,10 @@ impl CheckStream {
         }
     }
 
+    fn beats(&self) -> bool {
+        *self.shared.behaviour.borrow() != ServiceBehaviour::Beatless
+    }
+
     fn judge(&self, id: u32, token: u32) -> wire::Verdict {
         let ended = self.shared.ended.lock().expect("not poisoned");
         let is_ended = self.sids.get(&token).is_some_and(|sid| ended.contains(sid));
@@ -187,7 +205,7 @@ impl CheckStream {
     async fn distort(&mut self, mut good: wire::ServiceMessage) -> Option<Option<Bytes>> {
         let behaviour = *self.shared.behaviour.borrow();
         match behaviour {
-            ServiceBehaviour::Good | ServiceBehaviour::Status(_) => {}
+            ServiceBehaviour::Good | ServiceBehaviour::Beatless | ServiceBehaviour::Status(_) => {}
             ServiceBehaviour::Hangs | ServiceBehaviour::Deaf => return None,
             ServiceBehaviour::Late(by) => tokio::time::sleep(by).await,
             ServiceBehaviour::NoMessage => return Some(Some(frame(&[0xff; 64]))),

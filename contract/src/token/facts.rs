@@ -33,7 +33,8 @@ pub struct Facts {
     pub expires_at_ms: u64,
     /// `exp` plus the issuer's clock skew: the token is refused from this time on.
     pub dies_at_ms: u64,
-    /// `auth_time`, in milliseconds since the Unix epoch.
+    /// `auth_time`, in milliseconds since the Unix epoch. A machine client does not log in: whatever its token says, it has
+    /// none.
     pub authenticated_at_ms: Option<u64>,
     /// `auth_time` has a value, which is no date: the age of the login is unknown, and no route with a limit accepts it.
     pub is_login_unreadable: bool,
@@ -60,6 +61,7 @@ impl Facts {
     ) -> Result<Self, Fault> {
         let who = Identity::read(claims, names)?;
         let session_key = SessionKey::read(claims, &issuer, &names.session, &who, dates.authenticated_at_ms)?;
+        let logs_in = !matches!(session_key, SessionKey::Machine(_));
         Ok(Self {
             session_id: SessionId::of(
                 session_key.kind(dates.authenticated_at_ms),
@@ -75,8 +77,8 @@ impl Facts {
             issued_at_ms: dates.issued_at_ms,
             expires_at_ms: dates.expires_at_ms,
             dies_at_ms: dates.dies_at_ms,
-            authenticated_at_ms: dates.authenticated_at_ms,
-            is_login_unreadable: dates.is_login_unreadable,
+            authenticated_at_ms: dates.authenticated_at_ms.filter(|_| logs_in),
+            is_login_unreadable: dates.is_login_unreadable && logs_in,
             acr: text(claims, "acr").map(str::to_owned),
             jti: text(claims, "jti").map(str::to_owned),
             email: verified_email(claims),

@@ -7,6 +7,7 @@ mod refetch;
 
 use super::KeySource;
 use super::{KeySet, KeySetError};
+use crate::Jitter;
 use refetch::Refetches;
 pub use refetch::{KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KeyName};
 use std::{fmt, time::Duration};
@@ -15,8 +16,8 @@ use std::{fmt, time::Duration};
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 /// A fetch without a result after this time, in milliseconds, counts as lost.
 const FETCH_LOST_MS: u64 = 2 * FETCH_TIMEOUT_MS;
-/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure. While a request waits for
-/// the issuer's first keys, it grows to [`KEY_REFETCH_INTERVAL_MS`] only.
+/// The delay before the first retry of a failed fetch, in milliseconds; it doubles with each failure, and is shortened by up
+/// to a half. While a request waits for the issuer's first keys, it grows to [`KEY_REFETCH_INTERVAL_MS`] only.
 pub const KEY_RETRY_FIRST_MS: u64 = 1_000;
 /// The maximum delay between two retries, in milliseconds.
 pub const KEY_RETRY_LAST_MS: u64 = 60_000;
@@ -43,6 +44,7 @@ pub struct Remote {
     on_demand_ms: u64,
     /// Fetches that missing keys have caused; those of the schedule do not count.
     refetches: Refetches,
+    jitter: Jitter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +115,18 @@ impl KeyRing {
                 failures: 0,
                 on_demand_ms: 0,
                 refetches: Refetches::default(),
+                jitter: Jitter::default(),
             }),
         })
+    }
+
+    /// Spreads the retries by a seed: an issuer that was away must not be met by all who use its keys at once.
+    #[must_use]
+    pub fn spread(mut self, seed: u64) -> Self {
+        if let Self::Remote(remote) = &mut self {
+            remote.jitter = Jitter::new(seed);
+        }
+        self
     }
 
     /// Fetches the keys at least this often.
@@ -250,8 +262,9 @@ impl Remote {
         let doubled = 2u64.saturating_pow(self.failures);
         let wait_ms = KEY_RETRY_FIRST_MS.saturating_mul(doubled);
         self.failures = self.failures.saturating_add(1);
-        self.on_demand_ms = now_ms.saturating_add(wait_ms.min(KEY_REFETCH_INTERVAL_MS));
-        self.fetch =
-            Fetch::Idle { next_ms: now_ms.saturating_add(wait_ms.min(KEY_RETRY_LAST_MS).min(self.refresh_ms)) };
+        let on_demand_ms = self.jitter.shorten(wait_ms.min(KEY_REFETCH_INTERVAL_MS));
+        let next_ms = self.jitter.shorten(wait_ms.min(KEY_RETRY_LAST_MS).min(self.refresh_ms));
+        self.on_demand_ms = now_ms.saturating_add(on_demand_ms);
+        self.fetch = Fetch::Idle { next_ms: now_ms.saturating_add(next_ms) };
     }
 }

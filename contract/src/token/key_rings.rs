@@ -31,6 +31,13 @@ impl KeyRings {
         Ok(Self { rings, of })
     }
 
+    /// Spreads the retries of all rings; see [`KeyRing::spread`].
+    #[must_use]
+    pub fn spread(self, seed: u64) -> Self {
+        let rings = (0..).zip(self.rings).map(|(index, ring)| ring.spread(seed.wrapping_add(index)));
+        Self { rings: rings.collect(), ..self }
+    }
+
     /// The ring of an issuer.
     pub fn ring_mut(&mut self, issuer: IssuerId) -> Option<&mut KeyRing> {
         self.of.get(issuer.0).and_then(|ring| self.rings.get_mut(*ring))

@@ -1,15 +1,20 @@
 //! Open requests whose sessions the service follows. All requests of one token on one rule share a follow.
+//!
+//! The service follows at most [`FOLLOWS_MAX`] on one stream. Those of rules that deny in an outage come first, and further
+//! ones of them are not taken; others can wait for their turn.
 
 use crate::{
     answer::Code,
     authorize::principal::Principal,
+    policy::{Limits, Outage},
     route::RuleId,
     time::{Monotonic, Now},
     token::{IssuerId, KeySet, TokenDigest},
     wire,
 };
+use portcullis_contract::bounds::FOLLOWS_MAX;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     rc::Rc,
 };
 
@@ -27,7 +32,7 @@ const SERVICE_SPEAKS_MS: u64 = 1_000;
 const ANNOUNCE_AGAIN_MS: u64 = 1_000;
 
 /// A follow, by its id on the check stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FollowId(pub u32);
 
 #[derive(Debug, Default)]
@@ -35,9 +40,13 @@ pub(super) struct Follows {
     ids: HashMap<(TokenDigest, RuleId), FollowId>,
     open: HashMap<FollowId, Follow>,
     next_id: u32,
-    unannounced: Vec<FollowId>,
+    /// Follows that the service does not know about, by whether an outage denies: those are announced first.
+    unannounced: BTreeSet<(bool, FollowId)>,
+    /// How many follows the service knows about.
+    announced: usize,
     /// Follows that the service has given up, oldest first, with the time at which they are announced again.
     postponed: VecDeque<(Monotonic, FollowId)>,
+    /// Follows that have ended and that the service still knows about.
     ended: Vec<FollowId>,
     active: HashSet<FollowId>,
     activity_sent_at: Monotonic,
@@ -49,6 +58,9 @@ struct Follow {
     principal: Rc<Principal>,
     rule: RuleId,
     contexts: HashSet<u32>,
+    /// Whether its rule denies in an outage: then its requests must not be open without being followed.
+    denies: bool,
+    is_announced: bool,
     /// When the token ends the requests, by the wall clock; `None` where they can outlive it.
     token_ends_at_ms: Option<u64>,
     /// When the session ends at the latest, according to the last verdict.
@@ -56,25 +68,27 @@ struct Follow {
 }
 
 impl Follows {
+    /// A request stays open. `None` if its session cannot be followed, and an outage of its rule denies.
     pub(super) fn join(
         &mut self,
         context: u32,
         principal: &Rc<Principal>,
         rule: RuleId,
-        outlives_token: bool,
-    ) -> FollowId {
+        limits: &Limits,
+    ) -> Option<FollowId> {
         let key = (principal.facts.digest, rule);
         let id = match self.ids.get(&key) {
             Some(id) => *id,
-            None => self.begin(key, principal, outlives_token),
+            None if self.open.len() >= FOLLOWS_MAX && limits.on_outage == Outage::Deny => return None,
+            None => self.begin(key, principal, limits),
         };
         if let Some(follow) = self.open.get_mut(&id) {
             follow.contexts.insert(context);
         }
-        id
+        Some(id)
     }
 
-    fn begin(&mut self, key: (TokenDigest, RuleId), principal: &Rc<Principal>, outlives_token: bool) -> FollowId {
+    fn begin(&mut self, key: (TokenDigest, RuleId), principal: &Rc<Principal>, limits: &Limits) -> FollowId {
         while self.open.contains_key(&FollowId(self.next_id)) {
             self.next_id = self.next_id.wrapping_add(1);
         }
@@ -84,12 +98,14 @@ impl Follows {
             principal: Rc::clone(principal),
             rule: key.1,
             contexts: HashSet::new(),
-            token_ends_at_ms: (!outlives_token).then_some(principal.facts.dies_at_ms),
+            denies: limits.on_outage == Outage::Deny,
+            is_announced: false,
+            token_ends_at_ms: (!limits.outlive_token).then_some(principal.facts.dies_at_ms),
             session_ends_at: None,
         };
         self.ids.insert(key, id);
+        self.unannounced.insert((follow.denies, id));
         self.open.insert(id, follow);
-        self.unannounced.push(id);
         id
     }
 
@@ -106,10 +122,10 @@ impl Follows {
         let Some(follow) = self.open.remove(&id) else { return Vec::new() };
         self.ids.remove(&(follow.principal.facts.digest, follow.rule));
         self.active.remove(&id);
-        // A follow that was never announced does not have to be withdrawn.
-        match self.unannounced.iter().position(|unannounced| *unannounced == id) {
-            Some(place) => drop(self.unannounced.swap_remove(place)),
-            None => self.ended.push(id),
+        // A follow that the service does not know about does not have to be withdrawn.
+        match follow.is_announced {
+            true => self.ended.push(id),
+            false => drop(self.unannounced.remove(&(follow.denies, id))),
         }
         follow.contexts.into_iter().collect()
     }
@@ -163,12 +179,17 @@ impl Follows {
         self.ended.clear();
         self.active.clear();
         self.postponed.clear();
-        self.unannounced = self.open.keys().copied().collect();
+        self.announced = 0;
+        self.open.values_mut().for_each(|follow| follow.is_announced = false);
+        self.unannounced = self.open.iter().map(|(id, follow)| (follow.denies, *id)).collect();
     }
 
     /// The service has closed a follow whose session it could not look up: it is announced again in a while.
     pub(super) fn announce_later(&mut self, id: FollowId, now: Monotonic) {
-        if self.open.contains_key(&id) {
+        if let Some(follow) = self.open.get_mut(&id)
+            && std::mem::take(&mut follow.is_announced)
+        {
+            self.announced = self.announced.saturating_sub(1);
             self.postponed.push_back((now.after(ANNOUNCE_AGAIN_MS), id));
         }
     }
@@ -180,20 +201,28 @@ impl Follows {
         {
             self.postponed.pop_front();
             // The id can have been reused since then; its new follow is announced anyway.
-            if self.open.contains_key(&id) && !self.unannounced.contains(&id) {
-                self.unannounced.push(id);
+            if let Some(follow) = self.open.get(&id).filter(|follow| !follow.is_announced) {
+                self.unannounced.insert((follow.denies, id));
             }
         }
     }
 
-    /// The next follow that the service does not know about.
+    /// The next follow that the service does not know about and has room for.
     pub(super) fn next_unannounced(&mut self) -> Option<(FollowId, Rc<Principal>, RuleId)> {
-        let id = self.unannounced.pop()?;
-        self.open.get(&id).map(|follow| (id, Rc::clone(&follow.principal), follow.rule))
+        if self.announced >= FOLLOWS_MAX {
+            return None;
+        }
+        let (_, id) = self.unannounced.pop_last()?;
+        let follow = self.open.get_mut(&id)?;
+        follow.is_announced = true;
+        self.announced += 1;
+        Some((id, Rc::clone(&follow.principal), follow.rule))
     }
 
-    /// Adds the follows that have ended and, once per interval, those that are active.
+    /// Adds the follows that have ended and, once per interval, those that are active. The service reads new follows first:
+    /// until now, the ended ones have taken room.
     pub(super) fn put_changes(&mut self, message: &mut wire::FilterMessage, now: Monotonic) {
+        self.announced = self.announced.saturating_sub(self.ended.len());
         message.unfollowed.extend(self.ended.drain(..).map(|id| id.0));
         if !self.active.is_empty() && now.since(self.activity_sent_at) >= ACTIVITY_MS {
             self.activity_sent_at = now;

@@ -90,7 +90,7 @@ impl Gate {
     ///
     /// An inline key set has no usable key; returns its issuer.
     pub fn new(policy: Policy, host: HostVerifier, seed: u64) -> Result<Self, (IssuerId, KeySetError)> {
-        let rings = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys))?;
+        let rings = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys))?.spread(seed);
         let timeout_ms = policy.session.as_ref().map_or(0, |session| millis(session.timeout));
         Ok(Self {
             client: SessionClient::new(&policy, policy.hello(), timeout_ms, seed),
@@ -193,7 +193,7 @@ impl Gate {
                 due.push((context, self.advance(context, Event::Overdue(code.into()), now)));
             }
         }
-        self.follow_the_lasting(now.instant);
+        due.extend(self.follow_the_lasting(now));
         due
     }
 

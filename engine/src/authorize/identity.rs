@@ -1,10 +1,11 @@
 //! What the upstream learns about a decision.
 
 use super::{
+    Refusal,
     principal::Principal,
     request::{Mark, Permit},
 };
-use crate::policy::Policy;
+use crate::{answer::Code, policy::Policy};
 use std::{borrow::Cow, fmt::Write};
 
 /// The headers added to a released request.
@@ -32,9 +33,11 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
     headers.into_iter().flatten()
 }
 
-/// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity.
+/// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity. A 403
+/// that depends on the route alone leaves the person who they are.
 fn is_nobody(permit: &Permit) -> bool {
-    matches!(permit.mark, Some(Mark::Shadow(refusal)) if refusal.code.status() == 401)
+    let Some(Mark::Shadow(Refusal { code, .. })) = permit.mark else { return false };
+    code.status() == 401 || code.refuses_session() || code == Code::ScopeEscalation
 }
 
 /// The token's registered scopes without those that its session has lost.
@@ -88,6 +91,32 @@ mod tests {
         ] {
             assert_eq!(encoded(value), header, "{value:?}");
         }
+    }
+
+    #[test]
+    fn shadow_mode_forwards_no_identity_where_the_token_or_its_session_is_refused() {
+        let policy = fixtures::policy("shadow");
+        let principal = fixtures::principal(&policy, &["read"]);
+        let is_forwarded = |code: &Code| {
+            let mut permit = Permit::for_test(RuleId(1), Rc::clone(&principal), None);
+            permit.mark = Some(Mark::Shadow((*code).into()));
+            let names: Vec<_> = headers(&permit, &policy).map(|(name, _)| name).collect();
+            assert!(names.contains(&"x-portcullis-shadow"), "{code:?}");
+            names.len() > 1
+        };
+        let forwarded: Vec<Code> = Code::ALL.into_iter().filter(is_forwarded).collect();
+        // What is wrong here is the request, the route or the network, and not the person.
+        let expected = [
+            Code::MalformedCredentials,
+            Code::AmbiguousPath,
+            Code::InsufficientScope,
+            Code::NoRoute,
+            Code::CrossOrigin,
+            Code::KeysUnavailable,
+            Code::SessionUnavailable,
+            Code::NoPolicy,
+        ];
+        assert_eq!(forwarded, expected);
     }
 
     proptest::proptest! {

@@ -9,8 +9,8 @@ mod reviews;
 
 pub use authorization::authorization;
 pub use call::{Call, Carried};
-pub use client::CallKey;
 pub(super) use client::{Asker, Ended, IntrospectionClient};
+pub use client::{CALLS_MAX, CallKey};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! A token whose claims are trusted, as a worker stores it.
 
+use super::bounded_cache::Weigh;
 use crate::{
     policy::Policy,
     scope::Held,
     token::{Facts, IssuerId, KeyId, KeySet, Verified},
 };
-use std::cell::Cell;
+use std::{cell::Cell, rc::Rc};
 
 /// A token whose claims are trusted, the policy's scopes that it holds, and its handle on the check stream.
 #[derive(Debug)]
@@ -53,21 +54,25 @@ impl Principal {
     pub(super) fn has_key_in(&self, keys: &KeySet) -> bool {
         self.key.is_none_or(|key| keys.holds(key))
     }
+}
 
-    /// Its size in bytes, including what it points to.
-    pub(super) fn bytes(&self) -> usize {
+impl Weigh for Rc<Principal> {
+    fn bytes(&self) -> usize {
+        /// The counters of `Rc`, with the allocator's word.
+        const RC_BYTES: usize = 16;
         let facts = &self.facts;
         let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti, &facts.email].into_iter().flatten();
         let texts = texts.map(String::as_str).chain([facts.session_key.as_str(), facts.grant.as_str()]);
         let scopes = facts.scopes.iter().map(|scope| size_of::<String>().saturating_add(allocated(scope.len())));
-        size_of::<Self>()
+        RC_BYTES
+            + size_of::<Principal>()
             + allocated(self.held.bytes())
             + scopes.chain(texts.map(|text| allocated(text.len()))).fold(0, usize::saturating_add)
     }
 }
 
 /// What an allocation of so many bytes takes, with what the allocator adds.
-fn allocated(bytes: usize) -> usize {
+pub(super) fn allocated(bytes: usize) -> usize {
     const OVERHEAD: usize = 8;
     if bytes == 0 { 0 } else { bytes.saturating_add(OVERHEAD) }
 }

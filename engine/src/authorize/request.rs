@@ -265,8 +265,17 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
         }
         Outage::Deny => None,
     };
-    let mark = mark.ok_or_else(|| Denial::of(&principal, Code::SessionUnavailable, rule))?;
+    let mark = mark.ok_or_else(|| unavailable(&principal, known, rule))?;
     Ok(Next::Release(Permit::new(Some(rule), Some(principal), known.narrowed.clone(), Some(mark))))
+}
+
+/// The refusal of a request without a verdict. Shadow mode forwards the identity that is in it, so a session that was last
+/// known to be refused is nobody's, and one that has lost scopes has not regained them.
+fn unavailable(principal: &Rc<Principal>, known: &Known, rule: RuleId) -> Denial {
+    match known.is_refused {
+        true => Denial::new(Code::SessionUnavailable, Some(rule)),
+        false => Denial { narrowed: known.narrowed.clone(), ..Denial::of(principal, Code::SessionUnavailable, rule) },
+    }
 }
 
 /// Whether the last verdict speaks against a request: the session was over, or has lost a scope that the rule requires.

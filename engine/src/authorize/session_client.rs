@@ -2,7 +2,7 @@
 
 use super::{introspection::IntrospectionClient, principal::Principal, question::Inquiry, stream_client::StreamClient};
 use crate::{
-    policy::{Policy, Protocol},
+    policy::{Access, Outage, Policy, Protocol},
     time::Monotonic,
 };
 
@@ -19,7 +19,7 @@ impl SessionClient {
     pub(super) fn new(policy: &Policy, hello: crate::wire::Hello, timeout_ms: u64, seed: u64) -> Option<Self> {
         let session = policy.session.as_ref()?;
         Some(match &session.protocol {
-            Protocol::Stream { .. } => Self::Stream(StreamClient::new(hello, timeout_ms, seed)),
+            Protocol::Stream { .. } => Self::Stream(StreamClient::new(hello, needs_beats(policy), timeout_ms, seed)),
             Protocol::Introspection(endpoint) => Self::Introspection(IntrospectionClient::new(session, endpoint)),
         })
     }
@@ -69,4 +69,10 @@ impl SessionClient {
             Self::Stream(_) => None,
         }
     }
+}
+
+/// Whether some open request must end when the service is silent, so that its silence must mean something.
+fn needs_beats(policy: &Policy) -> bool {
+    let mut guarded = policy.rules.iter().filter(|rule| !matches!(rule.access, Access::Public));
+    guarded.any(|rule| rule.limits.on_outage == Outage::Deny)
 }

@@ -7,7 +7,8 @@ pub(super) mod known;
 
 use super::{
     Refusal,
-    principal::Principal,
+    bounded_cache::{BoundedCache, Bounds, Weigh},
+    principal::{Principal, allocated},
     question::{Inquiry, Verdict},
     request::{Event, Request},
 };
@@ -19,14 +20,17 @@ use crate::{
     token::{SessionId, TokenDigest},
 };
 pub use known::Known;
-use lru::LruCache;
-use std::{num::NonZeroUsize, rc::Rc};
+use std::rc::Rc;
 
-/// The maximum number of remembered sessions.
-const SESSIONS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// The sessions that are remembered. One with a verdict takes some 200 bytes.
+const SESSIONS: Bounds = Bounds { bytes: 16 << 20, entries: 65_536 };
 
-/// The maximum number of opaque tokens whose facts are remembered.
-const OPAQUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// The opaque tokens whose facts are remembered. One takes as much as its endpoint says about it.
+const OPAQUE: Bounds = Bounds { bytes: 8 << 20, entries: 10_000 };
+
+/// The maximum size of the scopes that one session is remembered to have lost, in bytes: many more sessions than one must
+/// have room.
+const LOST_BYTES_MAX: usize = 16 << 10;
 
 /// The maximum number of token verdicts remembered per session.
 const VERDICTS_MAX: usize = 16;
@@ -35,15 +39,16 @@ const VERDICTS_MAX: usize = 16;
 pub(super) struct SessionMemory {
     /// Whether any rule lets requests pass in an outage.
     is_needed: bool,
-    sessions: LruCache<SessionId, Session>,
-    opaque: LruCache<TokenDigest, Rc<Principal>>,
+    sessions: BoundedCache<SessionId, Session>,
+    opaque: BoundedCache<TokenDigest, Rc<Principal>>,
 }
 
 #[derive(Debug, Default)]
 struct Session {
     /// The session was over, or its party blocked.
     is_refused: bool,
-    /// More tokens were refused than can be remembered, so that no token of the session can be trusted any more.
+    /// More tokens were refused, or more scopes lost, than can be remembered, so that no token of the session can be trusted
+    /// any more.
     is_full: bool,
     /// Scopes that tokens have but the session has lost.
     lost: Vec<String>,
@@ -64,8 +69,8 @@ impl SessionMemory {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             is_needed: policy.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny),
-            sessions: LruCache::sparse(SESSIONS_MAX),
-            opaque: LruCache::sparse(OPAQUE_MAX),
+            sessions: BoundedCache::new(SESSIONS),
+            opaque: BoundedCache::new(OPAQUE),
         }
     }
 
@@ -133,10 +138,8 @@ impl SessionMemory {
 
     /// Records the session service's verdict on the session of `principal`, for a request that `rule` matched.
     fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now: Monotonic) {
-        let id = principal.facts.session_id;
-        let session = self.sessions.get_or_insert_mut(id, Session::default);
         let token = principal.facts.digest;
-        match verdict {
+        self.sessions.change(principal.facts.session_id, |session| match verdict {
             // A step-up only concerns this rule; every other refusal applies to the token everywhere.
             Verdict::Ended(Refusal { code: Code::StepUpRequired, .. }) => session.refuse(token, Some(rule)),
             Verdict::Ended(refusal) => {
@@ -149,7 +152,14 @@ impl SessionMemory {
                 let has_grace = policy.rule(rule).is_some_and(|rule| matches!(rule.limits.on_outage, Outage::Grace(_)));
                 session.grant(token, rule, has_grace.then_some(now));
             }
-        }
+        });
+    }
+}
+
+impl Weigh for Session {
+    fn bytes(&self) -> usize {
+        let verdicts = self.verdicts.capacity().saturating_mul(size_of::<TokenVerdict>());
+        size_of::<Self>().saturating_add(allocated(verdicts)).saturating_add(self.lost_bytes())
     }
 }
 
@@ -188,6 +198,11 @@ impl Session {
         self.verdicts.push(verdict);
     }
 
+    fn lost_bytes(&self) -> usize {
+        let texts = self.lost.iter().map(|scope| allocated(scope.capacity()));
+        texts.fold(allocated(self.lost.capacity().saturating_mul(size_of::<String>())), usize::saturating_add)
+    }
+
     /// Records the scopes that the session has lost: those of the token that are no longer among the remaining ones.
     fn lose(&mut self, scopes: &[String], left: Option<&[String]>) {
         match left {
@@ -200,6 +215,10 @@ impl Session {
                     }
                 }
             }
+        }
+        if self.lost_bytes() > LOST_BYTES_MAX {
+            self.is_full = true;
+            self.lost = Vec::new();
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct StreamClient {
     hello: wire::Hello,
+    /// Whether a service that sends no beats is of no use.
+    needs_beats: bool,
     timeout_ms: u64,
     connection: Connection,
     next_handle: u32,
@@ -96,9 +98,10 @@ impl Open {
 
 impl StreamClient {
     /// A client without a stream. `seed` distinguishes workers, so that they do not reconnect in step.
-    pub(super) fn new(hello: wire::Hello, timeout_ms: u64, seed: u64) -> Self {
+    pub(super) fn new(hello: wire::Hello, needs_beats: bool, timeout_ms: u64, seed: u64) -> Self {
         Self {
             hello,
+            needs_beats,
             timeout_ms,
             connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
@@ -196,12 +199,18 @@ impl StreamClient {
             received.settled = self.reask(stream, now);
             return received;
         };
+        let beats = message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
+        if self.needs_beats && beats == Some(false) {
+            self.peers.refuse(message.welcome.unwrap_or_default());
+            self.connection.broken(stream, now);
+            received.settled = self.reask(stream, now);
+            return received;
+        }
         self.heard_at = Some(now);
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
-            let welcome = message.welcome.unwrap_or_default();
-            self.beats = welcome.capabilities.iter().any(|name| name == wire::BEAT);
-            self.peers.note(welcome);
+            self.beats = beats == Some(true);
+            self.peers.note(message.welcome.unwrap_or_default());
         }
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.

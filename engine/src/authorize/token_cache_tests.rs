@@ -1,8 +1,9 @@
 //! Tests of the cache of verified tokens.
 
 use super::{
+    bounded_cache::weight,
     principal::Principal,
-    token_cache::{Lookup, TokenCache, bytes_of},
+    token_cache::{Lookup, TokenCache, TokenTag},
 };
 use crate::{
     authorize::fixtures,
@@ -56,6 +57,10 @@ fn some_key() -> KeyId {
 }
 
 const BYTES: usize = 1_000;
+
+fn bytes_of(principal: &Rc<Principal>) -> usize {
+    weight::<TokenTag, _>(principal)
+}
 
 /// A cache with room for this many tokens.
 fn cache(tokens_max: usize) -> TokenCache {

@@ -11,12 +11,10 @@ use crate::judge::Asked;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
+use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{Outcome, Scopes, Verdict};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// Follows that one stream may have open.
-const FOLLOWS_MAX: usize = 200_000;
 
 /// One open request, or several of one token and route.
 struct Follow {

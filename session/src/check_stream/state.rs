@@ -12,13 +12,11 @@ use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
 use portcullis_contract::SessionId;
+use portcullis_contract::bounds::TOKENS_MAX;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Tokens that one stream may have described and not forgotten.
-const HANDLES_MAX: usize = 1_000_000;
 
 /// Beats in the time for which a filter lets open requests go on without a word: one that is late or lost costs nothing.
 const BEATS_PER_LEASE: u64 = 5;
@@ -206,8 +204,8 @@ impl StreamState {
 
     fn describe(&mut self, facts: &wire::Token, now_ms: u64) -> Result<(), Broken> {
         let handle = facts.handle;
-        if self.tokens.len() >= HANDLES_MAX {
-            return Err(Broken::new(format!("more than {HANDLES_MAX} tokens that are not forgotten")));
+        if self.tokens.len() >= TOKENS_MAX {
+            return Err(Broken::new(format!("more than {TOKENS_MAX} tokens that are not forgotten")));
         }
         let token = Token::read(facts, self.registry.names(), now_ms)
             .map_err(|malformed| Broken::new(format!("token {handle}: {}", malformed.0)))?;

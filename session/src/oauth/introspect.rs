@@ -1,7 +1,8 @@
 //! `POST /oauth2/introspect` (RFC 7662): the session behind a token, judged as a question on the check stream is.
 //!
 //! Parameters besides `token`, all of them optional: `route` (its name, for the audit line), `portcullis_max_age_ms` and
-//! `portcullis_max_idle_ms` (the limits of the route; they narrow), `portcullis_background` (`true`: the request is not
+//! `portcullis_max_idle_ms` (the limits of the route; they narrow), `portcullis_acr` (the authentication contexts that the
+//! route accepts, separated by spaces), `portcullis_background` (`true`: the request is not
 //! activity), `portcullis` (`1`: an answer that is not active says why, as `portcullis_code`), and
 //! `portcullis_verified` (`true`: the caller has verified the token). Others, such as `token_type_hint` and
 //! `client_address`, are accepted and not used.
@@ -81,6 +82,8 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
         max_idle_ms: form.millis(introspection::MAX_IDLE_MS)?,
         background: form.flag(introspection::BACKGROUND)?,
     };
+    let acr: Vec<String> =
+        form.get(introspection::ACR).unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
     let is_verified = form.flag(introspection::VERIFIED)?;
     let shows_code = form.flag(introspection::EXPLAIN)?;
     let inactive = |code| Answer::Inactive(Inactive { active: false, portcullis_code: shows_code.then_some(code) });
@@ -104,27 +107,28 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     let token = Arc::new(token);
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
     let route = form.get("route").unwrap_or("introspection");
-    let (verdict, context) = ask(&service, bound, asked, route).await?;
+    let (verdict, contexts) = ask(&service, bound, asked, &acr, route).await?;
     Ok(match verdict.outcome() {
-        Outcome::Active => Answer::Active(Box::new(active(&read, verdict, context))),
+        Outcome::Active => Answer::Active(Box::new(active(&read, verdict, &contexts))),
         outcome => inactive(code::of(outcome).unwrap_or(code::SESSION_UNKNOWN)),
     })
 }
 
-/// Asks the judge, and waits for the disk where the answer needs it. Returns the verdict, and what the login counts as where
-/// that is not what the token says.
+/// Asks the judge, and waits for the disk where the answer needs it. Returns the verdict, and what the login counts as besides
+/// what the token says.
 async fn ask(
     service: &Arc<Service>,
     mut bound: BoundToken,
     asked: Asked,
+    acr: &[String],
     route: &str,
-) -> Result<(Verdict, Option<String>), Fault> {
+) -> Result<(Verdict, Vec<String>), Fault> {
     service.bind(&mut bound, !asked.background, service.clock.now_ms()).await.map_err(Fault::unreadable)?;
     if !service.registry.lease().holds() {
         return Err(Fault::Unavailable);
     }
     let now_ms = service.clock.now_ms();
-    let answer = bound.answer(&service.registry, asked, Required::default(), now_ms);
+    let answer = bound.answer(&service.registry, asked, Required { scopes: None, acr }, now_ms);
     let outcome = answer.verdict.outcome();
     let mut tally = Tally::default();
     tally.add(outcome);
@@ -136,10 +140,10 @@ async fn ask(
     if let Some(session) = answer.awaits {
         service.make_durable(vec![session]).await;
     }
-    Ok((answer.verdict, bound.context(now_ms)))
+    Ok((answer.verdict, bound.contexts(now_ms)))
 }
 
-fn active(read: &Unverified, verdict: Verdict, context: Option<String>) -> Active {
+fn active(read: &Unverified, verdict: Verdict, contexts: &[String]) -> Active {
     let facts = &read.facts;
     let scopes = verdict.narrowed.map(|left| left.scopes);
     Active {
@@ -152,9 +156,15 @@ fn active(read: &Unverified, verdict: Verdict, context: Option<String>) -> Activ
         exp: facts.expires_at_ms / 1_000,
         iat: facts.issued_at_ms / 1_000,
         sid: read.claim("sid").filter(|sid| sid.as_str() != Some("")).cloned(),
-        acr: context.or_else(|| facts.acr.clone()).unwrap_or_default(),
+        acr: context(facts.acr.as_ref(), contexts),
         auth_time: facts.authenticated_at_ms.map(|ms| ms / 1_000),
         token_type: "Bearer",
         portcullis_session: facts.session_id.to_string(),
     }
+}
+
+/// The authentication context to report. Whoever accepts it must accept all that the login counts as, and what its token says:
+/// the order of contexts is not known here, so where they differ, none is reported.
+fn context(of_token: Option<&String>, contexts: &[String]) -> String {
+    of_token.filter(|own| contexts.iter().all(|context| context == *own)).cloned().unwrap_or_default()
 }

@@ -155,11 +155,11 @@ fn what_is_said_about_a_session_elsewhere_holds_here_and_signals_are_held_everyw
         Fact { value: Value::Text("aal1".to_owned()), set_at_ms: T0, expires_at_ms: None, login_until_ms: Some(T0) };
     fixture.registry.apply(Change::Attribute(acr(Some(fact))));
     let bearer = session.bearer();
-    assert_eq!(session.contexts().latest(bearer, T0), Some("aal1"));
+    assert_eq!(session.contexts().of(bearer, T0).collect::<Vec<_>>(), ["aal1"]);
     let again = Bearer { start_ms: T0 + 1, ..bearer };
-    assert_eq!(session.contexts().latest(again, T0), None, "another login is another one");
+    assert_eq!(session.contexts().of(again, T0).count(), 0, "another login is another one");
     fixture.registry.apply(Change::Attribute(acr(None)));
-    assert_eq!(session.contexts().latest(bearer, T0), None);
+    assert_eq!(session.contexts().of(bearer, T0).count(), 0);
     let signal = HeldSignal::new("idp", None, Order::default(), T0);
     for _ in 0..2 {
         fixture.registry.apply(Change::Hold(signal.clone()));

@@ -6,6 +6,7 @@ use super::transmitter::Signed;
 use crate::clock::steady_ms;
 use portcullis_contract::token::{FETCH_TIMEOUT_MS, KeyRing, KeySource, Miss, SignatureError, Statement, Unproven};
 use serde::Deserialize;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -114,12 +115,13 @@ impl Keys {
                 refresh: REFRESH,
             },
         };
+        let ring = KeyRing::new(&source).map_err(|e| e.to_string())?;
         Ok(Self {
             transmitter: transmitter.to_owned(),
             issuer: signed.demands.issuer.clone(),
             at: at.clone(),
             caller,
-            ring: RwLock::new(KeyRing::new(&source).map_err(|e| e.to_string())?),
+            ring: RwLock::new(ring.spread(RandomState::new().hash_one(transmitter))),
             discovered: Mutex::default(),
             fetched: watch::Sender::new(0),
         })

@@ -65,6 +65,38 @@ async fn an_active_answer_has_the_shape_of_rfc_7662() {
 }
 
 #[tokio::test]
+async fn a_login_that_counts_for_less_is_asked_to_step_up_and_is_never_reported_as_more() {
+    let fixture = Fixture::open().await;
+    let (weak, strong, unsaid) =
+        (jwt("s", json!({"acr": "aal1"})), jwt("s", json!({"acr": "aal2"})), jwt("s", json!({})));
+    let outcome = async |token: &str, acr: &str| {
+        let form = format!("token={token}&portcullis_verified=true&portcullis=1&portcullis_acr={acr}");
+        let answer = ask(&fixture, &form).await;
+        match answer["active"].as_bool() {
+            Some(true) => answer["acr"].as_str().unwrap_or("none").to_owned(),
+            _ => answer["portcullis_code"].as_str().unwrap_or_default().to_owned(),
+        }
+    };
+    // What the token says is for its caller to compare, who has verified it.
+    assert_eq!(outcome(&strong, "aal2").await, "aal2");
+    let path = format!("/v1/attributes/session/{}/acr", session_id("s"));
+    assert_eq!(fixture.call("PUT", &path, r#"{"value":"aal1"}"#).await.status, 200);
+    for (token, acr, expected) in [
+        (&strong, "aal2", "step_up_required"),
+        (&strong, "aal3+aal2", "step_up_required"),
+        (&strong, "aal2+aal1", "none"),
+        (&strong, "", "none"),
+        (&weak, "aal1", "aal1"),
+        (&unsaid, "aal1", "none"),
+    ] {
+        assert_eq!(outcome(token, acr).await, expected, "{acr}");
+    }
+    assert_eq!(fixture.call("PUT", &path, r#"{"value":"aal2"}"#).await.status, 200);
+    assert_eq!(outcome(&weak, "").await, "none", "an attribute raises nothing");
+    assert_eq!(outcome(&strong, "aal2").await, "aal2");
+}
+
+#[tokio::test]
 async fn a_stranger_learns_nothing_but_inactive_and_the_filter_learns_why() {
     let fixture = Fixture::open().await;
     let live = jwt("s", json!({}));

@@ -1,6 +1,6 @@
 //! What operators can observe: counters, the access log and the service's audit lines.
 
-use portcullis_tests::{Client, Testbed, policy, until};
+use portcullis_tests::{Client, FakeService, Introspection, Reply, ServiceBehaviour, Testbed, policy, until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +37,68 @@ async fn the_log_names_a_cluster_that_does_not_exist_and_is_not_flooded() {
     for words in ["is there a cluster `nowhere`?", "/jwks through cluster `lost`; is there such a cluster?"] {
         assert!((1..RETRIES / 2).contains(&lines(words)), "{} lines: {words}\n{log}", lines(words));
     }
+}
+
+/// Requests with a good token, none of which has a verdict, and how many lines of the log have these words.
+async fn lines_without_a_verdict(testbed: &Testbed, requests: usize, words: &str) -> usize {
+    let token = testbed.issuer.token().sign();
+    for _ in 0..requests {
+        testbed.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
+    }
+    let log = testbed.envoy.log();
+    println!("{log}");
+    log.lines().filter(|line| line.contains(words)).count()
+}
+
+fn introspected_through(cluster: &str) -> serde_json::Value {
+    policy::introspected(json!({
+        "protocol": "introspection", "cluster": cluster, "authority": "id.example.com", "path": "/introspect",
+        "timeout": "1s", "credential": {"env": "PORTCULLIS_FILTER_CREDENTIAL"},
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_an_introspection_endpoint_whose_cluster_does_not_exist_and_is_not_flooded() {
+    const REQUESTS: usize = 20;
+    let testbed = Testbed::with_policy(introspected_through("nowhere")).await;
+    let words = "Envoy did not send a call to the introspection endpoint at https://id.example.com/introspect through \
+                 cluster `nowhere`; is there such a cluster?";
+    let lines = lines_without_a_verdict(&testbed, REQUESTS, words).await;
+    assert!((1..REQUESTS / 2).contains(&lines), "{lines} lines");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_an_introspection_endpoint_that_fails_or_rejects_the_credential_and_is_not_flooded() {
+    const REQUESTS: usize = 20;
+    let endpoint = Introspection::start().await;
+    let builder = Testbed::builder().policy(introspected_through("oauth")).cluster("oauth", endpoint.address.port());
+    let testbed = builder.start().await;
+    let name = "the introspection endpoint at https://id.example.com/introspect through cluster `oauth`";
+    for (status, words) in [
+        (500, format!("a call to {name} was answered with status 500")),
+        (401, format!("{name} rejected the filter's credential")),
+    ] {
+        endpoint.reply(Reply::Body(status, "text/plain", String::new()));
+        let lines = lines_without_a_verdict(&testbed, REQUESTS, &words).await;
+        assert!((1..REQUESTS / 2).contains(&lines), "{lines} lines: {words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_cannot_show_that_it_is_alive_is_not_used_and_the_log_says_why() {
+    /// More attempts than any number of workers makes at once.
+    const ATTEMPTS: usize = 15;
+    let fake = FakeService::start().await;
+    fake.behave(ServiceBehaviour::Beatless);
+    let testbed = Testbed::builder().cluster("session", fake.address.port()).start().await;
+    until("every worker has tried often", async || (fake.opened() >= ATTEMPTS).then_some(())).await;
+    let token = testbed.issuer.token().sign();
+    testbed.get("/orders").bearer(&token).await.refused(503, "session_unavailable");
+    let log = testbed.envoy.log();
+    let lines = log.lines().filter(|line| line.contains("session service fake is not used, because")).count();
+    assert!((1..ATTEMPTS / 2).contains(&lines), "{lines} lines\n{log}");
+    fake.behave(ServiceBehaviour::Good);
+    testbed.get("/orders").bearer(&token).until("another service is used", |answer| answer.status == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

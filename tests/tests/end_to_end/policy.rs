@@ -1,6 +1,6 @@
 //! What the policy decides as a whole, and what happens to a policy with faults.
 
-use portcullis_tests::{Testbed, policy, until};
+use portcullis_tests::{Answer, Testbed, policy, until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +121,22 @@ async fn shadow_mode_refuses_nothing_and_informs_the_upstream() {
     testbed.service.admin().revoke(&good.session).await;
     let answer = testbed.get("/orders").bearer(&good).await;
     assert_eq!(answer.passes().echoed("x-portcullis-shadow"), ["session_revoked"]);
+    is_nobody(&answer);
+    let bert = testbed.issuer.token().subject("bert").sign();
+    let answer = testbed.get("/orders").bearer(&bert).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-subject"), ["bert"]);
+    let block = json!({"issuer": testbed.issuer.name, "subject": "bert", "reason": "by a test"});
+    testbed.service.admin().block(&block).await;
+    let answer = testbed.get("/orders").bearer(&bert).await;
+    assert_eq!(answer.passes().echoed("x-portcullis-shadow"), ["blocked"]);
+    is_nobody(&answer);
+}
+
+/// Whether the upstream learns nothing about who sent a request.
+fn is_nobody(answer: &Answer) {
+    for what in ["subject", "client", "scopes", "session"] {
+        assert_eq!(answer.echoed(&format!("x-portcullis-{what}")), [""; 0], "{what}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

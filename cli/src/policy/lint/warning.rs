@@ -58,6 +58,8 @@ pub(in crate::policy) enum Warning {
     KeysWithoutTls,
     /// In an Envoy configuration, the session service's cluster does not use HTTP/2
     SessionClusterHttp1,
+    /// In an Envoy configuration, calls about opaque tokens can use up the circuit breaker of the endpoint's cluster
+    CircuitBreakerLow,
     /// An Istio manifest uses a cluster name that is not one of Istio's
     IstioClusterName,
     /// The variable of a credential is not passed to the filter
@@ -95,6 +97,7 @@ impl Warning {
             Self::ClusterUnknown => "cluster_unknown",
             Self::KeysWithoutTls => "keys_without_tls",
             Self::SessionClusterHttp1 => "session_cluster_http1",
+            Self::CircuitBreakerLow => "circuit_breaker_low",
             Self::IstioClusterName => "istio_cluster_name",
             Self::CredentialNotPassed => "credential_not_passed",
         }

@@ -4,7 +4,7 @@ use crate::policy::cases::{Known, Session, put_scopes};
 use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
-    wire::{FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
+    wire::{BEAT, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
 };
 use prost::Message;
 use serde_json::{Map, Value, json};
@@ -69,7 +69,7 @@ impl Service {
         let mut answer = ServiceMessage::default();
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
-            answer.welcome = Some(Welcome::default());
+            answer.welcome = Some(Welcome { capabilities: vec![BEAT.to_owned()], ..Welcome::default() });
         }
         self.tokens.extend(message.tokens.into_iter().map(|token| (token.handle, token)));
         self.questions += message.questions.len() as u64;

@@ -198,6 +198,16 @@ fn an_unreadable_login_is_no_login_and_is_told_from_none() {
 }
 
 #[test]
+fn a_machine_client_does_not_log_in_whatever_its_token_says() {
+    for date in ODD_DATES.iter().chain([&json!(0), &json!(NOW - 60)]) {
+        let machine = json!({"sid": null, "sub": "web", "client_id": "web", "auth_time": date});
+        let facts = check(&with(machine)).unwrap().facts;
+        assert!(matches!(facts.session_key, SessionKey::Machine(_)), "{date}");
+        assert_eq!((facts.authenticated_at_ms, facts.is_login_unreadable), (None, false), "{date}");
+    }
+}
+
+#[test]
 fn without_iat_the_login_starts_the_session_else_nbf_else_nothing() {
     let started = |changes: Value| check(&with(changes)).map(|verified| verified.facts.issued_at_ms);
     let nbf = NOW - 20;

@@ -14,12 +14,16 @@ const START_MS: u64 = 1_000_000;
 const BYTES_MAX: usize = 1 << 20;
 
 fn ring() -> KeyRing {
+    ring_of(REFRESH_MS)
+}
+
+fn ring_of(refresh_ms: u64) -> KeyRing {
     KeyRing::new(&KeySource::Remote {
         authority: "id.example.com".to_owned(),
         path: "/jwks".to_owned(),
         https: true,
         cluster: "id".to_owned(),
-        refresh: Duration::from_millis(REFRESH_MS),
+        refresh: Duration::from_millis(refresh_ms),
     })
     .unwrap()
 }
@@ -73,6 +77,40 @@ fn a_failed_fetch_keeps_the_old_keys_and_is_tried_again_ever_later() {
     assert!(ring.due(now_ms + REFRESH_MS));
     ring.failed(now_ms);
     assert!(ring.due(now_ms + 1_000), "a success starts the count again");
+}
+
+#[test]
+fn rings_whose_fetch_fails_at_the_same_time_do_not_retry_in_step() {
+    let retries = |seed, refresh_ms| {
+        let (mut ring, mut now_ms, mut at_ms) = (ring_of(refresh_ms).spread(seed), START_MS, Vec::new());
+        for wait_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].map(|ms| refresh_ms.min(ms)) {
+            assert!(ring.due(now_ms));
+            ring.failed(now_ms);
+            assert!(!ring.due(now_ms + wait_ms / 2 - 1), "less than half of {wait_ms} ms");
+            now_ms = (now_ms..=now_ms + wait_ms).find(|ms| ring.clone().due(*ms)).expect("a retry");
+            at_ms.push(now_ms);
+        }
+        at_ms
+    };
+    for refresh_ms in [1_000, REFRESH_MS] {
+        let all: Vec<_> = (0..10).map(|seed| retries(seed, refresh_ms)).collect();
+        assert_eq!(all[3], retries(3, refresh_ms), "the seed decides");
+        for (number, one) in all.iter().enumerate() {
+            assert!(all[..number].iter().all(|other| other != one), "{refresh_ms} {number}");
+        }
+    }
+}
+
+#[test]
+fn requests_that_wait_for_the_first_keys_do_not_fetch_in_step_either() {
+    let first = |seed| {
+        let mut ring = ring().spread(seed);
+        assert!(ring.due(START_MS));
+        ring.failed(START_MS);
+        (START_MS..=START_MS + 1_000).find(|ms| ring.clone().missing(kid("a"), *ms) == Miss::Fetch).expect("a fetch")
+    };
+    let all: std::collections::BTreeSet<u64> = (0..10).map(first).collect();
+    assert!(all.len() > 5 && all.iter().all(|ms| *ms >= START_MS + 500), "{all:?}");
 }
 
 #[test]

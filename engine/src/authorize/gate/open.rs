@@ -1,9 +1,15 @@
 //! Long-lived requests: once released, their sessions are followed until they end.
 
-use super::{ContextId, Gate};
+use super::{ContextId, Due, Gate};
 use crate::{
-    authorize::{question::Question, request::Request, session_client::SessionClient, tally::Count},
-    time::Monotonic,
+    answer::Code,
+    authorize::{
+        question::Question,
+        request::{Event, Request},
+        session_client::SessionClient,
+        tally::Count,
+    },
+    time::{Monotonic, Now},
 };
 use std::rc::Rc;
 
@@ -33,26 +39,36 @@ impl Gate {
         }
     }
 
-    /// Starts to follow the sessions of requests that have been open for long enough.
-    pub(super) fn follow_the_lasting(&mut self, now: Monotonic) {
+    /// Starts to follow the sessions of requests that have been open for long enough. There is a bound on how many are
+    /// followed: beyond it, requests end here if the policy denies in an outage.
+    pub(super) fn follow_the_lasting(&mut self, now: Now) -> Vec<Due> {
+        let mut due = Vec::new();
         while let Some((released_at, context)) = self.fresh.front().copied()
-            && released_at.after(FOLLOW_AFTER_MS) <= now
+            && released_at.after(FOLLOW_AFTER_MS) <= now.instant
         {
             self.fresh.pop_front();
-            let Some(entry) = self.requests.get_mut(&context) else { continue };
-            if let Request::Released(Some(open)) = &entry.request
-                && let Some(rule) = self.policy.rule(open.rule)
-            {
-                let id = self.follows.join(context, &open.principal, open.rule, rule.limits.outlive_token);
-                entry.follow = Some(id);
-                if let (Some(SessionClient::Introspection(client)), Some(attributes)) =
-                    (&mut self.client, entry.carried.take())
-                {
-                    let (rule, principal) = (open.rule, Rc::clone(&open.principal));
-                    client.review(id, Question { rule, principal, attributes }, now);
-                }
-                self.tally.add(Count::Followed);
+            if !self.follow(context, now.instant) {
+                let unfollowed = Event::Overdue(Code::SessionUnavailable.into());
+                due.push((context, self.advance(context, unfollowed, now)));
             }
         }
+        due
+    }
+
+    /// Starts to follow the session of a request, if it is still open. Returns false if it would have to be followed and
+    /// cannot be.
+    fn follow(&mut self, context: ContextId, now: Monotonic) -> bool {
+        let Some(entry) = self.requests.get_mut(&context) else { return true };
+        let Request::Released(Some(open)) = &entry.request else { return true };
+        let Some(rule) = self.policy.rule(open.rule) else { return true };
+        let Some(id) = self.follows.join(context, &open.principal, open.rule, &rule.limits) else { return false };
+        entry.follow = Some(id);
+        if let (Some(SessionClient::Introspection(client)), Some(attributes)) = (&mut self.client, entry.carried.take())
+        {
+            let (rule, principal) = (open.rule, Rc::clone(&open.principal));
+            client.review(id, Question { rule, principal, attributes }, now);
+        }
+        self.tally.add(Count::Followed);
+        true
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of a worker from the first header to the last, with real signatures and a simulated session service.
 
+mod clocks;
+mod follows;
 mod introspection;
 mod refused;
 
@@ -34,8 +36,7 @@ impl Bench {
         assert_eq!(gate.act(at(NOW_MS).instant), Some(Act::Open));
         gate.opened(Some(STREAM), at(NOW_MS).instant);
         assert!(matches!(gate.act(at(NOW_MS).instant), Some(Act::Send { .. })));
-        let welcome = wire::ServiceMessage { welcome: Some(wire::Welcome::default()), ..Default::default() };
-        gate.message(STREAM, &welcome.encode_to_vec(), at(NOW_MS));
+        gate.message(STREAM, &welcome(), at(NOW_MS));
         Self { gate, key: ES256KeyPair::generate().with_key_id("k1") }
     }
 
@@ -81,6 +82,12 @@ impl Bench {
         self.gate.arrive(context, &Head::read(&headers), || "192.0.2.1".into(), at(now_ms))
     }
 
+    /// The service shows that it is alive.
+    fn beat(&mut self, now: Now) {
+        let beat = wire::ServiceMessage { beat: true, ..Default::default() };
+        assert!(self.gate.message(STREAM, &beat.encode_to_vec(), now).is_empty());
+    }
+
     /// What is sent to the session service now.
     fn sent(&mut self, now_ms: u64) -> wire::FilterMessage {
         match self.gate.act(at(now_ms).instant) {
@@ -96,6 +103,12 @@ impl Bench {
         let message = wire::ServiceMessage { verdicts: vec![verdict], received: true, ..Default::default() };
         self.gate.message(STREAM, &message.encode_to_vec(), at(now_ms))
     }
+}
+
+/// What a service says first.
+fn welcome() -> Vec<u8> {
+    let welcome = wire::Welcome { capabilities: vec![wire::BEAT.to_owned()], ..Default::default() };
+    wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }.encode_to_vec()
 }
 
 fn code(step: &Step) -> &'static str {
@@ -523,6 +536,7 @@ fn an_open_request_ends_with_its_token() {
     bench.gate.tick(at(NOW_MS + 50));
     bench.sent(NOW_MS + 50);
     let dies_ms = NOW_MS + 300_000 + 30_000;
+    bench.beat(at(dies_ms - 1));
     assert!(bench.gate.tick(at(dies_ms - 1)).is_empty());
     let due = bench.gate.tick(at(dies_ms + 100));
     assert_eq!(due.iter().map(|(_, step)| code(step)).collect::<Vec<_>>(), ["cut"]);
@@ -617,7 +631,8 @@ fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
         let mut facts = principal.facts.clone();
         facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
         let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
-        bench.gate.follows.join(context, &principal, crate::route::RuleId(2), false);
+        let rule = crate::route::RuleId(2);
+        bench.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits).expect("room");
     }
     let mut told = 0;
     while let Some(Act::Send { message, .. }) = bench.gate.act(at(NOW_MS).instant) {

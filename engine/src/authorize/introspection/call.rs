@@ -114,5 +114,8 @@ fn form(carried: &Carried, rule: &Rule, attributes: &RequestAttributes, is_verif
     if let Some(limit) = rule.limits.max_age {
         form.add(names::MAX_AGE_MS, &limit.as_millis().to_string());
     }
+    if !rule.acr.is_empty() {
+        form.add(names::ACR, &rule.acr.join(" "));
+    }
     form.into_bytes()
 }

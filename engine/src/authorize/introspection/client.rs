@@ -24,10 +24,10 @@ use std::{
 };
 
 /// The maximum number of unanswered calls per worker; further questions get no verdict.
-const CALLS_MAX: usize = 16_384;
+pub const CALLS_MAX: usize = 16_384;
 
-/// The maximum number of them about unverified tokens. Anyone can make those up, and an Envoy cluster allows 1,024
-/// concurrent requests by default, so they must leave room for the others.
+/// The maximum number of them about unverified tokens. Anyone can make those up, so they must leave room for the others. In
+/// Envoy's cluster, whose bound all workers share, only its configuration can: `policy check` warns about one that does not.
 const UNVERIFIED_MAX: usize = 256;
 
 /// The maximum number of them about the tokens of open requests, so that those of new requests are not delayed.

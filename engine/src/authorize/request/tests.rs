@@ -169,6 +169,25 @@ fn shadow_mode_releases_what_it_would_refuse_and_says_so() {
 }
 
 #[test]
+fn in_an_outage_shadow_mode_forwards_neither_a_refused_session_nor_scopes_that_one_has_lost() {
+    let policy = policy("shadow");
+    let principal = principal(&policy, &["read", "write"]);
+    let left: Rc<[String]> = Rc::from(["read".to_owned()]);
+    for (known, has_identity) in [
+        (Known::default(), true),
+        (Known { narrowed: Some(Rc::clone(&left)), ..Known::default() }, true),
+        (Known { is_refused: true, ..Known::default() }, false),
+    ] {
+        let narrowed = known.narrowed.clone();
+        let mut request = Request::default();
+        request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&principal, 1, "GET"))))), &policy);
+        let Step::Release(permit) = request.on(Event::NoVerdict(known, Some(NOW_MS)), &policy) else { panic!() };
+        assert_eq!(permit.mark, Some(Mark::Shadow(Code::SessionUnavailable.into())));
+        assert_eq!((permit.principal.is_some(), permit.narrowed), (has_identity, narrowed));
+    }
+}
+
+#[test]
 fn a_rule_has_a_mode_of_its_own_for_what_arrives_and_for_what_is_open() {
     for (of_policy, of_rule, is_shadow) in [
         ("enforce", Mode::Shadow, true),

@@ -187,3 +187,39 @@ fn a_refusal_takes_the_place_of_a_grant_and_not_the_reverse() {
     assert_eq!(bench.known(&oldest, GRACE, NOW_MS + 100).granted_ago_ms, None, "the oldest grant made room");
     assert_eq!(bench.known(&next, GRACE, NOW_MS + 100).granted_ago_ms, Some(99));
 }
+
+#[test]
+fn sessions_and_opaque_tokens_are_remembered_within_so_many_bytes() {
+    let mut bench = Bench::new();
+    let asked = Request::Asked(opaque(READ_ONLY));
+    let long = "x".repeat(60_000);
+    for number in 0..2_000_u32 {
+        let mut facts = principal(&bench.policy, &["read"]).facts.clone();
+        facts.digest.0[..4].copy_from_slice(&number.to_be_bytes());
+        facts.session_id.0[..4].copy_from_slice(&number.to_be_bytes());
+        facts.scopes = vec![long.clone()];
+        let token = Rc::new(Principal::new(crate::token::IssuerId(0), facts, &bench.policy));
+        let proven = Event::Proven(Rc::clone(&token), NOW_MS);
+        bench.session_memory.record(&asked, &proven, &bench.policy, Monotonic(NOW_MS));
+        // The session has lost a scope of 15,000 bytes.
+        let mut facts = token.facts.clone();
+        facts.scopes = vec!["x".repeat(15_000)];
+        let narrowed = Rc::new(Principal::new(crate::token::IssuerId(0), facts, &bench.policy));
+        bench.hear(&narrowed, READ_ONLY, Verdict::Active(left(&[])), NOW_MS);
+    }
+    let (opaque, sessions) = (bench.session_memory.opaque.len(), bench.session_memory.sessions.len());
+    assert!(opaque > 100 && opaque <= OPAQUE.bytes / 60_000, "{opaque}");
+    assert!(sessions > 1_000 && sessions <= SESSIONS.bytes / 15_000, "{sessions}");
+}
+
+#[test]
+fn a_session_that_has_lost_more_scopes_than_are_remembered_is_good_for_nothing() {
+    let mut bench = Bench::new();
+    let scopes: Vec<String> = (0..LOST_BYTES_MAX / 100).map(|number| format!("{number:0100}")).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let (few, many) = (bench.token(1, &scopes[..10]), bench.token(2, &scopes));
+    bench.hear(&few, READ_ONLY, Verdict::Active(left(&[])), NOW_MS);
+    assert!(!bench.known(&few, READ_ONLY, NOW_MS).is_refused);
+    bench.hear(&many, READ_ONLY, Verdict::Active(left(&[])), NOW_MS);
+    assert!(bench.known(&few, READ_ONLY, NOW_MS).is_refused && bench.known(&many, READ_ONLY, NOW_MS).is_refused);
+}

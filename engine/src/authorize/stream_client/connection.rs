@@ -5,6 +5,7 @@
 //! old stream is then used until the service welcomes the new one.
 
 use crate::{time::Monotonic, wire};
+use portcullis_contract::Jitter;
 use prost::Message;
 
 /// The delay between two attempts: doubled from the first to the last, then reduced by a random amount of up to a half.
@@ -49,7 +50,7 @@ pub(super) struct Connection {
     /// Failed attempts since the last welcome.
     failures: u32,
     timeout_ms: u64,
-    jitter: u64,
+    jitter: Jitter,
 }
 
 /// A stream whose service is ready.
@@ -86,7 +87,7 @@ impl Connection {
             parting: Vec::new(),
             failures: 0,
             timeout_ms,
-            jitter: seed | 1,
+            jitter: Jitter::new(seed),
         }
     }
 
@@ -241,14 +242,6 @@ impl Connection {
 
     fn after_backoff(&mut self, now: Monotonic) -> Monotonic {
         let backoff_ms = (BACKOFF_FIRST_MS << self.failures.min(8)).min(BACKOFF_LAST_MS);
-        now.after(backoff_ms - self.random() % (backoff_ms / 2 + 1))
-    }
-
-    /// Xorshift: it only has to distinguish workers.
-    fn random(&mut self) -> u64 {
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        self.jitter
+        now.after(self.jitter.shorten(backoff_ms))
     }
 }

@@ -15,6 +15,11 @@ pub enum PeerNews {
     },
     /// It has another store than the one before it.
     OtherStore,
+    /// It sends no beats, so its stream was left.
+    WithoutBeats {
+        /// Its version.
+        version: String,
+    },
 }
 
 impl PeerNews {
@@ -22,7 +27,7 @@ impl PeerNews {
     pub const fn is_warning(&self) -> bool {
         match self {
             Self::Welcomed { reopens_undated_logins, .. } => *reopens_undated_logins,
-            Self::OtherStore => true,
+            Self::OtherStore | Self::WithoutBeats { .. } => true,
         }
     }
 }
@@ -40,6 +45,12 @@ impl fmt::Display for PeerNews {
                 };
                 write!(f, "session service {} answers; it {terms} (`undated_logins`)", version.escape_debug())
             }
+            Self::WithoutBeats { version } => write!(
+                f,
+                "session service {} is not used, because it cannot show that it is alive (it has no capability `beat`), \
+                 and open requests of routes with `on_outage: deny` have to end when it is not: update it",
+                version.escape_debug()
+            ),
             Self::OtherStore => f.write_str(
                 "the session service has a different store than before, which may lack sessions and revocations of the previous one",
             ),
@@ -67,6 +78,11 @@ impl Peers {
             self.news.push(PeerNews::Welcomed { version, reopens_undated_logins });
         }
         self.last = Some(welcome);
+    }
+
+    /// A service is of no use. Said of each of its streams: the log counts them.
+    pub(super) fn refuse(&mut self, welcome: Welcome) {
+        self.news.push(PeerNews::WithoutBeats { version: welcome.service_version });
     }
 
     /// What is yet to be logged.

@@ -5,6 +5,7 @@ use crate::authorize::{
     fixtures::{policy, principal, question},
     principal::Principal,
 };
+use crate::policy::Limits;
 use crate::time::Now;
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ impl Bench {
         let policy = policy("enforce");
         let hello = wire::Hello { filter_version: "test".into(), ..Default::default() };
         Self {
-            client: StreamClient::new(hello, TIMEOUT_MS, 1),
+            client: StreamClient::new(hello, false, TIMEOUT_MS, 1),
             follows: Follows::default(),
             principal: principal(&policy, &["read", "write"]),
         }
@@ -49,6 +50,12 @@ impl Bench {
 
     fn ask(&mut self, context: u32, now_ms: u64) -> bool {
         self.client.ask(context, question(&self.principal, 1, "GET"), Monotonic(now_ms))
+    }
+
+    /// A request stays open.
+    fn join(&mut self, context: u32, rule: RuleId, outlive_token: bool) -> FollowId {
+        let limits = Limits { outlive_token, ..policy("enforce").rules.swap_remove(rule.0).limits };
+        self.follows.join(context, &self.principal, rule, &limits).expect("room")
     }
 
     /// The one message that is sent now.
@@ -277,8 +284,8 @@ fn a_drain_that_ends_in_a_loss_loses_no_question() {
 fn open_requests_of_a_token_on_a_route_are_one_follow() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
-    assert_eq!(bench.follows.join(11, &bench.principal.clone(), RuleId(1), false), id);
+    let id = bench.join(10, RuleId(1), false);
+    assert_eq!(bench.join(11, RuleId(1), false), id);
     let sent = bench.sent(0);
     assert_eq!((sent.follows.len(), sent.tokens.len()), (1, 1));
     bench.follows.leave(id, 10);
@@ -291,7 +298,7 @@ fn open_requests_of_a_token_on_a_route_are_one_follow() {
 fn follows_are_told_again_on_the_next_stream_and_an_unknown_one_is_nothing() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
+    let id = bench.join(10, RuleId(1), false);
     bench.sent(0);
     bench.client.closed(1, Monotonic(0));
     bench.connect(2, 1_000);
@@ -306,7 +313,7 @@ fn follows_are_told_again_on_the_next_stream_and_an_unknown_one_is_nothing() {
 fn activity_is_told_from_time_to_time_and_not_with_every_byte() {
     let mut bench = Bench::new();
     bench.connect(1, 0);
-    let id = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
+    let id = bench.join(10, RuleId(1), false);
     bench.sent(0);
     bench.follows.note_activity(id);
     assert_eq!(bench.sent(600).active, [id.0]);
@@ -319,8 +326,8 @@ fn activity_is_told_from_time_to_time_and_not_with_every_byte() {
 fn a_token_ends_its_open_requests_unless_they_may_outlive_it() {
     let mut bench = Bench::new();
     let dies_at_ms = bench.principal.facts.dies_at_ms;
-    let mortal = bench.follows.join(10, &bench.principal.clone(), RuleId(1), false);
-    bench.follows.join(11, &bench.principal.clone(), RuleId(2), true);
+    let mortal = bench.join(10, RuleId(1), false);
+    bench.join(11, RuleId(2), true);
     assert!(bench.follows.overdue(now(dies_at_ms - 1)).is_empty());
     assert_eq!(bench.follows.overdue(now(dies_at_ms + 100)), [(mortal, Code::TokenExpired)]);
 }
@@ -344,6 +351,34 @@ fn a_word_that_comes_late_does_not_free_the_group_after_it() {
     assert_eq!(bench.act(2), None, "the second group is on its way");
     bench.message(1, &received.encode_to_vec(), 3);
     assert_eq!(bench.sent(3).questions.len(), 1);
+}
+
+#[test]
+fn a_service_without_beats_is_left_where_its_silence_has_to_end_open_requests() {
+    for (needs_beats, capabilities, is_used) in [
+        (true, vec![wire::BEAT.to_owned()], true),
+        (true, vec!["other".to_owned()], false),
+        (true, vec![], false),
+        (false, vec![], true),
+    ] {
+        let mut bench = Bench::new();
+        bench.client.needs_beats = needs_beats;
+        assert_eq!(bench.act(0), Some(Act::Open));
+        bench.client.opened(Some(1), Monotonic(0));
+        bench.sent(0);
+        let welcome = wire::Welcome { service_version: "0.9".into(), capabilities, ..Default::default() };
+        let welcome = wire::ServiceMessage { welcome: Some(welcome), ..Default::default() };
+        bench.message(1, &welcome.encode_to_vec(), 0);
+        let news = bench.client.take_news().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!((bench.client.is_connected(), bench.ask(10, 0)), (is_used, is_used), "{needs_beats}");
+        assert_eq!(bench.client.connection.is_out(), !is_used);
+        assert_eq!(news.len(), 1);
+        assert_eq!(news[0].starts_with("session service 0.9 is not used"), !is_used, "{news:?}");
+        if !is_used {
+            assert_eq!(bench.act(0), Some(Act::Cancel { stream: 1 }));
+            assert_eq!(bench.act(1_000), Some(Act::Open), "it may be another one by then");
+        }
+    }
 }
 
 #[test]

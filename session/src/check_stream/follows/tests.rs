@@ -1,6 +1,6 @@
 //! What the followers of a session are sent, and when.
 
-use super::{FOLLOWS_MAX, Follows, Occasion};
+use super::{Follows, Occasion};
 use crate::audit::EndedBy;
 use crate::blocks::{Block, BlockedParty};
 use crate::check_stream::state::tests::{
@@ -14,6 +14,7 @@ use crate::narrowings::Left;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::token::Token;
+use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Verdict};
 use std::sync::{Arc, Barrier};
 

@@ -142,6 +142,33 @@ fn a_session_cluster_of_http_1_is_noticed() {
 }
 
 #[test]
+fn a_circuit_breaker_that_made_up_tokens_can_use_up_is_noticed() {
+    const SIGNED: &str = "algorithms: [ES256], keys: {jwks_url: 'https://a/jwks', cluster: id}";
+    const OPAQUE: &str = "opaque: true";
+    let of = |clusters: &str, tokens: &str, thresholds: &str| {
+        let breakers = format!("name: session, circuit_breakers: {{thresholds: [{thresholds}]}},");
+        let text = envoy(CALM, "", "", VM, &clusters.replace("name: session,", &breakers));
+        let text = text.replace("cluster: session", "cluster: session, protocol: introspection, path: /i");
+        noticed(&text.replace(SIGNED, tokens))
+    };
+    let with = |threshold: &str| of(CLUSTERS, OPAQUE, threshold);
+    let low = ["circuit_breaker_low session"];
+    assert_eq!(of(CLUSTERS, SIGNED, ""), [""; 0], "every token is verified first");
+    assert_eq!(with(""), low, "Envoy's default");
+    assert_eq!(with("{max_requests: 16384}"), low, "pending requests have a bound of their own");
+    assert_eq!(with("{max_requests: 16383, max_pending_requests: 16384}"), low);
+    assert_eq!(with("{max_requests: 16384, maxPendingRequests: 16384}"), [""; 0]);
+    let high =
+        "{priority: HIGH, max_requests: 1}, {priority: DEFAULT, max_requests: 20000, max_pending_requests: 20000}";
+    assert_eq!(with(high), [""; 0]);
+    // Over HTTP/1.1, each call has a connection.
+    let http1 = CLUSTERS.replace("http2_protocol_options", "http_protocol_options");
+    let with = |threshold: &str| of(&http1, OPAQUE, threshold);
+    assert_eq!(with("{max_requests: 16384, max_pending_requests: 16384}"), low);
+    assert_eq!(with("{max_connections: 16384, max_requests: 16384, max_pending_requests: 16384}"), [""; 0]);
+}
+
+#[test]
 fn a_credential_that_no_vm_gets_is_noticed() {
     let with = |vm: &str| noticed(&envoy(CALM, "", "", vm, CLUSTERS));
     assert_eq!(with("vm_id: x"), ["credential_not_passed CREDENTIAL"]);

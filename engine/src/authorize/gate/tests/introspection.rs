@@ -4,7 +4,11 @@ use super::*;
 use crate::authorize::fixtures::introspecting;
 
 fn bench() -> Bench {
-    let gate = Gate::new(introspecting(), |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+    bench_of(introspecting())
+}
+
+fn bench_of(policy: Policy) -> Bench {
+    let gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
     let mut bench = Bench { gate, key: ES256KeyPair::generate().with_key_id("k1") };
     bench.gate.authorize_calls(Some("Basic eDp5".into()));
     assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1, "an opaque issuer has no keys");
@@ -65,6 +69,26 @@ fn the_call_carries_the_token_the_route_and_the_client_s_address() {
     );
     assert_eq!(form, expected);
     assert!(bench.gate.take_calls().is_empty(), "once");
+}
+
+#[test]
+fn the_call_says_which_logins_the_route_accepts_and_a_service_that_knows_better_is_believed() {
+    let mut policy = introspecting();
+    policy.rules[1].acr = vec!["aal2".into(), "aal3".into()];
+    let mut bench = bench_of(policy);
+    let weak = opaque("read write");
+    let strong = weak.replacen('{', r#"{"acr":"aal2","#, 1);
+    assert_eq!(code(&bench.request(1, "/both", Some("x"), NOW_MS)), "wait");
+    let (key, form) = bench.call();
+    assert!(form.contains("&portcullis_acr=aal2+aal3"), "{form}");
+    let due = bench.gate.answered(key, Some((200, weak.as_bytes())), at(NOW_MS));
+    assert_eq!(code(&due[0].1), "step_up_required");
+    bench.gate.gone(1);
+    assert_eq!(bench.decided("/both", "x", Some((200, &strong))), "released");
+    let lowered = r#"{"active":false,"portcullis_code":"step_up_required"}"#;
+    assert_eq!(bench.decided("/both", "x", Some((200, lowered))), "step_up_required");
+    bench.open_by(1, "/both", "x", &strong);
+    assert_eq!(bench.reviewed(NOW_MS + 20_100, Some((200, lowered))), [(1, "cut")]);
 }
 
 #[test]

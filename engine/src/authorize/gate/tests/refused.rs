@@ -138,6 +138,24 @@ fn forged_signatures_do_not_fill_the_queue_of_those_who_wait_for_keys() {
 }
 
 #[test]
+fn only_so_many_requests_wait_for_keys_as_can_be_decided_at_once() {
+    // By number with tokens of the default length, and by their bytes with the longest.
+    for (token_bytes, waiting_max) in [(16 << 10, 4_096), (60 << 10, (64 << 20) / (60 << 10))] {
+        let mut policy = crate::authorize::fixtures::policy("enforce");
+        policy.limits.token_bytes = token_bytes;
+        let gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
+        let mut bench = Bench { gate, key: ES256KeyPair::generate().with_key_id("k1") };
+        let token = bench.token("read write");
+        for context in 0..waiting_max {
+            assert_eq!(code(&bench.request(context, "/both", Some(&token), NOW_MS)), "wait", "{context}");
+        }
+        assert_eq!(code(&bench.request(waiting_max, "/both", Some(&token), NOW_MS)), "keys_unavailable");
+        bench.gate.gone(0);
+        assert_eq!(code(&bench.request(waiting_max, "/both", Some(&token), NOW_MS)), "wait", "there is room again");
+    }
+}
+
+#[test]
 fn a_forged_signature_is_refused_even_while_the_key_server_fails() {
     let mut bench = Bench::with_keys("enforce");
     bench.key = ES256KeyPair::generate().with_key_id("k1");
