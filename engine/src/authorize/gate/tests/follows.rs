@@ -21,6 +21,7 @@ impl Bench {
             let context = OTHERS + u32::try_from(number).expect("fits");
             let mut facts = principal.facts.clone();
             facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
+            facts.dies_at_ms = u64::MAX;
             let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
             self.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits).expect("room");
         }
