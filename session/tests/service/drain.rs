@@ -121,7 +121,7 @@ async fn a_draining_connection_takes_no_more_streams() {
     assert!(filter.answer().await.unwrap().unwrap().drain);
     let began = Instant::now();
     // GOAWAY makes the client connect anew, which is refused here.
-    while let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, Filter::over(channel.clone(), FILTER)).await {
+    while let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, Filter::silent(channel.clone(), FILTER)).await {
         assert!(began.elapsed() < Duration::from_secs(2), "new streams are still taken");
     }
     assert_eq!(filter.outcome(1).await, Outcome::Active);

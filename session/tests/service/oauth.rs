@@ -70,7 +70,7 @@ async fn a_login_that_counts_for_less_is_asked_to_step_up_and_is_never_reported_
     let (weak, strong, unsaid) =
         (jwt("s", json!({"acr": "aal1"})), jwt("s", json!({"acr": "aal2"})), jwt("s", json!({})));
     let outcome = async |token: &str, acr: &str| {
-        let form = format!("token={token}&portcullis_verified=true&portcullis=1&portcullis_acr={acr}");
+        let form = format!("token={token}&portcullis=1&portcullis_acr={acr}");
         let answer = ask(&fixture, &form).await;
         match answer["active"].as_bool() {
             Some(true) => answer["acr"].as_str().unwrap_or("none").to_owned(),

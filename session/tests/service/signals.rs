@@ -231,7 +231,7 @@ async fn a_token_that_is_not_valid_is_refused_by_the_codes_of_the_standard_and_d
     let good = claims(json!({}));
     let tampered = format!("{}A{}", &good[..good.len() - 40], &good[good.len() - 39..]);
     let tenant = json!({"format": "complex", "user": alice(), "tenant": {"format": "opaque", "id": "t"}});
-    let device = json!({"format": "complex", "user": alice(), "device": {"format": "opaque", "id": "d"}});
+    let device = json!({"format": "complex", "user": alice(), "device": {"format": "uri", "uri": "urn:d"}});
     let now = T0 / 1000;
     let rows = [
         (tampered, "invalid_key"),

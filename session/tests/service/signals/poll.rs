@@ -76,7 +76,8 @@ impl Transmitter {
             }
             polled.acknowledged.push(jti.to_owned());
         }
-        if polled.is_strict && polled.acknowledged.len() == 1 {
+        let is_first = asked["ack"] == json!([polled.acknowledged.first()]);
+        if polled.is_strict && is_first {
             return ("500 Lost", String::new());
         }
         for (jti, error) in asked["setErrs"].as_object().unwrap() {
