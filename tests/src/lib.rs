@@ -31,6 +31,7 @@ mod wait;
 pub mod cases;
 pub mod glewlwyd;
 pub mod oauth;
+pub mod oauth_toolkit;
 pub mod policy;
 pub mod scenario;
 

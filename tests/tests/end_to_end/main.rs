@@ -21,6 +21,7 @@ mod main_job;
 mod manifests;
 mod monitoring;
 mod oauth_server;
+mod oauth_toolkit;
 mod observability;
 mod outages;
 mod policy;
