@@ -37,6 +37,8 @@ pub(crate) struct Faulty {
     pub(crate) fails: AtomicBool,
     /// It writes, and says that it has not.
     pub(crate) lies: AtomicBool,
+    /// It cannot be read.
+    pub(crate) is_away: AtomicBool,
     /// The session whose tombstone it cannot read.
     pub(crate) damaged: Mutex<Option<SessionId>>,
 }
@@ -89,6 +91,9 @@ impl Store for Faulty {
     }
 
     fn tombstones_of(&self, ids: &[SessionId]) -> Result<Vec<(SessionId, Option<Record>)>, StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(StoreError("disk on fire".to_owned()));
+        }
         let damaged = *self.damaged.lock().unwrap();
         let mut found = self.inner.tombstones_of(ids)?;
         found.iter_mut().filter(|(id, _)| Some(*id) == damaged).for_each(|(_, record)| *record = None);
@@ -128,6 +133,7 @@ impl Fixture {
             inner: Embedded::open(folder.path()).unwrap(),
             fails: AtomicBool::new(false),
             lies: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
             damaged: Mutex::default(),
         });
         let (audit, metrics) = audit();

@@ -226,6 +226,10 @@ impl StreamClient {
             // A follow that has ended meanwhile has no requests left.
             let Some(principal) = follows.principal(id) else { continue };
             let verdict = read(verdict, principal);
+            // That it cannot tell is about its own store, and the current one follows them.
+            if verdict.is_none() && self.connection.current() != Some(stream) {
+                continue;
+            }
             match verdict {
                 Some(_) => follows.note_end(id, session_ends_at),
                 None => follows.announce_later(id, now),

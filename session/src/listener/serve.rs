@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
 /// How often an HTTP/2 connection is pinged, to find out whether its peer is still there.
@@ -93,15 +93,12 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &mut Connections) -> Option<Accepted> {
     match listener.accept().await {
         Ok((stream, peer)) => {
-            if room.available_permits() == 0 {
-                connections.make_room();
-            }
-            let place = Arc::clone(room).acquire_owned().await.ok()?;
+            let place = take_place(room, connections).await?;
             // Small messages go back and forth: none may wait for the next (Nagle's algorithm).
             drop(stream.set_nodelay(true));
             Some((stream, peer, place))
@@ -115,6 +112,20 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &mut
             connections.make_room();
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
+        }
+    }
+}
+
+/// Waits for a place, and has others make room: again and again, for a connection falls silent when its answer leaves.
+async fn take_place(room: &Arc<Semaphore>, connections: &mut Connections) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+            return Some(place);
+        }
+        connections.make_room();
+        match tokio::time::timeout(ACCEPT_PAUSE, Arc::clone(room).acquire_owned()).await {
+            Ok(place) => return place.ok(),
+            Err(_) => {}
         }
     }
 }
@@ -147,5 +158,30 @@ async fn converse<S>(
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         debug!(%peer, %error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_free_soon_after_a_connection_has_been_answered() {
+        let (room, mut connections) = (Arc::new(Semaphore::new(1)), Connections::default());
+        let place = Arc::clone(&room).acquire_owned().await.unwrap();
+        let held = connections.enter();
+        let open = held.open();
+        tokio::spawn(async move {
+            // Until it closes, it holds its place.
+            held.is_idle().await;
+            drop(place);
+        });
+        let waits = tokio::spawn(async move { take_place(&room, &mut connections).await.is_some() });
+        // It has looked once, and found nothing.
+        tokio::time::sleep(2 * ACCEPT_PAUSE).await;
+        assert!(!waits.is_finished());
+        drop(open);
+        let is_taken = tokio::time::timeout(GREETING_MAX / 2, waits).await;
+        assert!(is_taken.expect("nobody makes room").unwrap());
     }
 }

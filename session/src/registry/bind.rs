@@ -106,13 +106,14 @@ impl LookUp {
 impl Registry {
     /// Reads what the disk says about a session. Blocks. If its entry cannot be read, a revocation of its id stands for that.
     pub fn look_up(&self, asked: &LookUp) -> Result<LookedUp, StoreError> {
-        match self.store.tombstone(asked.id) {
-            Ok(record) => Ok(asked.clone().answered(record.as_ref())),
-            Err(error) => {
+        match self.store.tombstones_of(&[asked.id])?.pop() {
+            Some((_, None)) => {
                 let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-                let end = revocations.of_session(asked.id).map(|made| revoked(made.ends_at_ms)).ok_or(error)?;
-                Ok(LookedUp { asked: asked.clone(), tombstone: Some(Tombstone::unreadable(end)) })
+                let made = revocations.of_session(asked.id).ok_or_else(|| StoreError("damaged entry".to_owned()))?;
+                let tombstone = Some(Tombstone::unreadable(revoked(made.ends_at_ms)));
+                Ok(LookedUp { asked: asked.clone(), tombstone })
             }
+            found => Ok(asked.clone().answered(found.and_then(|(_, record)| record).as_ref())),
         }
     }
 

@@ -88,7 +88,10 @@ impl Arrival<'_> {
     }
 
     fn block(&self, parties: &Parties, issuer: String, party: BlockedParty) -> Effect {
-        let email = parties.emails.iter().find(|(of, _)| *of == issuer).map(|(_, email)| *email);
+        let named = parties.emails.iter().find(|(of, _)| *of == issuer).map(|(_, email)| *email);
+        // A block that names the user otherwise does not forget the address of the one before.
+        let held = || self.registry.signalled_block(self.transmitter, &issuer, &party)?.email;
+        let email = named.or_else(held);
         Effect::Block(Block {
             issuer,
             party,

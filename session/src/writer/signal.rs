@@ -284,7 +284,8 @@ impl Commit {
                     let decided = line.as_ref().and_then(|line| line.fate);
                     let by_effect = if is_matched || ended > 0 { Fate::Applied } else { Fate::Unmatched };
                     let fate = decided.unwrap_or(by_effect);
-                    if let (Ok(()), Some(line)) = (&made, line) {
+                    // It is committed, also where what is to be written after it fails.
+                    if let Some(line) = line {
                         line.say(&transmitter, fate, ended);
                     }
                     answer(reply, made.map(|()| Applied::Now { fate, ended }));

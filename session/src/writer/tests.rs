@@ -7,6 +7,7 @@ use super::*;
 use crate::attributes::{ADMIN, Attribute, Fact, Holder, Value};
 use crate::audit::EndedBy;
 use crate::blocks::{Block, BlockedParty};
+use crate::bound_token::BoundToken;
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, login, machine, narrowing, person, types};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
@@ -350,6 +351,11 @@ fn an_id_whose_tombstone_cannot_be_read_is_revoked_all_the_same_also_after_a_cra
         fixture.commit().make_all(vec![revoke]);
         assert_eq!(answer.try_recv().unwrap(), Ok(None), "nothing is known of it");
         let fixture = fixture.crash();
+        fixture.store.is_away.store(true, Ordering::SeqCst);
+        let mut later = BoundToken::new(Arc::new(login("s", now + HOUR)));
+        let look_up = later.bind(&fixture.registry, true, None, now + HOUR).unwrap_err();
+        assert!(fixture.registry.look_up(&look_up).is_err(), "a store that is away is another matter");
+        fixture.store.is_away.store(false, Ordering::SeqCst);
         *fixture.store.damaged.lock().unwrap() = Some(token.id);
         // Nobody knows what it would take to open it again.
         for token in [token, login("s", now + HOUR)] {

@@ -266,6 +266,29 @@ fn a_draining_service_is_left_only_when_the_next_stream_is_welcomed() {
 }
 
 #[test]
+fn what_a_stream_that_is_left_cannot_tell_of_a_follow_is_nothing_to_the_next_one() {
+    let mut bench = Bench::new();
+    bench.connect(1, 0);
+    let id = bench.join(10, RuleId(1), false);
+    assert_eq!(bench.sent(0).follows.len(), 1);
+    bench.ask(11, 0);
+    let old = bench.sent(0);
+    bench.message(1, &wire::ServiceMessage { drain: true, ..Default::default() }.encode_to_vec(), 0);
+    assert_eq!(bench.act(0), Some(Act::Open));
+    bench.client.opened(Some(2), Monotonic(1));
+    assert!(bench.sent(1).hello.is_some());
+    bench.message(2, &welcome(), 2);
+    assert_eq!(bench.sent(2).follows.len(), 1, "it is followed there");
+    let unavailable = wire::Verdict { id: id.0, outcome: wire::Outcome::Unavailable.into(), ..Default::default() };
+    let message = wire::ServiceMessage { followed: vec![unavailable], ..Default::default() }.encode_to_vec();
+    assert!(bench.message(1, &message, 3).followed.is_empty());
+    assert_eq!(contexts(&bench.answer(1, &ids(&old), 3)), [(11, true)]);
+    assert_eq!(bench.act(2_000), Some(Act::Close { stream: 1 }));
+    assert_eq!(bench.act(2_000), None, "it is not announced twice");
+    assert_eq!(bench.message(2, &message, 2_000).followed.len(), 1);
+}
+
+#[test]
 fn a_drain_that_ends_in_a_loss_loses_no_question() {
     let mut bench = Bench::new();
     bench.connect(1, 0);

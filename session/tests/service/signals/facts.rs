@@ -205,6 +205,10 @@ async fn who_was_blocked_by_an_address_is_unblocked_by_it_when_no_session_says_i
     };
     assert_eq!(push(&fixture, &account("1", "account-disabled", "carol@example.com")).await.status, 202);
     assert_eq!(filter.outcome(3).await, Outcome::Blocked);
+    // The same, of a user whom it names otherwise.
+    let named = json!({"format": "iss_sub", "iss": "https://id", "sub": "carol"});
+    let again = json!({"sub_id": named, "events": {format!("{RISC}account-disabled"): {}}});
+    assert_eq!(push(&fixture, &set("1 again", &again)).await.status, 202);
     let ended = format!("/v1/sessions/{}/revoke", session_id("c"));
     assert_eq!(fixture.call("POST", &ended, "").await.status, 200);
     let fixture = Fixture::in_folder(fixture.stop().await, &config("")).await;
