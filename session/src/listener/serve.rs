@@ -123,9 +123,8 @@ async fn take_place(room: &Arc<Semaphore>, connections: &mut Connections) -> Opt
             return Some(place);
         }
         connections.make_room();
-        match tokio::time::timeout(ACCEPT_PAUSE, Arc::clone(room).acquire_owned()).await {
-            Ok(place) => return place.ok(),
-            Err(_) => {}
+        if let Ok(place) = tokio::time::timeout(ACCEPT_PAUSE, Arc::clone(room).acquire_owned()).await {
+            return place.ok();
         }
     }
 }
