@@ -19,9 +19,16 @@ use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{error, warn};
+
+/// How long a shared store that cannot be read is read again, and how often. As long as a change may take.
+const READ_MAX: Duration = Duration::from_secs(5);
+const READ_AGAIN: Duration = Duration::from_millis(50);
 
 /// The running service.
 pub struct Service {
@@ -94,31 +101,47 @@ impl Service {
         (!self.writer.is_healthy()).then(|| unwritten.to_owned())
     }
 
-    /// Looks sessions up on disk, on another thread.
+    /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may
+    /// be back in a moment, and when the serve lease is over, the filter asks elsewhere.
     pub fn look_up(self: &Arc<Self>, look_ups: Vec<LookUp>) -> impl Future<Output = Found> + Send + use<> {
-        let asked: Vec<SessionId> = look_ups.iter().map(|look_up| look_up.id).collect();
-        let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let (candidates, look_ups): (Vec<_>, Vec<_>) =
             look_ups.into_iter().partition(|look_up| look_up.candidate.is_some());
-        let is_suspect = self.writer.suspicion();
-        let reading = (!look_ups.is_empty()).then(|| {
-            self.blocking.spawn_blocking(move || {
-                let found = read(&registry, &metrics, look_ups);
-                if !found.unreadable.is_empty() {
-                    is_suspect.store(true, Ordering::SeqCst);
-                }
-                found
-            })
-        });
+        let asked: Vec<SessionId> = look_ups.iter().map(|look_up| look_up.id).collect();
+        let mut reading = (!look_ups.is_empty()).then(|| self.read(look_ups));
+        let gives_up_at = Instant::now() + READ_MAX;
         let service = Arc::clone(self);
         async move {
-            let mut found = match reading {
-                None => Found::default(),
-                Some(reading) => reading.await.unwrap_or_else(|_| Found { read: Vec::new(), unreadable: asked }),
-            };
+            let mut found = Found::default();
+            while let Some(read) = reading.take() {
+                let Ok((read, unread)) = read.await else {
+                    let is_read = |id: &SessionId| found.read.iter().any(|read| read.asked.id == *id);
+                    found.unreadable = asked.into_iter().filter(|id| !is_read(id)).collect();
+                    break;
+                };
+                found.read.extend(read);
+                if !unread.is_empty() && service.registry.lease().is_shared() && Instant::now() < gives_up_at {
+                    tokio::time::sleep(READ_AGAIN).await;
+                    reading = Some(service.read(unread));
+                } else {
+                    found.unreadable = unread.iter().map(|look_up| look_up.id).collect();
+                }
+            }
             service.enrol(candidates, &mut found).await;
             found
         }
+    }
+
+    /// Reads from the store. Returns also what could not be read.
+    fn read(&self, look_ups: Vec<LookUp>) -> JoinHandle<(Vec<LookedUp>, Vec<LookUp>)> {
+        let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+        let is_suspect = self.writer.suspicion();
+        self.blocking.spawn_blocking(move || {
+            let (found, unread) = read(&registry, &metrics, look_ups);
+            if !unread.is_empty() {
+                is_suspect.store(true, Ordering::SeqCst);
+            }
+            (found, unread)
+        })
     }
 
     /// Has the shared store decide first uses. They are asked for together, and so decided in one commit.
@@ -164,21 +187,21 @@ impl Service {
     }
 }
 
-fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Found {
+fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> (Vec<LookedUp>, Vec<LookUp>) {
     static FAILURES: Sampler = Sampler::new();
-    let mut found = Found::default();
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for look_up in look_ups {
         match registry.look_up(&look_up) {
-            Ok(read) => found.read.push(read),
+            Ok(read) => found.push(read),
             Err(error) => {
                 metrics.store_unreadable.inc();
                 if let Some(not_logged) = FAILURES.admit() {
                     let session = look_up.id;
                     error!(%error, %session, not_logged, "the store could not read a session: no verdict");
                 }
-                found.unreadable.push(look_up.id);
+                unread.push(look_up);
             }
         }
     }
-    found
+    (found, unread)
 }
