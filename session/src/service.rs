@@ -73,6 +73,16 @@ pub struct Service {
     pub blocking: Handle,
 }
 
+/// What one attempt to read has found.
+#[derive(Default)]
+struct Reading {
+    read: Vec<LookedUp>,
+    /// The store was away.
+    unread: Vec<LookUp>,
+    /// Their entries are there, and cannot be read.
+    damaged: Vec<SessionId>,
+}
+
 /// The results of look-ups.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -113,17 +123,19 @@ impl Service {
         async move {
             let mut found = Found::default();
             while let Some(read) = reading.take() {
-                let Ok((read, unread)) = read.await else {
+                let Ok(Reading { read, unread, damaged }) = read.await else {
                     let is_read = |id: &SessionId| found.read.iter().any(|read| read.asked.id == *id);
                     found.unreadable = asked.into_iter().filter(|id| !is_read(id)).collect();
                     break;
                 };
                 found.read.extend(read);
+                // What is damaged stays so, and must not hold the others.
+                found.unreadable.extend(damaged);
                 if !unread.is_empty() && service.registry.lease().is_shared() && Instant::now() < gives_up_at {
                     tokio::time::sleep(READ_AGAIN).await;
                     reading = Some(service.read(unread));
                 } else {
-                    found.unreadable = unread.iter().map(|look_up| look_up.id).collect();
+                    found.unreadable.extend(unread.iter().map(|look_up| look_up.id));
                 }
             }
             service.enrol(candidates, &mut found).await;
@@ -131,16 +143,16 @@ impl Service {
         }
     }
 
-    /// Reads from the store. Returns also what could not be read.
-    fn read(&self, look_ups: Vec<LookUp>) -> JoinHandle<(Vec<LookedUp>, Vec<LookUp>)> {
+    /// Reads from the store.
+    fn read(&self, look_ups: Vec<LookUp>) -> JoinHandle<Reading> {
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let is_suspect = self.writer.suspicion();
         self.blocking.spawn_blocking(move || {
-            let (found, unread) = read(&registry, &metrics, look_ups);
-            if !unread.is_empty() {
+            let reading = read(&registry, &metrics, look_ups);
+            if !(reading.unread.is_empty() && reading.damaged.is_empty()) {
                 is_suspect.store(true, Ordering::SeqCst);
             }
-            (found, unread)
+            reading
         })
     }
 
@@ -187,21 +199,24 @@ impl Service {
     }
 }
 
-fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> (Vec<LookedUp>, Vec<LookUp>) {
+fn read(registry: &Registry, metrics: &Metrics, look_ups: Vec<LookUp>) -> Reading {
     static FAILURES: Sampler = Sampler::new();
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    let mut reading = Reading::default();
     for look_up in look_ups {
         match registry.look_up(&look_up) {
-            Ok(read) => found.push(read),
+            Ok(read) => reading.read.push(read),
             Err(error) => {
                 metrics.store_unreadable.inc();
                 if let Some(not_logged) = FAILURES.admit() {
                     let session = look_up.id;
                     error!(%error, %session, not_logged, "the store could not read a session: no verdict");
                 }
-                unread.push(look_up);
+                match error.is_damage() {
+                    true => reading.damaged.push(look_up.id),
+                    false => reading.unread.push(look_up),
+                }
             }
         }
     }
-    (found, unread)
+    reading
 }

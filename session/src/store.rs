@@ -273,6 +273,18 @@ impl Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub String);
 
+impl StoreError {
+    /// An entry that is there, and says nothing that can be read.
+    pub(crate) fn damage() -> Self {
+        Self("damaged entry".to_owned())
+    }
+
+    /// Whether it is that: to read it again tells no more.
+    pub(crate) fn is_damage(&self) -> bool {
+        *self == Self::damage()
+    }
+}
+
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -314,7 +326,7 @@ pub trait Store: Send + Sync + 'static {
         match self.tombstones_of(&[id])?.pop() {
             None => Ok(None),
             Some((_, Some(record))) => Ok(Some(record)),
-            Some((_, None)) => Err(StoreError("damaged entry".to_owned())),
+            Some((_, None)) => Err(StoreError::damage()),
         }
     }
 

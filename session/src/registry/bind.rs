@@ -109,7 +109,7 @@ impl Registry {
         match self.store.tombstones_of(&[asked.id])?.pop() {
             Some((_, None)) => {
                 let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-                let made = revocations.of_session(asked.id).ok_or_else(|| StoreError("damaged entry".to_owned()))?;
+                let made = revocations.of_session(asked.id).ok_or_else(StoreError::damage)?;
                 let tombstone = Some(Tombstone::unreadable(revoked(made.ends_at_ms)));
                 Ok(LookedUp { asked: asked.clone(), tombstone })
             }
