@@ -12,4 +12,7 @@
 /// The capability of a service that sends beats, and of a filter that acts when they stop.
 pub const BEAT: &str = "beat";
 
+/// The capability of a service that holds scopes back until its session has a live grant of them.
+pub const APPROVALS: &str = "approvals";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

@@ -15,8 +15,8 @@ use super::{
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
 pub use connection::Act;
 use connection::Connection;
-pub use peer::PeerNews;
 use peer::Peers;
+pub use peer::{Lack, PeerNews};
 use prost::Message;
 use std::collections::VecDeque;
 
@@ -32,6 +32,9 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// The maximum size of a service's message in bytes; a larger one is invalid.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The longest URL that a service can have clients shown, in bytes.
+const REQUESTS_URL_BYTES_MAX: usize = 2_048;
 
 /// How often one question is sent at most.
 const TRIES_MAX: u8 = 2;
@@ -62,6 +65,8 @@ pub(super) struct StreamClient {
     hello: wire::Hello,
     /// Whether a service that sends no beats is of no use.
     needs_beats: bool,
+    /// Where people ask for approvals, as the service of the current stream says.
+    requests_url: Option<String>,
     timeout_ms: u64,
     connection: Connection,
     next_handle: u32,
@@ -102,6 +107,7 @@ impl StreamClient {
         Self {
             hello,
             needs_beats,
+            requests_url: None,
             timeout_ms,
             connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
@@ -114,6 +120,11 @@ impl StreamClient {
             beats: false,
             peers: Peers::default(),
         }
+    }
+
+    /// Where people ask for approvals, as the service of the current stream says.
+    pub(super) fn requests_url(&self) -> Option<&str> {
+        self.requests_url.as_deref()
     }
 
     /// Takes a question; returns false if it is already known that there will be no verdict.
@@ -199,9 +210,18 @@ impl StreamClient {
             received.settled = self.reask(stream, now);
             return received;
         };
-        let beats = message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
-        if self.needs_beats && beats == Some(false) {
-            self.peers.refuse(message.welcome.unwrap_or_default());
+        let can = |capability: &str| {
+            message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == capability))
+        };
+        let beats = can(wire::BEAT);
+        let lacks = match () {
+            () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
+            // It would take a token's word for what somebody has to approve.
+            () if !self.hello.approvals.is_empty() && can(wire::APPROVALS) == Some(false) => Some(Lack::Approvals),
+            () => None,
+        };
+        if let Some(lack) = lacks {
+            self.peers.refuse(message.welcome.unwrap_or_default(), lack);
             self.connection.broken(stream, now);
             received.settled = self.reask(stream, now);
             return received;
@@ -210,7 +230,9 @@ impl StreamClient {
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
             self.beats = beats == Some(true);
-            self.peers.note(message.welcome.unwrap_or_default());
+            let welcome = message.welcome.unwrap_or_default();
+            self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
+            self.peers.note(welcome);
         }
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
@@ -391,6 +413,12 @@ impl StreamClient {
     }
 }
 
+/// Whether a text of the service can be shown to clients as the beginning of a URL.
+fn is_url(text: &str) -> bool {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    is_web && text.len() <= REQUESTS_URL_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
@@ -409,6 +437,7 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
         Ok(wire::Outcome::Blocked) => Code::Blocked,
+        Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };

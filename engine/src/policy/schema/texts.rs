@@ -96,6 +96,8 @@ texts! {
     Protocol = {"enum": ["stream", "introspection"]};
     /// Where an encoded slash is let through.
     EncodedSlash = {"const": "segment"};
+    /// Whether somebody has to approve a scope.
+    Approval = {"const": "required"};
     /// How CORS preflights are handled.
     CorsPreflight = {"const": "allow"};
     /// Whether refusals are carried out.
