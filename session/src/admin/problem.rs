@@ -16,6 +16,7 @@ pub(super) enum Code {
     InvalidRequest,
     Unprocessable,
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTooLarge,
@@ -41,6 +42,7 @@ impl Code {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request is understood but not acceptable")
             }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The caller may not do this"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not supported here")
