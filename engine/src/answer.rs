@@ -368,8 +368,7 @@ mod tests {
     #[test]
     fn every_code_is_documented_as_it_is_answered() {
         let acr = ["…".to_owned()];
-        let demand =
-            Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
+        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
         let answered = Code::ALL.map(|code| {
             let challenge = match challenge(code, demand).as_deref().map(|value| value.split_once(", ")) {
                 Option::None => "none".to_owned(),

@@ -1,6 +1,7 @@
 //! The audit of decisions that matter: one line each (JSON on standard output, tracing target `audit`), one event for
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
+mod approvals;
 mod event;
 mod history;
 

@@ -1,6 +1,7 @@
 //! `session.yaml`: read, then checked. A fault says where it is and what to do; all faults are reported at once.
 
 mod access;
+mod approvals;
 mod credentials;
 mod raw;
 mod reload;
@@ -11,15 +12,18 @@ mod stream;
 mod tests;
 
 use crate::access::AccessTypes;
+use crate::approvals::Rules;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+pub(crate) use access::{duration_ms, duration_text};
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
+use std::sync::Arc;
 pub use store::{SCHEMA, Sharing, StoreSettings};
 use tracing::warn;
 
@@ -57,6 +61,10 @@ pub struct Settings {
     pub signals_tls: Reloadable<Option<Tls>>,
     /// Who sends signals.
     pub(crate) signals: Vec<TransmitterSettings>,
+    /// The rules by which access is approved.
+    pub approvals: Reloadable<Arc<Rules>>,
+    /// Where people reach requests for access.
+    pub external_url: Option<String>,
 }
 
 impl Settings {
@@ -136,6 +144,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let is_listening = raw.signals_listen.is_some();
     let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
     let (are_sent, signals) = signals::read(raw.signals, env, &mut faults);
+    let approvals = approvals::rules(raw.approvals, &mut faults);
+    let external_url = approvals::external_url(raw.external_url, &mut faults);
     match (is_listening, are_sent) {
         (true, false) => faults.push("signals_listen: no transmitter in `signals` posts to it".to_owned()),
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
@@ -160,6 +170,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals_listen,
             signals_tls: Reloadable::new(signals_tls),
             signals,
+            approvals: Reloadable::new(Arc::new(approvals)),
+            external_url,
         }),
         _ => Err(Faults(faults)),
     }

@@ -3,6 +3,7 @@
 pub mod access;
 mod admin;
 pub mod admins;
+pub mod approvals;
 pub mod attributes;
 pub mod audit;
 pub mod blocks;

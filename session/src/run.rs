@@ -1,6 +1,7 @@
 //! The service from start to stop.
 
 use crate::admin;
+use crate::approvals;
 use crate::audit::Audit;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
@@ -113,6 +114,7 @@ pub async fn run(
     let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
+    let rules = settings.approvals.watch();
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
@@ -152,6 +154,7 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
+    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 
@@ -221,6 +224,7 @@ fn build(
         None => registry,
         Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
     });
+    registry.set_approval_rules(Arc::clone(&settings.approvals.read()));
     metrics.undated_logins.set(registry.reopens_undated_logins().into());
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
@@ -241,11 +245,17 @@ fn build(
         stop,
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
+        requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),
         signals: transmitters,
         blocking: Handle::current(),
     })
+}
+
+/// Where people ask for approvals: the id of their session is appended.
+fn requests_url(external_url: Option<&str>) -> String {
+    external_url.map(|url| format!("{url}/requests/new?session=")).unwrap_or_default()
 }
 
 /// Flushes of activity in an activity interval.

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
 use crate::filters::Filters;
+use crate::intern::ScopeSet;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -63,6 +64,8 @@ pub struct Service {
     pub serving: watch::Receiver<bool>,
     /// What answers wait for at the other replicas.
     pub barrier: Option<Arc<Barrier>>,
+    /// Where people ask for approvals: the session's id is appended; empty: nowhere.
+    pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
     /// Held by the one list that reads every ended session.
@@ -109,6 +112,13 @@ impl Service {
         }
         let unwritten = "the store cannot write: nothing can be revoked or changed until it can";
         (!self.writer.is_healthy()).then(|| unwritten.to_owned())
+    }
+
+    /// The scopes that need a live grant, for tokens that no filter presents. Until a filter has described its policy, these are
+    /// all that somebody can approve.
+    pub fn approvals(&self) -> ScopeSet {
+        let described = self.route_tables.approvals();
+        described.unwrap_or_else(|| ScopeSet::new(self.registry.approval_rules().scopes()))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

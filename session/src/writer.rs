@@ -4,6 +4,9 @@
 //! A durable change goes to disk, then to memory, then to its caller: a failed commit leaves memory as it was. The
 //! writer changes memory, and not the caller, who may have gone away in between.
 
+mod approval;
+#[cfg(test)]
+mod approval_tests;
 mod attribute;
 mod commit;
 mod enrol;
@@ -23,6 +26,7 @@ mod signal_tests;
 mod tests;
 mod thread;
 
+pub(crate) use approval::{Approving, Deciding};
 pub(crate) use attribute::NoRoom;
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};

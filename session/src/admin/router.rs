@@ -3,7 +3,8 @@
 use super::admit::admit;
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals, whoami};
+use super::{attributes, blocks, events, filters, grants, held, replicas, requests, revocations, scopes, sessions};
+use super::{signals, whoami};
 use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::service::Service;
@@ -45,6 +46,14 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/signals/held/{id}/drop", post(held::drop))
         .route("/v1/signals/{name}", get(signals::read))
         .route("/v1/signals/{name}/stream/{command}", post(signals::command))
+        .route("/v1/requests", get(requests::list).post(requests::ask))
+        .route("/v1/requests/{id}", get(requests::read))
+        .route("/v1/requests/{id}/approve", post(requests::approve))
+        .route("/v1/requests/{id}/deny", post(requests::deny))
+        .route("/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/v1/requests/{id}/review", post(requests::review))
+        .route("/v1/grants", get(grants::list))
+        .route("/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/v1/whoami", get(whoami::read))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)

@@ -1,6 +1,7 @@
 //! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
 
 use super::answers::Broken;
+use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use portcullis_contract::{Requirement, wire};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) struct Route {
     pub(super) name: String,
     pub(super) asked: Asked,
-    pub(super) requirement: Requirement<String>,
+    pub(super) requirement: Arc<Requirement<String>>,
     /// Authentication contexts, one of which is required; empty: none.
     pub(super) acr: Arc<[String]>,
 }
@@ -20,6 +21,8 @@ pub(super) struct Route {
 pub(super) struct RouteTable {
     policy_digest: String,
     routes: Box<[Route]>,
+    /// The scopes that need a live grant.
+    pub(super) approvals: ScopeSet,
 }
 
 impl RouteTable {
@@ -36,14 +39,20 @@ pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>);
 impl RouteTables {
     /// The table of a hello; one that another stream uses, if it is equal. The digest of the policy is compared first,
     /// and is not believed: a filter states it.
-    pub(super) fn share(&self, policy_digest: String, routes: Vec<wire::Route>) -> Arc<RouteTable> {
+    pub(super) fn share(
+        &self,
+        policy_digest: String,
+        routes: Vec<wire::Route>,
+        approvals: &[String],
+    ) -> Arc<RouteTable> {
         let routes = routes.into_iter().map(|route| Route {
             name: route.name,
-            requirement: Requirement::of(route.all_of, route.any_of),
+            requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
-        let table = RouteTable { policy_digest, routes: routes.collect() };
+        let approvals = ScopeSet::new(approvals);
+        let table = RouteTable { policy_digest, routes: routes.collect(), approvals };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|table| table.strong_count() > 0);
         if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
@@ -53,6 +62,14 @@ impl RouteTables {
         used.push(Arc::downgrade(&table));
         table
     }
+
+    /// The scopes that need a live grant by some policy in use; `None` while no filter has described any.
+    pub fn approvals(&self) -> Option<ScopeSet> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
+        drop(used);
+        (!tables.is_empty()).then(|| ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter())))
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +78,7 @@ mod tests {
 
     fn table(tables: &RouteTables, digest: &str, names: &[&str]) -> Arc<RouteTable> {
         let route = |name: &&str| wire::Route { name: (*name).to_owned(), ..wire::Route::default() };
-        tables.share(digest.to_owned(), names.iter().map(route).collect())
+        tables.share(digest.to_owned(), names.iter().map(route).collect(), &[])
     }
 
     #[test]

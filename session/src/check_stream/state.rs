@@ -198,7 +198,7 @@ impl StreamState {
             routes = hello.routes.len(),
             "a filter opened a stream"
         );
-        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes));
+        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals));
         Ok(())
     }
 
@@ -209,7 +209,8 @@ impl StreamState {
         }
         let token = Token::read(facts, self.registry.names(), now_ms)
             .map_err(|malformed| Broken::new(format!("token {handle}: {}", malformed.0)))?;
-        match self.tokens.insert(handle, BoundToken::new(Arc::new(token))) {
+        let bound = holding_back(BoundToken::new(Arc::new(token)), self.routes.as_deref());
+        match self.tokens.insert(handle, bound) {
             None => Ok(()),
             Some(_) => Err(Broken::new(format!("token {handle} was described twice"))),
         }
@@ -240,7 +241,8 @@ impl StreamState {
         let route = route(self.routes.as_deref(), follow.route)?;
         let bound = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
-        self.follows.enter(follow.id, Arc::clone(bound.token()), route.asked, &route.acr)?;
+        let bound = holding_back(BoundToken::new(Arc::clone(bound.token())), self.routes.as_deref());
+        self.follows.enter(follow.id, bound, route)?;
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -273,7 +275,10 @@ impl StreamState {
                 let mut own = None;
                 let bound = match self.tokens.get_mut(&question.handle) {
                     Some(bound) if Arc::ptr_eq(bound.token(), &question.token) => bound,
-                    _ => own.insert(BoundToken::new(Arc::clone(&question.token))),
+                    _ => {
+                        let bound = BoundToken::new(Arc::clone(&question.token));
+                        own.insert(holding_back(bound, self.routes.as_deref()))
+                    }
                 };
                 let asking = Asking { registry: &self.registry, audit: &self.audit, route, id: question.id, now_ms };
                 let answer = asking.answer(bound, Some(found), tally);
@@ -314,6 +319,9 @@ impl Asking<'_> {
         tally.add(outcome);
         if outcome != Outcome::Active {
             bound.report(outcome, &route.name, self.audit, now_ms);
+            if outcome == Outcome::ScopeEscalation {
+                bound.ask_for_approval(registry);
+            }
         }
         Ok(answer)
     }
@@ -323,6 +331,14 @@ impl Asking<'_> {
 fn no_verdict(id: u32, tally: &mut Tally, answers: &mut Answers) {
     tally.add(Outcome::Unavailable);
     answers.put_verdict(Destination::Question, Verdict { id, ..refusal(Outcome::Unavailable) });
+}
+
+/// A token as the policy of its stream takes it.
+fn holding_back(bound: BoundToken, routes: Option<&RouteTable>) -> BoundToken {
+    match routes {
+        Some(routes) => bound.holding_back(&routes.approvals),
+        None => bound,
+    }
 }
 
 fn route(routes: Option<&RouteTable>, index: u32) -> Result<&Route, Broken> {

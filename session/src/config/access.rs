@@ -86,8 +86,15 @@ fn no_duration(text: &str) -> String {
     format!("`{text}` is not a duration: use one like `200ms`, `30s`, `15m`, `8h` or `30d`")
 }
 
+/// A duration as it is written: in the largest unit that leaves no rest.
+pub(crate) fn duration_text(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let found = units.into_iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
+    found.map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
+}
+
 /// A duration in milliseconds: a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let unit_ms = match unit {
         "ms" => 1,

@@ -1,5 +1,6 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
+use super::approvals::RawRule;
 use super::signals::RawTransmitter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -29,6 +30,9 @@ pub(super) struct Raw {
     pub(super) signals_tls: Option<RawTls>,
     #[serde(default)]
     pub(super) signals: Vec<RawTransmitter>,
+    #[serde(default)]
+    pub(super) approvals: Vec<RawRule>,
+    pub(super) external_url: Option<String>,
 }
 
 /// A credential, or a list of them.

@@ -106,6 +106,7 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     }
     let token = Arc::new(token);
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
+    let bound = bound.holding_back(&service.approvals());
     let route = form.get("route").unwrap_or("introspection");
     let (verdict, contexts) = ask(&service, bound, asked, &acr, route).await?;
     Ok(match verdict.outcome() {

@@ -4,6 +4,7 @@
 //! the store when a token is bound. So for an id that is not in memory, the disk is complete.
 
 use crate::access::{Access, AccessTypes};
+use crate::approvals::{Asked, Requests, Rules as ApprovalRules};
 use crate::attributes::Attributes;
 use crate::audit::{Audit, EndedBy};
 use crate::blocks::Blocks;
@@ -141,6 +142,10 @@ pub struct Registry {
     pub(super) narrowings: RwLock<Narrowings>,
     pub(super) attributes: RwLock<Attributes>,
     pub(super) held: RwLock<HeldSignals>,
+    pub(super) requests: RwLock<Requests>,
+    pub(super) approval_rules: RwLock<Arc<ApprovalRules>>,
+    /// Refused escalations that somebody may approve.
+    pub(super) escalations: Mutex<Vec<Asked>>,
     pub(super) rules_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) terms: Terms,
@@ -172,6 +177,9 @@ impl Registry {
             narrowings: RwLock::default(),
             attributes: RwLock::default(),
             held: RwLock::default(),
+            requests: RwLock::default(),
+            approval_rules: RwLock::default(),
+            escalations: Mutex::default(),
             rules_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             terms,
@@ -309,7 +317,12 @@ impl Registry {
         match session.note(token) {
             Noted::Nothing => return,
             Noted::NewerToken => {}
-            Noted::Login => self.audit.login(session, token.start_ms),
+            Noted::Login => {
+                self.audit.login(session, token.start_ms);
+                if !session.grants().are_none() {
+                    self.followers.changed(session.id);
+                }
+            }
         }
         self.enqueue(session);
     }

@@ -76,6 +76,7 @@ struct Held {
     attributes: HashMap<(Holder, String, String), Attribute>,
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
+    requests: HashSet<String>,
     has_more: bool,
 }
 
@@ -92,6 +93,7 @@ impl Held {
         })?;
         let rules = store.rules()?;
         held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty() || !rules.held.is_empty();
+        held.requests = rules.requests.into_iter().map(|request| request.id).collect();
         held.blocks = rules.blocks.into_iter().map(|block| (block.id(), block)).collect();
         held.narrowings = rules.narrowings.into_iter().map(|narrowing| (narrowing.party.clone(), narrowing)).collect();
         let keyed = |attribute: Attribute| (attribute.identity(), attribute);
@@ -102,7 +104,7 @@ impl Held {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { live, blocks, narrowings, attributes, issuers, leads, has_more } = self;
+        let Self { live, blocks, narrowings, attributes, issuers, leads, requests, has_more } = self;
         !has_more
             && live.is_empty()
             && blocks.is_empty()
@@ -110,6 +112,7 @@ impl Held {
             && attributes.is_empty()
             && issuers.is_empty()
             && leads.is_empty()
+            && requests.is_empty()
     }
 
     /// What a line changes, if it changes anything.
@@ -146,6 +149,9 @@ impl Held {
                 None => attribute,
             })),
             Line::Held(signal) => Some(Change::Hold(signal)),
+            // What has become of it since is known here.
+            Line::Request(request) if self.requests.contains(&request.id) => None,
+            Line::Request(request) => Some(Change::Request(request)),
             // How claims are read now was described later.
             Line::Issuer(issuer) => (!self.issuers.contains(&issuer.name)).then(|| Change::Issuers(vec![issuer])),
             Line::Lead(lead) => {

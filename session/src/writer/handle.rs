@@ -1,5 +1,6 @@
 //! The handle by which the rest of the service asks for durable changes.
 
+use super::approval::{Approved, Approving};
 use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen};
@@ -150,6 +151,11 @@ impl Writer {
     /// Sets an attribute, or removes it.
     pub async fn attribute(&self, attribute: Attribute) -> Result<Set, NotWritten> {
         self.ask_all(|reply| Op::Attribute(attribute, reply)).await
+    }
+
+    /// Makes a request for access, decides about one, or ends what is over. A grant holds at every replica when this is answered.
+    pub(crate) async fn approve(&self, approving: Approving, now_ms: u64) -> Result<Approved, NotWritten> {
+        self.ask_all(|reply| Op::Approval(approving, now_ms, reply)).await
     }
 
     /// Makes the effects of a signal, unless it was received before.

@@ -110,6 +110,8 @@ impl Store for Disk {
                 | Change::Attribute(_)
                 | Change::Hold(_)
                 | Change::Unhold(_)
+                | Change::Request(_)
+                | Change::ForgetRequest(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
                 | Change::Rules(_) => {}
@@ -488,6 +490,7 @@ impl World {
                 | Op::Block(..)
                 | Op::Unblock(..)
                 | Op::Attribute(..)
+                | Op::Approval(..)
                 | Op::Signal(..)
                 | Op::ForgetReceived(_)
                 | Op::Forget(..)

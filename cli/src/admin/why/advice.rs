@@ -56,6 +56,10 @@ pub(super) fn of(code: Code, case: &Case<'_>) -> Advice {
             "Neither a new token nor a new login helps while the subject, the client or the session's `sid` is blocked. Find the block and its reason, and lift it if the reason no longer applies (`portcullis blocks delete`): the session then continues as before.",
         )
         .with(Command::portcullis("blocks list")),
+        Code::ApprovalRequired => Advice::new(
+            "The route requires a scope that somebody has to approve for this session: ask for it, and have another person approve the request. The scope counts while the grant lasts.",
+        )
+        .with(Command::portcullis("access list")),
         Code::StepUpRequired => Advice::new(
             "The client must have the person log in again, with the `acr_values` and `max_age` of the challenge (RFC 9470). If that does not help, the identity provider does not send `acr` or `auth_time`.",
         ),

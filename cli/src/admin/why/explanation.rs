@@ -234,6 +234,7 @@ fn code_of(outcome: &str) -> Option<Code> {
         "unknown_session" => Code::SessionUnknown,
         "scope_escalation" => Code::ScopeEscalation,
         "step_up_required" => Code::StepUpRequired,
+        "approval_required" => Code::ApprovalRequired,
         "undated" => Code::InvalidToken,
         "unavailable" => Code::SessionUnavailable,
         _ => return None,

@@ -113,6 +113,8 @@ pub enum Session {
 pub struct Known {
     /// The scopes that it still has; `None`: all scopes of the token.
     pub scopes: Option<Vec<String>>,
+    /// The scopes that somebody has approved for it.
+    pub grants: Vec<String>,
     /// The time since it began.
     pub age: Duration,
     /// The time since it was last used.

@@ -226,12 +226,13 @@ fn session(raw: Given<RawSession>, at: &At<'_>, faults: &mut Faults) -> Option<S
 
 fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
     let scopes = raw.scopes.or(None, |scopes| Some(Some(texts(scopes))));
+    let grants = raw.grants.or(Vec::new(), |scopes| Some(texts(scopes)));
     let mut time =
         |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
     let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
     let (age, idle) = (age?, idle?);
     // A session cannot have been idle for longer than it exists.
-    Some(Known { scopes: scopes?, age: age.max(idle), idle })
+    Some(Known { scopes: scopes?, grants: grants?, age: age.max(idle), idle })
 }
 
 fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {

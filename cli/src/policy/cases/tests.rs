@@ -100,9 +100,9 @@ fn states_are_words_or_what_is_known() {
         |text: &str| case(&format!("{{request: GET /x, scopes: a, session: {text}, expect: released}}")).session;
     assert_eq!(session("revoked"), Session::Over(Code::SessionRevoked));
     assert_eq!(session("outage_after_grant"), Session::Outage { granted: true });
-    let idle = Known { idle: Duration::from_secs(360), age: Duration::from_secs(360), scopes: None };
+    let idle = Known { idle: Duration::from_secs(360), age: Duration::from_secs(360), ..Known::default() };
     assert_eq!(session("{idle: 6m}"), Session::Known(idle), "as old as it was idle, at least");
-    let left = Known { scopes: Some(Vec::new()), age: Duration::from_secs(60), idle: Duration::ZERO };
+    let left = Known { scopes: Some(Vec::new()), age: Duration::from_secs(60), ..Known::default() };
     assert_eq!(session("{scopes: [], age: 1m}"), Session::Known(left));
 }
 

@@ -27,6 +27,24 @@ impl Linter<'_> {
             }
         }
         self.unused_sets();
+        self.avoidable_approvals();
+    }
+
+    /// Rules that name a scope that somebody has to approve, and let others in without it.
+    fn avoidable_approvals(&mut self) {
+        let policy = &self.loaded.policy;
+        let register = &policy.register;
+        let free = register.held(register.entries().filter(|entry| !entry.needs_approval).map(|entry| &*entry.name));
+        for (index, rule) in policy.rules.iter().enumerate() {
+            let Access::Scopes(requirement) = &rule.access else { continue };
+            if !requirement.needs_approval(register) || !requirement.met_by(&free) {
+                continue;
+            }
+            let path = At::ROOT.key("routes").item(index).key("require").to_string();
+            let message = format!("`{}` names a scope that needs an approval, and can be met without it", rule.name);
+            let help = "put the scope into `all_of`, or give the other entries of `any_of` a route of their own";
+            self.warn_of_key(Warning::ApprovalAvoidable, &path, message, help);
+        }
     }
 
     fn requirements(&self) -> impl Iterator<Item = &Requirement> {

@@ -2,8 +2,8 @@
 
 use super::file;
 use super::tables::{
-    ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES,
-    Tables, failed, marks_of, parse,
+    ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REQUESTS, REVOCATIONS, SEEN, SESSIONS,
+    TOMBSTONES, Tables, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
@@ -22,10 +22,10 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 8;
+const LAYOUT: u64 = 9;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
-/// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, and layout 7 no scopes that
-/// signals have taken and no attributes: a version that does not know these would give scopes back, or release what is blocked
+/// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, layout 7 no scopes that
+/// signals have taken and no attributes, and layout 8 no requests for access: a version that does not know these would give scopes back, or release what is blocked
 /// or revoked, so it must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
@@ -177,6 +177,7 @@ impl Store for Embedded {
                 narrowings: all(&txn, NARROWINGS)?,
                 attributes: all(&txn, ATTRIBUTES)?,
                 held: all(&txn, HELD)?,
+                requests: all(&txn, REQUESTS)?,
             })
         })
     }

@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Narrowing,
     Attribute,
     Held,
+    Request,
 }
 
 impl Kind {
@@ -29,6 +30,7 @@ impl Kind {
             Self::Narrowing => "narrowing",
             Self::Attribute => "attribute",
             Self::Held => "held",
+            Self::Request => "request",
         }
     }
 }
@@ -110,6 +112,8 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
             | Change::Attribute(_)
             | Change::Hold(_)
             | Change::Unhold(_)
+            | Change::Request(_)
+            | Change::ForgetRequest(_)
             | Change::Received(_)
             | Change::ForgetReceived(_)
             | Change::Unreceived(_)
@@ -183,6 +187,14 @@ impl Batch {
                 self.rules.insert((Kind::Held, id.clone().into_bytes()), None);
                 self.changes.push(change.clone());
             }
+            Change::Request(request) => {
+                self.rules.insert((Kind::Request, request.id.clone().into_bytes()), Some(text(&**request)?));
+                self.changes.push(change.clone());
+            }
+            Change::ForgetRequest(id) => {
+                self.rules.insert((Kind::Request, id.clone().into_bytes()), None);
+                self.changes.push(change.clone());
+            }
             Change::Received(receipt) => self.received.push(receipt.clone()),
             Change::Unreceived(ids) => self.unreceived.extend(ids.iter().cloned()),
             Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
@@ -208,6 +220,9 @@ impl Batch {
                 }
                 for signal in &rules.held {
                     self.make(&Change::Hold(signal.clone()))?;
+                }
+                for request in &rules.requests {
+                    self.make(&Change::Request(Box::new(request.clone())))?;
                 }
             }
         }

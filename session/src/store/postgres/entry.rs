@@ -1,6 +1,6 @@
 //! The entries of the log: the changes of one commit, as the tables have taken them.
 
-use super::schema::{FORMAT, FORMAT_BLOCKS, FORMAT_MIN};
+use super::schema::{FORMAT, FORMAT_BLOCKS, FORMAT_MIN, FORMAT_SIGNALS};
 use crate::store::{Change, StoreError};
 
 /// What one commit has changed.
@@ -39,8 +39,9 @@ impl Entry {
 pub(super) fn format_of(changes: &[Change]) -> i32 {
     let format = |change: &Change| match change {
         Change::Block(block) | Change::Unblock(block) if !block.transmitter.is_empty() => FORMAT_BLOCKS,
-        Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT,
-        Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT,
+        Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT_SIGNALS,
+        Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT_SIGNALS,
+        Change::Request(_) | Change::ForgetRequest(_) => FORMAT,
         _ => FORMAT_MIN,
     };
     changes.iter().map(format).max().unwrap_or(FORMAT_MIN)
@@ -88,7 +89,8 @@ mod tests {
         let lifted = crate::narrowings::Narrowing::none(crate::narrowings::Party::of_subject("i", "s"));
         let taken = lifted.clone().signalled("idp", Vec::new(), 1, "");
         assert_eq!(format_of(&[Change::Narrowing(lifted)]), FORMAT_MIN);
-        assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT);
+        assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT_SIGNALS);
+        assert_eq!(format_of(&[Change::ForgetRequest(String::new())]), FORMAT);
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 3;
+pub(super) const LAYOUT: i32 = 4;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
-/// signals, and layout 2 no attributes and no held signals among its rules, and
-/// no secret.
+/// signals, layout 2 no attributes and no held signals among its rules, and
+/// no secret, and layout 3 no requests for access.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// The format of the entries of the log. A replica that reads a later one stops judging.
-pub(super) const FORMAT: i32 = 3;
+pub(super) const FORMAT: i32 = 4;
+
+/// The format of entries with attributes, held signals and scopes that signals have taken.
+pub(super) const FORMAT_SIGNALS: i32 = 3;
 
 /// The format of entries with blocks of transmitters.
 pub(super) const FORMAT_BLOCKS: i32 = 2;

@@ -1,0 +1,140 @@
+//! Requests for access: asked, decided, ended. The writer is the one place where two people who decide at once meet.
+
+use super::commit::Commit;
+use super::op::{Reply, answer};
+use super::prepare::{Group, Step};
+use crate::admins::Caller;
+use crate::approvals::{AccessRequest, Asked, Decision, NotDone, Why};
+use crate::store::Change;
+
+/// What is done about requests for access.
+pub(crate) enum Approving {
+    /// One is made, unless another one waits for the same.
+    Ask(Box<Asked>),
+    /// Somebody decides about one. A grant is named by its own id.
+    Decide(Box<Deciding>),
+    /// What time, sessions and rules have ended is noted; whether the rules have just been read.
+    Sweep(bool),
+}
+
+/// A decision about a request.
+pub(crate) struct Deciding {
+    /// The id of the request; for [`Decision::Revoke`], of its grant.
+    pub(crate) id: String,
+    /// What is decided.
+    pub(crate) decision: Decision,
+    /// By whom.
+    pub(crate) caller: Caller,
+    /// Why; may be empty.
+    pub(crate) comment: String,
+}
+
+/// What has become of it: the request, and whether this has changed it; none after a sweep.
+pub(crate) type Approved = Result<Option<(Box<AccessRequest>, bool)>, NotDone>;
+
+/// What a commit has made of requests.
+pub(super) enum Made {
+    Asked(Box<AccessRequest>),
+    Decided(Box<AccessRequest>, Box<Deciding>),
+    Swept(Vec<(AccessRequest, Option<Why>)>),
+}
+
+impl Commit {
+    pub(super) fn prepare_approval(
+        &self,
+        group: &mut Group,
+        approving: Approving,
+        now_ms: u64,
+        reply: Reply<Approved>,
+    ) {
+        let made = match approving {
+            Approving::Ask(asked) => match self.same(group, &asked) {
+                Ok(Some(same)) => return answer(reply, Ok(Ok(Some((Box::new(same), false))))),
+                Ok(None) => self.registry.approval_rules().covering(&asked.scopes).map_or_else(
+                    || Err(NotDone::Invalid("no approval rule is about all of these scopes".to_owned())),
+                    |rule| Ok(Made::Asked(Box::new(AccessRequest::new(*asked, rule, now_ms)))),
+                ),
+                Err(not_done) => Err(not_done),
+            },
+            Approving::Decide(deciding) => self.decide(group, deciding, now_ms),
+            Approving::Sweep(is_changed) => {
+                let due = self.registry.requests_due(is_changed, now_ms);
+                let is_untouched = |request: &AccessRequest| in_group(group, &request.id).is_none();
+                Ok(Made::Swept(due.into_iter().filter(|(request, _)| is_untouched(request)).collect()))
+            }
+        };
+        match made {
+            Err(not_done) => answer(reply, Ok(Err(not_done))),
+            Ok(Made::Swept(swept)) if swept.is_empty() => answer(reply, Ok(Ok(None))),
+            Ok(made) => {
+                let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
+                match &made {
+                    Made::Asked(request) | Made::Decided(request, _) => group.changes.push(put(request)),
+                    Made::Swept(swept) => group.changes.extend(swept.iter().map(|(request, _)| put(request))),
+                }
+                group.steps.push(Step::Approval(made, reply));
+            }
+        }
+    }
+
+    pub(super) fn finish_approval(&self, made: Made, reply: Reply<Approved>) {
+        let request = match made {
+            Made::Asked(request) => {
+                self.registry.put_requests(std::slice::from_ref(&request));
+                self.audit.access_requested(&request);
+                request
+            }
+            Made::Decided(request, deciding) => {
+                self.registry.put_requests(std::slice::from_ref(&request));
+                self.audit.access_decided(&request, &deciding.decision, &deciding.caller.name, &deciding.comment);
+                request
+            }
+            Made::Swept(swept) => {
+                let requests: Vec<AccessRequest> = swept.iter().map(|(request, _)| request.clone()).collect();
+                self.registry.put_requests(&requests);
+                swept.iter().for_each(|(request, why)| self.audit.access_over(request, *why));
+                return answer(reply, Ok(Ok(None)));
+            }
+        };
+        answer(reply, Ok(Ok(Some((request, true)))));
+    }
+
+    fn decide(&self, group: &Group, deciding: Box<Deciding>, now_ms: u64) -> Result<Made, NotDone> {
+        let Deciding { id, decision, caller, comment } = &*deciding;
+        let known = match decision {
+            Decision::Revoke => self.registry.request_of_grant(id),
+            Decision::Approve(_) | Decision::Deny | Decision::Cancel | Decision::Review => self.registry.request(id),
+        };
+        let known = known.ok_or(NotDone::Unknown)?;
+        let held = in_group(group, &known.id).cloned().unwrap_or(known);
+        let session = self.registry.find(held.session).filter(|session| session.ended().is_none());
+        // A session that this commit ends is over.
+        let is_ending = group.end_of(held.session).is_some();
+        let instance = session.filter(|_| !is_ending).map(|session| session.instance());
+        let rules = self.registry.approval_rules();
+        let decided = held.decided(decision, caller, comment, rules.named(&held.rule), instance, now_ms)?;
+        Ok(Made::Decided(Box::new(decided), deciding))
+    }
+
+    /// One that waits for the same, before or after the changes so far.
+    fn same(&self, group: &Group, asked: &Asked) -> Result<Option<AccessRequest>, NotDone> {
+        let in_group = requests_in(group).rev().find(|request| request.is_same_as(asked));
+        match in_group {
+            Some(same) => Ok(Some(same.clone())),
+            None => self.registry.same_request(asked),
+        }
+    }
+}
+
+/// The requests that a group changes, in order.
+fn requests_in(group: &Group) -> impl DoubleEndedIterator<Item = &AccessRequest> {
+    group.changes.iter().filter_map(|change| match change {
+        Change::Request(request) => Some(&**request),
+        _ => None,
+    })
+}
+
+/// What the changes so far have made of a request.
+fn in_group<'g>(group: &'g Group, id: &str) -> Option<&'g AccessRequest> {
+    requests_in(group).rev().find(|request| request.id == id)
+}
