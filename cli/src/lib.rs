@@ -60,6 +60,9 @@ enum Command {
     /// List blocks of subjects, clients and session claims, and take them back
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
+    /// Ask for access that somebody has to approve, and decide what others ask for
+    #[command(subcommand)]
+    Access(admin::access::Command),
     /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
@@ -92,6 +95,7 @@ impl Args {
             Command::Revocations(command) => command.run(),
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
+            Command::Access(command) => command.run(),
             Command::Attributes(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
