@@ -24,7 +24,7 @@ pub(crate) async fn keep(service: Arc<Service>, mut rules: watch::Receiver<Arc<R
         // With a clock that was set forward, everything would end for good.
         if !service.clock.agreement().is_parted() {
             let now_ms = service.clock.now_ms();
-            let is_due = is_changed || !service.registry.requests_due(false, now_ms).is_empty();
+            let is_due = is_changed || has_due(&service, now_ms).await;
             if is_due {
                 let swept = service.writer.approve(Approving::Sweep(is_changed), now_ms).await;
                 is_changed &= swept.is_err();
@@ -45,6 +45,13 @@ pub(crate) async fn keep(service: Arc<Service>, mut rules: watch::Receiver<Arc<R
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+/// Whether something is over. The store may be asked, so not on this thread.
+async fn has_due(service: &Arc<Service>, now_ms: u64) -> bool {
+    let registry = Arc::clone(&service.registry);
+    let looked = service.blocking.spawn_blocking(move || !registry.requests_due(false, now_ms).is_empty());
+    looked.await.unwrap_or_default()
 }
 
 fn note(done: Result<(), crate::writer::NotWritten>) {

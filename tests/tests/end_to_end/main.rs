@@ -1,6 +1,7 @@
 //! The end-to-end tests, one file per subject: a real Envoy with the built filter and the built session service.
 
 mod answers;
+mod approvals;
 mod blocks;
 mod browser;
 mod claims;

@@ -1,0 +1,125 @@
+//! Just-in-time access: refused, asked for, approved by somebody else, passed at once, and cut when it ends.
+
+use portcullis_tests::{Answer, Client, Kind, Testbed, Token, policy, until};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const RITA: &str = "rita-rita-rita-rita-rita";
+const BEN: &str = "ben-ben-ben-ben-ben-ben";
+
+/// A testbed whose streams and pages need `orders:read`, which somebody has to approve.
+struct Bed {
+    testbed: Testbed,
+    _credentials: TempDir,
+}
+
+impl Bed {
+    async fn start() -> Self {
+        let credentials = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, secret: &str| {
+            let path = credentials.path().join(name);
+            std::fs::write(&path, secret).expect("a credential");
+            json!({"file": path})
+        };
+        let (rita, ben) = (file("rita", RITA), file("ben", BEN));
+        let mut policy = policy::streams();
+        policy["scopes"]["orders:read"]["approval"] = json!("required");
+        let session = move |config: &mut Value| {
+            config["admins"] = json!([
+                {"name": "rita", "credential": rita, "scopes": ["portcullis:view", "portcullis:approve"]},
+                {"name": "ben", "credential": ben, "scopes": ["portcullis:view", "portcullis:approve"]},
+            ]);
+            config["external_url"] = json!("https://portcullis.example.com");
+            config["approvals"] = json!([{
+                "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},
+                "decide": [{"admins": ["rita", "ben"]}], "max_duration": "1h",
+            }]);
+        };
+        let testbed = Testbed::builder().policy(policy).session(session).start().await;
+        testbed.ready().await;
+        Self { testbed, _credentials: credentials }
+    }
+
+    async fn call(&self, who: &str, path: &str, body: Value) -> Answer {
+        let client = Client::new(self.testbed.service.admin_address());
+        client.call("POST", path).fresh().bearer(who).json(&body).await
+    }
+
+    /// Rita's request for a session.
+    async fn ask(&self, token: &Token, duration: &str) -> String {
+        let session = self.testbed.session(token).await["id"].clone();
+        let body = json!({"session": session, "scopes": ["orders:read"], "reason": "4711", "duration": duration});
+        let asked = self.call(RITA, "/v1/requests", body).await.status(201).json();
+        asked["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn decide(&self, who: &str, id: &str, deed: &str) -> Answer {
+        self.call(who, &format!("/v1/requests/{id}/{deed}"), json!({"comment": "by a test"})).await
+    }
+
+    async fn page(&self, token: &Token) -> Answer {
+        self.testbed.get("/page").bearer(token).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_is_refused_asked_for_approved_by_another_and_cut_when_it_ends() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("anna").sign();
+    let refused = bed.page(&token).await;
+    refused.refused(403, "approval_required");
+    let id = bed.testbed.session(&token).await["id"].as_str().expect("an id").to_owned();
+    let url = format!("https://portcullis.example.com/requests/new?session={id}");
+    assert_eq!(refused.json()["request_url"], json!(url));
+    bed.testbed.get("/me").bearer(&token).await.passes();
+
+    let request = bed.ask(&token, "4s").await;
+    bed.decide(RITA, &request, "approve").await.status(403);
+    bed.page(&token).await.refused(403, "approval_required");
+    let began = Instant::now();
+    bed.decide(BEN, &request, "approve").await.status(200);
+    bed.page(&token).await.passes();
+    bed.decide(BEN, &request, "approve").await.status(409);
+
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    socket.flows().await;
+    socket.is_cut().await;
+    let lasted = began.elapsed();
+    assert!(lasted >= Duration::from_millis(3_900) && lasted < Duration::from_secs(6), "{lasted:?}");
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.testbed.get("/me").bearer(&token).await.passes();
+    until("the end is in the audit", async || {
+        let lines = bed.testbed.service.audit();
+        lines.iter().any(|line| line["event"] == "grant_ended" && line["reason"] == "expired").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_stays_refused_and_what_is_revoked_is_cut() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("bert").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let denied = bed.ask(&token, "1h").await;
+    bed.decide(BEN, &denied, "deny").await.status(200);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(BEN, &denied, "approve").await.status(409);
+
+    let request = bed.ask(&token, "1h").await;
+    let approved = bed.decide(BEN, &request, "approve").await.status(200).json();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    socket.flows().await;
+    bed.testbed.service.restart().await;
+    bed.testbed
+        .get("/page")
+        .bearer(&token)
+        .until("there are verdicts again", |answer| answer.status != 503)
+        .await
+        .passes();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    let grant = approved["grant"]["id"].as_str().expect("a grant");
+    bed.call(BEN, &format!("/v1/grants/{grant}/revoke"), json!({})).await.status(200);
+    socket.is_cut().await;
+    bed.page(&token).await.refused(403, "approval_required");
+}
