@@ -3,9 +3,13 @@
 
 mod event;
 mod history;
+mod service;
 
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
+pub(crate) use service::{
+    configuration_loaded, configuration_refused, configuration_reloaded, policy_gone, policy_seen, started, stopped,
+};
 
 use crate::attributes::Attribute;
 use crate::blocks::Block;

@@ -1,6 +1,7 @@
 //! `session.yaml`: read, then checked. A fault says where it is and what to do; all faults are reported at once.
 
 mod access;
+mod audit;
 mod credentials;
 mod raw;
 mod reload;
@@ -11,6 +12,7 @@ mod stream;
 mod tests;
 
 use crate::access::AccessTypes;
+use crate::audit_log::AuditFile;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
@@ -18,6 +20,7 @@ use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
+use sha2::{Digest, Sha256};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 pub use store::{SCHEMA, Sharing, StoreSettings};
@@ -57,6 +60,10 @@ pub struct Settings {
     pub signals_tls: Reloadable<Option<Tls>>,
     /// Who sends signals.
     pub(crate) signals: Vec<TransmitterSettings>,
+    /// The audit log as a file, if it is one.
+    pub audit: Option<AuditFile>,
+    /// SHA-256 of the configuration's text, lower-case hex.
+    pub digest: String,
 }
 
 impl Settings {
@@ -141,6 +148,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
+    let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
     match (listen, admin, admin_credential, store) {
         (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
@@ -160,6 +168,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals_listen,
             signals_tls: Reloadable::new(signals_tls),
             signals,
+            audit,
+            digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
         _ => Err(Faults(faults)),
     }

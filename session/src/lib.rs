@@ -4,6 +4,7 @@ pub mod access;
 mod admin;
 pub mod attributes;
 pub mod audit;
+pub mod audit_log;
 pub mod blocks;
 mod bound_token;
 pub mod check_stream;

@@ -1,7 +1,7 @@
 //! The service from start to stop.
 
 use crate::admin;
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::{Settings, Sharing, StoreSettings};
@@ -102,6 +102,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     say_addresses(&listeners);
     settings.warn_of_open_doors();
+    audit::configuration_loaded(&settings.digest);
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
@@ -125,6 +126,7 @@ pub async fn run(
     };
     let admin = tokio::spawn(serve(listeners.admin, admin, stopped.clone(), ADMIN_DRAIN_MAX));
     load(&service).await?;
+    audit::started();
     let beats = shared.map(|shared| shared.start(&service)).transpose()?;
     let watcher = tokio::spawn(watch_lease(Arc::clone(&service), serves));
 
@@ -181,7 +183,9 @@ pub async fn run(
     })
     .await;
     let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
-    stopped.map_err(Failure::Lost)
+    stopped.map_err(Failure::Lost)?;
+    audit::stopped();
+    Ok(())
 }
 
 async fn join(task: JoinHandle<()>) {
