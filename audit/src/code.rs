@@ -113,6 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_code_is_documented_with_its_class() {
+        let page = include_str!("../../docs/audit.md");
+        let (_, section) = page.split_once("\n## Codes\n").unwrap();
+        let rows = section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: Vec<String> = rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" ")).collect();
+        let codes: Vec<String> = CODES.iter().map(|code| format!("{}` {}", code.name, code.class.uid())).collect();
+        assert_eq!(documented, codes);
+    }
+
+    #[test]
     fn names_are_unique_and_activities_are_those_of_their_class() {
         for (number, code) in CODES.iter().enumerate() {
             assert!(CODES[..number].iter().all(|other| other.name != code.name), "{}", code.name);

@@ -4,12 +4,14 @@
 
 mod disk;
 mod queue;
+mod sample;
 mod start;
 mod tap;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use sample::{ALL_MILLIONTHS, SAMPLED, Sample};
 pub use tap::Tap;
 
 use portcullis_audit::note::SignerKey;
@@ -55,6 +57,8 @@ pub struct AuditFile {
     pub age_ms: u64,
     /// A closed file that is older is deleted.
     pub retain_ms: u64,
+    /// Of which refusals only a share is kept; the first rule that is about one decides.
+    pub sample: Vec<Sample>,
 }
 
 /// The audit log. Records can be given to it before it has started.
@@ -63,8 +67,8 @@ pub struct AuditLog(Arc<Queue>);
 
 impl AuditLog {
     /// What takes the records, as a layer of the subscriber.
-    pub fn tap(&self) -> Tap {
-        Tap::new(Arc::clone(&self.0))
+    pub fn tap(&self, sample: &[Sample]) -> Tap {
+        Tap::new(Arc::clone(&self.0), sample)
     }
 
     /// Continues the file, and starts the thread that writes it.

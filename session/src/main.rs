@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     };
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(log.clone());
     let audit = AuditLog::default();
-    let tap = settings.audit.is_some().then(|| audit.tap());
+    let tap = settings.audit.as_ref().map(|file| audit.tap(&file.sample));
     tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).with(tap).init();
     let exit = match serve(&file, settings, &audit) {
         Ok(()) => Exit::Done,

@@ -9,6 +9,7 @@
 
 mod admin_api;
 mod attributes;
+mod audit;
 mod chart;
 mod commands;
 mod diff;

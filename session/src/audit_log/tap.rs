@@ -1,6 +1,7 @@
 //! Takes the lines of the tracing target `audit` and makes records of them.
 
 use super::queue::{Entry, Queue};
+use super::sample::{self, ALL_MILLIONTHS, Fate, Sample};
 use crate::clock::wall_ms;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -15,16 +16,22 @@ const TARGET: &str = "audit";
 /// The field that is the code.
 const CODE: &str = "event";
 
+/// The field by which refusals are sampled.
+const OUTCOME: &str = "outcome";
+
 /// The longest text, in bytes. A line has some twenty fields at most, which bounds it.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 /// A layer of the subscriber.
 #[derive(Debug)]
-pub struct Tap(Arc<Queue>);
+pub struct Tap {
+    queue: Arc<Queue>,
+    sample: Box<[Sample]>,
+}
 
 impl Tap {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self(queue)
+    pub(super) fn new(queue: Arc<Queue>, sample: &[Sample]) -> Self {
+        Self { queue, sample: sample.into() }
     }
 }
 
@@ -33,8 +40,17 @@ impl<S: Subscriber> Layer<S> for Tap {
         if event.metadata().target() == TARGET {
             let mut members = Members::default();
             event.record(&mut members);
-            let Members { code, json } = members;
-            self.0.put(Entry { ms: wall_ms(), code, members: json });
+            let Members { code, mut json, outcome } = members;
+            match sample::fate(&self.sample, &code, outcome.as_deref()) {
+                Fate::Left => return,
+                // A share of the whole, as a number.
+                Fate::Stands(millionths) => {
+                    let share = millionths as f64 / ALL_MILLIONTHS as f64;
+                    json.push_str(&format!(r#","sampled":{share}"#));
+                }
+                Fate::Kept => {}
+            }
+            self.queue.put(Entry { ms: wall_ms(), code, members: json });
         }
     }
 }
@@ -44,12 +60,13 @@ impl<S: Subscriber> Layer<S> for Tap {
 struct Members {
     code: String,
     json: String,
+    outcome: Option<String>,
 }
 
 impl Members {
     fn put(&mut self, field: &Field, value: impl fmt::Display) {
         // A name that a record has itself would be there twice.
-        let more = if ["seq", "time", "code", "prev"].contains(&field.name()) { "_" } else { "" };
+        let more = if ["seq", "time", "code", "prev", "sampled"].contains(&field.name()) { "_" } else { "" };
         self.json.push_str(&format!(r#","{more}{}":{value}"#, field.name()));
     }
 }
@@ -59,6 +76,9 @@ impl Visit for Members {
         if field.name() == CODE {
             value.clone_into(&mut self.code);
             return;
+        }
+        if field.name() == OUTCOME {
+            self.outcome = Some(value.to_owned());
         }
         let cut = value.get(..value.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
         let rest = if cut.len() < value.len() { "…" } else { "" };

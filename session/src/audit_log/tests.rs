@@ -34,6 +34,7 @@ impl Fixture {
             size_bytes: 1 << 30,
             age_ms: u64::MAX,
             retain_ms: 1_000 * 86_400_000,
+            sample: Vec::new(),
         };
         Self { _folder: folder, file, fails: Arc::default() }
     }
@@ -281,24 +282,33 @@ fn a_full_queue_holds_up_nobody_and_the_gap_is_said_where_it_is() {
 #[test]
 fn lines_of_the_target_become_records_and_no_others() {
     let (fixture, log) = (Fixture::new(), AuditLog::default());
-    let subscriber = tracing_subscriber::registry().with(log.tap());
+    let subscriber = tracing_subscriber::registry().with(log.tap(&[Sample::new(Some("expired".to_owned()), 500_000)]));
     let long = "ü".repeat(10_000);
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!(target: "audit", event = "login", session = %"s-1", subject = "a\"b", count = 3, is = true);
         tracing::info!(target: "audit", event = "opened", seq = 7, absent = None::<&str>, long);
         tracing::info!(event = "ended", "another target");
+        (0..2).for_each(|_| tracing::info!(target: "audit", event = "refused", outcome = "expired"));
     });
     log.start(fixture.file.clone()).unwrap();
     log.close(Duration::from_secs(60));
     let records = fixture.records();
-    assert_eq!(fixture.codes(), ["audit_file", "login", "opened"]);
-    assert_eq!(
-        serde_json::to_string(&records[1].fields).unwrap(),
-        r#"{"count":3,"is":true,"session":"s-1","subject":"a\"b"}"#
-    );
+    assert_eq!(fixture.codes(), ["audit_file", "login", "opened", "refused"]);
+    assert_eq!(records[3].fields["sampled"], 0.5);
+    let expected = serde_json::json!({"count": 3, "is": true, "session": "s-1", "subject": "a\"b"});
+    assert_eq!(serde_json::Value::Object(records[1].fields.clone()), expected);
     assert_eq!(records[2].fields["_seq"], 7);
     assert!(records[2].text("long").unwrap().len() < 8_200 && !records[2].fields.contains_key("absent"));
     assert_eq!(fixture.verify().unwrap().unproved(), 0);
+}
+
+#[test]
+fn a_record_that_nobody_could_read_is_cut() {
+    let mut fixture = Fixture::new();
+    fixture.file.records = 1;
+    let members = format!(r#","text":"{}""#, "x".repeat(1 << 20));
+    fixture.start().write(vec![Entry { ms: wall_ms(), code: "login".to_owned(), members }], 0);
+    assert_eq!((fixture.verify().unwrap().size, &fixture.records()[1].fields["cut"]), (2, &true.into()));
 }
 
 #[test]

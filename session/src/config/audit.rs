@@ -3,7 +3,8 @@
 use super::access::duration;
 use super::credentials::secret;
 use super::raw::RawCredential;
-use crate::audit_log::AuditFile;
+use crate::audit_log::{ALL_MILLIONTHS, AuditFile, SAMPLED, Sample};
+use crate::metrics::OUTCOMES;
 use portcullis_audit::note::SignerKey;
 use portcullis_audit::record::Format;
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub(super) struct RawAudit {
     #[serde(default)]
     rotate: RawRotate,
     retain: Option<String>,
+    #[serde(default)]
+    sample: Vec<RawSample>,
 }
 
 #[derive(Deserialize, Default)]
@@ -59,6 +62,14 @@ struct RawCheckpoint {
 struct RawRotate {
     size: Option<String>,
     age: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `code`, `keep` or `outcome`")]
+struct RawSample {
+    code: String,
+    outcome: Option<String>,
+    keep: String,
 }
 
 pub(super) fn read(
@@ -96,6 +107,7 @@ pub(super) fn read(
     if size_bytes.is_none() {
         faults.push(format!("audit.rotate.size: `{size}` is not a size from 64KiB to 4GiB: use one like `100MiB`"));
     }
+    let sample = raw.sample.iter().enumerate().map(|(number, raw)| sample(number, raw, faults)).collect();
     Some(AuditFile {
         path: raw.file.clone().into(),
         format: match raw.format {
@@ -108,7 +120,32 @@ pub(super) fn read(
         size_bytes: size_bytes?,
         age_ms,
         retain_ms,
+        sample,
     })
+}
+
+fn sample(number: usize, raw: &RawSample, faults: &mut Vec<String>) -> Sample {
+    if raw.code != SAMPLED {
+        faults.push(format!("audit.sample[{number}].code: `{}` cannot be sampled: only `{SAMPLED}` can", raw.code));
+    }
+    if let Some(outcome) = raw.outcome.as_deref().filter(|outcome| OUTCOMES.iter().all(|(_, label)| label != outcome)) {
+        faults.push(format!("audit.sample[{number}].outcome: there is no outcome `{outcome}`"));
+    }
+    let kept = millionths(&raw.keep).filter(|kept| (1..=ALL_MILLIONTHS).contains(kept));
+    if kept.is_none() {
+        faults.push(format!("audit.sample[{number}].keep: `{}` is not a share: use one like `1%` or `0.1%`", raw.keep));
+    }
+    Sample::new(raw.outcome.clone(), kept.unwrap_or(ALL_MILLIONTHS))
+}
+
+/// A share in millionths: per cent, with at most four digits after the point.
+fn millionths(text: &str) -> Option<u64> {
+    let (whole, part) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 3 || part.len() > 4 || !is_digits(whole) || !is_digits(part) {
+        return None;
+    }
+    format!("{whole}{part:0<4}").parse().ok()
 }
 
 /// A size in bytes: a whole number and one of the units `KiB`, `MiB`, `GiB`.
@@ -148,6 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_per_cent() {
+        for (text, expected) in [
+            ("1%", Some(10_000)),
+            ("100%", Some(1_000_000)),
+            ("0.1%", Some(1_000)),
+            ("12.3456%", Some(123_456)),
+            ("1", None),
+            ("%", None),
+            ("-1%", None),
+            ("1.23456%", None),
+        ] {
+            assert_eq!(millionths(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_fault_says_where_it_is() {
         for (audit, wanted) in [
             ("audit: {file: a}", "missing field `signing_key`"),
@@ -165,6 +218,18 @@ mod tests {
             ("audit: {file: a, signing_key: {env: KEY}, rotate: {size: 100MB}}", "audit.rotate.size: `100MB`"),
             ("audit: {file: a, signing_key: {env: KEY}, rotate: {size: 1KiB}}", "audit.rotate.size: `1KiB`"),
             ("audit: {file: a, signing_key: {env: KEY}, retain: 1h}", "audit.retain: `1h` is not"),
+            (
+                "audit: {file: a, signing_key: {env: KEY}, sample: [{code: login, keep: 1%}]}",
+                "audit.sample[0].code: `login`",
+            ),
+            (
+                "audit: {file: a, signing_key: {env: KEY}, sample: [{code: refused, keep: 0%}]}",
+                "audit.sample[0].keep: `0%`",
+            ),
+            (
+                "audit: {file: a, signing_key: {env: KEY}, sample: [{code: refused, outcome: x, keep: 1%}]}",
+                "audit.sample[0].outcome: there is no outcome `x`",
+            ),
         ] {
             let faults = given(audit).map(drop).expect_err(audit);
             assert!(faults.contains(wanted), "{wanted}: {faults}");

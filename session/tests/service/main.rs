@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod audit_log;
 mod checks;
 mod client;
 mod docs;

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 const SID: &str = "the-secret-looking-sid";
 
-fn command(folder: &Path, more: &str) -> Command {
+pub(crate) fn command(folder: &Path, more: &str) -> Command {
     let data = folder.join("data");
     let config = folder.join("session.yaml");
     let text = format!(
@@ -27,11 +27,11 @@ fn command(folder: &Path, more: &str) -> Command {
     command
 }
 
-struct Program {
-    child: Child,
+pub(crate) struct Program {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     checks: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Program {
@@ -56,7 +56,7 @@ impl Program {
         assert!(limited.unwrap().success());
     }
 
-    async fn run(mut command: Command) -> Self {
+    pub(crate) async fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (mut checks, mut admin) = (None, None);
@@ -75,11 +75,11 @@ impl Program {
         Self { child, lines, checks, admin }
     }
 
-    async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
     }
 
-    async fn open(&self, key: &str) -> String {
+    pub(crate) async fn open(&self, key: &str) -> String {
         let body = json!({"issuer": "https://id", "key": key, "subject": "alice", "client_id": "web", "scopes": ["openid", "orders:read"]});
         let opened = self.call("POST", "/v1/sessions", &body.to_string()).await;
         assert_eq!(opened.status, 200, "{opened:?}");
@@ -87,7 +87,7 @@ impl Program {
     }
 
     /// Sends SIGHUP and reads on until it says that.
-    async fn reload(&mut self, wanted: &str) -> Value {
+    pub(crate) async fn reload(&mut self, wanted: &str) -> Value {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
         loop {
@@ -100,7 +100,7 @@ impl Program {
     }
 
     /// Ends it with SIGTERM; gives its exit code and what it had still to say.
-    async fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) async fn stop(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
         let mut said = String::new();
