@@ -122,7 +122,7 @@ impl Walk<'_> {
                 walked.header = Some(header);
                 check(&mut due, &walked.tree, is_confirmed, (1, 1)).map_err(fault)?;
             }
-            follows(record, &walked, is_confirmed).map_err(fault)?;
+            follows(record, &walked, is_confirmed, unproved == at).map_err(fault)?;
             walked.tree.push(line.hash);
             walked.leaves.push(line.hash);
             walked.last = Some(line.hash);
@@ -187,8 +187,14 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a record is the one after those before. `is_confirmed`: whether the line after it names it as it is.
-fn follows(record: &Record, walked: &Walked, is_confirmed: Option<bool>) -> Result<(), (u64, String)> {
+/// Whether a record is the one after those before. `is_confirmed`: whether the line after it names it as it is;
+/// `is_before_proved`: whether a checkpoint has proved the line before it.
+fn follows(
+    record: &Record,
+    walked: &Walked,
+    is_confirmed: Option<bool>,
+    is_before_proved: bool,
+) -> Result<(), (u64, String)> {
     let (line, due) = (walked.lines, walked.tree.size());
     if record.seq != due {
         let what = if record.seq > due { "records are missing before it" } else { "it is out of order" };
@@ -202,7 +208,10 @@ fn follows(record: &Record, walked: &Walked, is_confirmed: Option<bool>) -> Resu
     match is_confirmed {
         Some(false) => Err((line, "the line was changed: neither it nor the line after it fits".to_owned())),
         _ if line == 1 => Err((line, "does not follow the last line of the file before".to_owned())),
-        _ => Err((line - 1, format!("the line was changed: line {line} names another"))),
+        _ if is_before_proved => Err((line, "the line was changed: it does not name the line before it".to_owned())),
+        Some(true) => Err((line - 1, format!("the line was changed: line {line} names another"))),
+        // Nothing comes after it that could tell.
+        None => Err((line - 1, format!("this line or line {line} was changed: that one names another"))),
     }
 }
 
