@@ -1,5 +1,8 @@
 //! Who may call the admin API, and who may read the metrics: `admin_credential`, `admins` and `metrics`.
 
+#[cfg(test)]
+mod tests;
+
 use super::access::{duration, duration_ms};
 use super::credentials::{self, Held};
 use super::raw::{RawCredentials, RawMetrics};
