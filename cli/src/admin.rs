@@ -18,6 +18,7 @@ mod seen;
 pub(crate) mod sessions;
 pub(crate) mod signals;
 mod when;
+pub(crate) mod whoami;
 pub(crate) mod why;
 
 use crate::{plain, table};

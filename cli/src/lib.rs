@@ -72,6 +72,8 @@ enum Command {
     /// Manage the identity providers that send signals, and release or drop held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
+    /// Show who you are at the admin API, and what you may do
+    Whoami(admin::whoami::Args),
     /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Print a shell completion script
@@ -96,6 +98,7 @@ impl Args {
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),
+            Command::Whoami(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

@@ -1,6 +1,7 @@
 //! The admin listener: sessions, revocations, blocks, attributes, signals, events, metrics and health. Everything except health and readiness needs
 //! the credential.
 
+mod admit;
 mod attributes;
 mod blocks;
 mod body;
@@ -9,6 +10,7 @@ mod filters;
 mod held;
 mod page;
 mod party;
+mod permissions;
 mod problem;
 mod replicas;
 mod revocations;
@@ -18,5 +20,6 @@ mod seen;
 mod sessions;
 mod signals;
 mod view;
+mod whoami;
 
 pub(crate) use router::router;

@@ -1,6 +1,8 @@
 //! `session.yaml`: read, then checked. A fault says where it is and what to do; all faults are reported at once.
 
 mod access;
+mod admins;
+mod credential_files;
 mod credentials;
 mod raw;
 mod reload;
@@ -11,15 +13,17 @@ mod stream;
 mod tests;
 
 use crate::access::AccessTypes;
+use crate::admins::{Admins, MetricsAccess};
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+pub use credential_files::CredentialFiles;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
 pub use reload::{Reload, Reloadable, reload};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use store::{SCHEMA, Sharing, StoreSettings};
 use tracing::warn;
 
@@ -35,8 +39,12 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// What filters present; `None` admits any caller.
     pub filter_credential: Reloadable<Option<Credentials>>,
-    /// What callers of the admin API present.
-    pub admin_credential: Reloadable<Credentials>,
+    /// Who may call the admin API.
+    pub admins: Reloadable<Admins>,
+    /// Who may read the metrics.
+    pub metrics: Reloadable<MetricsAccess>,
+    /// The files that credentials are read from.
+    pub(crate) credential_files: Reloadable<Vec<PathBuf>>,
     /// Where the sessions are kept.
     pub store: StoreSettings,
     /// Who opens sessions.
@@ -85,7 +93,9 @@ impl Settings {
                        logout tokens and credentials of transmitters";
         let are_signals_open =
             self.signals_listen.is_some_and(|listen| !listen.ip().is_loopback()) && self.signals_tls.read().is_none();
+        let metrics = "metrics: open: anyone who can reach the admin listener can read the metrics";
         let doors = [
+            (metrics, *self.metrics.read() == MetricsAccess::Open),
             (signals, are_signals_open),
             (filters, self.filter_credential.read().is_none()),
             (admin, !is_private),
@@ -123,8 +133,14 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let mut faults = Vec::new();
     let listen = address("listen", &raw.listen, &mut faults);
     let admin = address("admin", &raw.admin, &mut faults);
-    let (filter_credential, admin_credential) =
-        credentials::read(raw.filter_credential.as_ref(), &raw.admin_credential, env, &mut faults);
+    let credential_files = credential_files::of(&raw);
+    let filter_credential = raw
+        .filter_credential
+        .as_ref()
+        .and_then(|sources| credentials::all("filter_credential", sources, env, &mut faults));
+    let metrics = admins::metrics(raw.metrics.as_ref(), env, &mut faults);
+    let admins = admins::read(raw.admin_credential.as_ref(), std::mem::take(&mut raw.admins), env, &mut faults);
+    admins::are_distinct(filter_credential.as_ref(), &admins, &metrics, &mut faults);
     let access = access::types(raw.access.take(), &mut faults);
     let store = store::read(&raw, &access, env, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
@@ -141,12 +157,14 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
-    match (listen, admin, admin_credential, store) {
-        (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
+    match (listen, admin, store) {
+        (Some(listen), Some(admin), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
             admin,
             filter_credential: Reloadable::new(filter_credential),
-            admin_credential: Reloadable::new(admin_credential),
+            admins: Reloadable::new(admins),
+            metrics: Reloadable::new(metrics),
+            credential_files: Reloadable::new(credential_files),
             store,
             enrolment: match raw.enrolment {
                 RawEnrolment::FirstUse => Enrolment::FirstUse,

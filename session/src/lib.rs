@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admin;
+pub mod admins;
 pub mod attributes;
 pub mod audit;
 pub mod blocks;

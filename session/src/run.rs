@@ -1,6 +1,7 @@
 //! The service from start to stop.
 
 use crate::admin;
+use crate::admins::{self, SignedIn};
 use crate::audit::Audit;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
@@ -152,6 +153,7 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
+    let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
 
@@ -170,6 +172,7 @@ pub async fn run(
     for task in signals {
         join(task).await;
     }
+    join(admins).await;
     join(cleaner).await;
     join(forgetter).await;
     join(watcher).await;
@@ -236,7 +239,9 @@ fn build(
         writer,
         clock,
         filter_credential: settings.filter_credential,
-        admin_credential: settings.admin_credential,
+        admins: settings.admins,
+        metrics_access: settings.metrics,
+        signed_in: SignedIn::default(),
         draining,
         stop,
         serving,

@@ -5,10 +5,10 @@ use crate::{error::Error, input, tls};
 use std::{env, path::PathBuf};
 use ureq::http::{HeaderValue, Uri};
 
-/// The largest credential file, in bytes.
-const CREDENTIAL_BYTES_MAX: u64 = 8 << 10;
+/// The largest credential file, in bytes: it may hold an access token.
+const CREDENTIAL_BYTES_MAX: u64 = 64 << 10;
 
-/// The connection to the session service. The credential is never an argument: it comes from
+/// The connection to the session service. The credential, or an OAuth access token, is never an argument: it comes from
 /// PORTCULLIS_ADMIN_CREDENTIAL or from a file
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Session service")]
@@ -16,7 +16,7 @@ pub(super) struct Connection {
     /// URL of the session service's admin API
     #[arg(long, env = URL_ENV, default_value = "http://127.0.0.1:7071")]
     url: String,
-    /// Read the admin credential from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
+    /// Read the admin credential or access token from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
     /// Trust the root certificates in this PEM file instead of the system's

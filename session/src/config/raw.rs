@@ -1,5 +1,6 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
+use super::admins::RawAdmin;
 use super::signals::RawTransmitter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -12,7 +13,10 @@ pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) admin: String,
     pub(super) filter_credential: Option<RawCredentials>,
-    pub(super) admin_credential: RawCredentials,
+    pub(super) admin_credential: Option<RawCredentials>,
+    #[serde(default)]
+    pub(super) admins: Vec<RawAdmin>,
+    pub(super) metrics: Option<RawMetrics>,
     pub(super) store: RawStore,
     pub(super) serve_lease: Option<String>,
     pub(super) activity_interval: Option<String>,
@@ -67,6 +71,14 @@ impl<'de> Deserialize<'de> for RawCredentials {
 pub(super) struct RawCredential {
     pub(super) env: Option<String>,
     pub(super) file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: `{credential: …}` or `{open: true}`")]
+pub(super) struct RawMetrics {
+    pub(super) credential: Option<RawCredentials>,
+    #[serde(default)]
+    pub(super) open: bool,
 }
 
 #[derive(Deserialize)]

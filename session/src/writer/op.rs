@@ -4,6 +4,7 @@ use super::attribute::Set;
 use super::signal::{Applied, Signal};
 use crate::access::Access;
 use crate::attributes::Attribute;
+use crate::audit::Actor;
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::{Candidate, LookUp, LookedUp, NotOpened};
@@ -26,8 +27,13 @@ pub enum NotWritten {
     Late,
 }
 
-/// Answers one change.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, NotWritten>>;
+/// Who has asked for a change, and where its answer goes.
+pub(crate) struct Reply<T> {
+    /// Who has asked.
+    pub(super) by: Actor,
+    /// Who waits.
+    pub(super) to: oneshot::Sender<Result<T, NotWritten>>,
+}
 
 /// The answer to an opening.
 pub(super) type Opened = Result<Arc<Session>, NotOpened>;
@@ -109,5 +115,5 @@ pub struct Opening {
 /// Answers a change.
 pub(super) fn answer<T>(reply: Reply<T>, with: Result<T, NotWritten>) {
     // The caller may have gone away: the change was made all the same.
-    drop(reply.send(with));
+    drop(reply.to.send(with));
 }

@@ -2,9 +2,9 @@
 //! registry and the real commits, with a disk in memory. States that were reached before are not explored again.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opening, Revoking, Unseen};
+use super::op::{NotWritten, Op, Opening, Reply, Revoking, Unseen};
 use super::prepare::{Behind, Group};
-use crate::audit::Audit;
+use crate::audit::{Actor, Audit};
 use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{IDLE, T0, audit, loaded, of_kind, person, types};
 use crate::issuers::KnownIssuer;
@@ -406,11 +406,11 @@ impl World {
 
     fn send<T>(
         &mut self,
-        op: impl FnOnce(tokio::sync::oneshot::Sender<Result<T, NotWritten>>) -> Op,
+        op: impl FnOnce(Reply<T>) -> Op,
         caller: impl FnOnce(Receiver<Result<T, NotWritten>>) -> Caller,
     ) {
         let (reply, heard) = tokio::sync::oneshot::channel();
-        self.waiting.push(op(reply));
+        self.waiting.push(op(Reply { by: Actor::Nobody, to: reply }));
         self.callers.push(caller(heard));
     }
 

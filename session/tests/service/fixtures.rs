@@ -142,6 +142,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
     );
     let env = |name: &str| match name.strip_prefix('F') {
         None if name == "P" => Some(format!("Bearer {ADMIN}")),
+        None if name.starts_with("ADMIN_") => Some(format!("the-secret-of-{name}")),
         None if name == "RECEIVER" => Some("receiver-secret".to_owned()),
         Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
         None => Some(ADMIN.to_owned()),

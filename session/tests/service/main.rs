@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod admins;
 mod checks;
 mod client;
 mod docs;
