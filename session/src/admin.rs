@@ -17,6 +17,7 @@ mod scopes;
 mod seen;
 mod sessions;
 mod signals;
+mod usage;
 mod view;
 
 pub(crate) use router::router;

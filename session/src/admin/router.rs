@@ -2,7 +2,7 @@
 
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals};
+use super::{attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals, usage};
 use crate::clock::rfc3339;
 use crate::listener::Peer;
 use crate::log::Sampler;
@@ -45,6 +45,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
+        .route("/v1/usage", get(usage::list))
         .route("/v1/attributes/{kind}/{id}", get(attributes::list))
         .route(
             "/v1/attributes/{kind}/{id}/{name}",
