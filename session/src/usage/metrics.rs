@@ -20,6 +20,8 @@ impl UsageMetrics {
         let help = "Requests that a scope helped to release; the first 1,000 scopes have names.";
         let used = IntCounterVec::new(Opts::new("portcullis_scope_used_total", help), &["scope"])?;
         registry.register(Box::new(used.clone()))?;
+        // There is one also while nothing is used.
+        used.with_label_values(&[""]);
         let help = "Counts of usage kept without their client, because there were too many.";
         let together = IntCounter::new("portcullis_usage_others_total", help)?;
         registry.register(Box::new(together.clone()))?;

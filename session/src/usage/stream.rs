@@ -141,7 +141,8 @@ impl StreamUsage {
 
     /// Whether that is now.
     pub(crate) fn is_due(&self, now_ms: u64) -> bool {
-        self.add_at_ms.is_some_and(|at_ms| at_ms <= now_ms)
+        // A clock that was set back does not put it off.
+        self.add_at_ms.is_some_and(|at_ms| at_ms <= now_ms || at_ms > now_ms.saturating_add(ADD_MS))
             || self.counted.len() >= WAITING_MAX
             || self.collected.len() >= WAITING_MAX
     }
