@@ -69,11 +69,9 @@ fn scopes_of(route: &wire::Route, names: &mut HashSet<Arc<str>>) -> RouteScopes 
             name
         }
     };
-    RouteScopes {
-        name: route.name.as_str().into(),
-        all_of: route.all_of.iter().map(&mut shared).collect(),
-        any_of: route.any_of.iter().map(|group| group.scopes.iter().map(&mut shared).collect()).collect(),
-    }
+    let all_of = route.all_of.iter().map(&mut shared).collect();
+    let any_of = route.any_of.iter().map(|group| group.scopes.iter().map(&mut shared).collect()).collect();
+    RouteScopes::new(route.name.as_str().into(), all_of, any_of)
 }
 
 #[cfg(test)]

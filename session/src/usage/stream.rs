@@ -3,7 +3,7 @@
 use super::token::{Effect, TokenUses};
 use super::{Count, Usage};
 use crate::metrics::Metrics;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How often a stream adds its counts to those of the service.
@@ -12,24 +12,28 @@ const ADD_MS: u64 = 1_000;
 /// Tokens with counts, and kinds of requests, after which that does not wait.
 const WAITING_MAX: usize = 4_096;
 
+/// Scopes of a route that are counted. If a route names more, its requests count for the scope without a name: then nobody
+/// can tell what was not used.
+const SCOPES_MAX: usize = 2_048;
+
 /// A route, as far as its use is counted. Routes of one table share the names of their scopes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RouteScopes {
     /// Its name.
     pub(crate) name: Arc<str>,
     /// Scopes that are all required.
-    pub(crate) all_of: Box<[Arc<str>]>,
+    pub(super) all_of: Box<[Arc<str>]>,
     /// Groups of scopes, one of which is required.
-    pub(crate) any_of: Box<[Box<[Arc<str>]>]>,
+    pub(super) any_of: Box<[Box<[Arc<str>]>]>,
+    /// All of these, each once.
+    named: Box<[Arc<str>]>,
 }
 
 impl RouteScopes {
-    /// Its scopes, each once.
-    fn scopes(&self) -> Vec<&Arc<str>> {
-        let mut scopes: Vec<&Arc<str>> = self.all_of.iter().chain(self.any_of.iter().flatten()).collect();
-        scopes.sort_unstable();
-        scopes.dedup();
-        scopes
+    /// A route of that name which requires these.
+    pub(crate) fn new(name: Arc<str>, all_of: Box<[Arc<str>]>, any_of: Box<[Box<[Arc<str>]>]>) -> Self {
+        let named = distinct(all_of.iter().chain(any_of.iter().flatten()).map(Arc::clone).collect());
+        Self { name, all_of, any_of, named }
     }
 
     /// What requests that the service has answered with `ACTIVE` mean, if the filter looks at these scopes.
@@ -46,40 +50,46 @@ impl RouteScopes {
         }
         match all.is_empty() && (met.is_some() || self.any_of.is_empty()) {
             true => Effect::Granted(met),
-            false => Effect::Missing(Self::distinct(all)),
+            false => Effect::Missing(distinct(all)),
         }
     }
 
     /// What requests mean that the filter has refused because the token lacked these scopes, or for another reason. A name
     /// that the route does not have counts for nothing.
     pub(crate) fn refused(&self, missing: &[String]) -> Effect {
-        let known = |scope: &&Arc<str>| missing.iter().any(|missing| **missing == ***scope);
-        let named: Vec<Arc<str>> = self.scopes().into_iter().filter(known).map(Arc::clone).collect();
+        let missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
+        let named: Vec<Arc<str>> =
+            self.named.iter().filter(|scope| missing.contains(&***scope)).map(Arc::clone).collect();
         if named.is_empty() { Effect::Barred } else { Effect::Missing(named.into()) }
-    }
-
-    fn distinct(mut scopes: Vec<Arc<str>>) -> Box<[Arc<str>]> {
-        scopes.sort_unstable();
-        scopes.dedup();
-        scopes.into()
     }
 
     /// Calls `each` with every scope of the route, and what requests of that effect count for it.
     pub(super) fn each(&self, effect: &Effect, count: u64, last_ms: u64, each: &mut dyn FnMut(&Arc<str>, Count)) {
-        for scope in self.scopes() {
-            let (granted, refused) = match effect {
-                Effect::Granted(group) => {
-                    let group = group.and_then(|group| self.any_of.get(group));
-                    let is_of = |scopes: &[Arc<str>]| scopes.contains(scope);
-                    (is_of(&self.all_of) || group.is_some_and(|group| is_of(group)), false)
-                }
-                Effect::Missing(missing) => (false, missing.contains(scope)),
-                Effect::Barred => (false, false),
-            };
-            let of = |is_it: bool| if is_it { count } else { 0 };
-            each(scope, Count { asked: count, granted: of(granted), refused: of(refused), last_ms });
+        let of = |is_it: bool| if is_it { count } else { 0 };
+        if self.named.len() > SCOPES_MAX {
+            let granted = of(matches!(effect, Effect::Granted(_)));
+            return each(&Arc::default(), Count { asked: count, granted, last_ms, ..Count::default() });
+        }
+        let (granted, refused): (HashSet<&str>, HashSet<&str>) = match effect {
+            Effect::Granted(group) => {
+                let group = group.and_then(|group| self.any_of.get(group)).into_iter().flatten();
+                (self.all_of.iter().chain(group).map(|scope| &**scope).collect(), HashSet::new())
+            }
+            Effect::Missing(missing) => (HashSet::new(), missing.iter().map(|scope| &**scope).collect()),
+            Effect::Barred => (HashSet::new(), HashSet::new()),
+        };
+        for scope in &self.named {
+            let (granted, refused) = (of(granted.contains(&**scope)), of(refused.contains(&**scope)));
+            each(scope, Count { asked: count, granted, refused, last_ms });
         }
     }
+}
+
+/// Each once, in order.
+fn distinct(mut scopes: Vec<Arc<str>>) -> Box<[Arc<str>]> {
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.into()
 }
 
 /// The counts of one stream. Clients are interned, so their addresses tell them apart.

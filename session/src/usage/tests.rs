@@ -16,7 +16,7 @@ type Model = BTreeMap<(Kind, String, String), Count>;
 
 fn scopes(name: &str, all_of: &[&str], any_of: &[&[&str]]) -> RouteScopes {
     let names = |scopes: &[&str]| scopes.iter().map(|scope| Arc::from(*scope)).collect();
-    RouteScopes { name: name.into(), all_of: names(all_of), any_of: any_of.iter().map(|group| names(group)).collect() }
+    RouteScopes::new(name.into(), names(all_of), any_of.iter().map(|group| names(group)).collect())
 }
 
 fn routes() -> [RouteScopes; 3] {
@@ -245,4 +245,22 @@ fn names_that_are_too_long_are_counted_without_them() {
     all.sort_by_key(|used| used.kind);
     let seen: Vec<_> = all.iter().map(|used| (used.name.as_str(), used.client.as_str(), used.count.asked)).collect();
     assert_eq!(seen, [("a", "", 3), ("", "", 7)]);
+}
+
+#[test]
+fn a_route_with_too_many_scopes_is_counted_so_that_nobody_takes_them_for_unused() {
+    let (usage, metrics) = (Usage::default(), Metrics::new().unwrap());
+    let names: Vec<String> = (0..3_000).map(|n| format!("scope {n}")).collect();
+    let routes = [scopes("large", &names.iter().map(String::as_str).collect::<Vec<_>>(), &[])];
+    let mut stream = StreamUsage::default();
+    stream.reported(&"web".into(), Some(0), Effect::Granted(None), 3, DAY);
+    stream.add(&usage, &metrics, |index| routes.get(index as usize));
+    let mut all = Vec::new();
+    usage.write(10, |used| {
+        all = used;
+        Ok(())
+    });
+    all.sort_by_key(|used| used.kind);
+    let seen: Vec<_> = all.iter().map(|used| (used.name.as_str(), used.count.asked, used.count.granted)).collect();
+    assert_eq!(seen, [("", 3, 3), ("large", 3, 0)]);
 }
