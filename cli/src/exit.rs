@@ -9,7 +9,8 @@ Exit codes:
   0  success
   1  failure: a file cannot be read, the service does not answer, a test case fails
   2  invalid input: an argument, a policy or another file
-  3  `policy diff` found an unapproved change that makes the policy more permissive";
+  3  `policy diff` found an unapproved change that makes the policy more permissive
+  4  `scopes stale` found something that nobody uses";
 
 /// How the program ends. With several inputs, the greatest code counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub enum Exit {
     Invalid,
     /// An unapproved change makes a policy more permissive.
     MorePermissive,
+    /// Something is used by nobody, or its review is overdue.
+    Stale,
 }
 
 /// The result of a command.
@@ -34,6 +37,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Invalid => 2,
             Exit::MorePermissive => 3,
+            Exit::Stale => 4,
         })
     }
 }

@@ -63,6 +63,9 @@ enum Command {
     /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
+    /// List which scopes and routes are used, and find those that nobody needs
+    #[command(subcommand)]
+    Scopes(admin::scopes::Command),
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
@@ -95,6 +98,7 @@ impl Args {
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
             Command::Attributes(command) => command.run(),
+            Command::Scopes(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),

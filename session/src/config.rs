@@ -19,8 +19,10 @@ use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+use crate::usage::DAY_MS;
+pub(crate) use access::duration_ms;
 pub use credential_files::CredentialFiles;
-use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
+use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
 pub use reload::{Reload, Reloadable, reload};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,8 @@ pub struct Settings {
     pub undated_logins: UndatedLogins,
     /// For how long ended sessions and revocations are kept, in milliseconds.
     pub retention_ms: u64,
+    /// For how long counts of what is used are kept, in milliseconds.
+    pub usage_retained_ms: u64,
     /// The access types.
     pub access: AccessTypes,
     /// TLS for the check listener.
@@ -145,6 +149,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let store = store::read(&raw, &access, env, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
     let retention_ms = retention_ms(&raw.retention, &mut faults);
+    let usage_retained_ms = usage_retained_ms(&raw.usage, &mut faults);
     outlasts(retention_ms, undated_logins, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
@@ -172,6 +177,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             },
             undated_logins,
             retention_ms,
+            usage_retained_ms,
             access,
             tls: Reloadable::new(checks_tls),
             admin_tls: Reloadable::new(admin_tls),
@@ -200,6 +206,15 @@ fn retention_ms(raw: &RawRetention, faults: &mut Vec<String>) -> u64 {
             "retention.ended: `{}` is less than a day: a token could outlive the end of its session",
             raw.ended
         ));
+    }
+    ms
+}
+
+/// Counts are kept by day.
+fn usage_retained_ms(raw: &RawUsage, faults: &mut Vec<String>) -> u64 {
+    let ms = access::duration("usage.retain", &raw.retain, faults);
+    if ms < DAY_MS {
+        faults.push(format!("usage.retain: `{}` is less than a day, and uses are counted by day", raw.retain));
     }
     ms
 }

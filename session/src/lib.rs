@@ -36,6 +36,7 @@ mod signals;
 pub mod store;
 pub mod store_tool;
 pub mod token;
+pub mod usage;
 mod writer;
 
 #[cfg(test)]

@@ -16,6 +16,14 @@ pub(super) struct Connection {
     /// URL of the session service's admin API
     #[arg(long, env = URL_ENV, default_value = "http://127.0.0.1:7071")]
     url: String,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What a session service asks of its callers, and what they ask of it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Session service")]
+pub(crate) struct Access {
     /// Read the admin credential or access token from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
@@ -33,7 +41,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Makes a client if a credential is given, for a command that can also do without the service.
     pub(super) fn client_if_given(&self) -> Result<Option<Client>, Error> {
-        match self.credential_file.is_some() || env::var_os(CREDENTIAL_ENV).is_some() {
+        match self.access.credential_file.is_some() || env::var_os(CREDENTIAL_ENV).is_some() {
             true => self.client().map(Some),
             false => Ok(None),
         }
@@ -41,8 +49,14 @@ impl Connection {
 
     /// Makes a client; it does not connect yet.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        let (base, is_https) =
-            base(&self.url).map_err(|why| Error::invalid(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
+        self.access.client(&self.url, &format!("--url` or `{URL_ENV}"))
+    }
+}
+
+impl Access {
+    /// Makes a client of the service at a URL; `from` is what has given it.
+    pub(super) fn client(&self, url: &str, from: &str) -> Result<Client, Error> {
+        let (base, is_https) = base(url).map_err(|why| Error::invalid(format_args!("`{from}`: {why}")))?;
         let (credential, from) = self.credential()?;
         let own = self.cert.as_deref().zip(self.key.as_deref());
         let tls = if is_https { Some(tls::config(self.ca.as_deref(), own)?) } else { None };

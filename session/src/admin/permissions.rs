@@ -47,6 +47,7 @@ const TABLE: &[(&str, &str, Needed)] = &[
     ("GET", "/v1/events", VIEW),
     ("GET", "/v1/filters", VIEW),
     ("GET", "/v1/replicas", VIEW),
+    ("GET", "/v1/usage", VIEW),
     ("GET", "/v1/attributes/{kind}/{id}", VIEW),
     ("GET", "/v1/attributes/{kind}/{id}/{name}", VIEW),
     ("PUT", "/v1/attributes/{kind}/{id}/{name}", OPERATE),

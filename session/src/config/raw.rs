@@ -26,6 +26,8 @@ pub(super) struct Raw {
     pub(super) undated_logins: RawUndatedLogins,
     #[serde(default)]
     pub(super) retention: RawRetention,
+    #[serde(default)]
+    pub(super) usage: RawUsage,
     pub(super) access: Option<Vec<RawAccess>>,
     pub(super) tls: Option<RawTls>,
     pub(super) admin_tls: Option<RawTls>,
@@ -130,6 +132,18 @@ pub(super) struct RawRetention {
 impl Default for RawRetention {
     fn default() -> Self {
         Self { ended: "30d".to_owned() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: `{retain: …}`")]
+pub(super) struct RawUsage {
+    pub(super) retain: String,
+}
+
+impl Default for RawUsage {
+    fn default() -> Self {
+        Self { retain: "180d".to_owned() }
     }
 }
 

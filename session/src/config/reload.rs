@@ -70,6 +70,7 @@ impl Settings {
                 ("enrolment", self.enrolment != new.enrolment),
                 ("undated_logins", self.undated_logins != new.undated_logins),
                 ("retention", self.retention_ms != new.retention_ms),
+                ("usage", self.usage_retained_ms != new.usage_retained_ms),
                 ("access", self.access != new.access),
                 ("signals_listen", self.signals_listen != new.signals_listen),
                 ("signals", self.signals != new.signals),

@@ -173,6 +173,11 @@ impl Writer {
         drop(self.send(Op::ForgetReceived(before_ms)));
     }
 
+    /// Drops some of the counts of what was used before a day, soon.
+    pub fn forget_used(&self, before: u32) {
+        drop(self.send(Op::ForgetUsed(before)));
+    }
+
     /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.
     pub async fn forget(&self, after: Option<SessionId>, before_ms: u64) -> Result<Option<SessionId>, NotWritten> {
         self.ask(|reply| Op::Forget(after, before_ms, reply)).await

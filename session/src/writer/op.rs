@@ -74,6 +74,8 @@ pub(crate) enum Op {
     Signal(Box<Signal>, Reply<Applied>),
     /// Drops receipts of signals that are kept until before an instant.
     ForgetReceived(u64),
+    /// Drops counts of what was used before a day.
+    ForgetUsed(u32),
     /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.

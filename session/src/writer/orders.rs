@@ -66,6 +66,10 @@ impl Store for Disk {
         Ok(Vec::new())
     }
 
+    fn usage(&self, _: u32, _: &mut dyn FnMut(crate::usage::Used)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         let revocations = self.0.lock().unwrap().revocation.clone().into_iter().collect();
         Ok(Rules { revocations, ..Rules::default() })
@@ -112,7 +116,9 @@ impl Store for Disk {
                 | Change::Unhold(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
-                | Change::Rules(_) => {}
+                | Change::Rules(_)
+                | Change::Used(_)
+                | Change::ForgetUsed(_) => {}
             }
         }
         Ok(())
@@ -490,6 +496,7 @@ impl World {
                 | Op::Attribute(..)
                 | Op::Signal(..)
                 | Op::ForgetReceived(_)
+                | Op::ForgetUsed(_)
                 | Op::Forget(..)
                 | Op::Enrol(..)
                 | Op::CatchUp(_) => unreachable!(),

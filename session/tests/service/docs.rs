@@ -51,6 +51,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `store`", "store: {zzz: 1}".to_owned()),
         ("### `store.embedded`", "store: {embedded: {zzz: 1}}".to_owned()),
         ("### `store.postgres`", "store: {postgres: {zzz: 1}}".to_owned()),
+        ("### `usage`", format!("{complete}usage: {{zzz: 1}}")),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
         ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}tls: {{zzz: 1}}")),

@@ -7,6 +7,7 @@ use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
+use portcullis_session::usage::Used;
 use portcullis_session::{Failure, Listeners, run};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -83,6 +84,10 @@ impl Store for Faulty {
 
     fn rules(&self) -> Result<Rules, StoreError> {
         self.0.rules()
+    }
+
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {
+        self.0.usage(since, each)
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {

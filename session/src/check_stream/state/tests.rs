@@ -433,7 +433,8 @@ fn two_streams_of_one_policy_share_its_routes() {
     let fixture = Fixture::new();
     let tables = Arc::<RouteTables>::default();
     let open = |hello: Hello| {
-        let mut state = StreamState { route_tables: Arc::clone(&tables), ..fresh(&fixture) };
+        let mut state = fresh(&fixture);
+        state.route_tables = Arc::clone(&tables);
         state.receive(FilterMessage { hello: Some(hello), ..FilterMessage::default() }, T0).unwrap();
         state
     };
