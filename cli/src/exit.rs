@@ -11,6 +11,7 @@ Exit codes:
   2  invalid input: an argument, a policy or another file
   3  `policy diff` found an unapproved change that makes the policy more permissive
   4  `scopes stale` found something that nobody uses";
+  5  `audit verify` or `audit prove` found a record that is not proved";
 
 /// How the program ends. With several inputs, the greatest code counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,8 @@ pub enum Exit {
     MorePermissive,
     /// Something is used by nobody, or its review is overdue.
     Stale,
+    /// The files of an audit log do not fit their checkpoints.
+    Unproved,
 }
 
 /// The result of a command.
@@ -38,6 +41,7 @@ impl From<Exit> for ExitCode {
             Exit::Invalid => 2,
             Exit::MorePermissive => 3,
             Exit::Stale => 4,
+            Exit::Unproved => 5,
         })
     }
 }
@@ -47,6 +51,7 @@ impl From<&Error> for Exit {
         match error {
             Error::Failed(_) => Self::Failed,
             Error::Invalid(_) | Error::Rejected(_) => Self::Invalid,
+            Error::Unproved(_) => Self::Unproved,
             Error::Several(errors) => errors.iter().map(Self::from).max().unwrap_or(Self::Failed),
         }
     }

@@ -4,10 +4,14 @@
 mod actor;
 mod event;
 mod history;
+mod service;
 
 pub use actor::Actor;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
+pub(crate) use service::{
+    configuration_loaded, configuration_refused, configuration_reloaded, policy_gone, policy_seen, started, stopped,
+};
 
 use crate::attributes::Attribute;
 use crate::blocks::Block;

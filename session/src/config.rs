@@ -2,6 +2,7 @@
 
 mod access;
 mod admins;
+mod audit;
 mod credential_files;
 mod credentials;
 mod raw;
@@ -14,6 +15,7 @@ mod tests;
 
 use crate::access::AccessTypes;
 use crate::admins::{Admins, MetricsAccess};
+use crate::audit_log::AuditFile;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
@@ -24,6 +26,7 @@ pub(crate) use access::duration_ms;
 pub use credential_files::CredentialFiles;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
 pub use reload::{Reload, Reloadable, reload};
+use sha2::{Digest, Sha256};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 pub use store::{SCHEMA, Sharing, StoreSettings};
@@ -69,6 +72,10 @@ pub struct Settings {
     pub signals_tls: Reloadable<Option<Tls>>,
     /// Who sends signals.
     pub(crate) signals: Vec<TransmitterSettings>,
+    /// The audit log as a file, if it is one.
+    pub audit: Option<AuditFile>,
+    /// SHA-256 of the configuration's text, lower-case hex.
+    pub digest: String,
 }
 
 impl Settings {
@@ -162,6 +169,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
+    let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
     match (listen, admin, store) {
         (Some(listen), Some(admin), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
@@ -184,6 +192,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals_listen,
             signals_tls: Reloadable::new(signals_tls),
             signals,
+            audit,
+            digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
         _ => Err(Faults(faults)),
     }

@@ -5,6 +5,7 @@ mod admin;
 pub mod admins;
 pub mod attributes;
 pub mod audit;
+pub mod audit_log;
 pub mod blocks;
 mod bound_token;
 pub mod check_stream;

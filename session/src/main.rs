@@ -1,6 +1,7 @@
 //! The program of the session service: it only wires the library up.
 
 use clap::{Parser, Subcommand};
+use portcullis_session::audit_log::AuditLog;
 use portcullis_session::clock::Clock;
 use portcullis_session::config::{self, CredentialFiles, Settings};
 use portcullis_session::log::Log;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How long the last lines may take to be read.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -96,15 +99,18 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let format = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
-    format.with_writer(log.clone()).init();
-    let exit = match serve(&file, settings) {
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(log.clone());
+    let audit = AuditLog::default();
+    let tap = settings.audit.is_some().then(|| audit.tap());
+    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).with(tap).init();
+    let exit = match serve(&file, settings, &audit) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
             Exit::Failed
         }
     };
+    audit.close(LOG_DRAIN_MAX);
     log.close(LOG_DRAIN_MAX);
     exit.into()
 }
@@ -123,7 +129,10 @@ fn look_after(command: &store_tool::Command) -> Exit {
     }
 }
 
-fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(config: &Path, settings: Settings, audit: &AuditLog) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(file) = &settings.audit {
+        audit.start(file.clone())?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // First of all: until then, a SIGHUP ends the process.

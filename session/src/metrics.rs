@@ -85,6 +85,8 @@ pub struct Metrics {
     /// Look-ups that failed.
     pub store_unreadable: IntCounter,
     log_dropped: IntCounter,
+    audit_records: IntCounter,
+    audit_dropped: IntCounter,
     commits: Histogram,
     replicas: Replicas,
     /// Signals of identity providers.
@@ -256,6 +258,11 @@ impl Metrics {
             )?,
             store_reopened: counter("portcullis_store_reopened_total", "Times that the store was reopened.")?,
             store_unreadable: counter("portcullis_store_unreadable_total", "Failed look-ups in the store.")?,
+            audit_records: counter("portcullis_audit_records_total", "Records written to the file of the audit log.")?,
+            audit_dropped: counter(
+                "portcullis_audit_dropped_total",
+                "Records that the file of the audit log lacks: its disk failed, or was too slow.",
+            )?,
             log_dropped: counter(
                 "portcullis_log_lines_dropped_total",
                 "Log lines dropped because standard output was not read in time.",
@@ -354,6 +361,8 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub fn text(&self) -> Result<String, Error> {
         self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
+        self.audit_records.inc_by(crate::audit_log::written().saturating_sub(self.audit_records.get()));
+        self.audit_dropped.inc_by(crate::audit_log::dropped().saturating_sub(self.audit_dropped.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -2,7 +2,7 @@
 
 use crate::admin;
 use crate::admins::{self, SignedIn};
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::{Settings, Sharing, StoreSettings};
@@ -104,6 +104,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     say_addresses(&listeners);
     settings.warn_of_open_doors();
+    audit::configuration_loaded(&settings.digest);
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
@@ -127,6 +128,7 @@ pub async fn run(
     };
     let admin = tokio::spawn(serve(listeners.admin, admin, stopped.clone(), ADMIN_DRAIN_MAX));
     load(&service).await?;
+    audit::started();
     let beats = shared.map(|shared| shared.start(&service)).transpose()?;
     let watcher = tokio::spawn(watch_lease(Arc::clone(&service), serves));
 
@@ -185,7 +187,9 @@ pub async fn run(
     })
     .await;
     let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
-    stopped.map_err(Failure::Lost)
+    stopped.map_err(Failure::Lost)?;
+    audit::stopped();
+    Ok(())
 }
 
 async fn join(task: JoinHandle<()>) {

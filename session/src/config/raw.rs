@@ -1,6 +1,7 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
 use super::admins::RawAdmin;
+use super::audit::RawAudit;
 use super::signals::RawTransmitter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -35,6 +36,7 @@ pub(super) struct Raw {
     pub(super) signals_tls: Option<RawTls>,
     #[serde(default)]
     pub(super) signals: Vec<RawTransmitter>,
+    pub(super) audit: Option<RawAudit>,
 }
 
 /// A credential, or a list of them.

@@ -1,6 +1,7 @@
 //! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials and certificates. The rest waits for the next start.
 
 use super::{Settings, load};
+use crate::audit;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -74,6 +75,7 @@ impl Settings {
                 ("access", self.access != new.access),
                 ("signals_listen", self.signals_listen != new.signals_listen),
                 ("signals", self.signals != new.signals),
+                ("audit", self.audit != new.audit),
             ]),
         }
     }
@@ -97,6 +99,7 @@ pub fn reload(file: &Path, running: &Settings) {
     let new = match load(file) {
         Ok(new) => new,
         Err(faults) => {
+            audit::configuration_refused(faults.0.len());
             for fault in faults.0 {
                 error!(fault, "the configuration was not reloaded: the previous one stays in force");
             }
@@ -104,6 +107,7 @@ pub fn reload(file: &Path, running: &Settings) {
         }
     };
     let Reload { reloaded, needs_restart } = running.take_over(&new);
+    audit::configuration_reloaded(&new.digest, &reloaded, &needs_restart);
     info!(changed = reloaded.join(", "), "reloaded the configuration");
     if !needs_restart.is_empty() {
         warn!(changed = needs_restart.join(", "), "the configuration has changes that need a restart");
