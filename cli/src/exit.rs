@@ -10,7 +10,7 @@ Exit codes:
   1  failure: a file cannot be read, the service does not answer, a test case fails
   2  invalid input: an argument, a policy or another file
   3  `policy diff` found an unapproved change that makes the policy more permissive
-  4  `scopes stale` found something that nobody uses";
+  4  `scopes stale` found something that nobody uses
   5  `audit verify` or `audit prove` found a record that is not proved";
 
 /// How the program ends. With several inputs, the greatest code counts.
