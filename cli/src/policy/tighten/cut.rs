@@ -79,20 +79,32 @@ fn is_flow(text: &str, node: &Node) -> bool {
     text.get(node.span.clone()).is_some_and(|text| text.starts_with(['[', '{']))
 }
 
-/// Where a value ends. That of a block ends with its last part: the reader sees its end only where the next one begins.
+/// Where a value ends. The reader knows where a list or an object begins, and where its parts are: one in brackets ends with
+/// the bracket after its last part, and a block with its last part.
 fn end(text: &str, node: &Node) -> usize {
     let last = match &node.content {
         Content::List(items) => items.last(),
         Content::Object(pairs) => pairs.last().map(|(_, value)| value),
-        _ => None,
-    };
-    match last.filter(|_| !is_flow(text, node)) {
-        Some(last) => end(text, last),
-        None => {
+        _ => {
             let written = text.get(node.span.clone()).unwrap_or_default();
-            node.span.start + written.trim_end().len()
+            return node.span.start + written.trim_end().len();
         }
+    };
+    let last_end = last.map(|last| end(text, last));
+    match is_flow(text, node) {
+        true => bracket_end(text, last_end.unwrap_or(node.span.start + 1)),
+        false => last_end.unwrap_or(node.span.end),
     }
+}
+
+/// The end of the bracket that comes next, after commas, white space and comments.
+fn bracket_end(text: &str, from: usize) -> usize {
+    let mut is_comment = false;
+    let after = text.get(from..).unwrap_or_default().char_indices().find(|(_, c)| {
+        is_comment = (is_comment || *c == '#') && *c != '\n';
+        !is_comment && !c.is_whitespace() && *c != ','
+    });
+    after.map_or(text.len(), |(at, bracket)| from + at + bracket.len_utf8())
 }
 
 fn line_start(text: &str, at: usize) -> usize {
