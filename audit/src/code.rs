@@ -73,6 +73,8 @@ pub const CODES: &[Code] = &[
     code("configuration_loaded", Class::EntityManagement, 2),
     code("configuration_reloaded", Class::EntityManagement, 3),
     failure("configuration_refused", Class::EntityManagement, 3),
+    code("admin_signed_in", Class::Authentication, 1),
+    failure("admin_refused", Class::Authentication, 1),
     code("policy_seen", Class::EntityManagement, 1),
     code("policy_gone", Class::EntityManagement, 4),
     code("opened", Class::Authentication, 1),

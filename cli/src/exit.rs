@@ -10,6 +10,7 @@ Exit codes:
   1  failure: a file cannot be read, the service does not answer, a test case fails
   2  invalid input: an argument, a policy or another file
   3  `policy diff` found an unapproved change that makes the policy more permissive
+  4  `scopes stale` found something that nobody uses
   5  `audit verify` or `audit prove` found a record that is not proved";
 
 /// How the program ends. With several inputs, the greatest code counts.
@@ -23,6 +24,8 @@ pub enum Exit {
     Invalid,
     /// An unapproved change makes a policy more permissive.
     MorePermissive,
+    /// Something is used by nobody, or its review is overdue.
+    Stale,
     /// The files of an audit log do not fit their checkpoints.
     Unproved,
 }
@@ -37,6 +40,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Invalid => 2,
             Exit::MorePermissive => 3,
+            Exit::Stale => 4,
             Exit::Unproved => 5,
         })
     }

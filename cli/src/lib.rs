@@ -65,6 +65,9 @@ enum Command {
     /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
+    /// List which scopes and routes are used, and find those that nobody needs
+    #[command(subcommand)]
+    Scopes(admin::scopes::Command),
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
@@ -74,6 +77,8 @@ enum Command {
     /// Manage the identity providers that send signals, and release or drop held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
+    /// Show who you are at the admin API, and what you may do
+    Whoami(admin::whoami::Args),
     /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
     /// Verify, search and follow the files of the audit log
@@ -98,9 +103,11 @@ impl Args {
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
             Command::Attributes(command) => command.run(),
+            Command::Scopes(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),
+            Command::Whoami(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Audit(command) => command.run(),
             Command::Completions(args) => args.run(),

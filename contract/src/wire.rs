@@ -12,4 +12,7 @@
 /// The capability of a service that sends beats, and of a filter that acts when they stop.
 pub const BEAT: &str = "beat";
 
+/// The capability of a service that counts what is used, and of a filter that reports what it decides by itself.
+pub const USAGE: &str = "usage";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

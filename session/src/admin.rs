@@ -1,6 +1,7 @@
 //! The admin listener: sessions, revocations, blocks, attributes, signals, events, metrics and health. Everything except health and readiness needs
 //! the credential.
 
+mod admit;
 mod attributes;
 mod blocks;
 mod body;
@@ -9,6 +10,7 @@ mod filters;
 mod held;
 mod page;
 mod party;
+mod permissions;
 mod problem;
 mod replicas;
 mod revocations;
@@ -17,6 +19,8 @@ mod scopes;
 mod seen;
 mod sessions;
 mod signals;
+mod usage;
 mod view;
+mod whoami;
 
 pub(crate) use router::router;

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admin;
+pub mod admins;
 pub mod attributes;
 pub mod audit;
 pub mod audit_log;
@@ -36,6 +37,7 @@ mod signals;
 pub mod store;
 pub mod store_tool;
 pub mod token;
+pub mod usage;
 mod writer;
 
 #[cfg(test)]

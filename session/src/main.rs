@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use portcullis_session::audit_log::AuditLog;
 use portcullis_session::clock::Clock;
-use portcullis_session::config::{self, Settings};
+use portcullis_session::config::{self, CredentialFiles, Settings};
 use portcullis_session::log::Log;
 use portcullis_session::store_tool::{self, Failure};
 use portcullis_session::{Listeners, run};
@@ -20,8 +20,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// How long the last lines may take to be read.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// How often the files of credentials are looked at.
+const CREDENTIAL_FILES_INTERVAL: Duration = Duration::from_secs(2);
+
 const HELP: &str = "\
-SIGHUP reloads credentials and certificates; SIGTERM stops the service after at most 2 s.
+SIGHUP reloads admins, credentials and certificates; SIGTERM stops the service after at most 2 s.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT, the configuration is valid, or a command succeeded
@@ -156,8 +159,20 @@ fn serve(config: &Path, settings: Settings, audit: &AuditLog) -> Result<(), Box<
 }
 
 async fn reload_on(mut hangup: Signal, file: PathBuf, running: Settings) {
-    while hangup.recv().await.is_some() {
-        tokio::task::block_in_place(|| config::reload(&file, &running));
+    let mut files = CredentialFiles::now(&running);
+    loop {
+        let is_asked = tokio::select! {
+            asked = hangup.recv() => match asked {
+                Some(()) => true,
+                None => return,
+            },
+            () = tokio::time::sleep(CREDENTIAL_FILES_INTERVAL) => false,
+        };
+        tokio::task::block_in_place(|| {
+            if files.have_changed(&running) || is_asked {
+                config::reload(&file, &running);
+            }
+        });
     }
 }
 

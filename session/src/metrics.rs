@@ -3,6 +3,7 @@
 use crate::judge::Reason;
 use crate::replica::{Beaten, State};
 use crate::revocations::RevokedParty;
+use crate::usage::UsageMetrics;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -90,6 +91,8 @@ pub struct Metrics {
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
+    /// What is used.
+    pub(crate) usage: UsageMetrics,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -276,6 +279,7 @@ impl Metrics {
                 clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock minus the store's.")?,
             },
             signals: signals(&registry)?,
+            usage: UsageMetrics::new(&registry)?,
             registry,
         })
     }

@@ -1,6 +1,7 @@
 //! The service from start to stop.
 
 use crate::admin;
+use crate::admins::{self, SignedIn};
 use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
@@ -13,6 +14,7 @@ use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
 use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
+use crate::usage::day_of;
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -106,7 +108,7 @@ pub async fn run(
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
-    let retention_ms = settings.retention_ms;
+    let kept = Kept { retention_ms: settings.retention_ms, usage_retained_ms: settings.usage_retained_ms };
     let sharing = match &settings.store {
         StoreSettings::Embedded(_) => None,
         StoreSettings::Postgres(_, sharing) => Some(*sharing),
@@ -154,8 +156,9 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
+    let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
-    let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
+    let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));
 
     tokio::select! {
         () = shutdown => {}
@@ -172,6 +175,7 @@ pub async fn run(
     for task in signals {
         join(task).await;
     }
+    join(admins).await;
     join(cleaner).await;
     join(forgetter).await;
     join(watcher).await;
@@ -240,7 +244,9 @@ fn build(
         writer,
         clock,
         filter_credential: settings.filter_credential,
-        admin_credential: settings.admin_credential,
+        admins: settings.admins,
+        metrics_access: settings.metrics,
+        signed_in: SignedIn::default(),
         draining,
         stop,
         serving,
@@ -317,8 +323,10 @@ async fn watch_lease(service: Arc<Service>, serves: watch::Sender<bool>) {
 /// Loads the registry from the store. Meanwhile the admin listener answers health, and the check listener nothing.
 async fn load(service: &Arc<Service>) -> Result<(), Failure> {
     let (registry, store) = (Arc::clone(&service.registry), service.store_id.clone());
+    let (stored, now_ms) = (Arc::clone(&service.store), service.clock.now_ms());
     let loading = tokio::task::spawn_blocking(move || {
         let sessions = registry.load()?;
+        registry.usage().load(&*stored, now_ms)?;
         info!(sessions, store, "loaded");
         Ok(())
     });
@@ -342,9 +350,16 @@ async fn clean(service: Arc<Service>) {
     }
 }
 
+/// For how long things are kept that are over, in milliseconds.
+#[derive(Clone, Copy)]
+struct Kept {
+    retention_ms: u64,
+    usage_retained_ms: u64,
+}
+
 /// Drops what ended so long ago that no token can need it, a page a second. It pauses while the clocks disagree: with a
 /// clock that was set forward, everything would be dropped.
-async fn forget(service: Arc<Service>, retention_ms: u64) {
+async fn forget(service: Arc<Service>, kept: Kept) {
     let mut stop = service.stop.clone();
     let mut after = None;
     loop {
@@ -358,10 +373,12 @@ async fn forget(service: Arc<Service>, retention_ms: u64) {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || trimming.trim()).await {
             warn!(%error, "could not trim the log in the database");
         }
-        let before_ms = service.clock.now_ms().saturating_sub(retention_ms);
+        let now_ms = service.clock.now_ms();
+        let before_ms = now_ms.saturating_sub(kept.retention_ms);
         if !service.clock.agreement().is_parted() {
             // What the store refuses now is dropped in a later round.
             after = service.writer.forget(after, before_ms).await.unwrap_or_default();
+            service.writer.forget_used(day_of(now_ms.saturating_sub(kept.usage_retained_ms)));
         }
     }
 }

@@ -33,3 +33,4 @@ mod session_lists;
 mod test_and_explain;
 mod three_commands;
 mod tool;
+mod usage;

@@ -11,6 +11,7 @@ use super::{
     follows::{FollowId, Follows},
     principal::{Handle, Principal},
     question::{Question, Verdict},
+    usage::Usage,
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
 pub use connection::Act;
@@ -78,6 +79,8 @@ pub(super) struct StreamClient {
     /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
     peers: Peers,
+    /// What is yet to be reported; `None` if the service of the current stream does not count it.
+    usage: Option<Box<Usage>>,
 }
 
 #[derive(Debug)]
@@ -113,7 +116,13 @@ impl StreamClient {
             heard_at: None,
             beats: false,
             peers: Peers::default(),
+            usage: Some(Box::default()),
         }
+    }
+
+    /// Where requests are counted that need no question; `None` if nobody wants to know.
+    pub(super) fn usage(&mut self) -> Option<&mut Usage> {
+        self.usage.as_deref_mut()
     }
 
     /// Takes a question; returns false if it is already known that there will be no verdict.
@@ -177,6 +186,9 @@ impl StreamClient {
             self.connection.sent(now);
         }
         self.put_follows(follows, stream, &mut message, now);
+        if let Some(usage) = self.usage.as_mut().filter(|usage| usage.is_due(now)) {
+            message.uses = usage.take(now);
+        }
         let is_empty = message == wire::FilterMessage::default();
         message.forgotten.append(&mut self.forgotten);
         (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
@@ -199,7 +211,9 @@ impl StreamClient {
             received.settled = self.reask(stream, now);
             return received;
         };
-        let beats = message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == wire::BEAT));
+        let can =
+            |what: &str| message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == what));
+        let (beats, counts) = (can(wire::BEAT), can(wire::USAGE));
         if self.needs_beats && beats == Some(false) {
             self.peers.refuse(message.welcome.unwrap_or_default());
             self.connection.broken(stream, now);
@@ -210,6 +224,8 @@ impl StreamClient {
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
             self.beats = beats == Some(true);
+            // What was counted before is for whichever service wants to know it.
+            self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             self.peers.note(message.welcome.unwrap_or_default());
         }
         for verdict in message.verdicts {

@@ -1,33 +1,24 @@
-//! The routes of the admin listener, and who may call them.
+//! The routes of the admin listener. What each needs is in `permissions.rs`.
 
+use super::admit::admit;
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals};
+use super::{
+    attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals, usage, whoami,
+};
+use crate::admins::Caller;
 use crate::clock::rfc3339;
-use crate::listener::Peer;
-use crate::log::Sampler;
-use crate::replica::State;
 use crate::service::Service;
-use axum::extract::{DefaultBodyLimit, Request, State as Extracted};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tracing::{info, warn};
-
-/// Refused calls that are logged: anybody can make them.
-static REFUSED: Sampler = Sampler::new();
-
-/// The most of a refused call's path that is logged.
-const PATH_CHARS_MAX: usize = 200;
-
-/// What is answered also by a replica whose serve lease has run out.
-const WITHOUT_LEASE: [&str; 4] = ["/metrics", "/v1/replicas", "/v1/filters", "/v1/clock/confirm"];
+use tracing::info;
 
 /// The routes of the admin listener.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
@@ -45,6 +36,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
+        .route("/v1/usage", get(usage::list))
         .route("/v1/attributes/{kind}/{id}", get(attributes::list))
         .route(
             "/v1/attributes/{kind}/{id}/{name}",
@@ -56,6 +48,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/signals/held/{id}/drop", post(held::drop))
         .route("/v1/signals/{name}", get(signals::read))
         .route("/v1/signals/{name}/stream/{command}", post(signals::command))
+        .route("/v1/whoami", get(whoami::read))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -67,32 +60,10 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
-async fn admit(Extracted(service): Extracted<Arc<Service>>, request: Request, next: Next) -> Response {
-    if !service.admin_credential.read().are_presented(request.headers()) {
-        service.metrics.unauthenticated_admin.inc();
-        if let Some(not_logged) = REFUSED.admit() {
-            let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
-            let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
-            warn!(peer, path, not_logged, "refused a call of the admin API: its credential is missing or wrong");
-        }
-        return Problem::new(Code::Unauthorized, "the credential is missing or wrong").into_response();
-    }
-    if !service.is_loaded.load(Ordering::SeqCst) {
-        return Problem::new(Code::NotReady, "the stored sessions are still being loaded").into_response();
-    }
-    // What it would read may be outdated, and what it would change may not hold elsewhere.
-    if !WITHOUT_LEASE.contains(&request.uri().path())
-        && let State::Out(why) = service.registry.lease().state()
-    {
-        return Problem::new(Code::NotServing, why).into_response();
-    }
-    next.run(request).await
-}
-
 /// The wall clock is right although it was set.
-async fn confirm_clock(Extracted(service): Extracted<Arc<Service>>) -> Json<ClockView> {
+async fn confirm_clock(caller: Caller, State(service): State<Arc<Service>>) -> Json<ClockView> {
     let now = rfc3339(service.clock.confirm());
-    info!(target: "audit", event = "clock_confirmed", now, by = "admin");
+    info!(target: "audit", event = "clock_confirmed", now, by = "admin", admin = &*caller.name);
     Json(ClockView { now })
 }
 
@@ -101,14 +72,14 @@ struct ClockView {
     now: String,
 }
 
-async fn healthz(Extracted(service): Extracted<Arc<Service>>) -> (StatusCode, String) {
+async fn healthz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
     match service.fault() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
     }
 }
 
-async fn readyz(Extracted(service): Extracted<Arc<Service>>) -> (StatusCode, String) {
+async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
     if service.is_ready() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
@@ -116,7 +87,7 @@ async fn readyz(Extracted(service): Extracted<Arc<Service>>) -> (StatusCode, Str
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready{reason}\n"))
 }
 
-async fn metrics(Extracted(service): Extracted<Arc<Service>>) -> Result<Response, Problem> {
+async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
     let blocks = service.registry.blocks_standing(service.clock.now_ms());
     service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
     let text = service.metrics.text();

@@ -87,7 +87,7 @@ fn no_duration(text: &str) -> String {
 }
 
 /// A duration in milliseconds: a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let unit_ms = match unit {
         "ms" => 1,

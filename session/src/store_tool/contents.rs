@@ -19,6 +19,7 @@ pub(super) struct Counts {
     pub(super) attributes: u64,
     pub(super) held: u64,
     pub(super) issuers: u64,
+    pub(super) used: u64,
 }
 
 impl Counts {
@@ -33,6 +34,7 @@ impl Counts {
             Line::Attribute(_) => &mut self.attributes,
             Line::Held(_) => &mut self.held,
             Line::Issuer(_) => &mut self.issuers,
+            Line::Used(_) => &mut self.used,
             Line::Lead(_) | Line::End(_) => return,
         };
         *count += 1;
@@ -41,7 +43,7 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, held, issuers, .. } = self;
+        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, held, issuers, used, .. } = self;
         let rows = [
             ("live sessions", sessions),
             ("tombstones", tombstones),
@@ -51,6 +53,7 @@ impl fmt::Display for Counts {
             ("attributes", attributes),
             ("held signals", held),
             ("issuers", issuers),
+            ("usage counts", used),
         ];
         for (index, (name, count)) in rows.into_iter().enumerate() {
             write!(f, "{}{name:<14} {count}", if index == 0 { "" } else { "\n" })?;
@@ -86,7 +89,18 @@ pub(super) fn sessions(store: &dyn Store, is_shared: bool, each: Each<'_>) -> Re
     }
     store.issuers()?.into_iter().try_for_each(|issuer| each(Line::Issuer(issuer)))?;
     store.leads()?.into_iter().try_for_each(|lead| each(Line::Lead(lead)))?;
+    usage(store, each)?;
     Ok(damaged)
+}
+
+fn usage(store: &dyn Store, each: Each<'_>) -> Result<(), StoreError> {
+    let mut done = Ok(());
+    store.usage(0, &mut |used| {
+        if done.is_ok() {
+            done = each(Line::Used(used));
+        }
+    })?;
+    done
 }
 
 /// Reads the rules. One that cannot be read is an error, because nobody knows whom it is about.

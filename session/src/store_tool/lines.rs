@@ -7,12 +7,13 @@ use crate::issuers::KnownIssuer;
 use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
 use crate::store::{Lead, Record};
+use crate::usage::Used;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
 
 /// The format that this version writes. A later one is refused: what it adds could be an end. Format 1 has no attributes, no
-/// held signals and no scopes that signals have taken.
-pub(super) const FORMAT: u32 = 2;
+/// held signals and no scopes that signals have taken, format 2 no counts of what is used.
+pub(super) const FORMAT: u32 = 3;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,7 @@ pub(super) enum Line {
     Narrowing(Narrowing),
     Attribute(Attribute),
     Held(HeldSignal),
+    Used(Used),
     /// The last line: how many are before it, without the header. A file that was cut off has none.
     End(u64),
 }

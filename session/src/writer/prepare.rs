@@ -103,7 +103,7 @@ impl Commit {
                 Op::Unblock(_, reply) => answer(reply, Err(failed)),
                 Op::Attribute(_, reply) => answer(reply, Err(failed)),
                 Op::Signal(_, reply) => answer(reply, Err(failed)),
-                Op::ForgetReceived(_) => {}
+                Op::ForgetReceived(_) | Op::ForgetUsed(_) => {}
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
@@ -147,6 +147,7 @@ impl Commit {
                     group.steps.push(Step::Unblock(block, reply));
                 }
                 Op::ForgetReceived(before_ms) => group.changes.push(Change::ForgetReceived(before_ms)),
+                Op::ForgetUsed(before) => group.changes.push(Change::ForgetUsed(before)),
                 Op::Attribute(attribute, reply) => self.prepare_attribute(&mut group, attribute, reply),
                 Op::Signal(signal, reply) => self.prepare_signal(&mut group, &mut received, signal, reply),
                 Op::Forget(after, before_ms, reply) => {

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod admins;
 mod audit_log;
 mod checks;
 mod client;

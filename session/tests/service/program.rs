@@ -390,3 +390,39 @@ async fn the_store_is_for_its_owner_alone_also_in_a_folder_that_was_there() {
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_credentials_file_that_changes_is_read_again_and_every_audit_line_names_the_admin() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("anna");
+    std::fs::write(&secret, "the-first-secret-of-anna\n").unwrap();
+    let anna = format!(
+        "admins: [{{name: anna, credential: {{file: '{}'}}, scopes: [\"portcullis:operate\"]}}]\n",
+        secret.display()
+    );
+    let program = Program::run(command(folder.path(), &anna)).await;
+    let admin = program.admin;
+    let block = async |secret: &str| {
+        let body = json!({"issuer": "https://id", "subject": "mallory"}).to_string();
+        http(admin, &format!("Bearer {secret}"), "POST", "/v1/blocks", &body).await.status
+    };
+    assert_eq!(block("the-first-secret-of-anna").await, 200);
+    assert_eq!(http(admin, "Bearer the-first-secret-of-anna", "GET", "/v1/blocks", "").await.status, 403);
+    std::fs::write(&secret, "the-second-secret-of-anna\n").unwrap();
+    let rotated = async { while block("the-second-secret-of-anna").await != 200 {} };
+    tokio::time::timeout(PATIENCE, rotated).await.expect("the file is not read again");
+    assert_eq!(block("the-first-secret-of-anna").await, 401);
+    let (_, said) = program.stop().await;
+    assert!(!said.contains("secret-of-anna"), "{said}");
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).cloned().collect::<Vec<_>>();
+    let made = of("block_made");
+    assert!(!made.is_empty() && made.iter().all(|line| line["by"] == "admin" && line["admin"] == "anna"), "{made:?}");
+    let signed_in = of("admin_signed_in");
+    assert_eq!(signed_in.len(), 2, "once for each credential: {signed_in:?}");
+    assert!(signed_in.iter().all(|line| line["admin"] == "anna" && line["scopes"] == "portcullis:operate"));
+    let refused = of("admin_refused");
+    let forbidden = refused.iter().find(|line| line["admin"] == "anna").expect("a call that she may not make");
+    assert_eq!((&forbidden["why"], &forbidden["path"]), (&json!("portcullis:view"), &json!("/v1/blocks")));
+    assert!(refused.iter().any(|line| line["admin"].is_null()), "{refused:?}");
+}

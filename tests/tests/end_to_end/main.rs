@@ -34,3 +34,4 @@ mod signals;
 mod streams;
 mod token_places;
 mod tokens;
+mod usage;
