@@ -8,7 +8,7 @@ const ANNA: &str = "{name: anna, credential: {env: ANNA}, scopes: [\"portcullis:
 const OAUTH: &str = "issuer: https://id, audiences: [portcullis-admin], algorithms: [ES256], keys: {jwks_url: \"http://127.0.0.1:9/jwks\"}";
 
 fn settings(more: &str) -> Result<Settings, String> {
-    let env = |name: &str| Some(format!("the secret of {name}"));
+    let env = |name: &str| Some(format!("a long secret of {name}"));
     read(&format!("{BASE}{more}\n"), &env).map_err(|faults| faults.to_string())
 }
 

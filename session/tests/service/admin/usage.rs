@@ -36,7 +36,7 @@ async fn what_was_asked_granted_and_refused_is_listed_and_survives_a_restart() {
     assert_eq!(filter.verdicts(1).await.len(), 1);
 
     let listed = fixture.call("GET", "/v1/usage?since=1d", "").await;
-    let last_used = "2023-11-14T22:13:21.623Z";
+    let last_used = "2023-11-14T22:13:21.5Z";
     let scope = |client: &str, asked: u64, granted: u64, refused: u64| json!({"scope": "orders:read", "client": client, "asked": asked, "granted": granted, "refused": refused, "last_used": last_used});
     let route = |route: &str, client: &str, count: u64| json!({"route": route, "client": client, "count": count, "last_used": last_used});
     let expected = json!({
