@@ -71,6 +71,11 @@ impl Document {
         Node::read(text).and_then(only)
     }
 
+    /// The file's value as a tree.
+    pub(crate) const fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// All YAML documents of the file again, with what is beside this part.
     pub(crate) fn reread(&self) -> Vec<Node> {
         // They were read once.

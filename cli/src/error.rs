@@ -12,6 +12,8 @@ pub enum Error {
     Invalid(String),
     /// A file is invalid: every fault, with its place.
     Rejected(Box<Diagnosed>),
+    /// The files of an audit log do not fit their checkpoints.
+    Unproved(String),
     /// Several of these, each for another input.
     Several(Vec<Error>),
 }

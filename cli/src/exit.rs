@@ -9,7 +9,9 @@ Exit codes:
   0  success
   1  failure: a file cannot be read, the service does not answer, a test case fails
   2  invalid input: an argument, a policy or another file
-  3  `policy diff` found an unapproved change that makes the policy more permissive";
+  3  `policy diff` found an unapproved change that makes the policy more permissive
+  4  `scopes stale` found something that nobody uses
+  5  `audit verify` or `audit prove` found a record that is not proved";
 
 /// How the program ends. With several inputs, the greatest code counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,10 @@ pub enum Exit {
     Invalid,
     /// An unapproved change makes a policy more permissive.
     MorePermissive,
+    /// Something is used by nobody, or its review is overdue.
+    Stale,
+    /// The files of an audit log do not fit their checkpoints.
+    Unproved,
 }
 
 /// The result of a command.
@@ -34,6 +40,8 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Invalid => 2,
             Exit::MorePermissive => 3,
+            Exit::Stale => 4,
+            Exit::Unproved => 5,
         })
     }
 }
@@ -43,6 +51,7 @@ impl From<&Error> for Exit {
         match error {
             Error::Failed(_) => Self::Failed,
             Error::Invalid(_) | Error::Rejected(_) => Self::Invalid,
+            Error::Unproved(_) => Self::Unproved,
             Error::Several(errors) => errors.iter().map(Self::from).max().unwrap_or(Self::Failed),
         }
     }

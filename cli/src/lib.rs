@@ -3,7 +3,7 @@
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
 //! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service (`why` among them),
-//!   `shadow` those on access logs, which `access_log` reads;
+//!   `shadow` those on access logs, which `access_log` reads, `audit` those on the files of the audit log;
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
@@ -11,6 +11,7 @@
 
 mod access_log;
 mod admin;
+mod audit;
 mod completions;
 pub mod diagnostic;
 pub mod document;
@@ -23,6 +24,7 @@ mod plain;
 pub mod policy;
 mod report;
 mod shadow;
+mod since;
 mod table;
 mod tls;
 
@@ -66,6 +68,9 @@ enum Command {
     /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
+    /// List which scopes and routes are used, and find those that nobody needs
+    #[command(subcommand)]
+    Scopes(admin::scopes::Command),
     /// List the filters that are connected to the session service
     #[command(subcommand)]
     Filters(admin::filters::Command),
@@ -75,8 +80,13 @@ enum Command {
     /// Manage the identity providers that send signals, and release or drop held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
+    /// Show who you are at the admin API, and what you may do
+    Whoami(admin::whoami::Args),
     /// Watch what happens to sessions, and which requests are refused
     Events(admin::events::Args),
+    /// Verify, search and follow the files of the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Print a shell completion script
     Completions(completions::Args),
     /// Print the manual page, or write the pages of all commands
@@ -97,10 +107,13 @@ impl Args {
             Command::Blocks(command) => command.run(),
             Command::Access(command) => command.run(),
             Command::Attributes(command) => command.run(),
+            Command::Scopes(command) => command.run(),
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),
+            Command::Whoami(args) => args.run(),
             Command::Events(args) => args.run(),
+            Command::Audit(command) => command.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         };

@@ -4,7 +4,7 @@ pub mod cases;
 mod check;
 mod claim_pointer;
 mod coverage;
-mod date;
+pub(crate) mod date;
 pub mod diff;
 mod digest;
 mod enforced;
@@ -22,6 +22,7 @@ mod requirement;
 mod schema;
 mod simulator;
 pub mod test;
+pub mod tighten;
 
 pub(crate) use requirement::{Alternative, describe, of_route};
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Find changes that make a policy more permissive, and require their approval
     Diff(diff::Args),
+    /// Propose a policy without the scopes that nobody uses
+    Tighten(tighten::Args),
     /// Print the digest that names a policy in the filter's log
     Digest(digest::Args),
     /// Write a first policy for the tokens of an identity provider
@@ -62,6 +65,7 @@ impl Command {
             Self::Explain(args) => args.run(),
             Self::Test(args) => args.run(),
             Self::Diff(args) => args.run(),
+            Self::Tighten(args) => args.run(),
             Self::Digest(args) => args.run(),
             Self::Init(args) => args.run(),
             Self::Import(command) => command.run(),

@@ -25,7 +25,7 @@ pub(crate) fn error(error: &Error) -> Exit {
 /// An error as text.
 pub(crate) fn text(error: &Error) -> String {
     match error {
-        Error::Failed(message) | Error::Invalid(message) => titled(Severity::Error, message),
+        Error::Failed(message) | Error::Invalid(message) | Error::Unproved(message) => titled(Severity::Error, message),
         Error::Rejected(diagnosed) => diagnosed_file(diagnosed),
         Error::Several(errors) => errors.iter().map(text).collect::<Vec<_>>().join("\n"),
     }

@@ -21,6 +21,8 @@ pub const ROUTES_MAX: usize = 100_000;
 pub const TOKENS_MAX: usize = 1_000_000;
 /// Open follows of one stream.
 pub const FOLLOWS_MAX: usize = 200_000;
+/// Uses of one message.
+pub const USES_MAX: usize = 2_048;
 /// Scopes, groups of scopes, `acr` values, issuers, claim names, values of claims and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
 
@@ -38,6 +40,8 @@ pub enum Exceeded {
     Routes,
     /// [`NAMES_MAX`].
     Names,
+    /// [`USES_MAX`].
+    Uses,
     /// It contains a group, which proto3 does not have: what is in it cannot be counted.
     Group,
 }
@@ -49,6 +53,7 @@ impl fmt::Display for Exceeded {
             Self::Entries => write!(f, "more than {ENTRIES_MAX} tokens, questions and follows"),
             Self::Routes => write!(f, "more than {ROUTES_MAX} routes"),
             Self::Names => write!(f, "more than {NAMES_MAX} scopes and names"),
+            Self::Uses => write!(f, "more than {USES_MAX} uses"),
             Self::Group => f.write_str("a group"),
         }
     }
@@ -73,6 +78,7 @@ enum Kind {
     ClaimValues,
     Scopes,
     Token,
+    Use,
 }
 
 #[derive(Default)]
@@ -80,6 +86,7 @@ struct Counts {
     entries: usize,
     routes: usize,
     names: usize,
+    uses: usize,
 }
 
 impl Counts {
@@ -89,6 +96,7 @@ impl Counts {
             let inner = match (kind, tag) {
                 (Kind::Message, 1) => Some(Kind::Hello),
                 (Kind::Message, 2) => Some(Kind::Token),
+                (Kind::Message, 8) => Some(Kind::Use),
                 (Kind::Hello, 3) => Some(Kind::Route),
                 (Kind::Hello, 4) => Some(Kind::Issuer),
                 (Kind::Issuer, 5) => Some(Kind::ClaimValues),
@@ -97,13 +105,15 @@ impl Counts {
             };
             match (kind, tag) {
                 (Kind::Message, 2..=4) => count(&mut self.entries, ENTRIES_MAX, Exceeded::Entries)?,
+                (Kind::Message, 8) => count(&mut self.uses, USES_MAX, Exceeded::Uses)?,
                 (Kind::Hello, 3) => count(&mut self.routes, ROUTES_MAX, Exceeded::Routes)?,
                 (Kind::Hello, 4 | 5 | 7)
                 | (Kind::Route, 2 | 6 | 7)
                 | (Kind::Scopes, 1)
                 | (Kind::Issuer, 2..=5)
                 | (Kind::ClaimValues, 2)
-                | (Kind::Token, 7) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
+                | (Kind::Token, 7)
+                | (Kind::Use, 3) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
                 _ => {}
             }
             if let Some(inner) = inner {
@@ -144,7 +154,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, Exceeded> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token};
+    use crate::wire::{ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token, Use};
     use prost::Message;
 
     fn checked(message: &FilterMessage) -> Result<(), Exceeded> {
@@ -175,6 +185,19 @@ mod tests {
         assert_eq!(checked(&greeting(hello.clone())), Ok(()));
         hello.routes.push(Route::default());
         assert_eq!(checked(&greeting(hello)), Err(Exceeded::Routes));
+    }
+
+    #[test]
+    fn a_message_may_have_as_many_uses_as_the_contract_says_and_their_scopes_are_names() {
+        let uses = vec![Use { count: 1, ..Use::default() }; USES_MAX];
+        let mut message = FilterMessage { uses, ..FilterMessage::default() };
+        assert_eq!(checked(&message), Ok(()));
+        message.uses.push(Use::default());
+        assert_eq!(checked(&message), Err(Exceeded::Uses));
+        message.uses = vec![Use { missing: vec![String::new(); NAMES_MAX], ..Use::default() }];
+        assert_eq!(checked(&message), Ok(()));
+        message.uses.push(Use { missing: vec![String::new()], ..Use::default() });
+        assert_eq!(checked(&message), Err(Exceeded::Names));
     }
 
     #[test]

@@ -59,4 +59,4 @@ pub use session_key::SessionKey;
 pub use signature::{HostQuestion, HostVerifier, Signed};
 pub use statement::{Demands, Statement, Unfit, Unproven};
 pub use unverified::Unverified;
-pub use verify::{Verified, verify};
+pub use verify::{Judged, Verified, verify};

@@ -9,7 +9,8 @@
 //! - [`Request`]: the state machine `Fresh → Asking → Asked → Released | Denied`;
 //! - `session_client`: the questions to the session service, grouped on one stream or as one call per request;
 //! - `session_memory`: the last verdicts, which decide a request when there is no new one;
-//! - `follows`: the sessions of open requests.
+//! - `follows`: the sessions of open requests;
+//! - `usage`: counts of the requests that need no question, for the session service.
 //!
 //! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.
 
@@ -39,6 +40,7 @@ mod token_cache;
 #[cfg(test)]
 mod token_cache_tests;
 pub mod token_place;
+mod usage;
 
 pub use bearer::{CredentialError, credentials};
 pub use gate::{ContextId, Due, Fetch, Gate};

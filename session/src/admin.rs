@@ -21,6 +21,7 @@ mod scopes;
 mod seen;
 mod sessions;
 mod signals;
+mod usage;
 mod view;
 mod whoami;
 

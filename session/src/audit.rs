@@ -1,12 +1,18 @@
 //! The audit of decisions that matter: one line each (JSON on standard output, tracing target `audit`), one event for
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
+mod actor;
 mod approvals;
 mod event;
 mod history;
+mod service;
 
+pub use actor::Actor;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
+pub(crate) use service::{
+    configuration_loaded, configuration_refused, configuration_reloaded, policy_gone, policy_seen, started, stopped,
+};
 
 use crate::attributes::Attribute;
 use crate::blocks::Block;
@@ -91,16 +97,16 @@ impl Audit {
     }
 
     /// A session opened.
-    pub fn opened(&self, session: &Session, by: Opened, now_ms: u64) {
+    pub fn opened(&self, session: &Session, by: Opened, actor: &Actor, now_ms: u64) {
         self.metrics.opened(by);
         let by = by.as_str();
         info!(
             target: "audit", event = Kind::Opened.as_str(), session = %session.id, issuer = &*session.issuer,
             subject = &*session.subject, client_id = &*session.client, access = session.access.name, by,
-            opened_at = rfc3339(session.opened_at_ms),
+            admin = actor.admin(), opened_at = rfc3339(session.opened_at_ms),
         );
-        let access = Some(Arc::clone(&session.access));
-        self.announce(Kind::Opened, session, Details { access, by: Some(by), ..Details::default() }, now_ms);
+        let (access, admin) = (Some(Arc::clone(&session.access)), actor.shared());
+        self.announce(Kind::Opened, session, Details { access, by: Some(by), admin, ..Details::default() }, now_ms);
     }
 
     /// Somebody logged in again within a session, at `login_at_ms`.
@@ -181,22 +187,24 @@ impl Audit {
     }
 
     /// All that is left to a party was set, or that was lifted.
-    pub fn narrowed(&self, narrowing: &Narrowing, by: &'static str) {
+    pub fn narrowed(&self, narrowing: &Narrowing, by: &'static str, actor: &Actor) {
         let is_narrowed = narrowing.scopes.is_some() || !narrowing.signalled.is_empty();
         let kind = if is_narrowed { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
         let made_at_ms = narrowing.made_at_ms.unwrap_or_else(|| self.clock.now_ms());
-        self.scopes(kind, narrowing, Details { by: Some(by), ..Details::default() }, made_at_ms);
+        let details = Details { by: Some(by), admin: actor.shared(), ..Details::default() };
+        self.scopes(kind, narrowing, details, made_at_ms);
     }
 
     /// Scopes were taken from a party, or given back to it: one line for each party whose narrowing this has changed. What is
     /// given back to a subject is given back to its clients, and nothing more is taken from those.
-    pub fn scopes_changed(&self, narrowings: &[Narrowing], change: &ScopeChange) {
+    pub fn scopes_changed(&self, narrowings: &[Narrowing], change: &ScopeChange, actor: &Actor) {
         for narrowing in narrowings {
             let is_own = narrowing.party == change.party;
             let remove = if is_own { Scopes::given(&change.remove) } else { None };
             let kind = if remove.is_some() { Kind::ScopesNarrowed } else { Kind::ScopesRestored };
             let (restore, stated_reason) = (Scopes::given(&change.restore), Text::given(&change.reason));
-            let details = Details { remove, restore, stated_reason, by: Some("admin"), ..Details::default() };
+            let (by, admin) = (Some("admin"), actor.shared());
+            let details = Details { remove, restore, stated_reason, by, admin, ..Details::default() };
             self.scopes(kind, narrowing, details, change.made_at_ms);
         }
     }
@@ -213,7 +221,7 @@ impl Audit {
             target: "audit", event = kind.as_str(), issuer = party.issuer, subject = party.subject, client_id,
             key = party.named_key(), remove = joined(&details.remove), restore = joined(&details.restore),
             scopes = joined(&details.scopes), removed = joined(&details.removed), signalled,
-            stated_reason = details.stated_reason.as_ref().map(Text::as_str), by,
+            stated_reason = details.stated_reason.as_ref().map(Text::as_str), by, admin = details.admin.as_deref(),
         );
         self.history.push(Event { kind, about: About::Party(party.clone()), details, at_ms });
     }
@@ -230,12 +238,13 @@ impl Audit {
     }
 
     /// One session was revoked, durably; `stated_reason` is the reason that its caller stated.
-    pub fn session_revoked(&self, record: &Record, stated_reason: &str) {
+    pub fn session_revoked(&self, record: &Record, stated_reason: &str, actor: &Actor) {
         self.metrics.revoked_session();
         let id = record.id();
         info!(
             target: "audit", event = Kind::SessionRevoked.as_str(), session = %id, issuer = record.issuer,
             subject = record.subject, client_id = record.client_id, stated_reason, by = "admin",
+            admin = actor.admin(),
         );
         let about = About::Session {
             id,
@@ -243,56 +252,66 @@ impl Audit {
             subject: record.subject.as_str().into(),
             client_id: record.client_id.as_str().into(),
         };
-        let details = Details { stated_reason: Text::given(stated_reason), by: Some("admin"), ..Details::default() };
+        let (stated_reason, admin) = (Text::given(stated_reason), actor.shared());
+        let details = Details { stated_reason, by: Some("admin"), admin, ..Details::default() };
         self.history.push(Event { kind: Kind::SessionRevoked, about, details, at_ms: self.clock.now_ms() });
     }
 
     /// A revocation of a whole party was made; `ended` is the number of live sessions that it ended.
-    pub fn revocation_made(&self, revocation: &Revocation, ended: usize, by: &'static str) {
+    pub fn revocation_made(&self, revocation: &Revocation, ended: usize, by: &'static str, actor: &Actor) {
         self.metrics.revoked(&revocation.party);
         let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
         info!(
             target: "audit", event = "revocation_made", issuer = revocation.issuer, party, before, ended,
-            stated_reason = revocation.reason, by,
+            stated_reason = revocation.reason, by, admin = actor.admin(),
         );
     }
 
     /// A revocation of a whole party was lifted.
-    pub fn revocation_lifted(&self, revocation: &Revocation) {
+    pub fn revocation_lifted(&self, revocation: &Revocation, actor: &Actor) {
         let party = serde_json::to_string(&revocation.party).unwrap_or_default();
         let before = rfc3339(revocation.before_ms);
-        info!(target: "audit", event = "revocation_lifted", issuer = revocation.issuer, party, before, by = "admin");
+        info!(
+            target: "audit", event = "revocation_lifted", issuer = revocation.issuer, party, before, by = "admin",
+            admin = actor.admin(),
+        );
     }
 
     /// A party was blocked; `is_replaced` says that another block of it has lost its place to this one.
-    pub fn block_made(&self, block: &Block, is_replaced: bool) {
+    pub fn block_made(&self, block: &Block, is_replaced: bool, actor: &Actor) {
         let party = serde_json::to_string(&block.party).unwrap_or_default();
         let until = block.until_ms.map(rfc3339);
         info!(
             target: "audit", event = "block_made", issuer = block.issuer, party, until, replaced = is_replaced,
-            stated_reason = block.reason, by = maker(block),
+            stated_reason = block.reason, by = maker(block), admin = actor.admin(),
         );
     }
 
     /// A block of a party was lifted.
-    pub fn block_lifted(&self, block: &Block) {
+    pub fn block_lifted(&self, block: &Block, actor: &Actor) {
         let party = serde_json::to_string(&block.party).unwrap_or_default();
         let until = block.until_ms.map(rfc3339);
-        info!(target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = maker(block));
+        info!(
+            target: "audit", event = "block_lifted", issuer = block.issuer, party, until, by = maker(block),
+            admin = actor.admin(),
+        );
     }
 
     /// An attribute was set, or removed.
-    pub fn attribute(&self, attribute: &Attribute, by: &'static str) {
+    pub fn attribute(&self, attribute: &Attribute, by: &'static str, actor: &Actor) {
         let Attribute { holder, name, source, fact } = attribute;
         let holder = serde_json::to_string(holder).unwrap_or_default();
         match fact {
             Some(fact) => {
                 let value = serde_json::to_string(&fact.value).unwrap_or_default();
                 let expires_at = fact.expires_at_ms.map(rfc3339);
-                info!(target: "audit", event = "attribute_set", holder, name, value, source, expires_at, by);
+                let admin = actor.admin();
+                info!(target: "audit", event = "attribute_set", holder, name, value, source, expires_at, by, admin);
             }
-            None => info!(target: "audit", event = "attribute_removed", holder, name, source, by),
+            None => {
+                info!(target: "audit", event = "attribute_removed", holder, name, source, by, admin = actor.admin());
+            }
         }
     }
 

@@ -121,6 +121,26 @@ impl BoundToken {
         self.is_verified
     }
 
+    /// How often what its session holds has changed.
+    pub(crate) fn generation(&self) -> u32 {
+        match &self.state {
+            State::Session(standing) => standing.generation,
+            State::Unbound | State::None(..) => 0,
+        }
+    }
+
+    /// Whether the token has this scope, and its session still does.
+    pub(crate) fn holds(&self, scope: &str) -> bool {
+        let left = match &self.state {
+            State::Session(standing) => standing.narrowed.as_deref(),
+            State::Unbound | State::None(..) => None,
+        };
+        match left {
+            Some(left) => left.iter().any(|held| held == scope),
+            None => self.token.scopes.holds(scope),
+        }
+    }
+
     /// Whether it was bound.
     pub(crate) fn is_bound(&self) -> bool {
         !matches!(self.state, State::Unbound)

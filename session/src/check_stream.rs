@@ -5,6 +5,8 @@ mod follows;
 mod routes;
 mod rpc;
 mod state;
+#[cfg(test)]
+mod usage_tests;
 
 pub use answers::{Answers, Broken, Destination, Held};
 pub use routes::RouteTables;

@@ -71,11 +71,7 @@ impl Clock {
 
     /// The machine's clocks.
     pub fn system() -> Self {
-        Self::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            let millis = since.map(|since| since.as_millis()).unwrap_or_default();
-            Reading { wall_ms: u64::try_from(millis).unwrap_or(u64::MAX), steady_ms: steady_ms() }
-        })
+        Self::new(|| Reading { wall_ms: wall_ms(), steady_ms: steady_ms() })
     }
 
     /// Milliseconds since the epoch. While the clocks disagree, the later of the two: a session that is over by either is
@@ -139,6 +135,18 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// The wall clock, in milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The instant in RFC 3339, UTC, always with milliseconds.
+pub(crate) fn rfc3339_ms(ms: u64) -> String {
+    let instant = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    instant.unwrap_or(jiff::Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The instant in RFC 3339, UTC. One that RFC 3339 cannot express (after the year 9999) becomes the last that it can.
@@ -207,5 +215,6 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
         assert!(rfc3339(u64::MAX).starts_with("9999-12-30"));
+        assert_eq!(rfc3339_ms(1_700_000_000_100), "2023-11-14T22:13:20.100Z");
     }
 }

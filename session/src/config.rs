@@ -1,7 +1,10 @@
 //! `session.yaml`: read, then checked. A fault says where it is and what to do; all faults are reported at once.
 
 mod access;
+mod admins;
 mod approvals;
+mod audit;
+mod credential_files;
 mod credentials;
 mod raw;
 mod reload;
@@ -12,17 +15,22 @@ mod stream;
 mod tests;
 
 use crate::access::AccessTypes;
+use crate::admins::{Admins, MetricsAccess};
 use crate::approvals::Rules;
+use crate::audit_log::AuditFile;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+use crate::usage::DAY_MS;
 pub(crate) use access::{duration_ms, duration_text};
-use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins};
+pub use credential_files::CredentialFiles;
+use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
 pub use reload::{Reload, Reloadable, reload};
+use sha2::{Digest, Sha256};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 pub use store::{SCHEMA, Sharing, StoreSettings};
 use tracing::warn;
@@ -39,8 +47,12 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// What filters present; `None` admits any caller.
     pub filter_credential: Reloadable<Option<Credentials>>,
-    /// What callers of the admin API present.
-    pub admin_credential: Reloadable<Credentials>,
+    /// Who may call the admin API.
+    pub admins: Reloadable<Admins>,
+    /// Who may read the metrics.
+    pub metrics: Reloadable<MetricsAccess>,
+    /// The files that credentials are read from.
+    pub(crate) credential_files: Reloadable<Vec<PathBuf>>,
     /// Where the sessions are kept.
     pub store: StoreSettings,
     /// Who opens sessions.
@@ -49,6 +61,8 @@ pub struct Settings {
     pub undated_logins: UndatedLogins,
     /// For how long ended sessions and revocations are kept, in milliseconds.
     pub retention_ms: u64,
+    /// For how long counts of what is used are kept, in milliseconds.
+    pub usage_retained_ms: u64,
     /// The access types.
     pub access: AccessTypes,
     /// TLS for the check listener.
@@ -65,6 +79,10 @@ pub struct Settings {
     pub approvals: Reloadable<Arc<Rules>>,
     /// Where people reach requests for access.
     pub external_url: Option<String>,
+    /// The audit log as a file, if it is one.
+    pub audit: Option<AuditFile>,
+    /// SHA-256 of the configuration's text, lower-case hex.
+    pub digest: String,
 }
 
 impl Settings {
@@ -93,7 +111,9 @@ impl Settings {
                        logout tokens and credentials of transmitters";
         let are_signals_open =
             self.signals_listen.is_some_and(|listen| !listen.ip().is_loopback()) && self.signals_tls.read().is_none();
+        let metrics = "metrics: open: anyone who can reach the admin listener can read the metrics";
         let doors = [
+            (metrics, *self.metrics.read() == MetricsAccess::Open),
             (signals, are_signals_open),
             (filters, self.filter_credential.read().is_none()),
             (admin, !is_private),
@@ -131,12 +151,19 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let mut faults = Vec::new();
     let listen = address("listen", &raw.listen, &mut faults);
     let admin = address("admin", &raw.admin, &mut faults);
-    let (filter_credential, admin_credential) =
-        credentials::read(raw.filter_credential.as_ref(), &raw.admin_credential, env, &mut faults);
+    let credential_files = credential_files::of(&raw);
+    let filter_credential = raw
+        .filter_credential
+        .as_ref()
+        .and_then(|sources| credentials::all("filter_credential", sources, env, &mut faults));
+    let metrics = admins::metrics(raw.metrics.as_ref(), env, &mut faults);
+    let admins = admins::read(raw.admin_credential.as_ref(), std::mem::take(&mut raw.admins), env, &mut faults);
+    admins::are_distinct(filter_credential.as_ref(), &admins, &metrics, &mut faults);
     let access = access::types(raw.access.take(), &mut faults);
     let store = store::read(&raw, &access, env, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
     let retention_ms = retention_ms(&raw.retention, &mut faults);
+    let usage_retained_ms = usage_retained_ms(&raw.usage, &mut faults);
     outlasts(retention_ms, undated_logins, &mut faults);
     let checks_tls = raw.tls.and_then(|files| tls("tls", &files, &mut faults));
     let admin_tls = raw.admin_tls.and_then(|files| tls("admin_tls", &files, &mut faults));
@@ -151,12 +178,15 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
-    match (listen, admin, admin_credential, store) {
-        (Some(listen), Some(admin), Some(admin_credential), Some(store)) if faults.is_empty() => Ok(Settings {
+    let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
+    match (listen, admin, store) {
+        (Some(listen), Some(admin), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
             admin,
             filter_credential: Reloadable::new(filter_credential),
-            admin_credential: Reloadable::new(admin_credential),
+            admins: Reloadable::new(admins),
+            metrics: Reloadable::new(metrics),
+            credential_files: Reloadable::new(credential_files),
             store,
             enrolment: match raw.enrolment {
                 RawEnrolment::FirstUse => Enrolment::FirstUse,
@@ -164,6 +194,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             },
             undated_logins,
             retention_ms,
+            usage_retained_ms,
             access,
             tls: Reloadable::new(checks_tls),
             admin_tls: Reloadable::new(admin_tls),
@@ -172,6 +203,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals,
             approvals: Reloadable::new(Arc::new(approvals)),
             external_url,
+            audit,
+            digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
         _ => Err(Faults(faults)),
     }
@@ -194,6 +227,15 @@ fn retention_ms(raw: &RawRetention, faults: &mut Vec<String>) -> u64 {
             "retention.ended: `{}` is less than a day: a token could outlive the end of its session",
             raw.ended
         ));
+    }
+    ms
+}
+
+/// Counts are kept by day.
+fn usage_retained_ms(raw: &RawUsage, faults: &mut Vec<String>) -> u64 {
+    let ms = access::duration("usage.retain", &raw.retain, faults);
+    if ms < DAY_MS {
+        faults.push(format!("usage.retain: `{}` is less than a day, and uses are counted by day", raw.retain));
     }
     ms
 }

@@ -46,13 +46,19 @@ impl Credentials {
     }
 }
 
+/// The bearer token of a request that has exactly one `authorization` (RFC 6750, section 2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    after_scheme(headers, b"bearer ")
+}
+
 /// What a caller presents as its credential: a digest, so that the time of a comparison does not reveal a secret's length.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Presented([u8; 32]);
 
 impl Presented {
     /// The bearer token of a request that has exactly one `authorization` (RFC 6750, section 2.1).
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
-        after_scheme(headers, b"bearer ").map(Self::of)
+        bearer(headers).map(Self::of)
     }
 
     /// The whole value of the only `authorization` of a request.
@@ -64,8 +70,14 @@ impl Presented {
         Some(Self::of(value.as_bytes()))
     }
 
-    fn of(secret: &[u8]) -> Self {
+    pub(crate) fn of(secret: &[u8]) -> Self {
         Self(Sha256::digest(secret).into())
+    }
+}
+
+impl std::fmt::Debug for Presented {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Presented(…)")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The filters that are connected, for operators who ask which proxies enforce which policy.
 
+use crate::audit;
 use portcullis_contract::wire::Hello;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -60,7 +61,14 @@ impl Filters {
     /// A stream of a filter has opened.
     pub fn connect(self: &Arc<Self>, filter: Filter, now_ms: u64) -> Connected {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(number, (filter, now_ms));
+        let mut streams = self.lock();
+        let is_first = !has(&streams, &filter.policy_digest);
+        streams.insert(number, (filter.clone(), now_ms));
+        // Outside the lock: a line is written.
+        drop(streams);
+        if is_first {
+            audit::policy_seen(&filter);
+        }
         Connected { filters: Arc::clone(self), number }
     }
 
@@ -80,9 +88,20 @@ impl Filters {
     }
 }
 
+/// Whether a filter with this policy is connected.
+fn has(streams: &BTreeMap<u64, (Filter, u64)>, digest: &str) -> bool {
+    streams.values().any(|(filter, _)| filter.policy_digest == digest)
+}
+
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.filters.lock().remove(&self.number);
+        let mut streams = self.filters.lock();
+        let gone = streams.remove(&self.number).map(|(filter, _)| filter);
+        let last = gone.filter(|filter| !has(&streams, &filter.policy_digest));
+        drop(streams);
+        if let Some(last) = last {
+            audit::policy_gone(&last);
+        }
     }
 }
 

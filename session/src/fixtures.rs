@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::store::embedded::Embedded;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use crate::token::Token;
+use crate::usage::Used;
 use crate::writer::Commit;
 use portcullis_contract::wire::Outcome;
 use portcullis_contract::{KeyKind, SessionId};
@@ -67,6 +68,10 @@ impl Store for Faulty {
 
     fn rules(&self) -> Result<Rules, StoreError> {
         self.inner.rules()
+    }
+
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {
+        self.inner.usage(since, each)
     }
 
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {

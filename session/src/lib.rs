@@ -6,6 +6,7 @@ pub mod admins;
 pub mod approvals;
 pub mod attributes;
 pub mod audit;
+pub mod audit_log;
 pub mod blocks;
 mod bound_token;
 pub mod check_stream;
@@ -37,6 +38,7 @@ mod signals;
 pub mod store;
 pub mod store_tool;
 pub mod token;
+pub mod usage;
 mod writer;
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The program of the session service: it only wires the library up.
 
 use clap::{Parser, Subcommand};
+use portcullis_session::audit_log::AuditLog;
 use portcullis_session::clock::Clock;
-use portcullis_session::config::{self, Settings};
+use portcullis_session::config::{self, CredentialFiles, Settings};
 use portcullis_session::log::Log;
 use portcullis_session::store_tool::{self, Failure};
 use portcullis_session::{Listeners, run};
@@ -13,12 +14,17 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How long the last lines may take to be read.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// How often the files of credentials are looked at.
+const CREDENTIAL_FILES_INTERVAL: Duration = Duration::from_secs(2);
+
 const HELP: &str = "\
-SIGHUP reloads credentials and certificates; SIGTERM stops the service after at most 2 s.
+SIGHUP reloads admins, credentials and certificates; SIGTERM stops the service after at most 2 s.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT, the configuration is valid, or a command succeeded
@@ -93,15 +99,18 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let format = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
-    format.with_writer(log.clone()).init();
-    let exit = match serve(&file, settings) {
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(log.clone());
+    let audit = AuditLog::default();
+    let tap = settings.audit.as_ref().map(|file| audit.tap(&file.sample));
+    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).with(tap).init();
+    let exit = match serve(&file, settings, &audit) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
             Exit::Failed
         }
     };
+    audit.close(LOG_DRAIN_MAX);
     log.close(LOG_DRAIN_MAX);
     exit.into()
 }
@@ -120,7 +129,10 @@ fn look_after(command: &store_tool::Command) -> Exit {
     }
 }
 
-fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(config: &Path, settings: Settings, audit: &AuditLog) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(file) = &settings.audit {
+        audit.start(file.clone())?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // First of all: until then, a SIGHUP ends the process.
@@ -147,8 +159,20 @@ fn serve(config: &Path, settings: Settings) -> Result<(), Box<dyn std::error::Er
 }
 
 async fn reload_on(mut hangup: Signal, file: PathBuf, running: Settings) {
-    while hangup.recv().await.is_some() {
-        tokio::task::block_in_place(|| config::reload(&file, &running));
+    let mut files = CredentialFiles::now(&running);
+    loop {
+        let is_asked = tokio::select! {
+            asked = hangup.recv() => match asked {
+                Some(()) => true,
+                None => return,
+            },
+            () = tokio::time::sleep(CREDENTIAL_FILES_INTERVAL) => false,
+        };
+        tokio::task::block_in_place(|| {
+            if files.have_changed(&running) || is_asked {
+                config::reload(&file, &running);
+            }
+        });
     }
 }
 

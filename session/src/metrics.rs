@@ -3,6 +3,7 @@
 use crate::judge::Reason;
 use crate::replica::{Beaten, State};
 use crate::revocations::RevokedParty;
+use crate::usage::UsageMetrics;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -85,10 +86,14 @@ pub struct Metrics {
     /// Look-ups that failed.
     pub store_unreadable: IntCounter,
     log_dropped: IntCounter,
+    audit_records: IntCounter,
+    audit_dropped: IntCounter,
     commits: Histogram,
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
+    /// What is used.
+    pub(crate) usage: UsageMetrics,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -254,6 +259,11 @@ impl Metrics {
             )?,
             store_reopened: counter("portcullis_store_reopened_total", "Times that the store was reopened.")?,
             store_unreadable: counter("portcullis_store_unreadable_total", "Failed look-ups in the store.")?,
+            audit_records: counter("portcullis_audit_records_total", "Records written to the file of the audit log.")?,
+            audit_dropped: counter(
+                "portcullis_audit_dropped_total",
+                "Records that the file of the audit log lacks: its disk failed, or was too slow.",
+            )?,
             log_dropped: counter(
                 "portcullis_log_lines_dropped_total",
                 "Log lines dropped because standard output was not read in time.",
@@ -270,6 +280,7 @@ impl Metrics {
                 clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock minus the store's.")?,
             },
             signals: signals(&registry)?,
+            usage: UsageMetrics::new(&registry)?,
             registry,
         })
     }
@@ -351,6 +362,8 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub fn text(&self) -> Result<String, Error> {
         self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
+        self.audit_records.inc_by(crate::audit_log::written().saturating_sub(self.audit_records.get()));
+        self.audit_dropped.inc_by(crate::audit_log::dropped().saturating_sub(self.audit_dropped.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

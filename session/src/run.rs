@@ -1,8 +1,9 @@
 //! The service from start to stop.
 
 use crate::admin;
+use crate::admins::{self, SignedIn};
 use crate::approvals;
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::{Settings, Sharing, StoreSettings};
@@ -14,6 +15,7 @@ use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
 use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
+use crate::usage::day_of;
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -103,10 +105,11 @@ pub async fn run(
 ) -> Result<(), Failure> {
     say_addresses(&listeners);
     settings.warn_of_open_doors();
+    audit::configuration_loaded(&settings.digest);
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
-    let retention_ms = settings.retention_ms;
+    let kept = Kept { retention_ms: settings.retention_ms, usage_retained_ms: settings.usage_retained_ms };
     let sharing = match &settings.store {
         StoreSettings::Embedded(_) => None,
         StoreSettings::Postgres(_, sharing) => Some(*sharing),
@@ -127,6 +130,7 @@ pub async fn run(
     };
     let admin = tokio::spawn(serve(listeners.admin, admin, stopped.clone(), ADMIN_DRAIN_MAX));
     load(&service).await?;
+    audit::started();
     let beats = shared.map(|shared| shared.start(&service)).transpose()?;
     let watcher = tokio::spawn(watch_lease(Arc::clone(&service), serves));
 
@@ -155,8 +159,9 @@ pub async fn run(
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules)));
+    let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
-    let forgetter = tokio::spawn(forget(Arc::clone(&service), retention_ms));
+    let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));
 
     tokio::select! {
         () = shutdown => {}
@@ -173,6 +178,7 @@ pub async fn run(
     for task in signals {
         join(task).await;
     }
+    join(admins).await;
     join(cleaner).await;
     join(forgetter).await;
     join(watcher).await;
@@ -184,7 +190,9 @@ pub async fn run(
     })
     .await;
     let stopped = stopping.map_err(|e| Failure::System(format!("cannot write the last changes: {e}")))?;
-    stopped.map_err(Failure::Lost)
+    stopped.map_err(Failure::Lost)?;
+    audit::stopped();
+    Ok(())
 }
 
 async fn join(task: JoinHandle<()>) {
@@ -240,7 +248,9 @@ fn build(
         writer,
         clock,
         filter_credential: settings.filter_credential,
-        admin_credential: settings.admin_credential,
+        admins: settings.admins,
+        metrics_access: settings.metrics,
+        signed_in: SignedIn::default(),
         draining,
         stop,
         serving,
@@ -323,8 +333,10 @@ async fn watch_lease(service: Arc<Service>, serves: watch::Sender<bool>) {
 /// Loads the registry from the store. Meanwhile the admin listener answers health, and the check listener nothing.
 async fn load(service: &Arc<Service>) -> Result<(), Failure> {
     let (registry, store) = (Arc::clone(&service.registry), service.store_id.clone());
+    let (stored, now_ms) = (Arc::clone(&service.store), service.clock.now_ms());
     let loading = tokio::task::spawn_blocking(move || {
         let sessions = registry.load()?;
+        registry.usage().load(&*stored, now_ms)?;
         info!(sessions, store, "loaded");
         Ok(())
     });
@@ -348,9 +360,16 @@ async fn clean(service: Arc<Service>) {
     }
 }
 
+/// For how long things are kept that are over, in milliseconds.
+#[derive(Clone, Copy)]
+struct Kept {
+    retention_ms: u64,
+    usage_retained_ms: u64,
+}
+
 /// Drops what ended so long ago that no token can need it, a page a second. It pauses while the clocks disagree: with a
 /// clock that was set forward, everything would be dropped.
-async fn forget(service: Arc<Service>, retention_ms: u64) {
+async fn forget(service: Arc<Service>, kept: Kept) {
     let mut stop = service.stop.clone();
     let mut after = None;
     loop {
@@ -364,10 +383,12 @@ async fn forget(service: Arc<Service>, retention_ms: u64) {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || trimming.trim()).await {
             warn!(%error, "could not trim the log in the database");
         }
-        let before_ms = service.clock.now_ms().saturating_sub(retention_ms);
+        let now_ms = service.clock.now_ms();
+        let before_ms = now_ms.saturating_sub(kept.retention_ms);
         if !service.clock.agreement().is_parted() {
             // What the store refuses now is dropped in a later round.
             after = service.writer.forget(after, before_ms).await.unwrap_or_default();
+            service.writer.forget_used(day_of(now_ms.saturating_sub(kept.usage_retained_ms)));
         }
     }
 }

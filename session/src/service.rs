@@ -1,5 +1,6 @@
 //! The state that both listeners share.
 
+use crate::admins::{Admins, MetricsAccess, SignedIn};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::check_stream::RouteTables;
@@ -53,8 +54,12 @@ pub struct Service {
     pub clock: Clock,
     /// What filters present; `None` admits any caller.
     pub filter_credential: Reloadable<Option<Credentials>>,
-    /// What callers of the admin API present.
-    pub admin_credential: Reloadable<Credentials>,
+    /// Who may call the admin API.
+    pub admins: Reloadable<Admins>,
+    /// Who may read the metrics.
+    pub metrics_access: Reloadable<MetricsAccess>,
+    /// Who has called the admin API lately.
+    pub(crate) signed_in: SignedIn,
     /// Turns `true` when the service is about to stop: it accepts no new connections for checks, and the open check
     /// streams are drained.
     pub draining: watch::Receiver<bool>,

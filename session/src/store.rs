@@ -19,6 +19,7 @@ use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
 use crate::replica::{Appended, Engine, Place};
 use crate::revocations::{Bearer, Revocation};
+use crate::usage::Used;
 use portcullis_contract::token::TokenDigest;
 use portcullis_contract::{KeyKind, SessionId};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,10 @@ pub enum Change {
     Leads(Vec<Lead>),
     /// All rules; any others are deleted.
     Rules(Rules),
+    /// Counts of what is used, which are added to those of the store. No replica's memory has them.
+    Used(Vec<Used>),
+    /// Drops some of the counts of the days before that one.
+    ForgetUsed(u32),
 }
 
 impl Change {
@@ -352,6 +357,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which of these signals were received before. In a commit, what is read is what the commit finds.
     fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError>;
+
+    /// Calls `each` with the counts of what was used on that day and later.
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError>;
 
     /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what
     /// others have changed since the last call, in order. Where there are no replicas, there is nothing to do.

@@ -20,6 +20,10 @@ const PROBLEM_BYTES_MAX: u64 = 64 << 10;
 const DETAIL_CHARS_MAX: usize = 1_000;
 /// The code of a problem document for what does not exist.
 const NOT_FOUND: &str = "not_found";
+/// The code for what the caller may not do.
+const FORBIDDEN: &str = "forbidden";
+/// The code for a login that is not strong or not recent enough.
+const WEAK_LOGIN: &str = "insufficient_user_authentication";
 /// The timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The timeout for a response.
@@ -166,26 +170,37 @@ impl Client {
         let answer = answer.map_err(|error| self.unreachable(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
-            StatusCode::UNAUTHORIZED => Err(Failure::lasting(format!(
-                "the session service at {} rejected the credential from {}: it expects a different admin credential",
-                self.place(),
-                self.credential_from
-            ))),
+            StatusCode::UNAUTHORIZED => Err(self.unauthorized(answer)),
             status => Err(self.refused(status, answer)),
         }
     }
 
+    /// What is wrong with the credential, and what helps.
+    fn unauthorized(&self, answer: Response<Body>) -> Failure {
+        let (place, from) = (self.place(), &self.credential_from);
+        let is_weak = Problem::of(answer).is_some_and(|problem| problem.code == WEAK_LOGIN);
+        Failure::lasting(match is_weak {
+            true => format!(
+                "the session service at {place} wants a stronger or more recent login than the one behind the token from {from}: \
+                 log in again, and use the new token"
+            ),
+            false => format!(
+                "the session service at {place} rejected the credential from {from}: it expects a different admin credential, or \
+                 an access token that has not expired"
+            ),
+        })
+    }
+
     /// The service's problem document (RFC 9457) as a message.
     fn refused(&self, status: StatusCode, answer: Response<Body>) -> Failure {
-        #[derive(Deserialize)]
-        struct Problem {
-            detail: String,
-            code: String,
-        }
-        let text = answer.into_body().into_with_config().limit(PROBLEM_BYTES_MAX).read_to_string();
-        let problem = text.ok().and_then(|text| serde_json::from_str::<Problem>(&text).ok());
+        let problem = Problem::of(answer);
         let is_not_found = problem.as_ref().is_some_and(|problem| problem.code == NOT_FOUND);
         let message = match problem {
+            Some(Problem { detail, code }) if code == FORBIDDEN => format!(
+                "{} (`{FORBIDDEN}`); `portcullis whoami` shows what the credential from {} allows",
+                clipped(&detail, DETAIL_CHARS_MAX),
+                self.credential_from
+            ),
             Some(Problem { detail, code }) => {
                 format!("{} (`{}`)", clipped(&detail, DETAIL_CHARS_MAX), clipped(&code, DETAIL_CHARS_MAX))
             }
@@ -211,6 +226,20 @@ impl Client {
             error => (format!("cannot reach {place}: {error}"), true),
         };
         Failure { message: plain(&message).into_owned(), may_pass, is_not_found: false }
+    }
+}
+
+/// What is read of a problem document (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    code: String,
+}
+
+impl Problem {
+    fn of(answer: Response<Body>) -> Option<Self> {
+        let text = answer.into_body().into_with_config().limit(PROBLEM_BYTES_MAX).read_to_string();
+        serde_json::from_str(&text.ok()?).ok()
     }
 }
 

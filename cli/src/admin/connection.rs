@@ -5,10 +5,10 @@ use crate::{error::Error, input, tls};
 use std::{env, path::PathBuf};
 use ureq::http::{HeaderValue, Uri};
 
-/// The largest credential file, in bytes.
-const CREDENTIAL_BYTES_MAX: u64 = 8 << 10;
+/// The largest credential file, in bytes: it may hold an access token.
+const CREDENTIAL_BYTES_MAX: u64 = 64 << 10;
 
-/// The connection to the session service. The credential is never an argument: it comes from
+/// The connection to the session service. The credential, or an OAuth access token, is never an argument: it comes from
 /// PORTCULLIS_ADMIN_CREDENTIAL or from a file
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Session service")]
@@ -16,7 +16,15 @@ pub(super) struct Connection {
     /// URL of the session service's admin API
     #[arg(long, env = URL_ENV, default_value = "http://127.0.0.1:7071")]
     url: String,
-    /// Read the admin credential from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What a session service asks of its callers, and what they ask of it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Session service")]
+pub(crate) struct Access {
+    /// Read the admin credential or access token from this file instead of the variable PORTCULLIS_ADMIN_CREDENTIAL
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
     /// Trust the root certificates in this PEM file instead of the system's
@@ -33,7 +41,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Makes a client if a credential is given, for a command that can also do without the service.
     pub(super) fn client_if_given(&self) -> Result<Option<Client>, Error> {
-        match self.credential_file.is_some() || env::var_os(CREDENTIAL_ENV).is_some() {
+        match self.access.credential_file.is_some() || env::var_os(CREDENTIAL_ENV).is_some() {
             true => self.client().map(Some),
             false => Ok(None),
         }
@@ -41,8 +49,14 @@ impl Connection {
 
     /// Makes a client; it does not connect yet.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        let (base, is_https) =
-            base(&self.url).map_err(|why| Error::invalid(format_args!("`--url` or `{URL_ENV}`: {why}")))?;
+        self.access.client(&self.url, &format!("--url` or `{URL_ENV}"))
+    }
+}
+
+impl Access {
+    /// Makes a client of the service at a URL; `from` is what has given it.
+    pub(super) fn client(&self, url: &str, from: &str) -> Result<Client, Error> {
+        let (base, is_https) = base(url).map_err(|why| Error::invalid(format_args!("`{from}`: {why}")))?;
         let (credential, from) = self.credential()?;
         let own = self.cert.as_deref().zip(self.key.as_deref());
         let tls = if is_https { Some(tls::config(self.ca.as_deref(), own)?) } else { None };

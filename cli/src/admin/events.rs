@@ -1,7 +1,6 @@
 //! `portcullis events`: prints session events as they happen.
 
 mod follow;
-mod since;
 mod sse;
 mod watch;
 
@@ -9,7 +8,7 @@ use super::{client::Path, connection::Connection, event_text, plain};
 use crate::{
     exit::{Exit, Outcome},
     output::{self, Format, Reader},
-    report,
+    report, since,
 };
 use follow::News;
 use jiff::Timestamp;

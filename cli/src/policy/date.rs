@@ -5,12 +5,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use portcullis_engine::scope::Date;
 
 /// Parses an argument.
-pub(super) fn date(text: &str) -> Result<Date, String> {
+pub(crate) fn date(text: &str) -> Result<Date, String> {
     text.parse().map_err(|_| "expected a date such as `2027-03-01`".to_owned())
 }
 
 /// The given date or, without one, today in UTC.
-pub(super) fn or_today(given: Option<Date>) -> Result<Date, Error> {
+pub(crate) fn or_today(given: Option<Date>) -> Result<Date, Error> {
     let today = || Timestamp::now().to_zoned(TimeZone::UTC).date().to_string().parse();
     given.map_or_else(today, Ok).map_err(|_| Error::failed("the system clock is not at a valid date; use `--today`"))
 }

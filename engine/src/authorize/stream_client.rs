@@ -11,6 +11,7 @@ use super::{
     follows::{FollowId, Follows},
     principal::{Handle, Principal},
     question::{Question, Verdict},
+    usage::Usage,
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
 pub use connection::Act;
@@ -83,6 +84,8 @@ pub(super) struct StreamClient {
     /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
     peers: Peers,
+    /// What is yet to be reported; `None` if the service of the current stream does not count it.
+    usage: Option<Box<Usage>>,
 }
 
 #[derive(Debug)]
@@ -119,12 +122,18 @@ impl StreamClient {
             heard_at: None,
             beats: false,
             peers: Peers::default(),
+            usage: Some(Box::default()),
         }
     }
 
     /// Where people ask for approvals, as the service of the current stream says.
     pub(super) fn requests_url(&self) -> Option<&str> {
         self.requests_url.as_deref()
+    }
+
+    /// Where requests are counted that need no question; `None` if nobody wants to know.
+    pub(super) fn usage(&mut self) -> Option<&mut Usage> {
+        self.usage.as_deref_mut()
     }
 
     /// Takes a question; returns false if it is already known that there will be no verdict.
@@ -188,6 +197,9 @@ impl StreamClient {
             self.connection.sent(now);
         }
         self.put_follows(follows, stream, &mut message, now);
+        if let Some(usage) = self.usage.as_mut().filter(|usage| usage.is_due(now)) {
+            message.uses = usage.take(now);
+        }
         let is_empty = message == wire::FilterMessage::default();
         message.forgotten.append(&mut self.forgotten);
         (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
@@ -210,10 +222,9 @@ impl StreamClient {
             received.settled = self.reask(stream, now);
             return received;
         };
-        let can = |capability: &str| {
-            message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == capability))
-        };
-        let beats = can(wire::BEAT);
+        let can =
+            |what: &str| message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == what));
+        let (beats, counts) = (can(wire::BEAT), can(wire::USAGE));
         let lacks = match () {
             () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
             // It would take a token's word for what somebody has to approve.
@@ -230,6 +241,8 @@ impl StreamClient {
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
             self.beats = beats == Some(true);
+            // What was counted before is for whichever service wants to know it.
+            self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
             self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
             self.peers.note(welcome);

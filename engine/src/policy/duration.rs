@@ -1,4 +1,4 @@
-//! Durations as operators write them: `200ms`, `30s`, `15m`, `8h`, and nothing else.
+//! Durations as operators write them: `200ms`, `30s`, `15m`, `8h`, `30d`, and nothing else.
 
 use super::text::quoted;
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(wrong()),
     };
     if digits.is_empty() || (digits.starts_with('0') && digits != "0") {
@@ -63,6 +64,7 @@ mod tests {
             ("8h", 28_800_000),
             ("0s", 0),
             ("87600h", 315_360_000_000),
+            ("3650d", 315_360_000_000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
@@ -84,7 +86,8 @@ mod tests {
             "5S",
             "5sec",
             "1h30m",
-            "1d",
+            "1w",
+            "3651d",
             "05s",
             "00s",
             "5µs",

@@ -38,7 +38,7 @@ impl Policy {
             policy_digest: self.digest.clone(),
             routes: routes.collect(),
             issuers: issuers.collect(),
-            capabilities: vec![wire::BEAT.to_owned()],
+            capabilities: vec![wire::BEAT.to_owned(), wire::USAGE.to_owned()],
             stream_lease_ms: match self.session.as_ref().map(|session| &session.protocol) {
                 Some(Protocol::Stream { lease }) => millis(*lease),
                 Some(Protocol::Introspection(_)) | None => 0,

@@ -1,29 +1,34 @@
-//! Who may pass to the routes of the admin API: callers with a credential, and with the scope that the route needs.
+//! Who may pass to the routes of the admin API: callers who are known, and hold the scope that the route needs.
 
 use super::permissions::{Entry, Needed, entry};
 use super::problem::{Code, Problem};
-use crate::admins::{Caller, Scope};
+use crate::admins::{Caller, MetricsAccess, Pass, Refused, Scope};
+use crate::credential::Presented;
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::replica::State as Lease;
 use crate::service::Service;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tracing::warn;
+use std::time::Duration;
+use tracing::info;
 
-/// Refused calls that are logged: anybody can make them.
-static REFUSED: Sampler = Sampler::new();
+/// Callers who are not known, and calls that a caller may not make: anybody can cause the one, and many the other.
+static UNKNOWN: Sampler = Sampler::new();
+static FORBIDDEN: Sampler = Sampler::new();
 
 /// The most of a refused call's path that is logged.
 const PATH_CHARS_MAX: usize = 200;
 
 /// What is answered also by a replica whose serve lease has run out.
-const WITHOUT_LEASE: [&str; 5] = ["/metrics", "/v1/replicas", "/v1/filters", "/v1/clock/confirm", "/v1/whoami"];
+const WITHOUT_LEASE: [&str; 5] = [METRICS, "/v1/replicas", "/v1/filters", "/v1/clock/confirm", "/v1/whoami"];
+
+const METRICS: &str = "/metrics";
 
 /// The one who has called, for handlers that change something.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -37,56 +42,165 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Lets a request pass whose caller is known, and may do what it asks for.
-pub(super) async fn admit(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
-    let caller = match identified(&service, &request) {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
-    if let Err(problem) = permitted(&caller, &request) {
-        return problem.into_response();
+pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let (mut request, body) = request.into_parts();
+    if !may_read_metrics(&service, &request) {
+        match identified(&service, &request).await {
+            Ok((caller, pass)) => {
+                request.extensions.insert(caller);
+                request.extensions.insert(pass);
+            }
+            Err(problem) => return problem.into_response(),
+        }
     }
     if !service.is_loaded.load(Ordering::SeqCst) {
         return Problem::new(Code::NotReady, "the stored sessions are still being loaded").into_response();
     }
     // What it would read may be outdated, and what it would change may not hold elsewhere.
-    if !WITHOUT_LEASE.contains(&request.uri().path())
+    if !WITHOUT_LEASE.contains(&request.uri.path())
         && let Lease::Out(why) = service.registry.lease().state()
     {
         return Problem::new(Code::NotServing, why).into_response();
     }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    next.run(Request::from_parts(request, body)).await
 }
 
-fn identified(service: &Service, request: &Request) -> Result<Caller, Problem> {
-    if service.admin_credential.read().are_presented(request.headers()) {
-        let (scopes, claims) = ([Scope::Admin].into_iter().collect(), Arc::new(Value::Null));
-        return Ok(Caller { name: "admin_credential".into(), scopes, subject: None, claims });
+/// Whether it asks for the metrics, and may without being an admin.
+fn may_read_metrics(service: &Service, request: &Parts) -> bool {
+    let is_about_metrics = request.method == Method::GET && route(request) == Some(METRICS);
+    is_about_metrics
+        && match &*service.metrics_access.read() {
+            MetricsAccess::Admins => false,
+            MetricsAccess::Open => true,
+            MetricsAccess::Credential(credentials) => credentials.are_presented(&request.headers),
+        }
+}
+
+/// The caller of a request that it may make, and what has let it in.
+async fn identified(service: &Service, request: &Parts) -> Result<(Caller, Pass), Problem> {
+    let (admins, now_ms) = (service.admins.read().clone(), service.clock.now_ms());
+    let (caller, pass) = match admins.identify(&request.headers, now_ms).await {
+        Ok(found) => found,
+        Err(refused) => {
+            service.metrics.unauthenticated_admin.inc();
+            report(&UNKNOWN, request, None, &refused.why());
+            return Err(refused.into());
+        }
+    };
+    let (presented, by) = match &pass {
+        Pass::Credential(presented) => (Some(presented.clone()), "credential"),
+        Pass::Token(..) => (Presented::read(&request.headers), "token"),
+    };
+    if presented.is_some_and(|presented| service.signed_in.is_news(&presented, now_ms)) {
+        let scopes: Vec<&str> = caller.scopes.names().collect();
+        let scopes = scopes.join(" ");
+        info!(target: "audit", event = "admin_signed_in", admin = &*caller.name, with = by, scopes, peer = peer(request));
     }
-    service.metrics.unauthenticated_admin.inc();
-    if let Some(not_logged) = REFUSED.admit() {
-        let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
-        let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
-        warn!(peer, path, not_logged, "refused a call of the admin API: its credential is missing or wrong");
+    match permitted(&caller, request) {
+        Ok(()) => Ok((caller, pass)),
+        Err((why, problem)) => {
+            report(&FORBIDDEN, request, Some(&caller), why);
+            Err(problem)
+        }
     }
-    Err(Problem::new(Code::Unauthorized, "the credential is missing or wrong"))
 }
 
 /// Paths that match no route are for the fallback: there is nothing behind them.
-fn permitted(caller: &Caller, request: &Request) -> Result<(), Problem> {
-    let Some(route) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
-    let method = request.method().as_str();
-    match entry(method, route.as_str()) {
+fn permitted(caller: &Caller, request: &Parts) -> Result<(), (&'static str, Problem)> {
+    let Some(route) = route(request) else { return Ok(()) };
+    let method = request.method.as_str();
+    match entry(method, route) {
         Entry::Needs(needed) if needed.is_met_by(caller) => Ok(()),
-        Entry::Needs(Needed::Scope(scope)) => {
-            Err(Problem::new(Code::Forbidden, format!("`{}` lacks the scope `{}`", caller.name, scope.as_str())))
-        }
+        Entry::Needs(Needed::Scope(scope)) => Err((scope.as_str(), Problem::forbidden(&caller.name, scope))),
         Entry::OtherMethods => {
-            let path = request.uri().path();
-            Err(Problem::new(Code::MethodNotAllowed, format!("`{path}` does not support `{method}`")))
+            let detail = format!("`{}` does not support `{method}`", request.uri.path());
+            Err(("method", Problem::new(Code::MethodNotAllowed, detail)))
         }
         Entry::Needs(Needed::Credential) | Entry::Missing => {
-            Err(Problem::new(Code::Forbidden, "nobody may call this: it has no entry in the table of permissions"))
+            let detail = "nobody may call this: it has no entry in the table of permissions";
+            Err(("route", Problem::new(Code::Forbidden, detail)))
         }
+    }
+}
+
+fn route(request: &Parts) -> Option<&str> {
+    request.extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+fn peer(request: &Parts) -> Option<tracing::field::DisplayValue<std::net::SocketAddr>> {
+    request.extensions.get::<Peer>().map(|peer| tracing::field::display(peer.0))
+}
+
+/// Reports a call that was refused. What was presented is not part of it.
+fn report(sampler: &Sampler, request: &Parts, caller: Option<&Caller>, why: &str) {
+    if let Some(not_logged) = sampler.admit() {
+        let path: String = request.uri.path().chars().take(PATH_CHARS_MAX).collect();
+        let (method, admin) = (request.method.as_str(), caller.map(|caller| &*caller.name));
+        info!(
+            target: "audit", event = "admin_refused", admin, why, method, path, peer = peer(request), not_logged,
+            "refused a call of the admin API"
+        );
+    }
+}
+
+impl Refused {
+    /// For the operator; the caller learns less.
+    fn why(&self) -> String {
+        match self {
+            Self::Missing => "no credential".to_owned(),
+            Self::Unknown => "its credential is wrong".to_owned(),
+            Self::Token(why) => format!("its token is not valid: {why}"),
+            Self::Login { .. } => "its login is not strong or not recent enough".to_owned(),
+            Self::Unavailable(issuer) => format!("the keys of `{issuer}` cannot be fetched"),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let wrong = "the credential is missing or wrong";
+        match refused {
+            Refused::Missing => Self::new(Code::Unauthorized, wrong),
+            // Which of the two it is would be of use to those who guess.
+            Refused::Unknown | Refused::Token(_) => {
+                Self::new(Code::Unauthorized, wrong).challenge("Bearer error=\"invalid_token\"")
+            }
+            Refused::Login { acr, max_age } => {
+                let detail = "the login behind the token is not strong or not recent enough: log in again";
+                Self::new(Code::InsufficientUserAuthentication, detail).challenge(&step_up(&acr, max_age))
+            }
+            Refused::Unavailable(_) => {
+                Self::new(Code::KeysUnavailable, "the keys of the token's issuer cannot be fetched: try again later")
+            }
+        }
+    }
+}
+
+/// What the client is to ask its authorization server for (RFC 9470, section 3).
+fn step_up(acr: &[String], max_age: Option<Duration>) -> String {
+    let acr = if acr.is_empty() { String::new() } else { format!(", acr_values=\"{}\"", acr.join(" ")) };
+    let max_age = max_age.map(|max_age| format!(", max_age=\"{}\"", max_age.as_secs())).unwrap_or_default();
+    format!("Bearer error=\"insufficient_user_authentication\"{acr}{max_age}")
+}
+
+impl Problem {
+    fn forbidden(name: &str, scope: Scope) -> Self {
+        let scope = scope.as_str();
+        Self::new(Code::Forbidden, format!("`{name}` lacks the scope `{scope}`"))
+            .challenge(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_up_challenge_says_what_is_missing() {
+        let (acr, ten_minutes) = (["aal2".to_owned(), "aal3".to_owned()], Some(Duration::from_mins(10)));
+        let error = "Bearer error=\"insufficient_user_authentication\"";
+        assert_eq!(step_up(&acr, ten_minutes), format!("{error}, acr_values=\"aal2 aal3\", max_age=\"600\""));
+        assert_eq!(step_up(&[], ten_minutes), format!("{error}, max_age=\"600\""));
+        assert_eq!(step_up(&acr[..1], None), format!("{error}, acr_values=\"aal2\""));
     }
 }

@@ -3,6 +3,7 @@
 use super::body::{Input, Moment, query};
 use super::problem::{Code, Problem};
 use super::sessions::{id_of, live};
+use crate::admins::Caller;
 use crate::attributes::{ACR, ADMIN, Attribute, Fact, HELD_MAX, Holder, Standing, TEXT_BYTES_MAX, Value, is_name};
 use crate::clock::rfc3339;
 use crate::service::Service;
@@ -131,6 +132,7 @@ pub(super) struct Set {
 
 /// Sets one.
 pub(super) async fn set(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
@@ -159,7 +161,7 @@ pub(super) async fn set(
     let fact = Fact { value, set_at_ms: now_ms, expires_at_ms, login_until_ms };
     let source = ADMIN.to_owned();
     let attribute = Attribute { holder, name: name.clone(), source: source.clone(), fact: Some(fact.clone()) };
-    match service.writer.attribute(attribute).await? {
+    match service.writer.by(caller.actor()).attribute(attribute).await? {
         Ok(()) => Ok(Json(AttributeView::new(name, source, fact))),
         Err(NoRoom) => {
             Err(Problem::unprocessable(format!("it already has {HELD_MAX} attributes, and cannot have more")))
@@ -169,18 +171,19 @@ pub(super) async fn set(
 
 /// Removes one, whoever has stated it.
 pub(super) async fn remove(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path((kind, id, name)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Json<AttributeView>, Problem> {
     let holder = holder(&kind, id, &uri)?;
-    let stood = known(&service, &holder).remove(&name);
+    let (stood, writer) = (known(&service, &holder).remove(&name), service.writer.by(caller.actor()));
     for holder in all_of(&service, &holder) {
         let sources = service.registry.attributes_at(&holder).into_keys().filter(|(of, _)| *of == name);
         for (name, source) in sources {
             let ended = Attribute { holder: holder.clone(), name, source, fact: None };
             // What ends needs no room.
-            let (Ok(()) | Err(NoRoom)) = service.writer.attribute(ended).await?;
+            let (Ok(()) | Err(NoRoom)) = writer.attribute(ended).await?;
         }
     }
     let (source, fact) = stood.ok_or_else(none)?;

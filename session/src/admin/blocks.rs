@@ -5,6 +5,7 @@ use super::page;
 use super::party::{PartyView, named};
 use super::problem::{Code, Problem};
 use super::seen::Seen;
+use crate::admins::Caller;
 use crate::blocks::{Block, BlockedParty};
 use crate::clock::rfc3339;
 use crate::per_party::OfParty;
@@ -95,11 +96,12 @@ pub(super) struct Made {
 /// Blocks a party. The answer shows the block that this call has made; one that another call makes meanwhile may have taken
 /// its place since.
 pub(super) async fn make(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Input(input): Input<Asked>,
 ) -> Result<Json<Made>, Problem> {
     let block = input.block(service.clock.now_ms())?;
-    let replaced = service.writer.block(block.clone()).await?;
+    let replaced = service.writer.by(caller.actor()).block(block.clone()).await?;
     let made = block.clone();
     let seen = Seen::of(&service, block.issuer.clone(), move |bearer| made.is_about(bearer)).await;
     Ok(Json(Made { block: block.into(), replaced: replaced.map(BlockView::from), seen }))
@@ -123,12 +125,14 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
 
 /// Takes a block back: the sessions of its party are what they were.
 pub(super) async fn lift(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<BlockView>, Problem> {
+    let writer = service.writer.by(caller.actor());
     // Another one of the same party may be made meanwhile: that one is what the caller means now.
     while let Some(block) = service.registry.block_of(&id, service.clock.now_ms()) {
-        if service.writer.unblock(block.clone()).await? {
+        if writer.unblock(block.clone()).await? {
             return Ok(Json(block.into()));
         }
     }

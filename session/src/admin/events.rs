@@ -6,20 +6,22 @@ use super::body::{Moment, query};
 use super::page::given;
 use super::problem::Problem;
 use super::sessions::{id_of, no_session, record};
+use crate::admins::{Admins, Pass, Scope};
 use crate::audit::{History, Named, Next, OfSession, Position};
 use crate::clock::rfc3339;
-use crate::credential::{Credentials, Presented};
 use crate::service::Service;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::{Extension, Json};
 use futures_util::stream::{Stream, StreamExt, iter, unfold};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The latest events of one session, and since when none is missing.
 pub(super) async fn of_session(
@@ -45,6 +47,7 @@ struct Parameters {
 
 pub(super) async fn listen(
     State(service): State<Arc<Service>>,
+    Extension(pass): Extension<Pass>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -57,9 +60,14 @@ pub(super) async fn listen(
     let history = Arc::clone(service.audit.history());
     let made = history.made();
     let (position, first) = begin(&history, &headers, since_ms);
-    let credentials = service.admin_credential.watch();
-    let presented = Presented::read(&headers);
-    let listener = Listener { history, position, made, presented, credentials, stop: service.stop.clone() };
+    let ends_at = match &pass {
+        Pass::Credential(_) => None,
+        Pass::Token(_, until_ms) => {
+            Instant::now().checked_add(Duration::from_millis(until_ms.saturating_sub(service.clock.now_ms())))
+        }
+    };
+    let admins = service.admins.watch();
+    let listener = Listener { history, position, made, pass, ends_at, admins, stop: service.stop.clone() };
     let events = unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) });
     Ok(Sse::new(iter([first]).chain(events).map(Ok)).keep_alive(KeepAlive::default()))
 }
@@ -85,12 +93,22 @@ fn lagged(data: &Value) -> Event {
     Event::default().event("lagged").data(data.to_string())
 }
 
+/// Waits for an instant; for ever without one.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Listener {
     history: Arc<History>,
     position: Position,
     made: watch::Receiver<u64>,
-    presented: Option<Presented>,
-    credentials: watch::Receiver<Credentials>,
+    /// What it has presented, and when that is no longer good.
+    pass: Pass,
+    ends_at: Option<Instant>,
+    admins: watch::Receiver<Admins>,
     stop: watch::Receiver<bool>,
 }
 
@@ -110,10 +128,10 @@ impl Listener {
             tokio::select! {
                 _ = self.stop.wait_for(|stop| *stop) => return None,
                 made = self.made.changed() => made.ok()?,
-                _ = self.credentials.changed() => {
-                    let credentials = self.credentials.borrow();
-                    self.presented.as_ref().filter(|presented| credentials.hold(presented))?;
+                _ = self.admins.changed() => {
+                    self.admins.borrow().still_let_in(&self.pass, Scope::View).then_some(())?;
                 }
+                () = at(self.ends_at) => return None,
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::body::query;
 use super::page::{given, limit_of, next};
 use super::problem::{Code, Problem};
+use crate::admins::Caller;
 use crate::attributes::Value;
 use crate::clock::rfc3339;
 use crate::held::HeldSignal;
@@ -152,19 +153,24 @@ impl Became {
 
 /// Puts a held signal into effect.
 pub(super) async fn release(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<Became>, Problem> {
     let held = service.registry.held_signal(&id).ok_or_else(gone)?;
-    let (made, done) = to_its_end(held, async move |held| carry_out(&service, &held).await).await?;
+    let (made, done) = to_its_end(held, async move |held| carry_out(&service, &held, caller.actor()).await).await?;
     let done = done.ok_or_else(gone)?;
     Ok(Json(Became::new(made, done.fate(), Some(done.ended))))
 }
 
 /// Drops one.
-pub(super) async fn drop(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Became>, Problem> {
+pub(super) async fn drop(
+    caller: Caller,
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<Json<Became>, Problem> {
     let held = service.registry.held_signal(&id).ok_or_else(gone)?;
-    match to_its_end(held, async move |held| drop_held(&service, &held).await).await? {
+    match to_its_end(held, async move |held| drop_held(&service, &held, caller.actor()).await).await? {
         (held, true) => Ok(Json(Became::new(held, "dropped", None))),
         (_, false) => Err(gone()),
     }

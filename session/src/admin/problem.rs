@@ -17,6 +17,7 @@ pub(super) enum Code {
     InvalidRequest,
     Unprocessable,
     Unauthorized,
+    InsufficientUserAuthentication,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -30,6 +31,7 @@ pub(super) enum Code {
     StreamNotManaged,
     NoStream,
     TransmitterFailed,
+    KeysUnavailable,
     NotReady,
     NotServing,
     StoreUnavailable,
@@ -44,6 +46,11 @@ impl Code {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request is understood but not acceptable")
             }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The credential is missing or wrong"),
+            Self::InsufficientUserAuthentication => (
+                StatusCode::UNAUTHORIZED,
+                "insufficient_user_authentication",
+                "A stronger or more recent login is needed",
+            ),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The caller may not do this"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => {
@@ -65,6 +72,11 @@ impl Code {
             }
             Self::NoStream => (StatusCode::CONFLICT, "no_stream", "The transmitter has no stream"),
             Self::TransmitterFailed => (StatusCode::BAD_GATEWAY, "transmitter_failed", "The transmitter failed"),
+            Self::KeysUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "keys_unavailable",
+                "The keys of the token's issuer are not available",
+            ),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
             Self::NotServing => (StatusCode::SERVICE_UNAVAILABLE, "not_serving", "This replica gives no verdicts"),
             Self::StoreUnavailable => {
@@ -80,12 +92,14 @@ impl Code {
 pub(super) struct Problem {
     code: Code,
     detail: String,
+    /// What a client is to present instead.
+    challenge: Option<HeaderValue>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self { code, detail }
+        let (detail, is_unknown) = (detail.into(), code == Code::Unauthorized);
+        Self { code, detail, challenge: is_unknown.then(|| HeaderValue::from_static("Bearer")) }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -94,6 +108,11 @@ impl Problem {
 
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(Code::Unprocessable, detail)
+    }
+
+    /// The same with a challenge, if that can be sent.
+    pub(super) fn challenge(self, text: &str) -> Self {
+        Self { challenge: HeaderValue::try_from(text).ok(), ..self }
     }
 
     /// The same, where a request that is not valid is called that.
@@ -120,8 +139,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.code == Code::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -5,6 +5,7 @@ use super::page;
 use super::party::{PartyView, named};
 use super::problem::{Code, Problem};
 use super::seen::Seen;
+use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
@@ -72,6 +73,7 @@ pub(super) struct Made {
 }
 
 pub(super) async fn make(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Input(input): Input<Asked>,
 ) -> Result<Json<Made>, Problem> {
@@ -86,7 +88,7 @@ pub(super) async fn make(
     }
     let revocation =
         Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
-    let revoked = service.writer.revoke_party(revocation.clone()).await?;
+    let revoked = service.writer.by(caller.actor()).revoke_party(revocation.clone()).await?;
     // Ended sessions are only looked through if no live one was ended.
     let seen = if revoked > 0 {
         Seen::YES
@@ -116,12 +118,13 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
 
 /// Takes a revocation back. The sessions that it ended stay ended.
 pub(super) async fn lift(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
     // Another one of the same party may be made meanwhile: that one is what the caller means now.
     while let Some(revocation) = service.registry.revocation(&id) {
-        if service.writer.lift(revocation.clone()).await? {
+        if service.writer.by(caller.actor()).lift(revocation.clone()).await? {
             return Ok(Json(revocation.into()));
         }
     }

@@ -4,7 +4,7 @@ use super::admit::admit;
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
 use super::{attributes, blocks, events, filters, grants, held, replicas, requests, revocations, scopes, sessions};
-use super::{signals, whoami};
+use super::{signals, usage, whoami};
 use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::service::Service;
@@ -35,6 +35,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/events", get(events::listen))
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
+        .route("/v1/usage", get(usage::list))
         .route("/v1/attributes/{kind}/{id}", get(attributes::list))
         .route(
             "/v1/attributes/{kind}/{id}/{name}",

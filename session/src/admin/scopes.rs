@@ -9,6 +9,7 @@ use super::problem::{Code, Problem};
 use super::seen::Seen;
 use super::sessions::{id_of, live, no_session, record, scopes_of, shown};
 use super::view::SessionView;
+use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::intern::ScopeSet;
 use crate::narrowings::{Narrowing, Party, ScopeChange};
@@ -43,20 +44,21 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Vec
 
 /// Changes the scopes of the party of a session.
 pub(super) async fn change(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     Input(input): Input<Change>,
 ) -> Result<Json<SessionView>, Problem> {
     let id = id_of(&id)?;
     match (input.scopes, input.remove.is_empty() && input.restore.is_empty()) {
-        (Some(scopes), true) if input.reason.is_empty() => set(&service, id, scopes).await?,
+        (Some(scopes), true) if input.reason.is_empty() => set(&service, &caller, id, scopes).await?,
         (None, false) => {
             let record = record(&service, id).await?.ok_or_else(no_session)?;
             let change =
                 change_of(record.party(), &input.remove, &input.restore, input.reason, service.clock.now_ms())?;
             let changed = ScopeSet::new(change.remove.iter().chain(&change.restore));
             within(&changed, &ScopeSet::new(&record.granted))?;
-            make(&service, change).await?;
+            make(&service, &caller, change).await?;
         }
         _ => {
             return Err(Problem::invalid("body: specify either `scopes`, or `remove` and `restore` (with a `reason`)"));
@@ -65,7 +67,12 @@ pub(super) async fn change(
     shown(&service, id).await
 }
 
-async fn set(service: &Arc<Service>, id: SessionId, scopes: Option<Vec<String>>) -> Result<(), Problem> {
+async fn set(
+    service: &Arc<Service>,
+    caller: &Caller,
+    id: SessionId,
+    scopes: Option<Vec<String>>,
+) -> Result<(), Problem> {
     let scopes = scopes.as_deref().map(scopes_of).transpose()?;
     let session = live(service, id).await?;
     if let Some(scopes) = &scopes {
@@ -73,7 +80,8 @@ async fn set(service: &Arc<Service>, id: SessionId, scopes: Option<Vec<String>>)
     }
     let scopes = scopes.map(|scopes| scopes.to_vec());
     let made_at_ms = Some(service.clock.now_ms());
-    service.writer.narrow(Narrowing { scopes, made_at_ms, ..Narrowing::none(session.party()) }).await?;
+    let narrowing = Narrowing { scopes, made_at_ms, ..Narrowing::none(session.party()) };
+    service.writer.by(caller.actor()).narrow(narrowing).await?;
     Ok(())
 }
 
@@ -99,8 +107,8 @@ fn change_of(
     }
 }
 
-async fn make(service: &Service, change: ScopeChange) -> Result<Narrowing, Problem> {
-    service.writer.change_scopes(change).await?.map_err(|HeldBack(scopes)| {
+async fn make(service: &Service, caller: &Caller, change: ScopeChange) -> Result<Narrowing, Problem> {
+    service.writer.by(caller.actor()).change_scopes(change).await?.map_err(|HeldBack(scopes)| {
         let scopes = scopes.join(" ");
         let detail = format!("`{scopes}` is taken from the subject with every client: restore it without a client");
         Problem::new(Code::NarrowedForEveryClient, detail)
@@ -176,6 +184,7 @@ pub(super) struct ChangedParty {
 
 /// Changes the scopes of a party, seen or not.
 pub(super) async fn change_party(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Input(input): Input<PartyChange>,
 ) -> Result<Json<ChangedParty>, Problem> {
@@ -192,7 +201,7 @@ pub(super) async fn change_party(
     };
     let now_ms = service.clock.now_ms();
     let change = change_of(party.clone(), &input.remove, &input.restore, input.reason, now_ms)?;
-    let narrowing = make(&service, change).await?;
+    let narrowing = make(&service, &caller, change).await?;
     let is_theirs =
         move |bearer: Bearer<'_>| party.covers(&Party::of(bearer.issuer, bearer.subject, bearer.client, bearer.key));
     let seen = Seen::of(&service, input.issuer, is_theirs).await;

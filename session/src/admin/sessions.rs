@@ -6,6 +6,7 @@ use super::page::{given, limit_of};
 use super::problem::{Code, Problem};
 use super::view::{ListView, SessionView};
 use crate::access::Access;
+use crate::admins::Caller;
 use crate::audit::EndedBy;
 use crate::intern::ScopeSet;
 use crate::registry::{Filter, Ids, NotOpened, Order, Place};
@@ -48,6 +49,7 @@ pub(super) struct Open {
 }
 
 pub(super) async fn open(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Input(input): Input<Open>,
 ) -> Result<Json<SessionView>, Problem> {
@@ -56,7 +58,7 @@ pub(super) async fn open(
     let token = token_of(input, &service, now_ms)?;
     let access = access_of(named.as_deref(), &token, &service)?;
     let opening = Opening { token, access, now_ms };
-    let session = service.writer.open(opening).await??;
+    let session = service.writer.by(caller.actor()).open(opening).await??;
     Ok(Json(session.record().into()))
 }
 
@@ -198,12 +200,14 @@ struct UnseenView {
 }
 
 pub(super) async fn revoke(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     Input(input): Input<Revoke>,
 ) -> Result<Response, Problem> {
     let id = id_of(&id)?;
-    let record = service.writer.revoke_id(id, &input.reason, service.clock.now_ms()).await?;
+    let writer = service.writer.by(caller.actor());
+    let record = writer.revoke_id(id, &input.reason, service.clock.now_ms()).await?;
     Ok(match record {
         Some(record) => Json(SessionView::from(*record)).into_response(),
         None => Json(UnseenView { id: id.to_string(), known: false }).into_response(),

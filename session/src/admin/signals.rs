@@ -2,6 +2,7 @@
 
 use super::body::Input;
 use super::problem::{Code, Problem};
+use crate::admins::Caller;
 use crate::service::Service;
 use crate::signals::{self, Command, StatusView, Transmitter};
 use axum::Json;
@@ -36,6 +37,7 @@ pub(super) struct Reason {
 
 /// Does something about the stream of a transmitter.
 pub(super) async fn command(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path((name, command)): Path<(String, String)>,
     Input(Reason { reason }): Input<Reason>,
@@ -45,7 +47,7 @@ pub(super) async fn command(
     if reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
         return Err(Problem::invalid(format!("body: `reason` has more than {REASON_BYTES_MAX} bytes")));
     }
-    signals::command(&service, &name, command, reason).await?;
+    signals::command(&service, &name, command, reason, caller.actor()).await?;
     read(State(service), Path(name)).await
 }
 

@@ -1,6 +1,7 @@
 //! A caller of the admin API, after its credential was accepted.
 
 use super::{Scope, Scopes};
+use crate::audit::Actor;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -30,6 +31,11 @@ impl Caller {
     /// Whether it may do what needs `scope`.
     pub const fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
+    }
+
+    /// It, as the audit names it.
+    pub fn actor(&self) -> Actor {
+        Actor::Admin(Arc::clone(&self.name))
     }
 
     /// Whether a claim of its token is `value`, or a list that contains it. `claim` is a name or, if it starts with `/`, a

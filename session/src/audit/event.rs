@@ -96,6 +96,8 @@ pub(super) struct Details {
     pub(super) removed: Option<Scopes>,
     pub(super) stated_reason: Option<Text>,
     pub(super) by: Option<&'static str>,
+    /// The caller of the admin API.
+    pub(super) admin: Option<Arc<str>>,
 }
 
 /// A text, cut where it is too long.
@@ -217,6 +219,7 @@ impl Event {
         }
         member(map, "stated_reason", self.details.stated_reason.as_ref().map(|text| &*text.0))?;
         member(map, "by", self.details.by)?;
+        member(map, "admin", self.details.admin.as_deref())?;
         map.serialize_entry("at", &rfc3339(self.at_ms))
     }
 }
@@ -234,15 +237,16 @@ mod tests {
     fn an_event_has_the_members_of_its_kind_and_no_other() {
         let about = About::Party(Party::of_subject("i", "alice"));
         let (remove, stated_reason) = (Scopes::given(["a", "b"]), Text::given("ticket"));
-        let details = Details { remove, stated_reason, by: Some("admin"), ..Details::default() };
+        let admin = Some("anna".into());
+        let details = Details { remove, stated_reason, by: Some("admin"), admin, ..Details::default() };
         let event = Event { kind: Kind::ScopesNarrowed, about, details, at_ms: 0 };
         let members = json!({
             "issuer": "i", "subject": "alice", "remove": ["a", "b"], "stated_reason": "ticket", "by": "admin",
-            "at": "1970-01-01T00:00:00Z",
+            "admin": "anna", "at": "1970-01-01T00:00:00Z",
         });
         assert_eq!(serde_json::to_value(&event).unwrap(), members);
         let named = serde_json::to_value(Named(&event)).unwrap();
-        assert_eq!((&named["event"], named.as_object().unwrap().len()), (&json!("scopes_narrowed"), 7));
+        assert_eq!((&named["event"], named.as_object().unwrap().len()), (&json!("scopes_narrowed"), 8));
     }
 
     #[test]

@@ -3,15 +3,18 @@
 use super::answers::Broken;
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
+use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A route, as far as the service needs to know it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    pub(super) name: String,
     pub(super) asked: Asked,
     pub(super) requirement: Arc<Requirement<String>>,
+    /// Its name, and what it requires, for the counts of what is used.
+    pub(super) scopes: RouteScopes,
     /// Authentication contexts, one of which is required; empty: none.
     pub(super) acr: Arc<[String]>,
 }
@@ -45,8 +48,9 @@ impl RouteTables {
         routes: Vec<wire::Route>,
         approvals: &[String],
     ) -> Arc<RouteTable> {
+        let mut names = HashSet::new();
         let routes = routes.into_iter().map(|route| Route {
-            name: route.name,
+            scopes: scopes_of(&route, &mut names),
             requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
@@ -70,6 +74,21 @@ impl RouteTables {
         drop(used);
         (!tables.is_empty()).then(|| ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter())))
     }
+}
+
+/// A route's scopes, with one copy of each name for the whole table.
+fn scopes_of(route: &wire::Route, names: &mut HashSet<Arc<str>>) -> RouteScopes {
+    let mut shared = |scope: &String| match names.get(scope.as_str()) {
+        Some(name) => Arc::clone(name),
+        None => {
+            let name: Arc<str> = scope.as_str().into();
+            names.insert(Arc::clone(&name));
+            name
+        }
+    };
+    let all_of = route.all_of.iter().map(&mut shared).collect();
+    let any_of = route.any_of.iter().map(|group| group.scopes.iter().map(&mut shared).collect()).collect();
+    RouteScopes::new(route.name.as_str().into(), all_of, any_of)
 }
 
 #[cfg(test)]

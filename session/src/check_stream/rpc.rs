@@ -11,7 +11,7 @@ use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{APPROVALS, BEAT, FilterMessage, ServiceMessage, Welcome};
+use portcullis_contract::wire::{APPROVALS, BEAT, FilterMessage, ServiceMessage, USAGE, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -221,7 +221,8 @@ impl Driver {
         if self.is_done_reading && deferred.is_empty() {
             return Task::Leave;
         }
-        let until_due_ms = state.review_at_ms().map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
+        let due_at_ms = [state.review_at_ms(), state.usage_at_ms()].into_iter().flatten().min();
+        let until_due_ms = due_at_ms.map(|at_ms| at_ms.saturating_sub(service.clock.now_ms()));
         // What is followed here may have ended elsewhere: the filter is to notice the silence.
         let beat_every = state.beat_every().filter(|_| *serving.borrow());
         let beat_at = beat_every.map(|every| *sent_at + every);
@@ -301,7 +302,7 @@ impl Driver {
         }
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: vec![BEAT.to_owned(), APPROVALS.to_owned()],
+            capabilities: [BEAT, APPROVALS, USAGE].map(str::to_owned).into(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
             requests_url: self.service.requests_url.clone(),

@@ -11,6 +11,7 @@ use crate::followers::Notifier;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
+use crate::usage::{Effect, Fresh, StreamUsage, TokenUses};
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
@@ -38,6 +39,24 @@ struct Question {
     token: Arc<Token>,
 }
 
+/// A token of the stream, and what was asked with it since that was last added to the counts of the service.
+struct Counted {
+    bound: BoundToken,
+    uses: TokenUses,
+}
+
+impl Counted {
+    fn new(bound: BoundToken) -> Self {
+        Self { bound, uses: TokenUses::default() }
+    }
+
+    fn collect(&mut self, usage: &mut StreamUsage, now_ms: u64) {
+        if !self.uses.is_empty() {
+            usage.collect(&self.bound.token().client, &mut self.uses, now_ms);
+        }
+    }
+}
+
 /// The state of one stream.
 pub struct StreamState {
     registry: Arc<Registry>,
@@ -47,7 +66,8 @@ pub struct StreamState {
     routes: Option<Arc<RouteTable>>,
     /// How long the filter may hear nothing; none when it does not mind.
     beat_every: Option<Duration>,
-    tokens: HashMap<u32, BoundToken>,
+    tokens: HashMap<u32, Counted>,
+    usage: StreamUsage,
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
@@ -70,6 +90,7 @@ impl StreamState {
             routes: None,
             beat_every: None,
             tokens: HashMap::new(),
+            usage: StreamUsage::default(),
             follows,
             waiting: HashMap::new(),
             waiting_count: 0,
@@ -109,9 +130,15 @@ impl StreamState {
         for id in message.active.iter().filter(|_| serves) {
             self.follows.judge(*id, Occasion::Active, None, now_ms, &mut answers);
         }
-        for handle in &message.forgotten {
-            self.tokens.remove(handle);
+        for used in &message.uses {
+            self.reported(used, now_ms)?;
         }
+        for handle in &message.forgotten {
+            if let Some(mut forgotten) = self.tokens.remove(handle) {
+                forgotten.collect(&mut self.usage, now_ms);
+            }
+        }
+        self.add_usage(now_ms);
         // Here too: a filter that never pauses must not keep follows that are due from being judged.
         if serves {
             self.follows.review(now_ms, &mut answers);
@@ -136,12 +163,18 @@ impl StreamState {
         if self.registry.lease().holds() {
             self.follows.review(now_ms, &mut answers);
         }
+        self.add_usage(now_ms);
         answers
     }
 
     /// When [`StreamState::review`] is to be called next, if no session changes before.
     pub fn review_at_ms(&self) -> Option<u64> {
         self.follows.review_at_ms()
+    }
+
+    /// When it is to be called for the counts of what is used, if there are any.
+    pub fn usage_at_ms(&self) -> Option<u64> {
+        self.usage.add_at_ms()
     }
 
     /// Notifies when [`StreamState::review`] is to be called.
@@ -209,8 +242,8 @@ impl StreamState {
         }
         let token = Token::read(facts, self.registry.names(), now_ms)
             .map_err(|malformed| Broken::new(format!("token {handle}: {}", malformed.0)))?;
-        let bound = holding_back(BoundToken::new(Arc::new(token)), self.routes.as_deref());
-        match self.tokens.insert(handle, bound) {
+        let counted = Counted::new(holding_back(Arc::new(token), self.routes.as_deref()));
+        match self.tokens.insert(handle, counted) {
             None => Ok(()),
             Some(_) => Err(Broken::new(format!("token {handle} was described twice"))),
         }
@@ -224,13 +257,18 @@ impl StreamState {
         answers: &mut Answers,
     ) -> Result<(), Broken> {
         let route = route(self.routes.as_deref(), question.route)?;
-        let bound = self.tokens.get_mut(&question.token).ok_or_else(|| not_described(question.token))?;
-        let asking = Asking { registry: &self.registry, audit: &self.audit, route, id: question.id, now_ms };
-        match asking.answer(bound, None, tally) {
-            Ok(answer) => answers.put(Destination::Question, answer),
+        let &wire::Question { id, route: index, token: handle, .. } = question;
+        let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
+        let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
+        match asking.answer(token, None, tally, &mut self.usage) {
+            Ok((answer, fresh)) => {
+                if fresh == Fresh::First {
+                    self.usage.has_counts(handle, now_ms);
+                }
+                answers.put(Destination::Question, answer);
+            }
             Err(look_up) => {
-                let token = Arc::clone(bound.token());
-                let &wire::Question { id, route, token: handle, .. } = question;
+                let (token, route) = (Arc::clone(token.bound.token()), index);
                 self.wait(look_up, Waiting::Question(Question { id, route, handle, token }), answers);
             }
         }
@@ -239,9 +277,9 @@ impl StreamState {
 
     fn follow(&mut self, follow: &Follow, serves: bool, now_ms: u64, answers: &mut Answers) -> Result<(), Broken> {
         let route = route(self.routes.as_deref(), follow.route)?;
-        let bound = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
+        let token = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
-        let bound = holding_back(BoundToken::new(Arc::clone(bound.token())), self.routes.as_deref());
+        let bound = holding_back(Arc::clone(token.bound.token()), self.routes.as_deref());
         self.follows.enter(follow.id, bound, route)?;
         if !serves {
             self.follows.give_up(follow.id, answers);
@@ -272,17 +310,17 @@ impl StreamState {
                 let Ok(route) = route(self.routes.as_deref(), question.route) else {
                     return;
                 };
+                let &Question { id, route: index, .. } = question;
                 let mut own = None;
-                let bound = match self.tokens.get_mut(&question.handle) {
-                    Some(bound) if Arc::ptr_eq(bound.token(), &question.token) => bound,
-                    _ => {
-                        let bound = BoundToken::new(Arc::clone(&question.token));
-                        own.insert(holding_back(bound, self.routes.as_deref()))
-                    }
+                let token = match self.tokens.get_mut(&question.handle) {
+                    Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
+                    _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
                 };
-                let asking = Asking { registry: &self.registry, audit: &self.audit, route, id: question.id, now_ms };
-                let answer = asking.answer(bound, Some(found), tally);
-                answer.map(|answer| answers.put(Destination::Question, answer)).err()
+                let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
+                let answer = asking.answer(token, Some(found), tally, &mut self.usage);
+                // Whether or not its handle was forgotten meanwhile.
+                token.collect(&mut self.usage, now_ms);
+                answer.map(|(answer, _)| answers.put(Destination::Question, answer)).err()
             }
         };
         if let Some(look_up) = unanswered {
@@ -296,34 +334,86 @@ struct Asking<'a> {
     registry: &'a Registry,
     audit: &'a Audit,
     route: &'a Route,
+    /// The index of the route.
+    index: u32,
     id: u32,
     now_ms: u64,
 }
 
 impl Asking<'_> {
-    /// Answers it, if the disk is not needed for that.
+    /// Answers it, if the disk is not needed for that, and counts it.
     fn answer(
         &self,
-        bound: &mut BoundToken,
+        token: &mut Counted,
         looked_up: Option<&LookedUp>,
         tally: &mut Tally,
-    ) -> Result<Answer, LookUp> {
+        usage: &mut StreamUsage,
+    ) -> Result<(Answer, Fresh), LookUp> {
         let Self { registry, route, now_ms, .. } = *self;
-        if bound.is_outdated(registry, !route.asked.background, now_ms) {
-            bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
+        if token.bound.is_outdated(registry, !route.asked.background, now_ms) {
+            // What was counted was about the session that it had.
+            token.collect(usage, now_ms);
+            token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
+        let Counted { bound, uses } = token;
         let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
         let mut answer = bound.answer(registry, route.asked, required, now_ms);
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
         if outcome != Outcome::Active {
-            bound.report(outcome, &route.name, self.audit, now_ms);
+            bound.report(outcome, &route.scopes.name, self.audit, now_ms);
             if outcome == Outcome::ScopeEscalation {
                 bound.ask_for_approval(registry);
             }
         }
-        Ok(answer)
+        let is_active = outcome == Outcome::Active;
+        let fresh = uses.count((self.index, is_active, bound.generation()), now_ms, || match is_active {
+            true => route.scopes.effect(|scope| bound.holds(scope)),
+            false => Effect::Barred,
+        });
+        if fresh == Fresh::Full {
+            token.collect(usage, now_ms);
+        }
+        Ok((answer, fresh))
+    }
+}
+
+impl StreamState {
+    /// Takes note of requests that the filter has decided by itself.
+    fn reported(&mut self, used: &wire::Use, now_ms: u64) -> Result<(), Broken> {
+        let effect = match used.route {
+            Some(index) => route(self.routes.as_deref(), index)?.scopes.refused(&used.missing),
+            None => Effect::Barred,
+        };
+        let client = self.registry.names().name(&used.client_id);
+        self.usage.reported(&client, used.route, effect, used.count, now_ms);
+        Ok(())
+    }
+
+    /// Adds the counts of this stream to those of the service, if it is time.
+    fn add_usage(&mut self, now_ms: u64) {
+        if self.usage.is_due(now_ms) {
+            self.add_all_usage(now_ms);
+        }
+    }
+
+    fn add_all_usage(&mut self, now_ms: u64) {
+        for handle in self.usage.take_counted() {
+            // One that was forgotten was collected then.
+            if let Some(token) = self.tokens.get_mut(&handle) {
+                token.collect(&mut self.usage, now_ms);
+            }
+        }
+        let routes = self.routes.as_deref();
+        let scopes = |index| Some(&routes?.route(index).ok()?.scopes);
+        self.usage.add(self.registry.usage(), &self.metrics, scopes);
+    }
+}
+
+impl Drop for StreamState {
+    fn drop(&mut self) {
+        self.add_all_usage(0);
     }
 }
 
@@ -334,7 +424,8 @@ fn no_verdict(id: u32, tally: &mut Tally, answers: &mut Answers) {
 }
 
 /// A token as the policy of its stream takes it.
-fn holding_back(bound: BoundToken, routes: Option<&RouteTable>) -> BoundToken {
+fn holding_back(token: Arc<Token>, routes: Option<&RouteTable>) -> BoundToken {
+    let bound = BoundToken::new(token);
     match routes {
         Some(routes) => bound.holding_back(&routes.approvals),
         None => bound,

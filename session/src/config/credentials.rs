@@ -6,24 +6,30 @@ use crate::credential::Credentials;
 /// The shortest credential: 128 bits, if it is random.
 const BYTES_MIN: usize = 16;
 
-/// The credentials of filters and of the admin API. No secret may be both: a filter could administer.
-pub(super) fn read(
-    filter: Option<&RawCredentials>,
-    admin: &RawCredentials,
-    env: &dyn Fn(&str) -> Option<String>,
-    faults: &mut Vec<String>,
-) -> (Option<Credentials>, Option<Credentials>) {
-    let filter = filter.and_then(|sources| all("filter_credential", sources, env, faults));
-    let admin = all("admin_credential", admin, env, faults);
-    if let (Some(filter), Some(admin)) = (&filter, &admin)
-        && filter.overlap(admin)
-    {
-        faults.push("admin_credential: is also a `filter_credential`: every filter could use the admin API".to_owned());
-    }
-    (filter, admin)
+/// Credentials, and the key that they are read from.
+pub(super) struct Held<'c> {
+    pub(super) at: String,
+    pub(super) credentials: &'c Credentials,
 }
 
-fn all(
+/// No secret may open two doors, or stand for two people: a filter could administer, and the audit would name the wrong one.
+pub(super) fn are_distinct(held: &[Held<'_>], faults: &mut Vec<String>) {
+    for (number, one) in held.iter().enumerate() {
+        let same = held.iter().take(number).find(|other| one.credentials.overlap(other.credentials));
+        if let Some(Held { at: other, .. }) = same {
+            let Held { at, .. } = one;
+            faults.push(match other.as_str() {
+                "filter_credential" => {
+                    format!("{at}: is also a `filter_credential`: every filter could use the admin API")
+                }
+                other => format!("{at}: is also in `{other}`: use another secret"),
+            });
+        }
+    }
+}
+
+/// Credentials of which callers present one.
+pub(super) fn all(
     at: &str,
     sources: &RawCredentials,
     env: &dyn Fn(&str) -> Option<String>,

@@ -1,6 +1,8 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
+use super::admins::RawAdmin;
 use super::approvals::RawRule;
+use super::audit::RawAudit;
 use super::signals::RawTransmitter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -13,7 +15,10 @@ pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) admin: String,
     pub(super) filter_credential: Option<RawCredentials>,
-    pub(super) admin_credential: RawCredentials,
+    pub(super) admin_credential: Option<RawCredentials>,
+    #[serde(default)]
+    pub(super) admins: Vec<RawAdmin>,
+    pub(super) metrics: Option<RawMetrics>,
     pub(super) store: RawStore,
     pub(super) serve_lease: Option<String>,
     pub(super) activity_interval: Option<String>,
@@ -23,6 +28,8 @@ pub(super) struct Raw {
     pub(super) undated_logins: RawUndatedLogins,
     #[serde(default)]
     pub(super) retention: RawRetention,
+    #[serde(default)]
+    pub(super) usage: RawUsage,
     pub(super) access: Option<Vec<RawAccess>>,
     pub(super) tls: Option<RawTls>,
     pub(super) admin_tls: Option<RawTls>,
@@ -33,6 +40,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) approvals: Vec<RawRule>,
     pub(super) external_url: Option<String>,
+    pub(super) audit: Option<RawAudit>,
 }
 
 /// A credential, or a list of them.
@@ -71,6 +79,14 @@ impl<'de> Deserialize<'de> for RawCredentials {
 pub(super) struct RawCredential {
     pub(super) env: Option<String>,
     pub(super) file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: `{credential: …}` or `{open: true}`")]
+pub(super) struct RawMetrics {
+    pub(super) credential: Option<RawCredentials>,
+    #[serde(default)]
+    pub(super) open: bool,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +138,18 @@ pub(super) struct RawRetention {
 impl Default for RawRetention {
     fn default() -> Self {
         Self { ended: "30d".to_owned() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: `{retain: …}`")]
+pub(super) struct RawUsage {
+    pub(super) retain: String,
+}
+
+impl Default for RawUsage {
+    fn default() -> Self {
+        Self { retain: "180d".to_owned() }
     }
 }
 

@@ -1,6 +1,8 @@
-//! What a reload (SIGHUP) changes without a restart: credentials, certificates and approval rules. The rest waits for the next start.
+//! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates and
+//! approval rules. The rest waits for the next start.
 
 use super::{Settings, load};
+use crate::audit;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -51,10 +53,14 @@ impl Settings {
         let named = |differing: &[(&'static str, bool)]| {
             differing.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
         };
+        let [is_admin_credential_new, are_admins_new] = self.take_over_admins(new);
+        self.credential_files.take_over(&new.credential_files);
         Reload {
             reloaded: named(&[
                 ("filter_credential", self.filter_credential.take_over(&new.filter_credential)),
-                ("admin_credential", self.admin_credential.take_over(&new.admin_credential)),
+                ("admin_credential", is_admin_credential_new),
+                ("admins", are_admins_new),
+                ("metrics", self.metrics.take_over(&new.metrics)),
                 ("tls", self.tls.take_over(&new.tls)),
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
@@ -67,12 +73,27 @@ impl Settings {
                 ("enrolment", self.enrolment != new.enrolment),
                 ("undated_logins", self.undated_logins != new.undated_logins),
                 ("retention", self.retention_ms != new.retention_ms),
+                ("usage", self.usage_retained_ms != new.usage_retained_ms),
                 ("access", self.access != new.access),
                 ("signals_listen", self.signals_listen != new.signals_listen),
                 ("signals", self.signals != new.signals),
                 ("external_url", self.external_url != new.external_url),
+                ("audit", self.audit != new.audit),
             ]),
         }
+    }
+}
+
+impl Settings {
+    /// Takes over who may call the admin API; returns whether `admin_credential` and `admins` are different. The keys of issuers
+    /// that stay are kept: without them, nobody could come in while they cannot be fetched.
+    fn take_over_admins(&self, new: &Self) -> [bool; 2] {
+        let old = self.admins.read().clone();
+        let new = new.admins.read().clone().with_keys_of(&old);
+        let is_credential_new = old.admin_credential() != new.admin_credential();
+        let are_people_new = !old.people().eq(new.people()) || old.oauth != new.oauth;
+        self.admins.0.send_if_modified(|value| std::mem::replace(value, new) != old);
+        [is_credential_new, are_people_new]
     }
 }
 
@@ -81,6 +102,7 @@ pub fn reload(file: &Path, running: &Settings) {
     let new = match load(file) {
         Ok(new) => new,
         Err(faults) => {
+            audit::configuration_refused(faults.0.len());
             for fault in faults.0 {
                 error!(fault, "the configuration was not reloaded: the previous one stays in force");
             }
@@ -88,6 +110,7 @@ pub fn reload(file: &Path, running: &Settings) {
         }
     };
     let Reload { reloaded, needs_restart } = running.take_over(&new);
+    audit::configuration_reloaded(&new.digest, &reloaded, &needs_restart);
     info!(changed = reloaded.join(", "), "reloaded the configuration");
     if !needs_restart.is_empty() {
         warn!(changed = needs_restart.join(", "), "the configuration has changes that need a restart");

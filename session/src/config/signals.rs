@@ -70,7 +70,7 @@ pub(super) struct RawTransmitter {
     deny_unknown_fields,
     expecting = "an object with one of `jwks_url`, `discovery` and `inline`, and perhaps `ca`"
 )]
-struct RawKeys {
+pub(super) struct RawKeys {
     jwks_url: Option<String>,
     discovery: Option<String>,
     inline: Option<serde_json::Value>,
@@ -311,18 +311,7 @@ fn signed(at: &str, raw: &RawTransmitter, kind: Kind, profile: Profile, faults: 
     if kind == Kind::Ssf && raw.audiences.is_empty() {
         faults.push(format!("{at}.audiences: is missing: name the `aud` of its tokens"));
     }
-    let mut algorithms = Vec::new();
-    for name in &raw.algorithms {
-        match Algorithm::named(name) {
-            Some(algorithm) => algorithms.push(algorithm),
-            None => {
-                faults.push(format!("{at}.algorithms: `{name}` is not an algorithm of signed tokens, like `RS256`"))
-            }
-        }
-    }
-    if raw.algorithms.is_empty() {
-        faults.push(format!("{at}.algorithms: is missing: name those that sign its tokens, `[RS256]` for example"));
-    }
+    let algorithms = algorithms(at, &raw.algorithms, faults);
     let types = match kind {
         Kind::BackchannelLogout if raw.logout_types.is_empty() => vec![LOGOUT_TYPE.to_owned()],
         Kind::BackchannelLogout => raw.logout_types.iter().map(|name| media_type(name)).collect(),
@@ -339,13 +328,30 @@ fn signed(at: &str, raw: &RawTransmitter, kind: Kind, profile: Profile, faults: 
     Some(Signed { demands, audiences: raw.audiences.clone(), keys })
 }
 
+/// The algorithms that may sign tokens.
+pub(super) fn algorithms(at: &str, names: &[String], faults: &mut Vec<String>) -> Vec<Algorithm> {
+    let mut algorithms = Vec::new();
+    for name in names {
+        match Algorithm::named(name) {
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                faults.push(format!("{at}.algorithms: `{name}` is not an algorithm of signed tokens, like `RS256`"));
+            }
+        }
+    }
+    if names.is_empty() {
+        faults.push(format!("{at}.algorithms: is missing: name those that sign its tokens, `[RS256]` for example"));
+    }
+    algorithms
+}
+
 /// A type as it is compared (RFC 7515, section 4.1.9).
-fn media_type(name: &str) -> String {
+pub(super) fn media_type(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     name.strip_prefix("application/").map(str::to_owned).unwrap_or(name)
 }
 
-fn keys(at: &str, raw: Option<&RawKeys>, faults: &mut Vec<String>) -> Option<KeySettings> {
+pub(super) fn keys(at: &str, raw: Option<&RawKeys>, faults: &mut Vec<String>) -> Option<KeySettings> {
     let Some(raw) = raw else {
         faults.push(format!("{at}.keys: is missing: specify `jwks_url`, `discovery` or `inline`"));
         return None;

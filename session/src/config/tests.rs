@@ -62,7 +62,7 @@ fn an_unknown_key_is_a_fault_that_says_where() {
         (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "missing field `revoked_for`"),
         (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
         (SHORT.replace("embedded", "redis"), "store: unknown field `redis`"),
-        (SHORT.replace("admin_credential: {env: ADMIN}", ""), "missing field `admin_credential`"),
+        (SHORT.replace("admin_credential: {env: ADMIN}", ""), "admin_credential: is missing: set it, or name"),
     ] {
         let told = faults(&text);
         assert!(told.contains(wanted) && (told.contains(" line ") || told.contains("missing")), "{wanted}: {told}");
@@ -223,7 +223,8 @@ fn each_credential_of_a_list_is_accepted_and_each_fault_of_one_is_told() {
     let presents = |secret: &str| {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
-        settings.admin_credential.read().are_presented(&headers)
+        let admins = settings.admins.read();
+        admins.admin_credential().is_some_and(|admin| admin.credentials.are_presented(&headers))
     };
     assert!(presents("the secret of OLD") && presents("the secret of NEW") && !presents("the secret of ADMIN"));
 

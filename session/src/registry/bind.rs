@@ -10,7 +10,7 @@
 
 use super::Enrolment;
 use super::sessions::{InMemory, Registry, Tombstone, UndatedLogins, origin, revoked};
-use crate::audit::EndedBy;
+use crate::audit::{Actor, EndedBy};
 use crate::judge::{End, expiry};
 use crate::life::Stage;
 use crate::metrics::Opened;
@@ -169,7 +169,7 @@ impl Registry {
         };
         sessions.put(&opened);
         drop(sessions);
-        self.audit.opened(&opened, Opened::FirstUse, now_ms);
+        self.audit.opened(&opened, Opened::FirstUse, &Actor::Nobody, now_ms);
         self.enqueue_opened(&opened);
         Ok(Binding::Session(opened))
     }

@@ -2,7 +2,7 @@
 
 use super::sessions::{Registry, Tombstone, origin};
 use crate::access::Access;
-use crate::audit::EndedBy;
+use crate::audit::{Actor, EndedBy};
 use crate::judge::{End, Reason};
 use crate::metrics::Opened;
 use crate::session::Session;
@@ -52,7 +52,7 @@ impl Registry {
 
     /// Enters a session whose record is on disk. A first use may have come in between: then the error is its session,
     /// over whose record the new one was written.
-    pub fn enter(&self, session: &Arc<Session>, by: Opened, now_ms: u64) -> Result<(), Arc<Session>> {
+    pub fn enter(&self, session: &Arc<Session>, by: Opened, actor: &Actor, now_ms: u64) -> Result<(), Arc<Session>> {
         let mut sessions = self.in_memory(session.id);
         if let Some(held) = sessions.by_id.get(&session.id)
             && held.ended().is_none_or(|end| session.returned != Some(end))
@@ -67,7 +67,7 @@ impl Registry {
         if matches!(by, Opened::Explicit) {
             self.openings_epoch.fetch_add(1, Ordering::SeqCst);
         }
-        self.audit.opened(session, by, now_ms);
+        self.audit.opened(session, by, actor, now_ms);
         Ok(())
     }
 }

@@ -57,7 +57,9 @@ impl Registry {
             | Change::Rules(_)
             | Change::Received(_)
             | Change::ForgetReceived(_)
-            | Change::Unreceived(_) => {}
+            | Change::Unreceived(_)
+            | Change::Used(_)
+            | Change::ForgetUsed(_) => {}
         }
     }
 

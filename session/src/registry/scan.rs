@@ -3,11 +3,12 @@
 use super::order::{Ids, Order, Place};
 use super::{Registry, SHARDS};
 use crate::audit::EndedBy;
+use crate::intern::ScopeSet;
 use crate::revocations::Bearer;
 use crate::session::Session;
 use crate::store::{Record, StoreError};
 use portcullis_contract::SessionId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -138,6 +139,13 @@ impl Registry {
         let next = page.last_key_value().map(|(place, _)| *place).filter(|_| has_more).or(stopped_at);
         let sessions = page.into_values().map(Entry::record).collect();
         Ok(Page { sessions, next })
+    }
+
+    /// The scopes that live sessions were granted, with their clients: each set once for each client.
+    pub fn grants(&self, now_ms: u64) -> HashSet<(Arc<str>, ScopeSet)> {
+        let sessions = (0..SHARDS).flat_map(|shard| self.in_shard(shard));
+        let live = sessions.filter(|session| self.settle(session, now_ms, EndedBy::Judge).is_none());
+        live.map(|session| (Arc::clone(&session.client), session.granted())).collect()
     }
 
     /// Whether such a session was seen, live or ended; `None` if there are too many ended ones to read. One whose entry in

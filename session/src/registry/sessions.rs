@@ -24,6 +24,7 @@ use crate::revocations::Revocations;
 use crate::session::{Noted, Origin, Session};
 use crate::store::{Record, Store};
 use crate::token::Token;
+use crate::usage::Usage;
 use portcullis_contract::{KeyKind, SessionId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +158,7 @@ pub struct Registry {
     pub(super) followers: Arc<Followers>,
     pub(super) leads: Leads,
     issuers: Issuers,
+    usage: Usage,
     pub(super) agreement: Arc<Agreement>,
     pub(super) lease: Arc<Lease>,
 }
@@ -191,6 +193,7 @@ impl Registry {
             followers: Arc::default(),
             leads: Leads::default(),
             issuers: Issuers::default(),
+            usage: Usage::default(),
             agreement,
             lease: Arc::default(),
         }
@@ -225,6 +228,11 @@ impl Registry {
     /// The claim names of issuers, for tokens that callers present.
     pub fn issuers(&self) -> &Issuers {
         &self.issuers
+    }
+
+    /// The counts of what is used that the store lacks.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// How far the clocks of issuers are ahead.

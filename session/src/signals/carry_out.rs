@@ -6,6 +6,7 @@ use super::effects::Arrival;
 use super::order::{Deed, Order};
 use super::status::Fate;
 use super::transmitter::Transmitter;
+use crate::audit::Actor;
 use crate::held::HeldSignal;
 use crate::log::Sampler;
 use crate::service::Service;
@@ -46,7 +47,7 @@ pub(super) async fn carry_out(
     if !transmitter.pace.admits(Instant::now()) {
         return hold(service, transmitter, order, receipt, jti).await;
     }
-    let made = make(service, transmitter.name(), jti, &order, receipt, None).await;
+    let made = make(service, transmitter.name(), jti, &order, receipt, None, Actor::Nobody).await;
     let done = match made {
         Ok(Some(done)) => done,
         // Its line is there already.
@@ -89,6 +90,7 @@ async fn make(
     order: &Order,
     receipt: Option<Receipt>,
     releases: Option<String>,
+    actor: Actor,
 ) -> Result<Option<Done>, NotWritten> {
     let asks_whose = order.deeds.iter().any(|deed| matches!(deed, Deed::EndOthers | Deed::Narrow(_)));
     if asks_whose || !order.parties.emails.is_empty() {
@@ -101,7 +103,8 @@ async fn make(
     let (is_matched, is_void) = (has_session(service, &effects), effects.is_empty());
     let line = Some(line(jti, order, None));
     let transmitter = transmitter.to_owned();
-    Ok(match service.writer.signal(Signal { transmitter, receipt, releases, is_matched, line, effects }).await? {
+    let signal = Signal { transmitter, receipt, releases, is_matched, line, effects };
+    Ok(match service.writer.by(actor).signal(signal).await? {
         Applied::Before => None,
         Applied::Now { fate, ended } => Some(Done { fate, ended, is_void }),
     })
@@ -139,9 +142,13 @@ async fn hold(
 }
 
 /// Carries out a held signal; `None` if it is no longer held.
-pub(crate) async fn release(service: &Arc<Service>, held: &HeldSignal) -> Result<Option<Done>, NotWritten> {
+pub(crate) async fn release(
+    service: &Arc<Service>,
+    held: &HeldSignal,
+    actor: Actor,
+) -> Result<Option<Done>, NotWritten> {
     let HeldSignal { id, transmitter, jti, order, .. } = held;
-    let made = make(service, transmitter, jti.as_deref(), order, None, Some(id.clone())).await?;
+    let made = make(service, transmitter, jti.as_deref(), order, None, Some(id.clone()), actor).await?;
     if let Some(done) = made {
         service.metrics.signals.released(transmitter, done.fate());
     }
@@ -149,12 +156,12 @@ pub(crate) async fn release(service: &Arc<Service>, held: &HeldSignal) -> Result
 }
 
 /// Drops a held signal; returns whether it was still held.
-pub(crate) async fn drop_held(service: &Arc<Service>, held: &HeldSignal) -> Result<bool, NotWritten> {
+pub(crate) async fn drop_held(service: &Arc<Service>, held: &HeldSignal, actor: Actor) -> Result<bool, NotWritten> {
     let HeldSignal { id, transmitter, jti, order, .. } = held;
     let (transmitter, releases) = (transmitter.clone(), Some(id.clone()));
     let line = Some(line(jti.as_deref(), order, Some(Fate::Dropped)));
     let signal = Signal { transmitter, releases, line, ..Signal::default() };
-    Ok(service.writer.signal(signal).await? != Applied::Before)
+    Ok(service.writer.by(actor).signal(signal).await? != Applied::Before)
 }
 
 impl Done {

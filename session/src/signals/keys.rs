@@ -1,10 +1,8 @@
-//! The keys of a transmitter, fetched when they are missing and now and then. The schedule is that of the filter's keys.
+//! The keys of a transmitter or an issuer, fetched when they are missing and now and then. The schedule is that of the filter's keys.
 
-use super::answer::{Code, Refusal};
 use super::outbound::{BYTES_MAX, Caller, Url, apart, tls};
-use super::transmitter::Signed;
 use crate::clock::steady_ms;
-use portcullis_contract::token::{FETCH_TIMEOUT_MS, KeyRing, KeySource, Miss, SignatureError, Statement, Unproven};
+use portcullis_contract::token::{FETCH_TIMEOUT_MS, KeyName, KeyRing, KeySet, KeySource, Miss, SignatureError};
 use serde::Deserialize;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -45,7 +43,7 @@ pub(crate) struct KeySettings {
 
 impl KeySettings {
     /// How servers are verified where keys are fetched, or tokens at `polled`; none where nothing is called.
-    pub(super) fn tls(&self, polled: Option<&Url>) -> Result<Option<TlsConfig>, String> {
+    pub(crate) fn tls(&self, polled: Option<&Url>) -> Result<Option<TlsConfig>, String> {
         let keys = match &self.at {
             KeysAt::Inline(_) => None,
             KeysAt::Jwks(url) | KeysAt::Discovery(url) => Some(url),
@@ -57,6 +55,19 @@ impl KeySettings {
         // Also where all of it is on this machine: what is found there may lead elsewhere.
         tls(self.ca.as_ref(), called.iter().all(|url| url.is_plain())).map(Some)
     }
+}
+
+/// Why nothing is known to be signed by one of the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unverified {
+    /// The keys did not arrive in time.
+    Late,
+    /// They cannot be fetched: what they would say now is not known.
+    Failing,
+    /// They have not been fetched yet.
+    NoKeys,
+    /// None of them has signed it.
+    Refused(SignatureError),
 }
 
 /// What is used of a transmitter's configuration.
@@ -79,10 +90,10 @@ pub(super) struct Endpoints {
     pub(super) verification: Option<Url>,
 }
 
-/// The keys of one transmitter.
+/// The keys of one transmitter or issuer.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    transmitter: String,
+    owner: String,
     issuer: String,
     at: KeysAt,
     caller: Caller,
@@ -102,8 +113,8 @@ impl Keys {
         settings.tls(polled).map(drop)
     }
 
-    pub(super) fn new(transmitter: &str, signed: &Signed, caller: Caller) -> Result<Self, String> {
-        let KeySettings { at, .. } = &signed.keys;
+    /// The keys of `owner`, as the log names it. A configuration that is discovered must name `issuer`.
+    pub(crate) fn new(owner: &str, issuer: &str, at: &KeysAt, caller: Caller) -> Result<Self, String> {
         let source = match at {
             KeysAt::Inline(json) => KeySource::Inline(json.clone()),
             // Only the schedule is the ring's.
@@ -117,61 +128,63 @@ impl Keys {
         };
         let ring = KeyRing::new(&source).map_err(|e| e.to_string())?;
         Ok(Self {
-            transmitter: transmitter.to_owned(),
-            issuer: signed.demands.issuer.clone(),
+            owner: owner.to_owned(),
+            issuer: issuer.to_owned(),
             at: at.clone(),
             caller,
-            ring: RwLock::new(ring.spread(RandomState::new().hash_one(transmitter))),
+            ring: RwLock::new(ring.spread(RandomState::new().hash_one(owner))),
             discovered: Mutex::default(),
             fetched: watch::Sender::new(0),
         })
     }
 
-    /// What a key of the transmitter has signed. Waits for a fetch where the key is missing.
-    pub(super) async fn verified(self: &Arc<Self>, unproven: &Unproven<'_>) -> Result<Statement, Refusal> {
+    /// What `verify` finds that one of the keys has signed. Waits for a fetch where the key `name` is missing.
+    pub(crate) async fn verified<T>(
+        self: &Arc<Self>,
+        name: KeyName,
+        verify: impl Fn(&KeySet) -> Result<T, SignatureError>,
+    ) -> Result<T, Unverified> {
         let mut fetched = self.fetched.subscribe();
         let deadline = tokio::time::Instant::now() + WAIT_MAX;
         loop {
             fetched.mark_unchanged();
-            if let Ok(statement) = self.by_held_keys(unproven) {
-                return Ok(statement);
+            if let Ok(verified) = self.by_held_keys(&verify) {
+                return Ok(verified);
             }
-            let miss = self.write().missing(Some(unproven.key()), steady_ms());
+            let miss = self.write().missing(Some(name), steady_ms());
             match miss {
                 Miss::Fetch => self.fetch(),
                 Miss::Wait => {}
                 // A fetch may have ended between the two looks at the keys.
-                Miss::Reject => return self.by_held_keys(unproven).map_err(|why| self.refusal(why)),
+                Miss::Reject => return self.by_held_keys(&verify).map_err(|why| self.unverified(why)),
             }
             if tokio::time::timeout_at(deadline, fetched.changed()).await.is_err() {
-                return Err(Refusal::unavailable("the transmitter's keys did not arrive in time"));
+                return Err(Unverified::Late);
             }
         }
     }
 
     /// What it is signed with is among the keys, or not; `None`: there are no keys at all.
-    fn by_held_keys(&self, unproven: &Unproven<'_>) -> Result<Statement, Option<SignatureError>> {
+    fn by_held_keys<T>(
+        &self,
+        verify: impl Fn(&KeySet) -> Result<T, SignatureError>,
+    ) -> Result<T, Option<SignatureError>> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let keys = ring.keys().ok_or(None)?;
-        unproven.verify(keys, |_| None).cloned().map_err(Some)
+        verify(keys).map_err(Some)
     }
 
-    /// A signal must not be lost because its transmitter's keys could not be fetched.
-    fn refusal(&self, why: Option<SignatureError>) -> Refusal {
+    fn unverified(&self, why: Option<SignatureError>) -> Unverified {
         let is_failing = self.ring.read().unwrap_or_else(PoisonError::into_inner).is_failing();
         match why {
-            _ if is_failing => Refusal::unavailable("the transmitter's keys cannot be fetched"),
-            None => Refusal::unavailable("the transmitter's keys have not been fetched yet"),
-            Some(SignatureError::UnknownKey) => Refusal::new(Code::InvalidKey, "no key of the transmitter matches"),
-            Some(SignatureError::KeyAlgorithm) => {
-                Refusal::new(Code::InvalidKey, "the key that `kid` names cannot be used with `alg`")
-            }
-            Some(SignatureError::Signature) => Refusal::new(Code::InvalidKey, "the signature is invalid"),
+            _ if is_failing => Unverified::Failing,
+            None => Unverified::NoKeys,
+            Some(error) => Unverified::Refused(error),
         }
     }
 
     /// Fetches the keys if that is due.
-    pub(super) fn refresh(self: &Arc<Self>) {
+    pub(crate) fn refresh(self: &Arc<Self>) {
         let is_due = self.write().due(steady_ms());
         if is_due {
             self.fetch();
@@ -240,7 +253,7 @@ impl Keys {
     }
 
     fn fetch_now(&self) {
-        let transmitter = &*self.transmitter;
+        let owner = &*self.owner;
         let set = match &self.at {
             KeysAt::Inline(_) => return,
             KeysAt::Jwks(url) => self.get(url),
@@ -250,22 +263,22 @@ impl Keys {
         let set = match set {
             Ok(set) => set,
             Err(error) => {
-                warn!(transmitter, error, "cannot fetch the keys of a transmitter");
+                warn!(owner, error, "cannot fetch keys");
                 return self.write().failed(now_ms);
             }
         };
         // The lock is free before anything is written to the log.
         let taken = self.write().fetched(200, &set, BYTES_MAX, now_ms);
         match taken {
-            Ok(_) => info!(transmitter, "fetched the keys of a transmitter"),
-            Err(error) => warn!(transmitter, %error, "cannot use the keys of a transmitter"),
+            Ok(_) => info!(owner, "fetched keys"),
+            Err(error) => warn!(owner, %error, "cannot use keys"),
         }
     }
 
     fn discover(&self, url: &Url) -> Result<Url, String> {
         let bytes = self.get(url)?;
-        let found: Discovered =
-            serde_json::from_slice(&bytes).map_err(|_| format!("{}: is not a transmitter's configuration", url.0))?;
+        let found: Discovered = serde_json::from_slice(&bytes)
+            .map_err(|_| format!("{}: is not a configuration with `issuer` and `jwks_uri`", url.0))?;
         if found.issuer != self.issuer {
             return Err(format!("{}: its `issuer` is not the one that is configured", url.0));
         }

@@ -105,11 +105,11 @@ impl Answer {
 
 /// What calls a transmitter.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(Agent);
+pub(crate) struct Caller(Agent);
 
 impl Caller {
     /// `tls` is how servers are verified; none where nothing is called over TLS.
-    pub(super) fn new(tls: Option<TlsConfig>) -> Self {
+    pub(crate) fn new(tls: Option<TlsConfig>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A redirect could lead into the network of this service.

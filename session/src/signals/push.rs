@@ -1,8 +1,9 @@
 //! Security event tokens that are pushed (RFC 8935) or fetched.
 
-use super::answer::Refusal;
+use super::answer::{Code, Refusal};
 use super::carry_out::{Recognized, carry_out, cut, report, unwritten};
 use super::event::Event;
+use super::keys::Unverified;
 use super::order::Order;
 use super::parties::Without;
 use super::status::Fate;
@@ -10,7 +11,7 @@ use super::subject::Subject;
 use super::transmitter::{Signed, Transmitter};
 use crate::service::Service;
 use crate::writer::{Applied, Signal};
-use portcullis_contract::token::{Statement, Unproven};
+use portcullis_contract::token::{SignatureError, Statement, Unproven};
 use serde_json::Value;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -67,7 +68,24 @@ pub(super) async fn verify(transmitter: &Transmitter, token: &[u8], now_ms: u64)
     };
     let text = std::str::from_utf8(token).map_err(|_| Refusal::request("the token is not text"))?;
     let unproven = Unproven::read(text.trim_ascii(), &signed.demands, now_ms)?;
-    keys.verified(&unproven).await
+    let verified = keys.verified(unproven.key(), |keys| unproven.verify(keys, |_| None).cloned()).await;
+    verified.map_err(unverified)
+}
+
+/// A signal must not be lost because its transmitter's keys could not be fetched.
+fn unverified(why: Unverified) -> Refusal {
+    match why {
+        Unverified::Late => Refusal::unavailable("the transmitter's keys did not arrive in time"),
+        Unverified::Failing => Refusal::unavailable("the transmitter's keys cannot be fetched"),
+        Unverified::NoKeys => Refusal::unavailable("the transmitter's keys have not been fetched yet"),
+        Unverified::Refused(SignatureError::UnknownKey) => {
+            Refusal::new(Code::InvalidKey, "no key of the transmitter matches")
+        }
+        Unverified::Refused(SignatureError::KeyAlgorithm) => {
+            Refusal::new(Code::InvalidKey, "the key that `kid` names cannot be used with `alg`")
+        }
+        Unverified::Refused(SignatureError::Signature) => Refusal::new(Code::InvalidKey, "the signature is invalid"),
+    }
 }
 
 /// Notes an event about the stream itself. A verification event shows that it works (Shared Signals Framework 1.0, section

@@ -148,7 +148,10 @@ impl Transmitter {
             None => (None, Caller::new(None)),
             Some(signed) => {
                 let caller = Caller::new(signed.keys.tls(settings.called())?);
-                (Some(Arc::new(Keys::new(&settings.name, signed, caller.clone())?)), caller)
+                (
+                    Some(Arc::new(Keys::new(&settings.name, &signed.demands.issuer, &signed.keys.at, caller.clone())?)),
+                    caller,
+                )
             }
         };
         let managed = Managed::of(&settings, &caller);

@@ -20,6 +20,7 @@ pub(super) struct Counts {
     pub(super) held: u64,
     pub(super) requests: u64,
     pub(super) issuers: u64,
+    pub(super) used: u64,
 }
 
 impl Counts {
@@ -35,6 +36,7 @@ impl Counts {
             Line::Held(_) => &mut self.held,
             Line::Request(_) => &mut self.requests,
             Line::Issuer(_) => &mut self.issuers,
+            Line::Used(_) => &mut self.used,
             Line::Lead(_) | Line::End(_) => return,
         };
         *count += 1;
@@ -43,8 +45,8 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, held, requests, issuers, .. } =
-            self;
+        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, .. } = self;
+        let Self { held, requests, issuers, used, .. } = self;
         let rows = [
             ("live sessions", sessions),
             ("tombstones", tombstones),
@@ -55,6 +57,7 @@ impl fmt::Display for Counts {
             ("held signals", held),
             ("requests", requests),
             ("issuers", issuers),
+            ("usage counts", used),
         ];
         for (index, (name, count)) in rows.into_iter().enumerate() {
             write!(f, "{}{name:<14} {count}", if index == 0 { "" } else { "\n" })?;
@@ -90,7 +93,18 @@ pub(super) fn sessions(store: &dyn Store, is_shared: bool, each: Each<'_>) -> Re
     }
     store.issuers()?.into_iter().try_for_each(|issuer| each(Line::Issuer(issuer)))?;
     store.leads()?.into_iter().try_for_each(|lead| each(Line::Lead(lead)))?;
+    usage(store, each)?;
     Ok(damaged)
+}
+
+fn usage(store: &dyn Store, each: Each<'_>) -> Result<(), StoreError> {
+    let mut done = Ok(());
+    store.usage(0, &mut |used| {
+        if done.is_ok() {
+            done = each(Line::Used(used));
+        }
+    })?;
+    done
 }
 
 /// Reads the rules. One that cannot be read is an error, because nobody knows whom it is about.

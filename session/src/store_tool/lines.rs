@@ -8,11 +8,12 @@ use crate::issuers::KnownIssuer;
 use crate::narrowings::Narrowing;
 use crate::revocations::Revocation;
 use crate::store::{Lead, Record};
+use crate::usage::Used;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
 
 /// The format that this version writes. A later one is refused: what it adds could be an end. Format 1 has no attributes, no
-/// held signals and no scopes that signals have taken, and format 2 no requests for access.
+/// held signals and no scopes that signals have taken, format 2 no counts of what is used and no requests for access.
 pub(super) const FORMAT: u32 = 3;
 
 /// The first line.
@@ -64,6 +65,7 @@ pub(super) enum Line {
     Attribute(Attribute),
     Held(HeldSignal),
     Request(Box<AccessRequest>),
+    Used(Used),
     /// The last line: how many are before it, without the header. A file that was cut off has none.
     End(u64),
 }

@@ -9,6 +9,7 @@ use crate::blocks::Block;
 use crate::narrowings::{Narrowing, Party};
 use crate::per_party::OfParty;
 use crate::store::{Change, Record, Store, StoreError};
+use crate::usage::{Count, Kind, Used};
 use portcullis_contract::SessionId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -77,6 +78,7 @@ struct Held {
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
     requests: HashSet<String>,
+    used: HashMap<(u32, Kind, String, String), Count>,
     has_more: bool,
 }
 
@@ -100,11 +102,14 @@ impl Held {
         held.attributes = rules.attributes.into_iter().map(keyed).collect();
         held.issuers = store.issuers()?.into_iter().map(|issuer| issuer.name).collect();
         held.leads = store.leads()?.into_iter().map(|lead| (lead.issuer, lead.lead_ms)).collect();
+        store.usage(0, &mut |Used { day, kind, name, client, count }| {
+            held.used.insert((day, kind, name, client), count);
+        })?;
         Ok(held)
     }
 
     fn is_empty(&self) -> bool {
-        let Self { live, blocks, narrowings, attributes, issuers, leads, requests, has_more } = self;
+        let Self { live, blocks, narrowings, attributes, issuers, leads, requests, used, has_more } = self;
         !has_more
             && live.is_empty()
             && blocks.is_empty()
@@ -113,6 +118,7 @@ impl Held {
             && issuers.is_empty()
             && leads.is_empty()
             && requests.is_empty()
+            && used.is_empty()
     }
 
     /// What a line changes, if it changes anything.
@@ -158,8 +164,21 @@ impl Held {
                 let is_larger = self.leads.get(&lead.issuer).is_none_or(|held_ms| *held_ms < lead.lead_ms);
                 is_larger.then(|| Change::Leads(vec![lead]))
             }
+            Line::Used(used) => self.used_more(used),
             Line::UnreadableTombstone(_) | Line::End(_) => None,
         }
+    }
+
+    /// The larger of two counts: restoring again what was restored adds nothing.
+    fn used_more(&mut self, used: Used) -> Option<Change> {
+        let key = (used.day, used.kind, used.name.clone(), used.client.clone());
+        let held = self.used.entry(key).or_default();
+        let more = used.count.beyond(*held);
+        if *held == used.count || (more.asked, more.granted, more.refused) == (0, 0, 0) {
+            return None;
+        }
+        held.add(more);
+        Some(Change::Used(vec![Used { count: more, ..used }]))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::store::tests::embedded::Folder;
 use crate::store::tests::postgres::Schema;
 use crate::store::tests::{Home, end, record, sessions, tombstone};
 use crate::store::{Change, Lead, Record};
+use crate::usage::{Count, Kind, Used};
 
 mod merging;
 
@@ -69,6 +70,11 @@ fn issuer() -> KnownIssuer {
     }
 }
 
+fn used(kind: Kind, asked: u64) -> Used {
+    let count = Count { asked, granted: 2, refused: 1, last_ms: 9 };
+    Used { day: 20_000, kind, name: "orders:read".to_owned(), client: "web".to_owned(), count }
+}
+
 /// One of everything, and more sessions than one commit takes.
 fn everything() -> Vec<Change> {
     let mut changes: Vec<Change> = (0..1_200).map(|n| Change::Write(record(&format!("live{n}")))).collect();
@@ -84,6 +90,7 @@ fn everything() -> Vec<Change> {
         Change::Request(Box::new(crate::fixtures::request())),
         Change::Issuers(vec![issuer()]),
         Change::Leads(vec![Lead { issuer: "i".into(), lead_ms: 40 }]),
+        Change::Used(vec![used(Kind::Scope, 7), used(Kind::Route, 5)]),
     ]);
     changes
 }

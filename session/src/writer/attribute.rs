@@ -4,6 +4,7 @@ use super::commit::Commit;
 use super::op::{NotWritten, Reply, answer};
 use super::prepare::{Group, Step};
 use crate::attributes::{Attribute, HELD_MAX};
+use crate::audit::Actor;
 use crate::store::Change;
 
 /// The answer to a change of an attribute: it holds, or its source has no room for another one.
@@ -25,9 +26,9 @@ impl Commit {
         group.steps.push(Step::Attribute(attribute, reply));
     }
 
-    pub(super) fn finish_attribute(&self, attribute: &Attribute) -> Result<Set, NotWritten> {
+    pub(super) fn finish_attribute(&self, attribute: &Attribute, actor: &Actor) -> Result<Set, NotWritten> {
         self.registry.set_attributes(std::slice::from_ref(attribute));
-        self.audit.attribute(attribute, "admin");
+        self.audit.attribute(attribute, "admin", actor);
         Ok(Ok(()))
     }
 

@@ -5,6 +5,7 @@
 use super::handle::Among;
 use super::late::Late;
 use super::op::{NotWritten, Op};
+use super::thread::CHUNK;
 use crate::audit::Audit;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
@@ -124,6 +125,13 @@ impl Commit {
             }
         }
         self.placed();
+    }
+
+    /// Adds some of the counts of what is used to the store. Returns whether there are more.
+    pub(crate) fn write_usage(&self) -> bool {
+        let has_more = self.registry.usage().write(CHUNK, |used| self.apply(&[Change::Used(used)]));
+        self.placed();
+        has_more
     }
 
     /// Applies in memory what other replicas have changed, for those who have asked for that.

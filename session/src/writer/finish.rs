@@ -4,7 +4,7 @@ use super::commit::Commit;
 use super::late::Late;
 use super::op::{NotWritten, Revoking, answer};
 use super::prepare::{Behind, Group, Pending, Step};
-use crate::audit::EndedBy;
+use crate::audit::{Actor, EndedBy};
 use crate::life::{Stage, Write};
 use crate::metrics::Opened;
 use crate::registry::{NotOpened, revoked};
@@ -59,11 +59,11 @@ impl Commit {
                     return answer(reply, Err(NotWritten::Failed(error)));
                 }
                 // Here and not by its caller, who may have given up: it holds from now on.
-                self.audit.session_revoked(&record, &reason);
+                self.audit.session_revoked(&record, &reason, &reply.by);
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::RevokeUnseen(id, mut revocation, reply) => {
-                if let Err(error) = self.publish(&mut revocation, "admin", late) {
+                if let Err(error) = self.publish(&mut revocation, "admin", &reply.by, late) {
                     return answer(reply, Err(NotWritten::Failed(error)));
                 }
                 // One may have opened meanwhile, and its limits may have ended it: it is revoked all the same.
@@ -73,50 +73,55 @@ impl Commit {
             }
             Step::Narrow(made, reply) => {
                 self.registry.narrow(&made);
-                made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "admin"));
+                made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "admin", &reply.by));
                 answer(reply, Ok(()));
             }
             Step::ChangeScopes(narrowings, change, reply) => {
                 self.registry.narrow(&narrowings);
-                self.audit.scopes_changed(&narrowings, &change);
+                self.audit.scopes_changed(&narrowings, &change, &reply.by);
                 let made = narrowings.into_iter().next();
                 answer(reply, made.map(Ok).ok_or(NotWritten::Busy));
             }
             Step::Enrol(session, candidate, found, reply) => {
                 if let Some(session) = session {
                     // Its caller binds the token again, and finds whatever this comes to.
-                    let _ = self.finish_opening(&session, Opened::FirstUse, candidate.now_ms, late);
+                    let _ = self.finish_opening(&session, (Opened::FirstUse, &reply.by), candidate.now_ms, late);
                 }
                 answer(reply, Ok(found));
             }
-            Step::Open(session, now_ms, reply) => match self.finish_opening(&session, Opened::Explicit, now_ms, late) {
-                Ok(()) => answer(reply, Ok(Ok(session))),
-                Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
-            },
-            Step::Revocation(mut revocation, reply) => match self.publish(&mut revocation, "admin", late) {
+            Step::Open(session, now_ms, reply) => {
+                match self.finish_opening(&session, (Opened::Explicit, &reply.by), now_ms, late) {
+                    Ok(()) => answer(reply, Ok(Ok(session))),
+                    Err(refused) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Err(refused))))),
+                }
+            }
+            Step::Revocation(mut revocation, reply) => match self.publish(&mut revocation, "admin", &reply.by, late) {
                 Ok(ended) => late.answers.push(Box::new(move |made| answer(reply, made.map(|()| ended)))),
                 Err(error) => answer(reply, Err(NotWritten::Failed(error))),
             },
             Step::Lift(revocation, reply) => {
                 let is_lifted = self.registry.lift(&revocation);
                 if is_lifted {
-                    self.audit.revocation_lifted(&revocation);
+                    self.audit.revocation_lifted(&revocation, &reply.by);
                 }
                 answer(reply, Ok(is_lifted));
             }
             Step::Block(block, reply) => {
                 let replaced = self.registry.block(&block);
-                self.audit.block_made(&block, replaced.is_some());
+                self.audit.block_made(&block, replaced.is_some(), &reply.by);
                 answer(reply, Ok(replaced));
             }
             Step::Unblock(block, reply) => {
                 let is_lifted = self.registry.unblock(&block);
                 if is_lifted {
-                    self.audit.block_lifted(&block);
+                    self.audit.block_lifted(&block, &reply.by);
                 }
                 answer(reply, Ok(is_lifted));
             }
-            Step::Attribute(attribute, reply) => answer(reply, self.finish_attribute(&attribute)),
+            Step::Attribute(attribute, reply) => {
+                let set = self.finish_attribute(&attribute, &reply.by);
+                answer(reply, set);
+            }
             Step::Approval(made, reply) => self.finish_approval(made, reply),
             Step::Signal(signal, is_new, reply) => self.finish_signal(*signal, is_new, late, reply),
             Step::Forget(forgotten, next, reply) => {
@@ -136,12 +141,13 @@ impl Commit {
         &self,
         revocation: &mut Revocation,
         by: &'static str,
+        actor: &Actor,
         late: &mut Late,
     ) -> Result<usize, StoreError> {
         let moved = self.move_instant(revocation);
         // What the first commit has made stands, also where the second one has failed.
         let ended = self.registry.publish(revocation, &mut late.sessions, EndedBy::Revocation);
-        self.audit.revocation_made(revocation, ended, by);
+        self.audit.revocation_made(revocation, ended, by, actor);
         moved.map(|()| ended)
     }
 
@@ -175,12 +181,12 @@ impl Commit {
     fn finish_opening(
         &self,
         session: &Arc<Session>,
-        by: Opened,
+        (by, actor): (Opened, &Actor),
         now_ms: u64,
         late: &mut Late,
     ) -> Result<(), NotOpened> {
         self.registry.written(session, Write::Record);
-        match self.registry.enter(session, by, now_ms) {
+        match self.registry.enter(session, by, actor, now_ms) {
             // A revocation in the same commit was published before the session could be found.
             Ok(()) if self.registry.end_if_revoked(session) => {
                 late.sessions.push(Arc::clone(session));

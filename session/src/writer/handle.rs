@@ -7,7 +7,7 @@ use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unsee
 use super::signal::{Applied, Signal};
 use super::thread::{FLUSH_INTERVAL, run};
 use crate::attributes::Attribute;
-use crate::audit::Audit;
+use crate::audit::{Actor, Audit};
 use crate::blocks::Block;
 use crate::metrics::Metrics;
 use crate::narrowings::{Narrowing, ScopeChange};
@@ -30,8 +30,13 @@ const WAITING_MAX: usize = 4096;
 /// How long a caller waits for its change. A later one is still made, but nobody is told that it holds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// The handle to the writer.
+/// The handle to the writer. What is asked for through it is asked for by one actor.
 pub struct Writer {
+    shared: Arc<Shared>,
+    by: Actor,
+}
+
+struct Shared {
     ops: Mutex<Option<SyncSender<Op>>>,
     thread: Mutex<Option<JoinHandle<usize>>>,
     is_healthy: Arc<AtomicBool>,
@@ -81,22 +86,28 @@ impl Writer {
             run(&commit, &ops, &suspect, flush_every)
         })?;
         let (ops, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self { ops, thread, is_healthy, is_suspect, ended, barrier })
+        let shared = Shared { ops, thread, is_healthy, is_suspect, ended, barrier };
+        Ok(Self { shared: Arc::new(shared), by: Actor::Nobody })
+    }
+
+    /// A handle to the same writer, for what somebody else asks for.
+    pub fn by(&self, by: Actor) -> Self {
+        Self { shared: Arc::clone(&self.shared), by }
     }
 
     /// To be set by whoever could not read the store: the writer then finds out whether it can write.
     pub fn suspicion(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_suspect)
+        Arc::clone(&self.shared.is_suspect)
     }
 
     /// Waits for the end of the thread. Without it nothing is durable any more.
     pub async fn ended(&self) {
-        self.ended.notified().await;
+        self.shared.ended.notified().await;
     }
 
     /// Whether the store could write when it was last tried.
     pub fn is_healthy(&self) -> bool {
-        self.is_healthy.load(Ordering::Relaxed)
+        self.shared.is_healthy.load(Ordering::Relaxed)
     }
 
     /// Revokes the session with that id, live or ended; returns its record, if there is such a session.
@@ -168,6 +179,11 @@ impl Writer {
         drop(self.send(Op::ForgetReceived(before_ms)));
     }
 
+    /// Drops some of the counts of what was used before a day, soon.
+    pub fn forget_used(&self, before: u32) {
+        drop(self.send(Op::ForgetUsed(before)));
+    }
+
     /// Drops what ended before an instant among the next tombstones after `after`; returns where to go on, `None` at the end.
     pub async fn forget(&self, after: Option<SessionId>, before_ms: u64) -> Result<Option<SessionId>, NotWritten> {
         self.ask(|reply| Op::Forget(after, before_ms, reply)).await
@@ -195,7 +211,7 @@ impl Writer {
 
     /// Waits until everything that holds here holds at every replica.
     pub async fn everywhere(&self) -> Result<(), NotWritten> {
-        match &self.barrier {
+        match &self.shared.barrier {
             None => Ok(()),
             Some(barrier) => barrier.passed().await.map_err(|Unlisted| NotWritten::Late),
         }
@@ -209,8 +225,8 @@ impl Writer {
     }
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, NotWritten> {
-        let (reply, answer) = oneshot::channel();
-        self.send(op(reply))?;
+        let (to, answer) = oneshot::channel();
+        self.send(op(Reply { by: self.by.clone(), to }))?;
         match tokio::time::timeout(ANSWER_MAX, answer).await {
             // A dropped reply: the thread has died, and the change may be on disk.
             Ok(answer) => answer.unwrap_or(Err(NotWritten::Late)),
@@ -219,7 +235,7 @@ impl Writer {
     }
 
     fn send(&self, op: Op) -> Result<(), NotWritten> {
-        let ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner);
+        let ops = self.shared.ops.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = ops.as_ref().ok_or(NotWritten::Busy)?;
         sender.try_send(op).map_err(|refused| match refused {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => NotWritten::Busy,
@@ -229,8 +245,8 @@ impl Writer {
     /// Writes everything and ends the thread. Blocks; later changes are refused. The error is the number of sessions whose
     /// last changes could not be written.
     pub fn stop(&self) -> Result<(), usize> {
-        drop(self.ops.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.shared.ops.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         match thread.map(JoinHandle::join) {
             None | Some(Ok(0)) => Ok(()),
             Some(Ok(lost)) => Err(lost),

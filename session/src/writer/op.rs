@@ -5,6 +5,7 @@ use super::attribute::Set;
 use super::signal::{Applied, Signal};
 use crate::access::Access;
 use crate::attributes::Attribute;
+use crate::audit::Actor;
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::{Candidate, LookUp, LookedUp, NotOpened};
@@ -27,8 +28,13 @@ pub enum NotWritten {
     Late,
 }
 
-/// Answers one change.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, NotWritten>>;
+/// Who has asked for a change, and where its answer goes.
+pub(crate) struct Reply<T> {
+    /// Who has asked.
+    pub(super) by: Actor,
+    /// Who waits.
+    pub(super) to: oneshot::Sender<Result<T, NotWritten>>,
+}
 
 /// The answer to an opening.
 pub(super) type Opened = Result<Arc<Session>, NotOpened>;
@@ -71,6 +77,8 @@ pub(crate) enum Op {
     Signal(Box<Signal>, Reply<Applied>),
     /// Drops receipts of signals that are kept until before an instant.
     ForgetReceived(u64),
+    /// Drops counts of what was used before a day.
+    ForgetUsed(u32),
     /// Drops, from the next page of tombstones, those that ended before an instant; answers where to go on.
     Forget(Option<SessionId>, u64, Reply<Option<SessionId>>),
     /// Writes sessions whose end, or return from one, the disk does not know yet.
@@ -112,5 +120,5 @@ pub struct Opening {
 /// Answers a change.
 pub(super) fn answer<T>(reply: Reply<T>, with: Result<T, NotWritten>) {
     // The caller may have gone away: the change was made all the same.
-    drop(reply.send(with));
+    drop(reply.to.send(with));
 }

@@ -2,9 +2,9 @@
 //! registry and the real commits, with a disk in memory. States that were reached before are not explored again.
 
 use super::commit::Commit;
-use super::op::{NotWritten, Op, Opening, Revoking, Unseen};
+use super::op::{NotWritten, Op, Opening, Reply, Revoking, Unseen};
 use super::prepare::{Behind, Group};
-use crate::audit::Audit;
+use crate::audit::{Actor, Audit};
 use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{IDLE, T0, audit, loaded, of_kind, person, types};
 use crate::issuers::KnownIssuer;
@@ -66,6 +66,10 @@ impl Store for Disk {
         Ok(Vec::new())
     }
 
+    fn usage(&self, _: u32, _: &mut dyn FnMut(crate::usage::Used)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn rules(&self) -> Result<Rules, StoreError> {
         let revocations = self.0.lock().unwrap().revocation.clone().into_iter().collect();
         Ok(Rules { revocations, ..Rules::default() })
@@ -114,7 +118,9 @@ impl Store for Disk {
                 | Change::ForgetRequest(_)
                 | Change::Issuers(_)
                 | Change::Leads(_)
-                | Change::Rules(_) => {}
+                | Change::Rules(_)
+                | Change::Used(_)
+                | Change::ForgetUsed(_) => {}
             }
         }
         Ok(())
@@ -408,11 +414,11 @@ impl World {
 
     fn send<T>(
         &mut self,
-        op: impl FnOnce(tokio::sync::oneshot::Sender<Result<T, NotWritten>>) -> Op,
+        op: impl FnOnce(Reply<T>) -> Op,
         caller: impl FnOnce(Receiver<Result<T, NotWritten>>) -> Caller,
     ) {
         let (reply, heard) = tokio::sync::oneshot::channel();
-        self.waiting.push(op(reply));
+        self.waiting.push(op(Reply { by: Actor::Nobody, to: reply }));
         self.callers.push(caller(heard));
     }
 
@@ -493,6 +499,7 @@ impl World {
                 | Op::Approval(..)
                 | Op::Signal(..)
                 | Op::ForgetReceived(_)
+                | Op::ForgetUsed(_)
                 | Op::Forget(..)
                 | Op::Enrol(..)
                 | Op::CatchUp(_) => unreachable!(),

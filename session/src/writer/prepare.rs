@@ -106,7 +106,7 @@ impl Commit {
                 Op::Attribute(_, reply) => answer(reply, Err(failed)),
                 Op::Approval(_, _, reply) => answer(reply, Err(failed)),
                 Op::Signal(_, reply) => answer(reply, Err(failed)),
-                Op::ForgetReceived(_) => {}
+                Op::ForgetReceived(_) | Op::ForgetUsed(_) => {}
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
                 Op::MakeDurable(_, reply) => answer(reply, Err(failed)),
             }
@@ -150,6 +150,7 @@ impl Commit {
                     group.steps.push(Step::Unblock(block, reply));
                 }
                 Op::ForgetReceived(before_ms) => group.changes.push(Change::ForgetReceived(before_ms)),
+                Op::ForgetUsed(before) => group.changes.push(Change::ForgetUsed(before)),
                 Op::Attribute(attribute, reply) => self.prepare_attribute(&mut group, attribute, reply),
                 Op::Approval(approving, now_ms, reply) => {
                     self.prepare_approval(&mut group, approving, now_ms, reply);

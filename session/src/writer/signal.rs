@@ -5,6 +5,7 @@ use super::late::Late;
 use super::op::{NotWritten, Op, Reply, answer};
 use super::prepare::{Group, Step};
 use crate::attributes::Attribute;
+use crate::audit::Actor;
 use crate::blocks::{Block, BlockedParty};
 use crate::held::HeldSignal;
 use crate::narrowings::{Narrowing, Party};
@@ -50,9 +51,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    fn say(self, transmitter: &str, fate: Fate, ended: usize) {
-        let Self { jti, event, actions, held, .. } = self;
-        info!(target: "audit", event = "signal", transmitter, jti, signal = event, fate = fate.as_str(), actions, ended, held);
+    fn say(self, transmitter: &str, fate: Fate, ended: usize, actor: &Actor) {
+        let (Self { jti, event, actions, held, .. }, admin) = (self, actor.admin());
+        info!(
+            target: "audit", event = "signal", transmitter, jti, signal = event, fate = fate.as_str(), actions, ended, held,
+            admin,
+        );
     }
 }
 
@@ -243,20 +247,20 @@ impl Commit {
         let mut is_matched = signal.is_matched;
         for effect in signal.effects {
             match effect {
-                Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", late) {
+                Effect::Revoke(mut revocation) => match self.publish(&mut revocation, "signal", &reply.by, late) {
                     Ok(count) => ended += count,
                     Err(error) => made = Err(error),
                 },
                 Effect::Block(block) => {
                     let replaced = self.registry.block(&block);
-                    self.audit.block_made(&block, replaced.is_some());
+                    self.audit.block_made(&block, replaced.is_some(), &reply.by);
                 }
                 Effect::Narrow { made, .. } => {
                     self.registry.narrow(&made);
-                    made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "signal"));
+                    made.iter().for_each(|narrowing| self.audit.narrowed(narrowing, "signal", &reply.by));
                 }
                 Effect::Attribute(attribute) => {
-                    self.audit.attribute(&attribute, "signal");
+                    self.audit.attribute(&attribute, "signal", &reply.by);
                     attributes.push(attribute);
                 }
                 Effect::Hold(held) => self.registry.hold(held),
@@ -264,7 +268,7 @@ impl Commit {
                 Effect::Unblock { held, .. } => {
                     for block in held.iter().filter(|block| self.registry.unblock(block)) {
                         is_matched = true;
-                        self.audit.block_lifted(block);
+                        self.audit.block_lifted(block, &reply.by);
                     }
                 }
             }
@@ -286,7 +290,7 @@ impl Commit {
                     let fate = decided.unwrap_or(by_effect);
                     // It is committed, also where what is to be written after it fails.
                     if let Some(line) = line {
-                        line.say(&transmitter, fate, ended);
+                        line.say(&transmitter, fate, ended, &reply.by);
                     }
                     answer(reply, made.map(|()| Applied::Now { fate, ended }));
                 }));

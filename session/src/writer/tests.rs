@@ -5,7 +5,7 @@ use super::op::Reply;
 use super::thread::CHUNK;
 use super::*;
 use crate::attributes::{ADMIN, Attribute, Fact, Holder, Value};
-use crate::audit::EndedBy;
+use crate::audit::{Actor, EndedBy};
 use crate::blocks::{Block, BlockedParty};
 use crate::bound_token::BoundToken;
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, login, machine, narrowing, person, types};
@@ -39,7 +39,7 @@ impl Commit {
 /// An operation with the receiver of its answer.
 pub(crate) fn op<T>(make: impl FnOnce(Reply<T>) -> Op) -> (Op, oneshot::Receiver<Result<T, NotWritten>>) {
     let (reply, answer) = oneshot::channel();
-    (make(reply), answer)
+    (make(Reply { by: Actor::Nobody, to: reply }), answer)
 }
 
 fn revoking(id: SessionId, now_ms: u64) -> Revoking {

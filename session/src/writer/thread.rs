@@ -18,6 +18,10 @@ pub(super) const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// then a revocation by the id of a session that an operator has seen could find nothing.
 const OPENED_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often counts of what is used are written: those of this time, and of the second in which a stream adds its own, are
+/// lost in a crash.
+const USAGE_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Changes that share one commit.
 const GROUP_MAX: usize = 512;
 
@@ -68,6 +72,7 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool, 
     let mut late: VecDeque<Late> = VecDeque::new();
     let mut flush_at = Instant::now() + flush_every;
     let mut opened_at = Instant::now() + OPENED_INTERVAL;
+    let mut usage_at = Instant::now() + USAGE_INTERVAL;
     let mut back_off = BackOff::new();
     loop {
         let wait = if late.is_empty() && (behind.is_empty() || commit.is_failing()) {
@@ -92,6 +97,7 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool, 
             Err(RecvTimeoutError::Disconnected) => {
                 late.iter_mut().for_each(|left| while !commit.write_late(left, CHUNK) {});
                 commit.write_issuers();
+                while !commit.is_failing() && commit.write_usage() {}
                 return finish(commit, behind, &mut back_off);
             }
         }
@@ -116,6 +122,10 @@ pub(super) fn run(commit: &Commit, ops: &Receiver<Op>, is_suspect: &AtomicBool, 
         if !commit.is_failing() {
             commit.write_issuers();
             write_chunk(commit, &mut behind);
+            // What is left of many is written in the next rounds, so that nothing else waits for long.
+            if Instant::now() >= usage_at && !commit.write_usage() {
+                usage_at = Instant::now() + USAGE_INTERVAL;
+            }
         }
     }
 }

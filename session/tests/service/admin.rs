@@ -4,6 +4,7 @@ mod attributes;
 mod blocks;
 mod events;
 mod revocations;
+mod usage;
 
 use crate::client::{ADMIN, FILTER, http, session_id, token};
 use crate::fixtures::{Faults, Fixture, MINUTE, PATIENCE, T0};

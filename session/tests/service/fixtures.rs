@@ -7,6 +7,7 @@ use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
+use portcullis_session::usage::Used;
 use portcullis_session::{Failure, Listeners, run};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -85,6 +86,10 @@ impl Store for Faulty {
         self.0.rules()
     }
 
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {
+        self.0.usage(since, each)
+    }
+
     fn sessions(&self, each: &mut dyn FnMut(Record)) -> Result<usize, StoreError> {
         self.0.sessions(each)
     }
@@ -142,6 +147,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
     );
     let env = |name: &str| match name.strip_prefix('F') {
         None if name == "P" => Some(format!("Bearer {ADMIN}")),
+        None if name.starts_with("ADMIN_") => Some(format!("the-secret-of-{name}")),
         None if name == "RECEIVER" => Some("receiver-secret".to_owned()),
         Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
         None => Some(ADMIN.to_owned()),

@@ -10,6 +10,8 @@
 )]
 
 mod admin;
+mod admins;
+mod audit_log;
 mod checks;
 mod client;
 mod docs;

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 const SID: &str = "the-secret-looking-sid";
 
-fn command(folder: &Path, more: &str) -> Command {
+pub(crate) fn command(folder: &Path, more: &str) -> Command {
     let data = folder.join("data");
     let config = folder.join("session.yaml");
     let text = format!(
@@ -27,11 +27,11 @@ fn command(folder: &Path, more: &str) -> Command {
     command
 }
 
-struct Program {
-    child: Child,
+pub(crate) struct Program {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     checks: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Program {
@@ -56,7 +56,7 @@ impl Program {
         assert!(limited.unwrap().success());
     }
 
-    async fn run(mut command: Command) -> Self {
+    pub(crate) async fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (mut checks, mut admin) = (None, None);
@@ -75,11 +75,11 @@ impl Program {
         Self { child, lines, checks, admin }
     }
 
-    async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         http(self.admin, &format!("Bearer {ADMIN}"), method, path, body).await
     }
 
-    async fn open(&self, key: &str) -> String {
+    pub(crate) async fn open(&self, key: &str) -> String {
         let body = json!({"issuer": "https://id", "key": key, "subject": "alice", "client_id": "web", "scopes": ["openid", "orders:read"]});
         let opened = self.call("POST", "/v1/sessions", &body.to_string()).await;
         assert_eq!(opened.status, 200, "{opened:?}");
@@ -87,7 +87,7 @@ impl Program {
     }
 
     /// Sends SIGHUP and reads on until it says that.
-    async fn reload(&mut self, wanted: &str) -> Value {
+    pub(crate) async fn reload(&mut self, wanted: &str) -> Value {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
         loop {
@@ -100,7 +100,7 @@ impl Program {
     }
 
     /// Ends it with SIGTERM; gives its exit code and what it had still to say.
-    async fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) async fn stop(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
         let mut said = String::new();
@@ -389,4 +389,40 @@ async fn the_store_is_for_its_owner_alone_also_in_a_folder_that_was_there() {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_credentials_file_that_changes_is_read_again_and_every_audit_line_names_the_admin() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("anna");
+    std::fs::write(&secret, "the-first-secret-of-anna\n").unwrap();
+    let anna = format!(
+        "admins: [{{name: anna, credential: {{file: '{}'}}, scopes: [\"portcullis:operate\"]}}]\n",
+        secret.display()
+    );
+    let program = Program::run(command(folder.path(), &anna)).await;
+    let admin = program.admin;
+    let block = async |secret: &str| {
+        let body = json!({"issuer": "https://id", "subject": "mallory"}).to_string();
+        http(admin, &format!("Bearer {secret}"), "POST", "/v1/blocks", &body).await.status
+    };
+    assert_eq!(block("the-first-secret-of-anna").await, 200);
+    assert_eq!(http(admin, "Bearer the-first-secret-of-anna", "GET", "/v1/blocks", "").await.status, 403);
+    std::fs::write(&secret, "the-second-secret-of-anna\n").unwrap();
+    let rotated = async { while block("the-second-secret-of-anna").await != 200 {} };
+    tokio::time::timeout(PATIENCE, rotated).await.expect("the file is not read again");
+    assert_eq!(block("the-first-secret-of-anna").await, 401);
+    let (_, said) = program.stop().await;
+    assert!(!said.contains("secret-of-anna"), "{said}");
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).cloned().collect::<Vec<_>>();
+    let made = of("block_made");
+    assert!(!made.is_empty() && made.iter().all(|line| line["by"] == "admin" && line["admin"] == "anna"), "{made:?}");
+    let signed_in = of("admin_signed_in");
+    assert_eq!(signed_in.len(), 2, "once for each credential: {signed_in:?}");
+    assert!(signed_in.iter().all(|line| line["admin"] == "anna" && line["scopes"] == "portcullis:operate"));
+    let refused = of("admin_refused");
+    let forbidden = refused.iter().find(|line| line["admin"] == "anna").expect("a call that she may not make");
+    assert_eq!((&forbidden["why"], &forbidden["path"]), (&json!("portcullis:view"), &json!("/v1/blocks")));
+    assert!(refused.iter().any(|line| line["admin"].is_null()), "{refused:?}");
 }

@@ -4,7 +4,7 @@ mod easyssf;
 mod facts;
 mod held;
 mod hostile;
-mod keys;
+pub(crate) mod keys;
 mod logout;
 mod poll;
 mod shapes;

@@ -35,3 +35,4 @@ mod signals;
 mod streams;
 mod token_places;
 mod tokens;
+mod usage;

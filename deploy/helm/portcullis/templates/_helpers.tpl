@@ -37,9 +37,15 @@ metadata:
 {{- end }}
 {{- end }}
 
-{{/* session.yaml: the values, with the files of the Secrets that are mounted. */}}
+{{/* Not empty if the store is a database, which several replicas can share. */}}
+{{- define "portcullis.database" -}}
+{{- if .Values.session.store.postgres }}postgres{{ end -}}
+{{- end }}
+
+{{/* session.yaml: the values, with the files of the Secrets that are mounted. Helm merges maps, so `embedded` is still there. */}}
 {{- define "portcullis.session" -}}
 {{- $session := deepCopy .Values.session -}}
+{{- if include "portcullis.database" . }}{{ $_ := unset $session.store "embedded" }}{{ end -}}
 {{- with .Values.tls -}}
 {{- if .secretName -}}
 {{- $tls := dict "cert" "/run/secrets/portcullis/tls/tls.crt" "key" "/run/secrets/portcullis/tls/tls.key" -}}

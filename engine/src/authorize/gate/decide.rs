@@ -12,9 +12,13 @@ use crate::{
         refused_tokens::RefusedToken,
         request::{Decision, Denial, Next},
         session_client::SessionClient,
+        stream_client::StreamClient,
         tally::{CacheResult, Count},
         token_cache::Lookup,
+        usage::Usage,
     },
+    policy::Access,
+    route::RuleId,
     time::{Monotonic, Now},
     token::{self, Claimed, Rejection},
 };
@@ -32,7 +36,10 @@ impl Gate {
     /// Decides everything that needs no answer from outside. `client_address` is only called when needed.
     pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now: Now) -> Decision {
         let rule = match local::route(head, &self.policy)? {
-            Routed::Public(permit) => return Ok(Next::Release(permit)),
+            Routed::Public(permit) => {
+                self.note_unasked(permit.rule);
+                return Ok(Next::Release(permit));
+            }
             Routed::Guarded(rule) => rule,
         };
         let token = local::token(head, &self.policy, rule)?;
@@ -51,8 +58,34 @@ impl Gate {
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
             Err(rejection) => return self.reject(rejection, arrival, now.instant),
         };
-        let question = local::question(&principal, &arrival, &self.policy, wall_ms)?;
+        let question = local::question(&principal, &arrival, &self.policy, wall_ms);
+        let question = question.inspect_err(|denial| self.note_refused(denial, &principal))?;
         Ok(Next::Ask(Inquiry::Session(question)))
+    }
+
+    /// Counts a request that is released without a question.
+    fn note_unasked(&mut self, rule: Option<RuleId>) {
+        if let Some((rule, usage)) = rule.zip(self.usage()) {
+            usage.released(rule);
+        }
+    }
+
+    /// Counts a request that is refused without a question, although its token is valid.
+    fn note_refused(&mut self, denial: &Denial, principal: &Principal) {
+        let Some(SessionClient::Stream(client)) = &mut self.client else { return };
+        let Some((id, usage)) = denial.rule.zip(client.usage()) else { return };
+        let missing = match self.policy.rule(id).map(|rule| &rule.access) {
+            Some(Access::Scopes(requirement)) if denial.refusal.code == Code::InsufficientScope => {
+                let missing = requirement.missing(&principal.held, &self.policy.register);
+                missing.all_of.into_iter().chain(missing.any_of.into_iter().flatten()).collect()
+            }
+            _ => Vec::new(),
+        };
+        usage.refused(id, principal.facts.client_id.as_deref().unwrap_or_default(), missing);
+    }
+
+    fn usage(&mut self) -> Option<&mut Usage> {
+        self.client.as_mut().and_then(SessionClient::stream).and_then(StreamClient::usage)
     }
 
     /// A token that cannot be accepted now: its request waits if a fetch of keys can change that.

@@ -4,6 +4,7 @@ mod clocks;
 mod follows;
 mod introspection;
 mod refused;
+mod usage;
 
 use super::*;
 use crate::{

@@ -51,9 +51,9 @@ texts! {
     /// Text that can be put into a quoted header parameter.
     Quotable = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": r#"^[ !#-\[\]-~]+$"#};
     /// A duration, possibly zero.
-    Duration = {"type": "string", "pattern": "^(0|[1-9][0-9]*)(ms|s|m|h)$", "examples": ["200ms", "30s", "15m", "8h"]};
+    Duration = {"type": "string", "pattern": "^(0|[1-9][0-9]*)(ms|s|m|h|d)$", "examples": ["200ms", "30s", "15m", "8h"]};
     /// A duration greater than zero.
-    Limit = {"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h)$", "examples": ["200ms", "30s", "15m", "8h"]};
+    Limit = {"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h|d)$", "examples": ["200ms", "30s", "15m", "8h"]};
     /// A date.
     Day = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"};
     /// The name of an environment variable.

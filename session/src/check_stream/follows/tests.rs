@@ -16,6 +16,7 @@ use crate::narrowings::Left;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::token::Token;
+use crate::usage::RouteScopes;
 use portcullis_contract::Requirement;
 use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Verdict};
@@ -45,7 +46,8 @@ impl Stream {
 
 fn enter(follows: &mut Follows, id: u32, token: &Arc<Token>) -> Result<(), Broken> {
     let requirement = Arc::new(Requirement::of(Vec::new(), Vec::new()));
-    let route = Route { name: String::new(), asked: Asked::default(), requirement, acr: Arc::default() };
+    let scopes = RouteScopes::new("plain".into(), Box::default(), Box::default());
+    let route = Route { asked: Asked::default(), requirement, scopes, acr: Arc::default() };
     follows.enter(id, BoundToken::new(Arc::clone(token)), &route)
 }
 

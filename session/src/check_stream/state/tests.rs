@@ -1,7 +1,7 @@
 //! What a filter is answered on one stream, message by message.
 
 use super::StreamState;
-use crate::audit::{EndedBy, Kind, Next};
+use crate::audit::{Actor, EndedBy, Kind, Next};
 use crate::check_stream::{Answers, Broken, Destination, RouteTables};
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
@@ -345,7 +345,7 @@ fn an_unknown_session_is_known_once_the_admin_opens_it() {
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::UnknownSession);
     let access = fixture.registry.access().named("person").unwrap();
     let draft = fixture.registry.draft(&crate::fixtures::person("s", T0), &access, None, T0).unwrap().unwrap();
-    fixture.registry.enter(&Arc::new(draft), Opened::Explicit, T0).unwrap();
+    fixture.registry.enter(&Arc::new(draft), Opened::Explicit, &Actor::Nobody, T0).unwrap();
     assert_eq!(stream.outcome(1, PLAIN, T0), Outcome::Active);
 }
 
@@ -433,7 +433,8 @@ fn two_streams_of_one_policy_share_its_routes() {
     let fixture = Fixture::new();
     let tables = Arc::<RouteTables>::default();
     let open = |hello: Hello| {
-        let mut state = StreamState { route_tables: Arc::clone(&tables), ..fresh(&fixture) };
+        let mut state = fresh(&fixture);
+        state.route_tables = Arc::clone(&tables);
         state.receive(FilterMessage { hello: Some(hello), ..FilterMessage::default() }, T0).unwrap();
         state
     };

@@ -4,8 +4,9 @@ use super::super::transmitter::Transmitter;
 use super::Status;
 use super::api::Verification;
 use super::deletion::{forget_deletion, remember_deletion};
-use super::look::{BY_ADMIN, Making, changed};
+use super::look::{Making, changed};
 use super::managed::{Desk, Managed, State};
+use crate::audit::Actor;
 use crate::service::Service;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub(crate) async fn command(
     name: &str,
     command: Command,
     reason: Option<String>,
+    actor: Actor,
 ) -> Result<(), NotDone> {
     let number = service.signals.iter().position(|transmitter| transmitter.name() == name).ok_or(NotDone::Unknown)?;
     let service = Arc::clone(service);
@@ -73,7 +75,7 @@ pub(crate) async fn command(
         let managed = transmitter.managed.as_ref().ok_or(NotDone::NotManaged)?;
         let desk = tokio::time::timeout(WAIT_MAX, managed.desk.lock()).await;
         let mut desk = desk.map_err(|_| "the transmitter does not answer in time".to_owned())?;
-        let on = On { service: &service, transmitter, managed, reason: reason.as_deref() };
+        let on = On { service: &service, transmitter, managed, reason: reason.as_deref(), actor };
         let done = match command {
             Command::Verify => on.verify(&mut desk).await,
             Command::Pause => on.pause(&mut desk).await,
@@ -95,6 +97,7 @@ struct On<'a> {
     transmitter: &'a Transmitter,
     managed: &'a Arc<Managed>,
     reason: Option<&'a str>,
+    actor: Actor,
 }
 
 impl On<'_> {
@@ -113,7 +116,7 @@ impl On<'_> {
         let id = self.stream(desk).await?;
         self.set_status("paused", &id).await?;
         *self.managed.state() = State::Kept(Some(Status::Paused { reason: self.reason.map(str::to_owned) }));
-        changed(self.transmitter.name(), "paused", &id, BY_ADMIN);
+        changed(self.transmitter.name(), "paused", &id, &self.actor);
         Ok(())
     }
 
@@ -131,7 +134,7 @@ impl On<'_> {
             self.set_status("enabled", &look.id).await?;
             *self.managed.state() = State::Kept(Some(Status::Enabled));
         }
-        changed(self.transmitter.name(), "resumed", &look.id, BY_ADMIN);
+        changed(self.transmitter.name(), "resumed", &look.id, &self.actor);
         self.transmitter.look_at_stream();
         Ok(())
     }
@@ -154,7 +157,7 @@ impl On<'_> {
                 }
                 return Err(error.into());
             }
-            changed(self.transmitter.name(), "deleted", &id, BY_ADMIN);
+            changed(self.transmitter.name(), "deleted", &id, &self.actor);
         }
         desk.is_deleted = true;
         self.managed.gone(State::Deleted);

@@ -7,6 +7,7 @@ use super::api::Created;
 use super::deletion::was_deleted;
 use super::managed::{Desk, Known, Managed, State};
 use super::{Delivery, Status, Stream};
+use crate::audit::Actor;
 use crate::service::Service;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -123,14 +124,14 @@ impl Managed {
             let why = "the transmitter has another stream for this client, and allows no second one";
             return if ours.is_empty() { Err(why.to_owned()) } else { Ok((ours, false)) };
         };
-        changed(transmitter, "created", &made.stream_id, BY_SERVICE);
+        changed(transmitter, "created", &made.stream_id, &Actor::Nobody);
         if !ours.iter().any(|stream| stream.stream_id == made.stream_id) {
             // One that is not found again would be made again and again.
             if let Some(why) = self.wanted.differs(&made) {
                 self.useless().push(made.stream_id.clone());
                 self.api.delete(at, &made.stream_id)?;
                 self.useless().retain(|useless| *useless != made.stream_id);
-                changed(transmitter, "deleted", &made.stream_id, BY_SERVICE);
+                changed(transmitter, "deleted", &made.stream_id, &Actor::Nobody);
                 return Err(format!("the transmitter has made a stream that cannot be used: {why}"));
             }
             ours.push(*made);
@@ -151,14 +152,14 @@ impl Managed {
         let mut stream = ours.next().ok_or("there is no stream")?;
         for surplus in ours {
             self.api.delete(at, &surplus.stream_id)?;
-            changed(transmitter, "deleted", &surplus.stream_id, BY_SERVICE);
+            changed(transmitter, "deleted", &surplus.stream_id, &Actor::Nobody);
         }
         let mut accepted = accepted.filter(|accepted| accepted.is_like(&stream));
         if accepted.is_none()
             && let Some(changes) = self.wanted.changes(&stream)
         {
             let answered = self.api.update(at, &changes)?;
-            changed(transmitter, "updated", &stream.stream_id, BY_SERVICE);
+            changed(transmitter, "updated", &stream.stream_id, &Actor::Nobody);
             if let Some(answered) = answered.filter(|answered| answered.stream_id == stream.stream_id) {
                 stream = answered;
             }
@@ -169,11 +170,10 @@ impl Managed {
     }
 }
 
-/// Who changes a stream, in the audit log.
-pub(super) const BY_SERVICE: &str = "service";
-pub(super) const BY_ADMIN: &str = "admin";
-
 /// Audits a change of a stream.
-pub(super) fn changed(transmitter: &str, change: &str, stream: &str, by: &str) {
-    info!(target: "audit", event = "stream_changed", transmitter, change, stream = cut(stream), by);
+pub(super) fn changed(transmitter: &str, change: &str, stream: &str, actor: &Actor) {
+    let by = if actor.admin().is_some() { "admin" } else { "service" };
+    info!(
+        target: "audit", event = "stream_changed", transmitter, change, stream = cut(stream), by, admin = actor.admin(),
+    );
 }

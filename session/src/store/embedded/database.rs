@@ -3,10 +3,11 @@
 use super::file;
 use super::tables::{
     ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REQUESTS, REVOCATIONS, SEEN, SESSIONS,
-    TOMBSTONES, Tables, failed, marks_of, parse,
+    TOMBSTONES, Tables, USED, count_of, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
+use crate::usage::{Kind, Used};
 use portcullis_contract::SessionId;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -203,6 +204,22 @@ impl Store for Embedded {
             drop((seen, sessions));
             bury(database, &damaged)?;
             Ok(damaged.len())
+        })
+    }
+
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let used = txn.open_table(USED).map_err(failed)?;
+            for entry in used.range((since, 0, "", "")..).map_err(failed)? {
+                let (key, count) = entry.map_err(failed)?;
+                let (day, kind, name, client) = key.value();
+                let kind =
+                    Kind::of(kind).ok_or_else(|| StoreError(format!("a count is of an unknown kind: {kind}")))?;
+                let (name, client) = (name.to_owned(), client.to_owned());
+                each(Used { day, kind, name, client, count: count_of(count.value()) });
+            }
+            Ok(())
         })
     }
 

@@ -9,6 +9,7 @@ use crate::narrowings::Narrowing;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
 use crate::store::{Change, Marks, Receipt, ReceiptId, Record, StoreError};
+use crate::usage::{Count, Used};
 use portcullis_contract::SessionId;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -40,7 +41,14 @@ pub(super) const REQUESTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::
 pub(super) const RECEIVED: TableDefinition<'_, &str, u64> = TableDefinition::new("received");
 pub(super) const RECEIVED_UNTIL: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("received_until");
 
-/// Receipts that one commit drops.
+/// What is used: the day, what it is about (the kind's number and the name) and the client, with the counts in the order of
+/// the fields of [`Count`].
+pub(super) const USED: TableDefinition<'_, UsedKey, UsedCount> = TableDefinition::new("used");
+
+pub(super) type UsedKey = (u32, u8, &'static str, &'static str);
+pub(super) type UsedCount = (u64, u64, u64, u64);
+
+/// Receipts, and counts of what is used, that one commit drops.
 const FORGOTTEN_MAX: usize = 4_096;
 
 /// [`Marks`], in the order of its fields.
@@ -68,6 +76,7 @@ pub(super) struct Tables<'t> {
     leads: Table<'t, &'static str, u64>,
     received: Table<'t, &'static str, u64>,
     received_until: Table<'t, (u64, &'static str), ()>,
+    used: Table<'t, UsedKey, UsedCount>,
 }
 
 impl<'t> Tables<'t> {
@@ -86,6 +95,7 @@ impl<'t> Tables<'t> {
             leads: txn.open_table(LEADS).map_err(failed)?,
             received: txn.open_table(RECEIVED).map_err(failed)?,
             received_until: txn.open_table(RECEIVED_UNTIL).map_err(failed)?,
+            used: txn.open_table(USED).map_err(failed)?,
         })
     }
 
@@ -122,6 +132,8 @@ impl<'t> Tables<'t> {
                 self.leads.insert(&*lead.issuer, lead.lead_ms).map_err(failed)?;
                 Ok(())
             }),
+            Change::Used(used) => used.iter().try_for_each(|used| self.use_more(used)),
+            Change::ForgetUsed(before) => self.forget_used(*before),
             Change::Rules(rules) => {
                 self.revocations.retain(|_, _| false).map_err(failed)?;
                 self.blocks.retain(|_, _| false).map_err(failed)?;
@@ -271,6 +283,21 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    fn use_more(&mut self, used: &Used) -> Result<(), StoreError> {
+        let key = (used.day, used.kind.number(), used.name.as_str(), used.client.as_str());
+        let mut count = self.used.get(key).map_err(failed)?.map(|held| count_of(held.value())).unwrap_or_default();
+        count.add(used.count);
+        let Count { asked, granted, refused, last_ms } = count;
+        self.used.insert(key, (asked, granted, refused, last_ms)).map_err(failed)?;
+        Ok(())
+    }
+
+    fn forget_used(&mut self, before: u32) -> Result<(), StoreError> {
+        let old = self.used.extract_from_if(..(before, 0, "", ""), |_, _| true);
+        // What is not taken stays.
+        old.map_err(failed)?.take(FORGOTTEN_MAX).try_for_each(|entry| entry.map(drop).map_err(failed))
+    }
+
     fn attribute(&mut self, attribute: &Attribute) -> Result<(), StoreError> {
         let key = attribute.key().map_err(failed)?;
         match attribute.fact {
@@ -302,6 +329,10 @@ impl<'t> Tables<'t> {
 
 fn key_of(rule: &impl OfParty) -> Result<Vec<u8>, StoreError> {
     rule.key().map_err(failed)
+}
+
+pub(super) fn count_of((asked, granted, refused, last_ms): UsedCount) -> Count {
+    Count { asked, granted, refused, last_ms }
 }
 
 pub(super) fn marks_of((last_seen_ms, login_at_ms, authenticated_ms, issued_ms): Seen) -> Marks {

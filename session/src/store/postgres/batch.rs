@@ -8,6 +8,7 @@ use crate::judge::End;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
 use crate::store::{Change, Lead, Marks, Receipt, ReceiptId, Record, StoreError};
+use crate::usage::{self, Count};
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,6 +80,10 @@ pub(super) struct Batch {
     pub(super) unreceived: Vec<ReceiptId>,
     /// Receipts that are kept until before this instant are dropped.
     pub(super) forget_received_before_ms: Option<u64>,
+    /// Counts to be added: each of its own row.
+    pub(super) used: BTreeMap<(u32, usage::Kind, String, String), Count>,
+    /// The counts of the days before this one are dropped.
+    pub(super) forget_used_before: Option<u32>,
     /// For the log.
     pub(super) changes: Vec<Change>,
     found: Found,
@@ -118,7 +123,9 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
             | Change::ForgetReceived(_)
             | Change::Unreceived(_)
             | Change::Issuers(_)
-            | Change::Leads(_) => {}
+            | Change::Leads(_)
+            | Change::Used(_)
+            | Change::ForgetUsed(_) => {}
         }
     }
     Ok(wanted)
@@ -198,6 +205,14 @@ impl Batch {
             Change::Received(receipt) => self.received.push(receipt.clone()),
             Change::Unreceived(ids) => self.unreceived.extend(ids.iter().cloned()),
             Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
+            // The rows are the only place where the counts of replicas meet.
+            Change::Used(used) => {
+                for used in used {
+                    let key = (used.day, used.kind, used.name.clone(), used.client.clone());
+                    self.used.entry(key).or_default().add(used.count);
+                }
+            }
+            Change::ForgetUsed(before) => self.forget_used_before = Some(*before),
             Change::Issuers(issuers) => {
                 self.issuers.extend(issuers.iter().cloned());
                 self.changes.push(change.clone());

@@ -6,6 +6,7 @@ use super::open::{Postgres, lock};
 use crate::issuers::KnownIssuer;
 use crate::replica::{Appended, Engine, Place};
 use crate::store::{Change, Lead, Marks, ReceiptId, Record, Rules, Store, StoreError};
+use crate::usage::{Count, Kind, Used};
 use portcullis_contract::SessionId;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -80,6 +81,27 @@ impl Store for Postgres {
             match rows.last() {
                 Some(last) if is_full(rows.len()) => after = last.get(0),
                 _ => return Ok(damaged),
+            }
+        }
+    }
+
+    fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {
+        type Place = (i64, i16, Vec<u8>, Vec<u8>);
+        let mut after: Place = (i64::from(since), -1, Vec::new(), Vec::new());
+        loop {
+            let (day, kind, name, client) = &after;
+            let rows = lock(&self.lists).run(async |c| {
+                c.query(
+                    "SELECT day, kind, name, client, asked, granted, refused, last_ms FROM used \
+                     WHERE (day, kind, name, client) > ($1, $2, $3, $4) ORDER BY day, kind, name, client LIMIT $5",
+                    &[day, kind, name, client, &PAGE],
+                )
+                .await
+            })?;
+            rows.iter().try_for_each(|row| used(row).map(&mut *each))?;
+            match rows.last() {
+                Some(last) if is_full(rows.len()) => after = (last.get(0), last.get(1), last.get(2), last.get(3)),
+                _ => return Ok(()),
             }
         }
     }
@@ -209,6 +231,20 @@ impl Postgres {
             })
             .map(drop)
     }
+}
+
+fn used(row: &Row) -> Result<Used, StoreError> {
+    let unknown = |kind: i16| StoreError(format!("the database has a count of an unknown kind: {kind}"));
+    let kind: i16 = row.get(1);
+    let text = |at: usize| String::from_utf8_lossy(row.get(at)).into_owned();
+    let [asked, granted, refused, last_ms] = [4, 5, 6, 7].map(|at| place(row.get(at)));
+    Ok(Used {
+        day: u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX),
+        kind: u8::try_from(kind).ok().and_then(Kind::of).ok_or_else(|| unknown(kind))?,
+        name: text(2),
+        client: text(3),
+        count: Count { asked, granted, refused, last_ms },
+    })
 }
 
 fn live(row: &Row) -> Option<Record> {

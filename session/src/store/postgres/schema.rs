@@ -5,7 +5,7 @@ pub(super) const LAYOUT: i32 = 4;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
 /// signals, layout 2 no attributes and no held signals among its rules, and
-/// no secret, and layout 3 no requests for access.
+/// no secret; layout 3 has no counts of what is used and no requests for access.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// The format of the entries of the log. A replica that reads a later one stops judging.
@@ -87,6 +87,18 @@ CREATE TABLE IF NOT EXISTS rules (
 -- Signals that were received.
 CREATE TABLE IF NOT EXISTS received (id text PRIMARY KEY, until_ms bigint NOT NULL);
 CREATE INDEX IF NOT EXISTS received_until ON received (until_ms);
+-- What is used, by day, scope (kind 0) or route (kind 1), and client. Every replica adds to the same rows.
+CREATE TABLE IF NOT EXISTS used (
+  day bigint NOT NULL,
+  kind smallint NOT NULL,
+  name bytea NOT NULL,
+  client bytea NOT NULL,
+  asked bigint NOT NULL,
+  granted bigint NOT NULL,
+  refused bigint NOT NULL,
+  last_ms bigint NOT NULL,
+  PRIMARY KEY (day, kind, name, client)
+) WITH (fillfactor = 70);
 UPDATE meta SET layout = {LAYOUT} WHERE layout BETWEEN {LAYOUT_MIN} AND {LAYOUT};
 CREATE TABLE IF NOT EXISTS issuers (name bytea PRIMARY KEY, issuer bytea NOT NULL);
 CREATE TABLE IF NOT EXISTS leads (issuer bytea PRIMARY KEY, lead_ms bigint NOT NULL);

@@ -7,6 +7,7 @@ use super::read::parse;
 use crate::blocks::Block;
 use crate::revocations::Revocation;
 use crate::store::{Marks, Receipt, Record, StoreError};
+use crate::usage::Count;
 use portcullis_contract::SessionId;
 
 /// What the tables have of what a commit wants to know.
@@ -106,6 +107,7 @@ pub(super) async fn write(connected: &mut Connected, batch: &Batch) -> Result<()
     }
     write_seen(connected, batch).await?;
     write_received(connected, batch).await?;
+    write_used(connected, batch).await?;
     write_rules(connected, batch).await
 }
 
@@ -128,6 +130,44 @@ async fn write_received(connected: &mut Connected, batch: &Batch) -> Result<(), 
             .execute(
                 "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE until_ms < $1 LIMIT 4096)",
                 &[&int(before_ms)],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_used(connected: &mut Connected, batch: &Batch) -> Result<(), StoreError> {
+    if !batch.used.is_empty() {
+        let (mut days, mut kinds, mut names, mut clients) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut counts: [Vec<i64>; 4] = Default::default();
+        for ((day, kind, name, client), count) in &batch.used {
+            days.push(i64::from(*day));
+            kinds.push(i16::from(kind.number()));
+            names.push(name.as_bytes());
+            clients.push(client.as_bytes());
+            let Count { asked, granted, refused, last_ms } = *count;
+            for (column, count) in counts.iter_mut().zip([asked, granted, refused, last_ms]) {
+                column.push(int(count));
+            }
+        }
+        let [asked, granted, refused, last] = &counts;
+        connected
+            .execute(
+                "INSERT INTO used AS held (day, kind, name, client, asked, granted, refused, last_ms) \
+                 SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], \
+                 $7::bigint[], $8::bigint[]) \
+                 ON CONFLICT (day, kind, name, client) DO UPDATE SET asked = held.asked + excluded.asked, \
+                 granted = held.granted + excluded.granted, refused = held.refused + excluded.refused, \
+                 last_ms = greatest(held.last_ms, excluded.last_ms)",
+                &[&days, &kinds, &names, &clients, asked, granted, refused, last],
+            )
+            .await?;
+    }
+    if let Some(before) = batch.forget_used_before {
+        connected
+            .execute(
+                "DELETE FROM used WHERE ctid IN (SELECT ctid FROM used WHERE day < $1 LIMIT 4096)",
+                &[&i64::from(before)],
             )
             .await?;
     }

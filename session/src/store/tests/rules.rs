@@ -8,6 +8,7 @@ use crate::held::HeldSignal;
 use crate::narrowings::Party;
 use crate::revocations::RevokedParty;
 use crate::signals::Order;
+use crate::usage::{Count, Kind, Used};
 
 pub(super) fn a_party_has_one_revocation_the_latest(home: &dyn Home) {
     let store = home.open();
@@ -183,4 +184,45 @@ pub(super) fn requests_are_there_in_their_last_state_until_they_are_forgotten(ho
     let expired = first.expired(u64::MAX).unwrap();
     store.apply(&[put(&expired)]).unwrap();
     assert_eq!(store.rules().unwrap().requests, [expired]);
+}
+
+pub(super) fn counts_of_usage_add_up_and_old_days_are_dropped(home: &dyn Home) {
+    let store = home.open();
+    let used = |day, kind, name: &str, client: &str, asked| Used {
+        day,
+        kind,
+        name: name.to_owned(),
+        client: client.to_owned(),
+        count: Count { asked, granted: asked / 2, refused: 1, last_ms: u64::from(day) * 10 + asked },
+    };
+    // Names are any text, a byte that databases dislike included.
+    let web = "web\0\u{1f511}";
+    let first =
+        vec![used(7, Kind::Scope, "a", web, 4), used(7, Kind::Route, "a", web, 2), used(8, Kind::Scope, "", "", 9)];
+    store.apply(&[Change::Used(first)]).unwrap();
+    let again =
+        vec![used(7, Kind::Scope, "a", web, 6), used(7, Kind::Scope, "a", web, 2), used(6, Kind::Scope, "a", web, 1)];
+    store.apply(&[Change::Used(again)]).unwrap();
+    let store = home.reopen(store);
+    let since = |store: &dyn Store, day| {
+        let mut all = Vec::new();
+        store.usage(day, &mut |used| all.push((used.day, used.kind, used.name, used.client, used.count))).unwrap();
+        all.sort_by_key(|(day, kind, ..)| (*day, *kind));
+        all
+    };
+    let count = |asked, granted, refused, last_ms| Count { asked, granted, refused, last_ms };
+    let row = |day, kind, name: &str, client: &str, count| (day, kind, name.to_owned(), client.to_owned(), count);
+    let rows = [
+        row(6, Kind::Scope, "a", web, count(1, 0, 1, 61)),
+        row(7, Kind::Scope, "a", web, count(12, 6, 3, 76)),
+        row(7, Kind::Route, "a", web, count(2, 1, 1, 72)),
+        row(8, Kind::Scope, "", "", count(9, 4, 1, 89)),
+    ];
+    assert_eq!(since(&*store, 0), rows);
+    assert_eq!(since(&*store, 7), rows[1..]);
+    assert_eq!(since(&*store, 9), []);
+    store.apply(&[Change::ForgetUsed(7)]).unwrap();
+    assert_eq!(since(&*store, 0), rows[1..]);
+    store.apply(&[Change::ForgetUsed(9)]).unwrap();
+    assert_eq!(since(&*home.reopen(store), 0), []);
 }

@@ -7,20 +7,20 @@ use tokio::net::TcpListener;
 
 /// A server of documents: the bodies by path. A path without one answers 503.
 #[derive(Clone, Default)]
-pub(super) struct Documents(Arc<Mutex<Vec<(&'static str, String)>>>);
+pub(crate) struct Documents(Arc<Mutex<Vec<(&'static str, String)>>>);
 
 impl Documents {
-    pub(super) fn put(&self, path: &'static str, body: &Value) {
+    pub(crate) fn put(&self, path: &'static str, body: &Value) {
         let mut all = self.0.lock().unwrap();
         all.retain(|(of, _)| *of != path);
         all.push((path, body.to_string()));
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.lock().unwrap().clear();
     }
 
-    pub(super) async fn serve(&self) -> String {
+    pub(crate) async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let documents = self.clone();

@@ -1,9 +1,9 @@
-//! The start of a replay: an instant, or how long ago it was.
+//! The start of what is to be shown: an instant, or how long ago it was.
 
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
 /// Reads `2026-11-26T09:00:00Z`, `90s`, `15m`, `2h 30m` or `1d` as an instant.
-pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
     before(text, Timestamp::now())
 }
 

@@ -1,0 +1,30 @@
+//! Who has asked for what is audited.
+
+use std::sync::Arc;
+
+/// Who has asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Actor {
+    /// A caller of the admin API, by its name.
+    Admin(Arc<str>),
+    /// Nobody there: a signal, a token or the service itself has brought it about.
+    #[default]
+    Nobody,
+}
+
+impl Actor {
+    /// The name of the caller of the admin API, if it was one.
+    pub fn admin(&self) -> Option<&str> {
+        match self {
+            Self::Admin(name) => Some(name),
+            Self::Nobody => None,
+        }
+    }
+
+    pub(super) fn shared(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Admin(name) => Some(Arc::clone(name)),
+            Self::Nobody => None,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The counts of several days, added up for a list.
+
+use super::{Count, KEPT_MAX, Kind, Used};
+use std::collections::BTreeMap;
+
+/// The most entries of a list. Any more are added to the entry of their scope or route without a client.
+const ENTRIES_MAX: usize = 2 * KEPT_MAX;
+
+/// Counts by scope or route, and client.
+#[derive(Debug, Default)]
+pub struct Summary(BTreeMap<(Kind, String, String), Count>);
+
+impl Summary {
+    /// Adds the count of a day.
+    pub fn add(&mut self, used: Used) {
+        let Used { kind, name, client, count, .. } = used;
+        let key = (kind, name, client);
+        let has_room = self.0.len() < ENTRIES_MAX || self.0.contains_key(&key);
+        let key = if has_room { key } else { (kind, key.1, String::new()) };
+        self.0.entry(key).or_default().add(count);
+    }
+
+    /// The counts of scopes or routes: name, client and count, in order.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = (&str, &str, Count)> {
+        let is_it = move |((of, ..), _): &(&(Kind, String, String), &Count)| *of == kind;
+        self.0.iter().filter(is_it).map(|((_, name, client), count)| (name.as_str(), client.as_str(), *count))
+    }
+
+    /// Whether a scope has helped to release a request of a client.
+    pub fn is_granted(&self, scope: &str, client: &str) -> bool {
+        let key = (Kind::Scope, scope.to_owned(), client.to_owned());
+        self.0.get(&key).is_some_and(|count| count.granted > 0)
+    }
+}
