@@ -52,7 +52,8 @@ impl List {
     fn within(self, width: u16, has_head: bool) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        table.set_truncation_indicator("…");
+        // No cell has this character: one that is too wide is clipped where the room ends, not at its last blank.
+        table.set_truncation_indicator("…").set_delimiter('\0');
         let mut styles = vec![HEAD];
         table.add_row(one_line(self.head));
         for (style, cells) in self.rows {

@@ -64,6 +64,8 @@ struct Counts {
     refused: BTreeMap<Group, u64>,
     /// Refusals beyond [`GROUPS_MAX`].
     others: u64,
+    /// Lines without the field.
+    without: u64,
     /// Lines with several fields of which only one can be the filter's.
     ambiguous: u64,
     /// The decisions of each route.
@@ -76,6 +78,12 @@ impl Args {
         let mut counts = Counts::default();
         for file in &self.files {
             counts.read(file, &reader)?;
+        }
+        // Whoever reads "none" rolls out.
+        if counts.decisions + counts.ambiguous == 0 && counts.without > 0 {
+            return Err(Error::failed(
+                "no line has the filter's field, `%FILTER_STATE(wasm.portcullis:PLAIN)%`: add it to the access log",
+            ));
         }
         match self.output {
             Format::Text => output::write_styled(&counts.text())?,
@@ -102,7 +110,7 @@ impl Counts {
 
     fn count(&mut self, line: Line) {
         match line {
-            Line::Other => {}
+            Line::Other => self.without += 1,
             Line::Decision(decision) => self.add(decision),
             Line::Ambiguous => self.ambiguous += 1,
         }
