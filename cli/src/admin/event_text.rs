@@ -3,8 +3,8 @@
 use super::{plain::plain, when};
 use serde_json::Value;
 
-/// The width of the column of names: that of the longest, `approval_requested`.
-const NAME_WIDTH: usize = 18;
+/// The width of the column of names: that of `session_revoked`. Those of requests for access are rare, and some are wider.
+const NAME_WIDTH: usize = 15;
 /// The width of a session's id.
 const ID_WIDTH: usize = 32;
 
