@@ -321,11 +321,11 @@ impl BoundToken {
     }
 
     /// Has somebody asked whether its session may have the scopes beyond its grant, once.
-    pub(crate) fn ask_for_approval(&mut self, registry: &Registry) {
+    pub(crate) fn ask_for_approval(&mut self, registry: &Registry, now_ms: u64) {
         if let State::Session(standing) = &self.state
-            && !std::mem::replace(&mut self.has_asked, true)
+            && !self.has_asked
         {
-            registry.escalates(&standing.session, &self.token);
+            self.has_asked = registry.escalates(&standing.session, &self.token, now_ms);
         }
     }
 

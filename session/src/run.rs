@@ -158,7 +158,7 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
-    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules)));
+    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));

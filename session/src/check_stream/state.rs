@@ -364,7 +364,7 @@ impl Asking<'_> {
         if outcome != Outcome::Active {
             bound.report(outcome, &route.scopes.name, self.audit, now_ms);
             if outcome == Outcome::ScopeEscalation {
-                bound.ask_for_approval(registry);
+                bound.ask_for_approval(registry, now_ms);
             }
         }
         let is_active = outcome == Outcome::Active;

@@ -34,6 +34,8 @@ pub(crate) type Approved = Result<Option<(Box<AccessRequest>, bool)>, NotDone>;
 
 /// What a commit has made of requests.
 pub(super) enum Made {
+    /// Nothing, for what the commit has made of the request before.
+    Nothing(Approved),
     Asked(Box<AccessRequest>),
     Decided(Box<AccessRequest>, Box<Deciding>),
     Swept(Vec<(AccessRequest, Option<Why>)>),
@@ -48,37 +50,46 @@ impl Commit {
         reply: Reply<Approved>,
     ) {
         let made = match approving {
-            Approving::Ask(asked) => match self.same(group, &asked) {
-                Ok(Some(same)) => return answer(reply, Ok(Ok(Some((Box::new(same), false))))),
-                Ok(None) => self.registry.approval_rules().covering(&asked.scopes).map_or_else(
-                    || Err(NotDone::Invalid("no approval rule is about all of these scopes".to_owned())),
-                    |rule| Ok(Made::Asked(Box::new(AccessRequest::new(*asked, rule, now_ms)))),
-                ),
+            Approving::Ask(asked) => match self.same(group, &asked, now_ms) {
+                Ok(Some(same)) => Ok(Made::Nothing(Ok(Some((Box::new(same), false))))),
+                Ok(None) => match self.registry.approval_rules().covering(&asked.scopes) {
+                    Some(rule) if *rule == asked.rule => Ok(Made::Asked(Box::new(AccessRequest::new(*asked, now_ms)))),
+                    _ => Err(NotDone::Invalid("the approval rules have just been changed: ask again".to_owned())),
+                },
                 Err(not_done) => Err(not_done),
             },
             Approving::Decide(deciding) => self.decide(group, deciding, now_ms),
-            Approving::Sweep(is_changed) => {
-                let due = self.registry.requests_due(is_changed, now_ms);
+            Approving::Sweep(rules_are_new) => {
+                let due = self.registry.requests_due(rules_are_new, now_ms);
                 let is_untouched = |request: &AccessRequest| in_group(group, &request.id).is_none();
                 Ok(Made::Swept(due.into_iter().filter(|(request, _)| is_untouched(request)).collect()))
             }
         };
-        match made {
-            Err(not_done) => answer(reply, Ok(Err(not_done))),
-            Ok(Made::Swept(swept)) if swept.is_empty() => answer(reply, Ok(Ok(None))),
-            Ok(made) => {
-                let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
-                match &made {
-                    Made::Asked(request) | Made::Decided(request, _) => group.changes.push(put(request)),
-                    Made::Swept(swept) => group.changes.extend(swept.iter().map(|(request, _)| put(request))),
+        let made = made.unwrap_or_else(|not_done| Made::Nothing(Err(not_done)));
+        match &made {
+            Made::Asked(request) | Made::Decided(request, _) => {
+                group.changes.push(Change::Request(request.clone()));
+            }
+            Made::Swept(swept) if swept.is_empty() => return answer(reply, Ok(Ok(None))),
+            Made::Swept(swept) => {
+                let put = |(request, _): &(AccessRequest, _)| Change::Request(Box::new(request.clone()));
+                group.changes.extend(swept.iter().map(put));
+            }
+            // What it rests on may be in this group, and on no disk yet.
+            Made::Nothing(_) if requests_in(group).next().is_some() => {}
+            Made::Nothing(_) => {
+                if let Made::Nothing(answered) = made {
+                    answer(reply, Ok(answered));
                 }
-                group.steps.push(Step::Approval(made, reply));
+                return;
             }
         }
+        group.steps.push(Step::Approval(made, reply));
     }
 
     pub(super) fn finish_approval(&self, made: Made, reply: Reply<Approved>) {
         let request = match made {
+            Made::Nothing(answered) => return answer(reply, Ok(answered)),
             Made::Asked(request) => {
                 self.registry.put_requests(std::slice::from_ref(&request));
                 self.audit.access_requested(&request);
@@ -116,12 +127,12 @@ impl Commit {
         Ok(Made::Decided(Box::new(decided), deciding))
     }
 
-    /// One that waits for the same, before or after the changes so far.
-    fn same(&self, group: &Group, asked: &Asked) -> Result<Option<AccessRequest>, NotDone> {
-        let in_group = requests_in(group).rev().find(|request| request.is_same_as(asked));
+    /// One by which the same was asked for already, before or after the changes so far.
+    fn same(&self, group: &Group, asked: &Asked, now_ms: u64) -> Result<Option<AccessRequest>, NotDone> {
+        let in_group = requests_in(group).rev().find(|request| request.is_same_as(asked, now_ms));
         match in_group {
             Some(same) => Ok(Some(same.clone())),
-            None => self.registry.same_request(asked),
+            None => self.registry.same_request(asked, now_ms),
         }
     }
 }
