@@ -13,6 +13,7 @@ mod enrol;
 mod finish;
 mod handle;
 mod late;
+mod notice;
 mod op;
 #[cfg(test)]
 mod orders;
