@@ -23,3 +23,4 @@ mod oauth;
 mod program;
 mod signals;
 mod tls;
+mod webhooks;
