@@ -14,6 +14,8 @@ mod finish;
 mod handle;
 mod late;
 mod notice;
+#[cfg(test)]
+mod notice_tests;
 mod op;
 #[cfg(test)]
 mod orders;
