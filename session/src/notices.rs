@@ -136,6 +136,11 @@ impl Notice {
         Key { request: request.to_owned(), webhook: webhook.clone(), event: *event, at_ms: *at_ms }
     }
 
+    /// Whether both are the same one, whatever has become of it.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.webhook == other.webhook && self.event == other.event && self.at_ms == other.at_ms
+    }
+
     fn is(&self, key: &Key) -> bool {
         self.webhook == key.webhook && self.event == key.event && self.at_ms == key.at_ms
     }

@@ -146,7 +146,7 @@ impl Exporter {
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is sent, or for as long as `max`. A collector that fails then is not tried again.
+    /// Waits until all is sent, or for as long as `max`. A batch that fails then is not sent again.
     pub(super) fn close(&self, max: Duration) {
         let mut waiting = self.0.lock();
         waiting.is_closed = true;
@@ -174,6 +174,7 @@ impl Queue {
     /// Sends a batch, however long it takes until the collector takes it; whether it has.
     fn send_batch(&self, batch: &Batch, post: &dyn Fn(&Batch) -> Taken) -> bool {
         let (mut wait, lines) = (WAIT_MIN, batch.lines.len() as u64);
+        let mut is_last = self.lock().is_closed;
         loop {
             let error = match post(batch) {
                 Taken::But(rejected) => {
@@ -182,7 +183,7 @@ impl Queue {
                     NOT_EXPORTED.fetch_add(rejected, Ordering::Relaxed);
                     return true;
                 }
-                Taken::Later(error) if self.waits(wait) => error,
+                Taken::Later(error) if !is_last => error,
                 Taken::Later(error) | Taken::Never(error) => {
                     NOT_EXPORTED.fetch_add(lines, Ordering::Relaxed);
                     failed(&error, lines);
@@ -190,6 +191,8 @@ impl Queue {
                 }
             };
             failed(&error, 0);
+            // A stop tries it once more.
+            is_last = !self.waits(wait);
             wait = (wait * 2).min(WAIT_MAX);
         }
     }

@@ -54,25 +54,22 @@ impl Registry {
         all.filter(|notice| notice.webhook == webhook && is_counted(notice)).count()
     }
 
-    /// The notices of these requests that were never tried are on disk, and this replica has made them.
-    pub(crate) fn notices_made(&self, ids: &[String]) {
-        if self.outbox.subscribers.get().is_none_or(|subscribers| subscribers.0.is_empty()) {
+    /// The notices of a request that are not published yet.
+    pub(crate) fn unpublished_notices(&self, request: &AccessRequest) -> Vec<Key> {
+        let requests = self.requests();
+        let published = requests.get(&request.id).map(|published| &*published.notices).unwrap_or_default();
+        let new = request.notices.iter().filter(|notice| !published.iter().any(|other| other.is_same_as(notice)));
+        new.map(|notice| notice.key(&request.id)).collect()
+    }
+
+    /// These notices are on disk and published, and this replica has made them.
+    pub(crate) fn notices_made(&self, keys: Vec<Key>) {
+        if keys.is_empty() {
             return;
         }
-        let requests = self.requests();
-        let changed = ids.iter().filter_map(|id| requests.get(id));
-        let untried = |request: &AccessRequest| {
-            let notices = request.notices.iter().filter(|notice| notice.attempts == 0);
-            notices.map(|notice| notice.key(&request.id)).collect::<Vec<_>>()
-        };
-        let keys: Vec<Key> = changed.flat_map(untried).collect();
-        drop(requests);
         let mut made = self.outbox.made();
-        for key in keys {
-            if made.len() < WAITING_MAX && !made.contains(&key) {
-                made.push_back(key);
-            }
-        }
+        let room = WAITING_MAX.saturating_sub(made.len());
+        made.extend(keys.into_iter().take(room));
         drop(made);
         self.outbox.wake.notify_waiters();
     }

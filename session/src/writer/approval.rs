@@ -96,8 +96,7 @@ impl Commit {
     }
 
     pub(super) fn finish_approval(&self, made: Made, reply: Reply<Approved>) {
-        // Read once all of it is published.
-        let told = made.ids();
+        let told = self.told(&made);
         let request = match made {
             Made::Asked(request) => {
                 self.registry.put_requests(std::slice::from_ref(&request));
@@ -117,11 +116,11 @@ impl Commit {
                 let requests: Vec<AccessRequest> = swept.iter().map(|(request, _)| request.clone()).collect();
                 self.registry.put_requests(&requests);
                 swept.iter().for_each(|(request, why)| self.audit.access_over(request, *why));
-                self.registry.notices_made(&told);
+                self.registry.notices_made(told);
                 return answer(reply, Ok(Ok(None)));
             }
         };
-        self.registry.notices_made(&told);
+        self.registry.notices_made(told);
         answer(reply, Ok(Ok(Some((request, true)))));
     }
 

@@ -4,14 +4,14 @@ use super::approval::{Made, in_group};
 use super::commit::Commit;
 use super::prepare::Group;
 use crate::approvals::{AccessRequest, Decision, State, Why};
-use crate::notices::{Event, Noticing, REMIND_MS};
+use crate::notices::{Event, Key, Noticing, REMIND_MS};
 
 impl Made {
-    /// The ids of the requests that it has changed.
-    pub(super) fn ids(&self) -> Vec<String> {
+    /// The requests that it has changed.
+    fn requests(&self) -> Vec<&AccessRequest> {
         match self {
-            Self::Asked(request) | Self::Decided(request, _) | Self::Noticed(request) => vec![request.id.clone()],
-            Self::Swept(swept) => swept.iter().map(|(request, _)| request.id.clone()).collect(),
+            Self::Asked(request) | Self::Decided(request, _) | Self::Noticed(request) => vec![&**request],
+            Self::Swept(swept) => swept.iter().map(|(request, _)| request).collect(),
         }
     }
 }
@@ -26,6 +26,11 @@ impl Commit {
             Made::Swept(swept) => swept.iter_mut().for_each(|(request, why)| tell(request, over(*why))),
             Made::Noticed(_) => {}
         }
+    }
+
+    /// The notices that this has made, and that are this replica's to try. To be asked before they are published.
+    pub(super) fn told(&self, made: &Made) -> Vec<Key> {
+        made.requests().into_iter().flat_map(|request| self.registry.unpublished_notices(request)).collect()
     }
 
     /// A request after something has become of one of its notices; `None`: nothing has.
