@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod credential_files;
 mod credentials;
+mod otlp;
 mod raw;
 mod reload;
 mod signals;
@@ -13,6 +14,7 @@ mod store;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use crate::access::AccessTypes;
 use crate::admins::{Admins, MetricsAccess};
@@ -24,6 +26,7 @@ use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
 use crate::usage::DAY_MS;
+use crate::webhooks::WebhookSettings;
 pub(crate) use access::{duration_ms, duration_text};
 pub use credential_files::CredentialFiles;
 use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
@@ -79,6 +82,8 @@ pub struct Settings {
     pub approvals: Reloadable<Arc<Rules>>,
     /// Where people reach requests for access.
     pub external_url: Option<String>,
+    /// Who is told about requests for access.
+    pub webhooks: Vec<WebhookSettings>,
     /// The audit log as a file, if it is one.
     pub audit: Option<AuditFile>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -179,6 +184,8 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
+    let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
+    webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     match (listen, admin, store) {
         (Some(listen), Some(admin), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
@@ -203,6 +210,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals,
             approvals: Reloadable::new(Arc::new(approvals)),
             external_url,
+            webhooks,
             audit,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

@@ -1,6 +1,7 @@
 //! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
 
 use crate::access::{Access, AccessTypes, Growth, When};
+use crate::admins::{Caller, Scope};
 use crate::approvals::{AccessRequest, Asked as AskedFor, People, Person, Rule, User};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Required};
@@ -308,6 +309,12 @@ pub(crate) fn asked(token: &Token) -> AskedFor {
         escalation: false,
         emergency: None,
     }
+}
+
+/// Somebody who may approve.
+pub(crate) fn approver(name: &str) -> Caller {
+    let claims = Arc::new(serde_json::Value::Null);
+    Caller { name: name.into(), scopes: [Scope::Approve].into_iter().collect(), subject: None, claims }
 }
 
 /// Her request.

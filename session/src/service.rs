@@ -16,6 +16,7 @@ use crate::replica::{Barrier, State};
 use crate::session::Session;
 use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
+use crate::webhooks::Webhooks;
 use crate::writer::Writer;
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
@@ -77,6 +78,8 @@ pub struct Service {
     pub long_list: Arc<Mutex<()>>,
     /// Who sends signals.
     pub(crate) signals: Vec<Transmitter>,
+    /// Who is told about requests for access.
+    pub(crate) webhooks: Webhooks,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
     pub blocking: Handle,
 }

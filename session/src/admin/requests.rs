@@ -84,7 +84,7 @@ impl From<Grant> for GrantView {
 
 /// A request as the admin API shows it.
 #[derive(Serialize)]
-pub(super) struct RequestView {
+pub(crate) struct RequestView {
     pub(super) id: String,
     state: &'static str,
     rule: String,

@@ -3,6 +3,7 @@
 use super::grant::{Ended, Grant, Instance, Why};
 use super::rules::Rule;
 use crate::admins::{Caller, Scope};
+use crate::notices::Notice;
 use crate::store::id_text;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,12 @@ pub struct AccessRequest {
     /// Whether an emergency is yet to be reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// When somebody was reminded of that last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded_at_ms: Option<u64>,
+    /// What webhooks are yet to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// What is asked for.
@@ -243,6 +250,8 @@ impl AccessRequest {
             closed_at_ms: None,
             grant: None,
             review: None,
+            reminded_at_ms: None,
+            notices: Vec::new(),
         };
         if emergency {
             request.grant(rule, Some(duration_ms), asked_in, now_ms);
@@ -350,6 +359,17 @@ impl AccessRequest {
         let at_ms = grant.until_ms.filter(|_| why == Why::Expired).unwrap_or(now_ms);
         grant.ended = Some(Ended { at_ms, why, by: None, comment: String::new() });
         Some(next)
+    }
+
+    /// Whether it was an emergency that nobody has reviewed.
+    pub const fn is_to_be_reviewed(&self) -> bool {
+        matches!(self.review, Some(Review { closed: None }))
+    }
+
+    /// Whether it is time to remind somebody that it is to be reviewed, which is done this often.
+    pub fn is_reminder_due(&self, every_ms: u64, now_ms: u64) -> bool {
+        let since_ms = self.reminded_at_ms.unwrap_or(self.created_at_ms);
+        self.is_to_be_reviewed() && now_ms.saturating_sub(since_ms) >= every_ms
     }
 
     /// When nothing more can come of it: it is closed, its grant has ended and its review is done.

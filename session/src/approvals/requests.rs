@@ -28,6 +28,8 @@ pub struct Requests {
     by_grant: HashMap<String, String>,
     /// Those that wait or have a grant that has not ended.
     open: BTreeSet<String>,
+    /// Those that webhooks are to be told about, or reminded of.
+    noticed: BTreeSet<String>,
 }
 
 impl Requests {
@@ -41,6 +43,11 @@ impl Requests {
         } else {
             self.open.remove(&id);
         }
+        if !request.notices.is_empty() || request.is_to_be_reviewed() {
+            self.noticed.insert(id.clone());
+        } else {
+            self.noticed.remove(&id);
+        }
         if let Some(grant) = &request.grant {
             self.by_grant.insert(grant.id.clone(), id.clone());
         }
@@ -51,6 +58,7 @@ impl Requests {
     pub fn remove(&mut self, id: &str) -> Option<AccessRequest> {
         let request = self.by_id.remove(id)?;
         self.open.remove(id);
+        self.noticed.remove(id);
         if let Some(grant) = &request.grant {
             self.by_grant.remove(&grant.id);
         }
@@ -87,6 +95,11 @@ impl Requests {
     /// Those that wait, and those with a grant that has not ended.
     pub fn open(&self) -> impl Iterator<Item = &AccessRequest> {
         self.open.iter().filter_map(|id| self.get(id))
+    }
+
+    /// Those that webhooks are to be told about, and those that are yet to be reviewed.
+    pub fn noticed(&self) -> impl Iterator<Item = &AccessRequest> {
+        self.noticed.iter().filter_map(|id| self.get(id))
     }
 
     fn of(&self, session: SessionId) -> impl Iterator<Item = &AccessRequest> {

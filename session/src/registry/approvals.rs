@@ -219,7 +219,7 @@ impl Registry {
         (waiting, requests.open().count() - waiting)
     }
 
-    fn requests(&self) -> RwLockReadGuard<'_, Requests> {
+    pub(super) fn requests(&self) -> RwLockReadGuard<'_, Requests> {
         self.requests.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

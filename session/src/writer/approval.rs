@@ -5,6 +5,7 @@ use super::op::{Reply, answer};
 use super::prepare::{Group, Step};
 use crate::admins::Caller;
 use crate::approvals::{AccessRequest, Asked, Decision, NotDone, Why};
+use crate::notices::Noticing;
 use crate::store::Change;
 
 /// What is done about requests for access.
@@ -15,6 +16,10 @@ pub(crate) enum Approving {
     Decide(Box<Deciding>),
     /// What time, sessions and rules have ended is noted; whether the rules have just been read.
     Sweep(bool),
+    /// Something becomes of a notice to a webhook.
+    Notice(Box<Noticing>),
+    /// Webhooks are reminded that the request with this id is to be reviewed.
+    Remind(String),
 }
 
 /// A decision about a request.
@@ -39,6 +44,8 @@ pub(super) enum Made {
     Asked(Box<AccessRequest>),
     Decided(Box<AccessRequest>, Box<Deciding>),
     Swept(Vec<(AccessRequest, Option<Why>)>),
+    /// Only its notices are others.
+    Noticed(Box<AccessRequest>),
 }
 
 impl Commit {
@@ -64,10 +71,19 @@ impl Commit {
                 let is_untouched = |request: &AccessRequest| in_group(group, &request.id).is_none();
                 Ok(Made::Swept(due.into_iter().filter(|(request, _)| is_untouched(request)).collect()))
             }
+            Approving::Notice(noticing) => match self.noticed(group, &noticing, now_ms) {
+                Some(request) => Ok(Made::Noticed(request)),
+                None => return answer(reply, Ok(Ok(None))),
+            },
+            Approving::Remind(id) => match self.reminded(group, &id, now_ms) {
+                Some(request) => Ok(Made::Noticed(request)),
+                None => return answer(reply, Ok(Ok(None))),
+            },
         };
-        let made = made.unwrap_or_else(|not_done| Made::Nothing(Err(not_done)));
+        let mut made = made.unwrap_or_else(|not_done| Made::Nothing(Err(not_done)));
+        self.tell(&mut made, now_ms);
         match &made {
-            Made::Asked(request) | Made::Decided(request, _) => {
+            Made::Asked(request) | Made::Decided(request, _) | Made::Noticed(request) => {
                 group.changes.push(Change::Request(request.clone()));
             }
             Made::Swept(swept) if swept.is_empty() => return answer(reply, Ok(Ok(None))),
@@ -88,6 +104,7 @@ impl Commit {
     }
 
     pub(super) fn finish_approval(&self, made: Made, reply: Reply<Approved>) {
+        let told = self.told(&made);
         let request = match made {
             Made::Nothing(answered) => return answer(reply, Ok(answered)),
             Made::Asked(request) => {
@@ -100,13 +117,19 @@ impl Commit {
                 self.audit.access_decided(&request, &deciding.decision, &deciding.caller.name, &deciding.comment);
                 request
             }
+            Made::Noticed(request) => {
+                self.registry.put_requests(std::slice::from_ref(&request));
+                request
+            }
             Made::Swept(swept) => {
                 let requests: Vec<AccessRequest> = swept.iter().map(|(request, _)| request.clone()).collect();
                 self.registry.put_requests(&requests);
                 swept.iter().for_each(|(request, why)| self.audit.access_over(request, *why));
+                self.registry.notices_made(told);
                 return answer(reply, Ok(Ok(None)));
             }
         };
+        self.registry.notices_made(told);
         answer(reply, Ok(Ok(Some((request, true)))));
     }
 
@@ -146,6 +169,6 @@ fn requests_in(group: &Group) -> impl DoubleEndedIterator<Item = &AccessRequest>
 }
 
 /// What the changes so far have made of a request.
-fn in_group<'g>(group: &'g Group, id: &str) -> Option<&'g AccessRequest> {
+pub(super) fn in_group<'g>(group: &'g Group, id: &str) -> Option<&'g AccessRequest> {
     requests_in(group).rev().find(|request| request.id == id)
 }
