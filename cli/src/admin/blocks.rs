@@ -107,6 +107,27 @@ pub(super) fn until(block: &Value, now: Timestamp) -> Result<String, Error> {
     }
 }
 
+/// A block as a fact about a session: `subject `anna`, since … (2m ago), until it is lifted, by an administrator: ticket 4711`.
+pub(super) fn words(block: &Value, now: Timestamp) -> String {
+    let since = match text(block, "made_at") {
+        "" => String::new(),
+        at => format!(", since {}", when::both(at, now)),
+    };
+    let end = match text(block, "until") {
+        "" => "until it is lifted".to_owned(),
+        until => format!("until {}", when::both(until, now)),
+    };
+    let maker = match text(block, TRANSMITTER) {
+        "" => "an administrator".to_owned(),
+        transmitter => format!("a signal of `{}`", plain(transmitter)),
+    };
+    let why = match text(block, "reason") {
+        "" => String::new(),
+        why => format!(": {}", plain(why)),
+    };
+    format!("{}{since}, {end}, by {maker}{why}", party(block))
+}
+
 fn table(blocks: &[Value], now: Timestamp) -> List {
     // Most services have no transmitters.
     let has_signalled = blocks.iter().any(|of| !text(of, TRANSMITTER).is_empty());
@@ -163,6 +184,18 @@ mod tests {
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["687e64ce5abc", "subject", "a", "i", "taken", "back", "okta\\u{1b}", "r"], "{text}");
         assert_eq!(rows[2], ["787e64ce5abc", "subject", "a", "i", "taken", "back", "-", "r"], "{text}");
+    }
+
+    #[test]
+    fn a_block_is_described_with_its_party_time_maker_and_reason() {
+        let by_hand =
+            json!({"id": "687e", "subject": "a\u{1b}", "made_at": "2026-11-21T11:58:00Z", "reason": "ticket"});
+        let expected =
+            "subject `a\\u{1b}`, since 2026-11-21 11:58:00Z (2m ago), until it is lifted, by an administrator: ticket";
+        assert_eq!(words(&by_hand, now()), expected);
+        let signalled = json!({"client_id": "web", "until": "2026-11-21T14:00:00Z", "transmitter": "okta"});
+        let expected = "client `web`, until 2026-11-21 14:00:00Z (in 2h), by a signal of `okta`";
+        assert_eq!(words(&signalled, now()), expected);
     }
 
     #[test]
