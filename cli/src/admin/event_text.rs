@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use portcullis_engine::answer::Code;
 use serde_json::Value;
 
-/// The width of the column of names: that of the longest, `session_revoked`.
-const NAME_WIDTH: usize = 15;
+/// The width of the column of names: that of the longest, `approval_requested`.
+const NAME_WIDTH: usize = 18;
 /// The width of a session's id.
 const ID_WIDTH: usize = 32;
 
@@ -24,18 +24,23 @@ pub(super) fn code(outcome: &str) -> Option<Code> {
     })
 }
 
-/// One event of a stream: `2026-11-21 20:38:02Z  ended            5d41…  anna via web: revoked`.
+/// One event of a stream: `2026-11-21 20:38:02Z  ended               5d41…  anna via web: revoked`.
 pub(super) fn sentence(name: &str, event: &Value, now: Timestamp) -> String {
     let id = text(event, "session").unwrap_or_else(|| "-".to_owned());
     let subject = text(event, "subject").unwrap_or_default();
-    let client = text(event, "client_id").unwrap_or_else(|| "every client".to_owned());
+    // A request is about a session, whose client it does not name.
+    let client = match text(event, "client_id") {
+        Some(client) => format!(" via {client}"),
+        None if event.get("request").is_some() => String::new(),
+        None => " via every client".to_owned(),
+    };
     let more = match details_at(name, event, now) {
         details if details.is_empty() => String::new(),
         details if details.starts_with('(') => format!(" {details}"),
         details => format!(": {details}"),
     };
     let name = plain(name);
-    format!("{}  {name:<NAME_WIDTH$}  {id:<ID_WIDTH$}  {subject} via {client}{more}\n", at(event))
+    format!("{}  {name:<NAME_WIDTH$}  {id:<ID_WIDTH$}  {subject}{client}{more}\n", at(event))
 }
 
 /// One event in the history of a session, whose id and subject are known.
@@ -97,7 +102,9 @@ fn details(name: &str, event: &Value) -> String {
         }
         _ => {
             let left = match name {
-                "scopes_grew" => scopes(event, "scopes"),
+                "scopes_grew" | "approval_requested" | "approval_decided" | "break_glass" | "grant_ended" => {
+                    scopes(event, "scopes").map(|scopes| [scopes, become_of(event)].concat())
+                }
                 _ => scopes(event, "scopes").map(|left| format!("left: {left}")),
             };
             let taken = scopes(event, "remove").map(|taken| format!("taken: {taken}"));
@@ -121,6 +128,13 @@ fn step_up(event: &Value) -> Option<String> {
         }
         _ => format!("the login counts as `{had}`, not as {}", wanted.replace(' ', " or ")),
     })
+}
+
+/// What has become of a request or its grant, and by whom: ` approved by ben`.
+fn become_of(event: &Value) -> String {
+    let become_what = text(event, "state").or_else(|| text(event, "reason"));
+    let by = become_what.as_ref().and_then(|_| text(event, "admin")).map(|by| format!("by {by}"));
+    [become_what, by].into_iter().flatten().map(|word| format!(" {word}")).collect()
 }
 
 fn text(event: &Value, key: &str) -> Option<String> {
@@ -153,7 +167,7 @@ mod tests {
     #[test]
     fn an_instant_that_is_still_to_come_is_called_so() {
         let ended = event(json!({"event": "ended", "reason": "revoked", "at": "2026-11-21T21:00:01Z"}));
-        let expected = "2026-11-21 21:00:01Z  ended            revoked, for everything issued before then (in 1s)\n";
+        let expected = "2026-11-21 21:00:01Z  ended               revoked, for everything issued before then (in 1s)\n";
         assert_eq!(line(&ended, now()), expected);
     }
 
@@ -217,13 +231,23 @@ mod tests {
             ("scopes_narrowed", json!({"scopes": []}), "scopes_narrowed 5d41 anna via web: left: none"),
             ("scopes_restored", json!({"restore": ["a"]}), "scopes_restored 5d41 anna via web: given back: a"),
             ("scopes_grew", json!({"scopes": ["a"]}), "scopes_grew 5d41 anna via web: a"),
+            (
+                "approval_decided",
+                json!({"client_id": null, "request": "9", "scopes": ["a"], "state": "denied", "admin": "ben", "stated_reason": "no"}),
+                "approval_decided 5d41 anna: a denied by ben (no)",
+            ),
+            (
+                "grant_ended",
+                json!({"client_id": null, "request": "9", "scopes": ["a"], "reason": "expired"}),
+                "grant_ended 5d41 anna: a expired",
+            ),
             ("session_revoked", json!({"stated_reason": "lost"}), "session_revoked 5d41 anna via web (lost)"),
         ] {
             assert_eq!(words(name, more), expected, "{name}");
         }
         assert_eq!(
             line(&event(json!({"event": "ended", "reason": "revoked"})), now()),
-            "2026-11-21 20:38:02Z  ended            revoked\n"
+            "2026-11-21 20:38:02Z  ended               revoked\n"
         );
     }
 
