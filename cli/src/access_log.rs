@@ -58,7 +58,7 @@ pub(crate) enum Line {
     /// Nothing: it does not have the filter's field.
     Other,
     /// What the filter decided.
-    Decision(Decision),
+    Decision(Box<Decision>),
     /// It has several such fields that differ. A client chooses the rest of the line, a header for example, and can have written
     /// one of them.
     Ambiguous,
@@ -92,7 +92,7 @@ impl Reader {
             (None, _) => Line::Other,
             // A field that was begun before another one took in the name of its route.
             (Some(one), true) if !one.route.as_ref().is_some_and(|route| route.contains("code=")) => {
-                Line::Decision(one)
+                Line::Decision(Box::new(one))
             }
             (Some(_), _) => Line::Ambiguous,
         }
@@ -176,7 +176,7 @@ mod tests {
 
     fn read(text: &str) -> Option<Decision> {
         match line(text) {
-            Line::Decision(decision) => Some(decision),
+            Line::Decision(decision) => Some(*decision),
             Line::Other => None,
             Line::Ambiguous => panic!("ambiguous: {text}"),
         }

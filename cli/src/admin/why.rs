@@ -40,7 +40,8 @@ credential for the admin API, the command asks the session service about the ses
 it explains the line alone.
 
 Examples:
-  portcullis why 'code=insufficient_scope route=orders.change session=5d41402abc4b2a76b9719d911017c592 client=web missing=orders:write'
+  portcullis why 'code=no_route route=- session=-'
+  tail -n 1 access.log | portcullis why -
   kubectl logs deploy/gateway | grep /orders/7 | portcullis why - --policy policy.yaml
   portcullis why b9a6d29c-7f0e-4f4b-8a1c-2f6c5a1f4d3e --log access.log
   portcullis why 5d41402abc4b --output json | jq -r '.commands[]'";

@@ -133,7 +133,7 @@ mod tests {
         let diagnostic = Diagnostic::error(code, "", path, start..start + marked.len());
         let lines = Lines::of(text, &diagnostic);
         let span = lines.within(&diagnostic.span);
-        (lines.text.clone(), lines.text[span].to_owned())
+        (lines.text.clone(), lines.text.get(span).unwrap_or_default().to_owned())
     }
 
     #[test]

@@ -63,13 +63,14 @@ fn every_command_has_a_page_in_the_manual() {
     assert!(page.contains("scope_review_overdue") && page.contains("portcullis policy check policy.yaml"));
     // What is YAML stays as it is.
     let cases = fs::read_to_string(out.join("portcullis-policy-test.1")).expect("a page");
-    let (_, extra) = cases.split_once("\n.SH EXTRA\n.nf\n").expect("lines that are not filled");
+    let (_, extra) = cases.split_once("\n.SH NOTES\n.nf\n").expect("lines that are not filled");
     assert!(
         extra.contains("\n  cases:\n    \\- name: a reader may list        # optional\n      request: GET /orders"),
         "{extra}"
     );
     fs::remove_dir_all(out).expect("it is removed");
-    assert!(printed(&portcullis(&["man"])).contains("Exit codes"));
+    assert!(extra.contains("\n.SH EXAMPLES\n.nf\n") && !cases.contains(".SH EXTRA"), "{extra}");
+    assert!(printed(&portcullis(&["man"])).contains("\n.SH EXIT STATUS\n.nf\n  0  success\n"));
 }
 
 #[test]

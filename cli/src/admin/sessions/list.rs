@@ -23,7 +23,8 @@ const LIMIT: usize = 100;
 
 const EXAMPLES: &str = "\
 STATE is `active` or `blocked` (active, but its requests are refused until the block is lifted), or
-why the session ended: `idle`, `expired` (its absolute lifetime) or `revoked`.
+why the session ended: `idle`, `expired` (its absolute lifetime) or `revoked`. `--state active`
+lists the first two, `--state ended` the others.
 
 Examples:
   portcullis sessions list --subject alice --state active

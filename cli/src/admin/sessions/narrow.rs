@@ -19,7 +19,8 @@ with every client. Changes of two operators add up.
 
 Examples:
   portcullis sessions narrow 5d41402abc4b --scope orders:write
-  portcullis sessions narrow --issuer https://id.example.com --subject alice --scope admin --reason 'ticket 4711'";
+  portcullis sessions narrow --issuer https://id.example.com --subject alice --scope admin \\
+    --reason 'ticket 4711'";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
