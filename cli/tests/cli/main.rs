@@ -21,6 +21,7 @@ mod explain_keys;
 mod fake_api;
 mod golden;
 mod held_signals;
+mod help;
 mod kinds;
 mod kubernetes;
 mod lists;

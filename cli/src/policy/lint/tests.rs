@@ -61,7 +61,7 @@ fn each_warning_has_its_place() {
         ("{name: four, ", "{name: four, mode: shadow, ", "shadow_mode $.routes[3].mode shadow"),
         (
             "algorithms: [ES256]",
-            "algorithms: [ES256], token_types: [at+jwt, application/JWT]",
+            "algorithms: [ES256], clients: [a], token_types: [at+jwt, application/JWT]",
             "token_type_jwt $.issuers[0].token_types[1] application/JWT",
         ),
         (
