@@ -60,7 +60,7 @@ enum Command {
     Revocations(admin::revocations::Command),
     /// Refuse whatever comes from a subject, a client or a session claim
     Block(admin::block::Args),
-    /// List blocks of subjects, clients and session claims, and take them back
+    /// List blocks of subjects, clients and session claims, and lift them
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
     /// Ask for access that somebody has to approve, and decide what others ask for

@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use view::Session;
 
 const SHOW_EXAMPLES: &str = "\
-A session whose party is blocked is shown as `blocked`, with its state behind it: a block ends no
-session. `blocks delete` lifts a block, and the session then continues as before.
+A session whose subject, client or `sid` is blocked is shown as `blocked`, with its state behind it:
+a block ends no session. `blocks delete` lifts a block, and the session then continues as before.
 
 Examples:
   portcullis sessions show 5d41402abc4b
@@ -48,11 +48,11 @@ pub(crate) enum Command {
     Show(Show),
     /// Revoke a session
     Revoke(Revoke),
-    /// Take scopes from a session's party
+    /// Take scopes from a session's subject and client
     Narrow(narrow::Narrow),
-    /// Give scopes back to a session's party
+    /// Give scopes back to a session's subject and client
     Restore(narrow::Restore),
-    /// List the scopes that have been taken from parties, newest first
+    /// List the scopes that have been taken from subjects, newest first
     Narrowings(narrowings::Args),
 }
 

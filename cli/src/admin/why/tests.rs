@@ -107,7 +107,7 @@ fn each_cause_of_a_missing_scope_has_its_own_advice() {
         (asked(insufficient("orders:write"), whole(), restored), "was given back", "try again"),
         (
             asked(insufficient("orders:write"), session(json!({"narrowings": own})), json!([])),
-            "taken by an administrator from this party\n",
+            "taken by an administrator from the subject with this client\n",
             "sessions restore 5d41402abc4b2a76b9719d911017c592 --scope orders:write",
         ),
         (insufficient("orders:write"), "missing  `orders:write`\n", "sessions show 5d41402abc4b2a76b9719d911017c592"),

@@ -147,7 +147,8 @@ fn missing_scope(missing: &MissingScope, now: Timestamp) -> String {
     let at = |at: &Option<String>| at.as_deref().map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();
     let cause = match &missing.cause {
         Cause::Narrowed { made_at, reason, every_client } => {
-            let whose = if *every_client { "from the subject with every client" } else { "from this party" };
+            let whose =
+                if *every_client { "from the subject with every client" } else { "from the subject with this client" };
             let why = reason.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
             format!("taken by an administrator {whose}{}{why}", at(made_at))
         }

@@ -182,7 +182,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     let questions: usize = asked.values().map(Vec::len).sum();
     let open = routes.iter().filter(|route| !route.answered_meanwhile().is_empty()).count();
     let but =
-        if open == 0 { String::new() } else { format!(", except {open} that the rule of another operation answers") };
+        if open == 0 { String::new() } else { format!(", except {open} that the route of another operation answers") };
     let mut lines = Vec::new();
     for (kind, labels) in asked {
         lines.push(format!("{} ({}):", kind.question(), labels.len()));
@@ -196,7 +196,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     lines.push(format!(
         "{}: {} ({narrowed} of them without an alternative of the document), {} (refused until answered{but}), {}",
         counted(api.operations.len(), "operation"),
-        counted(rules, "rule"),
+        counted(rules, "route"),
         counted(questions, "question"),
         counted(register.scopes().len(), "scope"),
     ));

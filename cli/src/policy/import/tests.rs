@@ -55,7 +55,7 @@ fn rule_of(security: &str) -> Value {
     let policy = json_of(&made.text);
     let mut rule = policy["routes"][0].clone();
     for key in ["name", "match"] {
-        rule.as_object_mut().expect("a rule").remove(key);
+        rule.as_object_mut().expect("a route").remove(key);
     }
     let sets = policy.get("sets").cloned().unwrap_or_default();
     if !sets.is_null() {
@@ -423,7 +423,7 @@ fn what_cannot_be_barred_is_not_called_refused() {
         "  /files/{name}: {get: {security: [{oauth: [a]}]}}\n  /files/{name}.secret: {get: {security: [{oauth: [b]}]}}\n",
     );
     assert!(made.summary.contains("UNTIL THEN, RULE `get.files.name` ANSWERS IT"), "{}", made.summary);
-    assert!(made.summary.contains("except 1 that the rule of another operation answers"), "{}", made.summary);
+    assert!(made.summary.contains("except 1 that the route of another operation answers"), "{}", made.summary);
     assert!(made.text.contains("UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
 }
 
