@@ -161,7 +161,7 @@ fn blocks_are_made_listed_and_taken_back_in_words() {
     );
     assert_eq!(
         said(&["blocks", "list"], &both),
-        "ID            PARTY          ISSUER                  UNTIL       REASON\n\
+        "ID            PARTY          ISSUER                  UNTIL   REASON\n\
          687e64ce5abc  subject alice  https://id.example.com  no end  ticket 4711\n"
     );
     assert_eq!(

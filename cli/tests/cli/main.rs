@@ -32,6 +32,7 @@ mod render;
 mod schema;
 mod session_lists;
 mod test_and_explain;
+mod texts;
 mod three_commands;
 mod tool;
 mod usage;

@@ -262,12 +262,12 @@ attribute   managed is true, of the subject, set by admin 2026-11-21 20:28:00Z (
         let blocked = || session(json!({"blocked": true, "blocks": [block]}));
         assert_eq!(blocked().row(now())[3], "blocked");
         let shown = blocked().details(now());
-        assert!(shown.contains("state      blocked (active)\n"), "{shown}");
-        let expected = "blocked    subject `anna`, since 2026-11-21 20:28:00Z (2m ago), until it is lifted, by an administrator: ticket 4711\n";
+        assert!(shown.contains("state       blocked (active)\n"), "{shown}");
+        let expected = "blocked     subject `anna`, since 2026-11-21 20:28:00Z (2m ago), until it is lifted, by an administrator: ticket 4711\n";
         assert!(shown.ends_with(expected), "{shown}");
         let ended = session(json!({"blocked": true, "state": "ended", "reason": "revoked"}));
         assert_eq!(ended.row(now())[3], "revoked", "what a lifted block would not undo");
-        assert!(ended.details(now()).contains("state      blocked (ended: revoked)\n"));
+        assert!(ended.details(now()).contains("state       blocked (ended: revoked)\n"));
     }
 
     #[test]

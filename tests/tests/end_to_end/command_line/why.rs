@@ -45,7 +45,7 @@ async fn a_narrowed_scope_is_explained_and_the_command_that_it_prints_gives_it_b
         "refused: insufficient_scope (403): A required scope is missing\n",
         "`orders:read`: taken by an administrator from the subject with every client, 20",
         ": ticket 4711\n",
-        "  scopes_narrowed  taken: orders:read (ticket 4711)\n",
+        "  taken: orders:read (ticket 4711)\n",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
