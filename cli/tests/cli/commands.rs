@@ -33,6 +33,23 @@ fn the_shipped_policies_have_no_findings() {
 }
 
 #[test]
+fn a_credential_in_a_policy_is_not_repeated() {
+    let policy =
+        "session: {cluster: session, credential: hunter2-in-a-text}\npasswort: hunter2-under-a-wrong-key\nroutes: []\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    fs::write(&file, policy).expect("a file");
+    let file = file.to_str().expect("a path");
+    for more in [&[][..], &["--output", "json"]] {
+        let output = portcullis(&[&["policy", "check", file], more].concat());
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(printed.contains("$.session.credential") && printed.contains("$.passwort"), "{printed}");
+    }
+}
+
+#[test]
 fn the_worst_of_several_files_decides_how_it_ends() {
     for (files, code) in [
         (["missing.yaml", "envoy/envoy.yaml"], 1),

@@ -57,7 +57,8 @@ async fn all_were_cut_for(testbed: &Testbed, code: &str, streams: &[(Stream, Tok
     let field = format!("code={code} ");
     until(&format!("the access log says {field}of each stream"), async || {
         let lines = testbed.envoy.access_log();
-        let said = lines.iter().filter_map(|line| line["portcullis"].as_str()).filter(|said| said.contains(&field));
+        let is_cut = |said: &&str| said.contains(&field) && said.ends_with(" stream=cut");
+        let said = lines.iter().filter_map(|line| line["portcullis"].as_str()).filter(is_cut);
         let said: Vec<&str> = said.collect();
         sessions.iter().all(|id| said.iter().any(|said| said.contains(id))).then_some(())
     })

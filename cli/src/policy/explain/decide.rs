@@ -118,7 +118,7 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
             });
         }
         Decision::Refused(Code::NoCredentials, _) if head.has_authorization => {
-            because.push("the `authorization` header has another scheme than `Bearer`".to_owned());
+            because.push("the `authorization` header has a scheme other than `Bearer`".to_owned());
         }
         Decision::Refused(Code::CrossOrigin, _) => because.push(
             "the token is in a cookie, and the `origin` header is neither of this host nor in `allowed_origins`"

@@ -32,7 +32,7 @@ only they are refused. Standard error lists the questions. A path that is not va
 (`/x/{id}.json`) cannot be refused on its own: if the rule of another operation (`/x/{id}`) answers
 its requests in the meantime, the policy and standard error say so in capital letters.
 
-Rules do not name hosts, unless `--hosts` is used or the operations are on different hosts.
+Routes do not name hosts, unless `--hosts` is used or the operations are on different hosts.
 
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
@@ -172,7 +172,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
             Treatment::Ask(question) => {
                 let mut label = label(&question.why);
                 if let Some(other) = route.answered_meanwhile().first() {
-                    label.push_str(&format!("; UNTIL THEN, RULE `{}` ANSWERS IT", line(other)));
+                    label.push_str(&format!("; UNTIL THEN, ROUTE `{}` ANSWERS IT", line(other)));
                 }
                 asked.entry(question.kind).or_default().push(label);
             }
@@ -194,7 +194,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     }
     lines.extend(api.notes.iter().map(|note| format!("note: {}", line(note))));
     lines.push(format!(
-        "{}: {} ({narrowed} of them without an alternative of the document), {} (refused until answered{but}), {}",
+        "{}: {} ({narrowed} of them without one of the document's alternatives), {} (refused until answered{but}), {}",
         counted(api.operations.len(), "operation"),
         counted(rules, "route"),
         counted(questions, "question"),

@@ -422,7 +422,7 @@ fn what_cannot_be_barred_is_not_called_refused() {
     let made = made(
         "  /files/{name}: {get: {security: [{oauth: [a]}]}}\n  /files/{name}.secret: {get: {security: [{oauth: [b]}]}}\n",
     );
-    assert!(made.summary.contains("UNTIL THEN, RULE `get.files.name` ANSWERS IT"), "{}", made.summary);
+    assert!(made.summary.contains("UNTIL THEN, ROUTE `get.files.name` ANSWERS IT"), "{}", made.summary);
     assert!(made.summary.contains("except 1 that the route of another operation answers"), "{}", made.summary);
     assert!(made.text.contains("UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
 }
