@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use portcullis_engine::answer::Code;
 use serde_json::Value;
 
-/// The width of the column of names: that of the longest, `approval_requested`.
-const NAME_WIDTH: usize = 18;
+/// The width of the column of names: that of `session_revoked`. Those of requests for access are rare, and some are wider.
+const NAME_WIDTH: usize = 15;
 /// The width of a session's id.
 const ID_WIDTH: usize = 32;
 
