@@ -24,7 +24,7 @@ pub(super) fn code(outcome: &str) -> Option<Code> {
     })
 }
 
-/// One event of a stream: `2026-11-21 20:38:02Z  ended               5d41…  anna via web: revoked`.
+/// One event of a stream: `2026-11-21 20:38:02Z  ended            5d41…  anna via web: revoked`.
 pub(super) fn sentence(name: &str, event: &Value, now: Timestamp) -> String {
     let id = text(event, "session").unwrap_or_else(|| "-".to_owned());
     let subject = text(event, "subject").unwrap_or_default();
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn an_instant_that_is_still_to_come_is_called_so() {
         let ended = event(json!({"event": "ended", "reason": "revoked", "at": "2026-11-21T21:00:01Z"}));
-        let expected = "2026-11-21 21:00:01Z  ended               revoked, for everything issued before then (in 1s)\n";
+        let expected = "2026-11-21 21:00:01Z  ended            revoked, for everything issued before then (in 1s)\n";
         assert_eq!(line(&ended, now()), expected);
     }
 
@@ -247,7 +247,7 @@ mod tests {
         }
         assert_eq!(
             line(&event(json!({"event": "ended", "reason": "revoked"})), now()),
-            "2026-11-21 20:38:02Z  ended               revoked\n"
+            "2026-11-21 20:38:02Z  ended            revoked\n"
         );
     }
 

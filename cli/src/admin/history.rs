@@ -129,9 +129,9 @@ mod tests {
   2026-11-21 20:30:00Z  ended
   2026-11-21 20:35:00Z  opened, anew by a later login or token
   2026-11-21 20:40:00Z  login
-  2026-11-21 20:50:00Z  blocked             subject `anna` (ticket)
+  2026-11-21 20:50:00Z  blocked          subject `anna` (ticket)
   2026-11-21 20:59:59Z  refused
-  2026-11-21 21:00:01Z  ended               revoked, for everything issued before then (in 1s)
+  2026-11-21 21:00:01Z  ended            revoked, for everything issued before then (in 1s)
 ";
         assert_eq!(history.text(now()), expected);
         assert_eq!(history.events.len(), 6, "the block is no event of the service");

@@ -30,7 +30,7 @@ pub(super) struct Shaped {
 
 /// Reads a text. Without a result, the faults say why.
 pub(super) fn read(text: &str, faults: &mut Vec<String>) -> Option<Shaped> {
-    let (mut current, mut mended) = (text.to_owned(), Vec::<Steps>::new());
+    let (mut current, mut mended, mut stand_ins) = (text.to_owned(), Vec::<Steps>::new(), Vec::<Steps>::new());
     for _ in 0..FAULTS_MAX {
         let error = match serde_path_to_error::deserialize(serde_norway::Deserializer::from_str(&current)) {
             Ok(raw) => {
@@ -51,16 +51,21 @@ pub(super) fn read(text: &str, faults: &mut Vec<String>) -> Option<Shaped> {
             Wrong::Missing(key) => steps.with(key),
             _ => steps.clone(),
         };
-        // What was taken out, or stands in for it, is no fault of the file.
-        let is_own = mended.contains(&at);
+        // What was taken out, or stands in for it, is no fault of the file; nor is what a stand-in does not fit into.
+        let holds_stand_in = stand_ins.iter().any(|stand_in| stand_in.0.starts_with(&at.0));
+        let is_own = mended.contains(&at) || holds_stand_in;
         if !is_own {
             let line = locate(text, &steps.0).map(|line| format!(", at line {line}")).unwrap_or_default();
             faults.push(format!("{}{}{line}", at.prefix(&wrong), wrong.words()));
         }
+        let is_missing = matches!(wrong, Wrong::Missing(_));
         // A stand-in does not fit either: what it belongs to goes.
-        let at = if is_own && !matches!(wrong, Wrong::Missing(_)) { steps.parent() } else { at };
+        let at = if !is_missing && mended.contains(&at) { steps.parent() } else { at };
         if !mend(&mut document, &at) {
             return None;
+        }
+        if is_missing {
+            stand_ins.push(at.clone());
         }
         mended.push(at);
         current = serde_norway::to_string(&document).ok()?;
@@ -337,6 +342,14 @@ access:
         assert!(faults.is_empty() && shaped.mended.is_empty(), "{faults:?}");
         let shaped = read(&format!("{SHORT}usage: 5\nretention: {{end: 1d}}\n"), &mut faults).expect("the rest");
         assert_eq!(shaped.mended, ["usage", "retention"], "{faults:?}");
+    }
+
+    #[test]
+    fn a_key_that_is_missing_deep_inside_is_one_fault() {
+        let told = said(&format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"));
+        assert!(told.len() == 1 && told.concat().contains("revoked_for: is missing"), "{told:?}");
+        let told = said(&format!("{SHORT}audit: {{file: a}}\n"));
+        assert!(told.len() == 1 && told.concat().starts_with("audit.signing_key: is missing"), "{told:?}");
     }
 
     #[test]

@@ -84,8 +84,8 @@ access    interactive
 missing   `orders:write`: taken by an administrator from the subject with every client, 2026-11-26 09:58:00Z (2m ago): ticket 4711
 
 history
-  2026-11-26 09:00:00Z  opened              (interactive)
-  2026-11-26 09:58:00Z  scopes_narrowed     taken: orders:write (ticket 4711)
+  2026-11-26 09:00:00Z  opened           (interactive)
+  2026-11-26 09:58:00Z  scopes_narrowed  taken: orders:write (ticket 4711)
 
 what to do
   Give back `orders:write`, if the reason for taking it has passed: the same
@@ -262,8 +262,8 @@ access   interactive
 blocked  subject `anna`, since 2026-11-26 09:58:00Z (2m ago), until it is lifted, by an administrator: ticket 4711
 
 history
-  2026-11-26 09:00:00Z  opened              (interactive)
-  2026-11-26 09:58:00Z  blocked             subject `anna` (ticket 4711)
+  2026-11-26 09:00:00Z  opened           (interactive)
+  2026-11-26 09:58:00Z  blocked          subject `anna` (ticket 4711)
 
 what to do
   Neither a new token nor a new login helps while the block is in force. Lift it
@@ -295,7 +295,7 @@ fn a_revocation_that_a_later_login_has_left_behind_is_not_called_the_state_of_th
     let again = || session(json!({"scopes": ["orders:read", "orders:write"], "opened_at": "2026-11-26T09:40:00Z"}));
     let text = shown(asked(Known::default(), again(), events.clone()));
     assert!(!text.contains("\nrevoked"), "{text}");
-    assert!(text.contains("opened              (interactive), anew by a later login or token\n"), "{text}");
+    assert!(text.contains("opened           (interactive), anew by a later login or token\n"), "{text}");
     // A refusal from before is explained by it all the same.
     let line = known(&format!("code=session_revoked route=x session={ID} client=web"));
     let text = shown(asked(line, again(), events));

@@ -29,7 +29,7 @@ refused until somebody answers it: operations without security, operations that 
 or passwords instead of tokens, and paths and scopes that are not valid in a policy. Encoded slashes
 in a path (`%2F`) are a question of their own, if the document suggests them: until it is answered,
 only they are refused. Standard error lists the questions. A path that is not valid in a policy
-(`/x/{id}.json`) cannot be refused on its own: if the rule of another operation (`/x/{id}`) answers
+(`/x/{id}.json`) cannot be refused on its own: if the route of another operation (`/x/{id}`) answers
 its requests in the meantime, the policy and standard error say so in capital letters.
 
 Routes do not name hosts, unless `--hosts` is used or the operations are on different hosts.

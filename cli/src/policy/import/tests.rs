@@ -194,7 +194,7 @@ fn a_less_specific_rule_does_not_answer_what_has_a_question() {
     assert_eq!((rule("user"), rule("name")), (Some(json!("a")), Some(json!("b"))));
     // `name` is the more specific one: it would answer its requests anyway.
     assert_eq!(rule("part"), None);
-    assert!(made.text.contains("THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS: `user`"), "{}", made.text);
+    assert!(made.text.contains("THE ROUTES OF OTHER OPERATIONS ANSWER ITS REQUESTS: `user`"), "{}", made.text);
     assert!(policy["scopes"].as_object().expect("scopes").contains_key("portcullis:unanswered"));
 }
 
@@ -424,7 +424,7 @@ fn what_cannot_be_barred_is_not_called_refused() {
     );
     assert!(made.summary.contains("UNTIL THEN, ROUTE `get.files.name` ANSWERS IT"), "{}", made.summary);
     assert!(made.summary.contains("except 1 that the route of another operation answers"), "{}", made.summary);
-    assert!(made.text.contains("UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
+    assert!(made.text.contains("UNTIL THEN, THE ROUTES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
 }
 
 #[test]
