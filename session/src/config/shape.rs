@@ -56,7 +56,7 @@ pub(super) fn read(text: &str, faults: &mut Vec<String>) -> Option<Shaped> {
         let is_own = mended.contains(&at) || holds_stand_in;
         if !is_own {
             let line = locate(text, &steps.0).map(|line| format!(", at line {line}")).unwrap_or_default();
-            faults.push(format!("{}{}{line}", at.prefix(&wrong), wrong.words()));
+            faults.push(format!("{}{}{line}", at.prefix(&wrong), wrong.words(&at)));
         }
         let is_missing = matches!(wrong, Wrong::Missing(_));
         // A stand-in does not fit either: what it belongs to goes.
@@ -139,7 +139,7 @@ impl fmt::Display for Steps {
 /// What serde found wrong, in terms an operator knows.
 #[derive(Debug, PartialEq, Eq)]
 enum Wrong<'e> {
-    Unknown { expected: &'e str },
+    Unknown { key: &'e str, expected: &'e str },
     Missing(&'e str),
     Type { expected: &'e str, found: &'static str },
     Other(&'e str),
@@ -159,17 +159,24 @@ impl<'e> Wrong<'e> {
         let expected = |words: &str| rest.rfind(words).and_then(|at| rest.get(at + words.len()..)).unwrap_or_default();
         match kind {
             "unknown field `" => {
-                Self::Unknown { expected: rest.split_once("`, ").map_or("", |(_, expected)| expected) }
+                let (key, expected) = rest.split_once("`, ").unwrap_or((rest.trim_end_matches('`'), ""));
+                Self::Unknown { key, expected }
             }
             "missing field `" => Self::Missing(rest.trim_end_matches('`')),
             _ => Self::Type { expected: expected(", expected "), found: found(rest) },
         }
     }
 
-    fn words(&self) -> String {
+    /// What is wrong at a place.
+    fn words(&self, at: &Steps) -> String {
         match self {
-            Self::Unknown { expected: "" } => "unknown key".to_owned(),
-            Self::Unknown { expected } => format!("unknown key; {expected}"),
+            Self::Unknown { key, expected } => {
+                // Within a choice of shapes, the way to a key is lost above it.
+                let is_named = at.0.last() == Some(&Step::Key((*key).to_owned()));
+                let name = if is_named { String::new() } else { format!(" `{key}`") };
+                let expected = if expected.is_empty() { String::new() } else { format!("; {expected}") };
+                format!("unknown key{name}{expected}")
+            }
             Self::Missing(_) => "is missing".to_owned(),
             Self::Type { expected, found } => {
                 let expected = match *expected {
@@ -374,7 +381,7 @@ access:
                 "enrolment: unknown variant `never`, expected `first_use` or `explicit`",
             ),
         ] {
-            assert_eq!(Wrong::of(error).words(), words);
+            assert_eq!(Wrong::of(error).words(&Steps::default().with("x")), words);
         }
     }
 }
