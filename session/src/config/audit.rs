@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn a_fault_says_where_it_is() {
         for (audit, wanted) in [
-            ("audit: {file: a}", "missing field `signing_key`"),
-            ("audit: {file: a, signing_key: {env: KEY}, sign: 1}", "audit: unknown field `sign`"),
+            ("audit: {file: a}", "signing_key: is missing"),
+            ("audit: {file: a, signing_key: {env: KEY}, sign: 1}", "audit.sign: unknown key"),
             ("audit: {file: a, signing_key: {env: KEY}, format: xml}", "audit.format: unknown variant `xml`"),
             ("audit: {file: '', signing_key: {env: KEY}}", "audit.file: is empty"),
             ("audit: {file: a, signing_key: {env: ADMIN}}", "audit.signing_key: is not a key as"),

@@ -11,6 +11,7 @@ impl Made {
     fn requests(&self) -> Vec<&AccessRequest> {
         match self {
             Self::Asked(request) | Self::Decided(request, _) | Self::Noticed(request) => vec![&**request],
+            Self::Nothing(_) => Vec::new(),
             Self::Swept(swept) => swept.iter().map(|(request, _)| request).collect(),
         }
     }

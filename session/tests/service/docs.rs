@@ -29,8 +29,10 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 
 /// The keys that a configuration may have where `zzz` stands, as its refusal names them.
 fn keys(text: &str) -> BTreeSet<String> {
-    let refusal = config::read(text, &|_| Some("x".repeat(16))).expect_err("a key that is not there").0.join("\n");
-    let (_, expected) = refusal.split_once("expected").unwrap_or_else(|| panic!("{refusal}"));
+    let faults = config::read(text, &|_| Some("x".repeat(16))).expect_err("a key that is not there").0;
+    let unknown = faults.iter().find_map(|fault| fault.split_once("unknown key"));
+    let expected = unknown.and_then(|(_, rest)| rest.split_once("expected")).map(|(_, expected)| expected);
+    let expected = expected.unwrap_or_else(|| panic!("{faults:?}"));
     let names = expected.split('`').skip(1).step_by(2);
     names.map(str::to_owned).collect()
 }
