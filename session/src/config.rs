@@ -187,6 +187,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
     let (are_sent, signals) = signals::read(raw.signals, env, &mut faults);
     let approvals = approvals::rules(raw.approvals, &mut faults);
+    approvals::are_known(&approvals, &admins, &mut faults);
     let external_url = approvals::external_url(raw.external_url, &mut faults);
     match (is_listening, are_sent) {
         (true, false) => faults.push("signals_listen: no transmitter in `signals` posts to it".to_owned()),
