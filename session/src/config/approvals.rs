@@ -251,7 +251,7 @@ mod tests {
         );
         let named = |name: &str, sub: Option<&str>, scope| Named {
             name: name.into(),
-            credentials: Credentials::new(&[name]),
+            credentials: Credentials::new([name]),
             scopes: [scope].into_iter().collect(),
             subject: sub.map(|sub| Subject { issuer: "https://id".into(), sub: sub.into() }),
         };

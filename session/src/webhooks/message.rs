@@ -167,14 +167,9 @@ mod tests {
     #[test]
     fn every_event_has_a_text_of_its_own_in_every_state() {
         let rule = approval_rule();
-        let emergency = crate::approvals::Instance::default();
-        let taken = AccessRequest::new(
-            crate::approvals::Asked { emergency: Some(emergency), ..asked(&person("s", T0)) },
-            &rule,
-            T0,
-        );
+        let taken = AccessRequest::new(crate::approvals::Asked { emergency: true, ..asked(&person("s", T0)) }, T0);
         let ended = taken.ended(crate::approvals::Why::Expired, T0 + MINUTE).unwrap();
-        let expired = request().expired(T0 + 25 * HOUR).unwrap();
+        let expired = request().expired(false, T0 + 25 * HOUR).unwrap();
         for (request, event, start) in [
             (&taken, Event::BreakGlass, "*EMERGENCY* *rita* took `orders:write` for 1m without an approval"),
             (&taken, Event::ReviewOpen, "The emergency access of *rita* to `orders:write`"),

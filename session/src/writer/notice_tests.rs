@@ -2,7 +2,7 @@
 
 use super::approval::{Approving, Deciding};
 use super::*;
-use crate::approvals::{AccessRequest, Asked, BreakGlass, Decision, For, Instance, People, Rule, Rules};
+use crate::approvals::{AccessRequest, Asked, BreakGlass, Decision, For, People, Rule, Rules};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, approval_rule, approver, asked, person};
 use crate::notices::{CLAIMED_MS, Event, Noticing, REMIND_MS, Subscribers};
 use std::sync::Arc;
@@ -32,7 +32,6 @@ fn one(fixture: &Fixture, approving: Approving, now_ms: u64) -> AccessRequest {
 }
 
 fn asking(emergency: bool) -> Approving {
-    let emergency = emergency.then(Instance::default);
     Approving::Ask(Box::new(Asked { emergency, ..asked(&person("s", T0)) }))
 }
 
