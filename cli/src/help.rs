@@ -55,8 +55,8 @@ mod tests {
         let mut command = marked(Args::command(), &mut texts).term_width(40);
         command.build();
         let why = command.find_subcommand_mut("why").expect("the command");
-        let written = why.get_after_help().map(ToString::to_string).expect("a mark");
-        let help = unmarked(why.render_long_help().to_string(), &texts);
+        let written = why.get_after_help().map(|text| text.ansi().to_string()).expect("a mark");
+        let help = unmarked(why.render_long_help().ansi().to_string(), &texts);
         let text = unmarked(written, &texts);
         assert!(text.contains("\nExamples:\n  portcullis why "), "{text}");
         assert!(help.trim_end().ends_with(text.trim_end()), "{help}");

@@ -122,6 +122,7 @@ pub async fn run(
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
+    webhooks::expect(&service);
     let admin = Served {
         threads: ConnectionThreads::here(),
         tls: admin_tls,

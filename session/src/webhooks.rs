@@ -12,7 +12,7 @@ mod signature;
 
 pub(crate) use checkpoints::{AUDIT_CHECKPOINT, Stuck};
 pub(crate) use endpoint::Webhooks;
-pub(crate) use keep::keep;
+pub(crate) use keep::{expect, keep};
 pub(crate) use metrics::{Became, WebhookMetrics};
 pub use settings::WebhookSettings;
 pub(crate) use signature::Key;

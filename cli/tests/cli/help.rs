@@ -45,11 +45,12 @@ fn commands() -> Vec<(String, String)> {
     commands
 }
 
-/// The simple commands of a line that call the tool, without where their output goes.
+/// The simple commands of a line that call the tool, without where their input comes from and their output goes.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let words = shlex::split(line).unwrap_or_else(|| panic!("a quote is open: {line}"));
     let parts = words.split(|word| ["|", "&&", "||", ";"].contains(&word.as_str()));
-    let calls = parts.map(|part| part.iter().take_while(|word| !word.starts_with('>')).cloned().collect::<Vec<_>>());
+    let calls =
+        parts.map(|part| part.iter().take_while(|word| !word.starts_with(['>', '<'])).cloned().collect::<Vec<_>>());
     calls.filter(|part| part.first().is_some_and(|word| word == "portcullis")).collect()
 }
 

@@ -147,7 +147,7 @@ mod tests {
             (with("ops", url, "{}", ""), "webhooks[0].secret: needs either `env` or `file`"),
             (with("ops", url, hook, ", events: [login]"), "webhooks[0].events: there is no event `login`"),
             (with("ops", url, hook, ", ca: /nowhere"), "webhooks[0]: ca: cannot read"),
-            (with("ops", url, hook, ", retries: 3"), "unknown field `retries`"),
+            (with("ops", url, hook, ", retries: 3"), "webhooks[0].retries: unknown key"),
             (format!("{0}, {0}", with("ops", url, hook, "")), "webhooks[1].name: another webhook is named `ops`"),
             (vec![with("ops", url, hook, ""); 17].join(", "), "webhooks: has more than 16 entries"),
         ] {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn who_is_told_by_name_must_be_there() {
-        let rule = "approvals: [{name: p, scopes: [a], decide: [{admins: [b]}], max_duration: 1h, break_glass: {who: {admins: [c]}, \
+        let rule = "approvals: [{name: p, scopes: [a], decide: [{claims: {g: [b]}}], max_duration: 1h, break_glass: {who: {claims: {g: [c]}}, \
                     max_duration: 1m, notify: ops}}]\n";
         let faults = given(rule).unwrap_err();
         assert!(faults.contains("approvals[0].break_glass.notify: there is no webhook `ops`"), "{faults}");

@@ -23,11 +23,15 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a store that cannot write is left alone.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
+/// Shows the counts of every webhook from the start.
+pub(crate) fn expect(service: &Service) {
+    service.webhooks.endpoints.iter().for_each(|endpoint| service.metrics.webhooks.expect(&endpoint.name));
+}
+
 /// Starts what delivers to all webhooks, until the service stops.
 pub(crate) fn keep(service: &Arc<Service>) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
     for endpoint in &service.webhooks.endpoints {
-        service.metrics.webhooks.expect(&endpoint.name);
         tasks.push(tokio::spawn(until_stop(service.stop.clone(), deliver(Arc::clone(service), Arc::clone(endpoint)))));
         if service.webhooks.checkpoints_to.as_ref() == Some(&endpoint.name) {
             let sending = checkpoints::send(Arc::clone(service), Arc::clone(endpoint));

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 const DAY: u64 = 24 * HOUR;
 
-fn told(fixture: Fixture) -> Fixture {
+fn rule() -> Rule {
     let people = People { admins: vec!["rita".to_owned()], claims: Vec::new() };
     let break_glass = BreakGlass { who: people, max_duration_ms: HOUR, notify: Some("loud".to_owned()) };
-    let rule = Rule { break_glass: Some(break_glass), ..approval_rule() };
-    fixture.registry.set_approval_rules(Arc::new(Rules(vec![rule])));
+    Rule { break_glass: Some(break_glass), ..approval_rule() }
+}
+
+fn told(fixture: Fixture) -> Fixture {
+    fixture.registry.set_approval_rules(Arc::new(Rules(vec![rule()])));
     let loud = ("loud".to_owned(), Some([Event::ReviewOpen].into()));
     fixture.registry.set_subscribers(Subscribers(vec![("ops".to_owned(), None), loud]));
     fixture
@@ -32,7 +35,7 @@ fn one(fixture: &Fixture, approving: Approving, now_ms: u64) -> AccessRequest {
 }
 
 fn asking(emergency: bool) -> Approving {
-    Approving::Ask(Box::new(Asked { emergency, ..asked(&person("s", T0)) }))
+    Approving::Ask(Box::new(Asked { emergency, rule: rule(), ..asked(&person("s", T0)) }))
 }
 
 fn deciding(id: &str, decision: Decision) -> Approving {

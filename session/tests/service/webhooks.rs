@@ -120,8 +120,8 @@ impl Receiver {
 fn configured(webhooks: &str) -> String {
     format!(
         "admins:\n\
-         - {{name: rita, credential: {{env: ADMIN_RITA}}, scopes: [portcullis:view]}}\n\
-         - {{name: ben, credential: {{env: ADMIN_BEN}}, scopes: [portcullis:view, portcullis:approve]}}\n\
+         - {{name: rita, credential: {{env: ADMIN_RITA}}, subject: {{issuer: https://staff, sub: rita}}, scopes: [portcullis:view]}}\n\
+         - {{name: ben, credential: {{env: ADMIN_BEN}}, subject: {{issuer: https://staff, sub: ben}}, scopes: [portcullis:view, portcullis:approve]}}\n\
          external_url: https://p.example.com\n\
          approvals:\n\
          - {{name: prod, scopes: [prod], ask: {{admins: [rita]}}, decide: [{{admins: [ben]}}], max_duration: 1h,\n\

@@ -92,8 +92,7 @@ impl Common {
     /// Sends a decision and prints what has become of the request.
     fn decide(&self, deed: &str, body: &Value) -> Outcome {
         let client = self.service.client()?;
-        let request = self.which.find(&client)?;
-        let path = Path::new(REQUESTS).segment(text(&request, "id")).segment(deed);
+        let path = Path::new(REQUESTS).segment(&self.which.id(&client)?).segment(deed);
         print(&client.post(&path, body)?, self.output)?;
         Ok(Exit::Done)
     }

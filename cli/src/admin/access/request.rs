@@ -57,6 +57,9 @@ pub(crate) struct Show {
     service: Connection,
 }
 
+/// The digits of a whole id.
+const ID_LENGTH: usize = 32;
+
 /// A request that a command is about.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -66,6 +69,14 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// Its id. A whole one is not looked up: who decides need not be somebody who may see all requests.
+    pub(super) fn id(&self, client: &Client) -> Result<String, Error> {
+        match self.id.len() {
+            ID_LENGTH => Ok(self.id.clone()),
+            _ => self.find(client).map(|request| text(&request, "id").to_owned()),
+        }
+    }
+
     /// The request.
     pub(super) fn find(&self, client: &Client) -> Result<Value, Error> {
         let given = plain(&self.id);

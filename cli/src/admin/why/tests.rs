@@ -304,7 +304,7 @@ fn a_revocation_that_a_later_login_has_left_behind_is_not_called_the_state_of_th
         "{text}"
     );
     assert!(text.contains("\nopened again  2026-11-26 09:40:00Z (20m ago)\n"), "{text}");
-    assert!(text.contains("must use a token of that login"), "{text}");
+    assert!(text.contains("opened the session again since"), "{text}");
 }
 
 #[test]
