@@ -141,7 +141,7 @@ fn each_fault_of_a_store_is_told_in_its_words() {
         )
     };
     let alone = |key: &str| format!("{key}: is only for replicas, and an embedded store has none");
-    let neither = "store: needs either `embedded` or `postgres`";
+    let neither = "store: needs one of `embedded`, `postgres` and `redis`";
     for (text, wanted) in [
         (SHORT.replace("{embedded: {path: data}}", "{}"), neither.to_owned()),
         (

@@ -45,6 +45,30 @@ pub struct Beaten {
     pub peers: Vec<Peer>,
     /// This replica's wall clock less the store's, in milliseconds.
     pub clock_lead_ms: i64,
+    /// What a store that may lose changes has gone through.
+    pub failovers: Option<Failovers>,
+}
+
+/// What a store that may lose changes has gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failovers {
+    /// The number of the epoch.
+    pub epoch: u64,
+    /// Entries of the log that the store had lost and got again from this process.
+    pub given_back: u64,
+}
+
+/// What became of a replica that an operator gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is waited for no more, and cannot come back.
+    Done,
+    /// There is none of that name.
+    Unknown,
+    /// It is there, so it must not be given up.
+    Alive,
+    /// The store waits for no replica that is away.
+    Needless,
 }
 
 /// Why there is no beat.
@@ -96,4 +120,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Wakes the waiter.
     fn wake(&self);
+
+    /// Gives up a replica of that name, which will not come back: after a failover it is not waited for.
+    fn forget(&self, _name: &str) -> Result<Forgotten, StoreError> {
+        Ok(Forgotten::Needless)
+    }
 }

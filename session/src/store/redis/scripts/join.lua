@@ -1,0 +1,5 @@
+-- Arguments: the run and its record.
+local refused = guard_complete()
+if refused then return refused end
+redis.call('HSET', RUNS, A[1], A[2] .. '\t' .. whole(now_ms()))
+return {'OK'}
