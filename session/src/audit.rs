@@ -140,7 +140,7 @@ impl Audit {
             );
         }
         let access = Some(Arc::clone(&session.access));
-        let details = Details { access, reason: Some(end.reason), by: Some(by), ..Details::default() };
+        let details = Details { access, reason: Some(end.reason.as_str()), by: Some(by), ..Details::default() };
         self.announce(Kind::Ended, session, details, end.at_ms);
     }
 

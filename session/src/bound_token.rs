@@ -124,7 +124,7 @@ impl BoundToken {
     /// How often what its session holds has changed.
     pub(crate) fn generation(&self) -> u32 {
         match &self.state {
-            State::Session(standing) => standing.generation,
+            State::Session(standing) => standing.compared.generation,
             State::Unbound | State::None(..) => 0,
         }
     }
@@ -132,7 +132,7 @@ impl BoundToken {
     /// Whether the token has this scope, and its session still does.
     pub(crate) fn holds(&self, scope: &str) -> bool {
         let left = match &self.state {
-            State::Session(standing) => standing.narrowed.as_deref(),
+            State::Session(standing) => standing.compared.narrowed.as_deref(),
             State::Unbound | State::None(..) => None,
         };
         match left {

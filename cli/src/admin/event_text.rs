@@ -3,7 +3,7 @@
 use super::{plain::plain, when};
 use serde_json::Value;
 
-/// The width of the column of names: that of the longest, `session_revoked`.
+/// The width of the column of names: that of `session_revoked`. Those of requests for access are rare, and some are wider.
 const NAME_WIDTH: usize = 15;
 /// The width of a session's id.
 const ID_WIDTH: usize = 32;
@@ -12,14 +12,19 @@ const ID_WIDTH: usize = 32;
 pub(super) fn sentence(name: &str, event: &Value) -> String {
     let id = text(event, "session").unwrap_or_else(|| "-".to_owned());
     let subject = text(event, "subject").unwrap_or_default();
-    let client = text(event, "client_id").unwrap_or_else(|| "every client".to_owned());
+    // A request is about a session, whose client it does not name.
+    let client = match text(event, "client_id") {
+        Some(client) => format!(" via {client}"),
+        None if event.get("request").is_some() => String::new(),
+        None => " via every client".to_owned(),
+    };
     let more = match details(name, event) {
         details if details.is_empty() => String::new(),
         details if details.starts_with('(') => format!(" {details}"),
         details => format!(": {details}"),
     };
     let name = plain(name);
-    format!("{}  {name:<NAME_WIDTH$}  {id:<ID_WIDTH$}  {subject} via {client}{more}\n", at(event))
+    format!("{}  {name:<NAME_WIDTH$}  {id:<ID_WIDTH$}  {subject}{client}{more}\n", at(event))
 }
 
 /// One event in the history of a session, whose id and subject are known.
@@ -62,7 +67,9 @@ fn details(name: &str, event: &Value) -> String {
         }
         _ => {
             let left = match name {
-                "scopes_grew" => scopes(event, "scopes"),
+                "scopes_grew" | "approval_requested" | "approval_decided" | "break_glass" | "grant_ended" => {
+                    scopes(event, "scopes").map(|scopes| [scopes, become_of(event)].concat())
+                }
                 _ => scopes(event, "scopes").map(|left| format!("left: {left}")),
             };
             let taken = scopes(event, "remove").map(|taken| format!("taken: {taken}"));
@@ -73,6 +80,13 @@ fn details(name: &str, event: &Value) -> String {
     let why = of("stated_reason").map(|why| format!("({why})"));
     let list = parts.join(", ");
     [Some(list).filter(|list| !list.is_empty()), why].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What has become of a request or its grant, and by whom: ` approved by ben`.
+fn become_of(event: &Value) -> String {
+    let become_what = text(event, "state").or_else(|| text(event, "reason"));
+    let by = become_what.as_ref().and_then(|_| text(event, "admin")).map(|by| format!("by {by}"));
+    [become_what, by].into_iter().flatten().map(|word| format!(" {word}")).collect()
 }
 
 fn text(event: &Value, key: &str) -> Option<String> {
@@ -127,6 +141,16 @@ mod tests {
             ("scopes_narrowed", json!({"scopes": []}), "scopes_narrowed 5d41 anna via web: left: none"),
             ("scopes_restored", json!({"restore": ["a"]}), "scopes_restored 5d41 anna via web: given back: a"),
             ("scopes_grew", json!({"scopes": ["a"]}), "scopes_grew 5d41 anna via web: a"),
+            (
+                "approval_decided",
+                json!({"client_id": null, "request": "9", "scopes": ["a"], "state": "denied", "admin": "ben", "stated_reason": "no"}),
+                "approval_decided 5d41 anna: a denied by ben (no)",
+            ),
+            (
+                "grant_ended",
+                json!({"client_id": null, "request": "9", "scopes": ["a"], "reason": "expired"}),
+                "grant_ended 5d41 anna: a expired",
+            ),
             ("session_revoked", json!({"stated_reason": "lost"}), "session_revoked 5d41 anna via web (lost)"),
         ] {
             assert_eq!(words(name, more), expected, "{name}");

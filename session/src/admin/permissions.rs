@@ -59,10 +59,10 @@ const TABLE: &[(&str, &str, Needed)] = &[
     ("POST", "/v1/signals/held/{id}/drop", OPERATE),
     ("GET", "/v1/signals/{name}", VIEW),
     ("POST", "/v1/signals/{name}/stream/{command}", OPERATE),
-    ("GET", "/v1/requests", VIEW),
-    // The rules say who may ask, and whoever has asked may cancel.
+    // The rules say who may ask, and whoever has asked may see that, and cancel it.
+    ("GET", "/v1/requests", CREDENTIAL),
     ("POST", "/v1/requests", CREDENTIAL),
-    ("GET", "/v1/requests/{id}", VIEW),
+    ("GET", "/v1/requests/{id}", CREDENTIAL),
     ("POST", "/v1/requests/{id}/approve", APPROVE),
     ("POST", "/v1/requests/{id}/deny", APPROVE),
     ("POST", "/v1/requests/{id}/cancel", CREDENTIAL),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_get_needs_view_and_nothing_else_does() {
+    fn every_get_needs_view_but_for_what_is_the_callers_own_and_nothing_else_does() {
         let mut others = BTreeMap::new();
         for (method, path, needed) in TABLE {
             match (*method, *needed) {
@@ -136,6 +136,8 @@ mod tests {
         }
         let unusual: Vec<_> = others.into_iter().filter(|(_, needed)| *needed != OPERATE).collect();
         let expected = [
+            (("GET", "/v1/requests"), CREDENTIAL),
+            (("GET", "/v1/requests/{id}"), CREDENTIAL),
             (("GET", "/v1/whoami"), CREDENTIAL),
             (("POST", "/v1/clock/confirm"), ADMIN),
             (("POST", "/v1/grants/{id}/revoke"), APPROVE),

@@ -4,7 +4,7 @@ use super::body::{Input, query};
 use super::page::{given, limit_of, next};
 use super::problem::{Code, Problem};
 use super::sessions::id_of;
-use crate::admins::Caller;
+use crate::admins::{Caller, Scope};
 use crate::approvals::{AccessRequest, Asked, Decision, For, Grant, Person, Review, Rule, State as Is, Step, User};
 use crate::clock::rfc3339;
 use crate::config::{duration_ms, duration_text};
@@ -188,9 +188,13 @@ fn asked_by(
             return Err(Problem::new(Code::Forbidden, format!("the rule `{}` knows no emergencies", rule.name)));
         }
     };
-    if !people.include(caller) {
+    let user = User { issuer: session.issuer.to_string(), subject: session.subject.to_string() };
+    if !people.may_ask_for(&user, caller) {
         let what = if emergency { "have this in an emergency" } else { "ask for this" };
-        return Err(Problem::new(Code::Forbidden, format!("the rule `{}` does not let you {what}", rule.name)));
+        return Err(Problem::new(
+            Code::Forbidden,
+            format!("the rule `{}` does not let you {what} in this session", rule.name),
+        ));
     }
     let is_blank = |text: &str| text.trim().is_empty();
     if is_blank(&reason) && (rule.needs_reason || emergency) {
@@ -213,7 +217,7 @@ fn asked_by(
     Ok(Asked {
         requester: Person::of(caller),
         session: session.id,
-        user: User { issuer: session.issuer.to_string(), subject: session.subject.to_string() },
+        user,
         scopes,
         reason,
         ticket,
@@ -245,8 +249,12 @@ pub(super) struct ListView {
     next: Option<String>,
 }
 
-/// The requests, the newest first.
-pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Result<Json<ListView>, Problem> {
+/// The requests, the newest first. Without `portcullis:view`, only those of the caller.
+pub(super) async fn list(
+    caller: Caller,
+    State(service): State<Arc<Service>>,
+    uri: Uri,
+) -> Result<Json<ListView>, Problem> {
     let Listing { state, session, limit, cursor } = query(&uri)?;
     let named = |name: String| {
         let known = Is::ALL.map(Is::as_str).join("`, `");
@@ -255,18 +263,26 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     let state = given(state).map(named).transpose()?;
     let session = given(session).map(|id| id_of(&id)).transpose()?;
     let is_wanted = |request: &AccessRequest| {
-        state.is_none_or(|state| request.state == state) && session.is_none_or(|session| request.session == session)
+        may_read(&caller, request)
+            && state.is_none_or(|state| request.state == state)
+            && session.is_none_or(|session| request.session == session)
     };
     let (page, has_more) = service.registry.requests_page(given(cursor).as_deref(), limit_of(limit)?, is_wanted);
     let next = next(&page, has_more);
     Ok(Json(ListView { requests: page.into_iter().map(|(_, request)| request.into()).collect(), next }))
 }
 
+/// Whoever has asked may see what has become of it.
+fn may_read(caller: &Caller, request: &AccessRequest) -> bool {
+    caller.may(Scope::View) || request.requester.is(&Person::of(caller))
+}
+
 pub(super) async fn read(
+    caller: Caller,
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<RequestView>, Problem> {
-    let request = service.registry.request(&id);
+    let request = service.registry.request(&id).filter(|request| may_read(&caller, request));
     let request = request.ok_or_else(|| Problem::new(Code::NotFound, "there is no request with that id"))?;
     Ok(Json(request.into()))
 }

@@ -73,7 +73,7 @@ impl Person {
     }
 
     /// Whether both are the same one, as far as anybody knows.
-    fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.name == other.name || self.user.as_ref().is_some_and(|user| other.user.as_ref() == Some(user))
     }
 }

@@ -1,5 +1,6 @@
 //! The rules of `approvals`: who may ask for which scopes, who decides, and for how long.
 
+use super::request::{Person, User};
 use crate::admins::Caller;
 
 /// People, by what the admin API knows of a caller. Nobody is in an empty list.
@@ -14,7 +15,17 @@ pub struct People {
 impl People {
     /// Whether a caller is one of them.
     pub fn include(&self, caller: &Caller) -> bool {
-        self.admins.iter().any(|name| **name == *caller.name) || self.have_claim_of(caller)
+        self.name(caller) || self.have_claim_of(caller)
+    }
+
+    /// Whether a caller may ask for access of this user. Whoever is named may for everybody, and others only for themselves.
+    pub fn may_ask_for(&self, user: &User, caller: &Caller) -> bool {
+        let is_own = || Person::of(caller).user.as_ref() == Some(user);
+        self.name(caller) || (self.have_claim_of(caller) && is_own())
+    }
+
+    fn name(&self, caller: &Caller) -> bool {
+        self.admins.iter().any(|name| **name == *caller.name)
     }
 
     fn have_claim_of(&self, caller: &Caller) -> bool {

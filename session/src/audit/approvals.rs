@@ -1,6 +1,7 @@
 //! The audit of requests for access.
 
 use super::Audit;
+use super::event::{About, Details, Event, Kind, Scopes, Text};
 use crate::approvals::{AccessRequest, Decision, State, User, Why};
 use crate::clock::rfc3339;
 use portcullis_contract::SessionId;
@@ -17,6 +18,8 @@ impl Audit {
             session = %session, issuer = user.issuer, subject = user.subject, scopes, stated_reason = reason,
             ticket = ticket.as_deref(), escalation, expires_at,
         );
+        let stated = || Details { stated_reason: Text::given(reason), ..Details::default() };
+        self.announce_request(Kind::ApprovalRequested, request, stated(), request.created_at_ms);
         if let (Some(grant), Some(_)) = (&request.grant, &request.review) {
             let until = grant.until_ms.map(rfc3339);
             info!(
@@ -24,6 +27,7 @@ impl Audit {
                 session = %session, issuer = user.issuer, subject = user.subject, scopes, stated_reason = reason,
                 grant = grant.id, until,
             );
+            self.announce_request(Kind::BreakGlass, request, stated(), request.created_at_ms);
             warn!(
                 request = id,
                 requester = requester.name,
@@ -50,6 +54,11 @@ impl Audit {
             subject = user.subject, scopes = request.scopes.join(" "), approved, state = state.as_str(),
             step = request.steps.len(), comment, grant = grant.map(|grant| grant.id.as_str()), until, admin = by,
         );
+        if matches!(decision, Decision::Approve(_) | Decision::Deny) {
+            let (stated_reason, admin) = (Text::given(comment), Some(by.into()));
+            let details = Details { state: Some(state.as_str()), stated_reason, admin, ..Details::default() };
+            self.announce_request(Kind::ApprovalDecided, request, details, self.clock.now_ms());
+        }
     }
 
     /// Nobody has decided a request in time, or its grant has ended.
@@ -63,6 +72,9 @@ impl Audit {
                     target: "audit", event = "grant_ended", request = id, grant = grant.id, rule, session = %session,
                     issuer = user.issuer, subject = user.subject, scopes, reason = why.as_str(), admin = by,
                 );
+                let at_ms = grant.ended.as_ref().map_or_else(|| self.clock.now_ms(), |ended| ended.at_ms);
+                let details = Details { reason: Some(why.as_str()), admin: by.map(Into::into), ..Details::default() };
+                self.announce_request(Kind::GrantEnded, request, details, at_ms);
             }
             _ => {
                 let state = State::Expired.as_str();
@@ -72,6 +84,17 @@ impl Audit {
                 );
             }
         }
+    }
+
+    fn announce_request(&self, kind: Kind, request: &AccessRequest, details: Details, at_ms: u64) {
+        let about = About::Request {
+            session: request.session,
+            issuer: request.user.issuer.as_str().into(),
+            subject: request.user.subject.as_str().into(),
+            id: request.id.as_str().into(),
+        };
+        let details = Details { scopes: Scopes::given(&request.scopes), ..details };
+        self.history.push(Event { kind, about, details, at_ms });
     }
 
     /// An escalation was refused that nobody can approve.

@@ -11,6 +11,7 @@
 
 mod admin;
 mod admins;
+mod approvals;
 mod audit_log;
 mod checks;
 mod client;

@@ -26,8 +26,8 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 const LAYOUT: u64 = 9;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
 /// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, layout 7 no scopes that
-/// signals have taken and no attributes, and layout 8 no requests for access: a version that does not know these would give scopes back, or release what is blocked
-/// or revoked, so it must refuse the file once this one has opened it.
+/// signals have taken and no attributes, and layout 8 no requests for access: a version that does not know these would give
+/// scopes back, or release what is blocked or revoked, so it must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
