@@ -4,7 +4,7 @@ use super::*;
 use crate::store::postgres::Secret;
 use crate::store::redis::{At, Redis, Source};
 use crate::store::tests::embedded::{damage, damage_all};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
@@ -18,19 +18,14 @@ pub(crate) fn server() -> String {
 /// Keys of its own in the tests' server, with the journals of replicas.
 pub(crate) struct Prefix {
     pub(crate) name: String,
-    replicas: u32,
     folder: TempDir,
 }
 
 impl Prefix {
     pub(crate) fn new() -> Self {
-        Self::of(1)
-    }
-
-    pub(crate) fn of(replicas: u32) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { name, replicas, folder: tempfile::tempdir().unwrap() }
+        Self { name, folder: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn source(&self, replica: &str) -> Source {
@@ -40,24 +35,12 @@ impl Prefix {
             ca: None,
             password: None,
             journal: self.folder.path().join(replica),
-            replicas: self.replicas,
+            replicas: 1,
         }
     }
 
-    pub(crate) fn replica(&self, name: &str) -> Arc<Redis> {
-        Arc::new(Redis::open(&self.source(name), false).unwrap())
-    }
-
-    fn journal(&self) -> std::path::PathBuf {
+    fn journal(&self) -> PathBuf {
         self.folder.path().join("a")
-    }
-
-    /// Runs a command on one of the keys.
-    fn command(&self, name: &str, key: &str, arguments: &[&str]) {
-        let mut connection = redis::Client::open(server()).unwrap().get_connection().unwrap();
-        let mut command = redis::cmd(name);
-        command.arg(format!("{{{}}}:{key}", self.name)).arg(arguments);
-        command.exec(&mut connection).unwrap();
     }
 }
 

@@ -31,7 +31,7 @@ impl Server {
         command.arg("--dir").arg(self.folder.path()).stdout(Stdio::null());
         self.process = Some(command.spawn().unwrap());
         until(|| {
-            let answer: String = redis::cmd("PING").query(&mut self.try_connect()?).ok()?;
+            let answer: String = ::redis::cmd("PING").query(&mut self.try_connect()?).ok()?;
             (answer == "PONG").then_some(())
         });
     }
@@ -46,12 +46,12 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn try_connect(&self) -> Option<redis::Connection> {
-        redis::Client::open(self.url()).unwrap().get_connection().ok()
+    fn try_connect(&self) -> Option<::redis::Connection> {
+        ::redis::Client::open(self.url()).unwrap().get_connection().ok()
     }
 
     fn run(&self, words: &[&str]) {
-        let mut command = redis::cmd(words[0]);
+        let mut command = ::redis::cmd(words[0]);
         command.arg(&words[1..]).exec(&mut self.try_connect().unwrap()).unwrap();
     }
 
@@ -59,7 +59,7 @@ impl Server {
     fn follow(&self, primary: &Self) {
         self.run(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
         until(|| {
-            let info: String = redis::cmd("INFO").arg("replication").query(&mut self.try_connect()?).ok()?;
+            let info: String = ::redis::cmd("INFO").arg("replication").query(&mut self.try_connect()?).ok()?;
             info.contains("master_link_status:up").then_some(())
         });
     }
@@ -310,6 +310,6 @@ fn a_new_replica_begins_with_the_snapshot_and_the_log_after_it() {
         assert!(has(&visitor, key), "{key}");
     }
     let mut connection = server.try_connect().unwrap();
-    let left: u64 = redis::cmd("XLEN").arg("{t}:log").query(&mut connection).unwrap();
+    let left: u64 = ::redis::cmd("XLEN").arg("{t}:log").query(&mut connection).unwrap();
     assert_eq!(left, 1, "the log up to the snapshot is dropped");
 }
