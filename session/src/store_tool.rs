@@ -11,7 +11,7 @@ mod restore;
 use crate::config::{self, StoreSettings};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::{Postgres, Source, Target, check_schema, schema_sql};
-use crate::store::redis::Redis;
+use crate::store::redis::{self, Redis};
 use crate::store::{Store, StoreError};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,15 @@ pub enum Command {
         /// How to deal with what is there
         #[command(flatten)]
         options: Options,
+    },
+    /// Give up a replica that will not come back, so that a failover of Redis does not wait for it
+    Forget {
+        /// Where the store is
+        #[command(flatten)]
+        config: Config,
+        /// Name of the replica, as `store check` lists it: what only its journal had is lost
+        #[arg(long, value_name = "NAME")]
+        name: String,
     },
     /// Print the SQL that creates the tables, for a database user who may not create them
     Schema {
@@ -139,6 +148,12 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             restore::from_file(&backup, &*open_to_fill(&settings)?, *options)
         }
         Command::Migrate { config, from, options } => migrate(&settings(config)?, from, *options),
+        Command::Forget { config, name } => match settings(config)? {
+            StoreSettings::Redis(source, _) => Ok(redis::forget(&source, name)?),
+            StoreSettings::Embedded(_) | StoreSettings::Postgres(..) => {
+                Err(Failure::Invalid("only replicas that share a store in Redis wait for each other".to_owned()))
+            }
+        },
         Command::Schema { schema } => {
             check_schema(schema).map_err(|fault| Failure::Invalid(format!("--schema: {fault}")))?;
             print!("{}", schema_sql(schema));

@@ -58,19 +58,6 @@ pub struct Failovers {
     pub given_back: u64,
 }
 
-/// What became of a replica that an operator gave up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgotten {
-    /// It is waited for no more, and cannot come back.
-    Done,
-    /// There is none of that name.
-    Unknown,
-    /// It is there, so it must not be given up.
-    Alive,
-    /// The store waits for no replica that is away.
-    Needless,
-}
-
 /// Why there is no beat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoBeat {
@@ -120,9 +107,4 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Wakes the waiter.
     fn wake(&self);
-
-    /// Gives up a replica of that name, which will not come back: after a failover it is not waited for.
-    fn forget(&self, _name: &str) -> Result<Forgotten, StoreError> {
-        Ok(Forgotten::Needless)
-    }
 }

@@ -23,6 +23,6 @@ mod script;
 mod snapshot;
 mod source;
 
-pub use condition::Condition;
+pub use condition::{Condition, forget};
 pub use open::Redis;
 pub use source::{At, REPLICAS_MAX, Source, Target};

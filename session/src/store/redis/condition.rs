@@ -4,10 +4,11 @@ use super::commit::must_be_ok;
 use super::engine::peers_of;
 use super::journal::Epoch;
 use super::link::Link;
-use super::open::Redis;
+use super::open::{Redis, target};
 use super::refusal::{Refusal, ask, waiting};
 use super::script::{FORGET, STATE};
-use crate::replica::{Forgotten, Peer, Place};
+use super::source::Source;
+use crate::replica::{Peer, Place};
 use crate::store::StoreError;
 
 /// The state of a store in Redis.
@@ -57,16 +58,20 @@ impl Redis {
     }
 }
 
-/// Gives up a replica that will not come back.
-pub(super) fn forget(link: &mut Link, store: &str, name: &str) -> Result<Forgotten, StoreError> {
-    let reply = ask(link, store, &Epoch::default(), &FORGET, &[name.as_bytes()]).map_err(|refusal| match refusal {
-        Refusal::Foreign(why) => StoreError(why),
-        other => other.into(),
-    })?;
+/// Gives up a replica that will not come back: after a failover it is not waited for. What only its journal had is lost.
+/// Blocks.
+pub fn forget(source: &Source, name: &str) -> Result<(), StoreError> {
+    let mut link = Link::new(&target(source)?);
+    let reply = match ask(&mut link, "", &Epoch::default(), &FORGET, &[name.as_bytes()]) {
+        Err(Refusal::Foreign(_)) => Err(StoreError(format!("there is no store with the prefix `{}`", source.prefix))),
+        other => other.map_err(StoreError::from),
+    }?;
     match reply.word() {
-        "UNKNOWN" => Ok(Forgotten::Unknown),
-        "ALIVE" => Ok(Forgotten::Alive),
-        _ => must_be_ok(&reply).map(|()| Forgotten::Done),
+        "UNKNOWN" => Err(StoreError(format!("there is no replica `{name}`: `store check` lists the names"))),
+        "ALIVE" => Err(StoreError(format!(
+            "`{name}` has been heard from in the last minute: stop it first, and wait a minute if it has crashed"
+        ))),
+        _ => must_be_ok(&reply),
     }
 }
 

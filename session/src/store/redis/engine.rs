@@ -7,7 +7,7 @@ use super::open::{Redis, lock};
 use super::refusal::{LOST, Refusal, ask};
 use super::reply::Reply;
 use super::script::{BEAT, EVICT, JOIN, LEAVE, LIST, Script};
-use crate::replica::{Beaten, Engine, Failovers, Forgotten, NoBeat, Peer, Place, Woken};
+use crate::replica::{Beaten, Engine, Failovers, NoBeat, Peer, Place, Woken};
 use crate::store::StoreError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -63,10 +63,6 @@ impl Engine for Redis {
 
     fn wake(&self) {
         self.news.wake();
-    }
-
-    fn forget(&self, name: &str) -> Result<Forgotten, StoreError> {
-        super::condition::forget(&mut Link::new(&self.target), &self.id, name)
     }
 }
 

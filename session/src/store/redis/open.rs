@@ -121,7 +121,8 @@ impl Redis {
             (Missing::Make, true) => (random(), format!("{}{}", random(), random())),
             (Missing::Make, false) => (state.store.clone(), state.secret.clone()),
         };
-        let made = [id.as_bytes(), secret.as_bytes()];
+        let seen = state.epoch.counter.to_string();
+        let made = [id.as_bytes(), secret.as_bytes(), seen.as_bytes()];
         let reply = ask(&mut link, &state.store, &Epoch::default(), &OPEN, &made);
         let mut reply = match reply {
             Err(Refusal::Foreign(_)) if state.store.is_empty() => {
@@ -182,7 +183,7 @@ impl Redis {
     /// The epoch that Redis is in.
     pub(super) fn epoch_of(&self, committing: &mut Committing) -> Result<Epoch, Refusal> {
         let Committing { link, state, .. } = committing;
-        let mut reply = ask(link, &state.store, &Epoch::default(), &OPEN, &[b"", b""])?;
+        let mut reply = ask(link, &state.store, &Epoch::default(), &OPEN, &[b"", b"", b"0"])?;
         let [_id, _secret, _layout] = [reply.text()?, reply.text()?, reply.text()?];
         Ok(Epoch { counter: reply.number()?, lineage: reply.text()? })
     }
@@ -196,7 +197,7 @@ impl Redis {
     }
 }
 
-fn target(source: &Source) -> Result<Target, StoreError> {
+pub(super) fn target(source: &Source) -> Result<Target, StoreError> {
     Target::read(source).map_err(|fault| StoreError(format!("store.redis.{fault}")))
 }
 

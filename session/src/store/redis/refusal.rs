@@ -81,11 +81,11 @@ pub(super) fn ask(
                 .to_owned(),
         ),
         "FORGOTTEN" => Refusal::Foreign(
-            "this replica was given up with `portcullis replicas forget`: remove its journal, so that it begins as a new one"
+            "this replica was given up with `store forget`: remove its journal, so that it begins as a new one"
                 .to_owned(),
         ),
         "FULL" => Refusal::Foreign(format!(
-            "Redis knows as many replicas as there are to be: raise `replicas`, or give one up with `portcullis replicas \
+            "Redis knows as many replicas as there are to be: raise `replicas`, or give one up with `portcullis-session store \
              forget`: {}",
             reply.rest()?.join(", ")
         )),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::postgres::Secret;
-use crate::store::redis::{At, Redis, Source};
+use crate::store::redis::{At, Redis, Source, forget};
 use crate::store::tests::embedded::{damage, damage_all};
 use std::path::PathBuf;
 use std::sync::Arc;

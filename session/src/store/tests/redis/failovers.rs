@@ -55,13 +55,20 @@ impl Server {
         command.arg(&words[1..]).exec(&mut self.try_connect().unwrap()).unwrap();
     }
 
-    /// Follows another server, and has everything that it has.
+    /// Follows another server. The first one that does so gives that server another lineage.
     fn follow(&self, primary: &Self) {
         self.run(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
         until(|| {
             let info: String = ::redis::cmd("INFO").arg("replication").query(&mut self.try_connect()?).ok()?;
             info.contains("master_link_status:up").then_some(())
         });
+    }
+
+    /// Waits until it has so many entries of the log, and so many replicas have reported.
+    fn has(&self, entries: u64, reported: u64) {
+        let mut connection = self.try_connect().unwrap();
+        let mut count = |command: &str, key: &str| ::redis::cmd(command).arg(key).query::<u64>(&mut connection).ok();
+        until(|| (count("XLEN", "{t}:log")? == entries && count("SCARD", "{t}:reported")? == reported).then_some(()));
     }
 
     fn promote(&self) {
@@ -158,9 +165,10 @@ fn nothing_is_taken_until_every_replica_has_reported_and_then_each_has_what_the_
 #[ignore = "needs Redis: run by `make test-faults`"]
 fn what_a_promoted_replica_of_redis_lacks_it_gets_back_before_anything_is_taken() {
     let (primary, standby, deployment) = (Server::start(), Server::start(), Deployment::of(2));
+    standby.follow(&primary);
     let [a, b] = deployment.all(&primary).try_into().unwrap();
     revoke(&a, "kept").unwrap();
-    standby.follow(&primary);
+    standby.has(1, 2);
     // It lacks what comes now.
     standby.promote();
     revoke(&a, "lost").unwrap();
@@ -184,8 +192,9 @@ fn what_a_promoted_replica_of_redis_lacks_it_gets_back_before_anything_is_taken(
 #[ignore = "needs Redis: run by `make test-faults`"]
 fn what_only_one_journal_has_is_waited_for() {
     let (primary, standby, deployment) = (Server::start(), Server::start(), Deployment::of(3));
-    let [a, b, c] = deployment.all(&primary).try_into().unwrap();
     standby.follow(&primary);
+    let [a, b, c] = deployment.all(&primary).try_into().unwrap();
+    standby.has(0, 3);
     standby.promote();
     // Acknowledged by one that waited the others out.
     revoke(&a, "lost").unwrap();
@@ -203,19 +212,19 @@ fn what_only_one_journal_has_is_waited_for() {
 #[test]
 #[ignore = "needs Redis: run by `make test-faults`"]
 fn a_replica_that_was_given_up_is_waited_for_no_more_and_cannot_come_back() {
-    use crate::replica::Forgotten;
     let (primary, standby, deployment) = (Server::start(), Server::start(), Deployment::of(2));
     let [a, b] = deployment.all(&primary).try_into().unwrap();
     assert!(beats(&a) && beats(&b));
-    assert_eq!(b.forget(a.name()), Ok(Forgotten::Alive));
-    assert_eq!(b.forget("nobody"), Ok(Forgotten::Unknown));
+    let give_up = |server: &Server, name: &str| forget(&deployment.source("-", server), name);
+    assert!(give_up(&primary, a.name()).unwrap_err().0.contains("stop it first"));
+    assert!(give_up(&primary, "nobody").unwrap_err().0.contains("no replica `nobody`"));
     let gone = a.name().to_owned();
     standby.follow(&primary);
     standby.promote();
     drop((a, b));
     let b = deployment.open("b", &standby);
     assert!(revoke(&b, "s").is_err());
-    assert_eq!(b.forget(&gone), Ok(Forgotten::Done));
+    give_up(&standby, &gone).unwrap();
     // There are to be two.
     assert!(revoke(&b, "s").unwrap_err().0.contains("1 that Redis does not know"));
     let refused = Redis::open(&deployment.source("a", &standby), false).map(drop).unwrap_err();
@@ -247,9 +256,10 @@ fn a_restart_that_loses_nothing_needs_only_the_reports() {
 #[ignore = "needs Redis: run by `make test-faults`"]
 fn an_old_primary_with_a_change_that_nobody_was_answered_for_gets_the_history_of_the_replicas() {
     let (old, new, deployment) = (Server::start(), Server::start(), Deployment::of(1));
+    new.follow(&old);
     let a = deployment.open("a", &old);
     revoke(&a, "both").unwrap();
-    new.follow(&old);
+    new.has(1, 1);
     new.promote();
     // An append whose answer is lost is in nobody's journal.
     let visitor = Redis::visit(&deployment.source("-", &old), false).unwrap();
