@@ -61,7 +61,7 @@ fn an_unknown_key_is_a_fault_that_says_where() {
         (format!("{SHORT}undated_logins: never\n"), "unknown variant `never`"),
         (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "missing field `revoked_for`"),
         (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
-        (SHORT.replace("embedded", "redis"), "store: unknown field `redis`"),
+        (SHORT.replace("embedded", "mysql"), "store: unknown field `mysql`"),
         (SHORT.replace("admin_credential: {env: ADMIN}", ""), "admin_credential: is missing: set it, or name"),
     ] {
         let told = faults(&text);
@@ -122,6 +122,41 @@ fn a_replica_is_configured_by_a_url_and_has_defaults_for_the_rest() {
     assert_eq!(sharing, Sharing { serve_lease_ms: 200, activity_interval_ms: 2_200 });
     let (_, sharing) = read(&replica(&given, "serve_lease: 60s\nactivity_interval: 62s\n"));
     assert_eq!(sharing, Sharing { serve_lease_ms: 60_000, activity_interval_ms: 62_000 });
+}
+
+#[test]
+fn replicas_over_redis_name_the_server_and_a_journal() {
+    use crate::store::redis::At;
+    let over = |redis: &str| SHORT.replace("{embedded: {path: data}}", &format!("{{redis: {redis}}}"));
+    let rest = "journal: j, replicas: 3";
+    let read = |keys: &str| match read(&over(&format!("{{{keys}, {rest}}}")), &env).unwrap().store {
+        StoreSettings::Redis(source, _) => source,
+        other => panic!("{other:?}"),
+    };
+    let url = "redis://db:7000/1";
+    let source = read(&format!("url: '{url}', password: {{env: DB}}"));
+    assert_eq!(
+        (source.at, source.prefix.as_str(), source.replicas),
+        (At::Url(Secret(url.to_owned())), "portcullis", 3)
+    );
+    assert_eq!((source.journal, source.password), ("j".into(), Some(Secret("the secret of DB".to_owned()))));
+    let nodes = vec!["a".to_owned(), "b:1".to_owned()];
+    let sentinel = read("sentinel: {nodes: [a, 'b:1'], primary: main}").at;
+    assert_eq!(sentinel, At::Sentinel { nodes: nodes.clone(), primary: "main".to_owned() });
+    assert_eq!(read("cluster: [a, 'b:1'], prefix: p").at, At::Cluster(nodes));
+    for (redis, wanted) in [
+        (format!("{{{rest}}}"), "store.redis: needs one of `url`, `sentinel` and `cluster`"),
+        (
+            format!("{{url: 'redis://a', cluster: [a], {rest}}}"),
+            "store.redis: needs one of `url`, `sentinel` and `cluster`",
+        ),
+        ("{url: 'redis://a', journal: '', replicas: 1}".to_owned(), "store.redis.journal: is empty: name a folder"),
+        ("{url: 'redis://a', journal: j, replicas: 0}".to_owned(), "store.redis.replicas: 0 is not between 1 and 16"),
+        ("{url: 'redis://a', replicas: 1}".to_owned(), "missing field `journal`"),
+    ] {
+        let told = faults(&over(&redis));
+        assert!(told.contains(wanted), "{redis}: {told}");
+    }
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub enum NoBeat {
     Failed(StoreError),
     /// The store is not the one that this replica has its sessions from, or has lost entries that it had.
     Foreign(String),
+    /// The store may lack changes until others have reported, who are named.
+    Waiting(String),
     /// The log no longer has what this replica has missed.
     Outdated,
 }

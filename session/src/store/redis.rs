@@ -14,6 +14,8 @@ mod engine;
 mod failover;
 mod journal;
 mod link;
+#[cfg(test)]
+mod model;
 mod news;
 mod open;
 mod read;

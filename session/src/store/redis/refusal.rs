@@ -47,6 +47,7 @@ impl From<Refusal> for NoBeat {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Foreign(why) => Self::Foreign(why),
+            Refusal::Waiting(why) => Self::Waiting(why),
             Refusal::Trimmed => Self::Outdated,
             other => Self::Failed(other.into()),
         }

@@ -1,6 +1,7 @@
 -- Arguments: the run, its record, and how far it has applied the log.
 local refused = guard_complete()
 if refused then return refused end
+if redis.call('SISMEMBER', FORGOTTEN, string.match(A[2], '^[^\t]*')) == 1 then return {'FORGOTTEN'} end
 local old = redis.call('HGET', RUNS, A[1])
 local now = whole(now_ms())
 if old then

@@ -140,7 +140,7 @@ fn beats(store: &Redis) -> bool {
 
 fn why_not(store: &Redis) -> String {
     match store.beat(store.place()) {
-        Err(NoBeat::Failed(error)) => error.0,
+        Err(NoBeat::Waiting(why)) => why,
         other => panic!("{other:?}"),
     }
 }
