@@ -7,7 +7,7 @@
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
-//! - [`exit`] lists the exit codes.
+//! - `help` reads the arguments, and [`exit`] lists the exit codes.
 
 mod access_log;
 mod admin;
@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod error;
 pub mod exit;
+mod help;
 mod input;
 mod man;
 mod output;
@@ -59,7 +60,7 @@ enum Command {
     Revocations(admin::revocations::Command),
     /// Refuse whatever comes from a subject, a client or a session claim
     Block(admin::block::Args),
-    /// List blocks of subjects, clients and session claims, and take them back
+    /// List blocks of subjects, clients and session claims, and lift them
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
     /// Ask for access that somebody has to approve, and decide what others ask for
@@ -91,6 +92,11 @@ enum Command {
     Completions(completions::Args),
     /// Print the manual page, or write the pages of all commands
     Man(man::Args),
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> Exit {
+    help::arguments().map_or_else(|exit| exit, Args::run)
 }
 
 impl Args {

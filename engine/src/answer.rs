@@ -127,7 +127,7 @@ impl Code {
             }
             Self::ApprovalRequired => ("approval_required", 403, None, "Somebody has to approve this access"),
             Self::Blocked => ("blocked", 403, None, "Access is blocked"),
-            Self::NoRoute => ("no_route", 403, None, "No rule allows this request"),
+            Self::NoRoute => ("no_route", 403, None, "No route allows this request"),
             Self::CrossOrigin => ("cross_origin", 403, None, "A page of another origin made this request"),
             Self::KeysUnavailable => ("keys_unavailable", 503, None, "The issuer's keys are not available"),
             Self::SessionUnavailable => ("session_unavailable", 503, None, "The session could not be checked"),
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(
             body,
             serde_json::json!({
-                "type": "urn:portcullis:no_route", "title": "No rule allows this request", "status": 403, "code": "no_route"
+                "type": "urn:portcullis:no_route", "title": "No route allows this request", "status": 403, "code": "no_route"
             })
         );
     }

@@ -50,7 +50,7 @@ pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
 pub use refusal::Refusal;
 pub use refused_tokens::RefusedToken;
-pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step};
+pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step, StepUp};
 pub use session_memory::Known;
 pub use stream_client::{Act, Lack, MESSAGE_BYTES_MAX, PeerNews};
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, Route, StreamEvent, Tally};

@@ -397,7 +397,7 @@ impl Worker {
     /// Ends an open request: with a reason if the upstream's response has not started, otherwise by a reset.
     fn cut(&self, context: u32, denial: &Denial) {
         if self.gate.borrow().has_responded(context) {
-            envoy::set_log_field(&log_record::denial(denial, self.gate.borrow().policy()));
+            envoy::set_log_field(&log_record::cut(denial, self.gate.borrow().policy()));
             envoy::reset_request();
         } else {
             self.refuse(context, denial);

@@ -23,6 +23,8 @@ mod sessions;
 mod signals;
 mod usage;
 mod view;
+mod webhooks;
 mod whoami;
 
+pub(crate) use requests::RequestView;
 pub(crate) use router::router;

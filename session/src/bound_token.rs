@@ -2,7 +2,7 @@
 //! all bind and answer here, and the judge decides.
 
 use crate::attributes::Contexts;
-use crate::audit::{Audit, EndedBy, Refused};
+use crate::audit::{Audit, EndedBy, Refused, StepUp};
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
@@ -311,31 +311,60 @@ impl BoundToken {
         }
     }
 
-    /// Reports a refusal to the audit, once for each outcome.
-    pub(crate) fn report(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
+    /// Reports a refusal to the audit, once for each outcome. `asked` is the question that was refused.
+    pub(crate) fn report(
+        &mut self,
+        outcome: Outcome,
+        route: &str,
+        asked: (Asked, Required<'_>),
+        audit: &Audit,
+        now_ms: u64,
+    ) {
         let bit = 1 << outcome as u32;
         if self.reported & bit == 0 {
             self.reported |= bit;
-            audit.refused(self.refused(outcome, route, now_ms));
+            audit.refused(self.refused(outcome, route, asked, now_ms));
         }
     }
 
+    /// What a route asks of the session's login and that does not meet. The judge looks at both in this order.
+    fn step_up(&self, (asked, required): (Asked, Required<'_>), now_ms: u64) -> Option<StepUp> {
+        let State::Session(Standing { session, compared, .. }) = &self.state else { return None };
+        let mut contexts = compared.contexts.of(session.bearer(), now_ms);
+        let is_accepted = |context: &str| required.acr.iter().any(|accepted| accepted == context);
+        if let Some(had) = contexts.find(|context| !required.acr.is_empty() && !is_accepted(context)) {
+            return Some(StepUp::Acr { wanted: required.acr.join(" "), had: had.to_owned() });
+        }
+        let wanted_ms = asked.max_age_ms?;
+        Some(StepUp::MaxAge { wanted_s: wanted_ms / 1_000, login_at_ms: session.login_at_ms() })
+    }
+
     /// Has somebody asked whether its session may have the scopes beyond its grant, once.
-    pub(crate) fn ask_for_approval(&mut self, registry: &Registry) {
+    pub(crate) fn ask_for_approval(&mut self, registry: &Registry, now_ms: u64) {
         if let State::Session(standing) = &self.state
-            && !std::mem::replace(&mut self.has_asked, true)
+            && !self.has_asked
         {
-            registry.escalates(&standing.session, &self.token);
+            self.has_asked = registry.escalates(&standing.session, &self.token, now_ms);
         }
     }
 
     /// A refusal of this token, for the audit.
-    pub(crate) fn refused<'r>(&'r self, outcome: Outcome, route: &'r str, now_ms: u64) -> Refused<'r> {
+    pub(crate) fn refused<'r>(
+        &'r self,
+        outcome: Outcome,
+        route: &'r str,
+        asked: (Asked, Required<'_>),
+        now_ms: u64,
+    ) -> Refused<'r> {
         let granted = match &self.state {
             State::Session(standing) if outcome == Outcome::ScopeEscalation => Some(standing.session.granted()),
             State::Session(_) | State::Unbound | State::None(..) => None,
         };
-        Refused { token: &self.token, outcome, route, granted, now_ms }
+        let step_up = match outcome {
+            Outcome::StepUpRequired => self.step_up(asked, now_ms),
+            _ => None,
+        };
+        Refused { token: &self.token, outcome, route, granted, step_up, now_ms }
     }
 }
 

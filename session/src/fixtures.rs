@@ -1,7 +1,8 @@
 //! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
 
 use crate::access::{Access, AccessTypes, Growth, When};
-use crate::approvals::{AccessRequest, Asked as AskedFor, People, Person, Rule, User};
+use crate::admins::{Caller, Scope, Subject};
+use crate::approvals::{AccessRequest, Asked as AskedFor, Instance, People, Person, Rule, User};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Required};
 use crate::clock::steady_ms;
@@ -300,19 +301,28 @@ pub(crate) fn asked(token: &Token) -> AskedFor {
     AskedFor {
         requester: Person { name: "rita".to_owned(), user: None },
         session: token.id,
+        asked_in: Instance { returned_ms: 0, authenticated_ms: token.authenticated_ms.unwrap_or_default() },
         user: User { issuer: token.issuer.to_string(), subject: token.subject.to_string() },
         scopes: vec!["orders:write".to_owned()],
         reason: "it is broken".to_owned(),
         ticket: None,
         duration_ms: MINUTE,
         escalation: false,
-        emergency: None,
+        emergency: false,
+        rule: approval_rule(),
     }
+}
+
+/// Somebody who may approve.
+pub(crate) fn approver(name: &str) -> Caller {
+    let claims = Arc::new(serde_json::Value::Null);
+    let subject = Some(Subject { issuer: "https://staff".into(), sub: name.into() });
+    Caller { name: name.into(), scopes: [Scope::Approve].into_iter().collect(), subject, claims }
 }
 
 /// Her request.
 pub(crate) fn request() -> AccessRequest {
-    AccessRequest::new(asked(&person("s", T0)), &approval_rule(), T0)
+    AccessRequest::new(asked(&person("s", T0)), T0)
 }
 
 /// The token with a key of that kind, and so of another session.

@@ -92,6 +92,9 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
+        for warning in &settings.warnings {
+            eprintln!("{}: warning: {warning}", file.display());
+        }
         println!("{}: ok", file.display());
         return Exit::Done.into();
     }

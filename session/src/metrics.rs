@@ -4,6 +4,7 @@ use crate::judge::Reason;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
 use crate::usage::UsageMetrics;
+use crate::webhooks::WebhookMetrics;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -88,12 +89,16 @@ pub struct Metrics {
     log_dropped: IntCounter,
     audit_records: IntCounter,
     audit_dropped: IntCounter,
+    audit_exported: IntCounter,
+    audit_not_exported: IntCounter,
     commits: Histogram,
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
     /// What is used.
     pub(crate) usage: UsageMetrics,
+    /// What webhooks are told.
+    pub(crate) webhooks: WebhookMetrics,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -266,6 +271,14 @@ impl Metrics {
                 "portcullis_audit_dropped_total",
                 "Records that the file of the audit log lacks: its disk failed, or was too slow.",
             )?,
+            audit_exported: counter(
+                "portcullis_audit_otlp_records_total",
+                "Records of the audit log that the OpenTelemetry collector took.",
+            )?,
+            audit_not_exported: counter(
+                "portcullis_audit_otlp_dropped_total",
+                "Records of the audit log that the OpenTelemetry collector lacks: it refused them, or was too slow.",
+            )?,
             log_dropped: counter(
                 "portcullis_log_lines_dropped_total",
                 "Log lines dropped because standard output was not read in time.",
@@ -291,6 +304,7 @@ impl Metrics {
             },
             signals: signals(&registry)?,
             usage: UsageMetrics::new(&registry)?,
+            webhooks: WebhookMetrics::new(&registry)?,
             registry,
         })
     }
@@ -378,6 +392,8 @@ impl Metrics {
         self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         self.audit_records.inc_by(crate::audit_log::written().saturating_sub(self.audit_records.get()));
         self.audit_dropped.inc_by(crate::audit_log::dropped().saturating_sub(self.audit_dropped.get()));
+        self.audit_exported.inc_by(crate::audit_log::exported().saturating_sub(self.audit_exported.get()));
+        self.audit_not_exported.inc_by(crate::audit_log::not_exported().saturating_sub(self.audit_not_exported.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -9,6 +9,7 @@ mod block_tests;
 mod held;
 mod load;
 mod narrow;
+mod notices;
 mod open;
 mod order;
 mod others;

@@ -16,6 +16,7 @@ use crate::service::Service;
 use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
 use crate::usage::day_of;
+use crate::webhooks::{self, Webhooks};
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -155,7 +156,8 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
-    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules)));
+    signals.extend(webhooks::keep(&service));
+    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));
@@ -230,6 +232,10 @@ fn build(
         Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
     });
     registry.set_approval_rules(Arc::clone(&settings.approvals.read()));
+    let checkpoints_to = settings.audit.as_ref().and_then(|audit| audit.webhook.clone());
+    let webhooks = Webhooks::new(settings.webhooks, settings.external_url.clone(), checkpoints_to)
+        .map_err(|e| Failure::System(format!("cannot set up the webhook {e}")))?;
+    registry.set_subscribers(webhooks.subscribers().clone());
     metrics.undated_logins.set(registry.reopens_undated_logins().into());
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
@@ -256,6 +262,7 @@ fn build(
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),
         signals: transmitters,
+        webhooks,
         blocking: Handle::current(),
     })
 }

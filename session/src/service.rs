@@ -16,6 +16,7 @@ use crate::replica::{Barrier, State};
 use crate::session::Session;
 use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
+use crate::webhooks::Webhooks;
 use crate::writer::Writer;
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
@@ -77,6 +78,8 @@ pub struct Service {
     pub long_list: Arc<Mutex<()>>,
     /// Who sends signals.
     pub(crate) signals: Vec<Transmitter>,
+    /// Who is told about requests for access.
+    pub(crate) webhooks: Webhooks,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
     pub blocking: Handle,
 }
@@ -119,11 +122,11 @@ impl Service {
         (!self.writer.is_healthy()).then(|| unwritten.to_owned())
     }
 
-    /// The scopes that need a live grant, for tokens that no filter presents. Until a filter has described its policy, these are
-    /// all that somebody can approve.
+    /// The scopes that need a live grant, for tokens that no filter presents: those of the policies of connected filters, and all
+    /// that somebody can approve, for the filter that holds them back may not be connected here.
     pub fn approvals(&self) -> ScopeSet {
-        let described = self.route_tables.approvals();
-        described.unwrap_or_else(|| ScopeSet::new(self.registry.approval_rules().scopes()))
+        let (described, rules) = (self.route_tables.approvals(), self.registry.approval_rules());
+        ScopeSet::new(described.iter().chain(rules.scopes()))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

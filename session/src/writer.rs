@@ -13,6 +13,9 @@ mod enrol;
 mod finish;
 mod handle;
 mod late;
+mod notice;
+#[cfg(test)]
+mod notice_tests;
 mod op;
 #[cfg(test)]
 mod orders;

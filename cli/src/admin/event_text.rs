@@ -1,6 +1,8 @@
 //! Events of the session service as text, for `events` and for the history of a session.
 
 use super::{plain::plain, when};
+use jiff::Timestamp;
+use portcullis_engine::answer::Code;
 use serde_json::Value;
 
 /// The width of the column of names: that of `session_revoked`. Those of requests for access are rare, and some are wider.
@@ -8,8 +10,22 @@ const NAME_WIDTH: usize = 15;
 /// The width of a session's id.
 const ID_WIDTH: usize = 32;
 
+/// The code that a client was answered for a reason or an outcome of the session service: the two speak of the same, and
+/// people know the codes.
+pub(super) fn code(outcome: &str) -> Option<Code> {
+    Some(match outcome {
+        "idle_timeout" => Code::SessionIdleTimeout,
+        "lifetime_exceeded" => Code::SessionLifetimeExceeded,
+        "revoked" => Code::SessionRevoked,
+        "unknown_session" => Code::SessionUnknown,
+        "undated" => Code::InvalidToken,
+        "unavailable" => Code::SessionUnavailable,
+        same => return Code::named(same),
+    })
+}
+
 /// One event of a stream: `2026-11-21 20:38:02Z  ended            5d41…  anna via web: revoked`.
-pub(super) fn sentence(name: &str, event: &Value) -> String {
+pub(super) fn sentence(name: &str, event: &Value, now: Timestamp) -> String {
     let id = text(event, "session").unwrap_or_else(|| "-".to_owned());
     let subject = text(event, "subject").unwrap_or_default();
     // A request is about a session, whose client it does not name.
@@ -18,7 +34,7 @@ pub(super) fn sentence(name: &str, event: &Value) -> String {
         None if event.get("request").is_some() => String::new(),
         None => " via every client".to_owned(),
     };
-    let more = match details(name, event) {
+    let more = match details_at(name, event, now) {
         details if details.is_empty() => String::new(),
         details if details.starts_with('(') => format!(" {details}"),
         details => format!(": {details}"),
@@ -28,9 +44,9 @@ pub(super) fn sentence(name: &str, event: &Value) -> String {
 }
 
 /// One event in the history of a session, whose id and subject are known.
-pub(super) fn line(event: &Value) -> String {
+pub(super) fn line(event: &Value, now: Timestamp) -> String {
     let name = text(event, "event").unwrap_or_default();
-    let line = format!("{}  {name:<NAME_WIDTH$}  {}", at(event), details(&name, event));
+    let line = format!("{}  {name:<NAME_WIDTH$}  {}", at(event), details_at(&name, event, now));
     line.trim_end().to_owned() + "\n"
 }
 
@@ -50,11 +66,28 @@ fn at(event: &Value) -> String {
     at.parse().map_or(at, when::absolute)
 }
 
+/// What is particular about an event, and that its instant is still to come. A revocation covers what is issued up to an
+/// instant slightly ahead, and that instant is the session's end.
+fn details_at(name: &str, event: &Value, now: Timestamp) -> String {
+    let details = details(name, event);
+    match text(event, "at").and_then(|at| at.parse::<Timestamp>().ok()) {
+        Some(at) if at.as_second() > now.as_second() => {
+            let distance = when::distance(&at.to_string(), now);
+            match name {
+                "ended" => format!("{details}, for everything issued before then ({distance})"),
+                _ => format!("{details} ({distance})").trim_start().to_owned(),
+            }
+        }
+        _ => details,
+    }
+}
+
 /// What is particular about an event.
 fn details(name: &str, event: &Value) -> String {
     let of = |key: &str| text(event, key);
     let parts: Vec<String> = match name {
         "opened" => of("access").map(|access| format!("({access})")).into_iter().collect(),
+        "blocked" => of("party").into_iter().collect(),
         "ended" => {
             let reason = of("reason").unwrap_or_default();
             let by = of("by").filter(|by| by == "revocation").map(|_| " with its party");
@@ -63,7 +96,9 @@ fn details(name: &str, event: &Value) -> String {
         "refused" => {
             let route = of("route").map(|route| format!(" on {route}")).unwrap_or_default();
             let beyond = scopes(event, "beyond_grant").map(|beyond| format!("beyond its grant: {beyond}"));
-            [Some(of("outcome").unwrap_or_default() + &route), beyond].into_iter().flatten().collect()
+            let outcome = of("outcome").unwrap_or_default();
+            let outcome = code(&outcome).map_or(outcome, |code| code.name().to_owned());
+            [Some(outcome + &route), beyond, step_up(event)].into_iter().flatten().collect()
         }
         _ => {
             let left = match name {
@@ -80,6 +115,19 @@ fn details(name: &str, event: &Value) -> String {
     let why = of("stated_reason").map(|why| format!("({why})"));
     let list = parts.join(", ");
     [Some(list).filter(|list| !list.is_empty()), why].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What asked for another login.
+fn step_up(event: &Value) -> Option<String> {
+    let (wanted, had) = (text(event, "wanted")?, text(event, "had").unwrap_or_default());
+    Some(match text(event, "step_up")?.as_str() {
+        "max_age" => {
+            let wanted = wanted.parse().map_or(wanted, when::span);
+            let had = had.parse().map_or(had, when::absolute);
+            format!("the last login ({had}) is older than {wanted}")
+        }
+        _ => format!("the login counts as `{had}`, not as {}", wanted.replace(' ', " or ")),
+    })
 }
 
 /// What has become of a request or its grant, and by whom: ` approved by ben`.
@@ -112,10 +160,42 @@ mod tests {
         event
     }
 
+    fn now() -> Timestamp {
+        "2026-11-21T21:00:00Z".parse().expect("an instant")
+    }
+
+    #[test]
+    fn an_instant_that_is_still_to_come_is_called_so() {
+        let ended = event(json!({"event": "ended", "reason": "revoked", "at": "2026-11-21T21:00:01Z"}));
+        let expected = "2026-11-21 21:00:01Z  ended            revoked, for everything issued before then (in 1s)\n";
+        assert_eq!(line(&ended, now()), expected);
+    }
+
+    #[test]
+    fn every_outcome_is_shown_as_the_code_that_clients_are_answered() {
+        for (outcome, name) in [
+            ("idle_timeout", "session_idle_timeout"),
+            ("lifetime_exceeded", "session_lifetime_exceeded"),
+            ("revoked", "session_revoked"),
+            ("unknown_session", "session_unknown"),
+            ("undated", "invalid_token"),
+            ("unavailable", "session_unavailable"),
+            ("blocked", "blocked"),
+            ("scope_escalation", "scope_escalation"),
+            ("step_up_required", "step_up_required"),
+            ("approval_required", "approval_required"),
+        ] {
+            assert_eq!(code(outcome).map(Code::name), Some(name), "{outcome}");
+            let shown = line(&event(json!({"event": "refused", "outcome": outcome, "route": "x"})), now());
+            assert!(shown.ends_with(&format!(" {name} on x\n")), "{shown}");
+        }
+        assert_eq!(code("new_outcome"), None);
+    }
+
     #[test]
     fn an_event_is_a_sentence() {
         let words = |name: &str, more: Value| {
-            let sentence = sentence(name, &event(more));
+            let sentence = sentence(name, &event(more), now());
             let words: Vec<_> = sentence.split_whitespace().skip(2).collect();
             words.join(" ")
         };
@@ -132,6 +212,16 @@ mod tests {
                 "refused",
                 json!({"outcome": "scope_escalation", "route": "orders.list", "beyond_grant": ["admin", "x"]}),
                 "refused 5d41 anna via web: scope_escalation on orders.list, beyond its grant: admin x",
+            ),
+            (
+                "refused",
+                json!({"outcome": "step_up_required", "route": "x", "step_up": "acr", "wanted": "aal2 aal3", "had": "aal1"}),
+                "refused 5d41 anna via web: step_up_required on x, the login counts as `aal1`, not as aal2 or aal3",
+            ),
+            (
+                "refused",
+                json!({"outcome": "step_up_required", "route": "x", "step_up": "max_age", "wanted": "900", "had": "2026-11-21T20:00:00.5Z"}),
+                "refused 5d41 anna via web: step_up_required on x, the last login (2026-11-21 20:00:00Z) is older than 15m",
             ),
             (
                 "scopes_narrowed",
@@ -156,7 +246,7 @@ mod tests {
             assert_eq!(words(name, more), expected, "{name}");
         }
         assert_eq!(
-            line(&event(json!({"event": "ended", "reason": "revoked"}))),
+            line(&event(json!({"event": "ended", "reason": "revoked"})), now()),
             "2026-11-21 20:38:02Z  ended            revoked\n"
         );
     }
@@ -180,9 +270,9 @@ mod tests {
         let hostile = "\u{1b}]0;x\u{7}\n\u{202e}";
         let all = json!({"event": hostile, "session": hostile, "subject": hostile, "client_id": hostile, "at": hostile,
             "access": hostile, "reason": hostile, "outcome": hostile, "route": hostile, "beyond_grant": [hostile],
-            "remove": [hostile], "scopes": [hostile], "stated_reason": hostile, "held_since": hostile});
-        for name in [hostile, "opened", "ended", "refused", "scopes_narrowed", "scopes_grew"] {
-            let shown = [sentence(name, &all), line(&all), lagged(&all)].concat();
+            "step_up": hostile, "wanted": hostile, "had": hostile, "party": hostile, "remove": [hostile], "scopes": [hostile], "stated_reason": hostile, "held_since": hostile});
+        for name in [hostile, "opened", "blocked", "ended", "refused", "scopes_narrowed", "scopes_grew"] {
+            let shown = [sentence(name, &all, now()), line(&all, now()), lagged(&all)].concat();
             assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
             assert_eq!(shown.lines().count(), 3);
         }

@@ -69,6 +69,7 @@ const TABLE: &[(&str, &str, Needed)] = &[
     ("POST", "/v1/requests/{id}/review", APPROVE),
     ("GET", "/v1/grants", VIEW),
     ("POST", "/v1/grants/{id}/revoke", APPROVE),
+    ("GET", "/v1/webhooks/undelivered", VIEW),
     ("GET", "/metrics", VIEW),
 ];
 

@@ -84,7 +84,7 @@ impl From<Grant> for GrantView {
 
 /// A request as the admin API shows it.
 #[derive(Serialize)]
-pub(super) struct RequestView {
+pub(crate) struct RequestView {
     pub(super) id: String,
     state: &'static str,
     rule: String,
@@ -140,13 +140,21 @@ impl From<AccessRequest> for RequestView {
     }
 }
 
+/// With a clock that was set, nobody knows when what is granted now would end.
+fn agreed(service: &Service) -> Result<u64, Problem> {
+    match service.clock.agreement().is_parted() {
+        true => Err(Problem::new(Code::NotServing, "the clock was set: nothing can be approved until it is confirmed")),
+        false => Ok(service.clock.now_ms()),
+    }
+}
+
 /// Asks for access. The same open request is answered with 200.
 pub(super) async fn ask(
     caller: Caller,
     State(service): State<Arc<Service>>,
     Input(input): Input<Ask>,
 ) -> Result<(StatusCode, Json<RequestView>), Problem> {
-    let now_ms = service.clock.now_ms();
+    let now_ms = agreed(&service)?;
     let session = service.registry.find(id_of(&input.session)?).filter(|session| session.expiry(now_ms).is_none());
     let session = session.filter(|session| session.ended().is_none());
     let session = session.ok_or_else(|| Problem::new(Code::NotFound, "there is no live session with that id"))?;
@@ -217,13 +225,15 @@ fn asked_by(
     Ok(Asked {
         requester: Person::of(caller),
         session: session.id,
+        asked_in: session.instance(),
         user,
         scopes,
         reason,
         ticket,
         duration_ms,
         escalation: false,
-        emergency: emergency.then(|| session.instance()),
+        emergency,
+        rule: rule.clone(),
     })
 }
 
@@ -262,8 +272,9 @@ pub(super) async fn list(
     };
     let state = given(state).map(named).transpose()?;
     let session = given(session).map(|id| id_of(&id)).transpose()?;
+    let may_read = may_read(&caller);
     let is_wanted = |request: &AccessRequest| {
-        may_read(&caller, request)
+        may_read(request)
             && state.is_none_or(|state| request.state == state)
             && session.is_none_or(|session| request.session == session)
     };
@@ -273,8 +284,9 @@ pub(super) async fn list(
 }
 
 /// Whoever has asked may see what has become of it.
-fn may_read(caller: &Caller, request: &AccessRequest) -> bool {
-    caller.may(Scope::View) || request.requester.is(&Person::of(caller))
+fn may_read(caller: &Caller) -> impl Fn(&AccessRequest) -> bool + use<> {
+    let (sees_all, by) = (caller.may(Scope::View), Person::of(caller));
+    move |request| sees_all || request.requester.is(&by)
 }
 
 pub(super) async fn read(
@@ -282,7 +294,7 @@ pub(super) async fn read(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<Json<RequestView>, Problem> {
-    let request = service.registry.request(&id).filter(|request| may_read(&caller, request));
+    let request = service.registry.request(&id).filter(may_read(&caller));
     let request = request.ok_or_else(|| Problem::new(Code::NotFound, "there is no request with that id"))?;
     Ok(Json(request.into()))
 }
@@ -365,8 +377,11 @@ pub(super) async fn decide(
     if comment.len() > TEXT_BYTES_MAX {
         return Err(Problem::unprocessable(format!("body: a comment may have at most {TEXT_BYTES_MAX} bytes")));
     }
+    let now_ms = match decision {
+        Decision::Approve(_) => agreed(service)?,
+        Decision::Deny | Decision::Cancel | Decision::Review | Decision::Revoke => service.clock.now_ms(),
+    };
     let deciding = Deciding { id, decision, caller, comment };
-    let now_ms = service.clock.now_ms();
     let decided = service.writer.approve(Approving::Decide(Box::new(deciding)), now_ms).await??;
     let (request, _) = decided.ok_or_else(lost)?;
     Ok(Json((*request).into()))

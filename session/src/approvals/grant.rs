@@ -6,6 +6,9 @@ use crate::judge::{End, Reason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// How far the clock of the replica that has made a grant may be ahead, in milliseconds.
+const AHEAD_MS_MAX: u64 = 60_000;
+
 /// Which life of a session a grant was made in: a session can end and come back, and its people can log in again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
@@ -54,6 +57,9 @@ pub struct Ended {
     /// Who revoked it, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// What that one says; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
 }
 
 /// A grant. Its scopes and its session are those of its request.
@@ -80,14 +86,16 @@ impl Grant {
         if let Some(ended) = &self.ended {
             return Some(ended.why);
         }
-        if self.until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+        // One of the future was made by a clock that was wrong, and would last for too long.
+        let is_early = now_ms.saturating_add(AHEAD_MS_MAX) < self.from_ms;
+        if is_early || self.until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             return Some(Why::Expired);
         }
         if now.returned_ms != self.instance.returned_ms {
             if returned.is_some_and(|end| end.reason == Reason::Revoked) {
                 return Some(Why::SessionRevoked);
             }
-            return (!self.survives_login).then_some(Why::SessionEnded);
+            return (!self.survives_login || self.until_ms.is_none()).then_some(Why::SessionEnded);
         }
         let has_login = now.authenticated_ms > self.instance.authenticated_ms;
         (has_login && !self.survives_login).then_some(Why::SessionEnded)

@@ -3,6 +3,7 @@
 use super::grant::{Ended, Grant, Instance, Why};
 use super::rules::Rule;
 use crate::admins::{Caller, Scope};
+use crate::notices::Notice;
 use crate::store::id_text;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,9 @@ pub struct Step {
     pub approved: bool,
     /// Why; may be empty.
     pub comment: String,
+    /// For how long it was approved, in milliseconds; `None`: as long as the session, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_ms: Option<u64>,
     /// When.
     pub at_ms: u64,
 }
@@ -112,6 +116,8 @@ pub struct AccessRequest {
     /// The session that the grant is for.
     #[serde(with = "id_text")]
     pub session: SessionId,
+    /// The life that the session was in: what was asked in one is not granted to another.
+    pub asked_in: Instance,
     /// The session's issuer and subject.
     pub user: User,
     /// The scopes that are asked for.
@@ -143,6 +149,12 @@ pub struct AccessRequest {
     /// Whether an emergency is yet to be reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// When somebody was reminded of that last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded_at_ms: Option<u64>,
+    /// What webhooks are yet to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// What is asked for.
@@ -152,6 +164,8 @@ pub struct Asked {
     pub requester: Person,
     /// The session.
     pub session: SessionId,
+    /// The life that it is in.
+    pub asked_in: Instance,
     /// Its issuer and subject.
     pub user: User,
     /// The scopes.
@@ -164,8 +178,10 @@ pub struct Asked {
     pub duration_ms: u64,
     /// A refused escalation asks.
     pub escalation: bool,
-    /// The life that the session is in, for an emergency: it is granted at once.
-    pub emergency: Option<Instance>,
+    /// It is granted at once, and reviewed afterwards.
+    pub emergency: bool,
+    /// The rule by which the one who asks may.
+    pub rule: Rule,
 }
 
 /// How long a grant is to hold.
@@ -210,15 +226,17 @@ pub enum NotDone {
 }
 
 impl AccessRequest {
-    /// A request by a rule that is about its scopes.
-    pub fn new(asked: Asked, rule: &Rule, now_ms: u64) -> Self {
-        let Asked { requester, session, user, scopes, reason, ticket, duration_ms, escalation, emergency } = asked;
+    /// A request, by a rule that is about its scopes.
+    pub fn new(asked: Asked, now_ms: u64) -> Self {
+        let Asked { requester, session, asked_in, user, scopes, .. } = asked;
+        let Asked { reason, ticket, duration_ms, escalation, emergency, ref rule, .. } = asked;
         let mut request = Self {
             id: id(now_ms),
             rule: rule.name.clone(),
             state: State::Pending,
             requester,
             session,
+            asked_in,
             user,
             scopes,
             reason,
@@ -232,18 +250,26 @@ impl AccessRequest {
             closed_at_ms: None,
             grant: None,
             review: None,
+            reminded_at_ms: None,
+            notices: Vec::new(),
         };
-        if let Some(instance) = emergency {
-            request.grant(rule, Some(duration_ms), instance, now_ms);
+        if emergency {
+            request.grant(rule, Some(duration_ms), asked_in, now_ms);
             request.review = Some(Review { closed: None });
         }
         request
     }
 
-    /// Whether another request that waits is for the same.
-    pub fn is_same_as(&self, asked: &Asked) -> bool {
-        self.state == State::Pending
+    /// Whether the same was asked for already, and waits or was taken in an emergency that lasts.
+    pub fn is_same_as(&self, asked: &Asked, now_ms: u64) -> bool {
+        let is_taken = || {
+            let lasts =
+                |grant: &Grant| grant.ended.is_none() && grant.until_ms.is_none_or(|until_ms| now_ms < until_ms);
+            self.review.is_some() && self.grant.as_ref().is_some_and(lasts)
+        };
+        (if asked.emergency { is_taken() } else { self.waits(now_ms).is_ok() })
             && self.session == asked.session
+            && self.asked_in.returned_ms == asked.asked_in.returned_ms
             && self.scopes == asked.scopes
             && self.requester.name == asked.requester.name
             && self.escalation == asked.escalation
@@ -261,27 +287,35 @@ impl AccessRequest {
         now_ms: u64,
     ) -> Result<Self, NotDone> {
         let by = Person::of(caller);
-        let step = |approved| Step { by: by.clone(), approved, comment: comment.to_owned(), at_ms: now_ms };
+        let step = |approved, granted_ms| Step {
+            by: by.clone(),
+            approved,
+            comment: comment.to_owned(),
+            granted_ms,
+            at_ms: now_ms,
+        };
         let mut next = self.clone();
         match decision {
             Decision::Approve(duration) => {
                 self.waits(now_ms)?;
                 let rule = rule.ok_or(NotDone::Forbidden("the rule of the request is no longer configured"))?;
                 self.may_decide(&by, caller, rule)?;
-                let until_ms = self.length(*duration)?;
+                let granted_ms = self.length(*duration, rule)?;
+                let instance = instance.filter(|instance| instance.returned_ms == self.asked_in.returned_ms);
                 let instance = instance.ok_or_else(|| NotDone::Invalid("its session is not live".to_owned()))?;
-                next.steps.push(step(true));
-                // What an earlier step has shortened stays short.
-                next.duration_ms = until_ms.unwrap_or(next.duration_ms);
-                if next.steps.len() >= self.steps_needed {
-                    next.grant(rule, until_ms, instance, now_ms);
+                next.steps.push(step(true, granted_ms));
+                next.duration_ms = granted_ms.unwrap_or(next.duration_ms);
+                // The rule may have become stricter since.
+                next.steps_needed = rule.decide.len();
+                if next.steps.len() >= next.steps_needed {
+                    next.grant(rule, granted_ms, instance, now_ms);
                 }
             }
             Decision::Deny => {
                 self.waits(now_ms)?;
                 let rule = rule.ok_or(NotDone::Forbidden("the rule of the request is no longer configured"))?;
                 self.may_decide(&by, caller, rule)?;
-                next.steps.push(step(false));
+                next.steps.push(step(false, None));
                 next.close(State::Denied, now_ms);
             }
             Decision::Cancel => {
@@ -296,20 +330,21 @@ impl AccessRequest {
                     return Err(NotDone::Closed(self.state));
                 }
                 self.is_another(&by)?;
-                next.review = Some(Review { closed: Some(step(true)) });
+                next.review = Some(Review { closed: Some(step(true, None)) });
             }
             Decision::Revoke => {
                 let grant = next.grant.as_mut().filter(|grant| grant.ended.is_none());
                 let grant = grant.ok_or(NotDone::Closed(self.state))?;
-                grant.ended = Some(Ended { at_ms: now_ms, why: Why::Revoked, by: Some(by.name) });
+                let comment = comment.to_owned();
+                grant.ended = Some(Ended { at_ms: now_ms, why: Why::Revoked, by: Some(by.name), comment });
             }
         }
         Ok(next)
     }
 
-    /// The request after its time is over, if it is.
-    pub fn expired(&self, now_ms: u64) -> Option<Self> {
-        let is_over = self.state == State::Pending && self.expires_at_ms <= now_ms;
+    /// The request after its time is over, if it is; or after its session is.
+    pub fn expired(&self, is_session_over: bool, now_ms: u64) -> Option<Self> {
+        let is_over = self.state == State::Pending && (is_session_over || self.expires_at_ms <= now_ms);
         is_over.then(|| {
             let mut next = self.clone();
             next.close(State::Expired, now_ms);
@@ -322,8 +357,19 @@ impl AccessRequest {
         let mut next = self.clone();
         let grant = next.grant.as_mut().filter(|grant| grant.ended.is_none())?;
         let at_ms = grant.until_ms.filter(|_| why == Why::Expired).unwrap_or(now_ms);
-        grant.ended = Some(Ended { at_ms, why, by: None });
+        grant.ended = Some(Ended { at_ms, why, by: None, comment: String::new() });
         Some(next)
+    }
+
+    /// Whether it was an emergency that nobody has reviewed.
+    pub const fn is_to_be_reviewed(&self) -> bool {
+        matches!(self.review, Some(Review { closed: None }))
+    }
+
+    /// Whether it is time to remind somebody that it is to be reviewed, which is done this often.
+    pub fn is_reminder_due(&self, every_ms: u64, now_ms: u64) -> bool {
+        let since_ms = self.reminded_at_ms.unwrap_or(self.created_at_ms);
+        self.is_to_be_reviewed() && now_ms.saturating_sub(since_ms) >= every_ms
     }
 
     /// When nothing more can come of it: it is closed, its grant has ended and its review is done.
@@ -346,8 +392,14 @@ impl AccessRequest {
         }
     }
 
-    /// Neither the one who asked nor the session's subject decides, whatever they hold.
+    /// Neither the one who asked nor the session's subject decides, whatever they hold. Of somebody who is not known as a user,
+    /// nobody could tell.
     fn is_another(&self, by: &Person) -> Result<(), NotDone> {
+        if by.user.is_none() {
+            return Err(NotDone::Forbidden(
+                "nobody decides who is not known as a user: your credential has no `subject`",
+            ));
+        }
         if self.requester.is(by) {
             return Err(NotDone::Forbidden("nobody decides what he has asked for himself"));
         }
@@ -362,21 +414,30 @@ impl AccessRequest {
         if self.steps.iter().any(|step| step.by.is(by)) {
             return Err(NotDone::Forbidden("each step takes another person"));
         }
-        let people = rule.decide.get(self.steps.len());
+        if !rule.covers(&self.scopes) {
+            return Err(NotDone::Forbidden("the rule of the request is no longer about its scopes"));
+        }
+        // Where the rule has fewer steps than before, the last one is taken again.
+        let people = rule.decide.get(self.steps.len()).or(rule.decide.last());
         match caller.may(Scope::Approve) && people.is_some_and(|people| people.include(caller)) {
             true => Ok(()),
             false => Err(NotDone::Forbidden("the rule does not name you for this step")),
         }
     }
 
-    /// For how long it is granted; `None`: as long as the session.
-    fn length(&self, duration: For) -> Result<Option<u64>, NotDone> {
+    /// For how long it is granted; `None`: as long as the session. What an earlier step or the rule has shortened stays short.
+    fn length(&self, duration: For, rule: &Rule) -> Result<Option<u64>, NotDone> {
         match duration {
-            For::Asked => Ok(Some(self.duration_ms)),
-            For::Time(ms) if ms > 0 && ms <= self.duration_ms => Ok(Some(ms)),
+            For::Asked => Ok(Some(self.duration_ms.min(rule.max_duration_ms))),
+            For::Time(ms) if ms > 0 && ms <= self.duration_ms => Ok(Some(ms.min(rule.max_duration_ms))),
             For::Time(_) => Err(NotDone::Invalid("`duration` can only be shorter than what was asked for".to_owned())),
-            For::Session if self.escalation => Ok(None),
-            For::Session => Err(NotDone::Invalid("`for: session` is for refused escalations only".to_owned())),
+            For::Session if !self.escalation => {
+                Err(NotDone::Invalid("`for: session` is for refused escalations only".to_owned()))
+            }
+            For::Session if self.steps.iter().any(|step| step.granted_ms.is_some()) => {
+                Err(NotDone::Invalid("`for: session` would be longer than an earlier step has approved".to_owned()))
+            }
+            For::Session => Ok(None),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::admins::Caller;
 pub struct People {
     /// The names of admins.
     pub admins: Vec<String>,
-    /// Claims of which a caller's token must have one, each with the values that count.
+    /// Claims that a caller's token must have, each with one of the values that count.
     pub claims: Vec<(String, Vec<String>)>,
 }
 
@@ -29,7 +29,8 @@ impl People {
     }
 
     fn have_claim_of(&self, caller: &Caller) -> bool {
-        self.claims.iter().any(|(claim, values)| values.iter().any(|value| caller.has(claim, value)))
+        let has = |(claim, values): &(String, Vec<String>)| values.iter().any(|value| caller.has(claim, value));
+        !self.claims.is_empty() && self.claims.iter().all(has)
     }
 }
 

@@ -21,11 +21,11 @@ fn caller(name: &str, sub: Option<&str>, claims: Value, scope: Scope) -> Caller 
 }
 
 fn admin(name: &str) -> Caller {
-    caller(name, None, json!({}), Scope::Approve)
+    caller(name, Some(name), json!({}), Scope::Approve)
 }
 
 /// Rita asks, Ben and Cara approve, Leads approve the second step; the session is Alice's.
-fn everybody() -> [Caller; 8] {
+fn everybody() -> [Caller; 9] {
     [
         admin("rita"),
         admin("ben"),
@@ -34,7 +34,9 @@ fn everybody() -> [Caller; 8] {
         // The same person as Rita by another way, the session's subject, and one who may not approve anything.
         caller("https://id rita", Some("rita"), json!({"groups": ["leads"]}), Scope::Admin),
         caller("https://id alice", Some("alice"), json!({"groups": ["leads"]}), Scope::Admin),
-        caller("ben", None, json!({}), Scope::View),
+        caller("ben", Some("ben"), json!({}), Scope::View),
+        // Named by the rule, and not known as a user.
+        caller("ben", None, json!({}), Scope::Approve),
         admin("stranger"),
     ]
 }
@@ -62,18 +64,20 @@ fn rule(steps: usize) -> Rule {
     }
 }
 
-fn asked(emergency: bool, escalation: bool) -> Asked {
+fn asked(emergency: bool, escalation: bool, rule: &Rule) -> Asked {
     let user = |name: &str| User { issuer: ISSUER.to_owned(), subject: name.to_owned() };
     Asked {
         requester: Person { name: "rita".to_owned(), user: Some(user("rita")) },
         session: SESSION,
+        asked_in: LIFE,
         user: user("alice"),
         scopes: vec!["prod:admin".to_owned()],
         reason: "it is broken".to_owned(),
         ticket: None,
         duration_ms: HOUR,
         escalation,
-        emergency: emergency.then_some(LIFE),
+        emergency,
+        rule: rule.clone(),
     }
 }
 
@@ -125,7 +129,7 @@ fn every_decision_by_everybody_in_every_state_keeps_what_must_hold() {
         [(1, false, false), (2, false, false), (1, true, false), (2, true, false), (1, false, true), (2, false, true)]
     {
         let rule = rule(steps);
-        let first = AccessRequest::new(asked(emergency, escalation), &rule, T0);
+        let first = AccessRequest::new(asked(emergency, escalation, &rule), T0);
         let mut seen = BTreeSet::from([shape(&first)]);
         let mut open = vec![first];
         let mut states = BTreeSet::new();
@@ -135,7 +139,7 @@ fn every_decision_by_everybody_in_every_state_keeps_what_must_hold() {
             let mut next: Vec<AccessRequest> = Vec::new();
             // The clock may have been set back, or the time be over.
             for now_ms in [T0 - HOUR, T0 + 1, T0 + 24 * HOUR] {
-                next.extend(request.expired(now_ms));
+                next.extend(request.expired(false, now_ms));
                 for caller in everybody() {
                     for decision in &DECISIONS {
                         let decided = request.decided(decision, &caller, "c", Some(&rule), Some(LIFE), now_ms);
@@ -164,13 +168,13 @@ fn approve(request: &AccessRequest, by: &Caller, rule: &Rule) -> Result<AccessRe
 #[test]
 fn two_people_at_once_and_a_double_click_decide_once() {
     let one = rule(1);
-    let pending = AccessRequest::new(asked(false, false), &one, T0);
+    let pending = AccessRequest::new(asked(false, false, &one), T0);
     let approved = approve(&pending, &admin("ben"), &one).unwrap();
     for late in [admin("ben"), admin("cara")] {
         assert_eq!(approve(&approved, &late, &one), Err(NotDone::Closed(State::Approved)));
     }
     let two = rule(2);
-    let pending = AccessRequest::new(asked(false, false), &two, T0);
+    let pending = AccessRequest::new(asked(false, false, &two), T0);
     let half = approve(&pending, &admin("ben"), &two).unwrap();
     assert_eq!((half.state, half.grant.is_none()), (State::Pending, true));
     assert!(matches!(approve(&half, &admin("ben"), &two), Err(NotDone::Forbidden(_))), "the same one twice");
@@ -181,7 +185,7 @@ fn two_people_at_once_and_a_double_click_decide_once() {
 #[test]
 fn an_approver_who_was_removed_and_a_rule_that_has_gone_decide_nothing() {
     let before = rule(1);
-    let pending = AccessRequest::new(asked(false, false), &before, T0);
+    let pending = AccessRequest::new(asked(false, false, &before), T0);
     let after = Rule { decide: vec![people(&["cara"], false)], ..before.clone() };
     assert!(matches!(approve(&pending, &admin("ben"), &after), Err(NotDone::Forbidden(_))));
     assert!(approve(&pending, &admin("cara"), &after).is_ok());
@@ -194,11 +198,60 @@ fn an_approver_who_was_removed_and_a_rule_that_has_gone_decide_nothing() {
 #[test]
 fn a_shorter_first_step_stays_short_in_the_second() {
     let two = rule(2);
-    let pending = AccessRequest::new(asked(false, false), &two, T0);
+    let pending = AccessRequest::new(asked(false, false, &two), T0);
     let short = Decision::Approve(For::Time(HOUR / 2));
     let half = pending.decided(&short, &admin("ben"), "", Some(&two), Some(LIFE), T0 + 1).unwrap();
     let approved = approve(&half, &everybody()[3], &two).unwrap();
     assert_eq!(approved.grant.unwrap().until_ms, Some(T0 + 1 + HOUR / 2));
+}
+
+#[test]
+fn a_request_that_waits_obeys_the_rule_as_it_is_now() {
+    let before = rule(1);
+    let pending = AccessRequest::new(asked(false, false, &before), T0);
+    let shorter = Rule { max_duration_ms: HOUR / 4, ..before.clone() };
+    let approved = approve(&pending, &admin("ben"), &shorter).unwrap();
+    assert_eq!(approved.grant.unwrap().until_ms, Some(T0 + 1 + HOUR / 4));
+    let half = approve(&pending, &admin("ben"), &rule(2)).unwrap();
+    assert_eq!((half.state, half.steps_needed), (State::Pending, 2));
+    let two = AccessRequest::new(asked(false, false, &rule(2)), T0);
+    let half = approve(&two, &admin("ben"), &rule(2)).unwrap();
+    assert_eq!(approve(&half, &admin("cara"), &before).unwrap().state, State::Approved, "one is enough now");
+    let other = Rule { scopes: vec!["prod:read".to_owned()], ..before.clone() };
+    assert!(matches!(approve(&pending, &admin("ben"), &other), Err(NotDone::Forbidden(_))));
+    let again = Instance { returned_ms: T0 + 1, ..LIFE };
+    let decided =
+        pending.decided(&Decision::Approve(For::Asked), &admin("ben"), "", Some(&before), Some(again), T0 + 2);
+    assert!(matches!(decided, Err(NotDone::Invalid(_))), "what was asked in one life is not granted to another");
+    assert_eq!(pending.expired(true, T0 + 1).unwrap().state, State::Expired);
+}
+
+#[test]
+fn a_second_step_never_lengthens_what_the_first_has_approved() {
+    let two = rule(2);
+    let pending = AccessRequest::new(asked(false, true, &two), T0);
+    let by = |request: &AccessRequest, how, who: &Caller| {
+        request.decided(&Decision::Approve(how), who, "", Some(&two), Some(LIFE), T0 + 1)
+    };
+    let lead = &everybody()[3];
+    let timed = by(&pending, For::Time(HOUR / 12), &admin("ben")).unwrap();
+    assert!(matches!(by(&timed, For::Session, lead), Err(NotDone::Invalid(_))));
+    assert_eq!(by(&timed, For::Asked, lead).unwrap().grant.unwrap().until_ms, Some(T0 + 1 + HOUR / 12));
+    let for_session = by(&pending, For::Session, &admin("ben")).unwrap();
+    assert_eq!(by(&for_session, For::Session, lead).unwrap().grant.unwrap().until_ms, None);
+    assert_eq!(by(&for_session, For::Time(HOUR / 2), lead).unwrap().grant.unwrap().until_ms, Some(T0 + 1 + HOUR / 2));
+}
+
+#[test]
+fn an_emergency_is_the_same_only_as_one_that_lasts() {
+    let one = rule(1);
+    let (normal, emergency) = (asked(false, false, &one), asked(true, false, &one));
+    let pending = AccessRequest::new(normal.clone(), T0);
+    assert!(pending.is_same_as(&normal, T0 + 1) && !pending.is_same_as(&emergency, T0 + 1));
+    assert!(!pending.is_same_as(&normal, T0 + 24 * HOUR), "nobody can approve it any more");
+    let taken = AccessRequest::new(emergency.clone(), T0);
+    assert!(taken.is_same_as(&emergency, T0 + 1) && !taken.is_same_as(&normal, T0 + 1));
+    assert!(!taken.is_same_as(&emergency, T0 + HOUR), "it is over");
 }
 
 #[test]
@@ -217,8 +270,9 @@ fn a_grant_ends_at_its_instant_and_with_its_session() {
     for (survives, now, end, at_ms, over) in [
         (false, LIFE, None, T0 + HOUR - 1, None),
         (false, LIFE, None, T0 + HOUR, Some(Why::Expired)),
-        // A clock that was set back.
-        (false, LIFE, None, T0 - HOUR, None),
+        // The clock of another replica is a little behind; one that was set back by more was wrong when the grant was made.
+        (false, LIFE, None, T0 - 60_000, None),
+        (false, LIFE, None, T0 - 60_001, Some(Why::Expired)),
         (false, login, None, T0, Some(Why::SessionEnded)),
         (true, login, None, T0, None),
         (false, again, returned(Reason::IdleTimeout), T0, Some(Why::SessionEnded)),
@@ -227,6 +281,9 @@ fn a_grant_ends_at_its_instant_and_with_its_session() {
     ] {
         assert_eq!(grant(survives).over(now, end, at_ms), over, "{survives} {now:?} {at_ms}");
     }
+    let with_session = Grant { until_ms: None, ..grant(true) };
+    assert_eq!(with_session.over(login, None, T0), None);
+    assert_eq!(with_session.over(again, returned(Reason::IdleTimeout), T0), Some(Why::SessionEnded), "never longer");
     let grants = Grants::new(vec![(ScopeSet::new(["a"]), grant(false))]);
     assert_eq!(grants.live(LIFE, None, T0).count(), 1);
     assert_eq!(grants.live(LIFE, None, T0 + HOUR).count(), 0);
@@ -236,7 +293,7 @@ fn a_grant_ends_at_its_instant_and_with_its_session() {
 fn grants_hold_while_their_rule_is_about_their_scopes() {
     let one = rule(1);
     let mut requests = Requests::default();
-    let approved = approve(&AccessRequest::new(asked(false, false), &one, T0), &admin("ben"), &one).unwrap();
+    let approved = approve(&AccessRequest::new(asked(false, false, &one), T0), &admin("ben"), &one).unwrap();
     requests.put(approved.clone());
     let scopes = |rules: Vec<Rule>| -> Vec<String> {
         let grants = requests.grants_of(SESSION, &Rules(rules));
@@ -258,20 +315,22 @@ fn grants_hold_while_their_rule_is_about_their_scopes() {
 fn requests_are_bounded_and_the_same_one_is_found() {
     let one = rule(1);
     let mut requests = Requests::default();
-    let first = AccessRequest::new(asked(false, true), &one, T0);
+    let first = AccessRequest::new(asked(false, true, &one), T0);
     requests.put(first.clone());
-    assert_eq!(requests.same(&asked(false, true)), Some(&first));
-    assert_eq!(requests.same(&asked(false, false)), None);
+    assert_eq!(requests.same(&asked(false, true, &one), T0), Some(&first));
+    assert_eq!(requests.same(&asked(false, false, &one), T0), None);
+    assert!(requests.have_room_for(&asked(false, false, &one)));
     for _ in 0..40 {
-        requests.put(AccessRequest::new(asked(false, false), &one, T0));
+        requests.put(AccessRequest::new(asked(false, false, &one), T0));
     }
-    assert!(!requests.have_room_for(&asked(false, false)), "one session cannot fill all");
-    let other = Asked { session: SessionId([8; 16]), ..asked(false, true) };
+    assert!(!requests.have_room_for(&asked(false, false, &one)), "one session cannot fill all");
+    assert!(requests.have_room_for(&asked(true, false, &one)), "an emergency is not held up");
+    let other = Asked { session: SessionId([8; 16]), ..asked(false, true, &one) };
     assert!(requests.have_room_for(&other));
     for n in 0..1_000_u32 {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        requests.put(AccessRequest::new(Asked { session: SessionId(id), ..asked(false, true) }, &one, T0));
+        requests.put(AccessRequest::new(Asked { session: SessionId(id), ..asked(false, true, &one) }, T0));
     }
     assert!(!requests.have_room_for(&other), "clients cause these");
     assert!(requests.have_room_for(&Asked { escalation: false, ..other }));

@@ -39,18 +39,19 @@ impl Audit {
 
     /// Somebody has decided something about a request.
     pub fn access_decided(&self, request: &AccessRequest, decision: &Decision, by: &str, comment: &str) {
-        let AccessRequest { id, rule, session, user, state, .. } = request;
+        let AccessRequest { id, rule, requester, session, user, state, .. } = request;
         let event = match decision {
             Decision::Approve(_) | Decision::Deny => "approval_decided",
             Decision::Cancel => "approval_cancelled",
             Decision::Review => "approval_reviewed",
+            // Its comment is a part of the end.
             Decision::Revoke => return self.access_over(request, Some(Why::Revoked)),
         };
         let approved = !matches!(decision, Decision::Deny | Decision::Cancel);
         let grant = request.grant.as_ref().filter(|_| matches!(decision, Decision::Approve(_)));
         let until = grant.and_then(|grant| grant.until_ms).map(rfc3339);
         info!(
-            target: "audit", event, request = id, rule, session = %session, issuer = user.issuer,
+            target: "audit", event, request = id, rule, requester = requester.name, session = %session, issuer = user.issuer,
             subject = user.subject, scopes = request.scopes.join(" "), approved, state = state.as_str(),
             step = request.steps.len(), comment, grant = grant.map(|grant| grant.id.as_str()), until, admin = by,
         );
@@ -68,9 +69,10 @@ impl Audit {
         match (why, &request.grant) {
             (Some(why), Some(grant)) => {
                 let by = grant.ended.as_ref().and_then(|ended| ended.by.as_deref());
+                let comment = grant.ended.as_ref().map(|ended| ended.comment.as_str()).filter(|text| !text.is_empty());
                 info!(
                     target: "audit", event = "grant_ended", request = id, grant = grant.id, rule, session = %session,
-                    issuer = user.issuer, subject = user.subject, scopes, reason = why.as_str(), admin = by,
+                    issuer = user.issuer, subject = user.subject, scopes, reason = why.as_str(), admin = by, comment,
                 );
                 let at_ms = grant.ended.as_ref().map_or_else(|| self.clock.now_ms(), |ended| ended.at_ms);
                 let details = Details { reason: Some(why.as_str()), admin: by.map(Into::into), ..Details::default() };

@@ -119,6 +119,10 @@ pub(super) struct Details {
     pub(super) route: Option<Text>,
     /// The scopes of a refused token that its session was not granted.
     pub(super) beyond_grant: Option<Scopes>,
+    /// What a refused login does not meet: `acr` or `max_age`; then what the route accepts, and what the session has.
+    pub(super) step_up: Option<&'static str>,
+    pub(super) wanted: Option<Text>,
+    pub(super) had: Option<Text>,
     pub(super) remove: Option<Scopes>,
     pub(super) restore: Option<Scopes>,
     pub(super) scopes: Option<Scopes>,
@@ -243,6 +247,9 @@ impl Event {
         member(map, "state", *state)?;
         member(map, "outcome", *outcome)?;
         member(map, "route", route.as_ref().map(|route| &*route.0))?;
+        member(map, "step_up", self.details.step_up)?;
+        member(map, "wanted", self.details.wanted.as_ref().map(Text::as_str))?;
+        member(map, "had", self.details.had.as_ref().map(Text::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),
             ("remove", remove),

@@ -67,12 +67,12 @@ impl RouteTables {
         table
     }
 
-    /// The scopes that need a live grant by some policy in use; `None` while no filter has described any.
-    pub fn approvals(&self) -> Option<ScopeSet> {
+    /// The scopes that need a live grant by some policy in use.
+    pub fn approvals(&self) -> ScopeSet {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
         drop(used);
-        (!tables.is_empty()).then(|| ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter())))
+        ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter()))
     }
 }
 

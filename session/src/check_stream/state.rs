@@ -362,9 +362,9 @@ impl Asking<'_> {
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
         if outcome != Outcome::Active {
-            bound.report(outcome, &route.scopes.name, self.audit, now_ms);
+            bound.report(outcome, &route.scopes.name, (route.asked, required), self.audit, now_ms);
             if outcome == Outcome::ScopeEscalation {
-                bound.ask_for_approval(registry);
+                bound.ask_for_approval(registry, now_ms);
             }
         }
         let is_active = outcome == Outcome::Active;

@@ -1,6 +1,7 @@
 //! The rules of `approvals`, and `external_url`.
 
 use super::access::duration;
+use crate::admins::{Admins, Scope};
 use crate::approvals::{BreakGlass, People, Rule, Rules};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -79,6 +80,37 @@ pub(super) fn rules(raw: Vec<RawRule>, faults: &mut Vec<String>) -> Rules {
     Rules(rules)
 }
 
+/// Whether everybody whom the rules name is an admin, and known as a user: otherwise somebody could decide about himself by
+/// another name.
+pub(super) fn are_known(rules: &Rules, admins: &Admins, faults: &mut Vec<String>) {
+    for (n, rule) in rules.0.iter().enumerate() {
+        let at = format!("approvals[{n}]");
+        are_admins(&format!("{at}.ask"), &rule.ask, None, admins, faults);
+        for (step, people) in rule.decide.iter().enumerate() {
+            are_admins(&format!("{at}.decide[{step}]"), people, Some(Scope::Approve), admins, faults);
+        }
+        if let Some(break_glass) = &rule.break_glass {
+            are_admins(&format!("{at}.break_glass.who"), &break_glass.who, None, admins, faults);
+        }
+    }
+}
+
+fn are_admins(at: &str, people: &People, needed: Option<Scope>, admins: &Admins, faults: &mut Vec<String>) {
+    for name in &people.admins {
+        let fault = match admins.people().find(|admin| *admin.name == **name) {
+            None => "is not the name of an entry of `admins`",
+            Some(admin) if admin.subject.is_none() => {
+                "needs a `subject` under `admins`: without it, nobody can tell whether he decides about himself"
+            }
+            Some(admin) if needed.is_some_and(|scope| !admin.scopes.allow(scope)) => {
+                "needs the scope `portcullis:approve` under `admins`"
+            }
+            Some(_) => continue,
+        };
+        faults.push(format!("{at}.admins: `{name}` {fault}"));
+    }
+}
+
 fn rule(at: &str, raw: RawRule, faults: &mut Vec<String>) -> Rule {
     texts(&format!("{at}.name"), std::slice::from_ref(&raw.name), faults);
     if raw.scopes.is_empty() {
@@ -152,7 +184,9 @@ fn time(at: &str, text: &str, faults: &mut Vec<String>) -> u64 {
 /// Where people reach requests, without a slash at its end.
 pub(super) fn external_url(text: Option<String>, faults: &mut Vec<String>) -> Option<String> {
     let text = text?;
-    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split('/').next());
+    let is_web = host.is_some_and(|host| !host.is_empty() && !host.starts_with(':') && !host.contains('@'));
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\'));
     if !is_web || !is_plain || text.len() > URL_BYTES_MAX {
         faults.push(format!(
@@ -166,6 +200,8 @@ pub(super) fn external_url(text: Option<String>, faults: &mut Vec<String>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admins::{Named, Subject};
+    use crate::credential::Credentials;
 
     fn read(text: &str) -> (Rules, Vec<String>) {
         let mut faults = Vec::new();
@@ -208,13 +244,53 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_named_is_an_admin_who_is_known_as_a_user() {
+        let (rules, _) = read(
+            "[{name: p, scopes: [a], ask: {admins: [anna]}, decide: [{admins: [ben, cara, dora]}], max_duration: 1h,
+               break_glass: {who: {admins: [nobody]}, max_duration: 1m}}]",
+        );
+        let named = |name: &str, sub: Option<&str>, scope| Named {
+            name: name.into(),
+            credentials: Credentials::new([name]),
+            scopes: [scope].into_iter().collect(),
+            subject: sub.map(|sub| Subject { issuer: "https://id".into(), sub: sub.into() }),
+        };
+        let named = vec![
+            named("anna", Some("anna"), Scope::View),
+            named("ben", Some("ben"), Scope::Approve),
+            named("cara", None, Scope::Approve),
+            named("dora", Some("dora"), Scope::Operate),
+        ];
+        let mut faults = Vec::new();
+        are_known(&rules, &Admins { named, oauth: Vec::new() }, &mut faults);
+        let begins = [
+            "approvals[0].decide[0].admins: `cara`",
+            "approvals[0].decide[0].admins: `dora`",
+            "approvals[0].break_glass.who.admins: `nobody`",
+        ];
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        for (fault, begin) in faults.iter().zip(begins) {
+            assert!(fault.starts_with(begin), "{fault}");
+        }
+    }
+
+    #[test]
     fn an_external_url_has_neither_query_nor_fragment() {
         let mut faults = Vec::new();
         let good = external_url(Some("https://p.example.com/".to_owned()), &mut faults);
         assert_eq!((good.as_deref(), faults.len()), (Some("https://p.example.com"), 0));
-        for bad in ["p.example.com", "https://p.example.com/?a", "https://p.example.com/#a", "ftp://x", "https://a b"] {
+        for bad in [
+            "p.example.com",
+            "https://p.example.com/?a",
+            "https://p.example.com/#a",
+            "ftp://x",
+            "https://a b",
+            "https://",
+            "https:///x",
+            "https://a@b",
+        ] {
             assert_eq!(external_url(Some(bad.to_owned()), &mut faults), None, "{bad}");
         }
-        assert_eq!(faults.len(), 5);
+        assert_eq!(faults.len(), 8);
     }
 }

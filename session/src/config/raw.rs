@@ -4,6 +4,7 @@ use super::admins::RawAdmin;
 use super::approvals::RawRule;
 use super::audit::RawAudit;
 use super::signals::RawTransmitter;
+use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -40,6 +41,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) approvals: Vec<RawRule>,
     pub(super) external_url: Option<String>,
+    #[serde(default)]
+    pub(super) webhooks: Vec<RawWebhook>,
     pub(super) audit: Option<RawAudit>,
 }
 

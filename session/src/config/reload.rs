@@ -78,6 +78,7 @@ impl Settings {
                 ("signals_listen", self.signals_listen != new.signals_listen),
                 ("signals", self.signals != new.signals),
                 ("external_url", self.external_url != new.external_url),
+                ("webhooks", self.webhooks != new.webhooks),
                 ("audit", self.audit != new.audit),
             ]),
         }

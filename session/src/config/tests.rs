@@ -54,19 +54,52 @@ fn without_access_types_there_is_one_of_8h_and_30m() {
 #[test]
 fn an_unknown_key_is_a_fault_that_says_where() {
     for (text, wanted) in [
-        (format!("{SHORT}lisen: x\n"), "unknown field `lisen`"),
-        (format!("{SHORT}access: [{{name: a, idel: 5m}}]\n"), "access[0]: unknown field `idel`"),
-        (format!("{SHORT}access: [{{name: a, when: {{scopes: [x]}}}}]\n"), "access[0].when: unknown field `scopes`"),
+        (format!("{SHORT}lisen: x\n"), "lisen: unknown key; expected one of"),
+        (format!("{SHORT}access: [{{name: a, idel: 5m}}]\n"), "access[0].idel: unknown key"),
+        (format!("{SHORT}access: [{{name: a, when: {{scopes: [x]}}}}]\n"), "access[0].when.scopes: unknown key"),
         (format!("{SHORT}enrolment: never\n"), "enrolment: unknown variant `never`"),
         (format!("{SHORT}undated_logins: never\n"), "unknown variant `never`"),
-        (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "missing field `revoked_for`"),
+        (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "revoked_for: is missing"),
         (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
-        (SHORT.replace("embedded", "mysql"), "store: unknown field `mysql`"),
+        (SHORT.replace("embedded", "mysql"), "store.mysql: unknown key"),
         (SHORT.replace("admin_credential: {env: ADMIN}", ""), "admin_credential: is missing: set it, or name"),
     ] {
         let told = faults(&text);
         assert!(told.contains(wanted) && (told.contains(" line ") || told.contains("missing")), "{wanted}: {told}");
     }
+}
+
+#[test]
+fn faults_of_the_shape_and_of_the_values_are_told_together() {
+    let text = "
+listen: nowhere
+admin: 127.0.0.1:0
+admin_credential: {env: ADMIN, value: hunter2}
+store: {embedded: {path: data}}
+retention: {ended: 1h}
+access:
+  - {name: a, idel: 5m}
+";
+    let told = faults(text);
+    for fault in [
+        "admin_credential.value: unknown key; expected `env` or `file`, at line 4",
+        "access[0].idel: unknown key; expected one of `name`, ",
+        "listen: `nowhere` is not an address",
+        "retention.ended: `1h` is less than a day",
+    ] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    // That the type has no limit follows from the misspelt one.
+    assert!(!told.contains("hunter2") && told.lines().count() == 4, "{told}");
+}
+
+#[test]
+fn an_access_type_that_hides_those_after_it_is_warned_of() {
+    let warned = |access: &str| read(&format!("{SHORT}access: [{access}]\n"), &env).unwrap().warnings;
+    let (any, some) = ("{name: any, idle: 5m}", "{name: admin, idle: 5m, when: {scope: [admin]}}");
+    assert_eq!(warned(&format!("{some}, {any}")), [""; 0]);
+    let told = warned(&format!("{any}, {some}")).concat();
+    assert!(told.starts_with("access[0]: `any` has no `when`") && told.ends_with("put it last"), "{told}");
 }
 
 #[test]
@@ -152,7 +185,7 @@ fn replicas_over_redis_name_the_server_and_a_journal() {
         ),
         ("{url: 'redis://a', journal: '', replicas: 1}".to_owned(), "store.redis.journal: is empty: name a folder"),
         ("{url: 'redis://a', journal: j, replicas: 0}".to_owned(), "store.redis.replicas: 0 is not between 1 and 16"),
-        ("{url: 'redis://a', replicas: 1}".to_owned(), "missing field `journal`"),
+        ("{url: 'redis://a', replicas: 1}".to_owned(), "journal: is missing"),
     ] {
         let told = faults(&over(&redis));
         assert!(told.contains(wanted), "{redis}: {told}");
@@ -525,11 +558,11 @@ fn a_managed_stream_that_is_wrong_is_a_fault_that_says_where() {
             format!("{at}.client_secret: needs"),
         ),
         (managed(&format!("{url}, scopes: [\"a b\", c]"), DISCOVERED), format!("{at}.scopes: `a b` is not a scope")),
-        (managed(url, DISCOVERED).replace("client_id: us, ", ""), "missing field `client_id`".to_owned()),
-        (managed(", zzz: 1", DISCOVERED), "unknown field `zzz`".to_owned()),
+        (managed(url, DISCOVERED).replace("client_id: us, ", ""), "client_id: is missing".to_owned()),
+        (managed(", zzz: 1", DISCOVERED), "zzz: unknown key".to_owned()),
         (
             managed(url, DISCOVERED).replace("{manage:", "{managed:"),
-            "unknown field `managed`, expected `manage`".to_owned(),
+            "managed: unknown key; expected `manage`".to_owned(),
         ),
         (
             format!("{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {KEYS}, stream: mine}}]\n"),

@@ -12,6 +12,10 @@ use portcullis_contract::SessionId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
+/// Open requests of which it is noted at a time what has become of them, and closed ones that are forgotten at a time.
+const DUE_MAX: usize = 256;
+const FORGOTTEN_MAX: usize = 1_024;
+
 /// Refused escalations that wait to become requests. More are dropped: a client repeats what it is refused.
 const ESCALATIONS_MAX: usize = 1_024;
 
@@ -43,8 +47,10 @@ impl Registry {
 
     /// Gives a session the grants that it has; returns whether they are others than before.
     pub(super) fn grant_session(&self, session: &Session) -> bool {
+        let requests = self.requests();
+        // Read under the lock, so that whoever comes last has the latest of both.
         let rules = self.approval_rules();
-        session.set_grants(self.requests().grants_of(session.id, &rules))
+        session.set_grants(requests.grants_of(session.id, &rules))
     }
 
     /// The rules by which access is approved.
@@ -54,8 +60,10 @@ impl Registry {
 
     /// Replaces them. Grants whose rule has gone no longer hold.
     pub fn set_approval_rules(&self, rules: Arc<Rules>) {
+        let requests = self.requests.write().unwrap_or_else(PoisonError::into_inner);
         *self.approval_rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
-        let granted = self.requests().granted();
+        let granted = requests.granted();
+        drop(requests);
         self.grant_again(granted);
     }
 
@@ -90,32 +98,42 @@ impl Registry {
         (page.into_iter().map(|request| (request.id.clone(), request)).collect(), has_more)
     }
 
-    /// One that waits for the same, or whether there is room for another one.
-    pub(crate) fn same_request(&self, asked: &Asked) -> Result<Option<AccessRequest>, NotDone> {
+    /// One by which the same was asked for already, or whether there is room for another one.
+    pub(crate) fn same_request(&self, asked: &Asked, now_ms: u64) -> Result<Option<AccessRequest>, NotDone> {
         let requests = self.requests();
-        match requests.same(asked) {
+        match requests.same(asked, now_ms) {
             Some(same) => Ok(Some(same.clone())),
             None if requests.have_room_for(asked) => Ok(None),
             None => Err(NotDone::Full),
         }
     }
 
-    /// What time, sessions and rules have made of open requests: those whose time is over, and those whose grants have ended.
-    /// `is_changed` says that the rules have just been read: grants whose rule has gone end.
+    /// What time, sessions and rules have made of open requests, at most [`DUE_MAX`] of them: those whose time is over, and
+    /// those whose grants have ended. `is_changed` says that the rules have just been read: grants end whose rule has gone, or
+    /// is no longer about their scopes.
     pub(crate) fn requests_due(&self, is_changed: bool, now_ms: u64) -> Vec<(AccessRequest, Option<Why>)> {
         let rules = self.approval_rules();
         let open: Vec<AccessRequest> = self.requests().open().cloned().collect();
         let due = open.into_iter().filter_map(|request| {
             if request.state == State::Pending {
-                return request.expired(now_ms).map(|expired| (expired, None));
+                let is_over = self.is_over(&request);
+                return request.expired(is_over, now_ms).map(|expired| (expired, None));
             }
-            let why = match is_changed && rules.named(&request.rule).is_none() {
+            let has_rule = || rules.named(&request.rule).is_some_and(|rule| rule.covers(&request.scopes));
+            let why = match is_changed && !has_rule() {
                 true => Why::RuleGone,
                 false => self.grant_over(&request, now_ms)?,
             };
             request.ended(why, now_ms).map(|ended| (ended, Some(why)))
         });
-        due.collect()
+        due.take(DUE_MAX).collect()
+    }
+
+    /// Whether the life is over that a session was in when access was asked for.
+    fn is_over(&self, request: &AccessRequest) -> bool {
+        self.find(request.session).is_none_or(|session| {
+            session.ended().is_some() || session.instance().returned_ms != request.asked_in.returned_ms
+        })
     }
 
     /// Why the grant of a request no longer holds.
@@ -132,7 +150,8 @@ impl Registry {
             // Unreadable: the next round looks again.
             None => self.store.tombstone(request.session).ok()?.and_then(|record| record.ended),
         };
-        match ended?.reason {
+        let Some(ended) = ended else { return Some(Why::SessionEnded) };
+        match ended.reason {
             Reason::Revoked => Some(Why::SessionRevoked),
             // A limit that has passed may be all that a person sees of a login in between.
             Reason::IdleTimeout | Reason::LifetimeExceeded => {
@@ -143,38 +162,49 @@ impl Registry {
 
     /// Those that nobody can need any more.
     pub(crate) fn requests_before(&self, before_ms: u64) -> Vec<String> {
-        let requests = self.requests();
-        let is_old = |request: &&AccessRequest| request.over_since_ms().is_some_and(|at_ms| at_ms < before_ms);
-        requests.all().filter(is_old).map(|request| request.id.clone()).take(ESCALATIONS_MAX).collect()
+        self.requests().forgettable(before_ms, FORGOTTEN_MAX)
     }
 
-    /// Notes a token with scopes that its session was never granted, if somebody may approve these.
-    pub(crate) fn escalates(&self, session: &Session, token: &Token) {
+    /// Notes a token with scopes that its session was never granted, if somebody may approve these. Returns whether it need not
+    /// be noted again.
+    pub(crate) fn escalates(&self, session: &Session, token: &Token, now_ms: u64) -> bool {
         let rules = self.approval_rules();
         if rules.0.is_empty() || session.subject.is_empty() {
-            return;
+            return true;
         }
-        let granted = session.granted();
-        let scopes: Vec<String> = token.scopes.beyond(&granted).map(str::to_owned).collect();
+        let (granted, approved) = (session.granted(), session.live_grants(now_ms));
+        let is_approved = |scope: &str| approved.iter().any(|(scopes, _)| scopes.holds(scope));
+        let beyond = token.scopes.beyond(&granted).filter(|scope| !is_approved(scope));
+        let mut scopes: Vec<String> = beyond.map(str::to_owned).collect();
+        scopes.sort_unstable();
         let user = User { issuer: session.issuer.to_string(), subject: session.subject.to_string() };
         let Some(rule) = rules.covering(&scopes) else {
-            return self.audit.nobody_approves(session.id, &user, &scopes);
+            self.audit.nobody_approves(session.id, &user, &scopes);
+            return true;
         };
         let asked = Asked {
             requester: Person { name: format!("{} {}", user.issuer, user.subject), user: Some(user.clone()) },
             session: session.id,
+            asked_in: session.instance(),
             user,
             scopes,
             reason: "a token had more scopes than its session was granted".to_owned(),
             ticket: None,
             duration_ms: rule.max_duration_ms,
             escalation: true,
-            emergency: None,
+            emergency: false,
+            rule: rule.clone(),
         };
         let mut waiting = self.escalations.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < ESCALATIONS_MAX {
+        let is_same = |other: &Asked| other.session == asked.session && other.scopes == asked.scopes;
+        if waiting.iter().any(is_same) {
+            return true;
+        }
+        let has_room = waiting.len() < ESCALATIONS_MAX;
+        if has_room {
             waiting.push(asked);
         }
+        has_room
     }
 
     /// Takes the refused escalations that are to become requests.
@@ -189,7 +219,7 @@ impl Registry {
         (waiting, requests.open().count() - waiting)
     }
 
-    fn requests(&self) -> RwLockReadGuard<'_, Requests> {
+    pub(super) fn requests(&self) -> RwLockReadGuard<'_, Requests> {
         self.requests.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 //! Memory holds the live sessions, and the ended ones until their tombstone is on disk; other tombstones are looked up in
 //! the store when a token is bound. So for an id that is not in memory, the disk is complete.
 
+use super::notices::Outbox;
 use crate::access::{Access, AccessTypes};
 use crate::approvals::{Asked, Requests, Rules as ApprovalRules};
 use crate::attributes::Attributes;
@@ -147,6 +148,8 @@ pub struct Registry {
     pub(super) approval_rules: RwLock<Arc<ApprovalRules>>,
     /// Refused escalations that somebody may approve.
     pub(super) escalations: Mutex<Vec<Asked>>,
+    /// What webhooks are told.
+    pub(super) outbox: Outbox,
     pub(super) rules_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) terms: Terms,
@@ -182,6 +185,7 @@ impl Registry {
             requests: RwLock::default(),
             approval_rules: RwLock::default(),
             escalations: Mutex::default(),
+            outbox: Outbox::default(),
             rules_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             terms,

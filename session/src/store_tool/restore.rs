@@ -4,6 +4,7 @@ use super::contents::{self, Counts};
 use super::file::Backup;
 use super::lines::Line;
 use super::{Failure, Options, merge};
+use crate::approvals::AccessRequest;
 use crate::attributes::{Attribute, Holder};
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, Party};
@@ -77,7 +78,7 @@ struct Held {
     attributes: HashMap<(Holder, String, String), Attribute>,
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
-    requests: HashSet<String>,
+    requests: HashMap<String, AccessRequest>,
     used: HashMap<(u32, Kind, String, String), Count>,
     has_more: bool,
 }
@@ -95,7 +96,7 @@ impl Held {
         })?;
         let rules = store.rules()?;
         held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty() || !rules.held.is_empty();
-        held.requests = rules.requests.into_iter().map(|request| request.id).collect();
+        held.requests = rules.requests.into_iter().map(|request| (request.id.clone(), request)).collect();
         held.blocks = rules.blocks.into_iter().map(|block| (block.id(), block)).collect();
         held.narrowings = rules.narrowings.into_iter().map(|narrowing| (narrowing.party.clone(), narrowing)).collect();
         let keyed = |attribute: Attribute| (attribute.identity(), attribute);
@@ -155,9 +156,10 @@ impl Held {
                 None => attribute,
             })),
             Line::Held(signal) => Some(Change::Hold(signal)),
-            // What has become of it since is known here.
-            Line::Request(request) if self.requests.contains(&request.id) => None,
-            Line::Request(request) => Some(Change::Request(request)),
+            Line::Request(request) => Some(Change::Request(match self.requests.get(&request.id) {
+                Some(held) => Box::new(merge::request(held, *request)),
+                None => request,
+            })),
             // How claims are read now was described later.
             Line::Issuer(issuer) => (!self.issuers.contains(&issuer.name)).then(|| Change::Issuers(vec![issuer])),
             Line::Lead(lead) => {

@@ -5,6 +5,7 @@ use super::op::{Reply, answer};
 use super::prepare::{Group, Step};
 use crate::admins::Caller;
 use crate::approvals::{AccessRequest, Asked, Decision, NotDone, Why};
+use crate::notices::Noticing;
 use crate::store::Change;
 
 /// What is done about requests for access.
@@ -15,6 +16,10 @@ pub(crate) enum Approving {
     Decide(Box<Deciding>),
     /// What time, sessions and rules have ended is noted; whether the rules have just been read.
     Sweep(bool),
+    /// Something becomes of a notice to a webhook.
+    Notice(Box<Noticing>),
+    /// Webhooks are reminded that the request with this id is to be reviewed.
+    Remind(String),
 }
 
 /// A decision about a request.
@@ -34,9 +39,13 @@ pub(crate) type Approved = Result<Option<(Box<AccessRequest>, bool)>, NotDone>;
 
 /// What a commit has made of requests.
 pub(super) enum Made {
+    /// Nothing, for what the commit has made of the request before.
+    Nothing(Approved),
     Asked(Box<AccessRequest>),
     Decided(Box<AccessRequest>, Box<Deciding>),
     Swept(Vec<(AccessRequest, Option<Why>)>),
+    /// Only its notices are others.
+    Noticed(Box<AccessRequest>),
 }
 
 impl Commit {
@@ -48,37 +57,56 @@ impl Commit {
         reply: Reply<Approved>,
     ) {
         let made = match approving {
-            Approving::Ask(asked) => match self.same(group, &asked) {
-                Ok(Some(same)) => return answer(reply, Ok(Ok(Some((Box::new(same), false))))),
-                Ok(None) => self.registry.approval_rules().covering(&asked.scopes).map_or_else(
-                    || Err(NotDone::Invalid("no approval rule is about all of these scopes".to_owned())),
-                    |rule| Ok(Made::Asked(Box::new(AccessRequest::new(*asked, rule, now_ms)))),
-                ),
+            Approving::Ask(asked) => match self.same(group, &asked, now_ms) {
+                Ok(Some(same)) => Ok(Made::Nothing(Ok(Some((Box::new(same), false))))),
+                Ok(None) => match self.registry.approval_rules().covering(&asked.scopes) {
+                    Some(rule) if *rule == asked.rule => Ok(Made::Asked(Box::new(AccessRequest::new(*asked, now_ms)))),
+                    _ => Err(NotDone::Invalid("the approval rules have just been changed: ask again".to_owned())),
+                },
                 Err(not_done) => Err(not_done),
             },
             Approving::Decide(deciding) => self.decide(group, deciding, now_ms),
-            Approving::Sweep(is_changed) => {
-                let due = self.registry.requests_due(is_changed, now_ms);
+            Approving::Sweep(rules_are_new) => {
+                let due = self.registry.requests_due(rules_are_new, now_ms);
                 let is_untouched = |request: &AccessRequest| in_group(group, &request.id).is_none();
                 Ok(Made::Swept(due.into_iter().filter(|(request, _)| is_untouched(request)).collect()))
             }
+            Approving::Notice(noticing) => match self.noticed(group, &noticing, now_ms) {
+                Some(request) => Ok(Made::Noticed(request)),
+                None => return answer(reply, Ok(Ok(None))),
+            },
+            Approving::Remind(id) => match self.reminded(group, &id, now_ms) {
+                Some(request) => Ok(Made::Noticed(request)),
+                None => return answer(reply, Ok(Ok(None))),
+            },
         };
-        match made {
-            Err(not_done) => answer(reply, Ok(Err(not_done))),
-            Ok(Made::Swept(swept)) if swept.is_empty() => answer(reply, Ok(Ok(None))),
-            Ok(made) => {
-                let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
-                match &made {
-                    Made::Asked(request) | Made::Decided(request, _) => group.changes.push(put(request)),
-                    Made::Swept(swept) => group.changes.extend(swept.iter().map(|(request, _)| put(request))),
+        let mut made = made.unwrap_or_else(|not_done| Made::Nothing(Err(not_done)));
+        self.tell(&mut made, now_ms);
+        match &made {
+            Made::Asked(request) | Made::Decided(request, _) | Made::Noticed(request) => {
+                group.changes.push(Change::Request(request.clone()));
+            }
+            Made::Swept(swept) if swept.is_empty() => return answer(reply, Ok(Ok(None))),
+            Made::Swept(swept) => {
+                let put = |(request, _): &(AccessRequest, _)| Change::Request(Box::new(request.clone()));
+                group.changes.extend(swept.iter().map(put));
+            }
+            // What it rests on may be in this group, and on no disk yet.
+            Made::Nothing(_) if requests_in(group).next().is_some() => {}
+            Made::Nothing(_) => {
+                if let Made::Nothing(answered) = made {
+                    answer(reply, Ok(answered));
                 }
-                group.steps.push(Step::Approval(made, reply));
+                return;
             }
         }
+        group.steps.push(Step::Approval(made, reply));
     }
 
     pub(super) fn finish_approval(&self, made: Made, reply: Reply<Approved>) {
+        let told = self.told(&made);
         let request = match made {
+            Made::Nothing(answered) => return answer(reply, Ok(answered)),
             Made::Asked(request) => {
                 self.registry.put_requests(std::slice::from_ref(&request));
                 self.audit.access_requested(&request);
@@ -89,13 +117,19 @@ impl Commit {
                 self.audit.access_decided(&request, &deciding.decision, &deciding.caller.name, &deciding.comment);
                 request
             }
+            Made::Noticed(request) => {
+                self.registry.put_requests(std::slice::from_ref(&request));
+                request
+            }
             Made::Swept(swept) => {
                 let requests: Vec<AccessRequest> = swept.iter().map(|(request, _)| request.clone()).collect();
                 self.registry.put_requests(&requests);
                 swept.iter().for_each(|(request, why)| self.audit.access_over(request, *why));
+                self.registry.notices_made(told);
                 return answer(reply, Ok(Ok(None)));
             }
         };
+        self.registry.notices_made(told);
         answer(reply, Ok(Ok(Some((request, true)))));
     }
 
@@ -116,12 +150,12 @@ impl Commit {
         Ok(Made::Decided(Box::new(decided), deciding))
     }
 
-    /// One that waits for the same, before or after the changes so far.
-    fn same(&self, group: &Group, asked: &Asked) -> Result<Option<AccessRequest>, NotDone> {
-        let in_group = requests_in(group).rev().find(|request| request.is_same_as(asked));
+    /// One by which the same was asked for already, before or after the changes so far.
+    fn same(&self, group: &Group, asked: &Asked, now_ms: u64) -> Result<Option<AccessRequest>, NotDone> {
+        let in_group = requests_in(group).rev().find(|request| request.is_same_as(asked, now_ms));
         match in_group {
             Some(same) => Ok(Some(same.clone())),
-            None => self.registry.same_request(asked),
+            None => self.registry.same_request(asked, now_ms),
         }
     }
 }
@@ -135,6 +169,6 @@ fn requests_in(group: &Group) -> impl DoubleEndedIterator<Item = &AccessRequest>
 }
 
 /// What the changes so far have made of a request.
-fn in_group<'g>(group: &'g Group, id: &str) -> Option<&'g AccessRequest> {
+pub(super) fn in_group<'g>(group: &'g Group, id: &str) -> Option<&'g AccessRequest> {
     requests_in(group).rev().find(|request| request.id == id)
 }

@@ -2,10 +2,9 @@
 
 use super::approval::{Approved, Approving, Deciding};
 use super::*;
-use crate::admins::{Caller, Scope};
 use crate::approvals::{AccessRequest, Decision, For, NotDone, Rules, State, Why};
 use crate::bound_token::{Answer, BoundToken, Required};
-use crate::fixtures::{Fixture, HOUR, MINUTE, T0, approval_rule, asked, login, person};
+use crate::fixtures::{Fixture, HOUR, MINUTE, T0, approval_rule, approver, asked, login, person};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::token::Token;
@@ -20,11 +19,6 @@ fn fixture() -> Fixture {
 fn ruled(fixture: Fixture) -> Fixture {
     fixture.registry.set_approval_rules(Arc::new(Rules(vec![approval_rule()])));
     fixture
-}
-
-fn caller(name: &str) -> Caller {
-    let claims = Arc::new(serde_json::Value::Null);
-    Caller { name: name.into(), scopes: [Scope::Approve].into_iter().collect(), subject: None, claims }
 }
 
 fn make(fixture: &Fixture, all: Vec<Approving>, now_ms: u64) -> Vec<Approved> {
@@ -44,7 +38,7 @@ fn ask(fixture: &Fixture, token: &Token) -> AccessRequest {
 
 fn deciding(id: &str, by: &str, decision: Decision) -> Approving {
     let (id, comment) = (id.to_owned(), String::new());
-    Approving::Decide(Box::new(Deciding { id, decision, caller: caller(by), comment }))
+    Approving::Decide(Box::new(Deciding { id, decision, caller: approver(by), comment }))
 }
 
 fn approve(fixture: &Fixture, request: &AccessRequest, now_ms: u64) -> AccessRequest {
@@ -221,7 +215,7 @@ fn a_refused_escalation_becomes_one_request_and_its_approval_lets_the_token_in()
     let mut asker = Asker::new(&more);
     for _ in 0..3 {
         assert_eq!(asker.outcome(&fixture, T0 + 1), Outcome::ScopeEscalation);
-        asker.0.ask_for_approval(&fixture.registry);
+        asker.0.ask_for_approval(&fixture.registry, T0 + 5);
     }
     let waiting = fixture.registry.take_escalations();
     assert_eq!(waiting.len(), 1);
@@ -233,6 +227,6 @@ fn a_refused_escalation_becomes_one_request_and_its_approval_lets_the_token_in()
     let beyond = Token { scopes: ScopeSet::new(["admin", "openid"]), ..narrow };
     let mut asker = Asker::new(&beyond);
     assert_eq!(asker.outcome(&fixture, T0 + 5), Outcome::ScopeEscalation);
-    asker.0.ask_for_approval(&fixture.registry);
+    asker.0.ask_for_approval(&fixture.registry, T0 + 5);
     assert!(fixture.registry.take_escalations().is_empty(), "no rule is about it");
 }

@@ -15,7 +15,7 @@ const RULES: &str = "approvals:
 
 fn config() -> String {
     let named = ["rita", "ben", "cara"].map(|name| {
-        format!("- {{name: {name}, credential: {{env: ADMIN_{name}}}, scopes: [\"portcullis:view\", \"portcullis:approve\"]}}\n")
+        format!("- {{name: {name}, credential: {{env: ADMIN_{name}}}, scopes: [\"portcullis:view\", \"portcullis:approve\"],\n  subject: {{issuer: {ISSUER}, sub: {name}}}}}\n")
     });
     format!("{}{}{RULES}", oauth(&format!("inline: {}", jwks()), ""), named.concat())
 }

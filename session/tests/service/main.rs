@@ -24,3 +24,4 @@ mod oauth;
 mod program;
 mod signals;
 mod tls;
+mod webhooks;

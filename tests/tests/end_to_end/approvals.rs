@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 const RITA: &str = "rita-rita-rita-rita-rita";
 const BEN: &str = "ben-ben-ben-ben-ben-ben";
+const CARA: &str = "cara-cara-cara-cara-cara";
 
 /// A testbed whose streams and pages need `orders:read`, which somebody has to approve.
 struct Bed {
@@ -22,14 +23,16 @@ impl Bed {
             std::fs::write(&path, secret).expect("a credential");
             json!({"file": path})
         };
-        let (rita, ben) = (file("rita", RITA), file("ben", BEN));
+        let (rita, ben, cara) = (file("rita", RITA), file("ben", BEN), file("cara", CARA));
+        let admin = |name: &str, credential: &Value| {
+            let subject = json!({"issuer": "https://staff.example.com", "sub": name});
+            let scopes = ["portcullis:view", "portcullis:approve"];
+            json!({"name": name, "credential": credential, "scopes": scopes, "subject": subject})
+        };
         let mut policy = policy::streams();
         policy["scopes"]["orders:read"]["approval"] = json!("required");
         let session = move |config: &mut Value| {
-            config["admins"] = json!([
-                {"name": "rita", "credential": rita, "scopes": ["portcullis:view", "portcullis:approve"]},
-                {"name": "ben", "credential": ben, "scopes": ["portcullis:view", "portcullis:approve"]},
-            ]);
+            config["admins"] = json!([admin("rita", &rita), admin("ben", &ben), admin("cara", &cara),]);
             config["external_url"] = json!("https://portcullis.example.com");
             config["approvals"] = json!([{
                 "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},

@@ -25,7 +25,7 @@ expires.
 
 Examples:
   portcullis access request 5d41402abc4b --scope prod:admin --for 30m --reason 'incident 4711'
-  portcullis access request 5d41402abc4b --scope prod:admin --for 30m --reason 'incident 4711' --wait";
+  portcullis access request 5d41402abc4b --scope prod:admin --for 30m --reason 'ticket 4711' --wait";
 
 /// Ask for scopes in a session that somebody has to approve
 #[derive(Debug, clap::Args)]

@@ -103,12 +103,12 @@ impl Linter<'_> {
 
     fn unused_scope(&mut self, entry: &Entry) {
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
-        let message = format!("`{}` is not required by any rule", entry.name);
+        let message = format!("`{}` is not required by any route", entry.name);
         let held_by =
             self.loaded.policy.source.sets.iter().find(|(_, scopes)| scopes.iter().any(|name| **name == *entry.name));
         let help = match held_by {
-            Some((set, _)) => format!("it is only in the set `{set}`, which no rule uses; remove it from both"),
-            None => "remove it, or require it in the rules that need it".to_owned(),
+            Some((set, _)) => format!("it is only in the set `{set}`, which no route uses; remove it from both"),
+            None => "remove it, or require it in the routes that need it".to_owned(),
         };
         self.warn_of_key(Warning::ScopeUnused, &path, message, help);
     }
@@ -127,8 +127,8 @@ impl Linter<'_> {
             routes.flat_map(|route| route.any_of.iter().flatten().chain(&route.all_of_sets)).collect();
         for (set, _) in source.sets.iter().filter(|(set, _)| !used.contains(set)) {
             let path = At::ROOT.key("sets").key(set).to_string();
-            let message = format!("the set `{set}` is not used by any rule");
-            let help = format!("remove it, or write `\"@{set}\"` in the rules that should require it");
+            let message = format!("the set `{set}` is not used by any route");
+            let help = format!("remove it, or write `\"@{set}\"` in the routes that should require it");
             self.warn_of_key(Warning::SetUnused, &path, message, help);
         }
     }

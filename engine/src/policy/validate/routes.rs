@@ -230,7 +230,7 @@ fn encoded_slash(text: &str) -> Result<(), String> {
 fn method(text: &str) -> Result<Method, Wrong> {
     Method::parse(text).map_err(|bad| match bad {
         BadMethod::Case(common) => Wrong::from(bad).meant(Some(common)),
-        BadMethod::NoToken => bad.into(),
+        BadMethod::NoToken | BadMethod::Every => bad.into(),
     })
 }
 

@@ -160,8 +160,8 @@ impl Scopes {
             return None;
         }
         self.each(items, at, faults, |name| match name.starts_with('@') {
-            true => Err(format!("{}: a set can only contain scopes, not sets", quoted(name)).into()),
-            false => self.scope(name),
+            false if self.register.id(name).is_some() || !self.sets.contains_key(name) => self.scope(name),
+            true | false => Err(format!("{}: a set can only contain scopes, not sets", quoted(name)).into()),
         })
     }
 
@@ -197,6 +197,11 @@ impl Scopes {
     fn scope(&self, name: &str) -> Result<Option<ScopeId>, Wrong> {
         scope_name(name)?;
         match self.register.id(name) {
+            None if self.sets.contains_key(name) => {
+                let meant = format!("@{name}");
+                let message = format_args!("{} is a set, not a scope; write {}", quoted(name), quoted(&meant));
+                Err(undeclared(message).meant(Some(&meant)))
+            }
             None if self.is_whole => {
                 Err(undeclared(format_args!("{} is not in `$.scopes`; declare it there", quoted(name))))
             }

@@ -181,7 +181,7 @@ pub(super) fn requests_are_there_in_their_last_state_until_they_are_forgotten(ho
     let second = AccessRequest { id: "2".to_owned(), ..first.clone() };
     let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
     store.apply(&[put(&first), put(&second), Change::ForgetRequest("2".to_owned())]).unwrap();
-    let expired = first.expired(u64::MAX).unwrap();
+    let expired = first.expired(false, u64::MAX).unwrap();
     store.apply(&[put(&expired)]).unwrap();
     assert_eq!(store.rules().unwrap().requests, [expired]);
 }
