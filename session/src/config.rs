@@ -26,6 +26,7 @@ use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+use crate::store::redis;
 use crate::usage::DAY_MS;
 use crate::webhooks::WebhookSettings;
 pub(crate) use access::{duration_ms, duration_text};
@@ -114,10 +115,11 @@ impl Settings {
                        session again after every limit, and after a revocation once revoked_for has passed";
         let reopens = self.undated_logins != UndatedLogins::Refuse;
         let database = "the database is on another machine and reached without TLS: sessions and its password cross the \
-                        network in plain text: set store.postgres.ca";
+                        network in plain text: set store.postgres.ca or store.redis.ca";
         let is_open = match &self.store {
             StoreSettings::Embedded(_) => false,
             StoreSettings::Postgres(source, _) => Target::read(source).is_ok_and(|target| target.is_open()),
+            StoreSettings::Redis(source, _) => redis::Target::read(source).is_ok_and(|target| target.is_open()),
         };
         let signals = "the signals listener has no TLS and is not on a loopback address: whoever reads its network can replay \
                        logout tokens and credentials of transmitters";

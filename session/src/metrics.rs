@@ -1,7 +1,7 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
 use crate::judge::Reason;
-use crate::replica::{Beaten, State};
+use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
 use crate::usage::UsageMetrics;
 use crate::webhooks::WebhookMetrics;
@@ -181,6 +181,8 @@ struct Replicas {
     listed: IntGauge,
     behind: IntGauge,
     clock_lead_ms: IntGauge,
+    epoch: IntGauge,
+    given_back: IntGauge,
 }
 
 /// Revocations made, by what they revoke.
@@ -291,6 +293,14 @@ impl Metrics {
                     "Changes of other replicas not yet applied at the last beat.",
                 )?,
                 clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock minus the store's.")?,
+                epoch: gauge(
+                    "portcullis_store_epoch",
+                    "Lives of the Redis server that replicas have seen; 0 without Redis.",
+                )?,
+                given_back: gauge(
+                    "portcullis_log_entries_given_back",
+                    "Changes that Redis had lost and got again from this process.",
+                )?,
             },
             signals: signals(&registry)?,
             usage: UsageMetrics::new(&registry)?,
@@ -361,6 +371,10 @@ impl Metrics {
         self.replicas.listed.set(i64::try_from(beaten.peers.len()).unwrap_or(i64::MAX));
         self.replicas.behind.set(count(beaten.head.saturating_sub(settled)));
         self.replicas.clock_lead_ms.set(beaten.clock_lead_ms);
+        if let Some(Failovers { epoch, given_back }) = beaten.failovers {
+            self.replicas.epoch.set(count(epoch));
+            self.replicas.given_back.set(count(given_back));
+        }
     }
 
     /// Notes whether this service may give verdicts.

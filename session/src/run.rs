@@ -6,7 +6,7 @@ use crate::approvals;
 use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
-use crate::config::{Settings, Sharing, StoreSettings};
+use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
@@ -111,10 +111,7 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
     let kept = Kept { retention_ms: settings.retention_ms, usage_retained_ms: settings.usage_retained_ms };
-    let sharing = match &settings.store {
-        StoreSettings::Embedded(_) => None,
-        StoreSettings::Postgres(_, sharing) => Some(*sharing),
-    };
+    let sharing = settings.store.sharing();
     let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());

@@ -6,8 +6,11 @@
 //!
 //! An entry that cannot be read never counts as absent: its session stays ended, or unknown.
 
+mod batch;
 pub mod embedded;
+mod entry;
 pub mod postgres;
+pub mod redis;
 
 use crate::approvals::AccessRequest;
 use crate::attributes::Attribute;

@@ -61,7 +61,7 @@ fn an_unknown_key_is_a_fault_that_says_where() {
         (format!("{SHORT}undated_logins: never\n"), "unknown variant `never`"),
         (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "revoked_for: is missing"),
         (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
-        (SHORT.replace("embedded", "redis"), "store.redis: unknown key"),
+        (SHORT.replace("embedded", "mysql"), "store.mysql: unknown key"),
         (SHORT.replace("admin_credential: {env: ADMIN}", ""), "admin_credential: is missing: set it, or name"),
     ] {
         let told = faults(&text);
@@ -158,6 +158,41 @@ fn a_replica_is_configured_by_a_url_and_has_defaults_for_the_rest() {
 }
 
 #[test]
+fn replicas_over_redis_name_the_server_and_a_journal() {
+    use crate::store::redis::At;
+    let over = |redis: &str| SHORT.replace("{embedded: {path: data}}", &format!("{{redis: {redis}}}"));
+    let rest = "journal: j, replicas: 3";
+    let read = |keys: &str| match read(&over(&format!("{{{keys}, {rest}}}")), &env).unwrap().store {
+        StoreSettings::Redis(source, _) => source,
+        other => panic!("{other:?}"),
+    };
+    let url = "redis://db:7000/1";
+    let source = read(&format!("url: '{url}', password: {{env: DB}}"));
+    assert_eq!(
+        (source.at, source.prefix.as_str(), source.replicas),
+        (At::Url(Secret(url.to_owned())), "portcullis", 3)
+    );
+    assert_eq!((source.journal, source.password), ("j".into(), Some(Secret("the secret of DB".to_owned()))));
+    let nodes = vec!["a".to_owned(), "b:1".to_owned()];
+    let sentinel = read("sentinel: {nodes: [a, 'b:1'], primary: main}").at;
+    assert_eq!(sentinel, At::Sentinel { nodes: nodes.clone(), primary: "main".to_owned() });
+    assert_eq!(read("cluster: [a, 'b:1'], prefix: p").at, At::Cluster(nodes));
+    for (redis, wanted) in [
+        (format!("{{{rest}}}"), "store.redis: needs one of `url`, `sentinel` and `cluster`"),
+        (
+            format!("{{url: 'redis://a', cluster: [a], {rest}}}"),
+            "store.redis: needs one of `url`, `sentinel` and `cluster`",
+        ),
+        ("{url: 'redis://a', journal: '', replicas: 1}".to_owned(), "store.redis.journal: is empty: name a folder"),
+        ("{url: 'redis://a', journal: j, replicas: 0}".to_owned(), "store.redis.replicas: 0 is not between 1 and 16"),
+        ("{url: 'redis://a', replicas: 1}".to_owned(), "journal: is missing"),
+    ] {
+        let told = faults(&over(&redis));
+        assert!(told.contains(wanted), "{redis}: {told}");
+    }
+}
+
+#[test]
 fn each_fault_of_a_store_is_told_in_its_words() {
     let url = "{url: 'postgres://db/x'}";
     let with = |more: &str| format!("{{url: 'postgres://db/x', {more}}}");
@@ -174,7 +209,7 @@ fn each_fault_of_a_store_is_told_in_its_words() {
         )
     };
     let alone = |key: &str| format!("{key}: is only for replicas, and an embedded store has none");
-    let neither = "store: needs either `embedded` or `postgres`";
+    let neither = "store: needs one of `embedded`, `postgres` and `redis`";
     for (text, wanted) in [
         (SHORT.replace("{embedded: {path: data}}", "{}"), neither.to_owned()),
         (

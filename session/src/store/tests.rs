@@ -97,5 +97,6 @@ pub(crate) fn tombstone(key: &str, at_ms: u64) -> Record {
 
 pub(crate) mod embedded;
 pub(crate) mod postgres;
+pub(crate) mod redis;
 mod rules;
 mod sessions;

@@ -53,6 +53,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `store`", "store: {zzz: 1}".to_owned()),
         ("### `store.embedded`", "store: {embedded: {zzz: 1}}".to_owned()),
         ("### `store.postgres`", "store: {postgres: {zzz: 1}}".to_owned()),
+        ("### `store.redis`", "store: {redis: {zzz: 1}}".to_owned()),
         ("### `audit`", format!("{complete}audit: {{zzz: 1}}")),
         ("### `audit.checkpoint`", format!("{complete}audit: {{checkpoint: {{zzz: 1}}}}")),
         ("### `audit.otlp`", format!("{complete}audit: {{otlp: {{zzz: 1}}}}")),

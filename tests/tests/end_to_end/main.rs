@@ -26,6 +26,7 @@ mod oauth_toolkit;
 mod observability;
 mod outages;
 mod policy;
+mod redis;
 mod refused_tokens;
 mod replacement;
 mod replicas;

@@ -79,6 +79,25 @@ pub(super) struct Tables<'t> {
     used: Table<'t, UsedKey, UsedCount>,
 }
 
+/// Drops everything that a store has but its own marks.
+pub(super) fn clear(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.delete_table(SESSIONS).map_err(failed)?;
+    txn.delete_table(SEEN).map_err(failed)?;
+    txn.delete_table(TOMBSTONES).map_err(failed)?;
+    txn.delete_table(REVOCATIONS).map_err(failed)?;
+    txn.delete_table(BLOCKS).map_err(failed)?;
+    txn.delete_table(NARROWINGS).map_err(failed)?;
+    txn.delete_table(ATTRIBUTES).map_err(failed)?;
+    txn.delete_table(HELD).map_err(failed)?;
+    txn.delete_table(REQUESTS).map_err(failed)?;
+    txn.delete_table(ISSUERS).map_err(failed)?;
+    txn.delete_table(LEADS).map_err(failed)?;
+    txn.delete_table(RECEIVED).map_err(failed)?;
+    txn.delete_table(RECEIVED_UNTIL).map_err(failed)?;
+    txn.delete_table(USED).map_err(failed)?;
+    Ok(())
+}
+
 impl<'t> Tables<'t> {
     pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {

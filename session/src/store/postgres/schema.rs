@@ -8,18 +8,6 @@ pub(super) const LAYOUT: i32 = 5;
 /// used, and layout 4 no requests for access.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
-/// The format of the entries of the log. A replica that reads a later one stops judging.
-pub(super) const FORMAT: i32 = 4;
-
-/// The format of entries with attributes, held signals and scopes that signals have taken.
-pub(super) const FORMAT_SIGNALS: i32 = 3;
-
-/// The format of entries with blocks of transmitters.
-pub(super) const FORMAT_BLOCKS: i32 = 2;
-
-/// The format of entries without these, attributes, held signals and scopes that signals have taken.
-pub(super) const FORMAT_MIN: i32 = 1;
-
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
 /// commits of all others.
 const IDLE_MS: u32 = 1_000;

@@ -132,7 +132,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
 }
 
 /// Spoils one byte of an entry.
-fn damage(folder: &Path, table: &str, id: SessionId) {
+pub(crate) fn damage(folder: &Path, table: &str, id: SessionId) {
     use redb::ReadableTable as _;
     let table: redb::TableDefinition<'_, [u8; 16], &[u8]> = redb::TableDefinition::new(table);
     let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
@@ -147,7 +147,7 @@ fn damage(folder: &Path, table: &str, id: SessionId) {
 }
 
 /// Spoils every entry of a table whose keys are texts.
-fn damage_all(folder: &Path, table: &str) {
+pub(crate) fn damage_all(folder: &Path, table: &str) {
     use redb::ReadableTable as _;
     let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new(table);
     let database = redb::Database::open(folder.join("sessions.redb")).unwrap();

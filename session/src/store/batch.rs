@@ -1,4 +1,4 @@
-//! What a commit does to the tables: its changes, merged with what the tables have. Pure, so that every order can be tested.
+//! What a commit does to a shared store: its changes, merged with what the store has. Pure, so that every order can be tested.
 //!
 //! The log gets only what has had an effect, as it was merged.
 
