@@ -17,6 +17,11 @@ struct Bed {
 
 impl Bed {
     async fn start() -> Self {
+        Self::ruled(json!({})).await
+    }
+
+    /// With other keys in the rule.
+    async fn ruled(more: Value) -> Self {
         let credentials = tempfile::tempdir().expect("a folder");
         let file = |name: &str, secret: &str| {
             let path = credentials.path().join(name);
@@ -34,10 +39,12 @@ impl Bed {
         let session = move |config: &mut Value| {
             config["admins"] = json!([admin("rita", &rita), admin("ben", &ben), admin("cara", &cara),]);
             config["external_url"] = json!("https://portcullis.example.com");
-            config["approvals"] = json!([{
+            let mut rule = json!({
                 "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},
                 "decide": [{"admins": ["rita", "ben"]}], "max_duration": "1h",
-            }]);
+            });
+            rule.as_object_mut().expect("a rule").extend(more.as_object().cloned().expect("keys"));
+            config["approvals"] = json!([rule]);
         };
         let testbed = Testbed::builder().policy(policy).session(session).start().await;
         testbed.ready().await;
@@ -55,6 +62,12 @@ impl Bed {
         let body = json!({"session": session, "scopes": ["orders:read"], "reason": "4711", "duration": duration});
         let asked = self.call(RITA, "/v1/requests", body).await.status(201).json();
         asked["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A request as anybody with `portcullis:view` sees it.
+    async fn shown(&self, path: &str) -> Value {
+        let client = Client::new(self.testbed.service.admin_address());
+        client.call("GET", path).fresh().bearer(CARA).await.status(200).json()
     }
 
     async fn decide(&self, who: &str, id: &str, deed: &str) -> Answer {
@@ -125,4 +138,75 @@ async fn what_is_denied_stays_refused_and_what_is_revoked_is_cut() {
     bed.call(BEN, &format!("/v1/grants/{grant}/revoke"), json!({})).await.status(200);
     socket.is_cut().await;
     bed.page(&token).await.refused(403, "approval_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_steps_let_nobody_in_before_two_people_have_approved() {
+    let bed = Bed::ruled(json!({"decide": [{"admins": ["ben"]}, {"admins": ["ben", "cara"]}]})).await;
+    let token = bed.testbed.issuer.token().subject("emil").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    bed.decide(BEN, &request, "approve").await.status(200);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(BEN, &request, "approve").await.status(403);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(CARA, &request, "approve").await.status(200);
+    bed.page(&token).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_decides_in_time_expires_and_stays_refused() {
+    let bed = Bed::ruled(json!({"pending_for": "1s"})).await;
+    let token = bed.testbed.issuer.token().subject("fine").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    until("the request has expired", async || {
+        (bed.shown(&format!("/v1/requests/{request}")).await["state"] == "expired").then_some(())
+    })
+    .await;
+    bed.decide(BEN, &request, "approve").await.status(409);
+    bed.page(&token).await.refused(403, "approval_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_let_in_at_once_and_reviewed_by_somebody_else() {
+    let bed = Bed::ruled(json!({"break_glass": {"who": {"admins": ["rita"]}, "max_duration": "15m"}})).await;
+    let token = bed.testbed.issuer.token().subject("gina").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let session = bed.testbed.session(&token).await["id"].clone();
+    let body = json!({
+        "session": session, "scopes": ["orders:read"], "reason": "it burns", "duration": "15m", "emergency": true,
+    });
+    let taken = bed.call(RITA, "/v1/requests", body).await.status(201).json();
+    bed.page(&token).await.passes();
+    assert_eq!(taken["review"], json!("open"));
+    let request = taken["id"].as_str().expect("an id");
+    bed.decide(RITA, request, "review").await.status(403);
+    let reviewed = bed.decide(BEN, request, "review").await.status(200).json();
+    assert_eq!(reviewed["review"], json!("closed"));
+    bed.page(&token).await.passes();
+    until("it is in the audit", async || {
+        bed.testbed.service.audit().iter().any(|line| line["event"] == "break_glass").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_escalation_becomes_a_request_and_its_approval_lets_the_token_in() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("hugo").scopes("openid");
+    let narrow = token.clone().sign();
+    bed.testbed.get("/me").bearer(&narrow).await.passes();
+    let more = token.scopes("openid orders:read").sign();
+    bed.page(&more).await.refused(403, "scope_escalation");
+    let request = until("the escalation is a request", async || {
+        let listed = bed.shown("/v1/requests?state=pending").await;
+        listed["requests"].as_array().expect("a list").first().cloned()
+    })
+    .await;
+    assert_eq!((&request["escalation"], &request["scopes"]), (&json!(true), &json!(["orders:read"])));
+    let approve = format!("/v1/requests/{}/approve", request["id"].as_str().expect("an id"));
+    bed.call(BEN, &approve, json!({"for": "session"})).await.status(200);
+    bed.page(&more).await.passes();
+    bed.page(&narrow).await.refused(403, "insufficient_scope");
 }
