@@ -316,7 +316,7 @@ listen: [1]
 admin: 127.0.0.1:0
 lisen: x
 admin_credential: hunter2
-store: {embedded: {path: data}, redis: hunter2}
+store: {embedded: {path: data}, mysql: hunter2}
 access:
   - {name: a, idel: 5m, unlimited: maybe}
   - {absolute: 8h}
@@ -329,7 +329,7 @@ access:
             ("listen: expected text, found a list", ", at line 1"),
             ("lisen: unknown key; expected one of `listen`, ", ", at line 3"),
             ("admin_credential: expected `{env: …}`, `{file: …}` or a list of these, found text", ", at line 4"),
-            ("store.redis: unknown key; expected `embedded` or `postgres`", ", at line 5"),
+            ("store.mysql: unknown key; expected one of `embedded`, ", ", at line 5"),
             ("access[0].idel: unknown key; expected one of `name`, ", ", at line 7"),
             ("access[0].unlimited: expected `true` or `false`, found text", ", at line 7"),
             ("access[1].name: is missing", ", at line 8"),
