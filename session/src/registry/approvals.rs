@@ -5,7 +5,7 @@
 
 use super::Registry;
 use crate::approvals::{AccessRequest, Asked, NotDone, Person, Requests, Rules, State, User, Why};
-use crate::judge::Reason;
+use crate::judge::{End, Reason};
 use crate::session::Session;
 use crate::token::Token;
 use portcullis_contract::SessionId;
@@ -131,9 +131,18 @@ impl Registry {
 
     /// Whether the life is over that a session was in when access was asked for.
     fn is_over(&self, request: &AccessRequest) -> bool {
-        self.find(request.session).is_none_or(|session| {
-            session.ended().is_some() || session.instance().returned_ms != request.asked_in.returned_ms
-        })
+        match self.find(request.session) {
+            Some(session) => {
+                session.ended().is_some() || session.instance().returned_ms != request.asked_in.returned_ms
+            }
+            None => self.end_on_disk(request.session).is_some(),
+        }
+    }
+
+    /// How a session has ended that is not in memory. One that the disk does not know is no end: after a crash, its next token
+    /// opens it again. What is unreadable is looked at again in the next round.
+    fn end_on_disk(&self, session: SessionId) -> Option<End> {
+        self.store.tombstone(session).ok()?.and_then(|record| record.ended)
     }
 
     /// Why the grant of a request no longer holds.
@@ -147,11 +156,9 @@ impl Registry {
                 None => return grant.over(session.instance(), session.returned, now_ms),
                 Some(end) => Some(end),
             },
-            // Unreadable: the next round looks again.
-            None => self.store.tombstone(request.session).ok()?.and_then(|record| record.ended),
+            None => self.end_on_disk(request.session),
         };
-        let Some(ended) = ended else { return Some(Why::SessionEnded) };
-        match ended.reason {
+        match ended?.reason {
             Reason::Revoked => Some(Why::SessionRevoked),
             // A limit that has passed may be all that a person sees of a login in between.
             Reason::IdleTimeout | Reason::LifetimeExceeded => {
