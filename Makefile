@@ -36,11 +36,12 @@ test: build ## run all unit, property and end-to-end tests (TESTS=name: only tes
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test --workspace --test end_to_end main_job)
 
 test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, another transmitter of signals, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
-	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/oauth-toolkit.sh && tests/browser.sh && tests/postgres.sh) \
+	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/oauth-toolkit.sh && tests/browser.sh && tests/postgres.sh && tests/redis.sh) \
 	  && tests/ssf/build.sh \
 	  && cargo test --workspace --test cli -- --ignored --nocapture \
 	  && cargo test --workspace --test service -- --ignored --nocapture \
 	  && case $$without in *'--skip postgres'*) ;; *) tests/postgres.sh run cargo test --workspace --lib -- --ignored postgres ;; esac \
+	  && case $$without in *'--skip redis'*) ;; *) tests/redis.sh run cargo test --workspace --lib -- --ignored redis ;; esac \
 	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
 	@[ -d dist/oauth-toolkit ] || echo '» SKIPPED: the tests beside django-oauth-toolkit, see above'
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"

@@ -1,12 +1,13 @@
 //! The filter's field in Envoy's access log, as `log_record.rs` of the engine writes it.
 
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 use serde::Serialize;
 use serde_json::Value;
 
 /// The members of the field. No value has a space, except the name of a route.
-const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]*))?(?: missing=([^\s"]*))?"#;
+const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]*))?(?: missing=([^\s"]*))?(?: step_up=(acr|max_age) wanted=([^\s"]*) had=([^\s"]*))?(?: stream=(cut))?"#;
 
 /// Whether a decision was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub(crate) struct Decision {
     pub(crate) missing: Option<Missing>,
     /// Whether the list of missing scopes was too long: its last scope is cut, and others can be missing as well.
     pub(crate) is_missing_cut: bool,
+    /// What the login of the token did not meet.
+    pub(crate) step_up: Option<StepUp>,
+    /// Whether the response had begun, and the open stream was cut.
+    pub(crate) is_cut: bool,
+}
+
+/// What a route asks of a login, and what there is instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StepUp {
+    /// One of these authentication contexts; without any other, the token names none.
+    Acr { wanted: Vec<String>, had: Option<String> },
+    /// A login of at most this age in seconds; without an instant, the token does not say when it was (RFC 3339 text).
+    MaxAge { wanted_s: Option<u64>, had: Option<String> },
 }
 
 /// What a line says.
@@ -44,7 +58,7 @@ pub(crate) enum Line {
     /// Nothing: it does not have the filter's field.
     Other,
     /// What the filter decided.
-    Decision(Decision),
+    Decision(Box<Decision>),
     /// It has several such fields that differ. A client chooses the rest of the line, a header for example, and can have written
     /// one of them.
     Ambiguous,
@@ -78,7 +92,7 @@ impl Reader {
             (None, _) => Line::Other,
             // A field that was begun before another one took in the name of its route.
             (Some(one), true) if !one.route.as_ref().is_some_and(|route| route.contains("code=")) => {
-                Line::Decision(one)
+                Line::Decision(Box::new(one))
             }
             (Some(_), _) => Line::Ambiguous,
         }
@@ -113,6 +127,21 @@ impl Reader {
             client: member(6).map(decoded),
             missing: member(7).filter(|missing| !missing.is_empty()).map(Missing::read),
             is_missing_cut: member(7).is_some_and(|missing| missing.ends_with('*')),
+            step_up: StepUp::read(member(8), member(9), member(10)),
+            is_cut: member(11).is_some(),
+        })
+    }
+}
+
+impl StepUp {
+    fn read(asked: Option<&str>, wanted: Option<&str>, had: Option<&str>) -> Option<Self> {
+        let had = had.filter(|had| !had.is_empty());
+        Some(match asked? {
+            "acr" => Self::Acr { wanted: wanted?.split(',').map(decoded).collect(), had: had.map(decoded) },
+            _ => {
+                let instant = |had: &str| Timestamp::from_second(had.parse().ok()?).ok();
+                Self::MaxAge { wanted_s: wanted?.parse().ok(), had: had.and_then(instant).map(|at| at.to_string()) }
+            }
         })
     }
 }
@@ -147,7 +176,7 @@ mod tests {
 
     fn read(text: &str) -> Option<Decision> {
         match line(text) {
-            Line::Decision(decision) => Some(decision),
+            Line::Decision(decision) => Some(*decision),
             Line::Other => None,
             Line::Ambiguous => panic!("ambiguous: {text}"),
         }
@@ -188,6 +217,8 @@ mod tests {
             client: Some("my app".to_owned()),
             missing: Some(Missing { all_of: vec!["a,b".to_owned()], any_of: lists(&[&["c"], &["d", "e"]]) }),
             is_missing_cut: false,
+            step_up: None,
+            is_cut: false,
         };
         for line in [
             format!(r#"{{"status":200,"filter":{{"portcullis":"{field}"}},"path":"/x?code=1"}}"#),
@@ -196,6 +227,22 @@ mod tests {
         ] {
             assert_eq!(read(&line), Some(expected.clone()), "{line}");
         }
+    }
+
+    #[test]
+    fn a_login_that_is_refused_and_a_stream_that_is_cut_are_read() {
+        let head = format!("code=step_up_required route=x session={SESSION} client=web");
+        let of = |rest: &str| read(&format!("\"{head}{rest}\" \"agent\"")).expect("a field");
+        let acr = |had: Option<&str>| StepUp::Acr {
+            wanted: vec!["aal2".to_owned(), "a,b".to_owned()],
+            had: had.map(str::to_owned),
+        };
+        assert_eq!(of(" step_up=acr wanted=aal2,a%2Cb had=aal1").step_up, Some(acr(Some("aal1"))));
+        assert_eq!(of(" step_up=acr wanted=aal2,a%2Cb had=").step_up, Some(acr(None)));
+        let age = |had: Option<&str>| StepUp::MaxAge { wanted_s: Some(900), had: had.map(str::to_owned) };
+        assert_eq!(of(" step_up=max_age wanted=900 had=1700000000").step_up, Some(age(Some("2023-11-14T22:13:20Z"))));
+        assert_eq!(of(" step_up=max_age wanted=900 had=").step_up, Some(age(None)));
+        assert_eq!((of("").step_up, of("").is_cut, of(" stream=cut").is_cut), (None, false, true));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Commands that call the admin API of a running session service.
 
+pub(crate) mod access;
 pub(crate) mod attributes;
 pub(crate) mod block;
 pub(crate) mod blocks;

@@ -7,7 +7,7 @@
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
-//! - [`exit`] lists the exit codes.
+//! - `help` reads the arguments, and [`exit`] lists the exit codes.
 
 mod access_log;
 mod admin;
@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod error;
 pub mod exit;
+mod help;
 mod input;
 mod man;
 mod output;
@@ -59,9 +60,12 @@ enum Command {
     Revocations(admin::revocations::Command),
     /// Refuse whatever comes from a subject, a client or a session claim
     Block(admin::block::Args),
-    /// List blocks of subjects, clients and session claims, and take them back
+    /// List blocks of subjects, clients and session claims, and lift them
     #[command(subcommand)]
     Blocks(admin::blocks::Command),
+    /// Ask for access that somebody has to approve, and decide what others ask for
+    #[command(subcommand)]
+    Access(admin::access::Command),
     /// List, set and delete attributes: facts about sessions, subjects and devices
     #[command(subcommand)]
     Attributes(admin::attributes::Command),
@@ -90,6 +94,11 @@ enum Command {
     Man(man::Args),
 }
 
+/// Runs the program with the arguments of this process.
+pub fn run() -> Exit {
+    help::arguments().map_or_else(|exit| exit, Args::run)
+}
+
 impl Args {
     /// Runs the command. Errors are printed on standard error.
     pub fn run(self) -> Exit {
@@ -102,6 +111,7 @@ impl Args {
             Command::Revocations(command) => command.run(),
             Command::Block(args) => args.run(),
             Command::Blocks(command) => command.run(),
+            Command::Access(command) => command.run(),
             Command::Attributes(command) => command.run(),
             Command::Scopes(command) => command.run(),
             Command::Filters(command) => command.run(),

@@ -64,11 +64,28 @@ fn page(man: &Man) -> io::Result<String> {
     let Some((before, after)) = page.split_once(EXTRA) else { return Ok(page) };
     let (lines, rest) =
         after.split_at_checked(after.find("\n.SH ").map_or(after.len(), |at| at + 1)).unwrap_or((after, ""));
-    Ok([before, EXTRA, ".nf\n", lines.trim_end(), "\n.fi\n", rest].concat())
+    Ok([before, "\n", &sections(lines), rest].concat())
 }
 
-/// The heading of what follows the options.
+/// The heading that the generator gives to what follows the options. It means nothing to readers.
 const EXTRA: &str = "\n.SH EXTRA\n";
+/// The lines that begin a section, with its heading; before any of them, there are notes.
+const SECTIONS: [(&str, &str); 3] =
+    [("Examples:", "EXAMPLES"), ("Example:", "EXAMPLES"), ("Exit codes:", "EXIT STATUS")];
+
+fn sections(lines: &str) -> String {
+    let mut sections = vec![("NOTES", String::new())];
+    for line in lines.lines() {
+        match SECTIONS.iter().find(|(first, _)| *first == line) {
+            Some((_, heading)) => sections.push((heading, String::new())),
+            None => sections.iter_mut().next_back().into_iter().for_each(|(_, text)| *text += &format!("{line}\n")),
+        }
+    }
+    let filled = sections.iter().filter(|(_, text)| !text.trim().is_empty());
+    let section =
+        |(heading, text): &(&str, String)| format!(".SH {heading}\n.nf\n{}\n.fi\n", text.trim_matches('\n').trim_end());
+    filled.map(section).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -76,9 +93,10 @@ mod tests {
 
     #[test]
     fn the_lines_of_an_example_are_not_filled() {
-        let command = clap::Command::new("x").version("1").after_help("cases:\n  - name: a\n    request: GET /\n.dot");
+        let after = "cases:\n  - name: a\n    request: GET /\n.dot\n\nExamples:\n  x y\n\nExit codes:\n  0  success";
+        let command = clap::Command::new("x").version("1").after_help(after);
         let page = page(&Man::new(command)).expect("a page");
-        let expected = "\n.SH EXTRA\n.nf\ncases:\n  \\- name: a\n    request: GET /\n\\&.dot\n.fi\n.SH VERSION\n";
+        let expected = "\n.SH NOTES\n.nf\ncases:\n  \\- name: a\n    request: GET /\n\\&.dot\n.fi\n.SH EXAMPLES\n.nf\n  x y\n.fi\n.SH EXIT STATUS\n.nf\n  0  success\n.fi\n.SH VERSION\n";
         assert!(page.contains(expected), "{page}");
     }
 }

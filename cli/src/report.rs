@@ -3,6 +3,7 @@
 //! Everything is rendered with colours; `anstream` drops them where the output is not a terminal.
 
 mod json;
+mod shown;
 
 pub(crate) use json::Record;
 
@@ -13,8 +14,8 @@ use crate::{
     exit::Exit,
     output,
 };
-use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet, renderer::DecorStyle};
-use std::ops::Range;
+use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, renderer::DecorStyle};
+use shown::Lines;
 
 /// Prints an error on standard error and returns the exit code for it.
 pub(crate) fn error(error: &Error) -> Exit {
@@ -57,7 +58,12 @@ fn one(document: &Document, diagnostic: &Diagnostic) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = title.primary_title(&*diagnostic.message).id(diagnostic.code);
+    // The headline names the key: a list of headlines is enough to know what to change.
+    let headline = match diagnostic.path.as_str() {
+        "" | "$" => diagnostic.message.clone(),
+        path => format!("{path}: {}", diagnostic.message),
+    };
+    let title = title.primary_title(headline.as_str()).id(diagnostic.code);
     let lines = Lines::of(document.text(), diagnostic);
     let primary = AnnotationKind::Primary.span(lines.within(&diagnostic.span)).label(&*diagnostic.path);
     let related = diagnostic
@@ -77,36 +83,6 @@ fn one(document: &Document, diagnostic: &Diagnostic) -> String {
     }
     groups.insert(0, group);
     renderer().render(&groups)
-}
-
-/// The lines of a text that a diagnostic is about. The renderer is spared the rest, which can be megabytes.
-struct Lines<'t> {
-    text: &'t str,
-    start: usize,
-    first: usize,
-}
-
-impl<'t> Lines<'t> {
-    fn of(text: &'t str, diagnostic: &Diagnostic) -> Self {
-        let spans = || std::iter::once(&diagnostic.span).chain(diagnostic.related.iter().map(|(span, _)| span));
-        let start = text.floor_char_boundary(spans().map(|span| span.start).min().unwrap_or_default());
-        let end = text.floor_char_boundary(spans().map(|span| span.end).max().unwrap_or_default());
-        let before = text.get(..start).unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let end = text.get(end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| end + at);
-        let first = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-        Self { text: text.get(start..end).unwrap_or_default(), start, first }
-    }
-
-    fn snippet<T: Clone>(&self) -> Snippet<'t, T> {
-        Snippet::source(self.text).line_start(self.first)
-    }
-
-    fn within(&self, span: &Range<usize>) -> Range<usize> {
-        // The renderer panics if a span splits a character.
-        let within = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.start));
-        within(span.start)..within(span.end)
-    }
 }
 
 /// A warning that is not about a place in a file.

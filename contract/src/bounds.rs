@@ -107,7 +107,7 @@ impl Counts {
                 (Kind::Message, 2..=4) => count(&mut self.entries, ENTRIES_MAX, Exceeded::Entries)?,
                 (Kind::Message, 8) => count(&mut self.uses, USES_MAX, Exceeded::Uses)?,
                 (Kind::Hello, 3) => count(&mut self.routes, ROUTES_MAX, Exceeded::Routes)?,
-                (Kind::Hello, 4 | 5)
+                (Kind::Hello, 4 | 5 | 7)
                 | (Kind::Route, 2 | 6 | 7)
                 | (Kind::Scopes, 1)
                 | (Kind::Issuer, 2..=5)
@@ -217,16 +217,18 @@ mod tests {
             routes: vec![route],
             issuers: vec![issuer],
             // The group and the issuer count as well.
-            capabilities: names(NAMES_MAX / 5 - 2),
+            capabilities: names(NAMES_MAX / 10 - 2),
+            approvals: names(NAMES_MAX / 10),
             ..Hello::default()
         };
         let mut message = greeting(hello);
         message.tokens = vec![Token { scopes: names(NAMES_MAX / 5), ..Token::default() }];
         assert_eq!(checked(&message), Ok(()));
-        for more in ["token", "capability"] {
+        for more in ["token", "approval", "capability"] {
             let mut message = message.clone();
             match more {
                 "token" => message.tokens[0].scopes.push(String::new()),
+                "approval" => message.hello.as_mut().unwrap().approvals.push(String::new()),
                 _ => message.hello.as_mut().unwrap().capabilities.push(String::new()),
             }
             assert_eq!(checked(&message), Err(Exceeded::Names), "{more}");

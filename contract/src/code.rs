@@ -19,6 +19,8 @@ pub const SCOPE_ESCALATION: &str = "scope_escalation";
 pub const BLOCKED: &str = "blocked";
 /// The login is too old for the route.
 pub const STEP_UP_REQUIRED: &str = "step_up_required";
+/// The route requires a scope that the session has no live grant of.
+pub const APPROVAL_REQUIRED: &str = "approval_required";
 
 /// The code for an outcome; `None` if the outcome is not a refusal.
 pub const fn of(outcome: Outcome) -> Option<&'static str> {
@@ -32,5 +34,6 @@ pub const fn of(outcome: Outcome) -> Option<&'static str> {
         Outcome::StepUpRequired => STEP_UP_REQUIRED,
         Outcome::Undated => INVALID_TOKEN,
         Outcome::Blocked => BLOCKED,
+        Outcome::ApprovalRequired => APPROVAL_REQUIRED,
     })
 }

@@ -12,6 +12,9 @@
 /// The capability of a service that sends beats, and of a filter that acts when they stop.
 pub const BEAT: &str = "beat";
 
+/// The capability of a service that holds scopes back until its session has a live grant of them.
+pub const APPROVALS: &str = "approvals";
+
 /// The capability of a service that counts what is used, and of a filter that reports what it decides by itself.
 pub const USAGE: &str = "usage";
 

@@ -34,6 +34,8 @@ pub enum Code {
     InsufficientScope,
     /// The token has scopes that its session was never granted.
     ScopeEscalation,
+    /// The route requires a scope that somebody has to approve for the session.
+    ApprovalRequired,
     /// The subject, client or session claim of the token is blocked.
     Blocked,
     /// No rule matches this request.
@@ -75,7 +77,7 @@ enum Challenge {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoCredentials,
         Self::MalformedCredentials,
         Self::AmbiguousPath,
@@ -88,6 +90,7 @@ impl Code {
         Self::StepUpRequired,
         Self::InsufficientScope,
         Self::ScopeEscalation,
+        Self::ApprovalRequired,
         Self::Blocked,
         Self::NoRoute,
         Self::CrossOrigin,
@@ -122,8 +125,9 @@ impl Code {
             Self::ScopeEscalation => {
                 ("scope_escalation", 403, Scope, "The token has scopes that its session was not granted")
             }
+            Self::ApprovalRequired => ("approval_required", 403, None, "Somebody has to approve this access"),
             Self::Blocked => ("blocked", 403, None, "Access is blocked"),
-            Self::NoRoute => ("no_route", 403, None, "No rule allows this request"),
+            Self::NoRoute => ("no_route", 403, None, "No route allows this request"),
             Self::CrossOrigin => ("cross_origin", 403, None, "A page of another origin made this request"),
             Self::KeysUnavailable => ("keys_unavailable", 503, None, "The issuer's keys are not available"),
             Self::SessionUnavailable => ("session_unavailable", 503, None, "The session could not be checked"),
@@ -183,6 +187,8 @@ pub struct Demand<'a> {
     pub acr: &'a [String],
     /// The maximum age of the login.
     pub max_age: Option<Duration>,
+    /// Where its user can ask for an approval.
+    pub request_url: Option<&'a str>,
 }
 
 /// A refusal, ready to be sent.
@@ -217,7 +223,8 @@ impl Answer {
         if status == 503 {
             headers.push(("retry-after", RETRY_AFTER_S.to_owned()));
         }
-        let problem = Problem { r#type: format!("urn:portcullis:{name}"), title, status, code: name };
+        let request_url = demand.request_url;
+        let problem = Problem { r#type: format!("urn:portcullis:{name}"), title, status, code: name, request_url };
         Self {
             status,
             grpc: code.grpc(),
@@ -229,11 +236,13 @@ impl Answer {
 }
 
 #[derive(Serialize)]
-struct Problem {
+struct Problem<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
     code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_url: Option<&'a str>,
 }
 
 fn www_authenticate(challenge: Challenge, realm: &str, demand: Demand<'_>) -> Option<String> {
@@ -294,6 +303,7 @@ mod tests {
             (Code::StepUpRequired, 401, Some("Bearer realm=\"orders\", error=\"insufficient_user_authentication\"")),
             (Code::InsufficientScope, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::ScopeEscalation, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
+            (Code::ApprovalRequired, 403, None),
             (Code::Blocked, 403, None),
             (Code::NoRoute, 403, None),
             (Code::CrossOrigin, 403, None),
@@ -334,9 +344,18 @@ mod tests {
         assert_eq!(
             body,
             serde_json::json!({
-                "type": "urn:portcullis:no_route", "title": "No rule allows this request", "status": 403, "code": "no_route"
+                "type": "urn:portcullis:no_route", "title": "No route allows this request", "status": 403, "code": "no_route"
             })
         );
+    }
+
+    #[test]
+    fn a_client_without_an_approval_learns_where_to_ask_for_one() {
+        let url = "https://portcullis.example.com/requests/new?session=1";
+        let demand = Demand { request_url: Some(url), ..Demand::default() };
+        let answer = Answer::new(Code::ApprovalRequired, "orders", demand);
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("json");
+        assert_eq!((body["code"].as_str(), body["request_url"].as_str()), (Some("approval_required"), Some(url)));
     }
 
     /// The cells of each row of docs/answers.md: code, status, gRPC status, challenge.
@@ -349,7 +368,7 @@ mod tests {
     #[test]
     fn every_code_is_documented_as_it_is_answered() {
         let acr = ["…".to_owned()];
-        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)) };
+        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
         let answered = Code::ALL.map(|code| {
             let challenge = match challenge(code, demand).as_deref().map(|value| value.split_once(", ")) {
                 Option::None => "none".to_owned(),

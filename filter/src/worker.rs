@@ -249,7 +249,7 @@ impl Worker {
     pub(crate) fn log_peer_news(&self, now: Now) {
         let all = self.gate.borrow_mut().take_peer_news();
         for news in all {
-            if let PeerNews::WithoutBeats { .. } = news {
+            if let PeerNews::Unfit { .. } = news {
                 self.say(Trouble::Unfit, now, || news.to_string());
             } else if news.is_warning() {
                 warn!("portcullis: {news}");
@@ -391,13 +391,13 @@ impl Worker {
         let gate = self.gate.borrow();
         let policy = gate.policy();
         envoy::set_log_field(&log_record::denial(denial, policy));
-        envoy::answer(&denial.answer(policy).reply(gate.caller(context)));
+        envoy::answer(&denial.answer(policy, gate.requests_url()).reply(gate.caller(context)));
     }
 
     /// Ends an open request: with a reason if the upstream's response has not started, otherwise by a reset.
     fn cut(&self, context: u32, denial: &Denial) {
         if self.gate.borrow().has_responded(context) {
-            envoy::set_log_field(&log_record::denial(denial, self.gate.borrow().policy()));
+            envoy::set_log_field(&log_record::cut(denial, self.gate.borrow().policy()));
             envoy::reset_request();
         } else {
             self.refuse(context, denial);

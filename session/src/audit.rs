@@ -2,6 +2,7 @@
 //! the listeners of the admin API, one count. Never a token: at most the first bytes of its digest.
 
 mod actor;
+mod approvals;
 mod event;
 mod history;
 mod service;
@@ -71,8 +72,29 @@ pub struct Refused<'r> {
     pub route: &'r str,
     /// What its session was granted, if the token exceeds that.
     pub granted: Option<ScopeSet>,
+    /// What its login does not meet, if that is why.
+    pub step_up: Option<StepUp>,
     /// When.
     pub now_ms: u64,
+}
+
+/// What a route asks of a login, and what the session has instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepUp {
+    /// An authentication context.
+    Acr {
+        /// The accepted ones, with spaces in between.
+        wanted: String,
+        /// What an attribute `acr` makes the login count as.
+        had: String,
+    },
+    /// A recent login.
+    MaxAge {
+        /// The greatest age, in seconds.
+        wanted_s: u64,
+        /// The last login.
+        login_at_ms: u64,
+    },
 }
 
 /// The audit.
@@ -139,7 +161,7 @@ impl Audit {
             );
         }
         let access = Some(Arc::clone(&session.access));
-        let details = Details { access, reason: Some(end.reason), by: Some(by), ..Details::default() };
+        let details = Details { access, reason: Some(end.reason.as_str()), by: Some(by), ..Details::default() };
         self.announce(Kind::Ended, session, details, end.at_ms);
     }
 
@@ -167,13 +189,21 @@ impl Audit {
 
     /// A question was refused. A stream reports this once for each of its tokens and each outcome.
     pub fn refused(&self, refused: Refused<'_>) {
-        let Refused { token, outcome, route, granted, now_ms } = refused;
+        let Refused { token, outcome, route, granted, step_up, now_ms } = refused;
+        let (step_up, wanted, had) = match step_up {
+            Some(StepUp::Acr { wanted, had }) => (Some("acr"), Some(wanted), Some(had)),
+            Some(StepUp::MaxAge { wanted_s, login_at_ms }) => {
+                (Some("max_age"), Some(wanted_s.to_string()), Some(rfc3339(login_at_ms)))
+            }
+            None => (None, None, None),
+        };
         let beyond_grant = granted.as_ref().and_then(|granted| Scopes::given(token.scopes.beyond(granted)));
         let outcome = label(outcome);
         info!(
             target: "audit", event = Kind::Refused.as_str(), session = %token.id, issuer = &*token.issuer,
             subject = &*token.subject, client_id = &*token.client, outcome, route,
-            beyond_grant = beyond_grant.as_ref().map(Scopes::joined), token = format!("{:016x}", token.digest),
+            beyond_grant = beyond_grant.as_ref().map(Scopes::joined), step_up, wanted, had,
+            token = format!("{:016x}", token.digest),
         );
         let about = About::Session {
             id: token.id,
@@ -181,7 +211,9 @@ impl Audit {
             subject: token.subject.clone(),
             client_id: Arc::clone(&token.client),
         };
-        let details = Details { outcome: Some(outcome), route: Text::given(route), beyond_grant, ..Details::default() };
+        let (wanted, had) = (wanted.as_deref().map(Text::new), had.as_deref().map(Text::new));
+        let (outcome, route) = (Some(outcome), Text::given(route));
+        let details = Details { outcome, route, beyond_grant, step_up, wanted, had, ..Details::default() };
         self.history.push(Event { kind: Kind::Refused, about, details, at_ms: now_ms });
     }
 

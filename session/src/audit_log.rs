@@ -3,6 +3,9 @@
 //! where the gap is: no verdict ever waits.
 
 mod disk;
+mod export;
+mod handed;
+mod otlp;
 mod queue;
 mod sample;
 mod start;
@@ -11,17 +14,21 @@ mod tap;
 mod tests;
 mod writer;
 
+pub use export::OtlpSettings;
+pub(crate) use export::{exported, not_exported};
+pub(crate) use handed::{Signed, signed};
 pub use sample::{ALL_MILLIONTHS, SAMPLED, Sample};
 pub use tap::Tap;
 
+use export::Exporter;
 use portcullis_audit::note::SignerKey;
 use portcullis_audit::record::Format;
 use queue::Queue;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use writer::Writer;
 
 /// The file, and so are the counts of it, belong to the process.
@@ -59,11 +66,15 @@ pub struct AuditFile {
     pub retain_ms: u64,
     /// Of which refusals only a share is kept; the first rule that is about one decides.
     pub sample: Vec<Sample>,
+    /// The webhook that checkpoints are handed to.
+    pub webhook: Option<String>,
+    /// The collector that records are sent to, too.
+    pub otlp: Option<OtlpSettings>,
 }
 
 /// The audit log. Records can be given to it before it has started.
 #[derive(Debug, Clone, Default)]
-pub struct AuditLog(Arc<Queue>);
+pub struct AuditLog(Arc<Queue>, Arc<OnceLock<Exporter>>);
 
 impl AuditLog {
     /// What takes the records, as a layer of the subscriber.
@@ -77,12 +88,22 @@ impl AuditLog {
             io::Error::new(error.kind(), format!("audit.file: cannot use `{}`: {error}", file.path.display()))
         };
         let every = file.every;
-        let writer = Writer::start(file.clone(), Box::new(disk::open)).map_err(named)?;
+        let origin = file.key.verifier().name();
+        let export = file.otlp.clone().map(|otlp| Exporter::start(otlp, origin)).transpose()?;
+        let writer = Writer::start(file.clone(), Box::new(disk::open), export.clone()).map_err(named)?;
+        if let Some(export) = export {
+            // It is started once.
+            let _ = self.1.set(export);
+        }
         queue::start(Arc::clone(&self.0), writer, every)
     }
 
-    /// Waits until all records are written and signed, or for as long as `max`.
+    /// Waits until all records are written, signed and sent, or for as long as `max`.
     pub fn close(&self, max: Duration) {
+        let until = Instant::now() + max;
         self.0.close(max);
+        if let Some(export) = self.1.get() {
+            export.close(until.saturating_duration_since(Instant::now()));
+        }
     }
 }

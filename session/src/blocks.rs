@@ -148,6 +148,14 @@ impl Blocks {
         let about = self.0.values().flat_map(|blocks| blocks.about(bearer));
         about.filter(|block| block.stands(now_ms)).map(Block::ends_at_ms).max()
     }
+
+    /// The blocks of the party of a session or token that stand at `now_ms`, the oldest first.
+    pub fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> Vec<Block> {
+        let about = self.0.values().flat_map(|blocks| blocks.about(bearer));
+        let mut standing: Vec<_> = about.filter(|block| block.stands(now_ms)).cloned().collect();
+        standing.sort_by_key(|block| block.made_at_ms);
+        standing
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +213,8 @@ mod tests {
             (Some(60), Some(60), None)
         );
         assert_eq!(blocks.page(None, 9, 50).0.len(), 1, "what has run out is not listed");
+        let of = |now_ms| blocks.of(A, now_ms).iter().map(|block| block.until_ms).collect::<Vec<_>>();
+        assert_eq!((of(49), of(50), of(60)), (vec![Some(50), Some(60)], vec![Some(60)], vec![]));
     }
 
     #[test]

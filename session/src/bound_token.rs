@@ -2,7 +2,8 @@
 //! all bind and answer here, and the judge decides.
 
 use crate::attributes::Contexts;
-use crate::audit::{Audit, EndedBy, Refused};
+use crate::audit::{Audit, EndedBy, Refused, StepUp};
+use crate::intern::ScopeSet;
 use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
 use crate::session::Session;
@@ -19,6 +20,8 @@ pub(crate) struct Answer {
     /// A session that must be on disk before the verdict is sent: the verdict depends on an end that would be unknown after
     /// a crash.
     pub(crate) awaits: Option<Arc<Session>>,
+    /// After how many milliseconds it may be another one because a grant ends.
+    pub(crate) grant_left_ms: Option<u64>,
 }
 
 /// What the route of a question requires, besides its limits.
@@ -36,6 +39,8 @@ pub(crate) struct BoundToken {
     is_verified: bool,
     /// It is only bound to end its session.
     ends: bool,
+    /// Those of its scopes that its session needs a live grant of.
+    held_back: ScopeSet,
     state: State,
     /// It names no session because its first question was not activity.
     awaits_activity: bool,
@@ -43,6 +48,8 @@ pub(crate) struct BoundToken {
     blocked_until_ms: Option<u64>,
     /// The refusals that the audit has received: one bit for each outcome.
     reported: u32,
+    /// Somebody was asked to approve its scopes.
+    has_asked: bool,
 }
 
 enum State {
@@ -69,12 +76,9 @@ struct Standing {
     blocked_until_ms: Option<u64>,
     is_blocked: bool,
     is_revoked: bool,
-    escalates: bool,
     is_same_party: bool,
     is_other_subject: bool,
-    generation: u32,
-    narrowed: Option<Vec<String>>,
-    contexts: Contexts,
+    compared: Compared,
 }
 
 impl BoundToken {
@@ -84,10 +88,12 @@ impl BoundToken {
             token,
             is_verified: true,
             ends: false,
+            held_back: ScopeSet::default(),
             state: State::Unbound,
             awaits_activity: false,
             blocked_until_ms: None,
             reported: 0,
+            has_asked: false,
         }
     }
 
@@ -99,6 +105,11 @@ impl BoundToken {
     /// A token whose caller, trusted with its session, wants it ended. Nobody has to have verified it.
     pub(crate) fn to_be_ended(token: Arc<Token>) -> Self {
         Self { ends: true, ..Self::new(token) }
+    }
+
+    /// The same token, of whose scopes those among `approvals` need a live grant.
+    pub(crate) fn holding_back(self, approvals: &ScopeSet) -> Self {
+        Self { held_back: self.token.scopes.common(approvals), ..self }
     }
 
     pub(crate) fn token(&self) -> &Arc<Token> {
@@ -113,7 +124,7 @@ impl BoundToken {
     /// How often what its session holds has changed.
     pub(crate) fn generation(&self) -> u32 {
         match &self.state {
-            State::Session(standing) => standing.generation,
+            State::Session(standing) => standing.compared.generation,
             State::Unbound | State::None(..) => 0,
         }
     }
@@ -121,7 +132,7 @@ impl BoundToken {
     /// Whether the token has this scope, and its session still does.
     pub(crate) fn holds(&self, scope: &str) -> bool {
         let left = match &self.state {
-            State::Session(standing) => standing.narrowed.as_deref(),
+            State::Session(standing) => standing.compared.narrowed.as_deref(),
             State::Unbound | State::None(..) => None,
         };
         match left {
@@ -178,13 +189,13 @@ impl BoundToken {
         let mut blocked_until_ms = None;
         self.state = match binding {
             Binding::Session(session) => {
-                let mut standing = Standing::new(session, &self.token, registry, epochs, now_ms);
+                let mut standing = Standing::new(session, (&self.token, &self.held_back), registry, epochs, now_ms);
                 blocked_until_ms = standing.blocked_until_ms;
                 // A blocked token neither touches its session nor adds to it, but it may end it.
                 let is_heard = self.is_verified && (self.ends || blocked_until_ms.is_none());
                 if is_heard && standing.may_speak(&self.token) {
-                    standing.grow(&self.token, registry);
-                    if !standing.escalates {
+                    standing.grow((&self.token, &self.held_back), registry, now_ms);
+                    if !standing.compared.escalates {
                         registry.note(&standing.session, &self.token);
                     }
                 }
@@ -210,7 +221,7 @@ impl BoundToken {
             State::Unbound => Known::Nothing,
             State::None(known, _) => *known,
             State::Session(standing) => {
-                standing.refresh(&self.token, registry, now_ms);
+                standing.refresh((&self.token, &self.held_back), registry, now_ms);
                 Known::Session(standing.facts(&self.token, self.is_verified, required, now_ms))
             }
         };
@@ -225,7 +236,7 @@ impl BoundToken {
                 if let Some(standing) = session.filter(|_| touches) {
                     registry.touch(&standing.session, now_ms);
                 }
-                let left = session.and_then(|standing| standing.narrowed.clone());
+                let left = session.and_then(|standing| standing.compared.narrowed.clone());
                 let narrowed = left.map(|scopes| Scopes { scopes });
                 Verdict { id: 0, outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed }
             }
@@ -244,14 +255,17 @@ impl BoundToken {
                 Refusal::Undated => Outcome::Undated,
                 Refusal::Outlived(reason) => outcome_of(reason),
                 Refusal::ScopeEscalation => Outcome::ScopeEscalation,
+                Refusal::ApprovalRequired => Outcome::ApprovalRequired,
                 Refusal::StepUpRequired => Outcome::StepUpRequired,
                 Refusal::RouteIdle => Outcome::IdleTimeout,
             }),
         };
         let is_lost = |session: &&Arc<Session>| rests_on_end && !session.life().stage().is_durable();
         let awaits = session.map(|standing| &standing.session).filter(is_lost).cloned();
+        let ends_ms = session.and_then(|standing| standing.compared.grant_until_ms);
+        let grant_left_ms = ends_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
         self.release();
-        Answer { verdict, awaits }
+        Answer { verdict, awaits, grant_left_ms }
     }
 
     /// Drops an ended session whose end is on disk: an old token must not keep it in memory.
@@ -291,34 +305,78 @@ impl BoundToken {
     pub(crate) fn contexts(&self, now_ms: u64) -> Vec<String> {
         match &self.state {
             State::Session(standing) => {
-                standing.contexts.of(standing.session.bearer(), now_ms).map(str::to_owned).collect()
+                standing.compared.contexts.of(standing.session.bearer(), now_ms).map(str::to_owned).collect()
             }
             State::Unbound | State::None(..) => Vec::new(),
         }
     }
 
-    /// Reports a refusal to the audit, once for each outcome.
-    pub(crate) fn report(&mut self, outcome: Outcome, route: &str, audit: &Audit, now_ms: u64) {
+    /// Reports a refusal to the audit, once for each outcome. `asked` is the question that was refused.
+    pub(crate) fn report(
+        &mut self,
+        outcome: Outcome,
+        route: &str,
+        asked: (Asked, Required<'_>),
+        audit: &Audit,
+        now_ms: u64,
+    ) {
         let bit = 1 << outcome as u32;
         if self.reported & bit == 0 {
             self.reported |= bit;
-            audit.refused(self.refused(outcome, route, now_ms));
+            audit.refused(self.refused(outcome, route, asked, now_ms));
+        }
+    }
+
+    /// What a route asks of the session's login and that does not meet. The judge looks at both in this order.
+    fn step_up(&self, (asked, required): (Asked, Required<'_>), now_ms: u64) -> Option<StepUp> {
+        let State::Session(Standing { session, compared, .. }) = &self.state else { return None };
+        let mut contexts = compared.contexts.of(session.bearer(), now_ms);
+        let is_accepted = |context: &str| required.acr.iter().any(|accepted| accepted == context);
+        if let Some(had) = contexts.find(|context| !required.acr.is_empty() && !is_accepted(context)) {
+            return Some(StepUp::Acr { wanted: required.acr.join(" "), had: had.to_owned() });
+        }
+        let wanted_ms = asked.max_age_ms?;
+        Some(StepUp::MaxAge { wanted_s: wanted_ms / 1_000, login_at_ms: session.login_at_ms() })
+    }
+
+    /// Has somebody asked whether its session may have the scopes beyond its grant, once.
+    pub(crate) fn ask_for_approval(&mut self, registry: &Registry, now_ms: u64) {
+        if let State::Session(standing) = &self.state
+            && !self.has_asked
+        {
+            self.has_asked = registry.escalates(&standing.session, &self.token, now_ms);
         }
     }
 
     /// A refusal of this token, for the audit.
-    pub(crate) fn refused<'r>(&'r self, outcome: Outcome, route: &'r str, now_ms: u64) -> Refused<'r> {
+    pub(crate) fn refused<'r>(
+        &'r self,
+        outcome: Outcome,
+        route: &'r str,
+        asked: (Asked, Required<'_>),
+        now_ms: u64,
+    ) -> Refused<'r> {
         let granted = match &self.state {
             State::Session(standing) if outcome == Outcome::ScopeEscalation => Some(standing.session.granted()),
             State::Session(_) | State::Unbound | State::None(..) => None,
         };
-        Refused { token: &self.token, outcome, route, granted, now_ms }
+        let step_up = match outcome {
+            Outcome::StepUpRequired => self.step_up(asked, now_ms),
+            _ => None,
+        };
+        Refused { token: &self.token, outcome, route, granted, step_up, now_ms }
     }
 }
 
 impl Standing {
-    fn new(session: Arc<Session>, token: &Token, registry: &Registry, epochs: Epochs, now_ms: u64) -> Self {
-        let Compared { generation, escalates, narrowed, contexts } = Compared::of(&session, token);
+    fn new(
+        session: Arc<Session>,
+        (token, held_back): (&Token, &ScopeSet),
+        registry: &Registry,
+        epochs: Epochs,
+        now_ms: u64,
+    ) -> Self {
+        let compared = Compared::of(&session, token, held_back, now_ms);
         let blocked_until_ms = registry.blocked_until_ms(token, now_ms);
         Self {
             over_since: session.ended().map(|_| epochs),
@@ -326,19 +384,16 @@ impl Standing {
             blocked_until_ms,
             is_blocked: blocked_until_ms.is_some(),
             is_revoked: registry.is_revoked(token),
-            escalates,
             // One that the admin API opened without a subject is anybody's who has its key.
             is_other_subject: !session.subject.is_empty() && session.subject != token.subject,
             is_same_party: session.subject == token.subject && session.client == token.client,
             session,
-            generation,
-            narrowed,
-            contexts,
+            compared,
         }
     }
 
     /// Updates what may have changed since. If nothing has, as nearly always, this takes no lock.
-    fn refresh(&mut self, token: &Token, registry: &Registry, now_ms: u64) {
+    fn refresh(&mut self, (token, held_back): (&Token, &ScopeSet), registry: &Registry, now_ms: u64) {
         let epoch = registry.rules_epoch();
         if self.rules_epoch != epoch {
             self.rules_epoch = epoch;
@@ -346,28 +401,27 @@ impl Standing {
             self.blocked_until_ms = registry.blocked_until_ms(token, now_ms);
         }
         self.is_blocked = self.blocked_until_ms.is_some_and(|until_ms| !registry.has_run_out(until_ms, now_ms));
-        if self.generation != self.session.generation() {
-            self.compare(token);
+        let is_over = self.compared.grant_until_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        if is_over || self.compared.generation != self.session.generation() {
+            self.compared = Compared::of(&self.session, token, held_back, now_ms);
         }
     }
 
-    fn compare(&mut self, token: &Token) {
-        let Compared { generation, escalates, narrowed, contexts } = Compared::of(&self.session, token);
-        (self.generation, self.escalates, self.narrowed) = (generation, escalates, narrowed);
-        self.contexts = contexts;
-    }
-
     /// Grants the session the token's further scopes, if its access type allows that.
-    fn grow(&mut self, token: &Token, registry: &Registry) {
-        if self.escalates && self.session.ended().is_none() && registry.grow(&self.session, token) {
-            self.compare(token);
+    fn grow(&mut self, (token, held_back): (&Token, &ScopeSet), registry: &Registry, now_ms: u64) {
+        if self.compared.escalates && self.session.ended().is_none() && registry.grow(&self.session, token) {
+            self.compared = Compared::of(&self.session, token, held_back, now_ms);
         }
     }
 
     fn facts(&self, token: &Token, is_verified: bool, required: Required<'_>, now_ms: u64) -> Facts {
         let session = &self.session;
-        let left = self.narrowed.as_deref();
+        let left = self.compared.narrowed.as_deref();
         let login_at_ms = session.login_at_ms();
+        let is_covered = left
+            .zip(required.scopes)
+            .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope)));
+        let with_approvals = self.compared.with_approvals.as_deref().zip(required.scopes);
         Facts {
             ended: session.ended(),
             outlived: self.outlived(token),
@@ -376,14 +430,15 @@ impl Standing {
             limits: session.access.limits,
             is_blocked: self.is_blocked,
             is_revoked: self.is_revoked,
-            escalates: self.escalates,
+            escalates: self.compared.escalates,
             is_verified,
             is_same_party: self.is_same_party,
             is_other_subject: self.is_other_subject,
-            is_covered: left
-                .zip(required.scopes)
-                .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope))),
-            is_too_weak: !required.acr.is_empty() && self.contexts.are_beyond(required.acr, session.bearer(), now_ms),
+            is_covered,
+            is_too_weak: !required.acr.is_empty()
+                && self.compared.contexts.are_beyond(required.acr, session.bearer(), now_ms),
+            is_unapproved: !is_covered
+                && with_approvals.is_some_and(|(all, requirement)| requirement.met_by(|scope| all.contains(scope))),
         }
     }
 
@@ -412,18 +467,35 @@ struct Compared {
     escalates: bool,
     /// The scopes that are left of the token's, when they are fewer.
     narrowed: Option<Vec<String>>,
+    /// The same with those that somebody has yet to approve, if there are any.
+    with_approvals: Option<Vec<String>>,
+    /// When the first of the grants ends that this rests on.
+    grant_until_ms: Option<u64>,
     /// What the session's logins count as.
     contexts: Contexts,
 }
 
 impl Compared {
-    fn of(session: &Session, token: &Token) -> Self {
+    fn of(session: &Session, token: &Token, held_back: &ScopeSet, now_ms: u64) -> Self {
+        // Read in this order: what changes in between has a newer generation.
         let (generation, scopes) = session.scopes();
-        let is_whole = token.scopes.is_within(&scopes.now);
+        let grants = session.live_grants(now_ms);
+        let approved = ScopeSet::new(grants.iter().flat_map(|(scopes, _)| scopes.iter()));
+        let beyond = !token.scopes.is_within(&scopes.granted);
+        let all = if beyond && !approved.is_empty() { scopes.with(&approved) } else { scopes.now };
+        let is_free = |scope: &str| !held_back.holds(scope) || approved.holds(scope);
+        let is_missing = token.scopes.iter().any(|scope| all.holds(scope) && !is_free(scope));
+        let is_whole = !is_missing && token.scopes.is_within(&all);
+        let left =
+            || token.scopes.iter().filter(|scope| all.holds(scope) && is_free(scope)).map(str::to_owned).collect();
+        // Only the grants that say something about this token.
+        let used = grants.iter().filter(|(scopes, _)| scopes.iter().any(|scope| token.scopes.holds(scope)));
         Self {
             generation,
-            escalates: !token.scopes.is_within(&scopes.granted),
-            narrowed: (!is_whole).then(|| token.scopes.and(&scopes.now)),
+            escalates: beyond && token.scopes.beyond(&scopes.granted).any(|scope| !approved.holds(scope)),
+            narrowed: (!is_whole).then(left),
+            with_approvals: is_missing.then(|| token.scopes.and(&all)),
+            grant_until_ms: used.filter_map(|(_, grant)| grant.until_ms).min(),
             contexts: session.contexts(),
         }
     }

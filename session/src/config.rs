@@ -2,33 +2,42 @@
 
 mod access;
 mod admins;
+mod approvals;
 mod audit;
 mod credential_files;
 mod credentials;
+mod otlp;
 mod raw;
 mod reload;
+mod shape;
 mod signals;
 mod store;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use crate::access::AccessTypes;
 use crate::admins::{Admins, MetricsAccess};
+use crate::approvals::Rules;
 use crate::audit_log::AuditFile;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
+use crate::store::redis;
 use crate::usage::DAY_MS;
-pub(crate) use access::duration_ms;
+use crate::webhooks::WebhookSettings;
+pub(crate) use access::{duration_ms, duration_text};
 pub use credential_files::CredentialFiles;
-use raw::{Raw, RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
+use raw::{RawEnrolment, RawRetention, RawTls, RawUndatedLogins, RawUsage};
 pub use reload::{Reload, Reloadable, reload};
 use sha2::{Digest, Sha256};
+use shape::Shaped;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 pub use store::{SCHEMA, Sharing, StoreSettings};
 use tracing::warn;
 
@@ -72,17 +81,28 @@ pub struct Settings {
     pub signals_tls: Reloadable<Option<Tls>>,
     /// Who sends signals.
     pub(crate) signals: Vec<TransmitterSettings>,
+    /// The rules by which access is approved.
+    pub approvals: Reloadable<Arc<Rules>>,
+    /// Where people reach requests for access.
+    pub external_url: Option<String>,
+    /// Who is told about requests for access.
+    pub webhooks: Vec<WebhookSettings>,
     /// The audit log as a file, if it is one.
     pub audit: Option<AuditFile>,
+    /// What the configuration says and is perhaps not meant.
+    pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
     pub digest: String,
 }
 
 impl Settings {
-    /// Says in the log who can do what without being asked for anything.
+    /// Says in the log who can do what without being asked for anything, and what is perhaps not meant.
     pub(crate) fn warn_of_open_doors(&self) {
         for door in self.open_doors() {
             warn!("{door}");
+        }
+        for warning in &self.warnings {
+            warn!("{warning}");
         }
     }
 
@@ -95,10 +115,11 @@ impl Settings {
                        session again after every limit, and after a revocation once revoked_for has passed";
         let reopens = self.undated_logins != UndatedLogins::Refuse;
         let database = "the database is on another machine and reached without TLS: sessions and its password cross the \
-                        network in plain text: set store.postgres.ca";
+                        network in plain text: set store.postgres.ca or store.redis.ca";
         let is_open = match &self.store {
             StoreSettings::Embedded(_) => false,
             StoreSettings::Postgres(source, _) => Target::read(source).is_ok_and(|target| target.is_open()),
+            StoreSettings::Redis(source, _) => redis::Target::read(source).is_ok_and(|target| target.is_open()),
         };
         let signals = "the signals listener has no TLS and is not on a loopback address: whoever reads its network can replay \
                        logout tokens and credentials of transmitters";
@@ -140,8 +161,11 @@ pub fn load(file: &Path) -> Result<Settings, Faults> {
 
 /// Reads a configuration; `env` looks up environment variables.
 pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
-    let mut raw: Raw = serde_norway::from_str(text).map_err(|e| Faults(vec![e.to_string()]))?;
-    let mut faults = Vec::new();
+    let mut misfits = Vec::new();
+    let Some(Shaped { mut raw, mended }) = shape::read(text, &mut misfits) else {
+        return Err(Faults(misfits));
+    };
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     let listen = address("listen", &raw.listen, &mut faults);
     let admin = address("admin", &raw.admin, &mut faults);
     let credential_files = credential_files::of(&raw);
@@ -152,7 +176,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let metrics = admins::metrics(raw.metrics.as_ref(), env, &mut faults);
     let admins = admins::read(raw.admin_credential.as_ref(), std::mem::take(&mut raw.admins), env, &mut faults);
     admins::are_distinct(filter_credential.as_ref(), &admins, &metrics, &mut faults);
-    let access = access::types(raw.access.take(), &mut faults);
+    let access = access::types(raw.access.take(), &mut faults, &mut warnings);
     let store = store::read(&raw, &access, env, &mut faults);
     let undated_logins = undated_logins(&raw.undated_logins, &mut faults);
     let retention_ms = retention_ms(&raw.retention, &mut faults);
@@ -164,12 +188,20 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let is_listening = raw.signals_listen.is_some();
     let signals_listen = raw.signals_listen.and_then(|text| address("signals_listen", &text, &mut faults));
     let (are_sent, signals) = signals::read(raw.signals, env, &mut faults);
+    let approvals = approvals::rules(raw.approvals, &mut faults);
+    approvals::are_known(&approvals, &admins, &mut faults);
+    let external_url = approvals::external_url(raw.external_url, &mut faults);
     match (is_listening, are_sent) {
         (true, false) => faults.push("signals_listen: no transmitter in `signals` posts to it".to_owned()),
         (false, true) => faults.push("signals_listen: is missing: transmitters in `signals` post to it".to_owned()),
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
+    let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
+    webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
+    // What follows from something that was taken out is no fault of its own.
+    faults.retain(|fault| !mended.iter().any(|key| is_about(fault, key)));
+    faults.splice(0..0, misfits);
     match (listen, admin, store) {
         (Some(listen), Some(admin), Some(store)) if faults.is_empty() => Ok(Settings {
             listen,
@@ -192,11 +224,25 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             signals_listen,
             signals_tls: Reloadable::new(signals_tls),
             signals,
+            approvals: Reloadable::new(Arc::new(approvals)),
+            external_url,
+            webhooks,
             audit,
+            warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
         _ => Err(Faults(faults)),
     }
+}
+
+/// Top-level keys that are judged together.
+const TOGETHER: [&[&str]; 2] =
+    [&["signals", "signals_listen"], &["admins", "admin_credential", "filter_credential", "metrics"]];
+
+/// Whether a fault is about a top-level key, or about one that is judged together with it.
+fn is_about(fault: &str, key: &str) -> bool {
+    let root = fault.split(['.', '[', ':']).next().unwrap_or_default();
+    root == key || TOGETHER.iter().any(|keys| keys.contains(&root) && keys.contains(&key))
 }
 
 fn undated_logins(raw: &RawUndatedLogins, faults: &mut Vec<String>) -> UndatedLogins {

@@ -1,6 +1,8 @@
 //! What the unit tests share: a registry over a real store in a folder of its own, which can crash and which can fail.
 
 use crate::access::{Access, AccessTypes, Growth, When};
+use crate::admins::{Caller, Scope, Subject};
+use crate::approvals::{AccessRequest, Asked as AskedFor, Instance, People, Person, Rule, User};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Required};
 use crate::clock::steady_ms;
@@ -275,6 +277,52 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
 pub(crate) fn narrowing(session: &Session, scopes: Option<&[&str]>) -> Narrowing {
     let owned = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
     Narrowing { scopes: scopes.map(owned), ..Narrowing::none(session.party()) }
+}
+
+/// The rule of every test of approvals: `rita` asks for `orders:write`, and `ben` decides.
+pub(crate) fn approval_rule() -> Rule {
+    let people = |name: &str| People { admins: vec![name.to_owned()], claims: Vec::new() };
+    Rule {
+        name: "write".to_owned(),
+        scopes: vec!["orders:write".to_owned()],
+        ask: people("rita"),
+        decide: vec![people("ben")],
+        max_duration_ms: HOUR,
+        pending_for_ms: 24 * HOUR,
+        needs_reason: false,
+        needs_ticket: false,
+        survives_login: false,
+        break_glass: None,
+    }
+}
+
+/// What Rita asks for the session of a token.
+pub(crate) fn asked(token: &Token) -> AskedFor {
+    AskedFor {
+        requester: Person { name: "rita".to_owned(), user: None },
+        session: token.id,
+        asked_in: Instance { returned_ms: 0, authenticated_ms: token.authenticated_ms.unwrap_or_default() },
+        user: User { issuer: token.issuer.to_string(), subject: token.subject.to_string() },
+        scopes: vec!["orders:write".to_owned()],
+        reason: "it is broken".to_owned(),
+        ticket: None,
+        duration_ms: MINUTE,
+        escalation: false,
+        emergency: false,
+        rule: approval_rule(),
+    }
+}
+
+/// Somebody who may approve.
+pub(crate) fn approver(name: &str) -> Caller {
+    let claims = Arc::new(serde_json::Value::Null);
+    let subject = Some(Subject { issuer: "https://staff".into(), sub: name.into() });
+    Caller { name: name.into(), scopes: [Scope::Approve].into_iter().collect(), subject, claims }
+}
+
+/// Her request.
+pub(crate) fn request() -> AccessRequest {
+    AccessRequest::new(asked(&person("s", T0)), T0)
 }
 
 /// The token with a key of that kind, and so of another session.

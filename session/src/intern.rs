@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PURGE_AT_MIN: usize = 1024;
 
 /// A set of scopes: sorted, without duplicates, cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ScopeSet(Arc<[Box<str>]>);
 
 impl ScopeSet {
@@ -40,6 +40,17 @@ impl ScopeSet {
     /// The scopes of this set that are in `other` too.
     pub fn and(&self, other: &Self) -> Vec<String> {
         self.iter().filter(|scope| other.holds(scope)).map(str::to_owned).collect()
+    }
+
+    /// The scopes of this set that are in `other` too, as a set.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        Self::new(self.iter().filter(|scope| other.holds(scope)))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The scopes in order.

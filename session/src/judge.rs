@@ -108,6 +108,8 @@ pub struct Facts {
     pub is_covered: bool,
     /// The login counts as an authentication context that the route does not accept.
     pub is_too_weak: bool,
+    /// The session's scopes cover what the route requires only with such that somebody has yet to approve.
+    pub is_unapproved: bool,
 }
 
 /// What the route of a question adds. Its limits can only narrow: the session's own are judged as well.
@@ -136,6 +138,8 @@ pub enum Refusal {
     Outlived(Reason),
     /// The token has scopes that the session was never granted.
     ScopeEscalation,
+    /// The route requires a scope that the session has no live grant of.
+    ApprovalRequired,
     /// The session's last login is older than the route accepts, or counts as weaker.
     StepUpRequired,
     /// The session was inactive for longer than the route accepts.
@@ -220,6 +224,10 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
 
 /// Judges the limits of the route for a session that is good in itself.
 fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
+    // Before a login is asked for that would be of no use.
+    if facts.is_unapproved {
+        return Judgement::Refused(Refusal::ApprovalRequired);
+    }
     if facts.is_too_weak {
         return Judgement::Refused(Refusal::StepUpRequired);
     }

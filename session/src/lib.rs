@@ -3,6 +3,7 @@
 pub mod access;
 mod admin;
 pub mod admins;
+pub mod approvals;
 pub mod attributes;
 pub mod audit;
 pub mod audit_log;
@@ -25,6 +26,7 @@ mod listener;
 pub mod log;
 pub mod metrics;
 pub mod narrowings;
+pub mod notices;
 mod oauth;
 pub mod per_party;
 pub mod registry;
@@ -38,6 +40,7 @@ pub mod store;
 pub mod store_tool;
 pub mod token;
 pub mod usage;
+pub mod webhooks;
 mod writer;
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ struct Args {
     /// Check the configuration, with the credentials and certificates that it names, and exit
     #[arg(long)]
     check: bool,
+    /// Give an empty Redis what this replica's journal has: after Redis has lost everything
+    #[arg(long)]
+    adopt: bool,
     #[command(subcommand)]
     task: Option<Task>,
 }
@@ -89,6 +92,9 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
+        for warning in &settings.warnings {
+            eprintln!("{}: warning: {warning}", file.display());
+        }
         println!("{}: ok", file.display());
         return Exit::Done.into();
     }
@@ -103,7 +109,7 @@ fn main() -> ExitCode {
     let audit = AuditLog::default();
     let tap = settings.audit.as_ref().map(|file| audit.tap(&file.sample));
     tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).with(tap).init();
-    let exit = match serve(&file, settings, &audit) {
+    let exit = match serve(&file, settings, &audit, args.adopt) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -129,7 +135,7 @@ fn look_after(command: &store_tool::Command) -> Exit {
     }
 }
 
-fn serve(config: &Path, settings: Settings, audit: &AuditLog) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(config: &Path, settings: Settings, audit: &AuditLog, adopt: bool) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(file) = &settings.audit {
         audit.start(file.clone())?;
     }
@@ -145,7 +151,7 @@ fn serve(config: &Path, settings: Settings, audit: &AuditLog) -> Result<(), Box<
         let (checks, admin) = (bind("listen", settings.listen).await?, bind("admin", settings.admin).await?);
         let listeners = Listeners { checks, admin, signals };
         let at = settings.store.clone();
-        let store = tokio::task::spawn_blocking(move || store_tool::open(&at)).await??;
+        let store = tokio::task::spawn_blocking(move || store_tool::open(&at, adopt)).await??;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = async move {
             tokio::select! {

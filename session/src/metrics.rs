@@ -1,9 +1,10 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
 use crate::judge::Reason;
-use crate::replica::{Beaten, State};
+use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
 use crate::usage::UsageMetrics;
+use crate::webhooks::WebhookMetrics;
 use portcullis_contract::wire::Outcome;
 use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -18,7 +19,7 @@ const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.
 const LAG_SECONDS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
 
 /// The outcomes that are counted, by the label they are counted under.
-pub const OUTCOMES: [(Outcome, &str); 10] = [
+pub const OUTCOMES: [(Outcome, &str); 11] = [
     (Outcome::Active, "active"),
     (Outcome::IdleTimeout, "idle_timeout"),
     (Outcome::LifetimeExceeded, "lifetime_exceeded"),
@@ -28,6 +29,7 @@ pub const OUTCOMES: [(Outcome, &str); 10] = [
     (Outcome::StepUpRequired, "step_up_required"),
     (Outcome::Undated, "undated"),
     (Outcome::Blocked, "blocked"),
+    (Outcome::ApprovalRequired, "approval_required"),
     (Outcome::Unavailable, "unavailable"),
 ];
 
@@ -87,12 +89,16 @@ pub struct Metrics {
     log_dropped: IntCounter,
     audit_records: IntCounter,
     audit_dropped: IntCounter,
+    audit_exported: IntCounter,
+    audit_not_exported: IntCounter,
     commits: Histogram,
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
     /// What is used.
     pub(crate) usage: UsageMetrics,
+    /// What webhooks are told.
+    pub(crate) webhooks: WebhookMetrics,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -175,6 +181,8 @@ struct Replicas {
     listed: IntGauge,
     behind: IntGauge,
     clock_lead_ms: IntGauge,
+    epoch: IntGauge,
+    given_back: IntGauge,
 }
 
 /// Revocations made, by what they revoke.
@@ -263,6 +271,14 @@ impl Metrics {
                 "portcullis_audit_dropped_total",
                 "Records that the file of the audit log lacks: its disk failed, or was too slow.",
             )?,
+            audit_exported: counter(
+                "portcullis_audit_otlp_records_total",
+                "Records of the audit log that the OpenTelemetry collector took.",
+            )?,
+            audit_not_exported: counter(
+                "portcullis_audit_otlp_dropped_total",
+                "Records of the audit log that the OpenTelemetry collector lacks: it refused them, or was too slow.",
+            )?,
             log_dropped: counter(
                 "portcullis_log_lines_dropped_total",
                 "Log lines dropped because standard output was not read in time.",
@@ -277,9 +293,18 @@ impl Metrics {
                     "Changes of other replicas not yet applied at the last beat.",
                 )?,
                 clock_lead_ms: gauge("portcullis_clock_lead_milliseconds", "This machine's clock minus the store's.")?,
+                epoch: gauge(
+                    "portcullis_store_epoch",
+                    "Lives of the Redis server that replicas have seen; 0 without Redis.",
+                )?,
+                given_back: gauge(
+                    "portcullis_log_entries_given_back",
+                    "Changes that Redis had lost and got again from this process.",
+                )?,
             },
             signals: signals(&registry)?,
             usage: UsageMetrics::new(&registry)?,
+            webhooks: WebhookMetrics::new(&registry)?,
             registry,
         })
     }
@@ -346,6 +371,10 @@ impl Metrics {
         self.replicas.listed.set(i64::try_from(beaten.peers.len()).unwrap_or(i64::MAX));
         self.replicas.behind.set(count(beaten.head.saturating_sub(settled)));
         self.replicas.clock_lead_ms.set(beaten.clock_lead_ms);
+        if let Some(Failovers { epoch, given_back }) = beaten.failovers {
+            self.replicas.epoch.set(count(epoch));
+            self.replicas.given_back.set(count(given_back));
+        }
     }
 
     /// Notes whether this service may give verdicts.
@@ -363,6 +392,8 @@ impl Metrics {
         self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         self.audit_records.inc_by(crate::audit_log::written().saturating_sub(self.audit_records.get()));
         self.audit_dropped.inc_by(crate::audit_log::dropped().saturating_sub(self.audit_dropped.get()));
+        self.audit_exported.inc_by(crate::audit_log::exported().saturating_sub(self.audit_exported.get()));
+        self.audit_not_exported.inc_by(crate::audit_log::not_exported().saturating_sub(self.audit_not_exported.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -1,5 +1,6 @@
 //! The session registry: the authority on which session a token belongs to, and on which sessions are live.
 
+mod approvals;
 mod attributes;
 mod bind;
 mod block;
@@ -8,6 +9,7 @@ mod block_tests;
 mod held;
 mod load;
 mod narrow;
+mod notices;
 mod open;
 mod order;
 mod others;

@@ -11,5 +11,5 @@ mod model;
 
 pub use barrier::{Barrier, Unlisted};
 pub use beat::Beats;
-pub use engine::{Appended, Beaten, Engine, NoBeat, Peer, Place, Woken};
+pub use engine::{Appended, Beaten, Engine, Failovers, NoBeat, Peer, Place, Woken};
 pub use lease::{Lease, State};

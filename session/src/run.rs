@@ -2,10 +2,11 @@
 
 use crate::admin;
 use crate::admins::{self, SignedIn};
+use crate::approvals;
 use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
-use crate::config::{Settings, Sharing, StoreSettings};
+use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
@@ -15,6 +16,7 @@ use crate::service::Service;
 use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
 use crate::usage::day_of;
+use crate::webhooks::{self, Webhooks};
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -109,16 +111,15 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let (serves, serving) = watch::channel(true);
     let kept = Kept { retention_ms: settings.retention_ms, usage_retained_ms: settings.usage_retained_ms };
-    let sharing = match &settings.store {
-        StoreSettings::Embedded(_) => None,
-        StoreSettings::Postgres(_, sharing) => Some(*sharing),
-    };
+    let sharing = settings.store.sharing();
     let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
+    let rules = settings.approvals.watch();
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
+    webhooks::expect(&service);
     let admin = Served {
         threads: ConnectionThreads::here(),
         tls: admin_tls,
@@ -156,6 +157,8 @@ pub async fn run(
     for (number, _) in service.signals.iter().enumerate().filter(|(_, transmitter)| transmitter.is_managed()) {
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
+    signals.extend(webhooks::keep(&service));
+    signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));
@@ -229,6 +232,11 @@ fn build(
         None => registry,
         Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
     });
+    registry.set_approval_rules(Arc::clone(&settings.approvals.read()));
+    let checkpoints_to = settings.audit.as_ref().and_then(|audit| audit.webhook.clone());
+    let webhooks = Webhooks::new(settings.webhooks, settings.external_url.clone(), checkpoints_to)
+        .map_err(|e| Failure::System(format!("cannot set up the webhook {e}")))?;
+    registry.set_subscribers(webhooks.subscribers().clone());
     metrics.undated_logins.set(registry.reopens_undated_logins().into());
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
@@ -251,11 +259,18 @@ fn build(
         stop,
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
+        requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),
         signals: transmitters,
+        webhooks,
         blocking: Handle::current(),
     })
+}
+
+/// Where people ask for approvals: the id of their session is appended.
+fn requests_url(external_url: Option<&str>) -> String {
+    external_url.map(|url| format!("{url}/requests/new?session=")).unwrap_or_default()
 }
 
 /// Flushes of activity in an activity interval.

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
 use crate::filters::Filters;
+use crate::intern::ScopeSet;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -15,6 +16,7 @@ use crate::replica::{Barrier, State};
 use crate::session::Session;
 use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
+use crate::webhooks::Webhooks;
 use crate::writer::Writer;
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
@@ -68,12 +70,16 @@ pub struct Service {
     pub serving: watch::Receiver<bool>,
     /// What answers wait for at the other replicas.
     pub barrier: Option<Arc<Barrier>>,
+    /// Where people ask for approvals: the session's id is appended; empty: nowhere.
+    pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
     pub is_loaded: AtomicBool,
     /// Held by the one list that reads every ended session.
     pub long_list: Arc<Mutex<()>>,
     /// Who sends signals.
     pub(crate) signals: Vec<Transmitter>,
+    /// Who is told about requests for access.
+    pub(crate) webhooks: Webhooks,
     /// The runtime on whose blocking threads the store is read: the threads of connections must not wait for a disk.
     pub blocking: Handle,
 }
@@ -114,6 +120,13 @@ impl Service {
         }
         let unwritten = "the store cannot write: nothing can be revoked or changed until it can";
         (!self.writer.is_healthy()).then(|| unwritten.to_owned())
+    }
+
+    /// The scopes that need a live grant, for tokens that no filter presents: those of the policies of connected filters, and all
+    /// that somebody can approve, for the filter that holds them back may not be connected here.
+    pub fn approvals(&self) -> ScopeSet {
+        let (described, rules) = (self.route_tables.approvals(), self.registry.approval_rules());
+        ScopeSet::new(described.iter().chain(rules.scopes()))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

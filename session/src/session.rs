@@ -1,6 +1,7 @@
 //! One session in memory. What changes on every request is in atomics, so that judging takes no lock.
 
 use crate::access::Access;
+use crate::approvals::{Grant, Grants, Instance};
 use crate::attributes::Contexts;
 use crate::email::EmailDigest;
 use crate::intern::{Interner, ScopeSet};
@@ -63,6 +64,7 @@ pub struct Session {
     scopes: Mutex<Scopes>,
     contexts: Mutex<Contexts>,
     email: Mutex<Option<EmailDigest>>,
+    grants: Mutex<Grants>,
     generation: AtomicU32,
 }
 
@@ -78,6 +80,12 @@ pub struct Scopes {
 }
 
 impl Scopes {
+    /// Those that it has with more than it was granted.
+    pub fn with(&self, more: &ScopeSet) -> ScopeSet {
+        let all = ScopeSet::new(self.granted.iter().chain(more.iter()));
+        self.left.as_ref().map_or_else(|| all.clone(), |left| left.of(&all))
+    }
+
     fn new(granted: ScopeSet, left: Option<Box<Left>>) -> Self {
         let now = left.as_ref().map_or_else(|| granted.clone(), |left| left.of(&granted));
         Self { granted, left, now }
@@ -114,6 +122,7 @@ impl Session {
             scopes: Mutex::new(Scopes::new(granted, None)),
             contexts: Mutex::default(),
             email: Mutex::default(),
+            grants: Mutex::default(),
             generation: AtomicU32::new(0),
         }
     }
@@ -185,6 +194,7 @@ impl Session {
         }
         self.login_at_ms.fetch_max(token.start_ms, Ordering::Relaxed);
         self.touch(token.start_ms);
+        self.logged_in();
         Noted::Login
     }
 
@@ -192,8 +202,46 @@ impl Session {
     pub fn merge(&self, marks: Marks) {
         self.last_seen_ms.fetch_max(marks.last_seen_ms, Ordering::Relaxed);
         self.login_at_ms.fetch_max(marks.login_at_ms, Ordering::Relaxed);
-        self.authenticated_ms.fetch_max(marks.authenticated_ms, Ordering::Relaxed);
+        let known_ms = self.authenticated_ms.fetch_max(marks.authenticated_ms, Ordering::Relaxed);
         self.issued_ms.fetch_max(marks.issued_ms, Ordering::Relaxed);
+        if marks.authenticated_ms > known_ms {
+            self.logged_in();
+        }
+    }
+
+    /// A login ends grants, and whoever has compared a token with them has to do so again.
+    fn logged_in(&self) {
+        if !self.grants().are_none() {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The life that it is in.
+    pub fn instance(&self) -> Instance {
+        let returned_ms = self.returned.map_or(0, |end| end.at_ms);
+        Instance { returned_ms, authenticated_ms: self.authenticated_ms.load(Ordering::Relaxed) }
+    }
+
+    /// Its grants, with those that no longer hold.
+    pub fn grants(&self) -> Grants {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The grants that hold, each with its scopes.
+    pub fn live_grants(&self, now_ms: u64) -> Vec<(ScopeSet, Grant)> {
+        self.grants().live(self.instance(), self.returned, now_ms).cloned().collect()
+    }
+
+    /// Sets its grants; returns whether they are others than before.
+    pub fn set_grants(&self, grants: Grants) -> bool {
+        let mut held = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *held != grants;
+        *held = grants;
+        drop(held);
+        if is_new {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        is_new
     }
 
     /// Its scopes, with the generation they belong to or an older one: a caller that keeps both sees a newer generation as

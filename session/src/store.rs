@@ -6,9 +6,13 @@
 //!
 //! An entry that cannot be read never counts as absent: its session stays ended, or unknown.
 
+mod batch;
 pub mod embedded;
+mod entry;
 pub mod postgres;
+pub mod redis;
 
+use crate::approvals::AccessRequest;
 use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::email::EmailDigest;
@@ -184,6 +188,10 @@ pub enum Change {
     Hold(HeldSignal),
     /// The signal with that id is no longer held.
     Unhold(String),
+    /// A request for access, in the place of its earlier state.
+    Request(Box<AccessRequest>),
+    /// The request with that id is no longer kept.
+    ForgetRequest(String),
     /// A signal was received. Only the tables know it: memory has its effects.
     Received(Receipt),
     /// Drops some of the receipts that are kept until before that instant.
@@ -264,13 +272,17 @@ pub struct Rules {
     /// All held signals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldSignal>,
+    /// All requests for access, with their grants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<AccessRequest>,
 }
 
 impl Rules {
     /// How many there are.
     pub fn count(&self) -> usize {
-        let Self { revocations, blocks, narrowings, attributes, held } = self;
-        revocations.len() + blocks.len() + narrowings.len() + attributes.len() + held.len()
+        let Self { revocations, blocks, narrowings, attributes, held, requests } = self;
+        let others = attributes.len() + held.len() + requests.len();
+        revocations.len() + blocks.len() + narrowings.len() + others
     }
 }
 

@@ -11,6 +11,7 @@ mod restore;
 use crate::config::{self, StoreSettings};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::{Postgres, Source, Target, check_schema, schema_sql};
+use crate::store::redis::{self, Redis};
 use crate::store::{Store, StoreError};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,15 @@ pub enum Command {
         /// How to deal with what is there
         #[command(flatten)]
         options: Options,
+    },
+    /// Give up a replica that will not come back, so that a failover of Redis does not wait for it
+    Forget {
+        /// Where the store is
+        #[command(flatten)]
+        config: Config,
+        /// Name of the replica, as `store check` lists it: what only its journal had is lost
+        #[arg(long, value_name = "NAME")]
+        name: String,
     },
     /// Print the SQL that creates the tables, for a database user who may not create them
     Schema {
@@ -99,6 +109,7 @@ impl From<StoreError> for Failure {
 enum Opened {
     Embedded(Embedded),
     Postgres(Box<Postgres>),
+    Redis(Box<Redis>),
 }
 
 impl Opened {
@@ -106,6 +117,7 @@ impl Opened {
         match self {
             Self::Embedded(store) => store,
             Self::Postgres(store) => &**store,
+            Self::Redis(store) => &**store,
         }
     }
 
@@ -115,9 +127,10 @@ impl Opened {
     }
 }
 
-/// Opens the configured store, as the service does at its start.
-pub fn open(settings: &StoreSettings) -> Result<std::sync::Arc<dyn Store>, StoreError> {
+/// Opens the configured store, as the service does at its start. With `adopt`, an empty Redis gets what the journal has.
+pub fn open(settings: &StoreSettings, adopt: bool) -> Result<std::sync::Arc<dyn Store>, StoreError> {
     Ok(match settings {
+        StoreSettings::Redis(source, _) => std::sync::Arc::new(Redis::open(source, adopt)?),
         StoreSettings::Embedded(folder) => std::sync::Arc::new(Embedded::open(folder)?),
         StoreSettings::Postgres(source, _) => std::sync::Arc::new(Postgres::open(&target(source)?)?),
     })
@@ -132,9 +145,15 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             let settings = settings(config)?;
             // Read to its end first: a store that is made for a file that cannot be restored would be in the way.
             let backup = file::Backup::open(input)?;
-            restore::from_file(&backup, &*open(&settings)?, *options)
+            restore::from_file(&backup, &*open_to_fill(&settings)?, *options)
         }
         Command::Migrate { config, from, options } => migrate(&settings(config)?, from, *options),
+        Command::Forget { config, name } => match settings(config)? {
+            StoreSettings::Redis(source, _) => Ok(redis::forget(&source, name)?),
+            StoreSettings::Embedded(_) | StoreSettings::Postgres(..) => {
+                Err(Failure::Invalid("only replicas that share a store in Redis wait for each other".to_owned()))
+            }
+        },
         Command::Schema { schema } => {
             check_schema(schema).map_err(|fault| Failure::Invalid(format!("--schema: {fault}")))?;
             print!("{}", schema_sql(schema));
@@ -151,7 +170,7 @@ fn migrate(settings: &StoreSettings, from: &Path, options: Options) -> Result<()
         )));
     }
     let source = Embedded::open_existing(from)?;
-    restore::from_store(&source, &*open(settings)?, options)
+    restore::from_store(&source, &*open_to_fill(settings)?, options)
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -166,10 +185,20 @@ fn target(source: &Source) -> Result<Target, StoreError> {
     Target::read(source).map_err(|fault| StoreError(format!("store.postgres.{fault}")))
 }
 
+/// Opens the configured store to put something into it, and makes it if there is none.
+fn open_to_fill(settings: &StoreSettings) -> Result<std::sync::Arc<dyn Store>, StoreError> {
+    match settings {
+        StoreSettings::Redis(source, _) => Ok(std::sync::Arc::new(Redis::visit(source, true)?)),
+        StoreSettings::Embedded(_) | StoreSettings::Postgres(..) => open(settings, false),
+    }
+}
+
 fn open_existing(settings: &StoreSettings) -> Result<Opened, StoreError> {
     Ok(match settings {
         StoreSettings::Embedded(folder) => Opened::Embedded(Embedded::open_existing(folder)?),
         StoreSettings::Postgres(source, _) => Opened::Postgres(Box::new(Postgres::open_existing(&target(source)?)?)),
+        // Its copy was made at one moment, and nobody else writes into it.
+        StoreSettings::Redis(source, _) => Opened::Redis(Box::new(Redis::visit(source, false)?)),
     })
 }
 

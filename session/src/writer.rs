@@ -4,12 +4,18 @@
 //! A durable change goes to disk, then to memory, then to its caller: a failed commit leaves memory as it was. The
 //! writer changes memory, and not the caller, who may have gone away in between.
 
+mod approval;
+#[cfg(test)]
+mod approval_tests;
 mod attribute;
 mod commit;
 mod enrol;
 mod finish;
 mod handle;
 mod late;
+mod notice;
+#[cfg(test)]
+mod notice_tests;
 mod op;
 #[cfg(test)]
 mod orders;
@@ -23,6 +29,7 @@ mod signal_tests;
 mod tests;
 mod thread;
 
+pub(crate) use approval::{Approving, Deciding};
 pub(crate) use attribute::NoRoom;
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};

@@ -309,7 +309,7 @@ impl Builder {
     }
 }
 
-/// Starts replicas of the session service, each in a folder of its own.
+/// Starts replicas of the session service, each in a folder of its own, all at once: they may wait for each other.
 async fn replicas(
     keys: Vec<Value>,
     dir: &Path,
@@ -317,21 +317,23 @@ async fn replicas(
     credentials: &Credentials,
     edit: Edit,
 ) -> (Service, Vec<Service>) {
-    let (mut started, mut edit) = (Vec::new(), Some(edit));
+    let (mut starting, mut edit) = (Vec::new(), Some(edit));
     for (number, keys) in keys.into_iter().enumerate() {
         let folder = dir.join(format!("replica-{number}"));
         std::fs::create_dir(&folder).expect("a folder can be made");
         let edit = edit.take();
         let ports = if number == 0 { first } else { Ports::free() };
-        let configure = |config: &mut Value| {
+        let configure = move |config: &mut Value| {
             let keys = keys.as_object().expect("an object").clone();
             config.as_object_mut().expect("an object").extend(keys);
             if let Some(edit) = edit {
                 edit(config);
             }
         };
-        started.push(Service::start(&folder, ports, credentials.clone(), configure).await);
+        let credentials = credentials.clone();
+        starting.push(async move { Service::start(&folder, ports, credentials, configure).await });
     }
+    let mut started = futures_util::future::join_all(starting).await;
     let others = started.split_off(1);
     (started.pop().expect("there is one"), others)
 }

@@ -32,7 +32,8 @@ session, including those of its subject.
 
 Examples:
   portcullis attributes list --session 5d41402abc4b
-  portcullis attributes list --subject alice --issuer https://id.example.com --output json | jq -r '.attributes[].name'";
+  portcullis attributes list --subject alice --issuer https://id.example.com --output json \\
+    | jq -r '.attributes[].name'";
 
 const SET_EXAMPLES: &str = "\
 `true` and `false` are booleans, anything that is a number in JSON is a number, and everything else

@@ -1,5 +1,5 @@
-//! `portcullis block`: refuses whatever comes from a subject, a client or a session claim, until the block is taken back or
-//! runs out.
+//! `portcullis block`: refuses whatever comes from a subject, a client or a session claim, until the block is lifted or runs
+//! out.
 
 use super::{
     blocks::until,
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), group = "party")]
     sid: Option<String>,
     /// When the block runs out: an instant (RFC 3339), or a duration from now such as `2h` [default: never, so
-    /// it must be taken back]
+    /// it must be lifted]
     #[arg(long, value_name = "INSTANT|DURATION", value_parser = instant_or_duration)]
     until: Option<Timestamp>,
     /// Reason to record in the audit log and in `blocks list`
@@ -93,7 +93,7 @@ fn summary(made: &Value, now: Timestamp) -> Result<String, Error> {
     let until_now = made.get("replaced").map(|replaced| until(replaced, now)).transpose()?;
     let replaced = until_now.map(|until| format!("this replaces the block that stood {until}\n"));
     Ok(format!(
-        "blocked {party} at `{issuer}` {}\n{}take it back with: portcullis blocks delete {id}\n",
+        "blocked {party} at `{issuer}` {}\n{}lift it with: portcullis blocks delete {id}\n",
         until(made, now)?,
         replaced.unwrap_or_default()
     ))
@@ -175,11 +175,10 @@ mod tests {
         let made = json!({
             "id": "687e", "issuer": "i", "subject": "a\u{1b}", "until": "2026-11-21T14:00:00Z", "replaced": {"id": "687e"},
         });
-        let expected = "blocked subject `a\\u{1b}` at `i` until 2026-11-21 14:00:00Z (in 2h)\nthis replaces the block that stood until it is taken back\ntake it back with: portcullis blocks delete 687e\n";
+        let expected = "blocked subject `a\\u{1b}` at `i` until 2026-11-21 14:00:00Z (in 2h)\nthis replaces the block that stood until it is lifted\nlift it with: portcullis blocks delete 687e\n";
         assert_eq!(summary(&made, now()).expect("a summary"), expected);
         let forever = json!({"id": "687e", "issuer": "i", "client_id": "web"});
-        let expected =
-            "blocked client `web` at `i` until it is taken back\ntake it back with: portcullis blocks delete 687e\n";
+        let expected = "blocked client `web` at `i` until it is lifted\nlift it with: portcullis blocks delete 687e\n";
         assert_eq!(summary(&forever, now()).expect("a summary"), expected);
         assert!(summary(&json!({}), now()).is_err());
     }

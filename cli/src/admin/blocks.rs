@@ -1,4 +1,4 @@
-//! `portcullis blocks …`: lists the blocks of parties, and takes them back.
+//! `portcullis blocks …`: lists the blocks of parties, and lifts them.
 
 use super::{
     connection::Connection,
@@ -38,7 +38,7 @@ Examples:
 pub(crate) enum Command {
     /// List the blocks of subjects, clients and session claims, newest first
     List(Listing),
-    /// Take a block back
+    /// Lift a block
     Delete(Delete),
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Listing {
     service: Connection,
 }
 
-/// Take a block back
+/// Lift a block
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE_EXAMPLES)]
 pub(crate) struct Delete {
@@ -95,16 +95,37 @@ fn summary(lifted: &Value) -> String {
         "" => String::new(),
         transmitter => format!(" by a signal of `{}`", plain(transmitter)),
     };
-    format!("the block of {party} at `{issuer}`{maker} is taken back; its sessions continue as before\n")
+    format!("the block of {party} at `{issuer}`{maker} is lifted; its sessions continue as before\n")
 }
 
 /// Until when a block stands: "until 2026-11-21 20:38:02Z (in 2h)".
 pub(super) fn until(block: &Value, now: Timestamp) -> Result<String, Error> {
     match block.get("until") {
-        None => Ok("until it is taken back".to_owned()),
+        None => Ok("until it is lifted".to_owned()),
         Some(Value::String(until)) => Ok(format!("until {}", when::both(until, now))),
         Some(_) => Err(Error::failed("unexpected response: `until` of a block is not text")),
     }
+}
+
+/// A block as a fact about a session: `subject `anna`, since … (2m ago), until it is lifted, by an administrator: ticket 4711`.
+pub(super) fn words(block: &Value, now: Timestamp) -> String {
+    let since = match text(block, "made_at") {
+        "" => String::new(),
+        at => format!(", since {}", when::both(at, now)),
+    };
+    let end = match text(block, "until") {
+        "" => "until it is lifted".to_owned(),
+        until => format!("until {}", when::both(until, now)),
+    };
+    let maker = match text(block, TRANSMITTER) {
+        "" => "an administrator".to_owned(),
+        transmitter => format!("a signal of `{}`", plain(transmitter)),
+    };
+    let why = match text(block, "reason") {
+        "" => String::new(),
+        why => format!(": {}", plain(why)),
+    };
+    format!("{}{since}, {end}, by {maker}{why}", party(block))
 }
 
 fn table(blocks: &[Value], now: Timestamp) -> List {
@@ -116,7 +137,7 @@ fn table(blocks: &[Value], now: Timestamp) -> List {
     };
     for of in blocks {
         let until = match text(of, "until") {
-            "" => "taken back".to_owned(),
+            "" => "no end".to_owned(),
             until => when::short(until, now),
         };
         let maker = has_signalled.then(|| match text(of, TRANSMITTER) {
@@ -149,7 +170,7 @@ mod tests {
         let text = table(&blocks, now()).text(true).to_string();
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["687e64ce5abc", "subject", "a\\u{1b}", "i", "in", "2h", "r"], "{text}");
-        assert_eq!(rows[2], ["787e64ce5abc", "client", "web", "i", "taken", "back"], "{text}");
+        assert_eq!(rows[2], ["787e64ce5abc", "client", "web", "i", "no", "end"], "{text}");
         assert!(!text.contains("SIGNALLED"), "{text}");
     }
 
@@ -161,15 +182,27 @@ mod tests {
         ];
         let text = table(&blocks, now()).text(true).to_string();
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows[1], ["687e64ce5abc", "subject", "a", "i", "taken", "back", "okta\\u{1b}", "r"], "{text}");
-        assert_eq!(rows[2], ["787e64ce5abc", "subject", "a", "i", "taken", "back", "-", "r"], "{text}");
+        assert_eq!(rows[1], ["687e64ce5abc", "subject", "a", "i", "no", "end", "okta\\u{1b}", "r"], "{text}");
+        assert_eq!(rows[2], ["787e64ce5abc", "subject", "a", "i", "no", "end", "-", "r"], "{text}");
+    }
+
+    #[test]
+    fn a_block_is_described_with_its_party_time_maker_and_reason() {
+        let by_hand =
+            json!({"id": "687e", "subject": "a\u{1b}", "made_at": "2026-11-21T11:58:00Z", "reason": "ticket"});
+        let expected =
+            "subject `a\\u{1b}`, since 2026-11-21 11:58:00Z (2m ago), until it is lifted, by an administrator: ticket";
+        assert_eq!(words(&by_hand, now()), expected);
+        let signalled = json!({"client_id": "web", "until": "2026-11-21T14:00:00Z", "transmitter": "okta"});
+        let expected = "client `web`, until 2026-11-21 14:00:00Z (in 2h), by a signal of `okta`";
+        assert_eq!(words(&signalled, now()), expected);
     }
 
     #[test]
     fn what_is_taken_back_is_said() {
         let text = summary(&json!({"issuer": "i", "sid": "s"}));
-        assert_eq!(text, "the block of sid `s` at `i` is taken back; its sessions continue as before\n");
+        assert_eq!(text, "the block of sid `s` at `i` is lifted; its sessions continue as before\n");
         let text = summary(&json!({"issuer": "i", "sid": "s", "transmitter": "okta"}));
-        assert!(text.starts_with("the block of sid `s` at `i` by a signal of `okta` is taken back;"), "{text}");
+        assert!(text.starts_with("the block of sid `s` at `i` by a signal of `okta` is lifted;"), "{text}");
     }
 }

@@ -8,14 +8,18 @@ use ureq::http::{HeaderValue, Uri};
 /// The largest credential file, in bytes: it may hold an access token.
 const CREDENTIAL_BYTES_MAX: u64 = 64 << 10;
 
+/// Where the admin API is by default.
+const URL: &str = "http://127.0.0.1:7071";
+
 /// The connection to the session service. The credential, or an OAuth access token, is never an argument: it comes from
 /// PORTCULLIS_ADMIN_CREDENTIAL or from a file
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Session service")]
 pub(super) struct Connection {
-    /// URL of the session service's admin API
-    #[arg(long, env = URL_ENV, default_value = "http://127.0.0.1:7071")]
-    url: String,
+    /// URL of the session service's admin API [env: PORTCULLIS_ADMIN_URL] [default: http://127.0.0.1:7071]
+    // Not clap's `env`: the usage of a wrong call would have the option as if it were required.
+    #[arg(long)]
+    url: Option<String>,
     #[command(flatten)]
     access: Access,
 }
@@ -49,7 +53,11 @@ impl Connection {
 
     /// Makes a client; it does not connect yet.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        self.access.client(&self.url, &format!("--url` or `{URL_ENV}"))
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => env::var(URL_ENV).unwrap_or_else(|_| URL.to_owned()),
+        };
+        self.access.client(&url, &format!("--url` or `{URL_ENV}"))
     }
 }
 

@@ -80,7 +80,7 @@ impl Args {
         let data = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| json!({"data": event.data}));
         match self.output {
             Format::Text if event.name == "lagged" => event_text::lagged(&data),
-            Format::Text => event_text::sentence(&event.name, &data),
+            Format::Text => event_text::sentence(&event.name, &data, Timestamp::now()),
             Format::Json => {
                 let mut object = if data.is_object() { data } else { json!({"data": data}) };
                 if let Some(members) = object.as_object_mut() {

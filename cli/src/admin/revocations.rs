@@ -18,7 +18,8 @@ const REVOCATIONS: Kind = Kind { path: "/v1/revocations", several: "revocations"
 const LIST_EXAMPLES: &str = "\
 Examples:
   portcullis revocations list
-  portcullis revocations list --output json | jq -r '.revocations[] | select(.subject == \"alice\") | .id'";
+  portcullis revocations list --output json \\
+    | jq -r '.revocations[] | select(.subject == \"alice\") | .id'";
 
 const DELETE_EXAMPLES: &str = "\
 Tokens are no longer compared with the revocation. The sessions that it ended stay ended; a login

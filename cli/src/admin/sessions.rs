@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 use view::Session;
 
 const SHOW_EXAMPLES: &str = "\
+A session whose subject, client or `sid` is blocked is shown as `blocked`, with its state behind it:
+a block ends no session. `blocks delete` lifts a block, and the session then continues as before.
+
 Examples:
   portcullis sessions show 5d41402abc4b
   portcullis sessions show 5d41402abc4b2a76b9719d911017c592 --output json | jq -r .expires_at";
@@ -45,11 +48,11 @@ pub(crate) enum Command {
     Show(Show),
     /// Revoke a session
     Revoke(Revoke),
-    /// Take scopes from a session's party
+    /// Take scopes from a session's subject and client
     Narrow(narrow::Narrow),
-    /// Give scopes back to a session's party
+    /// Give scopes back to a session's subject and client
     Restore(narrow::Restore),
-    /// List the scopes that have been taken from parties, newest first
+    /// List the scopes that have been taken from subjects, newest first
     Narrowings(narrowings::Args),
 }
 
@@ -103,7 +106,7 @@ impl Show {
         let client = self.service.client()?;
         let id = id::resolve(&client, &self.id)?;
         let mut session: Value = client.get(&Path::new("/v1/sessions").segment(&id))?;
-        let history = History::read(&client, &id)?;
+        let mut history = History::read(&client, &id)?;
         let text = match self.output {
             Format::Json => {
                 if let Some(members) = session.as_object_mut() {
@@ -112,7 +115,11 @@ impl Show {
                 }
                 json_text(&session)?
             }
-            Format::Text => Session::of(session)?.details(Timestamp::now()) + "history\n" + &history.text(),
+            Format::Text => {
+                let (session, now) = (Session::of(session)?, Timestamp::now());
+                history.add_blocks(&session.blocks);
+                session.details(now) + "history\n" + &history.text(now)
+            }
         };
         output::write(&text)?;
         Ok(Exit::Done)

@@ -43,7 +43,8 @@ start. HELD signals wait for an operator; the column is shown if a transmitter h
 
 Examples:
   portcullis signals list
-  portcullis signals list --output json | jq -r '.transmitters[] | select(.stale or .keys == \"failing\") | .name'";
+  portcullis signals list --output json \\
+    | jq -r '.transmitters[] | select(.stale or .keys == \"failing\") | .name'";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:

@@ -14,6 +14,16 @@ pub(super) fn both(text: &str, now: Timestamp) -> String {
     }
 }
 
+/// The end of a session. A revocation covers what is issued up to an instant slightly ahead, which is then its end.
+pub(super) fn ended(text: &str, now: Timestamp) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(instant) if instant.as_second() > now.as_second() => {
+            format!("now, for everything issued before {}", both(text, now))
+        }
+        _ => both(text, now),
+    }
+}
+
 /// The distance of an RFC 3339 instant from now.
 pub(super) fn distance(text: &str, now: Timestamp) -> String {
     match text.parse::<Timestamp>() {
@@ -109,5 +119,8 @@ mod tests {
         }
         assert_eq!(both("2026-11-21T18:35:01.5Z", now), "2026-11-21 18:35:01Z (2h 3m ago)");
         assert_eq!(both("2026-11-21T21:35:01+01:00", now), "2026-11-21 20:35:01Z (3m 1s ago)");
+        assert_eq!(ended("2026-11-21T20:35:01Z", now), "2026-11-21 20:35:01Z (3m 1s ago)");
+        let ahead = "now, for everything issued before 2026-11-21 20:38:03Z (in 1s)";
+        assert_eq!(ended("2026-11-21T20:38:03Z", now), ahead);
     }
 }

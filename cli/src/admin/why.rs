@@ -4,6 +4,7 @@ mod advice;
 mod command;
 mod explanation;
 mod given;
+mod login;
 mod reason;
 mod session;
 mod text;
@@ -25,7 +26,7 @@ use crate::{
     output::{self, Format},
     policy::{load::Loaded, of_route},
 };
-use explanation::{Explanation, Known};
+use explanation::{Answered, Explanation, Known};
 use given::{Given, Logged};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -39,7 +40,8 @@ credential for the admin API, the command asks the session service about the ses
 it explains the line alone.
 
 Examples:
-  portcullis why 'code=insufficient_scope route=orders.change session=5d41402abc4b2a76b9719d911017c592 client=web missing=orders:write'
+  portcullis why 'code=no_route route=- session=-'
+  tail -n 1 access.log | portcullis why -
   kubectl logs deploy/gateway | grep /orders/7 | portcullis why - --policy policy.yaml
   portcullis why b9a6d29c-7f0e-4f4b-8a1c-2f6c5a1f4d3e --log access.log
   portcullis why 5d41402abc4b --output json | jq -r '.commands[]'";
@@ -72,7 +74,7 @@ impl Args {
                 let client = self.service.client()?;
                 let id = id::resolve(&client, &given)?;
                 let mut known = Known::default();
-                known.ask(&client, &id)?;
+                known.ask(&client, &id).map_err(without_service)?;
                 known
             }
         };
@@ -95,13 +97,20 @@ impl Args {
         if let Some(id) = logged.decision.session.clone() {
             match self.service.client_if_given()? {
                 // What the line says is true without the service.
-                Some(client) => {
-                    if let Err(failure) = known.ask(&client, &id) {
-                        known.notes.push(format!("the session is not known: {}", failure.message));
+                Some(client) => match known.ask(&client, &id) {
+                    Ok(()) => {}
+                    Err(failure) if failure.is_not_found => {
+                        known.answered = Answered::Unseen;
+                        known.notes.push(UNSEEN.to_owned());
                     }
-                }
+                    Err(failure) => {
+                        known.answered = Answered::Failed;
+                        let message = failure.message;
+                        known.notes.push(format!("the session service could not be asked, so this is what the log line says: {message}"));
+                    }
+                },
                 None => known.notes.push(format!(
-                    "the session service was not asked about the session: set {} and {}",
+                    "the session service was not asked, so this is what the log line says: set {} and {} to learn about the session",
                     super::URL_ENV,
                     super::CREDENTIAL_ENV
                 )),
@@ -110,6 +119,20 @@ impl Args {
         known.logged = Some(logged);
         Ok(known)
     }
+}
+
+/// What is noted of a session that the service does not show.
+const UNSEEN: &str = "the session service does not know this session: no token has opened it, or it ended so long ago that it was forgotten (`retention`)";
+
+/// A failure to ask about a session, which is all that is known of it.
+fn without_service(failure: Failure) -> Error {
+    if failure.is_not_found {
+        return failure.into();
+    }
+    Error::failed(format_args!(
+        "the session service could not be asked: {}; a line of the access log can be explained without it",
+        failure.message
+    ))
 }
 
 impl Known {
@@ -121,14 +144,28 @@ impl Known {
         if let Ok(history) = history {
             self.history = history;
         }
-        let view = view?;
+        let view = match view {
+            Err(failure) if failure.is_not_found && !self.history.events.is_empty() => {
+                self.answered = Answered::Unseen;
+                self.notes.push(UNSEEN.to_owned());
+                self.set_blocks(blocks(client, &self.history)?);
+                return Ok(());
+            }
+            view => view?,
+        };
         let session: Session =
             serde_json::from_value(view.clone()).map_err(|error| super::sessions::not_a_session(&error))?;
         if session.reason.as_deref() == Some("revoked") && self.history.latest("session_revoked", |_| true).is_none() {
             self.revocation = revocation(client, &session)?;
         }
-        (self.session, self.view) = (Some(session), Some(view));
+        self.set_blocks(view.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default());
+        (self.session, self.view, self.answered) = (Some(session), Some(view), Answered::Shown);
         Ok(())
+    }
+
+    fn set_blocks(&mut self, blocks: Vec<Value>) {
+        self.history.add_blocks(&blocks);
+        self.blocks = blocks;
     }
 
     fn read_policy(&mut self, loaded: &Loaded, route: Option<&str>) {
@@ -145,6 +182,17 @@ impl Known {
         }
         self.policy_file = Some(file);
     }
+}
+
+/// The blocks of whom the refusals of an unknown session name. Its session claim is not known: a block of that is not among them.
+fn blocks(client: &Client, history: &History) -> Result<Vec<Value>, Failure> {
+    let Some(refused) = history.latest("refused", |_| true) else { return Ok(Vec::new()) };
+    let all = pages::all(client, &Path::new("/v1/blocks"), "blocks");
+    let all = all.map_err(|error| Failure::lasting(crate::report::text(&error)))?;
+    let is_same = |block: &Value, key: &str| block.get(key).is_some_and(|value| Some(value) == refused.get(key));
+    let is_theirs =
+        |block: &Value| is_same(block, "issuer") && (is_same(block, "subject") || is_same(block, "client_id"));
+    Ok(all.into_iter().filter(is_theirs).collect())
 }
 
 /// The latest revocation of a party that covers a session.

@@ -3,7 +3,7 @@
 //! One file has three readers: `portcullis policy test`, the tests of this package, and an end-to-end test with a real Envoy.
 //!
 //! ```yaml
-//! host: api.example.com                      # for requests that do not name a host
+//! host: api.example.com                      # for requests that name none; needed if a route names hosts
 //! cases:
 //!   - name: a reader may list                 # optional; the name in reports
 //!     request: GET /orders                    # METHOD /path, METHOD host/path or METHOD https://host/path

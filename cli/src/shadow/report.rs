@@ -111,7 +111,7 @@ impl Counts {
     fn count(&mut self, line: Line) {
         match line {
             Line::Other => self.without += 1,
-            Line::Decision(decision) => self.add(decision),
+            Line::Decision(decision) => self.add(*decision),
             Line::Ambiguous => self.ambiguous += 1,
         }
     }

@@ -154,19 +154,19 @@ fn blocks_are_made_listed_and_taken_back_in_words() {
     let line = ["block", "--issuer", "https://id.example.com", "--subject", "alice", "--reason", "ticket 4711"];
     assert_eq!(
         said(&line, &made),
-        "blocked subject `alice` at `https://id.example.com` until it is taken back\n\
-         this replaces the block that stood until it is taken back\n\
-         take it back with: portcullis blocks delete 687e64ce5abca15772c27966e0b823e8\n\
+        "blocked subject `alice` at `https://id.example.com` until it is lifted\n\
+         this replaces the block that stood until it is lifted\n\
+         lift it with: portcullis blocks delete 687e64ce5abca15772c27966e0b823e8\n\
          warning: subject `alice` has never been seen at `https://id.example.com`: check the name, and whether the policy reads it from the right claim\n"
     );
     assert_eq!(
         said(&["blocks", "list"], &both),
-        "ID            PARTY          ISSUER                  UNTIL       REASON\n\
-         687e64ce5abc  subject alice  https://id.example.com  taken back  ticket 4711\n"
+        "ID            PARTY          ISSUER                  UNTIL   REASON\n\
+         687e64ce5abc  subject alice  https://id.example.com  no end  ticket 4711\n"
     );
     assert_eq!(
         said(&["blocks", "delete", "687e64ce5abc"], &both),
-        "the block of subject `alice` at `https://id.example.com` is taken back; its sessions continue as before\n"
+        "the block of subject `alice` at `https://id.example.com` is lifted; its sessions continue as before\n"
     );
     assert_eq!(said(&["blocks", "list"], &json!({"blocks": []})), "there are no blocks\n");
 }

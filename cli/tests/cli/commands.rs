@@ -33,6 +33,23 @@ fn the_shipped_policies_have_no_findings() {
 }
 
 #[test]
+fn a_credential_in_a_policy_is_not_repeated() {
+    let policy =
+        "session: {cluster: session, credential: hunter2-in-a-text}\npasswort: hunter2-under-a-wrong-key\nroutes: []\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    fs::write(&file, policy).expect("a file");
+    let file = file.to_str().expect("a path");
+    for more in [&[][..], &["--output", "json"]] {
+        let output = portcullis(&[&["policy", "check", file], more].concat());
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(printed.contains("$.session.credential") && printed.contains("$.passwort"), "{printed}");
+    }
+}
+
+#[test]
 fn the_worst_of_several_files_decides_how_it_ends() {
     for (files, code) in [
         (["missing.yaml", "envoy/envoy.yaml"], 1),
@@ -63,13 +80,14 @@ fn every_command_has_a_page_in_the_manual() {
     assert!(page.contains("scope_review_overdue") && page.contains("portcullis policy check policy.yaml"));
     // What is YAML stays as it is.
     let cases = fs::read_to_string(out.join("portcullis-policy-test.1")).expect("a page");
-    let (_, extra) = cases.split_once("\n.SH EXTRA\n.nf\n").expect("lines that are not filled");
+    let (_, extra) = cases.split_once("\n.SH NOTES\n.nf\n").expect("lines that are not filled");
     assert!(
         extra.contains("\n  cases:\n    \\- name: a reader may list        # optional\n      request: GET /orders"),
         "{extra}"
     );
     fs::remove_dir_all(out).expect("it is removed");
-    assert!(printed(&portcullis(&["man"])).contains("Exit codes"));
+    assert!(extra.contains("\n.SH EXAMPLES\n.nf\n") && !cases.contains(".SH EXTRA"), "{extra}");
+    assert!(printed(&portcullis(&["man"])).contains("\n.SH EXIT STATUS\n.nf\n  0  success\n"));
 }
 
 #[test]

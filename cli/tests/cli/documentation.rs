@@ -88,6 +88,45 @@ fn every_policy_of_the_pages_loads() {
     assert!(policies >= 2, "the README and docs/policy.md show one each");
 }
 
+/// What `policy check` says of a text.
+fn checked(text: &str) -> (bool, String) {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let tool = tool.args(["policy", "check", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tool.spawn().expect("the program runs");
+    let mut input = child.stdin.take().expect("its input");
+    std::io::Write::write_all(&mut input, text.as_bytes()).expect("it reads");
+    drop(input);
+    let ran = child.wait_with_output().expect("it ends");
+    (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+/// The YAML blocks of a page.
+fn yaml_blocks(page: &str) -> Vec<String> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_files_that_envoy_watches_are_a_whole_configuration() {
+    let page = fs::read_to_string(root().join("docs/envoy.md")).expect("a page");
+    let (_, section) = page.split_once("\n## With files that Envoy watches\n").expect("a section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let [bootstrap, listener, filter] = yaml_blocks(section).try_into().expect("three files");
+    let (is_good, said) = checked(&filter);
+    assert!(is_good && said.contains("2 routes, no errors"), "{said}");
+    // The three as one file, in which every cluster is known and what surrounds the filter is seen.
+    let indented = |text: &str| text.replace("resources:", "").replace('\n', "\n  ");
+    let whole = format!("{bootstrap}\nresources:{}{}\n", indented(&listener), indented(&filter));
+    let (is_good, said) = checked(&whole);
+    assert!(is_good, "{said}");
+    for file in [&bootstrap, &listener, &filter] {
+        let parsed: serde_json::Value = serde_saphyr::from_str(file).expect("YAML");
+        assert!(parsed.is_object(), "{file}");
+    }
+    for path in ["/etc/envoy/lds.yaml", "/etc/envoy/ecds.yaml", "name: session", "name: id", "name: upstream"] {
+        assert!(section.contains(path), "{path}");
+    }
+}
+
 /// `portcullis why` finds a request by its id, and says where it went if the line does.
 #[test]
 fn the_access_logs_that_are_shown_have_what_why_reads() {

@@ -13,7 +13,7 @@ const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.tx
 
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.
-const BEYOND: [&str; 14] = [
+const BEYOND: [&str; 16] = [
     r"$.issuers[1].issuer: `https://id.example.com` is already listed at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
     r"$.session.authority: this key is required; the cluster's name, `outbound|443||id.example`, is not a host",
@@ -21,9 +21,11 @@ const BEYOND: [&str; 14] = [
     r"$.session.timeout: `2m` is too long; at most `60s`",
     r"$.scopes.admin.review_by: `2027-02-29` is not a date such as `2027-03-01`",
     r"$.sets.support[1]: `nobody` is not in `$.scopes`; declare it there",
+    r"$.sets.team[0]: `support`: a set can only contain scopes, not sets",
     r"$.routes[3].name: `admin` is already the name of `$.routes[0]`",
     r"$.routes[4].match: `me` (`$.routes[4]`) and `health` (`$.routes[0]`) could match the same request with equal precedence; make them differ in host, method or path",
     r"$.routes[1].require.all_of[0]: `Orders:read` is not in `$.scopes`; declare it there",
+    r"$.routes[2].require.any_of[0]: `support` is a set, not a scope; write `@support`",
     r"$.routes[2].require.any_of[0]: there is no set `sales` in `$.sets`",
     "$.routes[0].match.encoded_slash: the path has no `{name}` segment in which a slash could be let through; omit this key",
     "$.token_from[2]: only one `websocket_protocol` is possible: a token would follow either name",

@@ -109,7 +109,7 @@ fn a_path_is_explained_without_a_host_unless_the_host_decides() {
     let hosts = "../examples/admin-short-sessions/policy.yaml";
     let (code, _, err) = run(&["policy", "explain", hosts, "GET", "/settings"], "");
     assert!(
-        code == 2 && err.contains("no host in `/settings`, and the rule `") && err.contains("` names hosts"),
+        code == 2 && err.contains("no host in `/settings`, and the route `") && err.contains("` names hosts"),
         "{err}"
     );
 }

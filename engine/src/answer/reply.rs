@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn grpc_web_callers_find_the_status_in_a_frame_of_trailers() {
         let answer = Answer::new(Code::NoRoute, "orders", Demand::default());
-        let text = b"grpc-status:7\r\ngrpc-message:no_route: No rule allows this request\r\n";
+        let text = b"grpc-status:7\r\ngrpc-message:no_route: No route allows this request\r\n";
         let binary = answer.reply(Caller::GrpcWeb(WebEncoding::Binary));
         assert_eq!(binary.body.split_at(5), (&[0x80, 0, 0, 0, u8::try_from(text.len()).unwrap()][..], &text[..]));
         let in_text = answer.reply(Caller::GrpcWeb(WebEncoding::Text));

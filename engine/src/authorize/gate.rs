@@ -233,6 +233,14 @@ impl Gate {
         client.map(|client| client.take_news()).unwrap_or_default()
     }
 
+    /// Where people ask for approvals, if the session service has said so: the id of their session is appended.
+    pub fn requests_url(&self) -> Option<&str> {
+        match &self.client {
+            Some(SessionClient::Stream(client)) => client.requests_url(),
+            Some(SessionClient::Introspection(_)) | None => None,
+        }
+    }
+
     /// The check stream was closed.
     pub fn closed(&mut self, stream: u32, now: Now) -> Vec<Due> {
         self.tally.add(Count::Stream(StreamEvent::Closed));

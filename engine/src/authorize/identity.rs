@@ -34,10 +34,11 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
 }
 
 /// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity. A 403
-/// that depends on the route alone leaves the person who they are.
+/// that depends on the route alone leaves the person who they are; one about scopes leaves open which of them the session has.
 fn is_nobody(permit: &Permit) -> bool {
     let Some(Mark::Shadow(Refusal { code, .. })) = permit.mark else { return false };
-    code.status() == 401 || code.refuses_session() || code == Code::ScopeEscalation
+    let is_beyond = matches!(code, Code::ScopeEscalation | Code::ApprovalRequired);
+    code.status() == 401 || code.refuses_session() || is_beyond
 }
 
 /// The token's registered scopes without those that its session has lost.

@@ -5,7 +5,7 @@ use super::{
     head::Head,
     principal::Principal,
     question::{Arrival, Question},
-    request::permit::{Denial, Permit},
+    request::permit::{Denial, Permit, StepUp},
     token_place,
 };
 use crate::{
@@ -84,8 +84,8 @@ pub fn question(
     {
         return Err(Denial::of(principal, Code::InsufficientScope, arrival.rule));
     }
-    if needs_step_up(principal, rule, now_ms) {
-        return Err(Denial::of(principal, Code::StepUpRequired, arrival.rule));
+    if let Some(step_up) = needs_step_up(principal, rule, now_ms) {
+        return Err(Denial::of_login(principal, step_up, arrival.rule));
     }
     let attributes = Rc::clone(&arrival.attributes);
     Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes })
@@ -105,24 +105,30 @@ pub fn opaque_question(
     let question = question(principal, arrival, policy, now_ms)?;
     match policy.rule(arrival.rule) {
         Some(rule) if !opaque_needs_step_up(principal, rule, now_ms) => Ok(question),
-        _ => Err(Denial::of(principal, Code::StepUpRequired, arrival.rule)),
+        // Its `acr` was judged before.
+        _ => Err(Denial::of_login(principal, StepUp::MaxAge, arrival.rule)),
     }
 }
 
-/// Whether the login is too weak (`acr`) or too old (`auth_time`) (RFC 9470). If a verified token has no `auth_time`, the
+/// What the login does not meet: it is too weak (`acr`) or too old (`auth_time`) (RFC 9470). If a verified token has no `auth_time`, the
 /// session service decides: it may know when the person logged in. One that cannot be read says that it may not be asked.
-fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
+fn needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> Option<StepUp> {
     let acr = principal.facts.acr.as_ref();
     let too_weak = !rule.acr.is_empty() && !acr.is_some_and(|acr| rule.acr.contains(acr));
     // The service would take the session's start for the login, as it does where there is no `auth_time`.
     let unreadable = principal.facts.is_login_unreadable && rule.limits.max_age.is_some();
     let login_ms = principal.facts.authenticated_at_ms;
-    too_weak || unreadable || (login_ms.is_some() && is_too_old(login_ms, rule, now_ms))
+    let too_old = unreadable || (login_ms.is_some() && is_too_old(login_ms, rule, now_ms));
+    match (too_weak, too_old) {
+        (true, _) => Some(StepUp::Acr),
+        (false, true) => Some(StepUp::MaxAge),
+        (false, false) => None,
+    }
 }
 
 /// The same for an opaque token, whose login is too old as well if its age is unknown.
 pub(super) fn opaque_needs_step_up(principal: &Principal, rule: &Rule, now_ms: u64) -> bool {
-    needs_step_up(principal, rule, now_ms) || is_too_old(principal.facts.authenticated_at_ms, rule, now_ms)
+    needs_step_up(principal, rule, now_ms).is_some() || is_too_old(principal.facts.authenticated_at_ms, rule, now_ms)
 }
 
 /// Whether a login at this time is too old for a rule; an unknown one is.

@@ -1,17 +1,18 @@
 //! The access-log field of a request: what was decided, on which route, and about whom; never the token. Its one reader is the
 //! command-line tool (`access_log.rs` there).
 //!
-//! `code=CODE[ reason=REASON] route=ROUTE session=ID[ client=CLIENT][ missing=SCOPES]`. Further members only ever come last, and
+//! `code=CODE[ reason=REASON] route=ROUTE session=ID[ client=CLIENT][ missing=SCOPES][ step_up=ASKED wanted=VALUES had=VALUE]
+//! [ stream=cut]`, in one line. Further members only ever come last, and
 //! only where something is refused, or would be without shadow mode: all other lines stay as short as they are. No value has a
 //! space, a quote or a backslash, so the field can stand in JSON and in text.
 
 use super::{
     principal::Principal,
-    request::{Denial, Mark, Permit},
+    request::{Denial, Mark, Permit, StepUp},
 };
 use crate::{
     answer::Code,
-    policy::{Access, Policy},
+    policy::{Access, Policy, Rule},
     route::RuleId,
     token::Reason,
 };
@@ -31,7 +32,10 @@ struct Record<'r> {
     principal: Option<&'r Principal>,
     /// The scopes that are left, if there are fewer than in the token.
     narrowed: Option<&'r [String]>,
+    step_up: Option<StepUp>,
     is_refusal: bool,
+    /// Whether the response had begun: its status says nothing about the refusal.
+    is_cut: bool,
 }
 
 /// The field of a released request.
@@ -50,6 +54,8 @@ pub fn permit(permit: &Permit, policy: &Policy) -> String {
         rule: permit.rule,
         principal: permit.principal.as_deref(),
         narrowed: permit.narrowed.as_deref(),
+        step_up: None,
+        is_cut: false,
         is_refusal: matches!(permit.mark, Some(Mark::Shadow(_))),
     };
     record.text(policy)
@@ -58,6 +64,11 @@ pub fn permit(permit: &Permit, policy: &Policy) -> String {
 /// The field of a refused request.
 pub fn denial(denial: &Denial, policy: &Policy) -> String {
     refused("", denial).text(policy)
+}
+
+/// The field of an open request that is cut after its response has begun.
+pub fn cut(denial: &Denial, policy: &Policy) -> String {
+    Record { is_cut: true, ..refused("", denial) }.text(policy)
 }
 
 /// The field of an open request that would have been cut without shadow mode.
@@ -78,7 +89,9 @@ fn refused<'r>(kind: &'static str, denial: &'r Denial) -> Record<'r> {
         rule: denial.rule,
         principal: denial.principal.as_deref(),
         narrowed: denial.narrowed.as_deref(),
+        step_up: denial.step_up,
         is_refusal: true,
+        is_cut: false,
     }
 }
 
@@ -106,6 +119,12 @@ impl Record<'_> {
             text += " missing=";
             text += &within(self.missing(policy).into());
         }
+        if let (Some(step_up), Some(rule)) = (self.step_up, rule) {
+            text += &login(step_up, principal, rule);
+        }
+        if self.is_cut {
+            text += " stream=cut";
+        }
         text
     }
 
@@ -129,6 +148,24 @@ impl Record<'_> {
         let any = (!groups.is_empty()).then(|| groups.join("|"));
         all.chain(any).collect::<Vec<_>>().join(",")
     }
+}
+
+/// What the rule asks of a login, and what the token says of it: an empty `had` is a claim that is absent or cannot be read.
+/// Ages are in seconds, and instants in seconds since the Unix epoch.
+fn login(step_up: StepUp, principal: &Principal, rule: &Rule) -> String {
+    let (name, wanted, had) = match step_up {
+        StepUp::Acr => {
+            let wanted: Vec<_> = rule.acr.iter().map(|acr| escaped(acr, ",*")).collect();
+            let had = principal.facts.acr.as_deref().filter(|acr| !acr.is_empty());
+            ("acr", wanted.join(","), had.map(|acr| escaped(acr, ",*").into_owned()))
+        }
+        StepUp::MaxAge => {
+            let wanted = rule.limits.max_age.map(|age| age.as_secs().to_string()).unwrap_or_default();
+            ("max_age", wanted, principal.facts.authenticated_at_ms.map(|at_ms| (at_ms / 1_000).to_string()))
+        }
+    };
+    let (wanted, had) = (within(wanted.into()), within(had.unwrap_or_default().into()));
+    format!(" step_up={name} wanted={wanted} had={had}")
 }
 
 /// Percent-encodes what is not printable ASCII, what would need escaping in JSON or end the value, `%` and the bytes of `also`.
@@ -192,6 +229,32 @@ mod tests {
         let released = Permit::for_test(RuleId(1), principal, None);
         assert_eq!(permit(&released, &policy), format!("code=ok route=both session={SESSION}"));
         assert_eq!(without_policy(), "code=no_policy route=- session=-");
+    }
+
+    #[test]
+    fn a_refused_login_says_what_was_asked_and_what_the_token_says() {
+        let mut policy = fixtures::policy("enforce");
+        policy.rules[2].acr = vec!["aal2".to_owned(), "a,b c".to_owned()];
+        policy.rules[2].limits.max_age = Some(std::time::Duration::from_secs(900));
+        let mut principal = fixtures::principal(&policy, &[]);
+        let field = |principal: &Rc<Principal>, step_up| {
+            let text = denial(&Denial::of_login(principal, step_up, RuleId(2)), &policy);
+            text.split_once(" client=app").map(|(_, rest)| rest.to_owned()).expect("a client")
+        };
+        assert_eq!(field(&principal, StepUp::Acr), " step_up=acr wanted=aal2,a%2Cb%20c had=");
+        assert_eq!(field(&principal, StepUp::MaxAge), " step_up=max_age wanted=900 had=");
+        let facts = &mut Rc::get_mut(&mut principal).expect("the only one").facts;
+        (facts.acr, facts.authenticated_at_ms) = (Some("aal1".to_owned()), Some(1_700_000_000_999));
+        assert_eq!(field(&principal, StepUp::Acr), " step_up=acr wanted=aal2,a%2Cb%20c had=aal1");
+        assert_eq!(field(&principal, StepUp::MaxAge), " step_up=max_age wanted=900 had=1700000000");
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_is_told_apart_from_a_request_that_was_refused() {
+        let policy = fixtures::policy("enforce");
+        let revoked = Denial::of(&fixtures::principal(&policy, &[]), Code::SessionRevoked, RuleId(1));
+        let field = denial(&revoked, &policy);
+        assert_eq!(cut(&revoked, &policy), format!("{field} stream=cut"));
     }
 
     #[test]

@@ -39,9 +39,17 @@ impl From<Rejection> for Refusal {
 }
 
 impl Denial {
-    /// The answer for the client.
-    pub fn answer(&self, policy: &Policy) -> Answer {
-        Answer::new(self.refusal.code, &policy.realm, self.demand(policy))
+    /// The answer for the client. `requests_url` is where people ask for approvals, if the session service has said so.
+    pub fn answer(&self, policy: &Policy, requests_url: Option<&str>) -> Answer {
+        let request_url = self.request_url(requests_url);
+        let demand = Demand { request_url: request_url.as_deref(), ..self.demand(policy) };
+        Answer::new(self.refusal.code, &policy.realm, demand)
+    }
+
+    /// Where an approval for the refused session can be asked for.
+    fn request_url(&self, requests_url: Option<&str>) -> Option<String> {
+        let principal = self.principal.as_ref().filter(|_| self.refusal.code == Code::ApprovalRequired)?;
+        Some(format!("{}{}", requests_url?, principal.facts.session_id))
     }
 
     /// The requirements of the rule that refused the request.
@@ -54,6 +62,7 @@ impl Denial {
             },
             acr: &rule.acr,
             max_age: rule.limits.max_age,
+            request_url: None,
         }
     }
 }

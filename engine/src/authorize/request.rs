@@ -15,7 +15,7 @@ use crate::{
     policy::{Access, Mode, Outage, Policy},
     route::RuleId,
 };
-pub use permit::{Denial, Mark, Permit};
+pub use permit::{Denial, Mark, Permit, StepUp};
 use std::rc::Rc;
 
 /// The state of a request.

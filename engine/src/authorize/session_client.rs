@@ -9,9 +9,9 @@ use crate::{
 /// Asks the session service questions.
 pub(super) enum SessionClient {
     /// Sends all questions on one check stream.
-    Stream(StreamClient),
+    Stream(Box<StreamClient>),
     /// Makes one introspection call per question.
-    Introspection(IntrospectionClient),
+    Introspection(Box<IntrospectionClient>),
 }
 
 impl SessionClient {
@@ -19,8 +19,12 @@ impl SessionClient {
     pub(super) fn new(policy: &Policy, hello: crate::wire::Hello, timeout_ms: u64, seed: u64) -> Option<Self> {
         let session = policy.session.as_ref()?;
         Some(match &session.protocol {
-            Protocol::Stream { .. } => Self::Stream(StreamClient::new(hello, needs_beats(policy), timeout_ms, seed)),
-            Protocol::Introspection(endpoint) => Self::Introspection(IntrospectionClient::new(session, endpoint)),
+            Protocol::Stream { .. } => {
+                Self::Stream(Box::new(StreamClient::new(hello, needs_beats(policy), timeout_ms, seed)))
+            }
+            Protocol::Introspection(endpoint) => {
+                Self::Introspection(Box::new(IntrospectionClient::new(session, endpoint)))
+            }
         })
     }
 

@@ -39,6 +39,8 @@ const VERDICTS_MAX: usize = 16;
 pub(super) struct SessionMemory {
     /// Whether any rule lets requests pass in an outage.
     is_needed: bool,
+    /// Scopes that need a live grant: without a verdict, nobody can tell whether there is one.
+    approvals: Box<[Box<str>]>,
     sessions: BoundedCache<SessionId, Session>,
     opaque: BoundedCache<TokenDigest, Rc<Principal>>,
 }
@@ -69,6 +71,7 @@ impl SessionMemory {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             is_needed: policy.rules.iter().any(|rule| rule.limits.on_outage != Outage::Deny),
+            approvals: policy.register.approvals().map(Box::from).collect(),
             sessions: BoundedCache::new(SESSIONS),
             opaque: BoundedCache::new(OPAQUE),
         }
@@ -91,13 +94,15 @@ impl SessionMemory {
 
     /// What is known about the session of `principal`, for a request that `rule` matched.
     pub(super) fn session(&mut self, principal: &Principal, rule: RuleId, now: Now) -> Known {
+        let approvals = &self.approvals;
         let Some(session) = self.sessions.get(&principal.facts.session_id) else { return Known::default() };
         let token = &principal.facts.digest;
         let granted_at = session.verdict(token, Some(rule)).and_then(|verdict| verdict.granted_at);
         let is_refused = |rule| session.verdict(token, rule).is_some_and(|verdict| verdict.granted_at.is_none());
         let scopes = &principal.facts.scopes;
-        let is_whole = !scopes.iter().any(|scope| session.lost.contains(scope));
-        let left = || scopes.iter().filter(|scope| !session.lost.contains(scope)).cloned().collect();
+        let is_lost = |scope: &String| session.lost.contains(scope) || approvals.iter().any(|held| **held == **scope);
+        let is_whole = !scopes.iter().any(is_lost);
+        let left = || scopes.iter().filter(|scope| !is_lost(scope)).cloned().collect();
         Known {
             principal: None,
             is_refused: session.is_refused || session.is_full || is_refused(None) || is_refused(Some(rule)),
@@ -140,8 +145,10 @@ impl SessionMemory {
     fn note(&mut self, principal: &Principal, rule: RuleId, verdict: &Verdict, policy: &Policy, now: Monotonic) {
         let token = principal.facts.digest;
         self.sessions.change(principal.facts.session_id, |session| match verdict {
-            // A step-up only concerns this rule; every other refusal applies to the token everywhere.
-            Verdict::Ended(Refusal { code: Code::StepUpRequired, .. }) => session.refuse(token, Some(rule)),
+            // These only concern this rule; every other refusal applies to the token everywhere.
+            Verdict::Ended(Refusal { code: Code::StepUpRequired | Code::ApprovalRequired, .. }) => {
+                session.refuse(token, Some(rule));
+            }
             Verdict::Ended(refusal) => {
                 session.is_refused |= refusal.code.refuses_session();
                 session.refuse(token, None);

@@ -16,8 +16,8 @@ use super::{
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
 pub use connection::Act;
 use connection::Connection;
-pub use peer::PeerNews;
 use peer::Peers;
+pub use peer::{Lack, PeerNews};
 use prost::Message;
 use std::collections::VecDeque;
 
@@ -33,6 +33,9 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// The maximum size of a service's message in bytes; a larger one is invalid.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The longest URL that a service can have clients shown, in bytes.
+const REQUESTS_URL_BYTES_MAX: usize = 2_048;
 
 /// How often one question is sent at most.
 const TRIES_MAX: u8 = 2;
@@ -63,6 +66,8 @@ pub(super) struct StreamClient {
     hello: wire::Hello,
     /// Whether a service that sends no beats is of no use.
     needs_beats: bool,
+    /// Where people ask for approvals, as the service of the current stream says.
+    requests_url: Option<String>,
     timeout_ms: u64,
     connection: Connection,
     next_handle: u32,
@@ -105,6 +110,7 @@ impl StreamClient {
         Self {
             hello,
             needs_beats,
+            requests_url: None,
             timeout_ms,
             connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
@@ -118,6 +124,11 @@ impl StreamClient {
             peers: Peers::default(),
             usage: Some(Box::default()),
         }
+    }
+
+    /// Where people ask for approvals, as the service of the current stream says.
+    pub(super) fn requests_url(&self) -> Option<&str> {
+        self.requests_url.as_deref()
     }
 
     /// Where requests are counted that need no question; `None` if nobody wants to know.
@@ -214,8 +225,14 @@ impl StreamClient {
         let can =
             |what: &str| message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == what));
         let (beats, counts) = (can(wire::BEAT), can(wire::USAGE));
-        if self.needs_beats && beats == Some(false) {
-            self.peers.refuse(message.welcome.unwrap_or_default());
+        let lacks = match () {
+            () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
+            // It would take a token's word for what somebody has to approve.
+            () if !self.hello.approvals.is_empty() && can(wire::APPROVALS) == Some(false) => Some(Lack::Approvals),
+            () => None,
+        };
+        if let Some(lack) = lacks {
+            self.peers.refuse(message.welcome.unwrap_or_default(), lack);
             self.connection.broken(stream, now);
             received.settled = self.reask(stream, now);
             return received;
@@ -226,7 +243,9 @@ impl StreamClient {
             self.beats = beats == Some(true);
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
-            self.peers.note(message.welcome.unwrap_or_default());
+            let welcome = message.welcome.unwrap_or_default();
+            self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
+            self.peers.note(welcome);
         }
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
@@ -407,6 +426,12 @@ impl StreamClient {
     }
 }
 
+/// Whether a text of the service can be shown to clients as the beginning of a URL.
+fn is_url(text: &str) -> bool {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    is_web && text.len() <= REQUESTS_URL_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
@@ -425,6 +450,7 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
         Ok(wire::Outcome::Blocked) => Code::Blocked,
+        Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };

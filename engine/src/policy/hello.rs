@@ -43,6 +43,7 @@ impl Policy {
                 Some(Protocol::Stream { lease }) => millis(*lease),
                 Some(Protocol::Introspection(_)) | None => 0,
             },
+            approvals: self.register.approvals().map(str::to_owned).collect(),
         }
     }
 

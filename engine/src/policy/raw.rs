@@ -223,6 +223,9 @@ pub(super) struct RawScope {
     /// A human-readable description of what it allows.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Text"))]
     pub(super) description: Given<String>,
+    /// `required`: a token's word is not enough. Somebody has to approve it for the session, for a time.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Approval"))]
+    pub(super) approval: Given<String>,
 }
 
 /// Which requests a route matches and who can use it: exactly one of `public`, `authenticated` and `require`.

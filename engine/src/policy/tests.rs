@@ -156,6 +156,7 @@ fn the_register_tells_who_owns_a_scope_and_until_when() {
         owner: Some("orders-team".into()),
         review_by: "2027-03-01".parse().ok(),
         description: Some("read orders".into()),
+        needs_approval: false,
     };
     assert_eq!(*entry, expected);
     assert_eq!(policy.register.entries().len(), 4);

@@ -92,6 +92,10 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         asked_about(issuers, &given.service.protocol, faults);
     }
     let scopes = scopes::scopes(scopes, sets, faults);
+    if let Some(given) = &session {
+        let protocol = given.as_ref().map(|given| &given.service.protocol);
+        scopes::approvals_are_kept(&scopes.register, protocol, faults);
+    }
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
     let ignore_case = raw.ignore_case.or(false, Some);
     let common = Common { mode: mode.unwrap_or_default(), outage, is_endpoint, ignore_case: ignore_case == Some(true) };

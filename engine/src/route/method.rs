@@ -7,6 +7,9 @@ const METHOD_BYTES_MAX: usize = 64;
 /// Methods that everyone writes in upper case.
 pub(crate) const COMMON: [&str; 9] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
 
+/// What other tools call every method. As tokens they would be methods that no client sends.
+pub(crate) const EVERY: [&str; 3] = ["*", "ANY", "ALL"];
+
 /// A method: a token (RFC 9110, section 9.1), compared case-sensitively.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Method(pub(super) Box<str>);
@@ -16,6 +19,8 @@ pub struct Method(pub(super) Box<str>);
 pub enum BadMethod {
     /// Not a token, or too long.
     NoToken,
+    /// What stands for every method elsewhere, and would never match here.
+    Every,
     /// A common method that is not in upper case, and would therefore never match.
     Case(&'static str),
 }
@@ -25,6 +30,9 @@ impl Method {
     pub fn parse(text: &str) -> Result<Self, BadMethod> {
         if text.is_empty() || text.len() > METHOD_BYTES_MAX || !text.bytes().all(is_token_byte) {
             return Err(BadMethod::NoToken);
+        }
+        if EVERY.iter().any(|every| text.eq_ignore_ascii_case(every)) {
+            return Err(BadMethod::Every);
         }
         match COMMON.into_iter().find(|common| text.eq_ignore_ascii_case(common)) {
             Some(common) if text != common => Err(BadMethod::Case(common)),
@@ -46,6 +54,9 @@ impl fmt::Display for BadMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoToken => f.write_str("expected a method such as `GET`; omit `methods` to match every method"),
+            Self::Every => {
+                f.write_str("not a method; omit `methods` to match every method, or list the methods that are meant")
+            }
             Self::Case(common) => write!(f, "methods are case-sensitive; write `{common}`"),
         }
     }
@@ -63,6 +74,14 @@ mod tests {
         for text in ["", "*GET ", "GET,POST", "GE\u{301}T", "G\0", &"A".repeat(65)] {
             assert_eq!(Method::parse(text), Err(BadMethod::NoToken), "{text}");
         }
+    }
+
+    #[test]
+    fn what_means_every_method_elsewhere_is_not_a_method() {
+        for text in ["*", "ANY", "any", "ALL", "All"] {
+            assert_eq!(Method::parse(text), Err(BadMethod::Every), "{text}");
+        }
+        assert!(Method::parse("ALLOCATE").is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 pub struct ScopeId(pub(super) u32);
 
 /// The registry entry of a scope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The scope itself.
     pub name: Arc<str>,
@@ -18,6 +18,8 @@ pub struct Entry {
     pub review_by: Option<Date>,
     /// A human-readable description of what it allows.
     pub description: Option<String>,
+    /// A token's word is not enough: its session must hold a live grant of the scope.
+    pub needs_approval: bool,
 }
 
 /// Every scope declared in the policy.
@@ -52,6 +54,11 @@ impl ScopeRegistry {
     /// All scopes, in declaration order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    /// The scopes that a session must hold a live grant of.
+    pub fn approvals(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.needs_approval).map(|entry| &*entry.name)
     }
 
     pub(super) fn names<'a>(&'a self, ids: &'a [ScopeId]) -> impl Iterator<Item = &'a str> {

@@ -61,6 +61,12 @@ impl Requirement {
         &self.challenge
     }
 
+    /// Whether it names a scope that a session must hold a live grant of.
+    pub fn needs_approval(&self, register: &ScopeRegistry) -> bool {
+        let mut named = self.scopes.all_of.iter().chain(self.scopes.any_of.iter().flatten());
+        named.any(|id| register.entry(*id).is_some_and(|entry| entry.needs_approval))
+    }
+
     /// The names of the scopes that are always required.
     pub fn all_of<'a>(&'a self, register: &'a ScopeRegistry) -> impl Iterator<Item = &'a str> {
         register.names(&self.scopes.all_of)

@@ -8,7 +8,7 @@ const NAMES: [&str; 4] = ["a", "A", "ab", "orders:read"];
 fn register<'a>(names: impl IntoIterator<Item = &'a str>) -> ScopeRegistry {
     let mut register = ScopeRegistry::default();
     for name in names {
-        let entry = Entry { name: name.into(), owner: None, review_by: None, description: None };
+        let entry = Entry { name: name.into(), ..Entry::default() };
         register.declare(entry).unwrap();
     }
     register

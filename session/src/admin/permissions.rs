@@ -24,6 +24,7 @@ impl Needed {
 const CREDENTIAL: Needed = Needed::Credential;
 const VIEW: Needed = Needed::Scope(Scope::View);
 const OPERATE: Needed = Needed::Scope(Scope::Operate);
+const APPROVE: Needed = Needed::Scope(Scope::Approve);
 const ADMIN: Needed = Needed::Scope(Scope::Admin);
 
 /// What each method of each route needs. `HEAD` is a `GET`.
@@ -58,6 +59,17 @@ const TABLE: &[(&str, &str, Needed)] = &[
     ("POST", "/v1/signals/held/{id}/drop", OPERATE),
     ("GET", "/v1/signals/{name}", VIEW),
     ("POST", "/v1/signals/{name}/stream/{command}", OPERATE),
+    // The rules say who may ask, and whoever has asked may see that, and cancel it.
+    ("GET", "/v1/requests", CREDENTIAL),
+    ("POST", "/v1/requests", CREDENTIAL),
+    ("GET", "/v1/requests/{id}", CREDENTIAL),
+    ("POST", "/v1/requests/{id}/approve", APPROVE),
+    ("POST", "/v1/requests/{id}/deny", APPROVE),
+    ("POST", "/v1/requests/{id}/cancel", CREDENTIAL),
+    ("POST", "/v1/requests/{id}/review", APPROVE),
+    ("GET", "/v1/grants", VIEW),
+    ("POST", "/v1/grants/{id}/revoke", APPROVE),
+    ("GET", "/v1/webhooks/undelivered", VIEW),
     ("GET", "/metrics", VIEW),
 ];
 
@@ -114,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_get_needs_view_and_nothing_else_does() {
+    fn every_get_needs_view_but_for_what_is_the_callers_own_and_nothing_else_does() {
         let mut others = BTreeMap::new();
         for (method, path, needed) in TABLE {
             match (*method, *needed) {
@@ -124,7 +136,18 @@ mod tests {
             }
         }
         let unusual: Vec<_> = others.into_iter().filter(|(_, needed)| *needed != OPERATE).collect();
-        let expected = [(("GET", "/v1/whoami"), CREDENTIAL), (("POST", "/v1/clock/confirm"), ADMIN)];
+        let expected = [
+            (("GET", "/v1/requests"), CREDENTIAL),
+            (("GET", "/v1/requests/{id}"), CREDENTIAL),
+            (("GET", "/v1/whoami"), CREDENTIAL),
+            (("POST", "/v1/clock/confirm"), ADMIN),
+            (("POST", "/v1/grants/{id}/revoke"), APPROVE),
+            (("POST", "/v1/requests"), CREDENTIAL),
+            (("POST", "/v1/requests/{id}/approve"), APPROVE),
+            (("POST", "/v1/requests/{id}/cancel"), CREDENTIAL),
+            (("POST", "/v1/requests/{id}/deny"), APPROVE),
+            (("POST", "/v1/requests/{id}/review"), APPROVE),
+        ];
         assert_eq!(unusual, expected);
     }
 

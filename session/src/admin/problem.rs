@@ -1,5 +1,6 @@
 //! Errors of the admin API (RFC 9457): one closed set of codes, and one place that describes each.
 
+use crate::approvals;
 use crate::registry::NotOpened;
 use crate::signals::NotDone;
 use crate::store::StoreError;
@@ -26,6 +27,7 @@ pub(super) enum Code {
     SessionRevoked,
     ScopesBeyondGrant,
     NarrowedForEveryClient,
+    RequestClosed,
     StreamNotManaged,
     NoStream,
     TransmitterFailed,
@@ -64,6 +66,7 @@ impl Code {
             Self::NarrowedForEveryClient => {
                 (StatusCode::CONFLICT, "narrowed_for_every_client", "Every client of the subject has lost these scopes")
             }
+            Self::RequestClosed => (StatusCode::CONFLICT, "request_closed", "The request no longer waits for this"),
             Self::StreamNotManaged => {
                 (StatusCode::CONFLICT, "stream_not_managed", "The transmitter's stream is not managed here")
             }
@@ -173,6 +176,25 @@ impl From<NotOpened> for Problem {
                 format!("it has ended (`{}`), and this call cannot open it again", reason.as_str()),
             ),
             NotOpened::Revoked => Self::new(Code::SessionRevoked, "it would start before the instant of a revocation"),
+        }
+    }
+}
+
+impl From<approvals::NotDone> for Problem {
+    fn from(not_done: approvals::NotDone) -> Self {
+        use approvals::NotDone;
+        match not_done {
+            NotDone::Unknown => Self::new(Code::NotFound, "there is no request or grant with that id"),
+            NotDone::Closed(state) => Self::new(
+                Code::RequestClosed,
+                format!("the request is `{}`, and this is done or too late", state.as_str()),
+            ),
+            NotDone::Forbidden(why) => Self::new(Code::Forbidden, why),
+            NotDone::Invalid(why) => Self::unprocessable(why),
+            NotDone::Full => Self::new(
+                Code::StoreUnavailable,
+                "too many requests are waiting or kept: decide or cancel some, or shorten `retention`",
+            ),
         }
     }
 }

@@ -3,9 +3,8 @@
 use super::admit::admit;
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{
-    attributes, blocks, events, filters, held, replicas, revocations, scopes, sessions, signals, usage, whoami,
-};
+use super::{attributes, blocks, events, filters, grants, held, replicas, requests, revocations, scopes, sessions};
+use super::{signals, usage, webhooks, whoami};
 use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::service::Service;
@@ -48,6 +47,15 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/signals/held/{id}/drop", post(held::drop))
         .route("/v1/signals/{name}", get(signals::read))
         .route("/v1/signals/{name}/stream/{command}", post(signals::command))
+        .route("/v1/requests", get(requests::list).post(requests::ask))
+        .route("/v1/requests/{id}", get(requests::read))
+        .route("/v1/requests/{id}/approve", post(requests::approve))
+        .route("/v1/requests/{id}/deny", post(requests::deny))
+        .route("/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/v1/requests/{id}/review", post(requests::review))
+        .route("/v1/grants", get(grants::list))
+        .route("/v1/grants/{id}/revoke", post(grants::revoke))
+        .route("/v1/webhooks/undelivered", get(webhooks::undelivered))
         .route("/v1/whoami", get(whoami::read))
         .route("/metrics", get(metrics))
         .fallback(unknown_path)
@@ -90,6 +98,7 @@ async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
 async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
     let blocks = service.registry.blocks_standing(service.clock.now_ms());
     service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
+    webhooks::count(&service);
     let text = service.metrics.text();
     let text = text.map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())

@@ -166,13 +166,15 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     // The others read a part only.
     let reads_all_ended = order == Order::Newest && active != Some(true);
     let turn = if reads_all_ended { Some(Arc::clone(&service.long_list).lock_owned().await) } else { None };
+    let listed = Arc::clone(&service);
     let listing = move || {
         let _turn = turn;
-        service.registry.page(&filter, order, after, limit, now_ms)
+        listed.registry.page(&filter, order, after, limit, now_ms)
     };
     let page = blocking(listing).await??;
+    let view = |record| SessionView::of(record, &service.registry, now_ms);
     Ok(Json(ListView {
-        sessions: page.sessions.into_iter().map(SessionView::from).collect(),
+        sessions: page.sessions.into_iter().map(view).collect(),
         next: page.next.map(|place| place.cursor(order)),
     }))
 }
@@ -231,9 +233,12 @@ pub(super) async fn live(service: &Arc<Service>, id: SessionId) -> Result<Arc<Se
 
 pub(super) async fn shown(service: &Arc<Service>, id: SessionId) -> Result<Json<SessionView>, Problem> {
     let record = record(service, id).await?.ok_or_else(no_session)?;
+    let now_ms = service.clock.now_ms();
     let narrowings = service.registry.narrowings_of(&record.party());
-    let attributes = service.registry.attributes_of(record.bearer(), service.clock.now_ms());
-    let mut view = SessionView::from(record);
+    let attributes = service.registry.attributes_of(record.bearer(), now_ms);
+    let blocks = service.registry.blocks_of(record.bearer(), now_ms);
+    let mut view = SessionView::of(record, &service.registry, now_ms);
+    view.blocks = blocks.into_iter().map(Into::into).collect();
     view.narrowings = narrowings.into_iter().map(Into::into).collect();
     view.attributes = attributes.into_iter().map(|(name, held)| AttributeView::of(name, held)).collect();
     Ok(Json(view))

@@ -1,8 +1,10 @@
 //! A session as the admin API shows it.
 
 use super::attributes::AttributeView;
+use super::blocks::BlockView;
 use super::scopes::NarrowingView;
 use crate::clock::rfc3339;
+use crate::registry::Registry;
 use crate::store::Record;
 use serde::Serialize;
 
@@ -18,6 +20,12 @@ pub(super) struct SessionView {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Whether a block of its party refuses its requests. That ends no session, so it is not a state.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    blocked: bool,
+    /// The blocks of its party; only in an answer about this session alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) blocks: Vec<BlockView>,
     scopes: Vec<String>,
     granted: Vec<String>,
     /// What is taken from its party; only in an answer about this session alone.
@@ -45,6 +53,8 @@ impl From<Record> for SessionView {
             id: record.id().to_string(),
             state: if is_active { "active" } else { "ended" },
             reason: record.ended.map(|end| end.reason.as_str()),
+            blocked: false,
+            blocks: Vec::new(),
             opened_at: rfc3339(record.opened_at_ms),
             login_at: rfc3339(record.marks.login_at_ms),
             last_seen_at: rfc3339(record.marks.last_seen_ms),
@@ -62,6 +72,14 @@ impl From<Record> for SessionView {
             narrowings: Vec::new(),
             attributes: Vec::new(),
         }
+    }
+}
+
+impl SessionView {
+    /// A session, with what blocks of its party make of it at `now_ms`.
+    pub(super) fn of(record: Record, registry: &Registry, now_ms: u64) -> Self {
+        let blocked = registry.is_blocked(record.bearer(), now_ms);
+        Self { blocked, ..record.into() }
     }
 }
 

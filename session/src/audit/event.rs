@@ -2,7 +2,6 @@
 
 use crate::access::Access;
 use crate::clock::rfc3339;
-use crate::judge::Reason;
 use crate::narrowings::Party;
 use portcullis_contract::SessionId;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -26,6 +25,14 @@ pub enum Kind {
     ScopesRestored,
     /// A session was granted further scopes.
     ScopesGrew,
+    /// Access was asked for.
+    ApprovalRequested,
+    /// A step of a request for access was approved, or it was denied.
+    ApprovalDecided,
+    /// Access was taken in an emergency.
+    BreakGlass,
+    /// A grant ended.
+    GrantEnded,
     /// A session opened.
     Opened,
     /// Somebody logged in again within a session.
@@ -36,12 +43,16 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
         Self::ScopesRestored,
         Self::ScopesGrew,
+        Self::ApprovalRequested,
+        Self::ApprovalDecided,
+        Self::BreakGlass,
+        Self::GrantEnded,
         Self::Opened,
         Self::Login,
         Self::Refused,
@@ -55,6 +66,10 @@ impl Kind {
             Self::ScopesNarrowed => "scopes_narrowed",
             Self::ScopesRestored => "scopes_restored",
             Self::ScopesGrew => "scopes_grew",
+            Self::ApprovalRequested => "approval_requested",
+            Self::ApprovalDecided => "approval_decided",
+            Self::BreakGlass => "break_glass",
+            Self::GrantEnded => "grant_ended",
             Self::Opened => "opened",
             Self::Login => "login",
             Self::Refused => "refused",
@@ -75,7 +90,19 @@ pub struct Event {
 /// Whom it concerns.
 #[derive(Debug)]
 pub(super) enum About {
-    Session { id: SessionId, issuer: Arc<str>, subject: Box<str>, client_id: Arc<str> },
+    Session {
+        id: SessionId,
+        issuer: Arc<str>,
+        subject: Box<str>,
+        client_id: Arc<str>,
+    },
+    /// A session of which only a request for access is known.
+    Request {
+        session: SessionId,
+        issuer: Box<str>,
+        subject: Box<str>,
+        id: Box<str>,
+    },
     Party(Party),
 }
 
@@ -83,13 +110,19 @@ pub(super) enum About {
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) access: Option<Arc<Access>>,
-    /// Why a session ended.
-    pub(super) reason: Option<Reason>,
+    /// Why a session or a grant ended.
+    pub(super) reason: Option<&'static str>,
+    /// What has become of a request for access.
+    pub(super) state: Option<&'static str>,
     /// Why a question was refused.
     pub(super) outcome: Option<&'static str>,
     pub(super) route: Option<Text>,
     /// The scopes of a refused token that its session was not granted.
     pub(super) beyond_grant: Option<Scopes>,
+    /// What a refused login does not meet: `acr` or `max_age`; then what the route accepts, and what the session has.
+    pub(super) step_up: Option<&'static str>,
+    pub(super) wanted: Option<Text>,
+    pub(super) had: Option<Text>,
     pub(super) remove: Option<Scopes>,
     pub(super) restore: Option<Scopes>,
     pub(super) scopes: Option<Scopes>,
@@ -157,7 +190,7 @@ impl Event {
     /// Whether it concerns a session, of which `party` is the party if it is known.
     pub(super) fn concerns(&self, session: SessionId, party: Option<&Party>) -> bool {
         match &self.about {
-            About::Session { id, .. } => *id == session,
+            About::Session { id, .. } | About::Request { session: id, .. } => *id == session,
             About::Party(of) => party.is_some_and(|party| of.covers(party)),
         }
     }
@@ -194,6 +227,12 @@ impl Event {
                 map.serialize_entry("subject", &**subject)?;
                 map.serialize_entry("client_id", &**client_id)?;
             }
+            About::Request { session, issuer, subject, id } => {
+                map.serialize_entry("session", &session.to_string())?;
+                map.serialize_entry("issuer", &**issuer)?;
+                map.serialize_entry("subject", &**subject)?;
+                map.serialize_entry("request", &**id)?;
+            }
             About::Party(party) => {
                 map.serialize_entry("issuer", &party.issuer)?;
                 map.serialize_entry("subject", &party.subject)?;
@@ -201,12 +240,16 @@ impl Event {
                 member(map, "key", party.named_key())?;
             }
         }
-        let Details { access, reason, outcome, route, beyond_grant, remove, restore, scopes, removed, .. } =
+        let Details { access, reason, state, outcome, route, beyond_grant, remove, restore, scopes, removed, .. } =
             &self.details;
         member(map, "access", access.as_ref().map(|access| &access.name))?;
-        member(map, "reason", reason.map(Reason::as_str))?;
+        member(map, "reason", *reason)?;
+        member(map, "state", *state)?;
         member(map, "outcome", *outcome)?;
         member(map, "route", route.as_ref().map(|route| &*route.0))?;
+        member(map, "step_up", self.details.step_up)?;
+        member(map, "wanted", self.details.wanted.as_ref().map(Text::as_str))?;
+        member(map, "had", self.details.had.as_ref().map(Text::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),
             ("remove", remove),

@@ -234,7 +234,7 @@ mod tests {
 
     fn subject(event: &Event) -> String {
         match &event.about {
-            About::Session { subject, .. } => subject.to_string(),
+            About::Session { subject, .. } | About::Request { subject, .. } => subject.to_string(),
             About::Party(party) => format!("party {}", party.subject),
         }
     }

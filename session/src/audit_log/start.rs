@@ -3,6 +3,7 @@
 
 use super::AuditFile;
 use super::disk::Open;
+use super::export::Exporter;
 use super::writer::{Current, Writer, checkpoints, closed_files, with_end};
 use crate::clock::wall_ms;
 use portcullis_audit::checkpoint::notes;
@@ -29,12 +30,13 @@ enum Found {
 
 impl Writer {
     /// Reads back what is there and goes on with it.
-    pub(super) fn start(file: AuditFile, open: Open) -> io::Result<Self> {
+    pub(super) fn start(file: AuditFile, open: Open, export: Option<Exporter>) -> io::Result<Self> {
         let lock = lock(&with_end(&file.path, "lock"))?;
         let mut writer = Self {
             next: closed_files(&file.path)?.last().map_or(1, |(number, _)| number + 1),
             file,
             open,
+            export,
             current: None,
             tree: Frontier::default(),
             last: None,

@@ -35,12 +35,14 @@ impl Fixture {
             age_ms: u64::MAX,
             retain_ms: 1_000 * 86_400_000,
             sample: Vec::new(),
+            webhook: None,
+            otlp: None,
         };
         Self { _folder: folder, file, fails: Arc::default() }
     }
 
     fn start(&self) -> Writer {
-        Writer::start(self.file.clone(), self.disk()).unwrap()
+        Writer::start(self.file.clone(), self.disk(), None).unwrap()
     }
 
     /// A disk that writes half and fails while it is told to.
@@ -152,7 +154,7 @@ fn a_restart_in_the_middle_of_beginning_a_file_begins_it() {
 fn two_processes_do_not_write_one_file() {
     let fixture = Fixture::new();
     let _writer = fixture.start();
-    let second = Writer::start(fixture.file.clone(), fixture.disk()).map(drop);
+    let second = Writer::start(fixture.file.clone(), fixture.disk(), None).map(drop);
     assert!(second.unwrap_err().to_string().contains("another process"));
 }
 
@@ -254,7 +256,7 @@ fn what_does_not_fit_is_put_aside_and_the_tree_begins_anew() {
     let other = move |fixture: &Fixture| {
         let mut file = fixture.file.clone();
         (file.key, file.path) = (key.clone(), with_end(&at(fixture), "other"));
-        drop(Writer::start(file.clone(), Box::new(disk::open)).unwrap());
+        drop(Writer::start(file.clone(), Box::new(disk::open), None).unwrap());
         fs::copy(checkpoints(&file.path), checkpoints(&at(fixture))).unwrap();
     };
     begins_anew(other, "is not a checkpoint that the key has signed");

@@ -2,6 +2,9 @@
 //! lines that are there stay whole.
 
 use super::disk::{Disk, Open};
+use super::export::Exporter;
+use super::handed::hand_over;
+use super::otlp::Line;
 use super::queue::Entry;
 use super::{AuditFile, DROPPED, WRITTEN};
 use crate::clock::{rfc3339_ms, wall_ms};
@@ -43,6 +46,8 @@ pub(super) struct Current {
 pub(super) struct Writer {
     pub(super) file: AuditFile,
     pub(super) open: Open,
+    /// What sends the lines to a collector, too, once they are in the file.
+    pub(super) export: Option<Exporter>,
     /// `None` while the next file could not be begun.
     pub(super) current: Option<Current>,
     /// The number of the next file.
@@ -62,6 +67,8 @@ pub(super) struct Writer {
 /// Lines that are to be written together.
 struct Chunk {
     lines: Vec<u8>,
+    /// The same lines, for a collector; empty where there is none.
+    exported: Vec<Line>,
     tree: Frontier,
     last: Option<Hash>,
     /// How many of them are lost if they cannot be written.
@@ -98,7 +105,7 @@ impl Writer {
     }
 
     fn chunk(&self) -> Chunk {
-        Chunk { lines: Vec::new(), tree: self.tree.clone(), last: self.last, records: 0 }
+        Chunk { lines: Vec::new(), exported: Vec::new(), tree: self.tree.clone(), last: self.last, records: 0 }
     }
 
     fn say_gap(&self, chunk: &mut Chunk) {
@@ -115,6 +122,10 @@ impl Writer {
             line = draft(r#","cut":true"#).line(self.file.format);
         }
         let hash = leaf_hash(line.as_bytes());
+        if self.export.is_some() {
+            let (seq, code) = (chunk.tree.size(), code.to_owned());
+            chunk.exported.push(Line { ms, seq, code, text: line.clone() });
+        }
         chunk.tree.push(hash);
         chunk.last = Some(hash);
         chunk.lines.extend_from_slice(line.as_bytes());
@@ -137,6 +148,9 @@ impl Writer {
             self.missing = 0;
         }
         WRITTEN.fetch_add(chunk.tree.size() - self.tree.size(), Ordering::Relaxed);
+        if let Some(export) = &self.export {
+            export.put(chunk.exported);
+        }
         (self.tree, self.last) = (chunk.tree, chunk.last);
         if self.tree.size() - self.signed >= self.file.records {
             self.sign();
@@ -193,6 +207,7 @@ impl Writer {
         }
         current.notes_bytes += text.len() as u64;
         self.signed = self.tree.size();
+        hand_over(self.file.key.verifier().name(), self.signed, &note);
         info!(size = self.signed, checkpoint = note, "a checkpoint of the audit log");
         true
     }
@@ -263,6 +278,9 @@ impl Writer {
         (self.tree, self.last) = (chunk.tree, chunk.last);
         self.current = Some(current);
         WRITTEN.fetch_add(1, Ordering::Relaxed);
+        if let Some(export) = &self.export {
+            export.put(chunk.exported);
+        }
         Ok(())
     }
 

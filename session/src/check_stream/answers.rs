@@ -55,7 +55,7 @@ pub struct Answers {
 
 impl Answers {
     pub(super) fn put(&mut self, to: Destination, answer: Answer) {
-        let Answer { verdict, awaits } = answer;
+        let Answer { verdict, awaits, .. } = answer;
         match awaits {
             Some(session) => self.held.push(Held { session, to, verdict }),
             None => self.put_verdict(to, verdict),

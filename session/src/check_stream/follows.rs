@@ -5,12 +5,13 @@
 //! nothing and is put off; a follow costs nothing in between.
 
 use super::answers::{Answers, Broken, Destination};
+use super::routes::Route;
 use crate::bound_token::{Answer, BoundToken, Required, refusal};
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
 use crate::registry::{LookUp, LookedUp, Registry};
-use crate::token::Token;
+use portcullis_contract::Requirement;
 use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{Outcome, Scopes, Verdict};
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,7 @@ struct Follow {
     /// Its own, so that the filter may forget the token's handle.
     bound: BoundToken,
     asked: Asked,
+    requirement: Arc<Requirement<String>>,
     acr: Arc<[String]>,
     /// The scopes that were sent last.
     narrowed: Option<Scopes>,
@@ -70,23 +72,17 @@ impl Follows {
     }
 
     /// Enters a follow. It is to be judged next: see the followers for why in this order.
-    pub(super) fn enter(
-        &mut self,
-        id: u32,
-        token: Arc<Token>,
-        asked: Asked,
-        acr: &Arc<[String]>,
-    ) -> Result<(), Broken> {
+    pub(super) fn enter(&mut self, id: u32, bound: BoundToken, route: &Route) -> Result<(), Broken> {
         if self.open.len() >= FOLLOWS_MAX {
             return Err(Broken::new(format!("more than {FOLLOWS_MAX} follows")));
         }
         if self.open.contains_key(&id) {
             return Err(Broken::new(format!("follow {id} is open already")));
         }
-        self.line.follow(token.id, id);
-        let bound = BoundToken::new(token);
-        let acr = Arc::clone(acr);
-        self.open.insert(id, Follow { bound, asked, acr, narrowed: None, review_at_ms: None, was_active: false });
+        self.line.follow(bound.token().id, id);
+        let (asked, requirement, acr) = (route.asked, Arc::clone(&route.requirement), Arc::clone(&route.acr));
+        let follow = Follow { bound, asked, requirement, acr, narrowed: None, review_at_ms: None, was_active: false };
+        self.open.insert(id, follow);
         self.metrics.follows.inc();
         self.metrics.follows_open.inc();
         Ok(())
@@ -144,7 +140,12 @@ impl Follows {
         let is_active = occasion == Occasion::Active || std::mem::take(&mut follow.was_active);
         let asked = Asked { background: follow.asked.background || !is_active, ..follow.asked };
         // It is never bound again: it follows this session to its end, and none that may come in its place.
-        let answer = follow.bound.answer(&self.registry, asked, Required { scopes: None, acr: &follow.acr }, now_ms);
+        let answer = follow.bound.answer(
+            &self.registry,
+            asked,
+            Required { scopes: Some(&follow.requirement), acr: &follow.acr },
+            now_ms,
+        );
         self.send(id, occasion, answer, now_ms, answers);
         None
     }
@@ -158,7 +159,8 @@ impl Follows {
             answers.put(Destination::Follow, answer);
             return;
         }
-        let left_ms = [verdict.remaining_ms, verdict.idle_ms].into_iter().flatten().min();
+        // A grant ends to the millisecond. The filter is not told when: its own clock would only be a second judge.
+        let left_ms = [verdict.remaining_ms, verdict.idle_ms, answer.grant_left_ms].into_iter().flatten().min();
         self.put_off(id, left_ms.map(|left_ms| now_ms.saturating_add(left_ms)));
         let Some(follow) = self.open.get_mut(&id) else {
             return;

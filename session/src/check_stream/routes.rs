@@ -1,6 +1,7 @@
 //! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
 
 use super::answers::Broken;
+use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) asked: Asked,
-    pub(super) requirement: Requirement<String>,
+    pub(super) requirement: Arc<Requirement<String>>,
     /// Its name, and what it requires, for the counts of what is used.
     pub(super) scopes: RouteScopes,
     /// Authentication contexts, one of which is required; empty: none.
@@ -23,6 +24,8 @@ pub(super) struct Route {
 pub(super) struct RouteTable {
     policy_digest: String,
     routes: Box<[Route]>,
+    /// The scopes that need a live grant.
+    pub(super) approvals: ScopeSet,
 }
 
 impl RouteTable {
@@ -39,15 +42,21 @@ pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>);
 impl RouteTables {
     /// The table of a hello; one that another stream uses, if it is equal. The digest of the policy is compared first,
     /// and is not believed: a filter states it.
-    pub(super) fn share(&self, policy_digest: String, routes: Vec<wire::Route>) -> Arc<RouteTable> {
+    pub(super) fn share(
+        &self,
+        policy_digest: String,
+        routes: Vec<wire::Route>,
+        approvals: &[String],
+    ) -> Arc<RouteTable> {
         let mut names = HashSet::new();
         let routes = routes.into_iter().map(|route| Route {
             scopes: scopes_of(&route, &mut names),
-            requirement: Requirement::of(route.all_of, route.any_of),
+            requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
-        let table = RouteTable { policy_digest, routes: routes.collect() };
+        let approvals = ScopeSet::new(approvals);
+        let table = RouteTable { policy_digest, routes: routes.collect(), approvals };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|table| table.strong_count() > 0);
         if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
@@ -56,6 +65,14 @@ impl RouteTables {
         let table = Arc::new(table);
         used.push(Arc::downgrade(&table));
         table
+    }
+
+    /// The scopes that need a live grant by some policy in use.
+    pub fn approvals(&self) -> ScopeSet {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
+        drop(used);
+        ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter()))
     }
 }
 
@@ -80,7 +97,7 @@ mod tests {
 
     fn table(tables: &RouteTables, digest: &str, names: &[&str]) -> Arc<RouteTable> {
         let route = |name: &&str| wire::Route { name: (*name).to_owned(), ..wire::Route::default() };
-        tables.share(digest.to_owned(), names.iter().map(route).collect())
+        tables.share(digest.to_owned(), names.iter().map(route).collect(), &[])
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{BEAT, FilterMessage, ServiceMessage, USAGE, Welcome};
+use portcullis_contract::wire::{APPROVALS, BEAT, FilterMessage, ServiceMessage, USAGE, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -302,9 +302,10 @@ impl Driver {
         }
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: vec![BEAT.to_owned(), USAGE.to_owned()],
+            capabilities: [BEAT, APPROVALS, USAGE].map(str::to_owned).into(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
+            requests_url: self.service.requests_url.clone(),
         });
         ServiceMessage {
             verdicts: answers.verdicts,

@@ -46,8 +46,8 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(token: Arc<Token>) -> Self {
-        Self { bound: BoundToken::new(token), uses: TokenUses::default() }
+    fn new(bound: BoundToken) -> Self {
+        Self { bound, uses: TokenUses::default() }
     }
 
     fn collect(&mut self, usage: &mut StreamUsage, now_ms: u64) {
@@ -231,7 +231,7 @@ impl StreamState {
             routes = hello.routes.len(),
             "a filter opened a stream"
         );
-        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes));
+        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals));
         Ok(())
     }
 
@@ -242,7 +242,8 @@ impl StreamState {
         }
         let token = Token::read(facts, self.registry.names(), now_ms)
             .map_err(|malformed| Broken::new(format!("token {handle}: {}", malformed.0)))?;
-        match self.tokens.insert(handle, Counted::new(Arc::new(token))) {
+        let counted = Counted::new(holding_back(Arc::new(token), self.routes.as_deref()));
+        match self.tokens.insert(handle, counted) {
             None => Ok(()),
             Some(_) => Err(Broken::new(format!("token {handle} was described twice"))),
         }
@@ -278,7 +279,8 @@ impl StreamState {
         let route = route(self.routes.as_deref(), follow.route)?;
         let token = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
-        self.follows.enter(follow.id, Arc::clone(token.bound.token()), route.asked, &route.acr)?;
+        let bound = holding_back(Arc::clone(token.bound.token()), self.routes.as_deref());
+        self.follows.enter(follow.id, bound, route)?;
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -312,7 +314,7 @@ impl StreamState {
                 let mut own = None;
                 let token = match self.tokens.get_mut(&question.handle) {
                     Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
-                    _ => own.insert(Counted::new(Arc::clone(&question.token))),
+                    _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
                 };
                 let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
                 let answer = asking.answer(token, Some(found), tally, &mut self.usage);
@@ -360,7 +362,10 @@ impl Asking<'_> {
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
         if outcome != Outcome::Active {
-            bound.report(outcome, &route.scopes.name, self.audit, now_ms);
+            bound.report(outcome, &route.scopes.name, (route.asked, required), self.audit, now_ms);
+            if outcome == Outcome::ScopeEscalation {
+                bound.ask_for_approval(registry, now_ms);
+            }
         }
         let is_active = outcome == Outcome::Active;
         let fresh = uses.count((self.index, is_active, bound.generation()), now_ms, || match is_active {
@@ -416,6 +421,15 @@ impl Drop for StreamState {
 fn no_verdict(id: u32, tally: &mut Tally, answers: &mut Answers) {
     tally.add(Outcome::Unavailable);
     answers.put_verdict(Destination::Question, Verdict { id, ..refusal(Outcome::Unavailable) });
+}
+
+/// A token as the policy of its stream takes it.
+fn holding_back(token: Arc<Token>, routes: Option<&RouteTable>) -> BoundToken {
+    let bound = BoundToken::new(token);
+    match routes {
+        Some(routes) => bound.holding_back(&routes.approvals),
+        None => bound,
+    }
 }
 
 fn route(routes: Option<&RouteTable>, index: u32) -> Result<&Route, Broken> {

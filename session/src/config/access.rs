@@ -10,7 +10,11 @@ pub(super) const DEFAULT_LIMITS: Limits =
     Limits { absolute_ms: Some(8 * 60 * 60 * 1000), idle_ms: Some(30 * 60 * 1000) };
 
 /// The access types; without any, one with the default limits.
-pub(super) fn types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> AccessTypes {
+pub(super) fn types(
+    types: Option<Vec<RawAccess>>,
+    faults: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> AccessTypes {
     let Some(types) = types else {
         let name = "default".to_owned();
         return AccessTypes::new([(
@@ -21,6 +25,7 @@ pub(super) fn types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> 
     if types.is_empty() {
         faults.push("access: is empty, so every session would be refused: leave it out or add a type".to_owned());
     }
+    let (count, mut has_hiding) = (types.len(), false);
     let mut checked: Vec<(When, Access)> = Vec::new();
     for (n, raw) in types.into_iter().enumerate() {
         let at = format!("access[{n}]");
@@ -43,6 +48,13 @@ pub(super) fn types(types: Option<Vec<RawAccess>>, faults: &mut Vec<String>) -> 
             idle_ms: limit(&format!("{at}.idle"), raw.idle.as_deref(), faults),
         };
         let when = when(&at, raw.when.unwrap_or_default(), faults);
+        if when == When::default() && n + 1 < count && !has_hiding {
+            has_hiding = true;
+            warnings.push(format!(
+                "{at}: `{}` has no `when`, so it matches every session and the types after it never match by themselves: put it last",
+                raw.name
+            ));
+        }
         let growth = match raw.growth {
             None => Growth::default(),
             Some(RawGrowth::Refuse) => Growth::Refuse,
@@ -84,6 +96,13 @@ pub(super) fn duration(at: &str, text: &str, faults: &mut Vec<String>) -> u64 {
 
 fn no_duration(text: &str) -> String {
     format!("`{text}` is not a duration: use one like `200ms`, `30s`, `15m`, `8h` or `30d`")
+}
+
+/// A duration as it is written: in the largest unit that leaves no rest.
+pub(crate) fn duration_text(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let found = units.into_iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
+    found.map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 
 /// A duration in milliseconds: a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.

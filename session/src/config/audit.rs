@@ -2,6 +2,7 @@
 
 use super::access::duration;
 use super::credentials::secret;
+use super::otlp::{self, RawOtlp};
 use super::raw::RawCredential;
 use crate::audit_log::{ALL_MILLIONTHS, AuditFile, SAMPLED, Sample};
 use crate::metrics::OUTCOMES;
@@ -40,6 +41,7 @@ pub(super) struct RawAudit {
     retain: Option<String>,
     #[serde(default)]
     sample: Vec<RawSample>,
+    otlp: Option<RawOtlp>,
 }
 
 #[derive(Deserialize, Default)]
@@ -51,10 +53,11 @@ enum RawFormat {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "an object with `records` or `every`")]
+#[serde(deny_unknown_fields, expecting = "an object with `records`, `every` or `webhook`")]
 struct RawCheckpoint {
     records: Option<u64>,
     every: Option<String>,
+    webhook: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -108,6 +111,7 @@ pub(super) fn read(
         faults.push(format!("audit.rotate.size: `{size}` is not a size from 64KiB to 4GiB: use one like `100MiB`"));
     }
     let sample = raw.sample.iter().enumerate().map(|(number, raw)| sample(number, raw, faults)).collect();
+    let otlp = raw.otlp.as_ref().and_then(|raw| otlp::read(raw, env, faults));
     Some(AuditFile {
         path: raw.file.clone().into(),
         format: match raw.format {
@@ -121,6 +125,8 @@ pub(super) fn read(
         age_ms,
         retain_ms,
         sample,
+        webhook: raw.checkpoint.webhook.clone(),
+        otlp,
     })
 }
 
@@ -203,8 +209,8 @@ mod tests {
     #[test]
     fn a_fault_says_where_it_is() {
         for (audit, wanted) in [
-            ("audit: {file: a}", "missing field `signing_key`"),
-            ("audit: {file: a, signing_key: {env: KEY}, sign: 1}", "audit: unknown field `sign`"),
+            ("audit: {file: a}", "signing_key: is missing"),
+            ("audit: {file: a, signing_key: {env: KEY}, sign: 1}", "audit.sign: unknown key"),
             ("audit: {file: a, signing_key: {env: KEY}, format: xml}", "audit.format: unknown variant `xml`"),
             ("audit: {file: '', signing_key: {env: KEY}}", "audit.file: is empty"),
             ("audit: {file: a, signing_key: {env: ADMIN}}", "audit.signing_key: is not a key as"),

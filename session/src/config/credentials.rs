@@ -52,6 +52,33 @@ pub(super) fn all(
     (!sound.is_empty()).then(|| Credentials::new(sound))
 }
 
+/// Secrets that `read` makes something of. Its error says what is wrong, without the secret.
+pub(super) fn each<T>(
+    at: &str,
+    sources: &RawCredentials,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: impl Fn(&str) -> Result<T, String>,
+    faults: &mut Vec<String>,
+) -> Vec<T> {
+    let (sources, is_list) = match sources {
+        RawCredentials::One(source) => (std::slice::from_ref(source), false),
+        RawCredentials::Several(sources) => (sources.as_slice(), true),
+    };
+    if sources.is_empty() {
+        faults.push(format!("{at}: is empty: add a secret"));
+    }
+    let mut sound = Vec::with_capacity(sources.len());
+    for (number, source) in sources.iter().enumerate() {
+        let at = if is_list { format!("{at}[{number}]") } else { at.to_owned() };
+        let made = secret(&at, source, env).and_then(|text| read(&text).map_err(|fault| format!("{at}: {fault}")));
+        match made {
+            Ok(made) => sound.push(made),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    sound
+}
+
 /// A secret that cannot be guessed, if it is random.
 pub(super) fn long_secret(
     at: &str,

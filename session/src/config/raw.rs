@@ -1,8 +1,10 @@
 //! The shape of `session.yaml`. A key that is not here is a fault.
 
 use super::admins::RawAdmin;
+use super::approvals::RawRule;
 use super::audit::RawAudit;
 use super::signals::RawTransmitter;
+use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -36,6 +38,11 @@ pub(super) struct Raw {
     pub(super) signals_tls: Option<RawTls>,
     #[serde(default)]
     pub(super) signals: Vec<RawTransmitter>,
+    #[serde(default)]
+    pub(super) approvals: Vec<RawRule>,
+    pub(super) external_url: Option<String>,
+    #[serde(default)]
+    pub(super) webhooks: Vec<RawWebhook>,
     pub(super) audit: Option<RawAudit>,
 }
 
@@ -86,10 +93,37 @@ pub(super) struct RawMetrics {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object: `{embedded: {path: …}}` or `{postgres: {url: …}}`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object: `{embedded: {path: …}}`, `{postgres: {url: …}}` or `{redis: {…}}`"
+)]
 pub(super) struct RawStore {
     pub(super) embedded: Option<RawEmbedded>,
     pub(super) postgres: Option<RawPostgres>,
+    pub(super) redis: Option<RawRedis>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with `url`, `sentinel` or `cluster`, with `journal` and `replicas`, and with `prefix`, `ca` or `password`"
+)]
+pub(super) struct RawRedis {
+    pub(super) url: Option<String>,
+    pub(super) sentinel: Option<RawSentinel>,
+    pub(super) cluster: Option<Vec<String>>,
+    pub(super) journal: String,
+    pub(super) replicas: u32,
+    pub(super) prefix: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) password: Option<RawCredential>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `nodes` and `primary`")]
+pub(super) struct RawSentinel {
+    pub(super) nodes: Vec<String>,
+    pub(super) primary: String,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,5 @@
-//! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials and certificates. The rest waits for the next start.
+//! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates and
+//! approval rules. The rest waits for the next start.
 
 use super::{Settings, load};
 use crate::audit;
@@ -63,6 +64,7 @@ impl Settings {
                 ("tls", self.tls.take_over(&new.tls)),
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
+                ("approvals", self.approvals.take_over(&new.approvals)),
             ]),
             needs_restart: named(&[
                 ("listen", self.listen != new.listen),
@@ -75,6 +77,8 @@ impl Settings {
                 ("access", self.access != new.access),
                 ("signals_listen", self.signals_listen != new.signals_listen),
                 ("signals", self.signals != new.signals),
+                ("external_url", self.external_url != new.external_url),
+                ("webhooks", self.webhooks != new.webhooks),
                 ("audit", self.audit != new.audit),
             ]),
         }

@@ -2,13 +2,17 @@
 
 use super::access::{duration, duration_ms};
 use super::credentials::secret;
-use super::raw::{Raw, RawPostgres};
+use super::raw::{Raw, RawPostgres, RawRedis};
 use crate::access::AccessTypes;
 use crate::store::postgres::{Secret, Source, Target};
+use crate::store::redis;
 use std::path::PathBuf;
 
 /// The schema of the tables, when none is named.
 pub const SCHEMA: &str = "portcullis";
+
+/// What the keys in Redis begin with, when nothing is named.
+const PREFIX: &str = "portcullis";
 
 /// The bounds of the serve lease, in milliseconds, and what it is when left out.
 const SERVE_LEASE_MS_MIN: u64 = 200;
@@ -28,6 +32,18 @@ pub enum StoreSettings {
     Embedded(PathBuf),
     /// A database that replicas share.
     Postgres(Source, Sharing),
+    /// A log in Redis that replicas share, and a copy of everything in the folder of each.
+    Redis(redis::Source, Sharing),
+}
+
+impl StoreSettings {
+    /// How replicas share it; none where there are no replicas.
+    pub fn sharing(&self) -> Option<Sharing> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Postgres(_, sharing) | Self::Redis(_, sharing) => Some(*sharing),
+        }
+    }
 }
 
 /// How replicas share a store.
@@ -45,8 +61,8 @@ pub(super) fn read(
     env: &dyn Fn(&str) -> Option<String>,
     faults: &mut Vec<String>,
 ) -> Option<StoreSettings> {
-    match (&raw.store.embedded, &raw.store.postgres) {
-        (Some(embedded), None) => {
+    match (&raw.store.embedded, &raw.store.postgres, &raw.store.redis) {
+        (Some(embedded), None, None) => {
             if embedded.path.is_empty() {
                 faults.push("store.embedded.path: is empty: name a folder".to_owned());
             }
@@ -57,13 +73,18 @@ pub(super) fn read(
             }
             Some(StoreSettings::Embedded(embedded.path.clone().into()))
         }
-        (None, Some(postgres)) => {
+        (None, Some(postgres), None) => {
             let source = source(postgres, env, faults);
             let sharing = sharing(raw, access, faults);
             Some(StoreSettings::Postgres(source?, sharing))
         }
+        (None, None, Some(redis)) => {
+            let source = redis_source(redis, env, faults);
+            let sharing = sharing(raw, access, faults);
+            Some(StoreSettings::Redis(source?, sharing))
+        }
         _ => {
-            faults.push("store: needs either `embedded` or `postgres`".to_owned());
+            faults.push("store: needs one of `embedded`, `postgres` and `redis`".to_owned());
             None
         }
     }
@@ -79,6 +100,39 @@ fn source(raw: &RawPostgres, env: &dyn Fn(&str) -> Option<String>, faults: &mut 
         password: password.map(Secret),
     };
     Target::read(&source).map_err(|fault| faults.push(format!("store.postgres.{fault}"))).ok()?;
+    Some(source)
+}
+
+fn redis_source(
+    raw: &RawRedis,
+    env: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<String>,
+) -> Option<redis::Source> {
+    let password = raw.password.as_ref().map(|source| secret("store.redis.password", source, env)).transpose();
+    let password = password.map_err(|fault| faults.push(fault)).ok()?;
+    let at = match (&raw.url, &raw.sentinel, &raw.cluster) {
+        (Some(url), None, None) => redis::At::Url(Secret(url.clone())),
+        (None, Some(sentinel), None) => {
+            redis::At::Sentinel { nodes: sentinel.nodes.clone(), primary: sentinel.primary.clone() }
+        }
+        (None, None, Some(nodes)) => redis::At::Cluster(nodes.clone()),
+        _ => {
+            faults.push("store.redis: needs one of `url`, `sentinel` and `cluster`".to_owned());
+            return None;
+        }
+    };
+    if raw.journal.is_empty() {
+        faults.push("store.redis.journal: is empty: name a folder on a disk that outlives the process".to_owned());
+    }
+    let source = redis::Source {
+        at,
+        prefix: raw.prefix.clone().unwrap_or_else(|| PREFIX.to_owned()),
+        ca: raw.ca.clone(),
+        password: password.map(Secret),
+        journal: raw.journal.clone().into(),
+        replicas: raw.replicas,
+    };
+    redis::Target::read(&source).map_err(|fault| faults.push(format!("store.redis.{fault}"))).ok()?;
     Some(source)
 }
 

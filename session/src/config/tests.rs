@@ -54,19 +54,52 @@ fn without_access_types_there_is_one_of_8h_and_30m() {
 #[test]
 fn an_unknown_key_is_a_fault_that_says_where() {
     for (text, wanted) in [
-        (format!("{SHORT}lisen: x\n"), "unknown field `lisen`"),
-        (format!("{SHORT}access: [{{name: a, idel: 5m}}]\n"), "access[0]: unknown field `idel`"),
-        (format!("{SHORT}access: [{{name: a, when: {{scopes: [x]}}}}]\n"), "access[0].when: unknown field `scopes`"),
+        (format!("{SHORT}lisen: x\n"), "lisen: unknown key; expected one of"),
+        (format!("{SHORT}access: [{{name: a, idel: 5m}}]\n"), "access[0].idel: unknown key"),
+        (format!("{SHORT}access: [{{name: a, when: {{scopes: [x]}}}}]\n"), "access[0].when.scopes: unknown key"),
         (format!("{SHORT}enrolment: never\n"), "enrolment: unknown variant `never`"),
         (format!("{SHORT}undated_logins: never\n"), "unknown variant `never`"),
-        (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "missing field `revoked_for`"),
+        (format!("{SHORT}undated_logins: {{reopen: {{}}}}\n"), "revoked_for: is missing"),
         (format!("{SHORT}access: [{{name: a, idle: 5m, growth: some}}]\n"), "`refuse`, `allow` or a list of scopes"),
-        (SHORT.replace("embedded", "redis"), "store: unknown field `redis`"),
+        (SHORT.replace("embedded", "mysql"), "store.mysql: unknown key"),
         (SHORT.replace("admin_credential: {env: ADMIN}", ""), "admin_credential: is missing: set it, or name"),
     ] {
         let told = faults(&text);
         assert!(told.contains(wanted) && (told.contains(" line ") || told.contains("missing")), "{wanted}: {told}");
     }
+}
+
+#[test]
+fn faults_of_the_shape_and_of_the_values_are_told_together() {
+    let text = "
+listen: nowhere
+admin: 127.0.0.1:0
+admin_credential: {env: ADMIN, value: hunter2}
+store: {embedded: {path: data}}
+retention: {ended: 1h}
+access:
+  - {name: a, idel: 5m}
+";
+    let told = faults(text);
+    for fault in [
+        "admin_credential.value: unknown key; expected `env` or `file`, at line 4",
+        "access[0].idel: unknown key; expected one of `name`, ",
+        "listen: `nowhere` is not an address",
+        "retention.ended: `1h` is less than a day",
+    ] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    // That the type has no limit follows from the misspelt one.
+    assert!(!told.contains("hunter2") && told.lines().count() == 4, "{told}");
+}
+
+#[test]
+fn an_access_type_that_hides_those_after_it_is_warned_of() {
+    let warned = |access: &str| read(&format!("{SHORT}access: [{access}]\n"), &env).unwrap().warnings;
+    let (any, some) = ("{name: any, idle: 5m}", "{name: admin, idle: 5m, when: {scope: [admin]}}");
+    assert_eq!(warned(&format!("{some}, {any}")), [""; 0]);
+    let told = warned(&format!("{any}, {some}")).concat();
+    assert!(told.starts_with("access[0]: `any` has no `when`") && told.ends_with("put it last"), "{told}");
 }
 
 #[test]
@@ -125,6 +158,41 @@ fn a_replica_is_configured_by_a_url_and_has_defaults_for_the_rest() {
 }
 
 #[test]
+fn replicas_over_redis_name_the_server_and_a_journal() {
+    use crate::store::redis::At;
+    let over = |redis: &str| SHORT.replace("{embedded: {path: data}}", &format!("{{redis: {redis}}}"));
+    let rest = "journal: j, replicas: 3";
+    let read = |keys: &str| match read(&over(&format!("{{{keys}, {rest}}}")), &env).unwrap().store {
+        StoreSettings::Redis(source, _) => source,
+        other => panic!("{other:?}"),
+    };
+    let url = "redis://db:7000/1";
+    let source = read(&format!("url: '{url}', password: {{env: DB}}"));
+    assert_eq!(
+        (source.at, source.prefix.as_str(), source.replicas),
+        (At::Url(Secret(url.to_owned())), "portcullis", 3)
+    );
+    assert_eq!((source.journal, source.password), ("j".into(), Some(Secret("the secret of DB".to_owned()))));
+    let nodes = vec!["a".to_owned(), "b:1".to_owned()];
+    let sentinel = read("sentinel: {nodes: [a, 'b:1'], primary: main}").at;
+    assert_eq!(sentinel, At::Sentinel { nodes: nodes.clone(), primary: "main".to_owned() });
+    assert_eq!(read("cluster: [a, 'b:1'], prefix: p").at, At::Cluster(nodes));
+    for (redis, wanted) in [
+        (format!("{{{rest}}}"), "store.redis: needs one of `url`, `sentinel` and `cluster`"),
+        (
+            format!("{{url: 'redis://a', cluster: [a], {rest}}}"),
+            "store.redis: needs one of `url`, `sentinel` and `cluster`",
+        ),
+        ("{url: 'redis://a', journal: '', replicas: 1}".to_owned(), "store.redis.journal: is empty: name a folder"),
+        ("{url: 'redis://a', journal: j, replicas: 0}".to_owned(), "store.redis.replicas: 0 is not between 1 and 16"),
+        ("{url: 'redis://a', replicas: 1}".to_owned(), "journal: is missing"),
+    ] {
+        let told = faults(&over(&redis));
+        assert!(told.contains(wanted), "{redis}: {told}");
+    }
+}
+
+#[test]
 fn each_fault_of_a_store_is_told_in_its_words() {
     let url = "{url: 'postgres://db/x'}";
     let with = |more: &str| format!("{{url: 'postgres://db/x', {more}}}");
@@ -141,7 +209,7 @@ fn each_fault_of_a_store_is_told_in_its_words() {
         )
     };
     let alone = |key: &str| format!("{key}: is only for replicas, and an embedded store has none");
-    let neither = "store: needs either `embedded` or `postgres`";
+    let neither = "store: needs one of `embedded`, `postgres` and `redis`";
     for (text, wanted) in [
         (SHORT.replace("{embedded: {path: data}}", "{}"), neither.to_owned()),
         (
@@ -490,11 +558,11 @@ fn a_managed_stream_that_is_wrong_is_a_fault_that_says_where() {
             format!("{at}.client_secret: needs"),
         ),
         (managed(&format!("{url}, scopes: [\"a b\", c]"), DISCOVERED), format!("{at}.scopes: `a b` is not a scope")),
-        (managed(url, DISCOVERED).replace("client_id: us, ", ""), "missing field `client_id`".to_owned()),
-        (managed(", zzz: 1", DISCOVERED), "unknown field `zzz`".to_owned()),
+        (managed(url, DISCOVERED).replace("client_id: us, ", ""), "client_id: is missing".to_owned()),
+        (managed(", zzz: 1", DISCOVERED), "zzz: unknown key".to_owned()),
         (
             managed(url, DISCOVERED).replace("{manage:", "{managed:"),
-            "unknown field `managed`, expected `manage`".to_owned(),
+            "managed: unknown key; expected `manage`".to_owned(),
         ),
         (
             format!("{SHORT}signals_listen: 127.0.0.1:0\nsignals: [{{{SIGNAL}, {KEYS}, stream: mine}}]\n"),

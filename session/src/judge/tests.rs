@@ -23,6 +23,7 @@ fn session() -> Facts {
         is_other_subject: false,
         is_covered: true,
         is_too_weak: false,
+        is_unapproved: false,
     }
 }
 
@@ -115,6 +116,20 @@ fn the_table() {
         ("escalation", escalates, PLAIN, 1, Refused(Refusal::ScopeEscalation)),
         ("expiry comes before escalation", escalates, PLAIN, IDLE, ended(IdleTimeout, IDLE)),
         ("escalation comes before the route", escalates, route(Some(1), None), 1, Refused(Refusal::ScopeEscalation)),
+        (
+            "an approval comes before a login",
+            Facts { is_unapproved: true, is_too_weak: true, is_covered: false, ..session() },
+            PLAIN,
+            1,
+            Refused(Refusal::ApprovalRequired),
+        ),
+        (
+            "and after the end of the session",
+            Facts { is_unapproved: true, is_covered: false, ..session() },
+            PLAIN,
+            IDLE,
+            ended(IdleTimeout, IDLE),
+        ),
         ("1 ms before max_age", session(), route(Some(m), None), m - 1, active(1, IDLE, true)),
         ("exactly max_age", session(), route(Some(m), None), m, Refused(Refusal::StepUpRequired)),
         ("1 ms before max_idle", session(), route(None, Some(m)), m - 1, active(ABSOLUTE - m + 1, m, true)),

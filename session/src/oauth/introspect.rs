@@ -106,6 +106,7 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     }
     let token = Arc::new(token);
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
+    let bound = bound.holding_back(&service.approvals());
     let route = form.get("route").unwrap_or("introspection");
     let (verdict, contexts) = ask(&service, bound, asked, &acr, route).await?;
     Ok(match verdict.outcome() {
@@ -128,14 +129,15 @@ async fn ask(
         return Err(Fault::Unavailable);
     }
     let now_ms = service.clock.now_ms();
-    let answer = bound.answer(&service.registry, asked, Required { scopes: None, acr }, now_ms);
+    let required = Required { scopes: None, acr };
+    let answer = bound.answer(&service.registry, asked, required, now_ms);
     let outcome = answer.verdict.outcome();
     let mut tally = Tally::default();
     tally.add(outcome);
     service.metrics.answered(&tally);
     // The names in a token that nobody has verified do not belong in the audit, unless its session bears them out.
     if outcome != Outcome::Active && (bound.is_verified() || outcome != Outcome::UnknownSession) {
-        service.audit.refused_introspection(bound.refused(outcome, route, now_ms));
+        service.audit.refused_introspection(bound.refused(outcome, route, (asked, required), now_ms));
     }
     if let Some(session) = answer.awaits {
         service.make_durable(vec![session]).await;

@@ -226,6 +226,7 @@ impl Registry {
         self.note_email(&session, token);
         self.narrow_session(&session);
         self.count_logins(&session);
+        self.grant_session(&session);
         Ok(session)
     }
 

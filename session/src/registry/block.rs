@@ -9,6 +9,7 @@ use super::Registry;
 use crate::blocks::{Block, BlockedParty};
 use crate::email::EmailDigest;
 use crate::per_party::OfParty;
+use crate::revocations::Bearer;
 use crate::token::Token;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -47,6 +48,18 @@ impl Registry {
     pub fn blocked_until_ms(&self, token: &Token, now_ms: u64) -> Option<u64> {
         let steady_ms = self.agreement.activity_ms(now_ms);
         self.blocks.read().unwrap_or_else(PoisonError::into_inner).until_ms(token.bearer(), steady_ms)
+    }
+
+    /// The blocks of the party of a session that stand at `now_ms`, the oldest first.
+    pub fn blocks_of(&self, bearer: Bearer<'_>, now_ms: u64) -> Vec<Block> {
+        let steady_ms = self.agreement.activity_ms(now_ms);
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner).of(bearer, steady_ms)
+    }
+
+    /// Whether a block of the party of a session stands at `now_ms`.
+    pub fn is_blocked(&self, bearer: Bearer<'_>, now_ms: u64) -> bool {
+        let steady_ms = self.agreement.activity_ms(now_ms);
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner).until_ms(bearer, steady_ms).is_some()
     }
 
     /// Whether a block that stands until `until_ms` has run out.

@@ -31,11 +31,13 @@ impl Registry {
         rules.attributes.into_iter().for_each(|attribute| attributes.set(attribute));
         drop(attributes);
         rules.held.into_iter().for_each(|signal| self.hold(signal));
+        self.put_requests(&rules.requests);
         let mut count = 0;
         let damaged = self.store.sessions(&mut |record| {
             let session = Arc::new(self.restore(&record));
             self.narrow_session(&session);
             self.count_logins(&session);
+            self.grant_session(&session);
             self.in_memory(session.id).put(&session);
             self.metrics.sessions.inc();
             self.end_if_revoked(&session);

@@ -61,6 +61,7 @@ impl Registry {
         }
         self.narrow_session(session);
         self.count_logins(session);
+        self.grant_session(session);
         sessions.put(session);
         drop(sessions);
         if matches!(by, Opened::Explicit) {

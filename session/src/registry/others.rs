@@ -22,7 +22,11 @@ impl Registry {
             }
             Change::Seen(id, marks) => {
                 if let Some(session) = self.find(id) {
+                    let known_ms = session.marks().authenticated_ms;
                     session.merge(marks);
+                    if marks.authenticated_ms > known_ms && !session.grants().are_none() {
+                        self.followers.changed(id);
+                    }
                 }
             }
             Change::Tombstone(record) => self.bury(&record),
@@ -44,6 +48,8 @@ impl Registry {
             }
             Change::Hold(signal) => self.hold(signal),
             Change::Unhold(id) => self.unhold(&id),
+            Change::Request(request) => self.put_requests(&[*request]),
+            Change::ForgetRequest(id) => self.forget_requests(&[id]),
             Change::Issuers(issuers) => self.issuers().load(issuers),
             Change::Leads(leads) => self.leads.load(leads),
             // Of no replica's memory.
@@ -78,6 +84,7 @@ impl Registry {
         let session = Arc::new(self.restore(record));
         self.narrow_session(&session);
         self.count_logins(&session);
+        self.grant_session(&session);
         sessions.put(&session);
         drop(sessions);
         self.audit.opened_elsewhere(&session);

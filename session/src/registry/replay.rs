@@ -18,6 +18,7 @@ impl Registry {
             narrowings: self.all_narrowings(),
             attributes: self.all_attributes(),
             held: self.all_held(),
+            requests: self.all_requests(),
         }
     }
 

@@ -3,7 +3,9 @@
 //! Memory holds the live sessions, and the ended ones until their tombstone is on disk; other tombstones are looked up in
 //! the store when a token is bound. So for an id that is not in memory, the disk is complete.
 
+use super::notices::Outbox;
 use crate::access::{Access, AccessTypes};
+use crate::approvals::{Asked, Requests, Rules as ApprovalRules};
 use crate::attributes::Attributes;
 use crate::audit::{Audit, EndedBy};
 use crate::blocks::Blocks;
@@ -142,6 +144,12 @@ pub struct Registry {
     pub(super) narrowings: RwLock<Narrowings>,
     pub(super) attributes: RwLock<Attributes>,
     pub(super) held: RwLock<HeldSignals>,
+    pub(super) requests: RwLock<Requests>,
+    pub(super) approval_rules: RwLock<Arc<ApprovalRules>>,
+    /// Refused escalations that somebody may approve.
+    pub(super) escalations: Mutex<Vec<Asked>>,
+    /// What webhooks are told.
+    pub(super) outbox: Outbox,
     pub(super) rules_epoch: AtomicU64,
     pub(super) openings_epoch: AtomicU64,
     pub(super) terms: Terms,
@@ -174,6 +182,10 @@ impl Registry {
             narrowings: RwLock::default(),
             attributes: RwLock::default(),
             held: RwLock::default(),
+            requests: RwLock::default(),
+            approval_rules: RwLock::default(),
+            escalations: Mutex::default(),
+            outbox: Outbox::default(),
             rules_epoch: AtomicU64::new(0),
             openings_epoch: AtomicU64::new(0),
             terms,
@@ -317,7 +329,12 @@ impl Registry {
         match session.note(token) {
             Noted::Nothing => return,
             Noted::NewerToken => {}
-            Noted::Login => self.audit.login(session, token.start_ms),
+            Noted::Login => {
+                self.audit.login(session, token.start_ms);
+                if !session.grants().are_none() {
+                    self.followers.changed(session.id);
+                }
+            }
         }
         self.enqueue(session);
     }

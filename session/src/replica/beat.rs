@@ -211,6 +211,7 @@ impl Beating {
             // Somebody has taken it off the list in between: the next beat joins again.
             Ok(None) => {}
             Err(NoBeat::Failed(error)) => self.lease.failed(format!("the store does not answer: {error}")),
+            Err(NoBeat::Waiting(why)) => self.lease.failed(why),
             Err(NoBeat::Foreign(why)) => self.lease.lost(why),
             Err(NoBeat::Outdated) => {
                 self.lease.lost("it was away for longer than the log is kept");

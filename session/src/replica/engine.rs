@@ -45,6 +45,17 @@ pub struct Beaten {
     pub peers: Vec<Peer>,
     /// This replica's wall clock less the store's, in milliseconds.
     pub clock_lead_ms: i64,
+    /// What a store that may lose changes has gone through.
+    pub failovers: Option<Failovers>,
+}
+
+/// What a store that may lose changes has gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failovers {
+    /// The number of the epoch.
+    pub epoch: u64,
+    /// Entries of the log that the store had lost and got again from this process.
+    pub given_back: u64,
 }
 
 /// Why there is no beat.
@@ -54,6 +65,8 @@ pub enum NoBeat {
     Failed(StoreError),
     /// The store is not the one that this replica has its sessions from, or has lost entries that it had.
     Foreign(String),
+    /// The store may lack changes until others have reported, who are named.
+    Waiting(String),
     /// The log no longer has what this replica has missed.
     Outdated,
 }

@@ -77,9 +77,9 @@ pub(super) struct Call<'c> {
 
 /// What is answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -149,6 +149,29 @@ impl Caller {
         read(url, answer)
     }
 
+    /// Posts JSON with these headers, and returns what is answered, whatever its status is. The error does not name the URL,
+    /// which can be a secret. Blocks.
+    pub(crate) fn post_as(
+        &self,
+        Url(url): &Url,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        at_most: Duration,
+    ) -> Result<Answer, String> {
+        let failed = |error: ureq::Error| match error {
+            ureq::Error::BadUri(_) => "the URL cannot be called".to_owned(),
+            other => other.to_string(),
+        };
+        let mut call = self.0.post(url).content_type("application/json");
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        let mut answer = call.config().timeout_global(Some(at_most)).build().send(body).map_err(failed)?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(BYTES_MAX as u64).read_to_vec().map_err(failed)?;
+        Ok(Answer { status, body })
+    }
+
     /// Makes a call, and returns what is answered, whatever its status is. Blocks.
     pub(super) fn exchange(&self, call: &Call<'_>) -> Result<Answer, String> {
         let Url(url) = call.url;
@@ -190,13 +213,18 @@ pub(super) fn apart(call: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 /// Waits for a call that runs [`apart`].
-pub(super) async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let (tell, told) = oneshot::channel();
     let started = apart(move || drop(tell.send(call())));
     started.map_err(|e| format!("cannot start a thread: {e}"))?;
     told.await.unwrap_or_else(|_| Err("the call was aborted".to_owned()))
+}
+
+/// How the server of a URL is verified.
+pub(crate) fn trusted(ca: Option<&PathBuf>, url: &Url) -> Result<TlsConfig, String> {
+    tls(ca, url.is_plain())
 }
 
 /// How servers are verified. Without root certificates none can be: an error, unless none has to be at first.

@@ -2,6 +2,8 @@
 
 mod database;
 mod file;
+mod journal;
 mod tables;
 
 pub use database::Embedded;
+pub(in crate::store) use journal::Logged;

@@ -1,12 +1,10 @@
 //! The store in PostgreSQL, which several replicas share. Tables hold what is true, and a log tells each replica what
 //! the others have changed. One row is locked for each commit, so the order of commits is the order of the log.
 
-mod batch;
 mod commit;
 mod condition;
 mod connect;
 mod engine;
-mod entry;
 mod link;
 mod open;
 mod read;

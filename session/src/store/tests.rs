@@ -39,6 +39,7 @@ macro_rules! claims {
             a_party_has_one_revocation_the_latest
             rules_are_made_changed_and_lifted
             attributes_and_held_signals_are_there_until_they_are_removed
+            requests_are_there_in_their_last_state_until_they_are_forgotten
             a_receipt_is_there_until_it_is_forgotten
             counts_of_usage_add_up_and_old_days_are_dropped
             a_damaged_revocation_is_mended_by_the_next_one_of_its_party
@@ -96,5 +97,6 @@ pub(crate) fn tombstone(key: &str, at_ms: u64) -> Record {
 
 pub(crate) mod embedded;
 pub(crate) mod postgres;
+pub(crate) mod redis;
 mod rules;
 mod sessions;

@@ -4,6 +4,7 @@ use super::contents::{self, Counts};
 use super::lines::Line;
 use super::{Failure, Opened, open_existing};
 use crate::config::StoreSettings;
+use crate::replica::{Peer, Place};
 use crate::store::Store;
 use crate::store::postgres::Condition;
 use std::fmt::Write as _;
@@ -24,10 +25,20 @@ pub(super) fn run(settings: &StoreSettings) -> Result<(), Failure> {
     let kind = match settings {
         StoreSettings::Embedded(folder) => format!("embedded in `{}`", folder.display()),
         StoreSettings::Postgres(source, _) => format!("PostgreSQL, schema `{}`", source.schema),
+        StoreSettings::Redis(source, _) => format!("Redis, prefix `{}`", source.prefix),
     };
     println!("{:<14} {kind}\n{:<14} {}", "store", "id", opened.store().id());
-    if let Opened::Postgres(postgres) = &opened {
-        print!("{}", shown(&postgres.condition()?));
+    match &opened {
+        Opened::Embedded(_) => {}
+        Opened::Postgres(postgres) => {
+            let Condition { layout, head, replicas, warnings } = postgres.condition()?;
+            print!("{}", shown(&layout.to_string(), head, &replicas, &warnings));
+        }
+        Opened::Redis(redis) => {
+            let found = redis.condition()?;
+            print!("{}", shown(&found.layout.to_string(), found.head, &found.replicas, &found.warnings));
+            println!("{:<14} {}\n{:<14} {}", "epoch", found.epoch, "names", found.names.join(", "));
+        }
     }
     let report = of(opened.store(), opened.is_shared());
     println!("{}", report.counts);
@@ -76,8 +87,7 @@ pub(super) fn of(store: &dyn Store, is_shared: bool) -> Report {
     Report { counts, damage }
 }
 
-fn shown(condition: &Condition) -> String {
-    let Condition { layout, head, replicas, warnings } = condition;
+fn shown(layout: &str, head: Place, replicas: &[Peer], warnings: &[String]) -> String {
     let mut text =
         format!("{:<14} {layout}\n{:<14} {head}\n{:<14} {}\n", "layout", "log head", "replicas", replicas.len());
     for replica in replicas {

@@ -18,6 +18,7 @@ pub(super) struct Counts {
     pub(super) narrowings: u64,
     pub(super) attributes: u64,
     pub(super) held: u64,
+    pub(super) requests: u64,
     pub(super) issuers: u64,
     pub(super) used: u64,
 }
@@ -33,6 +34,7 @@ impl Counts {
             Line::Narrowing(_) => &mut self.narrowings,
             Line::Attribute(_) => &mut self.attributes,
             Line::Held(_) => &mut self.held,
+            Line::Request(_) => &mut self.requests,
             Line::Issuer(_) => &mut self.issuers,
             Line::Used(_) => &mut self.used,
             Line::Lead(_) | Line::End(_) => return,
@@ -43,7 +45,8 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, held, issuers, used, .. } = self;
+        let Self { sessions, tombstones, revocations, blocks, narrowings, attributes, .. } = self;
+        let Self { held, requests, issuers, used, .. } = self;
         let rows = [
             ("live sessions", sessions),
             ("tombstones", tombstones),
@@ -52,6 +55,7 @@ impl fmt::Display for Counts {
             ("narrowings", narrowings),
             ("attributes", attributes),
             ("held signals", held),
+            ("requests", requests),
             ("issuers", issuers),
             ("usage counts", used),
         ];
@@ -110,7 +114,8 @@ pub(super) fn rules(store: &dyn Store, each: Each<'_>) -> Result<(), StoreError>
     rules.blocks.into_iter().try_for_each(|block| each(Line::Block(block)))?;
     rules.narrowings.into_iter().try_for_each(|narrowing| each(Line::Narrowing(narrowing)))?;
     rules.attributes.into_iter().try_for_each(|attribute| each(Line::Attribute(attribute)))?;
-    rules.held.into_iter().try_for_each(|signal| each(Line::Held(signal)))
+    rules.held.into_iter().try_for_each(|signal| each(Line::Held(signal)))?;
+    rules.requests.into_iter().try_for_each(|request| each(Line::Request(Box::new(request))))
 }
 
 fn line(id: SessionId, record: Option<Record>) -> Line {

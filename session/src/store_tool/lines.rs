@@ -1,5 +1,6 @@
 //! The format of a backup: JSON lines, of which the first says what it is and the last how many there are.
 
+use crate::approvals::AccessRequest;
 use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::held::HeldSignal;
@@ -12,8 +13,8 @@ use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
 
 /// The format that this version writes. A later one is refused: what it adds could be an end. Format 1 has no attributes, no
-/// held signals and no scopes that signals have taken, format 2 no counts of what is used.
-pub(super) const FORMAT: u32 = 3;
+/// held signals and no scopes that signals have taken, format 2 no counts of what is used, format 3 no requests for access.
+pub(super) const FORMAT: u32 = 4;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,7 @@ pub(super) enum Line {
     Narrowing(Narrowing),
     Attribute(Attribute),
     Held(HeldSignal),
+    Request(Box<AccessRequest>),
     Used(Used),
     /// The last line: how many are before it, without the header. A file that was cut off has none.
     End(u64),
@@ -86,6 +88,14 @@ impl Line {
     /// Whether it holds for a party. These are restored first: a restore that fails halfway must not leave sessions
     /// without what is held against them.
     pub(super) fn is_rule(&self) -> bool {
-        matches!(self, Self::Revocation(_) | Self::Block(_) | Self::Narrowing(_) | Self::Attribute(_) | Self::Held(_))
+        matches!(
+            self,
+            Self::Revocation(_)
+                | Self::Block(_)
+                | Self::Narrowing(_)
+                | Self::Attribute(_)
+                | Self::Held(_)
+                | Self::Request(_)
+        )
     }
 }

@@ -3,6 +3,7 @@
 //! The store's own rules merge ends and revocations. They do not merge two live records, two blocks or two narrowings,
 //! because the service itself only ever writes later ones.
 
+use crate::approvals::{AccessRequest, State};
 use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::judge::End;
@@ -61,6 +62,18 @@ pub(super) fn narrowing(held: &Narrowing, other: Narrowing) -> Narrowing {
 pub(super) fn attribute(held: &Attribute, other: Attribute) -> Attribute {
     let set_at_ms = |attribute: &Attribute| attribute.fact.as_ref().map(|fact| fact.set_at_ms);
     if set_at_ms(&other) > set_at_ms(held) { other } else { held.clone() }
+}
+
+/// The request of which more is over: one with a grant that has ended, before one that is closed without a grant, before one
+/// that waits, before one whose grant lasts; of two grants that last, the one that ends first.
+pub(super) fn request(held: &AccessRequest, other: AccessRequest) -> AccessRequest {
+    let rank = |request: &AccessRequest| match (&request.grant, request.state) {
+        (Some(grant), _) if grant.ended.is_some() => (0, 0),
+        (None, state) if state != State::Pending => (1, 0),
+        (None, _) => (2, 0),
+        (Some(grant), _) => (3, grant.until_ms.unwrap_or(u64::MAX)),
+    };
+    if rank(&other) < rank(held) { other } else { held.clone() }
 }
 
 fn returned(one: Option<End>, other: Option<End>) -> Option<End> {

@@ -4,6 +4,7 @@ use super::contents::{self, Counts};
 use super::file::Backup;
 use super::lines::Line;
 use super::{Failure, Options, merge};
+use crate::approvals::AccessRequest;
 use crate::attributes::{Attribute, Holder};
 use crate::blocks::Block;
 use crate::narrowings::{Narrowing, Party};
@@ -77,6 +78,7 @@ struct Held {
     attributes: HashMap<(Holder, String, String), Attribute>,
     issuers: HashSet<String>,
     leads: HashMap<Arc<str>, u64>,
+    requests: HashMap<String, AccessRequest>,
     used: HashMap<(u32, Kind, String, String), Count>,
     has_more: bool,
 }
@@ -94,6 +96,7 @@ impl Held {
         })?;
         let rules = store.rules()?;
         held.has_more = has_tombstones || damaged > 0 || !rules.revocations.is_empty() || !rules.held.is_empty();
+        held.requests = rules.requests.into_iter().map(|request| (request.id.clone(), request)).collect();
         held.blocks = rules.blocks.into_iter().map(|block| (block.id(), block)).collect();
         held.narrowings = rules.narrowings.into_iter().map(|narrowing| (narrowing.party.clone(), narrowing)).collect();
         let keyed = |attribute: Attribute| (attribute.identity(), attribute);
@@ -107,7 +110,7 @@ impl Held {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { live, blocks, narrowings, attributes, issuers, leads, used, has_more } = self;
+        let Self { live, blocks, narrowings, attributes, issuers, leads, requests, used, has_more } = self;
         !has_more
             && live.is_empty()
             && blocks.is_empty()
@@ -115,6 +118,7 @@ impl Held {
             && attributes.is_empty()
             && issuers.is_empty()
             && leads.is_empty()
+            && requests.is_empty()
             && used.is_empty()
     }
 
@@ -152,6 +156,10 @@ impl Held {
                 None => attribute,
             })),
             Line::Held(signal) => Some(Change::Hold(signal)),
+            Line::Request(request) => Some(Change::Request(match self.requests.get(&request.id) {
+                Some(held) => Box::new(merge::request(held, *request)),
+                None => request,
+            })),
             // How claims are read now was described later.
             Line::Issuer(issuer) => (!self.issuers.contains(&issuer.name)).then(|| Change::Issuers(vec![issuer])),
             Line::Lead(lead) => {

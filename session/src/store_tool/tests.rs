@@ -87,6 +87,7 @@ fn everything() -> Vec<Change> {
         Change::Narrowing(narrowing(Some(&["a"]), &["b"]).signalled("idp", vec!["a".to_owned()], 1, "r")),
         Change::Attribute(attribute()),
         Change::Hold(HeldSignal::new("idp", Some("1"), Order::default(), 9)),
+        Change::Request(Box::new(crate::fixtures::request())),
         Change::Issuers(vec![issuer()]),
         Change::Leads(vec![Lead { issuer: "i".into(), lead_ms: 40 }]),
         Change::Used(vec![used(Kind::Scope, 7), used(Kind::Route, 5)]),
@@ -166,7 +167,7 @@ mod postgres {
         store.apply(&[Change::Tombstone(tombstone("dead", 7))]).unwrap();
         crate::replica::Engine::join(&*store, 0, 3_000).unwrap();
         let condition = Postgres::open_existing(&schema.target()).unwrap().condition().unwrap();
-        assert_eq!((condition.layout, condition.head, condition.replicas.len()), (4, 1, 1));
+        assert_eq!((condition.layout, condition.head, condition.replicas.len()), (5, 1, 1));
         assert_eq!(condition.replicas[0].settled, 0);
         assert_eq!(condition.warnings, Vec::<String>::new());
     }

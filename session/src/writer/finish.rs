@@ -122,6 +122,7 @@ impl Commit {
                 let set = self.finish_attribute(&attribute, &reply.by);
                 answer(reply, set);
             }
+            Step::Approval(made, reply) => self.finish_approval(made, reply),
             Step::Signal(signal, is_new, reply) => self.finish_signal(*signal, is_new, late, reply),
             Step::Forget(forgotten, next, reply) => {
                 forgotten.leave(&self.registry);
@@ -238,6 +239,7 @@ fn refuse(step: Step, error: &StoreError) {
         Step::Block(_, reply) => answer(reply, Err(failed)),
         Step::Unblock(_, reply) => answer(reply, Err(failed)),
         Step::Attribute(_, reply) => answer(reply, Err(failed)),
+        Step::Approval(_, reply) => answer(reply, Err(failed)),
         Step::Signal(_, _, reply) => answer(reply, Err(failed)),
         Step::Forget(_, _, reply) => answer(reply, Err(failed)),
         Step::MakeDurable(_, reply) => answer(reply, Err(failed)),

@@ -1,5 +1,6 @@
 //! The handle by which the rest of the service asks for durable changes.
 
+use super::approval::{Approved, Approving};
 use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen};
@@ -10,6 +11,7 @@ use crate::audit::{Actor, Audit};
 use crate::blocks::Block;
 use crate::metrics::Metrics;
 use crate::narrowings::{Narrowing, ScopeChange};
+use crate::notices::Noticing;
 use crate::registry::{Candidate, LookUp, LookedUp, Registry};
 use crate::replica::{Barrier, Engine, Unlisted};
 use crate::revocations::Revocation;
@@ -161,6 +163,21 @@ impl Writer {
     /// Sets an attribute, or removes it.
     pub async fn attribute(&self, attribute: Attribute) -> Result<Set, NotWritten> {
         self.ask_all(|reply| Op::Attribute(attribute, reply)).await
+    }
+
+    /// Makes a request for access, decides about one, or ends what is over. A grant holds at every replica when this is answered.
+    pub(crate) async fn approve(&self, approving: Approving, now_ms: u64) -> Result<Approved, NotWritten> {
+        self.ask_all(|reply| Op::Approval(approving, now_ms, reply)).await
+    }
+
+    /// Notes what becomes of a notice: the request, and whether this has changed it.
+    pub(crate) async fn notice(&self, noticing: Noticing, now_ms: u64) -> Result<Approved, NotWritten> {
+        self.ask(|reply| Op::Approval(Approving::Notice(Box::new(noticing)), now_ms, reply)).await
+    }
+
+    /// Notes that webhooks are reminded of a review that is open.
+    pub(crate) async fn remind(&self, request: String, now_ms: u64) -> Result<Approved, NotWritten> {
+        self.ask(|reply| Op::Approval(Approving::Remind(request), now_ms, reply)).await
     }
 
     /// Makes the effects of a signal, unless it was received before.

@@ -1,5 +1,6 @@
 //! The changes that are durable before they are answered.
 
+use super::approval::{Approved, Approving};
 use super::attribute::Set;
 use super::signal::{Applied, Signal};
 use crate::access::Access;
@@ -70,6 +71,8 @@ pub(crate) enum Op {
     Unblock(Block, Reply<bool>),
     /// Sets an attribute, or removes it; answers what was known before.
     Attribute(Attribute, Reply<Set>),
+    /// Makes a request for access, decides about one, or ends what is over; answers the request.
+    Approval(Approving, u64, Reply<Approved>),
     /// Makes the effects of a signal, unless it was received before.
     Signal(Box<Signal>, Reply<Applied>),
     /// Drops receipts of signals that are kept until before an instant.

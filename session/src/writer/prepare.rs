@@ -1,5 +1,6 @@
 //! First step of a commit: the changes of a group, or of a chunk of what is written later, gathered from memory.
 
+use super::approval::{Approved, Made};
 use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen, answer};
@@ -59,6 +60,7 @@ pub(super) enum Step {
     Block(Block, Reply<Option<Block>>),
     Unblock(Block, Reply<bool>),
     Attribute(Attribute, Reply<Set>),
+    Approval(Made, Reply<Approved>),
     /// Whether it is new.
     Signal(Box<Signal>, bool, Reply<Applied>),
     Forget(Forgotten, Option<SessionId>, Reply<Option<SessionId>>),
@@ -102,6 +104,7 @@ impl Commit {
                 Op::Block(_, reply) => answer(reply, Err(failed)),
                 Op::Unblock(_, reply) => answer(reply, Err(failed)),
                 Op::Attribute(_, reply) => answer(reply, Err(failed)),
+                Op::Approval(_, _, reply) => answer(reply, Err(failed)),
                 Op::Signal(_, reply) => answer(reply, Err(failed)),
                 Op::ForgetReceived(_) | Op::ForgetUsed(_) => {}
                 Op::Forget(_, _, reply) => answer(reply, Err(failed)),
@@ -149,6 +152,9 @@ impl Commit {
                 Op::ForgetReceived(before_ms) => group.changes.push(Change::ForgetReceived(before_ms)),
                 Op::ForgetUsed(before) => group.changes.push(Change::ForgetUsed(before)),
                 Op::Attribute(attribute, reply) => self.prepare_attribute(&mut group, attribute, reply),
+                Op::Approval(approving, now_ms, reply) => {
+                    self.prepare_approval(&mut group, approving, now_ms, reply);
+                }
                 Op::Signal(signal, reply) => self.prepare_signal(&mut group, &mut received, signal, reply),
                 Op::Forget(after, before_ms, reply) => {
                     self.prepare_forgetting(&mut group, after, before_ms, reply);

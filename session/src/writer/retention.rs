@@ -1,4 +1,4 @@
-//! Retention: tombstones, revocations, blocks and attributes that no token can need any more are dropped, a page at a time.
+//! Retention: tombstones, revocations, blocks, requests and attributes that no token can need any more are dropped, a page at a time.
 
 use super::NotWritten;
 use super::commit::Commit;
@@ -20,6 +20,7 @@ pub(super) struct Forgotten {
     revocations: Vec<Revocation>,
     blocks: Vec<Block>,
     attributes: Vec<Attribute>,
+    requests: Vec<String>,
 }
 
 impl Forgotten {
@@ -27,13 +28,15 @@ impl Forgotten {
     /// wrong when it ran out, it still stands.
     fn before(registry: &Registry, before_ms: u64) -> Self {
         let (revocations, blocks) = registry.rules_before(before_ms);
-        Self { revocations, blocks, attributes: registry.attributes_before(before_ms) }
+        let requests = registry.requests_before(before_ms);
+        Self { revocations, blocks, attributes: registry.attributes_before(before_ms), requests }
     }
 
     fn changes(&self) -> impl Iterator<Item = Change> {
         let lifted = self.revocations.iter().cloned().map(Change::Lift);
         let unblocked = self.blocks.iter().cloned().map(Change::Unblock);
-        lifted.chain(unblocked).chain(self.attributes.iter().cloned().map(Change::Attribute))
+        let requests = self.requests.iter().cloned().map(Change::ForgetRequest);
+        lifted.chain(unblocked).chain(self.attributes.iter().cloned().map(Change::Attribute)).chain(requests)
     }
 
     pub(super) fn leave(&self, registry: &Registry) {
@@ -44,6 +47,7 @@ impl Forgotten {
             registry.unblock(block);
         }
         registry.set_attributes(&self.attributes);
+        registry.forget_requests(&self.requests);
     }
 }
 

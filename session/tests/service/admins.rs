@@ -8,7 +8,7 @@ use ed25519_compact::{KeyPair, Seed};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-const ISSUER: &str = "https://id.example.com";
+pub(crate) const ISSUER: &str = "https://id.example.com";
 
 /// Signs the tokens of these tests.
 static KEYS: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::from_seed(Seed::new([9; 32])));
@@ -22,7 +22,7 @@ fn signed(header: &Value, claims: &Value, keys: &KeyPair) -> String {
     format!("{input}.{}", encoded(*keys.sk.sign(&input, None)))
 }
 
-fn jwks() -> Value {
+pub(crate) fn jwks() -> Value {
     json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "alg": "EdDSA", "x": encoded(*KEYS.pk)}]})
 }
 
@@ -46,11 +46,11 @@ fn claims(more: &Value) -> Value {
     claims
 }
 
-fn token(more: &Value) -> String {
+pub(crate) fn token(more: &Value) -> String {
     signed(&header(), &claims(more), &KEYS)
 }
 
-fn oauth(keys: &str, more: &str) -> String {
+pub(crate) fn oauth(keys: &str, more: &str) -> String {
     format!(
         "admins:\n- oauth: {{issuer: {ISSUER}, audiences: [portcullis-admin], algorithms: [EdDSA], keys: {{{keys}}}{more}}}\n"
     )

@@ -39,6 +39,24 @@ async fn a_token_from_before_the_revocation_of_an_ended_session_does_not_pass_wh
 }
 
 #[tokio::test]
+async fn a_refused_login_says_in_the_history_what_asked_for_another_one() {
+    let fixture = Fixture::open().await;
+    let mut filter = fixture.filter().await;
+    filter.ask_new(token(1, "s1", T0)).await;
+    fixture.at(2 * MINUTE);
+    assert_eq!(filter.ask(1, YOUNG).await.outcome(), Outcome::StepUpRequired);
+    let history = fixture.call("GET", &format!("/v1/sessions/{}/events", session_id("s1")), "").await.json();
+    let refused = history["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&refused["outcome"], &refused["step_up"]),
+        (&"step_up_required".into(), &"max_age".into()),
+        "{refused}"
+    );
+    assert!(refused["wanted"].as_str().is_some_and(|age| age.parse::<u64>().is_ok()), "{refused}");
+    assert!(refused["had"].as_str().is_some_and(|login| login.ends_with('Z')), "{refused}");
+}
+
+#[tokio::test]
 async fn a_step_up_succeeds_with_a_fresh_login_under_the_same_sid() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

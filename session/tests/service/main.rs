@@ -11,6 +11,7 @@
 
 mod admin;
 mod admins;
+mod approvals;
 mod audit_log;
 mod checks;
 mod client;
@@ -23,3 +24,4 @@ mod oauth;
 mod program;
 mod signals;
 mod tls;
+mod webhooks;

@@ -50,6 +50,9 @@ async fn open(testbed: &Testbed, sent: &Sent, more: Value) {
 }
 
 async fn is_known(example: &Example, testbed: &Testbed, case: &Case, sent: &Sent, known: &Known) -> Result<(), String> {
+    if !known.grants.is_empty() {
+        return Err("an approval takes two people at the admin API, and a testbed has one".to_owned());
+    }
     if !known.idle.is_zero() {
         if known.age != known.idle {
             return Err("a session whose `age` is not its `idle` can't be brought about".to_owned());

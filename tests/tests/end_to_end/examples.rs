@@ -14,10 +14,11 @@ async fn holds(name: &str) {
 }
 
 /// The examples that have a test below.
-const PLAYED: [&str; 8] = [
+const PLAYED: [&str; 9] = [
     "admin-short-sessions",
     "browser",
     "grpc",
+    "just-in-time",
     "machine-clients",
     "oauth-server",
     "providers",
@@ -48,6 +49,11 @@ async fn machine_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn providers() {
     holds("providers").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn just_in_time() {
+    holds("just-in-time").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

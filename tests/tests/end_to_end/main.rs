@@ -1,6 +1,7 @@
 //! The end-to-end tests, one file per subject: a real Envoy with the built filter and the built session service.
 
 mod answers;
+mod approvals;
 mod blocks;
 mod browser;
 mod claims;
@@ -25,6 +26,7 @@ mod oauth_toolkit;
 mod observability;
 mod outages;
 mod policy;
+mod redis;
 mod refused_tokens;
 mod replacement;
 mod replicas;

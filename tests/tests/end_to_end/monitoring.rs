@@ -94,13 +94,15 @@ async fn scrape(testbed: &Testbed) -> Series {
     series
 }
 
-/// Metrics of signals are there for each transmitter.
+/// Metrics of signals are there for each transmitter, and those of webhooks for each webhook.
 fn with_a_transmitter(config: &mut Value) {
     config["signals_listen"] = json!("127.0.0.1:0");
     config["signals"] = json!([{
         "name": "incidents", "kind": "global_token_revocation", "tokens_of": "https://id.example.com",
         "authorization": {"env": "PORTCULLIS_ADMIN_CREDENTIAL"},
     }]);
+    let secret = root().join("tests/tests/end_to_end/webhook-secret.txt");
+    config["webhooks"] = json!([{"name": "ops", "url": "http://127.0.0.1:9/", "secret": {"file": secret}}]);
 }
 
 /// Plays the demo's scenario, and then what it does not show: a stream that is cut, a bad token, and an outage.

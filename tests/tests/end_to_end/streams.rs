@@ -59,7 +59,9 @@ async fn all_were_cut_for(testbed: &Testbed, code: &str, streams: &[(Stream, Tok
         let lines = testbed.envoy.access_log();
         let said = lines.iter().filter_map(|line| line["portcullis"].as_str()).filter(|said| said.contains(&field));
         let said: Vec<&str> = said.collect();
-        sessions.iter().all(|id| said.iter().any(|said| said.contains(id))).then_some(())
+        // A stream whose response has not begun is refused like a request.
+        let is_cut = said.iter().any(|said| said.ends_with(" stream=cut"));
+        (is_cut && sessions.iter().all(|id| said.iter().any(|said| said.contains(id)))).then_some(())
     })
     .await;
     until("the cuts are counted", async || {

@@ -22,6 +22,10 @@ const PAGE: usize = 500;
 const LIMIT: usize = 100;
 
 const EXAMPLES: &str = "\
+STATE is `active` or `blocked` (active, but its requests are refused until the block is lifted), or
+why the session ended: `idle`, `expired` (its absolute lifetime) or `revoked`. `--state active`
+lists the first two, `--state ended` the others.
+
 Examples:
   portcullis sessions list --subject alice --state active
   portcullis sessions list --client batch --all --output json | jq -r '.sessions[].id'";
@@ -37,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
     /// Only list sessions in this state
-    #[arg(long)]
+    #[arg(long, value_name = "STATE")]
     state: Option<State>,
     /// List at most this many sessions [default: 100]
     #[arg(long, value_name = "COUNT", conflicts_with = "all", value_parser = clap::value_parser!(u32).range(1..))]
@@ -54,7 +58,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
-    /// Active sessions
+    /// Active sessions, blocked ones included
     Active,
     /// Sessions that were revoked or reached a limit
     Ended,

@@ -12,14 +12,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 const NARROW_EXAMPLES: &str = "\
-The scopes are taken from the party of the session: its issuer, subject and client. This holds for
-all sessions of the party, later ones too, until `sessions restore`. Open streams that require one
-of the scopes are cut. With --subject and without --client, the scopes are taken from the subject
-with every client. Changes of two operators add up.
+The scopes are taken from the subject of the session with its client. This holds for all of their
+sessions, later ones too, until `sessions restore`. Open streams that require one of the scopes are
+cut. With --subject and without --client, the scopes are taken from the subject with every client.
+Changes of two operators add up.
 
 Examples:
   portcullis sessions narrow 5d41402abc4b --scope orders:write
-  portcullis sessions narrow --issuer https://id.example.com --subject alice --scope admin --reason 'ticket 4711'";
+  portcullis sessions narrow --issuer https://id.example.com --subject alice --scope admin \\
+    --reason 'ticket 4711'";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
@@ -54,7 +55,7 @@ struct Party {
     service: Connection,
 }
 
-/// Take scopes from a session's party
+/// Take scopes from a session's subject and client
 #[derive(Debug, clap::Args)]
 #[command(after_help = NARROW_EXAMPLES)]
 pub(crate) struct Narrow {
@@ -62,7 +63,7 @@ pub(crate) struct Narrow {
     party: Party,
 }
 
-/// Give scopes back to a session's party
+/// Give scopes back to a session's subject and client
 #[derive(Debug, clap::Args)]
 #[command(after_help = RESTORE_EXAMPLES)]
 pub(crate) struct Restore {

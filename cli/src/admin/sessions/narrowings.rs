@@ -18,7 +18,7 @@ Examples:
   portcullis sessions narrowings
   portcullis sessions narrowings --output json | jq -r '.narrowings[].subject'";
 
-/// List the scopes that have been taken from parties, newest first
+/// List the scopes that have been taken from subjects, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -36,7 +36,7 @@ impl Args {
         match self.output {
             Format::Json => output::write(json_text(&json!({"narrowings": narrowings}))?)?,
             Format::Text if narrowings.is_empty() => {
-                output::message("no scopes are taken from any party");
+                output::message("no scopes are taken from anybody");
                 return Ok(Exit::Done);
             }
             Format::Text => output::write_styled(&table(&narrowings, Timestamp::now()).text(true))?,

@@ -2,7 +2,7 @@
 
 use super::narrowings;
 use crate::admin::{
-    attributes,
+    attributes, blocks,
     client::Failure,
     plain::{clipped, plain},
     table::{List, OVER, columns},
@@ -34,6 +34,11 @@ pub(super) struct Session {
     access: String,
     state: String,
     reason: Option<String>,
+    /// Whether a block of its party refuses its requests.
+    #[serde(default)]
+    blocked: bool,
+    #[serde(default)]
+    pub(super) blocks: Vec<Value>,
     #[serde(default)]
     scopes: Vec<String>,
     #[serde(default)]
@@ -79,9 +84,10 @@ impl Session {
         ]
     }
 
-    /// Why it ended, in one word; else its state.
+    /// Why it ended, in one word; else whether it is blocked, or its state.
     fn short_state(&self) -> String {
         match self.reason.as_deref() {
+            None if self.blocked => "blocked".to_owned(),
             Some("idle_timeout") => "idle".to_owned(),
             Some("lifetime_exceeded") => "expired".to_owned(),
             reason => plain(reason.unwrap_or(&self.state)).into_owned(),
@@ -121,12 +127,14 @@ impl Session {
             ("last seen", Some(when::both(&self.last_seen_at, now))),
             ("idle until", instant(&self.idle_expires_at)),
             ("expires", is_active.then_some(expires)),
-            ("ended", instant(&self.ended_at)),
+            ("ended", self.ended_at.as_deref().map(|at| when::ended(at, now))),
         ];
         let taken = self.narrowings.iter().map(|narrowing| ("narrowed", Some(narrowings::words(narrowing, now))));
+        let blocks = self.blocks.iter().map(|block| ("blocked", Some(blocks::words(block, now))));
         let attributes = self.attributes.iter().map(|of| ("attribute", Some(attributes::words(of, now))));
         columns(
             rows.into_iter()
+                .chain(blocks)
                 .chain(taken)
                 .chain(attributes)
                 .filter_map(|(name, value)| Some(vec![name.to_owned(), value?])),
@@ -144,10 +152,12 @@ impl Session {
     }
 
     fn state(&self) -> String {
-        match &self.reason {
+        let state = match &self.reason {
             None => plain(&self.state).into_owned(),
             Some(reason) => format!("{}: {}", plain(&self.state), plain(reason)),
-        }
+        };
+        // A block ends no session: both are said.
+        if self.blocked { format!("blocked ({state})") } else { state }
     }
 
     /// When it ended, or the earliest instant at which it can end. The service writes all instants in one format, so their
@@ -243,6 +253,21 @@ narrowed    only orders:read (signal of okta)
 attribute   managed is true, of the subject, set by admin 2026-11-21 20:28:00Z (2m ago)
 ";
         assert!(shown.ends_with(expected), "{shown}");
+    }
+
+    #[test]
+    fn one_whose_party_is_blocked_says_so_and_by_whom() {
+        let block =
+            json!({"id": "687e", "subject": "anna", "made_at": "2026-11-21T20:28:00Z", "reason": "ticket 4711"});
+        let blocked = || session(json!({"blocked": true, "blocks": [block]}));
+        assert_eq!(blocked().row(now())[3], "blocked");
+        let shown = blocked().details(now());
+        assert!(shown.contains("state       blocked (active)\n"), "{shown}");
+        let expected = "blocked     subject `anna`, since 2026-11-21 20:28:00Z (2m ago), until it is lifted, by an administrator: ticket 4711\n";
+        assert!(shown.ends_with(expected), "{shown}");
+        let ended = session(json!({"blocked": true, "state": "ended", "reason": "revoked"}));
+        assert_eq!(ended.row(now())[3], "revoked", "what a lifted block would not undo");
+        assert!(ended.details(now()).contains("state       blocked (ended: revoked)\n"));
     }
 
     #[test]

@@ -34,7 +34,8 @@ the signal is about; JSON has all of them, with their issuers and the transmitte
 
 Examples:
   portcullis signals held
-  portcullis signals held --transmitter okta --output json | jq -r '.held[] | select(.event == \"logout\") | .id'";
+  portcullis signals held --transmitter okta --output json \\
+    | jq -r '.held[] | select(.event == \"logout\") | .id'";
 
 /// List the signals that are held, oldest first
 #[derive(Debug, clap::Args)]

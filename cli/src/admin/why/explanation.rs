@@ -4,12 +4,13 @@ use super::{
     advice::{self, Advice},
     command::Command,
     given::{Logged, Request},
+    login::StepUp,
     reason,
     session::{Cause, Session},
 };
 use crate::{
     access_log::{Decision, Kind, Missing},
-    admin::history::History,
+    admin::{event_text, history::History},
 };
 use portcullis_engine::{answer::Code, token::Reason};
 use serde_json::{Value, json};
@@ -17,15 +18,32 @@ use serde_json::{Value, json};
 /// The policy's name in a command, if none is given.
 const POLICY_FILE: &str = "policy.yaml";
 
+/// What the session service answered about the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Answered {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It did not answer.
+    Failed,
+    /// It knows no such session.
+    Unseen,
+    /// It showed the session.
+    Shown,
+}
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// What the filter decided; without it, the state of the session is explained.
     pub(super) logged: Option<Logged>,
+    pub(super) answered: Answered,
     /// The session as the service shows it.
     pub(super) view: Option<Value>,
     pub(super) session: Option<Session>,
     pub(super) history: History,
+    /// The blocks of its party that are in force.
+    pub(super) blocks: Vec<Value>,
     /// The revocation of a party that ended the session.
     pub(super) revocation: Option<Value>,
     pub(super) policy_file: Option<String>,
@@ -42,6 +60,9 @@ pub(super) struct Case<'k> {
     pub(super) session: Option<&'k Session>,
     pub(super) session_id: Option<&'k str>,
     pub(super) missing: &'k [MissingScope],
+    pub(super) answered: Answered,
+    pub(super) blocks: &'k [Value],
+    pub(super) step_up: Option<&'k StepUp>,
     pub(super) revocation_id: Option<&'k str>,
     request: &'k Request,
     policy_file: Option<&'k str>,
@@ -52,6 +73,8 @@ pub(super) struct Case<'k> {
 pub(super) struct MissingScope {
     pub(super) scope: String,
     pub(super) cause: Cause,
+    /// The entry of `any_of` that it is of; one of these entries is enough. `None` if the scope is required by itself.
+    pub(super) alternative: Option<usize>,
 }
 
 /// What was decided.
@@ -65,6 +88,8 @@ pub(super) enum Verdict {
     Shadow,
     /// It was refused.
     Refused,
+    /// It was an open stream, whose response had begun, and was cut.
+    Cut,
     /// No request is known: this is the state of a session.
     Session,
 }
@@ -82,30 +107,29 @@ pub(super) struct Explanation {
     /// What was missing, as the log has it.
     pub(super) requirement: Option<Missing>,
     pub(super) beyond_grant: Vec<String>,
+    /// What asked for another login.
+    pub(super) step_up: Option<StepUp>,
     pub(super) known: Known,
     pub(super) advice: Advice,
 }
 
 impl Case<'_> {
-    /// The policy in a command.
-    pub(super) fn policy_file(&self) -> &str {
-        self.policy_file.unwrap_or(POLICY_FILE)
+    /// The policy, if it was given.
+    pub(super) fn policy_file(&self) -> Option<&str> {
+        self.policy_file
     }
 
-    /// The command that explains the request.
-    pub(super) fn explain_request(&self) -> Command {
-        let method = self.request.method.as_deref().unwrap_or("METHOD");
-        let url = match (&self.request.host, &self.request.path) {
-            (Some(host), Some(path)) => format!("{host}{path}"),
-            _ => "URL".to_owned(),
-        };
-        Command::portcullis("policy explain").word(self.policy_file()).word(method).word(&url)
+    /// The command that explains the request, if the line says which one it was: a command with gaps cannot be pasted.
+    pub(super) fn explain_request(&self) -> Option<Command> {
+        let Request { method: Some(method), host: Some(host), path: Some(path) } = self.request else { return None };
+        let policy = self.policy_file.unwrap_or(POLICY_FILE);
+        Some(Command::portcullis("policy explain").word(policy).word(method).word(&format!("{host}{path}")))
     }
 
     /// The command that explains the token of the request, with one more flag.
-    pub(super) fn explain_token(&self, flag: &str) -> Command {
-        let command = self.explain_request().option("token", "@token.txt");
-        if flag.is_empty() { command } else { command.flag(flag) }
+    pub(super) fn explain_token(&self, flag: &str) -> Option<Command> {
+        let command = self.explain_request()?.option("token", "@token.txt");
+        Some(if flag.is_empty() { command } else { command.flag(flag) })
     }
 }
 
@@ -125,11 +149,18 @@ impl Explanation {
             _ => Vec::new(),
         };
         let request = known.logged.as_ref().map(|logged| logged.request.clone()).unwrap_or_default();
+        let step_up = match refusal {
+            Some(Code::StepUpRequired) => StepUp::of(decision, known.view.as_ref(), &known.history),
+            _ => None,
+        };
         let case = Case {
             reason,
             session: known.session.as_ref(),
             session_id: decision.and_then(|decision| decision.session.as_deref()),
             missing: &missing,
+            answered: known.answered,
+            blocks: &known.blocks,
+            step_up: step_up.as_ref(),
             revocation_id: known.revocation.as_ref().and_then(|of| of.get("id")).and_then(Value::as_str),
             request: &request,
             policy_file: known.policy_file.as_deref(),
@@ -141,16 +172,20 @@ impl Explanation {
             },
             (Verdict::Released, _) => Advice { text: "Nothing: the request was released.".to_owned(), ..Advice::default() },
             (_, Some(code)) => advice::of(code, &case),
+            (Verdict::Session, None) if known.session.is_none() => Advice {
+                text: "Nothing is known of it besides its history. With a line of the access log, this command explains the request.".to_owned(),
+                ..Advice::default()
+            },
             (Verdict::Session, None) => {
                 Advice { text: "Nothing: the session is active, and none of its scopes are taken.".to_owned(), ..Advice::default() }
             }
-            (Verdict::Shadow | Verdict::Refused, None) => Advice {
+            (Verdict::Shadow | Verdict::Refused | Verdict::Cut, None) => Advice {
                 text: "This tool does not know the code. Is the filter newer than the tool?".to_owned(),
                 ..Advice::default()
             },
         };
         let requirement = decision.and_then(|decision| decision.missing.clone());
-        Self { verdict, code, refusal, reason, missing, requirement, beyond_grant, known, advice }
+        Self { verdict, code, refusal, reason, missing, requirement, beyond_grant, step_up, known, advice }
     }
 
     /// The explanation for programs.
@@ -160,10 +195,11 @@ impl Explanation {
         let missing: Vec<_> = self
             .missing
             .iter()
-            .map(|MissingScope { scope, cause }| {
+            .map(|MissingScope { scope, cause, alternative }| {
                 let mut entry = serde_json::to_value(cause).unwrap_or_default();
                 if let Some(members) = entry.as_object_mut() {
                     members.insert("scope".to_owned(), scope.clone().into());
+                    members.extend(alternative.map(|index| ("alternative".to_owned(), index.into())));
                 }
                 entry
             })
@@ -180,6 +216,8 @@ impl Explanation {
             "session_id": decision.and_then(|decision| decision.session.clone()),
             "missing": missing,
             "beyond_grant": self.beyond_grant,
+            "step_up": self.step_up,
+            "blocks": self.known.blocks,
             "revocation": self.known.revocation,
             "events": self.known.history.events,
             "held_since": self.known.history.held_since,
@@ -197,6 +235,7 @@ impl Verdict {
             Self::Outage => "released_without_verdict",
             Self::Shadow => "shadow",
             Self::Refused => "refused",
+            Self::Cut => "cut",
             Self::Session => "session",
         }
     }
@@ -207,57 +246,55 @@ fn verdict(decision: &Decision) -> Verdict {
         (Kind::Outage, _) => Verdict::Outage,
         (Kind::Shadow, _) => Verdict::Shadow,
         (Kind::Enforced, "ok" | "public") => Verdict::Released,
+        (Kind::Enforced, _) if decision.is_cut => Verdict::Cut,
         (Kind::Enforced, _) => Verdict::Refused,
     }
 }
 
-/// The code that a request in the session gets now, or got last.
+/// The code that a request in the session gets now, or got last. A block answers before every other reason.
 fn state_code(known: &Known) -> Option<String> {
-    let session = known.session.as_ref()?;
     let of = |code: Code| Some(code.name().to_owned());
-    if session.has_ended() {
-        return code_of(session.reason.as_deref()?).and_then(of);
+    if !known.blocks.is_empty() {
+        return of(Code::Blocked);
     }
-    if !session.taken().is_empty() {
-        return of(Code::InsufficientScope);
+    if let Some(session) = &known.session {
+        if session.has_ended() {
+            return event_text::code(session.reason.as_deref()?).and_then(of);
+        }
+        if !session.taken().is_empty() {
+            return of(Code::InsufficientScope);
+        }
     }
     let outcome = known.history.latest("refused", |_| true)?.get("outcome")?.as_str()?;
-    code_of(outcome).and_then(of)
-}
-
-/// The code for a reason or an outcome of the session service.
-fn code_of(outcome: &str) -> Option<Code> {
-    Some(match outcome {
-        "idle_timeout" => Code::SessionIdleTimeout,
-        "lifetime_exceeded" => Code::SessionLifetimeExceeded,
-        "revoked" => Code::SessionRevoked,
-        "unknown_session" => Code::SessionUnknown,
-        "scope_escalation" => Code::ScopeEscalation,
-        "step_up_required" => Code::StepUpRequired,
-        "undated" => Code::InvalidToken,
-        "unavailable" => Code::SessionUnavailable,
-        _ => return None,
-    })
+    event_text::code(outcome).and_then(of)
 }
 
 fn missing(known: &Known) -> Vec<MissingScope> {
-    let scopes = match &known.logged {
+    let scopes: Vec<(String, Option<usize>)> = match &known.logged {
         Some(logged) => scopes_of(&logged.decision),
-        None => known.session.as_ref().filter(|session| !session.has_ended()).map(Session::taken).unwrap_or_default(),
+        None => {
+            let session = known.session.as_ref().filter(|session| !session.has_ended());
+            session.map(Session::taken).unwrap_or_default().into_iter().map(|scope| (scope, None)).collect()
+        }
     };
     let cause =
         |scope: &str| known.session.as_ref().map_or(Cause::Unknown, |session| session.cause(scope, &known.history));
-    scopes.into_iter().map(|scope| MissingScope { cause: cause(&scope), scope }).collect()
+    let with_cause = |(scope, alternative): (String, _)| MissingScope { cause: cause(&scope), scope, alternative };
+    scopes.into_iter().map(with_cause).collect()
 }
 
-/// The missing scopes of a line, each once. The last of a list that was cut is not one.
-fn scopes_of(decision: &Decision) -> Vec<String> {
+/// The missing scopes of a line, each once, with the entry of `any_of` that it is of. The last of a list that was cut is not
+/// one.
+fn scopes_of(decision: &Decision) -> Vec<(String, Option<usize>)> {
     let Some(Missing { all_of, any_of }) = &decision.missing else { return Vec::new() };
-    let mut scopes: Vec<String> = Vec::new();
-    for scope in all_of.iter().chain(any_of.iter().flatten()) {
+    // One entry is no choice.
+    let alternative = |index| (any_of.len() > 1).then_some(index);
+    let any = any_of.iter().enumerate().flat_map(|(index, group)| group.iter().map(move |scope| (scope, Some(index))));
+    let mut scopes: Vec<(String, Option<usize>)> = Vec::new();
+    for (scope, index) in all_of.iter().map(|scope| (scope, None)).chain(any) {
         let is_rest = decision.is_missing_cut && scope.ends_with('*');
-        if !is_rest && !scopes.contains(scope) {
-            scopes.push(scope.clone());
+        if !is_rest && !scopes.iter().any(|(listed, _)| listed == scope) {
+            scopes.push((scope.clone(), index.and_then(alternative)));
         }
     }
     scopes

@@ -152,7 +152,7 @@ impl Search {
             Line::Ambiguous => self.ambiguous += 1,
             Line::Decision(decision) => {
                 let request = Request::read(line);
-                self.last = Some(Box::new(Logged { decision, request, earlier: self.decisions }));
+                self.last = Some(Box::new(Logged { decision: *decision, request, earlier: self.decisions }));
                 self.decisions += 1;
             }
         }

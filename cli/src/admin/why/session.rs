@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) granted: Vec<String>,
     #[serde(default)]
     pub(super) narrowings: Vec<Narrowing>,
+    #[serde(default)]
+    pub(super) opened_at: String,
     pub(super) ended_at: Option<String>,
 }
 

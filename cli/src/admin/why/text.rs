@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{
     access_log::Missing,
-    admin::{history::History, plain::plain, table::columns, when},
+    admin::{blocks, history::History, plain::plain, table::columns, when},
     policy::{Alternative, describe},
 };
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
+use portcullis_engine::answer::Code;
 use serde_json::Value;
 
 const BOLD: Style = Style::new().bold();
@@ -21,7 +22,7 @@ const WIDTH: usize = 80;
 pub(super) fn text(explanation: &Explanation, now: Timestamp) -> String {
     let rows = rows(explanation, now);
     let table = columns(rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
-    let events = explanation.known.history.text();
+    let events = explanation.known.history.text(now);
     let history = if events.is_empty() { String::new() } else { format!("\n{BOLD}history{BOLD:#}\n{events}") };
     let notes: String = explanation.known.notes.iter().map(|note| wrapped(note, "note: ")).collect();
     let notes = if notes.is_empty() { notes } else { format!("\n{notes}") };
@@ -40,7 +41,19 @@ fn headline(explanation: &Explanation) -> String {
         Verdict::Outage => (AnsiColor::Yellow, format!("released without a verdict: {code}")),
         Verdict::Shadow => (AnsiColor::Yellow, format!("released in shadow mode; else refused: {code}{title}")),
         Verdict::Refused => (AnsiColor::Red, format!("refused: {code}{title}")),
+        // The client has its response, and with it another status.
+        Verdict::Cut => {
+            let title = explanation.refusal.map(|code| format!(": {}", code.title())).unwrap_or_default();
+            (AnsiColor::Red, format!("released, then cut as an open stream: {code}{title}"))
+        }
         Verdict::Session => match &explanation.known.session {
+            _ if !explanation.known.blocks.is_empty() => {
+                (AnsiColor::Red, format!("the session is blocked; each request is answered {code}{title}"))
+            }
+            None if explanation.refusal.is_some() => {
+                (AnsiColor::Yellow, format!("the session is not known; the last refusal: {code}{title}"))
+            }
+            None => (AnsiColor::Yellow, "the session is not known".to_owned()),
             Some(session) if session.has_ended() => (AnsiColor::Red, format!("the session has ended: {code}")),
             _ if !explanation.missing.is_empty() => {
                 (AnsiColor::Yellow, "the session is active, but scopes are taken from it".to_owned())
@@ -95,13 +108,27 @@ fn rows(explanation: &Explanation, now: Timestamp) -> Vec<(&'static str, String)
         let scopes: Vec<_> = explanation.beyond_grant.iter().map(|scope| format!("`{}`", plain(scope))).collect();
         rows.push(("beyond grant", scopes.join(", ")));
     }
-    rows.extend(revoked(known.revocation.as_ref(), &known.history, now));
+    if let Some(step_up) = &explanation.step_up {
+        rows.push(("step-up", step_up.words(now)));
+    }
+    rows.extend(known.blocks.iter().map(|block| ("blocked", blocks::words(block, now))));
+    // A session that has opened again since is not revoked: what revoked it explains a refusal from before, and nothing else.
+    let has_ended = known.session.as_ref().is_none_or(Session::has_ended);
+    if has_ended || explanation.refusal == Some(Code::SessionRevoked) {
+        rows.extend(revoked(known.revocation.as_ref(), &known.history, now));
+    }
+    if let Some(session) = known.session.as_ref().filter(|_| !has_ended)
+        && explanation.refusal == Some(Code::SessionRevoked)
+        && !session.opened_at.is_empty()
+    {
+        rows.push(("opened again", when::both(&session.opened_at, now)));
+    }
     rows
 }
 
 fn session_rows(session: &Session, now: Timestamp) -> Vec<(&'static str, String)> {
     let text = |text: &str| plain(text).into_owned();
-    let ended = session.ended_at.as_deref().map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();
+    let ended = session.ended_at.as_deref().map(|at| format!(", {}", when::ended(at, now))).unwrap_or_default();
     let state = match &session.reason {
         Some(reason) => format!("{}: {}{ended}", plain(&session.state), plain(reason)),
         None => text(&session.state),
@@ -120,7 +147,8 @@ fn missing_scope(missing: &MissingScope, now: Timestamp) -> String {
     let at = |at: &Option<String>| at.as_deref().map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();
     let cause = match &missing.cause {
         Cause::Narrowed { made_at, reason, every_client } => {
-            let whose = if *every_client { "from the subject with every client" } else { "from this party" };
+            let whose =
+                if *every_client { "from the subject with every client" } else { "from the subject with this client" };
             let why = reason.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
             format!("taken by an administrator {whose}{}{why}", at(made_at))
         }

@@ -36,6 +36,8 @@ pub struct Request {
     pub method: String,
     /// Its host, as the client sends it.
     pub host: String,
+    /// Whether the file names that host. Otherwise it stands for any, which is enough where no route names one.
+    pub is_host_named: bool,
     /// Its path and query.
     pub path: String,
     /// The kind of client.
@@ -68,6 +70,12 @@ impl Client {
 }
 
 impl Request {
+    /// What it is called in reports.
+    pub fn name(&self) -> String {
+        let host = if self.is_host_named { self.host.as_str() } else { "" };
+        format!("{} {host}{}", self.method, self.path)
+    }
+
     /// The headers of the client, and those of the case, with a token in its place.
     pub fn headers(&self, token: Option<(&TokenPlace, &str)>) -> Vec<(String, Vec<u8>)> {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -113,6 +121,8 @@ pub enum Session {
 pub struct Known {
     /// The scopes that it still has; `None`: all scopes of the token.
     pub scopes: Option<Vec<String>>,
+    /// The scopes that somebody has approved for it.
+    pub grants: Vec<String>,
     /// The time since it began.
     pub age: Duration,
     /// The time since it was last used.

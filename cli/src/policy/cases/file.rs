@@ -36,7 +36,7 @@ impl Cases {
         }
     }
 
-    /// Rejects cases that name a rule which the policy does not have.
+    /// Rejects cases that name a route which the policy does not have, and those without a host where a route looks at it.
     pub fn must_fit(&self, policy: &Policy) -> Result<(), Error> {
         let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
         let unknown = self.list.iter().filter_map(|case| {
@@ -44,13 +44,20 @@ impl Cases {
             let path = format!("{}.rule", case.place);
             let (near, span) = (nearest(rule, &names), self.document.span(&path));
             let message = match near {
-                Some(near) => format!("the policy has no such rule; did you mean `{near}`?"),
-                None => "the policy has no such rule".to_owned(),
+                Some(near) => format!("the policy has no such route; did you mean `{near}`?"),
+                None => "the policy has no such route".to_owned(),
             };
             let replacement = near.and_then(|near| load::written(near, self.document.text().get(span.clone())?));
             Some(Diagnostic { replacement, ..Diagnostic::error("undeclared_name", message, path, span) })
         });
-        let diagnostics: Vec<_> = unknown.collect();
+        let has_hosts = policy.source.routes.iter().any(|route| !route.matches.hosts.is_empty());
+        let without = self.list.iter().filter(|case| has_hosts && !case.request.is_host_named).map(|case| {
+            let path = format!("{}.request", case.place);
+            let span = self.document.span(&path);
+            let message = "no host, and the policy has routes for certain hosts; name it here, or set `host` at the top of the file";
+            Diagnostic::error("missing_key", message, path, span)
+        });
+        let diagnostics: Vec<_> = unknown.chain(without).collect();
         match diagnostics.is_empty() {
             true => Ok(()),
             false => Err(Box::new(Diagnosed { document: self.document.clone(), diagnostics, more: 0 }).into()),

@@ -127,6 +127,7 @@ pub(super) enum RawSession {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawKnown {
     pub(super) scopes: Given<RawTexts>,
+    pub(super) grants: Given<RawTexts>,
     pub(super) age: Given<String>,
     pub(super) idle: Given<String>,
 }

@@ -17,6 +17,8 @@ use portcullis_engine::{
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 
+/// The host of a request that names none, where no route looks at it.
+const ANY_HOST: &str = "host.example";
 /// The most cases of a file.
 const CASES_MAX: usize = 100_000;
 
@@ -56,7 +58,7 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
     }
     let request = request?;
     Some(Case {
-        name: raw.name.or(format!("{} {}{}", request.method, request.host, request.path), Some)?,
+        name: raw.name.or(request.name(), Some)?,
         place: at.to_string(),
         request,
         bearer: bearer?,
@@ -81,11 +83,15 @@ fn request(
     let headers = headers.or(Vec::new(), |headers| Some(self::headers(headers, &at.key("headers"), faults)));
     let at = at.key("request");
     let line = line.required(&at, faults)?;
-    let (method, host, path) = faults.check(&at, request_line(&line, host))?;
-    Some(Request { method, host, path, client: client?, headers: headers? })
+    let (method, named, path) = faults.check(&at, request_line(&line))?;
+    let host = named.as_deref().or(host);
+    let is_host_named = host.is_some();
+    let host = host.unwrap_or(ANY_HOST).to_owned();
+    Some(Request { method, host, is_host_named, path, client: client?, headers: headers? })
 }
 
-fn request_line(line: &str, host: Option<&str>) -> Result<(String, String, String), String> {
+/// The method, the host if it is named, and the path.
+fn request_line(line: &str) -> Result<(String, Option<String>, String), String> {
     let parts: Vec<&str> = line.split_whitespace().collect();
     let [method, target] = parts.as_slice() else {
         return Err("expected a method and a target, such as `GET /orders` or `GET api.example.com/orders`".to_owned());
@@ -94,13 +100,9 @@ fn request_line(line: &str, host: Option<&str>) -> Result<(String, String, Strin
     let schemes = ["https://", "http://", "wss://", "ws://"];
     let bare = schemes.iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
     let (named, path) = bare.split_at_checked(bare.find('/').unwrap_or(bare.len())).unwrap_or((bare, ""));
-    let host = match (named, host) {
-        ("", None) => return Err("no host; name it here, or set `host` at the top of the file".to_owned()),
-        ("", Some(host)) => host,
-        (named, _) => named,
-    };
+    let host = (!named.is_empty()).then(|| named.to_owned());
     let path = if path.is_empty() { "/" } else { path };
-    Ok(((*method).to_owned(), host.to_owned(), path.to_owned()))
+    Ok(((*method).to_owned(), host, path.to_owned()))
 }
 
 fn headers(raw: BTreeMap<String, Given<RawTexts>>, at: &At<'_>, faults: &mut Faults) -> Vec<(String, String)> {
@@ -226,12 +228,13 @@ fn session(raw: Given<RawSession>, at: &At<'_>, faults: &mut Faults) -> Option<S
 
 fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
     let scopes = raw.scopes.or(None, |scopes| Some(Some(texts(scopes))));
+    let grants = raw.grants.or(Vec::new(), |scopes| Some(texts(scopes)));
     let mut time =
         |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
     let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
     let (age, idle) = (age?, idle?);
     // A session cannot have been idle for longer than it exists.
-    Some(Known { scopes: scopes?, age: age.max(idle), idle })
+    Some(Known { scopes: scopes?, grants: grants?, age: age.max(idle), idle })
 }
 
 fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {

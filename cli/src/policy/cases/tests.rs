@@ -100,9 +100,9 @@ fn states_are_words_or_what_is_known() {
         |text: &str| case(&format!("{{request: GET /x, scopes: a, session: {text}, expect: released}}")).session;
     assert_eq!(session("revoked"), Session::Over(Code::SessionRevoked));
     assert_eq!(session("outage_after_grant"), Session::Outage { granted: true });
-    let idle = Known { idle: Duration::from_secs(360), age: Duration::from_secs(360), scopes: None };
+    let idle = Known { idle: Duration::from_secs(360), age: Duration::from_secs(360), ..Known::default() };
     assert_eq!(session("{idle: 6m}"), Session::Known(idle), "as old as it was idle, at least");
-    let left = Known { scopes: Some(Vec::new()), age: Duration::from_secs(60), idle: Duration::ZERO };
+    let left = Known { scopes: Some(Vec::new()), age: Duration::from_secs(60), ..Known::default() };
     assert_eq!(session("{scopes: [], age: 1m}"), Session::Known(left));
 }
 
@@ -155,16 +155,35 @@ fn what_contradicts_itself_is_a_fault() {
 }
 
 #[test]
-fn a_file_without_cases_or_hosts_is_a_fault() {
+fn a_file_without_cases_is_a_fault() {
     for (text, words) in [
         ("host: a\n", "this key is required"),
         ("cases: []\n", "expected 1 to"),
-        ("cases: [{request: GET /x, expect: released}]\n", "no host; name it here"),
         ("[]\n", "expected an object"),
         ("cases: {a: b}\n", "expected a list"),
     ] {
         let told = read(text).expect_err("faulty");
         assert!(told.contains(words), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_host_is_needed_only_where_a_route_names_hosts() {
+    let policy = |hosts: &str| {
+        let text = format!(r#"{{"routes": [{{"name": "all", "match": {{{hosts} "path": "/x"}}, "public": true}}]}}"#);
+        Policy::parse(text.as_bytes()).expect("a policy")
+    };
+    let (open, named) = (policy(""), policy(r#""hosts": ["a.example"],"#));
+    let without = read("cases: [{request: GET /x, expect: released}]\n").expect("cases");
+    assert_eq!(without.list.first().map(|case| case.name.as_str()), Some("GET /x"), "the stand-in is not shown");
+    assert!(without.must_fit(&open).is_ok());
+    let told = told(without.must_fit(&named).expect_err("no host"));
+    assert!(told.contains("$.cases[0].request: no host, and the policy has routes for certain hosts"), "{told}");
+    for with in [
+        "host: a.example\ncases: [{request: GET /x, expect: released}]\n",
+        "cases: [{request: GET a.example/x, expect: released}]\n",
+    ] {
+        assert!(read(with).expect("cases").must_fit(&named).is_ok(), "{with}");
     }
 }
 

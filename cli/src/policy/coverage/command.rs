@@ -27,7 +27,7 @@ Examples:
 
 Exit codes:
   0  every operation or route is covered (with --allow-partial: at least partially)
-  1  some requests have no rule and would be refused with `no_route`, or a file cannot be read
+  1  some requests have no route and would be refused with `no_route`, or a file cannot be read
   2  the policy or another file is invalid";
 
 /// Report which operations of an API, or which Envoy routes, a policy covers
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     policy: PathBuf,
     #[command(flatten)]
     against: Against,
-    /// Accept partial coverage: a rule that matches only some of an operation's requests is enough
+    /// Accept partial coverage: a route that matches only some of an operation's requests is enough
     #[arg(long)]
     allow_partial: bool,
     /// Output format

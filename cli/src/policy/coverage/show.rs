@@ -147,13 +147,13 @@ impl fmt::Display for Report {
         self.section(
             f,
             "in_part",
-            "Partially covered: some requests have a rule, the others are refused with `no_route`",
+            "Partially covered: some requests have a policy route, the others are refused with `no_route`",
         )?;
         self.section(f, "yes", "Covered")?;
         self.section(f, "unreached", "Never reached: earlier routes match all their requests")?;
         if !self.unreached_rules.is_empty() {
             let count = self.unreached_rules.len();
-            writeln!(f, "Rules not used by any {kind} ({count})")?;
+            writeln!(f, "Policy routes not used by any {kind} ({count})")?;
             self.unreached_rules.iter().try_for_each(|rule| writeln!(f, "  {rule}"))?;
             writeln!(f)?;
         }
@@ -166,7 +166,7 @@ impl fmt::Display for Report {
         if *unreached > 0 {
             write!(f, ", {unreached} never reached")?;
         }
-        write!(f, "; {} not used by any {kind}", counted(self.unreached_rules.len(), "rule"))
+        write!(f, "; {} not used by any {kind}", counted(self.unreached_rules.len(), "policy route"))
     }
 }
 
@@ -200,7 +200,7 @@ impl Line {
             lines.push(format!("and {more} more"));
         }
         if self.covered == "in_part" {
-            lines.extend(self.no_rule.first().map(|request| format!("no rule for {request}")));
+            lines.extend(self.no_rule.first().map(|request| format!("no policy route for {request}")));
         }
         lines.extend(self.remark.clone());
         lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")

@@ -202,8 +202,7 @@ mod tests {
     fn formula(all_of: &[&'static str], any_of: &[&[&'static str]]) -> String {
         let mut register = ScopeRegistry::default();
         for name in ["a", "b", "c", "d"] {
-            let entry =
-                portcullis_engine::scope::Entry { name: name.into(), owner: None, review_by: None, description: None };
+            let entry = portcullis_engine::scope::Entry { name: name.into(), ..Default::default() };
             register.declare(entry).unwrap();
         }
         let ids = |names: &[&str]| names.iter().map(|name| register.id(name).unwrap()).collect::<Vec<_>>();

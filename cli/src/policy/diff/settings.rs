@@ -240,6 +240,7 @@ fn register(old: &ScopeRegistry, new: &ScopeRegistry, parts: &mut Vec<Part>) {
             changed("owner", "`owner` is", [json!(was.owner), json!(entry.owner)]),
             changed("review_by", "`review_by` is", [date(&was), date(entry)]),
             changed("description", "`description` is", [json!(was.description), json!(entry.description)]),
+            approval(&was, entry),
         ] {
             parts.extend(change.map(|change| (subject.clone(), change)));
         }
@@ -251,10 +252,22 @@ fn register(old: &ScopeRegistry, new: &ScopeRegistry, parts: &mut Vec<Part>) {
     }
 }
 
+/// Without an approval, a token's word is enough again.
+fn approval(was: &Entry, is: &Entry) -> Option<Change> {
+    let (direction, text) = match (was.needs_approval, is.needs_approval) {
+        (true, false) => (Direction::MorePermissive, "no approval is required: tokens with it can use it at once"),
+        (false, true) => (Direction::LessPermissive, "an approval is required: tokens with it wait for a grant"),
+        _ => return None,
+    };
+    let [before, after] = [was, is].map(|entry| json!(entry.needs_approval.then_some("required")));
+    Some(Change::new(direction, "approval", text.to_owned(), before, after))
+}
+
 fn facts(entry: &Entry) -> Value {
     json!({
         "owner": entry.owner,
         "review_by": entry.review_by.map(|date| date.to_string()),
         "description": entry.description,
+        "approval": entry.needs_approval.then_some("required"),
     })
 }

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     policy: PathBuf,
     /// Method of the request, in upper case
     method: String,
-    /// URL of the request; the path is used unchanged, and is enough if no rule names hosts
+    /// URL of the request; the path is used unchanged, and is enough if no route names hosts
     url: String,
     /// Access token; `-` reads it from standard input, `@FILE` from a file (arguments are visible in the process list)
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scopes", "claims"])]
@@ -118,7 +118,7 @@ pub(super) fn target(url: &str) -> Result<(Option<String>, String), Error> {
 fn host_compared(policy: &Policy, headers: &[(String, String)]) -> Option<String> {
     let named = policy.source.routes.iter().position(|route| !route.matches.hosts.is_empty());
     match named.and_then(|index| policy.rules.get(index)) {
-        Some(rule) => Some(format!(", and the rule `{}` names hosts", rule.name)),
+        Some(rule) => Some(format!(", and the route `{}` names hosts", rule.name)),
         // A cookie's token is only taken from the same origin.
         None if headers.iter().any(|(name, _)| name == "origin") => {
             Some(", and `origin` is compared with it".to_owned())

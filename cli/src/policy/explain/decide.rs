@@ -118,7 +118,7 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
             });
         }
         Decision::Refused(Code::NoCredentials, _) if head.has_authorization => {
-            because.push("the `authorization` header has another scheme than `Bearer`".to_owned());
+            because.push("the `authorization` header has a scheme other than `Bearer`".to_owned());
         }
         Decision::Refused(Code::CrossOrigin, _) => because.push(
             "the token is in a cookie, and the `origin` header is neither of this host nor in `allowed_origins`"
@@ -127,11 +127,11 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
         Decision::Refused(Code::AmbiguousPath, _) => {
             because.push(match Path::parse(head.path) {
                 Err(ambiguous) => ambiguous.to_string(),
-                Ok(_) => "an encoded `/` is ambiguous, and no rule lets it through here (`encoded_slash`)".to_owned(),
+                Ok(_) => "an encoded `/` is ambiguous, and no route lets it through here (`encoded_slash`)".to_owned(),
             });
         }
         Decision::Refused(Code::NoRoute, _) if Host::parse(head.authority).is_none() => {
-            because.push("the host is invalid, so no rule is looked up".to_owned());
+            because.push("the host is invalid, so no route is looked up".to_owned());
         }
         Decision::Refused(Code::StepUpRequired, _) => because.extend(step_up(outcome, policy, now_ms)),
         Decision::Released(_) if outcome.rule.is_none() => {
@@ -139,8 +139,8 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
         }
         Decision::Released(_) if !outcome.asked => {
             because.push(match rule_of(outcome, policy).map(|rule| &rule.access) {
-                Some(Access::Optional) => "the rule makes the token optional, and there is none".to_owned(),
-                _ => "the rule is public: tokens are ignored".to_owned(),
+                Some(Access::Optional) => "the route makes the token optional, and there is none".to_owned(),
+                _ => "the route is public: tokens are ignored".to_owned(),
             })
         }
         _ => {}
@@ -156,7 +156,7 @@ fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
     if !rule.acr.is_empty() && !is_strong {
         let has =
             facts.acr.as_ref().map_or("has no `acr`".to_owned(), |acr| format!("has `acr` {}", acr.escape_debug()));
-        why.push(format!("the token {has}, but the rule requires {}", rule.acr.join(" or ")));
+        why.push(format!("the token {has}, but the route requires {}", rule.acr.join(" or ")));
     }
     if rule.limits.max_age.is_some() && facts.is_login_unreadable {
         why.push("the token's `auth_time` is not a date, so the age of the login is unknown".to_owned());
@@ -165,7 +165,7 @@ fn step_up(outcome: &Outcome, policy: &Policy, now_ms: u64) -> Vec<String> {
         let age = Duration::from_millis(now_ms.saturating_sub(at_ms));
         if age >= max_age {
             why.push(format!(
-                "the login was {} ago, but the rule requires one within the last {}",
+                "the login was {} ago, but the route requires one within the last {}",
                 time(age),
                 time(max_age)
             ));

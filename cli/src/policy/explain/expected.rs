@@ -79,7 +79,7 @@ pub(super) fn unregistered(scopes: &[String], all: bool, policy: &Policy) -> Vec
     let unknown = scopes.iter().filter(|scope| policy.register.id(scope).is_none());
     let hints = unknown.filter_map(|scope| {
         let meant = nearest(scope, &known);
-        let hint = format!("scope `{}` is not in `scopes`, so no rule can require it", scope.escape_debug());
+        let hint = format!("scope `{}` is not in `scopes`, so no route can require it", scope.escape_debug());
         match meant {
             Some(meant) => Some(format!("{hint}; did you mean `{meant}`?")),
             None => all.then_some(hint),

@@ -120,7 +120,7 @@ fn candidates_say_why_they_did_not_decide() {
     let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
     assert_eq!(others, [("one", Fit::LessSpecificPath), ("rest", Fit::LessSpecificPath), ("host", Fit::Host)]);
     let explanation = explained(&remote(), &ask("PUT", "admin.example", "/x/new", scopes("admin")));
-    assert_eq!(explanation.rule.expect("a rule").name, "host");
+    assert_eq!(explanation.rule.expect("a route").name, "host");
     let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
     assert_eq!(others, [("rest", Fit::LessSpecificHost), ("one", Fit::Method), ("new", Fit::Method)]);
 }
@@ -136,11 +136,11 @@ fn a_rule_for_the_rest_of_a_path_does_not_match_what_has_none() {
 #[test]
 fn a_rule_for_get_gives_way_to_one_that_names_head() {
     let explanation = explained(&remote(), &ask("HEAD", "a.example", "/h/a", scopes("read")));
-    assert_eq!(explanation.rule.expect("a rule").name, "head");
+    assert_eq!(explanation.rule.expect("a route").name, "head");
     let others: Vec<_> = explanation.others.iter().map(|other| (other.route.name.as_str(), other.why)).collect();
     assert_eq!(others, [("rest", Fit::LessSpecificPath), ("get", Fit::Method)]);
     let explanation = explained(&remote(), &ask("HEAD", "a.example", "/x/new", scopes("admin")));
-    assert_eq!(explanation.rule.expect("a rule").name, "new", "nothing else names it");
+    assert_eq!(explanation.rule.expect("a route").name, "new", "nothing else names it");
 }
 
 #[test]
@@ -211,8 +211,8 @@ fn a_step_up_says_why() {
     assert_eq!(
         explanation.because,
         [
-            "the token has `acr` aal1, but the rule requires aal2",
-            "the login was 20m ago, but the rule requires one within the last 15m"
+            "the token has `acr` aal1, but the route requires aal2",
+            "the login was 20m ago, but the route requires one within the last 15m"
         ]
     );
     let unreadable = json!({"scope": "admin", "acr": "aal2", "auth_time": "2026-03-14T18:52:01.180Z"});
@@ -322,7 +322,7 @@ fn a_refused_token_is_compared_with_the_value_that_was_expected() {
 #[test]
 fn a_scope_that_the_policy_does_not_know_is_pointed_out() {
     let hints = |given| explained(&inline(), &ask("GET", "a.example", "/x/1", given)).hints;
-    let unknown = "is not in `scopes`, so no rule can require it";
+    let unknown = "is not in `scopes`, so no route can require it";
     assert_eq!(
         hints(scopes("raed x:y read")),
         [format!("scope `raed` {unknown}; did you mean `read`?"), format!("scope `x:y` {unknown}"),]

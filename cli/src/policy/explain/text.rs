@@ -15,7 +15,8 @@ const UNDATED: &str = "it has neither a session claim nor auth_time: the session
                        unless its undated_logins says otherwise";
 
 /// What is said of a token whose `auth_time` is no date.
-const UNREADABLE: &str = "its auth_time is not a number of seconds, and counts as absent: rules with max_age refuse it";
+const UNREADABLE: &str =
+    "its auth_time is not a number of seconds, and counts as absent: routes with max_age refuse it";
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -32,7 +33,7 @@ pub(super) fn text(explanation: &Explanation) -> String {
         lines.extend(answer(reply).into_iter().map(|line| format!("  {line}")));
     }
     if !explanation.others.is_empty() {
-        lines.extend([String::new(), format!("{BOLD}Similar rules{BOLD:#}")]);
+        lines.extend([String::new(), format!("{BOLD}Similar routes{BOLD:#}")]);
         let width = explanation.others.iter().map(|other| other.route.name.chars().count()).max().unwrap_or_default();
         lines.extend(explanation.others.iter().map(|other| other_rule(other, width)));
         if explanation.others_more > 0 {
@@ -79,10 +80,10 @@ fn rows(explanation: &Explanation, lines: &mut Vec<String>) {
     explanation.hints.iter().for_each(|hint| row("hint", hint));
     match &explanation.rule {
         Some(rule) => row(
-            "rule",
+            "route",
             &format!("{BOLD}{}{BOLD:#}, {}:{}: {}", rule.name, explanation.policy, rule.line, answers(rule)),
         ),
-        None => row("rule", "none"),
+        None => row("route", "none"),
     }
     if let Some(requires) = &explanation.requires {
         row("requires", &requires.words());

@@ -29,10 +29,10 @@ refused until somebody answers it: operations without security, operations that 
 or passwords instead of tokens, and paths and scopes that are not valid in a policy. Encoded slashes
 in a path (`%2F`) are a question of their own, if the document suggests them: until it is answered,
 only they are refused. Standard error lists the questions. A path that is not valid in a policy
-(`/x/{id}.json`) cannot be refused on its own: if the rule of another operation (`/x/{id}`) answers
+(`/x/{id}.json`) cannot be refused on its own: if the route of another operation (`/x/{id}`) answers
 its requests in the meantime, the policy and standard error say so in capital letters.
 
-Rules do not name hosts, unless `--hosts` is used or the operations are on different hosts.
+Routes do not name hosts, unless `--hosts` is used or the operations are on different hosts.
 
 Examples:
   portcullis policy import openapi openapi.yaml --out policy.yaml
@@ -172,7 +172,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
             Treatment::Ask(question) => {
                 let mut label = label(&question.why);
                 if let Some(other) = route.answered_meanwhile().first() {
-                    label.push_str(&format!("; UNTIL THEN, RULE `{}` ANSWERS IT", line(other)));
+                    label.push_str(&format!("; UNTIL THEN, ROUTE `{}` ANSWERS IT", line(other)));
                 }
                 asked.entry(question.kind).or_default().push(label);
             }
@@ -182,7 +182,7 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     let questions: usize = asked.values().map(Vec::len).sum();
     let open = routes.iter().filter(|route| !route.answered_meanwhile().is_empty()).count();
     let but =
-        if open == 0 { String::new() } else { format!(", except {open} that the rule of another operation answers") };
+        if open == 0 { String::new() } else { format!(", except {open} that the route of another operation answers") };
     let mut lines = Vec::new();
     for (kind, labels) in asked {
         lines.push(format!("{} ({}):", kind.question(), labels.len()));
@@ -194,9 +194,9 @@ fn summary(api: &Api, routes: &[Route<'_>], register: &Register) -> String {
     }
     lines.extend(api.notes.iter().map(|note| format!("note: {}", line(note))));
     lines.push(format!(
-        "{}: {} ({narrowed} of them without an alternative of the document), {} (refused until answered{but}), {}",
+        "{}: {} ({narrowed} of them without one of the document's alternatives), {} (refused until answered{but}), {}",
         counted(api.operations.len(), "operation"),
-        counted(rules, "rule"),
+        counted(rules, "route"),
         counted(questions, "question"),
         counted(register.scopes().len(), "scope"),
     ));

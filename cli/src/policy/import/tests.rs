@@ -55,7 +55,7 @@ fn rule_of(security: &str) -> Value {
     let policy = json_of(&made.text);
     let mut rule = policy["routes"][0].clone();
     for key in ["name", "match"] {
-        rule.as_object_mut().expect("a rule").remove(key);
+        rule.as_object_mut().expect("a route").remove(key);
     }
     let sets = policy.get("sets").cloned().unwrap_or_default();
     if !sets.is_null() {
@@ -194,7 +194,7 @@ fn a_less_specific_rule_does_not_answer_what_has_a_question() {
     assert_eq!((rule("user"), rule("name")), (Some(json!("a")), Some(json!("b"))));
     // `name` is the more specific one: it would answer its requests anyway.
     assert_eq!(rule("part"), None);
-    assert!(made.text.contains("THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS: `user`"), "{}", made.text);
+    assert!(made.text.contains("THE ROUTES OF OTHER OPERATIONS ANSWER ITS REQUESTS: `user`"), "{}", made.text);
     assert!(policy["scopes"].as_object().expect("scopes").contains_key("portcullis:unanswered"));
 }
 
@@ -422,9 +422,9 @@ fn what_cannot_be_barred_is_not_called_refused() {
     let made = made(
         "  /files/{name}: {get: {security: [{oauth: [a]}]}}\n  /files/{name}.secret: {get: {security: [{oauth: [b]}]}}\n",
     );
-    assert!(made.summary.contains("UNTIL THEN, RULE `get.files.name` ANSWERS IT"), "{}", made.summary);
-    assert!(made.summary.contains("except 1 that the rule of another operation answers"), "{}", made.summary);
-    assert!(made.text.contains("UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
+    assert!(made.summary.contains("UNTIL THEN, ROUTE `get.files.name` ANSWERS IT"), "{}", made.summary);
+    assert!(made.summary.contains("except 1 that the route of another operation answers"), "{}", made.summary);
+    assert!(made.text.contains("UNTIL THEN, THE ROUTES OF OTHER OPERATIONS ANSWER ITS REQUESTS"), "{}", made.text);
 }
 
 #[test]

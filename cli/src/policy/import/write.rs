@@ -34,7 +34,7 @@ pub(super) fn policy(
     if !routes.iter().any(|route| matches!(route.treatment, Treatment::Rule { .. })) {
         writeln!(
             out,
-            "  # {FILL_IN}: no operation became a rule, and a policy needs at least one. This one matches no operation."
+            "  # {FILL_IN}: no operation became a route, and a policy needs at least one. This one matches no operation."
         )?;
         writeln!(
             out,
@@ -56,7 +56,7 @@ fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], registe
     let questions = routes.iter().filter(|route| matches!(route.treatment, Treatment::Ask(_))).count()
         + routes.iter().filter(|route| route.encoded_slash.is_some()).count();
     writeln!(out, "# Generated from `{}` (`{}`, OpenAPI {})", line(source), line(&api.title), line(&api.openapi))?;
-    let (rules, questions) = (counted(rules, "rule"), counted(questions, "question"));
+    let (rules, questions) = (counted(rules, "route"), counted(questions, "question"));
     writeln!(out, "# by `portcullis policy import openapi`: {rules}, {questions}.")?;
     writeln!(out, "#")?;
     writeln!(
@@ -66,15 +66,15 @@ fn head(out: &mut String, api: &Api, source: &str, routes: &[Route<'_>], registe
     writeln!(out, "# comment says otherwise. To decide, edit the commented lines below it and remove their `#`. If a")?;
     writeln!(
         out,
-        "# rule that requires `{}` follows, delete that rule: it only blocks requests that",
+        "# route that requires `{}` follows, delete that route: it only blocks requests that",
         register.block_scope()
     )?;
-    writeln!(out, "# the rule of another operation would answer.")?;
+    writeln!(out, "# the route of another operation would answer.")?;
     let notes = api.notes.iter().map(|note| line(note));
     let tokens = api.schemes.iter().filter(|scheme| matches!(scheme.kind, SchemeKind::Tokens { .. })).count();
     let several = (tokens > 1).then(|| {
         format!(
-            "the document has {tokens} schemes with tokens, but every issuer of this policy is accepted by every rule"
+            "the document has {tokens} schemes with tokens, but every issuer of this policy is accepted by every route"
         )
     });
     for note in notes.chain(several) {
@@ -189,7 +189,7 @@ fn rule(out: &mut String, route: &Route<'_>, access: &Access, left_out: &[String
 fn encoded_slash(out: &mut String, route: &Route<'_>, answers: &Answers) -> fmt::Result {
     let Some(why) = &route.encoded_slash else { return Ok(()) };
     writeln!(out, "  # {QUESTION}: {}: {}.", Kind::EncodedSlash.question(), line(why))?;
-    writeln!(out, "  # If it may, and the upstream splits the path before it decodes it, the rule below needs:")?;
+    writeln!(out, "  # If it may, and the upstream splits the path before it decodes it, the route below needs:")?;
     writeln!(out, "  #   match: {}", answers.written_with(&answers.hosts, ", encoded_slash: segment"))
 }
 
@@ -200,7 +200,7 @@ fn asked(out: &mut String, route: &Route<'_>, question: &Question, register: &Re
     let rules = rules.join(", ");
     let Some(answers) = &route.answers else {
         if !rules.is_empty() {
-            writeln!(out, "  # UNTIL THEN, THE RULES OF OTHER OPERATIONS ANSWER ITS REQUESTS: {rules}.")?;
+            writeln!(out, "  # UNTIL THEN, THE ROUTES OF OTHER OPERATIONS ANSWER ITS REQUESTS: {rules}.")?;
         }
         return Ok(());
     };

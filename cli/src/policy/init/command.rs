@@ -97,7 +97,10 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::load::Loaded;
+    use crate::policy::{
+        lint::{Bounds, Warning, lint},
+        load::Loaded,
+    };
 
     fn args(provider: Provider) -> Args {
         Args { provider, issuer: None, audience: None, cluster: "id".to_owned() }
@@ -108,6 +111,19 @@ mod tests {
         for provider in Provider::value_variants() {
             let text = args(*provider).policy().unwrap_or_else(|error| panic!("{provider:?}: {error:?}"));
             assert!(!text.contains("{{"), "{provider:?}: {text}");
+        }
+    }
+
+    /// Whoever has just been given a policy can do nothing about a warning.
+    #[test]
+    fn no_policy_of_a_provider_has_a_warning_about_its_tokens() {
+        for provider in Provider::value_variants() {
+            let text = args(*provider).policy().expect("a policy");
+            let loaded = Loaded::parse("it", text).expect("a policy");
+            let today = "2026-12-01".parse().expect("a date");
+            let found = lint(&loaded, today, Bounds { routes_per_scope_max: 50 });
+            let found: Vec<_> = found.into_iter().filter(|(warning, _)| *warning == Warning::TokenTypeJwt).collect();
+            assert!(found.is_empty(), "{provider:?}: {found:?}");
         }
     }
 

@@ -70,7 +70,7 @@ impl Linter<'_> {
         let path = format!("$.routes[{front}].match.{key}");
         let span = document.span(&format!("$.routes[{}].match.path", fall.rule));
         let related = vec![(span, format!("decides `{}`, and {}", fall.request, fall.why))];
-        let help = format!("if this is not intended, add a rule {rule} that requires what `{strict}` requires");
+        let help = format!("if this is not intended, add a route {rule} that requires what `{strict}` requires");
         let diagnostic = Diagnostic::warning(warning.code(), message, &*path, document.span(&path));
         self.found.push((warning, Diagnostic { related, ..diagnostic.help(help) }));
     }

@@ -26,13 +26,19 @@ impl Linter<'_> {
         paths.find(|path| bare(path).is_some_and(&is_it)).unwrap_or_else(|| list.to_owned())
     }
 
+    /// An ID token has the type `JWT`, too, and a client as its audience. That many providers have no other type is no reason to
+    /// warn: the audience of an API that is not a client, or a claim, tells the two apart.
     fn token_types(&mut self, index: usize, issuer: &Issuer) {
-        if !issuer.token_types.iter().any(|kind| kind == "jwt") {
+        let is_client = |audience: &&String| issuer.clients.contains(audience);
+        let Some(client) = issuer.audiences.iter().find(is_client) else { return };
+        if !issuer.claims.is_empty() || !issuer.token_types.iter().any(|kind| kind == "jwt") {
             return;
         }
         let path = self.item_path(&format!("$.issuers[{index}].token_types"), is_jwt);
-        let message = "accepts tokens of type `JWT`, which may not be access tokens (an ID token, for example)";
-        let help = "configure the issuer to use `at+jwt` (RFC 9068) and accept only that, use an audience that only this API has, or demand a claim that only access tokens have (`claims`)";
+        let client = client.escape_debug();
+        let message =
+            format!("accepts tokens of type `JWT` for the client `{client}`, and so the ID tokens of that client");
+        let help = "use an audience that only this API has, demand a claim that only access tokens have (`claims`), or configure the issuer to use `at+jwt` (RFC 9068) and accept only that";
         self.warn(Warning::TokenTypeJwt, &path, message, help);
     }
 

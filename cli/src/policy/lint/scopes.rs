@@ -27,6 +27,24 @@ impl Linter<'_> {
             }
         }
         self.unused_sets();
+        self.avoidable_approvals();
+    }
+
+    /// Rules that name a scope that somebody has to approve, and let others in without it.
+    fn avoidable_approvals(&mut self) {
+        let policy = &self.loaded.policy;
+        let register = &policy.register;
+        let free = register.held(register.entries().filter(|entry| !entry.needs_approval).map(|entry| &*entry.name));
+        for (index, rule) in policy.rules.iter().enumerate() {
+            let Access::Scopes(requirement) = &rule.access else { continue };
+            if !requirement.needs_approval(register) || !requirement.met_by(&free) {
+                continue;
+            }
+            let path = At::ROOT.key("routes").item(index).key("require").to_string();
+            let message = format!("`{}` names a scope that needs an approval, and can be met without it", rule.name);
+            let help = "put the scope into `all_of`, or give the other entries of `any_of` a route of their own";
+            self.warn_of_key(Warning::ApprovalAvoidable, &path, message, help);
+        }
     }
 
     fn requirements(&self) -> impl Iterator<Item = &Requirement> {
@@ -85,12 +103,12 @@ impl Linter<'_> {
 
     fn unused_scope(&mut self, entry: &Entry) {
         let path = At::ROOT.key("scopes").key(&entry.name).to_string();
-        let message = format!("`{}` is not required by any rule", entry.name);
+        let message = format!("`{}` is not required by any route", entry.name);
         let held_by =
             self.loaded.policy.source.sets.iter().find(|(_, scopes)| scopes.iter().any(|name| **name == *entry.name));
         let help = match held_by {
-            Some((set, _)) => format!("it is only in the set `{set}`, which no rule uses; remove it from both"),
-            None => "remove it, or require it in the rules that need it".to_owned(),
+            Some((set, _)) => format!("it is only in the set `{set}`, which no route uses; remove it from both"),
+            None => "remove it, or require it in the routes that need it".to_owned(),
         };
         self.warn_of_key(Warning::ScopeUnused, &path, message, help);
     }
@@ -109,8 +127,8 @@ impl Linter<'_> {
             routes.flat_map(|route| route.any_of.iter().flatten().chain(&route.all_of_sets)).collect();
         for (set, _) in source.sets.iter().filter(|(set, _)| !used.contains(set)) {
             let path = At::ROOT.key("sets").key(set).to_string();
-            let message = format!("the set `{set}` is not used by any rule");
-            let help = format!("remove it, or write `\"@{set}\"` in the rules that should require it");
+            let message = format!("the set `{set}` is not used by any route");
+            let help = format!("remove it, or write `\"@{set}\"` in the routes that should require it");
             self.warn_of_key(Warning::SetUnused, &path, message, help);
         }
     }

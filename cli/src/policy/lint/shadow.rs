@@ -37,8 +37,8 @@ impl Linter<'_> {
         let Some(first) = shadows.first() else { return };
         let others = match shadows.len() - 1 {
             0 => String::new(),
-            1 => "; the same holds for 1 more rule".to_owned(),
-            others => format!("; the same holds for {others} more rules"),
+            1 => "; the same holds for 1 more route".to_owned(),
+            others => format!("; the same holds for {others} more routes"),
         };
         let message = format!(
             "`{}` does not protect everything it matches: `{}` is decided by `{}`, which {}{others}",

@@ -61,7 +61,7 @@ fn each_warning_has_its_place() {
         ("{name: four, ", "{name: four, mode: shadow, ", "shadow_mode $.routes[3].mode shadow"),
         (
             "algorithms: [ES256]",
-            "algorithms: [ES256], token_types: [at+jwt, application/JWT]",
+            "algorithms: [ES256], clients: [a], token_types: [at+jwt, application/JWT]",
             "token_type_jwt $.issuers[0].token_types[1] application/JWT",
         ),
         (
@@ -265,7 +265,7 @@ fn a_rule_for_everything_under_a_path_is_told_that_the_path_itself_falls_to_a_mo
     let left = told(&[admin, all, exact].concat());
     assert_eq!(left, [format!("{words}`GET /admin/` is decided by `all`, which requires no scope")]);
     assert_eq!(told(&[admin, all, exact, slash].concat()), [""; 0]);
-    assert_eq!(told(admin), [""; 0], "where no rule answers, the request is refused");
+    assert_eq!(told(admin), [""; 0], "where no route answers, the request is refused");
     let post =
         "- {name: admin, match: {hosts: [h.org], methods: [POST], path: '/{t}/{*rest}'}, require: {all_of: [a]}}\n";
     assert_eq!(
@@ -356,7 +356,7 @@ fn several_rules_in_front_are_one_warning() {
     let loaded = loaded(&text);
     let [(_, found)] = found(&loaded).try_into().expect("one");
     assert!(
-        found.message.ends_with("is decided by `n0`, which is public; the same holds for 8 more rules"),
+        found.message.ends_with("is decided by `n0`, which is public; the same holds for 8 more routes"),
         "{}",
         found.message
     );
@@ -423,7 +423,7 @@ fn a_literal_rule_beside_a_weaker_variable_is_told_that_case_matters() {
     assert!(with("", &[verb, weak]).unwrap().contains("`GET /files/X:SUSPEND` is decided by `file`"));
     let everything = "name: rest, match: {path: '/{*rest}'}, public: true";
     let two = with("", &[strict, verb, everything]).unwrap();
-    assert!(two.ends_with("decided by `rest`, which is public; the same holds for 1 more rule"), "{two}");
+    assert!(two.ends_with("decided by `rest`, which is public; the same holds for 1 more route"), "{two}");
 }
 
 #[test]

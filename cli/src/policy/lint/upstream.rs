@@ -46,8 +46,8 @@ impl Linter<'_> {
         let Some(first) = found.next() else { return };
         let others = match found.count() {
             0 => String::new(),
-            1 => "; the same holds for 1 more rule".to_owned(),
-            more => format!("; the same holds for {more} more rules"),
+            1 => "; the same holds for 1 more route".to_owned(),
+            more => format!("; the same holds for {more} more routes"),
         };
         let name = |rule: usize| policy.rules.get(rule).map(|rule| rule.name.as_str()).unwrap_or_default();
         let message = format!(

@@ -8,6 +8,8 @@ pub(in crate::policy) enum Warning {
     ScopeReviewOverdue,
     /// A declared scope is not required by any rule
     ScopeUnused,
+    /// A rule that names a scope with `approval: required` can be met without it
+    ApprovalAvoidable,
     /// A set is not used by any rule
     SetUnused,
     /// One scope alone grants access to more routes than the limit
@@ -72,6 +74,7 @@ impl Warning {
         match self {
             Self::ScopeReviewOverdue => "scope_review_overdue",
             Self::ScopeUnused => "scope_unused",
+            Self::ApprovalAvoidable => "approval_avoidable",
             Self::SetUnused => "set_unused",
             Self::ScopeTooCoarse => "scope_too_coarse",
             Self::RouteShadowed => "route_shadowed",

@@ -9,6 +9,14 @@ const DIGITS: usize = 12;
 
 /// The only policy of a file; of several, the one whose digest begins with `digest`.
 pub(in crate::policy) fn policy(text: &str, roots: &[Node], digest: Option<&str>) -> Result<Node, Fault> {
+    if let [root] = roots
+        && is_session_service(root)
+    {
+        return Err(Fault {
+            message: "this is the configuration of the session service, not a policy: check it with `portcullis-session --config FILE --check`".to_owned(),
+            span: head(root),
+        });
+    }
     let found = found(text, roots, digest.unwrap_or_default())?;
     match (found.as_slice(), digest) {
         ([], None) => Err(Fault {
@@ -80,15 +88,22 @@ fn places(roots: &[Node]) -> Vec<Place<'_>> {
     }
     let (mut named, mut others): (Vec<_>, Vec<_>) = roots.iter().flat_map(plugins).partition(Plugin::is_named);
     let bare: Vec<_> = roots.iter().filter(|root| looks_like_policy(root)).collect();
-    if named.is_empty() && bare.is_empty() {
-        others.retain(Plugin::looks_like_ours);
-        named = others;
-    }
+    // Also beside a named one: Envoy runs both, and one that nobody looked at could have any fault.
+    others.retain(Plugin::looks_like_ours);
+    named.extend(others);
+    named.sort_by_key(|plugin| plugin.configuration.span.start);
     let found: Vec<_> = named.into_iter().map(Place::Plugin).chain(bare.into_iter().map(Place::Document)).collect();
     match (found.as_slice(), roots) {
         ([], [root]) if !is_manifest(root) => vec![Place::Document(root)],
         _ => found,
     }
+}
+
+/// Whether it is a `session.yaml`, which has keys of its own besides those that it shares with no policy.
+fn is_session_service(node: &Node) -> bool {
+    let has = |key: &&str| node.get(key).is_some();
+    let own = ["listen", "admin", "store", "access", "admin_credential", "enrolment"];
+    own.iter().filter(|key| has(key)).count() >= 2 && !looks_like_policy(node)
 }
 
 /// Whether it is a manifest rather than a policy with a mistake in it.

@@ -132,6 +132,29 @@ fn a_file_without_a_policy_or_with_two_says_so() {
 }
 
 #[test]
+fn a_configuration_of_the_session_service_is_called_so() {
+    let said = refusal("listen: 127.0.0.1:7070\nadmin: 127.0.0.1:7071\nstore: {embedded: {path: data}}\n");
+    assert!(said.contains("the session service, not a policy: check it with `portcullis-session"), "{said}");
+    assert!(!refusal("listen: x\nroutes: []\n").contains("session service"), "a policy with a wrong key");
+}
+
+#[test]
+fn a_filter_without_a_name_beside_a_named_one_is_looked_at_too() {
+    let filter = |name: &str, policy: &str| {
+        format!(
+            "  - typed_config:\n      '@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n      config:\n        {name}\n        configuration: {{'@type': type.googleapis.com/google.protobuf.Struct, value: {policy}}}\n"
+        )
+    };
+    let both = |policy: &str| {
+        format!("http_filters:\n{}{}", filter("root_id: portcullis", POLICY), filter("root_id: gate", policy))
+    };
+    let said = refusal(&both(FAULTY));
+    assert!(said.contains("contains 2: `"), "{said}");
+    assert!(Loaded::parse("a.yaml", both(POLICY)).is_ok(), "the same policy twice is one");
+    assert!(Loaded::parse("a.yaml", both("{allow: [x]}")).is_ok(), "another filter's configuration");
+}
+
+#[test]
 fn of_several_policies_one_is_chosen_by_its_digest() {
     let other = POLICY.replace("name: all", "name: other");
     let text = format!("{POLICY}\n---\n{other}\n---\n{}\n", POLICY.replace(", public: true", ", 'public': true"));

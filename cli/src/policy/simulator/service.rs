@@ -4,7 +4,7 @@ use crate::policy::cases::{Known, Session, put_scopes};
 use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
-    wire::{BEAT, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
+    wire::{APPROVALS, BEAT, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
 };
 use prost::Message;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ pub(super) struct Service {
     pub(super) questions: u64,
     streams: u32,
     routes: Vec<Route>,
+    /// The scopes that somebody has to approve.
+    approvals: Vec<String>,
     tokens: HashMap<u32, Token>,
 }
 
@@ -42,6 +44,7 @@ impl Service {
             questions: 0,
             streams: 0,
             routes: Vec::new(),
+            approvals: Vec::new(),
             tokens: HashMap::new(),
         }
     }
@@ -69,7 +72,9 @@ impl Service {
         let mut answer = ServiceMessage::default();
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
-            answer.welcome = Some(Welcome { capabilities: vec![BEAT.to_owned()], ..Welcome::default() });
+            self.approvals = hello.approvals;
+            let capabilities = [BEAT, APPROVALS].map(str::to_owned).into();
+            answer.welcome = Some(Welcome { capabilities, ..Welcome::default() });
         }
         self.tokens.extend(message.tokens.into_iter().map(|token| (token.handle, token)));
         self.questions += message.questions.len() as u64;
@@ -89,7 +94,15 @@ impl Service {
             Session::Known(known) if is_over(route.max_age_ms, known.age) => Outcome::StepUpRequired,
             Session::Known(known) if is_over(route.max_idle_ms, known.idle) => Outcome::IdleTimeout,
             Session::Known(known) => {
-                let narrowed = narrowed(&self.tokens.get(&token)?.scopes, known);
+                let of_token = &self.tokens.get(&token)?.scopes;
+                let is_held_back =
+                    |scope: &String| self.approvals.contains(scope) && !known.grants.iter().any(|grant| grant == scope);
+                let left = left(of_token, known);
+                let held: Vec<String> = left.iter().filter(|scope| !is_held_back(scope)).cloned().collect();
+                if is_met(route, &left) && !is_met(route, &held) {
+                    return Some(Verdict { id, outcome: Outcome::ApprovalRequired.into(), ..Verdict::default() });
+                }
+                let narrowed = (held.len() < of_token.len()).then_some(Scopes { scopes: held });
                 return Some(Verdict { id, outcome: Outcome::Active.into(), narrowed, ..Verdict::default() });
             }
         };
@@ -124,11 +137,17 @@ fn is_over(limit_ms: Option<u64>, time: Duration) -> bool {
     limit_ms.is_some_and(|limit_ms| time.as_millis() >= u128::from(limit_ms))
 }
 
-/// The token's scopes that the session still has, if some are missing.
-fn narrowed(of_token: &[String], known: &Known) -> Option<Scopes> {
-    let left = known.scopes.as_ref()?;
-    let scopes: Vec<String> = of_token.iter().filter(|scope| left.contains(scope)).cloned().collect();
-    (scopes.len() < of_token.len()).then_some(Scopes { scopes })
+/// Whether these scopes meet the requirement of a route.
+fn is_met(route: &Route, held: &[String]) -> bool {
+    let have = |scopes: &[String]| scopes.iter().all(|scope| held.contains(scope));
+    let mut groups = route.any_of.iter();
+    have(&route.all_of) && (route.any_of.is_empty() || groups.any(|group| have(&group.scopes)))
+}
+
+/// The token's scopes that the session still has.
+fn left(of_token: &[String], known: &Known) -> Vec<String> {
+    let is_left = |scope: &&String| known.scopes.as_ref().is_none_or(|left| left.contains(scope));
+    of_token.iter().filter(is_left).cloned().collect()
 }
 
 const fn outcome(code: Code) -> Outcome {
@@ -140,6 +159,7 @@ const fn outcome(code: Code) -> Outcome {
         Code::ScopeEscalation => Outcome::ScopeEscalation,
         Code::StepUpRequired => Outcome::StepUpRequired,
         Code::Blocked => Outcome::Blocked,
+        Code::ApprovalRequired => Outcome::ApprovalRequired,
         // No other code stems from a verdict of the session service.
         _ => Outcome::Unspecified,
     }

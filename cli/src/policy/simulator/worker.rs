@@ -213,7 +213,7 @@ impl Simulator {
     }
 
     fn refused(&self, denial: &Denial) -> Decision {
-        Decision::Refused(denial.refusal.code, Box::new(denial.answer(self.gate.policy())))
+        Decision::Refused(denial.refusal.code, Box::new(denial.answer(self.gate.policy(), self.gate.requests_url())))
     }
 
     /// Changes the session of an open request.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 const HELP: &str = "\
 A file of cases (YAML or JSON):
-  host: api.example.com              # for requests that do not name a host
+  host: api.example.com              # for requests that name none; needed if routes do
   cases:
     - name: a reader may list        # optional
       request: GET /orders           # or METHOD host/path

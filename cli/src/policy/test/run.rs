@@ -154,9 +154,9 @@ fn status(decision: &Decision) -> Option<u16> {
 fn why(outcome: &Outcome, worker: &Simulator) -> String {
     let needs = outcome.rule.and_then(|rule| RequiredScopes::of(worker.policy(), rule));
     let Some(rule) = outcome.rule.and_then(|RuleId(index)| worker.policy().rules.get(index)) else {
-        return "no rule decided".to_owned();
+        return "no route decided".to_owned();
     };
-    let mut why = format!("rule `{}` decided", rule.name);
+    let mut why = format!("route `{}` decided", rule.name);
     match (&needs, &outcome.facts) {
         (Some(needs), Some(facts)) if !needs.missing(&facts.scopes).is_empty() => {
             why += &format!(

@@ -64,7 +64,7 @@ fn note(run: &Run) -> Option<String> {
     let more = run.unreached.len().saturating_sub(NAMED_MAX);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let (count, rules) = (run.unreached.len(), run.rules);
-    Some(format!("note: {count} of {rules} rules are not reached by any case: {}{more}", named.join(", ")))
+    Some(format!("note: {count} of {rules} routes are not reached by any case: {}{more}", named.join(", ")))
 }
 
 fn count(run: &Run) -> String {

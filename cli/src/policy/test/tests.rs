@@ -136,8 +136,8 @@ fn a_failure_says_what_differs_and_who_decided() {
     for words in [
         "error: all may: expected `released`, got `insufficient_scope`, rule expected `read`, got `both`",
         "cases.yaml:6:11",
-        "rule `both` decided; it requires `@both` (`read` and `write`), and the token lacks `@both` (`write`)",
-        "4 of 5 rules are not reached by any case: `open`, `read`, `slow`, `reads`",
+        "route `both` decided; it requires `@both` (`read` and `write`), and the token lacks `@both` (`write`)",
+        "4 of 5 routes are not reached by any case: `open`, `read`, `slow`, `reads`",
         "1 case, 1 failed",
     ] {
         assert!(text.contains(words), "{words}: {text}");

@@ -284,6 +284,7 @@ fn every_outcome_that_is_no_release_refuses() {
         (wire::Outcome::ScopeEscalation, "scope_escalation"),
         (wire::Outcome::StepUpRequired, "step_up_required"),
         (wire::Outcome::Blocked, "blocked"),
+        (wire::Outcome::ApprovalRequired, "approval_required"),
     ] {
         let mut bench = Bench::with_keys("enforce");
         let token = bench.token("read write");

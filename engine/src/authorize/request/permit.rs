@@ -1,6 +1,7 @@
 //! The permission to pass, and the refusal.
 
 use crate::{
+    answer::Code,
     authorize::{Refusal, bearer::CredentialError, head::Head, principal::Principal, token_place},
     policy::{Access, Policy},
     route::{Host, Path, RuleId},
@@ -94,15 +95,30 @@ pub struct Denial {
     pub principal: Option<Rc<Principal>>,
     /// The remaining scopes, if they were refused and are fewer than in the token.
     pub narrowed: Option<Rc<[String]>>,
+    /// What the token's login does not meet, if that is why it was refused.
+    pub step_up: Option<StepUp>,
+}
+
+/// What a token says of its login and a rule does not accept (RFC 9470). What the session service refuses is not known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepUp {
+    /// Its `acr` is none of the rule's.
+    Acr,
+    /// Its `auth_time` is older than the rule's `max_age`, or cannot be read.
+    MaxAge,
 }
 
 impl Denial {
     pub(in crate::authorize) fn new(refusal: impl Into<Refusal>, rule: Option<RuleId>) -> Self {
-        Self { refusal: refusal.into(), rule, principal: None, narrowed: None }
+        Self { refusal: refusal.into(), rule, principal: None, narrowed: None, step_up: None }
+    }
+
+    pub(in crate::authorize) fn of_login(principal: &Rc<Principal>, step_up: StepUp, rule: RuleId) -> Self {
+        Self { step_up: Some(step_up), ..Self::of(principal, Code::StepUpRequired, rule) }
     }
 
     pub(in crate::authorize) fn of(principal: &Rc<Principal>, refusal: impl Into<Refusal>, rule: RuleId) -> Self {
         let principal = Some(Rc::clone(principal));
-        Self { refusal: refusal.into(), rule: Some(rule), principal, narrowed: None }
+        Self { refusal: refusal.into(), rule: Some(rule), principal, narrowed: None, step_up: None }
     }
 }

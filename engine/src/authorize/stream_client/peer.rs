@@ -15,11 +15,22 @@ pub enum PeerNews {
     },
     /// It has another store than the one before it.
     OtherStore,
-    /// It sends no beats, so its stream was left.
-    WithoutBeats {
+    /// It lacks something that the policy relies on, so its stream was left.
+    Unfit {
         /// Its version.
         version: String,
+        /// What it lacks.
+        lack: Lack,
     },
+}
+
+/// What a session service cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It sends no beats.
+    Beats,
+    /// It knows nothing of approvals.
+    Approvals,
 }
 
 impl PeerNews {
@@ -27,7 +38,7 @@ impl PeerNews {
     pub const fn is_warning(&self) -> bool {
         match self {
             Self::Welcomed { reopens_undated_logins, .. } => *reopens_undated_logins,
-            Self::OtherStore | Self::WithoutBeats { .. } => true,
+            Self::OtherStore | Self::Unfit { .. } => true,
         }
     }
 }
@@ -45,7 +56,13 @@ impl fmt::Display for PeerNews {
                 };
                 write!(f, "session service {} answers; it {terms} (`undated_logins`)", version.escape_debug())
             }
-            Self::WithoutBeats { version } => write!(
+            Self::Unfit { version, lack: Lack::Approvals } => write!(
+                f,
+                "session service {} is not used, because it would not hold back the scopes of this policy that need an approval \
+                 (it has no capability `approvals`): update it",
+                version.escape_debug()
+            ),
+            Self::Unfit { version, lack: Lack::Beats } => write!(
                 f,
                 "session service {} is not used, because it cannot show that it is alive (it has no capability `beat`), \
                  and open requests of routes with `on_outage: deny` have to end when it is not: update it",
@@ -81,8 +98,8 @@ impl Peers {
     }
 
     /// A service is of no use. Said of each of its streams: the log counts them.
-    pub(super) fn refuse(&mut self, welcome: Welcome) {
-        self.news.push(PeerNews::WithoutBeats { version: welcome.service_version });
+    pub(super) fn refuse(&mut self, welcome: Welcome, lack: Lack) {
+        self.news.push(PeerNews::Unfit { version: welcome.service_version, lack });
     }
 
     /// What is yet to be logged.

@@ -5,7 +5,7 @@ use crate::{
         IDENTITY_HEADERS, MODES,
         issuers::{ALGORITHMS, BOUND_TOKENS},
     },
-    route::method::COMMON,
+    route::method::{COMMON, EVERY},
     token::CLAIMS_MAX,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -96,6 +96,8 @@ texts! {
     Protocol = {"enum": ["stream", "introspection"]};
     /// Where an encoded slash is let through.
     EncodedSlash = {"const": "segment"};
+    /// Whether somebody has to approve a scope.
+    Approval = {"const": "required"};
     /// How CORS preflights are handled.
     CorsPreflight = {"const": "allow"};
     /// Whether refusals are carried out.
@@ -135,7 +137,7 @@ texts! {
                 "type": "string",
                 "maxLength": 64,
                 "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
-                "not": {"pattern": (in_any_case(&COMMON))},
+                "not": {"pattern": (in_any_case(&[&COMMON[..], &EVERY].concat()))},
             },
         ],
     };

@@ -98,7 +98,7 @@ impl Reader<'_> {
         let has_limits = !raw.session.is_absent();
         let has_acr = !raw.acr.is_absent();
         let access = self.access(raw.public, raw.authenticated, raw.require, at, index);
-        let limits = self.limits(raw.session, &at.key("session"));
+        let limits = self.limits(raw.session, &at.key("session")).map(|limits| self.strict(limits, access.as_ref()));
         let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
         if matches!(access, Some(Access::Public)) {
             if has_mode {
@@ -112,6 +112,16 @@ impl Reader<'_> {
             }
         }
         Some(Rule { name: name?, mode: mode?, access: access?, limits: limits?, acr: acr? })
+    }
+
+    /// A route that a grant can open denies in an outage, whatever it says: nobody can tell whether the grant still holds.
+    fn strict(&self, limits: Limits, access: Option<&Access>) -> Limits {
+        match access {
+            Some(Access::Scopes(requirement)) if requirement.needs_approval(&self.scopes.register) => {
+                Limits { on_outage: Outage::Deny, ..limits }
+            }
+            _ => limits,
+        }
     }
 
     fn name(&mut self, name: Given<String>, at: &At<'_>, index: usize) -> Option<String> {
@@ -220,7 +230,7 @@ fn encoded_slash(text: &str) -> Result<(), String> {
 fn method(text: &str) -> Result<Method, Wrong> {
     Method::parse(text).map_err(|bad| match bad {
         BadMethod::Case(common) => Wrong::from(bad).meant(Some(common)),
-        BadMethod::NoToken => bad.into(),
+        BadMethod::NoToken | BadMethod::Every => bad.into(),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::{LIST_ITEMS_MAX, ROOT};
 use crate::{
     policy::{
+        Protocol,
         deserialize::{Given, shaped},
         fault::{About, Faults, Wrong},
         json::Json,
@@ -76,8 +77,32 @@ fn declare(name: &str, json: Json<'_>, register: &mut ScopeRegistry, faults: &mu
     let owner = text(raw.owner, "owner");
     let description = text(raw.description, "description");
     let review_by = raw.review_by.value().and_then(|text| faults.check(&at.key("review_by"), date(&text)));
+    let approval = raw.approval.or(false, |word| faults.check(&at.key("approval"), approval(&word)).map(|()| true));
     if is_name {
-        register.declare(Entry { name: name.into(), owner, review_by, description });
+        // A faulty word counts: it was meant to hold something back.
+        let needs_approval = approval != Some(false);
+        register.declare(Entry { name: name.into(), owner, review_by, description, needs_approval });
+    }
+}
+
+/// Only a session service can keep grants, so a policy without one cannot hold a scope back.
+pub(super) fn approvals_are_kept(register: &ScopeRegistry, protocol: Option<&Protocol>, faults: &mut Faults) {
+    let message = match protocol {
+        Some(Protocol::Stream { .. }) => return,
+        Some(Protocol::Introspection(_)) => {
+            "an introspection endpoint knows no approvals; omit this key, or use `protocol: stream`"
+        }
+        None => "without `$.session`, nobody can approve it; omit this key, or specify the session service",
+    };
+    for scope in register.approvals() {
+        faults.add(&ROOT.key("scopes").key(scope).key("approval"), message);
+    }
+}
+
+fn approval(word: &str) -> Result<(), String> {
+    match word {
+        "required" => Ok(()),
+        _ => Err(format!("expected `required`, found {}", quoted(word))),
     }
 }
 
@@ -135,8 +160,8 @@ impl Scopes {
             return None;
         }
         self.each(items, at, faults, |name| match name.starts_with('@') {
-            true => Err(format!("{}: a set can only contain scopes, not sets", quoted(name)).into()),
-            false => self.scope(name),
+            false if self.register.id(name).is_some() || !self.sets.contains_key(name) => self.scope(name),
+            true | false => Err(format!("{}: a set can only contain scopes, not sets", quoted(name)).into()),
         })
     }
 
@@ -172,6 +197,11 @@ impl Scopes {
     fn scope(&self, name: &str) -> Result<Option<ScopeId>, Wrong> {
         scope_name(name)?;
         match self.register.id(name) {
+            None if self.sets.contains_key(name) => {
+                let meant = format!("@{name}");
+                let message = format_args!("{} is a set, not a scope; write {}", quoted(name), quoted(&meant));
+                Err(undeclared(message).meant(Some(&meant)))
+            }
             None if self.is_whole => {
                 Err(undeclared(format_args!("{} is not in `$.scopes`; declare it there", quoted(name))))
             }

@@ -3,6 +3,8 @@
 use super::{Follows, Occasion};
 use crate::audit::EndedBy;
 use crate::blocks::{Block, BlockedParty};
+use crate::bound_token::BoundToken;
+use crate::check_stream::routes::Route;
 use crate::check_stream::state::tests::{
     BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, robot, token, verdicts,
 };
@@ -14,6 +16,8 @@ use crate::narrowings::Left;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::token::Token;
+use crate::usage::RouteScopes;
+use portcullis_contract::Requirement;
 use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Verdict};
 use std::sync::{Arc, Barrier};
@@ -40,9 +44,16 @@ impl Stream {
     }
 }
 
+fn enter(follows: &mut Follows, id: u32, token: &Arc<Token>) -> Result<(), Broken> {
+    let requirement = Arc::new(Requirement::of(Vec::new(), Vec::new()));
+    let scopes = RouteScopes::new("plain".into(), Box::default(), Box::default());
+    let route = Route { asked: Asked::default(), requirement, scopes, acr: Arc::default() };
+    follows.enter(id, BoundToken::new(Arc::clone(token)), &route)
+}
+
 /// Enters a follow and judges it, with the look-up that this may take.
 fn open(follows: &mut Follows, id: u32, token: &Arc<Token>, answers: &mut Answers) {
-    follows.enter(id, Arc::clone(token), Asked::default(), &Arc::default()).unwrap();
+    enter(follows, id, token).unwrap();
     judge(follows, id, answers);
 }
 
@@ -82,7 +93,7 @@ fn a_revocation_is_told_once_wherever_it_falls_between_entering_and_judging() {
             }
             for step in order.chars() {
                 match step {
-                    'E' => follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap(),
+                    'E' => enter(&mut follows, 7, &token).unwrap(),
                     'J' => judge(&mut follows, 7, &mut answers),
                     'R' => assert!(session.life().change(|stage| stage.ended(revoked(T0))).0.end().is_none()),
                     'T' => fixture.registry.followers().changed(session.id),
@@ -107,7 +118,7 @@ fn a_follow_is_registered_before_it_is_judged() {
     let fixture = Fixture::new();
     let token = Arc::new(person("s", T0));
     let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
-    follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap();
+    enter(&mut follows, 7, &token).unwrap();
     fixture.registry.followers().changed(token.id);
     assert!(follows.notifier().take().follows.contains(&7));
 }
@@ -146,7 +157,7 @@ fn a_change_of_scopes_is_not_lost_wherever_it_falls_between_entering_and_judging
         let mut answers = Answers::default();
         for step in order.chars() {
             match step {
-                'E' => follows.enter(7, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap(),
+                'E' => enter(&mut follows, 7, &token).unwrap(),
                 'J' => judge(&mut follows, 7, &mut answers),
                 'R' => session.narrow(Left::only(ScopeSet::new(["openid"]))),
                 _ => fixture.registry.followers().changed(session.id),
@@ -221,9 +232,9 @@ fn the_number_of_follows_is_bounded() {
     let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
     let token = Arc::new(person("s", T0));
     for id in 0..u32::try_from(FOLLOWS_MAX).unwrap() {
-        follows.enter(id, Arc::clone(&token), Asked::default(), &Arc::default()).unwrap();
+        enter(&mut follows, id, &token).unwrap();
     }
-    assert!(matches!(follows.enter(u32::MAX, token, Asked::default(), &Arc::default()), Err(Broken(_))));
+    assert!(matches!(enter(&mut follows, u32::MAX, &token), Err(Broken(_))));
 }
 
 #[test]

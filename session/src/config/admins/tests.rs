@@ -46,7 +46,7 @@ fn each_fault_of_an_admin_says_where_it_is() {
         (admin("name: a, credential: {env: X}, scopes: []"), "admins[0].scopes: is missing or empty"),
         (admin("name: a, credential: {env: X}, scopes: [view]"), "admins[0].scopes: `view` is not one of"),
         (admin(&format!("name: a, {sound}, subject: {{issuer: \"\", sub: a}}")), "admins[0].subject: `issuer` and"),
-        (admin(&format!("name: a, {sound}, role: root")), "unknown field `role`"),
+        (admin(&format!("name: a, {sound}, role: root")), "role: unknown key"),
         (
             format!("admins: [{ANNA}, {{name: a, credential: {{env: ANNA}}, scopes: [\"portcullis:view\"]}}]"),
             "admins: the credential of `a`: is also in `admins: the credential of `anna``",

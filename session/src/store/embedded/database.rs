@@ -2,8 +2,8 @@
 
 use super::file;
 use super::tables::{
-    ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REVOCATIONS, SEEN, SESSIONS, TOMBSTONES,
-    Tables, USED, count_of, failed, marks_of, parse,
+    ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REQUESTS, REVOCATIONS, SEEN, SESSIONS,
+    TOMBSTONES, Tables, USED, count_of, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
@@ -23,23 +23,23 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 8;
+const LAYOUT: u64 = 9;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
-/// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, and layout 7 no scopes that
-/// signals have taken and no attributes: a version that does not know these would give scopes back, or release what is blocked
-/// or revoked, so it must refuse the file once this one has opened it.
+/// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, layout 7 no scopes that
+/// signals have taken and no attributes, and layout 8 no requests for access: a version that does not know these would give
+/// scopes back, or release what is blocked or revoked, so it must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.
 #[derive(Debug)]
 pub struct Embedded {
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Chosen at random when the file was created.
-    id: u64,
+    pub(super) id: u64,
     /// Likewise.
-    secret: String,
+    pub(super) secret: String,
     /// Locked for writing only while the file is reopened. `None`: reopening failed, and must be tried again.
-    database: RwLock<Option<Database>>,
+    pub(super) database: RwLock<Option<Database>>,
 }
 
 impl Embedded {
@@ -75,7 +75,7 @@ impl Embedded {
         }
     }
 
-    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         run(database.as_ref().ok_or_else(|| StoreError("the store could not be reopened yet".to_owned()))?)
     }
@@ -95,14 +95,14 @@ impl Embedded {
     }
 }
 
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
 }
 
 /// Creates what a new file lacks; returns the store's id and its secret.
-fn prepare(database: &Database) -> Result<(u64, String), StoreError> {
+pub(super) fn prepare(database: &Database) -> Result<(u64, String), StoreError> {
     let txn = database.begin_write().map_err(failed)?;
     let (layout, id, secret) = {
         let mut meta = txn.open_table(META).map_err(failed)?;
@@ -178,6 +178,7 @@ impl Store for Embedded {
                 narrowings: all(&txn, NARROWINGS)?,
                 attributes: all(&txn, ATTRIBUTES)?,
                 held: all(&txn, HELD)?,
+                requests: all(&txn, REQUESTS)?,
             })
         })
     }
@@ -303,7 +304,7 @@ fn bury(database: &Database, damaged: &[[u8; 16]]) -> Result<(), StoreError> {
 }
 
 /// All entries of a table. A damaged entry is an error, because it is unknown which party it is about.
-fn all<T: DeserializeOwned>(
+pub(super) fn all<T: DeserializeOwned>(
     txn: &ReadTransaction,
     table: TableDefinition<'_, &'static [u8], &'static [u8]>,
 ) -> Result<Vec<T>, StoreError> {

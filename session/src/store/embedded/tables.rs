@@ -1,5 +1,6 @@
 //! The tables of the store's file, and the changes of one commit to them.
 
+use crate::approvals::AccessRequest;
 use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::held::HeldSignal;
@@ -33,6 +34,8 @@ pub(super) const NARROWINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition
 pub(super) const ATTRIBUTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("attributes");
 /// Keyed by the id.
 pub(super) const HELD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("held");
+/// Keyed by the id.
+pub(super) const REQUESTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("requests");
 
 /// Signals that were received, with the instant until which that is kept; and the same by that instant.
 pub(super) const RECEIVED: TableDefinition<'_, &str, u64> = TableDefinition::new("received");
@@ -68,11 +71,31 @@ pub(super) struct Tables<'t> {
     narrowings: Table<'t, &'static [u8], &'static [u8]>,
     attributes: Table<'t, &'static [u8], &'static [u8]>,
     held_signals: Table<'t, &'static [u8], &'static [u8]>,
+    requests: Table<'t, &'static [u8], &'static [u8]>,
     issuers: Table<'t, &'static [u8], &'static [u8]>,
     leads: Table<'t, &'static str, u64>,
     received: Table<'t, &'static str, u64>,
     received_until: Table<'t, (u64, &'static str), ()>,
     used: Table<'t, UsedKey, UsedCount>,
+}
+
+/// Drops everything that a store has but its own marks.
+pub(super) fn clear(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.delete_table(SESSIONS).map_err(failed)?;
+    txn.delete_table(SEEN).map_err(failed)?;
+    txn.delete_table(TOMBSTONES).map_err(failed)?;
+    txn.delete_table(REVOCATIONS).map_err(failed)?;
+    txn.delete_table(BLOCKS).map_err(failed)?;
+    txn.delete_table(NARROWINGS).map_err(failed)?;
+    txn.delete_table(ATTRIBUTES).map_err(failed)?;
+    txn.delete_table(HELD).map_err(failed)?;
+    txn.delete_table(REQUESTS).map_err(failed)?;
+    txn.delete_table(ISSUERS).map_err(failed)?;
+    txn.delete_table(LEADS).map_err(failed)?;
+    txn.delete_table(RECEIVED).map_err(failed)?;
+    txn.delete_table(RECEIVED_UNTIL).map_err(failed)?;
+    txn.delete_table(USED).map_err(failed)?;
+    Ok(())
 }
 
 impl<'t> Tables<'t> {
@@ -86,6 +109,7 @@ impl<'t> Tables<'t> {
             narrowings: txn.open_table(NARROWINGS).map_err(failed)?,
             attributes: txn.open_table(ATTRIBUTES).map_err(failed)?,
             held_signals: txn.open_table(HELD).map_err(failed)?,
+            requests: txn.open_table(REQUESTS).map_err(failed)?,
             issuers: txn.open_table(ISSUERS).map_err(failed)?,
             leads: txn.open_table(LEADS).map_err(failed)?,
             received: txn.open_table(RECEIVED).map_err(failed)?,
@@ -108,6 +132,8 @@ impl<'t> Tables<'t> {
             Change::Attribute(attribute) => self.attribute(attribute),
             Change::Hold(signal) => self.hold(signal),
             Change::Unhold(id) => self.held_signals.remove(id.as_bytes()).map(drop).map_err(failed),
+            Change::Request(request) => self.request(request),
+            Change::ForgetRequest(id) => self.requests.remove(id.as_bytes()).map(drop).map_err(failed),
             Change::Received(receipt) => self.received(receipt),
             Change::ForgetReceived(before_ms) => self.forget_received(*before_ms),
             Change::Unreceived(ids) => ids.iter().try_for_each(|ReceiptId(id)| {
@@ -133,6 +159,8 @@ impl<'t> Tables<'t> {
                 self.narrowings.retain(|_, _| false).map_err(failed)?;
                 self.attributes.retain(|_, _| false).map_err(failed)?;
                 self.held_signals.retain(|_, _| false).map_err(failed)?;
+                self.requests.retain(|_, _| false).map_err(failed)?;
+                rules.requests.iter().try_for_each(|request| self.request(request))?;
                 rules.attributes.iter().try_for_each(|attribute| self.attribute(attribute))?;
                 rules.held.iter().try_for_each(|signal| self.hold(signal))?;
                 rules.blocks.iter().try_for_each(|block| self.block(block))?;
@@ -300,6 +328,11 @@ impl<'t> Tables<'t> {
 
     fn hold(&mut self, signal: &HeldSignal) -> Result<(), StoreError> {
         self.held_signals.insert(signal.id.as_bytes(), text(signal)?.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn request(&mut self, request: &AccessRequest) -> Result<(), StoreError> {
+        self.requests.insert(request.id.as_bytes(), text(request)?.as_slice()).map_err(failed)?;
         Ok(())
     }
 

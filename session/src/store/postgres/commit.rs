@@ -1,14 +1,13 @@
 //! Commits: lock the log's head, read what the others have written, change the tables, append to the log.
 
-use super::batch::{Batch, wanted};
-use super::entry::{self, Entry};
 use super::link::Connected;
 use super::open::{Committing, Cursor, Postgres, lock};
 use super::tables::{find, write};
 use crate::replica::{Appended, Place};
+use crate::store::batch::{Batch, wanted};
+use crate::store::entry::{self, Entry};
 use crate::store::{Change, StoreError};
 use portcullis_contract::SessionId;
-use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering;
 
@@ -71,7 +70,7 @@ impl Postgres {
         let Committing { link, locked, owner, appended } = &mut *committing;
         (*owner, *appended) = (None, None);
         let head = locked.take();
-        let changes = &*self.by_the_stores_clock(changes);
+        let changes = &*entry::by_the_stores_clock(changes, place(self.clock_lead_ms.load(Ordering::Relaxed)));
         let wanted = wanted(changes)?;
         let step = async |connected: &mut Connected| {
             let head = match head {
@@ -102,18 +101,6 @@ impl Postgres {
             *appended = Some(made);
         }
         Ok(())
-    }
-
-    /// Changes as a clock that is not ahead of the store's would have stamped them: activity must not keep a session alive
-    /// for longer elsewhere, or after a restart.
-    fn by_the_stores_clock<'a>(&self, changes: &'a [Change]) -> Cow<'a, [Change]> {
-        let ahead_ms = place(self.clock_lead_ms.load(Ordering::Relaxed));
-        if ahead_ms == 0 {
-            return Cow::Borrowed(changes);
-        }
-        let mut changes = changes.to_vec();
-        changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
-        Cow::Owned(changes)
     }
 
     async fn lock_head(&self, connected: &mut Connected) -> Result<Place, StoreError> {

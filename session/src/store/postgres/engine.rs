@@ -69,7 +69,7 @@ impl Engine for Postgres {
             self.clock_lead_ms.store(lead_ms, Ordering::Relaxed);
         }
         let clock_lead_ms = self.clock_lead_ms.load(Ordering::Relaxed);
-        Ok(Some(Beaten { head, peers, clock_lead_ms }))
+        Ok(Some(Beaten { head, peers, clock_lead_ms, failovers: None }))
     }
 
     fn peers(&self) -> Result<Vec<Peer>, StoreError> {

@@ -51,6 +51,7 @@ impl Store for Postgres {
                 "narrowing" => rules.narrowings.push(parse(row.get(1))?),
                 "attribute" => rules.attributes.push(parse(row.get(1))?),
                 "held" => rules.held.push(parse(row.get(1))?),
+                "request" => rules.requests.push(parse(row.get(1))?),
                 kind => return Err(StoreError(format!("the database has a rule of an unknown kind: `{kind}`"))),
             }
         }

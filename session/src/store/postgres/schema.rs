@@ -1,21 +1,12 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 4;
+pub(super) const LAYOUT: i32 = 5;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
-/// signals, and layout 2 no attributes and no held signals among its rules, and
-/// no secret; layout 3 has no counts of what is used.
+/// signals, layout 2 no attributes and no held signals among its rules, and no secret; layout 3 has no counts of what is
+/// used, and layout 4 no requests for access.
 pub(super) const LAYOUT_MIN: i32 = 1;
-
-/// The format of the entries of the log. A replica that reads a later one stops judging.
-pub(super) const FORMAT: i32 = 3;
-
-/// The format of entries with blocks of transmitters.
-pub(super) const FORMAT_BLOCKS: i32 = 2;
-
-/// The format of entries without these, attributes, held signals and scopes that signals have taken.
-pub(super) const FORMAT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
 /// commits of all others.

@@ -1,11 +1,11 @@
 //! The tables of sessions and rules: what a commit reads of them, and what it changes.
 
-use super::batch::{Batch, Fate, Found, Held, Wanted, text};
 use super::commit::{id_of, int};
 use super::link::Connected;
 use super::read::parse;
 use crate::blocks::Block;
 use crate::revocations::Revocation;
+use crate::store::batch::{Batch, Fate, Found, Held, Wanted, text};
 use crate::store::{Marks, Receipt, Record, StoreError};
 use crate::usage::Count;
 use portcullis_contract::SessionId;

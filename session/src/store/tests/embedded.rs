@@ -68,7 +68,7 @@ fn layout(folder: &Path) -> u64 {
 
 #[test]
 fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again() {
-    for former in 3..8 {
+    for former in 3..9 {
         let folder = tempfile::tempdir().unwrap();
         let store = Embedded::open(folder.path()).unwrap();
         store.apply(&[Change::Write(record("live"))]).unwrap();
@@ -77,14 +77,14 @@ fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again()
         let store = Embedded::open(folder.path()).unwrap();
         assert_eq!((sessions(&store), store.rules().unwrap().blocks), (vec![record("live")], vec![]), "{former}");
         drop(store);
-        assert_eq!(layout(folder.path()), 8, "{former}");
+        assert_eq!(layout(folder.path()), 9, "{former}");
     }
-    for unknown in [2, 9] {
+    for unknown in [2, 10] {
         let folder = tempfile::tempdir().unwrap();
         drop(Embedded::open(folder.path()).unwrap());
         set_layout(folder.path(), unknown);
         let refused = Embedded::open(folder.path()).unwrap_err();
-        assert!(refused.to_string().contains("reads layouts 3 to 8 only"), "{refused}");
+        assert!(refused.to_string().contains("reads layouts 3 to 9 only"), "{refused}");
     }
 }
 
@@ -132,7 +132,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
 }
 
 /// Spoils one byte of an entry.
-fn damage(folder: &Path, table: &str, id: SessionId) {
+pub(crate) fn damage(folder: &Path, table: &str, id: SessionId) {
     use redb::ReadableTable as _;
     let table: redb::TableDefinition<'_, [u8; 16], &[u8]> = redb::TableDefinition::new(table);
     let database = redb::Database::open(folder.join("sessions.redb")).unwrap();
@@ -147,7 +147,7 @@ fn damage(folder: &Path, table: &str, id: SessionId) {
 }
 
 /// Spoils every entry of a table whose keys are texts.
-fn damage_all(folder: &Path, table: &str) {
+pub(crate) fn damage_all(folder: &Path, table: &str) {
     use redb::ReadableTable as _;
     let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new(table);
     let database = redb::Database::open(folder.join("sessions.redb")).unwrap();

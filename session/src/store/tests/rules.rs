@@ -1,6 +1,7 @@
 //! What a store must do with the rules for parties.
 
 use super::*;
+use crate::approvals::AccessRequest;
 use crate::attributes::{Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
 use crate::held::HeldSignal;
@@ -172,6 +173,17 @@ pub(super) fn a_damaged_revocation_is_mended_by_the_next_one_of_its_party(home: 
     let later = Revocation { before_ms: 9, ..revocation };
     store.apply(&[Change::Revocation(later.clone())]).unwrap();
     assert_eq!(store.rules().unwrap().revocations, [later]);
+}
+
+pub(super) fn requests_are_there_in_their_last_state_until_they_are_forgotten(home: &dyn Home) {
+    let store = home.open();
+    let first = crate::fixtures::request();
+    let second = AccessRequest { id: "2".to_owned(), ..first.clone() };
+    let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
+    store.apply(&[put(&first), put(&second), Change::ForgetRequest("2".to_owned())]).unwrap();
+    let expired = first.expired(false, u64::MAX).unwrap();
+    store.apply(&[put(&expired)]).unwrap();
+    assert_eq!(store.rules().unwrap().requests, [expired]);
 }
 
 pub(super) fn counts_of_usage_add_up_and_old_days_are_dropped(home: &dyn Home) {

@@ -35,6 +35,25 @@ async fn a_block_refuses_its_party_from_the_200_on_and_is_listed_and_taken_back(
 }
 
 #[tokio::test]
+async fn a_session_says_that_its_party_is_blocked_and_by_which_blocks() {
+    let (fixture, id) = with_alice().await;
+    let path = format!("/v1/sessions/{id}");
+    let shown = fixture.call("GET", &path, "").await.json();
+    assert_eq!((shown.get("blocked"), shown.get("blocks")), (None, None), "{shown}");
+    let body = r#"{"issuer":"https://id","subject":"alice","reason":"ticket 1"}"#;
+    let made = fixture.call("POST", "/v1/blocks", body).await.json();
+    fixture.call("POST", "/v1/blocks", r#"{"issuer":"https://id","subject":"bob"}"#).await;
+    let shown = fixture.call("GET", &path, "").await.json();
+    assert_eq!((&shown["state"], &shown["blocked"]), (&json!("active"), &json!(true)), "it ends nothing");
+    let [block] = &shown["blocks"].as_array().unwrap()[..] else { panic!("not one: {shown}") };
+    assert_eq!((&block["id"], &block["reason"]), (&made["id"], &json!("ticket 1")));
+    let listed = fixture.call("GET", "/v1/sessions?subject=alice", "").await.json();
+    assert_eq!(listed["sessions"][0]["blocked"], json!(true), "{listed}");
+    fixture.call("DELETE", &format!("/v1/blocks/{}", made["id"].as_str().unwrap()), "").await;
+    assert_eq!(fixture.call("GET", &path, "").await.json().get("blocked"), None);
+}
+
+#[tokio::test]
 async fn a_block_runs_out_and_the_latest_call_stands_and_shows_what_it_replaced() {
     let fixture = Fixture::open().await;
     let mut filter = fixture.filter().await;

@@ -182,7 +182,7 @@ async fn people_read_sentences() {
     let of =
         |name: &str| following.lines().into_iter().find(|line| line.contains(&anna.session) && line.contains(name));
     let ended = until("the end is told", async || of("ended")).await;
-    assert!(ended.contains("anna via ") && ended.ends_with(": revoked"), "{ended}");
+    assert!(ended.contains("anna via ") && ended.contains(": revoked"), "{ended}");
     assert!(of("opened").is_some_and(|line| line.ends_with("(interactive)")), "{:?}", following.lines());
 }
 

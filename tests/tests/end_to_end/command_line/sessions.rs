@@ -101,7 +101,7 @@ async fn a_block_is_made_listed_replaced_and_taken_back_and_envoy_answers_by_it(
     assert!(text.contains("blocked subject `anna`") && text.contains("Z (in "), "{text}");
     testbed.get("/orders").bearer(&anna).await.refused(403, "blocked");
     let text = block(&[]);
-    assert!(text.contains("until it is taken back") && text.contains("this replaces the block"), "{text}");
+    assert!(text.contains("until it is lifted") && text.contains("this replaces the block"), "{text}");
     let blocks = json_of(&testbed, &["blocks", "list"]);
     let [block] = &blocks["blocks"].as_array().expect("a list")[..] else { panic!("not one block: {blocks}") };
     assert_eq!((&block["subject"], &block["reason"], block.get("until")), (&json!("anna"), &json!("ticket 1"), None));

@@ -45,7 +45,7 @@ async fn a_narrowed_scope_is_explained_and_the_command_that_it_prints_gives_it_b
         "refused: insufficient_scope (403): A required scope is missing\n",
         "`orders:read`: taken by an administrator from the subject with every client, 20",
         ": ticket 4711\n",
-        "  scopes_narrowed  taken: orders:read (ticket 4711)\n",
+        "  taken: orders:read (ticket 4711)\n",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
@@ -86,4 +86,32 @@ async fn an_escalation_and_a_revocation_are_explained_from_their_lines_and_from_
     ] {
         assert!(text.contains("revoked") && text.contains(": lost laptop\n"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_session_is_explained_and_the_command_that_it_prints_lifts_the_block() {
+    let testbed = Testbed::start().await;
+    testbed.ready().await;
+    let anna = testbed.issuer.token().subject("anna").sign();
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let issuer = testbed.issuer.name.clone();
+    run(&mut asked(&testbed, &["block", "--issuer", &issuer, "--subject", "anna", "--reason", "ticket 4711"]));
+    testbed.get("/orders").bearer(&anna).await.refused(403, "blocked");
+    let listed = run(&mut asked(&testbed, &["sessions", "list", "--subject", "anna"]));
+    assert!(listed.contains("  blocked  "), "{listed}");
+
+    let line = line(&testbed, "blocked").await.to_string();
+    for about in [&line, &anna.session] {
+        let text = run(&mut asked(&testbed, &["why", about]));
+        for expected in ["blocked  subject `anna`, since 20", ", by an administrator: ticket 4711\n"] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+    }
+    let text = run(&mut asked(&testbed, &["why", &anna.session]));
+    let command = text.lines().find_map(|line| line.strip_prefix("    portcullis ")).expect("a command");
+    let words: Vec<&str> = command.split(' ').collect();
+    run(&mut asked(&testbed, &words));
+    testbed.get("/orders").bearer(&anna).await.passes();
+    let text = run(&mut asked(&testbed, &["why", &line]));
+    assert!(text.contains("no longer in force"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What a commit does to the tables: its changes, merged with what the tables have. Pure, so that every order can be tested.
+//! What a commit does to a shared store: its changes, merged with what the store has. Pure, so that every order can be tested.
 //!
 //! The log gets only what has had an effect, as it was merged.
 
@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Narrowing,
     Attribute,
     Held,
+    Request,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Narrowing => "narrowing",
             Self::Attribute => "attribute",
             Self::Held => "held",
+            Self::Request => "request",
         }
     }
 }
@@ -115,6 +117,8 @@ pub(super) fn wanted(changes: &[Change]) -> Result<Wanted, StoreError> {
             | Change::Attribute(_)
             | Change::Hold(_)
             | Change::Unhold(_)
+            | Change::Request(_)
+            | Change::ForgetRequest(_)
             | Change::Received(_)
             | Change::ForgetReceived(_)
             | Change::Unreceived(_)
@@ -190,6 +194,14 @@ impl Batch {
                 self.rules.insert((Kind::Held, id.clone().into_bytes()), None);
                 self.changes.push(change.clone());
             }
+            Change::Request(request) => {
+                self.rules.insert((Kind::Request, request.id.clone().into_bytes()), Some(text(&**request)?));
+                self.changes.push(change.clone());
+            }
+            Change::ForgetRequest(id) => {
+                self.rules.insert((Kind::Request, id.clone().into_bytes()), None);
+                self.changes.push(change.clone());
+            }
             Change::Received(receipt) => self.received.push(receipt.clone()),
             Change::Unreceived(ids) => self.unreceived.extend(ids.iter().cloned()),
             Change::ForgetReceived(before_ms) => self.forget_received_before_ms = Some(*before_ms),
@@ -223,6 +235,9 @@ impl Batch {
                 }
                 for signal in &rules.held {
                     self.make(&Change::Hold(signal.clone()))?;
+                }
+                for request in &rules.requests {
+                    self.make(&Change::Request(Box::new(request.clone())))?;
                 }
             }
         }

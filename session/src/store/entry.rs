@@ -1,7 +1,19 @@
-//! The entries of the log: the changes of one commit, as the tables have taken them.
+//! The entries of the log that replicas share: the changes of one commit, as the store has taken them.
 
-use super::schema::{FORMAT, FORMAT_BLOCKS, FORMAT_MIN};
 use crate::store::{Change, StoreError};
+use std::borrow::Cow;
+
+/// The format of the entries of the log. A replica that reads a later one stops judging.
+const FORMAT: i32 = 4;
+
+/// The format of entries with attributes, held signals and scopes that signals have taken.
+const FORMAT_SIGNALS: i32 = 3;
+
+/// The format of entries with blocks of transmitters.
+const FORMAT_BLOCKS: i32 = 2;
+
+/// The format of entries without these, attributes, held signals and scopes that signals have taken.
+const FORMAT_MIN: i32 = 1;
 
 /// What one commit has changed.
 #[derive(Debug)]
@@ -17,7 +29,16 @@ pub(super) struct Entry {
 impl Entry {
     /// Its changes, by this replica's clock. What this version does not know is an error: a guess could release somebody.
     pub(super) fn read(&self, own_lead_ms: i64) -> Result<Vec<Change>, StoreError> {
-        let Self { number, format, clock_lead_ms, .. } = self;
+        let mut changes = self.changes()?;
+        // A clock that is ahead must not keep a session alive for longer here.
+        let ahead_ms = u64::try_from(self.clock_lead_ms.saturating_sub(own_lead_ms)).unwrap_or_default();
+        changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
+        Ok(changes)
+    }
+
+    /// Its changes as they were written, the same for every replica.
+    pub(super) fn changes(&self) -> Result<Vec<Change>, StoreError> {
+        let Self { number, format, .. } = self;
         let unknown = |what: &dyn std::fmt::Display| {
             StoreError(format!(
                 "entry {number} of the log cannot be read by this version, and must not be ignored: {what}"
@@ -26,11 +47,7 @@ impl Entry {
         if *format > FORMAT {
             return Err(unknown(&format_args!("its format is {format}, and this version knows up to {FORMAT}")));
         }
-        let mut changes: Vec<Change> = serde_json::from_slice(&self.changes).map_err(|e| unknown(&e))?;
-        // A clock that is ahead must not keep a session alive for longer here.
-        let ahead_ms = u64::try_from(clock_lead_ms.saturating_sub(own_lead_ms)).unwrap_or_default();
-        changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
-        Ok(changes)
+        serde_json::from_slice(&self.changes).map_err(|e| unknown(&e))
     }
 }
 
@@ -39,11 +56,23 @@ impl Entry {
 pub(super) fn format_of(changes: &[Change]) -> i32 {
     let format = |change: &Change| match change {
         Change::Block(block) | Change::Unblock(block) if !block.transmitter.is_empty() => FORMAT_BLOCKS,
-        Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT,
-        Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT,
+        Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT_SIGNALS,
+        Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT_SIGNALS,
+        Change::Request(_) | Change::ForgetRequest(_) => FORMAT,
         _ => FORMAT_MIN,
     };
     changes.iter().map(format).max().unwrap_or(FORMAT_MIN)
+}
+
+/// Changes as a clock that is not ahead of the store's would have stamped them: activity must not keep a session alive for
+/// longer elsewhere, or after a restart.
+pub(super) fn by_the_stores_clock(changes: &[Change], ahead_ms: u64) -> Cow<'_, [Change]> {
+    if ahead_ms == 0 {
+        return Cow::Borrowed(changes);
+    }
+    let mut changes = changes.to_vec();
+    changes.iter_mut().filter_map(Change::marks_mut).for_each(|marks| marks.set_back(ahead_ms));
+    Cow::Owned(changes)
 }
 
 /// The changes of a commit as an entry holds them.
@@ -88,7 +117,8 @@ mod tests {
         let lifted = crate::narrowings::Narrowing::none(crate::narrowings::Party::of_subject("i", "s"));
         let taken = lifted.clone().signalled("idp", Vec::new(), 1, "");
         assert_eq!(format_of(&[Change::Narrowing(lifted)]), FORMAT_MIN);
-        assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT);
+        assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT_SIGNALS);
+        assert_eq!(format_of(&[Change::ForgetRequest(String::new())]), FORMAT);
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! The store in Redis, in the server that `tests/redis.sh run` starts.
+
+use super::*;
+use crate::store::postgres::Secret;
+use crate::store::redis::{At, Redis, Source, forget};
+use crate::store::tests::embedded::{damage, damage_all};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+
+/// The URL of the tests' server.
+pub(crate) fn server() -> String {
+    let url = std::env::var("PORTCULLIS_TEST_REDIS");
+    url.expect("PORTCULLIS_TEST_REDIS is the URL of a server: see tests/redis.sh run")
+}
+
+/// Keys of its own in the tests' server, with the journals of replicas.
+pub(crate) struct Prefix {
+    pub(crate) name: String,
+    folder: TempDir,
+}
+
+impl Prefix {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { name, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn source(&self, replica: &str) -> Source {
+        Source {
+            at: At::Url(Secret(server())),
+            prefix: self.name.clone(),
+            ca: None,
+            password: None,
+            journal: self.folder.path().join(replica),
+            replicas: 1,
+        }
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("a")
+    }
+}
+
+impl Home for Prefix {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(Redis::open(&self.source("a"), false).unwrap())
+    }
+
+    fn damage(&self, table: &str, id: SessionId) {
+        damage(&self.journal(), table, id);
+    }
+
+    fn damage_revocations(&self) {
+        damage_all(&self.journal(), "revocations");
+    }
+}
+
+claims!(#[test] #[ignore = "needs Redis: run by `make test-faults`"], Prefix::new());
+
+mod failovers;

@@ -1,0 +1,212 @@
+//! Just-in-time access: refused, asked for, approved by somebody else, passed at once, and cut when it ends.
+
+use portcullis_tests::{Answer, Client, Kind, Testbed, Token, policy, until};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const RITA: &str = "rita-rita-rita-rita-rita";
+const BEN: &str = "ben-ben-ben-ben-ben-ben";
+const CARA: &str = "cara-cara-cara-cara-cara";
+
+/// A testbed whose streams and pages need `orders:read`, which somebody has to approve.
+struct Bed {
+    testbed: Testbed,
+    _credentials: TempDir,
+}
+
+impl Bed {
+    async fn start() -> Self {
+        Self::ruled(json!({})).await
+    }
+
+    /// With other keys in the rule.
+    async fn ruled(more: Value) -> Self {
+        let credentials = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, secret: &str| {
+            let path = credentials.path().join(name);
+            std::fs::write(&path, secret).expect("a credential");
+            json!({"file": path})
+        };
+        let (rita, ben, cara) = (file("rita", RITA), file("ben", BEN), file("cara", CARA));
+        let admin = |name: &str, credential: &Value| {
+            let subject = json!({"issuer": "https://staff.example.com", "sub": name});
+            let scopes = ["portcullis:view", "portcullis:approve"];
+            json!({"name": name, "credential": credential, "scopes": scopes, "subject": subject})
+        };
+        let mut policy = policy::streams();
+        policy["scopes"]["orders:read"]["approval"] = json!("required");
+        let session = move |config: &mut Value| {
+            config["admins"] = json!([admin("rita", &rita), admin("ben", &ben), admin("cara", &cara),]);
+            config["external_url"] = json!("https://portcullis.example.com");
+            let mut rule = json!({
+                "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},
+                "decide": [{"admins": ["rita", "ben"]}], "max_duration": "1h",
+            });
+            rule.as_object_mut().expect("a rule").extend(more.as_object().cloned().expect("keys"));
+            config["approvals"] = json!([rule]);
+        };
+        let testbed = Testbed::builder().policy(policy).session(session).start().await;
+        testbed.ready().await;
+        Self { testbed, _credentials: credentials }
+    }
+
+    async fn call(&self, who: &str, path: &str, body: Value) -> Answer {
+        let client = Client::new(self.testbed.service.admin_address());
+        client.call("POST", path).fresh().bearer(who).json(&body).await
+    }
+
+    /// Rita's request for a session.
+    async fn ask(&self, token: &Token, duration: &str) -> String {
+        let session = self.testbed.session(token).await["id"].clone();
+        let body = json!({"session": session, "scopes": ["orders:read"], "reason": "4711", "duration": duration});
+        let asked = self.call(RITA, "/v1/requests", body).await.status(201).json();
+        asked["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A request as anybody with `portcullis:view` sees it.
+    async fn shown(&self, path: &str) -> Value {
+        let client = Client::new(self.testbed.service.admin_address());
+        client.call("GET", path).fresh().bearer(CARA).await.status(200).json()
+    }
+
+    async fn decide(&self, who: &str, id: &str, deed: &str) -> Answer {
+        self.call(who, &format!("/v1/requests/{id}/{deed}"), json!({"comment": "by a test"})).await
+    }
+
+    async fn page(&self, token: &Token) -> Answer {
+        self.testbed.get("/page").bearer(token).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_is_refused_asked_for_approved_by_another_and_cut_when_it_ends() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("anna").sign();
+    let refused = bed.page(&token).await;
+    refused.refused(403, "approval_required");
+    let id = bed.testbed.session(&token).await["id"].as_str().expect("an id").to_owned();
+    let url = format!("https://portcullis.example.com/requests/new?session={id}");
+    assert_eq!(refused.json()["request_url"], json!(url));
+    bed.testbed.get("/me").bearer(&token).await.passes();
+
+    let request = bed.ask(&token, "4s").await;
+    bed.decide(RITA, &request, "approve").await.status(403);
+    bed.page(&token).await.refused(403, "approval_required");
+    let began = Instant::now();
+    bed.decide(BEN, &request, "approve").await.status(200);
+    bed.page(&token).await.passes();
+    bed.decide(BEN, &request, "approve").await.status(409);
+
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    socket.flows().await;
+    socket.is_cut().await;
+    let lasted = began.elapsed();
+    assert!(lasted >= Duration::from_millis(3_900) && lasted < Duration::from_secs(6), "{lasted:?}");
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.testbed.get("/me").bearer(&token).await.passes();
+    until("the end is in the audit", async || {
+        let lines = bed.testbed.service.audit();
+        lines.iter().any(|line| line["event"] == "grant_ended" && line["reason"] == "expired").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_stays_refused_and_what_is_revoked_is_cut() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("bert").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let denied = bed.ask(&token, "1h").await;
+    bed.decide(BEN, &denied, "deny").await.status(200);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(BEN, &denied, "approve").await.status(409);
+
+    let request = bed.ask(&token, "1h").await;
+    let approved = bed.decide(BEN, &request, "approve").await.status(200).json();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    socket.flows().await;
+    bed.testbed.service.restart().await;
+    bed.testbed
+        .get("/page")
+        .bearer(&token)
+        .until("there are verdicts again", |answer| answer.status != 503)
+        .await
+        .passes();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    let grant = approved["grant"]["id"].as_str().expect("a grant");
+    bed.call(BEN, &format!("/v1/grants/{grant}/revoke"), json!({})).await.status(200);
+    socket.is_cut().await;
+    bed.page(&token).await.refused(403, "approval_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_steps_let_nobody_in_before_two_people_have_approved() {
+    let bed = Bed::ruled(json!({"decide": [{"admins": ["ben"]}, {"admins": ["ben", "cara"]}]})).await;
+    let token = bed.testbed.issuer.token().subject("emil").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    bed.decide(BEN, &request, "approve").await.status(200);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(BEN, &request, "approve").await.status(403);
+    bed.page(&token).await.refused(403, "approval_required");
+    bed.decide(CARA, &request, "approve").await.status(200);
+    bed.page(&token).await.passes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_decides_in_time_expires_and_stays_refused() {
+    let bed = Bed::ruled(json!({"pending_for": "1s"})).await;
+    let token = bed.testbed.issuer.token().subject("fine").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    until("the request has expired", async || {
+        (bed.shown(&format!("/v1/requests/{request}")).await["state"] == "expired").then_some(())
+    })
+    .await;
+    bed.decide(BEN, &request, "approve").await.status(409);
+    bed.page(&token).await.refused(403, "approval_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_let_in_at_once_and_reviewed_by_somebody_else() {
+    let bed = Bed::ruled(json!({"break_glass": {"who": {"admins": ["rita"]}, "max_duration": "15m"}})).await;
+    let token = bed.testbed.issuer.token().subject("gina").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let session = bed.testbed.session(&token).await["id"].clone();
+    let body = json!({
+        "session": session, "scopes": ["orders:read"], "reason": "it burns", "duration": "15m", "emergency": true,
+    });
+    let taken = bed.call(RITA, "/v1/requests", body).await.status(201).json();
+    bed.page(&token).await.passes();
+    assert_eq!(taken["review"], json!("open"));
+    let request = taken["id"].as_str().expect("an id");
+    bed.decide(RITA, request, "review").await.status(403);
+    let reviewed = bed.decide(BEN, request, "review").await.status(200).json();
+    assert_eq!(reviewed["review"], json!("closed"));
+    bed.page(&token).await.passes();
+    until("it is in the audit", async || {
+        bed.testbed.service.audit().iter().any(|line| line["event"] == "break_glass").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_escalation_becomes_a_request_and_its_approval_lets_the_token_in() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("hugo").scopes("openid");
+    let narrow = token.clone().sign();
+    bed.testbed.get("/me").bearer(&narrow).await.passes();
+    let more = token.scopes("openid orders:read").sign();
+    bed.page(&more).await.refused(403, "scope_escalation");
+    let request = until("the escalation is a request", async || {
+        let listed = bed.shown("/v1/requests?state=pending").await;
+        listed["requests"].as_array().expect("a list").first().cloned()
+    })
+    .await;
+    assert_eq!((&request["escalation"], &request["scopes"]), (&json!(true), &json!(["orders:read"])));
+    let approve = format!("/v1/requests/{}/approve", request["id"].as_str().expect("an id"));
+    bed.call(BEN, &approve, json!({"for": "session"})).await.status(200);
+    bed.page(&more).await.passes();
+    bed.page(&narrow).await.refused(403, "insufficient_scope");
+}
