@@ -126,6 +126,15 @@ async fn what_is_denied_stays_refused_and_what_is_revoked_is_cut() {
     let approved = bed.decide(BEN, &request, "approve").await.status(200).json();
     let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
     socket.flows().await;
+    bed.testbed.service.kill();
+    bed.testbed.service.restart().await;
+    bed.testbed
+        .get("/page")
+        .bearer(&token)
+        .until("there are verdicts again", |answer| answer.status != 503)
+        .await
+        .passes();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
     let grant = approved["grant"]["id"].as_str().expect("a grant");
     bed.call(BEN, &format!("/v1/grants/{grant}/revoke"), json!({})).await.status(200);
     socket.is_cut().await;
