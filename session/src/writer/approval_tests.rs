@@ -121,6 +121,25 @@ fn requests_and_grants_are_there_after_a_crash() {
 }
 
 #[test]
+fn a_session_that_a_crash_has_lost_keeps_its_request_and_its_grant() {
+    let fixture = fixture();
+    let token = person("s", T0);
+    drop(fixture.live(&token, T0));
+    let request = ask(&fixture, &token);
+    let swept = |fixture: Fixture, now_ms| {
+        let fixture = ruled(fixture.crash());
+        assert!(fixture.registry.find(token.id).is_none(), "it was not written yet");
+        assert!(make(&fixture, vec![Approving::Sweep(true)], now_ms).remove(0).unwrap().is_none(), "that is no end");
+        fixture
+    };
+    let fixture = swept(fixture, T0 + 1);
+    assert_eq!(Asker::new(&token).outcome(&fixture, T0 + 2), REQUIRED);
+    approve(&fixture, &request, T0 + 3);
+    let fixture = swept(fixture, T0 + 4);
+    assert_eq!(Asker::new(&token).outcome(&fixture, T0 + 5), Outcome::Active);
+}
+
+#[test]
 fn two_who_decide_in_one_commit_decide_once_and_the_same_request_is_one() {
     let fixture = fixture();
     let token = person("s", T0);
