@@ -97,7 +97,9 @@ impl Redis {
         loop {
             match self.read_everything() {
                 Err(Refusal::Waiting(why)) => {
-                    let (number, head) = (self.committing().state.number, self.head()?);
+                    // One after the other: both lock the same.
+                    let number = self.committing().place();
+                    let head = self.head()?;
                     if number > 0 || head == 0 {
                         tracing::warn!(why, "begins with what its journal has");
                         return Ok(());
