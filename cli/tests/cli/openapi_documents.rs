@@ -30,7 +30,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// The numbers of rules and questions, from the last line of standard error.
+/// The numbers of routes and questions, from the last line of standard error.
 fn import(document: &Path, out: &Path) -> (usize, usize) {
     let _ = fs::remove_file(out);
     let (document, out) = (document.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
@@ -42,7 +42,7 @@ fn import(document: &Path, out: &Path) -> (usize, usize) {
         let before = last.split(word).next().unwrap_or_default().trim_end();
         before.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a count")
     };
-    (count(" rules"), count(" questions"))
+    (count(" route"), count(" question"))
 }
 
 fn coverage(policy: &Path, document: &Path) -> Value {
