@@ -331,9 +331,7 @@ impl Registry {
             Noted::NewerToken => {}
             Noted::Login => {
                 self.audit.login(session, token.start_ms);
-                if !session.grants().are_none() {
-                    self.followers.changed(session.id);
-                }
+                self.followers.changed(session.id);
             }
         }
         self.enqueue(session);
