@@ -110,6 +110,7 @@ impl Facts {
             grant: self.grant.clone(),
             digest: self.digest.0.to_vec(),
             email: self.email.clone().unwrap_or_default(),
+            ..wire::Token::default()
         }
     }
 }

@@ -381,6 +381,7 @@ impl StreamClient {
                 method: attributes.method.clone(),
                 client_address: attributes.client_address.clone(),
                 user_agent_digest: attributes.user_agent_digest,
+                ..wire::Question::default()
             };
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
@@ -405,7 +406,7 @@ impl StreamClient {
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
-            message.follows.push(wire::Follow { id: id.0, token, route: wire_route(rule) });
+            message.follows.push(wire::Follow { id: id.0, token, route: wire_route(rule), ..Default::default() });
             if principal.retired.get() {
                 self.retire(&principal);
             }
@@ -452,7 +453,9 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::Blocked) => Code::Blocked,
         Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
-        Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
+        Ok(wire::Outcome::ConditionFailed | wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => {
+            Code::SessionUnknown
+        }
     };
     Some(Verdict::Ended(code.into()))
 }

@@ -24,6 +24,7 @@ impl Policy {
                 max_idle_ms: rule.limits.max_idle.map(millis),
                 background: !rule.limits.touch,
                 acr: rule.acr.clone(),
+                ..wire::Route::default()
             }
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
