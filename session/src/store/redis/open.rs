@@ -7,6 +7,7 @@ use super::news::News;
 use super::refusal::{Refusal, ask};
 use super::script::OPEN;
 use super::source::{Source, Target};
+use crate::replica::Stated;
 use crate::store::StoreError;
 use crate::store::embedded::Embedded;
 use std::collections::VecDeque;
