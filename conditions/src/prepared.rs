@@ -16,6 +16,11 @@ pub enum Decision {
 }
 
 impl Prepared {
+    /// The decision, if no request can change it.
+    pub fn settled(&self) -> Option<&Decision> {
+        None
+    }
+
     /// Decides a question about the session that this was prepared for.
     pub fn decide(&self, session: &Session, request: &Request) -> Decision {
         let _ = (session, request);

@@ -30,8 +30,6 @@ mod keep;
 mod marks;
 #[cfg(feature = "conditions")]
 mod settings;
-#[cfg(all(test, feature = "conditions"))]
-mod tests;
 
 #[cfg(not(feature = "conditions"))]
 mod absent;
@@ -39,13 +37,13 @@ mod absent;
 #[cfg(not(feature = "conditions"))]
 pub use absent::{ConditionSettings, Conditions};
 #[cfg(not(feature = "conditions"))]
-pub(crate) use absent::{Marks, OnRoutes, keep};
+pub(crate) use absent::{Marks, OnRoutes, keep, reload};
 #[cfg(feature = "conditions")]
 pub use in_force::Conditions;
 #[cfg(feature = "conditions")]
 pub(crate) use in_force::OnRoutes;
 #[cfg(feature = "conditions")]
-pub(crate) use keep::keep;
+pub(crate) use keep::{keep, reload};
 pub(crate) use layers::Layers;
 #[cfg(feature = "conditions")]
 pub(crate) use marks::Marks;

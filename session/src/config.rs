@@ -4,6 +4,7 @@ mod access;
 mod admins;
 mod approvals;
 mod audit;
+mod conditions;
 mod credential_files;
 mod credentials;
 mod otlp;
@@ -21,6 +22,7 @@ use crate::access::AccessTypes;
 use crate::admins::{Admins, MetricsAccess};
 use crate::approvals::Rules;
 use crate::audit_log::AuditFile;
+use crate::conditions::ConditionSettings;
 use crate::credential::Credentials;
 use crate::listener::Tls;
 use crate::registry::{Enrolment, UndatedLogins};
@@ -89,6 +91,8 @@ pub struct Settings {
     pub webhooks: Vec<WebhookSettings>,
     /// The audit log as a file, if it is one.
     pub audit: Option<AuditFile>,
+    /// The conditions, if there are any.
+    pub conditions: Reloadable<Option<ConditionSettings>>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -197,6 +201,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
+    let conditions = conditions::read(raw.conditions, &mut faults);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     // What follows from something that was taken out is no fault of its own.
@@ -228,6 +233,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             external_url,
             webhooks,
             audit,
+            conditions: Reloadable::new(conditions),
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

@@ -104,7 +104,8 @@ mod tests {
         let epochs = FactEpochs::default();
         let counters = epochs.of(bearer("s"), "");
         let before = epochs.read(counters);
-        let other = |number: u32| Holder::Subject { issuer: "https://id".to_owned(), subject: format!("other {number}") };
+        let other =
+            |number: u32| Holder::Subject { issuer: "https://id".to_owned(), subject: format!("other {number}") };
         (0..100).for_each(|number| drop(epochs.changed(&other(number))));
         assert!(epochs.read(counters) - before < 10);
     }

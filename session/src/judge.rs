@@ -189,12 +189,7 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
 
 /// Judges one question. The conditions of its route decide once nothing else refuses it: they release nothing, and what they
 /// refuse is not activity.
-pub fn judge_on(
-    known: &Known,
-    asked: Asked,
-    conditions: impl FnOnce() -> Option<Refusal>,
-    now_ms: u64,
-) -> Judgement {
+pub fn judge_on(known: &Known, asked: Asked, conditions: impl FnOnce() -> Option<Refusal>, now_ms: u64) -> Judgement {
     let facts = match known {
         Known::Nothing => return Judgement::Refused(Refusal::UnknownSession),
         Known::Blocked => return Judgement::Refused(Refusal::Blocked),

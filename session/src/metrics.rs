@@ -1,5 +1,6 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
+use crate::conditions::ConditionMetrics;
 use crate::judge::Reason;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
@@ -96,6 +97,8 @@ pub struct Metrics {
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
+    /// Conditions.
+    pub(crate) conditions: ConditionMetrics,
     /// What is used.
     pub(crate) usage: UsageMetrics,
     /// What webhooks are told.
@@ -304,6 +307,7 @@ impl Metrics {
                 )?,
             },
             signals: signals(&registry)?,
+            conditions: ConditionMetrics::new(&registry)?,
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
             registry,

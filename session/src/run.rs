@@ -6,6 +6,7 @@ use crate::approvals;
 use crate::audit::{self, Audit};
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
+use crate::conditions::{self, Conditions};
 use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
@@ -116,6 +117,7 @@ pub async fn run(
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
     let rules = settings.approvals.watch();
+    let conditions = settings.conditions.watch();
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
@@ -158,6 +160,7 @@ pub async fn run(
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
     signals.extend(webhooks::keep(&service));
+    signals.push(tokio::spawn(conditions::keep(Arc::clone(&service), conditions)));
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
@@ -221,6 +224,12 @@ fn build(
     let transmitters: Vec<Transmitter> = transmitters.collect::<Result<_, _>>()?;
     transmitters.iter().for_each(|transmitter| metrics.signals.expect(transmitter.name(), signals::errs()));
     let terms = Terms { access, enrolment, undated_logins };
+    let conditions = settings.conditions.read().clone().map(|settings| {
+        if let Some(shared) = shared {
+            shared.barrier.judges_by(&settings.stated());
+        }
+        Arc::new(Conditions::start(settings, Arc::clone(&metrics), now_ms))
+    });
     let registry = Registry::new(
         terms,
         Arc::clone(store),
@@ -259,6 +268,7 @@ fn build(
         stop,
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
+        conditions,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),

@@ -39,11 +39,13 @@ pub enum Kind {
     Login,
     /// A question was refused.
     Refused,
+    /// A question was released that conditions in shadow mode would have refused.
+    WouldRefuse,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Opened,
         Self::Login,
         Self::Refused,
+        Self::WouldRefuse,
     ];
 
     /// The event's name.
@@ -73,6 +76,7 @@ impl Kind {
             Self::Opened => "opened",
             Self::Login => "login",
             Self::Refused => "refused",
+            Self::WouldRefuse => "would_refuse",
         }
     }
 }
@@ -123,6 +127,8 @@ pub(super) struct Details {
     pub(super) step_up: Option<&'static str>,
     pub(super) wanted: Option<Text>,
     pub(super) had: Option<Text>,
+    /// The condition that refuses.
+    pub(super) condition: Option<Text>,
     pub(super) remove: Option<Scopes>,
     pub(super) restore: Option<Scopes>,
     pub(super) scopes: Option<Scopes>,
@@ -250,6 +256,7 @@ impl Event {
         member(map, "step_up", self.details.step_up)?;
         member(map, "wanted", self.details.wanted.as_ref().map(Text::as_str))?;
         member(map, "had", self.details.had.as_ref().map(Text::as_str))?;
+        member(map, "condition", self.details.condition.as_ref().map(Text::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),
             ("remove", remove),

@@ -11,7 +11,7 @@ use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{APPROVALS, BEAT, FilterMessage, ServiceMessage, USAGE, Welcome};
+use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -147,7 +147,8 @@ impl Driver {
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
         let metrics = Arc::clone(&service.metrics);
         Self {
-            state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables)),
+            state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables))
+                .judging_by(service.conditions.clone()),
             draining: service.draining.clone(),
             serving: service.serving.clone(),
             service,
@@ -302,7 +303,7 @@ impl Driver {
         }
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: [BEAT, APPROVALS, USAGE].map(str::to_owned).into(),
+            capabilities: self.service.capabilities().map(str::to_owned).collect(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
             requests_url: self.service.requests_url.clone(),

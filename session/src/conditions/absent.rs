@@ -3,6 +3,7 @@
 #![expect(clippy::unused_self, reason = "the build that has conditions has a use for it")]
 
 use super::{Asking, Decided, InForce, Mode, Of, Slot};
+use crate::audit::Actor;
 use crate::service::Service;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -73,6 +74,11 @@ impl Asking<'_> {
     pub(crate) fn decide(&self, _: &mut Marks, _: &Of<'_>, _: u64) -> Decided {
         match *self.conditions {}
     }
+}
+
+/// There is nothing to read.
+pub(crate) async fn reload(_: &Arc<Service>, _: Actor) -> Result<InForce, Vec<String>> {
+    Err(Vec::new())
 }
 
 /// Nothing is to be kept.

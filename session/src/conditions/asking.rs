@@ -7,7 +7,7 @@ use super::marks::{Mark, Stamp};
 use super::route::{Asking, Of};
 use super::{Decided, Marks, Refused, facts};
 use crate::conditions::refused::Advice;
-use portcullis_conditions::{Answer, Decision, Refusal, Session};
+use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
 use std::sync::Arc;
 
 /// How often it is decided again what depends on the time, in milliseconds.
@@ -16,17 +16,17 @@ const AGAIN_MS: u64 = 1_000;
 impl Asking<'_> {
     /// Decides. `marks` are those of the question's token.
     pub(crate) fn decide(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Decided {
-        match self.on.slice(self.index, self.route) {
+        let sliced = match self.on.slice(self.index, self.route) {
             Slice::Free => return Decided::default(),
             Slice::Faulty => {
                 return refused(Refused::by_default("conditions", "the conditions cannot be applied to this route"));
             }
-            Slice::Some(_) => {}
-        }
+            Slice::Some(sliced) => sliced,
+        };
         let Some(method) = self.request.method_number() else {
             return refused(Refused::by_default("method", "conditions do not know this method"));
         };
-        let device = self.device(of);
+        let device = self.request.device_of(of.token);
         let key = self.index.saturating_mul(8).saturating_add(method);
         if let Some(stamp) = marks.stamp(device, self.on.table()).filter(|stamp| self.is_current(stamp, of, now_ms)) {
             let again_at_ms = stamp.until_ms;
@@ -40,20 +40,12 @@ impl Asking<'_> {
                 None => {}
             }
         }
-        let (stamp, piece) = self.prepared(device, key, of, now_ms);
+        let (stamp, piece) = self.prepared(sliced, device, key, of, now_ms);
         if marks.stamp(device, self.on.table()) != Some(&stamp) {
             marks.renew(stamp, device, self.on.table());
         }
         marks.put(key, &piece);
         self.evaluate(&piece, stamp.until_ms, now_ms)
-    }
-
-    /// The session's device: the one that the connection's certificate names, or else the token's.
-    fn device<'a>(&'a self, of: &Of<'a>) -> &'a str {
-        match self.request.device() {
-            "" => &of.token.further().device,
-            device => device,
-        }
     }
 
     /// Whether what was found out under a stamp still holds.
@@ -65,7 +57,14 @@ impl Asking<'_> {
     }
 
     /// What is prepared, by this stream or another one, or now.
-    fn prepared(&self, device: &str, method_on_route: u32, of: &Of<'_>, now_ms: u64) -> (Stamp, Arc<Piece>) {
+    fn prepared(
+        &self,
+        sliced: &Sliced,
+        device: &str,
+        method_on_route: u32,
+        of: &Of<'_>,
+        now_ms: u64,
+    ) -> (Stamp, Arc<Piece>) {
         let (cache, metrics) = (self.conditions.cache(), self.conditions.metrics());
         let fingerprint = facts::fingerprint(of, device, self.conditions.hasher());
         let (key, place): (Key, _) = ((of.session.id, fingerprint), (self.on.table(), method_on_route));
@@ -81,7 +80,8 @@ impl Asking<'_> {
         }
         metrics.prepared.inc();
         let session = facts::on_route(&session, of, self.route, now_ms);
-        let piece = Arc::new(self.prepare(session));
+        let prepared = sliced.prepare(&session, self.request.method());
+        let piece = Arc::new(Piece { session, prepared });
         cache.put_piece(&key, &stamp, place, &piece);
         (stamp, piece)
     }
@@ -99,15 +99,6 @@ impl Asking<'_> {
         let conditions = self.on.number();
         let stamp = Stamp { generation, facts: epochs, counters, conditions, from_ms: now_ms, until_ms };
         (stamp, Arc::new(session))
-    }
-
-    fn prepare(&self, session: Arc<Session>) -> Piece {
-        let prepared = match self.on.slice(self.index, self.route) {
-            Slice::Some(sliced) => sliced.prepare(&session, self.request.method()),
-            // It was looked at before.
-            Slice::Free | Slice::Faulty => portcullis_conditions::Prepared::allowed(),
-        };
-        Piece { session, prepared }
     }
 
     fn evaluate(&self, piece: &Piece, until_ms: Option<u64>, now_ms: u64) -> Decided {

@@ -123,11 +123,7 @@ impl Default for Cache {
 
 impl Cache {
     /// The facts of a session, and until when they hold.
-    pub(super) fn session(
-        &self,
-        key: &Key,
-        is_current: impl FnOnce(&Stamp) -> bool,
-    ) -> Option<(Stamp, Arc<Session>)> {
+    pub(super) fn session(&self, key: &Key, is_current: impl FnOnce(&Stamp) -> bool) -> Option<(Stamp, Arc<Session>)> {
         self.shard(key).line(key, is_current).map(|line| (line.stamp, Arc::clone(&line.session)))
     }
 

@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn the_sessions_own_attribute_wins_over_its_devices_and_that_over_its_subjects() {
         let own = (Holder::Session(bearer("s").id()), "admin", "own", 1, None);
-        let (of_device, of_subject) = ((device(), "admin", "device", 2, None), (subject(), "admin", "subject", 3, None));
+        let (of_device, of_subject) =
+            ((device(), "admin", "device", 2, None), (subject(), "admin", "subject", 3, None));
         let risk = |set: &[(Holder, &str, &str, u64, Option<u64>)], of: &str| {
             let layers = Layers::of(&all(set), bearer("s"), of, 9);
             layers.nearest("risk").map(|(_, value)| value.clone())

@@ -1,5 +1,6 @@
 //! What conditions are told about one request, besides its token and its route.
 
+use crate::token::Token;
 use portcullis_contract::bounds::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 use portcullis_contract::wire::{self, Circumstances};
 use std::net::IpAddr;
@@ -66,9 +67,15 @@ impl<'q> Request<'q> {
         self.circumstances.map_or("", |circumstances| &circumstances.host)
     }
 
-    /// The device that the connection's certificate names; empty: none.
-    pub(crate) fn device(self) -> &'q str {
-        self.circumstances.map_or("", |circumstances| &circumstances.device)
+    /// The session's device: the one that the connection's certificate names, or else its token; empty: none.
+    pub(crate) fn device_of<'a>(self, token: &'a Token) -> &'a str
+    where
+        'q: 'a,
+    {
+        match self.circumstances.map_or("", |circumstances| &circumstances.device) {
+            "" => &token.further().device,
+            device => device,
+        }
     }
 
     /// The client's place, if the proxy knows it.

@@ -64,6 +64,11 @@ impl OnTable {
         }
     }
 
+    /// Whether another one has the same conditions.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.on, &other.on)
+    }
+
     /// What is asked about a request on a route of the table.
     pub(crate) fn asking<'a>(&'a self, index: u32, route: &'a RouteFacts, request: Request<'a>) -> Asking<'a> {
         Asking { conditions: &self.conditions, on: &self.on, index, route, request }

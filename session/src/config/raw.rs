@@ -3,6 +3,7 @@
 use super::admins::RawAdmin;
 use super::approvals::RawRule;
 use super::audit::RawAudit;
+use super::conditions::RawConditions;
 use super::signals::RawTransmitter;
 use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -44,6 +45,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) audit: Option<RawAudit>,
+    pub(super) conditions: Option<RawConditions>,
 }
 
 /// A credential, or a list of them.

@@ -5,8 +5,8 @@
 
 use super::Registry;
 use super::sessions::SHARDS;
-use crate::conditions::Layers;
 use crate::attributes::{ACR, Attribute, Fact, Holder, Known, Standing};
+use crate::conditions::Layers;
 use crate::revocations::{Bearer, RevokedParty};
 use crate::session::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};

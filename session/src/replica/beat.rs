@@ -239,7 +239,10 @@ impl Beating {
         } else if now_ms.saturating_sub(since_ms) > APART_MS_MAX {
             static APART: Sampler = Sampler::new();
             if let Some(not_logged) = APART.admit() {
-                warn!(replicas = apart, not_logged, "other replicas judge by other conditions: GET /v1/replicas says which");
+                warn!(
+                    replicas = apart,
+                    not_logged, "other replicas judge by other conditions: GET /v1/replicas says which"
+                );
             }
         }
     }

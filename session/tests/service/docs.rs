@@ -61,6 +61,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `audit.rotate`", format!("{complete}audit: {{rotate: {{zzz: 1}}}}")),
         ("### `webhooks`", format!("{complete}webhooks: [{{zzz: 1}}]")),
         ("### `usage`", format!("{complete}usage: {{zzz: 1}}")),
+        ("### `conditions`", format!("{complete}conditions: {{zzz: 1}}")),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
         ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}tls: {{zzz: 1}}")),

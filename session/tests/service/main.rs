@@ -15,6 +15,8 @@ mod approvals;
 mod audit_log;
 mod checks;
 mod client;
+#[cfg(feature = "conditions")]
+mod conditions;
 mod docs;
 mod drain;
 mod fixtures;
