@@ -23,8 +23,13 @@ pub const TOKENS_MAX: usize = 1_000_000;
 pub const FOLLOWS_MAX: usize = 200_000;
 /// Uses of one message.
 pub const USES_MAX: usize = 2_048;
-/// Scopes, groups of scopes, `acr` values, issuers, claim names, values of claims and capabilities of one message.
+/// Scopes, groups and sets of scopes, tags, `acr` and `amr` values, issuers, claim names, values of claims, attributes, groups
+/// of people and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
+/// Attributes of one token, and of the circumstances of one request.
+pub const ATTRIBUTES_MAX: usize = 32;
+/// The longest value of an attribute, in bytes. A longer one is left out: cut, it could be another's.
+pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
 /// The largest message of a service, in bytes. What a service has to say beyond it is said in further messages.
 pub const SERVICE_MESSAGE_BYTES_MAX: usize = 2 << 20;
@@ -79,6 +84,9 @@ enum Kind {
     Scopes,
     Token,
     Use,
+    /// A question or a follow: the circumstances have the same number in both.
+    Request,
+    Circumstances,
 }
 
 #[derive(Default)]
@@ -96,11 +104,13 @@ impl Counts {
             let inner = match (kind, tag) {
                 (Kind::Message, 1) => Some(Kind::Hello),
                 (Kind::Message, 2) => Some(Kind::Token),
+                (Kind::Message, 3 | 4) => Some(Kind::Request),
                 (Kind::Message, 8) => Some(Kind::Use),
                 (Kind::Hello, 3) => Some(Kind::Route),
                 (Kind::Hello, 4) => Some(Kind::Issuer),
                 (Kind::Issuer, 5) => Some(Kind::ClaimValues),
                 (Kind::Route, 6) => Some(Kind::Scopes),
+                (Kind::Request, 7) => Some(Kind::Circumstances),
                 _ => None,
             };
             match (kind, tag) {
@@ -108,11 +118,12 @@ impl Counts {
                 (Kind::Message, 8) => count(&mut self.uses, USES_MAX, Exceeded::Uses)?,
                 (Kind::Hello, 3) => count(&mut self.routes, ROUTES_MAX, Exceeded::Routes)?,
                 (Kind::Hello, 4 | 5 | 7)
-                | (Kind::Route, 2 | 6 | 7)
+                | (Kind::Route, 2 | 6 | 7 | 9 | 10)
                 | (Kind::Scopes, 1)
                 | (Kind::Issuer, 2..=5)
                 | (Kind::ClaimValues, 2)
-                | (Kind::Token, 7)
+                | (Kind::Token, 7 | 17..=19)
+                | (Kind::Circumstances, 2)
                 | (Kind::Use, 3) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
                 _ => {}
             }
@@ -154,7 +165,10 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, Exceeded> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token, Use};
+    use crate::wire::{
+        Attribute, Circumstances, ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token,
+        Use,
+    };
     use prost::Message;
 
     fn checked(message: &FilterMessage) -> Result<(), Exceeded> {
@@ -233,6 +247,26 @@ mod tests {
             }
             assert_eq!(checked(&message), Err(Exceeded::Names), "{more}");
         }
+    }
+
+    #[test]
+    fn facts_for_conditions_are_names_wherever_they_are() {
+        let names = |count: usize| vec![String::new(); count];
+        let part = NAMES_MAX / 8;
+        let attributes = || vec![Attribute::default(); part];
+        let circumstances = || Some(Circumstances { attributes: attributes(), ..Circumstances::default() });
+        let token = Token { amr: names(part), claims: attributes(), groups: names(part), ..Token::default() };
+        let route = Route { tags: names(part), sets: names(part), ..Route::default() };
+        let mut message = greeting(Hello { routes: vec![route], capabilities: names(part), ..Hello::default() });
+        message.tokens = vec![token];
+        message.questions = vec![Question { circumstances: circumstances(), ..Question::default() }];
+        assert_eq!(checked(&message), Ok(()));
+        message.follows = vec![Follow { circumstances: circumstances(), ..Follow::default() }];
+        assert_eq!(checked(&message), Err(Exceeded::Names));
+        message.questions.clear();
+        assert_eq!(checked(&message), Ok(()));
+        message.tokens[0].amr.push(String::new());
+        assert_eq!(checked(&message), Err(Exceeded::Names));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub const BLOCKED: &str = "blocked";
 pub const STEP_UP_REQUIRED: &str = "step_up_required";
 /// The route requires a scope that the session has no live grant of.
 pub const APPROVAL_REQUIRED: &str = "approval_required";
+/// A condition of the service refused the request.
+pub const CONDITION_FAILED: &str = "condition_failed";
 
 /// The code for an outcome; `None` if the outcome is not a refusal.
 pub const fn of(outcome: Outcome) -> Option<&'static str> {
@@ -35,5 +37,6 @@ pub const fn of(outcome: Outcome) -> Option<&'static str> {
         Outcome::Undated => INVALID_TOKEN,
         Outcome::Blocked => BLOCKED,
         Outcome::ApprovalRequired => APPROVAL_REQUIRED,
+        Outcome::ConditionFailed => CONDITION_FAILED,
     })
 }

@@ -18,4 +18,7 @@ pub const APPROVALS: &str = "approvals";
 /// The capability of a service that counts what is used, and of a filter that reports what it decides by itself.
 pub const USAGE: &str = "usage";
 
+/// The capability of a service that decides by conditions, and wants to know what they depend on.
+pub const CONDITIONS: &str = "conditions";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

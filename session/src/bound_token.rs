@@ -238,7 +238,7 @@ impl BoundToken {
                 }
                 let left = session.and_then(|standing| standing.compared.narrowed.clone());
                 let narrowed = left.map(|scopes| Scopes { scopes });
-                Verdict { id: 0, outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed }
+                Verdict { outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed, ..Verdict::default() }
             }
             Judgement::Ended(end) => {
                 let stands = session.and_then(|standing| {

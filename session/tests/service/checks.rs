@@ -110,7 +110,7 @@ async fn what_cannot_be_looked_up_has_no_verdict_and_its_stream_goes_on() {
     assert_eq!(filter.ask_new(token(1, "known", T0)).await.outcome(), Outcome::Active);
     fixture.faults.fails_to_read.store(true, Ordering::SeqCst);
     assert_eq!(filter.ask_new(token(2, "unknown", T0)).await.outcome(), Outcome::Unavailable);
-    let follow = Follow { id: 5, token: 2, route: PLAIN };
+    let follow = Follow { id: 5, token: 2, route: PLAIN, ..Follow::default() };
     filter.send(FilterMessage { follows: vec![follow], ..FilterMessage::default() }).await;
     assert_eq!(filter.pushed().await.outcome(), Outcome::Unavailable);
     assert_eq!(filter.outcome(1).await, Outcome::Active);

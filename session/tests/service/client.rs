@@ -153,7 +153,7 @@ impl Filter {
 
     /// Follows token 1, as follow 5, and expects that its session lives.
     pub(crate) async fn follow(&mut self, token: Token, route: u32) {
-        let follow = Follow { id: 5, token: token.handle, route };
+        let follow = Follow { id: 5, token: token.handle, route, ..Follow::default() };
         self.send(FilterMessage { tokens: vec![token], follows: vec![follow], ..FilterMessage::default() }).await;
         assert_eq!(self.pushed().await.outcome(), Outcome::Active);
     }

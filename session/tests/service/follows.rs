@@ -118,7 +118,8 @@ async fn the_limit_of_a_route_is_pushed() {
 #[tokio::test]
 async fn a_follow_that_breaks_the_contract_closes_the_stream() {
     let fixture = Fixture::open().await;
-    for follow in [Follow { id: 1, token: 9, route: 0 }, Follow { id: 1, token: 1, route: 9 }] {
+    let follow = |token, route| Follow { id: 1, token, route, ..Follow::default() };
+    for follow in [follow(9, 0), follow(1, 9)] {
         let mut filter = fixture.filter().await;
         let (tokens, follows) = (vec![token(1, "s", T0)], vec![follow]);
         filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
@@ -134,7 +135,7 @@ async fn a_push_does_not_wait_for_other_follows() {
     for first in [0, 5_000] {
         let numbers = first..first + 5_000;
         let tokens = numbers.clone().map(|n| token(n, &format!("s{n}"), T0)).collect();
-        let follows = numbers.map(|n| Follow { id: n, token: n, route: PLAIN }).collect();
+        let follows = numbers.map(|n| Follow { id: n, token: n, route: PLAIN, ..Follow::default() }).collect();
         filter.send(FilterMessage { tokens, follows, ..FilterMessage::default() }).await;
         assert_eq!(filter.answer().await.unwrap().unwrap().followed.len(), 5_000);
     }

@@ -23,7 +23,7 @@ use portcullis_contract::wire::{FilterMessage, Follow, Outcome, Verdict};
 use std::sync::{Arc, Barrier};
 
 fn follow(id: u32, token: u32, route: u32) -> Follow {
-    Follow { id, token, route }
+    Follow { id, token, route, ..Follow::default() }
 }
 
 impl Stream {

@@ -54,6 +54,7 @@ pub(crate) fn question(id: u32, token: u32) -> Question {
         method: "GET".to_owned(),
         client_address: "192.0.2.17".to_owned(),
         user_agent_digest: Some(0x5bd1_e995),
+        ..Question::default()
     }
 }
 
