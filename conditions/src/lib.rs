@@ -8,20 +8,28 @@
 //! decide until either changes, and [`Prepared::decide`] evaluates the rest. Nothing here reads a clock, and nothing is read
 //! from outside but the policies' directory.
 
+mod annotations;
+mod bounds;
 mod condition;
 mod declared;
+mod entities;
 mod facts;
 mod fault;
+mod load;
+mod members;
+mod method;
 mod prepared;
 mod read;
+mod reduce;
 mod set;
 mod sliced;
+mod vocabulary;
 
 pub use condition::{Answer, Refusal};
-pub use declared::{BASELINE, Declared, Kind, schema};
+pub use declared::{BASELINE, Declared, Kind, Typed, schema};
 pub use facts::{Device, Place, Request, Route, Session};
 pub use fault::Fault;
 pub use prepared::{Decision, Prepared};
 pub use read::{Source, read};
 pub use set::Set;
-pub use sliced::Sliced;
+pub use sliced::{Finding, Sliced};
