@@ -201,7 +201,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
-    let conditions = conditions::read(raw.conditions, &mut faults);
+    let conditions = conditions::read(raw.conditions, &mut faults, &mut warnings);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     // What follows from something that was taken out is no fault of its own.

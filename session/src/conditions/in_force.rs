@@ -71,6 +71,11 @@ impl OnRoutes {
         self.current.settings.mode
     }
 
+    /// Whether there are no conditions at all.
+    pub(super) fn are_none(&self) -> bool {
+        self.current.settings.set.is_empty()
+    }
+
     pub(super) const fn table(&self) -> u64 {
         self.table
     }
@@ -168,7 +173,7 @@ impl Conditions {
 
     /// Tries others on the routes of tables, each with its slot. Without a fault, they are in force when this returns; the
     /// error has the faults, and nothing has changed. One at a time.
-    pub(super) fn replace<'t>(
+    pub(crate) fn replace<'t>(
         &self,
         settings: ConditionSettings,
         tables: impl Iterator<Item = (&'t Slot, Vec<&'t RouteFacts>)>,

@@ -24,6 +24,11 @@ impl ConditionSettings {
         Ok(Self { directory: directory.to_owned(), mode, declared, set })
     }
 
+    /// What is valid in the policies and is perhaps not meant.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.set.warnings().iter().map(ToString::to_string)
+    }
+
     /// The same with the policies as they are now.
     pub(super) fn read_again(&self) -> Result<Self, Vec<String>> {
         Self::load(&self.directory, self.mode, self.declared.clone())

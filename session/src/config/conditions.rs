@@ -17,7 +17,11 @@ pub(super) struct RawConditions {
 
 /// A build without conditions must not run as if there were none.
 #[cfg(not(feature = "conditions"))]
-pub(super) fn read(raw: Option<RawConditions>, faults: &mut Vec<String>) -> Option<ConditionSettings> {
+pub(super) fn read(
+    raw: Option<RawConditions>,
+    faults: &mut Vec<String>,
+    _: &mut Vec<String>,
+) -> Option<ConditionSettings> {
     if raw.is_some() {
         faults.push(
             "conditions: this build cannot judge by conditions: use one that was built with the feature `conditions`"
@@ -33,7 +37,6 @@ pub(super) use load::read;
 #[cfg(feature = "conditions")]
 mod load {
     use super::{ConditionSettings, RawConditions};
-    use crate::attributes::is_name;
     use portcullis_conditions::{Declared, Kind};
     use std::path::Path;
 
@@ -41,7 +44,11 @@ mod load {
     const ATTRIBUTES_MAX: usize = 64;
 
     /// Reads where the conditions are, and the conditions.
-    pub(in super::super) fn read(raw: Option<RawConditions>, faults: &mut Vec<String>) -> Option<ConditionSettings> {
+    pub(in super::super) fn read(
+        raw: Option<RawConditions>,
+        faults: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Option<ConditionSettings> {
         let RawConditions { cedar, mode, attributes } = raw?;
         let before = faults.len();
         if attributes.len() > ATTRIBUTES_MAX {
@@ -49,17 +56,15 @@ mod load {
         }
         let mut declared = Declared::default();
         for (name, kind) in attributes {
-            if !is_name(&name) {
+            if !Declared::is_name(&name) {
                 faults.push(format!(
                     "conditions.attributes: `{name}` cannot be an attribute's name: use a lower-case letter and up to 63 \
                      lower-case letters, digits, `_`, `.` and `-`"
                 ));
             }
-            match kind.as_str() {
-                "String" => drop(declared.0.insert(name, Kind::String)),
-                "Long" => drop(declared.0.insert(name, Kind::Long)),
-                "Boolean" | "Bool" => drop(declared.0.insert(name, Kind::Bool)),
-                _ => faults.push(format!(
+            match Kind::parse(&kind) {
+                Some(kind) => drop(declared.0.insert(name, kind)),
+                None => faults.push(format!(
                     "conditions.attributes.{name}: `{kind}` is not a type: use `String`, `Long` or `Boolean`"
                 )),
             }
@@ -69,7 +74,10 @@ mod load {
             return None;
         }
         match ConditionSettings::load(Path::new(&cedar), mode, declared) {
-            Ok(settings) => Some(settings),
+            Ok(settings) => {
+                warnings.extend(settings.warnings().map(|warning| format!("conditions.cedar: {warning}")));
+                Some(settings)
+            }
             Err(found) => {
                 faults.extend(found.into_iter().map(|fault| format!("conditions.cedar: {fault}")));
                 None
