@@ -23,11 +23,11 @@ pub(crate) struct FactEpochs {
 /// The counters of one session: its own, that of its session claim, of its subject and of its device. What it does not have
 /// is its own once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counters([u16; 4]);
+pub struct Counters([u16; 4]);
 
 impl Counters {
     /// Each of them.
-    pub(crate) fn each(self) -> BTreeSet<u16> {
+    pub fn each(self) -> BTreeSet<u16> {
         self.0.into()
     }
 }

@@ -42,7 +42,7 @@ pub(super) enum Slice {
     /// No condition does.
     Free,
     /// These do.
-    Some(Sliced),
+    Some(Box<Sliced>),
     /// It cannot be found out.
     Faulty,
 }
@@ -109,7 +109,7 @@ fn slice(set: &Set, route: &RouteFacts) -> Result<Slice, Vec<Fault>> {
         scopes: route.scopes.iter().map(|scope| scope.to_string()).collect(),
         sets: owned(&route.sets),
     })?;
-    Ok(if sliced.is_empty() { Slice::Free } else { Slice::Some(sliced) })
+    Ok(if sliced.is_empty() { Slice::Free } else { Slice::Some(Box::new(sliced)) })
 }
 
 impl Conditions {
