@@ -65,7 +65,7 @@ impl DeclaredIn {
 }
 
 /// Reads the conditions of a directory. The error has every fault at its line.
-pub fn read(dir: &Path, declared: &Declared) -> Result<Arc<Set>, Error> {
+pub(super) fn read(dir: &Path, declared: &Declared) -> Result<Arc<Set>, Error> {
     let sources = portcullis_conditions::read(dir).map_err(|faults| refused(&faults, &[]))?;
     let set = Set::load(&sources, declared).map_err(|faults| refused(&faults, &sources))?;
     Ok(Arc::new(set))

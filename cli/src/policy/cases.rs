@@ -60,6 +60,6 @@ mod words;
 pub(super) use bearer::put_scopes;
 pub use bearer::{Bearer, Claim, Quality};
 pub use case::{Case, Client, Expect, Known, Request, Session, Then, carry};
-pub use facts::Facts;
+pub use facts::CaseFacts;
 pub use file::Cases;
 pub(super) use read::claim_of;

@@ -12,4 +12,5 @@ mod worker;
 pub(crate) use judge::Judged;
 #[cfg(test)]
 pub(super) use signer::Signer;
-pub(super) use worker::{Decision, Headers, Outcome, Simulator};
+pub(crate) use worker::{Decision, Simulator};
+pub(super) use worker::{Headers, Outcome};

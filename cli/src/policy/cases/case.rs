@@ -1,6 +1,6 @@
 //! A case: a request, and the outcome that the policy must produce.
 
-use super::{bearer::Bearer, facts::Facts};
+use super::{bearer::Bearer, facts::CaseFacts};
 use portcullis_engine::{answer::Code, policy::TokenPlace};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Case {
     /// The state of the token's session.
     pub session: Session,
     /// What conditions are told.
-    pub facts: Facts,
+    pub facts: CaseFacts,
     /// The expected outcome.
     pub expect: Expect,
     /// The expected status of the answer.
@@ -148,7 +148,7 @@ pub struct Then {
     /// The new state of the session.
     pub session: Session,
     /// What conditions are told then: these replace those of the case.
-    pub facts: Facts,
+    pub facts: CaseFacts,
     /// Whether the request stays open, or the code it is reset with.
     pub expect: Expect,
 }

@@ -14,7 +14,7 @@ const VALUE_BYTES_MAX: usize = 256;
 
 /// What conditions are told of a case, besides request, token and session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Facts {
+pub struct CaseFacts {
     /// Attributes of the session, by name.
     pub session: BTreeMap<String, String>,
     /// Attributes of the subject.
@@ -29,7 +29,7 @@ pub struct Facts {
     pub place: Option<Place>,
 }
 
-impl Facts {
+impl CaseFacts {
     /// Whether the case states none, which matters where nothing judges by them.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -57,7 +57,7 @@ pub(super) fn facts(
     context: Given<RawContext>,
     at: &At<'_>,
     faults: &mut Faults,
-) -> Option<Facts> {
+) -> Option<CaseFacts> {
     let own = attributes.or(RawAttributes::default(), Some)?;
     let attributes_at = at.key("attributes");
     let mut of = |given: Given<Map<String, Value>>, holder| {
@@ -69,7 +69,7 @@ pub(super) fn facts(
     let now_ms = context.now.or(None, |text| faults.check(&at.key("now"), time(&text)).map(Some));
     let ip = context.ip.or(None, |text| faults.check(&at.key("ip"), address(&text)).map(Some));
     let place = context.place.or(None, |raw| place(raw, &at.key("place"), faults).map(Some));
-    Some(Facts { session: session?, subject: subject?, device: device?, now_ms: now_ms?, ip: ip?, place: place? })
+    Some(CaseFacts { session: session?, subject: subject?, device: device?, now_ms: now_ms?, ip: ip?, place: place? })
 }
 
 fn named(given: Map<String, Value>, at: &At<'_>, faults: &mut Faults) -> BTreeMap<String, String> {

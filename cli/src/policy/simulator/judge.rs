@@ -1,6 +1,6 @@
 //! Conditions as the simulated session service judges by them: once everything else is good.
 
-use crate::policy::cases::{Facts, Known};
+use crate::policy::cases::{CaseFacts, Known};
 use portcullis_conditions::{Answer, Decision, Device, Finding, Refusal, Request, Route, Session, Set, Sliced};
 use portcullis_engine::wire::{self, Circumstances, Outcome, SessionKey, Token, Verdict};
 use std::{collections::BTreeMap, sync::Arc};
@@ -56,7 +56,7 @@ impl Judge {
         route: usize,
         token: &Token,
         known: &Known,
-        facts: &Facts,
+        facts: &CaseFacts,
         asked: Asked<'_>,
     ) -> Option<Verdict> {
         let (of, sliced) = self.routes.get(route)?.as_ref()?;
@@ -99,7 +99,7 @@ fn refused(refusal: Refusal) -> Verdict {
     Verdict { outcome: outcome.into(), condition: Some(condition), ..Verdict::default() }
 }
 
-fn request(asked: Asked<'_>, facts: &Facts) -> Request {
+fn request(asked: Asked<'_>, facts: &CaseFacts) -> Request {
     let circumstances = asked.circumstances.cloned().unwrap_or_default();
     let attributes = circumstances.attributes.into_iter().map(|attribute| (attribute.name, attribute.value));
     let place = circumstances.place.map(|place| portcullis_conditions::Place {
@@ -117,7 +117,7 @@ fn request(asked: Asked<'_>, facts: &Facts) -> Request {
     }
 }
 
-fn session(token: &Token, known: &Known, facts: &Facts, request: &Request, asked: Asked<'_>) -> Session {
+fn session(token: &Token, known: &Known, facts: &CaseFacts, request: &Request, asked: Asked<'_>) -> Session {
     let age_ms = u64::try_from(known.age.as_millis()).unwrap_or(u64::MAX);
     let login_age_ms = token.authenticated_at_ms.map_or(age_ms, |at| asked.now_ms.saturating_sub(at));
     let is_machine = token.key_kind() == SessionKey::Machine || token.grant == "client_credentials";
@@ -154,13 +154,13 @@ fn session(token: &Token, known: &Known, facts: &Facts, request: &Request, asked
 }
 
 /// The context of the login; it counts as none if an attribute says another one.
-fn acr(token: &Token, facts: &Facts) -> Option<String> {
+fn acr(token: &Token, facts: &CaseFacts) -> Option<String> {
     let own = Some(&token.acr).filter(|acr| !acr.is_empty())?;
-    let counts_as = [&facts.session, &facts.subject].into_iter().filter_map(|holder| holder.get("acr"));
-    counts_as.fold(Some(own), |own, other| own.filter(|own| *own == other)).cloned()
+    let mut counts_as = [&facts.session, &facts.subject].into_iter().filter_map(|holder| holder.get("acr"));
+    counts_as.all(|other| other == own).then(|| own.clone())
 }
 
-fn device(token: &Token, facts: &Facts, circumstances: Option<&Circumstances>) -> Option<Device> {
+fn device(token: &Token, facts: &CaseFacts, circumstances: Option<&Circumstances>) -> Option<Device> {
     let stated = |name: &str| {
         let long = format!("device.{name}");
         let of_device = facts.device.get(name).or_else(|| facts.device.get(&long));

@@ -1,7 +1,7 @@
 //! A session service with scripted answers, on the check stream or as an introspection endpoint.
 
 use super::judge::{Asked, Judge};
-use crate::policy::cases::{Facts, Known, Session, put_scopes};
+use crate::policy::cases::{CaseFacts, Known, Session, put_scopes};
 use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
@@ -31,7 +31,7 @@ pub(super) struct Service {
     /// Judges by conditions, if there are any.
     pub(super) judge: Option<Judge>,
     /// What conditions are told.
-    facts: Facts,
+    facts: CaseFacts,
 }
 
 impl Session {
@@ -55,7 +55,7 @@ impl Service {
             approvals: Vec::new(),
             tokens: HashMap::new(),
             judge: None,
-            facts: Facts::default(),
+            facts: CaseFacts::default(),
         }
     }
 
@@ -70,7 +70,7 @@ impl Service {
     }
 
     /// Sets what conditions are told about every session.
-    pub(super) fn set_facts(&mut self, facts: Facts) {
+    pub(super) fn set_facts(&mut self, facts: CaseFacts) {
         self.facts = facts;
     }
 
@@ -193,7 +193,6 @@ const fn outcome(code: Code) -> Outcome {
         Code::StepUpRequired => Outcome::StepUpRequired,
         Code::Blocked => Outcome::Blocked,
         Code::ApprovalRequired => Outcome::ApprovalRequired,
-        Code::ConditionFailed => Outcome::ConditionFailed,
         Code::ConditionFailed => Outcome::ConditionFailed,
         // No other code stems from a verdict of the session service.
         _ => Outcome::Unspecified,

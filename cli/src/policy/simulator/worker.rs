@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    policy::cases::{Bearer, Case, Expect, Facts, Quality, Request, Session},
+    policy::cases::{Bearer, Case, CaseFacts, Expect, Quality, Request, Session},
 };
 use portcullis_conditions::Set;
 use portcullis_engine::{
@@ -40,7 +40,7 @@ pub(crate) struct Simulator {
     /// The mode of requests without a rule, and that of each rule.
     modes: (Mode, Vec<Mode>),
     /// What conditions are told, and what they are told later while a request is open.
-    facts: (Facts, Facts),
+    facts: (CaseFacts, CaseFacts),
 }
 
 /// The outcome of a request.
