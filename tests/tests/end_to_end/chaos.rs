@@ -7,7 +7,7 @@
 mod engine;
 
 use engine::Engine;
-use portcullis_tests::{Client, Link, Load, PATIENCE, Postgres, Service, Testbed, busy, local, policy};
+use portcullis_tests::{Client, Link, Load, PATIENCE, Postgres, Service, Testbed, busy, local, policy, quiet};
 use serde_json::json;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,8 +15,12 @@ use std::{
 };
 
 const REPLICAS: usize = 3;
-const REVOCATIONS: usize = 120;
+const REVOCATIONS: usize = 60;
 const CONNECTIONS: usize = 64;
+/// Revocations whose answers are timed.
+const MEASURED: usize = 200;
+/// How often replicas beat: a sixth of their serve lease of a second.
+const BEAT: Duration = Duration::from_millis(166);
 const PASSES_MIN: usize = 64;
 const REFUSALS_MIN: usize = 64;
 /// A fault in this many revocations.
@@ -49,6 +53,52 @@ async fn nothing_is_released_after_its_revocation_while_postgres_and_its_replica
 #[ignore = "needs Redis, and minutes: run by `make test-faults`"]
 async fn nothing_is_released_after_its_revocation_while_redis_fails_over_and_its_clients_fail() {
     survives(Engine::redis().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+async fn a_revocation_over_healthy_replicas_of_postgres_does_not_wait_for_a_beat() {
+    answers_at_once(Engine::postgres(Postgres::start().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Redis: run by `make test-faults`"]
+async fn a_revocation_over_healthy_replicas_of_redis_does_not_wait_for_a_beat() {
+    answers_at_once(Engine::redis().await).await;
+}
+
+/// Three replicas, and beside them one service with a store of its own.
+async fn answers_at_once(engine: Engine) {
+    let _quiet = quiet().await;
+    let keys = engine.store(engine.port(), REPLICAS);
+    let shared = Testbed::builder().replicas(REPLICAS, keys).start().await;
+    let alone = Testbed::start().await;
+    for testbed in [&shared, &alone] {
+        testbed.ready().await;
+    }
+    let (mut over_replicas, mut embedded) = (Vec::new(), Vec::new());
+    for number in 0..MEASURED {
+        for (testbed, took) in [(&shared, &mut over_replicas), (&alone, &mut embedded)] {
+            let token = testbed.issuer.token().subject(&format!("person-{number}")).sign();
+            testbed.passes(&token).await;
+            let replicas: Vec<_> = testbed.replicas().collect();
+            let replica = replicas[number % replicas.len()];
+            let started = Instant::now();
+            replica.admin().revoke(&token.session).await;
+            took.push(started.elapsed());
+        }
+    }
+    over_replicas.sort_unstable();
+    embedded.sort_unstable();
+    let at = |took: &[Duration], percent: usize| took[(took.len() - 1) * percent / 100];
+    println!(
+        "{MEASURED} revocations over {REPLICAS} replicas took {:?} (p50), {:?} (p99); with an embedded store {:?}, {:?}",
+        at(&over_replicas, 50),
+        at(&over_replicas, 99),
+        at(&embedded, 50),
+        at(&embedded, 99),
+    );
+    assert!(at(&over_replicas, 50) < BEAT, "they wait for a beat");
 }
 
 async fn survives(mut engine: Engine) {
