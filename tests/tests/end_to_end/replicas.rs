@@ -219,6 +219,35 @@ async fn replicas_refuse_to_judge_by_a_database_that_has_lost_what_they_have_app
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run by `make test-faults`"]
+async fn a_failover_to_a_synchronous_standby_loses_nothing_and_verdicts_go_on() {
+    let primary = Postgres::start().await;
+    let (testbed, links) = start_over_links(&primary).await;
+    let standby = Postgres::standby_of(&primary).await;
+    let (live, revoked) = (testbed.issuer.token().subject("a").sign(), testbed.issuer.token().subject("b").sign());
+    testbed.passes(&live).await;
+    testbed.passes(&revoked).await;
+    testbed.service.admin().revoke(&revoked.session).await;
+    primary.crash().await;
+    for link in &links {
+        link.close();
+        link.lead_to(local(standby.port()));
+    }
+    standby.promote();
+    links.iter().for_each(Link::accept_again);
+    for replica in testbed.replicas() {
+        replica.becomes(200).await;
+    }
+    let seen = testbed.statuses(&revoked).await;
+    assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
+    testbed.passes(&live).await;
+    testbed.others[0].admin().revoke(&live.session).await;
+    let seen = testbed.statuses(&live).await;
+    assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
+    testbed.get("/me").bearer(&live).until("it is refused", |answer| answer.status == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
 async fn three_replicas_that_start_at_once_on_an_empty_database_make_one_store() {
     let postgres = Postgres::start().await;
     let testbed = start(&postgres).await;
