@@ -37,3 +37,4 @@ mod streams;
 mod token_places;
 mod tokens;
 mod usage;
+mod webhooks;
