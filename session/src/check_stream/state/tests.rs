@@ -84,7 +84,10 @@ pub(in crate::check_stream) fn fresh(fixture: &Fixture) -> StreamState {
 }
 
 /// A stream on which the hello has been sent.
-pub(in crate::check_stream) struct Stream(pub(in crate::check_stream) StreamState, Arc<Registry>);
+pub(in crate::check_stream) struct Stream(
+    pub(in crate::check_stream) StreamState,
+    pub(in crate::check_stream) Arc<Registry>,
+);
 
 impl Stream {
     pub(in crate::check_stream) fn open(fixture: &Fixture) -> Self {

@@ -68,7 +68,7 @@ fn layout(folder: &Path) -> u64 {
 
 #[test]
 fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again() {
-    for former in 3..9 {
+    for former in 3..10 {
         let folder = tempfile::tempdir().unwrap();
         let store = Embedded::open(folder.path()).unwrap();
         store.apply(&[Change::Write(record("live"))]).unwrap();
@@ -77,14 +77,14 @@ fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again()
         let store = Embedded::open(folder.path()).unwrap();
         assert_eq!((sessions(&store), store.rules().unwrap().blocks), (vec![record("live")], vec![]), "{former}");
         drop(store);
-        assert_eq!(layout(folder.path()), 9, "{former}");
+        assert_eq!(layout(folder.path()), 10, "{former}");
     }
-    for unknown in [2, 10] {
+    for unknown in [2, 11] {
         let folder = tempfile::tempdir().unwrap();
         drop(Embedded::open(folder.path()).unwrap());
         set_layout(folder.path(), unknown);
         let refused = Embedded::open(folder.path()).unwrap_err();
-        assert!(refused.to_string().contains("reads layouts 3 to 9 only"), "{refused}");
+        assert!(refused.to_string().contains("reads layouts 3 to 10 only"), "{refused}");
     }
 }
 
