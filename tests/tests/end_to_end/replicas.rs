@@ -1,6 +1,7 @@
 //! Replicas of the session service that share a PostgreSQL server of their own.
 
 mod chaos;
+mod usage;
 
 use portcullis_tests::{
     Client, Kind, Link, Load, Postgres, Service, Testbed, Token, Transmitter, busy, local, policy, quiet, shared_store,
