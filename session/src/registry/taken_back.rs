@@ -49,6 +49,7 @@ mod tests {
     use crate::audit::EndedBy;
     use crate::blocks::{Block, BlockedParty};
     use crate::fixtures::{Fixture, HOUR, IDLE, MINUTE, T0, login, person};
+    use crate::made_by::MadeBy;
     use crate::registry::revoked;
 
     #[test]
@@ -84,6 +85,7 @@ mod tests {
             reason: String::new(),
             transmitter: String::new(),
             email: None,
+            by: MadeBy::default(),
         };
         fixture.registry.block(&block);
         assert!(fixture.registry.is_taken_back(&token, T0 + 1));

@@ -88,6 +88,7 @@ pub(super) fn write(changes: &[Change]) -> Result<Vec<u8>, StoreError> {
 mod tests {
     use super::*;
     use crate::approvals::{Decision, For};
+    use crate::made_by::MadeBy;
     use crate::store::Marks;
     use portcullis_contract::SessionId;
 
@@ -114,6 +115,7 @@ mod tests {
             reason: String::new(),
             transmitter: transmitter.to_owned(),
             email: None,
+            by: MadeBy::default(),
         };
         assert_eq!(format_of(&[Change::Block(block(""))]), FORMAT_MIN);
         for change in [Change::Block(block("idp")), Change::Unblock(block("idp"))] {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::blocks::{Block, BlockedParty};
+use crate::made_by::MadeBy;
 use crate::revocations::RevokedParty;
 use std::path::Path;
 use tempfile::TempDir;
@@ -112,6 +113,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     let block = |name: &str| Block {
         issuer: "i".to_owned(),
@@ -121,6 +123,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
         reason: String::new(),
         transmitter: String::new(),
         email: None,
+        by: MadeBy::default(),
     };
     let folder = Folder::new();
     let store = folder.open();

@@ -1,6 +1,7 @@
 //! The store in PostgreSQL, in the server that `tests/postgres.sh run` starts.
 
 use super::*;
+use crate::made_by::MadeBy;
 use crate::store::postgres::{Postgres, Source, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_postgres::NoTls;
@@ -121,6 +122,7 @@ fn all_rules_leave_those_that_another_replica_has_made() {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     let schema = Schema::new();
     let store = schema.open();
