@@ -77,7 +77,7 @@ pub(super) fn a_merge_weakens_no_rule(new_home: &dyn Fn() -> Box<dyn Home>) {
         let home = new_home();
         let [held, other] = [held, other].map(|request| Change::Request(Box::new(request.clone())));
         let requests = merged(&*home, held, other).rules().unwrap().requests;
-        assert_eq!(requests, [used.clone()], "nobody uses it a second time");
+        assert_eq!(requests.as_slice(), std::slice::from_ref(&used), "nobody uses it a second time");
     }
     type Left<'a> = (Option<&'a [&'a str]>, &'a [&'a str]);
     let rows: [(Left<'_>, Left<'_>, Left<'_>); 4] = [
