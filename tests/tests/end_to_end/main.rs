@@ -38,3 +38,4 @@ mod streams;
 mod token_places;
 mod tokens;
 mod usage;
+mod webhooks;

@@ -1,5 +1,7 @@
 //! Replicas of the session service that share a PostgreSQL server of their own.
 
+mod usage;
+
 use portcullis_tests::{
     FRESH, Kind, Link, Load, Postgres, Testbed, Transmitter, busy, local, policy, quiet, shared_store, until,
 };

@@ -24,8 +24,8 @@ metadata:
 {{- define "portcullis.credentials" -}}
 {{- with .Values.credentials -}}
 {{- if .existingSecret }}{{ .existingSecret }}
-{{- else if and .filter .admin }}{{ include "portcullis.name" $ }}
-{{- else }}{{ fail "credentials: name an `existingSecret` with the keys `filter` and `admin`, or give values for both" }}
+{{- else if and .filter (or .admin (not $.Values.session.admin_credential)) }}{{ include "portcullis.name" $ }}
+{{- else }}{{ fail "credentials: name an `existingSecret` with the keys `filter` and `admin` (without `session.admin_credential`, `filter` is enough), or give values for them" }}
 {{- end }}
 {{- end }}
 {{- end }}
