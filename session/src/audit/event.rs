@@ -31,6 +31,8 @@ pub enum Kind {
     ApprovalDecided,
     /// Access was taken in an emergency.
     BreakGlass,
+    /// A request was released because of a grant for one request.
+    GrantUsed,
     /// A grant ended.
     GrantEnded,
     /// A session opened.
@@ -45,7 +47,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -54,6 +56,7 @@ impl Kind {
         Self::ApprovalRequested,
         Self::ApprovalDecided,
         Self::BreakGlass,
+        Self::GrantUsed,
         Self::GrantEnded,
         Self::Opened,
         Self::Login,
@@ -72,6 +75,7 @@ impl Kind {
             Self::ApprovalRequested => "approval_requested",
             Self::ApprovalDecided => "approval_decided",
             Self::BreakGlass => "break_glass",
+            Self::GrantUsed => "grant_used",
             Self::GrantEnded => "grant_ended",
             Self::Opened => "opened",
             Self::Login => "login",
