@@ -2,13 +2,15 @@
 
 mod answers;
 mod follows;
+#[cfg(test)]
+mod once_tests;
 mod routes;
 mod rpc;
 mod state;
 #[cfg(test)]
 mod usage_tests;
 
-pub use answers::{Answers, Broken, Destination, Held};
+pub use answers::{Answers, Broken, Destination, Held, Using};
 pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};
-pub use state::StreamState;
+pub use state::{StreamState, Taken};

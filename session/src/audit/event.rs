@@ -31,6 +31,8 @@ pub enum Kind {
     ApprovalDecided,
     /// Access was taken in an emergency.
     BreakGlass,
+    /// A request was released because of a grant for one request.
+    GrantUsed,
     /// A grant ended.
     GrantEnded,
     /// A session opened.
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -52,6 +54,7 @@ impl Kind {
         Self::ApprovalRequested,
         Self::ApprovalDecided,
         Self::BreakGlass,
+        Self::GrantUsed,
         Self::GrantEnded,
         Self::Opened,
         Self::Login,
@@ -69,6 +72,7 @@ impl Kind {
             Self::ApprovalRequested => "approval_requested",
             Self::ApprovalDecided => "approval_decided",
             Self::BreakGlass => "break_glass",
+            Self::GrantUsed => "grant_used",
             Self::GrantEnded => "grant_ended",
             Self::Opened => "opened",
             Self::Login => "login",

@@ -6,7 +6,7 @@
 
 use super::answers::{Answers, Broken, Destination};
 use super::routes::Route;
-use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
@@ -24,6 +24,10 @@ struct Follow {
     asked: Asked,
     requirement: Arc<Requirement<String>>,
     acr: Arc<[String]>,
+    /// The name of its route.
+    route: Arc<str>,
+    /// It may rest on grants for one request that were used on its route: it was never released by anything else.
+    may_rest_on_used: bool,
     /// The scopes that were sent last.
     narrowed: Option<Scopes>,
     review_at_ms: Option<u64>,
@@ -80,8 +84,17 @@ impl Follows {
             return Err(Broken::new(format!("follow {id} is open already")));
         }
         self.line.follow(bound.token().id, id);
-        let (asked, requirement, acr) = (route.asked, Arc::clone(&route.requirement), Arc::clone(&route.acr));
-        let follow = Follow { bound, asked, requirement, acr, narrowed: None, review_at_ms: None, was_active: false };
+        let follow = Follow {
+            bound,
+            asked: route.asked,
+            requirement: Arc::clone(&route.requirement),
+            acr: Arc::clone(&route.acr),
+            route: Arc::clone(&route.scopes.name),
+            may_rest_on_used: true,
+            narrowed: None,
+            review_at_ms: None,
+            was_active: false,
+        };
         self.open.insert(id, follow);
         self.metrics.follows.inc();
         self.metrics.follows_open.inc();
@@ -139,13 +152,12 @@ impl Follows {
         }
         let is_active = occasion == Occasion::Active || std::mem::take(&mut follow.was_active);
         let asked = Asked { background: follow.asked.background || !is_active, ..follow.asked };
+        let once = if follow.may_rest_on_used { Once::Opened(&follow.route) } else { Once::Ignored };
+        let required = Required { scopes: Some(&follow.requirement), acr: &follow.acr, once };
         // It is never bound again: it follows this session to its end, and none that may come in its place.
-        let answer = follow.bound.answer(
-            &self.registry,
-            asked,
-            Required { scopes: Some(&follow.requirement), acr: &follow.acr },
-            now_ms,
-        );
+        let answer = follow.bound.answer(&self.registry, asked, required, now_ms);
+        // One that another grant has released ends with that one.
+        follow.may_rest_on_used &= !answer.once.is_empty();
         self.send(id, occasion, answer, now_ms, answers);
         None
     }

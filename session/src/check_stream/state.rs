@@ -2,16 +2,16 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Broken, Destination};
+use super::answers::{Answers, Broken, Destination, Using};
 use super::follows::{Follows, Occasion};
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::followers::Notifier;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use crate::usage::{Effect, Fresh, StreamUsage, TokenUses};
+use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
@@ -31,12 +31,27 @@ enum Waiting {
     Follow(u32),
 }
 
-struct Question {
+/// A question that waits.
+#[derive(Debug)]
+pub(super) struct Question {
     id: u32,
     route: u32,
     handle: u32,
     /// Its own, so that the filter may forget the handle.
     token: Arc<Token>,
+    /// The grants for one request that it has used.
+    took: Vec<String>,
+}
+
+/// What has become of the grants that a question was to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// They are noted as used by it, on disk.
+    Own,
+    /// Another request was first, or one of them has ended.
+    Others,
+    /// Nobody knows: the store could not write in time.
+    Unknown,
 }
 
 /// A token of the stream, and what was asked with it since that was last added to the counts of the service.
@@ -71,6 +86,8 @@ pub struct StreamState {
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
+    /// Questions that wait until grants are noted as used.
+    using: usize,
 }
 
 impl StreamState {
@@ -94,6 +111,7 @@ impl StreamState {
             follows,
             waiting: HashMap::new(),
             waiting_count: 0,
+            using: 0,
         }
     }
 
@@ -182,9 +200,9 @@ impl StreamState {
         self.follows.notifier()
     }
 
-    /// How many questions and follows wait for look-ups.
+    /// How many questions and follows wait for look-ups, or for grants that they use.
     pub fn waiting(&self) -> usize {
-        self.waiting_count
+        self.waiting_count + self.using
     }
 
     /// Answers what has waited for look-ups.
@@ -259,17 +277,29 @@ impl StreamState {
         let route = route(self.routes.as_deref(), question.route)?;
         let &wire::Question { id, route: index, token: handle, .. } = question;
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
-        let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
-        match asking.answer(token, None, tally, &mut self.usage) {
-            Ok((answer, fresh)) => {
+        let once = Once::Takes;
+        let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, once, now_ms };
+        let answered = asking.answer(token, None, tally, &mut self.usage);
+        let question = |token: &Counted| {
+            let (token, route) = (Arc::clone(token.bound.token()), index);
+            Question { id, route, handle, token, took: Vec::new() }
+        };
+        match answered {
+            Ok(Answered::Now(answer, fresh)) => {
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
                 }
                 answers.put(Destination::Question, answer);
             }
+            Ok(Answered::Uses(grants)) => {
+                let question = question(token);
+                let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
+                answers.uses.push(Using { session, grants, route, question });
+                self.using += 1;
+            }
             Err(look_up) => {
-                let (token, route) = (Arc::clone(token.bound.token()), index);
-                self.wait(look_up, Waiting::Question(Question { id, route, handle, token }), answers);
+                let question = question(token);
+                self.wait(look_up, Waiting::Question(question), answers);
             }
         }
         Ok(())
@@ -303,29 +333,68 @@ impl StreamState {
 
     /// Goes on with what has waited. The look-up may be outdated by now: then it waits for another.
     fn resume(&mut self, waiting: Waiting, found: &LookedUp, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
-        let unanswered = match &waiting {
-            Waiting::Follow(id) => self.follows.judge(*id, Occasion::Entered, Some(found), now_ms, answers),
-            Waiting::Question(question) => {
-                // It had a route when it came, and the routes of a stream never change.
-                let Ok(route) = route(self.routes.as_deref(), question.route) else {
-                    return;
-                };
-                let &Question { id, route: index, .. } = question;
-                let mut own = None;
-                let token = match self.tokens.get_mut(&question.handle) {
-                    Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
-                    _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
-                };
-                let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
-                let answer = asking.answer(token, Some(found), tally, &mut self.usage);
-                // Whether or not its handle was forgotten meanwhile.
-                token.collect(&mut self.usage, now_ms);
-                answer.map(|(answer, _)| answers.put(Destination::Question, answer)).err()
+        match waiting {
+            Waiting::Follow(id) => {
+                if let Some(look_up) = self.follows.judge(id, Occasion::Entered, Some(found), now_ms, answers) {
+                    self.wait(look_up, waiting, answers);
+                }
             }
-        };
-        if let Some(look_up) = unanswered {
-            self.wait(look_up, waiting, answers);
+            Waiting::Question(question) => self.ask_again(question, Some(found), tally, now_ms, answers),
         }
+    }
+
+    /// Answers a question that has waited.
+    fn ask_again(
+        &mut self,
+        question: Question,
+        found: Option<&LookedUp>,
+        tally: &mut Tally,
+        now_ms: u64,
+        answers: &mut Answers,
+    ) {
+        // It had a route when it came, and the routes of a stream never change.
+        let Ok(route) = route(self.routes.as_deref(), question.route) else {
+            return;
+        };
+        let &Question { id, route: index, ref took, .. } = &question;
+        let mut own = None;
+        let token = match self.tokens.get_mut(&question.handle) {
+            Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
+            _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
+        };
+        let once = if took.is_empty() { Once::Takes } else { Once::Took(took) };
+        let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, once, now_ms };
+        let answered = asking.answer(token, found, tally, &mut self.usage);
+        // Whether or not its handle was forgotten meanwhile.
+        token.collect(&mut self.usage, now_ms);
+        match answered {
+            Ok(Answered::Now(answer, _)) => answers.put(Destination::Question, answer),
+            Ok(Answered::Uses(grants)) => {
+                let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
+                answers.uses.push(Using { session, grants, route, question });
+                self.using += 1;
+            }
+            Err(look_up) => self.wait(look_up, Waiting::Question(question), answers),
+        }
+    }
+
+    /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.
+    pub fn used(&mut self, using: Using, taken: Taken, now_ms: u64) -> Answers {
+        let Using { grants, question, .. } = using;
+        self.using = self.using.saturating_sub(1);
+        let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        match taken {
+            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Own => {
+                self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
+            }
+            // There may be others.
+            Taken::Others => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+        }
+        self.metrics.answered(&tally);
+        self.add_usage(now_ms);
+        answers
     }
 }
 
@@ -337,7 +406,16 @@ struct Asking<'a> {
     /// The index of the route.
     index: u32,
     id: u32,
+    once: Once<'a>,
     now_ms: u64,
+}
+
+/// What is answered to a question.
+enum Answered {
+    /// This, and whether its token is to be collected.
+    Now(Answer, Fresh),
+    /// Nothing yet: first, these grants must be noted as used.
+    Uses(Vec<String>),
 }
 
 impl Asking<'_> {
@@ -348,16 +426,19 @@ impl Asking<'_> {
         looked_up: Option<&LookedUp>,
         tally: &mut Tally,
         usage: &mut StreamUsage,
-    ) -> Result<(Answer, Fresh), LookUp> {
-        let Self { registry, route, now_ms, .. } = *self;
+    ) -> Result<Answered, LookUp> {
+        let Self { registry, route, once, now_ms, .. } = *self;
         if token.bound.is_outdated(registry, !route.asked.background, now_ms) {
             // What was counted was about the session that it had.
             token.collect(usage, now_ms);
             token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
         let Counted { bound, uses } = token;
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
+        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, once };
         let mut answer = bound.answer(registry, route.asked, required, now_ms);
+        if once == Once::Takes && !answer.once.is_empty() {
+            return Ok(Answered::Uses(answer.once));
+        }
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
@@ -367,15 +448,24 @@ impl Asking<'_> {
                 bound.ask_for_approval(registry, now_ms);
             }
         }
-        let is_active = outcome == Outcome::Active;
-        let fresh = uses.count((self.index, is_active, bound.generation()), now_ms, || match is_active {
-            true => route.scopes.effect(|scope| bound.holds(scope)),
-            false => Effect::Barred,
+        let holds = |scope: &str| match (&answer.verdict.narrowed, outcome) {
+            (Some(left), Outcome::Active) => left.scopes.iter().any(|held| held == scope),
+            _ => bound.holds(scope),
+        };
+        let fate = match outcome {
+            Outcome::Active => Fate::Released,
+            Outcome::ApprovalRequired => Fate::HeldBack,
+            _ => Fate::Barred,
+        };
+        let fresh = uses.count((self.index, fate, bound.generation()), now_ms, || match fate {
+            // Those that nobody has approved are missing.
+            Fate::Released | Fate::HeldBack => route.scopes.effect(holds),
+            Fate::Barred => Effect::Barred,
         });
         if fresh == Fresh::Full {
             token.collect(usage, now_ms);
         }
-        Ok((answer, fresh))
+        Ok(Answered::Now(answer, fresh))
     }
 }
 

@@ -129,7 +129,7 @@ async fn ask(
         return Err(Fault::Unavailable);
     }
     let now_ms = service.clock.now_ms();
-    let required = Required { scopes: None, acr };
+    let required = Required { scopes: None, acr, ..Required::default() };
     let answer = bound.answer(&service.registry, asked, required, now_ms);
     let outcome = answer.verdict.outcome();
     let mut tally = Tally::default();
