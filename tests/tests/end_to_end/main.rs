@@ -4,6 +4,7 @@ mod answers;
 mod approvals;
 mod blocks;
 mod browser;
+mod chaos;
 mod claims;
 mod clocks;
 mod command_line;

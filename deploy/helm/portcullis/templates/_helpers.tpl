@@ -37,15 +37,19 @@ metadata:
 {{- end }}
 {{- end }}
 
-{{/* Not empty if the store is a database, which several replicas can share. */}}
-{{- define "portcullis.database" -}}
-{{- if .Values.session.store.postgres }}postgres{{ end -}}
+{{/* The store if it is one that several replicas can share, else empty. */}}
+{{- define "portcullis.shared" -}}
+{{- if .Values.session.store.postgres }}postgres{{ else if .Values.session.store.redis }}redis{{ end -}}
 {{- end }}
 
 {{/* session.yaml: the values, with the files of the Secrets that are mounted. Helm merges maps, so `embedded` is still there. */}}
 {{- define "portcullis.session" -}}
 {{- $session := deepCopy .Values.session -}}
-{{- if include "portcullis.database" . }}{{ $_ := unset $session.store "embedded" }}{{ end -}}
+{{- if include "portcullis.shared" . }}{{ $_ := unset $session.store "embedded" }}{{ end -}}
+{{- with $session.store.redis -}}
+{{- $_ := set . "replicas" (int $.Values.replicas) -}}
+{{- $_ := set . "journal" "/var/lib/portcullis/journal" -}}
+{{- end -}}
 {{- with .Values.tls -}}
 {{- if .secretName -}}
 {{- $tls := dict "cert" "/run/secrets/portcullis/tls/tls.crt" "key" "/run/secrets/portcullis/tls/tls.key" -}}

@@ -1,6 +1,6 @@
 //! What is used, counted by three replicas of which one is killed.
 
-use super::{REPLICAS, becomes, passes, start};
+use super::{REPLICAS, start};
 use portcullis_tests::{Postgres, Service, Testbed, Token, until};
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ async fn what_is_used_is_exact_and_a_killed_replica_loses_what_it_has_not_writte
     let postgres = Postgres::start().await;
     let testbed = start(&postgres).await;
     let ready = testbed.issuer.token().sign();
-    passes(&testbed, &ready).await;
+    testbed.passes(&ready).await;
     let token = testbed.issuer.token().subject("counted").claim("client_id", json!(CLIENT)).sign();
 
     let first = batch(&testbed, &token, 2_000).await;
@@ -50,7 +50,7 @@ async fn what_is_used_is_exact_and_a_killed_replica_loses_what_it_has_not_writte
     let replicas: Vec<&Service> = testbed.replicas().collect();
     assert_eq!(replicas.len(), REPLICAS);
     replicas[0].kill();
-    passes(&testbed, &ready).await;
+    testbed.passes(&ready).await;
     let sure = batch(&testbed, &token, 1_600).await;
     let (least, most) = (first + sure, first + unsure + 1_600 + AT_ONCE as u64);
     let count = counts(replicas[1], |count| count >= least).await;
@@ -59,6 +59,6 @@ async fn what_is_used_is_exact_and_a_killed_replica_loses_what_it_has_not_writte
     let count = counts(replicas[2], |count| count >= least + last).await;
     assert!(count <= most + last, "{count}");
     replicas[0].restart().await;
-    becomes(replicas[0], 200).await;
+    replicas[0].becomes(200).await;
     assert_eq!(counts(replicas[0], |own| own >= count).await, count, "it lists what the others have counted");
 }
