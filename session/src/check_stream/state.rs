@@ -25,6 +25,10 @@ const BEATS_PER_LEASE: u64 = 5;
 /// The shortest time between two beats, in milliseconds, whatever a filter asks for.
 const BEAT_MS_MIN: u64 = 50;
 
+/// How often a question names grants for one request that another request then uses before it has no verdict. More than a
+/// session has.
+const TRIES_MAX: u32 = 64;
+
 /// A question or a follow that waits for a look-up on disk.
 enum Waiting {
     Question(Question),
@@ -41,6 +45,8 @@ pub(super) struct Question {
     token: Arc<Token>,
     /// The grants for one request that it has used.
     took: Vec<String>,
+    /// How often others were first.
+    tries: u32,
 }
 
 /// What has become of the grants that a question was to use.
@@ -282,7 +288,7 @@ impl StreamState {
         let answered = asking.answer(token, None, tally, &mut self.usage);
         let question = |token: &Counted| {
             let (token, route) = (Arc::clone(token.bound.token()), index);
-            Question { id, route, handle, token, took: Vec::new() }
+            Question { id, route, handle, token, took: Vec::new(), tries: 0 }
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
@@ -389,8 +395,12 @@ impl StreamState {
             Taken::Own => {
                 self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
             }
-            // There may be others.
-            Taken::Others => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+            Taken::Others if question.tries >= TRIES_MAX => no_verdict(question.id, &mut tally, &mut answers),
+            // There may be other grants.
+            Taken::Others => {
+                let question = Question { tries: question.tries + 1, ..question };
+                self.ask_again(question, None, &mut tally, now_ms, &mut answers);
+            }
         }
         self.metrics.answered(&tally);
         self.add_usage(now_ms);
