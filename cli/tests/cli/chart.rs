@@ -71,16 +71,6 @@ networkPolicy: {egress: [{ports: [{port: 5432}]}]}
 podDisruptionBudget: {enabled: true}
 "#;
 
-/// People in place of the single admin credential.
-const ADMINS: &str = r#"
-session:
-  admin_credential: null
-  admins:
-    - {name: anna, credential: {file: /run/secrets/portcullis/credentials/admin}, scopes: ["portcullis:admin"]}
-serviceMonitor: {enabled: true, credentialKey: anna}
-networkPolicy: {admin: [{namespaceSelector: {}}]}
-"#;
-
 /// Replicas that share a log in Redis.
 const OVER_REDIS: &str = r#"
 replicas: 3
@@ -90,6 +80,16 @@ session:
       sentinel: {nodes: ["sentinel.internal:26379"], primary: portcullis}
 networkPolicy: {egress: [{ports: [{port: 6379}, {port: 26379}]}]}
 podDisruptionBudget: {enabled: true}
+"#;
+
+/// People in place of the single admin credential.
+const ADMINS: &str = r#"
+session:
+  admin_credential: null
+  admins:
+    - {name: anna, credential: {file: /run/secrets/portcullis/credentials/admin}, scopes: ["portcullis:admin"]}
+serviceMonitor: {enabled: true, credentialKey: anna}
+networkPolicy: {admin: [{namespaceSelector: {}}]}
 "#;
 
 fn helm(command: &str) -> Command {
