@@ -458,8 +458,10 @@ impl Asking<'_> {
                 bound.ask_for_approval(registry, now_ms);
             }
         }
-        let holds = |scope: &str| match (&answer.verdict.narrowed, outcome) {
-            (Some(left), Outcome::Active) => left.scopes.iter().any(|held| held == scope),
+        // What it was released with may be more than its session has: a grant for this one request.
+        let holds = |scope: &str| match (outcome, &answer.verdict.narrowed) {
+            (Outcome::Active, Some(left)) => left.scopes.iter().any(|held| held == scope),
+            (Outcome::Active, None) => bound.token().scopes.holds(scope),
             _ => bound.holds(scope),
         };
         let fate = match outcome {
