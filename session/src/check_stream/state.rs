@@ -26,6 +26,10 @@ const BEATS_PER_LEASE: u64 = 5;
 /// The shortest time between two beats, in milliseconds, whatever a filter asks for.
 const BEAT_MS_MIN: u64 = 50;
 
+/// How often a question names grants for one request that another request then uses before it has no verdict. More than a
+/// session has.
+const TRIES_MAX: u32 = 64;
+
 /// A question or a follow that waits for a look-up on disk.
 enum Waiting {
     Question(Question),
@@ -44,6 +48,8 @@ pub(super) struct Question {
     request: OwnRequest,
     /// The grants for one request that it has used.
     took: Vec<String>,
+    /// How often others were first.
+    tries: u32,
 }
 
 /// What has become of the grants that a question was to use.
@@ -315,7 +321,7 @@ impl StreamState {
         let question = |token: &Counted| {
             let (token, route) = (Arc::clone(token.bound.token()), index);
             let request = on_table.map(|_| request.own()).unwrap_or_default();
-            Question { id, route, handle, token, request, took: Vec::new() }
+            Question { id, route, handle, token, request, took: Vec::new(), tries: 0 }
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
@@ -426,8 +432,12 @@ impl StreamState {
             Taken::Own => {
                 self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
             }
-            // There may be others.
-            Taken::Others => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+            Taken::Others if question.tries >= TRIES_MAX => no_verdict(question.id, &mut tally, &mut answers),
+            // There may be other grants.
+            Taken::Others => {
+                let question = Question { tries: question.tries + 1, ..question };
+                self.ask_again(question, None, &mut tally, now_ms, &mut answers);
+            }
         }
         self.metrics.answered(&tally);
         self.add_usage(now_ms);
@@ -496,8 +506,10 @@ impl Asking<'_> {
                 bound.ask_for_approval(registry, now_ms);
             }
         }
-        let holds = |scope: &str| match (&answer.verdict.narrowed, outcome) {
-            (Some(left), Outcome::Active) => left.scopes.iter().any(|held| held == scope),
+        // What it was released with may be more than its session has: a grant for this one request.
+        let holds = |scope: &str| match (outcome, &answer.verdict.narrowed) {
+            (Outcome::Active, Some(left)) => left.scopes.iter().any(|held| held == scope),
+            (Outcome::Active, None) => bound.token().scopes.holds(scope),
             _ => bound.holds(scope),
         };
         let fate = match outcome {
