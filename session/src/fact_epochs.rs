@@ -106,7 +106,9 @@ mod tests {
         let before = epochs.read(counters);
         let other =
             |number: u32| Holder::Subject { issuer: "https://id".to_owned(), subject: format!("other {number}") };
-        (0..100).for_each(|number| drop(epochs.changed(&other(number))));
+        for number in 0..100 {
+            epochs.changed(&other(number));
+        }
         assert!(epochs.read(counters) - before < 10);
     }
 }
