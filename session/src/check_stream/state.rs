@@ -461,10 +461,7 @@ struct Asking<'a> {
 }
 
 /// What is answered to a question.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each question, for a moment: a box would be made for each"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly every question is answered now, and should cost no allocation")]
 enum Answered {
     /// This, and whether its token is to be collected.
     Now(Answer, Fresh),
