@@ -93,12 +93,13 @@ fn details(name: &str, event: &Value) -> String {
             let by = of("by").filter(|by| by == "revocation").map(|_| " with its party");
             vec![reason + by.unwrap_or_default()]
         }
-        "refused" => {
+        "refused" | "would_refuse" => {
             let route = of("route").map(|route| format!(" on {route}")).unwrap_or_default();
             let beyond = scopes(event, "beyond_grant").map(|beyond| format!("beyond its grant: {beyond}"));
             let outcome = of("outcome").unwrap_or_default();
             let outcome = code(&outcome).map_or(outcome, |code| code.name().to_owned());
-            [Some(outcome + &route), beyond, step_up(event)].into_iter().flatten().collect()
+            let condition = of("condition").map(|condition| format!("by `{condition}`"));
+            [Some(outcome + &route), beyond, step_up(event), condition].into_iter().flatten().collect()
         }
         _ => {
             let left = match name {
@@ -222,6 +223,11 @@ mod tests {
                 "refused",
                 json!({"outcome": "step_up_required", "route": "x", "step_up": "max_age", "wanted": "900", "had": "2026-11-21T20:00:00.5Z"}),
                 "refused 5d41 anna via web: step_up_required on x, the last login (2026-11-21 20:00:00Z) is older than 15m",
+            ),
+            (
+                "would_refuse",
+                json!({"outcome": "condition_failed", "route": "x", "condition": "no-risk", "stated_reason": "too risky"}),
+                "would_refuse 5d41 anna via web: condition_failed on x, by `no-risk` (too risky)",
             ),
             (
                 "scopes_narrowed",

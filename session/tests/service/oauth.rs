@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 const ISSUED: u64 = T0 / 1000;
 
 /// The token of the check stream's helper, as a JWT, with more claims or others.
-fn jwt(sid: &str, more: Value) -> String {
+pub(crate) fn jwt(sid: &str, more: Value) -> String {
     let mut claims = json!({
         "iss": "https://id", "sub": "alice", "client_id": "web", "aud": ["api"], "scope": "openid orders:read",
         "iat": ISSUED, "exp": ISSUED + 3600, "sid": sid,
