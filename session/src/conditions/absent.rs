@@ -1,7 +1,5 @@
 //! What stands for conditions in a build without them: nothing has values of these types.
 
-#![expect(clippy::unused_self, reason = "the build that has conditions has a use for it")]
-
 use super::{Asking, Decided, InForce, Mode, Of, Slot};
 use crate::audit::Actor;
 use crate::service::Service;
