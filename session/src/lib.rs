@@ -3,6 +3,7 @@
 pub mod access;
 mod admin;
 pub mod admins;
+pub mod anomalies;
 pub mod approvals;
 pub mod attributes;
 pub mod audit;
@@ -16,6 +17,7 @@ mod credential;
 pub mod email;
 pub mod filters;
 mod followers;
+pub mod geoip;
 pub mod held;
 pub mod intern;
 pub mod issuers;
@@ -29,6 +31,7 @@ pub mod narrowings;
 pub mod notices;
 mod oauth;
 pub mod per_party;
+pub mod place;
 pub mod registry;
 pub mod replica;
 pub mod revocations;
@@ -41,6 +44,7 @@ pub mod store_tool;
 pub mod token;
 pub mod usage;
 pub mod webhooks;
+mod whereabouts;
 mod writer;
 
 #[cfg(test)]

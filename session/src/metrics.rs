@@ -1,5 +1,7 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
+use crate::anomalies::AnomalyMetrics;
+use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
@@ -10,6 +12,7 @@ use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Upper bounds of the commit times: a commit with fsync takes a fraction of a millisecond on a good disk.
@@ -100,6 +103,10 @@ pub struct Metrics {
     pub(crate) usage: UsageMetrics,
     /// What webhooks are told.
     pub(crate) webhooks: WebhookMetrics,
+    /// The databases of places.
+    pub(crate) geoip: GeoIpMetrics,
+    /// What is unusual about sessions.
+    pub(crate) anomalies: Arc<AnomalyMetrics>,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -306,6 +313,8 @@ impl Metrics {
             signals: signals(&registry)?,
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
+            geoip: GeoIpMetrics::new(&registry)?,
+            anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,
         })
     }

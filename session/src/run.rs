@@ -17,6 +17,7 @@ use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
 use crate::usage::day_of;
 use crate::webhooks::{self, Webhooks};
+use crate::whereabouts;
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -116,10 +117,12 @@ pub async fn run(
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
     let rules = settings.approvals.watch();
+    let (geoip, anomalies) = (settings.geoip.clone(), settings.anomalies.clone());
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
     webhooks::expect(&service);
+    let watchers = whereabouts::start(&service, geoip, anomalies).await.map_err(Failure::System)?;
     let admin = Served {
         threads: ConnectionThreads::here(),
         tls: admin_tls,
@@ -158,6 +161,7 @@ pub async fn run(
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
     signals.extend(webhooks::keep(&service));
+    signals.extend(watchers);
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));

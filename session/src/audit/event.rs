@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::clock::rfc3339;
 use crate::narrowings::Party;
+use crate::place::Country;
 use portcullis_contract::SessionId;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub enum Kind {
     BreakGlass,
     /// A grant ended.
     GrantEnded,
+    /// Something is unusual about where the requests of a session come from.
+    Anomaly,
     /// A session opened.
     Opened,
     /// Somebody logged in again within a session.
@@ -43,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -53,6 +56,7 @@ impl Kind {
         Self::ApprovalDecided,
         Self::BreakGlass,
         Self::GrantEnded,
+        Self::Anomaly,
         Self::Opened,
         Self::Login,
         Self::Refused,
@@ -70,6 +74,7 @@ impl Kind {
             Self::ApprovalDecided => "approval_decided",
             Self::BreakGlass => "break_glass",
             Self::GrantEnded => "grant_ended",
+            Self::Anomaly => "anomaly",
             Self::Opened => "opened",
             Self::Login => "login",
             Self::Refused => "refused",
@@ -123,6 +128,10 @@ pub(super) struct Details {
     pub(super) step_up: Option<&'static str>,
     pub(super) wanted: Option<Text>,
     pub(super) had: Option<Text>,
+    /// What is unusual, with the country and the one before.
+    pub(super) anomaly: Option<&'static str>,
+    pub(super) country: Option<Country>,
+    pub(super) before: Option<Country>,
     pub(super) remove: Option<Scopes>,
     pub(super) restore: Option<Scopes>,
     pub(super) scopes: Option<Scopes>,
@@ -250,6 +259,9 @@ impl Event {
         member(map, "step_up", self.details.step_up)?;
         member(map, "wanted", self.details.wanted.as_ref().map(Text::as_str))?;
         member(map, "had", self.details.had.as_ref().map(Text::as_str))?;
+        member(map, "anomaly", self.details.anomaly)?;
+        member(map, "country", self.details.country.as_ref().map(Country::as_str))?;
+        member(map, "before", self.details.before.as_ref().map(Country::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),
             ("remove", remove),

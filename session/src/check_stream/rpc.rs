@@ -8,10 +8,11 @@ use crate::filters::{Connected, Filter};
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
+use crate::whereabouts::Whereabouts;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{APPROVALS, BEAT, FilterMessage, ServiceMessage, USAGE, Welcome};
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, FilterMessage, ServiceMessage, USAGE, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -300,9 +301,12 @@ impl Driver {
                 Ready::Durable(answers.held)
             }));
         }
+        // A filter only tells where a request comes from if somebody wants to know.
+        let wants_places = self.service.registry.whereabouts().is_some_and(Whereabouts::is_watching);
+        let capabilities = [BEAT, APPROVALS, USAGE].into_iter().chain(wants_places.then_some(CONDITIONS));
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: [BEAT, APPROVALS, USAGE].map(str::to_owned).into(),
+            capabilities: capabilities.map(str::to_owned).collect(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
             requests_url: self.service.requests_url.clone(),

@@ -5,6 +5,7 @@
 use super::answers::{Answers, Broken, Destination};
 use super::follows::{Follows, Occasion};
 use super::routes::{Route, RouteTable, RouteTables};
+use crate::anomalies::Memo;
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Required, refusal};
 use crate::followers::Notifier;
@@ -43,11 +44,20 @@ struct Question {
 struct Counted {
     bound: BoundToken,
     uses: TokenUses,
+    /// Where it came from last.
+    memo: Memo,
 }
 
 impl Counted {
     fn new(bound: BoundToken) -> Self {
-        Self { bound, uses: TokenUses::default() }
+        Self { bound, uses: TokenUses::default(), memo: Memo::default() }
+    }
+
+    /// Notes where a question about it comes from, if that is watched.
+    fn note(&mut self, registry: &Registry, asked: &wire::Question, now_ms: u64) {
+        if let Some((whereabouts, session)) = registry.whereabouts().zip(self.bound.live_session()) {
+            whereabouts.note(registry, session, &mut self.memo, asked, now_ms);
+        }
     }
 
     fn collect(&mut self, usage: &mut StreamUsage, now_ms: u64) {
@@ -262,6 +272,7 @@ impl StreamState {
         let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
         match asking.answer(token, None, tally, &mut self.usage) {
             Ok((answer, fresh)) => {
+                token.note(&self.registry, question, now_ms);
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
                 }
@@ -355,7 +366,7 @@ impl Asking<'_> {
             token.collect(usage, now_ms);
             token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
-        let Counted { bound, uses } = token;
+        let Counted { bound, uses, .. } = token;
         let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
         let mut answer = bound.answer(registry, route.asked, required, now_ms);
         answer.verdict.id = self.id;

@@ -1,7 +1,7 @@
 //! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates and
 //! approval rules. The rest waits for the next start.
 
-use super::{Settings, load};
+use super::{Settings, load_again};
 use crate::audit;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ impl Settings {
                 ("external_url", self.external_url != new.external_url),
                 ("webhooks", self.webhooks != new.webhooks),
                 ("audit", self.audit != new.audit),
+                ("geoip", self.geoip != new.geoip),
+                ("anomalies", self.anomalies != new.anomalies),
             ]),
         }
     }
@@ -100,7 +102,7 @@ impl Settings {
 
 /// Reads the configuration again and applies it to `running`. A configuration with a fault changes nothing.
 pub fn reload(file: &Path, running: &Settings) {
-    let new = match load(file) {
+    let new = match load_again(file) {
         Ok(new) => new,
         Err(faults) => {
             audit::configuration_refused(faults.0.len());

@@ -26,10 +26,11 @@ use crate::session::{Noted, Origin, Session};
 use crate::store::{Record, Store};
 use crate::token::Token;
 use crate::usage::Usage;
+use crate::whereabouts::Whereabouts;
 use portcullis_contract::{KeyKind, SessionId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// The number of shards; a power of two.
 pub const SHARDS: usize = 64;
@@ -162,6 +163,7 @@ pub struct Registry {
     pub(super) leads: Leads,
     issuers: Issuers,
     usage: Usage,
+    whereabouts: OnceLock<Whereabouts>,
     pub(super) agreement: Arc<Agreement>,
     pub(super) lease: Arc<Lease>,
 }
@@ -198,6 +200,7 @@ impl Registry {
             leads: Leads::default(),
             issuers: Issuers::default(),
             usage: Usage::default(),
+            whereabouts: OnceLock::new(),
             agreement,
             lease: Arc::default(),
         }
@@ -237,6 +240,16 @@ impl Registry {
     /// The counts of what is used that the store lacks.
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Where requests come from; `None` until the service has started.
+    pub(crate) fn whereabouts(&self) -> Option<&Whereabouts> {
+        self.whereabouts.get()
+    }
+
+    /// Sets that, once.
+    pub(crate) fn set_whereabouts(&self, whereabouts: Whereabouts) {
+        drop(self.whereabouts.set(whereabouts));
     }
 
     /// How far the clocks of issuers are ahead.

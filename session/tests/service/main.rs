@@ -21,6 +21,7 @@ mod fixtures;
 mod follows;
 mod logins;
 mod oauth;
+mod places;
 mod program;
 mod signals;
 mod tls;
