@@ -9,6 +9,7 @@ mod state;
 mod usage_tests;
 
 pub use answers::{Answers, Broken, Destination, Held};
+pub(crate) use routes::Described;
 pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};
 pub use state::StreamState;

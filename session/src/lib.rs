@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod attributes;
 pub mod audit;
 pub mod audit_log;
+mod authzen;
 pub mod blocks;
 mod bound_token;
 pub mod check_stream;

@@ -1,6 +1,7 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
 use crate::anomalies::AnomalyMetrics;
+use crate::authzen::AuthZenMetrics;
 use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
 use crate::replica::{Beaten, Failovers, State};
@@ -105,6 +106,8 @@ pub struct Metrics {
     pub(crate) webhooks: WebhookMetrics,
     /// The databases of places.
     pub(crate) geoip: GeoIpMetrics,
+    /// Decisions for other enforcement points.
+    pub(crate) authzen: AuthZenMetrics,
     /// What is unusual about sessions.
     pub(crate) anomalies: Arc<AnomalyMetrics>,
 }
@@ -314,6 +317,7 @@ impl Metrics {
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
             geoip: GeoIpMetrics::new(&registry)?,
+            authzen: AuthZenMetrics::new(&registry)?,
             anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,
         })

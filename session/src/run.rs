@@ -4,6 +4,7 @@ use crate::admin;
 use crate::admins::{self, SignedIn};
 use crate::approvals;
 use crate::audit::{self, Audit};
+use crate::authzen;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::config::{Settings, Sharing};
@@ -138,6 +139,7 @@ pub async fn run(
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
+    let routes = routes.merge(authzen::router(&service, tls.clone()));
     // Start the threads outside this runtime: if one cannot be spawned its Tokio runtime is dropped, and dropping a
     // runtime inside another panics.
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;

@@ -5,7 +5,7 @@ use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A route, as far as the service needs to know it.
@@ -17,6 +17,17 @@ pub(super) struct Route {
     pub(super) scopes: RouteScopes,
     /// Authentication contexts, one of which is required; empty: none.
     pub(super) acr: Arc<[String]>,
+}
+
+/// A route as a caller that is no filter knows it: by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Its limits.
+    pub(crate) asked: Asked,
+    /// The scopes that it requires.
+    pub(crate) requirement: Arc<Requirement<String>>,
+    /// Authentication contexts, one of which is required; empty: none.
+    pub(crate) acr: Arc<[String]>,
 }
 
 /// The routes of one policy.
@@ -67,6 +78,28 @@ impl RouteTables {
         table
     }
 
+    /// The routes with these names, by the policies in use: where those differ, all of them.
+    pub(crate) fn named(&self, names: &HashSet<&str>) -> HashMap<Box<str>, Vec<Described>> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
+        drop(used);
+        let mut found = HashMap::<Box<str>, Vec<Described>>::new();
+        for route in tables.iter().flat_map(|table| &table.routes) {
+            if names.contains(&*route.scopes.name) {
+                let described = Described {
+                    asked: route.asked,
+                    requirement: Arc::clone(&route.requirement),
+                    acr: Arc::clone(&route.acr),
+                };
+                let same_name = found.entry((*route.scopes.name).into()).or_default();
+                if !same_name.contains(&described) {
+                    same_name.push(described);
+                }
+            }
+        }
+        found
+    }
+
     /// The scopes that need a live grant by some policy in use.
     pub fn approvals(&self) -> ScopeSet {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,6 +140,19 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &table(&tables, "d", &["a", "b"])));
         let others = [table(&tables, "d", &["a", "c"]), table(&tables, "d", &["a"]), table(&tables, "e", &["a", "b"])];
         assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
+    }
+
+    #[test]
+    fn a_name_is_that_of_all_routes_that_policies_in_use_give_it() {
+        let tables = RouteTables::default();
+        let _plain = table(&tables, "d", &["a", "b"]);
+        let _same = table(&tables, "e", &["a"]);
+        let strict = wire::Route { name: "a".to_owned(), all_of: vec!["admin".to_owned()], ..wire::Route::default() };
+        let strict = tables.share("f".to_owned(), vec![strict], &[]);
+        let count = |name: &str| tables.named(&HashSet::from([name])).remove(name).map_or(0, |found| found.len());
+        assert_eq!((count("a"), count("b"), count("c")), (2, 1, 0));
+        drop(strict);
+        assert_eq!(count("a"), 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod admin;
 mod admins;
 mod approvals;
 mod audit_log;
+mod authzen;
 mod checks;
 mod client;
 mod docs;
