@@ -2,7 +2,7 @@
 
 use crate::client::{Filter, PLAIN, session_id, token};
 use crate::fixtures::{Fixture, PATIENCE, T0};
-use portcullis_contract::wire::{Circumstances, FilterMessage, Place, Question, Token};
+use portcullis_contract::wire::{Circumstances, FilterMessage, Place, Question, SessionKey, Token};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -108,7 +108,7 @@ async fn the_session_shows_an_anomaly_only_until_its_next_login() {
 }
 
 #[tokio::test]
-async fn a_first_country_is_not_new_and_a_machine_is_not_watched() {
+async fn a_first_country_is_not_new() {
     let fixture = Fixture::with(ANOMALIES).await;
     let mut filter = at_home(&fixture, token(1, "s", T0)).await;
     countries(&fixture, "CH").await;
@@ -117,6 +117,22 @@ async fn a_first_country_is_not_new_and_a_machine_is_not_watched() {
     ask(&mut filter, Question { user_agent_digest: Some(2), ..question(2, "CH", 3303, "192.0.2.1") }).await;
     assert_eq!(attributes(&fixture, "s", 1).await, ["anomaly.user_agent"]);
     assert_eq!(attributes(&fixture, "t", 0).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_machine_is_not_watched_for_its_instances_share_a_session() {
+    let fixture = Fixture::with(ANOMALIES).await;
+    let kind = SessionKey::Machine as i32;
+    let robot = Token { key_kind: kind, grant: "client_credentials".to_owned(), ..token(1, "robot", T0) };
+    let mut filter = at_home(&fixture, robot).await;
+    ask(&mut filter, question(2, "US", 7018, "198.51.100.1")).await;
+    // A person's anomaly is found after that.
+    let mut other = at_home(&fixture, token(1, "s", T0)).await;
+    ask(&mut other, Question { user_agent_digest: Some(2), ..question(2, "CH", 3303, "192.0.2.1") }).await;
+    assert_eq!(attributes(&fixture, "s", 1).await, ["anomaly.user_agent"]);
+    countries(&fixture, "CH").await;
+    let metrics = fixture.call("GET", "/metrics", "").await.text;
+    assert!(metrics.contains(r#"portcullis_anomalies_total{anomaly="new_place"} 0"#), "{metrics}");
 }
 
 #[tokio::test]
