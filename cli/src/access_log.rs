@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// The members of the field. No value has a space, except the name of a route.
-const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]*))?(?: missing=([^\s"]*))?(?: step_up=(acr|max_age) wanted=([^\s"]*) had=([^\s"]*))?(?: stream=(cut))?"#;
+const FIELD: &str = r#"\bcode=(?:(shadow|outage):)?([a-z_]+)(?: reason=([a-z_]+))? route=(.+?) session=([0-9a-f]{32}|-)(?: client=([^\s"]*))?(?: missing=([^\s"]*))?(?: step_up=(acr|max_age) wanted=([^\s"]*) had=([^\s"]*))?(?: condition=([^\s"]*)(?: why=([^\s"]*))?)?(?: stream=(cut))?"#;
 
 /// Whether a decision was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,18 @@ pub(crate) struct Decision {
     pub(crate) is_missing_cut: bool,
     /// What the login of the token did not meet.
     pub(crate) step_up: Option<StepUp>,
+    /// The condition of the session service that refused.
+    pub(crate) condition: Option<Condition>,
     /// Whether the response had begun, and the open stream was cut.
     pub(crate) is_cut: bool,
+}
+
+/// A condition that refused a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Condition {
+    pub(crate) id: String,
+    /// Why, in the words of its author.
+    pub(crate) reason: Option<String>,
 }
 
 /// What a route asks of a login, and what there is instead.
@@ -128,7 +138,8 @@ impl Reader {
             missing: member(7).filter(|missing| !missing.is_empty()).map(Missing::read),
             is_missing_cut: member(7).is_some_and(|missing| missing.ends_with('*')),
             step_up: StepUp::read(member(8), member(9), member(10)),
-            is_cut: member(11).is_some(),
+            condition: member(11).map(|id| Condition { id: decoded(id), reason: member(12).map(decoded) }),
+            is_cut: member(13).is_some(),
         })
     }
 }
@@ -218,6 +229,7 @@ mod tests {
             missing: Some(Missing { all_of: vec!["a,b".to_owned()], any_of: lists(&[&["c"], &["d", "e"]]) }),
             is_missing_cut: false,
             step_up: None,
+            condition: None,
             is_cut: false,
         };
         for line in [
@@ -243,6 +255,18 @@ mod tests {
         assert_eq!(of(" step_up=max_age wanted=900 had=1700000000").step_up, Some(age(Some("2023-11-14T22:13:20Z"))));
         assert_eq!(of(" step_up=max_age wanted=900 had=").step_up, Some(age(None)));
         assert_eq!((of("").step_up, of("").is_cut, of(" stream=cut").is_cut), (None, false, true));
+    }
+
+    #[test]
+    fn a_condition_that_refused_is_read_with_its_reason() {
+        let head = format!("code=condition_failed route=x session={SESSION} client=web");
+        let of = |rest: &str| read(&format!("{head}{rest}")).expect("a field");
+        let condition =
+            |id: &str, reason: Option<&str>| Some(Condition { id: id.to_owned(), reason: reason.map(str::to_owned) });
+        let cut = of(" condition=office%20only why=not%20from%20Z%C3%BCrich stream=cut");
+        assert_eq!((cut.condition, cut.is_cut), (condition("office only", Some("not from Zürich")), true));
+        assert_eq!(of(" condition=c1").condition, condition("c1", None));
+        assert_eq!(of("").condition, None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod claim_values;
 mod claimed;
 mod compact;
+mod condition_facts;
 mod dates;
 mod der;
 mod facts;
@@ -39,6 +40,7 @@ pub use crate::session_id::SessionId;
 pub use claim_values::{ClaimValues, Scalar};
 pub use claimed::Claimed;
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};
+pub use condition_facts::{ConditionFacts, FactClaims};
 pub use facts::Facts;
 pub use fault::Fault;
 pub use identity::{CLIENT_CREDENTIALS, TEXT_BYTES_MAX};

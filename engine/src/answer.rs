@@ -36,6 +36,8 @@ pub enum Code {
     ScopeEscalation,
     /// The route requires a scope that somebody has to approve for the session.
     ApprovalRequired,
+    /// A condition of the session service is not met.
+    ConditionFailed,
     /// The subject, client or session claim of the token is blocked.
     Blocked,
     /// No rule matches this request.
@@ -77,7 +79,7 @@ enum Challenge {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoCredentials,
         Self::MalformedCredentials,
         Self::AmbiguousPath,
@@ -91,6 +93,7 @@ impl Code {
         Self::InsufficientScope,
         Self::ScopeEscalation,
         Self::ApprovalRequired,
+        Self::ConditionFailed,
         Self::Blocked,
         Self::NoRoute,
         Self::CrossOrigin,
@@ -126,6 +129,7 @@ impl Code {
                 ("scope_escalation", 403, Scope, "The token has scopes that its session was not granted")
             }
             Self::ApprovalRequired => ("approval_required", 403, None, "Somebody has to approve this access"),
+            Self::ConditionFailed => ("condition_failed", 403, None, "A condition of this access is not met"),
             Self::Blocked => ("blocked", 403, None, "Access is blocked"),
             Self::NoRoute => ("no_route", 403, None, "No route allows this request"),
             Self::CrossOrigin => ("cross_origin", 403, None, "A page of another origin made this request"),
@@ -189,6 +193,10 @@ pub struct Demand<'a> {
     pub max_age: Option<Duration>,
     /// Where its user can ask for an approval.
     pub request_url: Option<&'a str>,
+    /// The scope that can be asked for.
+    pub requestable: Option<&'a str>,
+    /// Why, in the words of the condition that refused.
+    pub detail: Option<&'a str>,
 }
 
 /// A refusal, ready to be sent.
@@ -223,14 +231,18 @@ impl Answer {
         if status == 503 {
             headers.push(("retry-after", RETRY_AFTER_S.to_owned()));
         }
-        let request_url = demand.request_url;
-        let problem = Problem { r#type: format!("urn:portcullis:{name}"), title, status, code: name, request_url };
+        let Demand { request_url, requestable, detail, .. } = demand;
+        let r#type = format!("urn:portcullis:{name}");
+        let problem = Problem { r#type, title, status, code: name, detail, request_url, requestable };
         Self {
             status,
             grpc: code.grpc(),
             headers,
             body: serde_json::to_vec(&problem).unwrap_or_default(),
-            message: format!("{name}: {title}"),
+            message: match detail {
+                Some(detail) => format!("{name}: {title}: {}", percent_encoded(detail)),
+                None => format!("{name}: {title}"),
+            },
         }
     }
 }
@@ -242,7 +254,23 @@ struct Problem<'a> {
     status: u16,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requestable: Option<&'a str>,
+}
+
+/// A text in `grpc-message` (gRPC over HTTP/2, "Responses"): what is not printable ASCII, and `%`, is percent-encoded.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 fn www_authenticate(challenge: Challenge, realm: &str, demand: Demand<'_>) -> Option<String> {
@@ -304,6 +332,7 @@ mod tests {
             (Code::InsufficientScope, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::ScopeEscalation, 403, Some("Bearer realm=\"orders\", error=\"insufficient_scope\"")),
             (Code::ApprovalRequired, 403, None),
+            (Code::ConditionFailed, 403, None),
             (Code::Blocked, 403, None),
             (Code::NoRoute, 403, None),
             (Code::CrossOrigin, 403, None),
@@ -356,6 +385,17 @@ mod tests {
         let answer = Answer::new(Code::ApprovalRequired, "orders", demand);
         let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("json");
         assert_eq!((body["code"].as_str(), body["request_url"].as_str()), (Some("approval_required"), Some(url)));
+    }
+
+    #[test]
+    fn a_condition_tells_why_and_what_can_be_asked_for() {
+        let demand =
+            Demand { detail: Some("nur für Büro-Geräte"), requestable: Some("prod-admin"), ..Demand::default() };
+        let answer = Answer::new(Code::ConditionFailed, "orders", demand);
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("json");
+        assert_eq!((&body["detail"], &body["requestable"]), (&"nur für Büro-Geräte".into(), &"prod-admin".into()));
+        let expected = "condition_failed: A condition of this access is not met: nur f%C3%BCr B%C3%BCro-Ger%C3%A4te";
+        assert_eq!(answer.message, expected);
     }
 
     /// The cells of each row of docs/answers.md: code, status, gRPC status, challenge.

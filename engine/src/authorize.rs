@@ -7,6 +7,7 @@
 //! - [`token_place`]: where the token is, and what the upstream sees of it;
 //! - [`local`]: the decisions that need no answer from outside;
 //! - [`Request`]: the state machine `Fresh → Asking → Asked → Released | Denied`;
+//! - `circumstances`: what conditions of the session service want to know besides;
 //! - `session_client`: the questions to the session service, grouped on one stream or as one call per request;
 //! - `session_memory`: the last verdicts, which decide a request when there is no new one;
 //! - `follows`: the sessions of open requests;
@@ -16,10 +17,13 @@
 
 mod bearer;
 mod bounded_cache;
+mod circumstances;
+mod condition;
 pub mod cookie;
 #[cfg(test)]
 mod fixtures;
 mod follows;
+mod forwarded_certificate;
 mod gate;
 mod head;
 pub mod identity;
@@ -43,6 +47,8 @@ pub mod token_place;
 mod usage;
 
 pub use bearer::{CredentialError, credentials};
+pub use circumstances::LookUp;
+pub use condition::Condition;
 pub use gate::{ContextId, Due, Fetch, Gate};
 pub use head::{Head, IDENTITY_PREFIX, forged_trailers};
 pub use introspection::{CALLS_MAX, Call, CallKey, Carried, authorization};

@@ -5,6 +5,7 @@ mod digest;
 pub mod document;
 mod duration;
 mod envoy_config;
+mod facts;
 mod fault;
 mod hello;
 mod json;
@@ -22,11 +23,12 @@ mod text;
 mod token_place;
 mod validate;
 
+pub use facts::{CLIENT_CERTIFICATE, DeviceSource, FactSources, PlaceHeaders};
 pub use fault::{About, Fault, Faults, Wrong};
 pub use json_path::At;
 pub use origin::Origin;
 pub use portcullis_contract::token::{Algorithm, BoundTokens, ClaimNames, ClaimValues, Issuer, KeySource, ScopeClaim};
-pub use rule::{Access, Limits, Rule};
+pub use rule::{Access, Limits, Rule, Words};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use session::{Client, Introspection, Protocol, SessionService};
@@ -64,6 +66,8 @@ pub struct Policy {
     pub limits: Sizes,
     /// The issuers whose tokens are accepted, without duplicates.
     pub issuers: Vec<Issuer>,
+    /// What it names for the conditions of the session service.
+    pub facts: FactSources,
     /// The session service; `None` only when every rule is public.
     pub session: Option<SessionService>,
     /// Every scope that a rule can require.

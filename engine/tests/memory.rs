@@ -83,7 +83,7 @@ fn ten_thousand_followed_streams_cost_less_than_a_kibibyte_each() {
             (":authority".to_owned(), b"api".to_vec()),
             ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
         ];
-        assert!(matches!(gate.arrive(context, &Head::read(&headers), String::new, NOW), Step::Wait));
+        assert!(matches!(gate.arrive(context, &Head::read(&headers), |_| None, NOW), Step::Wait));
         let Some(Act::Send { message, .. }) = gate.act(NOW.instant) else { panic!("no question was sent") };
         assert_eq!(gate.message(1, &answer(&message), NOW).len(), 1);
     }

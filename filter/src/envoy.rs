@@ -7,7 +7,7 @@ use portcullis_engine::token::HostQuestion;
 use portcullis_engine::{
     USER_AGENT,
     answer::{GrpcStatus, Reply},
-    authorize::Call,
+    authorize::{Call, LookUp},
     time::{Monotonic, Now},
 };
 use prost::Message;
@@ -70,12 +70,26 @@ pub(crate) fn add_request_header(name: &str, value: &str) {
     let _ = hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value.as_bytes());
 }
 
-/// The address of the downstream peer, without its port; empty when unknown.
-pub(crate) fn client_address() -> String {
-    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten().unwrap_or_default();
+/// What Envoy knows of the current request. It only completes a handshake with a certificate that it has verified, unless its
+/// configuration says otherwise; docs/envoy.md says how it must not be configured.
+pub(crate) fn look_up(what: LookUp<'_>) -> Option<Vec<u8>> {
+    let property = |path: &[&str]| hostcalls::get_property(path.to_vec()).ok().flatten();
+    match what {
+        LookUp::ClientAddress => property(&["source", "address"]).map(without_port),
+        LookUp::CertificateDigest => property(&["connection", "sha256_peer_certificate_digest"]),
+        LookUp::CertificateUri => property(&["connection", "uri_san_peer_certificate"]),
+        LookUp::CertificateDns => property(&["connection", "dns_san_peer_certificate"]),
+        LookUp::Vouched(header) => property(&["metadata", "filter_metadata", VOUCHED_NAMESPACE, header]),
+    }
+}
+
+/// The namespace of the dynamic metadata in which an earlier filter vouches for headers.
+const VOUCHED_NAMESPACE: &str = "portcullis";
+
+fn without_port(address: Vec<u8>) -> Vec<u8> {
     let address = String::from_utf8(address).unwrap_or_default();
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _port)| host);
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+    host.trim_start_matches('[').trim_end_matches(']').as_bytes().to_vec()
 }
 
 /// The filter's `name` in Envoy's configuration; empty when unknown.

@@ -52,7 +52,7 @@ impl HttpContext for Http {
             return Action::Pause;
         };
         let now = envoy::now();
-        let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::client_address, now);
+        let step = worker.gate.borrow_mut().arrive(self.context, &head, envoy::look_up, now);
         let passes = worker.first_step(self.context, step);
         worker.send(self.context, now);
         if passes { Action::Continue } else { Action::Pause }
@@ -63,9 +63,12 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        for name in forged_trailers(&envoy::request_trailers()) {
+        let gate = self.worker.as_ref().map(|worker| worker.gate.borrow());
+        let trailers = envoy::request_trailers();
+        for name in forged_trailers(&trailers, gate.as_ref().map(|gate| &gate.policy().facts)) {
             envoy::remove_request_trailer(name);
         }
+        drop(gate);
         self.passage()
     }
 

@@ -5,6 +5,7 @@ mod admit;
 mod attributes;
 mod blocks;
 mod body;
+mod conditions;
 mod events;
 mod filters;
 mod grants;

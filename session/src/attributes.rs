@@ -65,7 +65,12 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Whether a session is one of those that it is about. No session names its device yet.
+    /// The device of that id, by the issuer of the tokens that name it; `None` for an empty id.
+    pub fn device(issuer: &str, id: &str) -> Option<Self> {
+        (!id.is_empty()).then(|| Self::Device { issuer: issuer.to_owned(), device: id.to_owned() })
+    }
+
+    /// Whether a session is one of those that it is about, apart from its device: each of its requests may name another one.
     pub fn holds(&self, bearer: Bearer<'_>) -> bool {
         match self {
             Self::Session(id) => *id == bearer.id(),
@@ -85,7 +90,7 @@ impl Holder {
     }
 
     /// Whether it is a session claim.
-    const fn is_sid(&self) -> bool {
+    pub(crate) const fn is_sid(&self) -> bool {
         matches!(self, Self::Sid { .. })
     }
 
@@ -146,7 +151,7 @@ impl Fact {
 
     /// The same, for the login of a session. As for revocations of a session claim: what is said of one is about every client,
     /// whose first token may be younger than the login.
-    fn holds_for(&self, is_by_sid: bool, bearer: Bearer<'_>, now_ms: u64) -> bool {
+    pub(crate) fn holds_for(&self, is_by_sid: bool, bearer: Bearer<'_>, now_ms: u64) -> bool {
         let login_ms = if is_by_sid { bearer.login_ms } else { bearer.start_ms };
         self.holds_at(now_ms) && self.login_until_ms.is_none_or(|until_ms| login_ms <= until_ms)
     }

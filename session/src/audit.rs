@@ -11,12 +11,14 @@ pub use actor::Actor;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
 pub(crate) use service::{
-    configuration_loaded, configuration_refused, configuration_reloaded, policy_gone, policy_seen, started, stopped,
+    conditions_refused, conditions_reloaded, configuration_loaded, configuration_refused, configuration_reloaded,
+    policy_gone, policy_seen, started, stopped,
 };
 
 use crate::attributes::Attribute;
 use crate::blocks::Block;
 use crate::clock::{Clock, rfc3339};
+use crate::conditions::{Mode, Refused};
 use crate::intern::ScopeSet;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
@@ -29,6 +31,7 @@ use crate::token::Token;
 use event::{About, Details, Scopes, Text};
 use portcullis_contract::wire::Outcome;
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::info;
 
@@ -64,7 +67,7 @@ impl EndedBy {
 
 /// A question that was refused.
 #[derive(Debug)]
-pub struct Refused<'r> {
+pub struct RefusedQuestion<'r> {
     /// The token that was asked about.
     pub token: &'r Token,
     /// Why.
@@ -75,8 +78,28 @@ pub struct Refused<'r> {
     pub granted: Option<ScopeSet>,
     /// What its login does not meet, if that is why.
     pub step_up: Option<StepUp>,
+    /// The condition that refuses it.
+    pub(crate) condition: Option<&'r Condition>,
     /// When.
     pub now_ms: u64,
+}
+
+/// A condition that refuses a question.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    /// Why.
+    pub(crate) refused: Arc<Refused>,
+    /// Whether that is carried out: in shadow mode, it is not.
+    pub(crate) mode: Mode,
+}
+
+impl Condition {
+    /// Tells it from others, nearly always.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.refused.id, self.mode.as_str()).hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// What a route asks of a login, and what the session has instead.
@@ -176,7 +199,7 @@ impl Audit {
     }
 
     /// Introspection refused a token. A caller that asks about a dead token again and again is reported once.
-    pub fn refused_introspection(&self, refused: Refused<'_>) {
+    pub fn refused_introspection(&self, refused: RefusedQuestion<'_>) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= REPORTED_MAX {
             reported.clear();
@@ -188,9 +211,9 @@ impl Audit {
         }
     }
 
-    /// A question was refused. A stream reports this once for each of its tokens and each outcome.
-    pub fn refused(&self, refused: Refused<'_>) {
-        let Refused { token, outcome, route, granted, step_up, now_ms } = refused;
+    /// A question was refused, or would have been. A stream reports this once for each of its tokens and each outcome.
+    pub fn refused(&self, refused: RefusedQuestion<'_>) {
+        let RefusedQuestion { token, outcome, route, granted, step_up, condition, now_ms } = refused;
         let (step_up, wanted, had) = match step_up {
             Some(StepUp::Acr { wanted, had }) => (Some("acr"), Some(wanted), Some(had)),
             Some(StepUp::MaxAge { wanted_s, login_at_ms }) => {
@@ -200,11 +223,17 @@ impl Audit {
         };
         let beyond_grant = granted.as_ref().and_then(|granted| Scopes::given(token.scopes.beyond(granted)));
         let outcome = label(outcome);
+        let kind = match condition.map(|condition| condition.mode) {
+            Some(Mode::Shadow) => Kind::WouldRefuse,
+            Some(Mode::Enforce) | None => Kind::Refused,
+        };
+        let (condition, reason) =
+            condition.map(|Condition { refused, .. }| (refused.id.as_str(), refused.reason.as_str())).unzip();
         info!(
-            target: "audit", event = Kind::Refused.as_str(), session = %token.id, issuer = &*token.issuer,
+            target: "audit", event = kind.as_str(), session = %token.id, issuer = &*token.issuer,
             subject = &*token.subject, client_id = &*token.client, outcome, route,
             beyond_grant = beyond_grant.as_ref().map(Scopes::joined), step_up, wanted, had,
-            token = format!("{:016x}", token.digest),
+            condition, stated_reason = reason, token = format!("{:016x}", token.digest),
         );
         let about = About::Session {
             id: token.id,
@@ -214,8 +243,19 @@ impl Audit {
         };
         let (wanted, had) = (wanted.as_deref().map(Text::new), had.as_deref().map(Text::new));
         let (outcome, route) = (Some(outcome), Text::given(route));
-        let details = Details { outcome, route, beyond_grant, step_up, wanted, had, ..Details::default() };
-        self.history.push(Event { kind: Kind::Refused, about, details, at_ms: now_ms });
+        let (condition, stated_reason) = (condition.map(Text::new), reason.and_then(Text::given));
+        let details = Details {
+            outcome,
+            route,
+            beyond_grant,
+            step_up,
+            wanted,
+            had,
+            condition,
+            stated_reason,
+            ..Details::default()
+        };
+        self.history.push(Event { kind, about, details, at_ms: now_ms });
     }
 
     /// All that is left to a party was set, or that was lifted.

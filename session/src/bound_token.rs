@@ -2,9 +2,10 @@
 //! all bind and answer here, and the judge decides.
 
 use crate::attributes::Contexts;
-use crate::audit::{Audit, EndedBy, Refused, StepUp};
+use crate::audit::{Audit, Condition, EndedBy, RefusedQuestion, StepUp};
+use crate::conditions::{Asking, Decided, Marks, Mode, Of};
 use crate::intern::ScopeSet;
-use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge};
+use crate::judge::{Asked, Facts, Judgement, Known, Reason, Refusal, judge_on};
 use crate::registry::{Binding, FirstUse, LookUp, LookedUp, Registry};
 use crate::session::Session;
 use crate::token::Token;
@@ -20,17 +21,22 @@ pub(crate) struct Answer {
     /// A session that must be on disk before the verdict is sent: the verdict depends on an end that would be unknown after
     /// a crash.
     pub(crate) awaits: Option<Arc<Session>>,
-    /// After how many milliseconds it may be another one because a grant ends.
-    pub(crate) grant_left_ms: Option<u64>,
+    /// After how many milliseconds it may be another one although nothing was changed: a grant ends, a fact expires, or a
+    /// condition depends on the time.
+    pub(crate) again_in_ms: Option<u64>,
+    /// The condition that refuses, or would refuse.
+    pub(crate) condition: Option<Condition>,
 }
 
 /// What the route of a question requires, besides its limits.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Required<'r> {
     /// Scopes. Whoever asks looks at them as well: without them, what is asked is not activity.
     pub(crate) scopes: Option<&'r Requirement<String>>,
     /// Authentication contexts, one of which is required; empty: none.
     pub(crate) acr: &'r [String],
+    /// What conditions are asked; `None`: nothing.
+    pub(crate) conditions: Option<Asking<'r>>,
 }
 
 /// A token, and how it relates to its session.
@@ -48,6 +54,8 @@ pub(crate) struct BoundToken {
     blocked_until_ms: Option<u64>,
     /// The refusals that the audit has received: one bit for each outcome.
     reported: u32,
+    /// Those by conditions: one bit for each that refuses or would refuse. Two may share one.
+    reported_conditions: u64,
     /// Somebody was asked to approve its scopes.
     has_asked: bool,
 }
@@ -79,6 +87,8 @@ struct Standing {
     is_same_party: bool,
     is_other_subject: bool,
     compared: Compared,
+    /// What conditions say about it on the routes that it was used on.
+    marks: Marks,
 }
 
 impl BoundToken {
@@ -93,6 +103,7 @@ impl BoundToken {
             awaits_activity: false,
             blocked_until_ms: None,
             reported: 0,
+            reported_conditions: 0,
             has_asked: false,
         }
     }
@@ -235,11 +246,23 @@ impl BoundToken {
                 Known::Session(standing.facts(&self.token, self.is_verified, required, now_ms))
             }
         };
+        let mut condition = None;
+        let mut decided_again_ms = None;
+        let decide = || {
+            let State::Session(standing) = &mut self.state else { return None };
+            let asking = required.conditions?;
+            let decided = standing.decide(&self.token, &asking, registry, now_ms);
+            decided_again_ms = decided.again_at_ms;
+            let (refused, mode) = (decided.refused?, asking.on.mode());
+            let refusal = (mode == Mode::Enforce).then(|| refused.refusal());
+            condition = Some(Condition { refused, mode });
+            refusal
+        };
+        let judgement = judge_on(&known, asked, decide, now_ms);
         let session = match &self.state {
             State::Session(standing) => Some(standing),
             State::Unbound | State::None(..) => None,
         };
-        let judgement = judge(&known, asked, now_ms);
         let rests_on_end = matches!(judgement, Judgement::Ended(_) | Judgement::Refused(Refusal::Outlived(_)));
         let verdict = match judgement {
             Judgement::Active { remaining_ms, idle_ms, touches } => {
@@ -268,14 +291,22 @@ impl BoundToken {
                 Refusal::ApprovalRequired => Outcome::ApprovalRequired,
                 Refusal::StepUpRequired => Outcome::StepUpRequired,
                 Refusal::RouteIdle => Outcome::IdleTimeout,
+                Refusal::ConditionFailed => Outcome::ConditionFailed,
             }),
+        };
+        let verdict = match &condition {
+            Some(Condition { refused, mode: Mode::Enforce }) => {
+                Verdict { condition: Some(refused.to_wire()), ..verdict }
+            }
+            Some(_) | None => verdict,
         };
         let is_lost = |session: &&Arc<Session>| rests_on_end && !session.life().stage().is_durable();
         let awaits = session.map(|standing| &standing.session).filter(is_lost).cloned();
         let ends_ms = session.and_then(|standing| standing.compared.grant_until_ms);
-        let grant_left_ms = ends_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
+        let again_at_ms = [ends_ms, decided_again_ms].into_iter().flatten().min();
+        let again_in_ms = again_at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
         self.release();
-        Answer { verdict, awaits, grant_left_ms }
+        Answer { verdict, awaits, again_in_ms, condition }
     }
 
     /// Drops an ended session whose end is on disk: an old token must not keep it in memory.
@@ -349,6 +380,24 @@ impl BoundToken {
         Some(StepUp::MaxAge { wanted_s: wanted_ms / 1_000, login_at_ms: session.login_at_ms() })
     }
 
+    /// Reports what a condition refuses, or would refuse, once for each.
+    pub(crate) fn report_condition(&mut self, condition: &Condition, route: &str, audit: &Audit, now_ms: u64) {
+        let bit = 1 << (condition.digest() % u64::from(u64::BITS));
+        if self.reported_conditions & bit == 0 {
+            self.reported_conditions |= bit;
+            let outcome = condition.refused.outcome();
+            audit.refused(RefusedQuestion {
+                token: &self.token,
+                outcome,
+                route,
+                granted: None,
+                step_up: None,
+                condition: Some(condition),
+                now_ms,
+            });
+        }
+    }
+
     /// Has somebody asked whether its session may have the scopes beyond its grant, once.
     pub(crate) fn ask_for_approval(&mut self, registry: &Registry, now_ms: u64) {
         if let State::Session(standing) = &self.state
@@ -365,7 +414,7 @@ impl BoundToken {
         route: &'r str,
         asked: (Asked, Required<'_>),
         now_ms: u64,
-    ) -> Refused<'r> {
+    ) -> RefusedQuestion<'r> {
         let granted = match &self.state {
             State::Session(standing) if outcome == Outcome::ScopeEscalation => Some(standing.session.granted()),
             State::Session(_) | State::Unbound | State::None(..) => None,
@@ -374,7 +423,7 @@ impl BoundToken {
             Outcome::StepUpRequired => self.step_up(asked, now_ms),
             _ => None,
         };
-        Refused { token: &self.token, outcome, route, granted, step_up, now_ms }
+        RefusedQuestion { token: &self.token, outcome, route, granted, step_up, condition: None, now_ms }
     }
 }
 
@@ -399,6 +448,7 @@ impl Standing {
             is_same_party: session.subject == token.subject && session.client == token.client,
             session,
             compared,
+            marks: Marks::default(),
         }
     }
 
@@ -422,6 +472,13 @@ impl Standing {
         if self.compared.escalates && self.session.ended().is_none() && registry.grow(&self.session, token) {
             self.compared = Compared::of(&self.session, token, held_back, now_ms);
         }
+    }
+
+    /// Asks the conditions.
+    fn decide(&mut self, token: &Token, asking: &Asking<'_>, registry: &Registry, now_ms: u64) -> Decided {
+        let Self { session, compared, marks, .. } = self;
+        let (left, contexts) = (compared.narrowed.as_deref(), &compared.contexts);
+        asking.decide(marks, &Of { registry, session, token, left, contexts }, now_ms)
     }
 
     fn facts(&self, token: &Token, is_verified: bool, required: Required<'_>, now_ms: u64) -> Facts {

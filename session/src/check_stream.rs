@@ -1,6 +1,8 @@
 //! The check stream: a verdict for every question, and for every followed session whenever its verdict changes.
 
 mod answers;
+#[cfg(all(test, feature = "conditions"))]
+mod conditions_tests;
 mod follows;
 mod routes;
 mod rpc;

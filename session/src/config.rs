@@ -4,6 +4,7 @@ mod access;
 mod admins;
 mod approvals;
 mod audit;
+mod conditions;
 mod credential_files;
 mod credentials;
 mod otlp;
@@ -23,6 +24,7 @@ use crate::admins::{Admins, MetricsAccess};
 use crate::anomalies;
 use crate::approvals::Rules;
 use crate::audit_log::AuditFile;
+use crate::conditions::ConditionSettings;
 use crate::credential::Credentials;
 use crate::geoip::GeoIp;
 use crate::listener::Tls;
@@ -96,6 +98,8 @@ pub struct Settings {
     pub geoip: Vec<PathBuf>,
     /// What is unusual about sessions, if that is looked for.
     pub anomalies: Option<anomalies::Settings>,
+    /// The conditions, if there are any.
+    pub conditions: Reloadable<Option<ConditionSettings>>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -215,6 +219,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
+    let conditions = conditions::read(raw.conditions, &mut faults);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     let geoip = places::databases(raw.geoip, &mut faults);
@@ -251,6 +256,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             audit,
             geoip,
             anomalies,
+            conditions: Reloadable::new(conditions),
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

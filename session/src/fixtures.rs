@@ -270,6 +270,8 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
         grant: "".into(),
         email: "".into(),
         digest: 0,
+        acr: "".into(),
+        further: None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The followers of sessions: which follows of which streams are to be judged again when a session ends or its scopes
-//! change.
+//! The followers of sessions: which follows of which streams are to be judged again when a session ends, its scopes change, or
+//! what is known of it does.
 //!
 //! No verdicts pass through here. A change marks the follow in the notifier of its stream, and the stream judges it again.
 //! So a stream always sends the current verdict, and a slow reader costs one mark for each follow.
@@ -8,6 +8,7 @@
 //! follow is registered before it is judged, and a change is applied in memory before it is announced here. In every
 //! interleaving, either the judgement sees the change or the follow is marked.
 
+use crate::fact_epochs::Counters;
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ pub struct Followers(Mutex<Held>);
 struct Held {
     /// Session, stream, follow: those of one session are next to each other.
     follows: BTreeSet<(SessionId, u64, u32)>,
+    /// Counter of facts, stream, follow: only of those that conditions are judged for.
+    by_fact: BTreeSet<(u16, u64, u32)>,
     streams: BTreeMap<u64, Arc<Notifier>>,
     streams_ever: u64,
 }
@@ -32,6 +35,18 @@ impl Followers {
         for (_, stream, follow) in held.follows.range((session, 0, 0)..=(session, u64::MAX, u32::MAX)) {
             if let Some(notifier) = held.streams.get(stream) {
                 notifier.mark(*follow);
+            }
+        }
+    }
+
+    /// These counters of [`FactEpochs`](crate::fact_epochs::FactEpochs) have moved.
+    pub fn facts_changed(&self, counters: &BTreeSet<u16>) {
+        let held = lock(&self.0);
+        for counter in counters.iter().filter(|_| !held.by_fact.is_empty()) {
+            for (_, stream, follow) in held.by_fact.range((*counter, 0, 0)..=(*counter, u64::MAX, u32::MAX)) {
+                if let Some(notifier) = held.streams.get(stream) {
+                    notifier.mark(*follow);
+                }
             }
         }
     }
@@ -70,6 +85,20 @@ impl Line {
     /// Takes it back.
     pub fn unfollow(&self, session: SessionId, follow: u32) {
         lock(&self.followers.0).follows.remove(&(session, self.stream, follow));
+    }
+
+    /// Registers a follow for changes of facts.
+    pub fn follow_facts(&self, counters: Counters, follow: u32) {
+        let entries = counters.each().into_iter().map(|counter| (counter, self.stream, follow));
+        lock(&self.followers.0).by_fact.extend(entries);
+    }
+
+    /// Takes that back.
+    pub fn unfollow_facts(&self, counters: Counters, follow: u32) {
+        let mut held = lock(&self.followers.0);
+        for counter in counters.each() {
+            held.by_fact.remove(&(counter, self.stream, follow));
+        }
     }
 
     /// Notifies of changes.
@@ -130,6 +159,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact_epochs::FactEpochs;
+    use crate::revocations::Bearer;
     use portcullis_contract::KeyKind;
 
     #[test]
@@ -150,5 +181,30 @@ mod tests {
         assert!(one.notifier().take().all && two.notifier().take().all);
         drop(one);
         assert_eq!(lock(&followers.0).streams.len(), 1);
+    }
+
+    #[test]
+    fn a_change_of_facts_marks_the_follows_of_its_counters_until_they_are_taken_back() {
+        let (followers, epochs) = (Arc::<Followers>::default(), FactEpochs::default());
+        let line = followers.line();
+        let bearer = |key| Bearer {
+            issuer: "https://id",
+            subject: "",
+            client: "web",
+            kind: KeyKind::Claim,
+            key,
+            start_ms: 1,
+            login_ms: 1,
+        };
+        let [one, two] = ["a", "b"].map(|key| epochs.of(bearer(key), ""));
+        line.follow_facts(one, 1);
+        line.follow_facts(two, 2);
+        followers.facts_changed(&one.each());
+        assert!(line.notifier().take().follows.contains(&1));
+        line.unfollow_facts(one, 1);
+        followers.facts_changed(&one.each());
+        assert!(!line.notifier().take().follows.contains(&1));
+        line.unfollow_facts(two, 2);
+        assert!(lock(&followers.0).by_fact.is_empty());
     }
 }

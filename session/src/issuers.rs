@@ -171,6 +171,8 @@ fn names(issuer: wire::Issuer) -> Result<ClaimNames, String> {
             claims => claims,
         },
         machine: machine.ok_or("a mark of machines has no value, or one that is none")?,
+        // What conditions need, the filter reads.
+        facts: std::sync::Arc::default(),
     })
 }
 

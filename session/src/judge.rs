@@ -1,8 +1,8 @@
 //! The judge: (session, question, now) to a judgement. Stream questions, follows and introspection all go through it,
 //! and it knows every reason to refuse. Pure: no clock, no store, no lock.
 //!
-//! A limit is over at its exact instant, not one millisecond later. The session's own limits end the session; what a route
-//! or a token adds only refuses this question.
+//! A limit is over at its exact instant, not one millisecond later. The session's own limits end the session; what a route,
+//! a token or a condition adds only refuses this question.
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,8 @@ pub enum Refusal {
     StepUpRequired,
     /// The session was inactive for longer than the route accepts.
     RouteIdle,
+    /// A condition of the route is not met.
+    ConditionFailed,
 }
 
 /// The judge's decision about one question.
@@ -180,8 +182,14 @@ pub fn expiry(login_at_ms: u64, last_seen_ms: u64, limits: Limits, now_ms: u64) 
     }
 }
 
-/// Judges one question.
+/// Judges one question on which there are no conditions.
 pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
+    judge_on(known, asked, || None, now_ms)
+}
+
+/// Judges one question. The conditions of its route decide once nothing else refuses it: they release nothing, and what they
+/// refuse is not activity.
+pub fn judge_on(known: &Known, asked: Asked, conditions: impl FnOnce() -> Option<Refusal>, now_ms: u64) -> Judgement {
     let facts = match known {
         Known::Nothing => return Judgement::Refused(Refusal::UnknownSession),
         Known::Blocked => return Judgement::Refused(Refusal::Blocked),
@@ -219,11 +227,11 @@ pub fn judge(known: &Known, asked: Asked, now_ms: u64) -> Judgement {
     if facts.escalates {
         return Judgement::Refused(Refusal::ScopeEscalation);
     }
-    within(facts, asked, now_ms)
+    within(facts, asked, conditions, now_ms)
 }
 
-/// Judges the limits of the route for a session that is good in itself.
-fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
+/// Judges the limits and the conditions of the route for a session that is good in itself.
+fn within(facts: &Facts, asked: Asked, conditions: impl FnOnce() -> Option<Refusal>, now_ms: u64) -> Judgement {
     // Before a login is asked for that would be of no use.
     if facts.is_unapproved {
         return Judgement::Refused(Refusal::ApprovalRequired);
@@ -239,6 +247,12 @@ fn within(facts: &Facts, asked: Asked, now_ms: u64) -> Judgement {
     let Some(before) = left(facts.last_seen_ms, limit, now_ms) else {
         return Judgement::Refused(Refusal::RouteIdle);
     };
+    // Of what the session's scopes do not cover, the filter says what is missing: conditions are not asked.
+    if facts.is_covered
+        && let Some(refusal) = conditions()
+    {
+        return Judgement::Refused(refusal);
+    }
     // The filter refuses what the session's scopes no longer cover, and a refused question is not activity. Nor is a
     // token that anybody could have made up.
     let touches = !asked.background && facts.is_covered && facts.is_verified;

@@ -2,6 +2,7 @@
 
 use crate::anomalies::AnomalyMetrics;
 use crate::authzen::AuthZenMetrics;
+use crate::conditions::ConditionMetrics;
 use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
 use crate::replica::{Beaten, Failovers, State};
@@ -100,6 +101,8 @@ pub struct Metrics {
     replicas: Replicas,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
+    /// Conditions.
+    pub(crate) conditions: ConditionMetrics,
     /// What is used.
     pub(crate) usage: UsageMetrics,
     /// What webhooks are told.
@@ -314,6 +317,7 @@ impl Metrics {
                 )?,
             },
             signals: signals(&registry)?,
+            conditions: ConditionMetrics::new(&registry)?,
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
             geoip: GeoIpMetrics::new(&registry)?,

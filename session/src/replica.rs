@@ -8,8 +8,10 @@ mod engine;
 mod lease;
 #[cfg(test)]
 mod model;
+mod stated;
 
 pub use barrier::{Barrier, Unlisted};
 pub use beat::Beats;
 pub use engine::{Appended, Beaten, Engine, Failovers, NoBeat, Peer, Place, Woken};
 pub use lease::{Lease, State};
+pub use stated::{Stated, apart};

@@ -7,6 +7,7 @@ use crate::audit::{self, Audit};
 use crate::authzen;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
+use crate::conditions::{self, Conditions};
 use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
@@ -119,6 +120,7 @@ pub async fn run(
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
     let rules = settings.approvals.watch();
     let (geoip, anomalies) = (settings.geoip.clone(), settings.anomalies.clone());
+    let conditions = settings.conditions.watch();
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
@@ -164,6 +166,7 @@ pub async fn run(
     }
     signals.extend(webhooks::keep(&service));
     signals.extend(watchers);
+    signals.push(tokio::spawn(conditions::keep(Arc::clone(&service), conditions)));
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
@@ -227,6 +230,12 @@ fn build(
     let transmitters: Vec<Transmitter> = transmitters.collect::<Result<_, _>>()?;
     transmitters.iter().for_each(|transmitter| metrics.signals.expect(transmitter.name(), signals::errs()));
     let terms = Terms { access, enrolment, undated_logins };
+    let conditions = settings.conditions.read().clone().map(|settings| {
+        if let Some(shared) = shared {
+            shared.barrier.judges_by(&settings.stated());
+        }
+        Arc::new(Conditions::start(settings, Arc::clone(&metrics), now_ms))
+    });
     let registry = Registry::new(
         terms,
         Arc::clone(store),
@@ -265,6 +274,7 @@ fn build(
         stop,
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
+        conditions,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),

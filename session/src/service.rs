@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::bound_token::BoundToken;
 use crate::check_stream::RouteTables;
 use crate::clock::Clock;
+use crate::conditions::Conditions;
 use crate::config::Reloadable;
 use crate::credential::Credentials;
 use crate::filters::Filters;
@@ -20,6 +21,7 @@ use crate::webhooks::Webhooks;
 use crate::writer::Writer;
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -70,6 +72,8 @@ pub struct Service {
     pub serving: watch::Receiver<bool>,
     /// What answers wait for at the other replicas.
     pub barrier: Option<Arc<Barrier>>,
+    /// The conditions, if there are any.
+    pub conditions: Option<Arc<Conditions>>,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
     pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
@@ -127,6 +131,11 @@ impl Service {
     pub fn approvals(&self) -> ScopeSet {
         let (described, rules) = (self.route_tables.approvals(), self.registry.approval_rules());
         ScopeSet::new(described.iter().chain(rules.scopes()))
+    }
+
+    /// What it can beyond the first version of the contract.
+    pub(crate) fn capabilities(&self) -> impl Iterator<Item = &'static str> {
+        [BEAT, APPROVALS, USAGE].into_iter().chain(self.conditions.as_ref().map(|_| CONDITIONS))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

@@ -209,11 +209,9 @@ impl Session {
         }
     }
 
-    /// A login ends grants, and whoever has compared a token with them has to do so again.
+    /// A login ends grants, and conditions look at it: whoever has compared a token with either has to do so again.
     fn logged_in(&self) {
-        if !self.grants().are_none() {
-            self.generation.fetch_add(1, Ordering::SeqCst);
-        }
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The life that it is in.
@@ -283,7 +281,7 @@ impl Session {
         self.email.lock().unwrap_or_else(PoisonError::into_inner).replace(email) != Some(email)
     }
 
-    /// How often the scopes, or what its logins count as, have changed.
+    /// How often its scopes, its grants, its login, or what that counts as, have changed.
     pub fn generation(&self) -> u32 {
         self.generation.load(Ordering::SeqCst)
     }

@@ -3,9 +3,10 @@
 use crate::intern::{Interner, ScopeSet};
 use crate::revocations::Bearer;
 use crate::store::Marks;
+use portcullis_contract::bounds::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 use portcullis_contract::wire;
 use portcullis_contract::{KeyKind, SessionId};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A token that the filter has described, or the facts that the admin API states in place of one.
 #[derive(Debug, Clone)]
@@ -36,6 +37,39 @@ pub struct Token {
     pub email: Box<str>,
     /// The first bytes of its SHA-256, for the audit line.
     pub digest: u64,
+    /// `acr`; may be empty.
+    pub acr: Arc<str>,
+    /// What only conditions look at, if there is any.
+    pub further: Option<Box<Further>>,
+}
+
+/// What a token says that only conditions look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Further {
+    /// The device that its claims name; may be empty.
+    pub device: Box<str>,
+    /// How somebody authenticated.
+    pub amr: Box<[String]>,
+    /// The claims that the filter's policy names, as text.
+    pub claims: Box<[(String, String)]>,
+    /// The groups that it names.
+    pub groups: Box<[String]>,
+}
+
+impl Further {
+    /// Reads it. What is beyond the bounds of the contract is absent.
+    fn read(facts: &wire::Token) -> Option<Box<Self>> {
+        let wire::Token { device, amr, claims, groups, .. } = facts;
+        let is_short = |claim: &&wire::Attribute| claim.value.len() <= ATTRIBUTE_BYTES_MAX;
+        let claims = claims.iter().take(ATTRIBUTES_MAX).filter(is_short);
+        let further = Self {
+            device: device.as_str().into(),
+            amr: amr.as_slice().into(),
+            claims: claims.map(|claim| (claim.name.clone(), claim.value.clone())).collect(),
+            groups: groups.as_slice().into(),
+        };
+        (further != Self::default()).then(|| Box::new(further))
+    }
 }
 
 /// A token whose facts break the contract.
@@ -72,8 +106,16 @@ impl Token {
             start_ms: start_ms.min(now_ms),
             grant: names.name(&facts.grant),
             email: facts.email.as_str().into(),
+            acr: names.name(&facts.acr),
+            further: Further::read(facts),
             digest: facts.digest.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)),
         })
+    }
+
+    /// What only conditions look at.
+    pub fn further(&self) -> &Further {
+        static NONE: LazyLock<Further> = LazyLock::new(Further::default);
+        self.further.as_deref().unwrap_or(&NONE)
     }
 
     /// The latest instant that the token states.

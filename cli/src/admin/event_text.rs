@@ -210,6 +210,7 @@ mod tests {
             ("scope_escalation", "scope_escalation"),
             ("step_up_required", "step_up_required"),
             ("approval_required", "approval_required"),
+            ("condition_failed", "condition_failed"),
         ] {
             assert_eq!(code(outcome).map(Code::name), Some(name), "{outcome}");
             let shown = line(&event(json!({"event": "refused", "outcome": outcome, "route": "x"})), now());

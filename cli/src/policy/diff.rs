@@ -18,6 +18,7 @@ mod change;
 mod claims;
 mod command;
 mod comparison;
+mod condition_facts;
 mod finding;
 mod hosts;
 mod issuers;

@@ -1,7 +1,7 @@
 //! The claims of a token, read the same way whether or not the token has been verified.
 
 use super::{
-    ClaimNames, Fault, SessionId, SessionKey, TokenDigest,
+    ClaimNames, ConditionFacts, Fault, SessionId, SessionKey, TokenDigest,
     dates::Dates,
     identity::{Identity, text},
     json::Object,
@@ -46,6 +46,8 @@ pub struct Facts {
     pub email: Option<String>,
     /// `client_credentials` for a machine client, else `gty` or `grant_type`, else empty.
     pub grant: String,
+    /// What only conditions need; `None` if it says nothing of it.
+    pub conditions: Option<Box<ConditionFacts>>,
     /// Identifies the token.
     pub digest: TokenDigest,
 }
@@ -83,11 +85,13 @@ impl Facts {
             jti: text(claims, "jti").map(str::to_owned),
             email: verified_email(claims),
             grant: who.grant.to_owned(),
+            conditions: ConditionFacts::read(claims, &names.facts),
             digest,
         })
     }
 
-    /// The facts in the form of the check stream; `handle` is the token's name on the stream.
+    /// The facts in the form of the check stream, without those that only conditions need; `handle` is the token's name on
+    /// the stream.
     pub fn to_wire(&self, handle: u32) -> wire::Token {
         let key_kind = match self.session_key {
             SessionKey::Claim(_) => wire::SessionKey::Claim,

@@ -1,6 +1,6 @@
 //! An issuer whose access tokens are accepted, and the conditions they must meet.
 
-use super::{ClaimValues, ScopeClaim, json::Object, scopes};
+use super::{ClaimValues, FactClaims, ScopeClaim, json::Object, scopes};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +54,8 @@ pub struct ClaimNames {
     pub client: Vec<String>,
     /// A token that meets all of these, if there are any, is a machine client's.
     pub machine: Vec<ClaimValues>,
+    /// Claims that conditions need: the same for all issuers of a policy.
+    pub facts: Arc<FactClaims>,
 }
 
 impl Default for ClaimNames {
@@ -65,6 +67,7 @@ impl Default for ClaimNames {
             session: vec!["sid".to_owned()],
             client: Self::CLIENT.map(str::to_owned).to_vec(),
             machine: Vec::new(),
+            facts: Arc::default(),
         }
     }
 }

@@ -14,7 +14,25 @@ use std::rc::Rc;
 /// Rules by index: 0 is public, 1 requires `read` and `write`, 2 only a token, 3 releases reads in an outage, 4 has a
 /// grace period of 30 s, 5 takes a token or none and lets encoded slashes through. CORS preflights are allowed.
 pub(super) fn policy(mode: &str) -> Policy {
-    let policy = serde_json::json!({
+    Policy::parse(document(mode).to_string().as_bytes()).expect("a valid policy")
+}
+
+/// The same rules, with facts for conditions.
+pub(super) fn conditional(mode: &str) -> Policy {
+    let mut policy = document(mode);
+    policy["trusted_hops"] = serde_json::json!(["spiffe://edge"]);
+    policy["device"] = serde_json::json!({"from": [{"claim": "deviceid"}, "client_certificate", {"claim": "serial"}]});
+    policy["session"]["attributes"] = serde_json::json!({
+        "headers": ["X-Device-Posture"], "client_certificate": true, "claims": ["department"], "groups": "/realm/roles"
+    });
+    policy["session"]["place"] = serde_json::json!({"country": "x-country"});
+    policy["routes"][2]["class"] = serde_json::json!("read");
+    policy["routes"][2]["tags"] = serde_json::json!(["pii"]);
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
+fn document(mode: &str) -> serde_json::Value {
+    serde_json::json!({
         "mode": mode,
         "cors_preflight": "allow",
         "issuers": [{
@@ -31,8 +49,7 @@ pub(super) fn policy(mode: &str) -> Policy {
             {"name": "grace", "match": {"path": "/grace"}, "require": {"all_of": ["read"]}, "session": {"on_outage": {"grace": "30s"}}},
             {"name": "optional", "match": {"path": "/optional/{x}", "encoded_slash": "segment"}, "authenticated": "optional"}
         ]
-    });
-    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+    })
 }
 
 /// The same rules with introspection, for JWTs of the same issuer and opaque tokens of another; plus rule 5, which
@@ -84,6 +101,7 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
         jti: None,
         email: None,
         grant: String::new(),
+        conditions: None,
         digest: TokenDigest([7; 32]),
     };
     Rc::new(Principal::new(IssuerId(0), facts, policy))

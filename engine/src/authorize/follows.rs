@@ -1,11 +1,12 @@
-//! Open requests whose sessions the service follows. All requests of one token on one rule share a follow.
+//! Open requests whose sessions the service follows. All requests of one token on one rule share a follow, if they agree in what
+//! the service's conditions want to know of them: where they come from, for example.
 //!
 //! The service follows at most [`FOLLOWS_MAX`] on one stream. Those of rules that deny in an outage come first, and further
 //! ones of them are not taken; others can wait for their turn.
 
 use crate::{
     answer::Code,
-    authorize::principal::Principal,
+    authorize::{principal::Principal, question::RequestAttributes},
     policy::{Limits, Outage},
     route::RuleId,
     time::{Monotonic, Now},
@@ -37,7 +38,7 @@ pub(super) struct FollowId(pub u32);
 
 #[derive(Debug, Default)]
 pub(super) struct Follows {
-    ids: HashMap<(TokenDigest, RuleId), FollowId>,
+    ids: HashMap<Key, FollowId>,
     open: HashMap<FollowId, Follow>,
     next_id: u32,
     /// Follows that the service does not know about, by whether an outage denies: those are announced first.
@@ -53,10 +54,24 @@ pub(super) struct Follows {
     limits_seen_at: Monotonic,
 }
 
+/// What the requests of a follow have in common: token, rule, and the digest of what conditions want to know of them.
+type Key = (TokenDigest, RuleId, Option<Box<[u8; 32]>>);
+
+/// A follow that is to be announced.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    pub(super) id: FollowId,
+    pub(super) principal: Rc<Principal>,
+    pub(super) rule: RuleId,
+    /// What conditions want to know of its requests; `None` where there were none when they were asked about.
+    pub(super) about: Option<Rc<RequestAttributes>>,
+}
+
 #[derive(Debug)]
 struct Follow {
     principal: Rc<Principal>,
     rule: RuleId,
+    about: Option<Rc<RequestAttributes>>,
     contexts: HashSet<u32>,
     /// Whether its rule denies in an outage: then its requests must not be open without being followed.
     denies: bool,
@@ -75,12 +90,13 @@ impl Follows {
         principal: &Rc<Principal>,
         rule: RuleId,
         limits: &Limits,
+        about: Option<Rc<RequestAttributes>>,
     ) -> Option<FollowId> {
-        let key = (principal.facts.digest, rule);
+        let key = key(principal, rule, about.as_deref());
         let id = match self.ids.get(&key) {
             Some(id) => *id,
             None if self.open.len() >= FOLLOWS_MAX && limits.on_outage == Outage::Deny => return None,
-            None => self.begin(key, principal, limits),
+            None => self.begin(key, principal, limits, about),
         };
         if let Some(follow) = self.open.get_mut(&id) {
             follow.contexts.insert(context);
@@ -88,7 +104,13 @@ impl Follows {
         Some(id)
     }
 
-    fn begin(&mut self, key: (TokenDigest, RuleId), principal: &Rc<Principal>, limits: &Limits) -> FollowId {
+    fn begin(
+        &mut self,
+        key: Key,
+        principal: &Rc<Principal>,
+        limits: &Limits,
+        about: Option<Rc<RequestAttributes>>,
+    ) -> FollowId {
         while self.open.contains_key(&FollowId(self.next_id)) {
             self.next_id = self.next_id.wrapping_add(1);
         }
@@ -97,6 +119,7 @@ impl Follows {
         let follow = Follow {
             principal: Rc::clone(principal),
             rule: key.1,
+            about,
             contexts: HashSet::new(),
             denies: limits.on_outage == Outage::Deny,
             is_announced: false,
@@ -120,7 +143,7 @@ impl Follows {
     /// Ends a follow and returns its requests.
     pub(super) fn end(&mut self, id: FollowId) -> Vec<u32> {
         let Some(follow) = self.open.remove(&id) else { return Vec::new() };
-        self.ids.remove(&(follow.principal.facts.digest, follow.rule));
+        self.ids.remove(&key(&follow.principal, follow.rule, follow.about.as_deref()));
         self.active.remove(&id);
         // A follow that the service does not know about does not have to be withdrawn.
         match follow.is_announced {
@@ -208,7 +231,7 @@ impl Follows {
     }
 
     /// The next follow that the service does not know about and has room for.
-    pub(super) fn next_unannounced(&mut self) -> Option<(FollowId, Rc<Principal>, RuleId)> {
+    pub(super) fn next_unannounced(&mut self) -> Option<Announcement> {
         if self.announced >= FOLLOWS_MAX {
             return None;
         }
@@ -216,7 +239,8 @@ impl Follows {
         let follow = self.open.get_mut(&id)?;
         follow.is_announced = true;
         self.announced += 1;
-        Some((id, Rc::clone(&follow.principal), follow.rule))
+        let (principal, rule, about) = (Rc::clone(&follow.principal), follow.rule, follow.about.clone());
+        Some(Announcement { id, principal, rule, about })
     }
 
     /// Adds the follows that have ended and, once per interval, those that are active. The service reads new follows first:
@@ -229,6 +253,10 @@ impl Follows {
             message.active.extend(self.active.drain().map(|id| id.0));
         }
     }
+}
+
+fn key(principal: &Principal, rule: RuleId, about: Option<&RequestAttributes>) -> Key {
+    (principal.facts.digest, rule, about.map(|about| Box::new(about.digest())))
 }
 
 impl Follow {

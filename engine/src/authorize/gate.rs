@@ -5,8 +5,9 @@ mod keys;
 mod open;
 
 use super::{
+    circumstances::LookUp,
     follows::{FollowId, Follows},
-    head::Head,
+    head::{Head, fact_headers},
     introspection::{Asker, Call, CallKey, Ended},
     principal::Principal,
     question::{Inquiry, RequestAttributes, Verdict},
@@ -46,8 +47,9 @@ struct UnderWay {
     /// Whether the upstream's response has started.
     responded: bool,
     follow: Option<FollowId>,
-    /// What an introspection endpoint needs to be asked again while the request is open; `None` on the check stream.
-    carried: Option<Rc<RequestAttributes>>,
+    /// What has to be known of the request again while it is open: by an introspection endpoint, or by the conditions of a
+    /// session service.
+    kept: Option<Rc<RequestAttributes>>,
     /// Inbound headers that must not reach the upstream, or not as they came; they are handed to the permit.
     strip: Vec<Cow<'static, str>>,
     replace: Vec<(&'static str, Vec<u8>)>,
@@ -117,18 +119,19 @@ impl Gate {
         &self.policy
     }
 
-    /// A request's headers have arrived. `client_address` is only called when needed.
+    /// A request's headers have arrived. `look_up` is only called for what is needed.
     pub fn arrive(
         &mut self,
         context: ContextId,
         head: &Head<'_>,
-        client_address: impl FnOnce() -> String,
+        look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
         now: Now,
     ) -> Step {
-        let decision = self.decide(head, client_address, now);
+        let decision = self.decide(head, look_up, now);
         let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy);
         let forged = head.forged.iter().map(|name| Cow::Owned((*name).to_owned()));
-        let strip = forged.chain(strip.into_iter().map(Cow::Borrowed)).collect();
+        let facts = fact_headers(head.headers, &self.policy.facts).map(|name| Cow::Owned(name.to_owned()));
+        let strip = forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).collect();
         let subprotocol = subprotocol.filter(|_| head.upgrades);
         let entry = UnderWay { caller: head.caller, strip, replace, subprotocol, ..UnderWay::default() };
         self.requests.insert(context, entry);
@@ -379,9 +382,9 @@ impl Gate {
             self.refused_tokens.note(|| refused_when_asked(inquiry, reason));
         }
         if let Request::Asked(inquiry) = &entry.request
-            && inquiry.about().1.carried.is_some()
+            && inquiry.about().1.are_needed_again()
         {
-            entry.carried = Some(Rc::clone(inquiry.about().1));
+            entry.kept = Some(Rc::clone(inquiry.about().1));
         }
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Ask(inquiry) = step {

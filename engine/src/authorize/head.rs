@@ -1,7 +1,7 @@
 //! The parts of a request's headers that its decision depends on, read once, as bytes.
 
 use super::bearer::{self, CredentialError};
-use crate::answer::Caller;
+use crate::{answer::Caller, policy::FactSources};
 use std::fmt;
 
 /// The prefix of the headers that identify the caller to the upstream; a client's own are stripped.
@@ -41,6 +41,8 @@ pub struct Head<'a> {
     pub has_body: bool,
     /// In which form the caller understands a refusal.
     pub caller: Caller,
+    /// All headers, for those that the policy names.
+    pub headers: &'a [(String, Vec<u8>)],
     /// Inbound headers that only the filter is allowed to set.
     pub forged: Vec<&'a str>,
     /// Whether `Connection` lists one of them: the next hop would then drop what the filter sets (RFC 9110, section
@@ -86,6 +88,7 @@ impl<'a> Head<'a> {
             preflight: seen.requested_method.filter(|_| method == "OPTIONS" && seen.origin.is_some()).and_then(text),
             has_body: seen.announces_body,
             caller: seen.content_type.map(Caller::of).unwrap_or_default(),
+            headers,
             forged,
             drops_identity: seen.drops_identity,
         }
@@ -105,9 +108,14 @@ fn is_length(value: &[u8]) -> bool {
     value.is_empty() || value.iter().any(|byte| *byte != b'0')
 }
 
-/// The request trailers to remove: those that only the filter is allowed to set, as headers.
-pub fn forged_trailers(trailers: &[(String, Vec<u8>)]) -> impl Iterator<Item = &str> {
-    trailers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name.as_bytes()))
+/// The request trailers to remove: those that only the filter is allowed to set, as headers, and those that the policy takes
+/// facts from, as headers.
+pub fn forged_trailers<'t>(
+    trailers: &'t [(String, Vec<u8>)],
+    sources: Option<&'t FactSources>,
+) -> impl Iterator<Item = &'t str> {
+    let forged = trailers.iter().map(|(name, _)| name.as_str()).filter(|name| is_identity(name.as_bytes()));
+    forged.chain(sources.into_iter().flat_map(|sources| fact_headers(trailers, sources)))
 }
 
 /// What one pass over the headers finds: the first value of most of those that are read, and all of some.
@@ -187,15 +195,26 @@ fn holds_several(authorization: &[u8]) -> bool {
     })
 }
 
+/// The names of the headers that the policy takes facts from, in every spelling that an upstream could fold into one: they are
+/// for conditions only, whoever has set them.
+pub(super) fn fact_headers<'h>(
+    headers: &'h [(String, Vec<u8>)],
+    sources: &'h FactSources,
+) -> impl Iterator<Item = &'h str> {
+    let is_named = move |name: &&str| sources.header_names().any(|named| folds_to(name.as_bytes(), named.as_bytes()));
+    headers.iter().map(|(name, _)| name.as_str()).filter(is_named)
+}
+
 /// Whether this is one of the filter's own headers, in any spelling that an upstream could fold into one: when headers
 /// become variables (CGI, WSGI), every byte that is neither a letter nor a digit becomes the same character.
 fn is_identity(name: &[u8]) -> bool {
-    let prefix = IDENTITY_PREFIX.as_bytes();
-    let folds_to = |byte: u8, expected: u8| match expected {
-        b'-' => !byte.is_ascii_alphanumeric(),
-        _ => byte.eq_ignore_ascii_case(&expected),
-    };
-    name.len() >= prefix.len() && name.iter().zip(prefix).all(|(byte, expected)| folds_to(*byte, *expected))
+    name.get(..IDENTITY_PREFIX.len()).is_some_and(|head| folds_to(head, IDENTITY_PREFIX.as_bytes()))
+}
+
+/// Whether two names are one where every byte that is neither a letter nor a digit is the same.
+fn folds_to(name: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Whether a list of names contains one of the filter's own headers.
@@ -206,6 +225,7 @@ fn names_identity(list: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::PlaceHeaders;
 
     fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
@@ -233,7 +253,20 @@ mod tests {
             "x~portcullis~",
         ];
         assert_eq!(forged, expected);
-        assert_eq!(forged_trailers(&headers).collect::<Vec<_>>(), expected);
+        assert_eq!(forged_trailers(&headers, None).collect::<Vec<_>>(), expected);
+        let named = FactSources { headers: vec!["x-portculli".to_owned()], ..FactSources::default() };
+        let with_named = forged_trailers(&headers, Some(&named)).collect::<Vec<_>>();
+        assert_eq!(with_named, [&expected[..], &["x-portculli"]].concat());
+    }
+
+    #[test]
+    fn headers_that_the_policy_names_are_found_however_they_are_spelt() {
+        let names = ["x-device-id", "x_device_id", "x.country", "X-DEVICE-ID", "x-device", "x-device-idx", "accept"];
+        let all = headers(&names.map(|name| (name, "1")));
+        let place = PlaceHeaders { country: Some("x-country".to_owned()), ..PlaceHeaders::default() };
+        let sources = FactSources { headers: vec!["x-device-id".to_owned()], place, ..FactSources::default() };
+        assert_eq!(fact_headers(&all, &sources).collect::<Vec<_>>(), names[..4]);
+        assert_eq!(fact_headers(&all, &FactSources::default()).count(), 0);
     }
 
     #[test]

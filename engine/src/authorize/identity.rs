@@ -15,7 +15,7 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
     let field = |name, wanted, value: fn(&'a Principal) -> Option<&'a str>| {
         principal(wanted).and_then(|principal| Some((name, encoded(value(principal)?))))
     };
-    let mark = permit.mark.map(|mark| match mark {
+    let mark = permit.mark.as_ref().map(|mark| match mark {
         Mark::Shadow(refusal) => ("x-portcullis-shadow", refusal.code.name().into()),
         Mark::OutageReadOnly => ("x-portcullis-outage", "read_only".into()),
         Mark::OutageGrace => ("x-portcullis-outage", "grace".into()),
@@ -36,7 +36,7 @@ pub fn headers<'a>(permit: &'a Permit, policy: &Policy) -> impl Iterator<Item = 
 /// Whether shadow mode released a token that proves nothing any more: the upstream must not treat it as an identity. A 403
 /// that depends on the route alone leaves the person who they are; one about scopes leaves open which of them the session has.
 fn is_nobody(permit: &Permit) -> bool {
-    let Some(Mark::Shadow(Refusal { code, .. })) = permit.mark else { return false };
+    let Some(Mark::Shadow(Refusal { code, .. })) = &permit.mark else { return false };
     let is_beyond = matches!(code, Code::ScopeEscalation | Code::ApprovalRequired);
     code.status() == 401 || code.refuses_session() || is_beyond
 }

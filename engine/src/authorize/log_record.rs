@@ -2,11 +2,12 @@
 //! command-line tool (`access_log.rs` there).
 //!
 //! `code=CODE[ reason=REASON] route=ROUTE session=ID[ client=CLIENT][ missing=SCOPES][ step_up=ASKED wanted=VALUES had=VALUE]
-//! [ stream=cut]`, in one line. Further members only ever come last, and
+//! [ condition=ID][ why=REASON][ stream=cut]`, in one line. Further members only ever come last, and
 //! only where something is refused, or would be without shadow mode: all other lines stay as short as they are. No value has a
 //! space, a quote or a backslash, so the field can stand in JSON and in text.
 
 use super::{
+    condition::Condition,
     principal::Principal,
     request::{Denial, Mark, Permit, StepUp},
 };
@@ -33,6 +34,8 @@ struct Record<'r> {
     /// The scopes that are left, if there are fewer than in the token.
     narrowed: Option<&'r [String]>,
     step_up: Option<StepUp>,
+    /// The condition that refused it.
+    condition: Option<&'r Condition>,
     is_refusal: bool,
     /// Whether the response had begun: its status says nothing about the refusal.
     is_cut: bool,
@@ -40,7 +43,11 @@ struct Record<'r> {
 
 /// The field of a released request.
 pub fn permit(permit: &Permit, policy: &Policy) -> String {
-    let (kind, code, reason) = match (permit.mark, &permit.principal) {
+    let shadowed = match &permit.mark {
+        Some(Mark::Shadow(refusal)) => Some(refusal),
+        Some(Mark::OutageReadOnly | Mark::OutageGrace) | None => None,
+    };
+    let (kind, code, reason) = match (&permit.mark, &permit.principal) {
         (Some(Mark::Shadow(refusal)), _) => ("shadow:", refusal.code.name(), refusal.reason),
         (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only", None),
         (Some(Mark::OutageGrace), _) => ("outage:", "grace", None),
@@ -55,8 +62,9 @@ pub fn permit(permit: &Permit, policy: &Policy) -> String {
         principal: permit.principal.as_deref(),
         narrowed: permit.narrowed.as_deref(),
         step_up: None,
+        condition: shadowed.and_then(|refusal| refusal.condition.as_deref()),
         is_cut: false,
-        is_refusal: matches!(permit.mark, Some(Mark::Shadow(_))),
+        is_refusal: shadowed.is_some(),
     };
     record.text(policy)
 }
@@ -90,6 +98,7 @@ fn refused<'r>(kind: &'static str, denial: &'r Denial) -> Record<'r> {
         principal: denial.principal.as_deref(),
         narrowed: denial.narrowed.as_deref(),
         step_up: denial.step_up,
+        condition: denial.refusal.condition.as_deref(),
         is_refusal: true,
         is_cut: false,
     }
@@ -121,6 +130,14 @@ impl Record<'_> {
         }
         if let (Some(step_up), Some(rule)) = (self.step_up, rule) {
             text += &login(step_up, principal, rule);
+        }
+        if let Some(condition) = self.condition {
+            text += " condition=";
+            text += &within(escaped(&condition.id, "*"));
+            if !condition.reason.is_empty() {
+                text += " why=";
+                text += &within(escaped(&condition.reason, "*"));
+            }
         }
         if self.is_cut {
             text += " stream=cut";

@@ -4,7 +4,7 @@ use super::bounded_cache::Weigh;
 use crate::{
     policy::Policy,
     scope::Held,
-    token::{Facts, IssuerId, KeyId, KeySet, Verified},
+    token::{ConditionFacts, Facts, IssuerId, KeyId, KeySet, Verified},
 };
 use std::{cell::Cell, rc::Rc};
 
@@ -64,8 +64,14 @@ impl Weigh for Rc<Principal> {
         let texts = [&facts.subject, &facts.client_id, &facts.acr, &facts.jti, &facts.email].into_iter().flatten();
         let texts = texts.map(String::as_str).chain([facts.session_key.as_str(), facts.grant.as_str()]);
         let scopes = facts.scopes.iter().map(|scope| size_of::<String>().saturating_add(allocated(scope.len())));
+        let conditions = facts.conditions.as_deref().map_or(0, |facts| {
+            let lists = facts.amr.len() + facts.groups.len() + 2 * facts.claims.len();
+            let texts = facts.texts().map(|text| allocated(text.len()));
+            allocated(size_of::<ConditionFacts>()) + lists * size_of::<String>() + texts.fold(0, usize::saturating_add)
+        });
         RC_BYTES
             + size_of::<Principal>()
+            + conditions
             + allocated(self.held.bytes())
             + scopes.chain(texts.map(|text| allocated(text.len()))).fold(0, usize::saturating_add)
     }

@@ -1,7 +1,9 @@
 //! The questions to the session service, and its verdicts.
 
 use super::{Refusal, introspection::Carried, principal::Principal};
-use crate::{route::RuleId, time::Monotonic};
+use crate::{route::RuleId, time::Monotonic, wire};
+use prost::Message;
+use sha2::{Digest, Sha256};
 use std::{collections::HashSet, fmt, rc::Rc};
 
 /// A request whose token is yet to be verified.
@@ -67,9 +69,38 @@ pub struct RequestAttributes {
     pub user_agent_digest: Option<u64>,
     /// What a call to an introspection endpoint needs; `None` on the check stream.
     pub carried: Option<Carried>,
+    /// What conditions of the session service want to know; `None` where it has none.
+    pub circumstances: Option<wire::Circumstances>,
 }
 
 impl RequestAttributes {
+    /// Whether they have to be known again while the request is open.
+    pub(super) const fn are_needed_again(&self) -> bool {
+        self.carried.is_some() || self.circumstances.is_some()
+    }
+
+    /// What conditions want to know of a request of `principal`. A claim can name the device with precedence over the
+    /// certificate.
+    pub(super) fn circumstances_of(&self, principal: &Principal) -> Option<wire::Circumstances> {
+        let mut circumstances = self.circumstances.clone()?;
+        if principal.facts.conditions.as_ref().is_some_and(|facts| facts.outranks_certificate) {
+            circumstances.device.clear();
+        }
+        Some(circumstances)
+    }
+
+    /// Identifies what conditions want to know of a request.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let about = wire::Follow {
+            method: self.method.clone(),
+            client_address: self.client_address.clone(),
+            user_agent_digest: self.user_agent_digest,
+            circumstances: self.circumstances.clone(),
+            ..wire::Follow::default()
+        };
+        Sha256::digest(about.encode_to_vec()).into()
+    }
+
     /// Whether `on_outage: read_only` releases this method; all such methods are safe (RFC 9110, section 9.2.1).
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")

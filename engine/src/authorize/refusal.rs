@@ -1,30 +1,33 @@
 //! Why a request is refused, and the answer to it: the code's own, with the requirements of the rule that refused it.
 
-use super::request::Denial;
+use super::{condition::Condition, request::Denial};
 use crate::{
     answer::{Answer, Code, Demand},
     policy::{Access, Policy},
     token::{Reason, Rejection},
 };
+use std::rc::Rc;
 
 /// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What the client learns.
     pub code: Code,
     /// What was wrong with its token: for operators only. Every `invalid_token` has a reason, and no other code has one.
     pub reason: Option<Reason>,
+    /// The condition of the session service that refused it, if one did.
+    pub condition: Option<Rc<Condition>>,
 }
 
 impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
-        Self { code, reason: None }
+        Self { code, reason: None, condition: None }
     }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { code: Code::InvalidToken, reason: Some(reason) }
+        Self { code: Code::InvalidToken, reason: Some(reason), condition: None }
     }
 }
 
@@ -52,17 +55,20 @@ impl Denial {
         Some(format!("{}{}", requests_url?, principal.facts.session_id))
     }
 
-    /// The requirements of the rule that refused the request.
-    fn demand<'a>(&self, policy: &'a Policy) -> Demand<'a> {
+    /// The requirements of the rule that refused the request. What its condition says of a login is more exact.
+    fn demand<'a>(&'a self, policy: &'a Policy) -> Demand<'a> {
+        let condition = self.refusal.condition.as_deref();
         let Some(rule) = self.rule.and_then(|id| policy.rule(id)) else { return Demand::default() };
         Demand {
             scope: match &rule.access {
                 Access::Scopes(requirement) => requirement.challenge(),
                 Access::Public | Access::Optional | Access::Authenticated => "",
             },
-            acr: &rule.acr,
-            max_age: rule.limits.max_age,
+            acr: condition.map(|of| of.acr.as_slice()).filter(|acr| !acr.is_empty()).unwrap_or(&rule.acr),
+            max_age: condition.and_then(|of| of.max_age).or(rule.limits.max_age),
             request_url: None,
+            requestable: condition.map(|of| of.requestable.as_str()).filter(|scope| !scope.is_empty()),
+            detail: condition.and_then(Condition::detail),
         }
     }
 }

@@ -97,10 +97,10 @@ pub enum Step {
 
 impl Step {
     /// Why a request is refused, or would be if shadow mode did not release it.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Deny(denial) | Self::Cut(denial) | Self::Spare(denial) => Some(denial.refusal),
-            Self::Release(Permit { mark: Some(Mark::Shadow(refusal)), .. }) => Some(*refusal),
+            Self::Deny(denial) | Self::Cut(denial) | Self::Spare(denial) => Some(&denial.refusal),
+            Self::Release(Permit { mark: Some(Mark::Shadow(refusal)), .. }) => Some(refusal),
             Self::Release(_) | Self::Wait | Self::Ask(_) => None,
         }
     }

@@ -135,7 +135,7 @@ impl SessionMemory {
             // A request that is cut because the service is silent reveals nothing about its session.
             (Request::Released(Some(_)), Event::Overdue(Refusal { code: Code::SessionUnavailable, .. })) => {}
             (Request::Released(Some(open)), Event::Overdue(refusal)) => {
-                self.note(&open.principal, open.rule, &Verdict::Ended(*refusal), policy, now);
+                self.note(&open.principal, open.rule, &Verdict::Ended(refusal.clone()), policy, now);
             }
             _ => {}
         }
@@ -146,7 +146,10 @@ impl SessionMemory {
         let token = principal.facts.digest;
         self.sessions.change(principal.facts.session_id, |session| match verdict {
             // These only concern this rule; every other refusal applies to the token everywhere.
-            Verdict::Ended(Refusal { code: Code::StepUpRequired | Code::ApprovalRequired, .. }) => {
+            Verdict::Ended(Refusal {
+                code: Code::StepUpRequired | Code::ApprovalRequired | Code::ConditionFailed,
+                ..
+            }) => {
                 session.refuse(token, Some(rule));
             }
             Verdict::Ended(refusal) => {

@@ -8,9 +8,11 @@ mod connection;
 mod peer;
 
 use super::{
-    follows::{FollowId, Follows},
+    condition::Condition,
+    follows::{Announcement, FollowId, Follows},
     principal::{Handle, Principal},
     question::{Question, Verdict},
+    refusal::Refusal,
     usage::Usage,
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
@@ -19,7 +21,7 @@ use connection::Connection;
 use peer::Peers;
 pub use peer::{Lack, PeerNews};
 use prost::Message;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 /// The maximum number of unanswered questions per worker; further questions get no verdict.
 const QUESTIONS_MAX: usize = 65_536;
@@ -81,6 +83,8 @@ pub(super) struct StreamClient {
     forgotten: Vec<u32>,
     /// When the last message of the service arrived, if there was one.
     heard_at: Option<Monotonic>,
+    /// Whether the service of the current stream decides by conditions; `None` before the first one has said so.
+    conditions: Option<bool>,
     /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
     peers: Peers,
@@ -120,6 +124,7 @@ impl StreamClient {
             deadlines: VecDeque::new(),
             forgotten: Vec::new(),
             heard_at: None,
+            conditions: None,
             beats: false,
             peers: Peers::default(),
             usage: Some(Box::default()),
@@ -129,6 +134,11 @@ impl StreamClient {
     /// Where people ask for approvals, as the service of the current stream says.
     pub(super) fn requests_url(&self) -> Option<&str> {
         self.requests_url.as_deref()
+    }
+
+    /// Whether to collect what conditions want to know. It is for whichever service reads the question first.
+    pub(super) fn wants_facts(&self) -> bool {
+        self.conditions != Some(false)
     }
 
     /// Where requests are counted that need no question; `None` if nobody wants to know.
@@ -224,7 +234,7 @@ impl StreamClient {
         };
         let can =
             |what: &str| message.welcome.as_ref().map(|welcome| welcome.capabilities.iter().any(|name| name == what));
-        let (beats, counts) = (can(wire::BEAT), can(wire::USAGE));
+        let (beats, counts, conditions) = (can(wire::BEAT), can(wire::USAGE), can(wire::CONDITIONS));
         let lacks = match () {
             () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
             // It would take a token's word for what somebody has to approve.
@@ -241,6 +251,7 @@ impl StreamClient {
         if self.connection.received(stream, &message, now) {
             self.start_over(follows);
             self.beats = beats == Some(true);
+            self.conditions = Some(conditions == Some(true));
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
@@ -364,6 +375,7 @@ impl StreamClient {
     fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage) {
         let mut retired = Vec::new();
         let mut bytes = 0;
+        let asks_facts = self.conditions == Some(true);
         while message.questions.len() < GROUP_QUESTIONS_MAX
             && bytes < GROUP_BYTES_MAX
             && let Some(id) = self.waiting.pop_front()
@@ -381,7 +393,7 @@ impl StreamClient {
                 method: attributes.method.clone(),
                 client_address: attributes.client_address.clone(),
                 user_agent_digest: attributes.user_agent_digest,
-                ..wire::Question::default()
+                circumstances: if asks_facts { attributes.circumstances_of(&principal) } else { None },
             };
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
@@ -401,12 +413,24 @@ impl StreamClient {
         let mut bytes = message.tokens.iter().map(Message::encoded_len).sum::<usize>();
         while message.follows.len() < GROUP_QUESTIONS_MAX
             && bytes < GROUP_BYTES_MAX
-            && let Some((id, principal, rule)) = follows.next_unannounced()
+            && let Some(Announcement { id, principal, rule, about }) = follows.next_unannounced()
         {
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
-            message.follows.push(wire::Follow { id: id.0, token, route: wire_route(rule), ..Default::default() });
+            let follow = wire::Follow { id: id.0, token, route: wire_route(rule), ..wire::Follow::default() };
+            let follow = match about.filter(|_| self.conditions == Some(true)) {
+                Some(about) => wire::Follow {
+                    method: about.method.clone(),
+                    client_address: about.client_address.clone(),
+                    user_agent_digest: about.user_agent_digest,
+                    circumstances: about.circumstances_of(&principal),
+                    ..follow
+                },
+                None => follow,
+            };
+            bytes += follow.encoded_len();
+            message.follows.push(follow);
             if principal.retired.get() {
                 self.retire(&principal);
             }
@@ -421,7 +445,11 @@ impl StreamClient {
         }
         let number = self.next_handle;
         self.next_handle = number.wrapping_add(1);
-        message.tokens.push(principal.facts.to_wire(number));
+        let mut token = principal.facts.to_wire(number);
+        if let (Some(true), Some(facts)) = (self.conditions, &principal.facts.conditions) {
+            facts.put(&mut token);
+        }
+        message.tokens.push(token);
         principal.handle.set(Some(Handle { stream, number }));
         number
     }
@@ -437,8 +465,8 @@ fn wire_route(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a refusal: a newer service has
-/// a reason that this filter does not know.
+/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a
+/// refusal: a newer service has a reason that this filter does not know.
 fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
     let code = match wire::Outcome::try_from(verdict.outcome) {
         Ok(wire::Outcome::Active) => {
@@ -452,12 +480,13 @@ fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
         Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
         Ok(wire::Outcome::Blocked) => Code::Blocked,
         Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
+        Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
-        Ok(wire::Outcome::ConditionFailed | wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => {
-            Code::SessionUnknown
-        }
+        Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
-    Some(Verdict::Ended(code.into()))
+    let has_condition = matches!(code, Code::ConditionFailed | Code::ApprovalRequired | Code::StepUpRequired);
+    let condition = verdict.condition.filter(|_| has_condition).map(Condition::of_wire).map(Rc::new);
+    Some(Verdict::Ended(Refusal { condition, ..code.into() }))
 }
 
 #[cfg(test)]

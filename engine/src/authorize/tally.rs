@@ -158,7 +158,7 @@ impl Tally {
         let reason = step.refusal().and_then(|refusal| refusal.reason);
         reason.into_iter().for_each(|reason| self.add(Count::RefusedToken(reason)));
         self.add(match step {
-            Step::Release(permit) => match (permit.mark, &permit.principal) {
+            Step::Release(permit) => match (&permit.mark, &permit.principal) {
                 (Some(Mark::Shadow(refusal)), _) => Count::Shadowed(refusal.code, permit.rule.into()),
                 (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule.into()),
                 (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule.into()),

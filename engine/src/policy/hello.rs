@@ -24,7 +24,9 @@ impl Policy {
                 max_idle_ms: rule.limits.max_idle.map(millis),
                 background: !rule.limits.touch,
                 acr: rule.acr.clone(),
-                ..wire::Route::default()
+                class: rule.words.class.clone().unwrap_or_default(),
+                tags: rule.words.tags.clone(),
+                sets: rule.words.sets.clone(),
             }
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {

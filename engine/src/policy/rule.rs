@@ -17,6 +17,19 @@ pub struct Rule {
     pub limits: Limits,
     /// The accepted values of the token's `acr`; empty accepts any.
     pub acr: Vec<String>,
+    /// Words for conditions.
+    pub words: Words,
+}
+
+/// What conditions can tell routes by, besides their names and scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    /// What kind of route it is.
+    pub class: Option<String>,
+    /// Further words.
+    pub tags: Vec<String>,
+    /// The sets that its requirement names.
+    pub sets: Vec<String>,
 }
 
 /// Who can use a route.

@@ -5,12 +5,12 @@
 mod keys;
 mod texts;
 
-pub(super) use keys::{client, credential, issuer, keys, matched, policy, require, route, session};
+pub(super) use keys::{client, credential, device, issuer, keys, matched, policy, require, route, session};
 pub(super) use texts::*;
 
 use super::{
     deserialize::Given,
-    raw::{RawAuthenticated, RawOutage, RawPolicy, RawScope, RawTokenPlace},
+    raw::{RawAuthenticated, RawDeviceSource, RawOutage, RawPolicy, RawScope, RawTokenPlace},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::Value;
@@ -118,6 +118,30 @@ impl JsonSchema for RawTokenPlace {
         json_schema!({
             "description": "Where a request can carry its token. `authorization`: `Authorization: Bearer TOKEN`. `{cookie: NAME}`: the value of a cookie. `{websocket_protocol: NAME}`: `Sec-WebSocket-Protocol: NAME, TOKEN`.",
             "anyOf": [{"const": "authorization"}, named("cookie"), named("websocket_protocol")],
+        })
+    }
+}
+
+impl JsonSchema for RawDeviceSource {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DeviceSource".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"const": super::CLIENT_CERTIFICATE},
+                {
+                    "type": "object",
+                    "properties": {"claim": generator.subschema_for::<FactClaim>()},
+                    "required": ["claim"],
+                    "additionalProperties": false,
+                },
+            ],
         })
     }
 }

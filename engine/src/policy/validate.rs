@@ -4,6 +4,7 @@
 //! A check that returns `None` has reported the reason.
 
 mod claims;
+mod facts;
 pub(super) mod issuers;
 mod keys;
 mod routes;
@@ -25,7 +26,9 @@ use super::{
     raw::{RawPolicy, Texts},
     text::{backticked, nearest, quoted, unescaped},
 };
+use facts::RawFacts;
 use routes::{Common, Routes};
+use std::sync::Arc;
 
 /// The maximum size of a configuration in bytes.
 pub(super) const POLICY_BYTES_MAX: usize = 32 << 20;
@@ -74,7 +77,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     }
     let digest = digest::of(&json);
     let [issuers, scopes, sets, routes] = ["issuers", "scopes", "sets", "routes"].map(|key| section(&mut json, key));
-    let raw: RawPolicy = shaped(json, &ROOT, faults).value()?;
+    let mut raw: RawPolicy = shaped(json, &ROOT, faults).value()?;
     let absent = Absent { session: raw.session.is_absent(), scopes: scopes.is_absent(), sets: sets.is_absent() };
 
     let mode = raw.mode.or(Mode::default(), |word| faults.check(&ROOT.key("mode"), mode(&word)));
@@ -87,6 +90,9 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let limits = sizes::sizes(raw.limits, faults);
     let issuers = issuers::issuers(issuers, faults);
     let is_endpoint = session::is_endpoint(&raw.session);
+    let (attributes, place) = session::take_facts(&mut raw.session);
+    let raw_facts = RawFacts { trusted_hops: raw.trusted_hops, device: raw.device, attributes, place };
+    let facts = facts::facts(raw_facts, is_endpoint, faults);
     let session = session::session(raw.session, faults);
     if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
         asked_about(issuers, &given.service.protocol, faults);
@@ -104,7 +110,9 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     if let Some(routes) = &routes {
         needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);
     }
-    let routes = routes?;
+    let (routes, facts, mut issuers) = (routes?, facts?, issuers?);
+    let claims = Arc::new(facts.token_claims());
+    issuers.iter_mut().for_each(|issuer| issuer.claim_names.facts = Arc::clone(&claims));
     #[cfg(feature = "source")]
     let scopes_of_sets = scopes.sets();
     Some(Policy {
@@ -116,7 +124,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         realm: realm?,
         cors_preflight: cors_preflight?,
         limits: limits?,
-        issuers: issuers?,
+        issuers,
+        facts,
         session: session?.map(|given| given.service),
         register: scopes.register,
         rules: routes.rules,

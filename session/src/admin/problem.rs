@@ -94,12 +94,15 @@ pub(super) struct Problem {
     detail: String,
     /// What a client is to present instead.
     challenge: Option<HeaderValue>,
+    /// What is wrong, one by one, where there is more than the detail can say.
+    faults: Vec<String>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         let (detail, is_unknown) = (detail.into(), code == Code::Unauthorized);
-        Self { code, detail, challenge: is_unknown.then(|| HeaderValue::from_static("Bearer")) }
+        let challenge = is_unknown.then(|| HeaderValue::from_static("Bearer"));
+        Self { code, detail, challenge, faults: Vec::new() }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -113,6 +116,11 @@ impl Problem {
     /// The same with a challenge, if that can be sent.
     pub(super) fn challenge(self, text: &str) -> Self {
         Self { challenge: HeaderValue::try_from(text).ok(), ..self }
+    }
+
+    /// The same with all faults.
+    pub(super) fn with_faults(self, faults: Vec<String>) -> Self {
+        Self { faults, ..self }
     }
 
     /// The same, where a request that is not valid is called that.
@@ -129,12 +137,21 @@ struct Body<'a> {
     status: u16,
     code: &'static str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    faults: &'a [String],
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, title) = self.code.describe();
-        let body = Body { r#type: "about:blank", title, status: status.as_u16(), code, detail: &self.detail };
+        let body = Body {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            code,
+            detail: &self.detail,
+            faults: &self.faults,
+        };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -22,6 +22,9 @@ struct ReplicaView {
     run: String,
     name: String,
     version: String,
+    /// The digest of the conditions that it judges by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conditions: Option<String>,
     /// Whether it is the one that answers.
     answers: bool,
     applied: u64,
@@ -45,7 +48,8 @@ fn view(peer: &Peer, own: &str) -> ReplicaView {
     ReplicaView {
         run: peer.run.clone(),
         name: peer.name.clone(),
-        version: peer.version.clone(),
+        version: peer.release().to_owned(),
+        conditions: peer.conditions().map(str::to_owned),
         answers: peer.run == own,
         applied: peer.settled,
         serve_lease_ms: peer.serve_lease_ms,

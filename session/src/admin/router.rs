@@ -3,7 +3,9 @@
 use super::admit::admit;
 use super::body::BODY_BYTES_MAX;
 use super::problem::{Code, Problem};
-use super::{attributes, blocks, events, filters, grants, held, replicas, requests, revocations, scopes, sessions};
+use super::{
+    attributes, blocks, conditions, events, filters, grants, held, replicas, requests, revocations, scopes, sessions,
+};
 use super::{signals, usage, webhooks, whoami};
 use crate::admins::Caller;
 use crate::clock::rfc3339;
@@ -36,6 +38,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route("/v1/filters", get(filters::list))
         .route("/v1/replicas", get(replicas::list))
         .route("/v1/usage", get(usage::list))
+        .route("/v1/conditions", get(conditions::read).post(conditions::reload))
         .route("/v1/attributes/{kind}/{id}", get(attributes::list))
         .route(
             "/v1/attributes/{kind}/{id}/{name}",
@@ -99,6 +102,9 @@ async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Proble
     let blocks = service.registry.blocks_standing(service.clock.now_ms());
     service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
     webhooks::count(&service);
+    if let Some(conditions) = &service.conditions {
+        conditions.count_kept();
+    }
     let text = service.metrics.text();
     let text = text.map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())

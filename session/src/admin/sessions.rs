@@ -89,6 +89,8 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
         grant: names.name(grant),
         email: "".into(),
         digest: 0,
+        acr: "".into(),
+        further: None,
     })
 }
 

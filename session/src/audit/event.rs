@@ -42,6 +42,8 @@ pub enum Kind {
     Login,
     /// A question was refused.
     Refused,
+    /// A question was released that conditions in shadow mode would have refused.
+    WouldRefuse,
 }
 
 impl Kind {
@@ -60,6 +62,7 @@ impl Kind {
         Self::Opened,
         Self::Login,
         Self::Refused,
+        Self::WouldRefuse,
     ];
 
     /// The event's name.
@@ -78,6 +81,7 @@ impl Kind {
             Self::Opened => "opened",
             Self::Login => "login",
             Self::Refused => "refused",
+            Self::WouldRefuse => "would_refuse",
         }
     }
 }
@@ -132,6 +136,8 @@ pub(super) struct Details {
     pub(super) anomaly: Option<&'static str>,
     pub(super) country: Option<Country>,
     pub(super) before: Option<Country>,
+    /// The condition that refuses.
+    pub(super) condition: Option<Text>,
     pub(super) remove: Option<Scopes>,
     pub(super) restore: Option<Scopes>,
     pub(super) scopes: Option<Scopes>,
@@ -262,6 +268,7 @@ impl Event {
         member(map, "anomaly", self.details.anomaly)?;
         member(map, "country", self.details.country.as_ref().map(Country::as_str))?;
         member(map, "before", self.details.before.as_ref().map(Country::as_str))?;
+        member(map, "condition", self.details.condition.as_ref().map(Text::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),
             ("remove", remove),

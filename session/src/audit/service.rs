@@ -1,5 +1,7 @@
 //! What the audit says of the service itself, of its configuration, and of the policies of its filters.
 
+use super::Actor;
+use crate::conditions::{Cause, InForce};
 use crate::filters::Filter;
 use tracing::info;
 
@@ -27,6 +29,20 @@ pub(crate) fn configuration_reloaded(digest: &str, reloaded: &[&str], needs_rest
 /// The configuration was read again, and has faults: the one before stays in force.
 pub(crate) fn configuration_refused(faults: usize) {
     info!(target: "audit", event = "configuration_refused", faults);
+}
+
+/// Conditions were read again, and are in force.
+#[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are none"))]
+pub(crate) fn conditions_reloaded(in_force: &InForce, cause: Cause, by: &Actor) {
+    let InForce { digest, policies, mode, .. } = in_force;
+    let (mode, by, admin) = (mode.as_str(), cause.as_str(), by.admin());
+    info!(target: "audit", event = "conditions_reloaded", digest, policies, mode, by, admin);
+}
+
+/// Conditions were read again, and have faults: those before them stay in force.
+#[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are none"))]
+pub(crate) fn conditions_refused(faults: usize, cause: Cause, by: &Actor) {
+    info!(target: "audit", event = "conditions_refused", faults, by = cause.as_str(), admin = by.admin());
 }
 
 /// The first proxy with a policy has connected.

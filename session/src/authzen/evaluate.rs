@@ -89,7 +89,7 @@ impl<'s> Evaluator<'s> {
     async fn on(&self, subject: &Subject, bound: &mut BoundToken, route: &Described) -> Decision {
         let (service, now_ms) = (self.service, self.service.clock.now_ms());
         let asked = Asked { background: true, ..route.asked };
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
+        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: None };
         let answer = bound.answer(&service.registry, asked, required, now_ms);
         if let Some(session) = answer.awaits {
             service.make_durable(vec![session]).await;
@@ -163,6 +163,8 @@ fn token_of(session: &Session, now_ms: u64) -> Token {
         grant: "".into(),
         email: "".into(),
         digest: 0,
+        acr: "".into(),
+        further: None,
     }
 }
 

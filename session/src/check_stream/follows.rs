@@ -5,8 +5,11 @@
 //! nothing and is put off; a follow costs nothing in between.
 
 use super::answers::{Answers, Broken, Destination};
-use super::routes::Route;
+use super::routes::{Route, RouteTable};
+use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::conditions::{Mode, OnTable, OwnRequest};
+use crate::fact_epochs::Counters;
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
@@ -24,6 +27,10 @@ struct Follow {
     asked: Asked,
     requirement: Arc<Requirement<String>>,
     acr: Arc<[String]>,
+    /// The number of its route.
+    route: u32,
+    /// What conditions are told about it, if there are any, and where changes of its facts are counted.
+    conditions: Option<(OwnRequest, Counters)>,
     /// The scopes that were sent last.
     narrowed: Option<Scopes>,
     review_at_ms: Option<u64>,
@@ -46,20 +53,33 @@ pub(super) enum Occasion {
 pub(super) struct Follows {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
+    audit: Arc<Audit>,
     line: Line,
+    /// The routes, and the conditions that concern them, if there are any.
+    on_table: Option<(OnTable, Arc<RouteTable>)>,
     open: HashMap<u32, Follow>,
     /// The instant at which each is reviewed, where it has a limit.
     due: BTreeSet<(u64, u32)>,
 }
 
 impl Follows {
-    pub(super) fn new(registry: &Arc<Registry>, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn new(registry: &Arc<Registry>, metrics: &Arc<Metrics>, audit: &Arc<Audit>) -> Self {
         Self {
             line: registry.followers().line(),
+            on_table: None,
+            audit: Arc::clone(audit),
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
             open: HashMap::new(),
             due: BTreeSet::new(),
+        }
+    }
+
+    /// Has the follows judged by these conditions.
+    pub(super) fn judge_on(&mut self, on_table: &OnTable, routes: &Arc<RouteTable>) {
+        let is_same = self.on_table.as_ref().is_some_and(|(held, _)| held.is(on_table));
+        if !is_same {
+            self.on_table = Some((on_table.clone(), Arc::clone(routes)));
         }
     }
 
@@ -72,7 +92,13 @@ impl Follows {
     }
 
     /// Enters a follow. It is to be judged next: see the followers for why in this order.
-    pub(super) fn enter(&mut self, id: u32, bound: BoundToken, route: &Route) -> Result<(), Broken> {
+    pub(super) fn enter(
+        &mut self,
+        id: u32,
+        bound: BoundToken,
+        (number, route): (u32, &Route),
+        request: Option<OwnRequest>,
+    ) -> Result<(), Broken> {
         if self.open.len() >= FOLLOWS_MAX {
             return Err(Broken::new(format!("more than {FOLLOWS_MAX} follows")));
         }
@@ -80,8 +106,24 @@ impl Follows {
             return Err(Broken::new(format!("follow {id} is open already")));
         }
         self.line.follow(bound.token().id, id);
-        let (asked, requirement, acr) = (route.asked, Arc::clone(&route.requirement), Arc::clone(&route.acr));
-        let follow = Follow { bound, asked, requirement, acr, narrowed: None, review_at_ms: None, was_active: false };
+        let conditions = request.map(|request| {
+            let token = bound.token();
+            let device = request.borrow().device_of(token);
+            let counters = self.registry.fact_epochs().of(token.bearer(), device);
+            self.line.follow_facts(counters, id);
+            (request, counters)
+        });
+        let follow = Follow {
+            asked: route.asked,
+            requirement: Arc::clone(&route.requirement),
+            acr: Arc::clone(&route.acr),
+            bound,
+            route: number,
+            conditions,
+            narrowed: None,
+            review_at_ms: None,
+            was_active: false,
+        };
         self.open.insert(id, follow);
         self.metrics.follows.inc();
         self.metrics.follows_open.inc();
@@ -92,6 +134,9 @@ impl Follows {
     pub(super) fn close(&mut self, id: u32) {
         if let Some(follow) = self.open.remove(&id) {
             self.line.unfollow(follow.bound.token().id, id);
+            if let Some((_, counters)) = follow.conditions {
+                self.line.unfollow_facts(counters, id);
+            }
             if let Some(at_ms) = follow.review_at_ms {
                 self.due.remove(&(at_ms, id));
             }
@@ -140,12 +185,19 @@ impl Follows {
         let is_active = occasion == Occasion::Active || std::mem::take(&mut follow.was_active);
         let asked = Asked { background: follow.asked.background || !is_active, ..follow.asked };
         // It is never bound again: it follows this session to its end, and none that may come in its place.
-        let answer = follow.bound.answer(
-            &self.registry,
-            asked,
-            Required { scopes: Some(&follow.requirement), acr: &follow.acr },
-            now_ms,
-        );
+        let on_route = self.on_table.as_ref().and_then(|(on, routes)| Some((on, routes.route(follow.route).ok()?)));
+        let conditions = on_route
+            .zip(follow.conditions.as_ref())
+            .map(|((on, route), (request, _))| on.asking(follow.route, &route.facts, request.borrow()));
+        let required = Required { scopes: Some(&follow.requirement), acr: &follow.acr, conditions };
+        let answer = follow.bound.answer(&self.registry, asked, required, now_ms);
+        if let Some((condition, (_, route))) = answer.condition.as_ref().zip(on_route) {
+            // What is released is judged again and again.
+            if condition.mode == Mode::Enforce || occasion == Occasion::Entered {
+                self.metrics.conditions.refused(&condition.refused, condition.mode);
+            }
+            follow.bound.report_condition(condition, &route.scopes.name, &self.audit, now_ms);
+        }
         self.send(id, occasion, answer, now_ms, answers);
         None
     }
@@ -160,7 +212,7 @@ impl Follows {
             return;
         }
         // A grant ends to the millisecond. The filter is not told when: its own clock would only be a second judge.
-        let left_ms = [verdict.remaining_ms, verdict.idle_ms, answer.grant_left_ms].into_iter().flatten().min();
+        let left_ms = [verdict.remaining_ms, verdict.idle_ms, answer.again_in_ms].into_iter().flatten().min();
         self.put_off(id, left_ms.map(|left_ms| now_ms.saturating_add(left_ms)));
         let Some(follow) = self.open.get_mut(&id) else {
             return;
@@ -197,6 +249,9 @@ impl Drop for Follows {
     fn drop(&mut self) {
         for (id, follow) in self.open.drain() {
             self.line.unfollow(follow.bound.token().id, id);
+            if let Some((_, counters)) = follow.conditions {
+                self.line.unfollow_facts(counters, id);
+            }
             self.metrics.follows_open.dec();
         }
     }

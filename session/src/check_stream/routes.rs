@@ -1,6 +1,7 @@
 //! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
 
 use super::answers::Broken;
+use crate::conditions::{RouteFacts, Slot};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::usage::RouteScopes;
@@ -17,6 +18,8 @@ pub(super) struct Route {
     pub(super) scopes: RouteScopes,
     /// Authentication contexts, one of which is required; empty: none.
     pub(super) acr: Arc<[String]>,
+    /// What conditions know about it.
+    pub(super) facts: RouteFacts,
 }
 
 /// A route as a caller that is no filter knows it: by its name.
@@ -31,15 +34,35 @@ pub(crate) struct Described {
 }
 
 /// The routes of one policy.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct RouteTable {
+#[derive(Debug)]
+pub(crate) struct RouteTable {
     policy_digest: String,
     routes: Box<[Route]>,
     /// The scopes that need a live grant.
     pub(super) approvals: ScopeSet,
+    /// The conditions that concern the routes.
+    pub(super) conditions: Slot,
+}
+
+/// Of the same policy; what was found out about it since does not matter.
+impl PartialEq for RouteTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.policy_digest == other.policy_digest && self.routes == other.routes && self.approvals == other.approvals
+    }
 }
 
 impl RouteTable {
+    /// How many routes there are.
+    pub(super) const fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Where the conditions that concern the routes are kept, and what they know about each.
+    #[cfg(feature = "conditions")]
+    pub(crate) fn conditions(&self) -> (&Slot, Vec<&RouteFacts>) {
+        (&self.conditions, self.routes.iter().map(|route| &route.facts).collect())
+    }
+
     pub(super) fn route(&self, index: u32) -> Result<&Route, Broken> {
         let found = usize::try_from(index).ok().and_then(|index| self.routes.get(index));
         found.ok_or_else(|| Broken::new(format!("there is no route {index}")))
@@ -62,12 +85,14 @@ impl RouteTables {
         let mut names = HashSet::new();
         let routes = routes.into_iter().map(|route| Route {
             scopes: scopes_of(&route, &mut names),
+            facts: facts_of(&route, &mut names),
             requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         let approvals = ScopeSet::new(approvals);
-        let table = RouteTable { policy_digest, routes: routes.collect(), approvals };
+        let conditions = Slot::default();
+        let table = RouteTable { policy_digest, routes: routes.collect(), approvals, conditions };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|table| table.strong_count() > 0);
         if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
@@ -80,9 +105,7 @@ impl RouteTables {
 
     /// The routes with these names, by the policies in use: where those differ, all of them.
     pub(crate) fn named(&self, names: &HashSet<&str>) -> HashMap<Box<str>, Vec<Described>> {
-        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
-        drop(used);
+        let tables = self.in_use();
         let mut found = HashMap::<Box<str>, Vec<Described>>::new();
         for route in tables.iter().flat_map(|table| &table.routes) {
             if names.contains(&*route.scopes.name) {
@@ -100,25 +123,48 @@ impl RouteTables {
         found
     }
 
+    /// Those that some stream uses.
+    pub(crate) fn in_use(&self) -> Vec<Arc<RouteTable>> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// The scopes that need a live grant by some policy in use.
     pub fn approvals(&self) -> ScopeSet {
-        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tables: Vec<_> = used.iter().filter_map(Weak::upgrade).collect();
-        drop(used);
+        let tables = self.in_use();
         ScopeSet::new(tables.iter().flat_map(|table| table.approvals.iter()))
+    }
+}
+
+/// The one copy of a name for the whole table.
+fn shared(name: &str, names: &mut HashSet<Arc<str>>) -> Arc<str> {
+    if let Some(name) = names.get(name) {
+        return Arc::clone(name);
+    }
+    let new: Arc<str> = name.into();
+    names.insert(Arc::clone(&new));
+    new
+}
+
+/// What conditions know about a route.
+fn facts_of(route: &wire::Route, names: &mut HashSet<Arc<str>>) -> RouteFacts {
+    let any_of = route.any_of.iter().flat_map(|group| &group.scopes);
+    let mut scopes: Vec<Arc<str>> = route.all_of.iter().chain(any_of).map(|scope| shared(scope, names)).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let list = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+    RouteFacts {
+        name: shared(&route.name, names),
+        class: route.class.as_str().into(),
+        tags: list(&route.tags),
+        scopes: scopes.into(),
+        sets: list(&route.sets),
     }
 }
 
 /// A route's scopes, with one copy of each name for the whole table.
 fn scopes_of(route: &wire::Route, names: &mut HashSet<Arc<str>>) -> RouteScopes {
-    let mut shared = |scope: &String| match names.get(scope.as_str()) {
-        Some(name) => Arc::clone(name),
-        None => {
-            let name: Arc<str> = scope.as_str().into();
-            names.insert(Arc::clone(&name));
-            name
-        }
-    };
+    let mut shared = |scope: &String| shared(scope, names);
     let all_of = route.all_of.iter().map(&mut shared).collect();
     let any_of = route.any_of.iter().map(|group| group.scopes.iter().map(&mut shared).collect()).collect();
     RouteScopes::new(route.name.as_str().into(), all_of, any_of)

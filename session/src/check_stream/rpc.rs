@@ -8,11 +8,10 @@ use crate::filters::{Connected, Filter};
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::service::{Found, Service};
-use crate::whereabouts::Whereabouts;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, FilterMessage, ServiceMessage, USAGE, Welcome};
+use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -148,7 +147,8 @@ impl Driver {
         let (registry, audit) = (Arc::clone(&service.registry), Arc::clone(&service.audit));
         let metrics = Arc::clone(&service.metrics);
         Self {
-            state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables)),
+            state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables))
+                .judging_by(service.conditions.clone()),
             draining: service.draining.clone(),
             serving: service.serving.clone(),
             service,
@@ -301,12 +301,9 @@ impl Driver {
                 Ready::Durable(answers.held)
             }));
         }
-        // A filter only tells where a request comes from if somebody wants to know.
-        let wants_places = self.service.registry.whereabouts().is_some_and(Whereabouts::is_watching);
-        let capabilities = [BEAT, APPROVALS, USAGE].into_iter().chain(wants_places.then_some(CONDITIONS));
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: capabilities.map(str::to_owned).collect(),
+            capabilities: self.service.capabilities().map(str::to_owned).collect(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
             requests_url: self.service.requests_url.clone(),

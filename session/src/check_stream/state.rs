@@ -8,6 +8,7 @@ use super::routes::{Route, RouteTable, RouteTables};
 use crate::anomalies::Memo;
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
 use crate::metrics::{Metrics, Tally};
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -38,6 +39,8 @@ struct Question {
     handle: u32,
     /// Its own, so that the filter may forget the handle.
     token: Arc<Token>,
+    /// What conditions are told about its request, if there are any.
+    request: OwnRequest,
 }
 
 /// A token of the stream, and what was asked with it since that was last added to the counts of the service.
@@ -74,6 +77,8 @@ pub struct StreamState {
     metrics: Arc<Metrics>,
     route_tables: Arc<RouteTables>,
     routes: Option<Arc<RouteTable>>,
+    conditions: Option<Arc<Conditions>>,
+    on_table: Option<OnTable>,
     /// How long the filter may hear nothing; none when it does not mind.
     beat_every: Option<Duration>,
     tokens: HashMap<u32, Counted>,
@@ -91,19 +96,36 @@ impl StreamState {
         metrics: Arc<Metrics>,
         route_tables: Arc<RouteTables>,
     ) -> Self {
-        let follows = Follows::new(&registry, &metrics);
+        let follows = Follows::new(&registry, &metrics, &audit);
         Self {
             registry,
             audit,
             metrics,
             route_tables,
             routes: None,
+            conditions: None,
+            on_table: None,
             beat_every: None,
             tokens: HashMap::new(),
             usage: StreamUsage::default(),
             follows,
             waiting: HashMap::new(),
             waiting_count: 0,
+        }
+    }
+
+    /// The same, where conditions decide as well.
+    #[must_use]
+    pub fn judging_by(mut self, conditions: Option<Arc<Conditions>>) -> Self {
+        self.conditions = conditions;
+        self
+    }
+
+    /// Takes over conditions that have come into force since.
+    fn renew_conditions(&mut self) {
+        if let (Some(on_table), Some(routes)) = (&mut self.on_table, &self.routes) {
+            on_table.renew(&routes.conditions, routes.len());
+            self.follows.judge_on(on_table, routes);
         }
     }
 
@@ -122,6 +144,7 @@ impl StreamState {
         for facts in &message.tokens {
             self.describe(facts, now_ms)?;
         }
+        self.renew_conditions();
         let mut tally = Tally::default();
         answers.verdicts.reserve_exact(message.questions.len());
         for question in &message.questions {
@@ -169,6 +192,7 @@ impl StreamState {
     /// The verdicts of follows whose session has changed, and of those with a limit that is due.
     pub fn review(&mut self, now_ms: u64) -> Answers {
         let mut answers = Answers::default();
+        self.renew_conditions();
         // Without the lease the stream is drained, and its follows are judged elsewhere.
         if self.registry.lease().holds() {
             self.follows.review(now_ms, &mut answers);
@@ -205,6 +229,7 @@ impl StreamState {
             self.unreadable(&ids, &mut answers);
             return answers;
         }
+        self.renew_conditions();
         for found in found {
             let waiting = self.waiting.remove(&found.asked.id).unwrap_or_default();
             self.waiting_count -= waiting.len();
@@ -241,7 +266,10 @@ impl StreamState {
             routes = hello.routes.len(),
             "a filter opened a stream"
         );
-        self.routes = Some(self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals));
+        let routes = self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals);
+        let on_table = |conditions| OnTable::new(conditions, &routes.conditions, routes.len());
+        self.on_table = self.conditions.clone().map(on_table);
+        self.routes = Some(routes);
         Ok(())
     }
 
@@ -269,7 +297,9 @@ impl StreamState {
         let route = route(self.routes.as_deref(), question.route)?;
         let &wire::Question { id, route: index, token: handle, .. } = question;
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
-        let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
+        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, Request::of(question)));
+        let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
         match asking.answer(token, None, tally, &mut self.usage) {
             Ok((answer, fresh)) => {
                 token.note(&self.registry, question, now_ms);
@@ -280,7 +310,8 @@ impl StreamState {
             }
             Err(look_up) => {
                 let (token, route) = (Arc::clone(token.bound.token()), index);
-                self.wait(look_up, Waiting::Question(Question { id, route, handle, token }), answers);
+                let request = self.on_table.as_ref().map(|_| Request::of(question).own()).unwrap_or_default();
+                self.wait(look_up, Waiting::Question(Question { id, route, handle, token, request }), answers);
             }
         }
         Ok(())
@@ -291,7 +322,8 @@ impl StreamState {
         let token = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
         let bound = holding_back(Arc::clone(token.bound.token()), self.routes.as_deref());
-        self.follows.enter(follow.id, bound, route)?;
+        let request = self.on_table.as_ref().map(|_| Request::followed(follow).own());
+        self.follows.enter(follow.id, bound, (follow.route, route), request)?;
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -327,7 +359,10 @@ impl StreamState {
                     Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
                     _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
                 };
-                let asking = Asking { registry: &self.registry, audit: &self.audit, route, index, id, now_ms };
+                let request = question.request.borrow();
+                let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, request));
+                let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
+                let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
                 let answer = asking.answer(token, Some(found), tally, &mut self.usage);
                 // Whether or not its handle was forgotten meanwhile.
                 token.collect(&mut self.usage, now_ms);
@@ -344,9 +379,12 @@ impl StreamState {
 struct Asking<'a> {
     registry: &'a Registry,
     audit: &'a Audit,
+    metrics: &'a Metrics,
     route: &'a Route,
     /// The index of the route.
     index: u32,
+    /// What conditions are asked, if there are any.
+    conditions: Option<conditions::Asking<'a>>,
     id: u32,
     now_ms: u64,
 }
@@ -367,12 +405,15 @@ impl Asking<'_> {
             token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
         let Counted { bound, uses, .. } = token;
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr };
+        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: self.conditions };
         let mut answer = bound.answer(registry, route.asked, required, now_ms);
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
-        if outcome != Outcome::Active {
+        if let Some(condition) = &answer.condition {
+            self.metrics.conditions.refused(&condition.refused, condition.mode);
+            bound.report_condition(condition, &route.scopes.name, self.audit, now_ms);
+        } else if outcome != Outcome::Active {
             bound.report(outcome, &route.scopes.name, (route.asked, required), self.audit, now_ms);
             if outcome == Outcome::ScopeEscalation {
                 bound.ask_for_approval(registry, now_ms);

@@ -3,6 +3,7 @@
 use super::admins::RawAdmin;
 use super::approvals::RawRule;
 use super::audit::RawAudit;
+use super::conditions::RawConditions;
 use super::places::{RawAnomalies, RawGeoIp};
 use super::signals::RawTransmitter;
 use super::webhooks::RawWebhook;
@@ -47,6 +48,7 @@ pub(super) struct Raw {
     pub(super) audit: Option<RawAudit>,
     pub(super) geoip: Option<RawGeoIp>,
     pub(super) anomalies: Option<RawAnomalies>,
+    pub(super) conditions: Option<RawConditions>,
 }
 
 /// A credential, or a list of them.

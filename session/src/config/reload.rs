@@ -1,5 +1,5 @@
-//! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates and
-//! approval rules. The rest waits for the next start.
+//! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates,
+//! approval rules and conditions. The rest waits for the next start.
 
 use super::{Settings, load_again};
 use crate::audit;
@@ -55,6 +55,10 @@ impl Settings {
         };
         let [is_admin_credential_new, are_admins_new] = self.take_over_admins(new);
         self.credential_files.take_over(&new.credential_files);
+        // Filters are told at the start of their streams whether there are conditions.
+        let is_there = |settings: &Self| settings.conditions.read().is_some();
+        let are_added = is_there(self) != is_there(new);
+        let are_conditions_new = !are_added && self.conditions.take_over(&new.conditions);
         Reload {
             reloaded: named(&[
                 ("filter_credential", self.filter_credential.take_over(&new.filter_credential)),
@@ -65,6 +69,7 @@ impl Settings {
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
                 ("approvals", self.approvals.take_over(&new.approvals)),
+                ("conditions", are_conditions_new),
             ]),
             needs_restart: named(&[
                 ("listen", self.listen != new.listen),
@@ -82,6 +87,7 @@ impl Settings {
                 ("audit", self.audit != new.audit),
                 ("geoip", self.geoip != new.geoip),
                 ("anomalies", self.anomalies != new.anomalies),
+                ("conditions", are_added),
             ]),
         }
     }

@@ -581,3 +581,33 @@ fn a_managed_stream_that_is_wrong_is_a_fault_that_says_where() {
         assert!(found.contains(&fault), "{fault}: {found}");
     }
 }
+
+#[cfg(feature = "conditions")]
+#[test]
+fn conditions_are_read_with_their_directory_and_every_fault_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |keys: &str| format!("{SHORT}conditions: {{cedar: {}{keys}}}\n", folder.path().display());
+    let policy = r#"@id("a") @reason("r") forbid (principal, action, resource) when { context.session has ticket };"#;
+    std::fs::write(folder.path().join("a.cedar"), policy).unwrap();
+    let settings = read(&with(", mode: shadow, attributes: {ticket: String}"), &env).unwrap();
+    let conditions = settings.conditions.read().clone().unwrap();
+    assert_eq!((conditions.mode.as_str(), conditions.declared.0.len()), ("shadow", 1));
+    for (keys, wanted) in [
+        (", mode: maybe", "conditions.mode: unknown variant `maybe`"),
+        (", attributes: {ticket: Text}", "conditions.attributes.ticket: `Text` is not a type: use `String`"),
+        (", attributes: {Ticket: Long}", "conditions.attributes: `Ticket` cannot be an attribute's name"),
+        ("", "conditions.cedar: "),
+    ] {
+        let told = faults(&with(keys));
+        assert!(told.contains(wanted), "{keys}: {told}");
+    }
+    let told = faults(&format!("{SHORT}conditions: {{cedar: /nowhere/at/all}}\n"));
+    assert!(told.contains("conditions.cedar: ") && told.contains("/nowhere/at/all"), "{told}");
+}
+
+#[cfg(not(feature = "conditions"))]
+#[test]
+fn a_build_without_conditions_refuses_them() {
+    let told = faults(&format!("{SHORT}conditions: {{cedar: policies}}\n"));
+    assert!(told.contains("conditions: this build cannot judge by conditions"), "{told}");
+}

@@ -289,4 +289,30 @@ proptest! {
             prop_assert!(is_active);
         }
     }
+
+    #[test]
+    fn conditions_are_asked_where_nothing_else_refuses_and_can_only_refuse(
+        seen in 0u64..50, absolute in limit(), idle in limit(), max_age in limit(), now in 0u64..200,
+        flags in proptest::array::uniform10(proptest::bool::weighted(0.2)), refuses: bool,
+    ) {
+        let [blocked, revoked, escalates, unverified, other_party, other_subject, uncovered, weak, unapproved, over] = flags;
+        let facts = Facts {
+            login_at_ms: 0, last_seen_ms: seen, limits: Limits { absolute_ms: absolute, idle_ms: idle },
+            is_blocked: blocked, is_revoked: revoked, escalates, is_verified: !unverified, is_same_party: !other_party,
+            is_other_subject: other_subject, is_covered: !uncovered, is_too_weak: weak, is_unapproved: unapproved,
+            ended: over.then_some(End { reason: Reason::Revoked, at_ms: 0 }), ..session()
+        };
+        let asked = Asked { max_age_ms: max_age, ..PLAIN };
+        let without = judge(facts, asked, now);
+        let mut is_asked = false;
+        let conditions = || {
+            is_asked = true;
+            refuses.then_some(Refusal::ConditionFailed)
+        };
+        let with = judge_on(&Known::Session(facts), asked, conditions, now);
+        let is_good = matches!(without, Judgement::Active { .. }) && facts.is_covered;
+        prop_assert_eq!(is_asked, is_good);
+        let expected = if is_good && refuses { Judgement::Refused(Refusal::ConditionFailed) } else { without };
+        prop_assert_eq!(with, expected);
+    }
 }

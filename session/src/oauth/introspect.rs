@@ -7,6 +7,9 @@
 //! `portcullis_verified` (`true`: the caller has verified the token). Others, such as `token_type_hint` and
 //! `client_address`, are accepted and not used.
 //!
+//! Conditions are not judged here: neither the method nor the circumstances of a request are known. A filter that asks on behalf
+//! of a request (`portcullis`) is refused while there are any, for it would release what they forbid.
+//!
 //! This service has no keys. A token that its caller has not verified opens no session and is not activity: it is active
 //! only while the session that it names is live and has its subject and client.
 
@@ -15,6 +18,7 @@ use super::form::Form;
 use super::revoke::AHEAD_MS_MAX;
 use crate::bound_token::{BoundToken, Required};
 use crate::judge::Asked;
+use crate::log::Sampler;
 use crate::metrics::Tally;
 use crate::service::Service;
 use crate::token::Token;
@@ -27,6 +31,7 @@ use portcullis_contract::{code, introspection};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use tracing::warn;
 
 /// The answer. An answer that is not active says nothing else; only the filter learns why.
 pub(super) enum Answer {
@@ -108,6 +113,13 @@ pub(super) async fn introspect(State(service): State<Arc<Service>>, form: Form) 
     let bound = if is_verified { BoundToken::new(token) } else { BoundToken::unverified(token) };
     let bound = bound.holding_back(&service.approvals());
     let route = form.get("route").unwrap_or("introspection");
+    if shows_code && service.conditions.as_ref().is_some_and(|conditions| conditions.are_enforced()) {
+        static REFUSED: Sampler = Sampler::new();
+        if let Some(not_logged) = REFUSED.admit() {
+            warn!(not_logged, "refused a filter's introspection: conditions are only judged on the check stream");
+        }
+        return Ok(inactive(code::CONDITION_FAILED));
+    }
     let (verdict, contexts) = ask(&service, bound, asked, &acr, route).await?;
     Ok(match verdict.outcome() {
         Outcome::Active => Answer::Active(Box::new(active(&read, verdict, &contexts))),
@@ -129,7 +141,7 @@ async fn ask(
         return Err(Fault::Unavailable);
     }
     let now_ms = service.clock.now_ms();
-    let required = Required { scopes: None, acr };
+    let required = Required { acr, ..Required::default() };
     let answer = bound.answer(&service.registry, asked, required, now_ms);
     let outcome = answer.verdict.outcome();
     let mut tally = Tally::default();

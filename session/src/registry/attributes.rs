@@ -6,6 +6,7 @@
 use super::Registry;
 use super::sessions::SHARDS;
 use crate::attributes::{ACR, Attribute, Fact, Holder, Known, Standing};
+use crate::conditions::Layers;
 use crate::revocations::{Bearer, RevokedParty};
 use crate::session::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,7 +22,10 @@ impl Registry {
         let mut attributes = self.attributes.write().unwrap_or_else(PoisonError::into_inner);
         changed.iter().for_each(|attribute| attributes.set(attribute.clone()));
         drop(attributes);
-        // Nothing else decides anything.
+        // Conditions may look at any of them.
+        let moved = changed.iter().map(|attribute| self.fact_epochs.changed(&attribute.holder)).collect();
+        self.followers.facts_changed(&moved);
+        // Nothing else decides anything without them.
         let holders: HashSet<&Holder> = changed.iter().filter(|set| set.name == ACR).map(|set| &set.holder).collect();
         for session in self.held_by(&holders) {
             // Read again, for another change may have been published meanwhile.
@@ -70,6 +74,11 @@ impl Registry {
     /// The attributes of a holder, with those that no longer hold.
     pub fn attributes_at(&self, holder: &Holder) -> Known {
         self.attributes.read().unwrap_or_else(PoisonError::into_inner).at(holder).cloned().unwrap_or_default()
+    }
+
+    /// What holds for a session and its device, by kind of holder.
+    pub(crate) fn layers_of(&self, bearer: Bearer<'_>, device: &str, now_ms: u64) -> Layers {
+        Layers::of(&self.attributes.read().unwrap_or_else(PoisonError::into_inner), bearer, device, now_ms)
     }
 
     /// What holds for a session, by name.

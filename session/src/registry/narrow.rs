@@ -73,6 +73,8 @@ impl Registry {
             return false;
         }
         session.grant(&token.scopes, &self.names);
+        // Conditions look at the scopes.
+        self.followers.changed(session.id);
         // The record on disk lacks the new scopes, and is written whole.
         session.life().change(Stage::overwritten);
         self.enqueue(session);

@@ -24,7 +24,7 @@ impl Registry {
                 if let Some(session) = self.find(id) {
                     let known_ms = session.marks().authenticated_ms;
                     session.merge(marks);
-                    if marks.authenticated_ms > known_ms && !session.grants().are_none() {
+                    if marks.authenticated_ms > known_ms {
                         self.followers.changed(id);
                     }
                 }
@@ -73,7 +73,12 @@ impl Registry {
                 (None, Some(end)) => self.written_under_lock(&held, end),
                 (None, None) => {
                     drop(sessions);
-                    return self.merge(&held, record);
+                    let generation = held.generation();
+                    self.merge(&held, record);
+                    if held.generation() != generation {
+                        self.followers.changed(id);
+                    }
+                    return;
                 }
                 // What ended here only is a limit that the others have not heard of: the session has come back after another end.
                 (Some(_), Some(_)) => {}

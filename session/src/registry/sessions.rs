@@ -11,6 +11,7 @@ use crate::audit::{Audit, EndedBy};
 use crate::blocks::Blocks;
 use crate::clock::Agreement;
 use crate::email::EmailDigest;
+use crate::fact_epochs::FactEpochs;
 use crate::followers::Followers;
 use crate::held::HeldSignals;
 use crate::intern::Interner;
@@ -144,6 +145,7 @@ pub struct Registry {
     pub(super) blocks: RwLock<Blocks>,
     pub(super) narrowings: RwLock<Narrowings>,
     pub(super) attributes: RwLock<Attributes>,
+    pub(super) fact_epochs: FactEpochs,
     pub(super) held: RwLock<HeldSignals>,
     pub(super) requests: RwLock<Requests>,
     pub(super) approval_rules: RwLock<Arc<ApprovalRules>>,
@@ -183,6 +185,7 @@ impl Registry {
             blocks: RwLock::default(),
             narrowings: RwLock::default(),
             attributes: RwLock::default(),
+            fact_epochs: FactEpochs::default(),
             held: RwLock::default(),
             requests: RwLock::default(),
             approval_rules: RwLock::default(),
@@ -267,6 +270,11 @@ impl Registry {
         self.rules_epoch.load(Ordering::SeqCst)
     }
 
+    /// Moves when what is known of a session, a subject or a device changes.
+    pub(crate) fn fact_epochs(&self) -> &FactEpochs {
+        &self.fact_epochs
+    }
+
     /// Moves when the admin API opens a session: a token that named none, or an ended one, may now name one.
     pub fn openings_epoch(&self) -> u64 {
         self.openings_epoch.load(Ordering::SeqCst)
@@ -344,9 +352,7 @@ impl Registry {
             Noted::NewerToken => {}
             Noted::Login => {
                 self.audit.login(session, token.start_ms);
-                if !session.grants().are_none() {
-                    self.followers.changed(session.id);
-                }
+                self.followers.changed(session.id);
             }
         }
         self.enqueue(session);

@@ -94,6 +94,11 @@ impl Barrier {
         self.engine.run()
     }
 
+    /// Has the others learn which conditions this replica judges by.
+    pub fn judges_by(&self, digest: &str) {
+        self.engine.stated().judges_by(digest);
+    }
+
     /// Whether somebody waits.
     pub fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
@@ -202,15 +207,19 @@ impl Newest {
 mod tests {
     use super::*;
     use crate::replica::engine::NoBeat;
-    use crate::replica::{Beaten, Woken};
+    use crate::replica::{Beaten, Stated, Woken};
     use crate::store::StoreError;
     use std::time::Instant;
 
-    struct Here;
+    #[derive(Default)]
+    struct Here(Stated);
 
     impl Engine for Here {
         fn run(&self) -> &str {
             "here"
+        }
+        fn stated(&self) -> &Stated {
+            &self.0
         }
         fn join(&self, _: Place, _: u64) -> Result<(), StoreError> {
             Ok(())
@@ -247,7 +256,7 @@ mod tests {
     }
 
     fn barrier(members: Vec<Peer>) -> Barrier {
-        let barrier = Barrier::new(Arc::new(Here), Arc::new(Lease::of(1_000)));
+        let barrier = Barrier::new(Arc::<Here>::default(), Arc::new(Lease::of(1_000)));
         barrier.appended(Appended { number: 5, members });
         barrier
     }
@@ -288,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_listed_no_more_is_believed_to_be_gone_only_by_a_list_from_after_the_append() {
-        let waits = Barrier::new(Arc::new(Here), Arc::new(Lease::of(1_000)));
+        let waits = Barrier::new(Arc::<Here>::default(), Arc::new(Lease::of(1_000)));
         let before = waits.ticket();
         waits.appended(Appended { number: 5, members: vec![peer("a", 4)] });
         waits.listed(before, vec![]);

@@ -4,6 +4,7 @@
 use super::barrier::{Barrier, Overdue};
 use super::engine::{Engine, NoBeat, Peer, Place, Woken};
 use super::lease::Lease;
+use super::stated::apart;
 use crate::clock::steady_ms;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
@@ -24,6 +25,9 @@ const SILENT_MS_MAX: u64 = 60_000;
 
 /// Serve leases for which a replica may beat without applying what the log had.
 const STUCK_LEASES: u64 = 2;
+
+/// Replicas may judge by different conditions for this long before it is said: a change reaches one before the other.
+const APART_MS_MAX: u64 = 15_000;
 
 /// The clocks of replicas may differ by this much before it is said.
 const CLOCK_LEAD_MS_MAX: u64 = 1_000;
@@ -51,6 +55,8 @@ struct Beating {
     silent: Silent,
     /// Since when it beats in vain: it cannot apply what the log has.
     stuck: Option<(u64, Place)>,
+    /// Since when others judge by other conditions.
+    apart_since_ms: Option<u64>,
 }
 
 /// When each replica was last seen to beat, by this replica's own clock.
@@ -105,6 +111,7 @@ impl Beats {
             was_serving: false,
             silent: Silent::default(),
             stuck: None,
+            apart_since_ms: None,
         };
         let thread = std::thread::Builder::new().name("beats".to_owned()).spawn(move || beating.run(&stopping))?;
         Ok(Self { engine: engine_here, is_stopping, thread: Mutex::new(Some(thread)), outdated })
@@ -200,6 +207,7 @@ impl Beating {
                         );
                     }
                 }
+                self.compare(&beaten.peers);
                 self.silent.note(&beaten.peers, sent_ms);
                 self.barrier.listed(asked, beaten.peers);
                 self.lease.beaten(sent_ms, beaten.head);
@@ -216,6 +224,25 @@ impl Beating {
             Err(NoBeat::Outdated) => {
                 self.lease.lost("it was away for longer than the log is kept");
                 self.outdated.notify_one();
+            }
+        }
+    }
+
+    /// Says so when replicas judge by different conditions: for a moment after each change of them, or for good.
+    fn compare(&mut self, peers: &[Peer]) {
+        let apart = apart(peers, self.engine.run());
+        self.metrics.conditions.apart(apart);
+        let now_ms = steady_ms();
+        let since_ms = *self.apart_since_ms.get_or_insert(now_ms);
+        if apart == 0 {
+            self.apart_since_ms = None;
+        } else if now_ms.saturating_sub(since_ms) > APART_MS_MAX {
+            static APART: Sampler = Sampler::new();
+            if let Some(not_logged) = APART.admit() {
+                warn!(
+                    replicas = apart,
+                    not_logged, "other replicas judge by other conditions: GET /v1/replicas says which"
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a store that replicas share must give, besides its data: a log with an order, beats, and the list of replicas.
 
+use super::stated::Stated;
 use crate::store::StoreError;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub struct Peer {
     pub run: String,
     /// For people: the name of its host.
     pub name: String,
-    /// Its version.
+    /// Its version, and what it judges by: see [`Stated`].
     pub version: String,
     /// All entries of the log up to this one are applied there.
     pub settled: Place,
@@ -88,6 +89,9 @@ pub enum Woken {
 pub trait Engine: Send + Sync + 'static {
     /// The run of this process.
     fn run(&self) -> &str;
+
+    /// What this replica states about itself when it joins, and with each beat.
+    fn stated(&self) -> &Stated;
 
     /// Lists this replica, so that every later append waits for it; one write, in the order of the appends.
     fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError>;

@@ -96,7 +96,10 @@ fn shown(layout: &str, head: Place, replicas: &[Peer], warnings: &[String]) -> S
         let _ = writeln!(
             text,
             "  {} {}, version {}, {behind} entries behind, last beat {} ms ago",
-            replica.name, replica.run, replica.version, replica.beaten_ago_ms
+            replica.name,
+            replica.run,
+            replica.release(),
+            replica.beaten_ago_ms
         );
     }
     for warning in warnings {

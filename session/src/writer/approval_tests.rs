@@ -62,7 +62,7 @@ impl Asker {
             }
         }
         let requirement = Requirement::of(vec!["orders:write".to_owned()], Vec::new());
-        let required = Required { scopes: Some(&requirement), acr: &[] };
+        let required = Required { scopes: Some(&requirement), ..Required::default() };
         self.0.answer(&fixture.registry, Asked::default(), required, now_ms)
     }
 
@@ -85,7 +85,7 @@ fn a_scope_that_is_held_back_counts_while_a_grant_lasts_and_not_a_millisecond_lo
     let approved = approve(&fixture, &request, T0 + 1);
     let answer = asker.answer(&fixture, T0 + 1);
     assert_eq!((answer.verdict.outcome(), answer.verdict.narrowed), (Outcome::Active, None));
-    assert_eq!(answer.grant_left_ms, Some(MINUTE), "an open request is looked at again then");
+    assert_eq!(answer.again_in_ms, Some(MINUTE), "an open request is looked at again then");
     assert_eq!(asker.outcome(&fixture, T0 + MINUTE), Outcome::Active);
     assert_eq!(asker.outcome(&fixture, T0 + 1 + MINUTE), REQUIRED);
     assert_eq!(approved.state, State::Approved);

@@ -4,7 +4,8 @@ use crate::fixtures::PATIENCE;
 use portcullis_contract::bounds::SERVICE_MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_client::SessionCheckClient;
 use portcullis_contract::wire::{
-    FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token, Verdict,
+    Circumstances, FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token,
+    Verdict,
 };
 use portcullis_contract::{KeyKind, SessionId};
 use serde_json::Value;
@@ -153,7 +154,7 @@ impl Filter {
 
     /// Follows token 1, as follow 5, and expects that its session lives.
     pub(crate) async fn follow(&mut self, token: Token, route: u32) {
-        let follow = Follow { id: 5, token: token.handle, route, ..Follow::default() };
+        let follow = Follow { id: 5, token: token.handle, route, method: "GET".to_owned(), ..Follow::default() };
         self.send(FilterMessage { tokens: vec![token], follows: vec![follow], ..FilterMessage::default() }).await;
         assert_eq!(self.pushed().await.outcome(), Outcome::Active);
     }
@@ -182,7 +183,7 @@ impl Filter {
     }
 
     pub(crate) async fn ask_with(&mut self, tokens: Vec<Token>, token: u32, route: u32) -> Verdict {
-        let questions = vec![Question { id: 9, token, route, ..Question::default() }];
+        let questions = vec![Question { id: 9, token, route, method: "GET".to_owned(), ..Question::default() }];
         self.send(FilterMessage { tokens, questions, ..FilterMessage::default() }).await;
         let [verdict] = <[Verdict; 1]>::try_from(self.verdicts(1).await).unwrap();
         assert_eq!(verdict.id, 9);
@@ -199,6 +200,15 @@ impl Filter {
             verdicts.extend(answer.verdicts);
         }
         verdicts
+    }
+
+    /// Asks one question with that method, about a token that was told, and with what is known of its request.
+    pub(crate) async fn ask_as(&mut self, token: u32, method: &str, circumstances: Circumstances) -> Verdict {
+        let (method, circumstances) = (method.to_owned(), Some(circumstances));
+        let questions = vec![Question { id: 9, token, method, circumstances, ..Question::default() }];
+        self.send(FilterMessage { questions, ..FilterMessage::default() }).await;
+        let [verdict] = <[Verdict; 1]>::try_from(self.verdicts(1).await).unwrap();
+        verdict
     }
 
     pub(crate) async fn outcome(&mut self, token: u32) -> Outcome {

@@ -67,6 +67,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `anomalies.flapping`", format!("{complete}anomalies: {{flapping: {{zzz: 1}}}}")),
         ("### `anomalies.many_addresses`", format!("{complete}anomalies: {{many_addresses: {{zzz: 1}}}}")),
         ("### `usage`", format!("{complete}usage: {{zzz: 1}}")),
+        ("### `conditions`", format!("{complete}conditions: {{zzz: 1}}")),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
         ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}tls: {{zzz: 1}}")),

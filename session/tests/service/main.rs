@@ -16,6 +16,8 @@ mod audit_log;
 mod authzen;
 mod checks;
 mod client;
+#[cfg(feature = "conditions")]
+mod conditions;
 mod docs;
 mod drain;
 mod fixtures;

@@ -7,7 +7,10 @@ use super::{
     reason,
     session::{Cause, Session},
 };
-use crate::admin::{party_rules, plain::plain};
+use crate::{
+    access_log::Condition,
+    admin::{party_rules, plain::plain},
+};
 use portcullis_engine::answer::Code;
 
 /// What to do.
@@ -56,6 +59,7 @@ pub(super) fn of(code: Code, case: &Case<'_>) -> Advice {
             "The route requires a scope that somebody has to approve for this session: ask for it with `access request`, and have another person approve the request. The scope counts while the grant lasts.",
         )
         .with(Command::portcullis("access list")),
+        Code::ConditionFailed => condition(case),
         Code::StepUpRequired => step_up(case),
         Code::InsufficientScope => insufficient_scope(case),
         Code::ScopeEscalation => Advice::new(
@@ -90,6 +94,23 @@ fn invalid_token(case: &Case<'_>) -> Advice {
             "The log line does not say what is wrong with the token: explain it with `portcullis policy explain`.",
         )
         .with(case.explain_token("")),
+    }
+}
+
+fn condition(case: &Case<'_>) -> Advice {
+    match case.condition {
+        Some(Condition { id, reason: Some(reason) }) => Advice::new(format!(
+            "The condition `{}` of the session service refused: {}. A new token does not help; what the condition asks for does.",
+            plain(id),
+            plain(reason)
+        )),
+        Some(Condition { id, reason: None }) => Advice::new(format!(
+            "The condition `{}` of the session service refused, and gives no reason. A new token does not help; what the condition asks for does.",
+            plain(id)
+        )),
+        None => Advice::new(
+            "A condition of the session service refused; the access log names it (`condition=`). A new token does not help; what the condition asks for does.",
+        ),
     }
 }
 

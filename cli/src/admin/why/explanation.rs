@@ -9,7 +9,7 @@ use super::{
     session::{Cause, Session},
 };
 use crate::{
-    access_log::{Decision, Kind, Missing},
+    access_log::{Condition, Decision, Kind, Missing},
     admin::{event_text, history::History},
 };
 use portcullis_engine::{answer::Code, token::Reason};
@@ -63,6 +63,8 @@ pub(super) struct Case<'k> {
     pub(super) answered: Answered,
     pub(super) blocks: &'k [Value],
     pub(super) step_up: Option<&'k StepUp>,
+    /// The condition that refused.
+    pub(super) condition: Option<&'k Condition>,
     pub(super) revocation_id: Option<&'k str>,
     request: &'k Request,
     policy_file: Option<&'k str>,
@@ -161,6 +163,7 @@ impl Explanation {
             answered: known.answered,
             blocks: &known.blocks,
             step_up: step_up.as_ref(),
+            condition: decision.and_then(|decision| decision.condition.as_ref()),
             revocation_id: known.revocation.as_ref().and_then(|of| of.get("id")).and_then(Value::as_str),
             request: &request,
             policy_file: known.policy_file.as_deref(),
@@ -217,6 +220,7 @@ impl Explanation {
             "missing": missing,
             "beyond_grant": self.beyond_grant,
             "step_up": self.step_up,
+            "condition": decision.and_then(|decision| decision.condition.as_ref()),
             "blocks": self.known.blocks,
             "revocation": self.known.revocation,
             "events": self.known.history.events,

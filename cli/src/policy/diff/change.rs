@@ -9,7 +9,7 @@ use super::{
 use crate::policy::name_list::NameList;
 use portcullis_engine::policy::{Access, Mode, Outage, Policy, Rule};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The effect of a change on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +124,8 @@ fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: 
         touch(before.touch, after.touch),
         outlive_token(before.outlive_token, after.outlive_token),
         outage(before.on_outage, after.on_outage, read_only),
+        class(before, after),
+        tags(before, after),
     ]
     .into_iter()
     .flatten()
@@ -259,6 +261,34 @@ fn touch(before: bool, after: bool) -> Option<Change> {
         _ => return None,
     };
     Some(Change::new(direction, "touch", text.to_owned(), json!(before), json!(after)))
+}
+
+/// Which conditions of the session service concern a route can depend on its words, and nothing here knows the conditions.
+fn class(before: &Guard<'_>, after: &Guard<'_>) -> Option<Change> {
+    let text = |class: Option<&str>| class.map_or_else(|| "nothing".to_owned(), |class| format!("`{class}`"));
+    (before.class != after.class).then(|| {
+        let text = format!(
+            "`class` is {}, was {}: other conditions of the session service may apply",
+            text(after.class),
+            text(before.class)
+        );
+        Change::new(Direction::MorePermissive, "class", text, json!(before.class), json!(after.class))
+    })
+}
+
+fn tags(before: &Guard<'_>, after: &Guard<'_>) -> Option<Change> {
+    let text = |tags: &BTreeSet<&str>| match tags.is_empty() {
+        true => "nothing".to_owned(),
+        false => NameList::and(tags).to_string(),
+    };
+    (before.tags != after.tags).then(|| {
+        let text = format!(
+            "`tags` are {}, were {}: other conditions of the session service may apply",
+            text(&after.tags),
+            text(&before.tags)
+        );
+        Change::new(Direction::MorePermissive, "tags", text, json!(before.tags), json!(after.tags))
+    })
 }
 
 fn outlive_token(before: bool, after: bool) -> Option<Change> {

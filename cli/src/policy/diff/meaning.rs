@@ -39,6 +39,9 @@ pub(super) struct Guard<'p> {
     pub(super) touch: bool,
     pub(super) outlive_token: bool,
     pub(super) on_outage: Outage,
+    /// Words for conditions of the session service.
+    pub(super) class: Option<&'p str>,
+    pub(super) tags: BTreeSet<&'p str>,
     /// Its `mode`, if that is not the policy's: a change of the policy's own is one of its settings.
     pub(super) mode: Option<Mode>,
 }
@@ -69,6 +72,8 @@ impl<'p> Meaning<'p> {
             touch: limits.touch,
             outlive_token: limits.outlive_token,
             on_outage: limits.on_outage,
+            class: rule.words.class.as_deref(),
+            tags: rule.words.tags.iter().map(String::as_str).collect(),
             mode: (rule.mode != policy.mode).then_some(rule.mode),
         })
     }
@@ -127,6 +132,12 @@ impl Guard<'_> {
         // Only where it is set, so that what was approved before stays approved.
         if let (true, Some(canonical)) = (self.optional, canonical.as_object_mut()) {
             canonical.insert("optional".to_owned(), json!(true));
+        }
+        if let (Some(class), Some(canonical)) = (self.class, canonical.as_object_mut()) {
+            canonical.insert("class".to_owned(), json!(class));
+        }
+        if let (false, Some(canonical)) = (self.tags.is_empty(), canonical.as_object_mut()) {
+            canonical.insert("tags".to_owned(), json!(self.tags));
         }
         if let (Some(mode), Some(canonical)) = (self.mode, canonical.as_object_mut()) {
             canonical.insert("mode".to_owned(), json!(words::mode(mode)));

@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, Direction, Part},
-    issuers, words,
+    condition_facts, issuers, words,
 };
 use crate::policy::name_list::NameList;
 use portcullis_engine::{
@@ -42,6 +42,7 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
     }
     parts.extend(issuers::changes(&old.issuers, &new.issuers));
     session(old, new, &mut parts);
+    parts.extend(condition_facts::changes(&old.facts, &new.facts));
     register(&old.register, &new.register, &mut parts);
     parts
 }

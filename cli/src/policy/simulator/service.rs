@@ -160,6 +160,7 @@ const fn outcome(code: Code) -> Outcome {
         Code::StepUpRequired => Outcome::StepUpRequired,
         Code::Blocked => Outcome::Blocked,
         Code::ApprovalRequired => Outcome::ApprovalRequired,
+        Code::ConditionFailed => Outcome::ConditionFailed,
         // No other code stems from a verdict of the session service.
         _ => Outcome::Unspecified,
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use portcullis_engine::{
     answer::{Answer, Code},
-    authorize::{Act, Denial, Due, Gate, Head, Mark, Step},
+    authorize::{Act, Denial, Due, Gate, Head, LookUp, Mark, Step},
     policy::{Access, Algorithm, KeySource, Mode, Policy, TokenPlace},
     route::RuleId,
     time::{Monotonic, Now},
@@ -174,7 +174,7 @@ impl Simulator {
         self.count += 1;
         let context = self.count;
         self.service.set_session(session);
-        let first = self.gate.arrive(context, &Head::read(headers), || "192.0.2.1".to_owned(), self.now());
+        let first = self.gate.arrive(context, &Head::read(headers), address, self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
             outcome.then = Some(self.stay_open(context, state));
@@ -264,6 +264,11 @@ impl Simulator {
         }
         due
     }
+}
+
+/// Nothing is known of a simulated connection but an address.
+fn address(what: LookUp<'_>) -> Option<Vec<u8>> {
+    (what == LookUp::ClientAddress).then(|| b"192.0.2.1".to_vec())
 }
 
 fn of(context: u32, due: Vec<Due>) -> Option<Step> {

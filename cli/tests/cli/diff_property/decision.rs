@@ -115,6 +115,7 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         email: None,
         jti: None,
         grant: String::new(),
+        conditions: None,
         digest: TokenDigest([7; 32]),
     };
     let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));

@@ -4,6 +4,7 @@ use super::{Gate, digest8};
 use crate::{
     answer::Code,
     authorize::{
+        circumstances::{self, LookUp},
         head::Head,
         introspection::Carried,
         local::{self, Routed},
@@ -33,8 +34,13 @@ enum Identified {
 }
 
 impl Gate {
-    /// Decides everything that needs no answer from outside. `client_address` is only called when needed.
-    pub(super) fn decide(&mut self, head: &Head<'_>, client_address: impl FnOnce() -> String, now: Now) -> Decision {
+    /// Decides everything that needs no answer from outside. `look_up` is only called for what is needed.
+    pub(super) fn decide(
+        &mut self,
+        head: &Head<'_>,
+        look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
+        now: Now,
+    ) -> Decision {
         let rule = match local::route(head, &self.policy)? {
             Routed::Public(permit) => {
                 self.note_unasked(permit.rule);
@@ -43,7 +49,7 @@ impl Gate {
             Routed::Guarded(rule) => rule,
         };
         let token = local::token(head, &self.policy, rule)?;
-        let attributes = self.attributes(head, token, client_address());
+        let attributes = self.attributes(head, token, look_up);
         let deadline = now.instant.after(self.timeout_ms);
         self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)
     }
@@ -133,13 +139,24 @@ impl Gate {
         Ok(Identified::Principal(principal))
     }
 
-    fn attributes(&self, head: &Head<'_>, token: &str, client_address: String) -> RequestAttributes {
-        let is_call = matches!(self.client, Some(SessionClient::Introspection(_)));
+    fn attributes(
+        &self,
+        head: &Head<'_>,
+        token: &str,
+        mut look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
+    ) -> RequestAttributes {
+        let (is_call, wants_facts) = match &self.client {
+            Some(SessionClient::Introspection(_)) => (true, false),
+            Some(SessionClient::Stream(client)) => (false, client.wants_facts()),
+            None => (false, false),
+        };
+        let client_address = look_up(LookUp::ClientAddress).and_then(|text| String::from_utf8(text).ok());
         RequestAttributes {
             method: head.method.to_owned(),
-            client_address,
+            client_address: client_address.unwrap_or_default(),
             user_agent_digest: head.user_agent.map(digest8),
             carried: is_call.then(|| Carried::new(token, head.trace)),
+            circumstances: wants_facts.then(|| circumstances::collect(head, &self.policy.facts, look_up)),
         }
     }
 }

@@ -61,10 +61,13 @@ impl Gate {
         let Some(entry) = self.requests.get_mut(&context) else { return true };
         let Request::Released(Some(open)) = &entry.request else { return true };
         let Some(rule) = self.policy.rule(open.rule) else { return true };
-        let Some(id) = self.follows.join(context, &open.principal, open.rule, &rule.limits) else { return false };
+        let kept = entry.kept.take();
+        let about = kept.clone().filter(|attributes| attributes.circumstances.is_some());
+        let Some(id) = self.follows.join(context, &open.principal, open.rule, &rule.limits, about) else {
+            return false;
+        };
         entry.follow = Some(id);
-        if let (Some(SessionClient::Introspection(client)), Some(attributes)) = (&mut self.client, entry.carried.take())
-        {
+        if let (Some(SessionClient::Introspection(client)), Some(attributes)) = (&mut self.client, kept) {
             let (rule, principal) = (open.rule, Rc::clone(&open.principal));
             client.review(id, Question { rule, principal, attributes }, now);
         }

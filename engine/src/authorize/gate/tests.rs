@@ -1,6 +1,7 @@
 //! Tests of a worker from the first header to the last, with real signatures and a simulated session service.
 
 mod clocks;
+mod conditions;
 mod follows;
 mod introspection;
 mod refused;
@@ -24,6 +25,11 @@ pub(super) fn at(ms: u64) -> Now {
     Now { wall_ms: Some(ms), instant: Monotonic(ms) }
 }
 
+/// A connection of which only the address is known.
+pub(super) fn address(what: LookUp<'_>) -> Option<Vec<u8>> {
+    (what == LookUp::ClientAddress).then(|| b"192.0.2.1".to_vec())
+}
+
 struct Bench {
     gate: Gate,
     key: ES256KeyPair,
@@ -32,22 +38,29 @@ struct Bench {
 impl Bench {
     /// A worker whose issuer's keys come from a URL, connected to the session service.
     fn new(mode: &str) -> Self {
-        let policy = crate::authorize::fixtures::policy(mode);
+        Self::of(crate::authorize::fixtures::policy(mode), &welcome(&[]))
+    }
+
+    fn of(policy: Policy, welcome: &[u8]) -> Self {
         let mut gate = Gate::new(policy, |_| None, 1).unwrap_or_else(|(_, error)| panic!("{error}"));
         assert_eq!(gate.act(at(NOW_MS).instant), Some(Act::Open));
         gate.opened(Some(STREAM), at(NOW_MS).instant);
         assert!(matches!(gate.act(at(NOW_MS).instant), Some(Act::Send { .. })));
-        gate.message(STREAM, &welcome(), at(NOW_MS));
+        gate.message(STREAM, welcome, at(NOW_MS));
         Self { gate, key: ES256KeyPair::generate().with_key_id("k1") }
     }
 
     fn with_keys(mode: &str) -> Self {
-        let mut bench = Self::new(mode);
-        assert_eq!(bench.gate.fetches(at(NOW_MS).instant).len(), 1);
-        let key_set = bench.key_set();
-        let (result, due) = bench.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
+        Self::new(mode).keyed()
+    }
+
+    /// The issuer's keys have been fetched.
+    fn keyed(mut self) -> Self {
+        assert_eq!(self.gate.fetches(at(NOW_MS).instant).len(), 1);
+        let key_set = self.key_set();
+        let (result, due) = self.gate.fetched(IssuerId(0), Some((200, key_set.as_bytes())), at(NOW_MS));
         assert!(result.is_ok() && due.is_empty());
-        bench
+        self
     }
 
     fn key_set(&self) -> String {
@@ -80,7 +93,7 @@ impl Bench {
             (":authority".to_owned(), b"api.example".to_vec()),
         ];
         headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}").into_bytes())));
-        self.gate.arrive(context, &Head::read(&headers), || "192.0.2.1".into(), at(now_ms))
+        self.gate.arrive(context, &Head::read(&headers), address, at(now_ms))
     }
 
     /// The service shows that it is alive.
@@ -107,8 +120,9 @@ impl Bench {
 }
 
 /// What a service says first.
-fn welcome() -> Vec<u8> {
-    let welcome = wire::Welcome { capabilities: vec![wire::BEAT.to_owned()], ..Default::default() };
+fn welcome(more: &[&str]) -> Vec<u8> {
+    let capabilities = [wire::BEAT].iter().chain(more).map(|name| (*name).to_owned()).collect();
+    let welcome = wire::Welcome { capabilities, ..Default::default() };
     wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }.encode_to_vec()
 }
 
@@ -175,7 +189,7 @@ fn where_a_token_is_optional_none_passes_and_a_bad_one_does_not() {
             .chain(authorization.map(|value| ("authorization", value)))
             .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
             .collect();
-        let step = bench.gate.arrive(1, &Head::read(&headers), String::new, at(NOW_MS));
+        let step = bench.gate.arrive(1, &Head::read(&headers), |_| None, at(NOW_MS));
         assert_eq!(code(&step), expected, "{authorization:?}");
         if let Step::Release(permit) = step {
             assert!(permit.principal.is_none());
@@ -229,7 +243,7 @@ fn a_preflight_passes_for_a_request_that_has_a_rule_and_without_a_body() {
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let head = Head::read(&headers).open(is_open);
-        assert_eq!(code(&bench.gate.arrive(1, &head, String::new, at(NOW_MS))), expected, "{path} {more:?} {is_open}");
+        assert_eq!(code(&bench.gate.arrive(1, &head, |_| None, at(NOW_MS))), expected, "{path} {more:?} {is_open}");
         bench.gate.gone(1);
     }
 }
@@ -245,7 +259,7 @@ fn over_long_methods_and_headers_that_the_next_hop_would_drop_are_refused_before
     ] {
         let headers = [(":method", &*method), (":path", "/open"), (":authority", "a"), ("connection", connection)];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let step = bench.gate.arrive(1, &Head::read(&headers), String::new, at(NOW_MS));
+        let step = bench.gate.arrive(1, &Head::read(&headers), |_| None, at(NOW_MS));
         assert_eq!(code(&step), expected, "{method} {connection}");
         bench.gate.gone(1);
     }
@@ -285,6 +299,7 @@ fn every_outcome_that_is_no_release_refuses() {
         (wire::Outcome::StepUpRequired, "step_up_required"),
         (wire::Outcome::Blocked, "blocked"),
         (wire::Outcome::ApprovalRequired, "approval_required"),
+        (wire::Outcome::ConditionFailed, "condition_failed"),
     ] {
         let mut bench = Bench::with_keys("enforce");
         let token = bench.token("read write");
@@ -634,7 +649,7 @@ fn ten_thousand_follows_are_told_in_messages_that_a_service_reads() {
         facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
         let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
         let rule = crate::route::RuleId(2);
-        bench.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits).expect("room");
+        bench.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits, None).expect("room");
     }
     let mut told = 0;
     while let Some(Act::Send { message, .. }) = bench.gate.act(at(NOW_MS).instant) {

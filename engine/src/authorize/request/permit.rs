@@ -74,7 +74,7 @@ impl Permit {
 }
 
 /// Why a request passed that would normally have been refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
     /// The policy is in shadow mode; this is the refusal that was not carried out.
     Shadow(Refusal),

@@ -55,7 +55,7 @@ impl Bench {
     /// A request stays open.
     fn join(&mut self, context: u32, rule: RuleId, outlive_token: bool) -> FollowId {
         let limits = Limits { outlive_token, ..policy("enforce").rules.swap_remove(rule.0).limits };
-        self.follows.join(context, &self.principal, rule, &limits).expect("room")
+        self.follows.join(context, &self.principal, rule, &limits, None).expect("room")
     }
 
     /// The one message that is sent now.

@@ -31,7 +31,11 @@ pub(in crate::policy) fn session(schema: &mut Schema) {
         json!({
             "required": ["cluster"],
             "if": given("protocol", "introspection"),
-            "then": {"required": ["path"], "not": {"required": ["credential", "client"]}},
+            "then": {
+                "required": ["path"],
+                "not": {"required": ["credential", "client"]},
+                "properties": {"attributes": false, "place": false},
+            },
             "else": {"properties": {"path": false, "authority": false, "client": false}},
         }),
     );
@@ -39,6 +43,10 @@ pub(in crate::policy) fn session(schema: &mut Schema) {
 
 pub(in crate::policy) fn credential(schema: &mut Schema) {
     set(schema, json!({"required": ["env"]}));
+}
+
+pub(in crate::policy) fn device(schema: &mut Schema) {
+    set(schema, json!({"required": ["from"]}));
 }
 
 pub(in crate::policy) fn client(schema: &mut Schema) {

@@ -84,6 +84,14 @@ texts! {
     Host = {"type": "string", "pattern": r#"^(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?)$"#};
     /// The name of a cookie or of a websocket subprotocol.
     HeaderToken = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"};
+    /// The name of a header that becomes a fact.
+    FactHeader = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "examples": ["x-device-id"]};
+    /// The name of a claim that becomes a fact.
+    FactClaim = {"type": "string", "minLength": 1, "maxLength": 128};
+    /// A class or a tag of a route.
+    Keyword = {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9_.:/-]+$"};
+    /// A name in a certificate: a URI or a DNS name.
+    Hop = {"type": "string", "maxLength": 1024, "pattern": "^[!-~]+$", "examples": ["spiffe://example.com/edge", "edge.example.com"]};
     /// The origin of a page.
     Origin = {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[0-9A-Za-z_.:\\[\\]-]+$", "examples": ["https://app.example.com"]};
     /// A path with parameters.

@@ -138,6 +138,7 @@ fn claim_names(raw: &mut RawIssuer, is_opaque: bool, at: &At<'_>, faults: &mut F
         session: session?,
         client: client.or(usual.client, Some)?,
         machine: machine?,
+        facts: usual.facts,
     })
 }
 

@@ -2,16 +2,23 @@
 
 mod access;
 
-use super::{ROOT, list, mode, scopes::Scopes, session::outage, texts};
+use super::{
+    ROOT,
+    facts::{keyword, no_conditions, tags},
+    list, mode,
+    scopes::Scopes,
+    session::outage,
+    texts,
+};
 use crate::{
     policy::{
-        Access, Limits, Mode, Outage, Rule,
+        Access, Limits, Mode, Outage, Rule, Words,
         deserialize::{Given, shaped},
         duration::limit,
         fault::{Faults, Wrong},
         json::Json,
         json_path::At,
-        raw::{RawLimits, RawMatch, RawRoute, Texts},
+        raw::{RawLimits, RawMatch, RawRequire, RawRoute, Texts},
         text::{quoted, unescaped},
     },
     route::{BadMethod, HostPattern, Match, Method, RouteTable, RuleId, Segment, Template},
@@ -97,6 +104,8 @@ impl Reader<'_> {
         let mode = raw.mode.or(self.common.mode, |word| self.faults.check(&at.key("mode"), mode(&word)));
         let has_limits = !raw.session.is_absent();
         let has_acr = !raw.acr.is_absent();
+        let sets = sets(&raw.require);
+        let words = self.words(raw.class, raw.tags, sets, at);
         let access = self.access(raw.public, raw.authenticated, raw.require, at, index);
         let limits = self.limits(raw.session, &at.key("session")).map(|limits| self.strict(limits, access.as_ref()));
         let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
@@ -111,7 +120,19 @@ impl Reader<'_> {
                 self.faults.add(&at.key("acr"), "a public route requires no token; omit this key");
             }
         }
-        Some(Rule { name: name?, mode: mode?, access: access?, limits: limits?, acr: acr? })
+        Some(Rule { name: name?, mode: mode?, access: access?, limits: limits?, acr: acr?, words: words? })
+    }
+
+    fn words(&mut self, class: Given<String>, raw_tags: Texts, sets: Vec<String>, at: &At<'_>) -> Option<Words> {
+        if self.common.is_endpoint {
+            for (key, _) in [("class", class.is_absent()), ("tags", raw_tags.is_absent())].iter().filter(|(_, is)| !is)
+            {
+                no_conditions(&at.key(key), self.faults);
+            }
+        }
+        let class = class.or(None, |word| self.faults.check(&at.key("class"), keyword(&word)).map(Some));
+        let tags = tags(raw_tags, &at.key("tags"), self.faults);
+        Some(Words { class: class?, tags: tags?, sets })
     }
 
     /// A route that a grant can open denies in an outage, whatever it says: nobody can tell whether the grant still holds.
@@ -196,6 +217,23 @@ impl Reader<'_> {
             on_outage: on_outage?,
         })
     }
+}
+
+/// The sets that a requirement names, without `@`. Whether there are such sets is checked elsewhere.
+fn sets(require: &Given<RawRequire>) -> Vec<String> {
+    let Given::Value(RawRequire { all_of, any_of }) = require else { return Vec::new() };
+    let mut sets = Vec::new();
+    for texts in [all_of, any_of] {
+        let Given::Value(items) = texts else { continue };
+        for item in items {
+            let Given::Value(name) = item else { continue };
+            let Some(set) = name.strip_prefix('@') else { continue };
+            if !sets.iter().any(|known| known == set) {
+                sets.push(set.to_owned());
+            }
+        }
+    }
+    sets
 }
 
 /// Hosts or methods: those listed, or all if the key is absent. An empty list is refused because it could mean either

@@ -8,7 +8,7 @@ use crate::{
         duration::{duration_within, limit},
         fault::{About, Faults, Wrong},
         json_path::At,
-        raw::{RawClient, RawCredential, RawOutage, RawSession},
+        raw::{RawAttributes, RawClient, RawCredential, RawOutage, RawPlace, RawSession},
         text::{plain, quoted, visible},
     },
     route::Host,
@@ -44,6 +44,14 @@ pub(super) fn session(raw: Given<RawSession>, faults: &mut Faults) -> Option<Opt
 pub(super) fn is_endpoint(raw: &Given<RawSession>) -> bool {
     let Given::Value(raw) = raw else { return false };
     matches!(&raw.protocol, Given::Value(text) if matches!(protocol(text), Ok(Name::Introspection)))
+}
+
+/// Takes out the parts that are about facts for conditions.
+pub(super) fn take_facts(raw: &mut Given<RawSession>) -> (Given<RawAttributes>, Given<RawPlace>) {
+    match raw {
+        Given::Value(raw) => (std::mem::take(&mut raw.attributes), std::mem::take(&mut raw.place)),
+        Given::Absent | Given::Faulty => (Given::Absent, Given::Absent),
+    }
 }
 
 fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {

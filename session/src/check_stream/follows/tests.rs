@@ -9,6 +9,7 @@ use crate::check_stream::state::tests::{
     BACKGROUND, BUSY, PLAIN, Stream, YOUNG, fresh, hello, id, machine, robot, token, verdicts,
 };
 use crate::check_stream::{Answers, Broken, Destination};
+use crate::conditions::RouteFacts;
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, narrowing, person};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
@@ -47,8 +48,9 @@ impl Stream {
 fn enter(follows: &mut Follows, id: u32, token: &Arc<Token>) -> Result<(), Broken> {
     let requirement = Arc::new(Requirement::of(Vec::new(), Vec::new()));
     let scopes = RouteScopes::new("plain".into(), Box::default(), Box::default());
-    let route = Route { asked: Asked::default(), requirement, scopes, acr: Arc::default() };
-    follows.enter(id, BoundToken::new(Arc::clone(token)), &route)
+    let route =
+        Route { asked: Asked::default(), requirement, scopes, acr: Arc::default(), facts: RouteFacts::default() };
+    follows.enter(id, BoundToken::new(Arc::clone(token)), (0, &route), None)
 }
 
 /// Enters a follow and judges it, with the look-up that this may take.
@@ -86,7 +88,7 @@ fn a_revocation_is_told_once_wherever_it_falls_between_entering_and_judging() {
             let token = Arc::new(person("s", T0));
             // Another token of the session may have opened it.
             let session = fixture.live(&person("s", T0), T0);
-            let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
+            let mut follows = Follows::new(&fixture.registry, &fixture.metrics, &fixture.audit);
             let mut answers = Answers::default();
             if is_enrolled {
                 open(&mut follows, 1, &token, &mut answers);
@@ -117,7 +119,7 @@ fn a_revocation_is_told_once_wherever_it_falls_between_entering_and_judging() {
 fn a_follow_is_registered_before_it_is_judged() {
     let fixture = Fixture::new();
     let token = Arc::new(person("s", T0));
-    let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
+    let mut follows = Follows::new(&fixture.registry, &fixture.metrics, &fixture.audit);
     enter(&mut follows, 7, &token).unwrap();
     fixture.registry.followers().changed(token.id);
     assert!(follows.notifier().take().follows.contains(&7));
@@ -129,7 +131,7 @@ fn no_end_is_lost_between_threads() {
     for n in 0..3_000 {
         let token = Arc::new(person(&format!("s{n}"), T0));
         let session = fixture.live(&token, T0);
-        let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
+        let mut follows = Follows::new(&fixture.registry, &fixture.metrics, &fixture.audit);
         let mut answers = Answers::default();
         let gate = Barrier::new(2);
         std::thread::scope(|scope| {
@@ -153,7 +155,7 @@ fn a_change_of_scopes_is_not_lost_wherever_it_falls_between_entering_and_judging
         let fixture = Fixture::new();
         let token = Arc::new(person("s", T0));
         let session = fixture.live(&token, T0);
-        let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
+        let mut follows = Follows::new(&fixture.registry, &fixture.metrics, &fixture.audit);
         let mut answers = Answers::default();
         for step in order.chars() {
             match step {
@@ -229,7 +231,7 @@ fn a_follow_that_breaks_the_contract_closes_the_stream() {
 #[test]
 fn the_number_of_follows_is_bounded() {
     let fixture = Fixture::new();
-    let mut follows = Follows::new(&fixture.registry, &fixture.metrics);
+    let mut follows = Follows::new(&fixture.registry, &fixture.metrics, &fixture.audit);
     let token = Arc::new(person("s", T0));
     for id in 0..u32::try_from(FOLLOWS_MAX).unwrap() {
         enter(&mut follows, id, &token).unwrap();

@@ -3,6 +3,8 @@
 use super::StreamState;
 use crate::audit::{Actor, EndedBy, Kind, Next};
 use crate::check_stream::{Answers, Broken, Destination, RouteTables};
+#[cfg(feature = "conditions")]
+use crate::conditions::Conditions;
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
@@ -89,6 +91,14 @@ pub(in crate::check_stream) struct Stream(pub(in crate::check_stream) StreamStat
 impl Stream {
     pub(in crate::check_stream) fn open(fixture: &Fixture) -> Self {
         let mut state = fresh(fixture);
+        state.receive(FilterMessage { hello: Some(hello()), ..FilterMessage::default() }, T0).unwrap();
+        Self(state, Arc::clone(&fixture.registry))
+    }
+
+    /// The same, where these conditions decide as well.
+    #[cfg(feature = "conditions")]
+    pub(in crate::check_stream) fn judged(fixture: &Fixture, conditions: &Arc<Conditions>) -> Self {
+        let mut state = fresh(fixture).judging_by(Some(Arc::clone(conditions)));
         state.receive(FilterMessage { hello: Some(hello()), ..FilterMessage::default() }, T0).unwrap();
         Self(state, Arc::clone(&fixture.registry))
     }

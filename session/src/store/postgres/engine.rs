@@ -3,7 +3,7 @@
 use super::commit::{LOST, int, place};
 use super::link::Connected;
 use super::open::{Postgres, lock};
-use crate::replica::{Beaten, Engine, NoBeat, Peer, Place, Woken};
+use crate::replica::{Beaten, Engine, NoBeat, Peer, Place, Stated, Woken};
 use crate::store::StoreError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,9 +16,13 @@ impl Engine for Postgres {
         &self.run
     }
 
+    fn stated(&self) -> &Stated {
+        &self.stated
+    }
+
     fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError> {
         let beat = self.next_beat();
-        let (version, lead_ms) = (env!("CARGO_PKG_VERSION"), self.clock_lead_ms.load(Ordering::Relaxed));
+        let (version, lead_ms) = (self.stated.text(), self.clock_lead_ms.load(Ordering::Relaxed));
         lock(&self.beats).run(async |c| {
             c.batch("BEGIN").await?;
             // In the order of the commits: each lists this replica, or is before the head that its next beat sees.
@@ -35,6 +39,7 @@ impl Engine for Postgres {
 
     fn beat(&self, settled: Place) -> Result<Option<Beaten>, NoBeat> {
         let (beat, lead_ms) = (self.next_beat(), self.clock_lead_ms.load(Ordering::Relaxed));
+        let version = self.stated.text();
         let cursor = self.cursor();
         // The writer may have gone on since this place was read: then another beat follows.
         let tag = cursor.tag.filter(|_| cursor.number == settled);
@@ -45,13 +50,13 @@ impl Engine for Postgres {
                 let row = c
                     .one(
                         "WITH mine AS (UPDATE replicas SET settled = $2, beat = $5, \
-                         beaten_at = clock_timestamp(), clock_lead_ms = $4 WHERE run = $1 \
+                         beaten_at = clock_timestamp(), clock_lead_ms = $4, version = $8 WHERE run = $1 \
                          AND EXISTS (SELECT FROM meta WHERE id = $6 AND head >= $2) \
                          AND NOT EXISTS (SELECT FROM log WHERE n = $2 AND tag <> $7) RETURNING run), \
                          told AS (SELECT pg_notify($3, 'settled ' || $1) FROM mine) \
                          SELECT id, head, (SELECT tag FROM log WHERE n = $2), (SELECT min(n) FROM log), \
                          (SELECT count(*) FROM told), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM meta",
-                        &[&self.run, &int(settled), &self.channel, &lead_ms, &beat, &self.id, &tag],
+                        &[&self.run, &int(settled), &self.channel, &lead_ms, &beat, &self.id, &tag, &version],
                     )
                     .await?;
                 Ok((row, peers(c).await?))

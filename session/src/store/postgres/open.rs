@@ -4,7 +4,7 @@ use super::condition::promises;
 use super::connect::Target;
 use super::link::{Connected, Link, Purpose};
 use super::schema::{self, LAYOUT, LAYOUT_MIN};
-use crate::replica::{Appended, Place};
+use crate::replica::{Appended, Place, Stated};
 use crate::store::StoreError;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -53,6 +53,7 @@ pub struct Postgres {
     /// How far the clock of the replica that is furthest ahead is ahead of this machine's, in milliseconds.
     pub(super) clock_behind_ms: AtomicU64,
     pub(super) beats_ever: AtomicU64,
+    pub(super) stated: Stated,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -129,6 +130,7 @@ impl Postgres {
             clock_lead_ms: AtomicI64::new(0),
             clock_behind_ms: AtomicU64::new(0),
             beats_ever: AtomicU64::new(0),
+            stated: Stated::default(),
         })
     }
 

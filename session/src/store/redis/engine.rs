@@ -7,7 +7,7 @@ use super::open::{Redis, lock};
 use super::refusal::{LOST, Refusal, ask};
 use super::reply::Reply;
 use super::script::{BEAT, EVICT, JOIN, LEAVE, LIST, Script};
-use crate::replica::{Beaten, Engine, Failovers, NoBeat, Peer, Place, Woken};
+use crate::replica::{Beaten, Engine, Failovers, NoBeat, Peer, Place, Stated, Woken};
 use crate::store::StoreError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,10 @@ const READING_MS_MAX: i64 = 100;
 impl Engine for Redis {
     fn run(&self) -> &str {
         &self.run
+    }
+
+    fn stated(&self) -> &Stated {
+        &self.stated
     }
 
     fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use super::news::News;
 use super::refusal::{Refusal, ask};
 use super::script::OPEN;
 use super::source::{Source, Target};
+use crate::replica::Stated;
 use crate::store::StoreError;
 use crate::store::embedded::Embedded;
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ pub struct Redis {
     /// How far the clock of the replica that is furthest ahead is ahead of this machine's, in milliseconds.
     pub(super) clock_behind_ms: AtomicU64,
     pub(super) beats_ever: AtomicU64,
+    pub(super) stated: Stated,
     /// Entries that Redis had lost and got again from here.
     pub(super) given_back: AtomicU64,
 }
@@ -162,6 +164,7 @@ impl Redis {
             clock_lead_ms: AtomicI64::new(0),
             clock_behind_ms: AtomicU64::new(0),
             beats_ever: AtomicU64::new(0),
+            stated: Stated::default(),
             given_back: AtomicU64::new(0),
         })
     }
@@ -193,7 +196,7 @@ impl Redis {
         let (beat, lease_ms) =
             (self.beats_ever.fetch_add(1, Ordering::Relaxed) + 1, self.serve_lease_ms.load(Ordering::Relaxed));
         let lead_ms = self.clock_lead_ms.load(Ordering::Relaxed);
-        format!("{}\t{}\t{settled}\t{lease_ms}\t{beat}\t{lead_ms}", self.name, env!("CARGO_PKG_VERSION"))
+        format!("{}\t{}\t{settled}\t{lease_ms}\t{beat}\t{lead_ms}", self.name, self.stated.text())
     }
 }
 

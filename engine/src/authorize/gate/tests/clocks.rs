@@ -20,7 +20,7 @@ impl Bench {
         let mut headers: Vec<_> =
             headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).into_iter().collect();
         headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
-        self.gate.arrive(context, &Head::read(&headers), String::new, now)
+        self.gate.arrive(context, &Head::read(&headers), |_| None, now)
     }
 
     fn sent_at(&mut self, now: Now) -> wire::FilterMessage {

@@ -23,7 +23,7 @@ impl Bench {
             facts.digest.0[..4].copy_from_slice(&context.to_be_bytes());
             facts.dies_at_ms = u64::MAX;
             let principal = Rc::new(Principal::new(IssuerId(0), facts, &policy));
-            self.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits).expect("room");
+            self.gate.follows.join(context, &principal, rule, &policy.rules[rule.0].limits, None).expect("room");
         }
     }
 
@@ -73,7 +73,7 @@ fn on_another_stream_those_that_have_to_be_followed_come_first_again() {
     assert_eq!(bench.gate.act(at(NOW_MS + 100).instant), Some(Act::Open));
     bench.gate.opened(Some(STREAM + 1), at(NOW_MS + 100).instant);
     assert!(bench.sent(NOW_MS + 100).hello.is_some());
-    bench.gate.message(STREAM + 1, &welcome(), at(NOW_MS + 100));
+    bench.gate.message(STREAM + 1, &welcome(&[]), at(NOW_MS + 100));
     let follows = bench.announced(NOW_MS + 100);
     let ids: HashSet<u32> = follows.iter().map(|follow| follow.id).collect();
     assert_eq!((follows.len(), ids.len()), (FOLLOWS_MAX, FOLLOWS_MAX));

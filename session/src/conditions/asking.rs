@@ -1,0 +1,135 @@
+//! The decision about one question: what a session and a route settle is found in the marks of its token, else in the cache,
+//! else prepared; the rest is evaluated.
+
+use super::cache::{Key, Piece};
+use super::in_force::Slice;
+use super::marks::{Mark, Stamp};
+use super::route::{Asking, Of};
+use super::{Decided, Marks, Refused, facts};
+use crate::conditions::refused::Advice;
+use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
+use std::sync::Arc;
+
+/// How often it is decided again what depends on the time, in milliseconds.
+const AGAIN_MS: u64 = 1_000;
+
+impl Asking<'_> {
+    /// Decides. `marks` are those of the question's token.
+    pub(crate) fn decide(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Decided {
+        let sliced = match self.on.slice(self.index, self.route) {
+            Slice::Free => return Decided::default(),
+            Slice::Faulty => {
+                return refused(Refused::by_default("conditions", "the conditions cannot be applied to this route"));
+            }
+            Slice::Some(sliced) => sliced,
+        };
+        let Some(method) = self.request.method_number() else {
+            return refused(Refused::by_default("method", "conditions do not know this method"));
+        };
+        let device = self.request.device_of(of.token);
+        let key = self.index.saturating_mul(8).saturating_add(method);
+        if let Some(stamp) = marks.stamp(device, self.on.table()).filter(|stamp| self.is_current(stamp, of, now_ms)) {
+            let again_at_ms = stamp.until_ms;
+            match marks.get(key) {
+                Some(Mark::Allowed) => return Decided { refused: None, again_at_ms },
+                Some(Mark::Prepared(piece)) => {
+                    if let Some(piece) = piece.upgrade() {
+                        return self.evaluate(&piece, again_at_ms, now_ms);
+                    }
+                }
+                None => {}
+            }
+        }
+        let (stamp, piece) = self.prepared(sliced, device, key, of, now_ms);
+        if marks.stamp(device, self.on.table()) != Some(&stamp) {
+            marks.renew(stamp, device, self.on.table());
+        }
+        marks.put(key, &piece);
+        self.evaluate(&piece, stamp.until_ms, now_ms)
+    }
+
+    /// Whether what was found out under a stamp still holds.
+    fn is_current(&self, stamp: &Stamp, of: &Of<'_>, now_ms: u64) -> bool {
+        stamp.generation == of.session.generation()
+            && stamp.conditions == self.on.number()
+            && stamp.holds_at(now_ms)
+            && stamp.facts == of.registry.fact_epochs().read(stamp.counters)
+    }
+
+    /// What is prepared, by this stream or another one, or now.
+    fn prepared(
+        &self,
+        sliced: &Sliced,
+        device: &str,
+        method_on_route: u32,
+        of: &Of<'_>,
+        now_ms: u64,
+    ) -> (Stamp, Arc<Piece>) {
+        let (cache, metrics) = (self.conditions.cache(), self.conditions.metrics());
+        let fingerprint = facts::fingerprint(of, device, self.conditions.hasher());
+        let (key, place): (Key, _) = ((of.session.id, fingerprint), (self.on.table(), method_on_route));
+        let known = cache.session(&key, |stamp| self.is_current(stamp, of, now_ms));
+        let (stamp, session) = known.unwrap_or_else(|| {
+            let (stamp, session) = self.facts(device, of, now_ms);
+            cache.put_session(key, stamp, &session);
+            (stamp, session)
+        });
+        if let Some(piece) = cache.piece(&key, &stamp, place) {
+            metrics.found.inc();
+            return (stamp, piece);
+        }
+        metrics.prepared.inc();
+        let session = facts::on_route(&session, of, self.route, now_ms);
+        let prepared = sliced.prepare(&session, self.request.method());
+        let piece = Arc::new(Piece { session, prepared });
+        cache.put_piece(&key, &stamp, place, &piece);
+        (stamp, piece)
+    }
+
+    /// The facts of the session now. The numbers are read first: what changes in between has newer ones.
+    fn facts(&self, device: &str, of: &Of<'_>, now_ms: u64) -> (Stamp, Arc<Session>) {
+        let (bearer, generation) = (of.session.bearer(), of.session.generation());
+        let counters = of.registry.fact_epochs().of(bearer, device);
+        let epochs = of.registry.fact_epochs().read(counters);
+        let layers = of.registry.layers_of(bearer, device, now_ms);
+        let session = facts::session(of, &layers, device, self.on.declared(), now_ms);
+        // A grant that holds is a fact of some routes.
+        let grants = of.session.live_grants(now_ms);
+        let until_ms = grants.iter().filter_map(|(_, grant)| grant.until_ms).chain(layers.until_ms).min();
+        let conditions = self.on.number();
+        let stamp = Stamp { generation, facts: epochs, counters, conditions, from_ms: now_ms, until_ms };
+        (stamp, Arc::new(session))
+    }
+
+    fn evaluate(&self, piece: &Piece, until_ms: Option<u64>, now_ms: u64) -> Decided {
+        let decision = match piece.prepared.settled() {
+            Some(settled) => settled.clone(),
+            None => {
+                self.conditions.metrics().evaluated.inc();
+                piece.prepared.decide(&piece.session, &facts::asked(self.request, now_ms))
+            }
+        };
+        let timed = piece.prepared.depends_on_time().then(|| now_ms.saturating_add(AGAIN_MS));
+        let again_at_ms = [until_ms, timed].into_iter().flatten().min();
+        match decision {
+            Decision::Allowed => Decided { refused: None, again_at_ms },
+            Decision::Refused(refusal) => Decided { refused: Some(Arc::new(refusal.into())), again_at_ms },
+        }
+    }
+}
+
+fn refused(refused: Refused) -> Decided {
+    Decided { refused: Some(Arc::new(refused)), again_at_ms: None }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { answer, id, reason, tell, .. } = refusal;
+        let advice = match answer {
+            Answer::ConditionFailed => Advice::None,
+            Answer::ApprovalRequired { scope } => Advice::Request(scope),
+            Answer::StepUpRequired { acr, max_age_ms } => Advice::StepUp { acr, max_age_ms },
+        };
+        Self { advice, id, reason, tell }
+    }
+}

@@ -1,0 +1,49 @@
+//! Where conditions come from: `conditions` in `session.yaml`.
+
+use super::{Mode, directory};
+use portcullis_conditions::{Declared, Set};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// `conditions` in `session.yaml`, with the policies as they were when it was read.
+#[derive(Debug, Clone)]
+pub struct ConditionSettings {
+    /// The directory of the policies.
+    pub directory: PathBuf,
+    /// Whether what they refuse is refused.
+    pub mode: Mode,
+    /// The attributes that policies can see.
+    pub declared: Declared,
+    pub(super) set: Arc<Set>,
+}
+
+impl ConditionSettings {
+    /// Reads the policies. The error has all faults.
+    pub fn load(directory: &Path, mode: Mode, declared: Declared) -> Result<Self, Vec<String>> {
+        let set = Arc::new(directory::load(directory, &declared)?);
+        Ok(Self { directory: directory.to_owned(), mode, declared, set })
+    }
+
+    /// The same with the policies as they are now.
+    pub(super) fn read_again(&self) -> Result<Self, Vec<String>> {
+        Self::load(&self.directory, self.mode, self.declared.clone())
+    }
+
+    /// What tells replicas that decide alike from others.
+    pub(crate) fn stated(&self) -> String {
+        match self.mode {
+            Mode::Enforce => self.set.digest().to_owned(),
+            Mode::Shadow => format!("{}-shadow", self.set.digest()),
+        }
+    }
+}
+
+/// Equal ones decide equally, and watch the same files.
+impl PartialEq for ConditionSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.directory == other.directory
+            && self.mode == other.mode
+            && self.declared == other.declared
+            && self.set.digest() == other.set.digest()
+    }
+}
