@@ -5,6 +5,7 @@
 //! method. What is not known is denied. An evaluation is no use of a session: it opens none, is no activity, and adds nothing
 //! to one. A token is read and not verified, as for introspection: a caller verifies it before.
 
+mod context;
 mod decision;
 mod evaluate;
 mod fault;

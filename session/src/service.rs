@@ -135,7 +135,9 @@ impl Service {
 
     /// What it can beyond the first version of the contract.
     pub(crate) fn capabilities(&self) -> impl Iterator<Item = &'static str> {
-        [BEAT, APPROVALS, USAGE].into_iter().chain(self.conditions.as_ref().map(|_| CONDITIONS))
+        // A filter only tells where a request comes from if somebody wants to know.
+        let needs_facts = self.conditions.is_some() || self.registry.whereabouts().is_watching();
+        [BEAT, APPROVALS, USAGE].into_iter().chain(needs_facts.then_some(CONDITIONS))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

@@ -2,12 +2,12 @@
 //! what is unusual about it, where that is watched.
 
 use crate::anomalies::{self, Memo, Watch};
+use crate::conditions::Request;
 use crate::geoip::{self, GeoIp};
 use crate::place::Place;
 use crate::registry::Registry;
 use crate::service::Service;
 use crate::session::Session;
-use portcullis_contract::wire;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -22,9 +22,9 @@ pub(crate) struct Whereabouts {
 impl Whereabouts {
     /// The place of a request. One that the filter vouches for wins as a whole: where an edge has looked the client up, the
     /// address that the proxy knows may be the edge's own.
-    pub(crate) fn place(&self, stated: Option<&wire::Place>, client_address: &str) -> Option<Place> {
-        let looked_up = || self.geoip.as_ref()?.place(client_address.parse().ok()?);
-        stated.and_then(Place::stated).or_else(looked_up)
+    pub(crate) fn place(&self, request: Request<'_>) -> Option<Place> {
+        let looked_up = || self.geoip.as_ref()?.place(request.address()?);
+        request.place().and_then(Place::stated).or_else(looked_up)
     }
 
     /// Whether anomalies are watched.
@@ -38,12 +38,12 @@ impl Whereabouts {
         registry: &Registry,
         session: &Arc<Session>,
         memo: &mut Memo,
-        asked: &wire::Question,
+        request: Request<'_>,
         now_ms: u64,
     ) {
-        let Some(watch) = &self.watch else { return };
-        let stated = asked.circumstances.as_ref().and_then(|circumstances| circumstances.place.as_ref());
-        watch.note(registry, session, memo, asked, || self.place(stated, &asked.client_address), now_ms);
+        if let Some(watch) = &self.watch {
+            watch.note(registry, session, memo, request, || self.place(request), now_ms);
+        }
     }
 }
 

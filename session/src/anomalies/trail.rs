@@ -50,6 +50,8 @@ pub(super) struct Shown {
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     login_ms: Option<u64>,
+    /// The login that a place was last known of.
+    placed_login_ms: Option<u64>,
     spot: Option<Spot>,
     /// The network, and when it was seen last.
     network: Option<(u32, u64)>,
@@ -67,14 +69,14 @@ impl Trail {
     /// Takes in a sighting. `elsewhere` is where its subject was last, with whatever session.
     pub(super) fn see(&mut self, sighting: Sighting, elsewhere: Option<Spot>, settings: &Settings) -> Shown {
         let Sighting { place, address, agent, login_ms, at_ms } = sighting;
-        let is_login = self.login_ms.is_none_or(|known_ms| known_ms < login_ms);
-        if is_login {
-            self.login_ms = Some(login_ms);
+        if is_later(&mut self.login_ms, login_ms) {
             // Whoever has just logged in has answered for what was unusual before.
             self.found = Default::default();
         }
         let mut shown = Shown::default();
         if let Some(place) = place {
+            // A first request whose place is unknown must not take the login from the next one.
+            let is_login = is_later(&mut self.placed_login_ms, login_ms);
             self.travel(Spot { place, seen_ms: at_ms }, is_login, elsewhere, settings, &mut shown);
         }
         let others = [
@@ -142,6 +144,13 @@ impl Trail {
         self.addresses.push((address, at_ms));
         self.addresses.len() > crowd.count
     }
+}
+
+/// Whether an instant is later than the one that is known. From now on, it is known.
+fn is_later(known_ms: &mut Option<u64>, at_ms: u64) -> bool {
+    let is_later = known_ms.is_none_or(|known_ms| known_ms < at_ms);
+    *known_ms = (*known_ms).max(Some(at_ms));
+    is_later
 }
 
 /// Whether both are known, and not the same.
@@ -263,6 +272,16 @@ mod tests {
         let next =
             trail.see(sighting(zurich(), T0 + 1), Some(Spot { place: new_york(), seen_ms: T0 + 1 }), &settings());
         assert_eq!(next, Shown { before: country("CH"), ..Shown::default() });
+    }
+
+    #[test]
+    fn a_request_whose_place_is_unknown_does_not_take_the_login_from_the_next_one() {
+        let elsewhere = Some(Spot { place: new_york(), seen_ms: T0 });
+        let mut trail = Trail::default();
+        let nowhere = Sighting { place: None, ..sighting(zurich(), T0) };
+        assert_eq!(trail.see(nowhere, None, &settings()), Shown::default());
+        let shown = trail.see(sighting(zurich(), T0 + HOUR), elsewhere, &settings());
+        assert_eq!((shown.anomalies, shown.arrives), (vec![Anomaly::ImpossibleTravel], Country::read("CH")));
     }
 
     #[test]

@@ -7,12 +7,11 @@ use super::kind::{Anomaly, SOURCE};
 use super::metrics::AnomalyMetrics;
 use super::settings::Settings;
 use crate::attributes::{Fact, Holder, Value};
+use crate::conditions::Request;
 use crate::place::{Country, Place};
 use crate::registry::Registry;
 use crate::session::Session;
 use portcullis_contract::KeyKind;
-use portcullis_contract::wire::Question;
-use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -77,7 +76,7 @@ impl Watch {
         registry: &Registry,
         session: &Arc<Session>,
         memo: &mut Memo,
-        asked: &Question,
+        request: Request<'_>,
         place: impl FnOnce() -> Option<Place>,
         at_ms: u64,
     ) {
@@ -85,16 +84,15 @@ impl Watch {
         if session.kind == KeyKind::Machine {
             return;
         }
-        let stated = asked.circumstances.as_ref().and_then(|circumstances| circumstances.place.as_ref());
-        let stated = stated.map(|place| (&place.country, place.asn, place.proxy));
-        let client = self.detector.hash((&asked.client_address, asked.user_agent_digest, stated));
+        let (address, agent) = (request.address(), request.user_agent());
+        let stated = request.place().map(|place| (&place.country, place.asn, place.proxy));
+        let client = self.detector.hash((address, agent, stated));
         if memo.client == client && at_ms.saturating_sub(memo.at_ms) < NOTED_EVERY_MS {
             return;
         }
         *memo = Memo { client, at_ms };
         let place = place();
-        let address = asked.client_address.parse::<IpAddr>().ok();
-        let seen = Client { place, address, agent: asked.user_agent_digest };
+        let seen = Client { place, address, agent };
         let whose = Whose {
             session: session.id,
             issuer: &session.issuer,

@@ -1,6 +1,7 @@
 //! A decision, and what its caller is told about a refusal.
 
 use super::fault::Fault;
+use portcullis_contract::wire::Condition;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -29,6 +30,14 @@ impl Decision {
         self
     }
 
+    /// The condition that denies, if one does; its reason only if that may be told.
+    pub(super) fn by(self, condition: &Condition) -> Self {
+        let Condition { id, reason, tell, requestable, .. } = condition;
+        let named = [("condition", id, true), ("detail", reason, *tell), ("requestable", requestable, true)];
+        let said = named.into_iter().filter(|(_, text, is_told)| *is_told && !text.is_empty());
+        said.fold(self, |decision, (name, text, _)| decision.with(name, text.as_str().into()))
+    }
+
     /// The decision about an evaluation that is not one, or that nothing can be decided about.
     pub(super) fn failed(fault: &Fault) -> Self {
         let error = json!({"status": fault.status().as_u16(), "message": fault.message()});
@@ -47,6 +56,11 @@ mod tests {
         let step_up = Decision::deny("step_up_required").with("acr_values", "aal2 aal3".into());
         let context = json!({"reason": "step_up_required", "acr_values": "aal2 aal3"});
         assert_eq!(shown(step_up), json!({"decision": false, "context": context}));
+        let condition = Condition { id: "office".to_owned(), reason: "not here".to_owned(), ..Condition::default() };
+        let (quiet, told) = (Decision::deny("x").by(&condition), Condition { tell: true, ..condition });
+        assert_eq!(shown(quiet)["context"], json!({"reason": "x", "condition": "office"}));
+        assert_eq!(shown(Decision::deny("x").by(&told))["context"]["detail"], "not here");
+        assert_eq!(Decision::deny("x").by(&Condition::default()), Decision::deny("x"));
         let error = json!({"status": 400, "message": "`action` is missing"});
         let failed = Decision::failed(&Fault::invalid("`action` is missing"));
         assert_eq!(shown(failed), json!({"decision": false, "context": {"error": error}}));

@@ -1,18 +1,20 @@
 //! One evaluation: the judge is asked as for a question of a filter, except that nothing is touched, and what a filter looks at
 //! itself (the token's dates, its scopes and its authentication context) is looked at here.
 
+use super::context;
 use super::decision::Decision;
 use super::fault::Fault;
 use super::request::{Entity, Evaluation};
 use crate::bound_token::{BoundToken, Required};
 use crate::check_stream::Described;
+use crate::conditions::Request;
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::service::Service;
 use crate::session::Session;
 use crate::token::Token;
 use portcullis_contract::code;
-use portcullis_contract::wire::Outcome;
+use portcullis_contract::wire::{Condition, Outcome};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -59,7 +61,7 @@ impl<'s> Evaluator<'s> {
     }
 
     async fn decide(&self, evaluation: &Evaluation) -> Result<Decision, Fault> {
-        let Evaluation { subject, action, resource } = evaluation;
+        let Evaluation { subject, action, resource, context } = evaluation;
         let known = self.routes.get(resource.id.as_str()).filter(|_| resource.kind == "route");
         let Some(routes) = known else { return Ok(Decision::deny(RESOURCE_UNKNOWN)) };
         if !METHODS.contains(&action.as_str()) {
@@ -76,9 +78,10 @@ impl<'s> Evaluator<'s> {
         if !service.registry.lease().holds() {
             return Err(Fault::Unavailable);
         }
+        let asked = context::request(action, context);
         // Policies of several filters may have a route of that name: it is what all of them let through.
         for route in routes {
-            let decision = self.on(&subject, &mut bound, route).await;
+            let decision = self.on(&subject, &mut bound, route, Request::of(&asked)).await;
             if !decision.decision {
                 return Ok(decision);
             }
@@ -86,18 +89,23 @@ impl<'s> Evaluator<'s> {
         Ok(Decision::permit())
     }
 
-    async fn on(&self, subject: &Subject, bound: &mut BoundToken, route: &Described) -> Decision {
+    async fn on(&self, subject: &Subject, bound: &mut BoundToken, route: &Described, request: Request<'_>) -> Decision {
         let (service, now_ms) = (self.service, self.service.clock.now_ms());
         let asked = Asked { background: true, ..route.asked };
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: None };
-        let answer = bound.answer(&service.registry, asked, required, now_ms);
+        let mut answer = {
+            let on = service.conditions.clone().map(|conditions| route.conditions(conditions));
+            let conditions = on.as_ref().and_then(|on| route.asking(on, request));
+            let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions };
+            bound.answer(&service.registry, asked, required, now_ms)
+        };
+        let condition = answer.verdict.condition.take().unwrap_or_default();
         if let Some(session) = answer.awaits {
             service.make_durable(vec![session]).await;
         }
         match answer.verdict.outcome() {
             Outcome::Active => {}
-            Outcome::StepUpRequired => return step_up(route),
-            outcome => return Decision::deny(code::of(outcome).unwrap_or(code::SESSION_UNKNOWN)),
+            Outcome::StepUpRequired => return step_up(route, &condition),
+            outcome => return Decision::deny(code::of(outcome).unwrap_or(code::SESSION_UNKNOWN)).by(&condition),
         }
         let left = answer.verdict.narrowed.map(|left| left.scopes);
         let holds = |scope: &String| match &left {
@@ -110,7 +118,7 @@ impl<'s> Evaluator<'s> {
         // The session's start would stand for a login whose time is unreadable.
         let is_too_old = subject.is_login_unreadable && route.asked.max_age_ms.is_some();
         if is_too_old || !is_strong_enough(subject, bound, route, now_ms) {
-            return step_up(route);
+            return step_up(route, &condition);
         }
         Decision::permit()
     }
@@ -179,12 +187,14 @@ fn is_strong_enough(subject: &Subject, bound: &BoundToken, route: &Described, no
         }
 }
 
-fn step_up(route: &Described) -> Decision {
-    let mut decision = Decision::deny(code::STEP_UP_REQUIRED);
-    if !route.acr.is_empty() {
-        decision = decision.with("acr_values", route.acr.join(" ").into());
+/// What a condition asks for wins over what the route does.
+fn step_up(route: &Described, condition: &Condition) -> Decision {
+    let mut decision = Decision::deny(code::STEP_UP_REQUIRED).by(condition);
+    let acr = if condition.acr.is_empty() { &*route.acr } else { &condition.acr };
+    if !acr.is_empty() {
+        decision = decision.with("acr_values", acr.join(" ").into());
     }
-    match route.asked.max_age_ms {
+    match condition.max_age_ms.or(route.asked.max_age_ms) {
         Some(max_age_ms) => decision.with("max_age", (max_age_ms / 1_000).into()),
         None => decision,
     }

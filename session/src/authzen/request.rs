@@ -20,6 +20,8 @@ pub(super) struct Evaluation {
     /// The action's name.
     pub(super) action: String,
     pub(super) resource: Entity,
+    /// What else is known of the request.
+    pub(super) context: Map<String, Value>,
 }
 
 /// When the rest of the evaluations is not needed any more.
@@ -56,6 +58,7 @@ struct Parts {
     subject: Option<Entity>,
     action: Option<String>,
     resource: Option<Entity>,
+    context: Option<Map<String, Value>>,
 }
 
 impl Evaluation {
@@ -92,10 +95,13 @@ impl Batch {
 
 impl Parts {
     fn read(from: &Map<String, Value>) -> Result<Self, Fault> {
-        if from.get("context").is_some_and(|context| !context.is_object()) {
-            return Err(Fault::invalid("`context` is not an object"));
-        }
+        let context = match from.get("context") {
+            None => None,
+            Some(Value::Object(context)) => Some(context.clone()),
+            Some(_) => return Err(Fault::invalid("`context` is not an object")),
+        };
         Ok(Self {
+            context,
             subject: entity(from, "subject")?,
             action: member(from, "action")?.map(|action| text(action, "action", "name")).transpose()?,
             resource: entity(from, "resource")?,
@@ -108,6 +114,7 @@ impl Parts {
             subject: self.subject.or_else(|| defaults.subject.clone()),
             action: self.action.or_else(|| defaults.action.clone()),
             resource: self.resource.or_else(|| defaults.resource.clone()),
+            context: self.context.or_else(|| defaults.context.clone()),
         }
     }
 
@@ -117,6 +124,7 @@ impl Parts {
             subject: self.subject.ok_or_else(|| missing("subject"))?,
             action: self.action.ok_or_else(|| missing("action"))?,
             resource: self.resource.ok_or_else(|| missing("resource"))?,
+            context: self.context.unwrap_or_default(),
         })
     }
 }
@@ -178,7 +186,8 @@ mod tests {
 
     fn evaluation(subject: &str, action: &str, resource: &str) -> Evaluation {
         let entity = |kind: &str, id: &str| Entity { kind: kind.to_owned(), id: id.to_owned() };
-        Evaluation { subject: entity("user", subject), action: action.to_owned(), resource: entity("record", resource) }
+        let (subject, resource) = (entity("user", subject), entity("record", resource));
+        Evaluation { subject, action: action.to_owned(), resource, context: Map::new() }
     }
 
     fn alice() -> Value {
@@ -201,7 +210,9 @@ mod tests {
             "resource": {"type": "record", "id": "record-1", "properties": {}},
             "context": {"ip": "192.0.2.1"}, "foo": "bar", "futureField": {"nested": true},
         });
-        assert_eq!(Evaluation::read(body.to_string().as_bytes()), Ok(evaluation("alice", "read", "record-1")));
+        let context = Map::from_iter([("ip".to_owned(), json!("192.0.2.1"))]);
+        let wanted = Evaluation { context, ..evaluation("alice", "read", "record-1") };
+        assert_eq!(Evaluation::read(body.to_string().as_bytes()), Ok(wanted));
     }
 
     #[test]

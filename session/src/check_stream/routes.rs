@@ -1,7 +1,7 @@
 //! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
 
 use super::answers::Broken;
-use crate::conditions::{RouteFacts, Slot};
+use crate::conditions::{Asking, Conditions, OnTable, Request, RouteFacts, Slot};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::usage::RouteScopes;
@@ -23,14 +23,33 @@ pub(super) struct Route {
 }
 
 /// A route as a caller that is no filter knows it: by its name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Described {
+    table: Arc<RouteTable>,
+    index: u32,
     /// Its limits.
     pub(crate) asked: Asked,
     /// The scopes that it requires.
     pub(crate) requirement: Arc<Requirement<String>>,
     /// Authentication contexts, one of which is required; empty: none.
     pub(crate) acr: Arc<[String]>,
+}
+
+impl Described {
+    /// The conditions of its policy's routes.
+    pub(crate) fn conditions(&self, all: Arc<Conditions>) -> OnTable {
+        OnTable::new(all, &self.table.conditions, self.table.len())
+    }
+
+    /// What conditions are asked about a request on it.
+    pub(crate) fn asking<'a>(&'a self, on: &'a OnTable, request: Request<'a>) -> Option<Asking<'a>> {
+        let route = self.table.route(self.index).ok()?;
+        Some(on.asking(self.index, &route.facts, request))
+    }
+
+    fn is(&self, route: &Route) -> bool {
+        self.table.route(self.index).is_ok_and(|own| own == route)
+    }
 }
 
 /// The routes of one policy.
@@ -107,16 +126,18 @@ impl RouteTables {
     pub(crate) fn named(&self, names: &HashSet<&str>) -> HashMap<Box<str>, Vec<Described>> {
         let tables = self.in_use();
         let mut found = HashMap::<Box<str>, Vec<Described>>::new();
-        for route in tables.iter().flat_map(|table| &table.routes) {
-            if names.contains(&*route.scopes.name) {
-                let described = Described {
-                    asked: route.asked,
-                    requirement: Arc::clone(&route.requirement),
-                    acr: Arc::clone(&route.acr),
-                };
+        for table in &tables {
+            let named = (0..).zip(&table.routes).filter(|(_, route)| names.contains(&*route.scopes.name));
+            for (index, route) in named {
                 let same_name = found.entry((*route.scopes.name).into()).or_default();
-                if !same_name.contains(&described) {
-                    same_name.push(described);
+                if !same_name.iter().any(|described| described.is(route)) {
+                    same_name.push(Described {
+                        table: Arc::clone(table),
+                        index,
+                        asked: route.asked,
+                        requirement: Arc::clone(&route.requirement),
+                        acr: Arc::clone(&route.acr),
+                    });
                 }
             }
         }

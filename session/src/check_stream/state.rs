@@ -39,7 +39,7 @@ struct Question {
     handle: u32,
     /// Its own, so that the filter may forget the handle.
     token: Arc<Token>,
-    /// What conditions are told about its request, if there are any.
+    /// Its request, if conditions or anomalies need it.
     request: OwnRequest,
 }
 
@@ -57,9 +57,12 @@ impl Counted {
     }
 
     /// Notes where a question about it comes from, if that is watched.
-    fn note(&mut self, registry: &Registry, asked: &wire::Question, now_ms: u64) {
-        if let Some((whereabouts, session)) = registry.whereabouts().zip(self.bound.live_session()) {
-            whereabouts.note(registry, session, &mut self.memo, asked, now_ms);
+    fn note(&mut self, registry: &Registry, request: Request<'_>, now_ms: u64) {
+        let whereabouts = registry.whereabouts();
+        if whereabouts.is_watching()
+            && let Some(session) = self.bound.live_session()
+        {
+            whereabouts.note(registry, session, &mut self.memo, request, now_ms);
         }
     }
 
@@ -302,7 +305,7 @@ impl StreamState {
         let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
         match asking.answer(token, None, tally, &mut self.usage) {
             Ok((answer, fresh)) => {
-                token.note(&self.registry, question, now_ms);
+                token.note(&self.registry, Request::of(question), now_ms);
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
                 }
@@ -310,7 +313,8 @@ impl StreamState {
             }
             Err(look_up) => {
                 let (token, route) = (Arc::clone(token.bound.token()), index);
-                let request = self.on_table.as_ref().map(|_| Request::of(question).own()).unwrap_or_default();
+                let is_needed = self.on_table.is_some() || self.registry.whereabouts().is_watching();
+                let request = if is_needed { Request::of(question).own() } else { OwnRequest::default() };
                 self.wait(look_up, Waiting::Question(Question { id, route, handle, token, request }), answers);
             }
         }
@@ -364,6 +368,7 @@ impl StreamState {
                 let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
                 let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
                 let answer = asking.answer(token, Some(found), tally, &mut self.usage);
+                token.note(&self.registry, request, now_ms);
                 // Whether or not its handle was forgotten meanwhile.
                 token.collect(&mut self.usage, now_ms);
                 answer.map(|(answer, _)| answers.put(Destination::Question, answer)).err()

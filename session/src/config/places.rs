@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "conditions")]
+    fn the_example_is_valid() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/unusual-places/conditions");
+        let text = include_str!("../../../examples/unusual-places/session.yaml");
+        let text = text.replace("./conditions", folder.to_str().unwrap());
+        let settings = read(&text, &|name| Some(format!("the-secret-of-{name}"))).unwrap();
+        assert!(settings.anomalies.is_some() && settings.conditions.read().is_some() && settings.geoip.len() == 2);
+        assert_eq!(settings.warnings, [""; 0]);
+    }
+
+    #[test]
     fn databases_are_a_file_or_a_list_and_travel_needs_one() {
         let files = |text: &str| given(&format!("geoip: {{database: {text}}}\n")).unwrap().geoip;
         assert_eq!(files("city.mmdb"), [PathBuf::from("city.mmdb")]);

@@ -245,12 +245,12 @@ impl Registry {
         &self.usage
     }
 
-    /// Where requests come from; `None` until the service has started.
-    pub(crate) fn whereabouts(&self) -> Option<&Whereabouts> {
-        self.whereabouts.get()
+    /// Finds out where requests come from.
+    pub(crate) fn whereabouts(&self) -> &Whereabouts {
+        self.whereabouts.get_or_init(Whereabouts::default)
     }
 
-    /// Sets that, once.
+    /// Sets that, once, before it is asked for.
     pub(crate) fn set_whereabouts(&self, whereabouts: Whereabouts) {
         drop(self.whereabouts.set(whereabouts));
     }
