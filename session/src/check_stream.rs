@@ -4,6 +4,9 @@ mod answers;
 #[cfg(all(test, feature = "conditions"))]
 mod conditions_tests;
 mod follows;
+mod point;
+#[cfg(test)]
+mod point_tests;
 mod routes;
 mod rpc;
 mod state;

@@ -8,6 +8,7 @@
 //!
 //! Without the feature `conditions` a service cannot have any.
 
+mod classes;
 mod layers;
 mod metrics;
 mod refused;
@@ -38,6 +39,7 @@ mod absent;
 pub use absent::{ConditionSettings, Conditions};
 #[cfg(not(feature = "conditions"))]
 pub(crate) use absent::{Marks, OnRoutes, keep, reload};
+pub use classes::Classes;
 #[cfg(feature = "conditions")]
 pub use in_force::Conditions;
 #[cfg(feature = "conditions")]

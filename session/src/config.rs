@@ -8,6 +8,7 @@ mod conditions;
 mod credential_files;
 mod credentials;
 mod otlp;
+mod pdp;
 mod places;
 mod raw;
 mod reload;
@@ -28,6 +29,7 @@ use crate::conditions::ConditionSettings;
 use crate::credential::Credentials;
 use crate::geoip::GeoIp;
 use crate::listener::Tls;
+use crate::pdp::PdpSettings;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
@@ -100,6 +102,8 @@ pub struct Settings {
     pub anomalies: Option<anomalies::Settings>,
     /// The conditions, if there are any.
     pub conditions: Reloadable<Option<ConditionSettings>>,
+    /// Another decision point that decides about some routes, if there is one.
+    pub pdp: Option<PdpSettings>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -219,7 +223,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
-    let conditions = conditions::read(raw.conditions, &mut faults);
+    let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     let geoip = places::databases(raw.geoip, &mut faults);
@@ -257,6 +261,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             geoip,
             anomalies,
             conditions: Reloadable::new(conditions),
+            pdp,
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod narrowings;
 pub mod notices;
 mod oauth;
+pub mod pdp;
 pub mod per_party;
 pub mod place;
 pub mod registry;

@@ -5,6 +5,7 @@ use crate::authzen::AuthZenMetrics;
 use crate::conditions::ConditionMetrics;
 use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
+use crate::pdp::PdpMetrics;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
 use crate::usage::UsageMetrics;
@@ -109,6 +110,8 @@ pub struct Metrics {
     pub(crate) webhooks: WebhookMetrics,
     /// The databases of places.
     pub(crate) geoip: GeoIpMetrics,
+    /// Decisions of another decision point.
+    pub(crate) pdp: Arc<PdpMetrics>,
     /// Decisions for other enforcement points.
     pub(crate) authzen: AuthZenMetrics,
     /// What is unusual about sessions.
@@ -321,6 +324,7 @@ impl Metrics {
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
             geoip: GeoIpMetrics::new(&registry)?,
+            pdp: Arc::new(PdpMetrics::new(&registry)?),
             authzen: AuthZenMetrics::new(&registry)?,
             anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,

@@ -12,6 +12,7 @@ use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
+use crate::pdp::Pdp;
 use crate::registry::{Registry, SHARDS, Terms};
 use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
@@ -236,6 +237,8 @@ fn build(
         }
         Arc::new(Conditions::start(settings, Arc::clone(&metrics), now_ms))
     });
+    let started = settings.pdp.map(|settings| Pdp::start(settings, Arc::clone(&metrics.pdp)).map(Arc::new));
+    let pdp = started.transpose().map_err(|e| Failure::System(format!("cannot set up the decision point: {e}")))?;
     let registry = Registry::new(
         terms,
         Arc::clone(store),
@@ -275,6 +278,7 @@ fn build(
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         conditions,
+        pdp,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),

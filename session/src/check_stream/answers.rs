@@ -1,6 +1,7 @@
 //! The answers to a message: what can leave at once, and what has to wait for the disk.
 
 use crate::bound_token::Answer;
+use crate::pdp::Query;
 use crate::registry::LookUp;
 use crate::session::Session;
 use portcullis_contract::wire::Verdict;
@@ -51,6 +52,17 @@ pub struct Answers {
     pub held: Vec<Held>,
     /// Sessions that questions and follows wait for: only the disk knows them.
     pub look_ups: Vec<LookUp>,
+    /// What another decision point is asked, each with what its ruling comes back with.
+    pub(crate) queries: Vec<(Asked, Query)>,
+}
+
+/// What another decision point is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A question, by a number of its own.
+    Question(u64),
+    /// A follow.
+    Follow(u32),
 }
 
 impl Answers {

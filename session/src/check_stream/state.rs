@@ -2,15 +2,18 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Broken, Destination};
+use super::answers::{Answers, Asked, Broken, Destination};
 use super::follows::{Follows, Occasion};
+use super::point::{self, Fate};
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::anomalies::Memo;
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Required, refusal};
 use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
+use crate::judge;
 use crate::metrics::{Metrics, Tally};
+use crate::pdp::{Pdp, Ruling};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
 use crate::usage::{Effect, Fresh, StreamUsage, TokenUses};
@@ -89,6 +92,10 @@ pub struct StreamState {
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
+    point: Option<Arc<Pdp>>,
+    /// Questions that another decision point is asked about.
+    asked: HashMap<u64, Question>,
+    asked_ever: u64,
 }
 
 impl StreamState {
@@ -114,7 +121,18 @@ impl StreamState {
             follows,
             waiting: HashMap::new(),
             waiting_count: 0,
+            point: None,
+            asked: HashMap::new(),
+            asked_ever: 0,
         }
+    }
+
+    /// The same, where another decision point decides about some routes.
+    #[must_use]
+    pub(crate) fn asking(mut self, point: Option<Arc<Pdp>>) -> Self {
+        self.follows.ask(point.clone());
+        self.point = point;
+        self
     }
 
     /// The same, where conditions decide as well.
@@ -219,9 +237,9 @@ impl StreamState {
         self.follows.notifier()
     }
 
-    /// How many questions and follows wait for look-ups.
+    /// How many questions and follows wait for look-ups, or for another decision point.
     pub fn waiting(&self) -> usize {
-        self.waiting_count
+        self.waiting_count + self.asked.len()
     }
 
     /// Answers what has waited for look-ups.
@@ -300,9 +318,14 @@ impl StreamState {
         let route = route(self.routes.as_deref(), question.route)?;
         let &wire::Question { id, route: index, token: handle, .. } = question;
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
+        if is_asked(self.point.as_ref(), route) {
+            let (token, request) = (Arc::clone(token.bound.token()), Request::of(question).own());
+            self.consult(Question { id, route: index, handle, token, request }, None, tally, now_ms, answers);
+            return Ok(());
+        }
         let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, Request::of(question)));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied: false };
         match asking.answer(token, None, tally, &mut self.usage) {
             Ok((answer, fresh)) => {
                 token.note(&self.registry, Request::of(question), now_ms);
@@ -326,8 +349,12 @@ impl StreamState {
         let token = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
         let bound = holding_back(Arc::clone(token.bound.token()), self.routes.as_deref());
-        let request = self.on_table.as_ref().map(|_| Request::followed(follow).own());
+        let is_asked = is_asked(self.point.as_ref(), route);
+        let request = (self.on_table.is_some() || is_asked).then(|| Request::followed(follow).own());
         self.follows.enter(follow.id, bound, (follow.route, route), request)?;
+        if is_asked {
+            self.follows.ask_about(follow.id, &route.facts, now_ms);
+        }
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -350,6 +377,16 @@ impl StreamState {
 
     /// Goes on with what has waited. The look-up may be outdated by now: then it waits for another.
     fn resume(&mut self, waiting: Waiting, found: &LookedUp, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
+        let is_asked = |question: &Question| {
+            let route = route(self.routes.as_deref(), question.route);
+            route.is_ok_and(|route| is_asked(self.point.as_ref(), route))
+        };
+        let waiting = match waiting {
+            Waiting::Question(question) if is_asked(&question) => {
+                return self.consult(question, Some(found), tally, now_ms, answers);
+            }
+            waiting => waiting,
+        };
         let unanswered = match &waiting {
             Waiting::Follow(id) => self.follows.judge(*id, Occasion::Entered, Some(found), now_ms, answers),
             Waiting::Question(question) => {
@@ -366,7 +403,7 @@ impl StreamState {
                 let request = question.request.borrow();
                 let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, request));
                 let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-                let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms };
+                let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied: false };
                 let answer = asking.answer(token, Some(found), tally, &mut self.usage);
                 token.note(&self.registry, request, now_ms);
                 // Whether or not its handle was forgotten meanwhile.
@@ -392,9 +429,26 @@ struct Asking<'a> {
     conditions: Option<conditions::Asking<'a>>,
     id: u32,
     now_ms: u64,
+    /// Another decision point denies it, unless something else refuses it.
+    denied: bool,
 }
 
 impl Asking<'_> {
+    /// Whether nothing refuses it so far. Nothing is touched.
+    fn would_pass(&self, token: &mut Counted, looked_up: Option<&LookedUp>) -> Result<bool, LookUp> {
+        let Self { registry, route, now_ms, .. } = *self;
+        let touches = !route.asked.background;
+        if token.bound.is_outdated(registry, touches, now_ms) {
+            token.bound.bind(registry, touches, looked_up, now_ms)?;
+        }
+        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: self.conditions };
+        let asked = judge::Asked { background: true, ..route.asked };
+        let answer = token.bound.answer(registry, asked, required, now_ms);
+        // The filter refuses what the session's scopes do not cover.
+        let is_covered = route.requirement.met_by(|scope| token.bound.holds(scope));
+        Ok(answer.verdict.outcome() == Outcome::Active && is_covered)
+    }
+
     /// Answers it, if the disk is not needed for that, and counts it.
     fn answer(
         &self,
@@ -411,7 +465,12 @@ impl Asking<'_> {
         }
         let Counted { bound, uses, .. } = token;
         let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: self.conditions };
-        let mut answer = bound.answer(registry, route.asked, required, now_ms);
+        // A refused question is not activity.
+        let asked = judge::Asked { background: route.asked.background || self.denied, ..route.asked };
+        let mut answer = bound.answer(registry, asked, required, now_ms);
+        if self.denied && answer.verdict.outcome() == Outcome::Active {
+            answer = point::denied();
+        }
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
         tally.add(outcome);
@@ -437,6 +496,94 @@ impl Asking<'_> {
 }
 
 impl StreamState {
+    /// Has another decision point asked about a question, unless something else refuses it.
+    fn consult(
+        &mut self,
+        question: Question,
+        looked_up: Option<&LookedUp>,
+        tally: &mut Tally,
+        now_ms: u64,
+        answers: &mut Answers,
+    ) {
+        let consulted = self.with(&question, false, now_ms, |asking, token, _| {
+            let passes = asking.would_pass(token, looked_up)?;
+            let request = question.request.borrow();
+            let query = || point::query(&token.bound, &asking.route.facts, request, asking.registry, now_ms);
+            Ok(passes.then(query))
+        });
+        match consulted {
+            Some(Ok(Some(query))) => {
+                self.asked_ever += 1;
+                answers.queries.push((Asked::Question(self.asked_ever), query));
+                self.asked.insert(self.asked_ever, question);
+            }
+            Some(Ok(None)) => self.conclude(question, false, tally, now_ms, answers),
+            Some(Err(look_up)) => self.wait(look_up, Waiting::Question(question), answers),
+            None => {}
+        }
+    }
+
+    /// Answers a question that another decision point has decided, or that it need not decide.
+    fn conclude(&mut self, question: Question, denied: bool, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
+        let concluded = self.with(&question, denied, now_ms, |asking, token, usage| {
+            let answer = asking.answer(token, None, tally, usage);
+            token.note(asking.registry, question.request.borrow(), now_ms);
+            // Whether or not its handle was forgotten meanwhile.
+            token.collect(usage, now_ms);
+            answer
+        });
+        match concluded {
+            Some(Ok((answer, _))) => answers.put(Destination::Question, answer),
+            Some(Err(look_up)) => self.wait(look_up, Waiting::Question(question), answers),
+            None => {}
+        }
+    }
+
+    /// Does something with a question that has its own copy of everything.
+    fn with<T>(
+        &mut self,
+        question: &Question,
+        denied: bool,
+        now_ms: u64,
+        act: impl FnOnce(&Asking<'_>, &mut Counted, &mut StreamUsage) -> T,
+    ) -> Option<T> {
+        // It had a route when it came, and the routes of a stream never change.
+        let route = route(self.routes.as_deref(), question.route).ok()?;
+        let mut own = None;
+        let token = match self.tokens.get_mut(&question.handle) {
+            Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
+            _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
+        };
+        let (id, index, request) = (question.id, question.route, question.request.borrow());
+        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, request));
+        let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied };
+        Some(act(&asking, token, &mut self.usage))
+    }
+
+    /// Goes on with what another decision point has decided.
+    pub(crate) fn ruled(&mut self, asked: Asked, ruling: Ruling, now_ms: u64) -> Answers {
+        let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        self.renew_conditions();
+        let number = match asked {
+            Asked::Follow(id) => {
+                self.follows.ruled(id, ruling, &mut answers);
+                return answers;
+            }
+            Asked::Question(number) => number,
+        };
+        if let Some((question, point)) = self.asked.remove(&number).zip(self.point.clone()) {
+            let method = question.request.borrow().method();
+            match point::fate(&point, ruling, method) {
+                _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
+                Fate::Undecided => no_verdict(question.id, &mut tally, &mut answers),
+                fate => self.conclude(question, fate == Fate::Denied, &mut tally, now_ms, &mut answers),
+            }
+        }
+        self.metrics.answered(&tally);
+        answers
+    }
+
     /// Takes note of requests that the filter has decided by itself.
     fn reported(&mut self, used: &wire::Use, now_ms: u64) -> Result<(), Broken> {
         let effect = match used.route {
@@ -472,6 +619,11 @@ impl Drop for StreamState {
     fn drop(&mut self) {
         self.add_all_usage(0);
     }
+}
+
+/// Whether another decision point decides about a route.
+fn is_asked(point: Option<&Arc<Pdp>>, route: &Route) -> bool {
+    point.is_some_and(|point| point.settings().classes.hold(&route.facts.class))
 }
 
 /// Answers that there is no verdict.

@@ -87,7 +87,7 @@ impl Settings {
                 ("audit", self.audit != new.audit),
                 ("geoip", self.geoip != new.geoip),
                 ("anomalies", self.anomalies != new.anomalies),
-                ("conditions", are_added),
+                ("conditions", are_added || self.pdp != new.pdp),
             ]),
         }
     }

@@ -60,6 +60,7 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `audit.sample`", format!("{complete}audit: {{sample: [{{zzz: 1}}]}}")),
         ("### `audit.rotate`", format!("{complete}audit: {{rotate: {{zzz: 1}}}}")),
         ("### `webhooks`", format!("{complete}webhooks: [{{zzz: 1}}]")),
+        ("### `conditions.authzen`", format!("{complete}conditions: {{authzen: {{zzz: 1}}}}")),
         ("### `geoip`", format!("{complete}geoip: {{zzz: 1}}")),
         ("### `anomalies`", format!("{complete}anomalies: {{zzz: 1}}")),
         ("### `anomalies.impossible_travel`", format!("{complete}anomalies: {{impossible_travel: {{zzz: 1}}}}")),
