@@ -80,7 +80,7 @@ bench: ## compare with Envoy's own filters, some minutes (ROUNDS=3 SECONDS=2 for
 	@cargo build --release -p portcullis-bench
 	@target/release/portcullis-bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2) $(if $(PARTS),--parts $(PARTS)) $(if $(BASELINE),--baseline $(BASELINE))
 
-fuzz: ## fuzz the parsers of policies, tokens, claims, signals, paths, templates, cookies and wire messages (SECONDS=20 for each)
+fuzz: ## fuzz the parsers of policies, tokens, claims, signals, paths, templates, cookies, wire messages and conditions (SECONDS=20 for each)
 	@tests/fuzz/run.sh $(or $(SECONDS),20)
 
 clean: ## remove everything that was built or fetched

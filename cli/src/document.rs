@@ -39,6 +39,12 @@ impl Document {
         Self::of_part(name.into(), text.into(), |_, roots| only(roots))
     }
 
+    /// A text that is neither YAML nor JSON: it has lines, but no parts.
+    pub(crate) fn plain(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let (root, json, places) = (Node::default(), String::new(), Places::default());
+        Self { name: name.into(), text: text.into(), root, json, places }
+    }
+
     /// Reads the part of a text that `find` selects from its YAML documents. Paths are relative to that part.
     pub(crate) fn of_part(
         name: String,

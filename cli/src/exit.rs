@@ -9,7 +9,8 @@ Exit codes:
   0  success
   1  failure: a file cannot be read, the service does not answer, a test case fails
   2  invalid input: an argument, a policy or another file
-  3  `policy diff` found an unapproved change that makes the policy more permissive
+  3  `policy diff` or `conditions diff` found a change that makes the policy, or conditions, more
+     permissive, and nobody approved it
   4  `scopes stale` found something that nobody uses
   5  `audit verify` or `audit prove` found a record that is not proved";
 

@@ -3,7 +3,7 @@
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
 //! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service (`why` among them),
-//!   `shadow` those on access logs, which `access_log` reads, `audit` those on the files of the audit log;
+//!   `conditions` those on Cedar policies of the session service, `shadow` those on access logs, which `access_log` reads, `audit` those on the files of the audit log;
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
@@ -13,6 +13,7 @@ mod access_log;
 mod admin;
 mod audit;
 mod completions;
+mod conditions;
 pub mod diagnostic;
 pub mod document;
 pub mod error;
@@ -45,6 +46,9 @@ enum Command {
     /// Work with policy files
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Write, check and try conditions: Cedar policies of the session service
+    #[command(subcommand)]
+    Conditions(conditions::Command),
     /// Explain why a request was refused, and what to do about it
     Why(admin::why::Args),
     /// Report what shadow mode would refuse
@@ -104,6 +108,7 @@ impl Args {
     pub fn run(self) -> Exit {
         let outcome = match self.command {
             Command::Policy(command) => command.run(),
+            Command::Conditions(command) => command.run(),
             Command::Why(args) => args.run(),
             Command::Shadow(command) => command.run(),
             Command::Sessions(command) => command.run(),

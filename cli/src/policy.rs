@@ -20,7 +20,7 @@ mod openapi;
 mod render;
 mod requirement;
 mod schema;
-mod simulator;
+pub(crate) mod simulator;
 pub mod test;
 pub mod tighten;
 

@@ -10,11 +10,13 @@
 
 mod annotations;
 mod bounds;
+mod change;
 mod condition;
 mod declared;
 mod entities;
 mod facts;
 mod fault;
+mod literals;
 mod load;
 mod members;
 mod method;
@@ -25,10 +27,13 @@ mod set;
 mod sliced;
 mod vocabulary;
 
+pub use change::Change;
 pub use condition::{Answer, Refusal};
 pub use declared::{BASELINE, Declared, Kind, Typed, schema};
 pub use facts::{Device, Place, Request, Route, Session};
 pub use fault::Fault;
+pub use literals::Literals;
+pub use method::METHODS;
 pub use prepared::{Decision, Prepared};
 pub use read::{Source, read};
 pub use set::Set;

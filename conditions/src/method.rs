@@ -1,7 +1,7 @@
 //! The methods that the schema has actions for.
 
-/// The methods, in the order of their bits.
-pub(crate) const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
+/// The methods that conditions know; requests with another one are refused where there are conditions.
+pub const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
 
 /// The methods in `read`; the others are in `write`.
 const READ: Methods = Methods(0b0000_1111);

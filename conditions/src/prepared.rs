@@ -25,8 +25,7 @@ pub struct Prepared(State);
 
 #[derive(Debug, Clone)]
 enum State {
-    Allowed,
-    Refused(Arc<Refusal>),
+    Settled(Arc<Decision>),
     Depends(Arc<Rest>),
 }
 
@@ -115,11 +114,11 @@ impl Residual {
 
 impl Prepared {
     pub(crate) fn allowed() -> Self {
-        Self(State::Allowed)
+        Self(State::Settled(Arc::new(Decision::Allowed)))
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Self {
-        Self(State::Refused(Arc::new(refusal)))
+        Self(State::Settled(Arc::new(Decision::Refused(refusal))))
     }
 
     pub(crate) fn of(
@@ -143,17 +142,15 @@ impl Prepared {
     /// Decides a question about the session that this was prepared for, in the generation that this was prepared for.
     pub fn decide(&self, session: &Session, request: &Request) -> Decision {
         match &self.0 {
-            State::Allowed => Decision::Allowed,
-            State::Refused(refusal) => Decision::Refused(refusal.as_ref().clone()),
+            State::Settled(decision) => decision.as_ref().clone(),
             State::Depends(rest) => rest.decide(session, request),
         }
     }
 
     /// The decision, if it is the same for every question.
-    pub fn settled(&self) -> Option<Decision> {
+    pub fn settled(&self) -> Option<&Decision> {
         match &self.0 {
-            State::Allowed => Some(Decision::Allowed),
-            State::Refused(refusal) => Some(Decision::Refused(refusal.as_ref().clone())),
+            State::Settled(decision) => Some(decision),
             State::Depends(_) => None,
         }
     }
@@ -164,7 +161,7 @@ impl Prepared {
             State::Depends(rest) => {
                 [Member::Now, Member::LoginAge, Member::SessionAge].into_iter().any(|member| rest.needs.has(member))
             }
-            State::Allowed | State::Refused(_) => false,
+            State::Settled(_) => false,
         }
     }
 }

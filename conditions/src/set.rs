@@ -1,7 +1,7 @@
 //! A set of conditions, parsed and validated, and found by the routes that they are about.
 
 use crate::{
-    Declared, Fault, Route, Sliced, Source, declared,
+    Declared, Fault, Literals, Route, Sliced, Source, declared,
     load::{self, Condition, Resource},
     read::BYTES_MAX,
     vocabulary::Vocabulary,
@@ -90,6 +90,20 @@ impl Set {
     /// The `@id` of every condition, in the order of files and lines.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.conditions.iter().map(|condition| condition.annotations.id.as_str())
+    }
+
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().map(AsRef::as_ref)
+    }
+
+    /// The attributes that it was loaded with.
+    pub fn declared(&self) -> &Declared {
+        &self.common.declared
+    }
+
+    /// What is written in the conditions, for tools that try them.
+    pub fn literals(&self) -> Literals {
+        Literals::of(self.conditions().map(|condition| &condition.expr))
     }
 
     /// What is valid and still looks wrong: a condition that can never forbid anything, letters that look like others.

@@ -27,8 +27,9 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(crate) fn new() -> Result<Self, ParseErrors> {
-        let entity = |name: &str| EntityType::from_normalized_str(&format!("Portcullis::{name}"));
+    pub(crate) fn new() -> Result<Self, Box<ParseErrors>> {
+        let entity = |name: &str| EntityType::from_normalized_str(&format!("Portcullis::{name}")).map_err(Box::new);
+        let function = |name: &str| Name::parse_unqualified_name(name).map_err(Box::new);
         Ok(Self {
             session: entity("Session")?,
             user: entity("User")?,
@@ -37,10 +38,10 @@ impl Vocabulary {
             route: entity("Route")?,
             route_set: entity("RouteSet")?,
             action: entity("Action")?,
-            datetime: Name::parse_unqualified_name("datetime")?,
-            duration: Name::parse_unqualified_name("duration")?,
-            offset: Name::parse_unqualified_name("offset")?,
-            ip: Name::parse_unqualified_name("ip")?,
+            datetime: function("datetime")?,
+            duration: function("duration")?,
+            offset: function("offset")?,
+            ip: function("ip")?,
         })
     }
 

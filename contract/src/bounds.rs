@@ -260,13 +260,27 @@ mod tests {
         let mut message = greeting(Hello { routes: vec![route], capabilities: names(part), ..Hello::default() });
         message.tokens = vec![token];
         message.questions = vec![Question { circumstances: circumstances(), ..Question::default() }];
-        assert_eq!(checked(&message), Ok(()));
         message.follows = vec![Follow { circumstances: circumstances(), ..Follow::default() }];
-        assert_eq!(checked(&message), Err(Exceeded::Names));
-        message.questions.clear();
         assert_eq!(checked(&message), Ok(()));
-        message.tokens[0].amr.push(String::new());
-        assert_eq!(checked(&message), Err(Exceeded::Names));
+        for more in ["tags", "sets", "amr", "claims", "groups", "question", "follow"] {
+            let mut message = message.clone();
+            let route = &mut message.hello.as_mut().unwrap().routes[0];
+            let one_more = |circumstances: Option<Circumstances>| {
+                let mut circumstances = circumstances.unwrap();
+                circumstances.attributes.push(Attribute::default());
+                Some(circumstances)
+            };
+            match more {
+                "tags" => route.tags.push(String::new()),
+                "sets" => route.sets.push(String::new()),
+                "amr" => message.tokens[0].amr.push(String::new()),
+                "claims" => message.tokens[0].claims.push(Attribute::default()),
+                "groups" => message.tokens[0].groups.push(String::new()),
+                "question" => message.questions[0].circumstances = one_more(message.questions[0].circumstances.take()),
+                _ => message.follows[0].circumstances = one_more(message.follows[0].circumstances.take()),
+            }
+            assert_eq!(checked(&message), Err(Exceeded::Names), "{more}");
+        }
     }
 
     #[test]

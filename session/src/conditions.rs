@@ -8,6 +8,8 @@
 //!
 //! Without the feature `conditions` a service cannot have any.
 
+#![cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "who asks conditions is there without them, too"))]
+
 mod classes;
 mod layers;
 mod metrics;
@@ -46,6 +48,7 @@ pub use in_force::Conditions;
 pub(crate) use in_force::OnRoutes;
 #[cfg(feature = "conditions")]
 pub(crate) use keep::{keep, reload};
+#[cfg(feature = "conditions")]
 pub(crate) use layers::Layers;
 #[cfg(feature = "conditions")]
 pub(crate) use marks::Marks;

@@ -223,7 +223,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
-    let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults);
+    let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults, &mut warnings);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     let geoip = places::databases(raw.geoip, &mut faults);

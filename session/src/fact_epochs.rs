@@ -15,7 +15,7 @@ const COUNTERS: u16 = 4_096;
 
 /// The counters of all holders.
 #[derive(Debug)]
-pub struct FactEpochs {
+pub(crate) struct FactEpochs {
     counters: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -41,7 +41,7 @@ impl Default for FactEpochs {
 impl FactEpochs {
     /// What is known of a holder has changed. Must be called after the change is applied in memory; returns the counter that
     /// has moved.
-    pub fn changed(&self, holder: &Holder) -> u16 {
+    pub(crate) fn changed(&self, holder: &Holder) -> u16 {
         let counter = self.counter(holder);
         if let Some(counter) = self.counters.get(usize::from(counter)) {
             counter.fetch_add(1, Ordering::SeqCst);
@@ -50,7 +50,7 @@ impl FactEpochs {
     }
 
     /// The counters of a session with that device; empty: without one.
-    pub fn of(&self, bearer: Bearer<'_>, device: &str) -> Counters {
+    pub(crate) fn of(&self, bearer: Bearer<'_>, device: &str) -> Counters {
         let device = Holder::device(bearer.issuer, device);
         let own = self.counter(&Holder::Session(bearer.id()));
         let mut counters = [own; 4];
@@ -60,7 +60,7 @@ impl FactEpochs {
     }
 
     /// Moves with each change of what is known of one of their holders. To be read before the attributes are.
-    pub fn read(&self, counters: Counters) -> u64 {
+    pub(crate) fn read(&self, counters: Counters) -> u64 {
         let read = |counter: u16| self.counters.get(usize::from(counter)).map_or(0, |at| at.load(Ordering::SeqCst));
         counters.0.into_iter().map(read).fold(0, u64::wrapping_add)
     }

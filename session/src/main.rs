@@ -24,7 +24,8 @@ const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 const CREDENTIAL_FILES_INTERVAL: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
-SIGHUP reloads admins, credentials and certificates; SIGTERM stops the service after at most 2 s.
+SIGHUP reloads admins, credentials, certificates, approval rules and conditions; SIGTERM stops the
+service after at most 2 s.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT, the configuration is valid, or a command succeeded
@@ -44,7 +45,7 @@ struct Args {
     /// Configuration file (`session.yaml`)
     #[arg(long, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
-    /// Check the configuration, with the credentials and certificates that it names, and exit
+    /// Check the configuration, with the credentials, certificates and conditions that it names, and exit
     #[arg(long)]
     check: bool,
     /// Give an empty Redis what this replica's journal has: after Redis has lost everything

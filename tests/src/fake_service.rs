@@ -20,7 +20,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -76,6 +76,11 @@ struct Shared {
     generation: watch::Sender<u32>,
     opened: AtomicUsize,
     ended: Mutex<HashSet<String>>,
+    /// Whether it claims to decide by conditions.
+    has_conditions: AtomicBool,
+    /// What every refusal by [`ServiceBehaviour::Outcome`] says of its condition.
+    condition: Mutex<Option<wire::Condition>>,
+    asked: Mutex<Vec<wire::Question>>,
 }
 
 impl FakeService {
@@ -86,6 +91,9 @@ impl FakeService {
             generation: watch::Sender::new(0),
             opened: AtomicUsize::new(0),
             ended: Mutex::default(),
+            has_conditions: AtomicBool::new(false),
+            condition: Mutex::default(),
+            asked: Mutex::default(),
         });
         let listener = TcpListener::bind(local(0)).await.expect("the fake can listen");
         let address = listener.local_addr().expect("a listener has an address");
@@ -110,6 +118,22 @@ impl FakeService {
     /// Reports the session of this `sid` as revoked from now on.
     pub fn end(&self, sid: &str) {
         self.shared.ended.lock().expect("not poisoned").insert(sid.to_owned());
+    }
+
+    /// Claims to decide by conditions from now on: on new streams.
+    pub fn claim_conditions(&self) {
+        self.shared.has_conditions.store(true, Ordering::SeqCst);
+        self.break_off();
+    }
+
+    /// Names a condition in the outcomes of [`ServiceBehaviour::Outcome`] from now on.
+    pub fn name_condition(&self, condition: wire::Condition) {
+        *self.shared.condition.lock().expect("not poisoned") = Some(condition);
+    }
+
+    /// The last question.
+    pub fn last_asked(&self) -> Option<wire::Question> {
+        self.shared.asked.lock().expect("not poisoned").last().cloned()
     }
 
     /// How many streams were requested.
@@ -174,13 +198,17 @@ impl CheckStream {
             }
             if message.hello.is_some() {
                 self.is_greeted = true;
-                let capabilities = if self.beats() { vec![wire::BEAT.to_owned()] } else { Vec::new() };
+                let mut capabilities = if self.beats() { vec![wire::BEAT.to_owned()] } else { Vec::new() };
+                if self.shared.has_conditions.load(Ordering::SeqCst) {
+                    capabilities.push(wire::CONDITIONS.to_owned());
+                }
                 let welcome = wire::Welcome { service_version: "fake".to_owned(), capabilities, ..Default::default() };
                 return Some(framed(&wire::ServiceMessage { welcome: Some(welcome), ..Default::default() }));
             }
             let followed = message.follows.iter().map(|follow| self.judge(follow.id, follow.token)).collect();
             let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
             let received = !message.questions.is_empty();
+            self.shared.asked.lock().expect("not poisoned").extend(message.questions);
             let good = wire::ServiceMessage { verdicts, followed, received, ..Default::default() };
             if good != wire::ServiceMessage::default()
                 && let Some(answer) = self.distort(good).await
@@ -216,7 +244,10 @@ impl CheckStream {
             }
             ServiceBehaviour::UnknownIds => good.verdicts.iter_mut().for_each(|verdict| verdict.id ^= STRANGE_IDS),
             ServiceBehaviour::Outcome(outcome) => {
-                good.verdicts.iter_mut().for_each(|verdict| verdict.outcome = outcome)
+                let condition = self.shared.condition.lock().expect("not poisoned").clone();
+                for verdict in &mut good.verdicts {
+                    (verdict.outcome, verdict.condition) = (outcome, condition.clone());
+                }
             }
             ServiceBehaviour::Closes => return Some(None),
         }

@@ -17,6 +17,7 @@ use crate::{
 use anstyle::Style;
 use clap::Subcommand;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The longest cell, in characters.
 const CELL_CHARS_MAX: usize = 64;
@@ -72,6 +73,11 @@ impl Args {
                 // A replica that has not joined lists none.
                 if !replicas.is_empty() {
                     output::write_styled(&table(replicas).text(true))?;
+                }
+                let conditions: BTreeSet<_> =
+                    replicas.iter().map(|replica| replica.get("conditions").and_then(Value::as_str)).collect();
+                if conditions.len() > 1 {
+                    output::message(&report::warning("the replicas judge by different conditions"));
                 }
                 if let Some(why) = answer.get("not_serving").and_then(Value::as_str) {
                     let why = plain(why);

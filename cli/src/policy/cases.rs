@@ -40,13 +40,16 @@
 //!   `idle` are the times since it began and since it was last used, which the `max_age` and `max_idle` of routes limit. A
 //!   simulated introspection endpoint (RFC 7662) knows no reasons and no ages: a token whose session has ended is not active. It
 //!   is not asked again while a request is open.
+//! - `attributes` (of `session`, `subject` and `device`) and `context` (`now`, `ip`, `place`) are what conditions are told. Without
+//!   conditions they do nothing. `access` of a session is the name of its access type.
 //! - `client`: `http`, `grpc` or `websocket`. It sends the headers that such clients send. `headers` adds others; each value is a
 //!   text or a list of texts.
 //! - `expect`: `released`, or a code of the answer. `then` continues with a request that was released and is still open: its
-//!   session changes to another state, and the request is reset with a code or stays `open`.
+//!   session changes to another state, or what conditions are told does, and the request is reset with a code or stays `open`.
 
 mod bearer;
 mod case;
+mod facts;
 mod file;
 mod raw;
 mod read;
@@ -57,5 +60,6 @@ mod words;
 pub(super) use bearer::put_scopes;
 pub use bearer::{Bearer, Claim, Quality};
 pub use case::{Case, Client, Expect, Known, Request, Session, Then, carry};
+pub use facts::CaseFacts;
 pub use file::Cases;
 pub(super) use read::claim_of;

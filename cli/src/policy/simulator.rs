@@ -4,10 +4,13 @@
 //! Every decision is made by the code that runs in Envoy, from the request's headers to the answer. Only the keys of the issuers
 //! are replaced: nobody here can sign with the real ones.
 
+mod judge;
 mod service;
 mod signer;
 mod worker;
 
+pub(crate) use judge::Judged;
 #[cfg(test)]
 pub(super) use signer::Signer;
-pub(super) use worker::{Decision, Headers, Outcome, Simulator};
+pub(crate) use worker::{Decision, Simulator};
+pub(super) use worker::{Headers, Outcome};

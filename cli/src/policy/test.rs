@@ -9,3 +9,4 @@ mod tests;
 
 pub(super) use command::Args;
 pub use run::{Difference, Played, Run};
+pub(crate) use show::text as show_text;

@@ -1,7 +1,11 @@
 //! Every example is valid: its policy has no fault, its cases pass, and they cover every rule.
 
 use portcullis_cli::policy::{cases::Cases, load::Loaded, test::Run};
-use std::path::{Path, PathBuf};
+use portcullis_conditions::{Declared, Set};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 fn examples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -11,6 +15,13 @@ fn examples() -> Vec<PathBuf> {
     folders.retain(|folder| !folder.ends_with("replicas"));
     folders.sort();
     folders
+}
+
+/// The conditions of an example, if it has some.
+fn conditions(folder: &Path) -> Option<Arc<Set>> {
+    let dir = folder.join("conditions");
+    let sources = dir.is_dir().then(|| portcullis_conditions::read(&dir).expect("files of conditions"))?;
+    Some(Arc::new(Set::load(&sources, &Declared::default()).expect("conditions without fault")))
 }
 
 #[test]
@@ -29,7 +40,7 @@ fn the_cases_of_every_example_hold_and_reach_every_rule() {
         let loaded = Loaded::read(&folder.join("policy.yaml")).expect("a policy without fault");
         let cases = Cases::read(&folder.join("cases.yaml")).expect("cases without fault");
         cases.must_fit(&loaded.policy).expect("cases of this policy");
-        let run = Run::of(loaded, vec![cases]).expect("a run");
+        let run = Run::with_conditions(loaded, vec![cases], conditions(&folder)).expect("a run");
         let differences: Vec<_> = run.files[0]
             .list
             .iter()

@@ -12,6 +12,7 @@ mod attributes;
 mod audit;
 mod chart;
 mod commands;
+mod conditions;
 mod diff;
 mod diff_property;
 mod documentation;

@@ -23,13 +23,16 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 12] = [
+const OBJECTS: [(&str, &str); 15] = [
     ("Policy", "## Top level"),
     ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
     ("Keys", "## `issuers[].keys`"),
     ("Session", "## `session`"),
     ("Credential", "## `session.credential`"),
+    ("Attributes", "## `session.attributes`"),
+    ("Place", "## `session.place`"),
+    ("Device", "## `device`"),
     ("Client", "## `session.client`"),
     ("Scope", "## `scopes`"),
     ("Route", "## `routes`"),

@@ -38,7 +38,7 @@ fn expr() -> impl Strategy<Value = String> {
         "(context has session.staff && context.session.staff)",
         "(context has subject.staff && context.subject.staff)",
         "context.session == context.subject",
-        "(if context has device then context.device else {id: context.host}) == {id: \"d1\"}",
+        "(if context.new_place then {id: context.host} else {id: context.risk}) == {id: \"a\"}",
         "{a: context.host, b: context.risk} == {a: \"a\", b: \"high\"}",
         "context.login_age > duration(\"5m\")",
         "context.session_age < context.login_age",

@@ -70,7 +70,7 @@ pub struct RequestAttributes {
     /// What a call to an introspection endpoint needs; `None` on the check stream.
     pub carried: Option<Carried>,
     /// What conditions of the session service want to know; `None` where it has none.
-    pub circumstances: Option<wire::Circumstances>,
+    pub circumstances: Option<Box<wire::Circumstances>>,
 }
 
 impl RequestAttributes {
@@ -82,7 +82,7 @@ impl RequestAttributes {
     /// What conditions want to know of a request of `principal`. A claim can name the device with precedence over the
     /// certificate.
     pub(super) fn circumstances_of(&self, principal: &Principal) -> Option<wire::Circumstances> {
-        let mut circumstances = self.circumstances.clone()?;
+        let mut circumstances = self.circumstances.as_deref().cloned()?;
         if principal.facts.conditions.as_ref().is_some_and(|facts| facts.outranks_certificate) {
             circumstances.device.clear();
         }
@@ -95,7 +95,7 @@ impl RequestAttributes {
             method: self.method.clone(),
             client_address: self.client_address.clone(),
             user_agent_digest: self.user_agent_digest,
-            circumstances: self.circumstances.clone(),
+            circumstances: self.circumstances.as_deref().cloned(),
             ..wire::Follow::default()
         };
         Sha256::digest(about.encode_to_vec()).into()

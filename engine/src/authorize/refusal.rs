@@ -58,6 +58,7 @@ impl Denial {
     /// The requirements of the rule that refused the request. What its condition says of a login is more exact.
     fn demand<'a>(&'a self, policy: &'a Policy) -> Demand<'a> {
         let condition = self.refusal.condition.as_deref();
+        let requestable = condition.filter(|_| self.refusal.code == Code::ApprovalRequired);
         let Some(rule) = self.rule.and_then(|id| policy.rule(id)) else { return Demand::default() };
         Demand {
             scope: match &rule.access {
@@ -67,7 +68,7 @@ impl Denial {
             acr: condition.map(|of| of.acr.as_slice()).filter(|acr| !acr.is_empty()).unwrap_or(&rule.acr),
             max_age: condition.and_then(|of| of.max_age).or(rule.limits.max_age),
             request_url: None,
-            requestable: condition.map(|of| of.requestable.as_str()).filter(|scope| !scope.is_empty()),
+            requestable: requestable.map(|of| of.requestable.as_str()).filter(|scope| !scope.is_empty()),
             detail: condition.and_then(Condition::detail),
         }
     }

@@ -6,22 +6,21 @@
 
 mod connection;
 mod peer;
+mod wire_form;
 
 use super::{
-    condition::Condition,
     follows::{Announcement, FollowId, Follows},
     principal::{Handle, Principal},
     question::{Question, Verdict},
-    refusal::Refusal,
     usage::Usage,
 };
-use crate::{answer::Code, map::HashMap, route::RuleId, time::Monotonic, token::Reason, wire};
+use crate::{map::HashMap, time::Monotonic, wire};
 pub use connection::Act;
 use connection::Connection;
 use peer::Peers;
 pub use peer::{Lack, PeerNews};
 use prost::Message;
-use std::{collections::VecDeque, rc::Rc};
+use std::collections::VecDeque;
 
 /// The maximum number of unanswered questions per worker; further questions get no verdict.
 const QUESTIONS_MAX: usize = 65_536;
@@ -261,7 +260,7 @@ impl StreamClient {
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
-                let verdict = read(verdict, &open.question.principal);
+                let verdict = wire_form::read(verdict, &open.question.principal);
                 received.settled.push(open.settle(verdict, now));
             }
         }
@@ -271,7 +270,7 @@ impl StreamClient {
             let session_ends_at = verdict.remaining_ms.map(|remaining_ms| now.after(remaining_ms));
             // A follow that has ended meanwhile has no requests left.
             let Some(principal) = follows.principal(id) else { continue };
-            let verdict = read(verdict, principal);
+            let verdict = wire_form::read(verdict, principal);
             // That it cannot tell is about its own store, and the current one follows them.
             if verdict.is_none() && self.connection.current() != Some(stream) {
                 continue;
@@ -386,15 +385,7 @@ impl StreamClient {
             let Question { rule, principal, attributes } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            let question = wire::Question {
-                id,
-                token,
-                route: wire_route(rule),
-                method: attributes.method.clone(),
-                client_address: attributes.client_address.clone(),
-                user_agent_digest: attributes.user_agent_digest,
-                circumstances: if asks_facts { attributes.circumstances_of(&principal) } else { None },
-            };
+            let question = wire_form::question(id, token, rule, &attributes, asks_facts.then_some(&*principal));
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
             message.questions.push(question);
@@ -418,17 +409,8 @@ impl StreamClient {
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
-            let follow = wire::Follow { id: id.0, token, route: wire_route(rule), ..wire::Follow::default() };
-            let follow = match about.filter(|_| self.conditions == Some(true)) {
-                Some(about) => wire::Follow {
-                    method: about.method.clone(),
-                    client_address: about.client_address.clone(),
-                    user_agent_digest: about.user_agent_digest,
-                    circumstances: about.circumstances_of(&principal),
-                    ..follow
-                },
-                None => follow,
-            };
+            let about = about.as_deref().filter(|_| self.conditions == Some(true));
+            let follow = wire_form::follow(id, token, rule, about, &principal);
             bytes += follow.encoded_len();
             message.follows.push(follow);
             if principal.retired.get() {
@@ -459,34 +441,6 @@ impl StreamClient {
 fn is_url(text: &str) -> bool {
     let is_web = text.starts_with("https://") || text.starts_with("http://");
     is_web && text.len() <= REQUESTS_URL_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn wire_route(rule: RuleId) -> u32 {
-    u32::try_from(rule.0).unwrap_or(u32::MAX)
-}
-
-/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a
-/// refusal: a newer service has a reason that this filter does not know.
-fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
-    let code = match wire::Outcome::try_from(verdict.outcome) {
-        Ok(wire::Outcome::Active) => {
-            return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal));
-        }
-        Ok(wire::Outcome::Unavailable) => return None,
-        Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,
-        Ok(wire::Outcome::LifetimeExceeded) => Code::SessionLifetimeExceeded,
-        Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
-        Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
-        Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
-        Ok(wire::Outcome::Blocked) => Code::Blocked,
-        Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
-        Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
-        Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
-        Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
-    };
-    let has_condition = matches!(code, Code::ConditionFailed | Code::ApprovalRequired | Code::StepUpRequired);
-    let condition = verdict.condition.filter(|_| has_condition).map(Condition::of_wire).map(Rc::new);
-    Some(Verdict::Ended(Refusal { condition, ..code.into() }))
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The keys of a policy and the types of their values; `validate` checks what they mean.
 
+mod facts;
+
 use super::deserialize::Given;
 #[cfg(feature = "schema")]
 use super::schema;
+pub(super) use facts::{RawAttributes, RawDevice, RawDeviceSource, RawPlace};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -91,16 +94,6 @@ pub(super) struct RawSizes {
     pub(super) key_set_bytes: Given<u64>,
 }
 
-/// What names the device of a session.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Device", transform = schema::device))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawDevice {
-    /// The first of these that is there names it.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RawDeviceSource>", extend("maxItems" = 8)))]
-    pub(super) from: Given<Vec<Given<RawDeviceSource>>>,
-}
-
 /// The address and protocol of the session service.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Session", transform = schema::session))]
@@ -135,43 +128,6 @@ pub(super) struct RawSession {
     pub(super) attributes: Given<RawAttributes>,
     /// Headers that say where a request comes from, for conditions.
     pub(super) place: Given<RawPlace>,
-}
-
-/// What a question carries for the conditions of the session service. What is not there, or has more than 256 bytes, is absent.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Attributes"))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawAttributes {
-    /// Request headers. One only counts if an earlier filter vouches for it or it comes from a trusted hop, and it never reaches
-    /// the upstream.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::FactHeader>", extend("maxItems" = 16)))]
-    pub(super) headers: Texts,
-    /// The SHA-256 of the client's verified certificate, in lower-case hex, as `client_certificate`.
-    #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
-    pub(super) client_certificate: Given<bool>,
-    /// Claims of the token, as text.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::FactClaim>", extend("maxItems" = 32)))]
-    pub(super) claims: Texts,
-    /// The claim that contains the groups of a person. A JSON Pointer (RFC 6901) such as `/realm_access/roles` reaches inside a
-    /// claim.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::ScopeClaim"))]
-    pub(super) groups: Given<String>,
-}
-
-/// Headers that say where a request comes from. They count, and are removed, as those of `attributes`.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Place", extend("minProperties" = 1)))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawPlace {
-    /// The country: two letters (ISO 3166-1 alpha-2).
-    #[cfg_attr(feature = "schema", schemars(with = "schema::FactHeader"))]
-    pub(super) country: Given<String>,
-    /// The number of the autonomous system, with or without `AS`.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::FactHeader"))]
-    pub(super) asn: Given<String>,
-    /// Whether the address is an anonymizing proxy's: `true` or `false`.
-    #[cfg_attr(feature = "schema", schemars(with = "schema::FactHeader"))]
-    pub(super) proxy: Given<String>,
 }
 
 /// A secret, referenced by the environment variable that contains it.
@@ -412,48 +368,6 @@ impl<'de> Visitor<'de> for TokenPlaceVisitor {
         }
         let RawNamed { cookie, websocket_protocol } = RawNamed::deserialize(MapAccessDeserializer::new(map))?;
         Ok(RawTokenPlace::Named { cookie, websocket_protocol })
-    }
-}
-
-/// `client_certificate`, or an object with `claim`.
-#[derive(Debug, Clone)]
-pub(super) enum RawDeviceSource {
-    ClientCertificate,
-    Claim(Given<String>),
-}
-
-impl<'de> Deserialize<'de> for RawDeviceSource {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_any(DeviceSourceVisitor)
-    }
-}
-
-struct DeviceSourceVisitor;
-
-impl<'de> Visitor<'de> for DeviceSourceVisitor {
-    type Value = RawDeviceSource;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`client_certificate` or `{claim: NAME}`")
-    }
-
-    fn visit_str<E: Error>(self, word: &str) -> Result<RawDeviceSource, E> {
-        match word {
-            super::CLIENT_CERTIFICATE => Ok(RawDeviceSource::ClientCertificate),
-            _ => Err(E::custom(format_args!(
-                "expected `client_certificate` or `{{claim: NAME}}`, found {}",
-                super::text::quoted(word)
-            ))),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDeviceSource, A::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        struct RawClaim {
-            claim: Given<String>,
-        }
-        RawClaim::deserialize(MapAccessDeserializer::new(map)).map(|RawClaim { claim }| RawDeviceSource::Claim(claim))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests with whole policies: how a valid one is read, and which faults an invalid one has.
 
+mod facts;
 mod faults;
 mod introspection;
 mod planted;

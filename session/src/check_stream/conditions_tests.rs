@@ -197,8 +197,15 @@ fn a_method_that_conditions_do_not_know_is_refused_where_there_are_any() {
         let asked = |route| Question { method: method.to_owned(), ..question(route) };
         let verdict = asks(&mut stream, asked(PLAIN), T0);
         assert_eq!((verdict.outcome(), verdict.condition.unwrap().id), (Outcome::ConditionFailed, "method".to_owned()));
-        assert_eq!(asks(&mut stream, asked(YOUNG), T0).outcome(), Outcome::Active, "no condition concerns it");
+        assert_eq!(
+            asks(&mut stream, asked(YOUNG), T0).outcome(),
+            Outcome::ConditionFailed,
+            "no condition can be about it"
+        );
     }
+    let mut stream = self::stream(&fixture, "");
+    let asked = Question { method: "PROPFIND".to_owned(), ..question(PLAIN) };
+    assert_eq!(asks(&mut stream, asked, T0).outcome(), Outcome::Active, "there are no conditions");
 }
 
 #[test]

@@ -17,15 +17,19 @@ const AGAIN_MS: u64 = 1_000;
 impl Asking<'_> {
     /// Decides. `marks` are those of the question's token.
     pub(crate) fn decide(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Decided {
+        if self.on.are_none() {
+            return Decided::default();
+        }
+        // Also on a route that none concerns: nobody could have written one for it.
+        let Some(method) = self.request.method_number() else {
+            return refused(Refused::by_default("method", "conditions have no action for this method"));
+        };
         let sliced = match self.on.slice(self.index, self.route) {
             Slice::Free => return Decided::default(),
             Slice::Faulty => {
                 return refused(Refused::by_default("conditions", "the conditions cannot be applied to this route"));
             }
             Slice::Some(sliced) => sliced,
-        };
-        let Some(method) = self.request.method_number() else {
-            return refused(Refused::by_default("method", "conditions do not know this method"));
         };
         let device = self.request.device_of(of.token);
         let key = self.index.saturating_mul(8).saturating_add(method);
@@ -104,7 +108,7 @@ impl Asking<'_> {
 
     fn evaluate(&self, piece: &Piece, registry: &Registry, until_ms: Option<u64>, now_ms: u64) -> Decided {
         let decision = match piece.prepared.settled() {
-            Some(settled) => settled.clone(),
+            Some(settled) => settled,
             None => {
                 self.conditions.metrics().evaluated.inc();
                 piece.prepared.decide(&piece.session, &facts::asked(self.request, registry.whereabouts(), now_ms))

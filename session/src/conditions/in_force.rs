@@ -42,7 +42,7 @@ pub(super) enum Slice {
     /// No condition does.
     Free,
     /// These do.
-    Some(Sliced),
+    Some(Box<Sliced>),
     /// It cannot be found out.
     Faulty,
 }
@@ -69,6 +69,11 @@ impl OnRoutes {
     /// Whether what they refuse is refused.
     pub(crate) fn mode(&self) -> Mode {
         self.current.settings.mode
+    }
+
+    /// Whether there are no conditions at all.
+    pub(super) fn are_none(&self) -> bool {
+        self.current.settings.set.is_empty()
     }
 
     pub(super) const fn table(&self) -> u64 {
@@ -107,7 +112,7 @@ fn slice(set: &Set, route: &RouteFacts) -> Result<Slice, Vec<Fault>> {
         scopes: route.scopes.iter().map(|scope| scope.to_string()).collect(),
         sets: owned(&route.sets),
     })?;
-    Ok(if sliced.is_empty() { Slice::Free } else { Slice::Some(sliced) })
+    Ok(if sliced.is_empty() { Slice::Free } else { Slice::Some(Box::new(sliced)) })
 }
 
 impl Conditions {
@@ -171,7 +176,7 @@ impl Conditions {
 
     /// Tries others on the routes of tables, each with its slot. Without a fault, they are in force when this returns; the
     /// error has the faults, and nothing has changed. One at a time.
-    pub(super) fn replace<'t>(
+    pub(crate) fn replace<'t>(
         &self,
         settings: ConditionSettings,
         tables: impl Iterator<Item = (&'t Slot, Vec<&'t RouteFacts>)>,

@@ -80,7 +80,6 @@ impl ConditionMetrics {
     }
 
     /// Notes how many are in force, and whether they are what the directory has.
-    #[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are none"))]
     pub(crate) fn in_force(&self, policies: usize, are_current: bool) {
         self.policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
         self.outdated.set((!are_current).into());
@@ -92,15 +91,13 @@ impl ConditionMetrics {
     }
 
     /// Notes how many results are kept.
-    #[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are none"))]
     pub(crate) fn kept(&self, results: usize) {
         self.kept.set(i64::try_from(results).unwrap_or(i64::MAX));
     }
 
     /// Counts a refusal.
     pub(crate) fn refused(&self, refused: &Refused, mode: Mode) {
-        let label = OUTCOMES.iter().find(|(outcome, _)| *outcome == refused.outcome());
-        for (_, outcome) in label {
+        if let Some((_, outcome)) = OUTCOMES.iter().find(|(outcome, _)| *outcome == refused.outcome()) {
             self.refusals.with_label_values(&[mode.as_str(), outcome]).inc();
         }
     }

@@ -5,7 +5,7 @@ use portcullis_contract::bounds::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 use portcullis_contract::wire::{self, Circumstances};
 use std::net::IpAddr;
 
-/// The methods that conditions know. They are the actions of the schema: another one is refused where conditions exist.
+/// The methods that conditions know. They are the actions of the schema: another one is refused where there are any.
 const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A request, as its filter describes it.

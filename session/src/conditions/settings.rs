@@ -32,6 +32,11 @@ impl ConditionSettings {
         Self { classes, ..self }
     }
 
+    /// What is valid in the policies and is perhaps not meant.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.set.warnings().iter().map(ToString::to_string)
+    }
+
     /// The same with the policies as they are now.
     pub(super) fn read_again(&self) -> Result<Self, Vec<String>> {
         let read = Self::load(&self.directory, self.mode, self.declared.clone())?;

@@ -66,6 +66,7 @@ pub(super) fn read(
     raw: Option<RawConditions>,
     env: &dyn Fn(&str) -> Option<String>,
     faults: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> (Option<ConditionSettings>, Option<PdpSettings>) {
     let (engines, is_list) = match raw {
         None => return (None, None),
@@ -105,12 +106,12 @@ pub(super) fn read(
             }
         }
     }
-    (policies(cedar, faults), authzen.flatten())
+    (policies(cedar, faults, warnings), authzen.flatten())
 }
 
 /// A build without conditions must not run as if there were none.
 #[cfg(not(feature = "conditions"))]
-fn policies(raw: Option<RawCedar>, faults: &mut Vec<String>) -> Option<ConditionSettings> {
+fn policies(raw: Option<RawCedar>, faults: &mut Vec<String>, _: &mut Vec<String>) -> Option<ConditionSettings> {
     if raw.is_some() {
         faults.push(
             "conditions: this build cannot judge by conditions: use one that was built with the feature `conditions`"
@@ -126,7 +127,6 @@ use load::policies;
 #[cfg(feature = "conditions")]
 mod load {
     use super::{ConditionSettings, RawCedar};
-    use crate::attributes::is_name;
     use portcullis_conditions::{Declared, Kind};
     use std::path::Path;
 
@@ -134,7 +134,11 @@ mod load {
     const ATTRIBUTES_MAX: usize = 64;
 
     /// Reads where the conditions are, and the conditions.
-    pub(super) fn policies(raw: Option<RawCedar>, faults: &mut Vec<String>) -> Option<ConditionSettings> {
+    pub(super) fn policies(
+        raw: Option<RawCedar>,
+        faults: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Option<ConditionSettings> {
         let RawCedar { directory, mode, attributes, classes } = raw?;
         let before = faults.len();
         if attributes.len() > ATTRIBUTES_MAX {
@@ -142,17 +146,15 @@ mod load {
         }
         let mut declared = Declared::default();
         for (name, kind) in attributes {
-            if !is_name(&name) {
+            if !Declared::is_name(&name) {
                 faults.push(format!(
                     "conditions.attributes: `{name}` cannot be an attribute's name: use a lower-case letter and up to 63 \
                      lower-case letters, digits, `_`, `.` and `-`"
                 ));
             }
-            match kind.as_str() {
-                "String" => drop(declared.0.insert(name, Kind::String)),
-                "Long" => drop(declared.0.insert(name, Kind::Long)),
-                "Boolean" | "Bool" => drop(declared.0.insert(name, Kind::Bool)),
-                _ => faults.push(format!(
+            match Kind::parse(&kind) {
+                Some(kind) => drop(declared.0.insert(name, kind)),
+                None => faults.push(format!(
                     "conditions.attributes.{name}: `{kind}` is not a type: use `String`, `Long` or `Boolean`"
                 )),
             }
@@ -162,7 +164,10 @@ mod load {
             return None;
         }
         match ConditionSettings::load(Path::new(&directory), mode, declared) {
-            Ok(settings) => Some(settings.about(classes)),
+            Ok(settings) => {
+                warnings.extend(settings.warnings().map(|warning| format!("conditions.cedar: {warning}")));
+                Some(settings.about(classes))
+            }
             Err(found) => {
                 faults.extend(found.into_iter().map(|fault| format!("conditions.cedar: {fault}")));
                 None

@@ -6,6 +6,7 @@
 use super::Registry;
 use super::sessions::SHARDS;
 use crate::attributes::{ACR, Attribute, Fact, Holder, Known, Standing};
+#[cfg(feature = "conditions")]
 use crate::conditions::Layers;
 use crate::revocations::{Bearer, RevokedParty};
 use crate::session::Session;
@@ -77,6 +78,7 @@ impl Registry {
     }
 
     /// What holds for a session and its device, by kind of holder.
+    #[cfg(feature = "conditions")]
     pub(crate) fn layers_of(&self, bearer: Bearer<'_>, device: &str, now_ms: u64) -> Layers {
         Layers::of(&self.attributes.read().unwrap_or_else(PoisonError::into_inner), bearer, device, now_ms)
     }

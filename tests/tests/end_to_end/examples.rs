@@ -28,7 +28,10 @@ const PLAYED: [&str; 9] = [
 
 #[test]
 fn every_example_is_played() {
-    assert_eq!(policy::examples(), PLAYED, "a new example wants a test here");
+    let mut examples = policy::examples();
+    // Its cases need facts that an edge, a device management and a risk engine state: it has a test of its own.
+    examples.retain(|name| name != "conditions");
+    assert_eq!(examples, PLAYED, "a new example wants a test here");
 }
 
 #[tokio::test(flavor = "multi_thread")]

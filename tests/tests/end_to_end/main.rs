@@ -11,6 +11,7 @@ mod cut_latency;
 mod demo;
 mod departures;
 mod examples;
+mod facts;
 mod glewlwyd;
 mod grpc_web;
 mod guarantee;

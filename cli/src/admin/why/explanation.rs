@@ -191,6 +191,11 @@ impl Explanation {
         Self { verdict, code, refusal, reason, missing, requirement, beyond_grant, step_up, known, advice }
     }
 
+    /// The condition of the session service that refused, if the line names one.
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        self.known.logged.as_ref().and_then(|logged| logged.decision.condition.as_ref())
+    }
+
     /// The explanation for programs.
     pub(super) fn json(&self) -> Value {
         let logged = self.known.logged.as_ref();
@@ -220,7 +225,7 @@ impl Explanation {
             "missing": missing,
             "beyond_grant": self.beyond_grant,
             "step_up": self.step_up,
-            "condition": decision.and_then(|decision| decision.condition.as_ref()),
+            "condition": self.condition(),
             "blocks": self.known.blocks,
             "revocation": self.known.revocation,
             "events": self.known.history.events,

@@ -308,6 +308,19 @@ fn a_revocation_that_a_later_login_has_left_behind_is_not_called_the_state_of_th
 }
 
 #[test]
+fn a_condition_that_refused_is_named_with_its_reason() {
+    let line = |more: &str| known(&format!("code=condition_failed route=x session={ID} client=web{more}"));
+    let text = shown(line(" condition=office-only why=only%20from%20the%20office"));
+    assert!(text.contains("\ncondition ") && text.contains("office-only: only from the office"), "{text}");
+    let text = shown(line(" condition=office-only")).replace("\n  ", " ");
+    assert!(
+        text.contains("The condition `office-only` of the session service refused, and gives no reason."),
+        "{text}"
+    );
+    assert!(shown(line("")).replace("\n  ", " ").contains("the access log names it (`condition=`)"));
+}
+
+#[test]
 fn a_step_up_says_what_asked_for_it_with_what_is_wanted_and_what_there_is() {
     let line = |more: &str| known(&format!("code=step_up_required route=x session={ID} client=web{more}"));
     let view = session(json!({"attributes": [{"name": "acr", "value": "aal1", "source": "okta", "set_at": "then"}]}));

@@ -108,6 +108,10 @@ fn rows(explanation: &Explanation, now: Timestamp) -> Vec<(&'static str, String)
         let scopes: Vec<_> = explanation.beyond_grant.iter().map(|scope| format!("`{}`", plain(scope))).collect();
         rows.push(("beyond grant", scopes.join(", ")));
     }
+    if let Some(condition) = explanation.condition() {
+        let reason = condition.reason.as_deref().map(|reason| format!(": {}", plain(reason)));
+        rows.push(("condition", format!("{}{}", plain(&condition.id), reason.unwrap_or_default())));
+    }
     if let Some(step_up) = &explanation.step_up {
         rows.push(("step-up", step_up.words(now)));
     }

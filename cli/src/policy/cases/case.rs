@@ -1,6 +1,6 @@
 //! A case: a request, and the outcome that the policy must produce.
 
-use super::bearer::Bearer;
+use super::{bearer::Bearer, facts::CaseFacts};
 use portcullis_engine::{answer::Code, policy::TokenPlace};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Case {
     pub token_in: TokenPlace,
     /// The state of the token's session.
     pub session: Session,
+    /// What conditions are told.
+    pub facts: CaseFacts,
     /// The expected outcome.
     pub expect: Expect,
     /// The expected status of the answer.
@@ -127,6 +129,8 @@ pub struct Known {
     pub age: Duration,
     /// The time since it was last used.
     pub idle: Duration,
+    /// Its access type; `None`: `machine` if its client has no person, else `human`.
+    pub access: Option<String>,
 }
 
 /// The expected outcome of a request.
@@ -143,6 +147,8 @@ pub enum Expect {
 pub struct Then {
     /// The new state of the session.
     pub session: Session,
+    /// What conditions are told then: these replace those of the case.
+    pub facts: CaseFacts,
     /// Whether the request stays open, or the code it is reset with.
     pub expect: Expect,
 }

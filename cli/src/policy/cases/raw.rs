@@ -30,6 +30,8 @@ pub(super) struct RawCase {
     pub(super) claims: Given<Map<String, Value>>,
     pub(super) without: Given<RawTexts>,
     pub(super) session: Given<RawSession>,
+    pub(super) attributes: Given<RawAttributes>,
+    pub(super) context: Given<RawContext>,
     pub(super) expect: Given<String>,
     pub(super) status: Given<u16>,
     pub(super) rule: Given<String>,
@@ -40,7 +42,33 @@ pub(super) struct RawCase {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawThen {
     pub(super) session: Given<RawSession>,
+    pub(super) attributes: Given<RawAttributes>,
+    pub(super) context: Given<RawContext>,
     pub(super) expect: Given<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAttributes {
+    pub(super) session: Given<Map<String, Value>>,
+    pub(super) subject: Given<Map<String, Value>>,
+    pub(super) device: Given<Map<String, Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawContext {
+    pub(super) now: Given<String>,
+    pub(super) ip: Given<String>,
+    pub(super) place: Given<RawPlaceFacts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPlaceFacts {
+    pub(super) country: Given<String>,
+    pub(super) asn: Given<u32>,
+    pub(super) proxy: Given<bool>,
 }
 
 /// `authorization`, or an object with `cookie` or `websocket_protocol`: an entry of the policy's `token_from`.
@@ -130,6 +158,7 @@ pub(super) struct RawKnown {
     pub(super) grants: Given<RawTexts>,
     pub(super) age: Given<String>,
     pub(super) idle: Given<String>,
+    pub(super) access: Given<String>,
 }
 
 impl<'de> Deserialize<'de> for RawSession {
@@ -144,7 +173,7 @@ impl<'de> Visitor<'de> for SessionVisitor {
     type Value = RawSession;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one of {}, or an object with `scopes`, `age` or `idle`", words(&STATES))
+        write!(f, "one of {}, or an object with `scopes`, `grants`, `age`, `idle` or `access`", words(&STATES))
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<RawSession, E> {

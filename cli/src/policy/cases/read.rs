@@ -3,6 +3,7 @@
 use super::{
     bearer::{Bearer, Claim, Quality, TIMES},
     case::{Case, Client, Expect, Known, Request, Session, Then},
+    facts::facts,
     raw::{RawCase, RawCases, RawKnown, RawNamed, RawPlace, RawSession, RawTexts, RawThen},
     words::{CLIENTS, QUALITIES, STATES, named},
 };
@@ -47,12 +48,13 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
         faults.add(&session_at, "a case without a token has no session; add `scopes` or `claims`, or remove this");
     }
     let session = session(raw.session, &session_at, faults);
+    let facts = facts(raw.attributes, raw.context, at, faults);
     let expect = required_word(raw.expect, &at.key("expect"), faults, "released");
     let then_at = at.key("then");
     if !raw.then.is_absent() && expect.is_some_and(|expect| expect != Expect::Released) {
         faults.add(&then_at, "only a released request stays open; remove this");
     }
-    let then = raw.then.or(None, |raw| then(raw, &then_at, faults).map(Some));
+    let then = raw.then.or(None, |raw| then(raw, session.as_ref(), &then_at, faults).map(Some));
     if !raw.status.is_absent() && expect == Some(Expect::Released) {
         faults.add(&at.key("status"), "the upstream determines the status of a released request; remove this");
     }
@@ -64,6 +66,7 @@ fn case(raw: RawCase, host: Option<&str>, at: &At<'_>, faults: &mut Faults) -> O
         bearer: bearer?,
         token_in: token_in?,
         session: session?,
+        facts: facts?,
         expect: expect?,
         status: raw.status.or(None, |status| Some(Some(status)))?,
         rule: raw.rule.or(None, |rule| Some(Some(rule)))?,
@@ -233,24 +236,30 @@ fn known(raw: RawKnown, at: &At<'_>, faults: &mut Faults) -> Option<Known> {
         |text: Given<String>, key| text.or(Duration::ZERO, |text| faults.check(&at.key(key), duration(&text)));
     let (age, idle) = (time(raw.age, "age"), time(raw.idle, "idle"));
     let (age, idle) = (age?, idle?);
+    let access = raw.access.or(None, |access| Some(Some(access)));
     // A session cannot have been idle for longer than it exists.
-    Some(Known { scopes: scopes?, grants: grants?, age: age.max(idle), idle })
+    Some(Known { scopes: scopes?, grants: grants?, age: age.max(idle), idle, access: access? })
 }
 
-fn then(raw: RawThen, at: &At<'_>, faults: &mut Faults) -> Option<Then> {
+fn then(raw: RawThen, before: Option<&Session>, at: &At<'_>, faults: &mut Faults) -> Option<Then> {
     let session_at = at.key("session");
-    if raw.session.is_absent() {
-        faults.add(&session_at, "this key is required");
+    let is_same = raw.session.is_absent();
+    if is_same && raw.attributes.is_absent() && raw.context.is_absent() {
+        faults.add(&session_at, "this key is required, or `attributes` or `context`");
     }
     let session = session(raw.session, &session_at, faults);
-    if matches!(
-        session,
-        Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true })
-    ) {
+    let session = if is_same { before.cloned() } else { session };
+    let facts = facts(raw.attributes, raw.context, at, faults);
+    if !is_same
+        && matches!(
+            session,
+            Some(Session::Over(Code::SessionUnknown | Code::ScopeEscalation) | Session::Outage { granted: true })
+        )
+    {
         faults.add(&session_at, "a session cannot change to this state while a request is open");
     }
     let expect = required_word(raw.expect, &at.key("expect"), faults, "open");
-    Some(Then { session: session?, expect: expect? })
+    Some(Then { session: session?, facts: facts?, expect: expect? })
 }
 
 fn required_word(word: Given<String>, at: &At<'_>, faults: &mut Faults, good: &str) -> Option<Expect> {

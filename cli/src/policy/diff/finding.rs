@@ -37,7 +37,10 @@ impl Finding {
     pub(super) fn new(subject: String, change: &Change, requests: Option<Digest>) -> Self {
         let Change { direction, kind, text, whole, .. } = change;
         let mut hash = Hash::new(b"change");
-        hash.text(&json!([kind, subject, change.before, change.after]).to_string());
+        // Approvals repeat this: it must not depend on the order in which members were written down here.
+        let mut identity = json!([kind, subject, change.before, change.after]);
+        identity.sort_all_objects();
+        hash.text(&identity.to_string());
         hash.digest(Some(*whole));
         hash.digest(requests);
         Self {

@@ -1,10 +1,14 @@
 //! A session service with scripted answers, on the check stream or as an introspection endpoint.
 
-use crate::policy::cases::{Known, Session, put_scopes};
+use super::judge::{Asked, Judge};
+use crate::policy::cases::{CaseFacts, Known, Session, put_scopes};
 use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
-    wire::{APPROVALS, BEAT, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict, Welcome},
+    wire::{
+        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict,
+        Welcome,
+    },
 };
 use prost::Message;
 use serde_json::{Map, Value, json};
@@ -24,6 +28,10 @@ pub(super) struct Service {
     /// The scopes that somebody has to approve.
     approvals: Vec<String>,
     tokens: HashMap<u32, Token>,
+    /// Judges by conditions, if there are any.
+    pub(super) judge: Option<Judge>,
+    /// What conditions are told.
+    facts: CaseFacts,
 }
 
 impl Session {
@@ -46,6 +54,8 @@ impl Service {
             routes: Vec::new(),
             approvals: Vec::new(),
             tokens: HashMap::new(),
+            judge: None,
+            facts: CaseFacts::default(),
         }
     }
 
@@ -59,6 +69,11 @@ impl Service {
         self.session = session.clone();
     }
 
+    /// Sets what conditions are told about every session.
+    pub(super) fn set_facts(&mut self, facts: CaseFacts) {
+        self.facts = facts;
+    }
+
     /// Opens a check stream and returns its id.
     pub(super) fn open(&mut self) -> u32 {
         self.streams += 1;
@@ -66,41 +81,59 @@ impl Service {
         self.streams
     }
 
-    /// The response to a message on the check stream.
-    pub(super) fn answer(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+    /// The response to a message on the check stream, at this time.
+    pub(super) fn answer(&mut self, message: &[u8], now_ms: u64) -> Option<Vec<u8>> {
         let message = FilterMessage::decode(message).ok()?;
         let mut answer = ServiceMessage::default();
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
             self.approvals = hello.approvals;
-            let capabilities = [BEAT, APPROVALS].map(str::to_owned).into();
+            let mut capabilities = vec![BEAT.to_owned(), APPROVALS.to_owned()];
+            if let Some(judge) = &mut self.judge {
+                judge.hello(&self.routes);
+                capabilities.push(CONDITIONS.to_owned());
+            }
             answer.welcome = Some(Welcome { capabilities, ..Welcome::default() });
         }
         self.tokens.extend(message.tokens.into_iter().map(|token| (token.handle, token)));
         self.questions += message.questions.len() as u64;
-        answer.verdicts =
-            message.questions.iter().filter_map(|asked| self.verdict(asked.id, asked.token, asked.route)).collect();
-        answer.followed =
-            message.follows.iter().filter_map(|asked| self.verdict(asked.id, asked.token, asked.route)).collect();
+        let verdicts = message.questions.iter().filter_map(|question| {
+            let wire::Question { id, token, route, method, client_address, circumstances, .. } = question;
+            let circumstances = circumstances.as_ref();
+            self.verdict((*id, *token, *route), Asked { method, address: client_address, circumstances, now_ms })
+        });
+        answer.verdicts = verdicts.collect();
+        let followed = message.follows.iter().filter_map(|follow| {
+            let wire::Follow { id, token, route, method, client_address, circumstances, .. } = follow;
+            let circumstances = circumstances.as_ref();
+            self.verdict((*id, *token, *route), Asked { method, address: client_address, circumstances, now_ms })
+        });
+        answer.followed = followed.collect();
         (answer != ServiceMessage::default()).then(|| answer.encode_to_vec())
     }
 
     /// The verdict on a token's session for a route, except in an outage.
-    fn verdict(&self, id: u32, token: u32, route: u32) -> Option<Verdict> {
-        let route = self.routes.get(usize::try_from(route).ok()?)?;
+    fn verdict(&mut self, (id, token, route): (u32, u32, u32), asked: Asked<'_>) -> Option<Verdict> {
+        let index = usize::try_from(route).ok()?;
+        let route = self.routes.get(index)?;
         let outcome = match &self.session {
             Session::Outage { .. } => return None,
             Session::Over(code) => outcome(*code),
             Session::Known(known) if is_over(route.max_age_ms, known.age) => Outcome::StepUpRequired,
             Session::Known(known) if is_over(route.max_idle_ms, known.idle) => Outcome::IdleTimeout,
             Session::Known(known) => {
-                let of_token = &self.tokens.get(&token)?.scopes;
+                let token = self.tokens.get(&token)?;
+                let of_token = &token.scopes;
                 let is_held_back =
                     |scope: &String| self.approvals.contains(scope) && !known.grants.iter().any(|grant| grant == scope);
                 let left = left(of_token, known);
                 let held: Vec<String> = left.iter().filter(|scope| !is_held_back(scope)).cloned().collect();
                 if is_met(route, &left) && !is_met(route, &held) {
                     return Some(Verdict { id, outcome: Outcome::ApprovalRequired.into(), ..Verdict::default() });
+                }
+                let judge = self.judge.as_mut();
+                if let Some(refused) = judge.and_then(|judge| judge.verdict(index, token, known, &self.facts, asked)) {
+                    return Some(Verdict { id, ..refused });
                 }
                 let narrowed = (held.len() < of_token.len()).then_some(Scopes { scopes: held });
                 return Some(Verdict { id, outcome: Outcome::Active.into(), narrowed, ..Verdict::default() });

@@ -1,10 +1,15 @@
 //! A worker of the filter: sends requests through the filter's gate and carries messages to the simulated service.
 
-use super::{service::Service, signer::Signer};
+use super::{
+    judge::{Judge, Judged},
+    service::Service,
+    signer::Signer,
+};
 use crate::{
     error::Error,
-    policy::cases::{Bearer, Case, Expect, Quality, Request, Session},
+    policy::cases::{Bearer, Case, CaseFacts, Expect, Quality, Request, Session},
 };
+use portcullis_conditions::Set;
 use portcullis_engine::{
     answer::{Answer, Code},
     authorize::{Act, Denial, Due, Gate, Head, LookUp, Mark, Step},
@@ -14,6 +19,7 @@ use portcullis_engine::{
     token::Facts,
 };
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// After this time the gate follows an open request, in milliseconds; the gate's own limit is 50.
 const LASTING_MS: u64 = 60;
@@ -33,6 +39,8 @@ pub(crate) struct Simulator {
     has_stream: bool,
     /// The mode of requests without a rule, and that of each rule.
     modes: (Mode, Vec<Mode>),
+    /// What conditions are told, and what they are told later while a request is open.
+    facts: (CaseFacts, CaseFacts),
 }
 
 /// The outcome of a request.
@@ -108,7 +116,19 @@ impl Simulator {
             Error::failed(format_args!("cannot use the keys of `$.issuers[{}]`: {error}", issuer.0))
         })?;
         let has_stream = gate.policy().session.is_some() && !service.is_endpoint();
-        Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, modes })
+        Ok(Self { gate, signer, service, now_ms, count: 0, has_stream, modes, facts: Default::default() })
+    }
+
+    /// Lets the session service judge by conditions.
+    #[must_use]
+    pub(crate) fn with_conditions(mut self, set: Arc<Set>) -> Self {
+        self.service.judge = Some(Judge::new(set));
+        self
+    }
+
+    /// What conditions said about the last request that they were asked about.
+    pub(crate) fn judged(&mut self) -> Option<Judged> {
+        self.service.judge.as_mut()?.last.take()
     }
 
     /// The policy, except for its keys and its mode.
@@ -136,6 +156,8 @@ impl Simulator {
     pub(crate) fn play(&mut self, case: &Case) -> Outcome {
         let token = case.bearer.as_ref().map(|bearer| self.token(bearer));
         let headers = headers(&case.request, token.as_deref().map(|token| (&case.token_in, token)));
+        let then = case.then.as_ref().map(|then| case.facts.with(&then.facts));
+        self.facts = (case.facts.clone(), then.unwrap_or_default());
         if case.session == (Session::Outage { granted: true }) {
             self.send(&headers, &Session::active(), None);
         }
@@ -174,6 +196,7 @@ impl Simulator {
         self.count += 1;
         let context = self.count;
         self.service.set_session(session);
+        self.service.set_facts(self.facts.0.clone());
         let first = self.gate.arrive(context, &Head::read(headers), address, self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
@@ -221,6 +244,7 @@ impl Simulator {
         self.now_ms += LASTING_MS;
         self.gate.tick(self.now());
         self.service.set_session(session);
+        self.service.set_facts(self.facts.1.clone());
         match of(context, self.exchange()) {
             Some(Step::Cut(denial) | Step::Spare(denial)) => self.refused(&denial),
             _ => Decision::Released(None),
@@ -250,7 +274,7 @@ impl Simulator {
                     self.gate.opened(Some(stream), self.now().instant);
                 }
                 Act::Send { stream, message } => {
-                    if let Some(answer) = self.service.answer(&message) {
+                    if let Some(answer) = self.service.answer(&message, self.now_ms) {
                         due.extend(self.gate.message(stream, &answer, self.now()));
                     }
                 }

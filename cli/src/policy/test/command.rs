@@ -2,6 +2,7 @@
 
 use super::{junit, run::Run, show};
 use crate::{
+    conditions::Optional,
     error::Error,
     exit::{Exit, Outcome},
     output,
@@ -27,20 +28,27 @@ A file of cases (YAML or JSON):
   claims   other claims, with times relative to now: {scope: …, acr: aal2, auth_time: -20m}
   without  claims that the token does not have: [sid]
   session  active, revoked, idle_timeout, lifetime_exceeded, unknown, scope_escalation, blocked,
-           outage, outage_after_grant, or {scopes: the remaining ones, age: 20m, idle: 6m}
+           outage, outage_after_grant, or {scopes: the remaining ones, age: 20m, idle: 6m,
+           access: machine}
   client   http, grpc or websocket
   headers  {name: value}
   then     a change of the session while the request is open, and its effect:
            {session: revoked, expect: session_revoked}; `expect: open` if it continues
+With --conditions:
+  attributes  of the session, its subject and its device: {session: {risk: high},
+              device: {id: d1, compliant: true}}; in `then`, those that change
+  context     {place: {country: CH, asn: 64500, proxy: false}, ip: 192.0.2.7,
+              now: 2026-11-27T22:00:00Z}
 
 Examples:
   portcullis policy test policy.yaml cases.yaml
   portcullis policy test policy.yaml cases/*.yaml --junit target/policy.xml
+  portcullis policy test policy.yaml cases.yaml --conditions ./conditions
 
 Exit codes:
   0  all cases pass
   1  a case fails, or a file cannot be read
-  2  the policy or a file of cases is invalid";
+  2  the policy, a condition or a file of cases is invalid";
 
 /// Run test cases against a policy, with the filter's own code
 #[derive(Debug, clap::Args)]
@@ -55,6 +63,8 @@ pub(crate) struct Args {
     /// Write a JUnit report for CI to this file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    #[command(flatten)]
+    conditions: Optional,
 }
 
 impl Args {
@@ -65,7 +75,7 @@ impl Args {
             cases.must_fit(&loaded.policy)?;
             Ok(cases)
         }))?;
-        let run = Run::of(loaded, cases)?;
+        let run = Run::with_conditions(loaded, cases, self.conditions.load()?)?;
         output::write_styled(&(show::text(&run) + "\n"))?;
         if let Some(path) = self.junit {
             let written = junit::xml(&run, &self.policy.display().to_string());

@@ -6,12 +6,14 @@ use crate::{
         cases::{Case, Cases, Expect},
         load::Loaded,
         requirement::RequiredScopes,
-        simulator::{Decision, Outcome, Simulator},
+        simulator::{Decision, Judged, Outcome, Simulator},
     },
 };
+use portcullis_conditions::{Decision as Conditions, Set};
 use portcullis_engine::{authorize::Mark, route::RuleId};
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -67,19 +69,28 @@ impl Difference {
 impl Run {
     /// Runs files of cases against a policy.
     pub fn of(loaded: Loaded, files: Vec<Cases>) -> Result<Self, Error> {
+        Self::with_conditions(loaded, files, None)
+    }
+
+    /// Runs files of cases against a policy, and conditions of the session service.
+    pub fn with_conditions(loaded: Loaded, files: Vec<Cases>, conditions: Option<Arc<Set>>) -> Result<Self, Error> {
         let Loaded { policy, .. } = loaded;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut worker = Simulator::new(policy, u64::try_from(now.as_millis()).unwrap_or_default())?;
+        if let Some(set) = conditions {
+            worker = worker.with_conditions(set);
+        }
         let mut reached = HashSet::new();
         let mut played = Vec::with_capacity(files.len());
         for file in &files {
             let mut of_file = Vec::with_capacity(file.list.len());
             for case in &file.list {
                 let outcome = worker.play(case);
+                let judged = worker.judged();
                 reached.extend(outcome.rule);
                 let differences = differences(case, &outcome, &worker);
                 // Only failures are explained: there may be many cases, and the policy may be large.
-                let why = if differences.is_empty() { String::new() } else { why(&outcome, &worker) };
+                let why = if differences.is_empty() { String::new() } else { why(&outcome, &worker, judged) };
                 of_file.push(Played { differences, why });
             }
             played.push(of_file);
@@ -151,7 +162,7 @@ fn status(decision: &Decision) -> Option<u16> {
 }
 
 /// What decided, on one line.
-fn why(outcome: &Outcome, worker: &Simulator) -> String {
+fn why(outcome: &Outcome, worker: &Simulator, judged: Option<Judged>) -> String {
     let needs = outcome.rule.and_then(|rule| RequiredScopes::of(worker.policy(), rule));
     let Some(rule) = outcome.rule.and_then(|RuleId(index)| worker.policy().rules.get(index)) else {
         return "no route decided".to_owned();
@@ -173,7 +184,11 @@ fn why(outcome: &Outcome, worker: &Simulator) -> String {
         Decision::Released(Some(Mark::OutageGrace)) => {
             why += "; during an outage, it admits requests that were granted shortly before"
         }
-        _ if outcome.asked => why += "; the session service was asked",
+        _ if outcome.asked => match judged.map(|judged| judged.decision) {
+            Some(Conditions::Refused(refusal)) => why += &format!("; the condition `{}` refused it", refusal.id),
+            Some(Conditions::Allowed) => why += "; no condition refused it",
+            None => why += "; the session service was asked",
+        },
         _ => {}
     }
     why

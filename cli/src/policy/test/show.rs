@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 /// The most rules named in a note.
 const NAMED_MAX: usize = 10;
 
-pub(super) fn text(run: &Run) -> String {
+pub(crate) fn text(run: &Run) -> String {
     let mut parts = Vec::new();
     for (file, played) in run.files.iter().zip(&run.played) {
         let pairs = file.list.iter().zip(played);

@@ -156,7 +156,7 @@ impl Gate {
             client_address: client_address.unwrap_or_default(),
             user_agent_digest: head.user_agent.map(digest8),
             carried: is_call.then(|| Carried::new(token, head.trace)),
-            circumstances: wants_facts.then(|| circumstances::collect(head, &self.policy.facts, look_up)),
+            circumstances: wants_facts.then(|| Box::new(circumstances::collect(head, &self.policy.facts, look_up))),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Tests of the stream client against a service that answers, stalls, misbehaves or disconnects.
 
 use super::*;
+use crate::answer::Code;
 use crate::authorize::{
     fixtures::{policy, principal, question},
     principal::Principal,
 };
 use crate::policy::Limits;
+use crate::route::RuleId;
 use crate::time::Now;
 use std::rc::Rc;
 

@@ -1,0 +1,76 @@
+//! Questions, follows and verdicts in the form of the check stream.
+
+use crate::{
+    answer::Code,
+    authorize::{Condition, Principal, Refusal, RequestAttributes, Verdict, follows::FollowId},
+    route::RuleId,
+    token::Reason,
+    wire,
+};
+use std::rc::Rc;
+
+/// A question about the session of a token. For a service that decides by conditions, `principal` is whose it is.
+pub(super) fn question(
+    id: u32,
+    token: u32,
+    rule: RuleId,
+    attributes: &RequestAttributes,
+    principal: Option<&Principal>,
+) -> wire::Question {
+    wire::Question {
+        id,
+        token,
+        route: index(rule),
+        method: attributes.method.clone(),
+        client_address: attributes.client_address.clone(),
+        user_agent_digest: attributes.user_agent_digest,
+        circumstances: principal.and_then(|principal| attributes.circumstances_of(principal)),
+    }
+}
+
+/// Open requests to follow. `about` is what a service that decides by conditions has to know of them.
+pub(super) fn follow(
+    id: FollowId,
+    token: u32,
+    rule: RuleId,
+    about: Option<&RequestAttributes>,
+    principal: &Principal,
+) -> wire::Follow {
+    let follow = wire::Follow { id: id.0, token, route: index(rule), ..wire::Follow::default() };
+    let Some(about) = about else { return follow };
+    wire::Follow {
+        method: about.method.clone(),
+        client_address: about.client_address.clone(),
+        user_agent_digest: about.user_agent_digest,
+        circumstances: about.circumstances_of(principal),
+        ..follow
+    }
+}
+
+fn index(rule: RuleId) -> u32 {
+    u32::try_from(rule.0).unwrap_or(u32::MAX)
+}
+
+/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a
+/// refusal: a newer service has a reason that this filter does not know.
+pub(super) fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
+    let code = match wire::Outcome::try_from(verdict.outcome) {
+        Ok(wire::Outcome::Active) => {
+            return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal));
+        }
+        Ok(wire::Outcome::Unavailable) => return None,
+        Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,
+        Ok(wire::Outcome::LifetimeExceeded) => Code::SessionLifetimeExceeded,
+        Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
+        Ok(wire::Outcome::ScopeEscalation) => Code::ScopeEscalation,
+        Ok(wire::Outcome::StepUpRequired) => Code::StepUpRequired,
+        Ok(wire::Outcome::Blocked) => Code::Blocked,
+        Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
+        Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
+        Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
+        Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
+    };
+    let has_condition = matches!(code, Code::ConditionFailed | Code::ApprovalRequired | Code::StepUpRequired);
+    let condition = verdict.condition.filter(|_| has_condition).map(Condition::of_wire).map(Rc::new);
+    Some(Verdict::Ended(Refusal { condition, ..code.into() }))
+}
