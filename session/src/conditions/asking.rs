@@ -108,7 +108,7 @@ impl Asking<'_> {
 
     fn evaluate(&self, piece: &Piece, registry: &Registry, until_ms: Option<u64>, now_ms: u64) -> Decided {
         let decision = match piece.prepared.settled() {
-            Some(settled) => settled,
+            Some(settled) => settled.clone(),
             None => {
                 self.conditions.metrics().evaluated.inc();
                 piece.prepared.decide(&piece.session, &facts::asked(self.request, registry.whereabouts(), now_ms))
