@@ -103,6 +103,7 @@ pub const CODES: &[Code] = &[
     failure("approval_impossible", Class::UserAccess, OTHER),
     code("approval_reviewed", Class::UserAccess, OTHER),
     code("break_glass", Class::UserAccess, 1),
+    code("grant_used", Class::UserAccess, OTHER),
     code("grant_ended", Class::UserAccess, 2),
     code("signal", Class::ApiActivity, 1),
     code("stream_changed", Class::EntityManagement, 3),

@@ -20,6 +20,7 @@ mod seen;
 pub(crate) mod sessions;
 pub(crate) mod signals;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 mod when;
 pub(crate) mod whoami;
 pub(crate) mod why;

@@ -85,6 +85,9 @@ enum Command {
     /// Manage the identity providers that send signals, and release or drop held signals
     #[command(subcommand)]
     Signals(admin::signals::Command),
+    /// List what webhooks were not told
+    #[command(subcommand)]
+    Webhooks(admin::webhooks::Command),
     /// Show who you are at the admin API, and what you may do
     Whoami(admin::whoami::Args),
     /// Watch what happens to sessions, and which requests are refused
@@ -122,6 +125,7 @@ impl Args {
             Command::Filters(command) => command.run(),
             Command::Replicas(command) => command.run(),
             Command::Signals(command) => command.run(),
+            Command::Webhooks(command) => command.run(),
             Command::Whoami(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Audit(command) => command.run(),

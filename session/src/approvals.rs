@@ -9,7 +9,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use grant::{Grant, Grants, Instance, Why};
+pub use grant::{Grant, Grants, Instance, Used, Why};
 pub(crate) use keep::keep;
 pub use request::{AccessRequest, Asked, Decision, For, NotDone, Person, Review, State, Step, User};
 pub use requests::Requests;

@@ -5,6 +5,7 @@
 //! able to.
 
 use crate::email::EmailDigest;
+use crate::made_by::MadeBy;
 use crate::per_party::{OfParty, PerParty, page};
 use crate::revocations::{Bearer, RevokedParty};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub struct Block {
     /// The e-mail address by which that signal has named the user: another one may lift it when no session says it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailDigest>,
+    /// Who has made it.
+    #[serde(default, skip_serializing_if = "MadeBy::is_nobody")]
+    pub by: MadeBy,
 }
 
 impl OfParty for Block {
@@ -165,7 +169,7 @@ mod tests {
 
     fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
         let (issuer, reason, transmitter) = ("i".to_owned(), String::new(), String::new());
-        Block { issuer, party, until_ms, made_at_ms: 7, reason, transmitter, email: None }
+        Block { issuer, party, until_ms, made_at_ms: 7, reason, transmitter, email: None, by: MadeBy::default() }
     }
 
     fn parties() -> [BlockedParty; 3] {

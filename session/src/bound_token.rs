@@ -1,6 +1,12 @@
 //! A token bound to its session, and the one path by which it is answered: stream questions, follows and introspection
 //! all bind and answer here, and the judge decides.
 
+mod once;
+
+pub(crate) use once::Once;
+use once::Pass;
+
+use crate::approvals::Grant;
 use crate::attributes::Contexts;
 use crate::audit::{Audit, Condition, EndedBy, RefusedQuestion, StepUp};
 use crate::conditions::{Asking, Decided, Marks, Mode, Of};
@@ -26,6 +32,9 @@ pub(crate) struct Answer {
     pub(crate) again_in_ms: Option<u64>,
     /// The condition that refuses, or would refuse.
     pub(crate) condition: Option<Condition>,
+    /// Grants for one request that it rests on. With [`Once::Takes`], they must be noted as used, on disk, before the verdict is
+    /// sent.
+    pub(crate) once: Vec<String>,
 }
 
 /// What the route of a question requires, besides its limits.
@@ -35,6 +44,8 @@ pub(crate) struct Required<'r> {
     pub(crate) scopes: Option<&'r Requirement<String>>,
     /// Authentication contexts, one of which is required; empty: none.
     pub(crate) acr: &'r [String],
+    /// What grants for one request mean to it.
+    pub(crate) once: Once<'r>,
     /// What conditions are asked; `None`: nothing.
     pub(crate) conditions: Option<Asking<'r>>,
 }
@@ -56,8 +67,8 @@ pub(crate) struct BoundToken {
     reported: u32,
     /// Those by conditions: one bit for each that refuses or would refuse. Two may share one.
     reported_conditions: u64,
-    /// Somebody was asked to approve its scopes.
-    has_asked: bool,
+    /// Somebody was asked to approve its scopes, in this generation of its session: after a grant, he can be asked again.
+    asked_in: Option<u32>,
 }
 
 enum State {
@@ -104,7 +115,7 @@ impl BoundToken {
             blocked_until_ms: None,
             reported: 0,
             reported_conditions: 0,
-            has_asked: false,
+            asked_in: None,
         }
     }
 
@@ -238,12 +249,20 @@ impl BoundToken {
 
     /// Answers a question about it. One that was never bound names no session.
     pub(crate) fn answer(&mut self, registry: &Registry, asked: Asked, required: Required<'_>, now_ms: u64) -> Answer {
+        let mut pass = None;
         let known = match &mut self.state {
             State::Unbound => Known::Nothing,
             State::None(known, _) => *known,
             State::Session(standing) => {
-                standing.refresh((&self.token, &self.held_back), registry, now_ms);
-                Known::Session(standing.facts(&self.token, self.is_verified, required, now_ms))
+                let token = (&*self.token, &self.held_back);
+                standing.refresh(token, registry, now_ms);
+                let facts =
+                    |compared: &Compared| standing.facts(compared, &self.token, self.is_verified, required, now_ms);
+                let own = facts(&standing.compared);
+                if own.escalates || own.is_unapproved {
+                    pass = standing.pass(token, required, now_ms);
+                }
+                Known::Session(pass.as_ref().map_or(own, |pass| facts(&pass.compared)))
             }
         };
         let mut condition = None;
@@ -251,7 +270,7 @@ impl BoundToken {
         let decide = || {
             let State::Session(standing) = &mut self.state else { return None };
             let asking = required.conditions?;
-            let decided = standing.decide(&self.token, &asking, registry, now_ms);
+            let decided = standing.decide(&self.token, &asking, pass.as_ref(), registry, now_ms);
             decided_again_ms = decided.again_at_ms;
             let (refused, mode) = (decided.refused?, asking.on.mode());
             let refusal = (mode == Mode::Enforce).then(|| refused.refusal());
@@ -266,10 +285,13 @@ impl BoundToken {
         let rests_on_end = matches!(judgement, Judgement::Ended(_) | Judgement::Refused(Refusal::Outlived(_)));
         let verdict = match judgement {
             Judgement::Active { remaining_ms, idle_ms, touches } => {
-                if let Some(standing) = session.filter(|_| touches) {
+                // One that is yet to take a grant may be refused, and a refused question is not activity.
+                let takes = pass.is_some() && required.once == Once::Takes;
+                if let Some(standing) = session.filter(|_| touches && !takes) {
                     registry.touch(&standing.session, now_ms);
                 }
-                let left = session.and_then(|standing| standing.compared.narrowed.clone());
+                let compared = pass.as_ref().map(|pass| &pass.compared).or(session.map(|standing| &standing.compared));
+                let left = compared.and_then(|compared| compared.narrowed.clone());
                 let narrowed = left.map(|scopes| Scopes { scopes });
                 Verdict { outcome: Outcome::Active as i32, remaining_ms, idle_ms, narrowed, ..Verdict::default() }
             }
@@ -302,11 +324,13 @@ impl BoundToken {
         };
         let is_lost = |session: &&Arc<Session>| rests_on_end && !session.life().stage().is_durable();
         let awaits = session.map(|standing| &standing.session).filter(is_lost).cloned();
-        let ends_ms = session.and_then(|standing| standing.compared.grant_until_ms);
+        let compared = pass.as_ref().map(|pass| &pass.compared).or(session.map(|standing| &standing.compared));
+        let ends_ms = compared.and_then(|compared| compared.grant_until_ms);
         let again_at_ms = [ends_ms, decided_again_ms].into_iter().flatten().min();
         let again_in_ms = again_at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
+        let once = pass.filter(|_| verdict.outcome() == Outcome::Active).map(|pass| pass.grants).unwrap_or_default();
         self.release();
-        Answer { verdict, awaits, again_in_ms, condition }
+        Answer { verdict, awaits, again_in_ms, condition, once }
     }
 
     /// Drops an ended session whose end is on disk: an old token must not keep it in memory.
@@ -400,10 +424,11 @@ impl BoundToken {
 
     /// Has somebody asked whether its session may have the scopes beyond its grant, once.
     pub(crate) fn ask_for_approval(&mut self, registry: &Registry, now_ms: u64) {
-        if let State::Session(standing) = &self.state
-            && !self.has_asked
-        {
-            self.has_asked = registry.escalates(&standing.session, &self.token, now_ms);
+        if let State::Session(standing) = &self.state {
+            let generation = standing.compared.generation;
+            if self.asked_in != Some(generation) && registry.escalates(&standing.session, &self.token, now_ms) {
+                self.asked_in = Some(generation);
+            }
         }
     }
 
@@ -474,21 +499,39 @@ impl Standing {
         }
     }
 
-    /// Asks the conditions.
-    fn decide(&mut self, token: &Token, asking: &Asking<'_>, registry: &Registry, now_ms: u64) -> Decided {
-        let Self { session, compared, marks, .. } = self;
+    /// Asks the conditions, with what the question is released by.
+    fn decide(
+        &mut self,
+        token: &Token,
+        asking: &Asking<'_>,
+        pass: Option<&Pass>,
+        registry: &Registry,
+        now_ms: u64,
+    ) -> Decided {
+        // What is marked is about the session without grants for one request.
+        let mut with_pass = Marks::default();
+        let marks = if pass.is_some() { &mut with_pass } else { &mut self.marks };
+        let compared = pass.map_or(&self.compared, |pass| &pass.compared);
         let (left, contexts) = (compared.narrowed.as_deref(), &compared.contexts);
-        asking.decide(marks, &Of { registry, session, token, left, contexts }, now_ms)
+        let once = pass.map_or(&[][..], |pass| &pass.grants);
+        asking.decide(marks, &Of { registry, session: &self.session, token, left, once, contexts }, now_ms)
     }
 
-    fn facts(&self, token: &Token, is_verified: bool, required: Required<'_>, now_ms: u64) -> Facts {
+    fn facts(
+        &self,
+        compared: &Compared,
+        token: &Token,
+        is_verified: bool,
+        required: Required<'_>,
+        now_ms: u64,
+    ) -> Facts {
         let session = &self.session;
-        let left = self.compared.narrowed.as_deref();
+        let left = compared.narrowed.as_deref();
         let login_at_ms = session.login_at_ms();
         let is_covered = left
             .zip(required.scopes)
             .is_none_or(|(left, requirement)| requirement.met_by(|scope| left.contains(scope)));
-        let with_approvals = self.compared.with_approvals.as_deref().zip(required.scopes);
+        let with_approvals = compared.with_approvals.as_deref().zip(required.scopes);
         Facts {
             ended: session.ended(),
             outlived: self.outlived(token),
@@ -497,13 +540,13 @@ impl Standing {
             limits: session.access.limits,
             is_blocked: self.is_blocked,
             is_revoked: self.is_revoked,
-            escalates: self.compared.escalates,
+            escalates: compared.escalates,
             is_verified,
             is_same_party: self.is_same_party,
             is_other_subject: self.is_other_subject,
             is_covered,
             is_too_weak: !required.acr.is_empty()
-                && self.compared.contexts.are_beyond(required.acr, session.bearer(), now_ms),
+                && compared.contexts.are_beyond(required.acr, session.bearer(), now_ms),
             is_unapproved: !is_covered
                 && with_approvals.is_some_and(|(all, requirement)| requirement.met_by(|scope| all.contains(scope))),
         }
@@ -544,9 +587,20 @@ struct Compared {
 
 impl Compared {
     fn of(session: &Session, token: &Token, held_back: &ScopeSet, now_ms: u64) -> Self {
+        Self::counting(session, (token, held_back), now_ms, |grant| !grant.once)
+    }
+
+    /// The same, by the grants that count.
+    fn counting(
+        session: &Session,
+        (token, held_back): (&Token, &ScopeSet),
+        now_ms: u64,
+        counts: impl Fn(&Grant) -> bool,
+    ) -> Self {
         // Read in this order: what changes in between has a newer generation.
         let (generation, scopes) = session.scopes();
-        let grants = session.live_grants(now_ms);
+        let mut grants = session.live_grants(now_ms);
+        grants.retain(|(_, grant)| counts(grant));
         let approved = ScopeSet::new(grants.iter().flat_map(|(scopes, _)| scopes.iter()));
         let beyond = !token.scopes.is_within(&scopes.granted);
         let all = if beyond && !approved.is_empty() { scopes.with(&approved) } else { scopes.now };

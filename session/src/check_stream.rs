@@ -1,9 +1,12 @@
 //! The check stream: a verdict for every question, and for every followed session whenever its verdict changes.
 
 mod answers;
-#[cfg(all(test, feature = "conditions"))]
+#[cfg(test)]
+#[cfg(feature = "conditions")]
 mod conditions_tests;
 mod follows;
+#[cfg(test)]
+mod once_tests;
 mod point;
 #[cfg(test)]
 mod point_tests;
@@ -13,8 +16,8 @@ mod state;
 #[cfg(test)]
 mod usage_tests;
 
-pub use answers::{Answers, Broken, Destination, Held};
+pub use answers::{Answers, Broken, Destination, Held, Using};
 pub(crate) use routes::Described;
 pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};
-pub use state::StreamState;
+pub use state::{StreamState, Taken};

@@ -29,6 +29,7 @@ mod leads;
 mod life;
 mod listener;
 pub mod log;
+pub mod made_by;
 pub mod metrics;
 pub mod narrowings;
 pub mod notices;

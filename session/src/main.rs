@@ -176,8 +176,13 @@ async fn reload_on(mut hangup: Signal, file: PathBuf, running: Settings) {
             () = tokio::time::sleep(CREDENTIAL_FILES_INTERVAL) => false,
         };
         tokio::task::block_in_place(|| {
-            if files.have_changed(&running) || is_asked {
-                config::reload(&file, &running);
+            let have_changed = files.have_changed(&running);
+            if have_changed || is_asked {
+                let is_read = config::reload(&file, &running);
+                // Whoever asks for a reload learns of its faults, and asks again.
+                if have_changed || is_read {
+                    files.were_read(is_read);
+                }
             }
         });
     }

@@ -79,6 +79,10 @@ pub struct Metrics {
     revocations: Revocations,
     /// Blocks that stand; counted when the metrics are read, because a block runs out without anybody's doing.
     pub blocks: IntGauge,
+    /// Requests for access that wait for a decision.
+    pub requests_pending: IntGauge,
+    /// Grants that hold.
+    pub grants_live: IntGauge,
     /// Callers of the check listener with a missing or wrong credential.
     pub unauthenticated_checks: IntCounter,
     /// Callers of the admin listener with a missing or wrong credential.
@@ -270,6 +274,8 @@ impl Metrics {
                 issuer: revocations.with_label_values(&["issuer"]),
             },
             blocks: gauge("portcullis_blocks", "Blocks that are in force.")?,
+            requests_pending: gauge("portcullis_access_requests_pending", "Requests for access that wait.")?,
+            grants_live: gauge("portcullis_grants_live", "Grants that have not ended and are not used up.")?,
             unauthenticated_checks: unauthenticated.with_label_values(&["checks"]),
             unauthenticated_admin: unauthenticated.with_label_values(&["admin"]),
             store_failures: counter(

@@ -6,6 +6,7 @@
 //! what each transmitter has left with its latest signal; a caller who sets `scopes`, or lifts that, overrules them.
 
 use crate::intern::ScopeSet;
+use crate::made_by::MadeBy;
 use portcullis_contract::token::TokenDigest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -83,6 +84,9 @@ pub struct Narrowing {
     /// The reason that its caller stated then; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Who took scopes then.
+    #[serde(default, skip_serializing_if = "MadeBy::is_nobody")]
+    pub by: MadeBy,
 }
 
 impl Narrowing {
@@ -95,6 +99,7 @@ impl Narrowing {
             signalled: BTreeMap::new(),
             made_at_ms: None,
             reason: String::new(),
+            by: MadeBy::default(),
         }
     }
 
@@ -119,18 +124,18 @@ impl Narrowing {
         };
         let signalled = self.signalled.into_iter().map(given_back).collect();
         // What is given back does not change when, and why, the rest was taken.
-        let (made_at_ms, reason) = match removed.iter().any(|scope| !before.contains(scope)) {
-            true => (Some(change.made_at_ms), change.reason.clone()),
-            false => (self.made_at_ms, self.reason),
+        let (made_at_ms, reason, by) = match removed.iter().any(|scope| !before.contains(scope)) {
+            true => (Some(change.made_at_ms), change.reason.clone(), change.by.clone()),
+            false => (self.made_at_ms, self.reason, self.by),
         };
-        Self { party: self.party, scopes, removed, signalled, made_at_ms, reason }
+        Self { party: self.party, scopes, removed, signalled, made_at_ms, reason, by }
     }
 
     /// The narrowing after a transmitter's signal that these scopes are left, in the place of its earlier one.
     #[must_use]
     pub fn signalled(mut self, transmitter: &str, scopes: Vec<String>, made_at_ms: u64, reason: &str) -> Self {
         self.signalled.insert(transmitter.to_owned(), ScopeSet::new(scopes).to_vec());
-        Self { made_at_ms: Some(made_at_ms), reason: reason.to_owned(), ..self }
+        Self { made_at_ms: Some(made_at_ms), reason: reason.to_owned(), by: MadeBy::default(), ..self }
     }
 }
 
@@ -147,6 +152,8 @@ pub struct ScopeChange {
     pub reason: String,
     /// When it was made.
     pub made_at_ms: u64,
+    /// Who makes it.
+    pub by: MadeBy,
 }
 
 /// What narrowings leave of the scopes that a session was granted.
@@ -200,6 +207,7 @@ struct Held {
     signalled: BTreeMap<String, Vec<String>>,
     made_at_ms: Option<u64>,
     reason: String,
+    by: MadeBy,
 }
 
 /// All narrowings, at most one for each party.
@@ -219,8 +227,8 @@ impl Narrowings {
         match left.is_all() {
             true => self.0.remove(&narrowing.party),
             false => {
-                let Narrowing { party, made_at_ms, reason, signalled, .. } = narrowing;
-                self.0.insert(party, Held { left, scopes, signalled, made_at_ms, reason })
+                let Narrowing { party, made_at_ms, reason, by, signalled, .. } = narrowing;
+                self.0.insert(party, Held { left, scopes, signalled, made_at_ms, reason, by })
             }
         };
     }
@@ -250,7 +258,7 @@ impl Narrowings {
 }
 
 fn narrowing(party: &Party, held: &Held) -> Narrowing {
-    let Held { left, scopes, signalled, made_at_ms, reason } = held;
+    let Held { left, scopes, signalled, made_at_ms, reason, by } = held;
     let removed = left.removed.as_ref().map(ScopeSet::to_vec).unwrap_or_default();
     Narrowing {
         party: party.clone(),
@@ -259,6 +267,7 @@ fn narrowing(party: &Party, held: &Held) -> Narrowing {
         signalled: signalled.clone(),
         made_at_ms: *made_at_ms,
         reason: reason.clone(),
+        by: by.clone(),
     }
 }
 
@@ -273,7 +282,14 @@ mod tests {
     fn change(remove: &[&str], restore: &[&str]) -> ScopeChange {
         let party = Party::of("i", "alice", "web", "");
         let reason = "new".to_owned();
-        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason, made_at_ms: 2 }
+        ScopeChange {
+            party,
+            remove: texts(remove),
+            restore: texts(restore),
+            reason,
+            made_at_ms: 2,
+            by: MadeBy::default(),
+        }
     }
 
     #[test]
@@ -285,6 +301,7 @@ mod tests {
             signalled: BTreeMap::new(),
             made_at_ms: Some(1),
             reason: "old".to_owned(),
+            by: MadeBy::default(),
         };
         let made = |narrowing: Narrowing| Narrowing { made_at_ms: Some(2), reason: "new".to_owned(), ..narrowing };
         type Row<'a> = (Narrowing, ScopeChange, Narrowing);

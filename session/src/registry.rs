@@ -20,6 +20,7 @@ mod replay;
 mod revoke;
 mod scan;
 mod sessions;
+mod taken_back;
 #[cfg(test)]
 mod tests;
 

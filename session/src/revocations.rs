@@ -1,6 +1,7 @@
 //! Revocations of a whole party: "all sessions of … before T are revoked". They hold for sessions that were seen and for
 //! those that were not, until they are lifted or no token can need them any more.
 
+use crate::made_by::MadeBy;
 use crate::per_party::{OfParty, PerParty, page};
 use portcullis_contract::token::TokenDigest;
 use portcullis_contract::{KeyKind, SessionId};
@@ -111,6 +112,9 @@ pub struct Revocation {
     pub ends_at_ms: u64,
     /// The reason that its caller stated; may be empty.
     pub reason: String,
+    /// Who has made it.
+    #[serde(default, skip_serializing_if = "MadeBy::is_nobody")]
+    pub by: MadeBy,
 }
 
 impl OfParty for Revocation {
@@ -204,7 +208,15 @@ mod tests {
 
     fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
         let issuer = if matches!(party, RevokedParty::Session(_)) { "" } else { "i" };
-        Revocation { issuer: issuer.to_owned(), party, before_ms, made_at_ms: 7, ends_at_ms: 7, reason: String::new() }
+        Revocation {
+            issuer: issuer.to_owned(),
+            party,
+            before_ms,
+            made_at_ms: 7,
+            ends_at_ms: 7,
+            reason: String::new(),
+            by: MadeBy::default(),
+        }
     }
 
     fn parties() -> [RevokedParty; 6] {

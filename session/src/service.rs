@@ -3,7 +3,7 @@
 use crate::admins::{Admins, MetricsAccess, SignedIn};
 use crate::audit::Audit;
 use crate::bound_token::BoundToken;
-use crate::check_stream::RouteTables;
+use crate::check_stream::{RouteTables, Taken, Using};
 use crate::clock::Clock;
 use crate::conditions::Conditions;
 use crate::config::Reloadable;
@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
 use crate::webhooks::Webhooks;
-use crate::writer::Writer;
+use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, USAGE};
@@ -220,6 +220,22 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Notes grants for one request as used. Unless that is on disk, the request must not be released because of them.
+    pub(crate) async fn use_grants(&self, using: &Using) -> Taken {
+        static FAILURES: Sampler = Sampler::new();
+        let uses = Uses { session: using.session, grants: using.grants.clone(), route: using.route.to_string() };
+        match self.writer.use_grants(uses, self.clock.now_ms()).await {
+            Ok(Ok(_)) => Taken::Own,
+            Ok(Err(_)) => Taken::Others,
+            Err(error) => {
+                if let Some(not_logged) = FAILURES.admit() {
+                    warn!(?error, not_logged, "could not note that a grant for one request is used: no verdict");
+                }
+                Taken::Unknown
+            }
+        }
     }
 
     /// Has sessions written that an answer depends on.

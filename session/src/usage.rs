@@ -17,7 +17,7 @@ pub use counts::Usage;
 pub(crate) use metrics::UsageMetrics;
 pub(crate) use stream::{RouteScopes, StreamUsage};
 pub use summary::Summary;
-pub(crate) use token::{Effect, Fresh, TokenUses};
+pub(crate) use token::{Effect, Fate, Fresh, TokenUses};
 
 use serde::{Deserialize, Serialize};
 

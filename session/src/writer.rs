@@ -29,7 +29,7 @@ mod signal_tests;
 mod tests;
 mod thread;
 
-pub(crate) use approval::{Approving, Deciding};
+pub(crate) use approval::{Approving, Deciding, Using};
 pub(crate) use attribute::NoRoom;
 pub(crate) use handle::{Among, Writer};
 pub(crate) use op::{HeldBack, NotWritten, Opening};

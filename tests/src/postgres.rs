@@ -48,19 +48,44 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server with an empty database.
     pub async fn start() -> Self {
+        let server = Self::nowhere();
+        let mut initdb = server.command("initdb");
+        initdb.args(["--auth=trust", "--username=portcullis", "--encoding=UTF8", "--no-locale", "--no-sync", "-D"]);
+        must(initdb.arg(server.data()).output().expect("initdb runs"));
+        server.restart().await;
+        server
+    }
+
+    /// Starts a standby, whose primary answers no commit that it does not have.
+    pub async fn standby_of(primary: &Self) -> Self {
+        let server = Self::nowhere();
+        let mut backup = server.command("pg_basebackup");
+        backup.args(["--host=127.0.0.1", "--username=portcullis", "--checkpoint=fast", "--write-recovery-conf"]);
+        backup.args([&format!("--port={}", primary.port), "--no-sync", "-D"]);
+        must(backup.arg(server.data()).output().expect("pg_basebackup runs"));
+        server.restart().await;
+        primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'").expect("a setting");
+        primary.query("SELECT pg_reload_conf()").expect("a reload");
+        until("the standby is synchronous", async || {
+            primary.query("SELECT sync_state FROM pg_stat_replication").filter(|state| state == "sync")
+        })
+        .await;
+        server
+    }
+
+    /// Ends being a standby.
+    pub fn promote(&self) {
+        assert_eq!(self.query("SELECT pg_promote()").as_deref(), Some("t"));
+    }
+
+    fn nowhere() -> Self {
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a temporary directory");
         let programs = programs();
         let run_as = RunAs::of(&programs);
         if run_as == RunAs::Nobody {
             chown(dir.path(), Some(NOBODY), Some(NOBODY)).expect("root can give a folder away");
         }
-        let server = Self { programs, run_as, dir, port: free_port(), process: Mutex::new(None) };
-        let data = server.data();
-        let mut initdb = server.command("initdb");
-        initdb.args(["--auth=trust", "--username=portcullis", "--encoding=UTF8", "--no-locale", "--no-sync", "-D"]);
-        must(initdb.arg(&data).output().expect("initdb runs"));
-        server.restart().await;
-        server
+        Self { programs, run_as, dir, port: free_port(), process: Mutex::new(None) }
     }
 
     /// Where it is, for `session.yaml`.

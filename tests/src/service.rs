@@ -65,6 +65,11 @@ impl Service {
         Self::start_program(program, dir, Ports::free(), Credentials::random(), |_| ()).await
     }
 
+    /// The same, with that configuration after `edit`.
+    pub async fn alone_with(program: &Path, dir: &Path, edit: impl FnOnce(&mut Value)) -> Self {
+        Self::start_program(program, dir, Ports::free(), Credentials::random(), edit).await
+    }
+
     /// Starts the program of this build, with `envoy/session.yaml` after `edit`.
     pub(crate) async fn start(
         dir: &Path,
@@ -182,6 +187,22 @@ impl Service {
         local(self.ports.checks)
     }
 
+    /// The status and the text of `/readyz`.
+    pub async fn readiness(&self) -> (u16, String) {
+        let answer = Client::new(self.admin_address()).get("/readyz").fresh().await;
+        (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Waits until `/readyz` answers with a status.
+    pub async fn becomes(&self, status: u16) {
+        until("the readiness changes", async || (self.readiness().await.0 == status).then_some(())).await;
+    }
+
+    /// Waits until `/readyz` says something.
+    pub async fn says(&self, what: &str) {
+        until("it says why", async || self.readiness().await.1.contains(what).then_some(())).await;
+    }
+
     /// The audit lines so far: every line of its output that is a JSON object.
     pub fn audit(&self) -> Vec<Value> {
         let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).unwrap_or_default();
@@ -203,6 +224,21 @@ impl Service {
         let output = command.arg("--check").output().expect("the service runs");
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Starts it, with other keys in its configuration, and waits until it gives up; returns what it says.
+    pub async fn gives_up(&self, keys: &Value) -> String {
+        let text = std::fs::read_to_string(&self.config).expect("the configuration can be read");
+        let mut config: Value = serde_json::from_str(&text).expect("the configuration is JSON");
+        for (key, value) in keys.as_object().expect("an object") {
+            config[key] = value.clone();
+        }
+        let path = self.dir.join("given-up.yaml");
+        paths::write(&path, &config);
+        let mut process = Process::start(&mut self.command_for(&path), &self.dir, "given-up");
+        let status = until("the service gives up", async || process.ended()).await;
+        assert!(!status.success(), "{status}");
+        process.out() + &process.err()
     }
 
     fn command(&self) -> Command {

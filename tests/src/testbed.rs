@@ -27,6 +27,9 @@ const PARTNER_NAME: &str = "https://partner.example.com";
 /// New connections that must be answered in a row before every worker of Envoy counts as warm.
 const WARM_ANSWERS: usize = 12;
 
+/// New connections, so that every worker of Envoy is asked.
+pub const FRESH: usize = 12;
+
 /// A running testbed: Envoy, the session service, two issuers and an upstream. Dropping it ends everything in it.
 pub struct Testbed {
     // Envoy is dropped first; otherwise it logs that the others are gone.
@@ -96,6 +99,20 @@ impl Testbed {
     /// A GET request to Envoy.
     pub fn get(&self, path: &str) -> Call {
         self.client.get(path)
+    }
+
+    /// Waits until a request with this token passes.
+    pub async fn passes(&self, token: &Token) {
+        self.get("/me").bearer(token).until("it passes", |answer| answer.status == 200).await;
+    }
+
+    /// The statuses of requests over new connections, so that every worker of Envoy is asked.
+    pub async fn statuses(&self, token: &Token) -> [u16; FRESH] {
+        let mut all = [0; FRESH];
+        for status in &mut all {
+            *status = self.get("/me").bearer(token).fresh().await.status.as_u16();
+        }
+        all
     }
 
     /// All replicas of the session service.

@@ -117,9 +117,10 @@ pub(super) fn words(block: &Value, now: Timestamp) -> String {
         "" => "until it is lifted".to_owned(),
         until => format!("until {}", when::both(until, now)),
     };
-    let maker = match text(block, TRANSMITTER) {
-        "" => "an administrator".to_owned(),
-        transmitter => format!("a signal of `{}`", plain(transmitter)),
+    let maker = match (text(block, TRANSMITTER), text(block, "by")) {
+        ("", "") => "an administrator".to_owned(),
+        ("", admin) => plain(admin).into_owned(),
+        (transmitter, _) => format!("a signal of `{}`", plain(transmitter)),
     };
     let why = match text(block, "reason") {
         "" => String::new(),
@@ -131,10 +132,17 @@ pub(super) fn words(block: &Value, now: Timestamp) -> String {
 fn table(blocks: &[Value], now: Timestamp) -> List {
     // Most services have no transmitters.
     let has_signalled = blocks.iter().any(|of| !text(of, TRANSMITTER).is_empty());
-    let mut list = match has_signalled {
-        true => List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "SIGNALLED BY", "REASON"], &[1, 2, 4, 5]),
-        false => List::new(&["ID", "PARTY", "ISSUER", "UNTIL", "REASON"], &[1, 2, 4]),
+    // Older versions of the service do not note it.
+    let has_admins = blocks.iter().any(|of| !text(of, "by").is_empty());
+    let head = ["ID", "PARTY", "ISSUER", "UNTIL"].into_iter();
+    let head = head.chain(has_signalled.then_some("SIGNALLED BY")).chain(has_admins.then_some("BY"));
+    let head: Vec<&str> = head.chain(["REASON"]).collect();
+    let flexible: &[usize] = match head.len() {
+        5 => &[1, 2, 4],
+        6 => &[1, 2, 4, 5],
+        _ => &[1, 2, 4, 5, 6],
     };
+    let mut list = List::new(&head, flexible);
     for of in blocks {
         let until = match text(of, "until") {
             "" => "no end".to_owned(),
@@ -146,6 +154,10 @@ fn table(blocks: &[Value], now: Timestamp) -> List {
         });
         let mut cells = vec![id_cell(of), party_cell(of), cell(of, "issuer"), until];
         cells.extend(maker);
+        cells.extend(has_admins.then(|| match text(of, "by") {
+            "" => "-".to_owned(),
+            _ => cell(of, "by"),
+        }));
         cells.push(cell(of, "reason"));
         list.row(Style::new(), cells);
     }

@@ -111,9 +111,8 @@ fn details(name: &str, event: &Value) -> String {
         }
         _ => {
             let left = match name {
-                "scopes_grew" | "approval_requested" | "approval_decided" | "break_glass" | "grant_ended" => {
-                    scopes(event, "scopes").map(|scopes| [scopes, become_of(event)].concat())
-                }
+                "scopes_grew" | "approval_requested" | "approval_decided" | "break_glass" | "grant_used"
+                | "grant_ended" => scopes(event, "scopes").map(|scopes| [scopes, become_of(event)].concat()),
                 _ => scopes(event, "scopes").map(|left| format!("left: {left}")),
             };
             let taken = scopes(event, "remove").map(|taken| format!("taken: {taken}"));

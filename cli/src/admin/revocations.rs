@@ -95,10 +95,21 @@ fn summary(lifted: &Value) -> String {
 }
 
 fn table(revocations: &[Value], now: Timestamp) -> List {
-    let mut list = List::new(&["ID", "PARTY", "ISSUER", "BEFORE", "REASON"], &[1, 2, 4]);
+    // Older versions of the service do not note it.
+    let has_admins = revocations.iter().any(|of| !text(of, "by").is_empty());
+    let mut list = match has_admins {
+        true => List::new(&["ID", "PARTY", "ISSUER", "BEFORE", "BY", "REASON"], &[1, 2, 4, 5]),
+        false => List::new(&["ID", "PARTY", "ISSUER", "BEFORE", "REASON"], &[1, 2, 4]),
+    };
     for of in revocations {
         let before = when::short(text(of, "before"), now);
-        list.row(Style::new(), vec![id_cell(of), party_cell(of), cell(of, "issuer"), before, cell(of, "reason")]);
+        let mut cells = vec![id_cell(of), party_cell(of), cell(of, "issuer"), before];
+        cells.extend(has_admins.then(|| match text(of, "by") {
+            "" => "-".to_owned(),
+            _ => cell(of, "by"),
+        }));
+        cells.push(cell(of, "reason"));
+        list.row(Style::new(), cells);
     }
     list
 }

@@ -8,7 +8,13 @@ use portcullis_audit::{
     tree::{Frontier, Stated, leaf_hash},
 };
 use serde_json::Value;
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    io::{BufWriter, Write},
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 const NAME: &str = "audit.example/1";
@@ -189,4 +195,69 @@ fn the_last_records_are_printed() {
         stdout(&log.audit("tail", &["--output", "json"])),
         fs::read_to_string(Path::new(&log.path("audit.jsonl"))).expect("a file")
     );
+}
+
+/// Records of the large log, and after how many there is a checkpoint.
+const MANY: u64 = 1_000_000;
+const SIGNED: u64 = 1_000;
+/// The bounds of verifying it, in a build that is not optimized much, on a machine that is busy. The hashes of the leaves are
+/// kept: 32 bytes each.
+const VERIFY_MAX: Duration = Duration::from_secs(120);
+const RESIDENT_KIB_MAX: u64 = 128 * 1024;
+
+/// Writes a large log, without ever holding it.
+fn write_large(log: &Log) {
+    let create = |name: &str| BufWriter::new(fs::File::create(log.path(name)).expect("a file"));
+    let (mut lines, mut checkpoints) = (create("audit.jsonl"), create("audit.jsonl.checkpoints"));
+    let (mut tree, mut last) = (Frontier::default(), None);
+    let sign = |tree: &Frontier| entry(&Checkpoint::sign(tree, &log.key));
+    checkpoints.write_all(sign(&tree).as_bytes()).expect("it is written");
+    let header = Header { origin: NAME.to_owned(), file: 1, tree: Stated::from(&tree), anew: None };
+    let header = serde_json::to_string(&header).expect("JSON");
+    let header = header.trim_start_matches('{').strip_suffix('}').expect("an object").to_owned();
+    let time = Instant { text: "2026-11-27T02:00:00.000Z".to_owned(), ms: 1_795_744_800_000 };
+    for number in 0..MANY {
+        let (code, members) = match number {
+            0 => ("audit_file", format!(",{header}")),
+            _ => ("login", format!(r#","session":"s-{number}","subject":"user {}"#, number % 1_000) + "\""),
+        };
+        let draft = Draft { seq: number, time: &time, prev: last.as_ref(), code, members: &members };
+        let line = draft.line(Format::Portcullis);
+        let hash = leaf_hash(line.as_bytes());
+        tree.push(hash);
+        last = Some(hash);
+        lines.write_all(line.as_bytes()).and_then(|()| lines.write_all(b"\n")).expect("it is written");
+        if (number + 1) % SIGNED == 0 {
+            checkpoints.write_all(sign(&tree).as_bytes()).expect("it is written");
+        }
+    }
+}
+
+/// The most memory that a process had, as long as it is there.
+fn resident_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[test]
+#[ignore = "slow: part of `make test-faults`"]
+fn a_million_records_are_verified_in_bounded_time_and_memory() {
+    let log = Log::new();
+    write_large(&log);
+    let (file, key) = (log.path("audit.jsonl"), log.key.verifier().to_string());
+    let (begun, mut most_kib) = (std::time::Instant::now(), 0);
+    let mut tool = tool::portcullis();
+    tool.args(["audit", "verify", &file, "--key", &key]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tool.spawn().expect("the program runs");
+    // Its peak is only there while it runs.
+    while child.try_wait().expect("it can be waited for").is_none() {
+        most_kib = most_kib.max(resident_kib(child.id()).unwrap_or_default());
+        std::thread::yield_now();
+    }
+    let (took, output) = (begun.elapsed(), child.wait_with_output().expect("it has ended"));
+    println!("{MANY} records: {took:?}, {most_kib} KiB");
+    assert!(stdout(&output).contains("1000000 records are proved (0 to 999999)"), "{}", stderr(&output));
+    assert!(took < VERIFY_MAX, "{took:?}");
+    assert!((1..RESIDENT_KIB_MAX).contains(&most_kib), "{most_kib} KiB");
 }

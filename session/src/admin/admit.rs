@@ -3,11 +3,12 @@
 use super::permissions::{Entry, Needed, entry};
 use super::problem::{Code, Problem};
 use crate::admins::{Caller, MetricsAccess, Pass, Refused, Scope};
-use crate::credential::Presented;
+use crate::credential::{Presented, bearer};
 use crate::listener::Peer;
 use crate::log::Sampler;
 use crate::replica::State as Lease;
 use crate::service::Service;
+use crate::token::Token;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -47,6 +48,10 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     if !may_read_metrics(&service, &request) {
         match identified(&service, &request).await {
             Ok((caller, pass)) => {
+                match watched(&service, &request, &pass).await {
+                    Ok(token) => request.extensions.insert(token),
+                    Err(problem) => return problem.into_response(),
+                };
                 request.extensions.insert(caller);
                 request.extensions.insert(pass);
             }
@@ -101,6 +106,37 @@ async fn identified(service: &Service, request: &Parts) -> Result<(Caller, Pass)
         Err((why, problem)) => {
             report(&FORBIDDEN, request, Some(&caller), why);
             Err(problem)
+        }
+    }
+}
+
+/// The token of a caller, as that of a session: empty for another credential.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watched(pub(super) Option<Arc<Token>>);
+
+/// Refuses a token that is good in itself, but whose subject, client or session was blocked or revoked here. Its limits are not
+/// those of a session at the filters: `max_age` is for that.
+async fn watched(service: &Arc<Service>, request: &Parts, pass: &Pass) -> Result<Watched, Problem> {
+    let text = match pass {
+        Pass::Credential(_) => return Ok(Watched::default()),
+        Pass::Token(..) => bearer(&request.headers).and_then(|token| std::str::from_utf8(token).ok()),
+    };
+    let now_ms = service.clock.now_ms();
+    // As the filters read it, so that it names the same session.
+    let facts = text.and_then(|text| service.registry.issuers().read(text).ok()).map(|read| read.facts.to_wire(0));
+    let Some(Ok(token)) = facts.map(|facts| Token::read(&facts, service.registry.names(), now_ms)) else {
+        return Ok(Watched::default());
+    };
+    let token = Arc::new(token);
+    let (registry, asked) = (Arc::clone(&service.registry), Arc::clone(&token));
+    let looked = service.blocking.spawn_blocking(move || registry.is_taken_back_on_disk(&asked, now_ms)).await;
+    match looked.map_err(|_| Problem::new(Code::Internal, "the session of the token was not looked up"))?? {
+        false => Ok(Watched(Some(token))),
+        true => {
+            let refused = Refused::Token("its session was revoked, or its user or client is blocked".to_owned());
+            service.metrics.unauthenticated_admin.inc();
+            report(&UNKNOWN, request, None, &refused.why());
+            Err(refused.into())
         }
     }
 }

@@ -8,6 +8,7 @@ use super::seen::Seen;
 use crate::admins::Caller;
 use crate::blocks::{Block, BlockedParty};
 use crate::clock::rfc3339;
+use crate::made_by::MadeBy;
 use crate::per_party::OfParty;
 use crate::service::Service;
 use axum::Json;
@@ -29,7 +30,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn block(self, now_ms: u64) -> Result<Block, Problem> {
+    fn block(self, by: MadeBy, now_ms: u64) -> Result<Block, Problem> {
         let party = named(&self.issuer, self.subject.as_ref(), self.client_id.as_ref(), self.sid.as_ref())?;
         let party = BlockedParty::try_from(party)
             .map_err(|_| Problem::invalid("body: specify one of `subject`, `client_id` and `sid`"))?;
@@ -46,6 +47,7 @@ impl Asked {
             reason: self.reason,
             transmitter,
             email: None,
+            by,
         })
     }
 }
@@ -66,6 +68,9 @@ pub(super) struct BlockView {
     /// Absent when an operator has made it.
     #[serde(skip_serializing_if = "String::is_empty")]
     transmitter: String,
+    /// The operator, if somebody has noted who it was.
+    #[serde(skip_serializing_if = "MadeBy::is_nobody")]
+    by: MadeBy,
 }
 
 impl From<Block> for BlockView {
@@ -78,6 +83,7 @@ impl From<Block> for BlockView {
             issuer: block.issuer,
             reason: block.reason,
             transmitter: block.transmitter,
+            by: block.by,
         }
     }
 }
@@ -100,7 +106,7 @@ pub(super) async fn make(
     State(service): State<Arc<Service>>,
     Input(input): Input<Asked>,
 ) -> Result<Json<Made>, Problem> {
-    let block = input.block(service.clock.now_ms())?;
+    let block = input.block(MadeBy::admin(&caller.name), service.clock.now_ms())?;
     let replaced = service.writer.by(caller.actor()).block(block.clone()).await?;
     let made = block.clone();
     let seen = Seen::of(&service, block.issuer.clone(), move |bearer| made.is_about(bearer)).await;

@@ -2,6 +2,7 @@
 //! listener that comes back with the id of its last event goes on there, and one that asks for an instant begins there. What
 //! it missed all the same is said in an event of its own; a slow listener never holds up another.
 
+use super::admit::Watched;
 use super::body::{Moment, query};
 use super::page::given;
 use super::problem::Problem;
@@ -10,6 +11,7 @@ use crate::admins::{Admins, Pass, Scope};
 use crate::audit::{History, Named, Next, OfSession, Position};
 use crate::clock::rfc3339;
 use crate::service::Service;
+use crate::token::Token;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -48,6 +50,7 @@ struct Parameters {
 pub(super) async fn listen(
     State(service): State<Arc<Service>>,
     Extension(pass): Extension<Pass>,
+    Extension(Watched(token)): Extension<Watched>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -67,7 +70,8 @@ pub(super) async fn listen(
         }
     };
     let admins = service.admins.watch();
-    let listener = Listener { history, position, made, pass, ends_at, admins, stop: service.stop.clone() };
+    let stop = service.stop.clone();
+    let listener = Listener { service, token, history, position, made, pass, ends_at, admins, stop };
     let events = unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) });
     Ok(Sse::new(iter([first]).chain(events).map(Ok)).keep_alive(KeepAlive::default()))
 }
@@ -102,6 +106,9 @@ async fn at(instant: Option<Instant>) {
 }
 
 struct Listener {
+    service: Arc<Service>,
+    /// The token that it has presented, as that of a session.
+    token: Option<Arc<Token>>,
     history: Arc<History>,
     position: Position,
     made: watch::Receiver<u64>,
@@ -115,6 +122,10 @@ struct Listener {
 impl Listener {
     async fn next(&mut self) -> Option<Event> {
         loop {
+            let now_ms = self.service.clock.now_ms();
+            if self.token.as_ref().is_some_and(|token| self.service.registry.is_taken_back(token, now_ms)) {
+                return None;
+            }
             if let Some(next) = self.history.next(&mut self.position) {
                 let event = match next {
                     Next::Event(event) => {

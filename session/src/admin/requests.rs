@@ -5,7 +5,9 @@ use super::page::{given, limit_of, next};
 use super::problem::{Code, Problem};
 use super::sessions::id_of;
 use crate::admins::{Caller, Scope};
-use crate::approvals::{AccessRequest, Asked, Decision, For, Grant, Person, Review, Rule, State as Is, Step, User};
+use crate::approvals::{
+    AccessRequest, Asked, Decision, For, Grant, Person, Review, Rule, Rules, State as Is, Step, User,
+};
 use crate::clock::rfc3339;
 use crate::config::{duration_ms, duration_text};
 use crate::service::Service;
@@ -39,6 +41,9 @@ pub(super) struct Ask {
 struct StepView {
     by: String,
     approved: bool,
+    /// For one request only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    once: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     comment: String,
     at: String,
@@ -46,7 +51,13 @@ struct StepView {
 
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
-        Self { by: step.by.name, approved: step.approved, comment: step.comment, at: rfc3339(step.at_ms) }
+        Self {
+            by: step.by.name,
+            approved: step.approved,
+            once: step.once,
+            comment: step.comment,
+            at: rfc3339(step.at_ms),
+        }
     }
 }
 
@@ -55,10 +66,18 @@ impl From<Step> for StepView {
 pub(super) struct GrantView {
     id: String,
     state: &'static str,
+    /// It is for one request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    once: bool,
     from: String,
     /// Absent when it holds as long as its session.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    /// When that request came, and on which route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,11 +89,19 @@ pub(super) struct GrantView {
 
 impl From<Grant> for GrantView {
     fn from(grant: Grant) -> Self {
+        let state = match (&grant.ended, &grant.used) {
+            (Some(_), _) => "ended",
+            (None, Some(_)) => "used",
+            (None, None) => "live",
+        };
         Self {
             id: grant.id,
-            state: if grant.ended.is_none() { "live" } else { "ended" },
+            state,
+            once: grant.once,
             from: rfc3339(grant.from_ms),
             until: grant.until_ms.map(rfc3339),
+            used_at: grant.used.as_ref().map(|used| rfc3339(used.at_ms)),
+            route: grant.used.map(|used| used.route),
             ended_at: grant.ended.as_ref().map(|ended| rfc3339(ended.at_ms)),
             reason: grant.ended.as_ref().map(|ended| ended.why.as_str()),
             ended_by: grant.ended.and_then(|ended| ended.by),
@@ -160,13 +187,24 @@ pub(super) async fn ask(
     let session = session.ok_or_else(|| Problem::new(Code::NotFound, "there is no live session with that id"))?;
     let rules = service.registry.approval_rules();
     let scopes = scopes_of(&input.scopes)?;
-    let rule = rules.covering(&scopes);
-    let rule = rule.ok_or_else(|| Problem::unprocessable("body: no approval rule is about all of these `scopes`"))?;
+    let rule = rules.covering(&scopes).ok_or_else(|| uncovered(&rules, &scopes))?;
     let asked = asked_by(&caller, input, scopes, rule, &session)?;
     let made = service.writer.approve(Approving::Ask(Box::new(asked)), now_ms).await??;
     let (request, is_new) = made.ok_or_else(lost)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json((*request).into())))
+}
+
+/// No rule is about all of the scopes: several may be, if they are asked for by themselves.
+fn uncovered(rules: &Rules, scopes: &[String]) -> Problem {
+    let parts = rules.parts(scopes).into_iter().flatten();
+    let parts: Vec<String> =
+        parts.map(|(rule, scopes)| format!("`{}` (rule `{}`)", scopes.join(" "), rule.name)).collect();
+    let hint = match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(": ask by itself for each of {}", parts.join(", ")),
+    };
+    Problem::unprocessable(format!("body: no approval rule is about all of these `scopes`{hint}"))
 }
 
 fn scopes_of(given: &[String]) -> Result<Vec<String>, Problem> {
@@ -306,6 +344,8 @@ pub(super) struct Approve {
     comment: String,
     duration: Option<String>,
     r#for: Option<String>,
+    #[serde(default)]
+    once: bool,
 }
 
 pub(super) async fn approve(
@@ -315,6 +355,10 @@ pub(super) async fn approve(
     Input(input): Input<Approve>,
 ) -> Result<Json<RequestView>, Problem> {
     let how = match (input.duration.as_deref(), input.r#for.as_deref()) {
+        (duration, None) if input.once => For::Once(duration.map(length).transpose()?),
+        (_, Some(_)) if input.once => {
+            return Err(Problem::unprocessable("body: specify `once` or `for`, not both"));
+        }
         (None, None) => For::Asked,
         (Some(duration), None) => For::Time(length(duration)?),
         (None, Some("session")) => For::Session,

@@ -7,6 +7,7 @@ use super::problem::{Code, Problem};
 use super::seen::Seen;
 use crate::admins::Caller;
 use crate::clock::rfc3339;
+use crate::made_by::MadeBy;
 use crate::per_party::OfParty;
 use crate::revocations::Revocation;
 use crate::service::Service;
@@ -47,6 +48,9 @@ pub(super) struct RevocationView {
     made_at: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    /// Absent when a signal has made it, or when nobody has noted who has.
+    #[serde(skip_serializing_if = "MadeBy::is_nobody")]
+    by: MadeBy,
 }
 
 impl From<Revocation> for RevocationView {
@@ -58,6 +62,7 @@ impl From<Revocation> for RevocationView {
             made_at: rfc3339(revocation.made_at_ms),
             issuer: revocation.issuer,
             reason: revocation.reason,
+            by: revocation.by,
         }
     }
 }
@@ -86,8 +91,15 @@ pub(super) async fn make(
             "body: `before` is more than a minute ahead, and would lock everybody out until then: omit `before`, or set `force`",
         ));
     }
-    let revocation =
-        Revocation { issuer: input.issuer, party, before_ms, made_at_ms, ends_at_ms, reason: input.reason };
+    let revocation = Revocation {
+        issuer: input.issuer,
+        party,
+        before_ms,
+        made_at_ms,
+        ends_at_ms,
+        reason: input.reason,
+        by: MadeBy::admin(&caller.name),
+    };
     let revoked = service.writer.by(caller.actor()).revoke_party(revocation.clone()).await?;
     // Ended sessions are only looked through if no live one was ended.
     let seen = if revoked > 0 {

@@ -101,6 +101,9 @@ async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, String) {
 async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
     let blocks = service.registry.blocks_standing(service.clock.now_ms());
     service.metrics.blocks.set(i64::try_from(blocks).unwrap_or(i64::MAX));
+    let (pending, live) = service.registry.count_requests();
+    service.metrics.requests_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    service.metrics.grants_live.set(i64::try_from(live).unwrap_or(i64::MAX));
     webhooks::count(&service);
     if let Some(conditions) = &service.conditions {
         conditions.count_kept();

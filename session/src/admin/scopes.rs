@@ -12,6 +12,7 @@ use super::view::SessionView;
 use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::intern::ScopeSet;
+use crate::made_by::MadeBy;
 use crate::narrowings::{Narrowing, Party, ScopeChange};
 use crate::revocations::Bearer;
 use crate::service::Service;
@@ -54,8 +55,13 @@ pub(super) async fn change(
         (Some(scopes), true) if input.reason.is_empty() => set(&service, &caller, id, scopes).await?,
         (None, false) => {
             let record = record(&service, id).await?.ok_or_else(no_session)?;
-            let change =
-                change_of(record.party(), &input.remove, &input.restore, input.reason, service.clock.now_ms())?;
+            let change = change_of(
+                record.party(),
+                &input.remove,
+                &input.restore,
+                input.reason,
+                (&caller, service.clock.now_ms()),
+            )?;
             let changed = ScopeSet::new(change.remove.iter().chain(&change.restore));
             within(&changed, &ScopeSet::new(&record.granted))?;
             make(&service, &caller, change).await?;
@@ -80,7 +86,8 @@ async fn set(
     }
     let scopes = scopes.map(|scopes| scopes.to_vec());
     let made_at_ms = Some(service.clock.now_ms());
-    let narrowing = Narrowing { scopes, made_at_ms, ..Narrowing::none(session.party()) };
+    let by = MadeBy::admin(&caller.name);
+    let narrowing = Narrowing { scopes, made_at_ms, by, ..Narrowing::none(session.party()) };
     service.writer.by(caller.actor()).narrow(narrowing).await?;
     Ok(())
 }
@@ -98,12 +105,15 @@ fn change_of(
     remove: &[String],
     restore: &[String],
     reason: String,
-    made_at_ms: u64,
+    (by, made_at_ms): (&Caller, u64),
 ) -> Result<ScopeChange, Problem> {
     let (removed, restored) = (scopes_of(remove)?, scopes_of(restore)?);
     match removed.and(&restored).first() {
         Some(both) => Err(Problem::invalid(format!("body: `{both}` is in both `remove` and `restore`"))),
-        None => Ok(ScopeChange { party, remove: removed.to_vec(), restore: restored.to_vec(), reason, made_at_ms }),
+        None => {
+            let by = MadeBy::admin(&by.name);
+            Ok(ScopeChange { party, remove: removed.to_vec(), restore: restored.to_vec(), reason, made_at_ms, by })
+        }
     }
 }
 
@@ -153,12 +163,15 @@ pub(super) struct NarrowingView {
     made_at: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    /// Who took them, if somebody has noted that.
+    #[serde(skip_serializing_if = "MadeBy::is_nobody")]
+    by: MadeBy,
 }
 
 impl From<Narrowing> for NarrowingView {
     fn from(narrowing: Narrowing) -> Self {
         let made_at = narrowing.made_at_ms.filter(|_| !narrowing.is_lifted()).map(rfc3339);
-        let Narrowing { party, scopes, removed, signalled, reason, .. } = narrowing;
+        let Narrowing { party, scopes, removed, signalled, reason, by, .. } = narrowing;
         Self {
             id: party.id(),
             client_id: (!party.every_client).then_some(party.client),
@@ -170,6 +183,7 @@ impl From<Narrowing> for NarrowingView {
             signalled,
             made_at,
             reason,
+            by,
         }
     }
 }
@@ -200,7 +214,7 @@ pub(super) async fn change_party(
         None => Party::of_subject(&input.issuer, &input.subject),
     };
     let now_ms = service.clock.now_ms();
-    let change = change_of(party.clone(), &input.remove, &input.restore, input.reason, now_ms)?;
+    let change = change_of(party.clone(), &input.remove, &input.restore, input.reason, (&caller, now_ms))?;
     let narrowing = make(&service, &caller, change).await?;
     let is_theirs =
         move |bearer: Bearer<'_>| party.covers(&Party::of(bearer.issuer, bearer.subject, bearer.client, bearer.key));

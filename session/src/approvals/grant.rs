@@ -62,6 +62,15 @@ pub struct Ended {
     pub comment: String,
 }
 
+/// The request that a grant for one request was used by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// When.
+    pub at_ms: u64,
+    /// On which route.
+    pub route: String,
+}
+
 /// A grant. Its scopes and its session are those of its request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -75,12 +84,23 @@ pub struct Grant {
     pub instance: Instance,
     /// It outlives a later login.
     pub survives_login: bool,
+    /// It is for one request: the first one that is released because of it. Until its end, that request may go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+    /// Set once that request has come. It is on disk before the request is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
     /// Set once it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
 }
 
 impl Grant {
+    /// Whether the next request can be released because of it, as far as its time is not over.
+    pub const fn is_open(&self) -> bool {
+        self.ended.is_none() && self.used.is_none()
+    }
+
     /// Why it no longer holds for a session in this life, which came back after `returned`; `None`: it holds.
     pub fn over(&self, now: Instance, returned: Option<End>, now_ms: u64) -> Option<Why> {
         if let Some(ended) = &self.ended {

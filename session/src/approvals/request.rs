@@ -1,6 +1,6 @@
 //! A request for access, from asking to its end: every transition, as a function from one state to the next.
 
-use super::grant::{Ended, Grant, Instance, Why};
+use super::grant::{Ended, Grant, Instance, Used, Why};
 use super::rules::Rule;
 use crate::admins::{Caller, Scope};
 use crate::notices::Notice;
@@ -91,6 +91,9 @@ pub struct Step {
     /// For how long it was approved, in milliseconds; `None`: as long as the session, or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_ms: Option<u64>,
+    /// It was approved for one request only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
     /// When.
     pub at_ms: u64,
 }
@@ -193,6 +196,8 @@ pub enum For {
     Time(u64),
     /// As long as the session: for refused escalations only.
     Session,
+    /// For one request, which has to come within so many milliseconds, or within the time that was asked for.
+    Once(Option<u64>),
 }
 
 /// What somebody does with a request.
@@ -287,11 +292,13 @@ impl AccessRequest {
         now_ms: u64,
     ) -> Result<Self, NotDone> {
         let by = Person::of(caller);
+        let once = matches!(decision, Decision::Approve(For::Once(_)));
         let step = |approved, granted_ms| Step {
             by: by.clone(),
             approved,
             comment: comment.to_owned(),
             granted_ms,
+            once,
             at_ms: now_ms,
         };
         let mut next = self.clone();
@@ -361,6 +368,25 @@ impl AccessRequest {
         Some(next)
     }
 
+    /// The request after a request on this route was released because of its grant; `None`: its grant is not for one request, or
+    /// no longer open for it.
+    pub fn used(&self, route: &str, now_ms: u64) -> Option<Self> {
+        let mut next = self.clone();
+        let grant = next.grant.as_mut().filter(|grant| grant.once && grant.is_open())?;
+        grant.used = Some(Used { at_ms: now_ms, route: route.to_owned() });
+        Some(next)
+    }
+
+    /// Whether somebody has approved it for one request only.
+    pub fn is_once(&self) -> bool {
+        self.steps.iter().any(|step| step.once)
+    }
+
+    /// Whether it waits for a decision, or its grant for a request.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Pending || self.grant.as_ref().is_some_and(Grant::is_open)
+    }
+
     /// Whether it was an emergency that nobody has reviewed.
     pub const fn is_to_be_reviewed(&self) -> bool {
         matches!(self.review, Some(Review { closed: None }))
@@ -428,9 +454,13 @@ impl AccessRequest {
     /// For how long it is granted; `None`: as long as the session. What an earlier step or the rule has shortened stays short.
     fn length(&self, duration: For, rule: &Rule) -> Result<Option<u64>, NotDone> {
         match duration {
-            For::Asked => Ok(Some(self.duration_ms.min(rule.max_duration_ms))),
-            For::Time(ms) if ms > 0 && ms <= self.duration_ms => Ok(Some(ms.min(rule.max_duration_ms))),
-            For::Time(_) => Err(NotDone::Invalid("`duration` can only be shorter than what was asked for".to_owned())),
+            For::Asked | For::Once(None) => Ok(Some(self.duration_ms.min(rule.max_duration_ms))),
+            For::Time(ms) | For::Once(Some(ms)) if ms > 0 && ms <= self.duration_ms => {
+                Ok(Some(ms.min(rule.max_duration_ms)))
+            }
+            For::Time(_) | For::Once(Some(_)) => {
+                Err(NotDone::Invalid("`duration` can only be shorter than what was asked for".to_owned()))
+            }
             For::Session if !self.escalation => {
                 Err(NotDone::Invalid("`for: session` is for refused escalations only".to_owned()))
             }
@@ -454,6 +484,9 @@ impl AccessRequest {
             until_ms: duration_ms.map(|ms| now_ms.saturating_add(ms)),
             instance,
             survives_login: rule.survives_login,
+            // What one step has approved for one request, no other one widens.
+            once: self.is_once(),
+            used: None,
             ended: None,
         });
     }

@@ -116,7 +116,7 @@ impl Requests {
         let is_escalation = |request: &&AccessRequest| request.state == State::Pending && request.escalation;
         let escalations = || self.open().filter(is_escalation).count();
         let places = if asked.emergency { COUNT_MAX } else { COUNT_MAX - FOR_EMERGENCIES };
-        let of_session = self.of(asked.session).filter(|request| self.open.contains(&request.id)).count();
+        let of_session = self.of(asked.session).filter(|request| request.is_waiting()).count();
         self.by_id.len() < places
             && (asked.emergency || of_session < OPEN_OF_SESSION_MAX)
             && (!asked.escalation || escalations() < PENDING_ESCALATIONS_MAX)

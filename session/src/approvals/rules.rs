@@ -92,6 +92,23 @@ impl Rules {
         self.0.iter().find(|rule| rule.covers(scopes))
     }
 
+    /// The parts in which scopes can be asked for, each with the rule that decides it: all of them if a rule is about all, else
+    /// each scope with the first rule about it. `None`: nobody can approve one of them.
+    pub fn parts(&self, scopes: &[String]) -> Option<Vec<(&Rule, Vec<String>)>> {
+        if let Some(rule) = self.covering(scopes) {
+            return Some(vec![(rule, scopes.to_vec())]);
+        }
+        let mut parts: Vec<(&Rule, Vec<String>)> = Vec::new();
+        for scope in scopes {
+            let rule = self.covering(std::slice::from_ref(scope))?;
+            match parts.iter_mut().find(|(of, _)| of.name == rule.name) {
+                Some((_, part)) => part.push(scope.clone()),
+                None => parts.push((rule, vec![scope.clone()])),
+            }
+        }
+        Some(parts)
+    }
+
     /// The scopes that some rule is about.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|rule| rule.scopes.iter().map(String::as_str))

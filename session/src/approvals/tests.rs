@@ -81,10 +81,11 @@ fn asked(emergency: bool, escalation: bool, rule: &Rule) -> Asked {
     }
 }
 
-const DECISIONS: [Decision; 7] = [
+const DECISIONS: [Decision; 8] = [
     Decision::Approve(For::Asked),
     Decision::Approve(For::Time(HOUR / 2)),
     Decision::Approve(For::Session),
+    Decision::Approve(For::Once(None)),
     Decision::Deny,
     Decision::Cancel,
     Decision::Review,
@@ -107,6 +108,9 @@ fn check(request: &AccessRequest, rule: &Rule) {
         let longest_ms = grant.from_ms + rule.max_duration_ms;
         assert!(grant.until_ms.is_none_or(|until_ms| until_ms <= longest_ms), "{shown}");
         assert!(grant.until_ms.is_some() || request.escalation, "{shown}");
+        assert_eq!(grant.once, request.steps.iter().any(|step| step.once), "{shown}");
+        assert!(!grant.once || grant.until_ms.is_some(), "{shown}");
+        assert!(grant.used.is_none() || grant.once, "{shown}");
     }
     if let Some(Review { closed: Some(step) }) = &request.review {
         assert!(!step.by.name.contains("rita") && !step.by.name.contains("alice"), "{shown}");
@@ -150,6 +154,7 @@ fn every_decision_by_everybody_in_every_state_keeps_what_must_hold() {
                     }
                 }
             }
+            next.extend(request.used("deploy", T0 + 2));
             for why in [Why::Expired, Why::SessionRevoked] {
                 next.extend(request.ended(why, T0 + HOUR));
             }
@@ -262,6 +267,8 @@ fn a_grant_ends_at_its_instant_and_with_its_session() {
         until_ms: Some(T0 + HOUR),
         instance: LIFE,
         survives_login,
+        once: false,
+        used: None,
         ended: None,
     };
     let returned = |reason| Some(End { reason, at_ms: T0 + 1 });
@@ -334,4 +341,43 @@ fn requests_are_bounded_and_the_same_one_is_found() {
     }
     assert!(!requests.have_room_for(&other), "clients cause these");
     assert!(requests.have_room_for(&Asked { escalation: false, ..other }));
+}
+
+#[test]
+fn what_one_step_approves_for_one_request_is_for_one_request_and_used_once() {
+    let two = rule(2);
+    let pending = AccessRequest::new(asked(false, false, &two), T0);
+    let approve = |request: &AccessRequest, how, by: &Caller| {
+        request.decided(&Decision::Approve(how), by, "", Some(&two), Some(LIFE), T0 + 1).unwrap()
+    };
+    for (first, second) in [(For::Once(None), For::Asked), (For::Asked, For::Once(Some(HOUR / 2)))] {
+        let half = approve(&pending, first, &admin("ben"));
+        let approved = approve(&half, second, &everybody()[3]);
+        let grant = approved.grant.clone().unwrap();
+        assert!(grant.once && grant.is_open() && grant.until_ms.is_some(), "{grant:?}");
+        let used = approved.used("deploy", T0 + 2).unwrap();
+        assert_eq!(used.used("deploy", T0 + 3), None, "it is used once");
+        assert!(!used.grant.as_ref().unwrap().is_open() && !used.is_waiting());
+        let revoked = used.decided(&Decision::Revoke, &admin("ben"), "", Some(&two), Some(LIFE), T0 + 4).unwrap();
+        assert_eq!(revoked.grant.unwrap().ended.unwrap().why, Why::Revoked, "and its request can be cut");
+    }
+    let longer = Decision::Approve(For::Once(Some(2 * HOUR)));
+    let refused = pending.decided(&longer, &admin("ben"), "", Some(&two), Some(LIFE), T0 + 1);
+    assert!(matches!(refused, Err(NotDone::Invalid(_))), "{refused:?}");
+    let ordinary = approve(&approve(&pending, For::Asked, &admin("ben")), For::Asked, &everybody()[3]);
+    assert_eq!(ordinary.used("deploy", T0 + 2), None);
+}
+
+#[test]
+fn scopes_that_only_several_rules_are_about_are_asked_for_in_parts() {
+    let owned = |scopes: &[&str]| -> Vec<String> { scopes.iter().map(|&scope| scope.to_owned()).collect() };
+    let of = |name: &str, scopes: &[&str]| Rule { name: name.to_owned(), scopes: owned(scopes), ..rule(1) };
+    let rules = Rules(vec![of("a", &["x", "y"]), of("b", &["z"]), of("c", &["x", "z"])]);
+    let parts = |scopes: &[&str]| {
+        let parts = rules.parts(&owned(scopes))?;
+        Some(parts.into_iter().map(|(rule, scopes)| format!("{}: {}", rule.name, scopes.join(" "))).collect::<Vec<_>>())
+    };
+    assert_eq!(parts(&["x", "z"]), Some(owned(&["c: x z"])), "one rule is about both");
+    assert_eq!(parts(&["x", "y", "z"]), Some(owned(&["a: x y", "b: z"])));
+    assert_eq!(parts(&["w", "x"]), None, "nobody can approve one of them");
 }

@@ -50,10 +50,12 @@ impl Audit {
         let approved = !matches!(decision, Decision::Deny | Decision::Cancel);
         let grant = request.grant.as_ref().filter(|_| matches!(decision, Decision::Approve(_)));
         let until = grant.and_then(|grant| grant.until_ms).map(rfc3339);
+        let once = grant.map(|grant| grant.once);
         info!(
             target: "audit", event, request = id, rule, requester = requester.name, session = %session, issuer = user.issuer,
             subject = user.subject, scopes = request.scopes.join(" "), approved, state = state.as_str(),
-            step = request.steps.len(), comment, grant = grant.map(|grant| grant.id.as_str()), until, admin = by,
+            step = request.steps.len(), comment, grant = grant.map(|grant| grant.id.as_str()), until, once,
+            admin = by,
         );
         if matches!(decision, Decision::Approve(_) | Decision::Deny) {
             let (stated_reason, admin) = (Text::given(comment), Some(by.into()));
@@ -86,6 +88,20 @@ impl Audit {
                 );
             }
         }
+    }
+
+    /// A request was released because of a grant for one request.
+    pub fn grant_used(&self, request: &AccessRequest) {
+        let AccessRequest { id, rule, session, user, .. } = request;
+        let Some((grant, used)) = request.grant.as_ref().and_then(|grant| Some((grant, grant.used.as_ref()?))) else {
+            return;
+        };
+        info!(
+            target: "audit", event = "grant_used", request = id, grant = grant.id, rule, session = %session,
+            issuer = user.issuer, subject = user.subject, scopes = request.scopes.join(" "), route = used.route,
+        );
+        let details = Details { route: Some(Text::new(&used.route)), ..Details::default() };
+        self.announce_request(Kind::GrantUsed, request, details, used.at_ms);
     }
 
     fn announce_request(&self, kind: Kind, request: &AccessRequest, details: Details, at_ms: u64) {

@@ -32,6 +32,8 @@ pub enum Kind {
     ApprovalDecided,
     /// Access was taken in an emergency.
     BreakGlass,
+    /// A request was released because of a grant for one request.
+    GrantUsed,
     /// A grant ended.
     GrantEnded,
     /// Something is unusual about where the requests of a session come from.
@@ -48,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -57,6 +59,7 @@ impl Kind {
         Self::ApprovalRequested,
         Self::ApprovalDecided,
         Self::BreakGlass,
+        Self::GrantUsed,
         Self::GrantEnded,
         Self::Anomaly,
         Self::Opened,
@@ -76,6 +79,7 @@ impl Kind {
             Self::ApprovalRequested => "approval_requested",
             Self::ApprovalDecided => "approval_decided",
             Self::BreakGlass => "break_glass",
+            Self::GrantUsed => "grant_used",
             Self::GrantEnded => "grant_ended",
             Self::Anomaly => "anomaly",
             Self::Opened => "opened",

@@ -95,7 +95,8 @@ impl<'s> Evaluator<'s> {
         let mut answer = {
             let on = service.conditions.clone().map(|conditions| route.conditions(conditions));
             let conditions = on.as_ref().and_then(|on| route.asking(on, request));
-            let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions };
+            let required =
+                Required { scopes: Some(&route.requirement), acr: &route.acr, conditions, ..Required::default() };
             bound.answer(&service.registry, asked, required, now_ms)
         };
         let condition = answer.verdict.condition.take().unwrap_or_default();

@@ -1,9 +1,11 @@
 //! The answers to a message: what can leave at once, and what has to wait for the disk.
 
+use super::state::Question;
 use crate::bound_token::Answer;
 use crate::pdp::Query;
 use crate::registry::LookUp;
 use crate::session::Session;
+use portcullis_contract::SessionId;
 use portcullis_contract::wire::Verdict;
 use std::sync::Arc;
 
@@ -37,6 +39,19 @@ pub struct Held {
     pub verdict: Verdict,
 }
 
+/// A question that is released if it is the first one to use these grants for one request.
+#[derive(Debug)]
+pub struct Using {
+    /// The session.
+    pub session: SessionId,
+    /// The ids of the grants.
+    pub grants: Vec<String>,
+    /// The name of the question's route.
+    pub route: Arc<str>,
+    /// The question.
+    pub(super) question: Question,
+}
+
 /// The answers to a message, or to a change.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -52,6 +67,8 @@ pub struct Answers {
     pub held: Vec<Held>,
     /// Sessions that questions and follows wait for: only the disk knows them.
     pub look_ups: Vec<LookUp>,
+    /// Questions that wait until the grants that they use are noted as used.
+    pub uses: Vec<Using>,
     /// What another decision point is asked, each with what its ruling comes back with.
     pub(crate) queries: Vec<(Asked, Query)>,
 }

@@ -274,6 +274,8 @@ forbid (principal, action, resource == Portcullis::Route::"write") unless { prin
         until_ms,
         instance: Instance::default(),
         survives_login: false,
+        once: false,
+        used: None,
         ended: None,
     };
     let live = fixture.registry.find(id("s")).unwrap();

@@ -8,7 +8,7 @@ use super::answers::{self, Answers, Broken, Destination};
 use super::point::{self, AGAIN_MS, Fate};
 use super::routes::{Route, RouteTable};
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::conditions::{Mode, OnTable, OwnRequest, RouteFacts};
 use crate::fact_epochs::Counters;
 use crate::followers::{Line, Notifier};
@@ -29,10 +29,13 @@ struct Follow {
     asked: Asked,
     requirement: Arc<Requirement<String>>,
     acr: Arc<[String]>,
-    /// The number of its route.
-    route: u32,
+    /// The number and the name of its route.
+    number: u32,
+    route: Arc<str>,
     /// What conditions are told about it, if there are any, and where changes of its facts are counted.
     conditions: Option<(OwnRequest, Counters)>,
+    /// It may rest on grants for one request that were used on its route: it was never released by anything else.
+    may_rest_on_used: bool,
     /// The scopes that were sent last.
     narrowed: Option<Scopes>,
     review_at_ms: Option<u64>,
@@ -175,12 +178,14 @@ impl Follows {
             (request, counters)
         });
         let follow = Follow {
+            bound,
             asked: route.asked,
             requirement: Arc::clone(&route.requirement),
             acr: Arc::clone(&route.acr),
-            bound,
-            route: number,
+            number,
+            route: Arc::clone(&route.scopes.name),
             conditions,
+            may_rest_on_used: true,
             narrowed: None,
             review_at_ms: None,
             was_active: false,
@@ -246,20 +251,23 @@ impl Follows {
         }
         let is_active = occasion == Occasion::Active || std::mem::take(&mut follow.was_active);
         let asked = Asked { background: follow.asked.background || !is_active, ..follow.asked };
-        // It is never bound again: it follows this session to its end, and none that may come in its place.
-        let on_route = self.on_table.as_ref().and_then(|(on, routes)| Some((on, routes.route(follow.route).ok()?)));
+        let once = if follow.may_rest_on_used { Once::Opened(&follow.route) } else { Once::Ignored };
+        let on_route = self.on_table.as_ref().and_then(|(on, routes)| Some((on, routes.route(follow.number).ok()?)));
         let conditions = on_route
             .zip(follow.conditions.as_ref())
-            .map(|((on, route), (request, _))| on.asking(follow.route, &route.facts, request.borrow()));
-        let required = Required { scopes: Some(&follow.requirement), acr: &follow.acr, conditions };
+            .map(|((on, route), (request, _))| on.asking(follow.number, &route.facts, request.borrow()));
+        let required = Required { scopes: Some(&follow.requirement), acr: &follow.acr, once, conditions };
+        // It is never bound again: it follows this session to its end, and none that may come in its place.
         let answer = follow.bound.answer(&self.registry, asked, required, now_ms);
-        if let Some((condition, (_, route))) = answer.condition.as_ref().zip(on_route) {
+        if let Some(condition) = &answer.condition {
             // What is released is judged again and again.
             if condition.mode == Mode::Enforce || occasion == Occasion::Entered {
                 self.metrics.conditions.refused(&condition.refused, condition.mode);
             }
-            follow.bound.report_condition(condition, &route.scopes.name, &self.audit, now_ms);
+            follow.bound.report_condition(condition, &follow.route, &self.audit, now_ms);
         }
+        // One that another grant has released ends with that one.
+        follow.may_rest_on_used &= !answer.once.is_empty();
         self.send(id, occasion, answer, now_ms, answers);
         None
     }

@@ -1,8 +1,8 @@
 //! The gRPC service of the check stream, and the driver of each stream: it reads messages, waits for what the disk has to
 //! say, and sends the answers.
 
-use super::answers::{Answers, Asked, Broken, Destination, Held};
-use super::state::StreamState;
+use super::answers::{Answers, Asked, Broken, Destination, Held, Using};
+use super::state::{StreamState, Taken};
 use crate::credential::{Credentials, Presented};
 use crate::filters::{Connected, Filter};
 use crate::listener::Peer;
@@ -82,6 +82,7 @@ enum Ready {
     LookedUp(Found),
     Durable(Vec<Held>),
     Ruled(Asked, Ruling),
+    Used(Using, Taken),
 }
 
 type Deferred = Pin<Box<dyn Future<Output = Ready> + Send>>;
@@ -291,6 +292,10 @@ impl Driver {
                 }
                 Ok(message)
             }
+            Ready::Used(using, taken) => {
+                let answers = self.state.used(using, taken, self.service.clock.now_ms());
+                Ok(self.message(answers))
+            }
         }
     }
 
@@ -312,6 +317,13 @@ impl Driver {
             self.deferred.push(Box::pin(async move {
                 service.make_durable(answers.held.iter().map(|held| Arc::clone(&held.session)).collect()).await;
                 Ready::Durable(answers.held)
+            }));
+        }
+        for using in answers.uses {
+            let service = Arc::clone(&self.service);
+            self.deferred.push(Box::pin(async move {
+                let taken = service.use_grants(&using).await;
+                Ready::Used(using, taken)
             }));
         }
         let welcome = answers.welcome.then(|| Welcome {

@@ -2,13 +2,13 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Asked, Broken, Destination};
+use super::answers::{Answers, Asked, Broken, Destination, Using};
 use super::follows::{Follows, Occasion};
-use super::point::{self, Fate};
+use super::point;
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::anomalies::Memo;
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, Required, refusal};
+use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
 use crate::judge;
@@ -16,7 +16,7 @@ use crate::metrics::{Metrics, Tally};
 use crate::pdp::{Pdp, Ruling};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
-use crate::usage::{Effect, Fresh, StreamUsage, TokenUses};
+use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
@@ -36,7 +36,9 @@ enum Waiting {
     Follow(u32),
 }
 
-struct Question {
+/// A question that waits.
+#[derive(Debug)]
+pub(super) struct Question {
     id: u32,
     route: u32,
     handle: u32,
@@ -44,6 +46,21 @@ struct Question {
     token: Arc<Token>,
     /// Its request, if conditions or anomalies need it.
     request: OwnRequest,
+    /// What another decision point has decided.
+    ruled: Option<point::Fate>,
+    /// The grants for one request that it has used.
+    took: Vec<String>,
+}
+
+/// What has become of the grants that a question was to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// They are noted as used by it, on disk.
+    Own,
+    /// Another request was first, or one of them has ended.
+    Others,
+    /// Nobody knows: the store could not write in time.
+    Unknown,
 }
 
 /// A token of the stream, and what was asked with it since that was last added to the counts of the service.
@@ -92,6 +109,8 @@ pub struct StreamState {
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
+    /// Questions that wait until grants are noted as used.
+    using: usize,
     point: Option<Arc<Pdp>>,
     /// Questions that another decision point is asked about.
     asked: HashMap<u64, Question>,
@@ -121,6 +140,7 @@ impl StreamState {
             follows,
             waiting: HashMap::new(),
             waiting_count: 0,
+            using: 0,
             point: None,
             asked: HashMap::new(),
             asked_ever: 0,
@@ -237,9 +257,9 @@ impl StreamState {
         self.follows.notifier()
     }
 
-    /// How many questions and follows wait for look-ups, or for another decision point.
+    /// How many questions and follows wait for look-ups, for grants that they use, or for another decision point.
     pub fn waiting(&self) -> usize {
-        self.waiting_count + self.asked.len()
+        self.waiting_count + self.using + self.asked.len()
     }
 
     /// Answers what has waited for look-ups.
@@ -318,27 +338,42 @@ impl StreamState {
         let route = route(self.routes.as_deref(), question.route)?;
         let &wire::Question { id, route: index, token: handle, .. } = question;
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
+        let on_table = self.on_table.as_ref();
+        let request = Request::of(question);
         if is_asked(self.point.as_ref(), route) {
-            let (token, request) = (Arc::clone(token.bound.token()), Request::of(question).own());
-            self.consult(Question { id, route: index, handle, token, request }, None, tally, now_ms, answers);
+            let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
+            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new() };
+            self.ask_again(question, None, tally, now_ms, answers);
             return Ok(());
         }
-        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, Request::of(question)));
+        let conditions = on_table.map(|on| on.asking(index, &route.facts, request));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied: false };
-        match asking.answer(token, None, tally, &mut self.usage) {
-            Ok((answer, fresh)) => {
-                token.note(&self.registry, Request::of(question), now_ms);
+        let once = Once::Takes;
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied: false };
+        let answered = asking.answer(token, None, tally, &mut self.usage);
+        let is_needed = on_table.is_some() || self.registry.whereabouts().is_watching();
+        let question = |token: &Counted| {
+            let (token, route) = (Arc::clone(token.bound.token()), index);
+            let request = if is_needed { request.own() } else { OwnRequest::default() };
+            Question { id, route, handle, token, request, ruled: None, took: Vec::new() }
+        };
+        match answered {
+            Ok(Answered::Now(answer, fresh)) => {
+                token.note(&self.registry, request, now_ms);
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
                 }
                 answers.put(Destination::Question, answer);
             }
+            Ok(Answered::Uses(grants)) => {
+                let question = question(token);
+                let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
+                answers.uses.push(Using { session, grants, route, question });
+                self.using += 1;
+            }
             Err(look_up) => {
-                let (token, route) = (Arc::clone(token.bound.token()), index);
-                let is_needed = self.on_table.is_some() || self.registry.whereabouts().is_watching();
-                let request = if is_needed { Request::of(question).own() } else { OwnRequest::default() };
-                self.wait(look_up, Waiting::Question(Question { id, route, handle, token, request }), answers);
+                let question = question(token);
+                self.wait(look_up, Waiting::Question(question), answers);
             }
         }
         Ok(())
@@ -377,43 +412,88 @@ impl StreamState {
 
     /// Goes on with what has waited. The look-up may be outdated by now: then it waits for another.
     fn resume(&mut self, waiting: Waiting, found: &LookedUp, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
-        let is_asked = |question: &Question| {
-            let route = route(self.routes.as_deref(), question.route);
-            route.is_ok_and(|route| is_asked(self.point.as_ref(), route))
-        };
-        let waiting = match waiting {
-            Waiting::Question(question) if is_asked(&question) => {
-                return self.consult(question, Some(found), tally, now_ms, answers);
+        match waiting {
+            Waiting::Follow(id) => {
+                if let Some(look_up) = self.follows.judge(id, Occasion::Entered, Some(found), now_ms, answers) {
+                    self.wait(look_up, waiting, answers);
+                }
             }
-            waiting => waiting,
-        };
-        let unanswered = match &waiting {
-            Waiting::Follow(id) => self.follows.judge(*id, Occasion::Entered, Some(found), now_ms, answers),
-            Waiting::Question(question) => {
-                // It had a route when it came, and the routes of a stream never change.
-                let Ok(route) = route(self.routes.as_deref(), question.route) else {
-                    return;
-                };
-                let &Question { id, route: index, .. } = question;
-                let mut own = None;
-                let token = match self.tokens.get_mut(&question.handle) {
-                    Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
-                    _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
-                };
-                let request = question.request.borrow();
-                let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, request));
-                let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-                let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied: false };
-                let answer = asking.answer(token, Some(found), tally, &mut self.usage);
-                token.note(&self.registry, request, now_ms);
-                // Whether or not its handle was forgotten meanwhile.
-                token.collect(&mut self.usage, now_ms);
-                answer.map(|(answer, _)| answers.put(Destination::Question, answer)).err()
-            }
-        };
-        if let Some(look_up) = unanswered {
-            self.wait(look_up, waiting, answers);
+            Waiting::Question(question) => self.ask_again(question, Some(found), tally, now_ms, answers),
         }
+    }
+
+    /// Answers a question that has waited.
+    fn ask_again(
+        &mut self,
+        question: Question,
+        found: Option<&LookedUp>,
+        tally: &mut Tally,
+        now_ms: u64,
+        answers: &mut Answers,
+    ) {
+        // It had a route when it came, and the routes of a stream never change.
+        let Ok(route) = route(self.routes.as_deref(), question.route) else {
+            return;
+        };
+        let &Question { id, route: index, ref took, .. } = &question;
+        let mut own = None;
+        let token = match self.tokens.get_mut(&question.handle) {
+            Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
+            _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
+        };
+        let once = if took.is_empty() { Once::Takes } else { Once::Took(took) };
+        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, question.request.borrow()));
+        let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
+        let denied = question.ruled == Some(point::Fate::Denied);
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied };
+        if question.ruled.is_none() && is_asked(self.point.as_ref(), route) {
+            match asking.would_pass(token, found) {
+                Ok(true) => {
+                    let request = question.request.borrow();
+                    let query = point::query(&token.bound, &route.facts, request, registry, now_ms);
+                    self.asked_ever += 1;
+                    answers.queries.push((Asked::Question(self.asked_ever), query));
+                    self.asked.insert(self.asked_ever, question);
+                    return;
+                }
+                // Something else refuses it.
+                Ok(false) => {}
+                Err(look_up) => return self.wait(look_up, Waiting::Question(question), answers),
+            }
+        }
+        let answered = asking.answer(token, found, tally, &mut self.usage);
+        token.note(&self.registry, question.request.borrow(), now_ms);
+        // Whether or not its handle was forgotten meanwhile.
+        token.collect(&mut self.usage, now_ms);
+        match answered {
+            Ok(Answered::Now(answer, _)) => answers.put(Destination::Question, answer),
+            Ok(Answered::Uses(grants)) => {
+                let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
+                answers.uses.push(Using { session, grants, route, question });
+                self.using += 1;
+            }
+            Err(look_up) => self.wait(look_up, Waiting::Question(question), answers),
+        }
+    }
+
+    /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.
+    pub fn used(&mut self, using: Using, taken: Taken, now_ms: u64) -> Answers {
+        let Using { grants, question, .. } = using;
+        self.using = self.using.saturating_sub(1);
+        let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        self.renew_conditions();
+        match taken {
+            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Own => {
+                self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
+            }
+            // There may be others.
+            Taken::Others => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+        }
+        self.metrics.answered(&tally);
+        self.add_usage(now_ms);
+        answers
     }
 }
 
@@ -428,25 +508,38 @@ struct Asking<'a> {
     /// What conditions are asked, if there are any.
     conditions: Option<conditions::Asking<'a>>,
     id: u32,
+    once: Once<'a>,
     now_ms: u64,
     /// Another decision point denies it, unless something else refuses it.
     denied: bool,
 }
 
+/// What is answered to a question.
+enum Answered {
+    /// This, and whether its token is to be collected.
+    Now(Answer, Fresh),
+    /// Nothing yet: first, these grants must be noted as used.
+    Uses(Vec<String>),
+}
+
 impl Asking<'_> {
-    /// Whether nothing refuses it so far. Nothing is touched.
+    /// Whether nothing refuses it so far. Nothing is touched, and no grant is used.
     fn would_pass(&self, token: &mut Counted, looked_up: Option<&LookedUp>) -> Result<bool, LookUp> {
-        let Self { registry, route, now_ms, .. } = *self;
+        let Self { registry, route, once, now_ms, .. } = *self;
         let touches = !route.asked.background;
         if token.bound.is_outdated(registry, touches, now_ms) {
             token.bound.bind(registry, touches, looked_up, now_ms)?;
         }
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: self.conditions };
+        let required =
+            Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
         let asked = judge::Asked { background: true, ..route.asked };
-        let answer = token.bound.answer(registry, asked, required, now_ms);
+        let verdict = token.bound.answer(registry, asked, required, now_ms).verdict;
         // The filter refuses what the session's scopes do not cover.
-        let is_covered = route.requirement.met_by(|scope| token.bound.holds(scope));
-        Ok(answer.verdict.outcome() == Outcome::Active && is_covered)
+        let is_covered = route.requirement.met_by(|scope| match &verdict.narrowed {
+            Some(left) => left.scopes.contains(scope),
+            None => token.bound.token().scopes.holds(scope),
+        });
+        Ok(verdict.outcome() == Outcome::Active && is_covered)
     }
 
     /// Answers it, if the disk is not needed for that, and counts it.
@@ -456,20 +549,24 @@ impl Asking<'_> {
         looked_up: Option<&LookedUp>,
         tally: &mut Tally,
         usage: &mut StreamUsage,
-    ) -> Result<(Answer, Fresh), LookUp> {
-        let Self { registry, route, now_ms, .. } = *self;
+    ) -> Result<Answered, LookUp> {
+        let Self { registry, route, once, now_ms, .. } = *self;
         if token.bound.is_outdated(registry, !route.asked.background, now_ms) {
             // What was counted was about the session that it had.
             token.collect(usage, now_ms);
             token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
         let Counted { bound, uses, .. } = token;
-        let required = Required { scopes: Some(&route.requirement), acr: &route.acr, conditions: self.conditions };
+        let required =
+            Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
         // A refused question is not activity.
         let asked = judge::Asked { background: route.asked.background || self.denied, ..route.asked };
         let mut answer = bound.answer(registry, asked, required, now_ms);
         if self.denied && answer.verdict.outcome() == Outcome::Active {
             answer = point::denied();
+        }
+        if once == Once::Takes && !answer.once.is_empty() {
+            return Ok(Answered::Uses(answer.once));
         }
         answer.verdict.id = self.id;
         let outcome = answer.verdict.outcome();
@@ -483,84 +580,28 @@ impl Asking<'_> {
                 bound.ask_for_approval(registry, now_ms);
             }
         }
-        let is_active = outcome == Outcome::Active;
-        let fresh = uses.count((self.index, is_active, bound.generation()), now_ms, || match is_active {
-            true => route.scopes.effect(|scope| bound.holds(scope)),
-            false => Effect::Barred,
+        let holds = |scope: &str| match (&answer.verdict.narrowed, outcome) {
+            (Some(left), Outcome::Active) => left.scopes.iter().any(|held| held == scope),
+            _ => bound.holds(scope),
+        };
+        let fate = match outcome {
+            Outcome::Active => Fate::Released,
+            Outcome::ApprovalRequired => Fate::HeldBack,
+            _ => Fate::Barred,
+        };
+        let fresh = uses.count((self.index, fate, bound.generation()), now_ms, || match fate {
+            // Those that nobody has approved are missing.
+            Fate::Released | Fate::HeldBack => route.scopes.effect(holds),
+            Fate::Barred => Effect::Barred,
         });
         if fresh == Fresh::Full {
             token.collect(usage, now_ms);
         }
-        Ok((answer, fresh))
+        Ok(Answered::Now(answer, fresh))
     }
 }
 
 impl StreamState {
-    /// Has another decision point asked about a question, unless something else refuses it.
-    fn consult(
-        &mut self,
-        question: Question,
-        looked_up: Option<&LookedUp>,
-        tally: &mut Tally,
-        now_ms: u64,
-        answers: &mut Answers,
-    ) {
-        let consulted = self.with(&question, false, now_ms, |asking, token, _| {
-            let passes = asking.would_pass(token, looked_up)?;
-            let request = question.request.borrow();
-            let query = || point::query(&token.bound, &asking.route.facts, request, asking.registry, now_ms);
-            Ok(passes.then(query))
-        });
-        match consulted {
-            Some(Ok(Some(query))) => {
-                self.asked_ever += 1;
-                answers.queries.push((Asked::Question(self.asked_ever), query));
-                self.asked.insert(self.asked_ever, question);
-            }
-            Some(Ok(None)) => self.conclude(question, false, tally, now_ms, answers),
-            Some(Err(look_up)) => self.wait(look_up, Waiting::Question(question), answers),
-            None => {}
-        }
-    }
-
-    /// Answers a question that another decision point has decided, or that it need not decide.
-    fn conclude(&mut self, question: Question, denied: bool, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
-        let concluded = self.with(&question, denied, now_ms, |asking, token, usage| {
-            let answer = asking.answer(token, None, tally, usage);
-            token.note(asking.registry, question.request.borrow(), now_ms);
-            // Whether or not its handle was forgotten meanwhile.
-            token.collect(usage, now_ms);
-            answer
-        });
-        match concluded {
-            Some(Ok((answer, _))) => answers.put(Destination::Question, answer),
-            Some(Err(look_up)) => self.wait(look_up, Waiting::Question(question), answers),
-            None => {}
-        }
-    }
-
-    /// Does something with a question that has its own copy of everything.
-    fn with<T>(
-        &mut self,
-        question: &Question,
-        denied: bool,
-        now_ms: u64,
-        act: impl FnOnce(&Asking<'_>, &mut Counted, &mut StreamUsage) -> T,
-    ) -> Option<T> {
-        // It had a route when it came, and the routes of a stream never change.
-        let route = route(self.routes.as_deref(), question.route).ok()?;
-        let mut own = None;
-        let token = match self.tokens.get_mut(&question.handle) {
-            Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
-            _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
-        };
-        let (id, index, request) = (question.id, question.route, question.request.borrow());
-        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, request));
-        let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, now_ms, denied };
-        Some(act(&asking, token, &mut self.usage))
-    }
-
     /// Goes on with what another decision point has decided.
     pub(crate) fn ruled(&mut self, asked: Asked, ruling: Ruling, now_ms: u64) -> Answers {
         let (mut answers, mut tally) = (Answers::default(), Tally::default());
@@ -573,11 +614,13 @@ impl StreamState {
             Asked::Question(number) => number,
         };
         if let Some((question, point)) = self.asked.remove(&number).zip(self.point.clone()) {
-            let method = question.request.borrow().method();
-            match point::fate(&point, ruling, method) {
+            match point::fate(&point, ruling, question.request.borrow().method()) {
                 _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
-                Fate::Undecided => no_verdict(question.id, &mut tally, &mut answers),
-                fate => self.conclude(question, fate == Fate::Denied, &mut tally, now_ms, &mut answers),
+                point::Fate::Undecided => no_verdict(question.id, &mut tally, &mut answers),
+                fate => {
+                    let question = Question { ruled: Some(fate), ..question };
+                    self.ask_again(question, None, &mut tally, now_ms, &mut answers);
+                }
             }
         }
         self.metrics.answered(&tally);

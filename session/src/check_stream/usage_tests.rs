@@ -3,6 +3,7 @@
 use super::state::StreamState;
 use super::state::tests::{fresh, token};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, narrowing};
+use crate::made_by::MadeBy;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::Change;
 use crate::usage::{Count, Kind, Summary};
@@ -127,6 +128,7 @@ fn disturb(fixture: &Fixture, numbers: &mut Numbers, now_ms: u64) {
             made_at_ms: now_ms,
             ends_at_ms: now_ms,
             reason: String::new(),
+            by: MadeBy::default(),
         };
         return fixture.registry.apply(Change::Revocation(revocation));
     }

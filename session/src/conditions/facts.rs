@@ -3,6 +3,7 @@
 use super::layers::Layers;
 use super::route::Of;
 use super::{Request, RouteFacts};
+use crate::approvals::Grant;
 use crate::attributes::Value;
 use crate::token::Token;
 use crate::whereabouts::Whereabouts;
@@ -52,7 +53,8 @@ pub(super) fn on_route(session: &Arc<Session>, of: &Of<'_>, route: &RouteFacts, 
     }
     let grants = of.session.live_grants(now_ms);
     let names_scope = |scope: &str| route.scopes.iter().any(|named| **named == *scope) && of.token.scopes.holds(scope);
-    let used = grants.iter().filter(|(scopes, _)| scopes.iter().any(names_scope));
+    let counts = |grant: &Grant| !grant.once || of.once.contains(&grant.id);
+    let used = grants.iter().filter(|(scopes, grant)| counts(grant) && scopes.iter().any(names_scope));
     let Some(until_ms) = used.map(|(_, grant)| grant.until_ms.unwrap_or(NEVER_MS)).min() else {
         return Arc::clone(session);
     };
@@ -129,7 +131,7 @@ fn as_flag(value: &Value) -> Option<bool> {
 /// What tells the tokens of a session apart whose facts differ, and the devices that they are used on.
 pub(super) fn fingerprint(of: &Of<'_>, device: &str, mut to: impl Hasher) -> u64 {
     device.hash(&mut to);
-    of.left.hash(&mut to);
+    (of.left, of.once).hash(&mut to);
     let Token { subject, client, scopes, acr, .. } = of.token;
     (subject, client, scopes, acr).hash(&mut to);
     of.token.further().hash(&mut to);

@@ -101,6 +101,8 @@ pub(crate) struct Of<'a> {
     pub(crate) token: &'a Token,
     /// The scopes that are left of the token's; `None`: all.
     pub(crate) left: Option<&'a [String]>,
+    /// The grants for one request that the question rests on.
+    pub(crate) once: &'a [String],
     /// What the session's logins count as.
     pub(crate) contexts: &'a Contexts,
 }

@@ -106,8 +106,9 @@ impl Settings {
     }
 }
 
-/// Reads the configuration again and applies it to `running`. A configuration with a fault changes nothing.
-pub fn reload(file: &Path, running: &Settings) {
+/// Reads the configuration again and applies it to `running`; returns whether it could. A configuration with a fault changes
+/// nothing.
+pub fn reload(file: &Path, running: &Settings) -> bool {
     let new = match load_again(file) {
         Ok(new) => new,
         Err(faults) => {
@@ -115,7 +116,7 @@ pub fn reload(file: &Path, running: &Settings) {
             for fault in faults.0 {
                 error!(fault, "the configuration was not reloaded: the previous one stays in force");
             }
-            return;
+            return false;
         }
     };
     let Reload { reloaded, needs_restart } = running.take_over(&new);
@@ -125,4 +126,5 @@ pub fn reload(file: &Path, running: &Settings) {
         warn!(changed = needs_restart.join(", "), "the configuration has changes that need a restart");
     }
     running.warn_of_open_doors();
+    true
 }

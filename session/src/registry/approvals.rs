@@ -4,7 +4,7 @@
 //! under the lock under which it is entered.
 
 use super::Registry;
-use crate::approvals::{AccessRequest, Asked, NotDone, Person, Requests, Rules, State, User, Why};
+use crate::approvals::{AccessRequest, Asked, Grant, NotDone, Person, Requests, Rules, State, User, Why};
 use crate::judge::{End, Reason};
 use crate::session::Session;
 use crate::token::Token;
@@ -180,38 +180,43 @@ impl Registry {
             return true;
         }
         let (granted, approved) = (session.granted(), session.live_grants(now_ms));
-        let is_approved = |scope: &str| approved.iter().any(|(scopes, _)| scopes.holds(scope));
+        // What is approved for one request waits for that one, and no longer counts once it has come.
+        let is_approved = |scope: &str| approved.iter().any(|(scopes, grant)| grant.is_open() && scopes.holds(scope));
         let beyond = token.scopes.beyond(&granted).filter(|scope| !is_approved(scope));
         let mut scopes: Vec<String> = beyond.map(str::to_owned).collect();
         scopes.sort_unstable();
+        if scopes.is_empty() {
+            return true;
+        }
         let user = User { issuer: session.issuer.to_string(), subject: session.subject.to_string() };
-        let Some(rule) = rules.covering(&scopes) else {
+        let Some(parts) = rules.parts(&scopes) else {
             self.audit.nobody_approves(session.id, &user, &scopes);
             return true;
         };
-        let asked = Asked {
-            requester: Person { name: format!("{} {}", user.issuer, user.subject), user: Some(user.clone()) },
-            session: session.id,
-            asked_in: session.instance(),
-            user,
-            scopes,
-            reason: "a token had more scopes than its session was granted".to_owned(),
-            ticket: None,
-            duration_ms: rule.max_duration_ms,
-            escalation: true,
-            emergency: false,
-            rule: rule.clone(),
-        };
         let mut waiting = self.escalations.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |other: &Asked| other.session == asked.session && other.scopes == asked.scopes;
-        if waiting.iter().any(is_same) {
-            return true;
-        }
-        let has_room = waiting.len() < ESCALATIONS_MAX;
-        if has_room {
-            waiting.push(asked);
-        }
-        has_room
+        parts.into_iter().all(|(rule, scopes)| {
+            let user = user.clone();
+            let asked = Asked {
+                requester: Person { name: format!("{} {}", user.issuer, user.subject), user: Some(user.clone()) },
+                session: session.id,
+                asked_in: session.instance(),
+                user,
+                scopes,
+                reason: "a token had more scopes than its session was granted".to_owned(),
+                ticket: None,
+                duration_ms: rule.max_duration_ms,
+                escalation: true,
+                emergency: false,
+                rule: rule.clone(),
+            };
+            let is_same = |other: &Asked| other.session == asked.session && other.scopes == asked.scopes;
+            let is_waiting = waiting.iter().any(is_same);
+            let has_room = is_waiting || waiting.len() < ESCALATIONS_MAX;
+            if has_room && !is_waiting {
+                waiting.push(asked);
+            }
+            has_room
+        })
     }
 
     /// Takes the refused escalations that are to become requests.
@@ -223,7 +228,8 @@ impl Registry {
     pub fn count_requests(&self) -> (usize, usize) {
         let requests = self.requests();
         let waiting = requests.open().filter(|request| request.state == State::Pending).count();
-        (waiting, requests.open().count() - waiting)
+        let live = |request: &&AccessRequest| request.grant.as_ref().is_some_and(Grant::is_open);
+        (waiting, requests.open().filter(live).count())
     }
 
     pub(super) fn requests(&self) -> RwLockReadGuard<'_, Requests> {

@@ -5,6 +5,7 @@ use crate::blocks::{Block, BlockedParty};
 use crate::bound_token::{BoundToken, Required};
 use crate::fixtures::{Fixture, HOUR, IDLE, MINUTE, T0, login, machine, person};
 use crate::judge::Asked;
+use crate::made_by::MadeBy;
 use crate::store::{Change, Store};
 use crate::token::Token;
 use portcullis_contract::wire::Outcome;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 fn block(party: BlockedParty, until_ms: Option<u64>) -> Block {
     let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
-    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None }
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None, by: MadeBy::default() }
 }
 
 fn of_alice(until_ms: Option<u64>) -> Block {

@@ -3,6 +3,7 @@
 use super::sessions::{Registry, SHARDS, revoked};
 use crate::audit::EndedBy;
 use crate::judge::End;
+use crate::made_by::MadeBy;
 use crate::per_party::OfParty;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::session::Session;
@@ -25,6 +26,7 @@ impl Registry {
             made_at_ms: now_ms,
             ends_at_ms: now_ms,
             reason: String::new(),
+            by: MadeBy::default(),
         };
         let newest = |s: Arc<Session>| all.covers(s.bearer()).then(|| s.marks().newest_ms());
         let newest_ms = self.candidates(party).filter_map(newest).max().unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::fixtures::{
 use crate::intern::ScopeSet;
 use crate::judge::{Asked, End, Reason};
 use crate::life::Write;
+use crate::made_by::MadeBy;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::store::{Record, Store};
 use crate::token::Token;
@@ -26,6 +27,7 @@ fn revocation(party: RevokedParty, before_ms: u64) -> Revocation {
         made_at_ms: before_ms,
         ends_at_ms: before_ms,
         reason: String::new(),
+        by: MadeBy::default(),
     }
 }
 

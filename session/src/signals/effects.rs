@@ -5,6 +5,7 @@ use super::parties::{On, Parties};
 use crate::attributes::{ACR, Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
 use crate::email::EmailDigest;
+use crate::made_by::MadeBy;
 use crate::narrowings::Party;
 use crate::registry::Registry;
 use crate::revocations::{Revocation, RevokedParty};
@@ -84,6 +85,7 @@ impl Arrival<'_> {
             made_at_ms: self.now_ms,
             ends_at_ms: at_ms,
             reason: self.reason.to_owned(),
+            by: MadeBy::default(),
         })
     }
 
@@ -100,6 +102,7 @@ impl Arrival<'_> {
             made_at_ms: self.now_ms,
             reason: self.reason.to_owned(),
             transmitter: self.transmitter.to_owned(),
+            by: MadeBy::default(),
         })
     }
 

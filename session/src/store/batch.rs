@@ -326,6 +326,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{T0, person};
     use crate::judge::Reason;
+    use crate::made_by::MadeBy;
 
     fn record(ended: Option<End>, returned: Option<End>) -> Record {
         let token = person("s", T0);
@@ -418,6 +419,7 @@ mod tests {
             made_at_ms: 1,
             ends_at_ms: before_ms,
             reason: String::new(),
+            by: MadeBy::default(),
         };
         let found =
             || Found { revocations: BTreeMap::from([(key_of(&made(50)).unwrap(), made(50))]), ..Found::default() };

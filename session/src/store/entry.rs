@@ -4,7 +4,10 @@ use crate::store::{Change, StoreError};
 use std::borrow::Cow;
 
 /// The format of the entries of the log. A replica that reads a later one stops judging.
-const FORMAT: i32 = 4;
+const FORMAT: i32 = 5;
+
+/// The format of entries with requests for access whose grants are not for one request.
+const FORMAT_REQUESTS: i32 = 4;
 
 /// The format of entries with attributes, held signals and scopes that signals have taken.
 const FORMAT_SIGNALS: i32 = 3;
@@ -52,13 +55,14 @@ impl Entry {
 }
 
 /// The format of an entry with these changes: the oldest that says them. A replica of an earlier version would take the block of
-/// a transmitter for an operator's, and give back scopes that a signal has taken.
+/// a transmitter for an operator's, give back scopes that a signal has taken, and take a grant for one request for one of many.
 pub(super) fn format_of(changes: &[Change]) -> i32 {
     let format = |change: &Change| match change {
         Change::Block(block) | Change::Unblock(block) if !block.transmitter.is_empty() => FORMAT_BLOCKS,
         Change::Narrowing(narrowing) if !narrowing.signalled.is_empty() => FORMAT_SIGNALS,
         Change::Attribute(_) | Change::Hold(_) | Change::Unhold(_) => FORMAT_SIGNALS,
-        Change::Request(_) | Change::ForgetRequest(_) => FORMAT,
+        Change::Request(request) if request.is_once() => FORMAT,
+        Change::Request(_) | Change::ForgetRequest(_) => FORMAT_REQUESTS,
         _ => FORMAT_MIN,
     };
     changes.iter().map(format).max().unwrap_or(FORMAT_MIN)
@@ -83,6 +87,8 @@ pub(super) fn write(changes: &[Change]) -> Result<Vec<u8>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approvals::{Decision, For};
+    use crate::made_by::MadeBy;
     use crate::store::Marks;
     use portcullis_contract::SessionId;
 
@@ -109,6 +115,7 @@ mod tests {
             reason: String::new(),
             transmitter: transmitter.to_owned(),
             email: None,
+            by: MadeBy::default(),
         };
         assert_eq!(format_of(&[Change::Block(block(""))]), FORMAT_MIN);
         for change in [Change::Block(block("idp")), Change::Unblock(block("idp"))] {
@@ -118,7 +125,15 @@ mod tests {
         let taken = lifted.clone().signalled("idp", Vec::new(), 1, "");
         assert_eq!(format_of(&[Change::Narrowing(lifted)]), FORMAT_MIN);
         assert_eq!(format_of(&[Change::Block(block("idp")), Change::Narrowing(taken)]), FORMAT_SIGNALS);
-        assert_eq!(format_of(&[Change::ForgetRequest(String::new())]), FORMAT);
+        assert_eq!(format_of(&[Change::ForgetRequest(String::new())]), FORMAT_REQUESTS);
+        let (rule, ben) = (crate::fixtures::approval_rule(), crate::fixtures::approver("ben"));
+        for (how, format) in [(For::Asked, FORMAT_REQUESTS), (For::Once(None), FORMAT)] {
+            let pending = crate::fixtures::request();
+            let (decision, life) = (Decision::Approve(how), pending.asked_in);
+            let now_ms = crate::fixtures::T0 + 1;
+            let approved = pending.decided(&decision, &ben, "", Some(&rule), Some(life), now_ms).unwrap();
+            assert_eq!(format_of(&[Change::Request(Box::new(approved))]), format, "{how:?}");
+        }
     }
 
     #[test]

@@ -13,8 +13,9 @@ use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
 
 /// The format that this version writes. A later one is refused: what it adds could be an end. Format 1 has no attributes, no
-/// held signals and no scopes that signals have taken, format 2 no counts of what is used, format 3 no requests for access.
-pub(super) const FORMAT: u32 = 4;
+/// held signals and no scopes that signals have taken, format 2 no counts of what is used, format 3 no requests for access,
+/// format 4 no grants for one request.
+pub(super) const FORMAT: u32 = 5;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,16 +46,16 @@ pub(super) fn narrowing(held: &Narrowing, other: Narrowing) -> Narrowing {
     let mut removed: Vec<String> = held.removed.iter().cloned().chain(other.removed).collect();
     removed.sort();
     removed.dedup();
-    let (made_at_ms, reason) = match other.made_at_ms > held.made_at_ms {
-        true => (other.made_at_ms, other.reason),
-        false => (held.made_at_ms, held.reason.clone()),
+    let (made_at_ms, reason, by) = match other.made_at_ms > held.made_at_ms {
+        true => (other.made_at_ms, other.reason, other.by),
+        false => (held.made_at_ms, held.reason.clone(), held.by.clone()),
     };
     let mut signalled = held.signalled.clone();
     for (transmitter, left) in other.signalled {
         let both = |own: &mut Vec<String>| own.retain(|scope| left.contains(scope));
         signalled.entry(transmitter).and_modify(both).or_insert(left);
     }
-    Narrowing { party: held.party.clone(), scopes, removed, signalled, made_at_ms, reason }
+    Narrowing { party: held.party.clone(), scopes, removed, signalled, made_at_ms, reason, by }
 }
 
 /// The attribute that was set later.
@@ -65,13 +65,15 @@ pub(super) fn attribute(held: &Attribute, other: Attribute) -> Attribute {
 }
 
 /// The request of which more is over: one with a grant that has ended, before one that is closed without a grant, before one
-/// that waits, before one whose grant lasts; of two grants that last, the one that ends first.
+/// that waits, before one whose grant was for one request that has come, before one whose grant lasts; of two grants that last,
+/// the one that ends first.
 pub(super) fn request(held: &AccessRequest, other: AccessRequest) -> AccessRequest {
     let rank = |request: &AccessRequest| match (&request.grant, request.state) {
         (Some(grant), _) if grant.ended.is_some() => (0, 0),
         (None, state) if state != State::Pending => (1, 0),
         (None, _) => (2, 0),
-        (Some(grant), _) => (3, grant.until_ms.unwrap_or(u64::MAX)),
+        (Some(grant), _) if grant.used.is_some() => (3, 0),
+        (Some(grant), _) => (4, grant.until_ms.unwrap_or(u64::MAX)),
     };
     if rank(&other) < rank(held) { other } else { held.clone() }
 }

@@ -8,6 +8,7 @@ use crate::blocks::{Block, BlockedParty};
 use crate::held::HeldSignal;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
+use crate::made_by::MadeBy;
 use crate::narrowings::{Narrowing, Party};
 use crate::revocations::{Revocation, RevokedParty};
 use crate::signals::Order;
@@ -29,6 +30,7 @@ fn revocation(name: &str, before_ms: u64) -> Revocation {
         made_at_ms: 9,
         ends_at_ms: before_ms,
         reason: "ticket".to_owned(),
+        by: MadeBy::default(),
     }
 }
 
@@ -41,6 +43,7 @@ fn block(until_ms: Option<u64>) -> Block {
         reason: String::new(),
         transmitter: String::new(),
         email: None,
+        by: MadeBy::default(),
     }
 }
 

@@ -16,6 +16,17 @@ pub(crate) enum Effect {
     Barred,
 }
 
+/// What has become of the requests of a question, as far as their counts differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They were released.
+    Released,
+    /// Somebody has yet to approve one of their scopes.
+    HeldBack,
+    /// They were refused for another reason than a scope.
+    Barred,
+}
+
 /// Whether counts have to be collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fresh {
@@ -31,7 +42,7 @@ pub(crate) enum Fresh {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) route: u32,
-    is_active: bool,
+    fate: Fate,
     generation: u32,
     pub(super) effect: Effect,
     pub(super) count: u64,
@@ -43,22 +54,20 @@ pub(super) struct Entry {
 pub(crate) struct TokenUses(Vec<Entry>);
 
 impl TokenUses {
-    /// Counts a question on a route. Whether it was answered with `ACTIVE`, and the generation of the session's scopes,
-    /// determine its effect, which is only found out for the first question of its kind.
+    /// Counts a question on a route. What has become of it, and the generation of the session's scopes, determine its effect, which is only found out for the first question of its kind.
     pub(crate) fn count(
         &mut self,
-        (route, is_active, generation): (u32, bool, u32),
+        (route, fate, generation): (u32, Fate, u32),
         now_ms: u64,
         effect: impl FnOnce() -> Effect,
     ) -> Fresh {
-        let same =
-            |held: &&mut Entry| held.route == route && held.is_active == is_active && held.generation == generation;
+        let same = |held: &&mut Entry| held.route == route && held.fate == fate && held.generation == generation;
         if let Some(held) = self.0.iter_mut().find(same) {
             held.count += 1;
             held.last_ms = held.last_ms.max(now_ms);
             return Fresh::No;
         }
-        self.0.push(Entry { route, is_active, generation, effect: effect(), count: 1, last_ms: now_ms });
+        self.0.push(Entry { route, fate, generation, effect: effect(), count: 1, last_ms: now_ms });
         match self.0.len() {
             1 => Fresh::First,
             KINDS_MAX.. => Fresh::Full,

@@ -63,6 +63,8 @@ fn text(request: &AccessRequest, event: Event) -> String {
                 let (by, comment) = decided(last);
                 let until = request.grant.as_ref().and_then(|grant| grant.until_ms).map(rfc3339);
                 let until = until.map_or_else(|| "as long as the session lives".to_owned(), |at| format!("until {at}"));
+                let is_once = request.grant.as_ref().is_some_and(|grant| grant.once);
+                let until = if is_once { format!("for one request {until}") } else { until };
                 format!("{by} approved *{who}*'s request for {scopes}, {until}{comment}")
             }
             State::Denied => {

@@ -7,6 +7,7 @@ use crate::admins::Caller;
 use crate::approvals::{AccessRequest, Asked, Decision, NotDone, Why};
 use crate::notices::Noticing;
 use crate::store::Change;
+use portcullis_contract::SessionId;
 
 /// What is done about requests for access.
 pub(crate) enum Approving {
@@ -14,12 +15,25 @@ pub(crate) enum Approving {
     Ask(Box<Asked>),
     /// Somebody decides about one. A grant is named by its own id.
     Decide(Box<Deciding>),
+    /// A request was released because of grants for one request, if all of them are still open.
+    Use(Using),
     /// What time, sessions and rules have ended is noted; whether the rules have just been read.
     Sweep(bool),
     /// Something becomes of a notice to a webhook.
     Notice(Box<Noticing>),
     /// Webhooks are reminded that the request with this id is to be reviewed.
     Remind(String),
+}
+
+/// The use of grants for one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Using {
+    /// The session.
+    pub(crate) session: SessionId,
+    /// The ids of the grants.
+    pub(crate) grants: Vec<String>,
+    /// The name of the route.
+    pub(crate) route: String,
 }
 
 /// A decision about a request.
@@ -44,6 +58,8 @@ pub(super) enum Made {
     Asked(Box<AccessRequest>),
     Decided(Box<AccessRequest>, Box<Deciding>),
     Swept(Vec<(AccessRequest, Option<Why>)>),
+    /// Their grants were used.
+    Used(Vec<AccessRequest>),
     /// Only its notices are others.
     Noticed(Box<AccessRequest>),
 }
@@ -66,6 +82,7 @@ impl Commit {
                 Err(not_done) => Err(not_done),
             },
             Approving::Decide(deciding) => self.decide(group, deciding, now_ms),
+            Approving::Use(using) => self.use_grants(group, &using, now_ms).map(Made::Used),
             Approving::Sweep(rules_are_new) => {
                 let due = self.registry.requests_due(rules_are_new, now_ms);
                 let is_untouched = |request: &AccessRequest| in_group(group, &request.id).is_none();
@@ -90,6 +107,10 @@ impl Commit {
             Made::Swept(swept) => {
                 let put = |(request, _): &(AccessRequest, _)| Change::Request(Box::new(request.clone()));
                 group.changes.extend(swept.iter().map(put));
+            }
+            Made::Used(used) => {
+                let put = |request: &AccessRequest| Change::Request(Box::new(request.clone()));
+                group.changes.extend(used.iter().map(put));
             }
             // What it rests on may be in this group, and on no disk yet.
             Made::Nothing(_) if requests_in(group).next().is_some() => {}
@@ -121,6 +142,11 @@ impl Commit {
                 self.registry.put_requests(std::slice::from_ref(&request));
                 request
             }
+            Made::Used(used) => {
+                self.registry.put_requests(&used);
+                used.iter().for_each(|request| self.audit.grant_used(request));
+                return answer(reply, Ok(Ok(None)));
+            }
             Made::Swept(swept) => {
                 let requests: Vec<AccessRequest> = swept.iter().map(|(request, _)| request.clone()).collect();
                 self.registry.put_requests(&requests);
@@ -148,6 +174,21 @@ impl Commit {
         let rules = self.registry.approval_rules();
         let decided = held.decided(decision, caller, comment, rules.named(&held.rule), instance, now_ms)?;
         Ok(Made::Decided(Box::new(decided), deciding))
+    }
+
+    /// The requests after their grants were used: all of them, or none.
+    fn use_grants(&self, group: &Group, using: &Using, now_ms: u64) -> Result<Vec<AccessRequest>, NotDone> {
+        let session = self.registry.find(using.session).filter(|session| session.ended().is_none());
+        let is_ending = group.end_of(using.session).is_some();
+        let session = session.filter(|_| !is_ending).ok_or(NotDone::Unknown)?;
+        let live = session.live_grants(now_ms);
+        let used = using.grants.iter().map(|id| {
+            let known = self.registry.request_of_grant(id).filter(|request| request.session == using.session);
+            let known = known.filter(|_| live.iter().any(|(_, grant)| grant.id == *id)).ok_or(NotDone::Unknown)?;
+            let held = in_group(group, &known.id).unwrap_or(&known);
+            held.used(&using.route, now_ms).ok_or(NotDone::Closed(held.state))
+        });
+        used.collect()
     }
 
     /// One by which the same was asked for already, before or after the changes so far.

@@ -2,7 +2,7 @@
 
 use super::approval::{Approved, Approving, Deciding};
 use super::*;
-use crate::approvals::{AccessRequest, Decision, For, NotDone, Rules, State, Why};
+use crate::approvals::{AccessRequest, Decision, For, NotDone, Rule, Rules, State, Why};
 use crate::bound_token::{Answer, BoundToken, Required};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, approval_rule, approver, asked, login, person};
 use crate::intern::ScopeSet;
@@ -248,4 +248,32 @@ fn a_refused_escalation_becomes_one_request_and_its_approval_lets_the_token_in()
     assert_eq!(asker.outcome(&fixture, T0 + 5), Outcome::ScopeEscalation);
     asker.0.ask_for_approval(&fixture.registry, T0 + 5);
     assert!(fixture.registry.take_escalations().is_empty(), "no rule is about it");
+}
+
+#[test]
+fn an_escalation_that_two_rules_are_about_passes_once_both_parts_are_approved() {
+    let fixture = Fixture::new();
+    let of =
+        |name: &str, scope: &str| Rule { name: name.to_owned(), scopes: vec![scope.to_owned()], ..approval_rule() };
+    fixture.registry.set_approval_rules(Arc::new(Rules(vec![of("one", "admin"), of("two", "orders:write")])));
+    let narrow = Token { scopes: ScopeSet::new(["openid"]), ..person("s", T0) };
+    drop(fixture.live(&narrow, T0));
+    let more = Token { scopes: ScopeSet::new(["admin", "openid", "orders:write"]), ..narrow };
+    let mut asker = Asker::new(&more);
+    assert_eq!(asker.outcome(&fixture, T0 + 1), Outcome::ScopeEscalation);
+    asker.0.ask_for_approval(&fixture.registry, T0 + 1);
+    let waiting = fixture.registry.take_escalations();
+    let requests: Vec<AccessRequest> =
+        waiting.into_iter().map(|asked| one(&fixture, Approving::Ask(Box::new(asked)), T0 + 2).unwrap()).collect();
+    let parts: Vec<_> = requests.iter().map(|request| (request.rule.as_str(), request.scopes.join(" "))).collect();
+    assert_eq!(parts, [("one", "admin".to_owned()), ("two", "orders:write".to_owned())]);
+    approve(&fixture, &requests[0], T0 + 3);
+    assert_eq!(asker.outcome(&fixture, T0 + 3), Outcome::ScopeEscalation, "the other part is missing");
+    asker.0.ask_for_approval(&fixture.registry, T0 + 3);
+    let again = fixture.registry.take_escalations();
+    assert_eq!(again.len(), 1, "it is asked for in another generation");
+    let same = one(&fixture, Approving::Ask(Box::new(again[0].clone())), T0 + 3).unwrap();
+    assert_eq!(same.id, requests[1].id, "and is the same request");
+    approve(&fixture, &requests[1], T0 + 4);
+    assert_eq!(asker.outcome(&fixture, T0 + 4), Outcome::Active);
 }

@@ -1,6 +1,6 @@
 //! The handle by which the rest of the service asks for durable changes.
 
-use super::approval::{Approved, Approving};
+use super::approval::{Approved, Approving, Using};
 use super::attribute::Set;
 use super::commit::Commit;
 use super::op::{Changed, NotWritten, Op, Opened, Opening, Reply, Revoking, Unseen};
@@ -168,6 +168,12 @@ impl Writer {
     /// Makes a request for access, decides about one, or ends what is over. A grant holds at every replica when this is answered.
     pub(crate) async fn approve(&self, approving: Approving, now_ms: u64) -> Result<Approved, NotWritten> {
         self.ask_all(|reply| Op::Approval(approving, now_ms, reply)).await
+    }
+
+    /// Notes grants for one request as used. Another replica that would use them, too, learns of this first: so nobody waits
+    /// until it holds there.
+    pub(crate) async fn use_grants(&self, using: Using, now_ms: u64) -> Result<Approved, NotWritten> {
+        self.ask(|reply| Op::Approval(Approving::Use(using), now_ms, reply)).await
     }
 
     /// Notes what becomes of a notice: the request, and whether this has changed it.

@@ -13,6 +13,7 @@ impl Made {
             Self::Asked(request) | Self::Decided(request, _) | Self::Noticed(request) => vec![&**request],
             Self::Nothing(_) => Vec::new(),
             Self::Swept(swept) => swept.iter().map(|(request, _)| request).collect(),
+            Self::Used(used) => used.iter().collect(),
         }
     }
 }
@@ -25,7 +26,7 @@ impl Commit {
             Made::Asked(request) => tell(request, asked(request)),
             Made::Decided(request, deciding) => tell(request, decided(request, &deciding.decision)),
             Made::Swept(swept) => swept.iter_mut().for_each(|(request, why)| tell(request, over(*why))),
-            Made::Noticed(_) | Made::Nothing(_) => {}
+            Made::Used(_) | Made::Noticed(_) | Made::Nothing(_) => {}
         }
     }
 

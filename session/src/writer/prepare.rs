@@ -11,6 +11,7 @@ use crate::audit::EndedBy;
 use crate::blocks::Block;
 use crate::judge::End;
 use crate::life::{OnDisk, Stage, Write};
+use crate::made_by::MadeBy;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::registry::{Candidate, LookedUp};
 use crate::revocations::{Revocation, RevokedParty};
@@ -224,7 +225,9 @@ impl Commit {
         let Revoking { id, reason, now_ms, .. } = revoking;
         let (issuer, party) = (String::new(), RevokedParty::Session(id));
         let at_ms = self.registry.instant_of(&issuer, &party, now_ms);
-        let revocation = Revocation { issuer, party, before_ms: at_ms, made_at_ms: now_ms, ends_at_ms: at_ms, reason };
+        let by = reply.by.admin().map(MadeBy::admin).unwrap_or_default();
+        let revocation =
+            Revocation { issuer, party, before_ms: at_ms, made_at_ms: now_ms, ends_at_ms: at_ms, reason, by };
         group.changes.push(Change::Revocation(revocation.clone()));
         group.steps.push(Step::RevokeUnseen(id, revocation, reply));
     }

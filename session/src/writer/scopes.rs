@@ -82,6 +82,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{Fixture, T0, narrowing, person};
     use crate::intern::ScopeSet;
+    use crate::made_by::MadeBy;
     use crate::token::Token;
     use crate::writer::{Op, op};
     use portcullis_contract::{KeyKind, SessionId};
@@ -92,7 +93,14 @@ mod tests {
             Some(client) => Party::of("https://id", "alice", client, ""),
             None => Party::of_subject("https://id", "alice"),
         };
-        ScopeChange { party, remove: texts(remove), restore: texts(restore), reason: String::new(), made_at_ms: T0 }
+        ScopeChange {
+            party,
+            remove: texts(remove),
+            restore: texts(restore),
+            reason: String::new(),
+            made_at_ms: T0,
+            by: MadeBy::default(),
+        }
     }
 
     /// Makes changes in one commit.

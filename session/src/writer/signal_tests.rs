@@ -4,6 +4,7 @@ use super::signal::{Applied, Effect, Signal};
 use super::*;
 use crate::blocks::{Block, BlockedParty};
 use crate::fixtures::{Fixture, HOUR, T0, person};
+use crate::made_by::MadeBy;
 use crate::revocations::{Revocation, RevokedParty};
 use crate::signals::Fate;
 use crate::store::{Receipt, ReceiptId};
@@ -19,6 +20,7 @@ fn revoke(at_ms: u64) -> Effect {
         made_at_ms: at_ms,
         ends_at_ms: at_ms,
         reason: "idp: test".to_owned(),
+        by: MadeBy::default(),
     })
 }
 
@@ -35,6 +37,7 @@ fn block(transmitter: &str) -> Effect {
         reason: String::new(),
         transmitter: transmitter.to_owned(),
         email: None,
+        by: MadeBy::default(),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::bound_token::BoundToken;
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, login, machine, narrowing, person, types};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
+use crate::made_by::MadeBy;
 use crate::narrowings::Narrowing;
 use crate::registry::{Binding, FirstUse, NotOpened, revoked};
 use crate::revocations::{Revocation, RevokedParty};
@@ -67,6 +68,7 @@ fn everyone(before_ms: u64) -> Revocation {
         made_at_ms: T0 + 1,
         ends_at_ms: T0 + 1,
         reason: String::new(),
+        by: MadeBy::default(),
     }
 }
 
@@ -467,7 +469,7 @@ fn attributes_are_dropped_with_their_session_however_many_those_of_live_ones_are
 fn block_of(subject: &str, until_ms: Option<u64>) -> Block {
     let party = BlockedParty::Subject(subject.to_owned());
     let (issuer, reason, transmitter) = ("https://id".to_owned(), String::new(), String::new());
-    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None }
+    Block { issuer, party, until_ms, made_at_ms: T0, reason, transmitter, email: None, by: MadeBy::default() }
 }
 
 #[test]

@@ -226,6 +226,7 @@ async fn scopes_are_taken_from_a_subject_that_was_never_seen_and_the_narrowing_i
     let listed = fixture.call("GET", "/v1/narrowings", "").await.json();
     assert_eq!(listed["narrowings"][0]["removed"], json!(["orders:read"]));
     assert_eq!(listed["narrowings"][0]["id"], made["id"]);
+    assert_eq!((&made["by"], &listed["narrowings"][0]["by"]), (&json!("admin_credential"), &made["by"]));
     let fixture = Fixture::in_folder(fixture.stop().await, "").await;
     assert_eq!(fixture.call("GET", "/v1/narrowings", "").await.json(), listed);
     let restored = fixture.call("POST", "/v1/narrowings", &body.replace("remove", "restore")).await.json();

@@ -5,6 +5,7 @@ use crate::fixtures::{Fixture, T0};
 use crate::signals::keys::Documents;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use ed25519_compact::{KeyPair, Seed};
+use portcullis_contract::{KeyKind, SessionId};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
@@ -287,4 +288,28 @@ async fn metrics_can_have_a_credential_that_opens_nothing_else_or_none() {
     assert_eq!(fixture.reload("metrics: {open: true}").reloaded, ["metrics"]);
     assert_eq!(http(fixture.admin, "", "GET", "/metrics", "").await.status, 200);
     assert_eq!(http(fixture.admin, "", "GET", "/v1/sessions", "").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_token_falls_with_its_user_and_with_its_session_and_not_with_another_one() {
+    let fixture = open("").await;
+    let [one, other] = ["s1", "s2"].map(|sid| token(&json!({"sid": sid})));
+    let status = async |token: &str| call(&fixture, token, "GET", "/v1/sessions").await.status;
+    assert_eq!((status(&one).await, status(&other).await), (200, 200), "nobody knows their sessions");
+    let id = SessionId::of(KeyKind::Claim, ISSUER, "s1", "cli");
+    let revoked = fixture.call("POST", &format!("/v1/sessions/{id}/revoke"), "").await;
+    assert_eq!((revoked.status, status(&one).await, status(&other).await), (200, 401, 200), "{revoked:?}");
+
+    let anna = json!({"issuer": ISSUER, "subject": "anna"}).to_string();
+    let blocked = fixture.call("POST", "/v1/blocks", &anna).await.json();
+    let refused = call(&fixture, &other, "GET", "/v1/whoami").await;
+    assert_eq!((refused.status, refused.code().as_str()), (401, "unauthorized"), "{refused:?}");
+    let path = format!("/v1/blocks/{}", blocked["id"].as_str().unwrap());
+    assert_eq!((fixture.call("DELETE", &path, "").await.status, status(&other).await), (200, 200));
+
+    let revoked = fixture.call("POST", "/v1/revocations", &anna).await;
+    assert_eq!((revoked.status, status(&other).await), (200, 401), "{revoked:?}");
+    let later = token(&json!({"sid": "s3", "iat": T0 / 1000 + 5, "auth_time": T0 / 1000 + 5}));
+    fixture.at(6_000);
+    assert_eq!(status(&later).await, 200, "a later login");
 }

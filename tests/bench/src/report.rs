@@ -93,6 +93,8 @@ pub(crate) struct Service {
     /// In process, on one core.
     pub(crate) judgements_per_s: Option<Spread>,
     pub(crate) wire: Vec<Wire>,
+    /// Checks a second with an audit log in a file, as a part of those without.
+    pub(crate) with_audit: Option<Spread>,
     pub(crate) sessions: usize,
     pub(crate) sessions_bytes: u64,
     pub(crate) restart_s: f64,

@@ -198,6 +198,11 @@ fn service(report: &Report, out: &mut String) {
             rate(wire.checks_per_s)
         );
     }
+    let with_audit = service.with_audit.map_or_else(void, |part| format!("{:.2}", part.median));
+    let _ = writeln!(
+        out,
+        "- checks a second with an audit log in a file, half of them of new sessions, as a part of those without: {with_audit}"
+    );
     let _ = writeln!(
         out,
         "- {} sessions: {} MiB, {} bytes each; restart with them: {:.2} s",

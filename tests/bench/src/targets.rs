@@ -135,7 +135,7 @@ fn routes(report: &Report) -> Target {
     }
 }
 
-fn service(report: &Report) -> [Target; 2] {
+fn service(report: &Report) -> [Target; 3] {
     let service = report.service.as_ref();
     let wire = service.and_then(|service| service.wire.iter().max_by_key(|wire| wire.in_flight));
     let target = |what: String, measured, bound| Target { what, measured, bound: Bound::AtLeast(bound), unit: "/s" };
@@ -150,6 +150,12 @@ fn service(report: &Report) -> [Target; 2] {
             wire.and_then(|wire| wire.checks_per_s),
             100_000.0,
         ),
+        Target {
+            what: "6. checks over the wire with an audit log, half of them of new sessions / without".to_owned(),
+            measured: service.and_then(|service| service.with_audit),
+            bound: Bound::AtLeast(0.95),
+            unit: "×",
+        },
     ]
 }
 

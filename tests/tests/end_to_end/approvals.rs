@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const RITA: &str = "rita-rita-rita-rita-rita";
-const BEN: &str = "ben-ben-ben-ben-ben-ben";
+pub(crate) const BEN: &str = "ben-ben-ben-ben-ben-ben";
 const CARA: &str = "cara-cara-cara-cara-cara";
 
 /// A testbed whose streams and pages need `orders:read`, which somebody has to approve.
-struct Bed {
-    testbed: Testbed,
+pub(crate) struct Bed {
+    pub(crate) testbed: Testbed,
     _credentials: TempDir,
 }
 
@@ -22,6 +22,11 @@ impl Bed {
 
     /// With other keys in the rule.
     async fn ruled(more: Value) -> Self {
+        Self::with(more, json!({})).await
+    }
+
+    /// The same, and with other keys in session.yaml.
+    pub(crate) async fn with(more: Value, keys: Value) -> Self {
         let credentials = tempfile::tempdir().expect("a folder");
         let file = |name: &str, secret: &str| {
             let path = credentials.path().join(name);
@@ -45,19 +50,21 @@ impl Bed {
             });
             rule.as_object_mut().expect("a rule").extend(more.as_object().cloned().expect("keys"));
             config["approvals"] = json!([rule]);
+            let config = config.as_object_mut().expect("a configuration");
+            config.extend(keys.as_object().cloned().expect("keys"));
         };
         let testbed = Testbed::builder().policy(policy).session(session).start().await;
         testbed.ready().await;
         Self { testbed, _credentials: credentials }
     }
 
-    async fn call(&self, who: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn call(&self, who: &str, path: &str, body: Value) -> Answer {
         let client = Client::new(self.testbed.service.admin_address());
         client.call("POST", path).fresh().bearer(who).json(&body).await
     }
 
     /// Rita's request for a session.
-    async fn ask(&self, token: &Token, duration: &str) -> String {
+    pub(crate) async fn ask(&self, token: &Token, duration: &str) -> String {
         let session = self.testbed.session(token).await["id"].clone();
         let body = json!({"session": session, "scopes": ["orders:read"], "reason": "4711", "duration": duration});
         let asked = self.call(RITA, "/v1/requests", body).await.status(201).json();
@@ -65,16 +72,16 @@ impl Bed {
     }
 
     /// A request as anybody with `portcullis:view` sees it.
-    async fn shown(&self, path: &str) -> Value {
+    pub(crate) async fn shown(&self, path: &str) -> Value {
         let client = Client::new(self.testbed.service.admin_address());
         client.call("GET", path).fresh().bearer(CARA).await.status(200).json()
     }
 
-    async fn decide(&self, who: &str, id: &str, deed: &str) -> Answer {
+    pub(crate) async fn decide(&self, who: &str, id: &str, deed: &str) -> Answer {
         self.call(who, &format!("/v1/requests/{id}/{deed}"), json!({"comment": "by a test"})).await
     }
 
-    async fn page(&self, token: &Token) -> Answer {
+    pub(crate) async fn page(&self, token: &Token) -> Answer {
         self.testbed.get("/page").bearer(token).await
     }
 }
@@ -210,4 +217,46 @@ async fn a_refused_escalation_becomes_a_request_and_its_approval_lets_the_token_
     bed.call(BEN, &approve, json!({"for": "session"})).await.status(200);
     bed.page(&more).await.passes();
     bed.page(&narrow).await.refused(403, "insufficient_scope");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parallel_requests_one_passes_by_an_approval_for_one_request() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("ines").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    bed.call(BEN, &format!("/v1/requests/{request}/approve"), json!({"once": true})).await.status(200);
+    let pages = (0..8).map(|_| bed.page(&token));
+    let answers = futures_util::future::join_all(pages).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        answer.refused(403, "approval_required");
+    }
+    let grant = bed.shown(&format!("/v1/requests/{request}")).await["grant"].clone();
+    assert_eq!((&grant["state"], &grant["once"]), (&json!("used"), &json!(true)), "{grant}");
+    bed.testbed.service.kill();
+    bed.testbed.service.restart().await;
+    bed.testbed
+        .get("/page")
+        .bearer(&token)
+        .until("there are verdicts again", |answer| answer.status != 503)
+        .await
+        .refused(403, "approval_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_an_approval_for_one_request_has_opened_goes_on_until_the_grant_is_revoked() {
+    let bed = Bed::start().await;
+    let token = bed.testbed.issuer.token().subject("jana").sign();
+    bed.page(&token).await.refused(403, "approval_required");
+    let request = bed.ask(&token, "1h").await;
+    let approve = format!("/v1/requests/{request}/approve");
+    let approved = bed.call(BEN, &approve, json!({"once": true})).await.status(200).json();
+    let mut socket = bed.testbed.open(Kind::WebSocket, &token).await;
+    socket.flows().await;
+    bed.page(&token).await.refused(403, "approval_required");
+    socket.flows().await;
+    let grant = approved["grant"]["id"].as_str().expect("a grant");
+    bed.call(BEN, &format!("/v1/grants/{grant}/revoke"), json!({})).await.status(200);
+    socket.is_cut().await;
 }

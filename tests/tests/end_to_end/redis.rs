@@ -1,30 +1,19 @@
 //! Replicas of the session service that share a Redis server of their own, which may lose what it has acknowledged.
 
-use portcullis_tests::{Client, Link, Redis, Service, Testbed, Token, local, policy, redis_store, until};
-use serde_json::json;
+use portcullis_tests::{
+    Link, Redis, RedisCluster, RedisSentinel, RedisTls, Service, Testbed, Token, local, policy, redis_at, redis_store,
+    until,
+};
+use serde_json::{Value, json};
 
 const REPLICAS: usize = 2;
-/// New connections, so that every worker of Envoy is asked.
-const FRESH: usize = 12;
 
-async fn start(port: u16) -> Testbed {
+async fn start(at: Value) -> Testbed {
     let mut policy = policy::streams();
     policy["session"]["timeout"] = json!("1s");
-    let testbed = Testbed::builder().policy(policy).replicas(REPLICAS, redis_store(port, REPLICAS)).start().await;
+    let testbed = Testbed::builder().policy(policy).replicas(REPLICAS, redis_store(at, REPLICAS)).start().await;
     testbed.ready().await;
     testbed
-}
-
-async fn statuses(testbed: &Testbed, token: &Token) -> Vec<u16> {
-    let mut all = Vec::new();
-    for _ in 0..FRESH {
-        all.push(testbed.get("/me").bearer(token).fresh().await.status.as_u16());
-    }
-    all
-}
-
-async fn passes(testbed: &Testbed, token: &Token) {
-    testbed.get("/me").bearer(token).until("it passes", |answer| answer.status == 200).await;
 }
 
 /// A connection that was lost is noticed when it is used: then the answer is that the call is to be repeated.
@@ -38,23 +27,14 @@ async fn revoke(replica: &Service, token: &Token) {
     .await;
 }
 
-async fn readiness(replica: &Service) -> (u16, String) {
-    let answer = Client::new(replica.admin_address()).get("/readyz").fresh().await;
-    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
-}
-
-async fn becomes(replica: &Service, status: u16) {
-    until("the readiness changes", async || (readiness(replica).await.0 == status).then_some(())).await;
-}
-
 /// Never released again, and refused as soon as there are verdicts.
 async fn stays_revoked(testbed: &Testbed, token: &Token) {
-    let seen = statuses(testbed, token).await;
+    let seen = testbed.statuses(token).await;
     assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
     for replica in testbed.replicas() {
-        becomes(replica, 200).await;
+        replica.becomes(200).await;
     }
-    let seen = statuses(testbed, token).await;
+    let seen = testbed.statuses(token).await;
     assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
     testbed.get("/me").bearer(token).until("it is refused", |answer| answer.status == 401).await;
 }
@@ -63,20 +43,20 @@ async fn stays_revoked(testbed: &Testbed, token: &Token) {
 #[ignore = "needs Redis: run by `make test-faults`"]
 async fn a_revocation_that_one_replica_has_answered_holds_at_every_worker_and_after_a_crash_of_redis() {
     let redis = Redis::start().await;
-    let testbed = start(redis.port()).await;
+    let testbed = start(redis_at(redis.port())).await;
     let live = testbed.issuer.token().subject("live").sign();
-    passes(&testbed, &live).await;
+    testbed.passes(&live).await;
     for (number, replica) in testbed.replicas().enumerate() {
         let token = testbed.issuer.token().subject(&format!("person-{number}")).sign();
-        passes(&testbed, &token).await;
+        testbed.passes(&token).await;
         revoke(replica, &token).await;
-        let seen = statuses(&testbed, &token).await;
+        let seen = testbed.statuses(&token).await;
         assert!(!seen.contains(&200), "{seen:?}");
         redis.kill();
         redis.restart().await;
         stays_revoked(&testbed, &token).await;
     }
-    passes(&testbed, &live).await;
+    testbed.passes(&live).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,15 +65,15 @@ async fn a_failover_to_a_replica_of_redis_that_lacks_the_last_changes_loses_noth
     let (primary, standby, link) = (Redis::start().await, Redis::start().await, Link::open().await);
     link.lead_to(local(primary.port()));
     standby.follow(&primary).await;
-    let testbed = start(link.port).await;
+    let testbed = start(redis_at(link.port)).await;
     let (live, revoked) = (testbed.issuer.token().subject("a").sign(), testbed.issuer.token().subject("b").sign());
-    passes(&testbed, &live).await;
-    passes(&testbed, &revoked).await;
+    testbed.passes(&live).await;
+    testbed.passes(&revoked).await;
     standby.promote();
     // The standby has none of this.
     revoke(&testbed.service, &revoked).await;
     let late = testbed.issuer.token().subject("c").sign();
-    passes(&testbed, &late).await;
+    testbed.passes(&late).await;
     revoke(&testbed.others[0], &late).await;
     primary.kill();
     link.close();
@@ -101,7 +81,7 @@ async fn a_failover_to_a_replica_of_redis_that_lacks_the_last_changes_loses_noth
     link.accept_again();
     stays_revoked(&testbed, &revoked).await;
     stays_revoked(&testbed, &late).await;
-    passes(&testbed, &live).await;
+    testbed.passes(&live).await;
     // And what is revoked now holds as well.
     revoke(&testbed.others[0], &live).await;
     stays_revoked(&testbed, &live).await;
@@ -113,9 +93,9 @@ async fn after_a_failover_nobody_gives_verdicts_until_the_replica_that_is_away_i
     let (primary, standby, link) = (Redis::start().await, Redis::start().await, Link::open().await);
     link.lead_to(local(primary.port()));
     standby.follow(&primary).await;
-    let testbed = start(link.port).await;
+    let testbed = start(redis_at(link.port)).await;
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     standby.promote();
     revoke(&testbed.service, &token).await;
     // The only one that is left may lack what this one has answered.
@@ -123,11 +103,53 @@ async fn after_a_failover_nobody_gives_verdicts_until_the_replica_that_is_away_i
     link.close();
     link.lead_to(local(standby.port()));
     link.accept_again();
-    becomes(&testbed.others[0], 503).await;
-    until("it says whom it waits for", async || {
-        readiness(&testbed.others[0]).await.1.contains("missing: ").then_some(())
-    })
-    .await;
+    testbed.others[0].becomes(503).await;
+    testbed.others[0].says("missing: ").await;
     testbed.service.restart().await;
     stays_revoked(&testbed, &token).await;
+}
+
+/// What was revoked before a failover stays so, and what is revoked afterwards as well.
+async fn holds_over_a_failover(testbed: &Testbed, fail_over: impl Future<Output = ()>) {
+    let (live, revoked) = (testbed.issuer.token().subject("a").sign(), testbed.issuer.token().subject("b").sign());
+    testbed.passes(&live).await;
+    testbed.passes(&revoked).await;
+    revoke(&testbed.service, &revoked).await;
+    fail_over.await;
+    stays_revoked(testbed, &revoked).await;
+    testbed.passes(&live).await;
+    revoke(&testbed.others[0], &live).await;
+    stays_revoked(testbed, &live).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Redis: run by `make test-faults`"]
+async fn the_primary_is_found_by_sentinel_and_found_again_after_a_failover() {
+    let redis = RedisSentinel::start().await;
+    let testbed = start(redis.at()).await;
+    holds_over_a_failover(&testbed, redis.fail_over()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Redis: run by `make test-faults`"]
+async fn the_node_with_the_keys_is_found_in_a_cluster_and_found_again_after_a_failover() {
+    let redis = RedisCluster::start().await;
+    let testbed = start(redis.at()).await;
+    holds_over_a_failover(&testbed, redis.fail_over()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Redis: run by `make test-faults`"]
+async fn redis_is_reached_by_tls_and_by_its_own_certificate_authority_alone() {
+    let (redis, other) = (RedisTls::start().await, RedisTls::start().await);
+    let testbed = start(redis.at()).await;
+    let token = testbed.issuer.token().sign();
+    testbed.passes(&token).await;
+    revoke(&testbed.service, &token).await;
+    stays_revoked(&testbed, &token).await;
+    let mut at = redis.at();
+    at["ca"] = other.at()["ca"].clone();
+    testbed.service.kill();
+    let said = testbed.service.gives_up(&redis_store(at, REPLICAS)).await;
+    assert!(said.contains("certificate"), "{said}");
 }

@@ -1,10 +1,9 @@
 //! Replicas of the session service that share a PostgreSQL server of their own.
 
-mod chaos;
+mod usage;
 
 use portcullis_tests::{
-    Client, Kind, Link, Load, Postgres, Service, Testbed, Token, Transmitter, busy, local, policy, quiet, shared_store,
-    until,
+    FRESH, Kind, Link, Load, Postgres, Testbed, Transmitter, busy, local, policy, quiet, shared_store, until,
 };
 use serde_json::json;
 use std::{
@@ -15,8 +14,6 @@ use std::{
 const ISSUER: &str = "http://127.0.0.1:9000";
 const REPLICAS: usize = 3;
 const CONNECTIONS: usize = 16;
-/// New connections, so that every worker of Envoy is asked.
-const FRESH: usize = 12;
 
 async fn start(postgres: &Postgres) -> Testbed {
     let mut policy = policy::streams();
@@ -24,27 +21,6 @@ async fn start(postgres: &Postgres) -> Testbed {
     let testbed = Testbed::builder().policy(policy).replicas(REPLICAS, shared_store(&postgres.url())).start().await;
     testbed.ready().await;
     testbed
-}
-
-async fn statuses(testbed: &Testbed, token: &Token) -> Vec<u16> {
-    let mut all = Vec::new();
-    for _ in 0..FRESH {
-        all.push(testbed.get("/me").bearer(token).fresh().await.status.as_u16());
-    }
-    all
-}
-
-async fn passes(testbed: &Testbed, token: &Token) {
-    testbed.get("/me").bearer(token).until("it passes", |answer| answer.status == 200).await;
-}
-
-async fn readiness(replica: &Service) -> (u16, String) {
-    let answer = Client::new(replica.admin_address()).get("/readyz").fresh().await;
-    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
-}
-
-async fn becomes(replica: &Service, status: u16) {
-    until("the readiness changes", async || (readiness(replica).await.0 == status).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +32,7 @@ async fn a_change_that_any_replica_has_answered_holds_at_every_worker_whichever_
     for number in 0..4 * REPLICAS {
         let replica = replicas[number % REPLICAS];
         let token = testbed.issuer.token().subject(&format!("person-{number}")).sign();
-        assert_eq!(statuses(&testbed, &token).await, [200; FRESH], "all judge by the session that one has opened");
+        assert_eq!(testbed.statuses(&token).await, [200; FRESH], "all judge by the session that one has opened");
         let mut stream = testbed.open(Kind::QuietHttp1, &token).await;
         match number % 4 {
             0 => replica.admin().revoke(&token.session).await,
@@ -74,7 +50,7 @@ async fn a_change_that_any_replica_has_answered_holds_at_every_worker_whichever_
             }
         }
         let refusal = if number % 4 == 2 { 403 } else { 401 };
-        assert_eq!(statuses(&testbed, &token).await, [refusal; FRESH]);
+        assert_eq!(testbed.statuses(&token).await, [refusal; FRESH]);
         stream.is_cut().await;
     }
 }
@@ -143,14 +119,14 @@ async fn a_signal_that_one_replica_has_acknowledged_holds_at_every_worker() {
     for number in 0..2 * REPLICAS {
         let (sid, subject) = (format!("login-{number}"), format!("person-{number}"));
         let token = testbed.issuer.token().session(&sid).subject(&subject).sign();
-        assert_eq!(statuses(&testbed, &token).await, [200; FRESH]);
+        assert_eq!(testbed.statuses(&token).await, [200; FRESH]);
         let (answer, acknowledged, refusal) = match number % 3 {
             0 => (transmitter.session_revoked(&sid).await, 202, 401),
             1 => (transmitter.logout(&sid).await, 200, 401),
             _ => (transmitter.account(&subject, true).await, 202, 403),
         };
         answer.status(acknowledged);
-        assert_eq!(statuses(&testbed, &token).await, [refusal; FRESH]);
+        assert_eq!(testbed.statuses(&token).await, [refusal; FRESH]);
     }
 }
 
@@ -162,7 +138,7 @@ async fn a_paused_replica_delays_one_answer_by_its_serve_lease_and_releases_noth
     let testbed = start(&postgres).await;
     let paused = &testbed.others[0];
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     paused.pause();
     let started = Instant::now();
     testbed.service.admin().revoke(&token.session).await;
@@ -178,12 +154,12 @@ async fn a_paused_replica_delays_one_answer_by_its_serve_lease_and_releases_noth
     paused.resume();
     for _ in 0..3 {
         for token in [&token, &second] {
-            let seen = statuses(&testbed, token).await;
+            let seen = testbed.statuses(token).await;
             assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
         }
     }
-    becomes(paused, 200).await;
-    assert_eq!(statuses(&testbed, &token).await, [401; FRESH]);
+    paused.becomes(200).await;
+    assert_eq!(testbed.statuses(&token).await, [401; FRESH]);
     println!("with a paused replica: {first:?}, then {next:?}");
 }
 
@@ -194,15 +170,15 @@ async fn a_store_that_is_away_costs_nothing_for_a_serve_lease_and_then_every_ver
     let postgres = Postgres::start().await;
     let testbed = start(&postgres).await;
     let token = testbed.issuer.token().sign();
-    assert_eq!(statuses(&testbed, &token).await, [200; FRESH]);
+    assert_eq!(testbed.statuses(&token).await, [200; FRESH]);
     let started = Instant::now();
     postgres.crash().await;
     while started.elapsed() < Duration::from_millis(500) {
         assert_eq!(testbed.get("/me").bearer(&token).await.status, 200, "after {:?}", started.elapsed());
     }
     for replica in testbed.replicas() {
-        becomes(replica, 503).await;
-        let (_, why) = readiness(replica).await;
+        replica.becomes(503).await;
+        let (_, why) = replica.readiness().await;
         assert!(why.contains("gives no verdicts") || why.contains("cannot write"), "{why}");
     }
     testbed.get("/me").bearer(&token).until("there is no verdict", |answer| answer.status == 503).await;
@@ -211,12 +187,12 @@ async fn a_store_that_is_away_costs_nothing_for_a_serve_lease_and_then_every_ver
     assert_eq!(testbed.service.admin().call("GET", "/v1/sessions").await.status, 503);
     postgres.restart().await;
     for replica in testbed.replicas() {
-        becomes(replica, 200).await;
+        replica.becomes(200).await;
     }
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     testbed.others[1].admin().revoke(&token.session).await;
     // A worker may still be on its way to a replica that is back.
-    let seen = statuses(&testbed, &token).await;
+    let seen = testbed.statuses(&token).await;
     assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
     testbed.get("/me").bearer(&token).until("it is refused", |answer| answer.status == 401).await;
 }
@@ -227,7 +203,7 @@ async fn replicas_refuse_to_judge_by_a_database_that_has_lost_what_they_have_app
     let postgres = Postgres::start().await;
     let testbed = start(&postgres).await;
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     testbed.service.admin().revoke(&token.session).await;
     // As after a failover to a standby that did not have the last commits.
     let lost = "SET search_path TO portcullis; BEGIN; \
@@ -235,12 +211,41 @@ async fn replicas_refuse_to_judge_by_a_database_that_has_lost_what_they_have_app
                 DELETE FROM tombstones; COMMIT";
     postgres.query(lost).expect("the database is changed");
     for replica in testbed.replicas() {
-        becomes(replica, 503).await;
-        until("it says why", async || readiness(replica).await.1.contains("has lost changes").then_some(())).await;
+        replica.becomes(503).await;
+        replica.says("has lost changes").await;
     }
-    for status in statuses(&testbed, &token).await {
+    for status in testbed.statuses(&token).await {
         assert!([401, 503].contains(&status), "{status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+async fn a_failover_to_a_synchronous_standby_loses_nothing_and_verdicts_go_on() {
+    let primary = Postgres::start().await;
+    let (testbed, links) = start_over_links(&primary).await;
+    let standby = Postgres::standby_of(&primary).await;
+    let (live, revoked) = (testbed.issuer.token().subject("a").sign(), testbed.issuer.token().subject("b").sign());
+    testbed.passes(&live).await;
+    testbed.passes(&revoked).await;
+    testbed.service.admin().revoke(&revoked.session).await;
+    primary.crash().await;
+    for link in &links {
+        link.close();
+        link.lead_to(local(standby.port()));
+    }
+    standby.promote();
+    links.iter().for_each(Link::accept_again);
+    for replica in testbed.replicas() {
+        replica.becomes(200).await;
+    }
+    let seen = testbed.statuses(&revoked).await;
+    assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
+    testbed.passes(&live).await;
+    testbed.others[0].admin().revoke(&live.session).await;
+    let seen = testbed.statuses(&live).await;
+    assert!(seen.iter().all(|status| [401, 503].contains(status)), "{seen:?}");
+    testbed.get("/me").bearer(&live).until("it is refused", |answer| answer.status == 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +272,7 @@ async fn three_replicas_that_start_at_once_on_an_empty_database_make_one_store()
     .await;
     assert_eq!(futures_util::future::join_all(lists).await, [Some(REPLICAS); REPLICAS]);
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +282,7 @@ async fn one_hurt_replica_of_three_costs_at_most_a_second_without_verdicts() {
     let postgres = Postgres::start().await;
     let (testbed, links) = start_over_links(&postgres).await;
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     for replica in testbed.replicas() {
         // A read catches up: from now on the session is known there.
         replica.admin().session(&token.session).await;
@@ -293,14 +298,14 @@ async fn one_hurt_replica_of_three_costs_at_most_a_second_without_verdicts() {
                 last = Instant::now();
             }
             without = without.max(last.elapsed());
-            if lost.is_none() && readiness(replica).await.0 == 503 {
+            if lost.is_none() && replica.readiness().await.0 == 503 {
                 lost = Some(Instant::now());
             }
         }
         println!("without a verdict for at most {without:?}");
         assert!(without < Duration::from_secs(1), "{without:?}");
         link.accept_again();
-        becomes(replica, 200).await;
+        replica.becomes(200).await;
     }
 }
 
@@ -309,7 +314,7 @@ async fn one_hurt_replica_of_three_costs_at_most_a_second_without_verdicts() {
 async fn a_first_use_at_a_replica_without_its_store_is_decided_elsewhere_once_its_serve_lease_is_over() {
     let postgres = Postgres::start().await;
     let (testbed, links) = start_over_links(&postgres).await;
-    passes(&testbed, &testbed.issuer.token().sign()).await;
+    testbed.passes(&testbed.issuer.token().sign()).await;
     links[0].close();
     let first_uses = (0..FRESH).map(|_| async {
         let token = testbed.issuer.token().sign();
@@ -338,14 +343,14 @@ async fn a_replica_that_reads_an_entry_of_a_later_version_gives_no_verdict_and_s
     let postgres = Postgres::start().await;
     let testbed = start(&postgres).await;
     let token = testbed.issuer.token().sign();
-    passes(&testbed, &token).await;
+    testbed.passes(&token).await;
     let later = "SET search_path TO portcullis; BEGIN; UPDATE meta SET head = head + 1; \
                  INSERT INTO log (n, tag, run, format, clock_lead_ms, changes) SELECT head, 1, 'later', 99, 0, '[]' FROM meta; \
                  COMMIT";
     postgres.query(later).expect("the entry is written");
     for replica in testbed.replicas() {
-        becomes(replica, 503).await;
-        until("it says why", async || readiness(replica).await.1.contains("its format is 99").then_some(())).await;
+        replica.becomes(503).await;
+        replica.says("its format is 99").await;
     }
     testbed.get("/me").bearer(&token).until("there is no verdict", |answer| answer.status == 503).await;
 }

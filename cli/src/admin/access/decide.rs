@@ -20,7 +20,8 @@ otherwise. The access starts at once and ends by itself.
 
 Examples:
   portcullis access approve 019abc7e64ce
-  portcullis access approve 019abc7e64ce --for 15m --comment 'only for the restart'";
+  portcullis access approve 019abc7e64ce --for 15m --comment 'only for the restart'
+  portcullis access approve 019abc7e64ce --once";
 
 /// What every decision takes.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,9 @@ pub(crate) struct Approve {
     /// Approve a refused escalation for as long as its session lasts
     #[arg(long, conflicts_with = "duration")]
     for_session: bool,
+    /// Approve it for one request, which has to come within that time
+    #[arg(long, conflicts_with = "for_session")]
+    once: bool,
     /// A comment, for the audit and for the one who asked
     #[arg(long)]
     comment: Option<String>,
@@ -101,7 +105,10 @@ impl Common {
 impl Approve {
     pub(super) fn run(self) -> Outcome {
         let session = self.for_session.then(|| "session".to_owned());
-        let body = body([("comment", self.comment), ("duration", self.duration), ("for", session)]);
+        let mut body = body([("comment", self.comment), ("duration", self.duration), ("for", session)]);
+        if let Some(members) = body.as_object_mut().filter(|_| self.once) {
+            members.insert("once".to_owned(), true.into());
+        }
         self.common.decide("approve", &body)
     }
 }

@@ -139,7 +139,9 @@ fn until(request: &Value, now: Timestamp) -> String {
     match (text(request, "state"), text(grant, "state"), text(grant, "until")) {
         ("pending", ..) => when::short(text(request, "expires_at"), now),
         (_, "live", "") => "with its session".to_owned(),
+        (_, "live", until) if grant["once"] == true => format!("once, {}", when::short(until, now)),
         (_, "live", until) => when::short(until, now),
+        (_, "used", _) => "used".to_owned(),
         (_, "ended", _) => "ended".to_owned(),
         _ => "-".to_owned(),
     }
@@ -188,7 +190,11 @@ fn words(request: &Value, now: Timestamp) -> String {
     line("rule", of("rule"));
     line("until", until(request, now));
     for step in request["steps"].as_array().into_iter().flatten() {
-        let deed = if step["approved"] == true { "approved by" } else { "denied by" };
+        let deed = match (step["approved"] == true, step["once"] == true) {
+            (true, true) => "approved once by",
+            (true, false) => "approved by",
+            (false, _) => "denied by",
+        };
         let comment = match text(step, "comment") {
             "" => String::new(),
             comment => format!(": {}", plain(comment)),
@@ -196,6 +202,8 @@ fn words(request: &Value, now: Timestamp) -> String {
         line("step", format!("{deed} {}{comment}", plain(text(step, "by"))));
     }
     line("grant", plain(text(&request["grant"], "id")).into_owned());
+    line("used", plain(text(&request["grant"], "used_at")).into_owned());
+    line("route", plain(text(&request["grant"], "route")).into_owned());
     line("ended", plain(text(&request["grant"], "reason")).into_owned());
     line("review", of("review"));
     lines

@@ -70,8 +70,9 @@ pub(super) fn words(narrowing: &Value, now: Timestamp) -> String {
     let text = |key: &str| narrowing.get(key).and_then(Value::as_str);
     let whose = if text("client_id").is_none() && text("key").is_none() { ", with every client" } else { "" };
     let made = text("made_at").map(|at| format!(", {}", when::both(at, now))).unwrap_or_default();
+    let by = text("by").map(|by| format!(" by {}", clipped(by, CELL_CHARS_MAX))).unwrap_or_default();
     let why = text("reason").map(|why| format!(": {}", clipped(why, CELL_CHARS_MAX))).unwrap_or_default();
-    format!("{}{whose}{made}{why}", scopes(narrowing))
+    format!("{}{whose}{made}{by}{why}", scopes(narrowing))
 }
 
 /// `orders:read only, without admin`

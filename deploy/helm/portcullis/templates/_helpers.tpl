@@ -24,8 +24,8 @@ metadata:
 {{- define "portcullis.credentials" -}}
 {{- with .Values.credentials -}}
 {{- if .existingSecret }}{{ .existingSecret }}
-{{- else if and .filter .admin }}{{ include "portcullis.name" $ }}
-{{- else }}{{ fail "credentials: name an `existingSecret` with the keys `filter` and `admin`, or give values for both" }}
+{{- else if and .filter (or .admin (not $.Values.session.admin_credential)) }}{{ include "portcullis.name" $ }}
+{{- else }}{{ fail "credentials: name an `existingSecret` with the keys `filter` and `admin` (without `session.admin_credential`, `filter` is enough), or give values for them" }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -37,15 +37,19 @@ metadata:
 {{- end }}
 {{- end }}
 
-{{/* Not empty if the store is a database, which several replicas can share. */}}
-{{- define "portcullis.database" -}}
-{{- if .Values.session.store.postgres }}postgres{{ end -}}
+{{/* The store if it is one that several replicas can share, else empty. */}}
+{{- define "portcullis.shared" -}}
+{{- if .Values.session.store.postgres }}postgres{{ else if .Values.session.store.redis }}redis{{ end -}}
 {{- end }}
 
 {{/* session.yaml: the values, with the files of the Secrets that are mounted. Helm merges maps, so `embedded` is still there. */}}
 {{- define "portcullis.session" -}}
 {{- $session := deepCopy .Values.session -}}
-{{- if include "portcullis.database" . }}{{ $_ := unset $session.store "embedded" }}{{ end -}}
+{{- if include "portcullis.shared" . }}{{ $_ := unset $session.store "embedded" }}{{ end -}}
+{{- with $session.store.redis -}}
+{{- $_ := set . "replicas" (int $.Values.replicas) -}}
+{{- $_ := set . "journal" "/var/lib/portcullis/journal" -}}
+{{- end -}}
 {{- with .Values.tls -}}
 {{- if .secretName -}}
 {{- $tls := dict "cert" "/run/secrets/portcullis/tls/tls.crt" "key" "/run/secrets/portcullis/tls/tls.key" -}}

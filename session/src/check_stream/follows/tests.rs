@@ -13,6 +13,7 @@ use crate::conditions::RouteFacts;
 use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0, narrowing, person};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
+use crate::made_by::MadeBy;
 use crate::narrowings::Left;
 use crate::registry::{Enrolment, revoked};
 use crate::revocations::{Revocation, RevokedParty};
@@ -336,6 +337,7 @@ fn a_revocation_is_sent_to_followed_sessions_and_to_tokens_of_sessions_that_live
         made_at_ms: now_ms,
         ends_at_ms: now_ms,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     fixture.registry.publish(&revocation, &mut Vec::new(), EndedBy::Revocation);
     assert_eq!(stream.review(now_ms), [(2, Outcome::Revoked), (3, Outcome::Revoked)]);
@@ -362,6 +364,7 @@ fn a_block_is_sent_once_to_every_follow_of_its_party_and_a_new_follow_is_judged_
         reason: String::new(),
         transmitter: String::new(),
         email: None,
+        by: MadeBy::default(),
     };
     fixture.registry.block(&block);
     assert_eq!(stream.review(T0), [(1, Outcome::Blocked), (2, Outcome::Blocked)]);

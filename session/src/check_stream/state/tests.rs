@@ -9,6 +9,7 @@ use crate::fixtures::{ABSOLUTE, Fixture, HOUR, IDLE, MINUTE, T0};
 use crate::intern::ScopeSet;
 use crate::judge::{End, Reason};
 use crate::life::Stage;
+use crate::made_by::MadeBy;
 use crate::metrics::Opened;
 use crate::narrowings::Left;
 use crate::registry::{Registry, revoked};
@@ -86,7 +87,10 @@ pub(in crate::check_stream) fn fresh(fixture: &Fixture) -> StreamState {
 }
 
 /// A stream on which the hello has been sent.
-pub(in crate::check_stream) struct Stream(pub(in crate::check_stream) StreamState, Arc<Registry>);
+pub(in crate::check_stream) struct Stream(
+    pub(in crate::check_stream) StreamState,
+    pub(in crate::check_stream) Arc<Registry>,
+);
 
 impl Stream {
     pub(in crate::check_stream) fn open(fixture: &Fixture) -> Self {
@@ -272,6 +276,7 @@ fn a_revocation_reaches_tokens_that_are_bound() {
         made_at_ms: T0 + HOUR,
         ends_at_ms: T0 + HOUR,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     fixture.registry.publish(&revocation, &mut Vec::new(), EndedBy::Revocation);
     assert_eq!(stream.outcome(1, PLAIN, T0 + HOUR), Outcome::Active);

@@ -154,4 +154,12 @@ fn a_change_of_a_credentials_file_is_noticed_once() {
     }
     std::fs::remove_file(&one).unwrap();
     assert!(files.have_changed(&settings) && !files.have_changed(&settings));
+    // What could not be read is read again, less and less often.
+    for pauses in [1, 2, 4, 8, 16, 32, 32] {
+        files.were_read(false);
+        let waited = (1..).find(|_| files.have_changed(&settings));
+        assert_eq!(waited, Some(pauses));
+    }
+    files.were_read(true);
+    assert!(!(0..100).any(|_| files.have_changed(&settings)));
 }

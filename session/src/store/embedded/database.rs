@@ -23,11 +23,12 @@ const FILE_NAME: &str = "sessions.redb";
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The layout of the tables; a file with another one is refused, never guessed at.
-const LAYOUT: u64 = 9;
+const LAYOUT: u64 = 10;
 /// The oldest layout that this version reads as its own, with those in between. Layout 3 has no narrowings that remove scopes,
 /// layout 4 no blocks, layout 5 no revocations of an id, layout 6 nothing that signals have made, layout 7 no scopes that
-/// signals have taken and no attributes, and layout 8 no requests for access: a version that does not know these would give
-/// scopes back, or release what is blocked or revoked, so it must refuse the file once this one has opened it.
+/// signals have taken and no attributes, layout 8 no requests for access, and layout 9 no grants for one request: a version
+/// that does not know these would give scopes back, or release what is blocked or revoked, or more than one request, so it
+/// must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
 /// The store in a folder.

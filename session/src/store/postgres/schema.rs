@@ -1,11 +1,11 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 5;
+pub(super) const LAYOUT: i32 = 6;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
 /// signals, layout 2 no attributes and no held signals among its rules, and no secret; layout 3 has no counts of what is
-/// used, and layout 4 no requests for access.
+/// used, layout 4 no requests for access, and layout 5 no grants for one request and no names of those who have made a rule.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the

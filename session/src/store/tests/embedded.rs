@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::blocks::{Block, BlockedParty};
+use crate::made_by::MadeBy;
 use crate::revocations::RevokedParty;
 use std::path::Path;
 use tempfile::TempDir;
@@ -68,7 +69,7 @@ fn layout(folder: &Path) -> u64 {
 
 #[test]
 fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again() {
-    for former in 3..9 {
+    for former in 3..10 {
         let folder = tempfile::tempdir().unwrap();
         let store = Embedded::open(folder.path()).unwrap();
         store.apply(&[Change::Write(record("live"))]).unwrap();
@@ -77,14 +78,14 @@ fn a_file_of_a_former_layout_is_taken_over_and_no_older_version_reads_it_again()
         let store = Embedded::open(folder.path()).unwrap();
         assert_eq!((sessions(&store), store.rules().unwrap().blocks), (vec![record("live")], vec![]), "{former}");
         drop(store);
-        assert_eq!(layout(folder.path()), 9, "{former}");
+        assert_eq!(layout(folder.path()), 10, "{former}");
     }
-    for unknown in [2, 10] {
+    for unknown in [2, 11] {
         let folder = tempfile::tempdir().unwrap();
         drop(Embedded::open(folder.path()).unwrap());
         set_layout(folder.path(), unknown);
         let refused = Embedded::open(folder.path()).unwrap_err();
-        assert!(refused.to_string().contains("reads layouts 3 to 9 only"), "{refused}");
+        assert!(refused.to_string().contains("reads layouts 3 to 10 only"), "{refused}");
     }
 }
 
@@ -112,6 +113,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     let block = |name: &str| Block {
         issuer: "i".to_owned(),
@@ -121,6 +123,7 @@ fn all_rules_replace_what_a_failed_file_may_have_kept() {
         reason: String::new(),
         transmitter: String::new(),
         email: None,
+        by: MadeBy::default(),
     };
     let folder = Folder::new();
     let store = folder.open();

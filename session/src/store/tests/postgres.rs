@@ -1,6 +1,7 @@
 //! The store in PostgreSQL, in the server that `tests/postgres.sh run` starts.
 
 use super::*;
+use crate::made_by::MadeBy;
 use crate::store::postgres::{Postgres, Source, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_postgres::NoTls;
@@ -92,7 +93,7 @@ fn tables_of_another_layout_are_refused() {
     drop(schema.open());
     schema.execute("UPDATE meta SET layout = layout + 1", &[]);
     let refused = Postgres::open(&schema.target()).map(drop).unwrap_err();
-    assert!(refused.0.contains("its layout is 6, but this version reads layout 5 only"), "{refused}");
+    assert!(refused.0.contains("its layout is 7, but this version reads layout 6 only"), "{refused}");
 }
 
 #[test]
@@ -121,6 +122,7 @@ fn all_rules_leave_those_that_another_replica_has_made() {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     let schema = Schema::new();
     let store = schema.open();

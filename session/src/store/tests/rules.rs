@@ -5,6 +5,7 @@ use crate::approvals::AccessRequest;
 use crate::attributes::{Attribute, Fact, Holder, Value};
 use crate::blocks::{Block, BlockedParty};
 use crate::held::HeldSignal;
+use crate::made_by::MadeBy;
 use crate::narrowings::Party;
 use crate::revocations::RevokedParty;
 use crate::signals::Order;
@@ -19,6 +20,7 @@ pub(super) fn a_party_has_one_revocation_the_latest(home: &dyn Home) {
         made_at_ms: before_ms,
         ends_at_ms: before_ms,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     let parties = [RevokedParty::Everyone, RevokedParty::Subject("a".to_owned()), RevokedParty::Client("a".to_owned())];
     for party in &parties {
@@ -40,6 +42,7 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: "r".to_owned(),
+        by: MadeBy::default(),
     };
     let of_id = |key: &str| Revocation {
         issuer: String::new(),
@@ -58,6 +61,7 @@ pub(super) fn rules_are_made_changed_and_lifted(home: &dyn Home) {
         reason: "r".to_owned(),
         transmitter: String::new(),
         email: None,
+        by: MadeBy::default(),
     };
     let removed = |subject: &str, scopes: &[&str]| Narrowing {
         removed: scopes.iter().map(|&scope| scope.to_owned()).collect(),
@@ -163,6 +167,7 @@ pub(super) fn a_damaged_revocation_is_mended_by_the_next_one_of_its_party(home: 
         made_at_ms: 7,
         ends_at_ms: 7,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     store.apply(&[Change::Revocation(revocation.clone())]).unwrap();
     drop(store);

@@ -1,6 +1,7 @@
 //! What a store must do with sessions.
 
 use super::*;
+use crate::made_by::MadeBy;
 use crate::revocations::RevokedParty;
 
 pub(super) fn what_was_applied_is_there_after_reopening(home: &dyn Home) {
@@ -12,6 +13,7 @@ pub(super) fn what_was_applied_is_there_after_reopening(home: &dyn Home) {
         made_at_ms: 9,
         ends_at_ms: 9,
         reason: String::new(),
+        by: MadeBy::default(),
     };
     store
         .apply(&[

@@ -1,6 +1,7 @@
 //! Every pair of what a store and a backup can have of one session or party: the stricter one is kept.
 
 use super::*;
+use crate::approvals::{Decision, For};
 
 /// A store with `held`, after a merge with one that has `other`.
 fn merged(home: &dyn Home, held: Change, other: Change) -> Box<dyn Store> {
@@ -66,6 +67,17 @@ pub(super) fn a_merge_weakens_no_rule(new_home: &dyn Fn() -> Box<dyn Home>) {
         let home = new_home();
         let store = merged(&*home, Change::Block(block(held)), Change::Block(block(other)));
         assert_eq!(store.rules().unwrap().blocks, [block(expected)], "{held:?} {other:?}");
+    }
+    let (rule, ben) = (crate::fixtures::approval_rule(), crate::fixtures::approver("ben"));
+    let pending = crate::fixtures::request();
+    let (once, life) = (Decision::Approve(For::Once(None)), pending.asked_in);
+    let open = pending.decided(&once, &ben, "", Some(&rule), Some(life), crate::fixtures::T0).unwrap();
+    let used = open.used("deploy", crate::fixtures::T0).unwrap();
+    for (held, other) in [(&open, &used), (&used, &open)] {
+        let home = new_home();
+        let [held, other] = [held, other].map(|request| Change::Request(Box::new(request.clone())));
+        let requests = merged(&*home, held, other).rules().unwrap().requests;
+        assert_eq!(requests.as_slice(), std::slice::from_ref(&used), "nobody uses it a second time");
     }
     type Left<'a> = (Option<&'a [&'a str]>, &'a [&'a str]);
     let rows: [(Left<'_>, Left<'_>, Left<'_>); 4] = [

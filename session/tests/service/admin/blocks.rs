@@ -23,7 +23,7 @@ async fn a_block_refuses_its_party_from_the_200_on_and_is_listed_and_taken_back(
         (&entry["subject"], &entry["reason"], &entry["id"]),
         (&json!("alice"), &json!("ticket 1"), &made.json()["id"])
     );
-    assert_eq!(entry.get("until"), None);
+    assert_eq!((entry.get("until"), &entry["by"]), (None, &json!("admin_credential")));
     let fixture = Fixture::in_folder(fixture.stop().await, "").await;
     let mut filter = fixture.filter().await;
     assert_eq!(filter.ask_new(token(1, "s2", T0)).await.outcome(), Outcome::Blocked, "after a restart");

@@ -88,7 +88,7 @@ async fn an_id_that_was_never_seen_is_revoked_and_the_revocation_is_listed_and_t
     let listed = fixture.call("GET", "/v1/revocations", "").await.json();
     let expected = json!([{
         "id": listed["revocations"][0]["id"], "session_id": id, "before": "2023-11-14T22:13:21Z",
-        "made_at": "2023-11-14T22:13:20Z", "reason": "lost laptop",
+        "made_at": "2023-11-14T22:13:20Z", "reason": "lost laptop", "by": "admin_credential",
     }]);
     assert_eq!(listed["revocations"], expected);
     fixture.at(5000);

@@ -1,5 +1,6 @@
 //! The session service alone: in process, over one connection, and with a million sessions.
 
+mod audit;
 mod filter;
 mod in_process;
 mod many_sessions;
@@ -17,11 +18,14 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     let judgements_per_s = judging.join().expect("judging ends well");
     eprintln!("  checks over the wire");
     let wire = wire::measure(rounds, time).await;
+    eprintln!("  with and without an audit log");
+    let with_audit = audit::measure(rounds, time).await;
     eprintln!("  a million sessions");
     let many_sessions = many_sessions::measure().await;
     Service {
         judgements_per_s,
         wire,
+        with_audit,
         sessions: many_sessions::SESSIONS,
         sessions_bytes: many_sessions.bytes,
         restart_s: many_sessions.restart.as_secs_f64(),

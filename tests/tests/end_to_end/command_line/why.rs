@@ -103,7 +103,7 @@ async fn a_blocked_session_is_explained_and_the_command_that_it_prints_lifts_the
     let line = line(&testbed, "blocked").await.to_string();
     for about in [&line, &anna.session] {
         let text = run(&mut asked(&testbed, &["why", about]));
-        for expected in ["blocked  subject `anna`, since 20", ", by an administrator: ticket 4711\n"] {
+        for expected in ["blocked  subject `anna`, since 20", ", by admin_credential: ticket 4711\n"] {
             assert!(text.contains(expected), "{expected}: {text}");
         }
     }
