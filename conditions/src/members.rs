@@ -3,12 +3,12 @@
 use crate::{
     Declared, Request, Session,
     declared::Typed,
-    reduce::constant_name,
+    reduce::{constant_name, operands},
     vocabulary::{Vocabulary, texts},
 };
 use cedar_policy_core::ast::{Context, Expr, ExprKind, Value, Var};
 use smol_str::SmolStr;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A member of `context`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,9 @@ impl Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Needs(u16);
 
+/// The address within `context.place`: Cedar parses it, so it is left out where nothing looks at it.
+const ADDRESS: u16 = 1 << 15;
+
 impl Needs {
     pub(crate) const ALL: Self = Self(u16::MAX);
 
@@ -95,6 +98,9 @@ impl Needs {
     pub(crate) fn of(expr: &Expr) -> Self {
         let (mut needs, mut uses, mut named) = (Self::default(), 0_usize, 0_usize);
         for part in expr.subexpressions() {
+            if needs_address(part) {
+                needs.0 |= ADDRESS;
+            }
             let attr = match part.expr_kind() {
                 ExprKind::Var(Var::Context) => {
                     uses += 1;
@@ -122,6 +128,17 @@ impl Needs {
 
     pub(crate) fn members(self) -> impl Iterator<Item = Member> {
         Member::ALL.into_iter().filter(move |member| self.has(*member))
+    }
+}
+
+/// Whether an operator names the address, or takes the place as a whole.
+fn needs_address(expr: &Expr) -> bool {
+    let is_place = |part: &Expr| matches!(part.expr_kind(), ExprKind::GetAttr { expr, attr } if attr == "place" && is_context(expr));
+    match expr.expr_kind() {
+        ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } => attr == "ip",
+        ExprKind::ExtHasAttr { attrs, .. } => attrs.iter().any(|attr| attr == "ip"),
+        ExprKind::If { then_expr, else_expr, .. } => is_place(then_expr) || is_place(else_expr),
+        _ => operands(expr).into_iter().any(is_place),
     }
 }
 
@@ -161,7 +178,7 @@ impl Facts<'_> {
         match member {
             Member::Now => self.vocabulary.datetime(request.now_ms),
             Member::Host => Some(request.host.as_str().into()),
-            Member::Place => Some(self.place(request)),
+            Member::Place => Some(self.place(request, request.ip)),
             Member::LoginAge => self.vocabulary.between(self.session.login_at_ms, request.now_ms),
             Member::SessionAge => self.vocabulary.between(self.session.opened_at_ms, request.now_ms),
             Member::Session => {
@@ -176,8 +193,12 @@ impl Facts<'_> {
 
     /// The context of a question: the members that are needed, and constants.
     pub(crate) fn context(&self, needs: Needs, request: &Request, constants: &[Value]) -> Context {
-        let members =
-            needs.members().filter_map(|member| Some((member.name().into(), self.of_request(member, request)?)));
+        let ip = request.ip.filter(|_| needs.0 & ADDRESS != 0);
+        let value = |member| match member {
+            Member::Place => Some(self.place(request, ip)),
+            member => self.of_request(member, request),
+        };
+        let members = needs.members().filter_map(|member| Some((member.name().into(), value(member)?)));
         let constants = constants.iter().enumerate().map(|(index, value)| (constant_name(index), value.clone()));
         Context::Value(Arc::new(members.chain(constants).collect()))
     }
@@ -209,10 +230,10 @@ impl Facts<'_> {
         Some(present(members))
     }
 
-    fn place(&self, request: &Request) -> Value {
+    fn place(&self, request: &Request, ip: Option<IpAddr>) -> Value {
         let place = request.place.as_ref();
         present([
-            ("ip", request.ip.and_then(|ip| self.vocabulary.ip(ip))),
+            ("ip", ip.and_then(|ip| self.vocabulary.ip(ip))),
             ("country", place.and_then(|place| place.country.as_deref()).map(Value::from)),
             ("asn", place.and_then(|place| place.asn).map(|asn| i64::from(asn).into())),
             ("proxy", place.and_then(|place| place.proxy).map(Value::from)),

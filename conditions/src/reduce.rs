@@ -197,7 +197,7 @@ impl Reducer<'_> {
 }
 
 /// The operands of an operator that evaluates all of them.
-fn operands(expr: &Expr) -> Vec<&Expr> {
+pub(crate) fn operands(expr: &Expr) -> Vec<&Expr> {
     match expr.expr_kind() {
         ExprKind::BinaryApp { arg1, arg2, .. } => vec![arg1, arg2],
         ExprKind::UnaryApp { arg, .. } => vec![arg],

@@ -10,9 +10,10 @@ mod service;
 pub use actor::Actor;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
+#[cfg(feature = "conditions")]
+pub(crate) use service::{conditions_refused, conditions_reloaded};
 pub(crate) use service::{
-    conditions_refused, conditions_reloaded, configuration_loaded, configuration_refused, configuration_reloaded,
-    policy_gone, policy_seen, started, stopped,
+    configuration_loaded, configuration_refused, configuration_reloaded, policy_gone, policy_seen, started, stopped,
 };
 
 use crate::attributes::Attribute;

@@ -60,6 +60,7 @@ impl FactEpochs {
     }
 
     /// Moves with each change of what is known of one of their holders. To be read before the attributes are.
+    #[cfg(any(test, feature = "conditions"))]
     pub(crate) fn read(&self, counters: Counters) -> u64 {
         let read = |counter: u16| self.counters.get(usize::from(counter)).map_or(0, |at| at.load(Ordering::SeqCst));
         counters.0.into_iter().map(read).fold(0, u64::wrapping_add)
@@ -106,7 +107,9 @@ mod tests {
         let before = epochs.read(counters);
         let other =
             |number: u32| Holder::Subject { issuer: "https://id".to_owned(), subject: format!("other {number}") };
-        (0..100).for_each(|number| drop(epochs.changed(&other(number))));
+        for number in 0..100 {
+            epochs.changed(&other(number));
+        }
         assert!(epochs.read(counters) - before < 10);
     }
 }

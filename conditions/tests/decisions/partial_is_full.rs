@@ -5,7 +5,7 @@ use crate::setting::{NOW_MS, declared, route, session, set};
 use cedar_policy::{Authorizer, Context, Decision as CedarDecision, Entities, EntityUid, PolicySet, Schema};
 use portcullis_conditions::{BASELINE, Decision, Device, Place, Request, Route, Session, schema};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, sync::LazyLock};
 
 /// Conditions that validate, over every member and operator.
 fn expr() -> impl Strategy<Value = String> {
@@ -40,6 +40,9 @@ fn expr() -> impl Strategy<Value = String> {
         "context.session == context.subject",
         "(if context.new_place then {id: context.host} else {id: context.risk}) == {id: \"a\"}",
         "{a: context.host, b: context.risk} == {a: \"a\", b: \"high\"}",
+        "[{p: context.place}].contains({p: if context.new_place then context.place else context.place})",
+        "context.place == (if context.new_place then context.place else context.place)",
+        "(if context.new_place then context.place else context.place) has ip",
         "context.login_age > duration(\"5m\")",
         "context.session_age < context.login_age",
         "context.now > datetime(\"2023-11-14\")",
@@ -162,18 +165,21 @@ fn any_request() -> impl Strategy<Value = Request> {
     )
 }
 
+/// Parsed once: that takes longer than a case.
+static SCHEMA: LazyLock<Schema> =
+    LazyLock::new(|| Schema::from_cedarschema_str(&schema(&declared())).expect("a schema").0);
+
 /// What Cedar's own authorizer says: the policies that forbid, and those that fail.
 fn full(policies: &[String], route: &Route, session: &Session, request: &Request) -> (Vec<usize>, Vec<usize>) {
-    let (schema, _) = Schema::from_cedarschema_str(&schema(&declared())).expect("a schema");
+    let schema: &Schema = &SCHEMA;
     let set = PolicySet::from_str(&format!("{BASELINE}\n{}", policies.join("\n"))).expect("policies");
-    let entities = Entities::from_json_str(&json::entities(route, session), Some(&schema)).expect("entities");
+    let entities = Entities::from_json_str(&json::entities(route, session), Some(schema)).expect("entities");
     let uid = |text: &str| EntityUid::from_str(text).expect("an id");
     let action = uid(&format!("Portcullis::Action::\"{}\"", request.method));
     let context = json::context(session, request);
-    let context = Context::from_json_str(&context, Some((&schema, &action))).expect("a context");
+    let context = Context::from_json_str(&context, Some((schema, &action))).expect("a context");
     let resource = uid(&format!("Portcullis::Route::\"{}\"", route.name));
-    let asked =
-        cedar_policy::Request::new(uid("Portcullis::Session::\"s1\""), action, resource, context, Some(&schema));
+    let asked = cedar_policy::Request::new(uid("Portcullis::Session::\"s1\""), action, resource, context, Some(schema));
     let response = Authorizer::new().is_authorized(&asked.expect("a request"), &set, &entities);
     // The first policy is the baseline.
     let number = |id: &cedar_policy::PolicyId| {
@@ -202,7 +208,7 @@ fn answering(policies: &[String], forbids: &[usize], failed: &[usize]) -> Option
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn partial_evaluation_equals_full_evaluation(
@@ -221,7 +227,7 @@ proptest! {
             let got = match prepared.decide(&session, &request) {
                 Decision::Allowed => None,
                 Decision::Refused(refusal) => {
-                    prop_assert_eq!(refusal.reason.contains("evaluated"), failed.contains(&refusal.id[1..].parse().expect("n")));
+                    prop_assert_eq!(refusal.reason.contains("evaluated"), failed.iter().any(|index| format!("p{index}") == refusal.id));
                     Some(refusal.id)
                 }
             };

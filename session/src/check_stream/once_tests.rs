@@ -58,7 +58,10 @@ fn questions(ids: &[u32]) -> FilterMessage {
 }
 
 fn follow(id: u32) -> FilterMessage {
-    FilterMessage { follows: vec![Follow { id, token: 1, route: WRITE }], ..FilterMessage::default() }
+    FilterMessage {
+        follows: vec![Follow { id, token: 1, route: WRITE, ..Follow::default() }],
+        ..FilterMessage::default()
+    }
 }
 
 /// What the writer answers.

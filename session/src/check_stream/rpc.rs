@@ -113,10 +113,6 @@ struct Driver {
 }
 
 /// What a stream has to do next.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each stream, for a moment: a box would be made for each message"
-)]
 enum Task {
     Receive(Result<Option<FilterMessage>, Status>),
     /// A followed session changed, or a limit is due.

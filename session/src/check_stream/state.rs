@@ -30,6 +30,10 @@ const BEATS_PER_LEASE: u64 = 5;
 /// The shortest time between two beats, in milliseconds, whatever a filter asks for.
 const BEAT_MS_MIN: u64 = 50;
 
+/// How often a question names grants for one request that another request then uses before it has no verdict. More than a
+/// session has.
+const TRIES_MAX: u32 = 64;
+
 /// A question or a follow that waits for a look-up on disk.
 enum Waiting {
     Question(Question),
@@ -50,6 +54,8 @@ pub(super) struct Question {
     ruled: Option<point::Fate>,
     /// The grants for one request that it has used.
     took: Vec<String>,
+    /// How often others were first.
+    tries: u32,
 }
 
 /// What has become of the grants that a question was to use.
@@ -342,7 +348,7 @@ impl StreamState {
         let request = Request::of(question);
         if is_asked(self.point.as_ref(), route) {
             let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
-            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new() };
+            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 };
             self.ask_again(question, None, tally, now_ms, answers);
             return Ok(());
         }
@@ -355,7 +361,7 @@ impl StreamState {
         let question = |token: &Counted| {
             let (token, route) = (Arc::clone(token.bound.token()), index);
             let request = if is_needed { request.own() } else { OwnRequest::default() };
-            Question { id, route, handle, token, request, ruled: None, took: Vec::new() }
+            Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 }
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
@@ -488,8 +494,12 @@ impl StreamState {
             Taken::Own => {
                 self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
             }
-            // There may be others.
-            Taken::Others => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+            Taken::Others if question.tries >= TRIES_MAX => no_verdict(question.id, &mut tally, &mut answers),
+            // There may be other grants.
+            Taken::Others => {
+                let question = Question { tries: question.tries + 1, ..question };
+                self.ask_again(question, None, &mut tally, now_ms, &mut answers);
+            }
         }
         self.metrics.answered(&tally);
         self.add_usage(now_ms);
@@ -515,6 +525,10 @@ struct Asking<'a> {
 }
 
 /// What is answered to a question.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each question, for a moment: a box would be made for each"
+)]
 enum Answered {
     /// This, and whether its token is to be collected.
     Now(Answer, Fresh),
@@ -580,8 +594,10 @@ impl Asking<'_> {
                 bound.ask_for_approval(registry, now_ms);
             }
         }
-        let holds = |scope: &str| match (&answer.verdict.narrowed, outcome) {
-            (Some(left), Outcome::Active) => left.scopes.iter().any(|held| held == scope),
+        // What it was released with may be more than its session has: a grant for this one request.
+        let holds = |scope: &str| match (outcome, &answer.verdict.narrowed) {
+            (Outcome::Active, Some(left)) => left.scopes.iter().any(|held| held == scope),
+            (Outcome::Active, None) => bound.token().scopes.holds(scope),
             _ => bound.holds(scope),
         };
         let fate = match outcome {

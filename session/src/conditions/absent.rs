@@ -22,7 +22,7 @@ pub(crate) enum OnRoutes {}
 
 /// What conditions say about a token on some routes.
 #[derive(Debug, Default)]
-pub(crate) struct Marks;
+pub(crate) struct Marks(());
 
 impl ConditionSettings {
     pub(crate) fn stated(&self) -> String {

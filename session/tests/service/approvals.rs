@@ -2,10 +2,12 @@
 //! admin.
 
 use crate::admins::{ISSUER, jwks, oauth, token};
-use crate::client::{Answer, http};
-use crate::fixtures::{Fixture, MINUTE};
+use crate::client::{self, Answer, FILTER, Filter, http};
+use crate::fixtures::{Fixture, MINUTE, T0};
+use portcullis_contract::wire::{FilterMessage, Hello, Outcome, Question, Route, Token};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
+use tonic::transport::Endpoint;
 
 const RULES: &str = "approvals:
 - {name: prod, scopes: [prod:admin], ask: {admins: [rita], claims: {groups: [oncall]}}, decide: [{admins: [ben, rita]}],
@@ -207,4 +209,45 @@ async fn a_person_asks_with_his_own_token_for_his_own_session_and_sees_nothing_e
     let as_admin = token(&json!({"scope": "portcullis:admin", "groups": ["oncall"]}));
     let request = bed.ask(&anna, &own, &json!({})).await.json();
     assert_eq!(bed.decide(&as_admin, &request, "approve", &json!({})).await.status, 403);
+}
+
+/// A stream of a filter whose route needs an approval for `prod:admin`, and a token with it.
+async fn filter(bed: &Bed) -> Filter {
+    let endpoint = Endpoint::from_shared(format!("http://{}", bed.0.checks)).unwrap();
+    let mut filter = Filter::silent(endpoint.connect().await.unwrap(), FILTER).await.unwrap();
+    let scopes = vec!["prod:admin".to_owned()];
+    let routes = vec![Route { name: "prod".to_owned(), all_of: scopes.clone(), ..Route::default() }];
+    let hello = Some(Hello { routes, approvals: scopes.clone(), ..Hello::default() });
+    let token = Token { issuer: ISSUER.to_owned(), scopes, ..client::token(1, "alice", T0) };
+    filter.send(FilterMessage { hello, tokens: vec![token], ..FilterMessage::default() }).await;
+    assert!(filter.answer().await.unwrap().unwrap().welcome.is_some());
+    filter
+}
+
+#[tokio::test]
+async fn of_questions_that_arrive_together_one_passes_by_a_grant_for_one_request() {
+    let bed = Bed::open().await;
+    let session = bed.session("alice").await;
+    let request = bed.ask("rita", &session, &json!({})).await.json();
+    assert_eq!(bed.decide("ben", &request, "approve", &json!({"once": true, "for": "session"})).await.status, 422);
+    let approved = bed.decide("ben", &request, "approve", &json!({"once": true, "duration": "10m"})).await.json();
+    assert_eq!((&approved["grant"]["state"], &approved["grant"]["once"]), (&json!("live"), &json!(true)));
+
+    let (mut one, mut other) = (filter(&bed).await, filter(&bed).await);
+    for filter in [&one, &other] {
+        let questions = (1..=4).map(|id| Question { id, token: 1, ..Question::default() }).collect();
+        filter.send(FilterMessage { questions, ..FilterMessage::default() }).await;
+    }
+    let mut outcomes: Vec<Outcome> = one.verdicts(4).await.iter().map(|verdict| verdict.outcome()).collect();
+    outcomes.extend(other.verdicts(4).await.iter().map(|verdict| verdict.outcome()));
+    outcomes.sort_unstable();
+    assert_eq!((outcomes[0], outcomes[1], outcomes[7]), {
+        let refused = Outcome::ApprovalRequired;
+        (Outcome::Active, refused, refused)
+    });
+    let path = format!("/v1/requests/{}", request["id"].as_str().unwrap());
+    let grant = bed.call("cara", "GET", &path, &Value::Null).await.json()["grant"].clone();
+    assert_eq!((&grant["state"], &grant["route"]), (&json!("used"), &json!("prod")), "{grant}");
+    let metrics = bed.0.call("GET", "/metrics", "").await.text;
+    assert!(metrics.contains("portcullis_grants_live 0"), "{metrics}");
 }
