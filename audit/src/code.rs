@@ -95,6 +95,7 @@ pub const CODES: &[Code] = &[
     code("block_lifted", Class::UserAccess, 1),
     code("attribute_set", Class::EntityManagement, 3),
     code("attribute_removed", Class::EntityManagement, 4),
+    code("anomaly", Class::ApiActivity, OTHER),
     code("approval_requested", Class::UserAccess, OTHER),
     code("approval_decided", Class::UserAccess, OTHER),
     code("approval_cancelled", Class::UserAccess, OTHER),

@@ -24,6 +24,7 @@ use crate::intern::ScopeSet;
 use crate::judge::End;
 use crate::metrics::{Metrics, OUTCOMES, Opened};
 use crate::narrowings::{Narrowing, ScopeChange};
+use crate::place::Country;
 use crate::revocations::Revocation;
 use crate::session::Session;
 use crate::store::Record;
@@ -385,6 +386,27 @@ impl Audit {
                 info!(target: "audit", event = "attribute_removed", holder, name, source, by, admin = actor.admin());
             }
         }
+    }
+
+    /// Something is unusual about where the requests of a session come from: the country, and the one before.
+    pub fn anomaly(
+        &self,
+        session: &Session,
+        anomaly: &'static str,
+        [country, before]: [Option<Country>; 2],
+        at_ms: u64,
+    ) {
+        info!(
+            target: "audit", event = Kind::Anomaly.as_str(), session = %session.id, issuer = &*session.issuer,
+            subject = &*session.subject, client_id = &*session.client, anomaly,
+            country = country.as_ref().map(Country::as_str), before = before.as_ref().map(Country::as_str),
+        );
+        self.announce(
+            Kind::Anomaly,
+            session,
+            Details { anomaly: Some(anomaly), country, before, ..Details::default() },
+            at_ms,
+        );
     }
 
     fn announce(&self, kind: Kind, session: &Session, details: Details, at_ms: u64) {

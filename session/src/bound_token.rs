@@ -138,6 +138,16 @@ impl BoundToken {
         &self.token
     }
 
+    /// Its session, if that is live and the token belongs to it.
+    pub(crate) fn live_session(&self) -> Option<&Arc<Session>> {
+        match &self.state {
+            State::Session(standing) if self.is_verified && !standing.is_blocked => {
+                Some(&standing.session).filter(|session| session.ended().is_none() && standing.may_speak(&self.token))
+            }
+            State::Session(_) | State::Unbound | State::None(..) => None,
+        }
+    }
+
     /// Whether its caller has verified it.
     pub(crate) fn is_verified(&self) -> bool {
         self.is_verified

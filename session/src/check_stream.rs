@@ -7,6 +7,9 @@ mod conditions_tests;
 mod follows;
 #[cfg(test)]
 mod once_tests;
+mod point;
+#[cfg(test)]
+mod point_tests;
 mod routes;
 mod rpc;
 mod state;
@@ -14,6 +17,7 @@ mod state;
 mod usage_tests;
 
 pub use answers::{Answers, Broken, Destination, Held, Using};
+pub(crate) use routes::Described;
 pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};
 pub use state::{StreamState, Taken};

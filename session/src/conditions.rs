@@ -10,6 +10,7 @@
 
 #![cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "who asks conditions is there without them, too"))]
 
+mod classes;
 mod layers;
 mod metrics;
 mod refused;
@@ -40,6 +41,7 @@ mod absent;
 pub use absent::{ConditionSettings, Conditions};
 #[cfg(not(feature = "conditions"))]
 pub(crate) use absent::{Marks, OnRoutes, keep, reload};
+pub use classes::Classes;
 #[cfg(feature = "conditions")]
 pub use in_force::Conditions;
 #[cfg(feature = "conditions")]

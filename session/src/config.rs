@@ -8,6 +8,8 @@ mod conditions;
 mod credential_files;
 mod credentials;
 mod otlp;
+mod pdp;
+mod places;
 mod raw;
 mod reload;
 mod shape;
@@ -20,11 +22,14 @@ mod webhooks;
 
 use crate::access::AccessTypes;
 use crate::admins::{Admins, MetricsAccess};
+use crate::anomalies;
 use crate::approvals::Rules;
 use crate::audit_log::AuditFile;
 use crate::conditions::ConditionSettings;
 use crate::credential::Credentials;
+use crate::geoip::GeoIp;
 use crate::listener::Tls;
+use crate::pdp::PdpSettings;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
@@ -91,8 +96,14 @@ pub struct Settings {
     pub webhooks: Vec<WebhookSettings>,
     /// The audit log as a file, if it is one.
     pub audit: Option<AuditFile>,
+    /// The databases of places, in order.
+    pub geoip: Vec<PathBuf>,
+    /// What is unusual about sessions, if that is looked for.
+    pub anomalies: Option<anomalies::Settings>,
     /// The conditions, if there are any.
     pub conditions: Reloadable<Option<ConditionSettings>>,
+    /// Another decision point that decides about some routes, if there is one.
+    pub pdp: Option<PdpSettings>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -154,8 +165,19 @@ impl std::fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Reads a configuration file.
+/// Reads a configuration file, and sees whether the databases that it names can be used.
 pub fn load(file: &Path) -> Result<Settings, Faults> {
+    let settings = load_again(file)?;
+    let named = |fault: String| format!("{}: geoip.database: {fault}", file.display());
+    match GeoIp::open(&settings.geoip) {
+        Ok(_) => Ok(settings),
+        Err(faults) => Err(Faults(faults.into_iter().map(named).collect())),
+    }
+}
+
+/// Reads a configuration file. Of its databases, a running service finds out by itself when they are replaced, and what is
+/// wrong with one must not keep a new credential from being read.
+fn load_again(file: &Path) -> Result<Settings, Faults> {
     let name = |fault: &dyn std::fmt::Display| format!("{}: {fault}", file.display());
     let text = std::fs::read_to_string(file)
         .map_err(|e| Faults(vec![name(&format!("cannot read the configuration: {e}"))]))?;
@@ -201,9 +223,12 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
         (true, true) | (false, false) => {}
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
-    let conditions = conditions::read(raw.conditions, &mut faults, &mut warnings);
+    let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults, &mut warnings);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
+    let geoip = places::databases(raw.geoip, &mut faults);
+    let anomalies = places::anomalies(raw.anomalies, &mut faults);
+    places::warn(&geoip, anomalies.as_ref(), &mut warnings);
     // What follows from something that was taken out is no fault of its own.
     faults.retain(|fault| !mended.iter().any(|key| is_about(fault, key)));
     faults.splice(0..0, misfits);
@@ -233,7 +258,10 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             external_url,
             webhooks,
             audit,
+            geoip,
+            anomalies,
             conditions: Reloadable::new(conditions),
+            pdp,
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

@@ -3,10 +3,12 @@
 pub mod access;
 mod admin;
 pub mod admins;
+pub mod anomalies;
 pub mod approvals;
 pub mod attributes;
 pub mod audit;
 pub mod audit_log;
+mod authzen;
 pub mod blocks;
 mod bound_token;
 pub mod check_stream;
@@ -18,6 +20,7 @@ pub mod email;
 mod fact_epochs;
 pub mod filters;
 mod followers;
+pub mod geoip;
 pub mod held;
 pub mod intern;
 pub mod issuers;
@@ -31,7 +34,9 @@ pub mod metrics;
 pub mod narrowings;
 pub mod notices;
 mod oauth;
+pub mod pdp;
 pub mod per_party;
+pub mod place;
 pub mod registry;
 pub mod replica;
 pub mod revocations;
@@ -44,6 +49,7 @@ pub mod store_tool;
 pub mod token;
 pub mod usage;
 pub mod webhooks;
+mod whereabouts;
 mod writer;
 
 #[cfg(test)]

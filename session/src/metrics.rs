@@ -1,7 +1,11 @@
 //! The metrics of `/metrics`. Every label has a fixed set of values.
 
+use crate::anomalies::AnomalyMetrics;
+use crate::authzen::AuthZenMetrics;
 use crate::conditions::ConditionMetrics;
+use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
+use crate::pdp::PdpMetrics;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
 use crate::usage::UsageMetrics;
@@ -11,6 +15,7 @@ use prometheus::{
     Encoder, Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Upper bounds of the commit times: a commit with fsync takes a fraction of a millisecond on a good disk.
@@ -107,6 +112,14 @@ pub struct Metrics {
     pub(crate) usage: UsageMetrics,
     /// What webhooks are told.
     pub(crate) webhooks: WebhookMetrics,
+    /// The databases of places.
+    pub(crate) geoip: GeoIpMetrics,
+    /// Decisions of another decision point.
+    pub(crate) pdp: Arc<PdpMetrics>,
+    /// Decisions for other enforcement points.
+    pub(crate) authzen: AuthZenMetrics,
+    /// What is unusual about sessions.
+    pub(crate) anomalies: Arc<AnomalyMetrics>,
 }
 
 /// Signals of identity providers, by the transmitters of the configuration.
@@ -316,6 +329,10 @@ impl Metrics {
             conditions: ConditionMetrics::new(&registry)?,
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,
+            geoip: GeoIpMetrics::new(&registry)?,
+            pdp: Arc::new(PdpMetrics::new(&registry)?),
+            authzen: AuthZenMetrics::new(&registry)?,
+            anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,
         })
     }

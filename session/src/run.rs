@@ -4,6 +4,7 @@ use crate::admin;
 use crate::admins::{self, SignedIn};
 use crate::approvals;
 use crate::audit::{self, Audit};
+use crate::authzen;
 use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::conditions::{self, Conditions};
@@ -11,6 +12,7 @@ use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::oauth;
+use crate::pdp::Pdp;
 use crate::registry::{Registry, SHARDS, Terms};
 use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
@@ -18,6 +20,7 @@ use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
 use crate::usage::day_of;
 use crate::webhooks::{self, Webhooks};
+use crate::whereabouts;
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
@@ -117,11 +120,13 @@ pub async fn run(
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
     let rules = settings.approvals.watch();
+    let (geoip, anomalies) = (settings.geoip.clone(), settings.anomalies.clone());
     let conditions = settings.conditions.watch();
     let service =
         Arc::new(build(settings, &store, clock, shared.as_ref(), [draining.clone(), stopped.clone(), serving])?);
 
     webhooks::expect(&service);
+    let watchers = whereabouts::start(&service, geoip, anomalies).await.map_err(Failure::System)?;
     let admin = Served {
         threads: ConnectionThreads::here(),
         tls: admin_tls,
@@ -137,6 +142,7 @@ pub async fn run(
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
+    let routes = routes.merge(authzen::router(&service, tls.clone()));
     // Start the threads outside this runtime: if one cannot be spawned its Tokio runtime is dropped, and dropping a
     // runtime inside another panics.
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
@@ -160,6 +166,7 @@ pub async fn run(
         signals.push(tokio::spawn(signals::manage(Arc::clone(&service), number)));
     }
     signals.extend(webhooks::keep(&service));
+    signals.extend(watchers);
     signals.push(tokio::spawn(conditions::keep(Arc::clone(&service), conditions)));
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
@@ -230,6 +237,8 @@ fn build(
         }
         Arc::new(Conditions::start(settings, Arc::clone(&metrics), now_ms))
     });
+    let started = settings.pdp.map(|settings| Pdp::start(settings, Arc::clone(&metrics.pdp)).map(Arc::new));
+    let pdp = started.transpose().map_err(|e| Failure::System(format!("cannot set up the decision point: {e}")))?;
     let registry = Registry::new(
         terms,
         Arc::clone(store),
@@ -269,6 +278,7 @@ fn build(
         serving,
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         conditions,
+        pdp,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),

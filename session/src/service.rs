@@ -12,6 +12,7 @@ use crate::filters::Filters;
 use crate::intern::ScopeSet;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
+use crate::pdp::Pdp;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::replica::{Barrier, State};
 use crate::session::Session;
@@ -74,6 +75,8 @@ pub struct Service {
     pub barrier: Option<Arc<Barrier>>,
     /// The conditions, if there are any.
     pub conditions: Option<Arc<Conditions>>,
+    /// Another decision point that decides about some routes.
+    pub(crate) pdp: Option<Arc<Pdp>>,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
     pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
@@ -135,7 +138,9 @@ impl Service {
 
     /// What it can beyond the first version of the contract.
     pub(crate) fn capabilities(&self) -> impl Iterator<Item = &'static str> {
-        [BEAT, APPROVALS, USAGE].into_iter().chain(self.conditions.as_ref().map(|_| CONDITIONS))
+        // A filter only tells where a request comes from if somebody wants to know.
+        let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
+        [BEAT, APPROVALS, USAGE].into_iter().chain(needs_facts.then_some(CONDITIONS))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

@@ -93,6 +93,15 @@ fn details(name: &str, event: &Value) -> String {
             let by = of("by").filter(|by| by == "revocation").map(|_| " with its party");
             vec![reason + by.unwrap_or_default()]
         }
+        "anomaly" => {
+            let kind = of("anomaly").unwrap_or_default().replace('_', " ");
+            let place = match (of("before"), of("country")) {
+                (Some(from), Some(to)) if from != to => format!(", from {from} to {to}"),
+                (_, Some(country)) => format!(" in {country}"),
+                (_, None) => String::new(),
+            };
+            vec![kind + &place]
+        }
         "refused" | "would_refuse" => {
             let route = of("route").map(|route| format!(" on {route}")).unwrap_or_default();
             let beyond = scopes(event, "beyond_grant").map(|beyond| format!("beyond its grant: {beyond}"));
@@ -169,6 +178,23 @@ mod tests {
         let ended = event(json!({"event": "ended", "reason": "revoked", "at": "2026-11-21T21:00:01Z"}));
         let expected = "2026-11-21 21:00:01Z  ended            revoked, for everything issued before then (in 1s)\n";
         assert_eq!(line(&ended, now()), expected);
+    }
+
+    #[test]
+    fn an_anomaly_is_shown_with_its_countries() {
+        for (more, wanted) in [
+            (
+                json!({"anomaly": "impossible_travel", "country": "US", "before": "CH"}),
+                "impossible travel, from CH to US",
+            ),
+            (json!({"anomaly": "user_agent", "country": "US", "before": "US"}), "user agent in US"),
+            (json!({"anomaly": "new_place", "country": "US"}), "new place in US"),
+            (json!({"anomaly": "many_addresses"}), "many addresses"),
+        ] {
+            let mut found = event(more);
+            found["event"] = "anomaly".into();
+            assert!(line(&found, now()).ends_with(&format!(" {wanted}\n")), "{}", line(&found, now()));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::clock::rfc3339;
 use crate::narrowings::Party;
+use crate::place::Country;
 use portcullis_contract::SessionId;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub enum Kind {
     GrantUsed,
     /// A grant ended.
     GrantEnded,
+    /// Something is unusual about where the requests of a session come from.
+    Anomaly,
     /// A session opened.
     Opened,
     /// Somebody logged in again within a session.
@@ -47,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Ended,
         Self::SessionRevoked,
         Self::ScopesNarrowed,
@@ -58,6 +61,7 @@ impl Kind {
         Self::BreakGlass,
         Self::GrantUsed,
         Self::GrantEnded,
+        Self::Anomaly,
         Self::Opened,
         Self::Login,
         Self::Refused,
@@ -77,6 +81,7 @@ impl Kind {
             Self::BreakGlass => "break_glass",
             Self::GrantUsed => "grant_used",
             Self::GrantEnded => "grant_ended",
+            Self::Anomaly => "anomaly",
             Self::Opened => "opened",
             Self::Login => "login",
             Self::Refused => "refused",
@@ -131,6 +136,10 @@ pub(super) struct Details {
     pub(super) step_up: Option<&'static str>,
     pub(super) wanted: Option<Text>,
     pub(super) had: Option<Text>,
+    /// What is unusual, with the country and the one before.
+    pub(super) anomaly: Option<&'static str>,
+    pub(super) country: Option<Country>,
+    pub(super) before: Option<Country>,
     /// The condition that refuses.
     pub(super) condition: Option<Text>,
     pub(super) remove: Option<Scopes>,
@@ -260,6 +269,9 @@ impl Event {
         member(map, "step_up", self.details.step_up)?;
         member(map, "wanted", self.details.wanted.as_ref().map(Text::as_str))?;
         member(map, "had", self.details.had.as_ref().map(Text::as_str))?;
+        member(map, "anomaly", self.details.anomaly)?;
+        member(map, "country", self.details.country.as_ref().map(Country::as_str))?;
+        member(map, "before", self.details.before.as_ref().map(Country::as_str))?;
         member(map, "condition", self.details.condition.as_ref().map(Text::as_str))?;
         let lists = [
             ("beyond_grant", beyond_grant),

@@ -2,6 +2,7 @@
 
 use super::state::Question;
 use crate::bound_token::Answer;
+use crate::pdp::Query;
 use crate::registry::LookUp;
 use crate::session::Session;
 use portcullis_contract::SessionId;
@@ -68,6 +69,17 @@ pub struct Answers {
     pub look_ups: Vec<LookUp>,
     /// Questions that wait until the grants that they use are noted as used.
     pub uses: Vec<Using>,
+    /// What another decision point is asked, each with what its ruling comes back with.
+    pub(crate) queries: Vec<(Asked, Query)>,
+}
+
+/// What another decision point is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A question, by a number of its own.
+    Question(u64),
+    /// A follow.
+    Follow(u32),
 }
 
 impl Answers {

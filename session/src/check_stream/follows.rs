@@ -4,15 +4,17 @@
 //! limits when it was judged last. Activity only moves the idle limit later, so a review that comes too early finds
 //! nothing and is put off; a follow costs nothing in between.
 
-use super::answers::{Answers, Broken, Destination};
+use super::answers::{self, Answers, Broken, Destination};
+use super::point::{self, AGAIN_MS, Fate};
 use super::routes::{Route, RouteTable};
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
-use crate::conditions::{Mode, OnTable, OwnRequest};
+use crate::conditions::{Mode, OnTable, OwnRequest, RouteFacts};
 use crate::fact_epochs::Counters;
 use crate::followers::{Line, Notifier};
 use crate::judge::Asked;
 use crate::metrics::Metrics;
+use crate::pdp::{Pdp, Ruling};
 use crate::registry::{LookUp, LookedUp, Registry};
 use portcullis_contract::Requirement;
 use portcullis_contract::bounds::FOLLOWS_MAX;
@@ -39,6 +41,17 @@ struct Follow {
     review_at_ms: Option<u64>,
     /// Its requests saw bytes while it waited for a look-up.
     was_active: bool,
+    /// Another decision point decides about it.
+    point: Option<Consulted>,
+}
+
+/// A follow that another decision point decides about.
+struct Consulted {
+    route: RouteFacts,
+    /// When it is asked next.
+    next_ms: u64,
+    /// It is being asked.
+    is_asked: bool,
 }
 
 /// Why a follow is judged.
@@ -60,6 +73,7 @@ pub(super) struct Follows {
     line: Line,
     /// The routes, and the conditions that concern them, if there are any.
     on_table: Option<(OnTable, Arc<RouteTable>)>,
+    point: Option<Arc<Pdp>>,
     open: HashMap<u32, Follow>,
     /// The instant at which each is reviewed, where it has a limit.
     due: BTreeSet<(u64, u32)>,
@@ -70,12 +84,59 @@ impl Follows {
         Self {
             line: registry.followers().line(),
             on_table: None,
+            point: None,
             audit: Arc::clone(audit),
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
             open: HashMap::new(),
             due: BTreeSet::new(),
         }
+    }
+
+    /// Has another decision point asked about those that it decides about.
+    pub(super) fn ask(&mut self, point: Option<Arc<Pdp>>) {
+        self.point = point;
+    }
+
+    /// Another decision point decides about a follow that was just entered. Its request has just been let in.
+    pub(super) fn ask_about(&mut self, id: u32, route: &RouteFacts, now_ms: u64) {
+        if let Some(follow) = self.open.get_mut(&id) {
+            let next_ms = now_ms.saturating_add(AGAIN_MS);
+            follow.point = Some(Consulted { route: route.clone(), next_ms, is_asked: false });
+        }
+    }
+
+    /// Goes on with what another decision point has decided about a follow.
+    pub(super) fn ruled(&mut self, id: u32, ruling: Ruling, answers: &mut Answers) {
+        let (Some(follow), Some(point)) = (self.open.get_mut(&id), &self.point) else { return };
+        let Some(consulted) = &mut follow.point else { return };
+        consulted.is_asked = false;
+        let method = follow.conditions.as_ref().map_or("", |(request, _)| request.borrow().method());
+        match point::fate(point, ruling, method) {
+            Fate::Released => {}
+            Fate::Undecided => self.give_up(id, answers),
+            Fate::Denied => {
+                let mut answer = point::denied();
+                answer.verdict.id = id;
+                self.metrics.cut(answer.verdict.outcome());
+                self.close(id);
+                answers.put(Destination::Follow, answer);
+            }
+        }
+    }
+
+    /// Has another decision point asked about a follow that goes on, if it is time or something has changed.
+    fn consult(&mut self, id: u32, occasion: Occasion, now_ms: u64, answers: &mut Answers) -> Option<u64> {
+        let follow = self.open.get_mut(&id)?;
+        let consulted = follow.point.as_mut()?;
+        let (request, _) = follow.conditions.as_ref()?;
+        if occasion == Occasion::Changed && !consulted.is_asked {
+            let query = point::query(&follow.bound, &consulted.route, request.borrow(), &self.registry, now_ms);
+            answers.queries.push((answers::Asked::Follow(id), query));
+            consulted.is_asked = true;
+            consulted.next_ms = now_ms.saturating_add(AGAIN_MS);
+        }
+        Some(consulted.next_ms)
     }
 
     /// Has the follows judged by these conditions.
@@ -128,6 +189,7 @@ impl Follows {
             narrowed: None,
             review_at_ms: None,
             was_active: false,
+            point: None,
         };
         self.open.insert(id, follow);
         self.metrics.follows.inc();
@@ -221,7 +283,9 @@ impl Follows {
         }
         // A grant ends to the millisecond. The filter is not told when: its own clock would only be a second judge.
         let left_ms = [verdict.remaining_ms, verdict.idle_ms, answer.again_in_ms].into_iter().flatten().min();
-        self.put_off(id, left_ms.map(|left_ms| now_ms.saturating_add(left_ms)));
+        let asks_at_ms = self.consult(id, occasion, now_ms, answers);
+        let left_at_ms = left_ms.map(|left_ms| now_ms.saturating_add(left_ms));
+        self.put_off(id, [left_at_ms, asks_at_ms].into_iter().flatten().min());
         let Some(follow) = self.open.get_mut(&id) else {
             return;
         };

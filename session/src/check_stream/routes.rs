@@ -1,12 +1,12 @@
 //! The routes of the filters' policies: every worker of every Envoy sends the same table, which is kept once.
 
 use super::answers::Broken;
-use crate::conditions::{RouteFacts, Slot};
+use crate::conditions::{Asking, Conditions, OnTable, Request, RouteFacts, Slot};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A route, as far as the service needs to know it.
@@ -20,6 +20,36 @@ pub(super) struct Route {
     pub(super) acr: Arc<[String]>,
     /// What conditions know about it.
     pub(super) facts: RouteFacts,
+}
+
+/// A route as a caller that is no filter knows it: by its name.
+#[derive(Debug)]
+pub(crate) struct Described {
+    table: Arc<RouteTable>,
+    index: u32,
+    /// Its limits.
+    pub(crate) asked: Asked,
+    /// The scopes that it requires.
+    pub(crate) requirement: Arc<Requirement<String>>,
+    /// Authentication contexts, one of which is required; empty: none.
+    pub(crate) acr: Arc<[String]>,
+}
+
+impl Described {
+    /// The conditions of its policy's routes.
+    pub(crate) fn conditions(&self, all: Arc<Conditions>) -> OnTable {
+        OnTable::new(all, &self.table.conditions, self.table.len())
+    }
+
+    /// What conditions are asked about a request on it.
+    pub(crate) fn asking<'a>(&'a self, on: &'a OnTable, request: Request<'a>) -> Option<Asking<'a>> {
+        let route = self.table.route(self.index).ok()?;
+        Some(on.asking(self.index, &route.facts, request))
+    }
+
+    fn is(&self, route: &Route) -> bool {
+        self.table.route(self.index).is_ok_and(|own| own == route)
+    }
 }
 
 /// The routes of one policy.
@@ -92,6 +122,28 @@ impl RouteTables {
         table
     }
 
+    /// The routes with these names, by the policies in use: where those differ, all of them.
+    pub(crate) fn named(&self, names: &HashSet<&str>) -> HashMap<Box<str>, Vec<Described>> {
+        let tables = self.in_use();
+        let mut found = HashMap::<Box<str>, Vec<Described>>::new();
+        for table in &tables {
+            let named = (0..).zip(&table.routes).filter(|(_, route)| names.contains(&*route.scopes.name));
+            for (index, route) in named {
+                let same_name = found.entry((*route.scopes.name).into()).or_default();
+                if !same_name.iter().any(|described| described.is(route)) {
+                    same_name.push(Described {
+                        table: Arc::clone(table),
+                        index,
+                        asked: route.asked,
+                        requirement: Arc::clone(&route.requirement),
+                        acr: Arc::clone(&route.acr),
+                    });
+                }
+            }
+        }
+        found
+    }
+
     /// Those that some stream uses.
     pub(crate) fn in_use(&self) -> Vec<Arc<RouteTable>> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,6 +207,19 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &table(&tables, "d", &["a", "b"])));
         let others = [table(&tables, "d", &["a", "c"]), table(&tables, "d", &["a"]), table(&tables, "e", &["a", "b"])];
         assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
+    }
+
+    #[test]
+    fn a_name_is_that_of_all_routes_that_policies_in_use_give_it() {
+        let tables = RouteTables::default();
+        let _plain = table(&tables, "d", &["a", "b"]);
+        let _same = table(&tables, "e", &["a"]);
+        let strict = wire::Route { name: "a".to_owned(), all_of: vec!["admin".to_owned()], ..wire::Route::default() };
+        let strict = tables.share("f".to_owned(), vec![strict], &[]);
+        let count = |name: &str| tables.named(&HashSet::from([name])).remove(name).map_or(0, |found| found.len());
+        assert_eq!((count("a"), count("b"), count("c")), (2, 1, 0));
+        drop(strict);
+        assert_eq!(count("a"), 1);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The gRPC service of the check stream, and the driver of each stream: it reads messages, waits for what the disk has to
 //! say, and sends the answers.
 
-use super::answers::{Answers, Broken, Destination, Held, Using};
+use super::answers::{Answers, Asked, Broken, Destination, Held, Using};
 use super::state::{StreamState, Taken};
 use crate::credential::{Credentials, Presented};
 use crate::filters::{Connected, Filter};
 use crate::listener::Peer;
 use crate::log::Sampler;
+use crate::pdp::Ruling;
 use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
@@ -76,10 +77,11 @@ fn are_met(credentials: Option<&Credentials>, presented: Option<&Presented>) -> 
     credentials.is_none_or(|credentials| presented.is_some_and(|presented| credentials.hold(presented)))
 }
 
-/// What has waited for the disk.
+/// What has waited for the disk, or for another decision point.
 enum Ready {
     LookedUp(Found),
     Durable(Vec<Held>),
+    Ruled(Asked, Ruling),
     Used(Using, Taken),
 }
 
@@ -145,7 +147,8 @@ impl Driver {
         let metrics = Arc::clone(&service.metrics);
         Self {
             state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables))
-                .judging_by(service.conditions.clone()),
+                .judging_by(service.conditions.clone())
+                .asking(service.pdp.clone()),
             draining: service.draining.clone(),
             serving: service.serving.clone(),
             service,
@@ -270,6 +273,10 @@ impl Driver {
                 self.state.unreadable(&found.unreadable, &mut answers);
                 Ok(self.message(answers))
             }
+            Ready::Ruled(asked, ruling) => {
+                let answers = self.state.ruled(asked, ruling, self.service.clock.now_ms());
+                Ok(self.message(answers))
+            }
             Ready::Durable(held) => {
                 self.held -= held.len();
                 let mut message = ServiceMessage::default();
@@ -293,6 +300,12 @@ impl Driver {
         if !answers.look_ups.is_empty() {
             let found = self.service.look_up(answers.look_ups);
             self.deferred.push(Box::pin(async { Ready::LookedUp(found.await) }));
+        }
+        if let Some(point) = self.service.pdp.as_ref().filter(|_| !answers.queries.is_empty()) {
+            for (asked, query) in answers.queries {
+                let ruling = point.ask(query);
+                self.deferred.push(Box::pin(async move { Ready::Ruled(asked, ruling.await) }));
+            }
         }
         if !answers.held.is_empty() {
             self.held += answers.held.len();

@@ -2,14 +2,18 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Broken, Destination, Using};
+use super::answers::{Answers, Asked, Broken, Destination, Using};
 use super::follows::{Follows, Occasion};
+use super::point;
 use super::routes::{Route, RouteTable, RouteTables};
+use crate::anomalies::Memo;
 use crate::audit::Audit;
 use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
+use crate::judge;
 use crate::metrics::{Metrics, Tally};
+use crate::pdp::{Pdp, Ruling};
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
 use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
@@ -44,8 +48,10 @@ pub(super) struct Question {
     handle: u32,
     /// Its own, so that the filter may forget the handle.
     token: Arc<Token>,
-    /// What conditions are told about its request, if there are any.
+    /// Its request, if conditions or anomalies need it.
     request: OwnRequest,
+    /// What another decision point has decided.
+    ruled: Option<point::Fate>,
     /// The grants for one request that it has used.
     took: Vec<String>,
     /// How often others were first.
@@ -67,11 +73,23 @@ pub enum Taken {
 struct Counted {
     bound: BoundToken,
     uses: TokenUses,
+    /// Where it came from last.
+    memo: Memo,
 }
 
 impl Counted {
     fn new(bound: BoundToken) -> Self {
-        Self { bound, uses: TokenUses::default() }
+        Self { bound, uses: TokenUses::default(), memo: Memo::default() }
+    }
+
+    /// Notes where a question about it comes from, if that is watched.
+    fn note(&mut self, registry: &Registry, request: Request<'_>, now_ms: u64) {
+        let whereabouts = registry.whereabouts();
+        if whereabouts.is_watching()
+            && let Some(session) = self.bound.live_session()
+        {
+            whereabouts.note(registry, session, &mut self.memo, request, now_ms);
+        }
     }
 
     fn collect(&mut self, usage: &mut StreamUsage, now_ms: u64) {
@@ -99,6 +117,10 @@ pub struct StreamState {
     waiting_count: usize,
     /// Questions that wait until grants are noted as used.
     using: usize,
+    point: Option<Arc<Pdp>>,
+    /// Questions that another decision point is asked about.
+    asked: HashMap<u64, Question>,
+    asked_ever: u64,
 }
 
 impl StreamState {
@@ -125,7 +147,18 @@ impl StreamState {
             waiting: HashMap::new(),
             waiting_count: 0,
             using: 0,
+            point: None,
+            asked: HashMap::new(),
+            asked_ever: 0,
         }
+    }
+
+    /// The same, where another decision point decides about some routes.
+    #[must_use]
+    pub(crate) fn asking(mut self, point: Option<Arc<Pdp>>) -> Self {
+        self.follows.ask(point.clone());
+        self.point = point;
+        self
     }
 
     /// The same, where conditions decide as well.
@@ -230,9 +263,9 @@ impl StreamState {
         self.follows.notifier()
     }
 
-    /// How many questions and follows wait for look-ups, or for grants that they use.
+    /// How many questions and follows wait for look-ups, for grants that they use, or for another decision point.
     pub fn waiting(&self) -> usize {
-        self.waiting_count + self.using
+        self.waiting_count + self.using + self.asked.len()
     }
 
     /// Answers what has waited for look-ups.
@@ -313,18 +346,26 @@ impl StreamState {
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
         let on_table = self.on_table.as_ref();
         let request = Request::of(question);
+        if is_asked(self.point.as_ref(), route) {
+            let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
+            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 };
+            self.ask_again(question, None, tally, now_ms, answers);
+            return Ok(());
+        }
         let conditions = on_table.map(|on| on.asking(index, &route.facts, request));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
         let once = Once::Takes;
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms };
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied: false };
         let answered = asking.answer(token, None, tally, &mut self.usage);
+        let is_needed = on_table.is_some() || self.registry.whereabouts().is_watching();
         let question = |token: &Counted| {
             let (token, route) = (Arc::clone(token.bound.token()), index);
-            let request = on_table.map(|_| request.own()).unwrap_or_default();
-            Question { id, route, handle, token, request, took: Vec::new(), tries: 0 }
+            let request = if is_needed { request.own() } else { OwnRequest::default() };
+            Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 }
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
+                token.note(&self.registry, request, now_ms);
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
                 }
@@ -349,8 +390,12 @@ impl StreamState {
         let token = self.tokens.get(&follow.token).ok_or_else(|| not_described(follow.token))?;
         // The order is the point: see the followers.
         let bound = holding_back(Arc::clone(token.bound.token()), self.routes.as_deref());
-        let request = self.on_table.as_ref().map(|_| Request::followed(follow).own());
+        let is_asked = is_asked(self.point.as_ref(), route);
+        let request = (self.on_table.is_some() || is_asked).then(|| Request::followed(follow).own());
         self.follows.enter(follow.id, bound, (follow.route, route), request)?;
+        if is_asked {
+            self.follows.ask_about(follow.id, &route.facts, now_ms);
+        }
         if !serves {
             self.follows.give_up(follow.id, answers);
             return Ok(());
@@ -405,8 +450,25 @@ impl StreamState {
         let once = if took.is_empty() { Once::Takes } else { Once::Took(took) };
         let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, question.request.borrow()));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms };
+        let denied = question.ruled == Some(point::Fate::Denied);
+        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied };
+        if question.ruled.is_none() && is_asked(self.point.as_ref(), route) {
+            match asking.would_pass(token, found) {
+                Ok(true) => {
+                    let request = question.request.borrow();
+                    let query = point::query(&token.bound, &route.facts, request, registry, now_ms);
+                    self.asked_ever += 1;
+                    answers.queries.push((Asked::Question(self.asked_ever), query));
+                    self.asked.insert(self.asked_ever, question);
+                    return;
+                }
+                // Something else refuses it.
+                Ok(false) => {}
+                Err(look_up) => return self.wait(look_up, Waiting::Question(question), answers),
+            }
+        }
         let answered = asking.answer(token, found, tally, &mut self.usage);
+        token.note(&self.registry, question.request.borrow(), now_ms);
         // Whether or not its handle was forgotten meanwhile.
         token.collect(&mut self.usage, now_ms);
         match answered {
@@ -458,6 +520,8 @@ struct Asking<'a> {
     id: u32,
     once: Once<'a>,
     now_ms: u64,
+    /// Another decision point denies it, unless something else refuses it.
+    denied: bool,
 }
 
 /// What is answered to a question.
@@ -470,6 +534,25 @@ enum Answered {
 }
 
 impl Asking<'_> {
+    /// Whether nothing refuses it so far. Nothing is touched, and no grant is used.
+    fn would_pass(&self, token: &mut Counted, looked_up: Option<&LookedUp>) -> Result<bool, LookUp> {
+        let Self { registry, route, once, now_ms, .. } = *self;
+        let touches = !route.asked.background;
+        if token.bound.is_outdated(registry, touches, now_ms) {
+            token.bound.bind(registry, touches, looked_up, now_ms)?;
+        }
+        let required =
+            Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
+        let asked = judge::Asked { background: true, ..route.asked };
+        let verdict = token.bound.answer(registry, asked, required, now_ms).verdict;
+        // The filter refuses what the session's scopes do not cover.
+        let is_covered = route.requirement.met_by(|scope| match &verdict.narrowed {
+            Some(left) => left.scopes.contains(scope),
+            None => token.bound.token().scopes.holds(scope),
+        });
+        Ok(verdict.outcome() == Outcome::Active && is_covered)
+    }
+
     /// Answers it, if the disk is not needed for that, and counts it.
     fn answer(
         &self,
@@ -484,10 +567,15 @@ impl Asking<'_> {
             token.collect(usage, now_ms);
             token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
         }
-        let Counted { bound, uses } = token;
+        let Counted { bound, uses, .. } = token;
         let required =
             Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
-        let mut answer = bound.answer(registry, route.asked, required, now_ms);
+        // A refused question is not activity.
+        let asked = judge::Asked { background: route.asked.background || self.denied, ..route.asked };
+        let mut answer = bound.answer(registry, asked, required, now_ms);
+        if self.denied && answer.verdict.outcome() == Outcome::Active {
+            answer = point::denied();
+        }
         if once == Once::Takes && !answer.once.is_empty() {
             return Ok(Answered::Uses(answer.once));
         }
@@ -527,6 +615,31 @@ impl Asking<'_> {
 }
 
 impl StreamState {
+    /// Goes on with what another decision point has decided.
+    pub(crate) fn ruled(&mut self, asked: Asked, ruling: Ruling, now_ms: u64) -> Answers {
+        let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        self.renew_conditions();
+        let number = match asked {
+            Asked::Follow(id) => {
+                self.follows.ruled(id, ruling, &mut answers);
+                return answers;
+            }
+            Asked::Question(number) => number,
+        };
+        if let Some((question, point)) = self.asked.remove(&number).zip(self.point.clone()) {
+            match point::fate(&point, ruling, question.request.borrow().method()) {
+                _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
+                point::Fate::Undecided => no_verdict(question.id, &mut tally, &mut answers),
+                fate => {
+                    let question = Question { ruled: Some(fate), ..question };
+                    self.ask_again(question, None, &mut tally, now_ms, &mut answers);
+                }
+            }
+        }
+        self.metrics.answered(&tally);
+        answers
+    }
+
     /// Takes note of requests that the filter has decided by itself.
     fn reported(&mut self, used: &wire::Use, now_ms: u64) -> Result<(), Broken> {
         let effect = match used.route {
@@ -562,6 +675,11 @@ impl Drop for StreamState {
     fn drop(&mut self) {
         self.add_all_usage(0);
     }
+}
+
+/// Whether another decision point decides about a route.
+fn is_asked(point: Option<&Arc<Pdp>>, route: &Route) -> bool {
+    point.is_some_and(|point| point.settings().classes.hold(&route.facts.class))
 }
 
 /// Answers that there is no verdict.

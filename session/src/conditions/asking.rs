@@ -7,6 +7,7 @@ use super::marks::{Mark, Stamp};
 use super::route::{Asking, Of};
 use super::{Decided, Marks, Refused, facts};
 use crate::conditions::refused::Advice;
+use crate::registry::Registry;
 use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ impl Asking<'_> {
                 Some(Mark::Allowed) => return Decided { refused: None, again_at_ms },
                 Some(Mark::Prepared(piece)) => {
                     if let Some(piece) = piece.upgrade() {
-                        return self.evaluate(&piece, again_at_ms, now_ms);
+                        return self.evaluate(&piece, of.registry, again_at_ms, now_ms);
                     }
                 }
                 None => {}
@@ -49,7 +50,7 @@ impl Asking<'_> {
             marks.renew(stamp, device, self.on.table());
         }
         marks.put(key, &piece);
-        self.evaluate(&piece, stamp.until_ms, now_ms)
+        self.evaluate(&piece, of.registry, stamp.until_ms, now_ms)
     }
 
     /// Whether what was found out under a stamp still holds.
@@ -105,12 +106,12 @@ impl Asking<'_> {
         (stamp, Arc::new(session))
     }
 
-    fn evaluate(&self, piece: &Piece, until_ms: Option<u64>, now_ms: u64) -> Decided {
+    fn evaluate(&self, piece: &Piece, registry: &Registry, until_ms: Option<u64>, now_ms: u64) -> Decided {
         let decision = match piece.prepared.settled() {
             Some(settled) => settled.clone(),
             None => {
                 self.conditions.metrics().evaluated.inc();
-                piece.prepared.decide(&piece.session, &facts::asked(self.request, now_ms))
+                piece.prepared.decide(&piece.session, &facts::asked(self.request, registry.whereabouts(), now_ms))
             }
         };
         let timed = piece.prepared.depends_on_time().then(|| now_ms.saturating_add(AGAIN_MS));

@@ -6,11 +6,10 @@ use super::{Request, RouteFacts};
 use crate::approvals::Grant;
 use crate::attributes::Value;
 use crate::token::Token;
+use crate::whereabouts::Whereabouts;
 use portcullis_conditions::{Declared, Device, Place, Request as Asked, Session};
-use portcullis_contract::wire;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How the names of attributes begin that stand for claims, as signals set them.
@@ -63,21 +62,16 @@ pub(super) fn on_route(session: &Arc<Session>, of: &Of<'_>, route: &RouteFacts, 
 }
 
 /// What belongs to one question.
-pub(super) fn asked(request: Request<'_>, now_ms: u64) -> Asked {
+pub(super) fn asked(request: Request<'_>, whereabouts: &Whereabouts, now_ms: u64) -> Asked {
     let ip = request.address();
-    let place = request.place().map(known).or_else(|| ip.and_then(look_up));
+    let place = whereabouts.place(request).map(known);
     let attributes = request.attributes().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (method, host) = (request.method().to_owned(), request.host().to_owned());
     Asked { now_ms, method, host, ip, place, attributes }
 }
 
-/// The place of an address. Nothing knows it yet but the proxy.
-fn look_up(_: IpAddr) -> Option<Place> {
-    None
-}
-
-fn known(place: &wire::Place) -> Place {
-    let country = Some(&place.country).filter(|country| !country.is_empty()).cloned();
+fn known(place: crate::place::Place) -> Place {
+    let country = place.country.map(|country| country.to_string());
     Place { country, asn: place.asn, proxy: place.proxy }
 }
 

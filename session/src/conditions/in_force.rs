@@ -86,6 +86,9 @@ impl OnRoutes {
 
     /// What concerns a route: found out when the first question asks about it, or when the conditions were read again.
     pub(super) fn slice(&self, index: u32, route: &RouteFacts) -> &Slice {
+        if !self.current.settings.classes.hold(&route.class) {
+            return &Slice::Free;
+        }
         let slot = usize::try_from(index).ok().and_then(|index| self.slices.get(index));
         slot.map_or(&Slice::Faulty, |slot| {
             slot.get_or_init(|| {

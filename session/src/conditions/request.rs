@@ -13,6 +13,7 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "P
 pub(crate) struct Request<'q> {
     method: &'q str,
     client_address: &'q str,
+    user_agent: Option<u64>,
     circumstances: Option<&'q Circumstances>,
 }
 
@@ -21,20 +22,21 @@ pub(crate) struct Request<'q> {
 pub(crate) struct OwnRequest {
     method: Box<str>,
     client_address: Box<str>,
+    user_agent: Option<u64>,
     circumstances: Option<Box<Circumstances>>,
 }
 
 impl<'q> Request<'q> {
     /// The request of a question.
     pub(crate) fn of(question: &'q wire::Question) -> Self {
-        let wire::Question { method, client_address, circumstances, .. } = question;
-        Self { method, client_address, circumstances: circumstances.as_ref() }
+        let wire::Question { method, client_address, user_agent_digest: user_agent, circumstances, .. } = question;
+        Self { method, client_address, user_agent: *user_agent, circumstances: circumstances.as_ref() }
     }
 
     /// The first request of a follow.
     pub(crate) fn followed(follow: &'q wire::Follow) -> Self {
-        let wire::Follow { method, client_address, circumstances, .. } = follow;
-        Self { method, client_address, circumstances: circumstances.as_ref() }
+        let wire::Follow { method, client_address, user_agent_digest: user_agent, circumstances, .. } = follow;
+        Self { method, client_address, user_agent: *user_agent, circumstances: circumstances.as_ref() }
     }
 
     /// A copy of its own.
@@ -42,6 +44,7 @@ impl<'q> Request<'q> {
         OwnRequest {
             method: self.method.into(),
             client_address: self.client_address.into(),
+            user_agent: self.user_agent,
             circumstances: self.circumstances.cloned().map(Box::new),
         }
     }
@@ -60,6 +63,11 @@ impl<'q> Request<'q> {
     /// The client's address.
     pub(crate) fn address(self) -> Option<IpAddr> {
         self.client_address.parse().ok()
+    }
+
+    /// A digest of the client's user agent.
+    pub(crate) const fn user_agent(self) -> Option<u64> {
+        self.user_agent
     }
 
     /// The host, in lower case and without port; may be empty.
@@ -98,6 +106,7 @@ impl OwnRequest {
         Request {
             method: &self.method,
             client_address: &self.client_address,
+            user_agent: self.user_agent,
             circumstances: self.circumstances.as_deref(),
         }
     }

@@ -1,6 +1,6 @@
 //! Where conditions come from: `conditions` in `session.yaml`.
 
-use super::{Mode, directory};
+use super::{Classes, Mode, directory};
 use portcullis_conditions::{Declared, Set};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct ConditionSettings {
     pub mode: Mode,
     /// The attributes that policies can see.
     pub declared: Declared,
+    /// The routes that they decide about.
+    pub classes: Classes,
     pub(super) set: Arc<Set>,
 }
 
@@ -21,7 +23,13 @@ impl ConditionSettings {
     /// Reads the policies. The error has all faults.
     pub fn load(directory: &Path, mode: Mode, declared: Declared) -> Result<Self, Vec<String>> {
         let set = Arc::new(directory::load(directory, &declared)?);
-        Ok(Self { directory: directory.to_owned(), mode, declared, set })
+        Ok(Self { directory: directory.to_owned(), mode, declared, classes: Classes::default(), set })
+    }
+
+    /// The same, for these routes.
+    #[must_use]
+    pub fn about(self, classes: Classes) -> Self {
+        Self { classes, ..self }
     }
 
     /// What is valid in the policies and is perhaps not meant.
@@ -31,7 +39,8 @@ impl ConditionSettings {
 
     /// The same with the policies as they are now.
     pub(super) fn read_again(&self) -> Result<Self, Vec<String>> {
-        Self::load(&self.directory, self.mode, self.declared.clone())
+        let read = Self::load(&self.directory, self.mode, self.declared.clone())?;
+        Ok(read.about(self.classes.clone()))
     }
 
     /// What tells replicas that decide alike from others.
@@ -49,6 +58,7 @@ impl PartialEq for ConditionSettings {
         self.directory == other.directory
             && self.mode == other.mode
             && self.declared == other.declared
+            && self.classes == other.classes
             && self.set.digest() == other.set.digest()
     }
 }

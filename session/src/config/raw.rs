@@ -4,6 +4,7 @@ use super::admins::RawAdmin;
 use super::approvals::RawRule;
 use super::audit::RawAudit;
 use super::conditions::RawConditions;
+use super::places::{RawAnomalies, RawGeoIp};
 use super::signals::RawTransmitter;
 use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -45,6 +46,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) audit: Option<RawAudit>,
+    pub(super) geoip: Option<RawGeoIp>,
+    pub(super) anomalies: Option<RawAnomalies>,
     pub(super) conditions: Option<RawConditions>,
 }
 

@@ -1,7 +1,7 @@
 //! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates,
 //! approval rules and conditions. The rest waits for the next start.
 
-use super::{Settings, load};
+use super::{Settings, load_again};
 use crate::audit;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,9 @@ impl Settings {
                 ("external_url", self.external_url != new.external_url),
                 ("webhooks", self.webhooks != new.webhooks),
                 ("audit", self.audit != new.audit),
-                ("conditions", are_added),
+                ("geoip", self.geoip != new.geoip),
+                ("anomalies", self.anomalies != new.anomalies),
+                ("conditions", are_added || self.pdp != new.pdp),
             ]),
         }
     }
@@ -107,7 +109,7 @@ impl Settings {
 /// Reads the configuration again and applies it to `running`; returns whether it could. A configuration with a fault changes
 /// nothing.
 pub fn reload(file: &Path, running: &Settings) -> bool {
-    let new = match load(file) {
+    let new = match load_again(file) {
         Ok(new) => new,
         Err(faults) => {
             audit::configuration_refused(faults.0.len());

@@ -27,10 +27,11 @@ use crate::session::{Noted, Origin, Session};
 use crate::store::{Record, Store};
 use crate::token::Token;
 use crate::usage::Usage;
+use crate::whereabouts::Whereabouts;
 use portcullis_contract::{KeyKind, SessionId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// The number of shards; a power of two.
 pub const SHARDS: usize = 64;
@@ -164,6 +165,7 @@ pub struct Registry {
     pub(super) leads: Leads,
     issuers: Issuers,
     usage: Usage,
+    whereabouts: OnceLock<Whereabouts>,
     pub(super) agreement: Arc<Agreement>,
     pub(super) lease: Arc<Lease>,
 }
@@ -201,6 +203,7 @@ impl Registry {
             leads: Leads::default(),
             issuers: Issuers::default(),
             usage: Usage::default(),
+            whereabouts: OnceLock::new(),
             agreement,
             lease: Arc::default(),
         }
@@ -240,6 +243,16 @@ impl Registry {
     /// The counts of what is used that the store lacks.
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Finds out where requests come from.
+    pub(crate) fn whereabouts(&self) -> &Whereabouts {
+        self.whereabouts.get_or_init(Whereabouts::default)
+    }
+
+    /// Sets that, once, before it is asked for.
+    pub(crate) fn set_whereabouts(&self, whereabouts: Whereabouts) {
+        drop(self.whereabouts.set(whereabouts));
     }
 
     /// How far the clocks of issuers are ahead.

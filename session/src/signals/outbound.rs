@@ -59,7 +59,7 @@ impl Url {
 
     /// What a document that was fetched here names as another URL: one that is not encrypted is only taken from a document
     /// that was not encrypted either.
-    pub(super) fn names(&self, text: &str) -> Option<Self> {
+    pub(crate) fn names(&self, text: &str) -> Option<Self> {
         Self::read(text).ok().filter(|named| self.is_plain() || !named.is_plain())
     }
 }
@@ -124,7 +124,7 @@ impl Caller {
     }
 
     /// Gets a document, in at most this time. Blocks.
-    pub(super) fn get(&self, url: &Url, authorization: Option<&Secret>, at_most: Duration) -> Result<Vec<u8>, String> {
+    pub(crate) fn get(&self, url: &Url, authorization: Option<&Secret>, at_most: Duration) -> Result<Vec<u8>, String> {
         let mut call = self.0.get(&url.0).header(ACCEPT, "application/json");
         if let Some(Secret(value)) = authorization {
             call = call.header(AUTHORIZATION, value);

@@ -1,8 +1,9 @@
-//! Attributes that the admin API sets and removes.
+//! Attributes that the admin API sets and removes, and those that anomalies become.
 
 use super::commit::Commit;
 use super::op::{NotWritten, Reply, answer};
 use super::prepare::{Group, Step};
+use crate::anomalies;
 use crate::attributes::{Attribute, HELD_MAX};
 use crate::audit::Actor;
 use crate::store::Change;
@@ -28,7 +29,8 @@ impl Commit {
 
     pub(super) fn finish_attribute(&self, attribute: &Attribute, actor: &Actor) -> Result<Set, NotWritten> {
         self.registry.set_attributes(std::slice::from_ref(attribute));
-        self.audit.attribute(attribute, "admin", actor);
+        let is_found = attribute.source == anomalies::SOURCE && *actor == Actor::Nobody;
+        self.audit.attribute(attribute, if is_found { "anomaly" } else { "admin" }, actor);
         Ok(Ok(()))
     }
 

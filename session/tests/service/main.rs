@@ -13,6 +13,7 @@ mod admin;
 mod admins;
 mod approvals;
 mod audit_log;
+mod authzen;
 mod checks;
 mod client;
 #[cfg(feature = "conditions")]
@@ -23,6 +24,7 @@ mod fixtures;
 mod follows;
 mod logins;
 mod oauth;
+mod places;
 mod program;
 mod signals;
 mod tls;
