@@ -283,9 +283,9 @@ fn every_kind_of_change_is_told() {
                 ("/scopes/more", json!({})),
             ],
             vec![
-                "~ scopes.more: declared",
                 "~ scopes.read: `owner` is `librarians`, was `readers`",
                 "~ scopes.read: `review_by` is nothing, was `2027-03-01`",
+                "~ scopes.more: declared",
             ],
             vec![
                 "~ scopes.read: `owner` is `readers`, was `librarians`",

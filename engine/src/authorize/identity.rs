@@ -106,11 +106,12 @@ mod tests {
             names.len() > 1
         };
         let forwarded: Vec<Code> = Code::ALL.into_iter().filter(is_forwarded).collect();
-        // What is wrong here is the request, the route or the network, and not the person.
+        // What is wrong here is the request, its circumstances, the route or the network, and not the person.
         let expected = [
             Code::MalformedCredentials,
             Code::AmbiguousPath,
             Code::InsufficientScope,
+            Code::ConditionFailed,
             Code::NoRoute,
             Code::CrossOrigin,
             Code::KeysUnavailable,

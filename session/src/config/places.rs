@@ -251,8 +251,9 @@ mod tests {
     #[test]
     #[cfg(feature = "conditions")]
     fn the_example_is_valid() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/unusual-places/conditions");
-        let text = include_str!("../../../examples/unusual-places/session.yaml");
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/conditions/unusual-places/conditions");
+        let text = include_str!("../../../examples/conditions/unusual-places/session.yaml");
         let text = text.replace("./conditions", folder.to_str().unwrap());
         let settings = read(&text, &|name| Some(format!("the-secret-of-{name}"))).unwrap();
         assert!(settings.anomalies.is_some() && settings.conditions.read().is_some() && settings.geoip.len() == 2);

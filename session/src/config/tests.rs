@@ -596,11 +596,13 @@ fn conditions_are_read_with_their_directory_and_every_fault_is_reported() {
         (", mode: maybe", "conditions.mode: unknown variant `maybe`"),
         (", attributes: {ticket: Text}", "conditions.attributes.ticket: `Text` is not a type: use `String`"),
         (", attributes: {Ticket: Long}", "conditions.attributes: `Ticket` cannot be an attribute's name"),
-        ("", "conditions.cedar: "),
     ] {
         let told = faults(&with(keys));
         assert!(told.contains(wanted), "{keys}: {told}");
     }
+    std::fs::write(folder.path().join("b.cedar"), r#"@id("b") permit (principal, action, resource);"#).unwrap();
+    let told = faults(&with(", attributes: {ticket: String}"));
+    assert!(told.contains("conditions.cedar: ") && told.contains("b.cedar:1:"), "{told}");
     let told = faults(&format!("{SHORT}conditions: {{cedar: /nowhere/at/all}}\n"));
     assert!(told.contains("conditions.cedar: ") && told.contains("/nowhere/at/all"), "{told}");
 }

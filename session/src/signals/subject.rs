@@ -42,7 +42,7 @@ pub(super) enum Subject {
         session: Option<Identifier>,
         /// The device.
         device: Option<Identifier>,
-        /// The names of all members.
+        /// The names of all members, in the order of the alphabet.
         members: Vec<String>,
     },
 }
@@ -86,7 +86,8 @@ impl Subject {
         let device = member("device").unwrap_or_else(|_| Some(Identifier::Unknown(String::new())));
         let is_member =
             |(name, value): &(&String, &Value)| !matches!(name.as_str(), "format" | "subject_type") && !value.is_null();
-        let members = members.iter().filter(is_member).map(|(name, _)| name.clone()).collect();
+        let mut members: Vec<_> = members.iter().filter(is_member).map(|(name, _)| name.clone()).collect();
+        members.sort_unstable();
         Ok(Self::Complex { user, session, device, members })
     }
 }
