@@ -237,7 +237,11 @@ mod tests {
             }
         }
         assert!(!is_kept(1), "the oldest one is still there");
-        let held: usize = cache.0.iter().map(|shard| lock(shard).young.bytes + lock(shard).old.bytes).sum();
+        let bytes_of = |shard: &Mutex<Shard>| {
+            let shard = lock(shard);
+            shard.young.bytes + shard.old.bytes
+        };
+        let held: usize = cache.0.iter().map(bytes_of).sum();
         assert!(held <= SHARDS * 2 * (HALF_BYTES_MAX + LINE_BYTES * 4), "{held}");
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 const REPLICAS: usize = 3;
-const REVOCATIONS: usize = 60;
+const REVOCATIONS: usize = 40;
 const CONNECTIONS: usize = 64;
 /// Revocations whose answers are timed.
 const MEASURED: usize = 200;
