@@ -30,7 +30,9 @@ fn in_front() -> [Value; 3] {
         json!({"header": {"key": "x-geo-country", "value": "CH"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"});
     let mutations = json!({"request_mutations": [{"remove": "x-geo-country"}, {"append": country}]});
     let vouch = json!({"metadata_namespace": "portcullis", "key": "x-geo-country", "type": "STRING"});
-    let posture = json!({"metadata_namespace": "portcullis", "value": {"x-device-posture": true}});
+    // The namespace is there already.
+    let posture =
+        json!({"metadata_namespace": "portcullis", "value": {"x-device-posture": true}, "allow_overwrite": true});
     [
         filter("header_mutation", "HeaderMutation", json!({"mutations": mutations})),
         filter(
