@@ -542,8 +542,13 @@ async fn a_revocation_of_many_sessions_does_not_hold_up_other_changes() {
     };
     let alice = RevokedParty::Subject("alice".to_owned());
     let all = writer.revoke_party(Revocation { party: alice, ..everyone(T0 + 1) });
-    // It is asked for right after the large one.
-    let one = writer.revoke(other.id, "", T0 + 2);
+    let one = async {
+        // The large one is under way.
+        while fixture.registry.find(person("many-0", T0).id).is_some_and(|session| session.ended().is_none()) {
+            tokio::task::yield_now().await;
+        }
+        writer.revoke(other.id, "", T0 + 2).await
+    };
     tokio::pin!(all, one);
     let first = futures_util::future::select(all, one).await;
     assert!(matches!(first, futures_util::future::Either::Right(_)), "the small change is answered first");
