@@ -21,4 +21,7 @@ pub const USAGE: &str = "usage";
 /// The capability of a service that decides by conditions, and wants to know what they depend on.
 pub const CONDITIONS: &str = "conditions";
 
+/// The capability of a service that knows which proofs of possession were used.
+pub const PROOFS: &str = "proofs";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

@@ -13,6 +13,7 @@ use crate::intern::ScopeSet;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::pdp::Pdp;
+use crate::proofs::Proofs;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::replica::{Barrier, State};
 use crate::session::Session;
@@ -22,7 +23,8 @@ use crate::webhooks::Webhooks;
 use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, USAGE};
+use portcullis_contract::token::dpop::NonceKey;
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, PROOFS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -77,6 +79,10 @@ pub struct Service {
     pub conditions: Option<Arc<Conditions>>,
     /// Another decision point that decides about some routes.
     pub(crate) pdp: Option<Arc<Pdp>>,
+    /// Which proofs of possession were used.
+    pub(crate) proofs: Proofs,
+    /// What the nonces of proofs are made with.
+    pub nonce_key: NonceKey,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
     pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
@@ -140,7 +146,7 @@ impl Service {
     pub(crate) fn capabilities(&self) -> impl Iterator<Item = &'static str> {
         // A filter only tells where a request comes from if somebody wants to know.
         let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
-        [BEAT, APPROVALS, USAGE].into_iter().chain(needs_facts.then_some(CONDITIONS))
+        [BEAT, APPROVALS, USAGE, PROOFS].into_iter().chain(needs_facts.then_some(CONDITIONS))
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

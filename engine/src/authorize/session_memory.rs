@@ -117,6 +117,8 @@ impl SessionMemory {
             return;
         }
         match (request, event) {
+            // It is about the request, and not about its session or token.
+            (_, Event::Verdict(Verdict::Ended(Refusal { code: Code::InvalidDpopProof, .. }), _)) => {}
             (Request::Asked(Inquiry::Session(question)), Event::Verdict(verdict, _)) => {
                 self.note(&question.principal, question.rule, verdict, policy, now);
             }

@@ -14,7 +14,7 @@ use super::{
     question::{Question, Verdict},
     usage::Usage,
 };
-use crate::{map::HashMap, time::Monotonic, wire};
+use crate::{map::HashMap, time::Monotonic, token::dpop::NonceKey, wire};
 pub use connection::Act;
 use connection::Connection;
 use peer::Peers;
@@ -69,6 +69,8 @@ pub(super) struct StreamClient {
     needs_beats: bool,
     /// Where people ask for approvals, as the service of the current stream says.
     requests_url: Option<String>,
+    /// What nonces are made with, as the service of the current stream says.
+    nonces: Option<NonceKey>,
     timeout_ms: u64,
     connection: Connection,
     next_handle: u32,
@@ -114,6 +116,7 @@ impl StreamClient {
             hello,
             needs_beats,
             requests_url: None,
+            nonces: None,
             timeout_ms,
             connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
@@ -133,6 +136,11 @@ impl StreamClient {
     /// Where people ask for approvals, as the service of the current stream says.
     pub(super) fn requests_url(&self) -> Option<&str> {
         self.requests_url.as_deref()
+    }
+
+    /// What nonces are made with, as the service of the current stream says.
+    pub(super) const fn nonces(&self) -> Option<&NonceKey> {
+        self.nonces.as_ref()
     }
 
     /// Whether to collect what conditions want to know. It is for whichever service reads the question first.
@@ -238,6 +246,12 @@ impl StreamClient {
             () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
             // It would take a token's word for what somebody has to approve.
             () if !self.hello.approvals.is_empty() && can(wire::APPROVALS) == Some(false) => Some(Lack::Approvals),
+            // It would take a proof for a new one that was used before.
+            () if self.hello.capabilities.iter().any(|name| name == wire::PROOFS)
+                && can(wire::PROOFS) == Some(false) =>
+            {
+                Some(Lack::Proofs)
+            }
             () => None,
         };
         if let Some(lack) = lacks {
@@ -254,6 +268,7 @@ impl StreamClient {
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
+            self.nonces = NonceKey::read(&welcome.nonce_key);
             self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
             self.peers.note(welcome);
         }
@@ -382,10 +397,10 @@ impl StreamClient {
             let Some(open) = self.open.get_mut(&id) else { continue };
             open.tries = open.tries.saturating_add(1);
             open.stream = Some(stream);
-            let Question { rule, principal, attributes } = open.question.clone();
+            let Question { rule, principal, attributes, proof } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            let question = wire_form::question(id, token, rule, &attributes, asks_facts.then_some(&*principal));
+            let question = wire_form::question(id, token, rule, &attributes, asks_facts.then_some(&*principal), proof);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
             message.questions.push(question);

@@ -7,6 +7,7 @@ mod claims;
 mod facts;
 pub(super) mod issuers;
 mod keys;
+mod possession;
 mod routes;
 mod scopes;
 mod session;
@@ -27,6 +28,7 @@ use super::{
     text::{backticked, nearest, quoted, unescaped},
 };
 use facts::RawFacts;
+use possession::RawPossession;
 use routes::{Common, Routes};
 use std::sync::Arc;
 
@@ -93,6 +95,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let (attributes, place) = session::take_facts(&mut raw.session);
     let raw_facts = RawFacts { trusted_hops: raw.trusted_hops, device: raw.device, attributes, place };
     let facts = facts::facts(raw_facts, is_endpoint, faults);
+    let raw_possession = RawPossession { dpop: raw.dpop, external_url: raw.external_url };
+    let possession = possession::possession(raw_possession, issuers.as_deref(), is_endpoint, faults);
     let session = session::session(raw.session, faults);
     if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
         asked_about(issuers, &given.service.protocol, faults);
@@ -125,6 +129,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         cors_preflight: cors_preflight?,
         limits: limits?,
         issuers,
+        possession: possession?,
         facts,
         session: session?.map(|given| given.service),
         register: scopes.register,

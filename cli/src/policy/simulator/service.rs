@@ -6,8 +6,8 @@ use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
     wire::{
-        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, Outcome, Route, Scopes, ServiceMessage, Token, Verdict,
-        Welcome,
+        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, Outcome, PROOFS, Route, Scopes, ServiceMessage, Token,
+        Verdict, Welcome,
     },
 };
 use prost::Message;
@@ -88,7 +88,7 @@ impl Service {
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
             self.approvals = hello.approvals;
-            let mut capabilities = vec![BEAT.to_owned(), APPROVALS.to_owned()];
+            let mut capabilities = vec![BEAT.to_owned(), APPROVALS.to_owned(), PROOFS.to_owned()];
             if let Some(judge) = &mut self.judge {
                 judge.hello(&self.routes);
                 capabilities.push(CONDITIONS.to_owned());

@@ -2,7 +2,7 @@
 
 use crate::{
     answer::Code,
-    authorize::{Condition, Principal, Refusal, RequestAttributes, Verdict, follows::FollowId},
+    authorize::{Condition, Principal, Refusal, RequestAttributes, UsedProof, Verdict, follows::FollowId},
     route::RuleId,
     token::Reason,
     wire,
@@ -16,6 +16,7 @@ pub(super) fn question(
     rule: RuleId,
     attributes: &RequestAttributes,
     principal: Option<&Principal>,
+    proof: Option<UsedProof>,
 ) -> wire::Question {
     wire::Question {
         id,
@@ -25,6 +26,11 @@ pub(super) fn question(
         client_address: attributes.client_address.clone(),
         user_agent_digest: attributes.user_agent_digest,
         circumstances: principal.and_then(|principal| attributes.circumstances_of(principal)),
+        proof: proof.map(|UsedProof { proven, asker }| wire::Proof {
+            id: proven.id.0.to_vec(),
+            asker,
+            lasts_ms: proven.lasts_ms,
+        }),
     }
 }
 
@@ -67,6 +73,7 @@ pub(super) fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verd
         Ok(wire::Outcome::Blocked) => Code::Blocked,
         Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
+        Ok(wire::Outcome::ProofUsed) => Code::InvalidDpopProof,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
