@@ -203,9 +203,9 @@ fn of_pem(text: &str) -> Result<Secret, NotAKey> {
 
 fn of_jwk(text: &str) -> Result<Secret, NotAKey> {
     let ed25519 = Ed25519KeyPair::from_jwk(text).ok().map(Secret::Ed25519);
-    ed25519
-        .or_else(|| ES256KeyPair::from_jwk(text).ok().map(Secret::Es256))
-        .ok_or(NotAKey("is not a private JWK of Ed25519 or P-256 that signs: it needs `kty`, `crv`, `d` and the public part"))
+    ed25519.or_else(|| ES256KeyPair::from_jwk(text).ok().map(Secret::Es256)).ok_or(NotAKey(
+        "is not a private JWK of Ed25519 or P-256 that signs: it needs `kty`, `crv`, `d` and the public part",
+    ))
 }
 
 #[cfg(test)]
@@ -240,7 +240,10 @@ mod tests {
             assert!(is_verified(&key, &token.text) && !is_verified(&other, &token.text), "{algorithm:?}");
             assert_ne!(token.id, signed(&other).id);
             let jwk = key.public_jwk();
-            assert_eq!((&jwk["alg"], &jwk["kid"], &jwk["use"]), (&json!(algorithm.name()), &json!("k1"), &json!("sig")));
+            assert_eq!(
+                (&jwk["alg"], &jwk["kid"], &jwk["use"]),
+                (&json!(algorithm.name()), &json!("k1"), &json!("sig"))
+            );
             assert!(jwk.get("d").is_none(), "the private part is not published");
         }
     }

@@ -61,5 +61,5 @@ pub use refused_tokens::RefusedToken;
 pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step, StepUp};
 pub use session_memory::Known;
 pub use stream_client::{Act, Lack, MESSAGE_BYTES_MAX, PeerNews};
-pub use upstream_token::UpstreamToken;
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, Route, StreamEvent, Tally};
+pub use upstream_token::UpstreamToken;

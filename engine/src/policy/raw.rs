@@ -7,12 +7,12 @@ use super::deserialize::Given;
 #[cfg(feature = "schema")]
 use super::schema;
 pub(super) use facts::{RawAttributes, RawDevice, RawDeviceSource, RawPlace};
-pub(super) use upstream_token::RawUpstreamToken;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use std::fmt;
+pub(super) use upstream_token::RawUpstreamToken;
 
 /// A list of texts.
 pub(super) type Texts = Given<Vec<Given<String>>>;

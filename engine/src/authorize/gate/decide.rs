@@ -158,7 +158,11 @@ impl Gate {
             client_address: client_address.unwrap_or_default(),
             user_agent_digest: head.user_agent.map(digest8),
             carried: is_call.then(|| Carried::new(token, head.trace)),
-            request_id: self.policy.rule(rule).filter(|rule| rule.upstream_token.is_some()).and_then(|_| request_id(head)),
+            request_id: self
+                .policy
+                .rule(rule)
+                .filter(|rule| rule.upstream_token.is_some())
+                .and_then(|_| request_id(head)),
             circumstances: wants_facts.then(|| Box::new(circumstances::collect(head, &self.policy.facts, look_up))),
         }
     }

@@ -2,9 +2,7 @@
 
 use crate::{
     answer::Code,
-    authorize::{
-        Refusal, UpstreamToken, bearer::CredentialError, head::Head, principal::Principal, token_place,
-    },
+    authorize::{Refusal, UpstreamToken, bearer::CredentialError, head::Head, principal::Principal, token_place},
     policy::{Access, Policy, WithoutToken},
     route::{Host, Path, RuleId},
 };

@@ -19,7 +19,7 @@ pub(super) fn question(
     principal: Option<&Principal>,
     minting: Option<Minting>,
 ) -> wire::Question {
-    let request_id = minting.and_then(|_| attributes.request_id.as_deref()).unwrap_or_default().to_owned();
+    let request_id = attributes.request_id.as_deref().filter(|_| minting.is_some()).unwrap_or_default().to_owned();
     wire::Question {
         id,
         token,

@@ -1,8 +1,8 @@
 //! The keys of a token for the upstream.
 
+use crate::policy::deserialize::Given;
 #[cfg(feature = "schema")]
 use crate::policy::schema;
-use crate::policy::deserialize::Given;
 use serde::Deserialize;
 
 /// A short-lived token for the upstream, which the session service mints in place of the client's

@@ -85,7 +85,8 @@ impl OfPolicy {
 
     fn read(&self, raw: RawUpstreamToken, at: &At<'_>, faults: &mut Faults) -> Option<Arc<UpstreamToken>> {
         if !self.can_be_minted {
-            let message = "only a session service on the check stream mints tokens; use `session` with `protocol: stream`";
+            let message =
+                "only a session service on the check stream mints tokens; use `session` with `protocol: stream`";
             faults.add(at, message);
             return None;
         }

@@ -109,10 +109,7 @@ fn a_route_without_one_says_nothing_about_tokens_and_keeps_the_clients() {
 
 #[test]
 fn a_clients_own_is_taken_away_on_public_and_optional_routes_which_get_none() {
-    let mut bench = bench(
-        |policy| policy["upstream_token"] = json!({"audience": "all"}),
-        &CAPABLE,
-    );
+    let mut bench = bench(|policy| policy["upstream_token"] = json!({"audience": "all"}), &CAPABLE);
     for path in ["/open", "/optional/x"] {
         let permit = released(get(&mut bench, 1, path, &[("Txn-Token", "forged"), ("x-hop", "forged")]));
         assert_eq!(permit.strip, ["Txn-Token", "x-hop"], "{path}");
@@ -153,10 +150,7 @@ fn a_service_that_cannot_mint_is_left_unless_every_route_can_do_without() {
 
 #[test]
 fn in_an_outage_the_last_token_is_used_while_it_lives() {
-    let mut bench = bench(
-        |policy| policy["routes"][3]["upstream_token"] = json!({"audience": "read"}),
-        &CAPABLE,
-    );
+    let mut bench = bench(|policy| policy["routes"][3]["upstream_token"] = json!({"audience": "read"}), &CAPABLE);
     let token = bearer(&bench);
     get(&mut bench, 1, "/read", &[("authorization", &token)]);
     let id = bench.sent(NOW_MS).questions[0].id;
