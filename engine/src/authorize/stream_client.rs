@@ -109,6 +109,8 @@ struct Open {
     /// How often it was sent, and the stream that it was last sent on.
     tries: u8,
     stream: Option<u32>,
+    /// The token for the upstream that it said it holds when it was sent.
+    held: Option<UpstreamToken>,
 }
 
 impl Open {
@@ -191,7 +193,7 @@ impl StreamClient {
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        self.open.insert(id, Open { context, asked_at: now, question, tries: 0, stream: None });
+        self.open.insert(id, Open { context, asked_at: now, question, tries: 0, stream: None, held: None });
         self.waiting.push_back(id);
         self.deadlines.push_back((now.after(self.timeout_ms), id));
         true
@@ -301,7 +303,7 @@ impl StreamClient {
             if let Some(open) = self.open.remove(&verdict.id) {
                 let minted = verdict.upstream_token.clone();
                 let verdict = wire_form::read(verdict, &open.question.principal);
-                let token = self.note(&open.question, verdict.as_ref(), minted);
+                let token = self.note(&open, verdict.as_ref(), minted);
                 received.settled.push(open.settle(verdict, token, now));
             }
         }
@@ -333,15 +335,18 @@ impl StreamClient {
     /// What a verdict says about tokens for the upstream. Returns the one that it brings or names.
     fn note(
         &mut self,
-        question: &Question,
+        open: &Open,
         verdict: Option<&Verdict>,
         minted: Option<wire::MintedToken>,
     ) -> Option<UpstreamToken> {
         match verdict? {
-            Verdict::Active(narrowed) => self.tokens.receive(minted?, question, narrowed.as_ref(), &self.hello),
+            Verdict::Active(narrowed) => {
+                let asked = (&open.question, open.held.clone());
+                self.tokens.receive(minted?, asked, narrowed.as_ref(), &self.hello)
+            }
             Verdict::Ended(refusal) => {
                 if refusal.code.refuses_session() {
-                    self.tokens.forget(&question.principal);
+                    self.tokens.forget(&open.question.principal);
                 }
                 None
             }
@@ -449,7 +454,11 @@ impl StreamClient {
             let Question { rule, principal, attributes } = asked.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            let minting = self.mints.then(|| Minting { held: self.tokens.held(&asked, &self.hello) });
+            let held = if self.mints { self.tokens.held(&asked, &self.hello) } else { None };
+            let minting = self.mints.then(|| Minting { held: held.as_ref().map(UpstreamToken::id) });
+            if let Some(open) = self.open.get_mut(&id) {
+                open.held = held;
+            }
             let facts_of = asks_facts.then_some(&*principal);
             let question = wire_form::question(id, token, rule, &attributes, facts_of, minting);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();

@@ -45,6 +45,11 @@ impl fmt::Debug for UpstreamToken {
 }
 
 impl UpstreamToken {
+    /// Tells it apart from others.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The token, for the upstream's header.
     pub fn text(&self) -> &str {
         &self.text
@@ -124,16 +129,18 @@ impl Slot {
 }
 
 impl UpstreamTokens {
-    /// The id of the token that is kept for a question.
-    pub(super) fn held(&mut self, question: &Question, hello: &Hello) -> Option<u64> {
-        self.entry(question, hello).map(|entry| entry.token.id)
+    /// The token that is kept for a question. The question has to remember it: by the time of its answer, that of another token
+    /// of the client may have taken its place.
+    pub(super) fn held(&mut self, question: &Question, hello: &Hello) -> Option<UpstreamToken> {
+        self.entry(question, hello).map(|entry| entry.token.clone())
     }
 
-    /// The token that a verdict brings or names. `None` where the service has none, or names one that is not here.
+    /// The token that a verdict brings or names; `held` is the one that its question had. `None` where the verdict names another
+    /// one that is not here.
     pub(super) fn receive(
         &mut self,
         minted: MintedToken,
-        question: &Question,
+        (question, held): (&Question, Option<UpstreamToken>),
         narrowed: Option<&Rc<[String]>>,
         hello: &Hello,
     ) -> Option<UpstreamToken> {
@@ -141,7 +148,7 @@ impl UpstreamTokens {
         let (session, sent_for) = (question.principal.facts.session_id, question.principal.facts.digest);
         let MintedToken { id, token: text, expires_at_ms } = minted;
         let token = match text.is_empty() {
-            true => self.entry(question, hello).map(|entry| entry.token.clone()).filter(|token| token.id == id)?,
+            true => held.filter(|held| held.id == id)?,
             false if !is_header_value(&text) => return None,
             false => UpstreamToken { id, text: text.into() },
         };

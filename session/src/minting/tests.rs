@@ -58,7 +58,7 @@ impl Bench {
         Self { minter, metrics, token, session, wanted: wanted.into(), scopes, _fixture: fixture }
     }
 
-    fn ask(&self, change: impl FnOnce(&mut Subject<'_>, &mut Request<'_>), now_ms: u64) -> Option<MintedToken> {
+    fn ask<'a>(&'a self, change: impl FnOnce(&mut Subject<'a>, &mut Request<'a>), now_ms: u64) -> Option<MintedToken> {
         let mut subject = Subject {
             session: &self.session,
             generation: 0,
@@ -95,10 +95,10 @@ fn a_token_says_what_the_draft_requires() {
 
 #[test]
 fn scopes_are_those_that_the_route_requires_or_all_and_never_more_than_the_session_holds() {
-    let scope = |bench: &Bench, left: Option<&[String]>| {
-        let token = bench.ask(|subject, _| subject.left = left.map(|left| &*left.to_vec().leak()), T0).unwrap().token;
+    fn scope<'a>(bench: &'a Bench, left: Option<&'a [String]>) -> String {
+        let token = bench.ask(|subject, _| subject.left = left, T0).unwrap().token;
         read(&token).1["scope"].as_str().unwrap().to_owned()
-    };
+    }
     let (route, all) = (Bench::new(|_| ()), Bench::new(|wanted| wanted.held_scopes = true));
     assert_eq!(
         (scope(&route, None), scope(&all, None)),
@@ -163,7 +163,7 @@ fn another_token_is_minted_when_what_it_says_would_differ() {
     all.dedup();
     assert_eq!(all.len(), 5);
     let fewer = Token { scopes: ScopeSet::new(["openid"]), ..bench.token.clone() };
-    assert_ne!(bench.ask(|subject, _| subject.token = &*Box::leak(Box::new(fewer)), T0).unwrap().id, first);
+    assert_ne!(bench.ask(|subject, _| subject.token = &fewer, T0).unwrap().id, first);
 }
 
 #[test]

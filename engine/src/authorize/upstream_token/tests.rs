@@ -39,13 +39,14 @@ impl Bench {
 
     fn receive(&mut self, rule: usize, address: &str, id: u64, text: &str) -> Option<String> {
         let minted = MintedToken { id, token: text.to_owned(), expires_at_ms: 2_000 };
-        let question = self.question(rule, address);
-        let token = self.tokens.receive(minted, &question, None, &self.policy.hello());
+        let (question, hello) = (self.question(rule, address), self.policy.hello());
+        let held = self.tokens.held(&question, &hello);
+        let token = self.tokens.receive(minted, (&question, held), None, &hello);
         token.map(|token| token.text().to_owned())
     }
 
     fn held(&mut self, rule: usize, address: &str) -> Option<u64> {
-        self.tokens.held(&self.question(rule, address), &self.policy.hello())
+        self.tokens.held(&self.question(rule, address), &self.policy.hello()).map(|token| token.id())
     }
 
     fn recalled(&mut self, question: &Question, known: &Known, wall_ms: Option<u64>) -> bool {
@@ -73,6 +74,18 @@ fn a_verdict_without_a_text_means_the_token_that_is_kept_and_no_other() {
     assert_eq!(bench.receive(1, "", 8, ""), None, "another one");
     assert_eq!(bench.receive(1, "", 8, "d.e.f").as_deref(), Some("d.e.f"));
     assert_eq!(bench.receive(1, "", 7, ""), None, "it was replaced");
+}
+
+#[test]
+fn a_question_keeps_what_it_held_when_another_token_takes_its_place() {
+    let mut bench = Bench::new();
+    bench.receive(1, "", 7, "a.b.c");
+    let (question, hello) = (bench.question(1, ""), bench.policy.hello());
+    let held = bench.tokens.held(&question, &hello);
+    bench.receive(1, "", 8, "d.e.f");
+    let minted = MintedToken { id: 7, token: String::new(), expires_at_ms: 2_000 };
+    let token = bench.tokens.receive(minted, (&question, held), None, &hello);
+    assert_eq!(token.map(|token| token.text().to_owned()).as_deref(), Some("a.b.c"));
 }
 
 #[test]
