@@ -450,15 +450,11 @@ impl StreamClient {
             let Some(open) = self.open.get_mut(&id) else { continue };
             open.tries = open.tries.saturating_add(1);
             open.stream = Some(stream);
-            let asked = open.question.clone();
-            let Question { rule, principal, attributes } = asked.clone();
+            open.held = if self.mints { self.tokens.held(&open.question, &self.hello) } else { None };
+            let minting = self.mints.then(|| Minting { held: open.held.as_ref().map(UpstreamToken::id) });
+            let Question { rule, principal, attributes } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            let held = if self.mints { self.tokens.held(&asked, &self.hello) } else { None };
-            let minting = self.mints.then(|| Minting { held: held.as_ref().map(UpstreamToken::id) });
-            if let Some(open) = self.open.get_mut(&id) {
-                open.held = held;
-            }
             let facts_of = asks_facts.then_some(&*principal);
             let question = wire_form::question(id, token, rule, &attributes, facts_of, minting);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
