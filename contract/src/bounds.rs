@@ -31,6 +31,9 @@ pub const ATTRIBUTES_MAX: usize = 32;
 /// The longest value of an attribute, in bytes. A longer one is left out: cut, it could be another's.
 pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
+/// The longest id of a request that becomes `txn` of a token, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// The largest message of a service, in bytes. What a service has to say beyond it is said in further messages.
 pub const SERVICE_MESSAGE_BYTES_MAX: usize = 2 << 20;
 

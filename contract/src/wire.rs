@@ -21,4 +21,10 @@ pub const USAGE: &str = "usage";
 /// The capability of a service that decides by conditions, and wants to know what they depend on.
 pub const CONDITIONS: &str = "conditions";
 
+/// The capability of a service that mints tokens for upstreams.
+pub const UPSTREAM_TOKENS: &str = "upstream_tokens";
+
+/// The `typ` of a token for an upstream, where the policy specifies none.
+pub const UPSTREAM_TOKEN_TYP: &str = "txntoken+jwt";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

@@ -23,7 +23,7 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 15] = [
+const OBJECTS: [(&str, &str); 16] = [
     ("Policy", "## Top level"),
     ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
@@ -35,6 +35,7 @@ const OBJECTS: [(&str, &str); 15] = [
     ("Device", "## `device`"),
     ("Client", "## `session.client`"),
     ("Scope", "## `scopes`"),
+    ("UpstreamToken", "## `upstream_token`"),
     ("Route", "## `routes`"),
     ("Match", "## `routes[].match`"),
     ("Require", "## `routes[].require`"),

@@ -31,7 +31,7 @@ pub(super) fn conditional(mode: &str) -> Policy {
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
-fn document(mode: &str) -> serde_json::Value {
+pub(super) fn document(mode: &str) -> serde_json::Value {
     serde_json::json!({
         "mode": mode,
         "cors_preflight": "allow",

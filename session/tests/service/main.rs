@@ -28,4 +28,5 @@ mod places;
 mod program;
 mod signals;
 mod tls;
+mod upstream_tokens;
 mod webhooks;

@@ -5,6 +5,7 @@ mod conditions;
 mod follows;
 mod introspection;
 mod refused;
+mod upstream_tokens;
 mod usage;
 
 use super::*;

@@ -31,6 +31,8 @@ pub enum Lack {
     Beats,
     /// It knows nothing of approvals.
     Approvals,
+    /// It mints no tokens for upstreams.
+    UpstreamTokens,
 }
 
 impl PeerNews {
@@ -60,6 +62,12 @@ impl fmt::Display for PeerNews {
                 f,
                 "session service {} is not used, because it would not hold back the scopes of this policy that need an approval \
                  (it has no capability `approvals`): update it",
+                version.escape_debug()
+            ),
+            Self::Unfit { version, lack: Lack::UpstreamTokens } => write!(
+                f,
+                "session service {} is not used, because it mints no tokens for upstreams, which this policy has (it has no \
+                 capability `upstream_tokens`): give it `signing` keys, or update it",
                 version.escape_debug()
             ),
             Self::Unfit { version, lack: Lack::Beats } => write!(
