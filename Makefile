@@ -4,6 +4,10 @@
 
 # Retries cover a registry that fails for a minute; errors are printed, and nothing else.
 NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-retry-maxtimeout=60000
+# Native programs: `release` builds in half the time of `dist`, which is what images and benchmarks are made of.
+PROFILE = release
+# A test end to end waits half its time: for Envoy, for limits and for ends.
+E2E_THREADS = $(shell expr 2 '*' $$(nproc))
 SCRIPTS = .ci/run $(wildcard */*.sh */*/*.sh)
 
 help: ## list the targets
@@ -15,14 +19,15 @@ demo: build ## play the main scenario against a real Envoy and leave it running 
 	@$(if $(REPLICAS),tests/postgres.sh >/dev/null)
 	@target/debug/demo $(if $(ONCE),--once) $(if $(REPLICAS),--replicas)
 
-build: ## build dist/: portcullis.wasm, portcullis-session, portcullis (with manual pages) and envoy
+build: ## build dist/: portcullis.wasm, portcullis-session, portcullis (with manual pages) and envoy (PROFILE=dist: slower to build, smaller and quicker)
 	@filter/build.sh
 	@envoy/fetch.sh
 	@echo '» building the session service and the command-line tool'
-	@cargo build --release -p portcullis-session -p portcullis-cli
-	@mkdir -p dist && install target/release/portcullis-session target/release/portcullis dist/
+	@cargo build --profile $(PROFILE) -p portcullis-session -p portcullis-cli
+	@mkdir -p dist && install target/$(PROFILE)/portcullis-session target/$(PROFILE)/portcullis dist/
 	@dist/portcullis man --out dist/man
 
+image: PROFILE = dist
 image: build ## make dist/images: the filter and the session service as OCI images (with Debian's umoci)
 	@deploy/tools.sh images >/dev/null
 	@deploy/image.sh
@@ -32,7 +37,8 @@ unit: ## run the unit and property tests of the libraries (no release build, no 
 
 test: build ## run all unit, property and end-to-end tests (TESTS=name: only tests whose name contains it)
 	@envoy/fetch.sh oldest
-	cargo test --workspace $(TESTS)
+	cargo test --workspace --lib --test '[!e]*' $(TESTS)
+	cargo test --workspace --test end_to_end $(TESTS) -- --test-threads $(E2E_THREADS)
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test --workspace --test end_to_end main_job)
 
 test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, another transmitter of signals, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
@@ -74,7 +80,7 @@ check: lint ## run everything that CI checks besides the tests: lint, the filter
 
 bench: ## compare with Envoy's own filters, some minutes (ROUNDS=3 SECONDS=2 for each cell, PARTS=main,cold,…, BASELINE=DIR of another build)
 	@tests/bench/tools.sh
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build PROFILE=dist
 	@tests/bench/build.sh
 	@echo '» building the bench'
 	@cargo build --release -p portcullis-bench

@@ -3,7 +3,7 @@
 //! It reads policies with the filter's own code, so it reports exactly what Envoy will do.
 //!
 //! - [`policy`] holds the commands on policy files, `admin` the commands that call a running session service (`why` among them),
-//!   `conditions` those on Cedar policies of the session service, `shadow` those on access logs, which `access_log` reads, `audit` those on the files of the audit log;
+//!   `conditions` those on Cedar policies of the session service, `shadow` those on access logs, which `access_log` reads, `audit` those on the files of the audit log, `keys` those on signing keys;
 //! - `input` reads files, `output` writes results, `table` lays them out, `plain` makes foreign text safe to print, `tls` says which servers are trusted;
 //! - [`document`] is a YAML or JSON file: its value, and the place of every part;
 //! - [`diagnostic`] and [`error`] are what can be wrong, as data, and `report` prints them;
@@ -20,6 +20,7 @@ pub mod error;
 pub mod exit;
 mod help;
 mod input;
+mod keys;
 mod man;
 mod output;
 mod plain;
@@ -95,6 +96,9 @@ enum Command {
     /// Verify, search and follow the files of the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Generate and rotate the keys that sign tokens for upstreams
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Print a shell completion script
     Completions(completions::Args),
     /// Print the manual page, or write the pages of all commands
@@ -129,6 +133,7 @@ impl Args {
             Command::Whoami(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Audit(command) => command.run(),
+            Command::Keys(command) => command.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         };

@@ -34,6 +34,9 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 /// For how long a filter would accept a proof of possession again, in milliseconds: twice the largest window of a policy.
 pub const PROOF_LASTS_MS_MAX: u64 = 600_000;
 
+/// The longest id of a request that becomes `txn` of a token, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// The largest message of a service, in bytes. What a service has to say beyond it is said in further messages.
 pub const SERVICE_MESSAGE_BYTES_MAX: usize = 2 << 20;
 

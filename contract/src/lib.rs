@@ -6,6 +6,7 @@
 //! - [`SessionId`], [`token::SessionKey`] and [`KeyKind`] identify the session of a token;
 //! - [`Requirement`] specifies which scopes a route requires;
 //! - [`introspection`] and [`code`] hold names that both sides use;
+//! - `signing` (with the feature of that name) holds the keys that sign tokens for upstreams;
 //! - [`Jitter`] spreads the retries of several parties.
 //!
 //! Nothing here needs a host, a network or a clock: time is an argument.
@@ -19,6 +20,8 @@ mod jitter;
 mod key_kind;
 mod requirement;
 mod session_id;
+#[cfg(feature = "signing")]
+pub mod signing;
 pub mod token;
 pub mod wire;
 

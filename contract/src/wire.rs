@@ -24,4 +24,10 @@ pub const CONDITIONS: &str = "conditions";
 /// The capability of a service that knows which proofs of possession were used.
 pub const PROOFS: &str = "proofs";
 
+/// The capability of a service that mints tokens for upstreams.
+pub const UPSTREAM_TOKENS: &str = "upstream_tokens";
+
+/// The `typ` of a token for an upstream, where the policy specifies none.
+pub const UPSTREAM_TOKEN_TYP: &str = "txntoken+jwt";
+
 include!(concat!(env!("OUT_DIR"), "/portcullis.check.v1.rs"));

@@ -12,6 +12,7 @@
 //! - `session_client`: the questions to the session service, grouped on one stream or as one call per request;
 //! - `session_memory`: the last verdicts, which decide a request when there is no new one;
 //! - `follows`: the sessions of open requests;
+//! - [`upstream_token`]: tokens that the session service mints for upstreams;
 //! - `usage`: counts of the requests that need no question, for the session service.
 //!
 //! Nothing here calls the host: events go in, [`Step`]s and [`Act`]s come out, time is an argument.
@@ -46,6 +47,7 @@ mod token_cache;
 #[cfg(test)]
 mod token_cache_tests;
 pub mod token_place;
+pub mod upstream_token;
 mod usage;
 
 pub use bearer::{CredentialError, Scheme, credentials};
@@ -63,3 +65,4 @@ pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, St
 pub use session_memory::Known;
 pub use stream_client::{Act, Lack, MESSAGE_BYTES_MAX, PeerNews};
 pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, Route, StreamEvent, Tally};
+pub use upstream_token::UpstreamToken;

@@ -22,6 +22,7 @@ mod sizes;
 mod source;
 mod text;
 mod token_place;
+mod upstream_token;
 mod validate;
 
 pub use facts::{CLIENT_CERTIFICATE, DeviceSource, FactSources, PlaceHeaders};
@@ -39,6 +40,7 @@ pub use sizes::Sizes;
 pub use source::{RouteSource, Source};
 pub use text::nearest;
 pub use token_place::TokenPlace;
+pub use upstream_token::{RequestContext, TOKEN_HEADER, TokenScopes, UpstreamToken, WithoutToken};
 pub use validate::{ROUTES_MAX, SCOPES_MAX, SETS_MAX, route_name, scope_name};
 
 use crate::{
@@ -54,8 +56,12 @@ pub struct Policy {
     pub mode: Mode,
     /// Which identity headers are set for the upstream.
     pub identity_headers: IdentityHeaders,
-    /// Whether the token reaches the upstream.
+    /// Whether the token reaches the upstream, except on rules that say otherwise.
     pub forward_token: bool,
+    /// The headers in which some rule's token for the upstream is sent; lower case, each once.
+    pub upstream_headers: Vec<String>,
+    /// The name of the proxy in tokens for upstreams, if the policy specifies one.
+    pub workload: Option<String>,
     /// Where a request can carry its token; exactly one of these.
     pub token_from: Vec<TokenPlace>,
     /// The origins, besides a request's own host, whose pages can use a token in a cookie.
@@ -101,6 +107,11 @@ impl Policy {
     /// Whether a refusal on this rule, or of a request without a rule, is carried out.
     pub fn mode_on(&self, rule: Option<RuleId>) -> Mode {
         rule.and_then(|id| self.rule(id)).map_or(self.mode, |rule| rule.mode)
+    }
+
+    /// Whether the token of a request that this rule matched reaches the upstream.
+    pub fn forwards_token(&self, rule: Option<RuleId>) -> bool {
+        rule.and_then(|id| self.rule(id)).map_or(self.forward_token, |rule| rule.forward_token)
     }
 
     /// The rule with this id.

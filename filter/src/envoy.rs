@@ -103,6 +103,15 @@ pub(crate) fn filter_name() -> String {
     String::from_utf8(name).unwrap_or_default()
 }
 
+/// Envoy's node id; empty when unknown.
+pub(crate) fn node_id() -> String {
+    // The second path is that of older versions.
+    let paths = [vec!["xds", "node", "id"], vec!["node", "id"]];
+    let found = paths.into_iter().filter_map(|path| hostcalls::get_property(path).ok().flatten());
+    let mut texts = found.filter_map(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty());
+    texts.next().unwrap_or_default()
+}
+
 /// A text that any VM of this process has shared under a key.
 pub(crate) fn shared(key: &str) -> Option<String> {
     let (value, _) = hostcalls::get_shared_data(key).ok()?;

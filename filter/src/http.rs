@@ -4,7 +4,7 @@ use crate::{
     envoy,
     worker::{self, Worker},
 };
-use portcullis_engine::authorize::{Head, forged_trailers};
+use portcullis_engine::authorize::{Head, forged_trailers, upstream_token};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -67,6 +67,9 @@ impl HttpContext for Http {
         let trailers = envoy::request_trailers();
         for name in forged_trailers(&trailers, gate.as_ref().map(|gate| &gate.policy().facts)) {
             envoy::remove_request_trailer(name);
+        }
+        if let Some(gate) = &gate {
+            upstream_token::forged(&trailers, gate.policy()).for_each(envoy::remove_request_trailer);
         }
         drop(gate);
         self.passage()

@@ -40,8 +40,9 @@ impl Root {
             .wall_ms
             .unwrap_or_default()
             .wrapping_mul(u64::from(self.context).wrapping_add(0x9e37_79b9_7f4a_7c15));
-        let gate = Gate::new(policy, envoy::verify_signature, seed)
+        let mut gate = Gate::new(policy, envoy::verify_signature, seed)
             .map_err(|(issuer, error)| vec![format!("$.issuers[{}].keys.inline: {error}", issuer.0)])?;
+        gate.name_workload(&envoy::node_id());
         Ok(Worker::new(self.context, gate, authorization))
     }
 }

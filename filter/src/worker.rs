@@ -8,7 +8,7 @@ use crate::{
 use log::{error, info, warn};
 use portcullis_engine::{
     answer::{Answer, Caller, Code, Demand},
-    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, PeerNews, Permit, Step, identity, log_record},
+    authorize::{Act, CallKey, Denial, Due, Fetch, Gate, PeerNews, Permit, Step, identity, log_record, upstream_token},
     map::HashMap,
     policy::{Introspection, KeySource, Protocol},
     time::Now,
@@ -383,6 +383,9 @@ impl Worker {
         }
         for (name, value) in identity::headers(permit, policy) {
             envoy::add_request_header(name, &value);
+        }
+        if let Some((name, token)) = upstream_token::header(permit, policy) {
+            envoy::add_request_header(name, token);
         }
         envoy::set_log_field(&log_record::permit(permit, policy));
     }

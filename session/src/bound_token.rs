@@ -30,6 +30,8 @@ pub(crate) struct Answer {
     /// After how many milliseconds it may be another one although nothing was changed: a grant ends, a fact expires, or a
     /// condition depends on the time.
     pub(crate) again_in_ms: Option<u64>,
+    /// When the first of the grants ends that it rests on.
+    pub(crate) grant_until_ms: Option<u64>,
     /// The condition that refuses, or would refuse.
     pub(crate) condition: Option<Condition>,
     /// Grants for one request that it rests on. With [`Once::Takes`], they must be noted as used, on disk, before the verdict is
@@ -330,7 +332,7 @@ impl BoundToken {
         let again_in_ms = again_at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
         let once = pass.filter(|_| verdict.outcome() == Outcome::Active).map(|pass| pass.grants).unwrap_or_default();
         self.release();
-        Answer { verdict, awaits, again_in_ms, condition, once }
+        Answer { verdict, awaits, again_in_ms, grant_until_ms: ends_ms, condition, once }
     }
 
     /// Drops an ended session whose end is on disk: an old token must not keep it in memory.

@@ -6,6 +6,8 @@ mod answers;
 mod conditions_tests;
 mod follows;
 #[cfg(test)]
+mod minting_tests;
+#[cfg(test)]
 mod once_tests;
 mod point;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod raw;
 mod reload;
 mod shape;
 mod signals;
+mod signing;
 mod store;
 mod stream;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::conditions::ConditionSettings;
 use crate::credential::Credentials;
 use crate::geoip::GeoIp;
 use crate::listener::Tls;
+use crate::minting::SigningKeys;
 use crate::pdp::PdpSettings;
 use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
@@ -104,6 +106,8 @@ pub struct Settings {
     pub conditions: Reloadable<Option<ConditionSettings>>,
     /// Another decision point that decides about some routes, if there is one.
     pub pdp: Option<PdpSettings>,
+    /// The keys that sign tokens for upstreams, if there are any.
+    pub signing: Reloadable<Option<Arc<SigningKeys>>>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -224,6 +228,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     }
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
     let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults, &mut warnings);
+    let signing = signing::read(raw.signing.as_ref(), env, &mut faults);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     let geoip = places::databases(raw.geoip, &mut faults);
@@ -262,6 +267,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             anomalies,
             conditions: Reloadable::new(conditions),
             pdp,
+            signing: Reloadable::new(signing),
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),

@@ -265,6 +265,7 @@ pub(crate) fn person(key: &str, at_ms: u64) -> Token {
         client: "web".into(),
         scopes: ScopeSet::new(["openid", "orders:read", "orders:write"]),
         issued_at_ms: at_ms,
+        expires_at_ms: at_ms + HOUR,
         authenticated_ms: None,
         start_ms: at_ms,
         grant: "".into(),

@@ -31,6 +31,7 @@ mod listener;
 pub mod log;
 pub mod made_by;
 pub mod metrics;
+pub mod minting;
 pub mod narrowings;
 pub mod notices;
 mod oauth;

@@ -24,8 +24,8 @@ const LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
 const CREDENTIAL_FILES_INTERVAL: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
-SIGHUP reloads admins, credentials, certificates, approval rules and conditions; SIGTERM stops the
-service after at most 2 s.
+SIGHUP reloads admins, credentials, certificates, signing keys, approval rules and conditions;
+SIGTERM stops the service after at most 2 s.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT, the configuration is valid, or a command succeeded

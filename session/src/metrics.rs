@@ -5,6 +5,7 @@ use crate::authzen::AuthZenMetrics;
 use crate::conditions::ConditionMetrics;
 use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
+use crate::minting::MintingMetrics;
 use crate::pdp::PdpMetrics;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
@@ -117,6 +118,8 @@ pub struct Metrics {
     pub(crate) geoip: GeoIpMetrics,
     /// Decisions of another decision point.
     pub(crate) pdp: Arc<PdpMetrics>,
+    /// Tokens for upstreams.
+    pub(crate) minting: Arc<MintingMetrics>,
     /// Decisions for other enforcement points.
     pub(crate) authzen: AuthZenMetrics,
     /// What is unusual about sessions.
@@ -332,6 +335,7 @@ impl Metrics {
             webhooks: WebhookMetrics::new(&registry)?,
             geoip: GeoIpMetrics::new(&registry)?,
             pdp: Arc::new(PdpMetrics::new(&registry)?),
+            minting: Arc::new(MintingMetrics::new(&registry)?),
             authzen: AuthZenMetrics::new(&registry)?,
             anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,

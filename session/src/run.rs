@@ -11,6 +11,7 @@ use crate::conditions::{self, Conditions};
 use crate::config::{Settings, Sharing};
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
+use crate::minting::{self, Minter};
 use crate::oauth;
 use crate::pdp::Pdp;
 use crate::proofs::Proofs;
@@ -144,7 +145,7 @@ pub async fn run(
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
-    let routes = routes.merge(authzen::router(&service, tls.clone()));
+    let routes = routes.merge(authzen::router(&service, tls.clone())).merge(minting::router(&service));
     // Start the threads outside this runtime: if one cannot be spawned its Tokio runtime is dropped, and dropping a
     // runtime inside another panics.
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
@@ -242,6 +243,7 @@ fn build(
     });
     let started = settings.pdp.map(|settings| Pdp::start(settings, Arc::clone(&metrics.pdp)).map(Arc::new));
     let pdp = started.transpose().map_err(|e| Failure::System(format!("cannot set up the decision point: {e}")))?;
+    let minter = Minter::new(settings.signing, Arc::clone(&metrics.minting)).map(Arc::new);
     let registry = Registry::new(
         terms,
         Arc::clone(store),
@@ -285,6 +287,7 @@ fn build(
         barrier: shared.map(|shared| Arc::clone(&shared.barrier)),
         conditions,
         pdp,
+        minter,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),

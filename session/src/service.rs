@@ -12,6 +12,7 @@ use crate::filters::Filters;
 use crate::intern::ScopeSet;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
+use crate::minting::Minter;
 use crate::pdp::Pdp;
 use crate::proofs::Proofs;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -24,7 +25,7 @@ use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use portcullis_contract::token::dpop::NonceKey;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, PROOFS, USAGE};
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, PROOFS, UPSTREAM_TOKENS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub struct Service {
     pub(crate) proofs: Proofs,
     /// What the nonces of proofs are made with.
     pub nonce_key: NonceKey,
+    /// Mints tokens for upstreams, if it has keys.
+    pub(crate) minter: Option<Arc<Minter>>,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
     pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.
@@ -146,7 +149,8 @@ impl Service {
     pub(crate) fn capabilities(&self) -> impl Iterator<Item = &'static str> {
         // A filter only tells where a request comes from if somebody wants to know.
         let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
-        [BEAT, APPROVALS, USAGE, PROOFS].into_iter().chain(needs_facts.then_some(CONDITIONS))
+        let mints = self.minter.is_some().then_some(UPSTREAM_TOKENS);
+        [BEAT, APPROVALS, USAGE, PROOFS].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

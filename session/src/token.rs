@@ -27,6 +27,8 @@ pub struct Token {
     pub scopes: ScopeSet,
     /// `iat`, else `auth_time`, else `nbf`.
     pub issued_at_ms: u64,
+    /// `exp`.
+    pub expires_at_ms: u64,
     /// `auth_time` of the token. Machine clients do not log in: theirs is ignored.
     pub authenticated_ms: Option<u64>,
     /// `auth_time`, else when it was issued; never later than when it was first seen.
@@ -102,6 +104,7 @@ impl Token {
             client: names.name(&facts.client_id),
             scopes: names.scopes(ScopeSet::new(&facts.scopes)),
             issued_at_ms: facts.issued_at_ms,
+            expires_at_ms: facts.expires_at_ms,
             authenticated_ms,
             start_ms: start_ms.min(now_ms),
             grant: names.name(&facts.grant),

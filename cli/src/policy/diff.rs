@@ -29,6 +29,7 @@ mod request_set;
 mod settings;
 mod show;
 mod trees;
+mod upstream_token;
 mod verdict;
 mod walk;
 mod words;

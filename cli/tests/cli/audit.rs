@@ -12,8 +12,7 @@ use std::{
     fs,
     io::{BufWriter, Write},
     path::Path,
-    process::{Output, Stdio},
-    time::Duration,
+    process::{Command, Output},
 };
 use tempfile::TempDir;
 
@@ -200,10 +199,8 @@ fn the_last_records_are_printed() {
 /// Records of the large log, and after how many there is a checkpoint.
 const MANY: u64 = 1_000_000;
 const SIGNED: u64 = 1_000;
-/// The bounds of verifying it, in a build that is not optimized much, on a machine that is busy. The hashes of the leaves are
-/// kept: 32 bytes each.
-const VERIFY_MAX: Duration = Duration::from_secs(120);
-const RESIDENT_KIB_MAX: u64 = 128 * 1024;
+/// What verifying it may take of memory. The hashes of the leaves are kept: 32 bytes each.
+const DATA_KIB_MAX: u64 = 128 * 1024;
 
 /// Writes a large log, without ever holding it.
 fn write_large(log: &Log) {
@@ -233,31 +230,17 @@ fn write_large(log: &Log) {
     }
 }
 
-/// The most memory that a process had, as long as it is there.
-fn resident_kib(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
-}
-
 #[test]
 #[ignore = "slow: part of `make test-faults`"]
-fn a_million_records_are_verified_in_bounded_time_and_memory() {
+fn a_million_records_are_verified_in_bounded_memory() {
     let log = Log::new();
     write_large(&log);
     let (file, key) = (log.path("audit.jsonl"), log.key.verifier().to_string());
-    let (begun, mut most_kib) = (std::time::Instant::now(), 0);
-    let mut tool = tool::portcullis();
-    tool.args(["audit", "verify", &file, "--key", &key]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = tool.spawn().expect("the program runs");
-    // Its peak is only there while it runs.
-    while child.try_wait().expect("it can be waited for").is_none() {
-        most_kib = most_kib.max(resident_kib(child.id()).unwrap_or_default());
-        std::thread::yield_now();
-    }
-    let (took, output) = (begun.elapsed(), child.wait_with_output().expect("it has ended"));
-    println!("{MANY} records: {took:?}, {most_kib} KiB");
+    // A shell bounds its own memory, and becomes the tool.
+    let mut tool = Command::new("sh");
+    tool.args(["-c", &format!("ulimit -d {DATA_KIB_MAX} && exec \"$0\" \"$@\"")]);
+    tool.arg(tool::portcullis().get_program());
+    tool.args(["audit", "verify", &file, "--key", &key]);
+    let output = tool.output().expect("the program runs");
     assert!(stdout(&output).contains("1000000 records are proved (0 to 999999)"), "{}", stderr(&output));
-    assert!(took < VERIFY_MAX, "{took:?}");
-    assert!((1..RESIDENT_KIB_MAX).contains(&most_kib), "{most_kib} KiB");
 }

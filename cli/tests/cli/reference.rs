@@ -23,7 +23,7 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 16] = [
+const OBJECTS: [(&str, &str); 17] = [
     ("Policy", "## Top level"),
     ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
@@ -36,6 +36,7 @@ const OBJECTS: [(&str, &str); 16] = [
     ("Device", "## `device`"),
     ("Client", "## `session.client`"),
     ("Scope", "## `scopes`"),
+    ("UpstreamToken", "## `upstream_token`"),
     ("Route", "## `routes`"),
     ("Match", "## `routes[].match`"),
     ("Require", "## `routes[].require`"),

@@ -43,7 +43,7 @@ pub(super) fn verifying(dpop: serde_json::Value, more: serde_json::Value) -> Pol
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
-fn document(mode: &str) -> serde_json::Value {
+pub(super) fn document(mode: &str) -> serde_json::Value {
     serde_json::json!({
         "mode": mode,
         "cors_preflight": "allow",

@@ -14,13 +14,14 @@ use super::{
     principal::Principal,
     question::{Inquiry, Question, RequestAttributes, Verdict},
     refused_tokens::{RefusedToken, RefusedTokens},
-    request::{Event, Request, Step},
+    request::{self, Event, Request, Step},
     session_client::SessionClient,
     session_memory::SessionMemory,
     stream_client::{Act, PeerNews, Settled},
     tally::{Count, StreamEvent, Tally},
     token_cache::TokenCache,
     token_place::{self, Removal},
+    upstream_token,
 };
 use crate::{
     answer::{Caller, Code},
@@ -125,6 +126,13 @@ impl Gate {
         })
     }
 
+    /// Names the proxy in tokens for upstreams, unless the policy does.
+    pub fn name_workload(&mut self, name: &str) {
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
+            client.name_workload(name);
+        }
+    }
+
     /// The policy that is enforced.
     pub const fn policy(&self) -> &Policy {
         &self.policy
@@ -139,13 +147,16 @@ impl Gate {
         now: Now,
     ) -> Step {
         let decision = self.decide(head, look_up, now);
-        let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy);
+        let rule = request::rule_of(&decision);
+        let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy, rule);
         let forged = head.forged.iter().map(|name| Cow::Owned((*name).to_owned()));
         let facts = fact_headers(head.headers, &self.policy.facts).map(|name| Cow::Owned(name.to_owned()));
         // A proof is for this filter. Where none is verified, it may be for the upstream.
         let proof = head.proofs.first().is_some_and(Option::is_some) && self.policy.possession.is_some();
         let proof = proof.then_some(Cow::Borrowed(PROOF));
-        let strip = forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).chain(proof).collect();
+        let tokens = upstream_token::forged(head.headers, &self.policy).map(|name| Cow::Owned(name.to_owned()));
+        let strip =
+            forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).chain(proof).chain(tokens).collect();
         let subprotocol = subprotocol.filter(|_| head.upgrades);
         let scheme = self.scheme(head);
         let entry = UnderWay { caller: head.caller, strip, replace, scheme, subprotocol, ..UnderWay::default() };
@@ -319,9 +330,12 @@ impl Gate {
     /// Turns questions that have left the stream client into steps of their requests.
     fn settle(&mut self, settled: Vec<Settled>, now: Now) -> Vec<Due> {
         let mut due = Vec::with_capacity(settled.len());
-        for Settled { context, verdict, waited_ms } in settled {
+        for Settled { context, verdict, token, waited_ms } in settled {
             self.waits_ms.push(waited_ms);
             let step = match verdict {
+                Some(verdict) if token.is_some() => {
+                    self.advance(context, Event::VerdictWithToken(verdict, token, now.wall_ms), now)
+                }
                 Some(verdict) => self.advance(context, Event::Verdict(verdict, now.wall_ms), now),
                 None => self.no_verdict(context, now),
             };
@@ -371,7 +385,13 @@ impl Gate {
     /// No verdict will arrive for a request: the last verdict about its session has to decide.
     fn no_verdict(&mut self, context: ContextId, now: Now) -> Step {
         let known = match self.requests.get(&context).map(|entry| &entry.request) {
-            Some(Request::Asked(inquiry)) => self.session_memory.recall(inquiry, now),
+            Some(Request::Asked(inquiry)) => {
+                let mut known = self.session_memory.recall(inquiry, now);
+                if let (Inquiry::Session(question), Some(SessionClient::Stream(client))) = (inquiry, &mut self.client) {
+                    known.upstream_token = client.recall_token(question, &known, now.wall_ms);
+                }
+                known
+            }
             _ => return Step::Wait,
         };
         self.advance(context, Event::NoVerdict(known, now.wall_ms), now)

@@ -234,14 +234,19 @@ fn is_identity(name: &[u8]) -> bool {
 }
 
 /// Whether two names are one where every byte that is neither a letter nor a digit is the same.
-fn folds_to(name: &[u8], other: &[u8]) -> bool {
+pub(super) fn folds_to(name: &[u8], other: &[u8]) -> bool {
     let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Whether a list of names contains one of the filter's own headers.
 fn names_identity(list: &[u8]) -> bool {
-    list.split(|byte| *byte == b',').any(|name| is_identity(name.trim_ascii()))
+    names(list).any(is_identity)
+}
+
+/// The names of a list.
+pub(super) fn names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

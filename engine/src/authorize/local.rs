@@ -7,6 +7,7 @@ use super::{
     question::{Arrival, Question},
     request::permit::{Denial, Permit, StepUp},
     token_place::{self, Found},
+    upstream_token,
 };
 use crate::{
     answer::Code,
@@ -36,7 +37,7 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
     if head.method.len() > METHOD_BYTES_MAX {
         return Err(Denial::new(Code::NoRoute, None));
     }
-    if head.several_authorizations || head.drops_identity {
+    if head.several_authorizations || head.drops_identity || upstream_token::are_dropped(head.headers, policy) {
         return Err(Denial::new(Code::MalformedCredentials, None));
     }
     let path = Path::parse(head.path).map_err(|_| Denial::new(Code::AmbiguousPath, None))?;

@@ -88,6 +88,8 @@ pub struct RequestAttributes {
     pub carried: Option<Carried>,
     /// What conditions of the session service want to know; `None` where it has none.
     pub circumstances: Option<Box<wire::Circumstances>>,
+    /// The id of the request, where its route wants a token for the upstream.
+    pub request_id: Option<Box<str>>,
 }
 
 impl RequestAttributes {

@@ -9,6 +9,7 @@ use super::{
     principal::Principal,
     question::{Arrival, Inquiry, Question, Verdict},
     session_memory::known::Known,
+    upstream_token::UpstreamToken,
 };
 use crate::{
     answer::Code,
@@ -50,6 +51,8 @@ pub enum Event {
     Decided(Decision),
     /// The session service's verdict, with the wall-clock time.
     Verdict(Verdict, Option<u64>),
+    /// The same, with the token for the upstream that came with it.
+    VerdictWithToken(Verdict, Option<UpstreamToken>, Option<u64>),
     /// The session service explained an opaque token and found it valid, at this wall-clock time.
     Proven(Rc<Principal>, u64),
     /// There will be no verdict: the last ones have to decide, at this wall-clock time.
@@ -114,7 +117,10 @@ impl Request {
             (Self::Fresh | Self::Asking(_), Event::Decided(decision)) => decision,
             (Self::Asking(arrival), Event::NoKeys) => Err(Denial::new(Code::KeysUnavailable, Some(arrival.rule))),
             (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
-                alive(&question.principal, question.rule, wall_ms).and_then(|()| judged(question, verdict, policy))
+                answered(question, verdict, None, policy, wall_ms)
+            }
+            (Self::Asked(Inquiry::Session(question)), Event::VerdictWithToken(verdict, token, wall_ms)) => {
+                answered(question, verdict, token, policy, wall_ms)
             }
             (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(refusal), _)) => {
                 Err(Denial::new(refusal, Some(arrival.rule)))
@@ -221,7 +227,19 @@ fn alive(principal: &Rc<Principal>, rule: RuleId, wall_ms: Option<u64>) -> Resul
     }
 }
 
-fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
+/// The session service has answered: with a token for the upstream, where the rule wants one.
+fn answered(
+    question: &Question,
+    verdict: Verdict,
+    token: Option<UpstreamToken>,
+    policy: &Policy,
+    wall_ms: Option<u64>,
+) -> Decision {
+    alive(&question.principal, question.rule, wall_ms)?;
+    judged(question, verdict, policy)?.with_token(token, policy, wall_ms).map(Next::Release)
+}
+
+fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Result<Permit, Denial> {
     let Question { rule, principal, .. } = question;
     let narrowed = match verdict {
         // Whoever repeats a proof is not the party that the token is about.
@@ -238,13 +256,14 @@ fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Decision {
     {
         return Err(Denial { narrowed, ..Denial::of(principal, Code::InsufficientScope, *rule) });
     }
-    Ok(Next::Release(Permit::new(Some(*rule), Some(Rc::clone(principal)), narrowed, None)))
+    Ok(Permit::new(Some(*rule), Some(Rc::clone(principal)), narrowed, None))
 }
 
 /// An opaque token is valid: its facts are compared with the rule like those of a verified token. The response that
 /// supplied them is also its verdict.
 fn proven(arrival: &Arrival, principal: &Rc<Principal>, policy: &Policy, now_ms: u64) -> Decision {
-    judged(&local::opaque_question(principal, arrival, policy, now_ms)?, Verdict::Active(None), policy)
+    let question = local::opaque_question(principal, arrival, policy, now_ms)?;
+    judged(&question, Verdict::Active(None), policy)?.with_token(None, policy, Some(now_ms)).map(Next::Release)
 }
 
 /// There is no verdict: the rule's outage policy decides, unless the last verdict on the session was a refusal. For an
@@ -274,7 +293,8 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
         Outage::Deny => None,
     };
     let mark = mark.ok_or_else(|| unavailable(&principal, known, rule))?;
-    Ok(Next::Release(Permit::new(Some(rule), Some(principal), known.narrowed.clone(), Some(mark))))
+    let permit = Permit::new(Some(rule), Some(principal), known.narrowed.clone(), Some(mark));
+    permit.with_token(known.upstream_token.clone(), policy, wall_ms).map(Next::Release)
 }
 
 /// The refusal of a request without a verdict. Shadow mode forwards the identity that is in it, so a session that was last
@@ -289,6 +309,16 @@ fn unavailable(principal: &Rc<Principal>, known: &Known, rule: RuleId) -> Denial
 /// Whether the last verdict speaks against a request: the session was over, or has lost a scope that the rule requires.
 fn forbids(known: &Known, rule: RuleId, policy: &Policy) -> bool {
     known.is_refused || known.narrowed.as_ref().is_some_and(|left| !scopes_suffice(policy, rule, left))
+}
+
+/// The rule that a decision was made by.
+pub(super) fn rule_of(decision: &Decision) -> Option<RuleId> {
+    match decision {
+        Ok(Next::AwaitKeys(arrival)) => Some(arrival.rule),
+        Ok(Next::Ask(inquiry)) => Some(inquiry.about().0),
+        Ok(Next::Release(permit)) => permit.rule,
+        Err(denial) => denial.rule,
+    }
 }
 
 fn open(permit: &Permit) -> Option<Open> {

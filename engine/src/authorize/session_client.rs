@@ -2,7 +2,7 @@
 
 use super::{introspection::IntrospectionClient, principal::Principal, question::Inquiry, stream_client::StreamClient};
 use crate::{
-    policy::{Access, Outage, Policy, Protocol},
+    policy::{Access, Outage, Policy, Protocol, WithoutToken},
     time::Monotonic,
 };
 
@@ -20,7 +20,8 @@ impl SessionClient {
         let session = policy.session.as_ref()?;
         Some(match &session.protocol {
             Protocol::Stream { .. } => {
-                Self::Stream(Box::new(StreamClient::new(hello, needs_beats(policy), timeout_ms, seed)))
+                let client = StreamClient::new(hello, needs_beats(policy), timeout_ms, seed);
+                Self::Stream(Box::new(client.needing_tokens(needs_tokens(policy))))
             }
             Protocol::Introspection(endpoint) => {
                 Self::Introspection(Box::new(IntrospectionClient::new(session, endpoint)))
@@ -73,6 +74,12 @@ impl SessionClient {
             Self::Stream(_) => None,
         }
     }
+}
+
+/// Whether some rule refuses requests for which no token can be minted.
+fn needs_tokens(policy: &Policy) -> bool {
+    let mut wanted = policy.rules.iter().filter_map(|rule| rule.upstream_token.as_deref());
+    wanted.any(|token| token.without == WithoutToken::Refuse)
 }
 
 /// Whether some open request must end when the service is silent, so that its silence must mean something.

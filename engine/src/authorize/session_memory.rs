@@ -108,6 +108,7 @@ impl SessionMemory {
             is_refused: session.is_refused || session.is_full || is_refused(None) || is_refused(Some(rule)),
             narrowed: (!is_whole).then(left),
             granted_ago_ms: granted_at.map(|at| now.instant.since(at)),
+            upstream_token: None,
         }
     }
 
@@ -119,7 +120,10 @@ impl SessionMemory {
         match (request, event) {
             // It is about the request, and not about its session or token.
             (_, Event::Verdict(Verdict::Ended(Refusal { code: Code::InvalidDpopProof, .. }), _)) => {}
-            (Request::Asked(Inquiry::Session(question)), Event::Verdict(verdict, _)) => {
+            (
+                Request::Asked(Inquiry::Session(question)),
+                Event::Verdict(verdict, _) | Event::VerdictWithToken(verdict, ..),
+            ) => {
                 self.note(&question.principal, question.rule, verdict, policy, now);
             }
             (Request::Asked(Inquiry::Token(arrival)), Event::Proven(principal, _)) => {

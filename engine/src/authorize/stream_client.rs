@@ -12,6 +12,8 @@ use super::{
     follows::{Announcement, FollowId, Follows},
     principal::{Handle, Principal},
     question::{Question, Verdict},
+    session_memory::Known,
+    upstream_token::{UpstreamToken, UpstreamTokens},
     usage::Usage,
 };
 use crate::{map::HashMap, time::Monotonic, token::dpop::NonceKey, wire};
@@ -21,6 +23,7 @@ use peer::Peers;
 pub use peer::{Lack, PeerNews};
 use prost::Message;
 use std::collections::VecDeque;
+use wire_form::Minting;
 
 /// The maximum number of unanswered questions per worker; further questions get no verdict.
 const QUESTIONS_MAX: usize = 65_536;
@@ -48,6 +51,8 @@ pub(super) struct Settled {
     pub context: u32,
     /// The session service's verdict, if any.
     pub verdict: Option<Verdict>,
+    /// The token for the upstream that came with it.
+    pub token: Option<UpstreamToken>,
     /// How long the request has waited.
     pub waited_ms: u64,
 }
@@ -89,6 +94,11 @@ pub(super) struct StreamClient {
     /// Whether the service of the current stream sends beats when it has nothing else to send.
     beats: bool,
     peers: Peers,
+    /// Whether some rule cannot do without a token for its upstream.
+    needs_tokens: bool,
+    /// Whether the service of the current stream mints tokens for upstreams.
+    mints: bool,
+    tokens: UpstreamTokens,
     /// What is yet to be reported; `None` if the service of the current stream does not count it.
     usage: Option<Box<Usage>>,
 }
@@ -101,11 +111,13 @@ struct Open {
     /// How often it was sent, and the stream that it was last sent on.
     tries: u8,
     stream: Option<u32>,
+    /// The token for the upstream that it said it holds when it was sent.
+    held: Option<UpstreamToken>,
 }
 
 impl Open {
-    fn settle(self, verdict: Option<Verdict>, now: Monotonic) -> Settled {
-        Settled { context: self.context, verdict, waited_ms: now.since(self.asked_at) }
+    fn settle(self, verdict: Option<Verdict>, token: Option<UpstreamToken>, now: Monotonic) -> Settled {
+        Settled { context: self.context, verdict, token, waited_ms: now.since(self.asked_at) }
     }
 }
 
@@ -129,8 +141,33 @@ impl StreamClient {
             conditions: None,
             beats: false,
             peers: Peers::default(),
+            needs_tokens: false,
+            mints: false,
+            tokens: UpstreamTokens::default(),
             usage: Some(Box::default()),
         }
+    }
+
+    /// The same, where a service that mints no tokens for upstreams is of no use.
+    pub(super) fn needing_tokens(self, needs_tokens: bool) -> Self {
+        Self { needs_tokens, ..self }
+    }
+
+    /// Names the proxy in tokens for upstreams, unless the policy does.
+    pub(super) fn name_workload(&mut self, name: &str) {
+        if self.hello.workload.is_empty() {
+            self.hello.workload = name.to_owned();
+        }
+    }
+
+    /// The token for the upstream with which a request can be released without a verdict.
+    pub(super) fn recall_token(
+        &mut self,
+        question: &Question,
+        known: &Known,
+        wall_ms: Option<u64>,
+    ) -> Option<UpstreamToken> {
+        self.tokens.recall(question, known, &self.hello, wall_ms)
     }
 
     /// Where people ask for approvals, as the service of the current stream says.
@@ -164,7 +201,7 @@ impl StreamClient {
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        self.open.insert(id, Open { context, asked_at: now, question, tries: 0, stream: None });
+        self.open.insert(id, Open { context, asked_at: now, question, tries: 0, stream: None, held: None });
         self.waiting.push_back(id);
         self.deadlines.push_back((now.after(self.timeout_ms), id));
         true
@@ -252,8 +289,11 @@ impl StreamClient {
             {
                 Some(Lack::Proofs)
             }
+            // It would have the routes refuse all requests.
+            () if self.needs_tokens && can(wire::UPSTREAM_TOKENS) == Some(false) => Some(Lack::UpstreamTokens),
             () => None,
         };
+        let mints = can(wire::UPSTREAM_TOKENS);
         if let Some(lack) = lacks {
             self.peers.refuse(message.welcome.unwrap_or_default(), lack);
             self.connection.broken(stream, now);
@@ -265,6 +305,7 @@ impl StreamClient {
             self.start_over(follows);
             self.beats = beats == Some(true);
             self.conditions = Some(conditions == Some(true));
+            self.mints = mints == Some(true);
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
@@ -275,8 +316,10 @@ impl StreamClient {
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
+                let minted = verdict.upstream_token.clone();
                 let verdict = wire_form::read(verdict, &open.question.principal);
-                received.settled.push(open.settle(verdict, now));
+                let token = self.note(&open, verdict.as_ref(), minted);
+                received.settled.push(open.settle(verdict, token, now));
             }
         }
         // A stream being replaced can still report on follows that were already announced on the current stream.
@@ -290,7 +333,11 @@ impl StreamClient {
             if verdict.is_none() && self.connection.current() != Some(stream) {
                 continue;
             }
-            match verdict {
+            match &verdict {
+                Some(Verdict::Ended(refusal)) if refusal.code.refuses_session() => {
+                    self.tokens.forget(principal);
+                    follows.note_end(id, session_ends_at);
+                }
                 Some(_) => follows.note_end(id, session_ends_at),
                 None => follows.announce_later(id, now),
             }
@@ -298,6 +345,27 @@ impl StreamClient {
         }
         self.part_unless_owed();
         received
+    }
+
+    /// What a verdict says about tokens for the upstream. Returns the one that it brings or names.
+    fn note(
+        &mut self,
+        open: &Open,
+        verdict: Option<&Verdict>,
+        minted: Option<wire::MintedToken>,
+    ) -> Option<UpstreamToken> {
+        match verdict? {
+            Verdict::Active(narrowed) => {
+                let asked = (&open.question, open.held.clone());
+                self.tokens.receive(minted?, asked, narrowed.as_ref(), &self.hello)
+            }
+            Verdict::Ended(refusal) => {
+                if refusal.code.refuses_session() {
+                    self.tokens.forget(&open.question.principal);
+                }
+                None
+            }
+        }
     }
 
     /// Closes the stream being replaced once no question waits for a verdict on it.
@@ -356,7 +424,7 @@ impl StreamClient {
             if self.open.get(&id).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&id)
             {
-                settled.push(open.settle(None, now));
+                settled.push(open.settle(None, None, now));
             }
         }
         if let Some(stream) = self.connection.stalled(now) {
@@ -382,7 +450,7 @@ impl StreamClient {
         for id in again.into_iter().rev() {
             self.waiting.push_front(id);
         }
-        spent.iter().filter_map(|id| self.open.remove(id)).map(|open| open.settle(None, now)).collect()
+        spent.iter().filter_map(|id| self.open.remove(id)).map(|open| open.settle(None, None, now)).collect()
     }
 
     /// Adds the next group of questions, and the tokens that they are the first to refer to.
@@ -397,10 +465,13 @@ impl StreamClient {
             let Some(open) = self.open.get_mut(&id) else { continue };
             open.tries = open.tries.saturating_add(1);
             open.stream = Some(stream);
+            open.held = if self.mints { self.tokens.held(&open.question, &self.hello) } else { None };
+            let minting = self.mints.then(|| Minting { held: open.held.as_ref().map(UpstreamToken::id) });
             let Question { rule, principal, attributes, proof } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
-            let question = wire_form::question(id, token, rule, &attributes, asks_facts.then_some(&*principal), proof);
+            let facts_of = asks_facts.then_some(&*principal);
+            let question = wire_form::question(id, token, rule, &attributes, facts_of, proof, minting);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
             message.questions.push(question);

@@ -146,8 +146,12 @@ impl Tally {
     /// Counts the result of a question to the session service.
     pub(super) fn event(&mut self, event: &Event) {
         self.add(Count::Check(match event {
-            Event::Proven(..) | Event::Verdict(Verdict::Active(_), _) => CheckOutcome::Active,
-            Event::Verdict(Verdict::Ended(refusal), _) => CheckOutcome::Refused(refusal.code),
+            Event::Proven(..)
+            | Event::Verdict(Verdict::Active(_), _)
+            | Event::VerdictWithToken(Verdict::Active(_), ..) => CheckOutcome::Active,
+            Event::Verdict(Verdict::Ended(refusal), _) | Event::VerdictWithToken(Verdict::Ended(refusal), ..) => {
+                CheckOutcome::Refused(refusal.code)
+            }
             Event::NoVerdict(..) => CheckOutcome::NoVerdict,
             Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::NoNews(_) | Event::Overdue(_) => return,
         }));

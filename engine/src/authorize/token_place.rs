@@ -6,7 +6,10 @@ use super::{
     head::Head,
     subprotocol,
 };
-use crate::policy::{Origin, Policy, TokenPlace};
+use crate::{
+    policy::{Origin, Policy, TokenPlace},
+    route::RuleId,
+};
 
 /// The only token of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,9 +92,9 @@ pub struct Removal {
 }
 
 /// Takes every token away that the policy would read, whether it was needed or not: from a subprotocol always, because the
-/// upstream does not speak it, and elsewhere if the policy does not forward tokens.
-pub fn removal(head: &Head<'_>, policy: &Policy) -> Removal {
-    if !policy.forward_token {
+/// upstream does not speak it, and elsewhere if tokens are not forwarded for requests that this rule matched.
+pub fn removal(head: &Head<'_>, policy: &Policy, rule: Option<RuleId>) -> Removal {
+    if !policy.forwards_token(rule) {
         let mut removal = taken(head, &policy.token_from);
         // Not a place where this policy looks, but one where the upstream may.
         removal.strip_authorization(head);

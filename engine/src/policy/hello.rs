@@ -1,7 +1,7 @@
 //! The part of a policy that the session service needs to know.
 
-use super::{Access, ClaimValues, Policy, Protocol};
-use crate::wire;
+use super::{Access, ClaimValues, Policy, Protocol, RequestContext, TokenScopes, UpstreamToken};
+use crate::wire::{self, UPSTREAM_TOKEN_TYP};
 use portcullis_contract::bounds::{self, Exceeded};
 use prost::Message;
 use std::time::Duration;
@@ -27,6 +27,7 @@ impl Policy {
                 class: rule.words.class.clone().unwrap_or_default(),
                 tags: rule.words.tags.clone(),
                 sets: rule.words.sets.clone(),
+                upstream_token: rule.upstream_token.as_deref().map(UpstreamToken::to_wire),
             }
         });
         let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
@@ -52,6 +53,7 @@ impl Policy {
                 Some(Protocol::Introspection(_)) | None => 0,
             },
             approvals: self.register.approvals().map(str::to_owned).collect(),
+            workload: self.workload.clone().unwrap_or_default(),
         }
     }
 
@@ -63,6 +65,18 @@ impl Policy {
                 let message = wire::FilterMessage { hello: Some(self.hello()), ..Default::default() };
                 bounds::check(&message.encode_to_vec())
             }
+        }
+    }
+}
+
+impl UpstreamToken {
+    fn to_wire(&self) -> wire::UpstreamToken {
+        wire::UpstreamToken {
+            audience: self.audience.clone(),
+            ttl_ms: millis(self.ttl),
+            held_scopes: self.scopes == TokenScopes::Token,
+            typ: if self.typ == UPSTREAM_TOKEN_TYP { String::new() } else { self.typ.clone() },
+            address: self.rctx == RequestContext::Address,
         }
     }
 }

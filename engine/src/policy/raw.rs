@@ -2,6 +2,7 @@
 
 mod dpop;
 mod facts;
+mod upstream_token;
 
 use super::deserialize::Given;
 #[cfg(feature = "schema")]
@@ -13,6 +14,7 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use std::fmt;
+pub(super) use upstream_token::RawUpstreamToken;
 
 /// A list of texts.
 pub(super) type Texts = Given<Vec<Given<String>>>;
@@ -29,9 +31,15 @@ pub(super) struct RawPolicy {
     /// Clients' own values are always removed.
     #[cfg_attr(feature = "schema", schemars(with = "schema::IdentityHeaders", extend("default" = ["subject", "client", "scopes", "session"])))]
     pub(super) identity_headers: Texts,
-    /// Whether the token is forwarded to the upstream. One in a websocket subprotocol never is.
+    /// Whether the token is forwarded to the upstream. One in a websocket subprotocol never is. By default it is, except where
+    /// there is an `upstream_token`.
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub(super) forward_token: Given<bool>,
+    /// A token of the session service's own for the upstream of every route that is not public.
+    pub(super) upstream_token: Given<RawUpstreamToken>,
+    /// The name of the proxy in tokens for upstreams (`req_wl`); defaults to Envoy's node id.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Workload"))]
+    pub(super) workload: Given<String>,
     /// Where a request can carry its token; exactly one place may carry one.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RawTokenPlace>", extend("default" = ["authorization"])))]
     pub(super) token_from: Given<Vec<Given<RawTokenPlace>>>,
@@ -280,6 +288,8 @@ pub(super) struct RawRoute {
     /// Further words for it, for the session service's conditions.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Keyword>", extend("maxItems" = 16)))]
     pub(super) tags: Texts,
+    /// The token for its upstream. What it leaves out is taken from the policy's.
+    pub(super) upstream_token: Given<RawUpstreamToken>,
 }
 
 /// Which requests a route matches.

@@ -1,8 +1,8 @@
 //! A rule: who can use a route, and within what limits.
 
-use super::{Mode, Outage};
+use super::{Mode, Outage, UpstreamToken};
 use crate::scope::Requirement;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The rule of a route.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub struct Rule {
     pub acr: Vec<String>,
     /// Words for conditions.
     pub words: Words,
+    /// The token for its upstream, if there is one.
+    pub upstream_token: Option<Arc<UpstreamToken>>,
+    /// Whether the client's token reaches the upstream.
+    pub forward_token: bool,
 }
 
 /// What conditions can tell routes by, besides their names and scopes.

@@ -5,6 +5,7 @@ mod faults;
 mod introspection;
 mod planted;
 mod possession;
+mod upstream_token;
 
 use super::*;
 use crate::{

@@ -13,12 +13,13 @@ mod scopes;
 mod session;
 mod sizes;
 mod token_from;
+mod upstream_token;
 
 pub use routes::{ROUTES_MAX, route_name};
 pub use scopes::{SCOPES_MAX, SETS_MAX, scope_name};
 
 use super::{
-    IdentityHeaders, Issuer, Mode, Policy, Protocol,
+    IdentityHeaders, Issuer, Mode, Policy, Protocol, Rule,
     deserialize::{Given, shaped},
     digest,
     fault::{About, Faults, Wrong},
@@ -109,7 +110,12 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
     let ignore_case = raw.ignore_case.or(false, Some);
     let common = Common { mode: mode.unwrap_or_default(), outage, is_endpoint, ignore_case: ignore_case == Some(true) };
-    let routes = routes::routes(routes, &scopes, common, faults);
+    let given = session.as_ref().map(|given| given.as_ref().map(|given| &given.service));
+    let of_policy = upstream_token::OfPolicy::new(raw.upstream_token, given, faults);
+    let workload = upstream_token::workload(raw.workload, faults);
+    let forward_token = raw.forward_token.or(None, |is| Some(Some(is)));
+    let tokens = routes::Tokens { upstream: &of_policy, forward: forward_token.flatten() };
+    let routes = routes::routes(routes, &scopes, common, tokens, faults);
 
     if let Some(routes) = &routes {
         needs(routes, issuers.as_ref().is_some_and(Vec::is_empty), absent, faults);
@@ -122,7 +128,9 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     Some(Policy {
         mode: mode?,
         identity_headers: identity_headers?,
-        forward_token: raw.forward_token.or(true, Some)?,
+        forward_token: forward_token?.unwrap_or(!of_policy.is_there()),
+        upstream_headers: upstream_headers(&routes.rules),
+        workload: workload?,
         token_from: token_from?,
         allowed_origins: allowed_origins?,
         realm: realm?,
@@ -139,6 +147,17 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         #[cfg(feature = "source")]
         source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage },
     })
+}
+
+/// The headers of tokens for upstreams, each once.
+fn upstream_headers(rules: &[Rule]) -> Vec<String> {
+    let mut headers: Vec<String> = Vec::new();
+    for token in rules.iter().filter_map(|rule| rule.upstream_token.as_deref()) {
+        if !headers.contains(&token.header) {
+            headers.push(token.header.clone());
+        }
+    }
+    headers
 }
 
 /// Takes out a part whose entries are read one by one.

@@ -84,6 +84,8 @@ fn token_of(input: Open, service: &Service, now_ms: u64) -> Result<Token, Proble
         client: names.name(&input.client_id),
         scopes: names.scopes(scopes_of(&input.scopes)?),
         issued_at_ms: now_ms,
+        // It stands for no token of a client, and none is minted for it.
+        expires_at_ms: now_ms,
         authenticated_ms: input.auth_time.map(|moment| moment.ms.min(now_ms)),
         start_ms: input.auth_time.map_or(now_ms, |moment| moment.ms.min(now_ms)),
         grant: names.name(grant),

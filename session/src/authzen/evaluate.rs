@@ -167,6 +167,7 @@ fn token_of(session: &Session, now_ms: u64) -> Token {
         client: Arc::clone(&session.client),
         scopes,
         issued_at_ms: marks.issued_ms,
+        expires_at_ms: now_ms,
         authenticated_ms: Some(marks.authenticated_ms).filter(|at_ms| *at_ms > 0),
         start_ms: session.login_at_ms(),
         grant: "".into(),

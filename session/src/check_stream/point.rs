@@ -69,6 +69,7 @@ pub(super) fn denied() -> Answer {
         verdict: Verdict { condition, ..refusal(Outcome::ConditionFailed) },
         awaits: None,
         again_in_ms: None,
+        grant_until_ms: None,
         once: Vec::new(),
         condition: Some(Condition { refused, mode: Mode::Enforce }),
     }

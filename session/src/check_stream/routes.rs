@@ -4,6 +4,7 @@ use super::answers::Broken;
 use crate::conditions::{Asking, Conditions, OnTable, Request, RouteFacts, Slot};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
+use crate::minting::Wanted;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
 use std::collections::{HashMap, HashSet};
@@ -20,6 +21,8 @@ pub(super) struct Route {
     pub(super) acr: Arc<[String]>,
     /// What conditions know about it.
     pub(super) facts: RouteFacts,
+    /// The token that its upstream wants, if any.
+    pub(super) upstream: Option<Wanted>,
 }
 
 /// A route as a caller that is no filter knows it: by its name.
@@ -107,6 +110,7 @@ impl RouteTables {
             facts: facts_of(&route, &mut names),
             requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
+            upstream: route.upstream_token.map(Wanted::from),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         let approvals = ScopeSet::new(approvals);

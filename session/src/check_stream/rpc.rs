@@ -149,7 +149,8 @@ impl Driver {
         Self {
             state: StreamState::new(registry, audit, metrics, Arc::clone(&service.route_tables))
                 .judging_by(service.conditions.clone())
-                .asking(service.pdp.clone()),
+                .asking(service.pdp.clone())
+                .minting(service.minter.clone()),
             draining: service.draining.clone(),
             serving: service.serving.clone(),
             service,

@@ -14,6 +14,7 @@ use crate::followers::Notifier;
 use crate::judge;
 use crate::log::Sampler;
 use crate::metrics::{Metrics, Tally};
+use crate::minting::{self, Minter};
 use crate::pdp::{Pdp, Ruling};
 use crate::proofs::UsedProof;
 use crate::registry::{LookUp, LookedUp, Registry};
@@ -21,7 +22,7 @@ use crate::token::Token;
 use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
-use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
+use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, MintedToken, Outcome, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,9 @@ const BEAT_MS_MIN: u64 = 50;
 /// How often a question names grants for one request that another request then uses before it has no verdict. More than a
 /// session has.
 const TRIES_MAX: u32 = 64;
+
+/// The longest name of a proxy in tokens, in characters: a filter states it.
+const WORKLOAD_CHARS_MAX: usize = 256;
 
 /// A question or a follow that waits for a look-up on disk.
 enum Waiting {
@@ -52,6 +56,8 @@ pub(super) struct Question {
     token: Arc<Token>,
     /// Its request, if conditions or anomalies need it.
     request: OwnRequest,
+    /// What it says for a token, if its route wants one.
+    minting: minting::OwnRequest,
     /// What another decision point has decided.
     ruled: Option<point::Fate>,
     /// The grants for one request that it has used.
@@ -119,6 +125,9 @@ pub struct StreamState {
     waiting_count: usize,
     /// Questions that wait until grants or proofs are noted as used.
     using: usize,
+    minter: Option<Arc<Minter>>,
+    /// The proxy's name in tokens.
+    workload: Box<str>,
     point: Option<Arc<Pdp>>,
     /// Questions that another decision point is asked about.
     asked: HashMap<u64, Question>,
@@ -149,6 +158,8 @@ impl StreamState {
             waiting: HashMap::new(),
             waiting_count: 0,
             using: 0,
+            minter: None,
+            workload: Box::default(),
             point: None,
             asked: HashMap::new(),
             asked_ever: 0,
@@ -160,6 +171,13 @@ impl StreamState {
     pub(crate) fn asking(mut self, point: Option<Arc<Pdp>>) -> Self {
         self.follows.ask(point.clone());
         self.point = point;
+        self
+    }
+
+    /// The same, where tokens are minted for upstreams.
+    #[must_use]
+    pub fn minting(mut self, minter: Option<Arc<Minter>>) -> Self {
+        self.minter = minter;
         self
     }
 
@@ -315,6 +333,7 @@ impl StreamState {
             routes = hello.routes.len(),
             "a filter opened a stream"
         );
+        self.workload = hello.workload.chars().take(WORKLOAD_CHARS_MAX).collect();
         let routes = self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals);
         let on_table = |conditions| OnTable::new(conditions, &routes.conditions, routes.len());
         self.on_table = self.conditions.clone().map(on_table);
@@ -348,31 +367,48 @@ impl StreamState {
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
         let on_table = self.on_table.as_ref();
         let request = Request::of(question);
+        let for_token = minting::Request::of(question);
+        let own_minting = || if route.upstream.is_some() { for_token.own() } else { minting::OwnRequest::default() };
         if let Some(proof) = &question.proof {
             let malformed = || Broken::new(format!("question {id} has a malformed proof"));
             let proof = UsedProof::read(proof, now_ms).ok_or_else(malformed)?;
             let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
-            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 };
+            let question = Question {
+                id,
+                route,
+                handle,
+                token,
+                request,
+                minting: own_minting(),
+                ruled: None,
+                took: Vec::new(),
+                tries: 0,
+            };
             answers.proofs.push(Proving { proof, question });
             self.using += 1;
             return Ok(());
         }
         if is_asked(self.point.as_ref(), route) {
             let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
-            let question = Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 };
+            let minting = own_minting();
+            let (ruled, took, tries) = (None, Vec::new(), 0);
+            let question = Question { id, route, handle, token, request, minting, ruled, took, tries };
             self.ask_again(question, None, tally, now_ms, answers);
             return Ok(());
         }
         let conditions = on_table.map(|on| on.asking(index, &route.facts, request));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
         let once = Once::Takes;
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied: false };
+        let mint = self.minter.as_deref().map(|minter| (minter, &*self.workload, for_token));
+        let denied = false;
+        let asking = Asking { registry, audit, metrics, route, index, conditions, mint, id, once, now_ms, denied };
         let answered = asking.answer(token, None, tally, &mut self.usage);
         let is_needed = on_table.is_some() || self.registry.whereabouts().is_watching();
         let question = |token: &Counted| {
             let (token, route) = (Arc::clone(token.bound.token()), index);
             let request = if is_needed { request.own() } else { OwnRequest::default() };
-            Question { id, route, handle, token, request, ruled: None, took: Vec::new(), tries: 0 }
+            let (minting, ruled, took, tries) = (own_minting(), None, Vec::new(), 0);
+            Question { id, route, handle, token, request, minting, ruled, took, tries }
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
@@ -462,7 +498,8 @@ impl StreamState {
         let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, question.request.borrow()));
         let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
         let denied = question.ruled == Some(point::Fate::Denied);
-        let asking = Asking { registry, audit, metrics, route, index, conditions, id, once, now_ms, denied };
+        let mint = self.minter.as_deref().map(|minter| (minter, &*self.workload, question.minting.borrow()));
+        let asking = Asking { registry, audit, metrics, route, index, conditions, mint, id, once, now_ms, denied };
         if question.ruled.is_none() && is_asked(self.point.as_ref(), route) {
             match asking.would_pass(token, found) {
                 Ok(true) => {
@@ -554,6 +591,8 @@ struct Asking<'a> {
     index: u32,
     /// What conditions are asked, if there are any.
     conditions: Option<conditions::Asking<'a>>,
+    /// What mints tokens, if anything does, with the proxy's name and what the question says for a token.
+    mint: Option<(&'a Minter, &'a str, minting::Request<'a>)>,
     id: u32,
     once: Once<'a>,
     now_ms: u64,
@@ -644,10 +683,32 @@ impl Asking<'_> {
             Fate::Released | Fate::HeldBack => route.scopes.effect(holds),
             Fate::Barred => Effect::Barred,
         });
+        if outcome == Outcome::Active {
+            answer.verdict.upstream_token = self.minted(&token.bound, &answer);
+        }
         if fresh == Fresh::Full {
             token.collect(usage, now_ms);
         }
         Ok(Answered::Now(answer, fresh))
+    }
+
+    /// The token for the upstream of a question that is released. The filter refuses what the session's scopes do not cover.
+    fn minted(&self, bound: &BoundToken, answer: &Answer) -> Option<MintedToken> {
+        let Self { route, now_ms, .. } = *self;
+        let (wanted, (minter, workload, request)) = (route.upstream.as_ref()?, self.mint?);
+        let verdict = &answer.verdict;
+        let left = verdict.narrowed.as_ref().map(|left| left.scopes.as_slice());
+        let is_covered = route.requirement.met_by(|scope| match left {
+            Some(left) => left.contains(scope),
+            None => bound.token().scopes.holds(scope),
+        });
+        let session = bound.live_session().filter(|_| is_covered)?;
+        let in_ms = [verdict.remaining_ms, verdict.idle_ms].into_iter().flatten();
+        let ends_ms = in_ms.map(|in_ms| now_ms.saturating_add(in_ms)).chain(answer.grant_until_ms).min();
+        let (generation, is_once) = (bound.generation(), !answer.once.is_empty());
+        let subject = minting::Subject { session, generation, token: bound.token(), left, ends_ms, is_once };
+        let route = minting::Route { wanted, name: &route.scopes.name, scopes: &route.facts.scopes, workload };
+        minter.answer(route, subject, request, now_ms)
     }
 }
 

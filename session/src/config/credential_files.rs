@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::raw::{Raw, RawCredential, RawCredentials};
+use super::signing::RawSigning;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -74,7 +75,7 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.modified().ok()?, found.len(), found.ino()))
 }
 
-/// The files that a configuration reads credentials of callers from.
+/// The files that a configuration reads credentials of callers and signing keys from.
 pub(super) fn of(raw: &Raw) -> Vec<PathBuf> {
     let of_admins = raw.admins.iter().filter_map(|admin| admin.credential.as_ref());
     let of_metrics = raw.metrics.iter().filter_map(|metrics| metrics.credential.as_ref());
@@ -83,5 +84,6 @@ pub(super) fn of(raw: &Raw) -> Vec<PathBuf> {
         RawCredentials::One(source) => std::slice::from_ref(source),
         RawCredentials::Several(sources) => sources,
     });
-    files.filter_map(|RawCredential { file, .. }| file.as_ref().map(PathBuf::from)).collect()
+    let files = files.filter_map(|RawCredential { file, .. }| file.as_ref().map(PathBuf::from));
+    files.chain(raw.signing.iter().flat_map(RawSigning::files)).collect()
 }

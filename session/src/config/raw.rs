@@ -6,6 +6,7 @@ use super::audit::RawAudit;
 use super::conditions::RawConditions;
 use super::places::{RawAnomalies, RawGeoIp};
 use super::signals::RawTransmitter;
+use super::signing::RawSigning;
 use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -49,6 +50,7 @@ pub(super) struct Raw {
     pub(super) geoip: Option<RawGeoIp>,
     pub(super) anomalies: Option<RawAnomalies>,
     pub(super) conditions: Option<RawConditions>,
+    pub(super) signing: Option<RawSigning>,
 }
 
 /// A credential, or a list of them.

@@ -1,5 +1,5 @@
 //! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates,
-//! approval rules and conditions. The rest waits for the next start.
+//! signing keys, approval rules and conditions. The rest waits for the next start.
 
 use super::{Settings, load_again};
 use crate::audit;
@@ -13,13 +13,19 @@ use tracing::{error, info, warn};
 pub struct Reloadable<T>(Arc<watch::Sender<T>>);
 
 impl<T: Clone + PartialEq> Reloadable<T> {
-    pub(super) fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Arc::new(watch::Sender::new(value)))
     }
 
     /// The current value. The guard must not be held across an await.
     pub(crate) fn read(&self) -> watch::Ref<'_, T> {
         self.0.borrow()
+    }
+
+    /// Another value for all clones.
+    #[cfg(test)]
+    pub(crate) fn replace(&self, value: T) {
+        self.0.send_replace(value);
     }
 
     /// Learns of every later value.
@@ -55,9 +61,12 @@ impl Settings {
         };
         let [is_admin_credential_new, are_admins_new] = self.take_over_admins(new);
         self.credential_files.take_over(&new.credential_files);
-        // Filters are told at the start of their streams whether there are conditions.
+        // Filters are told at the start of their streams whether there are conditions, and whether tokens are minted.
         let is_there = |settings: &Self| settings.conditions.read().is_some();
         let are_added = is_there(self) != is_there(new);
+        let signs = |settings: &Self| settings.signing.read().is_some();
+        let is_signing_added = signs(self) != signs(new);
+        let are_keys_new = !is_signing_added && self.signing.take_over(&new.signing);
         let are_conditions_new = !are_added && self.conditions.take_over(&new.conditions);
         Reload {
             reloaded: named(&[
@@ -70,6 +79,7 @@ impl Settings {
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
                 ("approvals", self.approvals.take_over(&new.approvals)),
                 ("conditions", are_conditions_new),
+                ("signing", are_keys_new),
             ]),
             needs_restart: named(&[
                 ("listen", self.listen != new.listen),
@@ -88,6 +98,7 @@ impl Settings {
                 ("geoip", self.geoip != new.geoip),
                 ("anomalies", self.anomalies != new.anomalies),
                 ("conditions", are_added || self.pdp != new.pdp),
+                ("signing", is_signing_added),
             ]),
         }
     }

@@ -67,6 +67,8 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `anomalies.new_place`", format!("{complete}anomalies: {{new_place: {{zzz: 1}}}}")),
         ("### `anomalies.flapping`", format!("{complete}anomalies: {{flapping: {{zzz: 1}}}}")),
         ("### `anomalies.many_addresses`", format!("{complete}anomalies: {{many_addresses: {{zzz: 1}}}}")),
+        ("### `signing`", format!("{complete}signing: {{zzz: 1}}")),
+        ("### `signing.keys`", format!("{complete}signing: {{issuer: i, keys: [{{kid: a, zzz: 1}}]}}")),
         ("### `usage`", format!("{complete}usage: {{zzz: 1}}")),
         ("### `conditions`", format!("{complete}conditions: {{zzz: 1}}")),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),

@@ -159,6 +159,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
     );
     let env = |name: &str| match name.strip_prefix('F') {
         None if name == "P" => Some(format!("Bearer {ADMIN}")),
+        None if name.starts_with("SIGNING_") => Some(crate::upstream_tokens::pem(name)),
         None if name == "HOOK" => Some(crate::webhooks::SECRET.to_owned()),
         None if name.starts_with("ADMIN_") => Some(format!("the-secret-of-{name}")),
         None if name == "RECEIVER" => Some("receiver-secret".to_owned()),

@@ -29,4 +29,5 @@ mod program;
 mod proofs;
 mod signals;
 mod tls;
+mod upstream_tokens;
 mod webhooks;

@@ -20,7 +20,7 @@ fn question(id: u32, country: &str, asn: u32, address: &str) -> Question {
         client_address: address.to_owned(),
         user_agent_digest: Some(1),
         circumstances: Some(Circumstances { place, ..Circumstances::default() }),
-        proof: None,
+        ..Question::default()
     }
 }
 

@@ -92,12 +92,21 @@ pub(crate) struct Revocation {
 pub(crate) struct Service {
     /// In process, on one core.
     pub(crate) judgements_per_s: Option<Spread>,
+    /// Tokens for upstreams, signed on one core.
+    pub(crate) minted: Vec<Minted>,
     pub(crate) wire: Vec<Wire>,
     /// Checks a second with an audit log in a file, as a part of those without.
     pub(crate) with_audit: Option<Spread>,
     pub(crate) sessions: usize,
     pub(crate) sessions_bytes: u64,
     pub(crate) restart_s: f64,
+}
+
+/// Tokens for upstreams that are signed with one algorithm.
+#[derive(Debug, Serialize)]
+pub(crate) struct Minted {
+    pub(crate) algorithm: &'static str,
+    pub(crate) per_s: Option<Spread>,
 }
 
 /// Checks over one connection.

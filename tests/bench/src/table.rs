@@ -189,6 +189,10 @@ fn service(report: &Report, out: &mut String) {
         "\n### The session service alone\n\n- judgements a second on one core, in process: {}\n",
         rate(service.judgements_per_s)
     );
+    for minted in &service.minted {
+        let per_s = rate(minted.per_s);
+        let _ = writeln!(out, "- tokens for upstreams minted a second on one core, {}: {per_s}", minted.algorithm);
+    }
     for wire in &service.wire {
         let cpu = wire.cpu_s.map_or_else(void, |cpu| format!("{:.2}", cpu.median));
         let _ = writeln!(

@@ -135,11 +135,16 @@ fn routes(report: &Report) -> Target {
     }
 }
 
-fn service(report: &Report) -> [Target; 3] {
+fn service(report: &Report) -> Vec<Target> {
     let service = report.service.as_ref();
     let wire = service.and_then(|service| service.wire.iter().max_by_key(|wire| wire.in_flight));
     let target = |what: String, measured, bound| Target { what, measured, bound: Bound::AtLeast(bound), unit: "/s" };
-    [
+    let minted = service.into_iter().flat_map(|service| &service.minted);
+    let minted = minted.map(|minted| {
+        let what = format!("7. tokens for upstreams minted on one core, {}", minted.algorithm);
+        target(what, minted.per_s, 20_000.0)
+    });
+    let others = [
         target(
             "6. judgements on one core in memory".to_owned(),
             service.and_then(|service| service.judgements_per_s),
@@ -156,7 +161,8 @@ fn service(report: &Report) -> [Target; 3] {
             bound: Bound::AtLeast(0.95),
             unit: "×",
         },
-    ]
+    ];
+    others.into_iter().chain(minted).collect()
 }
 
 fn memory(report: &Report) -> [Target; 2] {

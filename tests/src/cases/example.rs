@@ -1,7 +1,8 @@
 //! An example and its testbed: the example's policy with the testbed's issuers in place of its own.
 
 use crate::{
-    Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, key::base64url, paths, policy, token::now_s,
+    Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, key::base64url, paths, policy, sign_with,
+    token::now_s,
 };
 use portcullis_cli::policy::cases::{Bearer, Case, Cases, Quality};
 use portcullis_engine::policy::{Issuer as PolicyIssuer, Policy, Protocol};
@@ -91,12 +92,16 @@ impl Example {
             "authenticated": true, "session": {"touch": false},
         }));
         let (access, undated_logins) = (self.access(), self.session_file()["undated_logins"].clone());
+        let mints = !self.session_file()["signing"].is_null();
         let session = move |config: &mut Value| {
             config["access"] = access;
             if !undated_logins.is_null() {
                 config["undated_logins"] = undated_logins;
             }
             config["enrolment"] = json!(enrolment);
+            if mints {
+                sign_with(config, &Key::new(Algorithm::ES256));
+            }
         };
         let testbed = Testbed::builder().policy(policy).session(session).start().await;
         self.warm(&testbed).await;

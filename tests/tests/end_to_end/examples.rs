@@ -14,7 +14,7 @@ async fn holds(name: &str) {
 }
 
 /// The examples that have a test below.
-const PLAYED: [&str; 9] = [
+const PLAYED: [&str; 10] = [
     "admin-short-sessions",
     "browser",
     "grpc",
@@ -23,6 +23,7 @@ const PLAYED: [&str; 9] = [
     "oauth-server",
     "providers",
     "rest-scopes",
+    "short-tokens",
     "websockets",
 ];
 
@@ -37,6 +38,11 @@ fn every_example_is_played() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rest_scopes() {
     holds("rest-scopes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_tokens() {
+    holds("short-tokens").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

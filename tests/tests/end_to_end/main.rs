@@ -39,5 +39,6 @@ mod signals;
 mod streams;
 mod token_places;
 mod tokens;
+mod upstream_tokens;
 mod usage;
 mod webhooks;

@@ -4,7 +4,7 @@ use super::{
     budget::Budget,
     meaning::{Formula, Guard, Meaning},
     request_set::{Digest, Hash},
-    words,
+    upstream_token, words,
 };
 use crate::policy::name_list::NameList;
 use portcullis_engine::policy::{Access, Mode, Outage, Policy, Rule};
@@ -126,6 +126,7 @@ fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: 
         outage(before.on_outage, after.on_outage, read_only),
         class(before, after),
         tags(before, after),
+        upstream_token::change(before.upstream_token, after.upstream_token),
     ]
     .into_iter()
     .flatten()

@@ -1,12 +1,12 @@
 //! The meaning of a rule, independent of its name and notation.
 
-use super::words;
+use super::{upstream_token, words};
 use crate::policy::{
     name_list::NameList,
     requirement::{self, Alternative},
 };
 use portcullis_engine::{
-    policy::{Access, Mode, Outage, Policy, Rule},
+    policy::{Access, Mode, Outage, Policy, Rule, UpstreamToken},
     scope::{Requirement, ScopeRegistry},
 };
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ pub(super) struct Guard<'p> {
     /// Words for conditions of the session service.
     pub(super) class: Option<&'p str>,
     pub(super) tags: BTreeSet<&'p str>,
+    pub(super) upstream_token: Option<&'p UpstreamToken>,
     /// Its `mode`, if that is not the policy's: a change of the policy's own is one of its settings.
     pub(super) mode: Option<Mode>,
 }
@@ -74,6 +75,7 @@ impl<'p> Meaning<'p> {
             on_outage: limits.on_outage,
             class: rule.words.class.as_deref(),
             tags: rule.words.tags.iter().map(String::as_str).collect(),
+            upstream_token: rule.upstream_token.as_deref(),
             mode: (rule.mode != policy.mode).then_some(rule.mode),
         })
     }
@@ -138,6 +140,9 @@ impl Guard<'_> {
         }
         if let (false, Some(canonical)) = (self.tags.is_empty(), canonical.as_object_mut()) {
             canonical.insert("tags".to_owned(), json!(self.tags));
+        }
+        if let (Some(token), Some(canonical)) = (self.upstream_token, canonical.as_object_mut()) {
+            canonical.insert("upstream_token".to_owned(), upstream_token::canonical(token));
         }
         if let (Some(mode), Some(canonical)) = (self.mode, canonical.as_object_mut()) {
             canonical.insert("mode".to_owned(), json!(words::mode(mode)));

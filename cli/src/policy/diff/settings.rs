@@ -33,6 +33,8 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
     part("identity_headers", changed("identity_headers", "the upstream receives", headers));
     let tokens = [old, new].map(|policy| json!(policy.forward_token));
     part("forward_token", changed("forward_token", "is", tokens));
+    let workloads = [old, new].map(|policy| json!(policy.workload));
+    part("workload", changed("workload", "the proxy's name in tokens for upstreams is", workloads));
     for change in token_from(old, new).into_iter().chain(allowed_origins(old, new)) {
         part(change.kind, Some(change));
     }

@@ -3,7 +3,7 @@
 use super::{
     candidates::{Route, Target, candidates},
     expected,
-    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, UpstreamToken, Vouched},
     keys::url,
     play::{Asked, Played, play},
     text::time,
@@ -20,8 +20,8 @@ use crate::{
 use portcullis_engine::{
     KeyKind,
     answer::{Answer, Code},
-    authorize::{Head, Mark},
-    policy::{Access, Limits, Outage, Policy, Rule, TokenPlace},
+    authorize::{Head, Mark, upstream_token::forged},
+    policy::{Access, Limits, Outage, Policy, RequestContext, Rule, TokenPlace, TokenScopes, WithoutToken},
     route::{Host, Path, RuleId},
     token::{self, Facts, KeyRings, Reason, Rejection},
 };
@@ -61,12 +61,13 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
         requires,
         acr: rule.map(|rule| rule.acr.clone()).unwrap_or_default(),
         session: guarded.map(|rule| session(&rule.limits, without)),
+        upstream_token: guarded.filter(|_| decision == Conclusion::Asks).and_then(upstream_token),
         token: token.map(|token| {
             let keys = keys_of(&outcome, vouched, policy, &urls, keys_from.as_deref());
             describe_token(&token, vouched, &outcome, policy, keys, asked.now_ms)
         }),
         answer: answer.map(|answer| Reply::of(&answer, head.caller)),
-        stripped: head.forged.iter().map(|name| (*name).to_owned()).collect(),
+        stripped: head.forged.iter().copied().chain(forged(&headers, policy)).map(str::to_owned).collect(),
         others_more: found.saturating_sub(others.len()),
         others,
     })
@@ -76,6 +77,26 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
 const POSSESSION: &str = "the token is bound to its client (`cnf`): the request passes only under the scheme `DPoP` with a new \
                           proof, which needs a verdict whatever `on_outage` says, or on a connection with the client's \
                           certificate, as the token says";
+
+/// What the upstream receives in place of the client's token, or besides it.
+fn upstream_token(rule: &Rule) -> Option<UpstreamToken> {
+    let token = rule.upstream_token.as_deref()?;
+    Some(UpstreamToken {
+        header: token.header.clone(),
+        audience: token.audience.clone(),
+        ttl_s: token.ttl.as_secs_f64(),
+        scopes: match token.scopes {
+            TokenScopes::Route => "route",
+            TokenScopes::Token => "token",
+        },
+        rctx: match token.rctx {
+            RequestContext::Route => "route",
+            RequestContext::Address => "address",
+        },
+        omit: token.without == WithoutToken::Omit,
+        forwards_client_token: rule.forward_token,
+    })
+}
 
 const OUTAGE: Session = Session::Outage { granted: false };
 

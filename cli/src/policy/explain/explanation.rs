@@ -41,6 +41,9 @@ pub(crate) struct Explanation {
     /// The session limits of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<SessionLimits>,
+    /// The token of the session service for the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream_token: Option<UpstreamToken>,
     /// The token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Token>,
@@ -83,6 +86,25 @@ pub(crate) struct SessionLimits {
     pub(crate) outlive_token: bool,
     /// What happens to this request without a verdict, as text.
     pub(crate) on_outage: String,
+}
+
+/// The token of the session service for the upstream of a request.
+#[derive(Debug, Serialize)]
+pub(crate) struct UpstreamToken {
+    /// The header that holds it.
+    pub(crate) header: String,
+    /// `aud`
+    pub(crate) audience: String,
+    /// The longest life.
+    pub(crate) ttl_s: f64,
+    /// What becomes `scope`: `route` or `token`.
+    pub(crate) scopes: &'static str,
+    /// What `rctx` says: `route` or `address`.
+    pub(crate) rctx: &'static str,
+    /// Whether the request passes where no token can be minted.
+    pub(crate) omit: bool,
+    /// Whether the client's token is forwarded as well.
+    pub(crate) forwards_client_token: bool,
 }
 
 /// The token of a request.

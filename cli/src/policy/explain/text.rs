@@ -2,7 +2,7 @@
 
 use super::{
     candidates::{Candidate, Fit, Route},
-    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, Vouched},
+    explanation::{Conclusion, Explanation, Reply, Says, SessionLimits, Token, UpstreamToken, Vouched},
 };
 use anstyle::{AnsiColor, Style};
 use std::time::Duration;
@@ -97,6 +97,9 @@ fn rows(explanation: &Explanation, lines: &mut Vec<String>) {
     if let Some(limits) = &explanation.session {
         session_rows(limits, explanation.decision, &mut row);
     }
+    if let Some(token) = &explanation.upstream_token {
+        row("upstream", &upstream(token));
+    }
     if !explanation.stripped.is_empty() {
         row("stripped", &explanation.stripped.join(", "));
     }
@@ -137,6 +140,20 @@ fn token_rows(token: &Token, row: &mut impl FnMut(&str, &str)) {
             row("note", &format!("{scope} is one scope, with a comma in it: scopes are separated by spaces"));
         }
     }
+}
+
+/// What the upstream receives.
+fn upstream(token: &UpstreamToken) -> String {
+    let scopes = if token.scopes == "route" { "what the route requires" } else { "all that the session holds" };
+    let clients = if token.forwards_client_token { "is forwarded too" } else { "is removed" };
+    let address = if token.rctx == "address" { ", for one client address" } else { "" };
+    let without = if token.omit { "; if it cannot be minted, the request passes without it" } else { "" };
+    let ttl = time(Duration::from_secs_f64(token.ttl_s));
+    format!(
+        "{}: a token for {} that lives {ttl} at most, with {scopes}{address}; the client's token {clients}{without}",
+        token.header,
+        token.audience.escape_debug()
+    )
 }
 
 /// The reason as counters and logs name it, and what was found.

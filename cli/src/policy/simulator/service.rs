@@ -6,8 +6,8 @@ use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
     wire::{
-        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, Outcome, PROOFS, Route, Scopes, ServiceMessage, Token,
-        Verdict, Welcome,
+        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, MintedToken, Outcome, PROOFS, Route, Scopes, ServiceMessage,
+        Token, UPSTREAM_TOKENS, Verdict, Welcome,
     },
 };
 use prost::Message;
@@ -32,6 +32,11 @@ pub(super) struct Service {
     pub(super) judge: Option<Judge>,
     /// What conditions are told.
     facts: CaseFacts,
+}
+
+/// A token for the upstream, which no upstream will see here.
+fn minted(wanted: &wire::UpstreamToken, now_ms: u64) -> MintedToken {
+    MintedToken { id: 0, token: "simulated".to_owned(), expires_at_ms: now_ms.saturating_add(wanted.ttl_ms) }
 }
 
 impl Session {
@@ -88,7 +93,7 @@ impl Service {
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
             self.approvals = hello.approvals;
-            let mut capabilities = vec![BEAT.to_owned(), APPROVALS.to_owned(), PROOFS.to_owned()];
+            let mut capabilities = [BEAT, APPROVALS, PROOFS, UPSTREAM_TOKENS].map(str::to_owned).to_vec();
             if let Some(judge) = &mut self.judge {
                 judge.hello(&self.routes);
                 capabilities.push(CONDITIONS.to_owned());
@@ -136,7 +141,9 @@ impl Service {
                     return Some(Verdict { id, ..refused });
                 }
                 let narrowed = (held.len() < of_token.len()).then_some(Scopes { scopes: held });
-                return Some(Verdict { id, outcome: Outcome::Active.into(), narrowed, ..Verdict::default() });
+                let upstream_token = route.upstream_token.as_ref().map(|wanted| minted(wanted, asked.now_ms));
+                let outcome = Outcome::Active.into();
+                return Some(Verdict { id, outcome, narrowed, upstream_token, ..Verdict::default() });
             }
         };
         Some(Verdict { id, outcome: outcome.into(), ..Verdict::default() })

@@ -24,6 +24,7 @@ use crate::{
     time::{Monotonic, Now},
     token::{self, Claimed, Rejection},
 };
+use portcullis_contract::bounds::REQUEST_ID_BYTES_MAX;
 use std::rc::Rc;
 
 /// What a token turns out to be.
@@ -50,7 +51,7 @@ impl Gate {
             Routed::Guarded(rule) => rule,
         };
         let found = local::token(head, &self.policy, rule)?;
-        let attributes = Rc::new(self.attributes(head, found.token, &mut look_up));
+        let attributes = Rc::new(self.attributes(head, found.token, rule, &mut look_up));
         let presented =
             self.policy.possession.as_ref().map(|possession| {
                 Rc::new(Presented::read(head, found.scheme, possession, &self.policy.facts, look_up))
@@ -149,6 +150,7 @@ impl Gate {
         &self,
         head: &Head<'_>,
         token: &str,
+        rule: RuleId,
         mut look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
     ) -> RequestAttributes {
         let (is_call, wants_facts) = match &self.client {
@@ -162,7 +164,20 @@ impl Gate {
             client_address: client_address.unwrap_or_default(),
             user_agent_digest: head.user_agent.map(digest8),
             carried: is_call.then(|| Carried::new(token, head.trace)),
+            request_id: self
+                .policy
+                .rule(rule)
+                .filter(|rule| rule.upstream_token.is_some())
+                .and_then(|_| request_id(head)),
             circumstances: wants_facts.then(|| Box::new(circumstances::collect(head, &self.policy.facts, look_up))),
         }
     }
+}
+
+/// The id that Envoy has given the request, if it is one that can be passed on.
+fn request_id(head: &Head<'_>) -> Option<Box<str>> {
+    let [_, (_, id)] = head.trace;
+    let id = std::str::from_utf8(id?).ok()?;
+    let is_short = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len());
+    (is_short && id.bytes().all(|byte| byte.is_ascii_graphic())).then(|| id.into())
 }

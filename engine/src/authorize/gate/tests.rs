@@ -6,6 +6,7 @@ mod follows;
 mod introspection;
 mod proofs;
 mod refused;
+mod upstream_tokens;
 mod usage;
 
 use super::*;

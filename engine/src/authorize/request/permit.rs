@@ -3,13 +3,13 @@
 use crate::{
     answer::Code,
     authorize::{
-        Refusal,
+        Refusal, UpstreamToken,
         bearer::{CredentialError, Scheme},
         head::Head,
         principal::Principal,
         token_place,
     },
-    policy::{Access, Policy},
+    policy::{Access, Policy, WithoutToken},
     route::{Host, Path, RuleId},
 };
 use std::{borrow::Cow, rc::Rc};
@@ -31,6 +31,8 @@ pub struct Permit {
     pub strip: Vec<Cow<'static, str>>,
     /// Inbound headers to replace, each by one value without the token.
     pub replace: Vec<(&'static str, Vec<u8>)>,
+    /// The token of the session service for the upstream, where the rule wants one.
+    pub upstream_token: Option<UpstreamToken>,
     _only_made_here: (),
 }
 
@@ -41,7 +43,40 @@ impl Permit {
         narrowed: Option<Rc<[String]>>,
         mark: Option<Mark>,
     ) -> Self {
-        Self { rule, principal, narrowed, mark, strip: Vec::new(), replace: Vec::new(), _only_made_here: () }
+        Self {
+            rule,
+            principal,
+            narrowed,
+            mark,
+            strip: Vec::new(),
+            replace: Vec::new(),
+            upstream_token: None,
+            _only_made_here: (),
+        }
+    }
+
+    /// The same with the token that its rule wants for the upstream. The error is why it must not pass without one.
+    pub(super) fn with_token(
+        self,
+        token: Option<UpstreamToken>,
+        policy: &Policy,
+        wall_ms: Option<u64>,
+    ) -> Result<Self, Denial> {
+        let wanted = self.rule.and_then(|id| policy.rule(id)).and_then(|rule| rule.upstream_token.as_deref());
+        match (wanted, &token) {
+            (None, _) => Ok(self),
+            (Some(wanted), None) if wanted.without == WithoutToken::Refuse => Err(self.without_token(wall_ms)),
+            (Some(_), _) => Ok(Self { upstream_token: token, ..self }),
+        }
+    }
+
+    /// None is minted for a token that has expired. Those are accepted for as long as clocks may differ, but only a new one
+    /// helps.
+    fn without_token(self, wall_ms: Option<u64>) -> Denial {
+        let Self { rule, principal, narrowed, .. } = self;
+        let has_expired = principal.as_ref().zip(wall_ms).is_some_and(|(of, now_ms)| of.facts.expires_at_ms <= now_ms);
+        let code = if has_expired { Code::TokenExpired } else { Code::SessionUnavailable };
+        Denial { principal, narrowed, ..Denial::new(code, rule) }
     }
 
     #[cfg(test)]

@@ -322,3 +322,43 @@ fn a_token_that_expired_while_its_request_waited_releases_nobody() {
         }
     }
 }
+
+#[test]
+fn a_rule_that_wants_a_token_for_the_upstream_releases_with_one_and_not_without() {
+    use crate::authorize::upstream_token::tests::document;
+    let parse = |policy: serde_json::Value| Policy::parse(policy.to_string().as_bytes()).expect("a valid policy");
+    let (mut omitting, mut shadow) = (document(), document());
+    omitting["routes"][1]["upstream_token"]["on_outage"] = "omit".into();
+    shadow["mode"] = "shadow".into();
+    let token = || Some(UpstreamToken::for_test(7, "a.b.c"));
+    let active = || Verdict::Active(None);
+    let left = |scope: &str| Verdict::Active(Some(Rc::from([scope.to_owned()])));
+    for (policy, without) in [(document(), "session_unavailable"), (omitting, "released"), (shadow, "released")] {
+        let policy = parse(policy);
+        let refuses = policy.mode == Mode::Enforce;
+        let full = principal(&policy, &["read", "write"]);
+        let late_ms = full.facts.expires_at_ms;
+        let expired = if without == "released" { "released" } else { "token_expired" };
+        let if_enforced = |code| if refuses { code } else { "released" };
+        for (event, expected, has_token) in [
+            (Event::VerdictWithToken(active(), token(), Some(NOW_MS)), "released", true),
+            (Event::VerdictWithToken(active(), None, Some(NOW_MS)), without, false),
+            (Event::Verdict(active(), Some(NOW_MS)), without, false),
+            (Event::Verdict(active(), Some(late_ms)), expired, false),
+            (Event::VerdictWithToken(left("read"), token(), Some(NOW_MS)), if_enforced("insufficient_scope"), false),
+            (
+                Event::VerdictWithToken(Verdict::Ended(Code::SessionRevoked.into()), token(), Some(NOW_MS)),
+                if_enforced("session_revoked"),
+                false,
+            ),
+            (Event::NoVerdict(Known::default(), Some(NOW_MS)), if_enforced("session_unavailable"), false),
+        ] {
+            let mut request = Request::default();
+            request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&full, 1, "GET"))))), &policy);
+            let step = request.on(event, &policy);
+            assert_eq!(code(&step), expected);
+            let carries = matches!(&step, Step::Release(permit) if permit.upstream_token.is_some());
+            assert_eq!(carries, has_token, "{expected}");
+        }
+    }
+}

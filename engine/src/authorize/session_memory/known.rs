@@ -1,6 +1,6 @@
 //! What decides a request that gets no verdict.
 
-use crate::authorize::principal::Principal;
+use crate::authorize::{principal::Principal, upstream_token::UpstreamToken};
 use std::rc::Rc;
 
 /// What is known about a request's session when there is no verdict.
@@ -14,4 +14,6 @@ pub struct Known {
     pub narrowed: Option<Rc<[String]>>,
     /// How long ago the same token was released on the same rule, in milliseconds.
     pub granted_ago_ms: Option<u64>,
+    /// The last token for the upstream, while it is alive and nothing else is known of the session than when it came.
+    pub upstream_token: Option<UpstreamToken>,
 }

@@ -33,6 +33,8 @@ pub enum Lack {
     Approvals,
     /// It does not know which proofs of possession were used.
     Proofs,
+    /// It mints no tokens for upstreams.
+    UpstreamTokens,
 }
 
 impl PeerNews {
@@ -68,6 +70,12 @@ impl fmt::Display for PeerNews {
                 f,
                 "session service {} is not used, because it does not keep proofs of possession from being used twice (it has no \
                  capability `proofs`), and this policy verifies bound tokens: update it",
+                version.escape_debug()
+            ),
+            Self::Unfit { version, lack: Lack::UpstreamTokens } => write!(
+                f,
+                "session service {} is not used, because it mints no tokens for upstreams, which this policy has (it has no \
+                 capability `upstream_tokens`): give it `signing` keys, or update it",
                 version.escape_debug()
             ),
             Self::Unfit { version, lack: Lack::Beats } => write!(

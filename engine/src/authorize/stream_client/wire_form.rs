@@ -9,7 +9,8 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// A question about the session of a token. For a service that decides by conditions, `principal` is whose it is.
+/// A question about the session of a token. For a service that decides by conditions, `principal` is whose it is; for one that
+/// mints tokens for upstreams, `minting` is there.
 pub(super) fn question(
     id: u32,
     token: u32,
@@ -17,7 +18,9 @@ pub(super) fn question(
     attributes: &RequestAttributes,
     principal: Option<&Principal>,
     proof: Option<UsedProof>,
+    minting: Option<Minting>,
 ) -> wire::Question {
+    let request_id = attributes.request_id.as_deref().filter(|_| minting.is_some()).unwrap_or_default().to_owned();
     wire::Question {
         id,
         token,
@@ -31,7 +34,16 @@ pub(super) fn question(
             asker,
             lasts_ms: proven.lasts_ms,
         }),
+        request_id,
+        held_token: minting.and_then(|Minting { held }| held),
     }
+}
+
+/// What a service that mints tokens for upstreams is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Minting {
+    /// The id of the token that is kept for the question.
+    pub(super) held: Option<u64>,
 }
 
 /// Open requests to follow. `about` is what a service that decides by conditions has to know of them.

@@ -70,7 +70,7 @@ fn a_place_that_the_policy_does_not_name_carries_none() {
     let default = policy(json!({}));
     let headers = headers(&[("cookie", "session=b"), ("sec-websocket-protocol", "bearer, c")]);
     assert_eq!(find(&Head::read(&headers), &default).map(|found| found.token), Err(CredentialError::NoCredentials));
-    assert_eq!(removal(&Head::read(&headers), &default), Removal::default());
+    assert_eq!(removal(&Head::read(&headers), &default, None), Removal::default());
 }
 
 #[test]
@@ -120,25 +120,25 @@ fn the_token_is_taken_away_wherever_it_was_and_nothing_else_is() {
     let protocol = ("sec-websocket-protocol", b"chat, superchat".to_vec());
     let expected =
         Removal { replace: vec![protocol.clone()], subprotocol: Some("bearer".to_owned()), ..Removal::default() };
-    assert_eq!(removal(&head, &everywhere(true)), expected);
+    assert_eq!(removal(&head, &everywhere(true), None), expected);
     let expected = Removal {
         strip: vec!["authorization"],
         replace: vec![("cookie", b"x=1; y=\"2\"".to_vec()), protocol],
         subprotocol: Some("bearer".to_owned()),
     };
-    assert_eq!(removal(&head, &everywhere(false)), expected);
+    assert_eq!(removal(&head, &everywhere(false), None), expected);
     let own = headers(&[("cookie", "session=b"), ("sec-websocket-protocol", "bearer, c")]);
     let expected = Removal {
         strip: vec!["cookie", "sec-websocket-protocol"],
         subprotocol: Some("bearer".to_owned()),
         ..Removal::default()
     };
-    assert_eq!(removal(&Head::read(&own), &everywhere(false)), expected);
+    assert_eq!(removal(&Head::read(&own), &everywhere(false), None), expected);
     let cookie_only = policy(json!({"token_from": [{"cookie": "session"}]}));
     let own = headers(&[("cookie", "session=b"), ("authorization", "Bearer unread")]);
     let expected = Removal { strip: vec!["authorization"], ..Removal::default() };
-    assert_eq!(removal(&Head::read(&own), &cookie_only), expected, "nobody has verified it");
+    assert_eq!(removal(&Head::read(&own), &cookie_only, None), expected, "nobody has verified it");
     let several = policy(json!({"token_from": [{"cookie": "a"}, {"cookie": "b"}], "forward_token": false}));
     let own = headers(&[("cookie", "a=1; b=2; c=3")]);
-    assert_eq!(removal(&Head::read(&own), &several).replace, [("cookie", b"c=3".to_vec())]);
+    assert_eq!(removal(&Head::read(&own), &several, None).replace, [("cookie", b"c=3".to_vec())]);
 }

@@ -86,6 +86,16 @@ texts! {
     HeaderToken = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"};
     /// The name of a header that becomes a fact.
     FactHeader = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "examples": ["x-device-id"]};
+    /// What becomes the scope of a token for the upstream.
+    TokenScopes = {"enum": ["route", "token"]};
+    /// What a token for the upstream says of the request.
+    RequestContext = {"enum": ["route", "address"]};
+    /// What happens where no token can be minted.
+    OmitToken = {"const": "omit"};
+    /// The type of a token for the upstream.
+    UpstreamTyp = {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9!#$&^_.+-]+$"};
+    /// The name of a proxy.
+    Workload = {"type": "string", "minLength": 1, "maxLength": 256};
     /// The name of a claim that becomes a fact.
     FactClaim = {"type": "string", "minLength": 1, "maxLength": 128};
     /// A class or a tag of a route.

@@ -173,7 +173,7 @@ pub(super) fn tags(raw: Texts, at: &At<'_>, faults: &mut Faults) -> Option<Vec<S
 }
 
 /// The name of a header, in lower case.
-fn header(text: &str) -> Result<String, String> {
+pub(super) fn header(text: &str) -> Result<String, String> {
     let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = text.to_ascii_lowercase();
     if name.is_empty() {

@@ -9,6 +9,7 @@ use super::{
     scopes::Scopes,
     session::outage,
     texts,
+    upstream_token::OfPolicy,
 };
 use crate::{
     policy::{
@@ -62,7 +63,22 @@ pub(super) struct Common {
     pub(super) ignore_case: bool,
 }
 
-pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, common: Common, faults: &mut Faults) -> Option<Routes> {
+/// What the rest of the policy says about the tokens that reach upstreams.
+#[derive(Clone, Copy)]
+pub(super) struct Tokens<'c> {
+    /// `upstream_token` of routes without one of their own, or without some keys of it.
+    pub(super) upstream: &'c OfPolicy,
+    /// `forward_token`, if it is there.
+    pub(super) forward: Option<bool>,
+}
+
+pub(super) fn routes(
+    json: Given<Json<'_>>,
+    scopes: &Scopes,
+    common: Common,
+    tokens: Tokens<'_>,
+    faults: &mut Faults,
+) -> Option<Routes> {
     let at = ROOT.key("routes");
     let entries = list(json, &at, ROUTES_MAX, faults).required(&at, faults)?;
     if entries.is_empty() {
@@ -70,7 +86,7 @@ pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, common: Common, fau
         return None;
     }
     let routes = Routes { table: RouteTable::new(common.ignore_case), ..Routes::default() };
-    let mut reader = Reader { scopes, common, faults, names: HashMap::new(), routes };
+    let mut reader = Reader { scopes, common, tokens, faults, names: HashMap::new(), routes };
     for (index, json) in entries.into_iter().enumerate() {
         let at = at.item(index);
         let raw = shaped(json, &at, reader.faults);
@@ -83,6 +99,7 @@ pub(super) fn routes(json: Given<Json<'_>>, scopes: &Scopes, common: Common, fau
 struct Reader<'c> {
     scopes: &'c Scopes,
     common: Common,
+    tokens: Tokens<'c>,
     faults: &'c mut Faults,
     names: HashMap<String, usize>,
     routes: Routes,
@@ -109,7 +126,17 @@ impl Reader<'_> {
         let access = self.access(raw.public, raw.authenticated, raw.require, at, index);
         let limits = self.limits(raw.session, &at.key("session")).map(|limits| self.strict(limits, access.as_ref()));
         let acr = texts(raw.acr, &at.key("acr"), self.faults, acr).or(Vec::new(), Some);
-        if matches!(access, Some(Access::Public)) {
+        let is_public = matches!(access, Some(Access::Public));
+        let has_token = !raw.upstream_token.is_absent();
+        let upstream_token = match is_public {
+            true => Some(None),
+            false => self.tokens.upstream.of_route(raw.upstream_token, at, self.faults),
+        };
+        if is_public {
+            if has_token {
+                let message = "a public route has no session that a token could be about; omit this key";
+                self.faults.add(&at.key("upstream_token"), message);
+            }
             if has_mode {
                 self.faults.add(&at.key("mode"), "a public route refuses no one; omit this key");
             }
@@ -120,7 +147,17 @@ impl Reader<'_> {
                 self.faults.add(&at.key("acr"), "a public route requires no token; omit this key");
             }
         }
-        Some(Rule { name: name?, mode: mode?, access: access?, limits: limits?, acr: acr?, words: words? })
+        let wants_token = has_token || self.tokens.upstream.is_there();
+        Some(Rule {
+            name: name?,
+            mode: mode?,
+            access: access?,
+            limits: limits?,
+            acr: acr?,
+            words: words?,
+            upstream_token: upstream_token?,
+            forward_token: self.tokens.forward.unwrap_or(!wants_token),
+        })
     }
 
     fn words(&mut self, class: Given<String>, raw_tags: Texts, sets: Vec<String>, at: &At<'_>) -> Option<Words> {

@@ -49,8 +49,14 @@ impl Stream {
 fn enter(follows: &mut Follows, id: u32, token: &Arc<Token>) -> Result<(), Broken> {
     let requirement = Arc::new(Requirement::of(Vec::new(), Vec::new()));
     let scopes = RouteScopes::new("plain".into(), Box::default(), Box::default());
-    let route =
-        Route { asked: Asked::default(), requirement, scopes, acr: Arc::default(), facts: RouteFacts::default() };
+    let route = Route {
+        asked: Asked::default(),
+        requirement,
+        scopes,
+        acr: Arc::default(),
+        facts: RouteFacts::default(),
+        upstream: None,
+    };
     follows.enter(id, BoundToken::new(Arc::clone(token)), (0, &route), None)
 }
 

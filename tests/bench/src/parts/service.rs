@@ -4,6 +4,7 @@ mod audit;
 mod filter;
 mod in_process;
 mod many_sessions;
+mod minting;
 mod wire;
 
 pub(crate) use wire::IN_FLIGHT_MAX;
@@ -16,6 +17,9 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     // On a thread of its own, to measure one core.
     let judging = std::thread::spawn(move || in_process::measure(rounds, time));
     let judgements_per_s = judging.join().expect("judging ends well");
+    eprintln!("  tokens for upstreams");
+    let minting = std::thread::spawn(move || minting::measure(rounds, time));
+    let minted = minting.join().expect("minting ends well");
     eprintln!("  checks over the wire");
     let wire = wire::measure(rounds, time).await;
     eprintln!("  with and without an audit log");
@@ -24,6 +28,7 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Service {
     let many_sessions = many_sessions::measure().await;
     Service {
         judgements_per_s,
+        minted,
         wire,
         with_audit,
         sessions: many_sessions::SESSIONS,
