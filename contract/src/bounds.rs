@@ -31,6 +31,9 @@ pub const ATTRIBUTES_MAX: usize = 32;
 /// The longest value of an attribute, in bytes. A longer one is left out: cut, it could be another's.
 pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
+/// For how long a filter would accept a proof of possession again, in milliseconds: twice the largest window of a policy.
+pub const PROOF_LASTS_MS_MAX: u64 = 600_000;
+
 /// The longest id of a request that becomes `txn` of a token, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 

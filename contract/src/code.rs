@@ -23,6 +23,8 @@ pub const STEP_UP_REQUIRED: &str = "step_up_required";
 pub const APPROVAL_REQUIRED: &str = "approval_required";
 /// A condition of the service refused the request.
 pub const CONDITION_FAILED: &str = "condition_failed";
+/// The proof of possession is not one for this request, or was used before.
+pub const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
 
 /// The code for an outcome; `None` if the outcome is not a refusal.
 pub const fn of(outcome: Outcome) -> Option<&'static str> {
@@ -38,5 +40,6 @@ pub const fn of(outcome: Outcome) -> Option<&'static str> {
         Outcome::Blocked => BLOCKED,
         Outcome::ApprovalRequired => APPROVAL_REQUIRED,
         Outcome::ConditionFailed => CONDITION_FAILED,
+        Outcome::ProofUsed => INVALID_DPOP_PROOF,
     })
 }

@@ -4,12 +4,14 @@
 //! checks come first: a token that has expired or is meant for someone else costs no signature verification and
 //! triggers no key fetch. Either way the client only sees `invalid_token` or `token_expired`.
 
+mod binding;
 mod claim_values;
 mod claimed;
 mod compact;
 mod condition_facts;
 mod dates;
 mod der;
+pub mod dpop;
 mod facts;
 mod fault;
 mod header;
@@ -33,10 +35,12 @@ mod statement;
 #[cfg(test)]
 #[expect(clippy::string_slice, reason = "what these tests cut is ASCII")]
 mod tests;
+mod thumbprint;
 mod unverified;
 mod verify;
 
 pub use crate::session_id::SessionId;
+pub use binding::{Binding, CertificateDigest, Thumbprint};
 pub use claim_values::{ClaimValues, Scalar};
 pub use claimed::Claimed;
 pub use compact::{TOKEN_BYTES_MAX, TokenDigest};

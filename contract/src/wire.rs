@@ -21,6 +21,9 @@ pub const USAGE: &str = "usage";
 /// The capability of a service that decides by conditions, and wants to know what they depend on.
 pub const CONDITIONS: &str = "conditions";
 
+/// The capability of a service that knows which proofs of possession were used.
+pub const PROOFS: &str = "proofs";
+
 /// The capability of a service that mints tokens for upstreams.
 pub const UPSTREAM_TOKENS: &str = "upstream_tokens";
 

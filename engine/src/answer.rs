@@ -20,6 +20,10 @@ pub enum Code {
     InvalidToken,
     /// The token is past its `exp`.
     TokenExpired,
+    /// The token is bound to a key, and its proof of possession is missing, not one for this request, or was used before.
+    InvalidDpopProof,
+    /// The proof of possession must contain a nonce that was handed out lately.
+    UseDpopNonce,
     /// The session was inactive for too long.
     SessionIdleTimeout,
     /// The session is past its absolute limit.
@@ -75,16 +79,20 @@ enum Challenge {
     Scope,
     /// `insufficient_user_authentication` (RFC 9470, section 3).
     StepUp,
+    /// An error of RFC 9449, section 12.2, which only the scheme DPoP has.
+    Proof(&'static str),
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoCredentials,
         Self::MalformedCredentials,
         Self::AmbiguousPath,
         Self::InvalidToken,
         Self::TokenExpired,
+        Self::InvalidDpopProof,
+        Self::UseDpopNonce,
         Self::SessionIdleTimeout,
         Self::SessionLifetimeExceeded,
         Self::SessionRevoked,
@@ -104,7 +112,7 @@ impl Code {
 
     /// The only place where a reason becomes an answer: name, HTTP status, challenge, title.
     const fn row(self) -> (&'static str, u16, Challenge, &'static str) {
-        use Challenge::{Error, None, Realm, Scope, StepUp};
+        use Challenge::{Error, None, Proof, Realm, Scope, StepUp};
         match self {
             Self::NoCredentials => ("no_credentials", 401, Realm, "An access token is required"),
             Self::MalformedCredentials => {
@@ -113,6 +121,12 @@ impl Code {
             Self::AmbiguousPath => ("ambiguous_path", 400, None, "The path is ambiguous"),
             Self::InvalidToken => ("invalid_token", 401, Error("invalid_token"), "The access token is not valid"),
             Self::TokenExpired => ("token_expired", 401, Error("invalid_token"), "The access token has expired"),
+            Self::InvalidDpopProof => {
+                ("invalid_dpop_proof", 401, Proof("invalid_dpop_proof"), "The DPoP proof is not valid")
+            }
+            Self::UseDpopNonce => {
+                ("use_dpop_nonce", 401, Proof("use_dpop_nonce"), "The DPoP proof needs the nonce of this answer")
+            }
             Self::SessionIdleTimeout => {
                 ("session_idle_timeout", 401, Error("invalid_token"), "The session was idle for too long")
             }
@@ -197,6 +211,19 @@ pub struct Demand<'a> {
     pub requestable: Option<&'a str>,
     /// Why, in the words of the condition that refused.
     pub detail: Option<&'a str>,
+    /// What proofs of possession must be like, where they are verified.
+    pub dpop: Option<DpopDemand<'a>>,
+}
+
+/// What proofs of possession must be like.
+#[derive(Debug, Clone, Copy)]
+pub struct DpopDemand<'a> {
+    /// The names of the algorithms that may sign one, separated by spaces.
+    pub algorithms: &'a str,
+    /// Whether the token was presented under the scheme DPoP.
+    pub is_presented: bool,
+    /// The nonce that the next proof must contain.
+    pub nonce: Option<&'a str>,
 }
 
 /// A refusal, ready to be sent.
@@ -225,8 +252,10 @@ impl Answer {
     pub fn new(code: Code, realm: &str, demand: Demand<'_>) -> Self {
         let (name, status, challenge, title) = code.row();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if let Some(value) = www_authenticate(challenge, realm, demand) {
-            headers.push(("www-authenticate", value));
+        let challenges = challenges(code, challenge, realm, demand);
+        headers.extend(challenges.into_iter().map(|challenge| ("www-authenticate", challenge)));
+        if let Some(nonce) = demand.dpop.and_then(|dpop| dpop.nonce) {
+            headers.push(("dpop-nonce", nonce.to_owned()));
         }
         if status == 503 {
             headers.push(("retry-after", RETRY_AFTER_S.to_owned()));
@@ -273,10 +302,30 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-fn www_authenticate(challenge: Challenge, realm: &str, demand: Demand<'_>) -> Option<String> {
-    let mut value = format!("Bearer realm=\"{realm}\"");
+/// The challenges of an answer: under the scheme of the token. A client that may know no other scheme learns of DPoP where that
+/// may be what is missing (RFC 9449, section 7.2).
+fn challenges(code: Code, challenge: Challenge, realm: &str, demand: Demand<'_>) -> Vec<String> {
+    let Some(dpop) = demand.dpop else {
+        return www_authenticate("Bearer", challenge, realm, demand).into_iter().collect();
+    };
+    let under_dpop = |challenge| {
+        let mut value = www_authenticate("DPoP", challenge, realm, demand)?;
+        parameter(&mut value, "algs", dpop.algorithms);
+        Some(value)
+    };
+    if dpop.is_presented || matches!(challenge, Challenge::Proof(_)) {
+        return under_dpop(challenge).into_iter().collect();
+    }
+    let may_help = matches!(code, Code::NoCredentials | Code::InvalidToken);
+    let other = if may_help { under_dpop(Challenge::Realm) } else { None };
+    www_authenticate("Bearer", challenge, realm, demand).into_iter().chain(other).collect()
+}
+
+fn www_authenticate(scheme: &str, challenge: Challenge, realm: &str, demand: Demand<'_>) -> Option<String> {
+    let mut value = format!("{scheme} realm=\"{realm}\"");
     match challenge {
         Challenge::None => return None,
+        Challenge::Proof(error) => return Some(format!("DPoP error=\"{error}\"")),
         Challenge::Realm => {}
         Challenge::Error(error) => parameter(&mut value, "error", error),
         Challenge::Scope => {
@@ -324,6 +373,8 @@ mod tests {
             (Code::AmbiguousPath, 400, None),
             (Code::InvalidToken, 401, invalid_token),
             (Code::TokenExpired, 401, invalid_token),
+            (Code::InvalidDpopProof, 401, Some("DPoP error=\"invalid_dpop_proof\"")),
+            (Code::UseDpopNonce, 401, Some("DPoP error=\"use_dpop_nonce\"")),
             (Code::SessionIdleTimeout, 401, invalid_token),
             (Code::SessionLifetimeExceeded, 401, invalid_token),
             (Code::SessionRevoked, 401, invalid_token),
@@ -364,6 +415,35 @@ mod tests {
         let expected = "Bearer realm=\"orders\", error=\"insufficient_user_authentication\", \
                         acr_values=\"aal2 aal3\", max_age=\"900\"";
         assert_eq!(challenge(Code::StepUpRequired, demand).as_deref(), Some(expected));
+    }
+
+    fn challenges_of(code: Code, is_presented: bool, nonce: Option<&str>) -> Vec<(&'static str, String)> {
+        let dpop = DpopDemand { algorithms: "ES256 EdDSA", is_presented, nonce };
+        let headers = Answer::new(code, "orders", Demand { dpop: Some(dpop), ..Demand::default() }).headers;
+        headers.into_iter().filter(|(name, _)| matches!(*name, "www-authenticate" | "dpop-nonce")).collect()
+    }
+
+    #[test]
+    fn a_proof_is_asked_for_with_the_algorithms_that_may_sign_it() {
+        let challenge = |text: &str| ("www-authenticate", text.to_owned());
+        let invalid_proof = challenge("DPoP error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA\"");
+        assert_eq!(challenges_of(Code::InvalidDpopProof, true, None), [invalid_proof]);
+        let other = challenge("DPoP error=\"use_dpop_nonce\", algs=\"ES256 EdDSA\"");
+        assert_eq!(challenges_of(Code::UseDpopNonce, true, Some("n")), [other, ("dpop-nonce", "n".to_owned())]);
+    }
+
+    #[test]
+    fn the_challenge_is_under_the_scheme_of_the_token_and_names_the_other_where_that_may_help() {
+        let challenge = |text: &str| ("www-authenticate", text.to_owned());
+        let dpop = challenge("DPoP realm=\"orders\", algs=\"ES256 EdDSA\"");
+        let bearer = challenge("Bearer realm=\"orders\"");
+        assert_eq!(challenges_of(Code::NoCredentials, false, None), [bearer, dpop.clone()]);
+        let bearer = challenge("Bearer realm=\"orders\", error=\"invalid_token\"");
+        assert_eq!(challenges_of(Code::InvalidToken, false, None), [bearer.clone(), dpop]);
+        assert_eq!(challenges_of(Code::SessionRevoked, false, None), [bearer]);
+        let expired = challenge("DPoP realm=\"orders\", error=\"invalid_token\", algs=\"ES256 EdDSA\"");
+        assert_eq!(challenges_of(Code::TokenExpired, true, None), [expired]);
+        assert_eq!(challenges_of(Code::Blocked, true, None), []);
     }
 
     #[test]
@@ -408,11 +488,15 @@ mod tests {
     #[test]
     fn every_code_is_documented_as_it_is_answered() {
         let acr = ["…".to_owned()];
-        let demand = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
+        let of_any = Demand { scope: "…", acr: &acr, max_age: Some(Duration::from_secs(900)), ..Demand::default() };
+        let dpop = DpopDemand { algorithms: "…", is_presented: true, nonce: None };
         let answered = Code::ALL.map(|code| {
+            let is_proof = matches!(code, Code::InvalidDpopProof | Code::UseDpopNonce);
+            let demand = Demand { dpop: is_proof.then_some(dpop), ..of_any };
             let challenge = match challenge(code, demand).as_deref().map(|value| value.split_once(", ")) {
                 Option::None => "none".to_owned(),
                 Some(Option::None) => "the realm only".to_owned(),
+                Some(Some(_)) if is_proof => challenge(code, demand).unwrap_or_default(),
                 Some(Some((_, rest))) => rest.replace("900", "…"),
             };
             (code.name().to_owned(), code.status().to_string(), format!("{:?}", code.grpc()).to_lowercase(), challenge)

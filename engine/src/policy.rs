@@ -11,6 +11,7 @@ mod hello;
 mod json;
 mod json_path;
 mod origin;
+mod possession;
 mod raw;
 mod rule;
 #[cfg(feature = "schema")]
@@ -29,6 +30,7 @@ pub use fault::{About, Fault, Faults, Wrong};
 pub use json_path::At;
 pub use origin::Origin;
 pub use portcullis_contract::token::{Algorithm, BoundTokens, ClaimNames, ClaimValues, Issuer, KeySource, ScopeClaim};
+pub use possession::Possession;
 pub use rule::{Access, Limits, Rule, Words};
 #[cfg(feature = "schema")]
 pub use schema::schema;
@@ -72,6 +74,8 @@ pub struct Policy {
     pub limits: Sizes,
     /// The issuers whose tokens are accepted, without duplicates.
     pub issuers: Vec<Issuer>,
+    /// How bound tokens are verified; `None` if no issuer's are.
+    pub possession: Option<Possession>,
     /// What it names for the conditions of the session service.
     pub facts: FactSources,
     /// The session service; `None` only when every rule is public.

@@ -55,6 +55,11 @@ pub(crate) fn default_response_header(name: &str, value: &str) {
     }
 }
 
+/// Sets a response header, whatever the upstream has set.
+pub(crate) fn replace_response_header(name: &str, value: &str) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value.as_bytes()));
+}
+
 /// All request trailers.
 pub(crate) fn request_trailers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()

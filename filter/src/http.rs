@@ -81,6 +81,9 @@ impl HttpContext for Http {
             if let Some(name) = subprotocol {
                 envoy::default_response_header("sec-websocket-protocol", &name);
             }
+            if let Some(nonce) = worker.gate.borrow().newer_nonce(self.context, || envoy::now().wall_ms) {
+                envoy::replace_response_header("dpop-nonce", &nonce);
+            }
         }
         Action::Continue
     }

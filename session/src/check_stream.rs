@@ -12,13 +12,15 @@ mod once_tests;
 mod point;
 #[cfg(test)]
 mod point_tests;
+#[cfg(test)]
+mod proof_tests;
 mod routes;
 mod rpc;
 mod state;
 #[cfg(test)]
 mod usage_tests;
 
-pub use answers::{Answers, Broken, Destination, Held, Using};
+pub use answers::{Answers, Broken, Destination, Held, Proving, Using};
 pub(crate) use routes::Described;
 pub use routes::RouteTables;
 pub use rpc::{Checks, DRAIN_MAX};

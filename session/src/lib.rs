@@ -38,6 +38,7 @@ mod oauth;
 pub mod pdp;
 pub mod per_party;
 pub mod place;
+pub mod proofs;
 pub mod registry;
 pub mod replica;
 pub mod revocations;

@@ -26,7 +26,7 @@ const COMMIT_SECONDS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.
 const LAG_SECONDS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
 
 /// The outcomes that are counted, by the label they are counted under.
-pub const OUTCOMES: [(Outcome, &str); 12] = [
+pub const OUTCOMES: [(Outcome, &str); 13] = [
     (Outcome::Active, "active"),
     (Outcome::IdleTimeout, "idle_timeout"),
     (Outcome::LifetimeExceeded, "lifetime_exceeded"),
@@ -38,6 +38,7 @@ pub const OUTCOMES: [(Outcome, &str); 12] = [
     (Outcome::Blocked, "blocked"),
     (Outcome::ApprovalRequired, "approval_required"),
     (Outcome::ConditionFailed, "condition_failed"),
+    (Outcome::ProofUsed, "proof_used"),
     (Outcome::Unavailable, "unavailable"),
 ];
 

@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::minting::{self, Minter};
 use crate::oauth;
 use crate::pdp::Pdp;
+use crate::proofs::Proofs;
 use crate::registry::{Registry, SHARDS, Terms};
 use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
@@ -24,6 +25,7 @@ use crate::webhooks::{self, Webhooks};
 use crate::whereabouts;
 use crate::writer::{Among, Writer};
 use portcullis_contract::bounds::MESSAGE_BYTES_MAX;
+use portcullis_contract::token::dpop::NonceKey;
 use portcullis_contract::wire::session_check_server::SessionCheckServer;
 use std::future::Future;
 use std::sync::Arc;
@@ -194,6 +196,7 @@ pub async fn run(
     join(forgetter).await;
     join(watcher).await;
     let stopping = tokio::task::spawn_blocking(move || {
+        service.proofs.stop();
         let stopped = service.writer.stop();
         // Last: what was written last is known to the others before they stop waiting for this one.
         beats.iter().for_each(Beats::stop);
@@ -261,7 +264,10 @@ fn build(
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
+    let proofs = Proofs::start(Arc::clone(store), clock.clone()).map_err(Failure::Store)?;
     Ok(Service {
+        proofs,
+        nonce_key: NonceKey::derive(&store.secret()),
         registry,
         audit,
         metrics,

@@ -14,6 +14,7 @@ use crate::log::Sampler;
 use crate::metrics::Metrics;
 use crate::minting::Minter;
 use crate::pdp::Pdp;
+use crate::proofs::Proofs;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::replica::{Barrier, State};
 use crate::session::Session;
@@ -23,7 +24,8 @@ use crate::webhooks::Webhooks;
 use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, UPSTREAM_TOKENS, USAGE};
+use portcullis_contract::token::dpop::NonceKey;
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, PROOFS, UPSTREAM_TOKENS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -78,6 +80,10 @@ pub struct Service {
     pub conditions: Option<Arc<Conditions>>,
     /// Another decision point that decides about some routes.
     pub(crate) pdp: Option<Arc<Pdp>>,
+    /// Which proofs of possession were used.
+    pub(crate) proofs: Proofs,
+    /// What the nonces of proofs are made with.
+    pub nonce_key: NonceKey,
     /// Mints tokens for upstreams, if it has keys.
     pub(crate) minter: Option<Arc<Minter>>,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
@@ -144,7 +150,7 @@ impl Service {
         // A filter only tells where a request comes from if somebody wants to know.
         let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
         let mints = self.minter.is_some().then_some(UPSTREAM_TOKENS);
-        [BEAT, APPROVALS, USAGE].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
+        [BEAT, APPROVALS, USAGE, PROOFS].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

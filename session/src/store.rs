@@ -20,6 +20,7 @@ use crate::held::HeldSignal;
 use crate::issuers::KnownIssuer;
 use crate::judge::{End, Reason};
 use crate::narrowings::Narrowing;
+use crate::proofs::UsedProof;
 use crate::replica::{Appended, Engine, Place};
 use crate::revocations::{Bearer, Revocation};
 use crate::usage::Used;
@@ -363,6 +364,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Calls `each` with the counts of what was used on that day and later.
     fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError>;
+
+    /// Notes at `now_ms` that proofs of possession were used; for each, whether no other asker has used it. No two have the same
+    /// id. Beside commits, and from one thread. Where there are no replicas, the caller knows what was used.
+    fn keep_proofs(&self, proofs: &[UsedProof], _now_ms: u64) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![true; proofs.len()])
+    }
+
+    /// Calls `each` with the proofs that were noted before this process, and end after `now_ms`. A store that is asked about
+    /// every proof has none to tell.
+    fn kept_proofs(&self, _now_ms: u64, _each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what
     /// others have changed since the last call, in order. Where there are no replicas, there is nothing to do.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod cuts;
+mod dpop;
 mod envoy;
 mod fake_service;
 mod faults;
@@ -15,6 +16,7 @@ mod key;
 mod link;
 mod load;
 mod machine;
+mod mtls;
 mod paths;
 mod postgres;
 mod process;
@@ -39,6 +41,7 @@ pub mod scenario;
 
 pub use admin::Admin;
 pub use cuts::{Cuts, cut};
+pub use dpop::DpopClient;
 pub use envoy::{Envoy, Watch};
 pub use fake_service::{FakeService, ServiceBehaviour};
 pub use faults::Faults;
@@ -49,6 +52,7 @@ pub use key::{Algorithm, Key, base64, base64url};
 pub use link::Link;
 pub use load::{Load, Round};
 pub use machine::{Busy, Quiet, busy, quiet};
+pub use mtls::{ClientCertificate, Mtls};
 pub use paths::{dist, envoy_program, root, shipped_file};
 pub use postgres::{Postgres, shared_store};
 pub use process::{Process, free_port, local};

@@ -23,6 +23,7 @@ mod finding;
 mod hosts;
 mod issuers;
 mod meaning;
+mod possession;
 mod renames;
 mod request_set;
 mod settings;

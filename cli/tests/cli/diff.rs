@@ -356,6 +356,11 @@ fn every_kind_of_change_is_told() {
             vec!["- issuers.https://id.example: tokens that are bound to a key are no longer accepted"],
         ),
         (
+            vec![("/issuers/0/bound_tokens", json!("verify"))],
+            vec!["+ issuers.https://id.example: tokens that are bound to a key are accepted with their proof"],
+            vec!["- issuers.https://id.example: tokens that are bound to a key are no longer accepted"],
+        ),
+        (
             vec![("/issuers/0/client_claims", json!(["cid", "azp"]))],
             vec![
                 "+ issuers.https://id.example: clients are identified by `cid` else `azp`, was `client_id` else `azp`: an ended session may look like a new one",

@@ -23,7 +23,7 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 16] = [
+const OBJECTS: [(&str, &str); 17] = [
     ("Policy", "## Top level"),
     ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
@@ -32,6 +32,7 @@ const OBJECTS: [(&str, &str); 16] = [
     ("Credential", "## `session.credential`"),
     ("Attributes", "## `session.attributes`"),
     ("Place", "## `session.place`"),
+    ("Dpop", "## `dpop`"),
     ("Device", "## `device`"),
     ("Client", "## `session.client`"),
     ("Scope", "## `scopes`"),

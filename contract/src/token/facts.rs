@@ -1,7 +1,7 @@
 //! The claims of a token, read the same way whether or not the token has been verified.
 
 use super::{
-    ClaimNames, ConditionFacts, Fault, SessionId, SessionKey, TokenDigest,
+    Binding, ClaimNames, ConditionFacts, Fault, SessionId, SessionKey, TokenDigest,
     dates::Dates,
     identity::{Identity, text},
     json::Object,
@@ -46,6 +46,8 @@ pub struct Facts {
     pub email: Option<String>,
     /// `client_credentials` for a machine client, else `gty` or `grant_type`, else empty.
     pub grant: String,
+    /// What the token is bound to, where its issuer says that this is to be verified.
+    pub binding: Option<Box<Binding>>,
     /// What only conditions need; `None` if it says nothing of it.
     pub conditions: Option<Box<ConditionFacts>>,
     /// Identifies the token.
@@ -85,6 +87,7 @@ impl Facts {
             jti: text(claims, "jti").map(str::to_owned),
             email: verified_email(claims),
             grant: who.grant.to_owned(),
+            binding: None,
             conditions: ConditionFacts::read(claims, &names.facts),
             digest,
         })

@@ -38,6 +38,8 @@ pub enum Fault {
     Claim,
     /// It is bound to a key (`cnf`), and its sender's proof cannot be checked (RFC 9449, RFC 8705).
     Bound,
+    /// `cnf` does not say, or not only, what can be verified here: `jkt` and `x5t#S256`.
+    Confirmation,
     /// None of `iat`, `auth_time` and `nbf` is a date.
     Undated,
     /// This date (`nbf`, `iat`, `auth_time`) is in the future.
@@ -72,7 +74,12 @@ impl fmt::Display for Fault {
             Self::Audience => f.write_str("`aud` contains none of the issuer's `audiences`"),
             Self::Client => f.write_str("the token's client is none of the issuer's `clients`"),
             Self::Claim => f.write_str("a claim is not what the issuer's `claims` demand"),
-            Self::Bound => f.write_str("the token is bound to a key (`cnf`), and `bound_tokens` is not `bearer`"),
+            Self::Bound => {
+                f.write_str("the token is bound to a key (`cnf`), and `bound_tokens` is neither `verify` nor `bearer`")
+            }
+            Self::Confirmation => {
+                f.write_str("`cnf` has other members than `jkt` and `x5t#S256`, or one that is malformed")
+            }
             Self::Undated => f.write_str("none of `iat`, `auth_time` and `nbf` is a date"),
             Self::NotYetValid(name) => write!(f, "`{name}` is in the future"),
             Self::KeyAlgorithm => f.write_str("the key that `kid` names cannot be used with `alg`"),

@@ -18,11 +18,22 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn parse(json: &[u8]) -> Result<Self, Fault> {
+        Self::read(&Object::parse(json).map_err(Fault::Header)?, false)
+    }
+
+    /// The same for a proof of possession, whose sender does vouch for itself: the key is part of the header.
+    pub(super) fn parse_with_key(json: &[u8]) -> Result<(Self, Object), Fault> {
         let header = Object::parse(json).map_err(Fault::Header)?;
+        let read = Self::read(&header, true)?;
+        let key = header.into_member("jwk").ok_or(Fault::Missing("jwk"))?;
+        Ok((read, Object::from_value(key).ok_or(Fault::IllTyped("jwk"))?))
+    }
+
+    fn read(header: &Object, may_have_key: bool) -> Result<Self, Fault> {
         if header.get("crit").is_some() || header.get("b64").is_some_and(|b64| *b64 != true) {
             return Err(Fault::Critical);
         }
-        if header.get("jwk").is_some() {
+        if !may_have_key && header.get("jwk").is_some() {
             return Err(Fault::EmbeddedKey);
         }
         for name in IGNORED {

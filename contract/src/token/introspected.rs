@@ -132,7 +132,7 @@ impl Introspected {
             return Ok(Agreement::Expired);
         }
         let kind = self.text("token_type").unwrap_or_default();
-        let is_bound_type = issuer.bound_tokens == BoundTokens::Refuse && kind.eq_ignore_ascii_case(BOUND_TYPE);
+        let is_bound_type = issuer.bound_tokens != BoundTokens::Bearer && kind.eq_ignore_ascii_case(BOUND_TYPE);
         if is_bound_type || unbound(&self.members, issuer).is_err() {
             return Ok(Agreement::Bound);
         }
@@ -164,7 +164,7 @@ impl Introspected {
         for name in ["token_type", "token_use"] {
             let kind = self.members.string(name)?.map(str::to_ascii_lowercase);
             match kind.as_deref() {
-                Some(BOUND_TYPE) if issuer.bound_tokens == BoundTokens::Refuse => return Err(Fault::Bound.into()),
+                Some(BOUND_TYPE) if issuer.bound_tokens != BoundTokens::Bearer => return Err(Fault::Bound.into()),
                 Some(kind) if kind != BOUND_TYPE && !ACCESS_TOKEN_TYPES.contains(&kind) => {
                     return Err(Fault::TokenType.into());
                 }

@@ -39,6 +39,8 @@ pub enum BoundTokens {
     /// They are refused: whoever has stolen one could use it here, where the proof is not checked.
     #[default]
     Refuse,
+    /// They are accepted with what they are bound to: a proof by the key, the certificate, or both.
+    Verify,
     /// They are accepted as bearer tokens.
     Bearer,
 }

@@ -1,7 +1,7 @@
 //! Judges the claims of a token against the conditions of its issuer.
 
 use super::{
-    BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest,
+    Binding, BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest,
     dates::Dates,
     identity::{is_unreadable, text},
     json::Object,
@@ -15,13 +15,13 @@ pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_m
     if !issuer.claims.iter().all(|values| values.are_met(claims)) {
         return Err(Fault::Claim.into());
     }
-    unbound(claims, issuer)?;
+    let binding = binding(claims, issuer)?.map(Box::new);
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
     let facts = Facts::read(claims, Arc::clone(&issuer.issuer), &issuer.claim_names, &dates, digest)?;
     client(claims, issuer, &facts)?;
     dates.alive(now_ms)?;
-    Ok(facts)
+    Ok(Facts { binding, ..facts })
 }
 
 /// Where the policy lists clients, the claim that counts must name one of them, and not a later claim because that one cannot
@@ -35,11 +35,19 @@ fn client(claims: &Object, issuer: &Issuer, facts: &Facts) -> Result<(), Fault> 
     }
 }
 
-/// Whatever `cnf` is, it says that possession of the token is not enough.
+/// What has to be shown by whoever presents a token.
+fn binding(claims: &Object, issuer: &Issuer) -> Result<Option<Binding>, Fault> {
+    match issuer.bound_tokens {
+        BoundTokens::Verify => Binding::of(claims),
+        BoundTokens::Refuse | BoundTokens::Bearer => unbound(claims, issuer).map(|()| None),
+    }
+}
+
+/// Whatever `cnf` is, it says that possession of the token is not enough. For where nobody can verify more than that.
 pub(super) fn unbound(claims: &Object, issuer: &Issuer) -> Result<(), Fault> {
     match issuer.bound_tokens {
-        BoundTokens::Refuse if claims.get("cnf").is_some() => Err(Fault::Bound),
-        BoundTokens::Refuse | BoundTokens::Bearer => Ok(()),
+        BoundTokens::Refuse | BoundTokens::Verify if claims.get("cnf").is_some() => Err(Fault::Bound),
+        BoundTokens::Refuse | BoundTokens::Verify | BoundTokens::Bearer => Ok(()),
     }
 }
 

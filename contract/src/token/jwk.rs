@@ -4,12 +4,13 @@
 //! It is imported when it is needed: a set can have a thousand keys, and an import costs a small part of a verification.
 
 use super::{
-    Algorithm, HostVerifier, Signed,
+    Algorithm, HostVerifier, Signed, Thumbprint,
     compact::decode,
     der,
     json::{IllTyped, Object},
     material::Material,
     signature::PublicKey,
+    thumbprint,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -100,6 +101,11 @@ impl Key {
     /// `kid`
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// Identifies its public parameters (RFC 7638).
+    pub fn thumbprint(&self) -> Thumbprint {
+        thumbprint::of(&self.material)
     }
 
     /// Whether the key may be used with `algorithm`.

@@ -30,7 +30,7 @@ pub enum Reason {
     TooLong,
     /// Nothing tells its logins apart, and the session service requires that.
     Undated,
-    /// It is bound to a key of its client, and that proof is not checked.
+    /// It is bound to a key or a certificate of its client, and was not presented with it, or that is not verified.
     Bound,
 }
 
@@ -85,7 +85,7 @@ impl Fault {
             Self::Missing("alg") | Self::IllTyped(_) => Reason::Malformed,
             Self::Missing(_) | Self::Claim => Reason::Claim,
             Self::Client => Reason::Client,
-            Self::Bound => Reason::Bound,
+            Self::Bound | Self::Confirmation => Reason::Bound,
             Self::Undated => Reason::Undated,
             Self::Algorithm => Reason::Algorithm,
             Self::TokenType => Reason::Type,
@@ -133,6 +133,7 @@ mod tests {
             (Fault::Claim, "claim"),
             (Fault::Client, "client"),
             (Fault::Bound, "bound"),
+            (Fault::Confirmation, "bound"),
             (Fault::Undated, "undated"),
             (Fault::Algorithm, "algorithm"),
             (Fault::TokenType, "type"),

@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod claims;
+mod dpop;
 mod forgeries;
 mod headers;
 mod host;

@@ -1,4 +1,5 @@
-//! Extracts the bearer token from a request (RFC 6750, section 2.1).
+//! Extracts the token from `Authorization`: under the scheme Bearer (RFC 6750, section 2.1), or under DPoP (RFC 9449, section
+//! 7.1), which has the same form.
 
 use std::fmt;
 
@@ -20,37 +21,59 @@ impl fmt::Display for CredentialError {
     }
 }
 
-const SCHEME: &[u8] = b"bearer";
+/// The scheme under which a token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    /// Whoever has the token can use it. A token in a cookie or a subprotocol is presented like this as well.
+    #[default]
+    Bearer,
+    /// It comes with a proof of possession.
+    Dpop,
+}
 
-/// The access token, given the values of all `Authorization` headers of a request. Its length is not judged here: an
+impl Scheme {
+    /// The name, in lower case.
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Bearer => b"bearer",
+            Self::Dpop => b"dpop",
+        }
+    }
+}
+
+/// The access token under a scheme, given the values of all `Authorization` headers of a request. Its length is not judged here: an
 /// over-long token is an invalid token, not a malformed request.
 ///
 /// # Errors
 /// More than one value, a header that has no scheme, or anything but one token in the alphabet of RFC 6750 is malformed.
 /// This includes credentials joined by commas, because the alphabet has no comma. Another scheme is no credential: the
 /// client asks which one it should use.
-pub fn credentials<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str, CredentialError> {
+pub fn credentials<'a>(scheme: Scheme, mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str, CredentialError> {
     let value = values.next().ok_or(CredentialError::NoCredentials)?;
     if values.next().is_some() {
         return Err(CredentialError::Malformed);
     }
-    token(value).ok_or(if is_other_scheme(value) { CredentialError::NoCredentials } else { CredentialError::Malformed })
+    token(scheme, value).ok_or(if is_other_scheme(scheme, value) {
+        CredentialError::NoCredentials
+    } else {
+        CredentialError::Malformed
+    })
 }
 
-/// Whether it has a scheme other than Bearer: a token (RFC 9110, sections 5.6.2 and 11.4), alone or before a space.
-fn is_other_scheme(value: &[u8]) -> bool {
-    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
-    let is_token = !scheme.is_empty()
-        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
-    is_token && !scheme.eq_ignore_ascii_case(SCHEME)
+/// Whether it has another scheme: a token (RFC 9110, sections 5.6.2 and 11.4), alone or before a space.
+fn is_other_scheme(scheme: Scheme, value: &[u8]) -> bool {
+    let given = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_token =
+        !given.is_empty() && given.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    is_token && !given.eq_ignore_ascii_case(scheme.name())
 }
 
-fn token(value: &[u8]) -> Option<&str> {
-    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
+fn token(scheme: Scheme, value: &[u8]) -> Option<&str> {
+    let (given, rest) = value.split_at_checked(scheme.name().len())?;
     let token = rest.trim_ascii_start();
     let space = rest.len() - token.len();
     let spaces_only = rest.iter().take(space).all(|&byte| byte == b' ');
-    if !scheme.eq_ignore_ascii_case(SCHEME) || space == 0 || !spaces_only {
+    if !given.eq_ignore_ascii_case(scheme.name()) || space == 0 || !spaces_only {
         return None;
     }
     b64token(token)
@@ -88,7 +111,7 @@ mod tests {
     use super::{CredentialError::*, *};
 
     fn of<'a>(values: &[&'a str]) -> Result<&'a str, CredentialError> {
-        credentials(values.iter().map(|value| value.as_bytes()))
+        credentials(Scheme::Bearer, values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
@@ -132,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(of(&[value]), Err(Malformed), "{value:?}");
         }
-        assert_eq!(credentials([&b"Bearer \xff"[..]].into_iter()), Err(Malformed));
+        assert_eq!(credentials(Scheme::Bearer, [&b"Bearer \xff"[..]].into_iter()), Err(Malformed));
     }
 
     #[test]
@@ -141,6 +164,19 @@ mod tests {
             ["Basic YTpi", "DPoP a", "Negotiate", "Negotiate YII=", "Digest a=\"b\", c=d", "Bear a", "Bearera", "a.b.c"]
         {
             assert_eq!(of(&[value]), Err(NoCredentials), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_under_its_scheme_alone() {
+        let under = |scheme, value: &'static str| credentials(scheme, [value.as_bytes()].into_iter());
+        for value in ["DPoP a.b-c", "dpop a.b-c", "DPOP   a.b-c"] {
+            assert_eq!(under(Scheme::Dpop, value), Ok("a.b-c"), "{value}");
+            assert_eq!(under(Scheme::Bearer, value), Err(NoCredentials), "{value}");
+        }
+        assert_eq!(under(Scheme::Dpop, "Bearer a.b-c"), Err(NoCredentials));
+        for value in ["DPoP", "DPoP ", "DPoP a b", "DPoP a,DPoP b", "DPoP: a"] {
+            assert_eq!(under(Scheme::Dpop, value), Err(Malformed), "{value}");
         }
     }
 
@@ -154,7 +190,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn credentials_come_whole_or_not_at_all(value in proptest::prelude::any::<Vec<u8>>()) {
-            if let Ok(token) = credentials([&value[..]].into_iter()) {
+            if let Ok(token) = credentials(Scheme::Bearer, [&value[..]].into_iter()) {
                 proptest::prop_assert!(value.ends_with(token.as_bytes()));
                 proptest::prop_assert!(!token.contains(|c: char| !c.is_ascii_graphic()));
             }

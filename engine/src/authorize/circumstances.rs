@@ -56,6 +56,25 @@ pub(super) fn collect(
     }
 }
 
+/// What is known of the connection of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Connection {
+    /// The SHA-256 of the client's certificate, in lower-case hex: its own, or as a trusted hop reports it.
+    pub(super) certificate: Option<String>,
+    /// Whether it is a trusted hop's.
+    pub(super) is_hop: bool,
+}
+
+/// Looks at the connection of a request.
+pub(super) fn connection(
+    head: &Head<'_>,
+    sources: &FactSources,
+    look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
+) -> Connection {
+    let mut collector = Collector { head, sources, look_up, is_hop: None, own: None };
+    Connection { certificate: collector.client_certificate(), is_hop: collector.is_hop() }
+}
+
 fn attribute(name: &str, value: &str) -> wire::Attribute {
     wire::Attribute { name: name.to_owned(), value: value.to_owned() }
 }

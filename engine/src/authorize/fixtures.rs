@@ -31,6 +31,18 @@ pub(super) fn conditional(mode: &str) -> Policy {
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
+/// The same rules, with bound tokens that are verified. `dpop` is the policy's key of that name.
+pub(super) fn verifying(dpop: serde_json::Value, more: serde_json::Value) -> Policy {
+    let mut policy = document("enforce");
+    policy["issuers"][0]["bound_tokens"] = "verify".into();
+    policy["trusted_hops"] = serde_json::json!(["spiffe://edge"]);
+    policy["dpop"] = dpop;
+    for (key, value) in more.as_object().cloned().unwrap_or_default() {
+        policy[key] = value;
+    }
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
 pub(super) fn document(mode: &str) -> serde_json::Value {
     serde_json::json!({
         "mode": mode,
@@ -101,6 +113,7 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
         jti: None,
         email: None,
         grant: String::new(),
+        binding: None,
         conditions: None,
         digest: TokenDigest([7; 32]),
     };
@@ -110,5 +123,5 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
 /// A question of `principal` for a rule.
 pub(super) fn question(principal: &Rc<Principal>, rule: usize, method: &str) -> Question {
     let attributes = RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() };
-    Question { rule: RuleId(rule), principal: Rc::clone(principal), attributes: Rc::new(attributes) }
+    Question { rule: RuleId(rule), principal: Rc::clone(principal), attributes: Rc::new(attributes), proof: None }
 }

@@ -3,14 +3,16 @@
 mod decide;
 mod keys;
 mod open;
+mod proofs;
 
 use super::{
+    bearer::Scheme,
     circumstances::LookUp,
     follows::{FollowId, Follows},
-    head::{Head, fact_headers},
+    head::{Head, PROOF, fact_headers},
     introspection::{Asker, Call, CallKey, Ended},
     principal::Principal,
-    question::{Inquiry, RequestAttributes, Verdict},
+    question::{Inquiry, Question, RequestAttributes, Verdict},
     refused_tokens::{RefusedToken, RefusedTokens},
     request::{self, Event, Request, Step},
     session_client::SessionClient,
@@ -26,10 +28,10 @@ use crate::{
     map::{HashMap, HashSet},
     policy::{Outage, Policy},
     time::{Monotonic, Now},
-    token::{Claimed, HostVerifier, IssuerId, KeyRings, KeySetError, Reason},
+    token::{Claimed, HostVerifier, IssuerId, KeyRings, KeySetError, Reason, dpop::Nonce},
 };
 use sha2::{Digest, Sha256};
-use std::{borrow::Cow, collections::VecDeque, rc::Rc};
+use std::{borrow::Cow, collections::VecDeque, hash::RandomState, rc::Rc};
 
 pub use keys::Fetch;
 
@@ -54,6 +56,10 @@ struct UnderWay {
     /// Inbound headers that must not reach the upstream, or not as they came; they are handed to the permit.
     strip: Vec<Cow<'static, str>>,
     replace: Vec<(&'static str, Vec<u8>)>,
+    /// The scheme under which its token is presented.
+    scheme: Scheme,
+    /// Whether its client should be given a newer nonce.
+    needs_nonce: bool,
     /// The websocket subprotocol to select, unless the upstream selects another one.
     subprotocol: Option<String>,
 }
@@ -80,6 +86,9 @@ pub struct Gate {
     wanted: Vec<IssuerId>,
     /// Refused tokens that the log is yet to learn about.
     refused_tokens: RefusedTokens,
+    /// What the askers of proofs are numbered with.
+    askers: RandomState,
+    asked_ever: u64,
     /// Counts to report on the next tick.
     pub tally: Tally,
     /// How long requests waited for their verdicts since the last tick, in milliseconds.
@@ -110,6 +119,8 @@ impl Gate {
             waiting: HashSet::default(),
             wanted: Vec::new(),
             refused_tokens: RefusedTokens::default(),
+            askers: RandomState::new(),
+            asked_ever: 0,
             tally: Tally::default(),
             waits_ms: Vec::new(),
         })
@@ -140,10 +151,15 @@ impl Gate {
         let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy, rule);
         let forged = head.forged.iter().map(|name| Cow::Owned((*name).to_owned()));
         let facts = fact_headers(head.headers, &self.policy.facts).map(|name| Cow::Owned(name.to_owned()));
+        // A proof is for this filter. Where none is verified, it may be for the upstream.
+        let proof = head.proofs.first().is_some_and(Option::is_some) && self.policy.possession.is_some();
+        let proof = proof.then_some(Cow::Borrowed(PROOF));
         let tokens = upstream_token::forged(head.headers, &self.policy).map(|name| Cow::Owned(name.to_owned()));
-        let strip = forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).chain(tokens).collect();
+        let strip =
+            forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).chain(proof).chain(tokens).collect();
         let subprotocol = subprotocol.filter(|_| head.upgrades);
-        let entry = UnderWay { caller: head.caller, strip, replace, subprotocol, ..UnderWay::default() };
+        let scheme = self.scheme(head);
+        let entry = UnderWay { caller: head.caller, strip, replace, scheme, subprotocol, ..UnderWay::default() };
         self.requests.insert(context, entry);
         self.advance(context, Event::Decided(decision), now)
     }
@@ -405,7 +421,13 @@ impl Gate {
         {
             entry.kept = Some(Rc::clone(inquiry.about().1));
         }
+        if let Request::Asked(Inquiry::Session(Question { proof: Some(proof), .. })) = &entry.request {
+            entry.needs_nonce = proof.proven.nonce == Some(Nonce::Fading);
+        }
         let mut step = entry.request.on(event, &self.policy);
+        if let Step::Deny(denial) | Step::Cut(denial) = &mut step {
+            denial.scheme = entry.scheme;
+        }
         if let Step::Ask(inquiry) = step {
             let client = self.client.as_mut();
             if !client.is_some_and(|client| client.ask(context, inquiry, &self.policy, now.instant)) {

@@ -1,11 +1,14 @@
 //! The parts of a request's headers that its decision depends on, read once, as bytes.
 
-use super::bearer::{self, CredentialError};
+use super::bearer::{self, CredentialError, Scheme};
 use crate::{answer::Caller, policy::FactSources};
 use std::fmt;
 
 /// The prefix of the headers that identify the caller to the upstream; a client's own are stripped.
 pub const IDENTITY_PREFIX: &str = "x-portcullis-";
+
+/// The header with a proof of possession (RFC 9449, section 4.1).
+pub(super) const PROOF: &str = "dpop";
 
 /// The parts of a request that its decision depends on.
 pub struct Head<'a> {
@@ -31,6 +34,14 @@ pub struct Head<'a> {
     pub has_authorization: bool,
     /// The only bearer token in `Authorization`, or why there is none.
     pub token: Result<&'a str, CredentialError>,
+    /// The only token under the scheme DPoP in `Authorization`, or why there is none.
+    pub dpop_token: Result<&'a str, CredentialError>,
+    /// The first two values of `DPoP`: more than one is never right.
+    pub proofs: [Option<&'a [u8]>; 2],
+    /// `:scheme` as it came.
+    pub scheme: Option<&'a [u8]>,
+    /// `X-Forwarded-Proto` as it came.
+    pub forwarded_proto: Option<&'a [u8]>,
     /// `User-Agent` as it came.
     pub user_agent: Option<&'a [u8]>,
     /// `traceparent` and `x-request-id`, which connect a call to the request.
@@ -82,7 +93,11 @@ impl<'a> Head<'a> {
             is_https: is_https(seen.scheme) || is_https(seen.forwarded_proto),
             upgrades: seen.upgrade.is_some(),
             has_authorization: authorizations().next().is_some(),
-            token: bearer::credentials(authorizations()),
+            token: bearer::credentials(Scheme::Bearer, authorizations()),
+            dpop_token: bearer::credentials(Scheme::Dpop, authorizations()),
+            proofs: seen.proofs,
+            scheme: seen.scheme,
+            forwarded_proto: seen.forwarded_proto,
             user_agent: seen.user_agent,
             trace: [("traceparent", seen.traceparent), ("x-request-id", seen.request_id)],
             preflight: seen.requested_method.filter(|_| method == "OPTIONS" && seen.origin.is_some()).and_then(text),
@@ -123,6 +138,7 @@ pub fn forged_trailers<'t>(
 struct Seen<'a> {
     /// With a second one, the request is refused.
     authorizations: [Option<&'a [u8]>; 2],
+    proofs: [Option<&'a [u8]>; 2],
     cookies: Vec<&'a [u8]>,
     subprotocols: Vec<&'a [u8]>,
     announces_body: bool,
@@ -160,6 +176,10 @@ impl<'a> Seen<'a> {
             "content-type" => &mut self.content_type,
             "authorization" => {
                 let [first, second] = &mut self.authorizations;
+                if first.is_none() { first } else { second }
+            }
+            PROOF => {
+                let [first, second] = &mut self.proofs;
                 if first.is_none() { first } else { second }
             }
             "cookie" => return push(&mut self.cookies, value),

@@ -6,7 +6,8 @@ use super::{
     principal::Principal,
     question::{Arrival, Question},
     request::permit::{Denial, Permit, StepUp},
-    token_place, upstream_token,
+    token_place::{self, Found},
+    upstream_token,
 };
 use crate::{
     answer::Code,
@@ -58,10 +59,10 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
 ///
 /// # Errors
 /// There is no token, or more than one, or a page of another site may have made the request.
-pub fn token<'a>(head: &Head<'a>, policy: &Policy, rule: RuleId) -> Result<&'a str, Denial> {
+pub fn token<'a>(head: &Head<'a>, policy: &Policy, rule: RuleId) -> Result<Found<'a>, Denial> {
     let code = match token_place::find(head, policy) {
         Ok(found) if found.is_cross_origin(head, policy) => Code::CrossOrigin,
-        Ok(found) => return Ok(found.token),
+        Ok(found) => return Ok(found),
         Err(CredentialError::NoCredentials) => Code::NoCredentials,
         Err(CredentialError::Malformed) => Code::MalformedCredentials,
     };
@@ -88,7 +89,7 @@ pub fn question(
         return Err(Denial::of_login(principal, step_up, arrival.rule));
     }
     let attributes = Rc::clone(&arrival.attributes);
-    Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes })
+    Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes, proof: None })
 }
 
 /// The same for an opaque token. What its endpoint said is all that is known about the login, so one of unknown age is too

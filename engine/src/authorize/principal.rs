@@ -4,7 +4,7 @@ use super::bounded_cache::Weigh;
 use crate::{
     policy::Policy,
     scope::Held,
-    token::{ConditionFacts, Facts, IssuerId, KeyId, KeySet, Verified},
+    token::{Binding, ConditionFacts, Facts, IssuerId, KeyId, KeySet, Verified},
 };
 use std::{cell::Cell, rc::Rc};
 
@@ -69,8 +69,10 @@ impl Weigh for Rc<Principal> {
             let texts = facts.texts().map(|text| allocated(text.len()));
             allocated(size_of::<ConditionFacts>()) + lists * size_of::<String>() + texts.fold(0, usize::saturating_add)
         });
+        let binding = facts.binding.as_ref().map_or(0, |_| allocated(size_of::<Binding>()));
         RC_BYTES
             + size_of::<Principal>()
+            + binding
             + conditions
             + allocated(self.held.bytes())
             + scopes.chain(texts.map(|text| allocated(text.len()))).fold(0, usize::saturating_add)

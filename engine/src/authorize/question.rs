@@ -1,6 +1,11 @@
 //! The questions to the session service, and its verdicts.
 
-use super::{Refusal, introspection::Carried, principal::Principal};
+use super::{
+    Refusal,
+    introspection::Carried,
+    possession::{Presented, UsedProof},
+    principal::Principal,
+};
 use crate::{route::RuleId, time::Monotonic, wire};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -15,8 +20,18 @@ pub struct Arrival {
     pub token: String,
     /// The rest of the question.
     pub attributes: Rc<RequestAttributes>,
+    /// What shows that its sender may use the token; `None` where the policy does not verify that.
+    pub presented: Option<Rc<Presented>>,
     /// How long it can wait.
     pub deadline: Monotonic,
+}
+
+#[cfg(test)]
+impl Arrival {
+    /// The arrival of a token that nothing shows possession of.
+    pub(super) fn bearer(rule: RuleId, token: &str, attributes: Rc<RequestAttributes>, deadline: Monotonic) -> Self {
+        Self { rule, token: token.to_owned(), attributes, presented: None, deadline }
+    }
 }
 
 /// Written by hand because the token is a secret.
@@ -56,6 +71,8 @@ pub struct Question {
     pub principal: Rc<Principal>,
     /// The attributes that differ between requests of the same token and route.
     pub attributes: Rc<RequestAttributes>,
+    /// The proof of possession that the request came with, if its token needs one. It is good, unless it was used before.
+    pub proof: Option<UsedProof>,
 }
 
 /// The attributes that differ between requests of the same token and route.

@@ -1,8 +1,8 @@
 //! Why a request is refused, and the answer to it: the code's own, with the requirements of the rule that refused it.
 
-use super::{condition::Condition, request::Denial};
+use super::{bearer::Scheme, condition::Condition, request::Denial};
 use crate::{
-    answer::{Answer, Code, Demand},
+    answer::{Answer, Code, Demand, DpopDemand},
     policy::{Access, Policy},
     token::{Reason, Rejection},
 };
@@ -45,7 +45,12 @@ impl Denial {
     /// The answer for the client. `requests_url` is where people ask for approvals, if the session service has said so.
     pub fn answer(&self, policy: &Policy, requests_url: Option<&str>) -> Answer {
         let request_url = self.request_url(requests_url);
-        let demand = Demand { request_url: request_url.as_deref(), ..self.demand(policy) };
+        let dpop = policy.possession.as_ref().map(|possession| DpopDemand {
+            algorithms: &possession.algorithms,
+            is_presented: self.scheme == Scheme::Dpop,
+            nonce: self.nonce.as_deref(),
+        });
+        let demand = Demand { request_url: request_url.as_deref(), dpop, ..self.demand(policy) };
         Answer::new(self.refusal.code, &policy.realm, demand)
     }
 
@@ -68,6 +73,7 @@ impl Denial {
             acr: condition.map(|of| of.acr.as_slice()).filter(|acr| !acr.is_empty()).unwrap_or(&rule.acr),
             max_age: condition.and_then(|of| of.max_age).or(rule.limits.max_age),
             request_url: None,
+            dpop: None,
             requestable: requestable.map(|of| of.requestable.as_str()).filter(|scope| !scope.is_empty()),
             detail: condition.and_then(Condition::detail),
         }

@@ -38,6 +38,11 @@ impl RefusedToken {
     pub(super) fn new(reason: Reason, words: impl fmt::Display, claimed: Claimed) -> Self {
         Self { reason, words: words.to_string(), claimed, others: 0 }
     }
+
+    /// What was found, in words.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
 }
 
 impl RefusedTokens {

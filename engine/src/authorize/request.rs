@@ -242,6 +242,10 @@ fn answered(
 fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Result<Permit, Denial> {
     let Question { rule, principal, .. } = question;
     let narrowed = match verdict {
+        // Whoever repeats a proof is not the party that the token is about.
+        Verdict::Ended(refusal) if refusal.code == Code::InvalidDpopProof => {
+            return Err(Denial::new(refusal, Some(*rule)));
+        }
         Verdict::Ended(refusal) => return Err(Denial::of(principal, refusal, *rule)),
         Verdict::Active(narrowed) => narrowed,
     };
@@ -273,8 +277,12 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
             local::opaque_question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
         }
     };
-    let Question { rule, principal, attributes } = question;
+    let Question { rule, principal, attributes, proof } = question;
     alive(&principal, rule, wall_ms)?;
+    // Nobody else knows whether its proof was used before, and then it is anybody's.
+    if proof.is_some() {
+        return Err(Denial::new(Code::SessionUnavailable, Some(rule)));
+    }
     let mark = match policy.rule(rule).map_or(Outage::Deny, |rule| rule.limits.on_outage) {
         _ if forbids(known, rule, policy) => None,
         Outage::ReadOnly => attributes.is_read_only().then_some(Mark::OutageReadOnly),

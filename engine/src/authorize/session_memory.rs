@@ -118,6 +118,8 @@ impl SessionMemory {
             return;
         }
         match (request, event) {
+            // It is about the request, and not about its session or token.
+            (_, Event::Verdict(Verdict::Ended(Refusal { code: Code::InvalidDpopProof, .. }), _)) => {}
             (
                 Request::Asked(Inquiry::Session(question)),
                 Event::Verdict(verdict, _) | Event::VerdictWithToken(verdict, ..),

@@ -16,7 +16,7 @@ use super::{
     upstream_token::{UpstreamToken, UpstreamTokens},
     usage::Usage,
 };
-use crate::{map::HashMap, time::Monotonic, wire};
+use crate::{map::HashMap, time::Monotonic, token::dpop::NonceKey, wire};
 pub use connection::Act;
 use connection::Connection;
 use peer::Peers;
@@ -74,6 +74,8 @@ pub(super) struct StreamClient {
     needs_beats: bool,
     /// Where people ask for approvals, as the service of the current stream says.
     requests_url: Option<String>,
+    /// What nonces are made with, as the service of the current stream says.
+    nonces: Option<NonceKey>,
     timeout_ms: u64,
     connection: Connection,
     next_handle: u32,
@@ -126,6 +128,7 @@ impl StreamClient {
             hello,
             needs_beats,
             requests_url: None,
+            nonces: None,
             timeout_ms,
             connection: Connection::new(timeout_ms, seed),
             next_handle: 0,
@@ -170,6 +173,11 @@ impl StreamClient {
     /// Where people ask for approvals, as the service of the current stream says.
     pub(super) fn requests_url(&self) -> Option<&str> {
         self.requests_url.as_deref()
+    }
+
+    /// What nonces are made with, as the service of the current stream says.
+    pub(super) const fn nonces(&self) -> Option<&NonceKey> {
+        self.nonces.as_ref()
     }
 
     /// Whether to collect what conditions want to know. It is for whichever service reads the question first.
@@ -275,6 +283,12 @@ impl StreamClient {
             () if self.needs_beats && beats == Some(false) => Some(Lack::Beats),
             // It would take a token's word for what somebody has to approve.
             () if !self.hello.approvals.is_empty() && can(wire::APPROVALS) == Some(false) => Some(Lack::Approvals),
+            // It would take a proof for a new one that was used before.
+            () if self.hello.capabilities.iter().any(|name| name == wire::PROOFS)
+                && can(wire::PROOFS) == Some(false) =>
+            {
+                Some(Lack::Proofs)
+            }
             // It would have the routes refuse all requests.
             () if self.needs_tokens && can(wire::UPSTREAM_TOKENS) == Some(false) => Some(Lack::UpstreamTokens),
             () => None,
@@ -295,6 +309,7 @@ impl StreamClient {
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
+            self.nonces = NonceKey::read(&welcome.nonce_key);
             self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
             self.peers.note(welcome);
         }
@@ -452,11 +467,11 @@ impl StreamClient {
             open.stream = Some(stream);
             open.held = if self.mints { self.tokens.held(&open.question, &self.hello) } else { None };
             let minting = self.mints.then(|| Minting { held: open.held.as_ref().map(UpstreamToken::id) });
-            let Question { rule, principal, attributes } = open.question.clone();
+            let Question { rule, principal, attributes, proof } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             let facts_of = asks_facts.then_some(&*principal);
-            let question = wire_form::question(id, token, rule, &attributes, facts_of, minting);
+            let question = wire_form::question(id, token, rule, &attributes, facts_of, proof, minting);
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
             message.questions.push(question);

@@ -1,7 +1,7 @@
 //! Finds the token of a request where the policy says that it can be, and takes it away before the upstream sees it.
 
 use super::{
-    bearer::{self, CredentialError},
+    bearer::{self, CredentialError, Scheme},
     cookie,
     head::Head,
     subprotocol,
@@ -16,6 +16,8 @@ use crate::{
 pub struct Found<'a> {
     /// The token.
     pub token: &'a str,
+    /// The scheme under which it is presented.
+    pub scheme: Scheme,
     /// Whether the browser has added it by itself, whichever page made the request.
     is_ambient: bool,
 }
@@ -27,7 +29,7 @@ pub struct Found<'a> {
 pub fn find<'a>(head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, CredentialError> {
     let mut only = Err(CredentialError::NoCredentials);
     for place in &policy.token_from {
-        match (at(place, head), &only) {
+        match (at(place, head, policy), &only) {
             (Err(CredentialError::NoCredentials), _) => {}
             (found @ Ok(_), Err(_)) => only = found,
             (Ok(_), Ok(_)) | (Err(CredentialError::Malformed), _) => return Err(CredentialError::Malformed),
@@ -36,22 +38,31 @@ pub fn find<'a>(head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, Credentia
     only
 }
 
-fn at<'a>(place: &TokenPlace, head: &Head<'a>) -> Result<Found<'a>, CredentialError> {
+fn at<'a>(place: &TokenPlace, head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, CredentialError> {
     let token = |bytes| bearer::b64token(bytes).ok_or(CredentialError::Malformed);
+    let bearer = |token, is_ambient| Found { token, scheme: Scheme::Bearer, is_ambient };
     match place {
-        TokenPlace::Authorization => Ok(Found { token: head.token?, is_ambient: false }),
+        // Where no proof is verified, the scheme DPoP is no credential: the client asks which one it should use.
+        TokenPlace::Authorization if policy.possession.is_some() && is_none(head.token) => {
+            Ok(Found { token: head.dpop_token?, scheme: Scheme::Dpop, is_ambient: false })
+        }
+        TokenPlace::Authorization => Ok(bearer(head.token?, false)),
         TokenPlace::Cookie(name) => match cookie::find(&head.cookies, name) {
             // A server clears a cookie by an empty value.
             Ok(None | Some(b"")) => Err(CredentialError::NoCredentials),
-            Ok(Some(value)) => Ok(Found { token: token(value)?, is_ambient: true }),
+            Ok(Some(value)) => Ok(bearer(token(value)?, true)),
             Err(cookie::Ambiguous::Twice) => Err(CredentialError::Malformed),
         },
         TokenPlace::WebsocketProtocol(name) => match subprotocol::find(&head.subprotocols, name) {
             Ok(None) => Err(CredentialError::NoCredentials),
-            Ok(Some(value)) => Ok(Found { token: token(value)?, is_ambient: false }),
+            Ok(Some(value)) => Ok(bearer(token(value)?, false)),
             Err(subprotocol::Malformed) => Err(CredentialError::Malformed),
         },
     }
+}
+
+fn is_none(token: Result<&str, CredentialError>) -> bool {
+    token == Err(CredentialError::NoCredentials)
 }
 
 impl Found<'_> {

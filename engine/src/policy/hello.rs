@@ -42,7 +42,12 @@ impl Policy {
             policy_digest: self.digest.clone(),
             routes: routes.collect(),
             issuers: issuers.collect(),
-            capabilities: vec![wire::BEAT.to_owned(), wire::USAGE.to_owned()],
+            // The last one says as well that the service must have it.
+            capabilities: [wire::BEAT, wire::USAGE]
+                .into_iter()
+                .chain(self.possession.is_some().then_some(wire::PROOFS))
+                .map(str::to_owned)
+                .collect(),
             stream_lease_ms: match self.session.as_ref().map(|session| &session.protocol) {
                 Some(Protocol::Stream { lease }) => millis(*lease),
                 Some(Protocol::Introspection(_)) | None => 0,

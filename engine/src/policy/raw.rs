@@ -1,11 +1,13 @@
 //! The keys of a policy and the types of their values; `validate` checks what they mean.
 
+mod dpop;
 mod facts;
 mod upstream_token;
 
 use super::deserialize::Given;
 #[cfg(feature = "schema")]
 use super::schema;
+pub(super) use dpop::{RawDpop, RawNonce};
 pub(super) use facts::{RawAttributes, RawDevice, RawDeviceSource, RawPlace};
 use serde::{
     Deserialize, Deserializer,
@@ -60,6 +62,12 @@ pub(super) struct RawPolicy {
     /// vouches for them.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Hop>", extend("maxItems" = 100)))]
     pub(super) trusted_hops: Texts,
+    /// Which proofs of possession are accepted, for issuers with `bound_tokens: verify`.
+    pub(super) dpop: Given<RawDpop>,
+    /// Scheme and host of the URLs that clients use, where they are not those of the requests that Envoy receives. Proofs of
+    /// possession are compared with them.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::ExternalUrl"))]
+    pub(super) external_url: Given<String>,
     /// What names the device of a session, for the session service's conditions and attributes.
     pub(super) device: Given<RawDevice>,
     /// The session service. Optional only if every route is public.
@@ -180,8 +188,8 @@ pub(super) struct RawIssuer {
     /// Claims that every token must have, each with its value or a list of possible values.
     #[cfg_attr(feature = "schema", schemars(with = "schema::ClaimValues"))]
     pub(super) claims: Given<serde_json::Map<String, serde_json::Value>>,
-    /// Tokens that are bound to a key (`cnf`): `refuse` refuses them, because the proof of possession is not checked here.
-    /// `bearer` accepts them as bearer tokens.
+    /// Tokens that are bound to a key or a certificate (`cnf`): `refuse` refuses them, `verify` accepts them with a proof of
+    /// possession (DPoP) and on a connection with that certificate, and `bearer` accepts them as bearer tokens.
     #[cfg_attr(feature = "schema", schemars(with = "schema::BoundTokens", extend("default" = "refuse")))]
     pub(super) bound_tokens: Given<String>,
     /// The algorithms that may sign a token.

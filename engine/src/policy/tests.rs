@@ -4,6 +4,7 @@ mod facts;
 mod faults;
 mod introspection;
 mod planted;
+mod possession;
 mod upstream_token;
 
 use super::*;

@@ -7,6 +7,7 @@ mod claims;
 mod facts;
 pub(super) mod issuers;
 mod keys;
+mod possession;
 mod routes;
 mod scopes;
 mod session;
@@ -28,6 +29,7 @@ use super::{
     text::{backticked, nearest, quoted, unescaped},
 };
 use facts::RawFacts;
+use possession::RawPossession;
 use routes::{Common, Routes};
 use std::sync::Arc;
 
@@ -94,6 +96,8 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let (attributes, place) = session::take_facts(&mut raw.session);
     let raw_facts = RawFacts { trusted_hops: raw.trusted_hops, device: raw.device, attributes, place };
     let facts = facts::facts(raw_facts, is_endpoint, faults);
+    let raw_possession = RawPossession { dpop: raw.dpop, external_url: raw.external_url };
+    let possession = possession::possession(raw_possession, issuers.as_deref(), is_endpoint, faults);
     let session = session::session(raw.session, faults);
     if let (Some(issuers), Some(Some(given))) = (&issuers, &session) {
         asked_about(issuers, &given.service.protocol, faults);
@@ -133,6 +137,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         cors_preflight: cors_preflight?,
         limits: limits?,
         issuers,
+        possession: possession?,
         facts,
         session: session?.map(|given| given.service),
         register: scopes.register,

@@ -3,6 +3,7 @@
 use super::state::Question;
 use crate::bound_token::Answer;
 use crate::pdp::Query;
+use crate::proofs::UsedProof;
 use crate::registry::LookUp;
 use crate::session::Session;
 use portcullis_contract::SessionId;
@@ -52,6 +53,15 @@ pub struct Using {
     pub(super) question: Question,
 }
 
+/// A question that is judged if it is the first one to come with its proof of possession.
+#[derive(Debug)]
+pub struct Proving {
+    /// The proof.
+    pub proof: UsedProof,
+    /// The question.
+    pub(super) question: Question,
+}
+
 /// The answers to a message, or to a change.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -69,6 +79,8 @@ pub struct Answers {
     pub look_ups: Vec<LookUp>,
     /// Questions that wait until the grants that they use are noted as used.
     pub uses: Vec<Using>,
+    /// Questions that wait until their proofs are noted as used.
+    pub proofs: Vec<Proving>,
     /// What another decision point is asked, each with what its ruling comes back with.
     pub(crate) queries: Vec<(Asked, Query)>,
 }

@@ -1,7 +1,7 @@
 //! The gRPC service of the check stream, and the driver of each stream: it reads messages, waits for what the disk has to
 //! say, and sends the answers.
 
-use super::answers::{Answers, Asked, Broken, Destination, Held, Using};
+use super::answers::{Answers, Asked, Broken, Destination, Held, Proving, Using};
 use super::state::{StreamState, Taken};
 use crate::credential::{Credentials, Presented};
 use crate::filters::{Connected, Filter};
@@ -83,6 +83,7 @@ enum Ready {
     Durable(Vec<Held>),
     Ruled(Asked, Ruling),
     Used(Using, Taken),
+    Proved(Proving, Taken),
 }
 
 type Deferred = Pin<Box<dyn Future<Output = Ready> + Send>>;
@@ -289,6 +290,10 @@ impl Driver {
                 }
                 Ok(message)
             }
+            Ready::Proved(proving, taken) => {
+                let answers = self.state.proved(proving, taken, self.service.clock.now_ms());
+                Ok(self.message(answers))
+            }
             Ready::Used(using, taken) => {
                 let answers = self.state.used(using, taken, self.service.clock.now_ms());
                 Ok(self.message(answers))
@@ -323,12 +328,20 @@ impl Driver {
                 Ready::Used(using, taken)
             }));
         }
+        for proving in answers.proofs {
+            let proofs = self.service.proofs.clone();
+            self.deferred.push(Box::pin(async move {
+                let taken = proofs.take(proving.proof).await;
+                Ready::Proved(proving, taken)
+            }));
+        }
         let welcome = answers.welcome.then(|| Welcome {
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: self.service.capabilities().map(str::to_owned).collect(),
             store_id: self.service.store_id.clone(),
             reopens_undated_logins: self.service.registry.reopens_undated_logins(),
             requests_url: self.service.requests_url.clone(),
+            nonce_key: self.service.nonce_key.to_bytes(),
         });
         ServiceMessage {
             verdicts: answers.verdicts,

@@ -2,7 +2,7 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Asked, Broken, Destination, Using};
+use super::answers::{Answers, Asked, Broken, Destination, Proving, Using};
 use super::follows::{Follows, Occasion};
 use super::point;
 use super::routes::{Route, RouteTable, RouteTables};
@@ -12,9 +12,11 @@ use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
 use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
 use crate::judge;
+use crate::log::Sampler;
 use crate::metrics::{Metrics, Tally};
 use crate::minting::{self, Minter};
 use crate::pdp::{Pdp, Ruling};
+use crate::proofs::UsedProof;
 use crate::registry::{LookUp, LookedUp, Registry};
 use crate::token::Token;
 use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
@@ -64,12 +66,12 @@ pub(super) struct Question {
     tries: u32,
 }
 
-/// What has become of the grants that a question was to use.
+/// What has become of the grants that a question was to use, or of its proof of possession.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// They are noted as used by it, on disk.
+    /// They are noted as used by it, in the store.
     Own,
-    /// Another request was first, or one of them has ended.
+    /// Another request was first, or a grant has ended.
     Others,
     /// Nobody knows: the store could not write in time.
     Unknown,
@@ -121,7 +123,7 @@ pub struct StreamState {
     follows: Follows,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
-    /// Questions that wait until grants are noted as used.
+    /// Questions that wait until grants or proofs are noted as used.
     using: usize,
     minter: Option<Arc<Minter>>,
     /// The proxy's name in tokens.
@@ -281,7 +283,7 @@ impl StreamState {
         self.follows.notifier()
     }
 
-    /// How many questions and follows wait for look-ups, for grants that they use, or for another decision point.
+    /// How many questions and follows wait for look-ups, for grants and proofs that they use, or for another decision point.
     pub fn waiting(&self) -> usize {
         self.waiting_count + self.using + self.asked.len()
     }
@@ -367,6 +369,25 @@ impl StreamState {
         let request = Request::of(question);
         let for_token = minting::Request::of(question);
         let own_minting = || if route.upstream.is_some() { for_token.own() } else { minting::OwnRequest::default() };
+        if let Some(proof) = &question.proof {
+            let malformed = || Broken::new(format!("question {id} has a malformed proof"));
+            let proof = UsedProof::read(proof, now_ms).ok_or_else(malformed)?;
+            let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
+            let question = Question {
+                id,
+                route,
+                handle,
+                token,
+                request,
+                minting: own_minting(),
+                ruled: None,
+                took: Vec::new(),
+                tries: 0,
+            };
+            answers.proofs.push(Proving { proof, question });
+            self.using += 1;
+            return Ok(());
+        }
         if is_asked(self.point.as_ref(), route) {
             let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
             let minting = own_minting();
@@ -507,6 +528,32 @@ impl StreamState {
             }
             Err(look_up) => self.wait(look_up, Waiting::Question(question), answers),
         }
+    }
+
+    /// Answers a question that came with a proof of possession. The proof is used, whatever is answered.
+    pub fn proved(&mut self, proving: Proving, taken: Taken, now_ms: u64) -> Answers {
+        static REPEATED: Sampler = Sampler::new();
+        let Proving { question, .. } = proving;
+        self.using = self.using.saturating_sub(1);
+        let (mut answers, mut tally) = (Answers::default(), Tally::default());
+        self.renew_conditions();
+        match taken {
+            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
+            Taken::Own => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
+            Taken::Others => {
+                if let Some(not_logged) = REPEATED.admit() {
+                    let session = question.token.id;
+                    tracing::warn!(%session, not_logged, "a proof of possession was used a second time: refused");
+                }
+                let outcome = Outcome::ProofUsed;
+                tally.add(outcome);
+                answers.put_verdict(Destination::Question, Verdict { id: question.id, ..refusal(outcome) });
+            }
+        }
+        self.metrics.answered(&tally);
+        self.add_usage(now_ms);
+        answers
     }
 
     /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.

@@ -3,6 +3,7 @@
 mod database;
 mod file;
 mod journal;
+mod proofs;
 mod tables;
 
 pub use database::Embedded;

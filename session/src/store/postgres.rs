@@ -7,6 +7,7 @@ mod connect;
 mod engine;
 mod link;
 mod open;
+mod proofs;
 mod read;
 mod schema;
 mod tables;

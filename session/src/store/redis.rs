@@ -18,6 +18,7 @@ mod link;
 mod model;
 mod news;
 mod open;
+mod proofs;
 mod read;
 mod refusal;
 mod reply;

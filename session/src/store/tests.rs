@@ -35,6 +35,10 @@ macro_rules! claims {
             what_cannot_be_read_is_never_taken_for_nothing
             a_store_has_an_id_that_stays
         }
+        claims! { @proofs [$(#[$attribute])+] $home;
+            a_proof_is_used_by_one_question_which_may_ask_again
+            a_proof_that_was_used_before_a_restart_is_refused_after_it
+        }
         claims! { @rules [$(#[$attribute])+] $home;
             a_party_has_one_revocation_the_latest
             rules_are_made_changed_and_lifted
@@ -97,6 +101,7 @@ pub(crate) fn tombstone(key: &str, at_ms: u64) -> Record {
 
 pub(crate) mod embedded;
 pub(crate) mod postgres;
+mod proofs;
 pub(crate) mod redis;
 mod rules;
 mod sessions;

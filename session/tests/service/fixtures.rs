@@ -5,6 +5,7 @@ use portcullis_contract::SessionId;
 use portcullis_session::clock::{Clock, Reading};
 use portcullis_session::config::{self, Reload, Settings};
 use portcullis_session::issuers::KnownIssuer;
+use portcullis_session::proofs::UsedProof;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use portcullis_session::usage::Used;
@@ -108,6 +109,17 @@ impl Store for Faulty {
             true => Err(StoreError("/secret/path: disk on fire".to_owned())),
             false => self.0.recover(),
         }
+    }
+
+    fn keep_proofs(&self, proofs: &[UsedProof], now_ms: u64) -> Result<Vec<bool>, StoreError> {
+        match self.1.fails.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.keep_proofs(proofs, now_ms),
+        }
+    }
+
+    fn kept_proofs(&self, now_ms: u64, each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
+        self.0.kept_proofs(now_ms, each)
     }
 
     fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {

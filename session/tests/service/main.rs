@@ -26,6 +26,7 @@ mod logins;
 mod oauth;
 mod places;
 mod program;
+mod proofs;
 mod signals;
 mod tls;
 mod upstream_tokens;

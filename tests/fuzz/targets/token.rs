@@ -2,7 +2,7 @@
 #![no_main]
 
 use portcullis_engine::{
-    authorize::credentials,
+    authorize::{Scheme, credentials},
     policy::Policy,
     token::{self, KeyRings, KeySet},
 };
@@ -29,7 +29,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = KeySet::parse(bytes);
-    let Ok(token) = credentials(std::iter::once(bytes)) else { return };
+    let Ok(token) = credentials(Scheme::Bearer, std::iter::once(bytes)) else { return };
     let issuers = &WORLD.policy.issuers;
     let rings = KeyRings::new(issuers.iter().map(|issuer| &issuer.keys)).unwrap_or_default();
     assert!(token::verify(token, issuers, &rings, |_| None, 1_300_000_000_000).is_err(), "forged: {token}");

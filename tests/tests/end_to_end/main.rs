@@ -3,6 +3,7 @@
 mod answers;
 mod approvals;
 mod blocks;
+mod bound_tokens;
 mod browser;
 mod chaos;
 mod claims;

@@ -48,6 +48,12 @@ pub(super) fn of(code: Code, case: &Case<'_>) -> Advice {
         Code::TokenExpired => Advice::new(
             "The client must refresh its token. If it just has, compare the clocks of the proxy and the identity provider.",
         ),
+        Code::InvalidDpopProof => Advice::new(
+            "The client must send one new proof of possession (`DPoP`) with each request: for its method, URL and token, signed with the key of the token. Envoy's log says what is wrong with a proof. If `htu` is, clients use another URL than the proxy sees: set `external_url` of the policy.",
+        ),
+        Code::UseDpopNonce => Advice::new(
+            "The client must repeat the request with a proof that contains the nonce of the answer's `DPoP-Nonce`. A client that never does cannot use nonces: `dpop.nonce` of the policy.",
+        ),
         Code::SessionIdleTimeout => idle(case),
         Code::SessionLifetimeExceeded => Advice::new(
             "The person must log in again: the session has reached the absolute limit of its access type (`access` in session.yaml).",

@@ -26,7 +26,9 @@ pub(super) const fn meaning(reason: Reason) -> &'static str {
         Reason::Malformed => "it cannot be read: it is not a signed JWT in its strict form",
         Reason::TooLong => "it is longer than the limit",
         Reason::Undated => "it has neither a session claim nor `auth_time`, and the session service requires one",
-        Reason::Bound => "it is bound to a key of its client (`cnf`), and that proof is not checked",
+        Reason::Bound => {
+            "it is bound to its client (`cnf`), and was not presented with what it is bound to, or that is not verified"
+        }
     }
 }
 
@@ -60,7 +62,7 @@ pub(super) const fn remedy(reason: Reason) -> &'static str {
             "Configure the identity provider to send `sid` or `auth_time`, or accept such logins with `undated_logins` in session.yaml."
         }
         Reason::Bound => {
-            "The client must request a bearer token, or the issuer's `bound_tokens` must accept such tokens."
+            "The client must present it under the scheme `DPoP`, or on a connection with its certificate, and the issuer must have `bound_tokens: verify`; or it must request a bearer token."
         }
     }
 }

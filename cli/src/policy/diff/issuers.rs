@@ -82,6 +82,7 @@ fn scope_claims(issuer: &Issuer) -> Vec<String> {
 fn bound_tokens(issuer: &Issuer) -> &'static str {
     match issuer.bound_tokens {
         BoundTokens::Refuse => "refuse",
+        BoundTokens::Verify => "verify",
         BoundTokens::Bearer => "bearer",
     }
 }
@@ -135,6 +136,12 @@ fn bound(before: &Issuer, after: &Issuer) -> Option<Change> {
         _ if before.bound_tokens == after.bound_tokens => return None,
         BoundTokens::Bearer => {
             (Direction::MorePermissive, "tokens that are bound to a key are accepted without their proof")
+        }
+        BoundTokens::Verify if before.bound_tokens == BoundTokens::Refuse => {
+            (Direction::MorePermissive, "tokens that are bound to a key are accepted with their proof")
+        }
+        BoundTokens::Verify => {
+            (Direction::LessPermissive, "tokens that are bound to a key are only accepted with their proof")
         }
         BoundTokens::Refuse => (Direction::LessPermissive, "tokens that are bound to a key are no longer accepted"),
     };

@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, Direction, Part},
-    condition_facts, issuers, words,
+    condition_facts, issuers, possession, words,
 };
 use crate::policy::name_list::NameList;
 use portcullis_engine::{
@@ -43,6 +43,7 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
         part("limits", limit(kind, [old, new].map(|policy| size(&policy.limits))));
     }
     parts.extend(issuers::changes(&old.issuers, &new.issuers));
+    parts.extend(possession::changes(old.possession.as_ref(), new.possession.as_ref()));
     session(old, new, &mut parts);
     parts.extend(condition_facts::changes(&old.facts, &new.facts));
     register(&old.register, &new.register, &mut parts);

@@ -33,7 +33,7 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
     let Loaded { policy, document } = loaded;
     let again = || Ok(Loaded::parse(document.name(), document.text())?.policy);
     let urls: Vec<_> = policy.issuers.iter().map(url).collect();
-    let Played { outcome, mut worker, vouched, token, headers } = play(policy, asked, &again)?;
+    let Played { outcome, mut worker, vouched, token, headers, assumes_possession, why } = play(policy, asked, &again)?;
     let (decision, code, answer) = decided(&outcome, vouched);
     let without = (decision == Conclusion::Asks).then(|| worker.send(&headers, &OUTAGE, None).decision);
     let head = Head::read(&headers);
@@ -50,8 +50,12 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
         request: format!("{} {}{}", asked.method, asked.host.as_deref().unwrap_or_default(), asked.path),
         policy: document.name().to_owned(),
         shadow: worker.is_shadow(outcome.rule),
-        because: because(&outcome, &head, policy, asked.now_ms),
-        hints: hints(&outcome, code, vouched, token.as_deref(), policy),
+        because: because(&outcome, &head, policy, why.as_deref(), asked.now_ms),
+        hints: assumes_possession
+            .then(|| POSSESSION.to_owned())
+            .into_iter()
+            .chain(hints(&outcome, code, vouched, token.as_deref(), policy))
+            .collect(),
         rule: outcome.rule.and_then(|id| Route::of(&document, policy, id)),
         missing: lacks.filter(|lacks| !lacks.is_empty()),
         requires,
@@ -68,6 +72,11 @@ pub(crate) fn explain(loaded: Loaded, keys_from: Option<String>, asked: &Asked) 
         others,
     })
 }
+
+/// What is assumed about a token that is bound to its client.
+const POSSESSION: &str = "the token is bound to its client (`cnf`): the request passes only under the scheme `DPoP` with a new \
+                          proof, which needs a verdict whatever `on_outage` says, or on a connection with the client's \
+                          certificate, as the token says";
 
 /// What the upstream receives in place of the client's token, or besides it.
 fn upstream_token(rule: &Rule) -> Option<UpstreamToken> {
@@ -126,7 +135,7 @@ fn hints(outcome: &Outcome, code: Option<Code>, vouched: Vouched, token: Option<
 }
 
 /// The reasons for the decision, in addition to the rule.
-fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> Vec<String> {
+fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, why: Option<&str>, now_ms: u64) -> Vec<String> {
     let mut because = Vec::new();
     match &outcome.decision {
         Decision::Refused(Code::MalformedCredentials, _) if head.several_authorizations => {
@@ -140,6 +149,14 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, now_ms: u64) -> 
         }
         Decision::Refused(Code::NoCredentials, _) if head.has_authorization => {
             because.push("the `authorization` header has a scheme other than `Bearer`".to_owned());
+        }
+        Decision::Refused(Code::InvalidDpopProof, _) => because.extend(why.map(str::to_owned)),
+        // The token may be good by itself.
+        Decision::Refused(Code::InvalidToken, _) if policy.possession.is_some() => {
+            because.extend(why.map(str::to_owned))
+        }
+        Decision::Refused(Code::UseDpopNonce, _) => {
+            because.push("a proof must contain a nonce, which only a running filter hands out".to_owned());
         }
         Decision::Refused(Code::CrossOrigin, _) => because.push(
             "the token is in a cookie, and the `origin` header is neither of this host nor in `allowed_origins`"

@@ -12,8 +12,8 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use portcullis_engine::{
     answer::Code,
     authorize::{Head, token_place},
-    policy::{Policy, TokenPlace},
-    token,
+    policy::{BoundTokens, Policy, TokenPlace},
+    token::{self, KeyRings},
 };
 use serde_json::{Map, Value};
 
@@ -52,6 +52,10 @@ pub(super) struct Played {
     pub(super) token: Option<String>,
     /// The headers that were sent.
     pub(super) headers: Headers,
+    /// The token is bound to its client, and it is assumed that the client has shown what it is bound to.
+    pub(super) assumes_possession: bool,
+    /// What was wrong with a token that is good by itself, or with its proof of possession.
+    pub(super) why: Option<String>,
 }
 
 /// Sends the request with its token.
@@ -64,9 +68,14 @@ pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Pol
     }
     let token = token_place::find(&Head::read(&headers), &policy).ok().map(|found| found.token.to_owned());
     let is_opaque = token.as_deref().is_some_and(|token| token::is_opaque(token, &policy.issuers));
+    // Nobody has a proof for a request that is yet to be made. With one in the headers, it is looked at.
+    let is_bound = token.as_deref().is_some_and(|token| is_bound_and_good(token, &policy, asked.now_ms));
+    let assumes_possession = is_bound && !has_proof(&headers);
+    let policy = if assumes_possession { assuming_possession(policy) } else { policy };
     let mut worker = Simulator::with_own_keys(policy, asked.now_ms)?;
     worker.vouch();
     let outcome = worker.send(&headers, &Session::active(), None);
+    let why = worker.why();
     let vouched = match &outcome.decision {
         _ if is_opaque => Vouched::Opaque,
         Decision::Waits => return unchecked(again()?, headers, token.as_deref(), asked.now_ms),
@@ -75,7 +84,25 @@ pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Pol
         _ if outcome.facts.is_none() => Vouched::NotLookedAt,
         _ => Vouched::Verified,
     };
-    Ok(Played { outcome, worker, vouched, token, headers })
+    Ok(Played { outcome, worker, vouched, token, headers, assumes_possession, why })
+}
+
+fn has_proof(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| name == "dpop")
+}
+
+/// Whether nothing is wrong with a token but that it is bound to its client.
+fn is_bound_and_good(token: &str, policy: &Policy, now_ms: u64) -> bool {
+    let Ok(rings) = KeyRings::new(policy.issuers.iter().map(|issuer| &issuer.keys)) else { return false };
+    let verified = token::verify(token, &policy.issuers, &rings, |_| None, now_ms);
+    verified.is_ok_and(|verified| verified.facts.binding.is_some())
+}
+
+/// The same policy for clients that have shown what their tokens are bound to.
+fn assuming_possession(mut policy: Policy) -> Policy {
+    let verifying = policy.issuers.iter_mut().filter(|issuer| issuer.bound_tokens == BoundTokens::Verify);
+    verifying.for_each(|issuer| issuer.bound_tokens = BoundTokens::Bearer);
+    policy
 }
 
 /// Signs the claims of the assumed token.
@@ -84,19 +111,24 @@ fn assumed(policy: Policy, mut headers: Headers, bearer: &Bearer, now_ms: u64) -
     let token = worker.token(bearer);
     authorize(&mut headers, worker.policy(), &token);
     let outcome = worker.send(&headers, &Session::active(), None);
-    Ok(Played { outcome, worker, vouched: Vouched::Assumed, token: Some(token), headers })
+    let (token, why) = (Some(token), worker.why());
+    Ok(Played { outcome, worker, vouched: Vouched::Assumed, token, headers, assumes_possession: false, why })
 }
 
 /// The filter only waits for keys if everything else about a token is valid. The same claims, signed here, show how it would
 /// continue.
 fn unchecked(policy: Policy, mut headers: Headers, token: Option<&str>, now_ms: u64) -> Result<Played, Error> {
-    let mut worker = Simulator::new(policy, now_ms)?;
+    // A proof is for the token as it was, and was valid for it or not.
+    headers.retain(|(name, _)| name != "dpop");
+    let mut worker = Simulator::new(assuming_possession(policy), now_ms)?;
     let (typ, claims) = token.and_then(parts).unwrap_or_default();
     let signed = worker.sign(&claims, &typ);
+    let assumes_possession = claims.contains_key("cnf");
     take_away(&mut headers, worker.policy());
     authorize(&mut headers, worker.policy(), &signed);
     let outcome = worker.send(&headers, &Session::active(), None);
-    Ok(Played { outcome, worker, vouched: Vouched::SignatureNotChecked, token: Some(signed), headers })
+    let (vouched, token) = (Vouched::SignatureNotChecked, Some(signed));
+    Ok(Played { outcome, worker, vouched, token, headers, assumes_possession, why: None })
 }
 
 /// The host of a request that is explained without one.
@@ -111,7 +143,12 @@ fn base(asked: &Asked) -> Headers {
 
 /// Puts a token where the policy looks first.
 fn authorize(headers: &mut Headers, policy: &Policy, token: &str) {
-    carry(headers, policy.token_from.first().unwrap_or(&TokenPlace::Authorization), token);
+    match policy.token_from.first().unwrap_or(&TokenPlace::Authorization) {
+        TokenPlace::Authorization if policy.possession.is_some() && has_proof(headers) => {
+            headers.push(("authorization".to_owned(), format!("DPoP {token}").into_bytes()));
+        }
+        place => carry(headers, place, token),
+    }
 }
 
 /// Removes the token, wherever it is.

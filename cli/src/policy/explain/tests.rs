@@ -357,3 +357,26 @@ fn a_claim_with_dots_that_is_likely_meant_as_a_pointer_is_pointed_out() {
     }
     assert_eq!(hints(&inline(), scopes("write")), [""; 0], "no token is there to look at");
 }
+
+#[test]
+fn a_bound_token_is_explained_as_if_its_client_had_shown_what_it_is_bound_to() {
+    let explained = |keys: &Value, cnf: Value, headers: Vec<(String, String)>| {
+        let mut document: Value = serde_json::from_str(policy(keys, "enforce").document.json()).expect("json");
+        document["issuers"][0]["bound_tokens"] = json!("verify");
+        let loaded = Loaded::of(Document::parse("policy.json", document.to_string()).expect("json")).expect("a policy");
+        let asked = Asked { headers, ..ask("GET", "a.example", "/x/1", token(json!({"cnf": cnf}), false)) };
+        explain(loaded, None, &asked).expect("an explanation")
+    };
+    let bound = || json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"});
+    for keys in [inline(), remote()] {
+        let explanation = explained(&keys, bound(), Vec::new());
+        assert_eq!(explanation.decision, Conclusion::Asks);
+        assert!(explanation.hints[0].contains("only under the scheme `DPoP`"), "{:?}", explanation.hints);
+        let unknown = explained(&keys, json!({"kid": "k"}), Vec::new());
+        assert_eq!(unknown.code, Some("invalid_token"));
+        assert!(shown(&unknown).contains("bound: `cnf` has other members"), "{}", shown(&unknown));
+    }
+    let proof = explained(&inline(), bound(), vec![("dpop".to_owned(), "x".to_owned())]);
+    assert_eq!(proof.code, Some("invalid_dpop_proof"));
+    assert!(proof.because[0].starts_with("the proof cannot be read: "), "{:?}", proof.because);
+}

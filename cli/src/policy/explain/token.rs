@@ -27,8 +27,11 @@ pub(super) fn read(argument: &str) -> Result<String, Error> {
 /// A token that was copied from a header starts with the scheme.
 fn bare(text: &str) -> String {
     let text = text.trim();
-    let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
-    scheme.and_then(|_| text.get(7..)).unwrap_or(text).trim_start().to_owned()
+    let after = |scheme: &str| {
+        let is_given = text.get(..scheme.len()).is_some_and(|given| given.eq_ignore_ascii_case(scheme));
+        if is_given { text.get(scheme.len()..) } else { None }
+    };
+    after("bearer ").or_else(|| after("dpop ")).unwrap_or(text).trim_start().to_owned()
 }
 
 /// `NAME=VALUE`
@@ -67,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_token_may_be_copied_with_its_scheme() {
-        for text in ["a.b.c", "Bearer a.b.c", "bearer   a.b.c\n", "  a.b.c "] {
+        for text in ["a.b.c", "Bearer a.b.c", "bearer   a.b.c\n", "DPoP a.b.c", "  a.b.c "] {
             assert_eq!(bare(text), "a.b.c", "{text:?}");
         }
     }

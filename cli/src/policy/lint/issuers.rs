@@ -54,13 +54,12 @@ impl Linter<'_> {
     }
 
     fn bound_tokens(&mut self, index: usize, issuer: &Issuer) {
-        if issuer.bound_tokens == BoundTokens::Refuse {
+        if issuer.bound_tokens != BoundTokens::Bearer {
             return;
         }
         let path = format!("$.issuers[{index}].bound_tokens");
         let message = "accepts tokens that are bound to a key without checking the proof of possession";
-        let help =
-            "a stolen token can be used here; omit the key as soon as clients can send unbound tokens to this API";
+        let help = "a stolen token can be used here; use `verify`, or omit the key as soon as clients can send unbound tokens to this API";
         self.warn(Warning::BoundTokensBearer, &path, message, help);
     }
 

@@ -6,8 +6,8 @@ use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
     wire::{
-        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, MintedToken, Outcome, Route, Scopes, ServiceMessage, Token,
-        UPSTREAM_TOKENS, Verdict, Welcome,
+        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, MintedToken, Outcome, PROOFS, Route, Scopes, ServiceMessage,
+        Token, UPSTREAM_TOKENS, Verdict, Welcome,
     },
 };
 use prost::Message;
@@ -93,7 +93,7 @@ impl Service {
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
             self.approvals = hello.approvals;
-            let mut capabilities = [BEAT, APPROVALS, UPSTREAM_TOKENS].map(str::to_owned).to_vec();
+            let mut capabilities = [BEAT, APPROVALS, PROOFS, UPSTREAM_TOKENS].map(str::to_owned).to_vec();
             if let Some(judge) = &mut self.judge {
                 judge.hello(&self.routes);
                 capabilities.push(CONDITIONS.to_owned());

@@ -131,6 +131,11 @@ impl Simulator {
         self.service.judge.as_mut()?.last.take()
     }
 
+    /// What was wrong with the last token that was refused, or with its proof of possession.
+    pub(crate) fn why(&mut self) -> Option<String> {
+        self.gate.refused_token(self.now().instant).map(|refused| refused.words().to_owned())
+    }
+
     /// The policy, except for its keys and its mode.
     pub(crate) fn policy(&self) -> &Policy {
         self.gate.policy()
@@ -197,7 +202,12 @@ impl Simulator {
         let context = self.count;
         self.service.set_session(session);
         self.service.set_facts(self.facts.0.clone());
-        let first = self.gate.arrive(context, &Head::read(headers), address, self.now());
+        // Proofs of possession are for a URL, and so for a scheme.
+        let mut headers = headers.clone();
+        if self.policy().possession.is_some() && !headers.iter().any(|(name, _)| name == ":scheme") {
+            headers.push((":scheme".to_owned(), b"https".to_vec()));
+        }
+        let first = self.gate.arrive(context, &Head::read(&headers), address, self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
             outcome.then = Some(self.stay_open(context, state));

@@ -115,12 +115,13 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
         email: None,
         jti: None,
         grant: String::new(),
+        binding: None,
         conditions: None,
         digest: TokenDigest([7; 32]),
     };
     let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));
     let attributes = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
-    let arrival = Arrival { rule, token: String::new(), attributes, deadline: Monotonic(u64::MAX) };
+    let arrival = Arrival { rule, token: String::new(), attributes, presented: None, deadline: Monotonic(u64::MAX) };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
         let decision =

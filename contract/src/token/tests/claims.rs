@@ -120,6 +120,24 @@ fn a_bound_token_is_refused_unless_the_issuer_says_bearer() {
     assert_eq!(fault(&with_null("cnf")), Some(Fault::Bound));
 }
 
+#[test]
+fn a_bound_token_says_what_it_is_bound_to_where_the_issuer_says_verify() {
+    let verify = |issuer: &mut Issuer| issuer.bound_tokens = BoundTokens::Verify;
+    let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+    let bound = check_by(&with(json!({"cnf": {"jkt": jkt, "x5t#S256": jkt}})), verify).unwrap();
+    let binding = bound.facts.binding.unwrap();
+    assert!(binding.key.is_some() && binding.certificate.is_some());
+    assert_eq!(check_by(&good(), verify).map(|verified| verified.facts.binding), Ok(None));
+    for cnf in
+        [json!(null), json!({}), json!({"jkt": "0ZcOCORZNYy"}), json!({"kid": "k"}), json!({"jkt": jkt, "kid": "k"})]
+    {
+        let mut claims = claims(json!({}));
+        claims["cnf"] = cnf.clone();
+        let token = raw(HEADER, claims.to_string());
+        assert_eq!(check_by(&token, verify).map(drop), Err(Fault::Confirmation.into()), "{cnf}");
+    }
+}
+
 /// A good token, but for a claim that is `null`.
 fn with_null(name: &str) -> String {
     let mut claims = claims(json!({}));

@@ -8,8 +8,9 @@ use crate::{
         head::Head,
         introspection::Carried,
         local::{self, Routed},
+        possession::Presented,
         principal::Principal,
-        question::{Arrival, Inquiry, RequestAttributes},
+        question::{Arrival, Inquiry, Question, RequestAttributes},
         refused_tokens::RefusedToken,
         request::{Decision, Denial, Next},
         session_client::SessionClient,
@@ -39,7 +40,7 @@ impl Gate {
     pub(super) fn decide(
         &mut self,
         head: &Head<'_>,
-        look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
+        mut look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
         now: Now,
     ) -> Decision {
         let rule = match local::route(head, &self.policy)? {
@@ -49,10 +50,14 @@ impl Gate {
             }
             Routed::Guarded(rule) => rule,
         };
-        let token = local::token(head, &self.policy, rule)?;
-        let attributes = self.attributes(head, token, rule, look_up);
+        let found = local::token(head, &self.policy, rule)?;
+        let attributes = Rc::new(self.attributes(head, found.token, rule, &mut look_up));
+        let presented =
+            self.policy.possession.as_ref().map(|possession| {
+                Rc::new(Presented::read(head, found.scheme, possession, &self.policy.facts, look_up))
+            });
         let deadline = now.instant.after(self.timeout_ms);
-        self.decide_token(Arrival { rule, token: token.to_owned(), attributes: Rc::new(attributes), deadline }, now)
+        self.decide_token(Arrival { rule, token: found.token.to_owned(), attributes, presented, deadline }, now)
     }
 
     /// The second half of [`Gate::decide`], repeated when keys have arrived.
@@ -65,9 +70,10 @@ impl Gate {
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
             Err(rejection) => return self.reject(rejection, arrival, now.instant),
         };
+        let proof = self.possession(&principal, &arrival, wall_ms)?;
         let question = local::question(&principal, &arrival, &self.policy, wall_ms);
         let question = question.inspect_err(|denial| self.note_refused(denial, &principal))?;
-        Ok(Next::Ask(Inquiry::Session(question)))
+        Ok(Next::Ask(Inquiry::Session(Question { proof, ..question })))
     }
 
     /// Counts a request that is released without a question.

@@ -69,7 +69,7 @@ impl Gate {
         entry.follow = Some(id);
         if let (Some(SessionClient::Introspection(client)), Some(attributes)) = (&mut self.client, kept) {
             let (rule, principal) = (open.rule, Rc::clone(&open.principal));
-            client.review(id, Question { rule, principal, attributes }, now);
+            client.review(id, Question { rule, principal, attributes, proof: None }, now);
         }
         self.tally.add(Count::Followed);
         true

@@ -4,6 +4,7 @@ mod clocks;
 mod conditions;
 mod follows;
 mod introspection;
+mod proofs;
 mod refused;
 mod upstream_tokens;
 mod usage;

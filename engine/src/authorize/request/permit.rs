@@ -2,7 +2,13 @@
 
 use crate::{
     answer::Code,
-    authorize::{Refusal, UpstreamToken, bearer::CredentialError, head::Head, principal::Principal, token_place},
+    authorize::{
+        Refusal, UpstreamToken,
+        bearer::{CredentialError, Scheme},
+        head::Head,
+        principal::Principal,
+        token_place,
+    },
     policy::{Access, Policy, WithoutToken},
     route::{Host, Path, RuleId},
 };
@@ -132,6 +138,10 @@ pub struct Denial {
     pub narrowed: Option<Rc<[String]>>,
     /// What the token's login does not meet, if that is why it was refused.
     pub step_up: Option<StepUp>,
+    /// The scheme under which the token was presented, which the challenge is about.
+    pub scheme: Scheme,
+    /// The nonce that the next proof must contain, if one is required.
+    pub nonce: Option<String>,
 }
 
 /// What a token says of its login and a rule does not accept (RFC 9470). What the session service refuses is not known here.
@@ -145,7 +155,8 @@ pub enum StepUp {
 
 impl Denial {
     pub(in crate::authorize) fn new(refusal: impl Into<Refusal>, rule: Option<RuleId>) -> Self {
-        Self { refusal: refusal.into(), rule, principal: None, narrowed: None, step_up: None }
+        let (scheme, nonce) = Default::default();
+        Self { refusal: refusal.into(), rule, principal: None, narrowed: None, step_up: None, scheme, nonce }
     }
 
     pub(in crate::authorize) fn of_login(principal: &Rc<Principal>, step_up: StepUp, rule: RuleId) -> Self {
@@ -153,7 +164,6 @@ impl Denial {
     }
 
     pub(in crate::authorize) fn of(principal: &Rc<Principal>, refusal: impl Into<Refusal>, rule: RuleId) -> Self {
-        let principal = Some(Rc::clone(principal));
-        Self { refusal: refusal.into(), rule: Some(rule), principal, narrowed: None, step_up: None }
+        Self { principal: Some(Rc::clone(principal)), ..Self::new(refusal, Some(rule)) }
     }
 }

@@ -15,7 +15,7 @@ const EVENTS: usize = 26;
 
 fn event(number: usize, policy: &Policy) -> Event {
     let full = principal(policy, &["read", "write"]);
-    let arrival = Arrival { rule: RuleId(1), token: "t".into(), attributes: Rc::default(), deadline: Monotonic(200) };
+    let arrival = Arrival::bearer(RuleId(1), "t", Rc::default(), Monotonic(200));
     let ask = |rule, method| Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&full, rule, method)))));
     let known = |known| Event::NoVerdict(known, Some(NOW_MS));
     match number {
@@ -247,12 +247,8 @@ fn in_an_outage_nobody_passes_by_scopes_that_the_session_has_lost() {
 
 /// The answer to a request with an opaque token.
 fn opaque(policy: &Policy, rule: usize, method: &str, answer: Event) -> Step {
-    let arrival = Arrival {
-        rule: RuleId(rule),
-        token: "opaque".into(),
-        attributes: Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() }),
-        deadline: Monotonic(200),
-    };
+    let attributes = RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() };
+    let arrival = Arrival::bearer(RuleId(rule), "opaque", Rc::new(attributes), Monotonic(200));
     let mut request = Request::default();
     let step = request.on(Event::Decided(Ok(Next::Ask(Inquiry::Token(arrival)))), policy);
     assert!(matches!(step, Step::Ask(Inquiry::Token(_))) && !request.is_released());

@@ -48,7 +48,7 @@ impl Bench {
 
 fn opaque(rule: usize) -> Inquiry {
     let attributes = Rc::new(RequestAttributes::default());
-    Inquiry::Token(Arrival { rule: RuleId(rule), token: "opaque".into(), attributes, deadline: Monotonic::default() })
+    Inquiry::Token(Arrival::bearer(RuleId(rule), "opaque", attributes, Monotonic::default()))
 }
 
 const ACTIVE: Verdict = Verdict::Active(None);

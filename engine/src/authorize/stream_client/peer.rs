@@ -31,6 +31,8 @@ pub enum Lack {
     Beats,
     /// It knows nothing of approvals.
     Approvals,
+    /// It does not know which proofs of possession were used.
+    Proofs,
     /// It mints no tokens for upstreams.
     UpstreamTokens,
 }
@@ -62,6 +64,12 @@ impl fmt::Display for PeerNews {
                 f,
                 "session service {} is not used, because it would not hold back the scopes of this policy that need an approval \
                  (it has no capability `approvals`): update it",
+                version.escape_debug()
+            ),
+            Self::Unfit { version, lack: Lack::Proofs } => write!(
+                f,
+                "session service {} is not used, because it does not keep proofs of possession from being used twice (it has no \
+                 capability `proofs`), and this policy verifies bound tokens: update it",
                 version.escape_debug()
             ),
             Self::Unfit { version, lack: Lack::UpstreamTokens } => write!(

@@ -2,7 +2,7 @@
 
 use crate::{
     answer::Code,
-    authorize::{Condition, Principal, Refusal, RequestAttributes, Verdict, follows::FollowId},
+    authorize::{Condition, Principal, Refusal, RequestAttributes, UsedProof, Verdict, follows::FollowId},
     route::RuleId,
     token::Reason,
     wire,
@@ -17,6 +17,7 @@ pub(super) fn question(
     rule: RuleId,
     attributes: &RequestAttributes,
     principal: Option<&Principal>,
+    proof: Option<UsedProof>,
     minting: Option<Minting>,
 ) -> wire::Question {
     let request_id = attributes.request_id.as_deref().filter(|_| minting.is_some()).unwrap_or_default().to_owned();
@@ -28,6 +29,11 @@ pub(super) fn question(
         client_address: attributes.client_address.clone(),
         user_agent_digest: attributes.user_agent_digest,
         circumstances: principal.and_then(|principal| attributes.circumstances_of(principal)),
+        proof: proof.map(|UsedProof { proven, asker }| wire::Proof {
+            id: proven.id.0.to_vec(),
+            asker,
+            lasts_ms: proven.lasts_ms,
+        }),
         request_id,
         held_token: minting.and_then(|Minting { held }| held),
     }
@@ -79,6 +85,7 @@ pub(super) fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verd
         Ok(wire::Outcome::Blocked) => Code::Blocked,
         Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
+        Ok(wire::Outcome::ProofUsed) => Code::InvalidDpopProof,
         Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };

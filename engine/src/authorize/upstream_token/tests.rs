@@ -34,7 +34,12 @@ impl Bench {
 
     fn question(&self, rule: usize, address: &str) -> Question {
         let attributes = RequestAttributes { client_address: address.to_owned(), ..RequestAttributes::default() };
-        Question { rule: RuleId(rule), principal: Rc::clone(&self.principal), attributes: Rc::new(attributes) }
+        Question {
+            rule: RuleId(rule),
+            principal: Rc::clone(&self.principal),
+            attributes: Rc::new(attributes),
+            proof: None,
+        }
     }
 
     fn receive(&mut self, rule: usize, address: &str, id: u64, text: &str) -> Option<String> {

@@ -143,6 +143,14 @@ texts! {
             ],
         },
     };
+    /// Whether proofs of possession must contain a nonce.
+    Nonce = {"enum": ["off", "required", false]};
+    /// Scheme and host.
+    ExternalUrl = {
+        "type": "string",
+        "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[0-9A-Za-z_.~:\\[\\]-]+/?$",
+        "examples": ["https://api.example.com"],
+    };
     /// What becomes of bound tokens.
     BoundTokens = {"enum": (BOUND_TOKENS.map(|(word, _)| word))};
     /// A signature algorithm.

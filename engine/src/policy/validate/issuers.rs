@@ -35,8 +35,8 @@ pub(in crate::policy) const ALGORITHMS: [(&str, Algorithm); 11] = [
 ];
 
 /// What can become of bound tokens, by name.
-pub(in crate::policy) const BOUND_TOKENS: [(&str, BoundTokens); 2] =
-    [("refuse", BoundTokens::Refuse), ("bearer", BoundTokens::Bearer)];
+pub(in crate::policy) const BOUND_TOKENS: [(&str, BoundTokens); 3] =
+    [("refuse", BoundTokens::Refuse), ("verify", BoundTokens::Verify), ("bearer", BoundTokens::Bearer)];
 
 pub(super) fn issuers(json: Given<Json<'_>>, faults: &mut Faults) -> Option<Vec<Issuer>> {
     let at = ROOT.key("issuers");

@@ -1,11 +1,13 @@
 //! The store in a redb file, which is opened again when it has failed.
 
 use super::file;
+use super::proofs::ProofLog;
 use super::tables::{
     ATTRIBUTES, BLOCKS, HELD, ISSUERS, LEADS, META, NARROWINGS, RECEIVED, REQUESTS, REVOCATIONS, SEEN, SESSIONS,
     TOMBSTONES, Tables, USED, count_of, failed, marks_of, parse,
 };
 use crate::issuers::KnownIssuer;
+use crate::proofs::UsedProof;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use crate::usage::{Kind, Used};
 use portcullis_contract::SessionId;
@@ -15,7 +17,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 const FILE_NAME: &str = "sessions.redb";
 
@@ -41,6 +43,8 @@ pub struct Embedded {
     pub(super) secret: String,
     /// Locked for writing only while the file is reopened. `None`: reopening failed, and must be tried again.
     pub(super) database: RwLock<Option<Database>>,
+    /// `None`: gone with the process.
+    pub(super) proofs: Mutex<Option<ProofLog>>,
 }
 
 impl Embedded {
@@ -63,7 +67,8 @@ impl Embedded {
             e => in_file(&e),
         })?;
         let (id, secret) = prepare(&database).map_err(|e| in_file(&e))?;
-        Ok(Self { file: path, id, secret, database: RwLock::new(Some(database)) })
+        let proofs = Mutex::new(Some(ProofLog::new(folder)));
+        Ok(Self { file: path, id, secret, database: RwLock::new(Some(database)), proofs })
     }
 
     /// Opens a store that is there: for those who read it, an empty one in its place would be a wrong answer.
@@ -270,6 +275,17 @@ impl Store for Embedded {
             }
             Ok(found)
         })
+    }
+
+    fn keep_proofs(&self, proofs: &[UsedProof], now_ms: u64) -> Result<Vec<bool>, StoreError> {
+        let mut log = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        log.as_mut().map_or(Ok(()), |log| log.append(proofs, now_ms))?;
+        Ok(vec![true; proofs.len()])
+    }
+
+    fn kept_proofs(&self, now_ms: u64, each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
+        let mut log = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        log.as_mut().map_or(Ok(()), |log| log.read(now_ms, each))
     }
 
     fn tombstones(

@@ -13,7 +13,7 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Wr
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
-use std::sync::RwLock;
+use std::sync::{Mutex, RwLock};
 
 /// What the replica knows of itself, under one key.
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("journal");
@@ -38,7 +38,8 @@ impl Embedded {
     pub(in crate::store) fn in_memory() -> Result<Self, StoreError> {
         let database = builder().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(failed)?;
         let (id, secret) = prepare(&database)?;
-        Ok(Self { file: PathBuf::new(), id, secret, database: RwLock::new(Some(database)) })
+        let (database, proofs) = (RwLock::new(Some(database)), Mutex::new(None));
+        Ok(Self { file: PathBuf::new(), id, secret, database, proofs })
     }
 
     /// What the replica knows of itself; none in a new file.

@@ -46,6 +46,7 @@ pub struct Postgres {
     pub(super) look_ups: Mutex<Link>,
     pub(super) lists: Mutex<Link>,
     pub(super) beats: Mutex<Link>,
+    pub(super) proofs: Mutex<Link>,
     pub(super) woken: Arc<Notify>,
     pub(super) cursor: Mutex<Cursor>,
     /// This machine's clock less the database's, in milliseconds.
@@ -125,6 +126,7 @@ impl Postgres {
             look_ups: link(Purpose::Queries)?,
             lists: link(Purpose::Queries)?,
             beats: link(Purpose::News)?,
+            proofs: link(Purpose::Queries)?,
             woken: Arc::default(),
             cursor: Mutex::default(),
             clock_lead_ms: AtomicI64::new(0),

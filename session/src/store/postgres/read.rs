@@ -4,6 +4,7 @@ use super::commit::{id_of, int, place};
 use super::link::Parameters;
 use super::open::{Postgres, lock};
 use crate::issuers::KnownIssuer;
+use crate::proofs::UsedProof;
 use crate::replica::{Appended, Engine, Place};
 use crate::store::{Change, Lead, Marks, ReceiptId, Record, Rules, Store, StoreError};
 use crate::usage::{Count, Kind, Used};
@@ -178,7 +179,12 @@ impl Store for Postgres {
                 )
                 .await
             })
-            .map(drop)
+            .map(drop)?;
+        self.drop_proofs()
+    }
+
+    fn keep_proofs(&self, proofs: &[UsedProof], _now_ms: u64) -> Result<Vec<bool>, StoreError> {
+        self.note_proofs(proofs)
     }
 
     fn start_at_head(&self) -> Result<(), StoreError> {

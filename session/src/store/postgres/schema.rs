@@ -1,11 +1,12 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 6;
+pub(super) const LAYOUT: i32 = 7;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
 /// signals, layout 2 no attributes and no held signals among its rules, and no secret; layout 3 has no counts of what is
-/// used, layout 4 no requests for access, and layout 5 no grants for one request and no names of those who have made a rule.
+/// used, layout 4 no requests for access, layout 5 no grants for one request and no names of those who have made a rule, and
+/// layout 6 no proofs of possession.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
@@ -75,6 +76,10 @@ CREATE TABLE IF NOT EXISTS rules (
 -- Signals that were received.
 CREATE TABLE IF NOT EXISTS received (id text PRIMARY KEY, until_ms bigint NOT NULL);
 CREATE INDEX IF NOT EXISTS received_until ON received (until_ms);
+-- Proofs of possession that were used. Those that have ended are dropped.
+CREATE TABLE IF NOT EXISTS proofs (id bytea PRIMARY KEY, asker bigint NOT NULL, until_ms bigint NOT NULL)
+  WITH (fillfactor = 90);
+CREATE INDEX IF NOT EXISTS proofs_until ON proofs (until_ms);
 -- What is used, by day, scope (kind 0) or route (kind 1), and client. Every replica adds to the same rows.
 CREATE TABLE IF NOT EXISTS used (
   day bigint NOT NULL,

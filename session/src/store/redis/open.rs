@@ -35,6 +35,7 @@ pub struct Redis {
     pub(super) is_visitor: bool,
     pub(super) committing: Mutex<Committing>,
     pub(super) beats: Mutex<Link>,
+    pub(super) proofs: Mutex<Link>,
     epoch: Mutex<Epoch>,
     pub(super) news: Arc<News>,
     /// Whether this process may have had a serve lease.
@@ -143,7 +144,7 @@ impl Redis {
         embedded.write_journal(&state, &[])?;
         let epoch = Mutex::new(state.epoch.clone());
         let (id, secret, name) = (state.store.clone(), state.secret.clone(), state.name.clone());
-        let beats = Mutex::new(Link::new(&target));
+        let [beats, proofs] = [(); 2].map(|()| Mutex::new(Link::new(&target)));
         let committing =
             Committing { link, state, reported: 0, locked: None, appended: None, pending: VecDeque::new() };
         Ok(Self {
@@ -158,6 +159,7 @@ impl Redis {
             is_visitor,
             committing: Mutex::new(committing),
             beats,
+            proofs,
             epoch,
             news: Arc::default(),
             has_beaten: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 use super::open::Redis;
 use crate::issuers::KnownIssuer;
+use crate::proofs::UsedProof;
 use crate::replica::{Appended, Engine, Place};
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
 use crate::usage::Used;
@@ -62,6 +63,10 @@ impl Store for Redis {
 
     fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
         self.embedded.received(ids)
+    }
+
+    fn keep_proofs(&self, proofs: &[UsedProof], now_ms: u64) -> Result<Vec<bool>, StoreError> {
+        self.note_proofs(proofs, now_ms)
     }
 
     fn usage(&self, since: u32, each: &mut dyn FnMut(Used)) -> Result<(), StoreError> {

@@ -32,6 +32,7 @@ scripts! {
     SNAPSHOT: "snapshot.lua",
     STATE: "state.lua",
     FORGET: "forget.lua",
+    PROOFS: "proofs.lua",
 }
 
 /// The keys of one store. Their common tag keeps them on one node of a cluster.

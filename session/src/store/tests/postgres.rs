@@ -93,7 +93,7 @@ fn tables_of_another_layout_are_refused() {
     drop(schema.open());
     schema.execute("UPDATE meta SET layout = layout + 1", &[]);
     let refused = Postgres::open(&schema.target()).map(drop).unwrap_err();
-    assert!(refused.0.contains("its layout is 7, but this version reads layout 6 only"), "{refused}");
+    assert!(refused.0.contains("its layout is 8, but this version reads layout 7 only"), "{refused}");
 }
 
 #[test]
@@ -149,4 +149,19 @@ fn a_commit_whose_connection_was_lost_after_it_had_begun_changes_nothing() {
     store.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
     assert_eq!(store.tombstone(record("s").id()), Ok(Some(tombstone("s", 7))));
     assert_eq!(store.place(), 1, "and one entry of the log tells of it");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn of_two_replicas_one_has_a_proof_used() {
+    use crate::proofs::UsedProof;
+    use portcullis_contract::token::dpop::ProofId;
+    let schema = Schema::new();
+    let [one, two] = [schema.open(), schema.open()];
+    let proof = |asker| UsedProof { id: ProofId([1; ProofId::BYTES]), asker, until_ms: 1 };
+    assert_eq!(one.keep_proofs(&[proof(u64::MAX)], 0), Ok(vec![true]));
+    assert_eq!(two.keep_proofs(&[proof(1)], 0), Ok(vec![false]));
+    assert_eq!(two.keep_proofs(&[proof(u64::MAX)], 0), Ok(vec![true]), "asked again at another replica");
+    one.trim().unwrap();
+    assert_eq!(two.keep_proofs(&[proof(1)], 0), Ok(vec![true]), "it had ended long ago");
 }

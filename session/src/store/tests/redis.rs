@@ -61,3 +61,16 @@ impl Home for Prefix {
 claims!(#[test] #[ignore = "needs Redis: run by `make test-faults`"], Prefix::new());
 
 mod failovers;
+
+#[test]
+#[ignore = "needs Redis: run by `make test-faults`"]
+fn of_two_replicas_one_has_a_proof_used() {
+    use crate::proofs::UsedProof;
+    use portcullis_contract::token::dpop::ProofId;
+    let prefix = Prefix::new();
+    let [one, two] = ["a", "b"].map(|name| Redis::open(&Source { replicas: 2, ..prefix.source(name) }, false).unwrap());
+    let proof = |asker| UsedProof { id: ProofId([1; ProofId::BYTES]), asker, until_ms: 60_000 };
+    assert_eq!(one.keep_proofs(&[proof(u64::MAX)], 0), Ok(vec![true]));
+    assert_eq!(two.keep_proofs(&[proof(1)], 0), Ok(vec![false]));
+    assert_eq!(two.keep_proofs(&[proof(u64::MAX)], 0), Ok(vec![true]), "asked again at another replica");
+}

@@ -42,13 +42,13 @@ impl Bench {
             rule: RuleId(1),
             principal: principal(&self.policy, &["read", "write"]),
             attributes: attributes(),
+            proof: None,
         };
         self.put(context, Inquiry::Session(question), now_ms)
     }
 
     fn ask_opaque(&mut self, context: u32, rule: usize, now_ms: u64) -> CallKey {
-        let arrival =
-            Arrival { rule: RuleId(rule), token: "t".into(), attributes: attributes(), deadline: Monotonic(now_ms) };
+        let arrival = Arrival::bearer(RuleId(rule), "t", attributes(), Monotonic(now_ms));
         self.put(context, Inquiry::Token(arrival), now_ms)
     }
 
@@ -105,8 +105,7 @@ fn an_opaque_token_is_what_the_endpoint_says() {
 fn calls_about_unverified_tokens_leave_room_for_the_others_and_count_until_they_end() {
     let mut bench = Bench::new();
     let ask = |bench: &mut Bench, context: usize, now_ms| {
-        let arrival =
-            Arrival { rule: RuleId(1), token: "t".into(), attributes: attributes(), deadline: Monotonic(now_ms) };
+        let arrival = Arrival::bearer(RuleId(1), "t", attributes(), Monotonic(now_ms));
         bench.calls.ask(context as u32, Inquiry::Token(arrival), &bench.policy, Monotonic(now_ms))
     };
     for context in 0..UNVERIFIED_MAX {
@@ -163,7 +162,8 @@ fn nobody_is_called_for_a_request_that_has_gone() {
     assert_eq!(said(bench.answered(key, ACTIVE, NOW_MS)).1, "nothing");
     assert!(bench.calls.expire(Monotonic(u64::MAX)).is_empty());
 
-    let question = Question { rule: RuleId(1), principal: principal(&bench.policy, &[]), attributes: attributes() };
+    let principal = principal(&bench.policy, &[]);
+    let question = Question { rule: RuleId(1), principal, attributes: attributes(), proof: None };
     assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, Monotonic(NOW_MS)));
     bench.calls.withdraw(12);
     assert!(bench.calls.take_pending().is_empty());
@@ -173,8 +173,9 @@ fn nobody_is_called_for_a_request_that_has_gone() {
 fn a_question_without_its_token_or_beyond_the_limit_is_not_taken() {
     let mut bench = Bench::new();
     let token = principal(&bench.policy, &[]);
-    let question =
-        |attributes| Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes });
+    let question = |attributes| {
+        Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes, proof: None })
+    };
     assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, Monotonic(NOW_MS)));
     for context in 0..CALLS_MAX {
         assert!(bench.calls.ask(context as u32, question(attributes()), &bench.policy, Monotonic(NOW_MS)));
