@@ -5,12 +5,16 @@ use crate::{
     annotations::{Annotations, Wrong},
     bounds::{Piece, pieces},
     method::Methods,
+    undeclared::{Undeclared, undeclared},
 };
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode,
     Validator,
 };
-use cedar_policy_core::ast::{Expr, Policy as CorePolicy};
+use cedar_policy_core::{
+    ast::{Expr, Policy as CorePolicy},
+    validator::ValidatorSchema,
+};
 use miette::Diagnostic;
 use std::collections::{BTreeMap, HashMap};
 
@@ -184,6 +188,24 @@ impl Parsed<'_> {
         }
     }
 
+    /// What it asks for with `has` and the schema does not have.
+    fn undeclared(&self, schema: &ValidatorSchema) -> Vec<Fault> {
+        let core: &CorePolicy = self.policy.as_ref();
+        let found = undeclared(schema, core.template(), methods(&self.policy.action_constraint()));
+        let fault = |Undeclared { attribute, span, is_declarable }: Undeclared| {
+            let span = span.map_or(self.start..self.end, |span| self.start + span.start..self.start + span.end);
+            let message = format!("`has {attribute}` is never true: there is no such attribute");
+            let help = match is_declarable {
+                true => {
+                    "declare it under `conditions.attributes` in session.yaml, which `--session` names for the tools"
+                }
+                false => "`portcullis conditions schema` shows what there is",
+            };
+            Fault::at("undeclared", &self.source.file, &self.source.text, span, message).help(help)
+        };
+        found.into_iter().map(fault).collect()
+    }
+
     fn wrong(&self, wrong: Wrong) -> Fault {
         let fault = match &wrong.name {
             Some(name) => self.annotation(name, "annotation", wrong.message),
@@ -248,6 +270,8 @@ fn validate(parsed: &[Parsed<'_>], schema: Schema, faults: &mut Vec<Fault>) -> V
         // They are numbered, so no id is taken.
         let _ = set.add(parsed.policy.clone());
     }
+    let core: &ValidatorSchema = schema.as_ref();
+    faults.extend(parsed.iter().flat_map(|parsed| parsed.undeclared(core)));
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
     let of = |id: &PolicyId| AsRef::<str>::as_ref(id).parse::<usize>().ok().and_then(|number| parsed.get(number));
     let found = |code, id: &PolicyId, error: &dyn Diagnostic| {

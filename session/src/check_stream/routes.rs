@@ -7,6 +7,7 @@ use crate::judge::Asked;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A route, as far as the service needs to know it.
@@ -55,6 +56,9 @@ impl Described {
 /// The routes of one policy.
 #[derive(Debug)]
 pub(crate) struct RouteTable {
+    /// Tells it from every other one, also from equal ones that are gone.
+    #[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are no conditions to try on it"))]
+    number: u64,
     policy_digest: String,
     routes: Box<[Route]>,
     /// The scopes that need a live grant.
@@ -82,6 +86,12 @@ impl RouteTable {
         (&self.conditions, self.routes.iter().map(|route| &route.facts).collect())
     }
 
+    /// Tells it from every other one.
+    #[cfg(feature = "conditions")]
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn route(&self, index: u32) -> Result<&Route, Broken> {
         let found = usize::try_from(index).ok().and_then(|index| self.routes.get(index));
         found.ok_or_else(|| Broken::new(format!("there is no route {index}")))
@@ -90,7 +100,7 @@ impl RouteTable {
 
 /// The tables that streams use.
 #[derive(Debug, Default)]
-pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>);
+pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>, AtomicU64);
 
 impl RouteTables {
     /// The table of a hello; one that another stream uses, if it is equal. The digest of the policy is compared first,
@@ -111,7 +121,8 @@ impl RouteTables {
         });
         let approvals = ScopeSet::new(approvals);
         let conditions = Slot::default();
-        let table = RouteTable { policy_digest, routes: routes.collect(), approvals, conditions };
+        let number = self.1.fetch_add(1, Ordering::Relaxed);
+        let table = RouteTable { number, policy_digest, routes: routes.collect(), approvals, conditions };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|table| table.strong_count() > 0);
         if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
@@ -148,6 +159,12 @@ impl RouteTables {
     pub(crate) fn in_use(&self) -> Vec<Arc<RouteTable>> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The numbers of those: others, once a filter with other routes has connected or the last one with some has gone.
+    #[cfg(feature = "conditions")]
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.in_use().iter().map(|table| table.number).collect()
     }
 
     /// The scopes that need a live grant by some policy in use.

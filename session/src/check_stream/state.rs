@@ -621,7 +621,7 @@ impl StreamState {
         self.renew_conditions();
         let number = match asked {
             Asked::Follow(id) => {
-                self.follows.ruled(id, ruling, &mut answers);
+                self.follows.ruled(id, ruling, now_ms, &mut answers);
                 return answers;
             }
             Asked::Question(number) => number,

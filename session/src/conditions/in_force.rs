@@ -21,11 +21,21 @@ pub struct Conditions {
     tables_ever: AtomicU64,
     /// What is wrong with the directory, if it could not be taken.
     faults: Mutex<Vec<String>>,
+    /// What is tried again once other routes are in use.
+    put_off: Mutex<Option<PutOff>>,
     /// Held by the one reload at a time.
     pub(super) reloading: Mutex<()>,
     cache: Cache,
     hasher: RandomState,
     metrics: Arc<Metrics>,
+}
+
+/// Conditions that routes have refused.
+#[derive(Debug)]
+struct PutOff {
+    settings: ConditionSettings,
+    /// The tables that they were tried on.
+    tables: Vec<u64>,
 }
 
 /// What is in force.
@@ -117,13 +127,14 @@ fn slice(set: &Set, route: &RouteFacts) -> Result<Slice, Vec<Fault>> {
 
 impl Conditions {
     /// Those of a configuration.
-    pub(crate) fn start(settings: ConditionSettings, metrics: Arc<Metrics>, now_ms: u64) -> Self {
+    pub fn start(settings: ConditionSettings, metrics: Arc<Metrics>, now_ms: u64) -> Self {
         metrics.conditions.in_force(settings.set.len(), true);
         Self {
             current: RwLock::new(Arc::new(Current { number: 1, since_ms: now_ms, settings })),
             number: AtomicU64::new(1),
             tables_ever: AtomicU64::new(0),
             faults: Mutex::default(),
+            put_off: Mutex::default(),
             reloading: Mutex::default(),
             cache: Cache::default(),
             hasher: RandomState::new(),
@@ -216,6 +227,22 @@ impl Conditions {
     pub(super) fn note(&self, faults: &[String]) {
         faults.clone_into(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner));
         self.metrics.conditions.in_force(self.current().settings.set.len(), faults.is_empty());
+    }
+
+    /// Puts conditions off until other routes are in use than those that have refused them.
+    pub(super) fn put_off(&self, settings: ConditionSettings, tables: Vec<u64>) {
+        *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = Some(PutOff { settings, tables });
+    }
+
+    /// Others were taken, or have faults of their own: nothing is put off any more.
+    pub(super) fn put_nothing_off(&self) {
+        *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What was put off, if other tables are in use since. Where nothing is, nobody looks at the tables.
+    pub(super) fn worth_another_try(&self, in_use: impl FnOnce() -> Vec<u64>) -> Option<ConditionSettings> {
+        let put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        put_off.as_ref().filter(|put_off| put_off.tables != in_use()).map(|put_off| put_off.settings.clone())
     }
 
     pub(super) const fn cache(&self) -> &Cache {

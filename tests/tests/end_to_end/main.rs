@@ -2,12 +2,14 @@
 
 mod answers;
 mod approvals;
+mod authzen;
 mod blocks;
 mod browser;
 mod chaos;
 mod claims;
 mod clocks;
 mod command_line;
+mod conditions;
 mod cut_latency;
 mod demo;
 mod departures;
