@@ -226,6 +226,24 @@ mod tests {
         assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
     }
 
+    #[cfg(feature = "conditions")]
+    #[test]
+    fn other_routes_are_told_from_those_in_use_before() {
+        let tables = RouteTables::default();
+        let first = table(&tables, "d", &["a"]);
+        let before = tables.numbers();
+        let same = table(&tables, "d", &["a"]);
+        assert_eq!(tables.numbers(), before);
+        let second = table(&tables, "d", &["b"]);
+        assert_ne!(tables.numbers(), before);
+        drop(second);
+        assert_eq!(tables.numbers(), before);
+        drop((first, same));
+        // It may have the address of the one that is gone.
+        let _again = table(&tables, "d", &["a"]);
+        assert_ne!(tables.numbers(), before);
+    }
+
     #[test]
     fn a_name_is_that_of_all_routes_that_policies_in_use_give_it() {
         let tables = RouteTables::default();

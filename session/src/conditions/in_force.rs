@@ -265,3 +265,24 @@ impl Conditions {
         self.tables_ever.fetch_add(1, Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_routes_have_refused_is_tried_again_once_others_are_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ConditionSettings::load(folder.path(), Mode::Enforce, Declared::default()).unwrap();
+        let conditions = Conditions::start(settings.clone(), Arc::new(Metrics::new().unwrap()), 1);
+        let nobody_looks = || unreachable!("nothing is put off");
+        assert_eq!(conditions.worth_another_try(nobody_looks), None);
+        conditions.put_off(settings.clone(), vec![1, 2]);
+        assert_eq!(conditions.worth_another_try(|| vec![1, 2]), None);
+        for in_use in [vec![1, 2, 3], vec![2], vec![1, 3], vec![]] {
+            assert_eq!(conditions.worth_another_try(|| in_use), Some(settings.clone()));
+        }
+        conditions.put_nothing_off();
+        assert_eq!(conditions.worth_another_try(nobody_looks), None);
+    }
+}
