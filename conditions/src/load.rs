@@ -24,6 +24,9 @@ const POLICIES_MAX: usize = 20_000;
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 200;
 
+/// Where a message of Cedar begins to say which action it is about.
+const FOR_AN_ACTION: &str = " in context for Portcullis::Action::";
+
 /// A condition, as it was loaded.
 #[derive(Debug)]
 pub(crate) struct Condition {
@@ -86,7 +89,9 @@ pub(crate) fn load(sources: &[Source], schema: Schema) -> Result<Loaded, Vec<Fau
 /// Sorts faults by file and place, and cuts the list.
 fn in_order(mut faults: Vec<Fault>, sources: &[Source]) -> Vec<Fault> {
     let order: HashMap<_, _> = sources.iter().enumerate().map(|(order, source)| (&source.file, order)).collect();
-    faults.sort_by_key(|fault| (order.get(&fault.file).copied(), fault.start, fault.end));
+    // Cedar has no order for several at one place.
+    let key = |fault: &Fault| (order.get(&fault.file).copied(), fault.start, fault.end);
+    faults.sort_by(|one, other| (key(one), &one.message).cmp(&(key(other), &other.message)));
     faults.dedup();
     let more = faults.len().saturating_sub(FAULTS_MAX);
     faults.truncate(FAULTS_MAX);
@@ -130,6 +135,8 @@ fn diagnosed(code: &'static str, source: &Source, span: std::ops::Range<usize>, 
     let text = error.to_string();
     // Policies are numbered here, and the place says which one it is.
     let message = text.strip_prefix("for policy `").and_then(|rest| Some(rest.split_once("`, ")?.1)).unwrap_or(&text);
+    // All methods have the same context: the same fault for each of them is one.
+    let message = message.split_once(FOR_AN_ACTION).map_or(message, |(message, _)| message);
     let fault = Fault::at(code, &source.file, &source.text, place, message);
     let expected = label.and_then(|label| label.label().map(str::to_owned));
     match error.help().map(|help| help.to_string()).or(expected) {
