@@ -41,7 +41,7 @@ test: build ## run all unit, property and end-to-end tests (TESTS=name: only tes
 	cargo test --workspace --test end_to_end $(TESTS) -- --test-threads $(E2E_THREADS)
 	$(if $(TESTS),,PORTCULLIS_ENVOY=dist/envoy-1.36 cargo test --workspace --test end_to_end main_job)
 
-test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, another transmitter of signals, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
+test-faults: build tests/oauth/node_modules tests/pdp/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules ## run the slow tests: latency, replacement, replicas, real OAuth servers, another transmitter of signals, another decision point, a real browser, public OpenAPI documents, images and the Helm chart (needs Node 20)
 	without=$$(deploy/tools.sh && tests/glewlwyd.sh && tests/oauth-toolkit.sh && tests/browser.sh && tests/postgres.sh && tests/redis.sh) \
 	  && tests/ssf/build.sh \
 	  && cargo test --workspace --test cli -- --ignored --nocapture \
@@ -55,6 +55,10 @@ test-faults: build tests/oauth/node_modules tests/browser/node_modules cli/tests
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'
 	@cd tests/oauth && $(NPM_CI) && touch node_modules
+
+tests/pdp/node_modules: tests/pdp/package-lock.json
+	@echo '» fetching the decision point of the tests'
+	@cd tests/pdp && $(NPM_CI) && touch node_modules
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@echo '» fetching what drives the browser of the tests'
@@ -91,4 +95,4 @@ fuzz: ## fuzz the parsers of policies, tokens, claims, signals, paths, templates
 
 clean: ## remove everything that was built or fetched
 	cargo clean
-	rm -rf dist tests/oauth/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules
+	rm -rf dist tests/oauth/node_modules tests/pdp/node_modules tests/browser/node_modules cli/tests/openapi/node_modules deploy/tools/node_modules

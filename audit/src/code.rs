@@ -85,6 +85,7 @@ pub const CODES: &[Code] = &[
     code("end_withdrawn", Class::Authentication, OTHER),
     failure("refused", Class::ApiActivity, 2),
     code("would_refuse", Class::ApiActivity, 2),
+    failure("evaluation_denied", Class::ApiActivity, 2),
     code("scopes_narrowed", Class::UserAccess, 2),
     code("scopes_restored", Class::UserAccess, 1),
     code("scopes_grew", Class::UserAccess, 1),

@@ -25,6 +25,7 @@ mod read;
 mod reduce;
 mod set;
 mod sliced;
+mod undeclared;
 mod vocabulary;
 
 pub use change::Change;

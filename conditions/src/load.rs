@@ -5,12 +5,16 @@ use crate::{
     annotations::{Annotations, Wrong},
     bounds::{Piece, pieces},
     method::Methods,
+    undeclared::{Undeclared, undeclared},
 };
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode,
     Validator,
 };
-use cedar_policy_core::ast::{Expr, Policy as CorePolicy};
+use cedar_policy_core::{
+    ast::{Expr, Policy as CorePolicy},
+    validator::ValidatorSchema,
+};
 use miette::Diagnostic;
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +23,9 @@ const POLICIES_MAX: usize = 20_000;
 
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 200;
+
+/// Where a message of Cedar begins to say which action it is about.
+const FOR_AN_ACTION: &str = " in context for Portcullis::Action::";
 
 /// A condition, as it was loaded.
 #[derive(Debug)]
@@ -82,7 +89,9 @@ pub(crate) fn load(sources: &[Source], schema: Schema) -> Result<Loaded, Vec<Fau
 /// Sorts faults by file and place, and cuts the list.
 fn in_order(mut faults: Vec<Fault>, sources: &[Source]) -> Vec<Fault> {
     let order: HashMap<_, _> = sources.iter().enumerate().map(|(order, source)| (&source.file, order)).collect();
-    faults.sort_by_key(|fault| (order.get(&fault.file).copied(), fault.start, fault.end));
+    // Cedar has no order for several at one place.
+    let key = |fault: &Fault| (order.get(&fault.file).copied(), fault.start, fault.end);
+    faults.sort_by(|one, other| (key(one), &one.message).cmp(&(key(other), &other.message)));
     faults.dedup();
     let more = faults.len().saturating_sub(FAULTS_MAX);
     faults.truncate(FAULTS_MAX);
@@ -126,6 +135,8 @@ fn diagnosed(code: &'static str, source: &Source, span: std::ops::Range<usize>, 
     let text = error.to_string();
     // Policies are numbered here, and the place says which one it is.
     let message = text.strip_prefix("for policy `").and_then(|rest| Some(rest.split_once("`, ")?.1)).unwrap_or(&text);
+    // All methods have the same context: the same fault for each of them is one.
+    let message = message.split_once(FOR_AN_ACTION).map_or(message, |(message, _)| message);
     let fault = Fault::at(code, &source.file, &source.text, place, message);
     let expected = label.and_then(|label| label.label().map(str::to_owned));
     match error.help().map(|help| help.to_string()).or(expected) {
@@ -182,6 +193,24 @@ impl Parsed<'_> {
             }),
             _ => Err(faults),
         }
+    }
+
+    /// What it asks for with `has` and the schema does not have.
+    fn undeclared(&self, schema: &ValidatorSchema) -> Vec<Fault> {
+        let core: &CorePolicy = self.policy.as_ref();
+        let found = undeclared(schema, core.template(), methods(&self.policy.action_constraint()));
+        let fault = |Undeclared { attribute, span, is_declarable }: Undeclared| {
+            let span = span.map_or(self.start..self.end, |span| self.start + span.start..self.start + span.end);
+            let message = format!("`has {attribute}` is never true: there is no such attribute");
+            let help = match is_declarable {
+                true => {
+                    "declare it under `conditions.attributes` in session.yaml, which `--session` names for the tools"
+                }
+                false => "`portcullis conditions schema` shows what there is",
+            };
+            Fault::at("undeclared", &self.source.file, &self.source.text, span, message).help(help)
+        };
+        found.into_iter().map(fault).collect()
     }
 
     fn wrong(&self, wrong: Wrong) -> Fault {
@@ -248,6 +277,8 @@ fn validate(parsed: &[Parsed<'_>], schema: Schema, faults: &mut Vec<Fault>) -> V
         // They are numbered, so no id is taken.
         let _ = set.add(parsed.policy.clone());
     }
+    let core: &ValidatorSchema = schema.as_ref();
+    faults.extend(parsed.iter().flat_map(|parsed| parsed.undeclared(core)));
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
     let of = |id: &PolicyId| AsRef::<str>::as_ref(id).parse::<usize>().ok().and_then(|number| parsed.get(number));
     let found = |code, id: &PolicyId, error: &dyn Diagnostic| {

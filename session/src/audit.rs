@@ -3,11 +3,13 @@
 
 mod actor;
 mod approvals;
+mod evaluation;
 mod event;
 mod history;
 mod service;
 
 pub use actor::Actor;
+pub(crate) use evaluation::DeniedEvaluation;
 pub use event::{Event, Kind, Named};
 pub use history::{History, Next, OfSession, Position};
 #[cfg(feature = "conditions")]
@@ -129,12 +131,15 @@ pub struct Audit {
     history: Arc<History>,
     clock: Clock,
     reported: Mutex<HashSet<(u64, Outcome)>>,
+    /// The same for evaluations.
+    denied: Mutex<HashSet<u64>>,
 }
 
 impl Audit {
     /// An audit that counts into `metrics`.
     pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { metrics, history: Arc::new(History::new(clock.clone())), clock, reported: Mutex::default() }
+        let history = Arc::new(History::new(clock.clone()));
+        Self { metrics, history, clock, reported: Mutex::default(), denied: Mutex::default() }
     }
 
     /// The latest events.

@@ -104,6 +104,8 @@ pub enum Cause {
     Files,
     /// A change of `session.yaml`.
     Configuration,
+    /// Other routes in use, after some have refused what was read.
+    Routes,
 }
 
 impl Cause {
@@ -113,6 +115,7 @@ impl Cause {
             Self::Admin => "admin",
             Self::Files => "files",
             Self::Configuration => "configuration",
+            Self::Routes => "routes",
         }
     }
 }

@@ -46,6 +46,7 @@ mod run;
 mod service;
 pub mod session;
 mod signals;
+mod spread;
 pub mod store;
 pub mod store_tool;
 pub mod token;

@@ -63,6 +63,14 @@ impl Admin {
         call.json(&json!({"scopes": scopes})).await.status(200);
     }
 
+    /// Sets an attribute of a holder such as `subject/alice` or `device/laptop-7`, which are of an issuer, or `session/ID`,
+    /// which is not; panics if that fails.
+    pub async fn attribute(&self, holder: &str, issuer: &str, name: &str, value: &Value) {
+        let query = if issuer.is_empty() { String::new() } else { format!("?issuer={issuer}") };
+        let path = format!("/v1/attributes/{holder}/{name}{query}");
+        self.call("PUT", &path).json(&json!({"value": value})).await.status(200);
+    }
+
     /// Blocks a subject, a client or a session claim; panics if that fails. The block as the API represents it.
     pub async fn block(&self, block: &Value) -> Value {
         self.call("POST", "/v1/blocks").json(block).await.status(200).json()

@@ -5,6 +5,7 @@
 //! is one that began then, with background traffic, which is no use.
 
 mod example;
+mod facts;
 mod request;
 mod session;
 
@@ -96,6 +97,7 @@ async fn then(
         report.skipped.push(format!("{}: `then` needs a client that stays open", example.place(case)));
         return Ok(());
     };
+    facts::set(testbed, sent, &then.facts).await;
     if !session::change(testbed, &then.session, sent).await {
         report.skipped.push(format!("{}: no outage is played while a request is open", example.place(case)));
         return Ok(());

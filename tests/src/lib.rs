@@ -33,6 +33,7 @@ mod upstream;
 mod wait;
 
 pub mod cases;
+pub mod cerbos;
 pub mod glewlwyd;
 pub mod oauth;
 pub mod oauth_toolkit;

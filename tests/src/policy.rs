@@ -8,6 +8,9 @@ use std::path::PathBuf;
 pub(crate) const PLACE: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config\
     /http_filters/0/typed_config/config/configuration/value";
 
+/// The header in which the edge of the examples states the country of a client.
+pub(crate) const PLACE_HEADER: &str = "x-geo-country";
+
 /// The policy of `envoy/envoy.yaml`, as it is.
 pub fn shipped() -> Value {
     let bootstrap = paths::shipped_file("envoy.yaml");

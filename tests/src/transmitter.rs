@@ -20,25 +20,33 @@ pub struct Transmitter {
     key: Arc<Key>,
     port: u16,
     sent: AtomicUsize,
+    tokens_of: String,
 }
 
 impl Default for Transmitter {
     fn default() -> Self {
-        Self { key: Arc::new(Key::new(Algorithm::ES256)), port: free_port(), sent: AtomicUsize::new(0) }
+        Self::about(TOKENS_OF)
     }
 }
 
 impl Transmitter {
+    /// One that speaks about the tokens of another issuer.
+    pub fn about(tokens_of: &str) -> Self {
+        let key = Arc::new(Key::new(Algorithm::ES256));
+        Self { key, port: free_port(), sent: AtomicUsize::new(0), tokens_of: tokens_of.to_owned() }
+    }
+
     /// Adds it to the configuration of a session service, as `idp` for security event tokens and `op` for logout tokens.
     pub fn configure(&self) -> impl FnOnce(&mut Value) + Send + 'static {
         let keys = json!({"inline": {"keys": [self.key.jwk()]}});
         let listen = local(self.port).to_string();
+        let tokens_of = self.tokens_of.clone();
         move |config| {
             config["signals_listen"] = json!(listen);
             config["signals"] = json!([
-                {"name": "idp", "kind": "ssf", "issuer": ISSUER, "tokens_of": TOKENS_OF, "audiences": ["orders"],
+                {"name": "idp", "kind": "ssf", "issuer": ISSUER, "tokens_of": tokens_of, "audiences": ["orders"],
                  "algorithms": ["ES256"], "keys": keys},
-                {"name": "op", "kind": "backchannel_logout", "issuer": ISSUER, "tokens_of": TOKENS_OF,
+                {"name": "op", "kind": "backchannel_logout", "issuer": ISSUER, "tokens_of": tokens_of,
                  "audiences": ["orders"], "algorithms": ["ES256"], "keys": keys},
             ]);
         }
@@ -75,10 +83,17 @@ impl Transmitter {
         self.push(&format!("{CAEP}{event}"), payload, &session).await
     }
 
+    /// Says something about a device, by an event of CAEP.
+    pub async fn about_device(&self, device: &str, event: &str, payload: Value) -> Answer {
+        let device =
+            json!({"format": "complex", "device": {"format": "iss_sub", "iss": self.tokens_of, "sub": device}});
+        self.push(&format!("{CAEP}{event}"), payload, &device).await
+    }
+
     /// Says that an account is disabled (`true`) or enabled.
     pub async fn account(&self, subject: &str, is_disabled: bool) -> Answer {
         let event = if is_disabled { "account-disabled" } else { "account-enabled" };
-        let subject = json!({"format": "iss_sub", "iss": TOKENS_OF, "sub": subject});
+        let subject = json!({"format": "iss_sub", "iss": self.tokens_of, "sub": subject});
         self.push(&format!("{RISC}{event}"), json!({}), &subject).await
     }
 

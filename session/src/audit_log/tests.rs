@@ -284,7 +284,8 @@ fn a_full_queue_holds_up_nobody_and_the_gap_is_said_where_it_is() {
 #[test]
 fn lines_of_the_target_become_records_and_no_others() {
     let (fixture, log) = (Fixture::new(), AuditLog::default());
-    let subscriber = tracing_subscriber::registry().with(log.tap(&[Sample::new(Some("expired".to_owned()), 500_000)]));
+    let subscriber =
+        tracing_subscriber::registry().with(log.tap(&[Sample::new("refused", Some("expired".to_owned()), 500_000)]));
     let long = "ü".repeat(10_000);
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!(target: "audit", event = "login", session = %"s-1", subject = "a\"b", count = 3, is = true);

@@ -12,16 +12,20 @@ pub(super) struct Decision {
     pub(super) decision: bool,
     #[serde(skip_serializing_if = "Map::is_empty")]
     context: Map<String, Value>,
+    /// The condition that denies, for the audit, whether or not the caller may be told its reason.
+    #[serde(skip)]
+    pub(super) condition: Condition,
 }
 
 impl Decision {
     pub(super) fn permit() -> Self {
-        Self { decision: true, context: Map::new() }
+        Self { decision: true, context: Map::new(), condition: Condition::default() }
     }
 
     /// A refusal with one of the codes that the filter answers with.
     pub(super) fn deny(code: &str) -> Self {
-        Self { decision: false, context: Map::from_iter([("reason".to_owned(), code.into())]) }
+        let context = Map::from_iter([("reason".to_owned(), code.into())]);
+        Self { decision: false, context, condition: Condition::default() }
     }
 
     /// What would help, besides.
@@ -35,13 +39,20 @@ impl Decision {
         let Condition { id, reason, tell, requestable, .. } = condition;
         let named = [("condition", id, true), ("detail", reason, *tell), ("requestable", requestable, true)];
         let said = named.into_iter().filter(|(_, text, is_told)| *is_told && !text.is_empty());
-        said.fold(self, |decision, (name, text, _)| decision.with(name, text.as_str().into()))
+        let decision = Self { condition: condition.clone(), ..self };
+        said.fold(decision, |decision, (name, text, _)| decision.with(name, text.as_str().into()))
+    }
+
+    /// Why it denies; empty: it does not, or nothing could be decided.
+    pub(super) fn reason(&self) -> &str {
+        self.context.get("reason").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The decision about an evaluation that is not one, or that nothing can be decided about.
     pub(super) fn failed(fault: &Fault) -> Self {
         let error = json!({"status": fault.status().as_u16(), "message": fault.message()});
-        Self { decision: false, context: Map::from_iter([("error".to_owned(), error)]) }
+        let context = Map::from_iter([("error".to_owned(), error)]);
+        Self { decision: false, context, condition: Condition::default() }
     }
 }
 

@@ -5,6 +5,7 @@ use super::context;
 use super::decision::Decision;
 use super::fault::Fault;
 use super::request::{Entity, Evaluation};
+use crate::audit::DeniedEvaluation;
 use crate::bound_token::{BoundToken, Required};
 use crate::check_stream::Described;
 use crate::conditions::Request;
@@ -53,21 +54,35 @@ impl<'s> Evaluator<'s> {
         Self { service, routes: service.route_tables.named(&names) }
     }
 
-    /// Decides, and counts.
+    /// Decides, counts, and has denials audited.
     pub(super) async fn evaluate(&self, evaluation: &Evaluation) -> Result<Decision, Fault> {
-        let decision = self.decide(evaluation).await?;
+        let subject = self.subject(&evaluation.subject);
+        let decision = self.decide(evaluation, &subject).await?;
         self.service.metrics.authzen.decided(&decision);
+        if !decision.decision {
+            self.service.audit.denied_evaluation(&DeniedEvaluation {
+                token: subject.as_ref().ok().map(|subject| &*subject.token),
+                route: &evaluation.resource.id,
+                action: &evaluation.action,
+                outcome: decision.reason(),
+                condition: &decision.condition,
+            });
+        }
         Ok(decision)
     }
 
-    async fn decide(&self, evaluation: &Evaluation) -> Result<Decision, Fault> {
-        let Evaluation { subject, action, resource, context } = evaluation;
+    async fn decide(
+        &self,
+        evaluation: &Evaluation,
+        subject: &Result<Subject, &'static str>,
+    ) -> Result<Decision, Fault> {
+        let Evaluation { action, resource, context, .. } = evaluation;
         let known = self.routes.get(resource.id.as_str()).filter(|_| resource.kind == "route");
         let Some(routes) = known else { return Ok(Decision::deny(RESOURCE_UNKNOWN)) };
         if !METHODS.contains(&action.as_str()) {
             return Ok(Decision::deny(ACTION_UNKNOWN));
         }
-        let subject = match self.subject(subject) {
+        let subject = match subject {
             Ok(subject) => subject,
             Err(code) => return Ok(Decision::deny(code)),
         };
@@ -81,7 +96,7 @@ impl<'s> Evaluator<'s> {
         let asked = context::request(action, context);
         // Policies of several filters may have a route of that name: it is what all of them let through.
         for route in routes {
-            let decision = self.on(&subject, &mut bound, route, Request::of(&asked)).await;
+            let decision = self.on(subject, &mut bound, route, Request::of(&asked)).await;
             if !decision.decision {
                 return Ok(decision);
             }

@@ -16,6 +16,7 @@ use crate::judge::Asked;
 use crate::metrics::Metrics;
 use crate::pdp::{Pdp, Ruling};
 use crate::registry::{LookUp, LookedUp, Registry};
+use crate::spread::spread;
 use portcullis_contract::Requirement;
 use portcullis_contract::bounds::FOLLOWS_MAX;
 use portcullis_contract::wire::{Outcome, Scopes, Verdict};
@@ -61,8 +62,10 @@ pub(super) enum Occasion {
     Entered,
     /// Its open requests saw bytes.
     Active,
-    /// Its session changed, or a limit is due.
+    /// Its session changed, or what is known of it did.
     Changed,
+    /// A limit is due, or something changed that can concern any follow.
+    Reviewed,
 }
 
 /// The follows of one stream.
@@ -101,13 +104,13 @@ impl Follows {
     /// Another decision point decides about a follow that was just entered. Its request has just been let in.
     pub(super) fn ask_about(&mut self, id: u32, route: &RouteFacts, now_ms: u64) {
         if let Some(follow) = self.open.get_mut(&id) {
-            let next_ms = now_ms.saturating_add(AGAIN_MS);
+            let next_ms = now_ms.saturating_add(spread(follow.bound.token().id, id, now_ms, AGAIN_MS));
             follow.point = Some(Consulted { route: route.clone(), next_ms, is_asked: false });
         }
     }
 
     /// Goes on with what another decision point has decided about a follow.
-    pub(super) fn ruled(&mut self, id: u32, ruling: Ruling, answers: &mut Answers) {
+    pub(super) fn ruled(&mut self, id: u32, ruling: Ruling, now_ms: u64, answers: &mut Answers) {
         let (Some(follow), Some(point)) = (self.open.get_mut(&id), &self.point) else { return };
         let Some(consulted) = &mut follow.point else { return };
         consulted.is_asked = false;
@@ -118,6 +121,9 @@ impl Follows {
             Fate::Denied => {
                 let mut answer = point::denied();
                 answer.verdict.id = id;
+                if let Some(condition) = &answer.condition {
+                    follow.bound.report_condition(condition, &follow.route, &self.audit, now_ms);
+                }
                 self.metrics.cut(answer.verdict.outcome());
                 self.close(id);
                 answers.put(Destination::Follow, answer);
@@ -125,16 +131,18 @@ impl Follows {
         }
     }
 
-    /// Has another decision point asked about a follow that goes on, if it is time or something has changed.
+    /// Has another decision point asked about a follow that goes on, if it is time or something about it has changed. A change
+    /// that need not concern it waits for its time: otherwise each revocation of anybody would have all of them asked at once.
     fn consult(&mut self, id: u32, occasion: Occasion, now_ms: u64, answers: &mut Answers) -> Option<u64> {
         let follow = self.open.get_mut(&id)?;
         let consulted = follow.point.as_mut()?;
         let (request, _) = follow.conditions.as_ref()?;
-        if occasion == Occasion::Changed && !consulted.is_asked {
+        let is_due = occasion == Occasion::Changed || occasion == Occasion::Reviewed && consulted.next_ms <= now_ms;
+        if is_due && !consulted.is_asked {
             let query = point::query(&follow.bound, &consulted.route, request.borrow(), &self.registry, now_ms);
             answers.queries.push((answers::Asked::Follow(id), query));
             consulted.is_asked = true;
-            consulted.next_ms = now_ms.saturating_add(AGAIN_MS);
+            consulted.next_ms = now_ms.saturating_add(spread(follow.bound.token().id, id, now_ms, AGAIN_MS));
         }
         Some(consulted.next_ms)
     }
@@ -214,14 +222,17 @@ impl Follows {
     /// Judges the follows that are marked or due.
     pub(super) fn review(&mut self, now_ms: u64, answers: &mut Answers) {
         let marked = self.line.notifier().take();
-        let mut wanted: Vec<u32> = match marked.all {
-            true => self.open.keys().copied().collect(),
-            false => marked.follows.into_iter().collect(),
-        };
-        // One that is due stays due until it is judged: judging moves it on, or ends it.
-        wanted.extend(self.due.iter().take_while(|(at_ms, _)| *at_ms <= now_ms).map(|(_, id)| *id));
-        for id in wanted {
+        // Before the others: what is judged again below may have moved on by then.
+        for id in marked.follows {
             self.judge(id, Occasion::Changed, None, now_ms, answers);
+        }
+        let reviewed: Vec<u32> = match marked.all {
+            true => self.open.keys().copied().collect(),
+            // One that is due stays due until it is judged: judging moves it on, or ends it.
+            false => self.due.iter().take_while(|(at_ms, _)| *at_ms <= now_ms).map(|(_, id)| *id).collect(),
+        };
+        for id in reviewed {
+            self.judge(id, Occasion::Reviewed, None, now_ms, answers);
         }
     }
 

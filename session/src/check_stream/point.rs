@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use portcullis_contract::wire::{Outcome, Verdict};
 use std::sync::Arc;
 
-/// How often it is asked again about a request that goes on, in milliseconds.
+/// How long its decision about a request that goes on holds, in milliseconds, at most: then it is asked again.
 pub(super) const AGAIN_MS: u64 = 30_000;
 
 /// What becomes of a request.

@@ -3,6 +3,7 @@
 use super::answers::Asked;
 use super::state::tests::{BACKGROUND, PLAIN, YOUNG, fresh, hello, id, token};
 use super::{Answers, Destination, StreamState};
+use crate::audit::Kind;
 use crate::conditions::Classes;
 use crate::fixtures::{Fixture, MINUTE, T0};
 use crate::pdp::{OnOutage, Pdp, PdpMetrics, PdpSettings, Query, Ruling};
@@ -143,7 +144,7 @@ fn only_routes_of_its_classes_are_asked_about_and_a_query_says_what_is_known() {
 }
 
 #[test]
-fn an_open_request_is_asked_about_every_thirty_seconds_and_cut_when_it_is_denied() {
+fn an_open_request_is_asked_about_within_thirty_seconds_and_cut_when_it_is_denied() {
     for (on_outage, ruling, wanted) in [
         (OnOutage::Deny, Ruling::Permit, None),
         (OnOutage::Deny, Ruling::Deny, Some(Outcome::ConditionFailed)),
@@ -156,13 +157,38 @@ fn an_open_request_is_asked_about_every_thirty_seconds_and_cut_when_it_is_denied
         let follow = Follow { id: 3, token: 1, route: PLAIN, method: "GET".to_owned(), ..Follow::default() };
         let entered = stream.send(FilterMessage { follows: vec![follow], ..FilterMessage::default() }, T0);
         assert_eq!((entered.followed[0].outcome(), entered.queries.len()), (Outcome::Active, 0));
-        assert_eq!(stream.state.review_at_ms(), Some(T0 + 30 * SECOND));
-        assert!(stream.state.review(T0 + 29 * SECOND).queries.is_empty());
-        let due = stream.state.review(T0 + 30 * SECOND);
+        let due_ms = stream.state.review_at_ms().unwrap();
+        assert!((T0 + 15 * SECOND..=T0 + 30 * SECOND).contains(&due_ms), "{due_ms}");
+        assert!(stream.state.review(due_ms - 1).queries.is_empty());
+        let due = stream.state.review(due_ms);
         assert_eq!(due.queries.iter().map(|(asked, _)| *asked).collect::<Vec<_>>(), [Asked::Follow(3)]);
-        let answers = stream.state.ruled(Asked::Follow(3), ruling, T0 + 31 * SECOND);
+        let answers = stream.state.ruled(Asked::Follow(3), ruling, due_ms + SECOND);
         assert_eq!(answers.followed.first().map(Verdict::outcome), wanted, "{ruling:?}");
-        let next = wanted.is_none().then_some(T0 + 60 * SECOND);
-        assert_eq!(stream.state.review_at_ms(), next, "{ruling:?}");
+        let next_ms = stream.state.review_at_ms();
+        let is_next = |next_ms| (due_ms + 15 * SECOND..=due_ms + 30 * SECOND).contains(&next_ms);
+        assert_eq!(
+            (wanted.is_none(), next_ms.is_some_and(is_next)),
+            (next_ms.is_some(), wanted.is_none()),
+            "{ruling:?}"
+        );
+        let audited = stream.fixture.audit.history().of(id("s"), None).events;
+        let denials = audited.iter().filter(|event| event.kind == Kind::Refused).count();
+        assert_eq!(denials, usize::from(ruling == Ruling::Deny), "{ruling:?}");
     }
+}
+
+#[test]
+fn a_change_of_its_session_has_an_open_request_asked_about_at_once_and_one_of_anybody_does_not() {
+    let fixture = Fixture::new();
+    let mut stream = Stream::open(&fixture, OnOutage::Deny, &[]);
+    stream.decided(PLAIN, "GET", Ruling::Permit, T0);
+    let follow = Follow { id: 3, token: 1, route: PLAIN, method: "GET".to_owned(), ..Follow::default() };
+    stream.send(FilterMessage { follows: vec![follow], ..FilterMessage::default() }, T0);
+    fixture.registry.followers().all_changed();
+    assert!(stream.state.review(T0 + SECOND).queries.is_empty());
+    fixture.registry.followers().changed(id("s"));
+    assert_eq!(stream.state.review(T0 + SECOND).queries.len(), 1);
+    // Until that is answered, it is not asked about again.
+    fixture.registry.followers().changed(id("s"));
+    assert!(stream.state.review(T0 + 2 * SECOND).queries.is_empty());
 }

@@ -8,6 +8,7 @@ use crate::minting::Wanted;
 use crate::usage::RouteScopes;
 use portcullis_contract::{Requirement, wire};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A route, as far as the service needs to know it.
@@ -58,6 +59,9 @@ impl Described {
 /// The routes of one policy.
 #[derive(Debug)]
 pub(crate) struct RouteTable {
+    /// Tells it from every other one, also from equal ones that are gone.
+    #[cfg_attr(not(feature = "conditions"), expect(dead_code, reason = "there are no conditions to try on it"))]
+    number: u64,
     policy_digest: String,
     routes: Box<[Route]>,
     /// The scopes that need a live grant.
@@ -85,6 +89,12 @@ impl RouteTable {
         (&self.conditions, self.routes.iter().map(|route| &route.facts).collect())
     }
 
+    /// Tells it from every other one.
+    #[cfg(feature = "conditions")]
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn route(&self, index: u32) -> Result<&Route, Broken> {
         let found = usize::try_from(index).ok().and_then(|index| self.routes.get(index));
         found.ok_or_else(|| Broken::new(format!("there is no route {index}")))
@@ -93,7 +103,7 @@ impl RouteTable {
 
 /// The tables that streams use.
 #[derive(Debug, Default)]
-pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>);
+pub struct RouteTables(Mutex<Vec<Weak<RouteTable>>>, AtomicU64);
 
 impl RouteTables {
     /// The table of a hello; one that another stream uses, if it is equal. The digest of the policy is compared first,
@@ -115,7 +125,8 @@ impl RouteTables {
         });
         let approvals = ScopeSet::new(approvals);
         let conditions = Slot::default();
-        let table = RouteTable { policy_digest, routes: routes.collect(), approvals, conditions };
+        let number = self.1.fetch_add(1, Ordering::Relaxed);
+        let table = RouteTable { number, policy_digest, routes: routes.collect(), approvals, conditions };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|table| table.strong_count() > 0);
         if let Some(equal) = used.iter().filter_map(Weak::upgrade).find(|used| **used == table) {
@@ -152,6 +163,12 @@ impl RouteTables {
     pub(crate) fn in_use(&self) -> Vec<Arc<RouteTable>> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The numbers of those: others, once a filter with other routes has connected or the last one with some has gone.
+    #[cfg(feature = "conditions")]
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.in_use().iter().map(|table| table.number).collect()
     }
 
     /// The scopes that need a live grant by some policy in use.
@@ -211,6 +228,24 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &table(&tables, "d", &["a", "b"])));
         let others = [table(&tables, "d", &["a", "c"]), table(&tables, "d", &["a"]), table(&tables, "e", &["a", "b"])];
         assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
+    }
+
+    #[cfg(feature = "conditions")]
+    #[test]
+    fn other_routes_are_told_from_those_in_use_before() {
+        let tables = RouteTables::default();
+        let first = table(&tables, "d", &["a"]);
+        let before = tables.numbers();
+        let same = table(&tables, "d", &["a"]);
+        assert_eq!(tables.numbers(), before);
+        let second = table(&tables, "d", &["b"]);
+        assert_ne!(tables.numbers(), before);
+        drop(second);
+        assert_eq!(tables.numbers(), before);
+        drop((first, same));
+        // It may have the address of the one that is gone.
+        let _again = table(&tables, "d", &["a"]);
+        assert_ne!(tables.numbers(), before);
     }
 
     #[test]

@@ -2,30 +2,36 @@
 //! that are due. It knows no network, no timer and no disk; a question about a bound token takes no lock and makes no
 //! string.
 
-use super::answers::{Answers, Asked, Broken, Destination, Proving, Using};
+mod asking;
+mod counted;
+mod waiting;
+
+pub(super) use waiting::Question;
+pub use waiting::Taken;
+
+use super::answers::{Answers, Broken, Destination, Proving, Using};
 use super::follows::{Follows, Occasion};
-use super::point;
 use super::routes::{Route, RouteTable, RouteTables};
-use crate::anomalies::Memo;
 use crate::audit::Audit;
-use crate::bound_token::{Answer, BoundToken, Once, Required, refusal};
-use crate::conditions::{self, Conditions, OnTable, OwnRequest, Request};
+use crate::bound_token::{BoundToken, Once, refusal};
+use crate::conditions::{Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
-use crate::judge;
-use crate::log::Sampler;
 use crate::metrics::{Metrics, Tally};
 use crate::minting::{self, Minter};
-use crate::pdp::{Pdp, Ruling};
+use crate::pdp::Pdp;
 use crate::proofs::UsedProof;
-use crate::registry::{LookUp, LookedUp, Registry};
+use crate::registry::Registry;
 use crate::token::Token;
-use crate::usage::{Effect, Fate, Fresh, StreamUsage, TokenUses};
+use crate::usage::{Fresh, StreamUsage};
+use asking::{Answered, Asking};
+use counted::Counted;
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
-use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, MintedToken, Outcome, Verdict};
+use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use waiting::Waiting;
 
 /// Beats in the time for which a filter lets open requests go on without a word: one that is late or lost costs nothing.
 const BEATS_PER_LEASE: u64 = 5;
@@ -33,79 +39,8 @@ const BEATS_PER_LEASE: u64 = 5;
 /// The shortest time between two beats, in milliseconds, whatever a filter asks for.
 const BEAT_MS_MIN: u64 = 50;
 
-/// How often a question names grants for one request that another request then uses before it has no verdict. More than a
-/// session has.
-const TRIES_MAX: u32 = 64;
-
 /// The longest name of a proxy in tokens, in characters: a filter states it.
 const WORKLOAD_CHARS_MAX: usize = 256;
-
-/// A question or a follow that waits for a look-up on disk.
-enum Waiting {
-    Question(Question),
-    Follow(u32),
-}
-
-/// A question that waits.
-#[derive(Debug)]
-pub(super) struct Question {
-    id: u32,
-    route: u32,
-    handle: u32,
-    /// Its own, so that the filter may forget the handle.
-    token: Arc<Token>,
-    /// Its request, if conditions or anomalies need it.
-    request: OwnRequest,
-    /// What it says for a token, if its route wants one.
-    minting: minting::OwnRequest,
-    /// What another decision point has decided.
-    ruled: Option<point::Fate>,
-    /// The grants for one request that it has used.
-    took: Vec<String>,
-    /// How often others were first.
-    tries: u32,
-}
-
-/// What has become of the grants that a question was to use, or of its proof of possession.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// They are noted as used by it, in the store.
-    Own,
-    /// Another request was first, or a grant has ended.
-    Others,
-    /// Nobody knows: the store could not write in time.
-    Unknown,
-}
-
-/// A token of the stream, and what was asked with it since that was last added to the counts of the service.
-struct Counted {
-    bound: BoundToken,
-    uses: TokenUses,
-    /// Where it came from last.
-    memo: Memo,
-}
-
-impl Counted {
-    fn new(bound: BoundToken) -> Self {
-        Self { bound, uses: TokenUses::default(), memo: Memo::default() }
-    }
-
-    /// Notes where a question about it comes from, if that is watched.
-    fn note(&mut self, registry: &Registry, request: Request<'_>, now_ms: u64) {
-        let whereabouts = registry.whereabouts();
-        if whereabouts.is_watching()
-            && let Some(session) = self.bound.live_session()
-        {
-            whereabouts.note(registry, session, &mut self.memo, request, now_ms);
-        }
-    }
-
-    fn collect(&mut self, usage: &mut StreamUsage, now_ms: u64) {
-        if !self.uses.is_empty() {
-            usage.collect(&self.bound.token().client, &mut self.uses, now_ms);
-        }
-    }
-}
 
 /// The state of one stream.
 pub struct StreamState {
@@ -288,40 +223,6 @@ impl StreamState {
         self.waiting_count + self.using + self.asked.len()
     }
 
-    /// Answers what has waited for look-ups.
-    pub fn looked_up(&mut self, found: &[LookedUp], now_ms: u64) -> Answers {
-        let (mut answers, mut tally) = (Answers::default(), Tally::default());
-        if !self.registry.lease().holds() {
-            let ids: Vec<SessionId> = found.iter().map(|found| found.asked.id).collect();
-            self.unreadable(&ids, &mut answers);
-            return answers;
-        }
-        self.renew_conditions();
-        for found in found {
-            let waiting = self.waiting.remove(&found.asked.id).unwrap_or_default();
-            self.waiting_count -= waiting.len();
-            for waiting in waiting {
-                self.resume(waiting, found, &mut tally, now_ms, &mut answers);
-            }
-        }
-        self.metrics.answered(&tally);
-        answers
-    }
-
-    /// Answers that there is no verdict on what has waited for look-ups that failed: nobody has ended those sessions. The
-    /// next question about one of their tokens tries again.
-    pub fn unreadable(&mut self, ids: &[SessionId], answers: &mut Answers) {
-        let mut tally = Tally::default();
-        for waiting in ids.iter().flat_map(|id| self.waiting.remove(id).unwrap_or_default()) {
-            self.waiting_count -= 1;
-            match waiting {
-                Waiting::Question(question) => no_verdict(question.id, &mut tally, answers),
-                Waiting::Follow(id) => self.follows.give_up(id, answers),
-            }
-        }
-        self.metrics.answered(&tally);
-    }
-
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
         self.registry.issuers().learn(hello.issuers).map_err(Broken::new)?;
         let listens = hello.stream_lease_ms > 0 && hello.capabilities.iter().any(|name| name == wire::BEAT);
@@ -372,27 +273,13 @@ impl StreamState {
         if let Some(proof) = &question.proof {
             let malformed = || Broken::new(format!("question {id} has a malformed proof"));
             let proof = UsedProof::read(proof, now_ms).ok_or_else(malformed)?;
-            let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
-            let question = Question {
-                id,
-                route,
-                handle,
-                token,
-                request,
-                minting: own_minting(),
-                ruled: None,
-                took: Vec::new(),
-                tries: 0,
-            };
+            let question = Question::new(id, index, handle, token.bound.token(), request.own(), own_minting());
             answers.proofs.push(Proving { proof, question });
             self.using += 1;
             return Ok(());
         }
         if is_asked(self.point.as_ref(), route) {
-            let (token, request, route) = (Arc::clone(token.bound.token()), request.own(), index);
-            let minting = own_minting();
-            let (ruled, took, tries) = (None, Vec::new(), 0);
-            let question = Question { id, route, handle, token, request, minting, ruled, took, tries };
+            let question = Question::new(id, index, handle, token.bound.token(), request.own(), own_minting());
             self.ask_again(question, None, tally, now_ms, answers);
             return Ok(());
         }
@@ -405,10 +292,8 @@ impl StreamState {
         let answered = asking.answer(token, None, tally, &mut self.usage);
         let is_needed = on_table.is_some() || self.registry.whereabouts().is_watching();
         let question = |token: &Counted| {
-            let (token, route) = (Arc::clone(token.bound.token()), index);
             let request = if is_needed { request.own() } else { OwnRequest::default() };
-            let (minting, ruled, took, tries) = (own_minting(), None, Vec::new(), 0);
-            Question { id, route, handle, token, request, minting, ruled, took, tries }
+            Question::new(id, index, handle, token.bound.token(), request, own_minting())
         };
         match answered {
             Ok(Answered::Now(answer, fresh)) => {
@@ -451,327 +336,6 @@ impl StreamState {
             self.wait(look_up, Waiting::Follow(follow.id), answers);
         }
         Ok(())
-    }
-
-    /// Has a question or a follow wait for a look-up, which is made once for all that wait for the same session.
-    fn wait(&mut self, look_up: LookUp, waiting: Waiting, answers: &mut Answers) {
-        let others = self.waiting.entry(look_up.id).or_default();
-        if others.is_empty() {
-            answers.look_ups.push(look_up);
-        }
-        others.push(waiting);
-        self.waiting_count += 1;
-    }
-
-    /// Goes on with what has waited. The look-up may be outdated by now: then it waits for another.
-    fn resume(&mut self, waiting: Waiting, found: &LookedUp, tally: &mut Tally, now_ms: u64, answers: &mut Answers) {
-        match waiting {
-            Waiting::Follow(id) => {
-                if let Some(look_up) = self.follows.judge(id, Occasion::Entered, Some(found), now_ms, answers) {
-                    self.wait(look_up, waiting, answers);
-                }
-            }
-            Waiting::Question(question) => self.ask_again(question, Some(found), tally, now_ms, answers),
-        }
-    }
-
-    /// Answers a question that has waited.
-    fn ask_again(
-        &mut self,
-        question: Question,
-        found: Option<&LookedUp>,
-        tally: &mut Tally,
-        now_ms: u64,
-        answers: &mut Answers,
-    ) {
-        // It had a route when it came, and the routes of a stream never change.
-        let Ok(route) = route(self.routes.as_deref(), question.route) else {
-            return;
-        };
-        let &Question { id, route: index, ref took, .. } = &question;
-        let mut own = None;
-        let token = match self.tokens.get_mut(&question.handle) {
-            Some(token) if Arc::ptr_eq(token.bound.token(), &question.token) => token,
-            _ => own.insert(Counted::new(holding_back(Arc::clone(&question.token), self.routes.as_deref()))),
-        };
-        let once = if took.is_empty() { Once::Takes } else { Once::Took(took) };
-        let conditions = self.on_table.as_ref().map(|on| on.asking(index, &route.facts, question.request.borrow()));
-        let (registry, audit, metrics) = (&*self.registry, &*self.audit, &*self.metrics);
-        let denied = question.ruled == Some(point::Fate::Denied);
-        let mint = self.minter.as_deref().map(|minter| (minter, &*self.workload, question.minting.borrow()));
-        let asking = Asking { registry, audit, metrics, route, index, conditions, mint, id, once, now_ms, denied };
-        if question.ruled.is_none() && is_asked(self.point.as_ref(), route) {
-            match asking.would_pass(token, found) {
-                Ok(true) => {
-                    let request = question.request.borrow();
-                    let query = point::query(&token.bound, &route.facts, request, registry, now_ms);
-                    self.asked_ever += 1;
-                    answers.queries.push((Asked::Question(self.asked_ever), query));
-                    self.asked.insert(self.asked_ever, question);
-                    return;
-                }
-                // Something else refuses it.
-                Ok(false) => {}
-                Err(look_up) => return self.wait(look_up, Waiting::Question(question), answers),
-            }
-        }
-        let answered = asking.answer(token, found, tally, &mut self.usage);
-        token.note(&self.registry, question.request.borrow(), now_ms);
-        // Whether or not its handle was forgotten meanwhile.
-        token.collect(&mut self.usage, now_ms);
-        match answered {
-            Ok(Answered::Now(answer, _)) => answers.put(Destination::Question, answer),
-            Ok(Answered::Uses(grants)) => {
-                let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
-                answers.uses.push(Using { session, grants, route, question });
-                self.using += 1;
-            }
-            Err(look_up) => self.wait(look_up, Waiting::Question(question), answers),
-        }
-    }
-
-    /// Answers a question that came with a proof of possession. The proof is used, whatever is answered.
-    pub fn proved(&mut self, proving: Proving, taken: Taken, now_ms: u64) -> Answers {
-        static REPEATED: Sampler = Sampler::new();
-        let Proving { question, .. } = proving;
-        self.using = self.using.saturating_sub(1);
-        let (mut answers, mut tally) = (Answers::default(), Tally::default());
-        self.renew_conditions();
-        match taken {
-            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Own => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
-            Taken::Others => {
-                if let Some(not_logged) = REPEATED.admit() {
-                    let session = question.token.id;
-                    tracing::warn!(%session, not_logged, "a proof of possession was used a second time: refused");
-                }
-                let outcome = Outcome::ProofUsed;
-                tally.add(outcome);
-                answers.put_verdict(Destination::Question, Verdict { id: question.id, ..refusal(outcome) });
-            }
-        }
-        self.metrics.answered(&tally);
-        self.add_usage(now_ms);
-        answers
-    }
-
-    /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.
-    pub fn used(&mut self, using: Using, taken: Taken, now_ms: u64) -> Answers {
-        let Using { grants, question, .. } = using;
-        self.using = self.using.saturating_sub(1);
-        let (mut answers, mut tally) = (Answers::default(), Tally::default());
-        self.renew_conditions();
-        match taken {
-            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Own => {
-                self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
-            }
-            Taken::Others if question.tries >= TRIES_MAX => no_verdict(question.id, &mut tally, &mut answers),
-            // There may be other grants.
-            Taken::Others => {
-                let question = Question { tries: question.tries + 1, ..question };
-                self.ask_again(question, None, &mut tally, now_ms, &mut answers);
-            }
-        }
-        self.metrics.answered(&tally);
-        self.add_usage(now_ms);
-        answers
-    }
-}
-
-/// A question that is about to be answered.
-struct Asking<'a> {
-    registry: &'a Registry,
-    audit: &'a Audit,
-    metrics: &'a Metrics,
-    route: &'a Route,
-    /// The index of the route.
-    index: u32,
-    /// What conditions are asked, if there are any.
-    conditions: Option<conditions::Asking<'a>>,
-    /// What mints tokens, if anything does, with the proxy's name and what the question says for a token.
-    mint: Option<(&'a Minter, &'a str, minting::Request<'a>)>,
-    id: u32,
-    once: Once<'a>,
-    now_ms: u64,
-    /// Another decision point denies it, unless something else refuses it.
-    denied: bool,
-}
-
-/// What is answered to a question.
-#[expect(clippy::large_enum_variant, reason = "nearly every question is answered now, and should cost no allocation")]
-enum Answered {
-    /// This, and whether its token is to be collected.
-    Now(Answer, Fresh),
-    /// Nothing yet: first, these grants must be noted as used.
-    Uses(Vec<String>),
-}
-
-impl Asking<'_> {
-    /// Whether nothing refuses it so far. Nothing is touched, and no grant is used.
-    fn would_pass(&self, token: &mut Counted, looked_up: Option<&LookedUp>) -> Result<bool, LookUp> {
-        let Self { registry, route, once, now_ms, .. } = *self;
-        let touches = !route.asked.background;
-        if token.bound.is_outdated(registry, touches, now_ms) {
-            token.bound.bind(registry, touches, looked_up, now_ms)?;
-        }
-        let required =
-            Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
-        let asked = judge::Asked { background: true, ..route.asked };
-        let verdict = token.bound.answer(registry, asked, required, now_ms).verdict;
-        // The filter refuses what the session's scopes do not cover.
-        let is_covered = route.requirement.met_by(|scope| match &verdict.narrowed {
-            Some(left) => left.scopes.contains(scope),
-            None => token.bound.token().scopes.holds(scope),
-        });
-        Ok(verdict.outcome() == Outcome::Active && is_covered)
-    }
-
-    /// Answers it, if the disk is not needed for that, and counts it.
-    fn answer(
-        &self,
-        token: &mut Counted,
-        looked_up: Option<&LookedUp>,
-        tally: &mut Tally,
-        usage: &mut StreamUsage,
-    ) -> Result<Answered, LookUp> {
-        let Self { registry, route, once, now_ms, .. } = *self;
-        if token.bound.is_outdated(registry, !route.asked.background, now_ms) {
-            // What was counted was about the session that it had.
-            token.collect(usage, now_ms);
-            token.bound.bind(registry, !route.asked.background, looked_up, now_ms)?;
-        }
-        let Counted { bound, uses, .. } = token;
-        let required =
-            Required { scopes: Some(&route.requirement), acr: &route.acr, once, conditions: self.conditions };
-        // A refused question is not activity.
-        let asked = judge::Asked { background: route.asked.background || self.denied, ..route.asked };
-        let mut answer = bound.answer(registry, asked, required, now_ms);
-        if self.denied && answer.verdict.outcome() == Outcome::Active {
-            answer = point::denied();
-        }
-        if once == Once::Takes && !answer.once.is_empty() {
-            return Ok(Answered::Uses(answer.once));
-        }
-        answer.verdict.id = self.id;
-        let outcome = answer.verdict.outcome();
-        tally.add(outcome);
-        if let Some(condition) = &answer.condition {
-            self.metrics.conditions.refused(&condition.refused, condition.mode);
-            bound.report_condition(condition, &route.scopes.name, self.audit, now_ms);
-        } else if outcome != Outcome::Active {
-            bound.report(outcome, &route.scopes.name, (route.asked, required), self.audit, now_ms);
-            if outcome == Outcome::ScopeEscalation {
-                bound.ask_for_approval(registry, now_ms);
-            }
-        }
-        // What it was released with may be more than its session has: a grant for this one request.
-        let holds = |scope: &str| match (outcome, &answer.verdict.narrowed) {
-            (Outcome::Active, Some(left)) => left.scopes.iter().any(|held| held == scope),
-            (Outcome::Active, None) => bound.token().scopes.holds(scope),
-            _ => bound.holds(scope),
-        };
-        let fate = match outcome {
-            Outcome::Active => Fate::Released,
-            Outcome::ApprovalRequired => Fate::HeldBack,
-            _ => Fate::Barred,
-        };
-        let fresh = uses.count((self.index, fate, bound.generation()), now_ms, || match fate {
-            // Those that nobody has approved are missing.
-            Fate::Released | Fate::HeldBack => route.scopes.effect(holds),
-            Fate::Barred => Effect::Barred,
-        });
-        if outcome == Outcome::Active {
-            answer.verdict.upstream_token = self.minted(&token.bound, &answer);
-        }
-        if fresh == Fresh::Full {
-            token.collect(usage, now_ms);
-        }
-        Ok(Answered::Now(answer, fresh))
-    }
-
-    /// The token for the upstream of a question that is released. The filter refuses what the session's scopes do not cover.
-    fn minted(&self, bound: &BoundToken, answer: &Answer) -> Option<MintedToken> {
-        let Self { route, now_ms, .. } = *self;
-        let (wanted, (minter, workload, request)) = (route.upstream.as_ref()?, self.mint?);
-        let verdict = &answer.verdict;
-        let left = verdict.narrowed.as_ref().map(|left| left.scopes.as_slice());
-        let is_covered = route.requirement.met_by(|scope| match left {
-            Some(left) => left.contains(scope),
-            None => bound.token().scopes.holds(scope),
-        });
-        let session = bound.live_session().filter(|_| is_covered)?;
-        let in_ms = [verdict.remaining_ms, verdict.idle_ms].into_iter().flatten();
-        let ends_ms = in_ms.map(|in_ms| now_ms.saturating_add(in_ms)).chain(answer.grant_until_ms).min();
-        let (generation, is_once) = (bound.generation(), !answer.once.is_empty());
-        let subject = minting::Subject { session, generation, token: bound.token(), left, ends_ms, is_once };
-        let route = minting::Route { wanted, name: &route.scopes.name, scopes: &route.facts.scopes, workload };
-        minter.answer(route, subject, request, now_ms)
-    }
-}
-
-impl StreamState {
-    /// Goes on with what another decision point has decided.
-    pub(crate) fn ruled(&mut self, asked: Asked, ruling: Ruling, now_ms: u64) -> Answers {
-        let (mut answers, mut tally) = (Answers::default(), Tally::default());
-        self.renew_conditions();
-        let number = match asked {
-            Asked::Follow(id) => {
-                self.follows.ruled(id, ruling, &mut answers);
-                return answers;
-            }
-            Asked::Question(number) => number,
-        };
-        if let Some((question, point)) = self.asked.remove(&number).zip(self.point.clone()) {
-            match point::fate(&point, ruling, question.request.borrow().method()) {
-                _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
-                point::Fate::Undecided => no_verdict(question.id, &mut tally, &mut answers),
-                fate => {
-                    let question = Question { ruled: Some(fate), ..question };
-                    self.ask_again(question, None, &mut tally, now_ms, &mut answers);
-                }
-            }
-        }
-        self.metrics.answered(&tally);
-        answers
-    }
-
-    /// Takes note of requests that the filter has decided by itself.
-    fn reported(&mut self, used: &wire::Use, now_ms: u64) -> Result<(), Broken> {
-        let effect = match used.route {
-            Some(index) => route(self.routes.as_deref(), index)?.scopes.refused(&used.missing),
-            None => Effect::Barred,
-        };
-        let client = self.registry.names().name(&used.client_id);
-        self.usage.reported(&client, used.route, effect, used.count, now_ms);
-        Ok(())
-    }
-
-    /// Adds the counts of this stream to those of the service, if it is time.
-    fn add_usage(&mut self, now_ms: u64) {
-        if self.usage.is_due(now_ms) {
-            self.add_all_usage(now_ms);
-        }
-    }
-
-    fn add_all_usage(&mut self, now_ms: u64) {
-        for handle in self.usage.take_counted() {
-            // One that was forgotten was collected then.
-            if let Some(token) = self.tokens.get_mut(&handle) {
-                token.collect(&mut self.usage, now_ms);
-            }
-        }
-        let routes = self.routes.as_deref();
-        let scopes = |index| Some(&routes?.route(index).ok()?.scopes);
-        self.usage.add(self.registry.usage(), &self.metrics, scopes);
-    }
-}
-
-impl Drop for StreamState {
-    fn drop(&mut self) {
-        self.add_all_usage(0);
     }
 }
 

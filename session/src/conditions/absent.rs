@@ -39,7 +39,7 @@ impl OnRoutes {
 }
 
 impl Conditions {
-    pub(crate) fn start(settings: ConditionSettings, _: Arc<crate::metrics::Metrics>, _: u64) -> Self {
+    pub fn start(settings: ConditionSettings, _: Arc<crate::metrics::Metrics>, _: u64) -> Self {
         match settings {}
     }
 

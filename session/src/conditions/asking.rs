@@ -7,11 +7,11 @@ use super::marks::{Mark, Stamp};
 use super::route::{Asking, Of};
 use super::{Decided, Marks, Refused, facts};
 use crate::conditions::refused::Advice;
-use crate::registry::Registry;
+use crate::spread::spread;
 use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
 use std::sync::Arc;
 
-/// How often it is decided again what depends on the time, in milliseconds.
+/// How long a decision that depends on the time holds for an open request, in milliseconds, at most.
 const AGAIN_MS: u64 = 1_000;
 
 impl Asking<'_> {
@@ -39,7 +39,7 @@ impl Asking<'_> {
                 Some(Mark::Allowed) => return Decided { refused: None, again_at_ms },
                 Some(Mark::Prepared(piece)) => {
                     if let Some(piece) = piece.upgrade() {
-                        return self.evaluate(&piece, of.registry, again_at_ms, now_ms);
+                        return self.evaluate(&piece, of, again_at_ms, now_ms);
                     }
                 }
                 None => {}
@@ -50,7 +50,7 @@ impl Asking<'_> {
             marks.renew(stamp, device, self.on.table());
         }
         marks.put(key, &piece);
-        self.evaluate(&piece, of.registry, stamp.until_ms, now_ms)
+        self.evaluate(&piece, of, stamp.until_ms, now_ms)
     }
 
     /// Whether what was found out under a stamp still holds.
@@ -106,15 +106,16 @@ impl Asking<'_> {
         (stamp, Arc::new(session))
     }
 
-    fn evaluate(&self, piece: &Piece, registry: &Registry, until_ms: Option<u64>, now_ms: u64) -> Decided {
+    fn evaluate(&self, piece: &Piece, of: &Of<'_>, until_ms: Option<u64>, now_ms: u64) -> Decided {
         let decision = match piece.prepared.settled() {
             Some(settled) => settled.clone(),
             None => {
                 self.conditions.metrics().evaluated.inc();
-                piece.prepared.decide(&piece.session, &facts::asked(self.request, registry.whereabouts(), now_ms))
+                piece.prepared.decide(&piece.session, &facts::asked(self.request, of.registry.whereabouts(), now_ms))
             }
         };
-        let timed = piece.prepared.depends_on_time().then(|| now_ms.saturating_add(AGAIN_MS));
+        let again_in_ms = || spread(of.session.id, self.index, now_ms, AGAIN_MS);
+        let timed = piece.prepared.depends_on_time().then(|| now_ms.saturating_add(again_in_ms()));
         let again_at_ms = [until_ms, timed].into_iter().flatten().min();
         match decision {
             Decision::Allowed => Decided { refused: None, again_at_ms },

@@ -21,11 +21,21 @@ pub struct Conditions {
     tables_ever: AtomicU64,
     /// What is wrong with the directory, if it could not be taken.
     faults: Mutex<Vec<String>>,
+    /// What is tried again once other routes are in use.
+    put_off: Mutex<Option<PutOff>>,
     /// Held by the one reload at a time.
     pub(super) reloading: Mutex<()>,
     cache: Cache,
     hasher: RandomState,
     metrics: Arc<Metrics>,
+}
+
+/// Conditions that routes have refused.
+#[derive(Debug)]
+struct PutOff {
+    settings: ConditionSettings,
+    /// The tables that they were tried on.
+    tables: Vec<u64>,
 }
 
 /// What is in force.
@@ -117,13 +127,14 @@ fn slice(set: &Set, route: &RouteFacts) -> Result<Slice, Vec<Fault>> {
 
 impl Conditions {
     /// Those of a configuration.
-    pub(crate) fn start(settings: ConditionSettings, metrics: Arc<Metrics>, now_ms: u64) -> Self {
+    pub fn start(settings: ConditionSettings, metrics: Arc<Metrics>, now_ms: u64) -> Self {
         metrics.conditions.in_force(settings.set.len(), true);
         Self {
             current: RwLock::new(Arc::new(Current { number: 1, since_ms: now_ms, settings })),
             number: AtomicU64::new(1),
             tables_ever: AtomicU64::new(0),
             faults: Mutex::default(),
+            put_off: Mutex::default(),
             reloading: Mutex::default(),
             cache: Cache::default(),
             hasher: RandomState::new(),
@@ -218,6 +229,22 @@ impl Conditions {
         self.metrics.conditions.in_force(self.current().settings.set.len(), faults.is_empty());
     }
 
+    /// Puts conditions off until other routes are in use than those that have refused them.
+    pub(super) fn put_off(&self, settings: ConditionSettings, tables: Vec<u64>) {
+        *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = Some(PutOff { settings, tables });
+    }
+
+    /// Others were taken, or have faults of their own: nothing is put off any more.
+    pub(super) fn put_nothing_off(&self) {
+        *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What was put off, if other tables are in use since. Where nothing is, nobody looks at the tables.
+    pub(super) fn worth_another_try(&self, in_use: impl FnOnce() -> Vec<u64>) -> Option<ConditionSettings> {
+        let put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        put_off.as_ref().filter(|put_off| put_off.tables != in_use()).map(|put_off| put_off.settings.clone())
+    }
+
     pub(super) const fn cache(&self) -> &Cache {
         &self.cache
     }
@@ -236,5 +263,26 @@ impl Conditions {
 
     fn new_table(&self) -> u64 {
         self.tables_ever.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_routes_have_refused_is_tried_again_once_others_are_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ConditionSettings::load(folder.path(), Mode::Enforce, Declared::default()).unwrap();
+        let conditions = Conditions::start(settings.clone(), Arc::new(Metrics::new().unwrap()), 1);
+        let nobody_looks = || unreachable!("nothing is put off");
+        assert_eq!(conditions.worth_another_try(nobody_looks), None);
+        conditions.put_off(settings.clone(), vec![1, 2]);
+        assert_eq!(conditions.worth_another_try(|| vec![1, 2]), None);
+        for in_use in [vec![1, 2, 3], vec![2], vec![1, 3], vec![]] {
+            assert_eq!(conditions.worth_another_try(|| in_use), Some(settings.clone()));
+        }
+        conditions.put_nothing_off();
+        assert_eq!(conditions.worth_another_try(nobody_looks), None);
     }
 }

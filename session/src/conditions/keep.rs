@@ -49,6 +49,8 @@ async fn look(service: &Arc<Service>, conditions: &Conditions) {
         watched = next;
         if is_due {
             away(service, |service| read_again(service, Cause::Files, &Actor::Nobody)).await;
+        } else if let Some(put_off) = conditions.worth_another_try(|| service.route_tables.numbers()) {
+            away(service, move |service| try_again(service, &put_off)).await;
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -77,6 +79,13 @@ fn read_again(service: &Service, cause: Cause, by: &Actor) -> Result<InForce, Ve
     taken(service, conditions, read, cause, by)
 }
 
+/// Tries again what routes have refused that are no longer in use, as its files are now.
+fn try_again(service: &Service, put_off: &ConditionSettings) -> Result<InForce, Vec<String>> {
+    let Some(conditions) = &service.conditions else { return Err(Vec::new()) };
+    let _reloading = conditions.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+    taken(service, conditions, put_off.read_again(), Cause::Routes, &Actor::Nobody)
+}
+
 /// Takes over what `session.yaml` says now.
 fn take(service: &Service, new: ConditionSettings) -> Result<InForce, Vec<String>> {
     let Some(conditions) = &service.conditions else { return Err(Vec::new()) };
@@ -93,13 +102,17 @@ fn taken(
     by: &Actor,
 ) -> Result<InForce, Vec<String>> {
     let is_known = |new: &ConditionSettings| *new == conditions.settings();
+    conditions.put_nothing_off();
     let taken = read.and_then(|new| {
         if is_known(&new) {
             return Ok(None);
         }
         let stated = new.stated();
         let tables = service.route_tables.in_use();
-        conditions.replace(new, tables.iter().map(|table| table.conditions()), service.clock.now_ms())?;
+        let on = tables.iter().map(|table| table.conditions());
+        conditions.replace(new.clone(), on, service.clock.now_ms()).inspect_err(|_| {
+            conditions.put_off(new, tables.iter().map(|table| table.number()).collect());
+        })?;
         Ok(Some(stated))
     });
     match taken {

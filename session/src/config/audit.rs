@@ -131,17 +131,20 @@ pub(super) fn read(
 }
 
 fn sample(number: usize, raw: &RawSample, faults: &mut Vec<String>) -> Sample {
-    if raw.code != SAMPLED {
-        faults.push(format!("audit.sample[{number}].code: `{}` cannot be sampled: only `{SAMPLED}` can", raw.code));
+    if !SAMPLED.contains(&raw.code.as_str()) {
+        let known = SAMPLED.join("` and `");
+        faults.push(format!("audit.sample[{number}].code: `{}` cannot be sampled: only `{known}` can", raw.code));
     }
-    if let Some(outcome) = raw.outcome.as_deref().filter(|outcome| OUTCOMES.iter().all(|(_, label)| label != outcome)) {
+    // Evaluations are also denied for what only a filter finds otherwise.
+    let is_unknown = |outcome: &&str| raw.code == "refused" && OUTCOMES.iter().all(|(_, label)| label != outcome);
+    if let Some(outcome) = raw.outcome.as_deref().filter(is_unknown) {
         faults.push(format!("audit.sample[{number}].outcome: there is no outcome `{outcome}`"));
     }
     let kept = millionths(&raw.keep).filter(|kept| (1..=ALL_MILLIONTHS).contains(kept));
     if kept.is_none() {
         faults.push(format!("audit.sample[{number}].keep: `{}` is not a share: use one like `1%` or `0.1%`", raw.keep));
     }
-    Sample::new(raw.outcome.clone(), kept.unwrap_or(ALL_MILLIONTHS))
+    Sample::new(&raw.code, raw.outcome.clone(), kept.unwrap_or(ALL_MILLIONTHS))
 }
 
 /// A share in millionths: per cent, with at most four digits after the point.

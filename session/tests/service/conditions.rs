@@ -6,6 +6,8 @@ use crate::oauth::jwt;
 use portcullis_contract::wire::{Attribute, Circumstances, FilterMessage, Outcome, Token, Verdict, Welcome};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -152,6 +154,67 @@ async fn the_admin_api_reads_them_again_and_says_what_is_wrong() {
     assert_eq!((taken.status, &taken.json()["policies"]), (200, &2.into()));
     assert_eq!(filter.outcome(1).await, Outcome::ConditionFailed, "it is in force when it is answered");
     assert_eq!(fixture.call("POST", "/v1/conditions", "").await.json(), taken.json());
+}
+
+/// Conditions about other routes, and two about this one: one that refuses `bad`, and one that refuses nobody.
+fn ten_thousand(generation: usize) -> String {
+    let mut text = String::new();
+    for number in 0..10_000 {
+        let route = format!("Portcullis::Route::\"other.{generation}.{number}\"");
+        let when = "context.risk == \"high\" && context.place has country";
+        text += &format!("@id(\"o{number}\") forbid (principal, action, resource == {route}) when {{ {when} }};\n");
+    }
+    text += "@id(\"bad\") @reason(\"bad\") forbid (principal, action, resource == Portcullis::Route::\"plain\") \
+             when { context.session has ticket && context.session.ticket == \"bad\" };\n";
+    text + &format!(
+        "@id(\"no{generation}\") forbid (principal, action, resource) when {{ context.host == \"{generation}\" }};"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reload_of_ten_thousand_policies_under_load_refuses_nobody_wrongly_and_releases_nobody() {
+    const RELOADS: usize = 3;
+    let (fixture, folder) = with(&ten_thousand(0), "").await;
+    let (over, mut filters, mut askers) = (Arc::new(AtomicBool::new(false)), Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let mut filter = fixture.filter().await;
+        for of in [token(1, "good", T0), token(2, "bad", T0)] {
+            assert_eq!(filter.ask_new(of).await.outcome(), Outcome::Active);
+        }
+        filters.push(filter);
+    }
+    let path = format!("/v1/attributes/session/{}/ticket", session_id("bad"));
+    assert_eq!(fixture.call("PUT", &path, r#"{"value":"bad"}"#).await.status, 200);
+    for mut filter in filters {
+        let over = Arc::clone(&over);
+        askers.push(tokio::spawn(async move {
+            let (mut asked, mut longest) = (0_u32, Duration::ZERO);
+            while !over.load(Ordering::Relaxed) {
+                for (handle, wanted) in [(1, Outcome::Active), (2, Outcome::ConditionFailed)] {
+                    let began = Instant::now();
+                    assert_eq!(filter.outcome(handle).await, wanted, "after {asked} questions");
+                    longest = longest.max(began.elapsed());
+                    asked += 1;
+                }
+            }
+            (asked, longest)
+        }));
+    }
+    let mut reloads = Vec::new();
+    for generation in 1..=RELOADS {
+        write(folder.path(), &ten_thousand(generation));
+        let began = Instant::now();
+        let answer = fixture.call("POST", "/v1/conditions", "").await.json();
+        reloads.push(began.elapsed());
+        assert_eq!(answer["policies"], 10_002, "{answer}");
+    }
+    over.store(true, Ordering::Relaxed);
+    for asker in askers {
+        let (asked, longest) = asker.await.unwrap();
+        assert!(asked > 100, "{asked}");
+        println!("{asked} questions, none answered wrongly; the longest took {longest:?}");
+    }
+    println!("reloads took {reloads:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! An example and its testbed: the example's policy with the testbed's issuers in place of its own.
 
+use super::facts;
 use crate::{
     Algorithm, Builder, Introspection, Issuer, Key, Testbed, TokenBuilder, key::base64url, paths, policy, sign_with,
     token::now_s,
@@ -57,7 +58,9 @@ pub(super) struct Sent {
 impl Example {
     /// Reads an example.
     pub fn read(name: &str) -> Self {
-        let cases = Cases::read(&policy::example_file(name, "cases.yaml")).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let cases = Cases::read(&policy::example_file(name, "cases.yaml"));
+        let mut cases = cases.unwrap_or_else(|fault| panic!("{fault:?}"));
+        cases.list = cases.list.into_iter().map(facts::carried).collect();
         let policy = policy::example(name);
         let checked = Policy::parse(policy.to_string().as_bytes()).unwrap_or_else(|faults| panic!("{name}: {faults}"));
         Self { name: name.to_owned(), cases, policy, checked }
@@ -78,8 +81,17 @@ impl Example {
         &self.checked.issuers
     }
 
-    /// A testbed with this example's policy, ready on every worker.
+    /// A testbed with this example's policy and conditions, ready on every worker.
     pub(super) async fn testbed(&self, enrolment: &'static str) -> Testbed {
+        self.testbed_with(enrolment, |_| ()).await
+    }
+
+    /// The same, with a service of this configuration.
+    pub async fn testbed_with(
+        &self,
+        enrolment: &'static str,
+        edit: impl FnOnce(&mut Value) + Send + 'static,
+    ) -> Testbed {
         let mut policy = self.policy.clone();
         let issuers = policy["issuers"].as_array_mut().expect("a list of issuers");
         for (issuer, cluster) in issuers.iter_mut().zip(ISSUERS.iter().cycle()) {
@@ -93,17 +105,27 @@ impl Example {
         }));
         let (access, undated_logins) = (self.access(), self.session_file()["undated_logins"].clone());
         let mints = !self.session_file()["signing"].is_null();
+        let conditions = self.conditions();
+        let has_conditions = !conditions.is_null();
         let session = move |config: &mut Value| {
             config["access"] = access;
             if !undated_logins.is_null() {
                 config["undated_logins"] = undated_logins;
             }
+            if !conditions.is_null() {
+                config["conditions"] = conditions;
+            }
             config["enrolment"] = json!(enrolment);
             if mints {
                 sign_with(config, &Key::new(Algorithm::ES256));
             }
+            edit(config);
         };
-        let testbed = Testbed::builder().policy(policy).session(session).start().await;
+        let mut builder = Testbed::builder().policy(policy).session(session);
+        if has_conditions {
+            builder = builder.bootstrap(facts::edge);
+        }
+        let testbed = builder.start().await;
         self.warm(&testbed).await;
         testbed
     }
@@ -121,6 +143,15 @@ impl Example {
             _ => types.push(json!({"name": "all", "absolute": "8h", "idle": "30m"})),
         }
         Value::Array(types)
+    }
+
+    /// The example's own conditions, if it has some.
+    fn conditions(&self) -> Value {
+        let mut conditions = self.session_file()["conditions"].clone();
+        if let Some(directory) = conditions["cedar"].as_str() {
+            conditions["cedar"] = json!(policy::example_file(&self.name, directory));
+        }
+        conditions
     }
 
     /// The configuration of the example's session service, if it has one.

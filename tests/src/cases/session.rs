@@ -3,6 +3,7 @@
 use super::{
     Example,
     example::{BACKGROUND, HOST, IDLE, OVER, SOON, Sent},
+    facts,
 };
 use crate::{Testbed, scenario::rfc3339, token::now_s, wait::until};
 use portcullis_cli::policy::cases::{Case, Known, Session};
@@ -14,6 +15,9 @@ use std::time::SystemTime;
 pub(super) async fn prepare(example: &Example, testbed: &Testbed, case: &Case, sent: &Sent) -> Result<(), String> {
     if sent.token.is_none() {
         return Ok(());
+    }
+    if let Some(why) = facts::hindrance(case) {
+        return Err(why);
     }
     match (&case.session, case.then.as_ref().map(|then| &then.session)) {
         (Session::Over(Code::SessionRevoked), _) => {
@@ -31,6 +35,10 @@ pub(super) async fn prepare(example: &Example, testbed: &Testbed, case: &Case, s
         (Session::Known(known), _) => is_known(example, testbed, case, sent, known).await?,
         (Session::Outage { .. }, _) => {}
     }
+    if !case.facts.session.is_empty() {
+        open(testbed, sent, json!({})).await;
+    }
+    facts::set(testbed, sent, &case.facts).await;
     Ok(())
 }
 
@@ -62,6 +70,8 @@ async fn is_known(example: &Example, testbed: &Testbed, case: &Case, sent: &Sent
     } else if !known.age.is_zero() {
         let began = now_s() - i64::try_from(known.age.as_secs()).unwrap_or(i64::MAX);
         open(testbed, sent, json!({"auth_time": began})).await;
+    } else if let Some(access) = &known.access {
+        open(testbed, sent, json!({"access": access})).await;
     } else if known.scopes.is_some() {
         open(testbed, sent, json!({})).await;
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod approvals;
+mod authzen;
 mod blocks;
 mod bound_tokens;
 mod browser;
@@ -9,6 +10,7 @@ mod chaos;
 mod claims;
 mod clocks;
 mod command_line;
+mod conditions;
 mod cut_latency;
 mod demo;
 mod departures;

@@ -37,6 +37,16 @@ metadata:
 {{- end }}
 {{- end }}
 
+{{/* The ConfigMap of the conditions, if there are any. */}}
+{{- define "portcullis.conditions" -}}
+{{- with .Values.conditions -}}
+{{- if and .files .existingConfigMap }}{{ fail "conditions: give `files`, or the name of an `existingConfigMap`, not both" }}
+{{- else if .existingConfigMap }}{{ .existingConfigMap }}
+{{- else if .files }}{{ include "portcullis.name" $ }}-conditions
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The store if it is one that several replicas can share, else empty. */}}
 {{- define "portcullis.shared" -}}
 {{- if .Values.session.store.postgres }}postgres{{ else if .Values.session.store.redis }}redis{{ end -}}
@@ -62,6 +72,14 @@ metadata:
 {{- end -}}
 {{- if .Values.signalsTls.secretName -}}
 {{- $_ := set $session "signals_tls" (dict "cert" "/run/secrets/portcullis/signals-tls/tls.crt" "key" "/run/secrets/portcullis/signals-tls/tls.key") -}}
+{{- end -}}
+{{- if include "portcullis.conditions" . -}}
+{{- $directory := "/run/portcullis/conditions" -}}
+{{- if kindIs "slice" $session.conditions -}}
+{{- range $session.conditions }}{{ if hasKey . "cedar" }}{{ $_ := set . "cedar" $directory }}{{ end }}{{ end -}}
+{{- else -}}
+{{- $_ := set $session "conditions" (set (default dict $session.conditions) "cedar" $directory) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $session -}}
 {{- end }}
