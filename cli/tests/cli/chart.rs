@@ -322,7 +322,8 @@ fn conditions_are_mounted_where_session_yaml_looks_for_them_and_the_service_read
             |list: &Value| list.as_array().and_then(|list| list.iter().find(|of| of["name"] == "conditions").cloned());
         assert_eq!(named(&pod["volumes"]).expect("a volume")["configMap"]["name"], name);
         assert_eq!(named(&pod["containers"][0]["volumeMounts"]).expect("a mount")["mountPath"], MOUNTED);
-        let config = text(&of_kind(&objects, "ConfigMap")["data"]["session.yaml"]).to_owned();
+        let session = objects.iter().find(|object| !object["data"]["session.yaml"].is_null()).expect("session.yaml");
+        let config = text(&session["data"]["session.yaml"]).to_owned();
         let config: Value = serde_saphyr::from_str(&config).expect("YAML");
         assert_eq!(config.pointer(place).and_then(Value::as_str), Some(MOUNTED), "{config}");
         let files = objects.iter().find(|object| object["metadata"]["name"] == "portcullis-session-conditions");
