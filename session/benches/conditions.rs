@@ -214,5 +214,6 @@ fn question(id: u32, token: u32) -> Question {
         client_address: "192.0.2.17".to_owned(),
         user_agent_digest: Some(0x5bd1_e995),
         circumstances: Some(circumstances),
+        ..Question::default()
     }
 }
