@@ -5,7 +5,7 @@ use crate::{
     annotations::{Annotations, Wrong},
     bounds::{Piece, pieces},
     method::Methods,
-    undeclared::{Undeclared, undeclared},
+    undeclared::{Known, Undeclared},
 };
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode,
@@ -196,9 +196,9 @@ impl Parsed<'_> {
     }
 
     /// What it asks for with `has` and the schema does not have.
-    fn undeclared(&self, schema: &ValidatorSchema) -> Vec<Fault> {
+    fn undeclared(&self, known: &Known<'_>) -> Vec<Fault> {
         let core: &CorePolicy = self.policy.as_ref();
-        let found = undeclared(schema, core.template(), methods(&self.policy.action_constraint()));
+        let found = known.undeclared(&core.condition());
         let fault = |Undeclared { attribute, span, is_declarable }: Undeclared| {
             let span = span.map_or(self.start..self.end, |span| self.start + span.start..self.start + span.end);
             let message = format!("`has {attribute}` is never true: there is no such attribute");
@@ -278,7 +278,8 @@ fn validate(parsed: &[Parsed<'_>], schema: Schema, faults: &mut Vec<Fault>) -> V
         let _ = set.add(parsed.policy.clone());
     }
     let core: &ValidatorSchema = schema.as_ref();
-    faults.extend(parsed.iter().flat_map(|parsed| parsed.undeclared(core)));
+    let known = Known::of(core);
+    faults.extend(parsed.iter().flat_map(|parsed| known.iter().flat_map(|known| parsed.undeclared(known))));
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
     let of = |id: &PolicyId| AsRef::<str>::as_ref(id).parse::<usize>().ok().and_then(|number| parsed.get(number));
     let found = |code, id: &PolicyId, error: &dyn Diagnostic| {

@@ -53,7 +53,7 @@ fn main() {
 fn conditions(when: &str, count: usize) -> String {
     let mut text = String::new();
     for n in 0..count {
-        write!(text, "@id(\"c{n}\") forbid (principal, action, resource) when {{ {when} }};\n").expect("text");
+        writeln!(text, "@id(\"c{n}\") forbid (principal, action, resource) when {{ {when} }};").expect("text");
     }
     text
 }

@@ -39,6 +39,7 @@ impl OnRoutes {
 }
 
 impl Conditions {
+    /// There are none.
     pub fn start(settings: ConditionSettings, _: Arc<crate::metrics::Metrics>, _: u64) -> Self {
         match settings {}
     }
