@@ -12,11 +12,8 @@ use std::sync::Arc;
 /// The path of the set.
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// The route; none where no token is minted.
+/// The route. It is there without keys, too: what is unknown on this listener is answered as an unknown gRPC method.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
-    if service.minter.is_none() {
-        return Router::new();
-    }
     Router::new().route(JWKS, get(jwks)).with_state(Arc::clone(service))
 }
 
