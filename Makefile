@@ -8,6 +8,8 @@ NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-
 PROFILE = release
 # A test end to end waits half its time: for Envoy, for limits and for ends.
 E2E_THREADS = $(shell expr 2 '*' $$(nproc))
+# The slow tests beside programs of others, which measure no time.
+PEERS = authzen:: browser:: glewlwyd:: images:: monitoring:: oauth_server:: oauth_toolkit::
 SCRIPTS = .ci/run $(wildcard */*.sh */*/*.sh)
 
 help: ## list the targets
@@ -48,7 +50,8 @@ test-faults: build tests/oauth/node_modules tests/pdp/node_modules tests/browser
 	  && cargo test --workspace --test service -- --ignored --nocapture \
 	  && case $$without in *'--skip postgres'*) ;; *) tests/postgres.sh run cargo test --workspace --lib -- --ignored postgres ;; esac \
 	  && case $$without in *'--skip redis'*) ;; *) tests/redis.sh run cargo test --workspace --lib -- --ignored redis ;; esac \
-	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads 1 $$without
+	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads $(E2E_THREADS) $(PEERS) $$without \
+	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads 1 $(PEERS:%=--skip %) $$without
 	@[ -d dist/oauth-toolkit ] || echo '» SKIPPED: the tests beside django-oauth-toolkit, see above'
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
 

@@ -97,27 +97,43 @@ async fn a_proof_is_used_once(store: Value) {
     let other = testbed.another_envoy().await;
     let clients = [testbed.client(), Client::new(other.address)];
     let unbound = testbed.issuer.token().sign();
-    for _ in 0..FRESH {
-        clients[1].get("/me").bearer(&unbound).until("the other Envoy is warm", |answer| answer.status == 200).await;
-    }
+    until("every worker of the other Envoy is warm", async || {
+        let mut passed = 0;
+        while passed < FRESH && clients[1].get("/me").bearer(&unbound).fresh().await.status == 200 {
+            passed += 1;
+        }
+        (passed == FRESH).then_some(())
+    })
+    .await;
     let client = DpopClient::new(Algorithm::ES256);
     let token = testbed.issuer.token().claim("cnf", client.cnf()).sign();
-    for _ in 0..10 {
+    let show = |number: usize, proof: &str| {
+        let call = clients[number % 2].get("/me").host(HOST).header("dpop", proof);
+        call.header("authorization", format!("DPoP {}", token.text)).fresh()
+    };
+    // A replica that was stopped for a moment gives no verdict for as long. A proof that nobody has passed with says nothing.
+    let mut used = 0;
+    for _ in 0..40 {
         let proof = client.proof("GET", URL, &token);
-        let call = |number: usize| {
-            let call = clients[number % 2].get("/me").host(HOST).header("dpop", &proof);
-            call.header("authorization", format!("DPoP {}", token.text)).fresh()
-        };
+        let call = |number: usize| show(number, &proof);
         let answers = join_all((0..FRESH).map(|number| {
             let call = call(number);
             async move { call.await }
         }))
         .await;
-        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-        for number in 0..FRESH {
-            call(number).await.refused(401, "invalid_dpop_proof");
+        let passed = answers.iter().filter(|answer| answer.status == 200).count();
+        let has_verdicts = answers.iter().all(|answer| answer.status != 503);
+        assert!(passed == 1 || (passed == 0 && !has_verdicts), "{answers:?}");
+        for number in (0..FRESH).filter(|_| passed == 1) {
+            let again = call(number).await;
+            assert!(again.status == 503 || again.code() == "invalid_dpop_proof", "{again:?}");
+        }
+        used += usize::from(passed == 1 && has_verdicts);
+        if used == 10 {
+            return;
         }
     }
+    panic!("{used} proofs were judged by both replicas");
 }
 
 #[tokio::test(flavor = "multi_thread")]
