@@ -2,8 +2,8 @@
 //! attribute of the session with an end, an event, and a count; what follows from it is for the conditions to say. None ends
 //! anything.
 //!
-//! A question only notes what it shows of its client ([`Watch`]), in memory and bounded; a task of its own writes what was
-//! found ([`keep`]). So no verdict waits for an anomaly, and one counts from the next question on. Addresses are only kept as
+//! A question only notes what it shows of its client (`Watch`), in memory and bounded; a task of its own writes what was
+//! found (`keep`). So no verdict waits for an anomaly, and one counts from the next question on. Addresses are only kept as
 //! keyed hashes, for minutes. Of a subject, the countries of its logins are remembered as an attribute, so that every replica
 //! knows them and a restart forgets none.
 
