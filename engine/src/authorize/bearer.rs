@@ -41,8 +41,8 @@ impl Scheme {
     }
 }
 
-/// The access token under a scheme, given the values of all `Authorization` headers of a request. Its length is not judged here: an
-/// over-long token is an invalid token, not a malformed request.
+/// The access token under a scheme, given the values of all `Authorization` headers of a request. Its length is not judged
+/// here: an over-long token is an invalid token, not a malformed request.
 ///
 /// # Errors
 /// More than one value, a header that has no scheme, or anything but one token in the alphabet of RFC 6750 is malformed.

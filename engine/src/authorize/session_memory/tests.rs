@@ -71,6 +71,16 @@ fn a_grant_is_of_one_token_on_one_rule_and_only_where_there_is_grace() {
 }
 
 #[test]
+fn a_proof_that_was_used_before_says_nothing_about_the_token_that_it_came_with() {
+    let mut bench = Bench::new();
+    let token = bench.token(1, &["read"]);
+    bench.hear(&token, GRACE, ACTIVE, NOW_MS);
+    bench.hear(&token, GRACE, Verdict::Ended(Code::InvalidDpopProof.into()), NOW_MS);
+    let known = bench.known(&token, GRACE, NOW_MS + 7);
+    assert_eq!((known.is_refused, known.granted_ago_ms), (false, Some(7)));
+}
+
+#[test]
 fn an_end_or_a_block_that_any_token_showed_is_known_for_all_until_one_is_good_again() {
     for code in [
         Code::SessionRevoked,
