@@ -190,7 +190,39 @@ impl StreamState {
     /// Answers a question that came with a proof of possession. The proof is used, whatever is answered.
     pub fn proved(&mut self, proving: Proving, taken: Taken, now_ms: u64) -> Answers {
         static REPEATED: Sampler = Sampler::new();
-        let Proving { question, .. } = proving;
+        self.noted(proving.question, taken, now_ms, |_, question, tally, answers| {
+            if let Some(not_logged) = REPEATED.admit() {
+                let session = question.token.id;
+                tracing::warn!(%session, not_logged, "a proof of possession was used a second time: refused");
+            }
+            let outcome = Outcome::ProofUsed;
+            tally.add(outcome);
+            answers.put_verdict(Destination::Question, Verdict { id: question.id, ..refusal(outcome) });
+        })
+    }
+
+    /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.
+    pub fn used(&mut self, using: Using, taken: Taken, now_ms: u64) -> Answers {
+        let Using { grants, question, .. } = using;
+        let took = if taken == Taken::Own { grants } else { Vec::new() };
+        self.noted(Question { took, ..question }, taken, now_ms, |stream, question, tally, answers| {
+            if question.tries >= TRIES_MAX {
+                return no_verdict(question.id, tally, answers);
+            }
+            // There may be other grants.
+            let question = Question { tries: question.tries + 1, ..question };
+            stream.ask_again(question, None, tally, now_ms, answers);
+        })
+    }
+
+    /// Goes on with a question whose grants or proof were to be noted; `others` answers it where another request was first.
+    fn noted(
+        &mut self,
+        question: Question,
+        taken: Taken,
+        now_ms: u64,
+        others: impl FnOnce(&mut Self, Question, &mut Tally, &mut Answers),
+    ) -> Answers {
         self.using = self.using.saturating_sub(1);
         let (mut answers, mut tally) = (Answers::default(), Tally::default());
         self.renew_conditions();
@@ -198,39 +230,7 @@ impl StreamState {
             _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
             Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
             Taken::Own => self.ask_again(question, None, &mut tally, now_ms, &mut answers),
-            Taken::Others => {
-                if let Some(not_logged) = REPEATED.admit() {
-                    let session = question.token.id;
-                    tracing::warn!(%session, not_logged, "a proof of possession was used a second time: refused");
-                }
-                let outcome = Outcome::ProofUsed;
-                tally.add(outcome);
-                answers.put_verdict(Destination::Question, Verdict { id: question.id, ..refusal(outcome) });
-            }
-        }
-        self.metrics.answered(&tally);
-        self.add_usage(now_ms);
-        answers
-    }
-
-    /// Answers a question that was to use grants for one request. What it has used counts for no other, whatever it is answered.
-    pub fn used(&mut self, using: Using, taken: Taken, now_ms: u64) -> Answers {
-        let Using { grants, question, .. } = using;
-        self.using = self.using.saturating_sub(1);
-        let (mut answers, mut tally) = (Answers::default(), Tally::default());
-        self.renew_conditions();
-        match taken {
-            _ if !self.registry.lease().holds() => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Unknown => no_verdict(question.id, &mut tally, &mut answers),
-            Taken::Own => {
-                self.ask_again(Question { took: grants, ..question }, None, &mut tally, now_ms, &mut answers);
-            }
-            Taken::Others if question.tries >= TRIES_MAX => no_verdict(question.id, &mut tally, &mut answers),
-            // There may be other grants.
-            Taken::Others => {
-                let question = Question { tries: question.tries + 1, ..question };
-                self.ask_again(question, None, &mut tally, now_ms, &mut answers);
-            }
+            Taken::Others => others(self, question, &mut tally, &mut answers),
         }
         self.metrics.answered(&tally);
         self.add_usage(now_ms);
