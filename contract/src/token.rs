@@ -49,7 +49,7 @@ pub use facts::Facts;
 pub use fault::Fault;
 pub use identity::{CLIENT_CREDENTIALS, TEXT_BYTES_MAX};
 pub use introspected::{Agreement, INTROSPECTION_BYTES_MAX, Introspected, is_opaque};
-pub use issuer::{Algorithm, BoundTokens, CLAIMS_MAX, ClaimNames, Issuer, IssuerId, KeySource};
+pub use issuer::{Algorithm, BoundTokens, CLAIMS_MAX, ClaimNames, Issuer, IssuerId, KeySource, ORIGINAL_ISSUER};
 pub use jwk::{Key, KeyId, Skip};
 pub use key_ring::{
     FETCH_TIMEOUT_MS, FetchError, Fetched, KEY_REFETCH_INTERVAL_MS, KEY_REFETCHES_AT_ONCE, KEY_RETRY_FIRST_MS,

@@ -361,6 +361,15 @@ fn every_kind_of_change_is_told() {
             vec!["- issuers.https://id.example: tokens that are bound to a key are no longer accepted"],
         ),
         (
+            vec![("/issuers/0/minted_for", json!("https://other"))],
+            vec![
+                "+ issuers.https://id.example: its tokens belong to sessions of `https://other`, was `https://id.example`: an ended session may look like a new one",
+            ],
+            vec![
+                "+ issuers.https://id.example: its tokens belong to sessions of `https://id.example`, was `https://other`: an ended session may look like a new one",
+            ],
+        ),
+        (
             vec![("/issuers/0/client_claims", json!(["cid", "azp"]))],
             vec![
                 "+ issuers.https://id.example: clients are identified by `cid` else `azp`, was `client_id` else `azp`: an ended session may look like a new one",

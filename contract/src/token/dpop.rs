@@ -184,6 +184,52 @@ pub fn prove(
     Ok(Proven { id: ProofId::of(request.key, id), lasts_ms, nonce })
 }
 
+/// A request that a proof must be for, at an endpoint that issues tokens: it presents none (section 5).
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its URL: one of these.
+    pub urls: &'a [HttpUrl],
+}
+
+/// Verifies the proof of a request for a token at `now_ms`, in milliseconds since the Unix epoch; returns the key that signed
+/// it, and the URL that it names as an index.
+///
+/// # Errors
+/// Returns why the proof is refused.
+pub fn prove_key(
+    proof: &str,
+    request: &Asking<'_>,
+    terms: &ProofTerms,
+    host: HostVerifier,
+    now_ms: u64,
+) -> Result<(Thumbprint, usize, Proven), ProofFault> {
+    if proof.len() > PROOF_BYTES_MAX {
+        return Err(ProofFault::TooLong);
+    }
+    let compact = Compact::parse(proof)?;
+    let (header, jwk) = Header::parse_with_key(&compact.header)?;
+    header.admit(&terms.algorithms, &[TYPE.to_owned()])?;
+    let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
+    let text = |name| claims.string(name).map_err(ProofFault::from);
+    let id = text("jti")?.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX).ok_or(ProofFault::Id)?;
+    is_about(text("htm")? == Some(request.method), "htm")?;
+    let named = text("htu")?.and_then(HttpUrl::parse);
+    let url = named.and_then(|named| request.urls.iter().position(|url| *url == named));
+    let url = url.ok_or(ProofFault::Other("htu"))?;
+    let lasts_ms = lasts_ms(&claims, terms.window, now_ms)?;
+    let key = Key::import(&jwk).map_err(ProofFault::Key)?;
+    if !key.is_for(header.algorithm) {
+        return Err(ProofFault::Malformed(Fault::KeyAlgorithm));
+    }
+    if !key.verify(&compact.signed(header.algorithm), host) {
+        return Err(ProofFault::Signature);
+    }
+    let thumbprint = key.thumbprint();
+    Ok((thumbprint, url, Proven { id: ProofId::of(thumbprint, id), lasts_ms, nonce: None }))
+}
+
 fn is_about(is_so: bool, name: &'static str) -> Result<(), ProofFault> {
     is_so.then_some(()).ok_or(ProofFault::Other(name))
 }

@@ -34,6 +34,8 @@ pub enum Fault {
     Audience,
     /// The token's client is none of the issuer's `clients`.
     Client,
+    /// `orig_iss` does not name the issuer that this one mints for.
+    OriginalIssuer,
     /// A claim differs from what the issuer's `claims` demand.
     Claim,
     /// It is bound to a key (`cnf`), and its sender's proof cannot be checked (RFC 9449, RFC 8705).
@@ -73,6 +75,7 @@ impl fmt::Display for Fault {
             Self::Issuer => f.write_str("`iss` is not an issuer of the policy"),
             Self::Audience => f.write_str("`aud` contains none of the issuer's `audiences`"),
             Self::Client => f.write_str("the token's client is none of the issuer's `clients`"),
+            Self::OriginalIssuer => f.write_str("`orig_iss` is not the issuer's `minted_for`"),
             Self::Claim => f.write_str("a claim is not what the issuer's `claims` demand"),
             Self::Bound => {
                 f.write_str("the token is bound to a key (`cnf`), and `bound_tokens` is neither `verify` nor `bearer`")

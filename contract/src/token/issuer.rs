@@ -8,6 +8,9 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IssuerId(pub usize);
 
+/// The claim of a token that was minted in place of another issuer's: the `iss` of that one.
+pub const ORIGINAL_ISSUER: &str = "orig_iss";
+
 /// An issuer and the conditions its tokens must meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
@@ -21,6 +24,9 @@ pub struct Issuer {
     pub claims: Vec<ClaimValues>,
     /// What becomes of tokens that are bound to a key.
     pub bound_tokens: BoundTokens,
+    /// It mints tokens of its own in place of those of this issuer, which `orig_iss` must name: sessions, revocations and blocks
+    /// are those of that one.
+    pub minted_for: Option<Arc<str>>,
     /// The algorithms that may sign a token. Empty only for an opaque issuer, so that no signed token is accepted.
     pub algorithms: Vec<Algorithm>,
     /// Where the verification keys come from.
@@ -99,6 +105,11 @@ impl ClaimNames {
 }
 
 impl Issuer {
+    /// The issuer whose sessions its tokens belong to.
+    pub fn of_sessions(&self) -> &Arc<str> {
+        self.minted_for.as_ref().unwrap_or(&self.issuer)
+    }
+
     /// Whether its tokens are only introspected and never verified here.
     pub fn is_opaque(&self) -> bool {
         self.keys == KeySource::Opaque

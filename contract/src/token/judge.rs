@@ -1,7 +1,7 @@
 //! Judges the claims of a token against the conditions of its issuer.
 
 use super::{
-    Binding, BoundTokens, Facts, Fault, Issuer, Rejection, TokenDigest,
+    Binding, BoundTokens, Facts, Fault, Issuer, ORIGINAL_ISSUER, Rejection, TokenDigest,
     dates::Dates,
     identity::{is_unreadable, text},
     json::Object,
@@ -15,10 +15,11 @@ pub(super) fn judge(claims: &Object, issuer: &Issuer, digest: TokenDigest, now_m
     if !issuer.claims.iter().all(|values| values.are_met(claims)) {
         return Err(Fault::Claim.into());
     }
+    minted_for(claims, issuer)?;
     let binding = binding(claims, issuer)?.map(Box::new);
     let dates = Dates::read(claims, issuer.clock_skew)?;
     dates.begun(now_ms)?;
-    let facts = Facts::read(claims, Arc::clone(&issuer.issuer), &issuer.claim_names, &dates, digest)?;
+    let facts = Facts::read(claims, Arc::clone(issuer.of_sessions()), &issuer.claim_names, &dates, digest)?;
     client(claims, issuer, &facts)?;
     dates.alive(now_ms)?;
     Ok(Facts { binding, ..facts })
@@ -32,6 +33,16 @@ fn client(claims: &Object, issuer: &Issuer, facts: &Facts) -> Result<(), Fault> 
     match issuer.clients.is_empty() || is_listed && !names.any(|name| is_unreadable(claims, name)) {
         true => Ok(()),
         false => Err(Fault::Client),
+    }
+}
+
+/// A token that was minted in place of another's is only good for the sessions of that one, and one that was not minted so is
+/// good for none of them.
+fn minted_for(claims: &Object, issuer: &Issuer) -> Result<(), Fault> {
+    let Some(original) = &issuer.minted_for else { return Ok(()) };
+    match text(claims, ORIGINAL_ISSUER) {
+        Some(named) if *named == **original => Ok(()),
+        _ => Err(Fault::OriginalIssuer),
     }
 }
 

@@ -80,7 +80,7 @@ impl Fault {
             Self::NotCompact | Self::NotBase64url | Self::Header(_) | Self::Claims(_) | Self::Critical => {
                 Reason::Malformed
             }
-            Self::Missing("iss") | Self::Issuer => Reason::Issuer,
+            Self::Missing("iss") | Self::Issuer | Self::OriginalIssuer => Reason::Issuer,
             Self::Missing("aud") | Self::Audience => Reason::Audience,
             Self::Missing("alg") | Self::IllTyped(_) => Reason::Malformed,
             Self::Missing(_) | Self::Claim => Reason::Claim,
@@ -126,6 +126,7 @@ mod tests {
             (Fault::IllTyped("exp"), "malformed"),
             (Fault::Missing("iss"), "issuer"),
             (Fault::Issuer, "issuer"),
+            (Fault::OriginalIssuer, "issuer"),
             (Fault::Missing("aud"), "audience"),
             (Fault::Audience, "audience"),
             (Fault::Missing("exp"), "claim"),

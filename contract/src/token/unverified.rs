@@ -1,7 +1,10 @@
 //! Reads a token without verifying it, to find its session. The party that presents it must have verified it or be
 //! trusted with the session: nothing here shows that the token is genuine.
 
-use super::{ClaimNames, Facts, Fault, TokenDigest, compact::Compact, dates::Dates, identity::text, json::Object};
+use super::{
+    ClaimNames, Facts, Fault, ORIGINAL_ISSUER, TokenDigest, compact::Compact, dates::Dates, identity::text,
+    json::Object,
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -23,12 +26,30 @@ impl Unverified {
     /// # Errors
     /// The token is opaque, or no verifier would accept it.
     pub fn read<'n>(token: &str, names: impl FnOnce(&str) -> &'n ClaimNames) -> Result<Self, Fault> {
+        Self::read_minted(token, |_| false, names)
+    }
+
+    /// The same where some tokens were minted in place of another issuer's: `mints` tells of which issuers. They belong to the
+    /// sessions of the issuer that they name, and have the usual claims.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn read_minted<'n>(
+        token: &str,
+        mints: impl FnOnce(&str) -> bool,
+        names: impl FnOnce(&str) -> &'n ClaimNames,
+    ) -> Result<Self, Fault> {
         let compact = Compact::parse(token)?;
         Object::parse(&compact.header).map_err(Fault::Header)?;
         let claims = Object::parse(&compact.claims).map_err(Fault::Claims)?;
         let issuer = text(&claims, "iss").ok_or(Fault::Missing("iss"))?;
         let dates = Dates::read(&claims, SKEW_MAX)?;
-        let facts = Facts::read(&claims, issuer.into(), names(issuer), &dates, TokenDigest::of(token))?;
+        let usual = ClaimNames::default();
+        let (issuer, names) = match mints(issuer) {
+            true => (text(&claims, ORIGINAL_ISSUER).ok_or(Fault::OriginalIssuer)?, &usual),
+            false => (issuer, names(issuer)),
+        };
+        let facts = Facts::read(&claims, issuer.into(), names, &dates, TokenDigest::of(token))?;
         Ok(Self { facts, claims, dates })
     }
 

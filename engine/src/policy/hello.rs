@@ -30,7 +30,9 @@ impl Policy {
                 upstream_token: rule.upstream_token.as_deref().map(UpstreamToken::to_wire),
             }
         });
-        let issuers = self.issuers.iter().map(|issuer| wire::Issuer {
+        // What is minted has the usual claims. The issuer that it is minted for is described where it is listed itself.
+        let described = self.issuers.iter().filter(|issuer| issuer.minted_for.is_none());
+        let issuers = described.map(|issuer| wire::Issuer {
             name: issuer.issuer.to_string(),
             scope_claims: issuer.claim_names.scopes.iter().map(|claim| claim.as_str().to_owned()).collect(),
             session_claims: issuer.claim_names.session.clone(),

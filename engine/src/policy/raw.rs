@@ -192,6 +192,10 @@ pub(super) struct RawIssuer {
     /// possession (DPoP) and on a connection with that certificate, and `bearer` accepts them as bearer tokens.
     #[cfg_attr(feature = "schema", schemars(with = "schema::BoundTokens", extend("default" = "refuse")))]
     pub(super) bound_tokens: Given<String>,
+    /// It mints tokens in place of those of this issuer: its tokens name it as `orig_iss`, and belong to the sessions of that
+    /// issuer. For the short-lived tokens of the session service (`tokens.issue`).
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Text"))]
+    pub(super) minted_for: Given<String>,
     /// The algorithms that may sign a token.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<schema::Algorithm>"))]
     pub(super) algorithms: Texts,

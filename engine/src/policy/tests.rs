@@ -62,6 +62,7 @@ fn the_policy_of_the_design_is_read_in_full() {
             clients: vec!["web".into(), "cli".into()],
             claims: vec![condition("token_use", json!("access"))],
             bound_tokens: BoundTokens::Refuse,
+            minted_for: None,
             algorithms: vec![Algorithm::ES256, Algorithm::RS256],
             keys: KeySource::Remote {
                 authority: "id.example.com".into(),
@@ -199,6 +200,20 @@ fn what_is_left_out_has_its_default() {
         Limits { max_age: None, max_idle: None, touch: false, outlive_token: false, on_outage: outage }
     );
     assert_eq!(policy.rules[0].limits.on_outage, outage);
+}
+
+#[test]
+fn an_issuer_that_mints_for_another_is_not_described_to_the_service() {
+    let mut json = design();
+    let mut own = json["issuers"][0].clone();
+    own["issuer"] = json!("https://portcullis.example.com");
+    own["minted_for"] = json!("https://id.example.com");
+    json["issuers"].as_array_mut().unwrap().push(own);
+    let policy = parse(&json).unwrap();
+    let of_sessions: Vec<&str> = policy.issuers.iter().map(|issuer| &**issuer.of_sessions()).collect();
+    assert_eq!(of_sessions, ["https://id.example.com"; 2]);
+    let described: Vec<String> = policy.hello().issuers.into_iter().map(|issuer| issuer.name).collect();
+    assert_eq!(described, ["https://id.example.com"]);
 }
 
 fn condition(claim: &str, value: Value) -> ClaimValues {

@@ -64,6 +64,7 @@ fn canonical(issuer: &Issuer) -> Value {
         "clients": sorted(&issuer.clients),
         "claims": claims::canonical(&issuer.claims),
         "bound_tokens": bound_tokens(issuer),
+        "minted_for": issuer.minted_for.as_deref(),
         "algorithms": sorted(&algorithms(issuer)),
         "keys": keys_in_full(&issuer.keys),
         "clock_skew": words::duration(issuer.clock_skew),
@@ -98,6 +99,7 @@ fn between(before: &Issuer, after: &Issuer) -> Vec<Change> {
     changes.extend(limit("clients", "tokens of client", "whatever their client", &before.clients, &after.clients));
     changes.extend(claims::changes(&before.claims, &after.claims));
     changes.extend(bound(before, after));
+    changes.extend(minted_for(before, after));
     changes.extend(clock_skew(before, after));
     changes.extend(list("scope_claims", "scopes in claim", &scope_claims(before), &scope_claims(after)));
     changes.extend(client_claims(before, after));
@@ -146,6 +148,18 @@ fn bound(before: &Issuer, after: &Issuer) -> Option<Change> {
         BoundTokens::Refuse => (Direction::LessPermissive, "tokens that are bound to a key are no longer accepted"),
     };
     Some(Change::new(direction, "bound_tokens", text.to_owned(), json!(old), json!(new)))
+}
+
+/// The issuer is part of a session's id, and of what revocations and blocks are about.
+fn minted_for(before: &Issuer, after: &Issuer) -> Option<Change> {
+    let [old, new] = [before, after].map(|issuer| issuer.minted_for.as_deref());
+    if old == new {
+        return None;
+    }
+    let [now, was] = [after.of_sessions(), before.of_sessions()];
+    let text =
+        format!("its tokens belong to sessions of `{now}`, was `{was}`: an ended session may look like a new one");
+    Some(Change::new(Direction::MorePermissive, "minted_for", text, json!(old), json!(new)))
 }
 
 /// The client is part of a session's id, and of who may use a token.

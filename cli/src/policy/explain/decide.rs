@@ -258,7 +258,7 @@ fn fault(token: &str, policy: &Policy, now_ms: u64) -> Option<Rejection> {
 
 /// The index of the token's issuer in the policy.
 fn issuer_of(facts: &Facts, policy: &Policy) -> Option<usize> {
-    policy.issuers.iter().position(|issuer| issuer.issuer == facts.issuer)
+    policy.issuers.iter().position(|issuer| *issuer.of_sessions() == facts.issuer)
 }
 
 fn claims_of(facts: &Facts, now_ms: u64) -> Says {

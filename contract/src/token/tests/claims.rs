@@ -30,6 +30,27 @@ fn the_facts_of_a_token_are_read() {
 }
 
 #[test]
+fn what_was_minted_for_an_issuer_belongs_to_the_sessions_of_that_one() {
+    let by = |token: &str, minted_for: Option<&str>| {
+        check_by(token, |issuer| issuer.minted_for = minted_for.map(Into::into)).map(|verified| verified.facts)
+    };
+    const ORIGINAL: &str = "https://original.example";
+    let minted = with(json!({"orig_iss": ORIGINAL}));
+    let facts = by(&minted, Some(ORIGINAL)).unwrap();
+    assert_eq!((&*facts.issuer, facts.session_id), (ORIGINAL, SessionId::of(KeyKind::Claim, ORIGINAL, "s-1", "web")));
+    assert_eq!(&*by(&minted, None).unwrap().issuer, ISSUER, "nobody has said that it mints");
+    for other in [good(), with(json!({"orig_iss": "https://original.example/"})), with(json!({"orig_iss": [ORIGINAL]}))]
+    {
+        assert_eq!(by(&other, Some(ORIGINAL)), Err(Fault::OriginalIssuer.into()));
+    }
+    // A login that nothing names has the same digest by either token.
+    let login = |changes: Value| with(json!({"sid": null, "orig_iss": ORIGINAL, "auth_time": changes["auth_time"]}));
+    let facts = by(&login(json!({"auth_time": NOW - 60})), Some(ORIGINAL)).unwrap();
+    let digest = facts.session_key.as_str().to_owned();
+    assert_eq!(facts.session_id, SessionId::of(KeyKind::Login, ORIGINAL, &digest, "web"));
+}
+
+#[test]
 fn one_of_the_audiences_is_enough() {
     for aud in [
         json!("orders-api"),

@@ -80,6 +80,7 @@ pub(super) fn issuer(name: &str, keys: &str) -> Issuer {
         clients: Vec::new(),
         claims: Vec::new(),
         bound_tokens: BoundTokens::Refuse,
+        minted_for: None,
     }
 }
 

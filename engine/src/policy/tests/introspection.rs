@@ -57,9 +57,9 @@ fn an_opaque_issuer_admits_no_jwt() {
 #[test]
 fn what_is_about_verification_has_no_place_in_an_opaque_issuer() {
     let jwt = design()["issuers"][0].clone();
-    for key in ["algorithms", "keys", "token_types", "session_claims"] {
+    for key in ["minted_for", "algorithms", "keys", "token_types", "session_claims"] {
         let mut issuer = opaque();
-        issuer[key] = jwt[key].clone();
+        issuer[key] = if key == "minted_for" { json!("https://id") } else { jwt[key].clone() };
         let expected = format!("$.issuers[1].{key}: the filter does not read opaque tokens; omit this key");
         assert_eq!(lines(&with(endpoint(), issuer)), [expected]);
     }

@@ -67,10 +67,13 @@ fn issuer(
     let clock_skew = take(&mut raw.clock_skew).or(CLOCK_SKEW, |text| {
         faults.check(&at.key("clock_skew"), duration_within(&text, Duration::ZERO, CLOCK_SKEW_MAX))
     });
+    let minted_for = take(&mut raw.minted_for);
+    let mints = !minted_for.is_absent();
+    let minted_for = minted_for.or(None, |text| faults.check(&at.key("minted_for"), plain(&text)).map(Some));
     let is_opaque = take(&mut raw.opaque).or(false, Some);
     let claim_names = claim_names(&mut raw, is_opaque == Some(true), at, faults);
     let Verification { algorithms, keys, token_types } = match is_opaque? {
-        true => opaque(&raw, at, faults),
+        true => opaque(&raw, mints, at, faults),
         false => verified(raw, at, faults)?,
     };
     Some(Issuer {
@@ -79,6 +82,7 @@ fn issuer(
         clients: clients.or(Vec::new(), Some)?,
         claims: claims?,
         bound_tokens: bound_tokens?,
+        minted_for: minted_for?.map(Into::into),
         algorithms,
         keys,
         clock_skew: clock_skew?,
@@ -176,8 +180,9 @@ fn verified(raw: RawIssuer, at: &At<'_>, faults: &mut Faults) -> Option<Verifica
 
 /// An issuer whose tokens are not verified here. No JWT can meet these conditions, so a signed token in this issuer's
 /// name is never accepted by accident.
-fn opaque(raw: &RawIssuer, at: &At<'_>, faults: &mut Faults) -> Verification {
+fn opaque(raw: &RawIssuer, mints: bool, at: &At<'_>, faults: &mut Faults) -> Verification {
     for (key, is_absent) in [
+        ("minted_for", !mints),
         ("algorithms", raw.algorithms.is_absent()),
         ("keys", raw.keys.is_absent()),
         ("token_types", raw.token_types.is_absent()),
