@@ -6,6 +6,7 @@ mod approvals;
 mod evaluation;
 mod event;
 mod history;
+mod refresh;
 mod service;
 
 pub use actor::Actor;

@@ -19,6 +19,7 @@ mod store;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod webhooks;
 
 use crate::access::AccessTypes;
@@ -36,6 +37,7 @@ use crate::registry::{Enrolment, UndatedLogins};
 use crate::signals::TransmitterSettings;
 use crate::store::postgres::Target;
 use crate::store::redis;
+use crate::tokens::TokenSettings;
 use crate::usage::DAY_MS;
 use crate::webhooks::WebhookSettings;
 pub(crate) use access::{duration_ms, duration_text};
@@ -108,6 +110,12 @@ pub struct Settings {
     pub pdp: Option<PdpSettings>,
     /// The keys that sign tokens for upstreams, if there are any.
     pub signing: Reloadable<Option<Arc<SigningKeys>>>,
+    /// The token endpoint, if there is one.
+    pub tokens: Option<TokenSettings>,
+    /// The address of a listener of its own, if it has one.
+    pub tokens_listen: Option<SocketAddr>,
+    /// TLS for that listener.
+    pub tokens_tls: Reloadable<Option<Tls>>,
     /// What the configuration says and is perhaps not meant.
     pub warnings: Vec<String>,
     /// SHA-256 of the configuration's text, lower-case hex.
@@ -144,10 +152,18 @@ impl Settings {
                        logout tokens and credentials of transmitters";
         let are_signals_open =
             self.signals_listen.is_some_and(|listen| !listen.ip().is_loopback()) && self.signals_tls.read().is_none();
+        let tokens = "the token endpoint has no TLS and is not on a loopback address: let a proxy in front of it have TLS, and keep \
+                      the network between them private";
+        let (tokens_at, tokens_tls) = match self.tokens_listen {
+            Some(own) => (own, &self.tokens_tls),
+            None => (self.listen, &self.tls),
+        };
+        let are_tokens_open = self.tokens.is_some() && !tokens_at.ip().is_loopback() && tokens_tls.read().is_none();
         let metrics = "metrics: open: anyone who can reach the admin listener can read the metrics";
         let doors = [
             (metrics, *self.metrics.read() == MetricsAccess::Open),
             (signals, are_signals_open),
+            (tokens, are_tokens_open),
             (filters, self.filter_credential.read().is_none()),
             (admin, !is_private),
             (undated, reopens),
@@ -229,6 +245,12 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
     let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults, &mut warnings);
     let signing = signing::read(raw.signing.as_ref(), env, &mut faults);
+    let tokens_tls = raw.tokens_tls.and_then(|files| tls("tokens_tls", &files, &mut faults));
+    let tokens_listen = raw.tokens_listen.and_then(|text| address("tokens_listen", &text, &mut faults));
+    if tokens_listen.is_some() && raw.tokens.is_none() {
+        faults.push("tokens_listen: there is no token endpoint: `tokens` is missing".to_owned());
+    }
+    let tokens = tokens::read(raw.tokens, &raw.store, raw.signing.is_some(), env, &mut faults);
     let webhooks = webhooks::read(raw.webhooks, env, &mut faults);
     webhooks::are_there(&webhooks, &approvals, audit.as_ref(), &mut faults);
     let geoip = places::databases(raw.geoip, &mut faults);
@@ -268,6 +290,9 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
             conditions: Reloadable::new(conditions),
             pdp,
             signing: Reloadable::new(signing),
+            tokens,
+            tokens_listen,
+            tokens_tls: Reloadable::new(tokens_tls),
             warnings,
             digest: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
@@ -276,8 +301,11 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
 }
 
 /// Top-level keys that are judged together.
-const TOGETHER: [&[&str]; 2] =
-    [&["signals", "signals_listen"], &["admins", "admin_credential", "filter_credential", "metrics"]];
+const TOGETHER: [&[&str]; 3] = [
+    &["signals", "signals_listen"],
+    &["tokens", "tokens_listen", "signing"],
+    &["admins", "admin_credential", "filter_credential", "metrics"],
+];
 
 /// Whether a fault is about a top-level key, or about one that is judged together with it.
 fn is_about(fault: &str, key: &str) -> bool {

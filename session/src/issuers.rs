@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use tracing::warn;
 
 /// Values that one claim of a machine's mark can have, as in a policy.
@@ -38,6 +38,8 @@ pub struct KnownIssuer {
 #[derive(Debug, Default)]
 pub struct Issuers {
     known: RwLock<HashMap<String, ClaimNames>>,
+    /// The issuer of our own tokens, if there are any: they are minted in place of those of others.
+    own: OnceLock<String>,
     is_unwritten: AtomicBool,
 }
 
@@ -125,7 +127,14 @@ impl Issuers {
     pub(crate) fn read(&self, token: &str) -> Result<Unverified, Fault> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let usual = ClaimNames::default();
-        Unverified::read(token, |issuer| known.get(issuer).unwrap_or(&usual))
+        let mints = |issuer: &str| self.own.get().is_some_and(|own| own == issuer);
+        Unverified::read_minted(token, mints, |issuer| known.get(issuer).unwrap_or(&usual))
+    }
+
+    /// Has the tokens of this issuer read as ours.
+    pub(crate) fn mint_as(&self, own: &str) {
+        // It is said once, at the start.
+        self.own.get_or_init(|| own.to_owned());
     }
 }
 

@@ -50,6 +50,7 @@ mod spread;
 pub mod store;
 pub mod store_tool;
 pub mod token;
+pub mod tokens;
 pub mod usage;
 pub mod webhooks;
 mod whereabouts;

@@ -5,6 +5,6 @@ mod silent;
 mod threads;
 mod tls;
 
-pub(crate) use serve::{Peer, Served, serve};
+pub(crate) use serve::{Peer, PeerCertificate, Served, serve};
 pub(crate) use threads::ConnectionThreads;
 pub(crate) use tls::Tls;

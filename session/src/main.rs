@@ -149,8 +149,12 @@ fn serve(config: &Path, settings: Settings, audit: &AuditLog, adopt: bool) -> Re
             None => None,
             Some(address) => Some(bind("signals_listen", address).await?),
         };
+        let tokens = match settings.tokens_listen {
+            None => None,
+            Some(address) => Some(bind("tokens_listen", address).await?),
+        };
         let (checks, admin) = (bind("listen", settings.listen).await?, bind("admin", settings.admin).await?);
-        let listeners = Listeners { checks, admin, signals };
+        let listeners = Listeners { checks, admin, signals, tokens };
         let at = settings.store.clone();
         let store = tokio::task::spawn_blocking(move || store_tool::open(&at, adopt)).await??;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

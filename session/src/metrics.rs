@@ -9,6 +9,7 @@ use crate::minting::MintingMetrics;
 use crate::pdp::PdpMetrics;
 use crate::replica::{Beaten, Failovers, State};
 use crate::revocations::RevokedParty;
+use crate::tokens::TokenMetrics;
 use crate::usage::UsageMetrics;
 use crate::webhooks::WebhookMetrics;
 use portcullis_contract::wire::Outcome;
@@ -120,6 +121,8 @@ pub struct Metrics {
     pub(crate) pdp: Arc<PdpMetrics>,
     /// Tokens for upstreams.
     pub(crate) minting: Arc<MintingMetrics>,
+    /// The token endpoint.
+    pub(crate) tokens: Arc<TokenMetrics>,
     /// Decisions for other enforcement points.
     pub(crate) authzen: AuthZenMetrics,
     /// What is unusual about sessions.
@@ -336,6 +339,7 @@ impl Metrics {
             geoip: GeoIpMetrics::new(&registry)?,
             pdp: Arc::new(PdpMetrics::new(&registry)?),
             minting: Arc::new(MintingMetrics::new(&registry)?),
+            tokens: Arc::new(TokenMetrics::new(&registry)?),
             authzen: AuthZenMetrics::new(&registry)?,
             anomalies: Arc::new(AnomalyMetrics::new(&registry)?),
             registry,

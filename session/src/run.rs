@@ -20,6 +20,7 @@ use crate::replica::{Barrier, Beats, Engine, Lease};
 use crate::service::Service;
 use crate::signals::{self, Transmitter};
 use crate::store::{Store, StoreError};
+use crate::tokens::{self, Tokens};
 use crate::usage::day_of;
 use crate::webhooks::{self, Webhooks};
 use crate::whereabouts;
@@ -47,6 +48,9 @@ const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Connections that the signals listener keeps open.
 const SIGNALS_CONNECTIONS_MAX: usize = 256;
 
+/// Connections that the listener of the token endpoint keeps open.
+const TOKENS_CONNECTIONS_MAX: usize = 2_048;
+
 /// How often the cleaner goes through one shard. A whole round takes this for each shard.
 const CLEAN_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -69,6 +73,8 @@ pub struct Listeners {
     pub admin: TcpListener,
     /// For signals, where there are transmitters.
     pub signals: Option<TcpListener>,
+    /// For the token endpoint, where it has a listener of its own.
+    pub tokens: Option<TcpListener>,
 }
 
 /// Why the service cannot run.
@@ -122,6 +128,7 @@ pub async fn run(
     let shared = Arc::clone(&store).engine().zip(sharing).map(|(engine, sharing)| Shared::new(engine, sharing));
     let (tls, admin_tls, signals_tls) =
         (settings.tls.clone(), settings.admin_tls.clone(), settings.signals_tls.clone());
+    let tokens_tls = settings.tokens_tls.clone();
     let rules = settings.approvals.watch();
     let (geoip, anomalies) = (settings.geoip.clone(), settings.anomalies.clone());
     let conditions = settings.conditions.watch();
@@ -145,7 +152,10 @@ pub async fn run(
 
     let checks = SessionCheckServer::new(Checks(Arc::clone(&service))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(checks).into_axum_router().merge(oauth::router(&service));
-    let routes = routes.merge(authzen::router(&service, tls.clone())).merge(minting::router(&service));
+    let mut routes = routes.merge(authzen::router(&service, tls.clone())).merge(minting::router(&service));
+    if listeners.tokens.is_none() {
+        routes = routes.merge(tokens::router(&service));
+    }
     // Start the threads outside this runtime: if one cannot be spawned its Tokio runtime is dropped, and dropping a
     // runtime inside another panics.
     let started = tokio::task::spawn_blocking(ConnectionThreads::start).await;
@@ -158,7 +168,16 @@ pub async fn run(
         let (threads, router) = (ConnectionThreads::here(), signals::router(&service));
         let served =
             Served { threads, tls: signals_tls, router, connections_max: SIGNALS_CONNECTIONS_MAX, speaks_http2: false };
+        signals.push(tokio::spawn(serve(listener, served, stopped.clone(), ADMIN_DRAIN_MAX)));
+    }
+    if let Some(listener) = listeners.tokens {
+        let (threads, router) = (ConnectionThreads::here(), tokens::router(&service).merge(minting::router(&service)));
+        let served =
+            Served { threads, tls: tokens_tls, router, connections_max: TOKENS_CONNECTIONS_MAX, speaks_http2: true };
         signals.push(tokio::spawn(serve(listener, served, stopped, ADMIN_DRAIN_MAX)));
+    }
+    if let Some(tokens) = &service.tokens {
+        signals.push(tokio::spawn(tokens::keep(Arc::clone(&service), Arc::clone(tokens))));
     }
     // Signals may still be held whose transmitter is gone.
     signals.push(tokio::spawn(signals::keep(Arc::clone(&service))));
@@ -243,6 +262,16 @@ fn build(
     });
     let started = settings.pdp.map(|settings| Pdp::start(settings, Arc::clone(&metrics.pdp)).map(Arc::new));
     let pdp = started.transpose().map_err(|e| Failure::System(format!("cannot set up the decision point: {e}")))?;
+    let counted = Arc::clone(&metrics.tokens);
+    let started = settings.tokens.map(|tokens| {
+        let issues = tokens.issue.is_some();
+        let signing = settings.signing.clone();
+        Tokens::new(tokens, signing, Arc::clone(store), counted, now_ms).map(|tokens| (Arc::new(tokens), issues))
+    });
+    let started = started.transpose().map_err(|e| Failure::System(format!("cannot set up the token endpoint: {e}")))?;
+    let (tokens, issues) = started.unzip();
+    let own_issuer =
+        settings.signing.read().as_ref().map(|keys| keys.issuer.to_string()).filter(|_| issues == Some(true));
     let minter = Minter::new(settings.signing, Arc::clone(&metrics.minting)).map(Arc::new);
     let registry = Registry::new(
         terms,
@@ -255,6 +284,9 @@ fn build(
         None => registry,
         Some(shared) => registry.sharing(Arc::clone(&shared.lease)),
     });
+    if let Some(own) = own_issuer {
+        registry.issuers().mint_as(&own);
+    }
     registry.set_approval_rules(Arc::clone(&settings.approvals.read()));
     let checkpoints_to = settings.audit.as_ref().and_then(|audit| audit.webhook.clone());
     let webhooks = Webhooks::new(settings.webhooks, settings.external_url.clone(), checkpoints_to)
@@ -288,6 +320,7 @@ fn build(
         conditions,
         pdp,
         minter,
+        tokens,
         requests_url: requests_url(settings.external_url.as_deref()),
         is_loaded: AtomicBool::new(false),
         long_list: Arc::default(),
@@ -429,7 +462,8 @@ async fn forget(service: Arc<Service>, kept: Kept) {
 
 fn say_addresses(listeners: &Listeners) {
     let signals = listeners.signals.as_ref().map(|socket| ("signals", socket));
-    for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)].into_iter().chain(signals) {
+    let others = signals.into_iter().chain(listeners.tokens.as_ref().map(|socket| ("tokens", socket)));
+    for (listener, socket) in [("checks", &listeners.checks), ("admin", &listeners.admin)].into_iter().chain(others) {
         match socket.local_addr() {
             Ok(address) => info!(listener, %address, "listening"),
             Err(error) => warn!(listener, %error, "listening, on an unknown address"),

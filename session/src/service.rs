@@ -20,6 +20,7 @@ use crate::replica::{Barrier, State};
 use crate::session::Session;
 use crate::signals::Transmitter;
 use crate::store::{Store, StoreError};
+use crate::tokens::Tokens;
 use crate::webhooks::Webhooks;
 use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
@@ -86,6 +87,8 @@ pub struct Service {
     pub nonce_key: NonceKey,
     /// Mints tokens for upstreams, if it has keys.
     pub(crate) minter: Option<Arc<Minter>>,
+    /// The token endpoint, if there is one.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     /// Where people ask for approvals: the session's id is appended; empty: nowhere.
     pub requests_url: String,
     /// Set once the stored sessions are loaded into the registry.

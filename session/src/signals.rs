@@ -33,7 +33,7 @@ pub(crate) use client_credentials::ClientCredentials;
 pub(crate) use keeper::keep;
 pub(crate) use keys::{KeySettings, Keys, KeysAt, Unverified};
 pub(crate) use order::{Deed, Order};
-pub(crate) use outbound::{Caller as Outbound, Url, on_a_thread, trusted};
+pub(crate) use outbound::{Caller as Outbound, Headed, Url, on_a_thread, trusted};
 pub(crate) use poll::poll;
 pub(crate) use router::router;
 pub(crate) use status::{Fate, StatusView};

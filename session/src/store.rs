@@ -23,6 +23,7 @@ use crate::narrowings::Narrowing;
 use crate::proofs::UsedProof;
 use crate::replica::{Appended, Engine, Place};
 use crate::revocations::{Bearer, Revocation};
+use crate::tokens::{FamilyId, StoredFamily};
 use crate::usage::Used;
 use portcullis_contract::token::TokenDigest;
 use portcullis_contract::{KeyKind, SessionId};
@@ -297,6 +298,11 @@ impl StoreError {
         Self("damaged entry".to_owned())
     }
 
+    /// A store that keeps no refresh families: the configuration is refused before.
+    fn no_families() -> Self {
+        Self("this store keeps no refresh families".to_owned())
+    }
+
     /// Whether it is that: to read it again tells no more.
     pub(crate) fn is_damage(&self) -> bool {
         *self == Self::damage()
@@ -375,6 +381,32 @@ pub trait Store: Send + Sync + 'static {
     /// every proof has none to tell.
     fn kept_proofs(&self, _now_ms: u64, _each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// The refresh family with that id.
+    fn family(&self, _id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+        Err(StoreError::no_families())
+    }
+
+    /// Writes a family over that version of it, or as a new one; durable when it returns. `false`: nothing was written, because
+    /// the store has another version. Beside commits, from any thread.
+    fn write_family(&self, _family: &StoredFamily, _over: Option<u64>) -> Result<bool, StoreError> {
+        Err(StoreError::no_families())
+    }
+
+    /// Some of the families that are over, and whose issuer does not know that yet.
+    fn ended_families(&self, _max: usize) -> Result<Vec<StoredFamily>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Drops that very version of a family.
+    fn drop_family(&self, _id: FamilyId, _version: u64) -> Result<(), StoreError> {
+        Err(StoreError::no_families())
+    }
+
+    /// Drops some of the families that are kept until before that instant; returns how many.
+    fn drop_families(&self, _before_ms: u64) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what

@@ -1,4 +1,5 @@
-// oidc-provider as the authorization server of the end-to-end tests: `node server.mjs PORT [--sid] [--logout URI]`.
+// oidc-provider as the authorization server of the end-to-end tests: `node server.mjs PORT [--sid] [--logout URI] [--rotate on|off]
+// [--ttl SECONDS]`.
 //
 // Clients (secret `secret-of-…`, client_secret_basic): `machine` (client_credentials), `web` (authorization_code with
 // PKCE, refresh_token) and `gateway` (introspection only). Resources: `urn:jwt` has JWT access tokens, `urn:opaque` opaque ones.
@@ -11,6 +12,10 @@ const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
 // `--logout URI`: where the client `web` is told of logouts (OpenID Connect Back-Channel Logout 1.0).
 const logout = process.argv.includes('--logout') ? process.argv[process.argv.indexOf('--logout') + 1] : undefined;
+// `--rotate`: whether refresh tokens are used once; a second use revokes the grant. `--ttl`: the life of access tokens.
+const option = (name) => process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
+const rotates = option('--rotate');
+const ttl = Number(option('--ttl') ?? 3600);
 const SCOPES = 'orders:read orders:write customers:read';
 
 const client = (client_id, more) => ({
@@ -39,7 +44,7 @@ const resource = (audience, accessTokenFormat) => ({
   scope: SCOPES,
   audience,
   accessTokenFormat,
-  accessTokenTTL: 3600,
+  accessTokenTTL: ttl,
   jwt: { sign: { alg: 'ES256' } },
 });
 
@@ -81,6 +86,7 @@ function provider(keys) {
     scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
     // Its own way of calling refuses loopback addresses.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+    ...(rotates && { rotateRefreshToken: () => rotates === 'on' }),
     findAccount: async (ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
     // `--sid`: adds the claims that tie an access token to the login. Real servers may or may not have them.
     // With logouts, the `sid` is that of ID tokens and logout tokens.

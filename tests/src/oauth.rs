@@ -48,6 +48,11 @@ pub fn client_secret(client: &str) -> String {
     format!("secret-of-{client}-which-is-long-enough")
 }
 
+/// What a client of `server.mjs` presents as `authorization`.
+pub fn client_authentication(client: &str) -> String {
+    format!("Basic {}", base64(format!("{client}:{}", client_secret(client))))
+}
+
 impl OAuthServer {
     /// Starts one, with arguments that `server.mjs` explains.
     pub async fn start(arguments: &[&str]) -> Self {
@@ -77,6 +82,13 @@ impl OAuthServer {
 
     /// The tokens of the client `web`, after a person has logged in and consented.
     pub async fn log_in(&self, login: &str, resource: &str, scope: &str) -> Grant {
+        let (exchange, cookies) = self.authorize(login, resource, scope).await;
+        Grant { cookies, ..Grant::read(&self.send("/token", "web", exchange).await) }
+    }
+
+    /// The form with which the client `web` gets its tokens, after a person has logged in and consented, and the cookies of the
+    /// browser.
+    pub async fn authorize(&self, login: &str, resource: &str, scope: &str) -> (String, BTreeMap<String, String>) {
         let scope = format!("openid offline_access {scope}");
         let query = [
             ("client_id", "web"),
@@ -102,8 +114,7 @@ impl OAuthServer {
             ("code_verifier", VERIFIER),
             ("resource", resource),
         ];
-        let cookies = browser.cookies;
-        Grant { cookies, ..Grant::read(&self.post("/token", "web", &form).await) }
+        (self::form(&form), browser.cookies)
     }
 
     /// The person of a login logs out in the browser.
@@ -133,9 +144,12 @@ impl OAuthServer {
     }
 
     fn post(&self, path: &str, client: &str, fields: &[(&str, &str)]) -> Call {
-        let credentials = base64(format!("{client}:{}", client_secret(client)));
-        let call = self.client.call("POST", path).header("authorization", format!("Basic {credentials}"));
-        call.header("content-type", FORM).body(form(fields))
+        self.send(path, client, form(fields))
+    }
+
+    fn send(&self, path: &str, client: &str, form: String) -> Call {
+        let call = self.client.call("POST", path).header("authorization", client_authentication(client));
+        call.header("content-type", FORM).body(form)
     }
 }
 
@@ -146,7 +160,8 @@ impl Grant {
     }
 }
 
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+/// The type of forms.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(fields).expect("text can be written as a form")

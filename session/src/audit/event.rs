@@ -20,6 +20,8 @@ pub enum Kind {
     Ended,
     /// A session was revoked, durably.
     SessionRevoked,
+    /// A refresh handle was used again, and its session was ended for that.
+    RefreshReused,
     /// Scopes were taken from a party.
     ScopesNarrowed,
     /// Scopes were given back to a party.
@@ -50,9 +52,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Ended,
         Self::SessionRevoked,
+        Self::RefreshReused,
         Self::ScopesNarrowed,
         Self::ScopesRestored,
         Self::ScopesGrew,
@@ -73,6 +76,7 @@ impl Kind {
         match self {
             Self::Ended => "ended",
             Self::SessionRevoked => "session_revoked",
+            Self::RefreshReused => "refresh_reused",
             Self::ScopesNarrowed => "scopes_narrowed",
             Self::ScopesRestored => "scopes_restored",
             Self::ScopesGrew => "scopes_grew",

@@ -237,6 +237,7 @@ fn verifier(at: &str, raw: RawOauth, faults: &mut Vec<String>) -> Option<Verifie
         clients: Vec::new(),
         claims: Vec::new(),
         bound_tokens: BoundTokens::Refuse,
+        minted_for: None,
         algorithms,
         // They are where `OauthSettings` says.
         keys: KeySource::Inline(String::new()),

@@ -7,6 +7,7 @@ use super::conditions::RawConditions;
 use super::places::{RawAnomalies, RawGeoIp};
 use super::signals::RawTransmitter;
 use super::signing::RawSigning;
+use super::tokens::RawTokens;
 use super::webhooks::RawWebhook;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -51,6 +52,9 @@ pub(super) struct Raw {
     pub(super) anomalies: Option<RawAnomalies>,
     pub(super) conditions: Option<RawConditions>,
     pub(super) signing: Option<RawSigning>,
+    pub(super) tokens: Option<RawTokens>,
+    pub(super) tokens_listen: Option<String>,
+    pub(super) tokens_tls: Option<RawTls>,
 }
 
 /// A credential, or a list of them.

@@ -77,6 +77,7 @@ impl Settings {
                 ("tls", self.tls.take_over(&new.tls)),
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
+                ("tokens_tls", self.tokens_tls.take_over(&new.tokens_tls)),
                 ("approvals", self.approvals.take_over(&new.approvals)),
                 ("conditions", are_conditions_new),
                 ("signing", are_keys_new),
@@ -99,6 +100,8 @@ impl Settings {
                 ("anomalies", self.anomalies != new.anomalies),
                 ("conditions", are_added || self.pdp != new.pdp),
                 ("signing", is_signing_added),
+                ("tokens", self.tokens != new.tokens),
+                ("tokens_listen", self.tokens_listen != new.tokens_listen),
             ]),
         }
     }

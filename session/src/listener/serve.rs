@@ -12,6 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The caller's address, as a request's extension.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
+
+/// The SHA-256 of the certificate that the caller has presented, if it was asked for one, as a request's extension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerCertificate(pub [u8; 32]);
 
 /// How one listener is served.
 pub(crate) struct Served {
@@ -73,9 +79,13 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, mut stop: watch
         threads.serve(stream, async move |stream| {
             let conversing = async {
                 match tls {
-                    None => converse(stream, peer, router, watcher, &requests, speaks_http2).await,
+                    None => converse(stream, (peer, None), router, watcher, &requests, speaks_http2).await,
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => converse(stream, peer, router, watcher, &requests, speaks_http2).await,
+                        Ok(stream) => {
+                            let certificate = certificate(stream.get_ref().1.peer_certificates());
+                            let caller = (peer, certificate);
+                            converse(stream, caller, router, watcher, &requests, speaks_http2).await;
+                        }
                         Err(error) => debug!(%peer, %error, "tls handshake failed"),
                     },
                 }
@@ -131,7 +141,7 @@ async fn take_place(room: &Arc<Semaphore>, connections: &mut Connections) -> Opt
 
 async fn converse<S>(
     stream: S,
-    peer: SocketAddr,
+    (peer, certificate): (SocketAddr, Option<PeerCertificate>),
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
     requests: &Arc<Connection>,
@@ -153,11 +163,18 @@ async fn converse<S>(
         let open = requests.open();
         async move { next.run(request).await.map(|body| open.answered(body)) }
     });
-    let router = router.layer(counted).layer(Extension(Peer(peer)));
+    let mut router = router.layer(counted).layer(Extension(Peer(peer)));
+    if let Some(certificate) = certificate {
+        router = router.layer(Extension(certificate));
+    }
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         debug!(%peer, %error, "a connection broke");
     }
+}
+
+fn certificate(presented: Option<&[CertificateDer<'_>]>) -> Option<PeerCertificate> {
+    presented?.first().map(|certificate| PeerCertificate(Sha256::digest(certificate).into()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use ureq::http::{Method, Request, Response, Uri};
+use ureq::http::{HeaderMap, Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
@@ -46,8 +46,13 @@ impl Url {
         }
     }
 
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.0.starts_with("http:")
+    }
+
+    /// As text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The same, with a parameter in its query.
@@ -79,6 +84,14 @@ pub(super) struct Call<'c> {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The same with its headers.
+#[derive(Debug)]
+pub(crate) struct Headed {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -170,6 +183,27 @@ impl Caller {
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(BYTES_MAX as u64).read_to_vec().map_err(failed)?;
         Ok(Answer { status, body })
+    }
+
+    /// Posts a form with these headers, and returns what is answered, whatever its status is. Blocks.
+    pub(crate) fn post_form(
+        &self,
+        Url(url): &Url,
+        headers: &[(&str, &str)],
+        form: &str,
+        at_most: Duration,
+    ) -> Result<Headed, String> {
+        let failed = |what: &dyn Display| format!("{url}: {what}");
+        let mut call = self.0.post(url).header(ACCEPT, "application/json");
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        let call = call.content_type("application/x-www-form-urlencoded");
+        let answer = call.config().timeout_global(Some(at_most)).build().send(form);
+        let mut answer = answer.map_err(|e| failed(&e))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.body_mut().with_config().limit(BYTES_MAX as u64).read_to_vec().map_err(|e| failed(&e))?;
+        Ok(Headed { status, headers, body })
     }
 
     /// Makes a call, and returns what is answered, whatever its status is. Blocks.

@@ -1,6 +1,7 @@
 //! The embedded store: one redb file, ACID, no server.
 
 mod database;
+mod families;
 mod file;
 mod journal;
 mod proofs;

@@ -5,6 +5,7 @@ mod commit;
 mod condition;
 mod connect;
 mod engine;
+mod families;
 mod link;
 mod open;
 mod proofs;

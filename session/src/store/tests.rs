@@ -49,6 +49,13 @@ macro_rules! claims {
             a_damaged_revocation_is_mended_by_the_next_one_of_its_party
         }
     };
+    // What Redis does not keep.
+    (@not_redis [$(#[$attribute:meta])+] $home:expr) => {
+        claims! { @families [$(#[$attribute])+] $home;
+            a_version_is_written_over_the_one_that_was_read
+            families_are_dropped_when_their_time_is_over_and_listed_when_they_are
+        }
+    };
     (@one $subject:ident [$(#[$attribute:meta])+] $home:expr, $claim:ident) => {
         $(#[$attribute])+
         fn $claim() {
@@ -100,6 +107,7 @@ pub(crate) fn tombstone(key: &str, at_ms: u64) -> Record {
 }
 
 pub(crate) mod embedded;
+mod families;
 pub(crate) mod postgres;
 mod proofs;
 pub(crate) mod redis;

@@ -69,13 +69,24 @@ fn every_key_of_session_yaml_is_documented() {
         ("### `anomalies.many_addresses`", format!("{complete}anomalies: {{many_addresses: {{zzz: 1}}}}")),
         ("### `signing`", format!("{complete}signing: {{zzz: 1}}")),
         ("### `signing.keys`", format!("{complete}signing: {{issuer: i, keys: [{{kid: a, zzz: 1}}]}}")),
+        ("### `tokens`", format!("{complete}tokens: {{zzz: 1}}")),
+        ("### `tokens.issuers`", format!("{complete}tokens: {{issuers: [{{issuer: i, zzz: 1}}]}}")),
+        (
+            "### `tokens.encryption.keys`",
+            format!("{complete}tokens: {{issuers: [], encryption: {{keys: [{{kid: a, zzz: 1}}]}}}}"),
+        ),
+        (
+            "### `tokens.issue`",
+            format!("{complete}tokens: {{issuers: [], encryption: {{keys: []}}, issue: {{audience: a, zzz: 1}}}}"),
+        ),
+        ("### `tls`, `admin_tls`, `signals_tls` and `tokens_tls`", format!("{complete}tokens_tls: {{zzz: 1}}")),
         ("### `usage`", format!("{complete}usage: {{zzz: 1}}")),
         ("### `conditions`", format!("{complete}conditions: {{zzz: 1}}")),
         ("### `access`", format!("{complete}access: [{{zzz: 1}}]")),
         ("### `access[].when`", format!("{complete}access: [{{name: a, when: {{zzz: 1}}}}]")),
-        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}tls: {{zzz: 1}}")),
-        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}admin_tls: {{zzz: 1}}")),
-        ("### `tls`, `admin_tls` and `signals_tls`", format!("{complete}signals_tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls`, `signals_tls` and `tokens_tls`", format!("{complete}tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls`, `signals_tls` and `tokens_tls`", format!("{complete}admin_tls: {{zzz: 1}}")),
+        ("### `tls`, `admin_tls`, `signals_tls` and `tokens_tls`", format!("{complete}signals_tls: {{zzz: 1}}")),
     ];
     for (heading, text) in rows {
         assert_eq!(first_cells(section(&page, heading)), keys(&text), "{heading}");

@@ -8,6 +8,7 @@ use portcullis_session::issuers::KnownIssuer;
 use portcullis_session::proofs::UsedProof;
 use portcullis_session::store::embedded::Embedded;
 use portcullis_session::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
+use portcullis_session::tokens::{FamilyId, StoredFamily};
 use portcullis_session::usage::Used;
 use portcullis_session::{Failure, Listeners, run};
 use std::collections::HashSet;
@@ -59,7 +60,7 @@ impl Gate {
         self.1.notify_all();
     }
 
-    fn pass(&self) {
+    pub(crate) fn pass(&self) {
         drop(self.1.wait_while(self.0.lock().unwrap(), |is_shut| *is_shut).unwrap());
     }
 }
@@ -122,6 +123,32 @@ impl Store for Faulty {
         self.0.kept_proofs(now_ms, each)
     }
 
+    fn family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+        match self.1.fails_to_read.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: no such block".to_owned())),
+            false => self.0.family(id),
+        }
+    }
+
+    fn write_family(&self, family: &StoredFamily, over: Option<u64>) -> Result<bool, StoreError> {
+        match self.1.fails.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.write_family(family, over),
+        }
+    }
+
+    fn ended_families(&self, max: usize) -> Result<Vec<StoredFamily>, StoreError> {
+        self.0.ended_families(max)
+    }
+
+    fn drop_family(&self, id: FamilyId, version: u64) -> Result<(), StoreError> {
+        self.0.drop_family(id, version)
+    }
+
+    fn drop_families(&self, before_ms: u64) -> Result<usize, StoreError> {
+        self.0.drop_families(before_ms)
+    }
+
     fn received(&self, ids: &[&ReceiptId]) -> Result<HashSet<ReceiptId>, StoreError> {
         self.0.received(ids)
     }
@@ -161,6 +188,7 @@ fn settings_for(filters: &[&str], more: &str) -> Settings {
         None if name == "P" => Some(format!("Bearer {ADMIN}")),
         None if name.starts_with("SIGNING_") => Some(crate::upstream_tokens::pem(name)),
         None if name == "HOOK" => Some(crate::webhooks::SECRET.to_owned()),
+        None if name.starts_with("SEALING_") => Some(crate::tokens::sealing_key(name)),
         None if name.starts_with("ADMIN_") => Some(format!("the-secret-of-{name}")),
         None if name == "RECEIVER" => Some("receiver-secret".to_owned()),
         Some(number) => filters.get(number.parse::<usize>().ok()?).map(|&secret| secret.to_owned()),
@@ -173,6 +201,7 @@ pub(crate) struct Fixture {
     pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) signals: Option<SocketAddr>,
+    pub(crate) tokens: Option<SocketAddr>,
     pub(crate) clock: Arc<AtomicU64>,
     /// By how much the wall clock was set, in milliseconds.
     pub(crate) wall: Arc<AtomicI64>,
@@ -222,7 +251,12 @@ impl Fixture {
                 Some(address) => Some(TcpListener::bind(address).await.unwrap()),
                 None => None,
             },
+            tokens: match settings.tokens_listen {
+                Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+                None => None,
+            },
         };
+        let tokens = listeners.tokens.as_ref().map(|listener| listener.local_addr().unwrap());
         let signals = listeners.signals.as_ref().map(|listener| listener.local_addr().unwrap());
         let (checks, admin) = (listeners.checks.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
         let faults = Arc::<Faults>::default();
@@ -248,6 +282,7 @@ impl Fixture {
             checks,
             admin,
             signals,
+            tokens,
             clock,
             wall,
             faults,

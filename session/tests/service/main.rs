@@ -29,5 +29,6 @@ mod program;
 mod proofs;
 mod signals;
 mod tls;
+mod tokens;
 mod upstream_tokens;
 mod webhooks;

@@ -30,7 +30,7 @@ pub(crate) fn command(folder: &Path, more: &str) -> Command {
 pub(crate) struct Program {
     pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    checks: SocketAddr,
+    pub(crate) checks: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
 
@@ -97,6 +97,16 @@ impl Program {
                 return line;
             }
         }
+    }
+
+    /// What it has still to say, when it has ended.
+    pub(crate) async fn rest(mut self) -> String {
+        let mut said = String::new();
+        while let Some(line) = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap() {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said
     }
 
     /// Ends it with SIGTERM; gives its exit code and what it had still to say.

@@ -1,6 +1,8 @@
 //! A real authorization server that this project did not write (npm's oidc-provider): its JWTs, opaque tokens, revocations
 //! and its key rotations.
 
+mod tokens;
+
 use portcullis_tests::{
     Builder, Kind, Testbed, Token, free_port, local,
     oauth::{JWT, OAuthServer, OPAQUE, client_secret},

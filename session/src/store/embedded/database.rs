@@ -9,6 +9,7 @@ use super::tables::{
 use crate::issuers::KnownIssuer;
 use crate::proofs::UsedProof;
 use crate::store::{Change, Lead, ReceiptId, Record, Rules, Store, StoreError};
+use crate::tokens::{FamilyId, StoredFamily};
 use crate::usage::{Kind, Used};
 use portcullis_contract::SessionId;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
@@ -286,6 +287,26 @@ impl Store for Embedded {
     fn kept_proofs(&self, now_ms: u64, each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
         let mut log = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
         log.as_mut().map_or(Ok(()), |log| log.read(now_ms, each))
+    }
+
+    fn family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+        self.read_family(id)
+    }
+
+    fn write_family(&self, family: &StoredFamily, over: Option<u64>) -> Result<bool, StoreError> {
+        self.put_family(family, over)
+    }
+
+    fn ended_families(&self, max: usize) -> Result<Vec<StoredFamily>, StoreError> {
+        self.over_families(max)
+    }
+
+    fn drop_family(&self, id: FamilyId, version: u64) -> Result<(), StoreError> {
+        self.remove_family(id, version)
+    }
+
+    fn drop_families(&self, before_ms: u64) -> Result<usize, StoreError> {
+        self.remove_families(before_ms)
     }
 
     fn tombstones(

@@ -47,6 +47,7 @@ pub struct Postgres {
     pub(super) lists: Mutex<Link>,
     pub(super) beats: Mutex<Link>,
     pub(super) proofs: Mutex<Link>,
+    pub(super) families: Mutex<Link>,
     pub(super) woken: Arc<Notify>,
     pub(super) cursor: Mutex<Cursor>,
     /// This machine's clock less the database's, in milliseconds.
@@ -127,6 +128,7 @@ impl Postgres {
             lists: link(Purpose::Queries)?,
             beats: link(Purpose::News)?,
             proofs: link(Purpose::Queries)?,
+            families: link(Purpose::Queries)?,
             woken: Arc::default(),
             cursor: Mutex::default(),
             clock_lead_ms: AtomicI64::new(0),

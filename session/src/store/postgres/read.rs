@@ -7,6 +7,7 @@ use crate::issuers::KnownIssuer;
 use crate::proofs::UsedProof;
 use crate::replica::{Appended, Engine, Place};
 use crate::store::{Change, Lead, Marks, ReceiptId, Record, Rules, Store, StoreError};
+use crate::tokens::{FamilyId, StoredFamily};
 use crate::usage::{Count, Kind, Used};
 use portcullis_contract::SessionId;
 use serde::de::DeserializeOwned;
@@ -185,6 +186,26 @@ impl Store for Postgres {
 
     fn keep_proofs(&self, proofs: &[UsedProof], _now_ms: u64) -> Result<Vec<bool>, StoreError> {
         self.note_proofs(proofs)
+    }
+
+    fn family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+        self.read_family(id)
+    }
+
+    fn write_family(&self, family: &StoredFamily, over: Option<u64>) -> Result<bool, StoreError> {
+        self.put_family(family, over)
+    }
+
+    fn ended_families(&self, max: usize) -> Result<Vec<StoredFamily>, StoreError> {
+        self.over_families(max)
+    }
+
+    fn drop_family(&self, id: FamilyId, version: u64) -> Result<(), StoreError> {
+        self.remove_family(id, version)
+    }
+
+    fn drop_families(&self, before_ms: u64) -> Result<usize, StoreError> {
+        self.remove_families(before_ms)
     }
 
     fn start_at_head(&self) -> Result<(), StoreError> {

@@ -1,12 +1,12 @@
 //! The tables in the database, and the settings of each connection.
 
 /// The layout of the tables and the format of the log. A version refuses a layout that it does not know.
-pub(super) const LAYOUT: i32 = 7;
+pub(super) const LAYOUT: i32 = 8;
 
 /// The oldest layout that the statements of [`sql`] bring to this one. Layout 1 has no table of received
 /// signals, layout 2 no attributes and no held signals among its rules, and no secret; layout 3 has no counts of what is
-/// used, layout 4 no requests for access, layout 5 no grants for one request and no names of those who have made a rule, and
-/// layout 6 no proofs of possession.
+/// used, layout 4 no requests for access, layout 5 no grants for one request and no names of those who have made a rule,
+/// layout 6 no proofs of possession, and layout 7 no refresh families.
 pub(super) const LAYOUT_MIN: i32 = 1;
 
 /// How long a transaction may wait for its client: a replica that is stopped in the middle of one would hold up the
@@ -80,6 +80,16 @@ CREATE INDEX IF NOT EXISTS received_until ON received (until_ms);
 CREATE TABLE IF NOT EXISTS proofs (id bytea PRIMARY KEY, asker bigint NOT NULL, until_ms bigint NOT NULL)
   WITH (fillfactor = 90);
 CREATE INDEX IF NOT EXISTS proofs_until ON proofs (until_ms);
+-- Refresh families. What they say is sealed; a version is written only over the one that its writer has read.
+CREATE TABLE IF NOT EXISTS families (
+  id bytea PRIMARY KEY,
+  version bigint NOT NULL,
+  until_ms bigint NOT NULL,
+  is_ended boolean NOT NULL,
+  sealed bytea NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS families_until ON families (until_ms);
+CREATE INDEX IF NOT EXISTS families_ended ON families (id) WHERE is_ended;
 -- What is used, by day, scope (kind 0) or route (kind 1), and client. Every replica adds to the same rows.
 CREATE TABLE IF NOT EXISTS used (
   day bigint NOT NULL,

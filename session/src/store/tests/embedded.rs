@@ -35,6 +35,7 @@ impl Home for Folder {
 }
 
 claims!(#[test], Folder::new());
+claims!(@not_redis [#[test]] Folder::new());
 
 #[test]
 fn one_process_at_a_time_holds_the_embedded_store() {
