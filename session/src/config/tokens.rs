@@ -40,10 +40,11 @@ pub(super) struct RawTokens {
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,
-    expecting = "an object with `issuer`, with `token_endpoint` or `discovery`, and with `revocation_endpoint` or `ca`"
+    expecting = "an object with `issuer`, with `token_endpoint` or `discovery`, and with `audiences`, `revocation_endpoint` or `ca`"
 )]
 struct RawIssuer {
     issuer: String,
+    audiences: Option<Vec<String>>,
     token_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     discovery: Option<String>,
@@ -128,7 +129,7 @@ fn issuers(raw: Vec<RawIssuer>, faults: &mut Vec<String>) -> Vec<IssuerSettings>
 }
 
 fn issuer(at: &str, raw: RawIssuer, faults: &mut Vec<String>) -> Option<IssuerSettings> {
-    let RawIssuer { issuer, token_endpoint, revocation_endpoint, discovery, ca } = raw;
+    let RawIssuer { issuer, audiences, token_endpoint, revocation_endpoint, discovery, ca } = raw;
     let before = faults.len();
     let mut url = |key: &str, text: Option<String>| {
         let read = text.map(|text| Url::read(&text).map_err(|fault| faults.push(format!("{at}.{key}: {fault}"))));
@@ -136,6 +137,9 @@ fn issuer(at: &str, raw: RawIssuer, faults: &mut Vec<String>) -> Option<IssuerSe
     };
     let (token, revocation) = (url("token_endpoint", token_endpoint), url("revocation_endpoint", revocation_endpoint));
     let discovery = url("discovery", discovery);
+    if audiences.as_ref().is_some_and(|audiences| audiences.is_empty() || audiences.iter().any(String::is_empty)) {
+        faults.push(format!("{at}.audiences: is empty: leave it out or add an entry"));
+    }
     let ca: Option<PathBuf> = ca.map(Into::into);
     let called = [&token, &revocation, &discovery].into_iter().flatten().cloned().collect::<Vec<_>>();
     if let Some(Err(fault)) =
@@ -155,7 +159,12 @@ fn issuer(at: &str, raw: RawIssuer, faults: &mut Vec<String>) -> Option<IssuerSe
             None
         }
     };
-    (faults.len() == before).then_some(IssuerSettings { issuer, endpoints: endpoints?, ca })
+    (faults.len() == before).then_some(IssuerSettings {
+        issuer,
+        audiences: audiences.unwrap_or_default(),
+        endpoints: endpoints?,
+        ca,
+    })
 }
 
 fn keys(raw: &[RawKey], env: Env<'_>, faults: &mut Vec<String>) -> Vec<SealingKey> {
@@ -256,6 +265,10 @@ mod tests {
             (
                 with("{issuer: i, token_endpoint: 'http://id/t'}", ""),
                 "tokens.issuers[0].token_endpoint: `http://id/t` is not",
+            ),
+            (
+                with("{issuer: i, audiences: [], token_endpoint: 'https://i/t'}", ""),
+                "tokens.issuers[0].audiences: is empty",
             ),
             (with(&format!("{ISSUER}, {ISSUER}"), ""), "tokens.issuers[1].issuer: `https://id` is empty, or listed"),
             (with("{issuer: i, token_endpoint: 'https://i/t', ca: /none}", ""), "tokens.issuers[0]: ca: cannot read"),

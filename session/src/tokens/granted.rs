@@ -73,7 +73,7 @@ async fn take_over(
     if refresh_token.is_none() && tokens.settings.issue.is_none() && !is_login {
         return Ok(members.clone());
     }
-    let access = match read_access(service, upstream.issuer(), members) {
+    let access = match read_access(service, upstream, members) {
         Ok(access) => access,
         // It may be for something else altogether, and is of no use at a filter.
         Err(_) if refresh_token.is_none() && tokens.settings.issue.is_none() => return Ok(members.clone()),
@@ -120,15 +120,18 @@ pub(super) fn refresh_token(members: &Map<String, Value>) -> Option<&str> {
 /// Reads the access token of an answer, as the filter reads it. It is genuine: it comes from its issuer.
 pub(super) fn read_access(
     service: &Arc<Service>,
-    issuer: &str,
+    upstream: &Upstream,
     members: &Map<String, Value>,
 ) -> Result<Access, &'static str> {
     let text = members.get("access_token").and_then(Value::as_str).ok_or("its answer has no access token")?;
     let read = service.registry.issuers().read(text);
     let read = read.map_err(|_| "its access token is not a JWT that can be read here")?;
     let now_ms = service.clock.now_ms();
-    if *read.facts.issuer != *issuer {
+    if *read.facts.issuer != *upstream.issuer() {
         return Err("its access token is another issuer's");
+    }
+    if !upstream.accepts(read.claim("aud")) {
+        return Err("its access token is for none of `audiences`");
     }
     if read.is_expired(now_ms) {
         return Err("its access token has expired already");

@@ -263,7 +263,7 @@ fn make(
     (client, live): (&Client, &Live),
     members: &Map<String, Value>,
 ) -> Result<Made, Fault> {
-    let access = read_access(service, upstream.issuer(), members).map_err(|why| unusable(upstream.issuer(), why))?;
+    let access = read_access(service, upstream, members).map_err(|why| unusable(upstream.issuer(), why))?;
     if !access.said.is_session_of(&family.said) {
         return Err(unusable(upstream.issuer(), "its access token is of another session"));
     }

@@ -33,6 +33,8 @@ pub(super) struct Process {
     pub(super) run: u64,
     /// When it began.
     pub(super) started_at_ms: u64,
+    /// Nobody else uses its store: what another run was about to do, nobody does any more.
+    pub(super) is_alone: bool,
 }
 
 /// An intent: the issuer is asked, or may have been.
@@ -98,7 +100,7 @@ impl Rotation {
         match place {
             Place::Current => match self.asking {
                 // Of this run, nobody asks any more: whoever did would hold the family.
-                Some(asking) if asking.run != process.run && now_ms < asking.until_ms() => {
+                Some(asking) if asking.is_others(process) && now_ms < asking.until_ms() => {
                     Decision::Wait(asking.until_ms())
                 }
                 Some(_) | None => Decision::Ask,
@@ -175,6 +177,10 @@ impl Rotation {
 }
 
 impl Asking {
+    const fn is_others(self, process: Process) -> bool {
+        !process.is_alone && self.run != process.run
+    }
+
     const fn until_ms(self) -> u64 {
         self.since_ms.saturating_add(ASKING_MS_MAX)
     }

@@ -35,6 +35,8 @@ impl TokenSettings {
 pub struct IssuerSettings {
     /// `iss` of its tokens.
     pub issuer: String,
+    /// `aud` of its access tokens must have one of these; empty: it is not asked about.
+    pub audiences: Vec<String>,
     /// Where it is called.
     pub(crate) endpoints: Endpoints,
     /// A PEM file with the certificates that its servers are checked against; without it, the system's.

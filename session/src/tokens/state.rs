@@ -41,6 +41,7 @@ impl Tokens {
         metrics: Arc<TokenMetrics>,
         now_ms: u64,
     ) -> Result<Self, String> {
+        let is_alone = Arc::clone(&store).engine().is_none();
         let run = random().ok_or("the system has no random numbers")?;
         Ok(Self {
             vault: Vault::new(settings.keys.clone()),
@@ -49,7 +50,7 @@ impl Tokens {
             signing,
             store,
             metrics,
-            process: Process { run: u64::from_be_bytes(run), started_at_ms: now_ms },
+            process: Process { run: u64::from_be_bytes(run), started_at_ms: now_ms, is_alone },
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             families: Arc::default(),
             runtime: Runtime::current(),

@@ -101,6 +101,18 @@ impl Upstream {
         &self.settings.issuer
     }
 
+    /// Whether an access token with that `aud` (RFC 7519, section 4.1.3) is for one of its audiences.
+    pub(super) fn accepts(&self, aud: Option<&Value>) -> bool {
+        let audiences = &self.settings.audiences;
+        let is_ours = |value: &Value| value.as_str().is_some_and(|aud| audiences.iter().any(|ours| ours == aud));
+        audiences.is_empty()
+            || match aud {
+                Some(Value::Array(list)) => list.iter().any(is_ours),
+                Some(one) => is_ours(one),
+                None => false,
+            }
+    }
+
     /// Its endpoints; `None`: they are not known now.
     pub(super) async fn endpoints(self: &Arc<Self>) -> Option<Known> {
         if let Some(known) = self.held() {

@@ -101,7 +101,7 @@ fn cipher(key: &[u8; KEY_BYTES], family: FamilyId) -> Option<Aes256Gcm> {
 }
 
 fn bound_to(family: FamilyId, version: u64) -> Vec<u8> {
-    [&b"portcullis family 1"[..], &family.0, &version.to_be_bytes()].concat()
+    [b"portcullis family 1".as_slice(), &family.0, &version.to_be_bytes()].concat()
 }
 
 fn hmac(key: &[u8; KEY_BYTES], parts: &[&[u8]]) -> Option<[u8; 32]> {

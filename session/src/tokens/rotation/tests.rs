@@ -26,8 +26,8 @@ fn rotated(generation: u64, rotated_at_ms: u64) -> Rotation {
     rotation
 }
 
-const ME: Process = Process { run: 1, started_at_ms: 0 };
-const OTHER: Process = Process { run: 2, started_at_ms: 0 };
+const ME: Process = Process { run: 1, started_at_ms: 0, is_alone: false };
+const OTHER: Process = Process { run: 2, ..ME };
 
 #[test]
 fn what_becomes_of_a_handle_depends_on_its_generation_and_the_time() {
@@ -80,6 +80,8 @@ fn of_two_processes_one_asks_and_the_other_takes_its_place_when_it_is_gone() {
     assert_eq!(decide(&rotation, 1_000), Decision::Wait(1_000 + ASKING_MS_MAX));
     assert_eq!(decide(&rotation, 1_000 + ASKING_MS_MAX), Decision::Ask);
     assert_eq!(rotation.decide(shown(1), &TERMS, OTHER, 1_000), Decision::Ask, "its own intent holds up nobody");
+    let alone = Process { is_alone: true, ..ME };
+    assert_eq!(rotation.decide(shown(1), &TERMS, alone, 1_000), Decision::Ask, "nobody else is there");
     rotation.begin(8, ME, 20_000);
     assert!(!rotation.settle(7, digest(2), 20_001) && !rotation.withdraw(7), "the other one comes too late");
     assert!(rotation.settle(8, digest(3), 20_002));
@@ -89,15 +91,22 @@ fn of_two_processes_one_asks_and_the_other_takes_its_place_when_it_is_gone() {
 #[test]
 fn an_answer_that_a_kill_has_lost_is_given_by_the_next_process() {
     let rotation = rotated(1, 100_000);
-    let after = |started_at_ms, now_ms| rotation.decide(shown(0), &TERMS, Process { run: 3, started_at_ms }, now_ms);
+    let after =
+        |started_at_ms, now_ms| rotation.decide(shown(0), &TERMS, Process { run: 3, started_at_ms, ..ME }, now_ms);
     assert_eq!(after(130_000, 139_999), Decision::Repeat);
     assert_eq!(after(130_000, 140_000), Decision::Reuse);
     assert_eq!(
-        rotated(1, 0).decide(shown(0), &TERMS, Process { run: 3, started_at_ms: AWAY_MS_MAX + 1 }, AWAY_MS_MAX + 1),
+        rotated(1, 0).decide(
+            shown(0),
+            &TERMS,
+            Process { run: 3, started_at_ms: AWAY_MS_MAX + 1, ..ME },
+            AWAY_MS_MAX + 1
+        ),
         Decision::Expired
     );
     let long = Terms { idle_ms: u64::MAX, absolute_ms: u64::MAX, ..TERMS };
-    let restarted = |started_at_ms| rotation.decide(shown(0), &long, Process { run: 3, started_at_ms }, started_at_ms);
+    let restarted =
+        |started_at_ms| rotation.decide(shown(0), &long, Process { run: 3, started_at_ms, ..ME }, started_at_ms);
     assert_eq!(restarted(100_000 + AWAY_MS_MAX), Decision::Repeat);
     assert_eq!(restarted(100_001 + AWAY_MS_MAX), Decision::Reuse, "it was not that process that has lost it");
 }
@@ -147,6 +156,7 @@ struct World {
     now_ms: u64,
     process: u64,
     started_at_ms: u64,
+    is_alone: bool,
     /// The handle that the client has.
     client: u64,
     /// When the client has used it for the first time, if it has.
@@ -183,8 +193,9 @@ enum Wrong {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(is_alone: bool) -> Self {
         Self {
+            is_alone,
             disk: Disk(Rotation::new(digest(0), 0)),
             now_ms: 0,
             process: 1,
@@ -201,7 +212,7 @@ impl World {
     }
 
     fn process(&self) -> Process {
-        Process { run: self.process, started_at_ms: self.started_at_ms }
+        Process { run: self.process, started_at_ms: self.started_at_ms, is_alone: self.is_alone }
     }
 
     /// One shows a handle. `None`: it waits for an attempt of this process, or nothing becomes of it.
@@ -284,7 +295,7 @@ impl World {
 
 #[test]
 fn in_every_order_of_events_theft_is_noticed_and_nothing_else_is_taken_for_it() {
-    let (mut worlds, mut seen) = (vec![World::new()], HashSet::new());
+    let (mut worlds, mut seen) = ([true, false].map(World::new).to_vec(), HashSet::new());
     let (mut alarms, mut repeats) = (0, 0);
     for _ in 0..DEPTH {
         let mut next = Vec::new();

@@ -64,6 +64,20 @@ async fn ours_never_outlives_the_issuers_nor_has_what_the_session_lost() {
 }
 
 #[tokio::test]
+async fn a_token_for_another_api_does_not_become_one_for_ours() {
+    let issuer = Issuer::start(Rotation::On).await;
+    let tokens = settings(&issuer, ISSUE).replace("issuer: 'https://id',", "issuer: 'https://id', audiences: [api],");
+    let fixture = Fixture::with(&format!("{tokens}\n{SIGNING}")).await;
+    let form = "grant_type=authorization_code&code=s&client_id=spa";
+    pair(&token(fixture.checks, "", form).await);
+    for aud in [json!("other"), json!(["other", "api-2"]), Value::Null] {
+        *issuer.state.claims.lock().unwrap() = json!({"aud": aud});
+        assert_eq!(error(&token(fixture.checks, "", form).await), (502, "server_error".to_owned()), "{aud}");
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn a_machines_token_is_ours_as_well() {
     let world = issuing().await;
     let answer = world.post("grant_type=client_credentials&client_id=job&scope=orders:read").await;

@@ -5,11 +5,11 @@ use crate::program::{Program, command};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
 
-async fn start(folder: &Path, issuer: &Issuer) -> Program {
+pub(super) async fn start(folder: &Path, issuer: &Issuer) -> Program {
     let mut command = command(folder, &settings(issuer, ""));
     command.env("SEALING_A", sealing_key("SEALING_A"));
     Program::run(command).await
@@ -25,7 +25,7 @@ fn refresh(to: SocketAddr, handle: &str) -> tokio::task::JoinHandle<Option<Answe
     tokio::spawn(async move { tokio::spawn(async move { token(to, "", &form).await }).await.ok() })
 }
 
-async fn log_in(program: &Program) -> String {
+pub(super) async fn log_in(program: &Program) -> String {
     pair(&token(program.checks, "", "grant_type=authorization_code&code=s&client_id=spa").await).0
 }
 
@@ -37,7 +37,7 @@ async fn asked(issuer: &Issuer, count: usize) {
     }
 }
 
-async fn state(program: &Program) -> Value {
+pub(super) async fn state(program: &Program) -> Value {
     program.call("GET", &format!("/v1/sessions/{}", id("s")), "").await.json()["state"].clone()
 }
 
