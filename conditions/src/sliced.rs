@@ -3,7 +3,7 @@
 use crate::{
     Answer, Fault, Prepared, Refusal, Route, Session, entities,
     load::Condition,
-    members::{Facts, Needs},
+    members::{Facts, Member, Needs},
     method::METHODS,
     prepared::Residual,
     reduce::{Reduced, Reducer, as_bool},
@@ -88,6 +88,11 @@ impl Sliced {
     /// Whether none can.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Whether any of them looks at the device that a request comes from.
+    pub fn looks_at_device(&self) -> bool {
+        self.kept.iter().any(|kept| Needs::of(&kept.expr).has(Member::Device))
     }
 
     /// The `@id` of each condition that can concern a method of the route.

@@ -21,6 +21,10 @@ pub const ROUTES_MAX: usize = 100_000;
 pub const TOKENS_MAX: usize = 1_000_000;
 /// Open follows of one stream.
 pub const FOLLOWS_MAX: usize = 200_000;
+/// Leases of one stream.
+pub const LEASES_MAX: usize = 20_000;
+/// The longest lease, in milliseconds.
+pub const LEASE_MS_MAX: u64 = 5_000;
 /// Uses of one message.
 pub const USES_MAX: usize = 2_048;
 /// Scopes, groups and sets of scopes, tags, `acr` and `amr` values, issuers, claim names, values of claims, attributes, groups
@@ -130,7 +134,7 @@ impl Counts {
                 | (Kind::ClaimValues, 2)
                 | (Kind::Token, 7 | 17..=19)
                 | (Kind::Circumstances, 2)
-                | (Kind::Use, 3) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
+                | (Kind::Use, 3 | 5) => count(&mut self.names, NAMES_MAX, Exceeded::Names)?,
                 _ => {}
             }
             if let Some(inner) = inner {
@@ -216,8 +220,14 @@ mod tests {
         assert_eq!(checked(&message), Err(Exceeded::Uses));
         message.uses = vec![Use { missing: vec![String::new(); NAMES_MAX], ..Use::default() }];
         assert_eq!(checked(&message), Ok(()));
-        message.uses.push(Use { missing: vec![String::new()], ..Use::default() });
-        assert_eq!(checked(&message), Err(Exceeded::Names));
+        for more in [
+            Use { missing: vec![String::new()], ..Use::default() },
+            Use { granted: vec![String::new()], ..Use::default() },
+        ] {
+            message.uses.truncate(1);
+            message.uses.push(more);
+            assert_eq!(checked(&message), Err(Exceeded::Names));
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub const PROOFS: &str = "proofs";
 /// The capability of a service that mints tokens for upstreams.
 pub const UPSTREAM_TOKENS: &str = "upstream_tokens";
 
+/// The capability of a service that gives leases.
+pub const LEASES: &str = "leases";
+
 /// The `typ` of a token for an upstream, where the policy specifies none.
 pub const UPSTREAM_TOKEN_TYP: &str = "txntoken+jwt";
 

@@ -10,6 +10,7 @@
 //! - [`Request`]: the state machine `Fresh → Asking → Asked → Released | Denied`;
 //! - `circumstances`: what conditions of the session service want to know besides;
 //! - `session_client`: the questions to the session service, grouped on one stream or as one call per request;
+//! - `leases`: what a worker decides by itself for a moment, because the session service has given it leases;
 //! - `session_memory`: the last verdicts, which decide a request when there is no new one;
 //! - `follows`: the sessions of open requests;
 //! - [`upstream_token`]: tokens that the session service mints for upstreams;
@@ -30,6 +31,7 @@ mod gate;
 mod head;
 pub mod identity;
 mod introspection;
+mod leases;
 pub mod local;
 pub mod log_record;
 mod possession;
@@ -56,6 +58,7 @@ pub use condition::Condition;
 pub use gate::{ContextId, Due, Fetch, Gate};
 pub use head::{Head, IDENTITY_PREFIX, forged_trailers};
 pub use introspection::{CALLS_MAX, Call, CallKey, Carried, authorization};
+pub use leases::Leased;
 pub use possession::{Presented, UsedProof};
 pub use principal::Principal;
 pub use question::{Arrival, Inquiry, Question, RequestAttributes, Verdict};
@@ -64,5 +67,7 @@ pub use refused_tokens::RefusedToken;
 pub use request::{Decision, Denial, Event, Mark, Next, Open, Permit, Request, Step, StepUp};
 pub use session_memory::Known;
 pub use stream_client::{Act, Lack, MESSAGE_BYTES_MAX, PeerNews};
-pub use tally::{CacheResult, CheckOutcome, Count, Decided, FetchResult, OutageRelease, Route, StreamEvent, Tally};
+pub use tally::{
+    CacheResult, CheckOutcome, Count, Decided, FetchResult, LeaseEvent, OutageRelease, Route, StreamEvent, Tally,
+};
 pub use upstream_token::UpstreamToken;

@@ -7,6 +7,7 @@ mod duration;
 mod envoy_config;
 mod facts;
 mod fault;
+mod freshness;
 mod hello;
 mod json;
 mod json_path;
@@ -27,6 +28,7 @@ mod validate;
 
 pub use facts::{CLIENT_CERTIFICATE, DeviceSource, FactSources, PlaceHeaders};
 pub use fault::{About, Fault, Faults, Wrong};
+pub use freshness::Freshness;
 pub use json_path::At;
 pub use origin::Origin;
 pub use portcullis_contract::token::{Algorithm, BoundTokens, ClaimNames, ClaimValues, Issuer, KeySource, ScopeClaim};

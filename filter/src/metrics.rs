@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     wait: Option<u32>,
     connected: Option<u32>,
     was_connected: bool,
+    leases: Option<u32>,
+    held_leases: i64,
     reported_at: Monotonic,
 }
 
@@ -51,9 +53,13 @@ impl Metrics {
             let _ = hostcalls::increment_metric(id, -1);
             self.was_connected = false;
         }
+        if let (1.., Some(id)) = (self.held_leases, self.leases) {
+            let _ = hostcalls::increment_metric(id, -self.held_leases);
+            self.held_leases = 0;
+        }
     }
 
-    /// All workers share one gauge: connected workers are added up, and the age of a key set is the one reported last.
+    /// All workers share one gauge: connected workers and their leases are added up, and the age of a key set is the one reported last.
     fn gauge(&mut self, gate: &Gate, now: Now) {
         let connected = gate.is_connected();
         if connected != self.was_connected {
@@ -61,6 +67,12 @@ impl Metrics {
             let name = "portcullis.check_stream.connected";
             let id = *self.connected.get_or_insert_with(|| define(MetricType::Gauge, name));
             let _ = hostcalls::increment_metric(id, if connected { 1 } else { -1 });
+        }
+        let held = i64::try_from(gate.leases_held()).unwrap_or(i64::MAX);
+        if held != self.held_leases {
+            let id = *self.leases.get_or_insert_with(|| define(MetricType::Gauge, "portcullis.leases.held"));
+            let _ = hostcalls::increment_metric(id, held - self.held_leases);
+            self.held_leases = held;
         }
         for (issuer, age_s) in gate.key_ages_s(now.instant) {
             let id = *self.key_ages.entry(issuer).or_insert_with(|| {
@@ -100,6 +112,7 @@ fn name(count: Count, policy: &Policy) -> String {
         Count::Cut(_, route) => format!("portcullis.cuts.code.{label}.route.{}", route_label(route, policy)),
         Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
         Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
+        Count::Lease(_) => format!("portcullis.leases.event.{label}"),
         Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
         Count::RefusedToken(_) => format!("portcullis.refused_tokens.reason.{label}"),
     }

@@ -361,10 +361,12 @@ impl Worker {
     }
 
     fn wanted_tick(&self) -> Duration {
-        match self.gate.borrow().is_busy() {
+        let gate = self.gate.borrow();
+        match gate.is_busy() {
             _ if !self.backlog.borrow().is_empty() => TICK_BACKLOG,
             true => TICK_BUSY,
-            false => TICK_IDLE,
+            // Leases have to be renewed in time.
+            false => gate.pace_ms().map_or(TICK_IDLE, |ms| Duration::from_millis(ms).clamp(TICK_BUSY, TICK_IDLE)),
         }
     }
 

@@ -24,6 +24,7 @@ mod sessions;
 mod signals;
 mod usage;
 mod view;
+mod waits;
 mod webhooks;
 mod whoami;
 

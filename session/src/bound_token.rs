@@ -335,6 +335,14 @@ impl BoundToken {
         Answer { verdict, awaits, again_in_ms, grant_until_ms: ends_ms, condition, once }
     }
 
+    /// Whether every request with it, on a route about which conditions are asked, is allowed by them: see
+    /// [`Asking::leasable`]. It must have just been answered.
+    pub(crate) fn leasable(&mut self, registry: &Registry, asking: &Asking<'_>, now_ms: u64) -> Option<Option<u64>> {
+        let State::Session(Standing { session, compared, marks, .. }) = &mut self.state else { return None };
+        let (left, contexts) = (compared.narrowed.as_deref(), &compared.contexts);
+        asking.leasable(marks, &Of { registry, session, token: &self.token, left, once: &[], contexts }, now_ms)
+    }
+
     /// Drops an ended session whose end is on disk: an old token must not keep it in memory.
     fn release(&mut self) {
         if let State::Session(Standing { session, over_since: Some(epochs), .. }) = &self.state

@@ -6,6 +6,9 @@ mod answers;
 mod conditions_tests;
 mod follows;
 #[cfg(test)]
+mod lease_tests;
+mod leases;
+#[cfg(test)]
 mod minting_tests;
 #[cfg(test)]
 mod once_tests;

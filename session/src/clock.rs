@@ -137,6 +137,14 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// What is added by whoever waits for the end of a lease, besides a thousandth of it: clocks of bounded rate differ.
+const WAIT_MARGIN_MS: u64 = 10;
+
+/// How long somebody waits who waits for the end of a lease of that length that another clock counts.
+pub(crate) const fn waited_out_ms(lease_ms: u64) -> u64 {
+    lease_ms.saturating_add(lease_ms.div_ceil(1_000)).saturating_add(WAIT_MARGIN_MS)
+}
+
 /// The wall clock, in milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

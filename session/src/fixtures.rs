@@ -152,7 +152,7 @@ impl Fixture {
     pub(crate) fn shared() -> Self {
         let fixture = Self::new();
         let lease = Arc::new(Lease::of(HOUR));
-        lease.beaten(steady_ms(), 0);
+        lease.beaten(steady_ms(), 0, 0);
         let registry = Arc::into_inner(fixture.registry).expect("the registry is still held").sharing(lease);
         Self { registry: Arc::new(registry), ..fixture }
     }

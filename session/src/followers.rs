@@ -1,5 +1,5 @@
-//! The followers of sessions: which follows of which streams are to be judged again when a session ends, its scopes change, or
-//! what is known of it does.
+//! The followers of sessions: which follows and leases of which streams are to be judged again when a session ends, its scopes
+//! change, or what is known of it does.
 //!
 //! No verdicts pass through here. A change marks the follow in the notifier of its stream, and the stream judges it again.
 //! So a stream always sends the current verdict, and a slow reader costs one mark for each follow.
@@ -9,14 +9,19 @@
 //! interleaving, either the judgement sees the change or the follow is marked.
 
 use crate::fact_epochs::Counters;
+use crate::leases::Leases;
 use portcullis_contract::SessionId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The follows of all streams. A session without followers costs one look-up when it ends.
+/// The follows of all streams, and their leases. A session without followers costs two look-ups when it ends.
 #[derive(Debug, Default)]
-pub struct Followers(Mutex<Held>);
+pub struct Followers {
+    held: Mutex<Held>,
+    leases: Arc<Leases>,
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -31,17 +36,19 @@ struct Held {
 impl Followers {
     /// A session has ended, or its scopes have changed. Must be called after the change is applied in memory.
     pub fn changed(&self, session: SessionId) {
-        let held = lock(&self.0);
+        let held = lock(&self.held);
         for (_, stream, follow) in held.follows.range((session, 0, 0)..=(session, u64::MAX, u32::MAX)) {
             if let Some(notifier) = held.streams.get(stream) {
                 notifier.mark(*follow);
             }
         }
+        drop(held);
+        self.leases.changed(session);
     }
 
     /// These counters of [`FactEpochs`](crate::fact_epochs::FactEpochs) have moved.
     pub fn facts_changed(&self, counters: &BTreeSet<u16>) {
-        let held = lock(&self.0);
+        let held = lock(&self.held);
         for counter in counters.iter().filter(|_| !held.by_fact.is_empty()) {
             for (_, stream, follow) in held.by_fact.range((*counter, 0, 0)..=(*counter, u64::MAX, u32::MAX)) {
                 if let Some(notifier) = held.streams.get(stream) {
@@ -49,17 +56,25 @@ impl Followers {
                 }
             }
         }
+        drop(held);
+        self.leases.facts_changed(counters);
     }
 
-    /// Marks every follow: a change may concern any of them.
+    /// Marks every follow and every lease: a change may concern any of them.
     pub fn all_changed(&self) {
-        lock(&self.0).streams.values().for_each(|notifier| notifier.mark_all());
+        lock(&self.held).streams.values().for_each(|notifier| notifier.mark_all());
+        self.leases.all_changed();
+    }
+
+    /// The leases.
+    pub(crate) fn leases(&self) -> &Arc<Leases> {
+        &self.leases
     }
 
     /// The line of a new stream.
     pub fn line(self: &Arc<Self>) -> Line {
         let notifier = Arc::<Notifier>::default();
-        let mut held = lock(&self.0);
+        let mut held = lock(&self.held);
         held.streams_ever = held.streams_ever.wrapping_add(1);
         let stream = held.streams_ever;
         held.streams.insert(stream, Arc::clone(&notifier));
@@ -79,23 +94,23 @@ pub struct Line {
 impl Line {
     /// Registers a follow of a session.
     pub fn follow(&self, session: SessionId, follow: u32) {
-        lock(&self.followers.0).follows.insert((session, self.stream, follow));
+        lock(&self.followers.held).follows.insert((session, self.stream, follow));
     }
 
     /// Takes it back.
     pub fn unfollow(&self, session: SessionId, follow: u32) {
-        lock(&self.followers.0).follows.remove(&(session, self.stream, follow));
+        lock(&self.followers.held).follows.remove(&(session, self.stream, follow));
     }
 
     /// Registers a follow for changes of facts.
     pub fn follow_facts(&self, counters: Counters, follow: u32) {
         let entries = counters.each().into_iter().map(|counter| (counter, self.stream, follow));
-        lock(&self.followers.0).by_fact.extend(entries);
+        lock(&self.followers.held).by_fact.extend(entries);
     }
 
     /// Takes that back.
     pub fn unfollow_facts(&self, counters: Counters, follow: u32) {
-        let mut held = lock(&self.followers.0);
+        let mut held = lock(&self.followers.held);
         for counter in counters.each() {
             held.by_fact.remove(&(counter, self.stream, follow));
         }
@@ -109,7 +124,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        lock(&self.followers.0).streams.remove(&self.stream);
+        lock(&self.followers.held).streams.remove(&self.stream);
     }
 }
 
@@ -117,6 +132,7 @@ impl Drop for Line {
 #[derive(Debug, Default)]
 pub struct Notifier {
     marked: Mutex<Marked>,
+    are_leases_marked: AtomicBool,
     notify: Notify,
 }
 
@@ -130,6 +146,17 @@ pub struct Marked {
 }
 
 impl Notifier {
+    /// Leases of the stream are marked in the book.
+    pub(crate) fn mark_leases(&self) {
+        self.are_leases_marked.store(true, Ordering::SeqCst);
+        self.notify.notify_one();
+    }
+
+    /// Whether some were since the last call.
+    pub(crate) fn take_lease_marks(&self) -> bool {
+        self.are_leases_marked.load(Ordering::SeqCst) && self.are_leases_marked.swap(false, Ordering::SeqCst)
+    }
+
     fn mark(&self, follow: u32) {
         lock(&self.marked).follows.insert(follow);
         self.notify.notify_one();
@@ -180,7 +207,7 @@ mod tests {
         followers.all_changed();
         assert!(one.notifier().take().all && two.notifier().take().all);
         drop(one);
-        assert_eq!(lock(&followers.0).streams.len(), 1);
+        assert_eq!(lock(&followers.held).streams.len(), 1);
     }
 
     #[test]
@@ -205,6 +232,6 @@ mod tests {
         followers.facts_changed(&one.each());
         assert!(!line.notifier().take().follows.contains(&1));
         line.unfollow_facts(two, 2);
-        assert!(lock(&followers.0).by_fact.is_empty());
+        assert!(lock(&followers.held).by_fact.is_empty());
     }
 }

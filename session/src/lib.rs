@@ -26,6 +26,7 @@ pub mod intern;
 pub mod issuers;
 pub mod judge;
 mod leads;
+mod leases;
 mod life;
 mod listener;
 pub mod log;

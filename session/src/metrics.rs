@@ -5,6 +5,7 @@ use crate::authzen::AuthZenMetrics;
 use crate::conditions::ConditionMetrics;
 use crate::geoip::GeoIpMetrics;
 use crate::judge::Reason;
+use crate::leases::LeaseMetrics;
 use crate::minting::MintingMetrics;
 use crate::pdp::PdpMetrics;
 use crate::replica::{Beaten, Failovers, State};
@@ -107,6 +108,8 @@ pub struct Metrics {
     audit_not_exported: IntCounter,
     commits: Histogram,
     replicas: Replicas,
+    /// Leases of filters.
+    pub(crate) leases: LeaseMetrics,
     /// Signals of identity providers.
     pub(crate) signals: Signals,
     /// Conditions.
@@ -333,6 +336,7 @@ impl Metrics {
                 )?,
             },
             signals: signals(&registry)?,
+            leases: LeaseMetrics::new(&registry)?,
             conditions: ConditionMetrics::new(&registry)?,
             usage: UsageMetrics::new(&registry)?,
             webhooks: WebhookMetrics::new(&registry)?,

@@ -9,6 +9,7 @@ use crate::check_stream::{Checks, DRAIN_MAX};
 use crate::clock::Clock;
 use crate::conditions::{self, Conditions};
 use crate::config::{Settings, Sharing};
+use crate::leases;
 use crate::listener::{ConnectionThreads, Served, serve};
 use crate::metrics::Metrics;
 use crate::minting::{self, Minter};
@@ -191,6 +192,7 @@ pub async fn run(
     signals.extend(watchers);
     signals.push(tokio::spawn(conditions::keep(Arc::clone(&service), conditions)));
     signals.push(tokio::spawn(approvals::keep(Arc::clone(&service), rules, sharing.is_none())));
+    signals.push(tokio::spawn(leases::keep(Arc::clone(&service))));
     let admins = tokio::spawn(admins::keep(Arc::clone(&service)));
     let cleaner = tokio::spawn(clean(Arc::clone(&service)));
     let forgetter = tokio::spawn(forget(Arc::clone(&service), kept));
@@ -293,6 +295,7 @@ fn build(
         .map_err(|e| Failure::System(format!("cannot set up the webhook {e}")))?;
     registry.set_subscribers(webhooks.subscribers().clone());
     metrics.undated_logins.set(registry.reopens_undated_logins().into());
+    leases::hold_after_start(registry.followers().leases(), &**store).map_err(Failure::Store)?;
     let (stored, audited, counted) = (Arc::clone(store), Arc::clone(&audit), Arc::clone(&metrics));
     let writer = Writer::start(Arc::clone(&registry), stored, audited, counted, shared.map(Shared::among))
         .map_err(|e| Failure::System(format!("cannot start the writer's thread: {e}")))?;
@@ -363,7 +366,10 @@ impl Shared {
         let writer = Arc::clone(service);
         let catch_up = Box::new(move || writer.writer.catch_up());
         lease.applied(service.store.place());
-        Beats::start(engine, lease, barrier, Arc::clone(&service.metrics), sharing.serve_lease_ms, catch_up)
+        let (leases, metrics) = (Arc::clone(service.registry.followers().leases()), Arc::clone(&service.metrics));
+        let waked = Arc::clone(&engine);
+        leases.on_settled(move || waked.wake());
+        Beats::start(engine, lease, barrier, leases, metrics, sharing.serve_lease_ms, catch_up)
             .map_err(|e| Failure::System(format!("cannot start the thread of the beats: {e}")))
     }
 }

@@ -26,7 +26,7 @@ use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use portcullis_contract::token::dpop::NonceKey;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, PROOFS, UPSTREAM_TOKENS, USAGE};
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, LEASES, PROOFS, UPSTREAM_TOKENS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -141,6 +141,14 @@ impl Service {
         (!self.writer.is_healthy()).then(|| unwritten.to_owned())
     }
 
+    /// Filters are given leases of up to so many milliseconds, once the other replicas know.
+    pub(crate) fn gives_leases_of(&self, ms: u64) {
+        match &self.barrier {
+            Some(barrier) => barrier.gives_leases_of(ms),
+            None => self.registry.lease().may_give(ms),
+        }
+    }
+
     /// The scopes that need a live grant, for tokens that no filter presents: those of the policies of connected filters, and all
     /// that somebody can approve, for the filter that holds them back may not be connected here.
     pub fn approvals(&self) -> ScopeSet {
@@ -153,7 +161,7 @@ impl Service {
         // A filter only tells where a request comes from if somebody wants to know.
         let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
         let mints = self.minter.is_some().then_some(UPSTREAM_TOKENS);
-        [BEAT, APPROVALS, USAGE, PROOFS].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
+        [BEAT, APPROVALS, USAGE, PROOFS, LEASES].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

@@ -409,6 +409,17 @@ pub trait Store: Send + Sync + 'static {
         Ok(0)
     }
 
+    /// The longest lease that a filter may have been given by whoever had the store before this process, in milliseconds. `None`:
+    /// the store does not say. Replicas whose store lists them by their runs need not know.
+    fn longest_lease_ms(&self) -> Result<Option<u64>, StoreError> {
+        Ok(Some(0))
+    }
+
+    /// Notes that a filter may be given one that long; durable when it returns. Beside commits.
+    fn note_longest_lease(&self, _ms: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Starts a commit: until [`Store::apply`] or [`Store::cancel`], no other replica makes one. Calls `each` with what
     /// others have changed since the last call, in order. Where there are no replicas, there is nothing to do.
     fn begin(&self, _each: &mut dyn FnMut(Change)) -> Result<(), StoreError> {

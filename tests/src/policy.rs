@@ -47,6 +47,12 @@ pub fn patient() -> Value {
     policy
 }
 
+/// A policy whose workers decide by leases.
+pub fn leased(mut policy: Value, lease: &str) -> Value {
+    policy["session"]["freshness"] = json!({"lease": lease});
+    policy
+}
+
 /// The patient policy with other routes. Every scope that they name must be registered in the shipped policy.
 pub fn with_routes(routes: Value) -> Value {
     let mut policy = patient();

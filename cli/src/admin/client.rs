@@ -5,7 +5,11 @@ use crate::error::Error;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use ureq::{
     Agent, Body,
     http::{HeaderValue, Response, StatusCode, header::AUTHORIZATION},
@@ -38,6 +42,8 @@ pub(super) struct Client {
     base: String,
     credential: HeaderValue,
     credential_from: String,
+    /// How long the last answer has waited for filters to give leases back, in milliseconds.
+    waited_ms: AtomicU64,
 }
 
 /// Why a call failed.
@@ -83,6 +89,12 @@ impl Path {
     }
 }
 
+/// What an answer says about that (W3C Server Timing).
+fn waited_ms(answer: &Response<Body>) -> u64 {
+    let timing = answer.headers().get("server-timing").and_then(|value| value.to_str().ok());
+    timing.and_then(|text| text.strip_prefix("leases;dur=")).and_then(|ms| ms.parse().ok()).unwrap_or_default()
+}
+
 impl Client {
     /// `credential_from` is the source of the credential, for the message when the service rejects it.
     pub(super) fn new(base: String, credential: HeaderValue, credential_from: String, tls: Option<TlsConfig>) -> Self {
@@ -98,7 +110,12 @@ impl Client {
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls.unwrap_or_default())
             .build();
-        Self { agent: config.into(), base, credential, credential_from }
+        Self { agent: config.into(), base, credential, credential_from, waited_ms: AtomicU64::new(0) }
+    }
+
+    /// How long the last answer has waited for filters to give leases back, in milliseconds.
+    pub(super) fn waited_ms(&self) -> u64 {
+        self.waited_ms.load(Ordering::Relaxed)
     }
 
     /// Sends a GET request.
@@ -169,7 +186,10 @@ impl Client {
     fn accepted(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Failure> {
         let answer = answer.map_err(|error| self.unreachable(&error))?;
         match answer.status() {
-            status if status.is_success() => Ok(answer),
+            status if status.is_success() => {
+                self.waited_ms.store(waited_ms(&answer), Ordering::Relaxed);
+                Ok(answer)
+            }
             StatusCode::UNAUTHORIZED => Err(self.unauthorized(answer)),
             status => Err(self.refused(status, answer)),
         }

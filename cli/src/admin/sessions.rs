@@ -7,7 +7,7 @@ mod narrowings;
 mod view;
 
 use super::{
-    client::{Failure, Path},
+    client::{Client, Failure, Path},
     connection::Connection,
     history::History,
     plain,
@@ -134,11 +134,19 @@ impl Revoke {
         let session: Value = client.post(&path, &body)?;
         let text = match self.output {
             Format::Json => json_text(&session)?,
-            Format::Text if session.get("known") == Some(&json!(false)) => unseen(&session),
-            Format::Text => Session::of(session)?.revoked(Timestamp::now()),
+            Format::Text if session.get("known") == Some(&json!(false)) => unseen(&session) + &waited(&client),
+            Format::Text => Session::of(session)?.revoked(Timestamp::now()) + &waited(&client),
         };
         output::write(&text)?;
         Ok(Exit::Done)
+    }
+}
+
+/// That the service has waited for filters, if it has.
+fn waited(client: &Client) -> String {
+    match client.waited_ms() {
+        0 => String::new(),
+        ms => format!("waited {ms} ms until no filter could decide by a lease any more\n"),
     }
 }
 

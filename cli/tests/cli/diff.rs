@@ -178,6 +178,11 @@ fn every_kind_of_change_is_told() {
             vec!["- me: `on_outage` is `deny`, was `{grace: 30s}`"],
         ),
         (
+            vec![("/routes/4/session", json!({"freshness": {"lease": "500ms"}}))],
+            vec!["+ me: `freshness` is `{lease: 500ms}`, was `each_request`"],
+            vec!["- me: `freshness` is `each_request`, was `{lease: 500ms}`"],
+        ),
+        (
             // Only routes with a safe method are affected.
             vec![("/session/on_outage", json!("read_only"))],
             vec![

@@ -13,12 +13,15 @@ const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.tx
 
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.
-const BEYOND: [&str; 18] = [
+const BEYOND: [&str; 21] = [
     r"$.issuers[1].issuer: `https://id.example.com` is already listed at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
     r"$.session.authority: this key is required; the cluster's name, `outbound|443||id.example`, is not a host",
     r"$.issuers[0].opaque: only an introspection endpoint knows what an opaque token means; set `$.session.protocol: introspection`",
     r"$.session.timeout: `2m` is too long; at most `60s`",
+    r"$.session.freshness.lease: `99ms` is too short; at least `100ms`",
+    r"$.session.freshness.lease: `5001ms` is too long; at most `5s`",
+    r"$.routes[4].session.freshness.lease: `10s` is too long; at most `5s`",
     r"$.scopes.admin.review_by: `2027-02-29` is not a date such as `2027-03-01`",
     r"$.sets.support[1]: `nobody` is not in `$.scopes`; declare it there",
     r"$.sets.team[0]: `support`: a set can only contain scopes, not sets",
@@ -165,6 +168,7 @@ fn values() -> Vec<Value> {
         json!(false),
         json!(7),
         json!({"grace": "30s"}),
+        json!({"lease": "500ms"}),
         json!({"env": "X"}),
         json!({"keys": [{"kty": "OKP"}]}),
         json!({"inline": {"keys": [{}], "x": 1}}),
@@ -175,6 +179,8 @@ fn values() -> Vec<Value> {
         json!({"all_of": ["admin"], "any_of": []}),
         json!({"path": "/y", "hosts": ["*.y.org"], "methods": ["GET", "GET"]}),
         json!({"touch": false, "outlive_token": true}),
+        json!({"cluster": "s", "freshness": {"lease": "5s"}}),
+        json!({"freshness": "each_request"}),
         json!({"name": "p", "match": {"path": "/p"}, "public": true, "authenticated": false}),
         json!({"name": "q", "match": {"path": "/q"}, "public": false, "require": {"any_of": ["@support"]}}),
         json!(["a"]),

@@ -161,6 +161,11 @@ impl Follows {
         self.open.get(&id).into_iter().flat_map(|follow| follow.contexts.iter().copied()).collect()
     }
 
+    /// The rule that released the requests of an open follow.
+    pub(super) fn rule(&self, id: FollowId) -> Option<RuleId> {
+        self.open.get(&id).map(|follow| follow.rule)
+    }
+
     /// The token of an open follow.
     pub(super) fn principal(&self, id: FollowId) -> Option<&Principal> {
         self.open.get(&id).map(|follow| &*follow.principal)

@@ -146,6 +146,7 @@ impl Gate {
         look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,
         now: Now,
     ) -> Step {
+        self.observe(now);
         let decision = self.decide(head, look_up, now);
         let rule = request::rule_of(&decision);
         let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy, rule);
@@ -193,6 +194,10 @@ impl Gate {
 
     /// Handles whatever is due at `now`.
     pub fn tick(&mut self, now: Now) -> Vec<Due> {
+        self.observe(now);
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
+            self.tally.leases(client.take_lease_counts());
+        }
         let mut due = match &mut self.client {
             Some(SessionClient::Stream(client)) => {
                 let settled = client.expire(now.instant);
@@ -247,6 +252,7 @@ impl Gate {
 
     /// A message has arrived on the check stream.
     pub fn message(&mut self, stream: u32, bytes: &[u8], now: Now) -> Vec<Due> {
+        self.observe(now);
         let Some(client) = self.client.as_mut().and_then(SessionClient::stream) else { return Vec::new() };
         let received = client.message(stream, bytes, &mut self.follows, now.instant);
         let mut due = self.settle(received.settled, now);
@@ -316,9 +322,32 @@ impl Gate {
         self.client.as_ref().is_some_and(SessionClient::is_busy) || !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
+    /// How soon something can be due besides, in milliseconds; `None` if nothing can.
+    pub fn pace_ms(&self) -> Option<u64> {
+        match &self.client {
+            Some(SessionClient::Stream(client)) => client.lease_pace_ms(),
+            Some(SessionClient::Introspection(_)) | None => None,
+        }
+    }
+
+    /// How many leases the worker has.
+    pub fn leases_held(&self) -> usize {
+        match &self.client {
+            Some(SessionClient::Stream(client)) => client.leases_held(),
+            Some(SessionClient::Introspection(_)) | None => 0,
+        }
+    }
+
     /// Whether a session service is connected on a check stream.
     pub fn is_connected(&self) -> bool {
         matches!(&self.client, Some(SessionClient::Stream(client)) if client.is_connected())
+    }
+
+    /// Compares the clocks, which leases depend on.
+    fn observe(&mut self, now: Now) {
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
+            client.observe(now);
+        }
     }
 
     fn retire(&mut self, principal: &Principal) {
@@ -345,10 +374,16 @@ impl Gate {
     }
 
     /// Nothing has been received from the session service for too long, so it is unknown whether the sessions of open
-    /// requests are still alive. Requests end here if the policy denies in an outage.
+    /// requests are still alive, except where there is a lease. Requests end here if the policy denies in an outage.
     fn cut_the_unheard(&mut self, now: Now) -> Vec<Due> {
         let denies = |rule| self.policy.rule(rule).is_none_or(|rule| rule.limits.on_outage == Outage::Deny);
-        let unheard = self.follows.on_rules(denies);
+        let mut unheard = self.follows.on_rules(denies);
+        if let Some(SessionClient::Stream(client)) = &mut self.client {
+            unheard.retain(|id| {
+                let follow = self.follows.principal(*id).zip(self.follows.rule(*id));
+                !follow.is_some_and(|(principal, rule)| client.has_lease(principal, rule, now.instant))
+            });
+        }
         let contexts: Vec<ContextId> = unheard.into_iter().flat_map(|id| self.follows.end(id)).collect();
         let overdue =
             |gate: &mut Self, context| gate.advance(context, Event::Overdue(Code::SessionUnavailable.into()), now);
@@ -406,6 +441,21 @@ impl Gate {
         self.advance(context, Event::NoNews(known), now)
     }
 
+    /// Releases a request without a question, if the worker has a lease that does.
+    fn by_lease(&mut self, context: ContextId, inquiry: &Inquiry, now: Now) -> Option<Step> {
+        let (Inquiry::Session(question), Some(SessionClient::Stream(client))) = (inquiry, &mut self.client) else {
+            return None;
+        };
+        let leased = client.leased(question, now)?;
+        let id = leased.id;
+        let step = self.advance(context, Event::Leased(leased, now.wall_ms), now);
+        let Step::Release(_) = &step else { return None };
+        if let Some(client) = self.client.as_mut().and_then(SessionClient::stream) {
+            client.note_leased(id, now.instant);
+        }
+        Some(step)
+    }
+
     /// Passes an event to a request, and a resulting question to the session service.
     fn advance(&mut self, context: ContextId, event: Event, now: Now) -> Step {
         let Some(entry) = self.requests.get_mut(&context) else { return Step::Wait };
@@ -429,11 +479,15 @@ impl Gate {
             denial.scheme = entry.scheme;
         }
         if let Step::Ask(inquiry) = step {
+            if let Some(step) = self.by_lease(context, &inquiry, now) {
+                return step;
+            }
             let client = self.client.as_mut();
             if !client.is_some_and(|client| client.ask(context, inquiry, &self.policy, now.instant)) {
                 return self.no_verdict(context, now);
             }
-            step = Step::Wait;
+            self.waiting.remove(&context);
+            return Step::Wait;
         }
         match entry.request {
             Request::Asking(_) => self.waiting.insert(context),

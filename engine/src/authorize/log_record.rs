@@ -2,8 +2,9 @@
 //! command-line tool (`access_log.rs` there).
 //!
 //! `code=CODE[ reason=REASON] route=ROUTE session=ID[ client=CLIENT][ missing=SCOPES][ step_up=ASKED wanted=VALUES had=VALUE]
-//! [ condition=ID][ why=REASON][ stream=cut]`, in one line. Further members only ever come last, and
-//! only where something is refused, or would be without shadow mode: all other lines stay as short as they are. No value has a
+//! [ condition=ID][ why=REASON][ stream=cut][ by=lease]`, in one line. Further members only ever come last, and
+//! only where something is refused, or would be without shadow mode, or where nobody was asked: all other lines stay as short as
+//! they are. No value has a
 //! space, a quote or a backslash, so the field can stand in JSON and in text.
 
 use super::{
@@ -66,7 +67,8 @@ pub fn permit(permit: &Permit, policy: &Policy) -> String {
         is_cut: false,
         is_refusal: shadowed.is_some(),
     };
-    record.text(policy)
+    let text = record.text(policy);
+    if permit.is_leased { text + " by=lease" } else { text }
 }
 
 /// The field of a refused request.

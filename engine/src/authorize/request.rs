@@ -5,7 +5,9 @@
 pub(super) mod permit;
 
 use super::{
-    Refusal, local,
+    Refusal,
+    leases::Leased,
+    local,
     principal::Principal,
     question::{Arrival, Inquiry, Question, Verdict},
     session_memory::known::Known,
@@ -53,6 +55,8 @@ pub enum Event {
     Verdict(Verdict, Option<u64>),
     /// The same, with the token for the upstream that came with it.
     VerdictWithToken(Verdict, Option<UpstreamToken>, Option<u64>),
+    /// The worker has a lease for its token and route, at this wall-clock time.
+    Leased(Leased, Option<u64>),
     /// The session service explained an opaque token and found it valid, at this wall-clock time.
     Proven(Rc<Principal>, u64),
     /// There will be no verdict: the last ones have to decide, at this wall-clock time.
@@ -117,10 +121,16 @@ impl Request {
             (Self::Fresh | Self::Asking(_), Event::Decided(decision)) => decision,
             (Self::Asking(arrival), Event::NoKeys) => Err(Denial::new(Code::KeysUnavailable, Some(arrival.rule))),
             (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
-                answered(question, verdict, None, policy, wall_ms)
+                answered(question, verdict, None, policy, wall_ms).map(Next::Release)
             }
             (Self::Asked(Inquiry::Session(question)), Event::VerdictWithToken(verdict, token, wall_ms)) => {
-                answered(question, verdict, token, policy, wall_ms)
+                answered(question, verdict, token, policy, wall_ms).map(Next::Release)
+            }
+            (Self::Asked(Inquiry::Session(question)), Event::Leased(leased, wall_ms)) => {
+                match by_lease(question, leased, policy, wall_ms) {
+                    Some(permit) => Ok(Next::Release(permit)),
+                    None => return Step::Wait,
+                }
             }
             (Self::Asked(Inquiry::Token(arrival)), Event::Verdict(Verdict::Ended(refusal), _)) => {
                 Err(Denial::new(refusal, Some(arrival.rule)))
@@ -234,9 +244,22 @@ fn answered(
     token: Option<UpstreamToken>,
     policy: &Policy,
     wall_ms: Option<u64>,
-) -> Decision {
+) -> Result<Permit, Denial> {
     alive(&question.principal, question.rule, wall_ms)?;
-    judged(question, verdict, policy)?.with_token(token, policy, wall_ms).map(Next::Release)
+    judged(question, verdict, policy)?.with_token(token, policy, wall_ms)
+}
+
+/// The last verdict, and what has confirmed it since, still holds: it is judged as if it had come now. What it would not
+/// release is asked about, and so is a token that is only accepted because clocks may differ.
+fn by_lease(question: &Question, leased: Leased, policy: &Policy, wall_ms: Option<u64>) -> Option<Permit> {
+    let expires_at_ms = question.principal.facts.expires_at_ms;
+    if question.proof.is_some() || wall_ms.is_none_or(|wall_ms| expires_at_ms <= wall_ms) {
+        return None;
+    }
+    let mut permit =
+        answered(question, Verdict::Active(leased.narrowed), leased.upstream_token, policy, wall_ms).ok()?;
+    permit.is_leased = true;
+    Some(permit)
 }
 
 fn judged(question: &Question, verdict: Verdict, policy: &Policy) -> Result<Permit, Denial> {

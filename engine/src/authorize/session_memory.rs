@@ -126,6 +126,10 @@ impl SessionMemory {
             ) => {
                 self.note(&question.principal, question.rule, verdict, policy, now);
             }
+            // It is no verdict, but tells when the service last confirmed one.
+            (Request::Asked(Inquiry::Session(question)), Event::Leased(leased, _)) => {
+                self.confirm(&question.principal, question.rule, policy, leased.confirmed_at);
+            }
             (Request::Asked(Inquiry::Token(arrival)), Event::Proven(principal, _)) => {
                 self.note(principal, arrival.rule, &Verdict::Active(None), policy, now);
                 self.opaque.put(principal.facts.digest, Rc::clone(principal));
@@ -144,6 +148,16 @@ impl SessionMemory {
                 self.note(&open.principal, open.rule, &Verdict::Ended(refusal.clone()), policy, now);
             }
             _ => {}
+        }
+    }
+
+    /// The service has confirmed its last positive verdict on a token at this time. Says nothing where there is none, or where
+    /// the session is known to be over by now.
+    fn confirm(&mut self, principal: &Principal, rule: RuleId, policy: &Policy, at: Monotonic) {
+        let has_grace = policy.rule(rule).is_some_and(|rule| matches!(rule.limits.on_outage, Outage::Grace(_)));
+        let session = principal.facts.session_id;
+        if has_grace && self.sessions.get(&session).is_some() {
+            self.sessions.change(session, |session| session.confirm(&principal.facts.digest, rule, at));
         }
     }
 
@@ -194,6 +208,14 @@ impl Session {
         self.verdicts.retain(|verdict| verdict.token != token || verdict.rule.is_some_and(|known| known != rule));
         if granted_at.is_some() {
             self.push(TokenVerdict { token, rule: Some(rule), granted_at });
+        }
+    }
+
+    fn confirm(&mut self, token: &TokenDigest, rule: RuleId, at: Monotonic) {
+        let mut verdicts = self.verdicts.iter_mut();
+        let verdict = verdicts.find(|verdict| verdict.token == *token && verdict.rule == Some(rule));
+        if let Some(granted_at) = verdict.and_then(|verdict| verdict.granted_at.as_mut()) {
+            *granted_at = at.max(*granted_at);
         }
     }
 

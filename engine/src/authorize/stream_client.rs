@@ -5,11 +5,13 @@
 //! stream, the service follows the sessions of open requests.
 
 mod connection;
+mod leasing;
 mod peer;
 mod wire_form;
 
 use super::{
     follows::{Announcement, FollowId, Follows},
+    leases::{Farewell, Leases},
     principal::{Handle, Principal},
     question::{Question, Verdict},
     session_memory::Known,
@@ -19,6 +21,7 @@ use super::{
 use crate::{map::HashMap, time::Monotonic, token::dpop::NonceKey, wire};
 pub use connection::Act;
 use connection::Connection;
+use leasing::Wanted;
 use peer::Peers;
 pub use peer::{Lack, PeerNews};
 use prost::Message;
@@ -101,6 +104,15 @@ pub(super) struct StreamClient {
     tokens: UpstreamTokens,
     /// What is yet to be reported; `None` if the service of the current stream does not count it.
     usage: Option<Box<Usage>>,
+    /// Whether the service of the current stream gives leases.
+    gives_leases: bool,
+    /// How often leases are renewed; 0 if no rule has any.
+    period_ms: u64,
+    leases: Leases,
+    /// Take-backs that are carried out, each with its stream, and that the service does not know of yet.
+    taken_back: Vec<(u32, u32)>,
+    /// What the service of the stream that is being replaced is yet to be told about its leases.
+    farewell: Option<Farewell>,
 }
 
 #[derive(Debug)]
@@ -113,6 +125,8 @@ struct Open {
     stream: Option<u32>,
     /// The token for the upstream that it said it holds when it was sent.
     held: Option<UpstreamToken>,
+    /// The lease that it asked for when it was sent.
+    lease: Option<Wanted>,
 }
 
 impl Open {
@@ -125,6 +139,7 @@ impl StreamClient {
     /// A client without a stream. `seed` distinguishes workers, so that they do not reconnect in step.
     pub(super) fn new(hello: wire::Hello, needs_beats: bool, timeout_ms: u64, seed: u64) -> Self {
         Self {
+            period_ms: leasing::period_ms(&hello),
             hello,
             needs_beats,
             requests_url: None,
@@ -145,6 +160,10 @@ impl StreamClient {
             mints: false,
             tokens: UpstreamTokens::default(),
             usage: Some(Box::default()),
+            gives_leases: false,
+            leases: Leases::default(),
+            taken_back: Vec::new(),
+            farewell: None,
         }
     }
 
@@ -201,7 +220,8 @@ impl StreamClient {
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        self.open.insert(id, Open { context, asked_at: now, question, tries: 0, stream: None, held: None });
+        self.open
+            .insert(id, Open { context, asked_at: now, question, tries: 0, stream: None, held: None, lease: None });
         self.waiting.push_back(id);
         self.deadlines.push_back((now.after(self.timeout_ms), id));
         true
@@ -209,12 +229,20 @@ impl StreamClient {
 
     /// The request has gone and needs no answer.
     pub(super) fn withdraw(&mut self, context: u32) {
-        self.open.retain(|_, open| open.context != context);
+        let leases = &mut self.leases;
+        self.open.retain(|_, open| {
+            let is_needed = open.context != context;
+            if let (false, Some(wanted)) = (is_needed, open.lease) {
+                leases.abandon(wanted.id);
+            }
+            is_needed
+        });
     }
 
     /// The token has left the cache. Its handle is released after the last question that needs it.
     pub(super) fn retire(&mut self, principal: &Principal) {
         principal.retired.set(true);
+        self.drop_leases_of(principal);
         let waits =
             self.open.values().any(|open| open.tries == 0 && std::ptr::eq(&*open.question.principal, principal));
         let handle = principal.handle.get().filter(|handle| Some(handle.stream) == self.connection.current());
@@ -242,10 +270,14 @@ impl StreamClient {
     /// The next message to send, if any: the only kind of [`StreamClient::act`] that is possible inside a request's
     /// callback.
     pub(super) fn send(&mut self, follows: &mut Follows, now: Monotonic) -> Option<Act> {
+        self.keep_leases_to_stream();
+        if let Some(act) = self.send_what_is_owed() {
+            return Some(act);
+        }
         let stream = self.connection.current()?;
         let mut message = wire::FilterMessage::default();
         if self.connection.is_free() {
-            self.put_questions(stream, &mut message);
+            self.put_questions(stream, &mut message, now);
         }
         if !message.questions.is_empty() {
             self.connection.sent(now);
@@ -254,6 +286,7 @@ impl StreamClient {
         if let Some(usage) = self.usage.as_mut().filter(|usage| usage.is_due(now)) {
             message.uses = usage.take(now);
         }
+        message.renewal = self.leases.renewal(self.period_ms, now);
         let is_empty = message == wire::FilterMessage::default();
         message.forgotten.append(&mut self.forgotten);
         (!is_empty).then(|| Act::Send { stream, message: message.encode_to_vec() })
@@ -293,7 +326,7 @@ impl StreamClient {
             () if self.needs_tokens && can(wire::UPSTREAM_TOKENS) == Some(false) => Some(Lack::UpstreamTokens),
             () => None,
         };
-        let mints = can(wire::UPSTREAM_TOKENS);
+        let (mints, gives_leases) = (can(wire::UPSTREAM_TOKENS), can(wire::LEASES));
         if let Some(lack) = lacks {
             self.peers.refuse(message.welcome.unwrap_or_default(), lack);
             self.connection.broken(stream, now);
@@ -306,18 +339,23 @@ impl StreamClient {
             self.beats = beats == Some(true);
             self.conditions = Some(conditions == Some(true));
             self.mints = mints == Some(true);
+            self.gives_leases = gives_leases == Some(true);
             // What was counted before is for whichever service wants to know it.
             self.usage = if counts == Some(true) { Some(self.usage.take().unwrap_or_default()) } else { None };
             let welcome = message.welcome.unwrap_or_default();
             self.nonces = NonceKey::read(&welcome.nonce_key);
             self.requests_url = Some(welcome.requests_url.clone()).filter(|url| is_url(url));
-            self.peers.note(welcome);
+            self.peers.note(welcome, self.period_ms > 0);
         }
+        self.keep_leases_to_stream();
+        let (renewed, take_backs) = (message.renewed, message.take_backs);
         for verdict in message.verdicts {
             // An unknown id belongs to a question that timed out or whose request has gone.
             if let Some(open) = self.open.remove(&verdict.id) {
                 let minted = verdict.upstream_token.clone();
+                let terms = self.lease_terms(&open, &verdict);
                 let verdict = wire_form::read(verdict, &open.question.principal);
+                self.settle_lease(&open, stream, terms, verdict.as_ref(), now);
                 let token = self.note(&open, verdict.as_ref(), minted);
                 received.settled.push(open.settle(verdict, token, now));
             }
@@ -334,15 +372,19 @@ impl StreamClient {
                 continue;
             }
             match &verdict {
-                Some(Verdict::Ended(refusal)) if refusal.code.refuses_session() => {
-                    self.tokens.forget(principal);
+                Some(Verdict::Ended(refusal)) => {
+                    if refusal.code.refuses_session() {
+                        self.tokens.forget(principal);
+                    }
+                    self.drop_leases_of(principal);
                     follows.note_end(id, session_ends_at);
                 }
-                Some(_) => follows.note_end(id, session_ends_at),
+                Some(Verdict::Active(_)) => follows.note_end(id, session_ends_at),
                 None => follows.announce_later(id, now),
             }
             received.followed.push((id, verdict));
         }
+        self.renew_and_take_back(stream, renewed, &take_backs, now);
         self.part_unless_owed();
         received
     }
@@ -368,17 +410,19 @@ impl StreamClient {
         }
     }
 
-    /// Closes the stream being replaced once no question waits for a verdict on it.
+    /// Closes the stream being replaced once no question waits for a verdict on it, and its service knows about its leases.
     fn part_unless_owed(&mut self) {
         if let Some(leaving) = self.connection.leaving()
+            && self.farewell.as_ref().is_none_or(|farewell| farewell.stream != leaving)
             && !self.open.values().any(|open| open.stream == Some(leaving))
         {
             self.connection.part();
         }
     }
 
-    /// Another stream becomes the current one: the service there knows no token and follows nothing.
+    /// Another stream becomes the current one: the service there knows no token, follows nothing and has given no lease.
     fn start_over(&mut self, follows: &mut Follows) {
+        self.leave_leases();
         self.next_handle = 0;
         self.forgotten.clear();
         follows.announce_all();
@@ -406,7 +450,7 @@ impl StreamClient {
         match self.connection.current() {
             Some(_) if !self.beats || !is_over => false,
             Some(stream) => {
-                self.connection.broken(stream, now);
+                self.leave_silent(stream, now);
                 true
             }
             None => is_over,
@@ -424,13 +468,15 @@ impl StreamClient {
             if self.open.get(&id).is_some_and(|open| open.asked_at.after(self.timeout_ms) <= now)
                 && let Some(open) = self.open.remove(&id)
             {
+                open.lease.inspect(|wanted| self.leases.abandon(wanted.id));
                 settled.push(open.settle(None, None, now));
             }
         }
         if let Some(stream) = self.connection.stalled(now) {
-            self.connection.broken(stream, now);
+            self.leave_silent(stream, now);
             settled.extend(self.reask(stream, now));
         }
+        self.end_lingering(now);
         self.part_unless_owed();
         settled
     }
@@ -441,6 +487,7 @@ impl StreamClient {
         let mut sent: Vec<u32> = sent
             .map(|(id, open)| {
                 open.stream = None;
+                open.lease.take().inspect(|wanted| self.leases.abandon(wanted.id));
                 *id
             })
             .collect();
@@ -454,7 +501,7 @@ impl StreamClient {
     }
 
     /// Adds the next group of questions, and the tokens that they are the first to refer to.
-    fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage) {
+    fn put_questions(&mut self, stream: u32, message: &mut wire::FilterMessage, now: Monotonic) {
         let mut retired = Vec::new();
         let mut bytes = 0;
         let asks_facts = self.conditions == Some(true);
@@ -471,7 +518,12 @@ impl StreamClient {
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             let facts_of = asks_facts.then_some(&*principal);
+            let lease = if proof.is_none() { self.want_lease(&principal, (token, rule), now) } else { None };
             let question = wire_form::question(id, token, rule, &attributes, facts_of, proof, minting);
+            let question = wire::Question { lease: lease.map(Wanted::number), ..question };
+            if let (Some(_), Some(open)) = (lease, self.open.get_mut(&id)) {
+                open.lease = lease;
+            }
             bytes += message.tokens.iter().skip(described).map(Message::encoded_len).sum::<usize>();
             bytes += question.encoded_len();
             message.questions.push(question);

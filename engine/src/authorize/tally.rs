@@ -1,8 +1,9 @@
 //! A worker's counts, accumulated here and reported to Envoy's statistics from time to time.
 
 use super::{
+    leases::LeaseCounts,
     question::Verdict,
-    request::{Event, Mark, Step},
+    request::{Event, Mark, Permit, Step},
 };
 use crate::{answer::Code, map::HashMap, route::RuleId, token::Reason};
 
@@ -51,6 +52,8 @@ pub enum Count {
     Stream(StreamEvent),
     /// A fetch of a key set.
     KeyFetch(FetchResult),
+    /// A lease, or a request that one released.
+    Lease(LeaseEvent),
     /// A token that was refused as invalid, also where shadow mode did not carry it out.
     RefusedToken(Reason),
 }
@@ -98,6 +101,21 @@ pub enum StreamEvent {
     Closed,
 }
 
+/// What happened to a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LeaseEvent {
+    /// A question was answered with one.
+    Given,
+    /// It released a request.
+    Released,
+    /// The session service took it back.
+    TakenBack,
+    /// It ran out, because it was not renewed.
+    Expired,
+    /// It was dropped: nobody used it, there was no room for it, its stream or its token was gone, or the clocks had moved apart.
+    Dropped,
+}
+
 /// Whether a key set could be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -127,6 +145,11 @@ impl Count {
             Self::Stream(StreamEvent::Failed) | Self::KeyFetch(FetchResult::Failed) => "failed",
             Self::Stream(StreamEvent::Closed) => "closed",
             Self::KeyFetch(FetchResult::Ok) => "ok",
+            Self::Lease(LeaseEvent::Given) => "given",
+            Self::Lease(LeaseEvent::Released) => "released",
+            Self::Lease(LeaseEvent::TakenBack) => "taken_back",
+            Self::Lease(LeaseEvent::Expired) => "expired",
+            Self::Lease(LeaseEvent::Dropped) => "dropped",
             Self::RefusedToken(reason) => reason.name(),
         }
     }
@@ -140,7 +163,22 @@ pub struct Tally {
 
 impl Tally {
     pub(super) fn add(&mut self, count: Count) {
-        *self.counts.entry(count).or_default() += 1;
+        self.add_several(count, 1);
+    }
+
+    pub(super) fn add_several(&mut self, count: Count, several: u64) {
+        if several > 0 {
+            *self.counts.entry(count).or_default() += several;
+        }
+    }
+
+    /// Counts what has become of leases.
+    pub(super) fn leases(&mut self, counts: LeaseCounts) {
+        let LeaseCounts { given, taken_back, expired, dropped } = counts;
+        self.add_several(Count::Lease(LeaseEvent::Given), given);
+        self.add_several(Count::Lease(LeaseEvent::TakenBack), taken_back);
+        self.add_several(Count::Lease(LeaseEvent::Expired), expired);
+        self.add_several(Count::Lease(LeaseEvent::Dropped), dropped);
     }
 
     /// Counts the result of a question to the session service.
@@ -153,7 +191,12 @@ impl Tally {
                 CheckOutcome::Refused(refusal.code)
             }
             Event::NoVerdict(..) => CheckOutcome::NoVerdict,
-            Event::Decided(_) | Event::NoKeys | Event::Followed(_) | Event::NoNews(_) | Event::Overdue(_) => return,
+            Event::Leased(..)
+            | Event::Decided(_)
+            | Event::NoKeys
+            | Event::Followed(_)
+            | Event::NoNews(_)
+            | Event::Overdue(_) => return,
         }));
     }
 
@@ -161,6 +204,9 @@ impl Tally {
     pub(super) fn step(&mut self, step: &Step) {
         let reason = step.refusal().and_then(|refusal| refusal.reason);
         reason.into_iter().for_each(|reason| self.add(Count::RefusedToken(reason)));
+        if let Step::Release(Permit { is_leased: true, .. }) = step {
+            self.add(Count::Lease(LeaseEvent::Released));
+        }
         self.add(match step {
             Step::Release(permit) => match (&permit.mark, &permit.principal) {
                 (Some(Mark::Shadow(refusal)), _) => Count::Shadowed(refusal.code, permit.rule.into()),

@@ -172,6 +172,29 @@ impl UpstreamTokens {
         (is_current && is_alive && !known.is_refused).then(|| entry.token.clone())
     }
 
+    /// Whether the route of a question wants a token.
+    pub(super) fn is_wanted(&self, question: &Question, hello: &Hello) -> bool {
+        hello.routes.get(question.rule.0).is_some_and(|route| route.upstream_token.is_some())
+    }
+
+    /// The token with which a lease can release a request: one that the service would still not replace. That is one with half
+    /// of its life left, or one that ends with the client's own.
+    pub(super) fn lasting(
+        &mut self,
+        question: &Question,
+        narrowed: Option<&Rc<[String]>>,
+        hello: &Hello,
+        wall_ms: u64,
+    ) -> Option<UpstreamToken> {
+        let wanted = hello.routes.get(question.rule.0)?.upstream_token.as_ref()?;
+        let entry = self.entry(question, hello)?;
+        let facts = &question.principal.facts;
+        let is_current = entry.sent_for == facts.digest && entry.narrowed.as_ref() == narrowed;
+        let lasts = wall_ms.saturating_add(wanted.ttl_ms / 2) < entry.expires_at_ms;
+        let ends_with_token = wall_ms < entry.expires_at_ms && facts.expires_at_ms <= entry.expires_at_ms;
+        (is_current && (lasts || ends_with_token)).then(|| entry.token.clone())
+    }
+
     /// A session has ended, or nobody may use it.
     pub(super) fn forget(&mut self, principal: &Principal) {
         self.0.remove(&principal.facts.session_id);

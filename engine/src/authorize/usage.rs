@@ -1,7 +1,13 @@
 //! Counts of the requests that the filter decides by itself, for the session service's record of what is used: those of
-//! public routes, and those whose token lacks what their route requires. The service counts what it is asked about.
+//! public routes, those whose token lacks what their route requires, and those that leases release. The service counts what it
+//! is asked about.
+
+mod leased;
+
+pub(super) use leased::granted;
 
 use crate::{map::HashMap, route::RuleId, time::Monotonic, wire};
+use leased::LeasedUses;
 
 /// The most kinds of requests that are kept apart between two reports. Any more are counted together.
 const KINDS_MAX: usize = 1_024;
@@ -21,6 +27,7 @@ pub(super) struct Usage {
     bytes: usize,
     /// Requests of kinds for which there was no room.
     others: u64,
+    leased: LeasedUses,
     reported_at: Monotonic,
 }
 
@@ -61,20 +68,35 @@ impl Usage {
         }
     }
 
+    /// The number of a kind of requests that leases release, for [`Usage::leased`]. `granted` are the scopes by which they are
+    /// released.
+    pub(super) fn kind(&mut self, rule: RuleId, client: &str, granted: Vec<String>) -> u16 {
+        self.leased.kind(rule, client, granted)
+    }
+
+    /// A request was released by a lease.
+    pub(super) fn leased(&mut self, kind: u16) {
+        self.leased.count(kind);
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         self.released.len() + self.refused.len() < KINDS_MAX && self.bytes + bytes <= BYTES_MAX
     }
 
     /// Whether there is something to report now.
     pub(super) fn is_due(&self, now: Monotonic) -> bool {
-        let is_empty = self.released.is_empty() && self.refused.is_empty() && self.others == 0;
+        let is_empty =
+            self.released.is_empty() && self.refused.is_empty() && self.others == 0 && self.leased.is_empty();
         !is_empty && now.since(self.reported_at) >= REPORT_MS
     }
 
     /// Returns and resets the counts.
     pub(super) fn take(&mut self, now: Monotonic) -> Vec<wire::Use> {
+        let mut leased = std::mem::take(&mut self.leased);
+        let (released_by_leases, of_other_kinds) = leased.take();
         let Self { released, refused, others, .. } = std::mem::take(self);
-        self.reported_at = now;
+        (self.leased, self.reported_at) = (leased, now);
+        let others = others + of_other_kinds;
         let index = |rule: RuleId| u32::try_from(rule.0).ok();
         let released =
             released.into_iter().map(|(rule, count)| wire::Use { route: index(rule), count, ..wire::Use::default() });
@@ -83,9 +105,10 @@ impl Usage {
             client_id: client,
             missing,
             count,
+            granted: Vec::new(),
         });
         let others = (others > 0).then(|| wire::Use { count: others, ..wire::Use::default() });
-        released.chain(refused).chain(others).collect()
+        released.chain(refused).chain(others).chain(released_by_leases).collect()
     }
 }
 
@@ -114,6 +137,7 @@ mod tests {
             client_id: client.to_owned(),
             missing: missing.iter().map(|scope| (*scope).to_owned()).collect(),
             count,
+            ..wire::Use::default()
         };
         assert_eq!(uses, [used(1, "app", &[], 3), used(1, "web", &["a", "b"], 6), used(4, "", &[], 3)]);
         assert_eq!(usage.take(LATER), []);
@@ -129,7 +153,7 @@ mod tests {
         usage.refused(RuleId(0), &"x".repeat(BYTES_MAX), Vec::new());
         let uses = usage.take(LATER);
         assert_eq!(uses.len(), KINDS_MAX + 1);
-        const { assert!(KINDS_MAX < USES_MAX) };
+        const { assert!(KINDS_MAX + leased::KINDS_MAX < USES_MAX) };
         assert_eq!(uses.iter().map(|used| used.count).sum::<u64>(), 20_001);
         assert_eq!(uses.iter().filter(|used| used.route.is_none()).count(), 1);
     }

@@ -28,6 +28,7 @@ impl Policy {
                 tags: rule.words.tags.clone(),
                 sets: rule.words.sets.clone(),
                 upstream_token: rule.upstream_token.as_deref().map(UpstreamToken::to_wire),
+                lease_ms: rule.lease().map(millis).unwrap_or_default(),
             }
         });
         // What is minted has the usual claims. The issuer that it is minted for is described where it is listed itself.
@@ -47,6 +48,7 @@ impl Policy {
             // The last one says as well that the service must have it.
             capabilities: [wire::BEAT, wire::USAGE]
                 .into_iter()
+                .chain(self.rules.iter().any(|rule| rule.lease().is_some()).then_some(wire::LEASES))
                 .chain(self.possession.is_some().then_some(wire::PROOFS))
                 .map(str::to_owned)
                 .collect(),

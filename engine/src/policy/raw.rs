@@ -2,6 +2,7 @@
 
 mod dpop;
 mod facts;
+mod freshness;
 mod upstream_token;
 
 use super::deserialize::Given;
@@ -9,6 +10,7 @@ use super::deserialize::Given;
 use super::schema;
 pub(super) use dpop::{RawDpop, RawNonce};
 pub(super) use facts::{RawAttributes, RawDevice, RawDeviceSource, RawPlace};
+pub(super) use freshness::RawFreshness;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -140,6 +142,9 @@ pub(super) struct RawSession {
     /// What happens when there is no verdict in time.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub(super) on_outage: Given<RawOutage>,
+    /// Whether the service is asked about each request, or gives leases.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "each_request")))]
+    pub(super) freshness: Given<RawFreshness>,
     /// What a question carries for the conditions of the session service.
     pub(super) attributes: Given<RawAttributes>,
     /// Headers that say where a request comes from, for conditions.
@@ -347,6 +352,8 @@ pub(super) struct RawLimits {
     pub(super) outlive_token: Given<bool>,
     /// What happens when there is no verdict in time; defaults to the policy's setting.
     pub(super) on_outage: Given<RawOutage>,
+    /// Whether the session service is asked about each request, or gives leases; defaults to the policy's setting.
+    pub(super) freshness: Given<RawFreshness>,
 }
 
 /// `authorization`, or an object with `cookie` or `websocket_protocol`.

@@ -1,6 +1,6 @@
 //! A rule: who can use a route, and within what limits.
 
-use super::{Mode, Outage, UpstreamToken};
+use super::{Freshness, Mode, Outage, UpstreamToken};
 use crate::scope::Requirement;
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +23,14 @@ pub struct Rule {
     pub upstream_token: Option<Arc<UpstreamToken>>,
     /// Whether the client's token reaches the upstream.
     pub forward_token: bool,
+}
+
+impl Rule {
+    /// For how long the filter can decide a token's requests by itself; `None` if each is asked about. Public routes ask
+    /// about none.
+    pub fn lease(&self) -> Option<Duration> {
+        self.limits.freshness.lease().filter(|_| !matches!(self.access, Access::Public))
+    }
 }
 
 /// What conditions can tell routes by, besides their names and scopes.
@@ -62,4 +70,6 @@ pub struct Limits {
     pub outlive_token: bool,
     /// What happens when there is no verdict; defaults to the policy's setting.
     pub on_outage: Outage,
+    /// Whether the session service is asked about each request; defaults to the policy's setting.
+    pub freshness: Freshness,
 }

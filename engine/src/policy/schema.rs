@@ -10,7 +10,7 @@ pub(super) use texts::*;
 
 use super::{
     deserialize::Given,
-    raw::{RawAuthenticated, RawDeviceSource, RawOutage, RawPolicy, RawScope, RawTokenPlace},
+    raw::{RawAuthenticated, RawDeviceSource, RawFreshness, RawOutage, RawPolicy, RawScope, RawTokenPlace},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::Value;
@@ -174,6 +174,27 @@ impl JsonSchema for RawOutage {
                     "type": "object",
                     "properties": {"grace": generator.subschema_for::<Limit>()},
                     "required": ["grace"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+impl JsonSchema for RawFreshness {
+    fn schema_name() -> Cow<'static, str> {
+        "Freshness".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Whether the session service is asked about each request. `{lease: 500ms}`: it gives each worker leases of at most this time, from `100ms` to `5s`, in which the worker decides a token's requests on a route by itself. The service takes leases back before it answers a revocation.",
+            "anyOf": [
+                {"const": "each_request"},
+                {
+                    "type": "object",
+                    "properties": {"lease": generator.subschema_for::<Limit>()},
+                    "required": ["lease"],
                     "additionalProperties": false,
                 },
             ],

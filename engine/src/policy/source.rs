@@ -1,7 +1,7 @@
 //! The parts of a policy document that the filter does not need, kept for tools that explain and check policies.
 
 use super::{
-    Outage,
+    Freshness, Outage,
     raw::{RawRoute, Texts},
 };
 use crate::route::Match;
@@ -15,6 +15,8 @@ pub struct Source {
     pub sets: Vec<(String, Vec<String>)>,
     /// The `on_outage` of routes without one of their own.
     pub on_outage: Outage,
+    /// The `freshness` of routes without one of their own.
+    pub freshness: Freshness,
 }
 
 /// A route of a policy document.
@@ -30,6 +32,8 @@ pub struct RouteSource {
     pub all_of_sets: Vec<String>,
     /// Whether it has an `on_outage` of its own.
     pub has_own_outage: bool,
+    /// Whether it has a `freshness` of its own.
+    pub has_own_freshness: bool,
 }
 
 impl RouteSource {
@@ -40,7 +44,8 @@ impl RouteSource {
         let any_of = require.map(|raw| names(&raw.any_of).map(set_of).collect()).unwrap_or_default();
         let all_of_sets = require.map(|raw| names(&raw.all_of).filter_map(set_of).collect()).unwrap_or_default();
         let has_own_outage = raw.session.get().is_some_and(|raw| !raw.on_outage.is_absent());
-        move |matches| Self { matches, path, any_of, all_of_sets, has_own_outage }
+        let has_own_freshness = raw.session.get().is_some_and(|raw| !raw.freshness.is_absent());
+        move |matches| Self { matches, path, any_of, all_of_sets, has_own_outage, has_own_freshness }
     }
 }
 

@@ -38,7 +38,7 @@ fn public_only() -> Value {
 fn without_stream_limits(policy: &mut Value) {
     for route in policy["routes"].as_array_mut().unwrap() {
         if let Some(session) = route.get_mut("session").and_then(Value::as_object_mut) {
-            session.retain(|key, _| !["max_idle", "touch", "outlive_token"].contains(&key.as_str()));
+            session.retain(|key, _| !["max_idle", "touch", "outlive_token", "freshness"].contains(&key.as_str()));
         }
     }
 }
@@ -88,7 +88,9 @@ fn the_policy_of_the_design_is_read_in_full() {
     let admin = &policy.rules[3];
     assert_eq!(admin.acr, ["aal2"]);
     let (max_age, max_idle) = (Some(Duration::from_secs(900)), Some(Duration::from_secs(300)));
-    assert_eq!(admin.limits, Limits { max_age, max_idle, touch: true, outlive_token: false, on_outage: Outage::Deny });
+    let freshness = Freshness::Lease(Duration::from_millis(500));
+    let limits = Limits { max_age, max_idle, touch: true, outlive_token: false, on_outage: Outage::Deny, freshness };
+    assert_eq!(admin.limits, limits);
     assert!(matches!(policy.rules[0].access, Access::Public));
     assert!(matches!(policy.rules[4].access, Access::Authenticated));
     assert!(!policy.routes.ignores_case());
@@ -197,7 +199,14 @@ fn what_is_left_out_has_its_default() {
     let outage = Outage::Grace(Duration::from_secs(30));
     assert_eq!(
         policy.rules[3].limits,
-        Limits { max_age: None, max_idle: None, touch: false, outlive_token: false, on_outage: outage }
+        Limits {
+            max_age: None,
+            max_idle: None,
+            touch: false,
+            outlive_token: false,
+            on_outage: outage,
+            freshness: Freshness::EachRequest
+        }
     );
     assert_eq!(policy.rules[0].limits.on_outage, outage);
 }
@@ -342,4 +351,24 @@ fn a_policy_that_ignores_case_has_one_rule_for_every_spelling() {
           make them differ in host, method or path (case makes no difference: `$.ignore_case`)"
         ]
     );
+}
+
+#[test]
+fn a_route_has_the_last_word_on_leases_and_public_routes_have_none() {
+    let hello = Policy::parse(DESIGN.as_bytes()).unwrap().hello();
+    let leases = |hello: &crate::wire::Hello| hello.routes.iter().map(|route| route.lease_ms).collect::<Vec<_>>();
+    assert_eq!(leases(&hello), [0, 0, 0, 500, 0, 0]);
+    assert!(hello.capabilities.iter().any(|name| name == crate::wire::LEASES));
+
+    let mut json = design();
+    json["session"]["freshness"] = json!({"lease": "5s"});
+    json["routes"][3]["session"] = json!({"freshness": "each_request"});
+    json["routes"][4]["session"] = json!({"freshness": {"lease": "100ms"}});
+    let hello = parse(&json).unwrap().hello();
+    assert_eq!(leases(&hello), [0, 5_000, 5_000, 0, 100, 5_000]);
+
+    json["session"]["freshness"] = json!("each_request");
+    json["routes"][4]["session"] = json!({});
+    let hello = parse(&json).unwrap().hello();
+    assert!(!hello.capabilities.iter().any(|name| name == crate::wire::LEASES));
 }

@@ -108,8 +108,10 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         scopes::approvals_are_kept(&scopes.register, protocol, faults);
     }
     let outage = session.as_ref().and_then(|given| Some(given.as_ref()?.outage)).unwrap_or_default();
+    let freshness = session.as_ref().and_then(|given| Some(given.as_ref()?.freshness)).unwrap_or_default();
     let ignore_case = raw.ignore_case.or(false, Some);
-    let common = Common { mode: mode.unwrap_or_default(), outage, is_endpoint, ignore_case: ignore_case == Some(true) };
+    let (mode_of_routes, ignores_case) = (mode.unwrap_or_default(), ignore_case == Some(true));
+    let common = Common { mode: mode_of_routes, outage, freshness, is_endpoint, ignore_case: ignores_case };
     let given = session.as_ref().map(|given| given.as_ref().map(|given| &given.service));
     let of_policy = upstream_token::OfPolicy::new(raw.upstream_token, given, faults);
     let workload = upstream_token::workload(raw.workload, faults);
@@ -145,7 +147,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         routes: ignore_case.map(|_| routes.table)?,
         digest,
         #[cfg(feature = "source")]
-        source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage },
+        source: super::Source { routes: routes.sources, sets: scopes_of_sets, on_outage: outage, freshness },
     })
 }
 

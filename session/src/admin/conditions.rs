@@ -39,7 +39,10 @@ pub(super) async fn reload(caller: Caller, State(service): State<Arc<Service>>) 
         return Err(none());
     }
     match conditions::reload(&service, caller.actor()).await {
-        Ok(InForce { digest, policies, .. }) => Ok(Json(ReloadedView { digest, policies })),
+        Ok(InForce { digest, policies, .. }) => {
+            service.writer.unleased().await;
+            Ok(Json(ReloadedView { digest, policies }))
+        }
         Err(faults) => {
             Err(Problem::unprocessable("the conditions have faults: those before them stay in force")
                 .with_faults(faults))

@@ -28,6 +28,7 @@ struct ReplicaView {
     /// Whether it is the one that answers.
     answers: bool,
     applied: u64,
+    /// For how long it is waited for: its serve lease, and its longest lease for filters.
     serve_lease_ms: u64,
     beaten_ago_ms: u64,
 }
@@ -52,7 +53,7 @@ fn view(peer: &Peer, own: &str) -> ReplicaView {
         conditions: peer.conditions().map(str::to_owned),
         answers: peer.run == own,
         applied: peer.settled,
-        serve_lease_ms: peer.serve_lease_ms,
+        serve_lease_ms: peer.relied_on_ms,
         beaten_ago_ms: peer.beaten_ago_ms,
     }
 }

@@ -6,14 +6,14 @@ use super::problem::{Code, Problem};
 use super::{
     attributes, blocks, conditions, events, filters, grants, held, replicas, requests, revocations, scopes, sessions,
 };
-use super::{signals, usage, webhooks, whoami};
+use super::{signals, usage, waits, webhooks, whoami};
 use crate::admins::Caller;
 use crate::clock::rfc3339;
 use crate::service::Service;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -65,6 +65,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .method_not_allowed_fallback(unknown_method)
         // Covers the fallbacks too: without the credential, a caller does not learn which paths there are.
         .layer(from_fn_with_state(Arc::clone(service), admit))
+        .layer(from_fn(waits::timed))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -7,7 +7,7 @@ use crate::proofs::UsedProof;
 use crate::registry::LookUp;
 use crate::session::Session;
 use portcullis_contract::SessionId;
-use portcullis_contract::wire::Verdict;
+use portcullis_contract::wire::{Renewed, TakeBack, Verdict};
 use std::sync::Arc;
 
 /// The filter broke the contract: the stream ends without an answer.
@@ -81,6 +81,10 @@ pub struct Answers {
     pub uses: Vec<Using>,
     /// Questions that wait until their proofs are noted as used.
     pub proofs: Vec<Proving>,
+    /// The answer to a renewal.
+    pub renewed: Option<Renewed>,
+    /// Leases that the filter is to drop.
+    pub take_backs: Vec<TakeBack>,
     /// What another decision point is asked, each with what its ruling comes back with.
     pub(crate) queries: Vec<(Asked, Query)>,
 }

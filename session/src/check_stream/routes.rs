@@ -6,6 +6,7 @@ use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::minting::Wanted;
 use crate::usage::RouteScopes;
+use portcullis_contract::bounds::LEASE_MS_MAX;
 use portcullis_contract::{Requirement, wire};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub(super) struct Route {
     pub(super) facts: RouteFacts,
     /// The token that its upstream wants, if any.
     pub(super) upstream: Option<Wanted>,
+    /// The longest lease on it, in milliseconds; 0: none.
+    pub(super) lease_ms: u64,
 }
 
 /// A route as a caller that is no filter knows it: by its name.
@@ -78,6 +81,11 @@ impl PartialEq for RouteTable {
 }
 
 impl RouteTable {
+    /// The longest lease on any of its routes, in milliseconds.
+    pub(super) fn longest_lease_ms(&self) -> u64 {
+        self.routes.iter().map(|route| route.lease_ms).max().unwrap_or_default()
+    }
+
     /// How many routes there are.
     pub(super) const fn len(&self) -> usize {
         self.routes.len()
@@ -121,6 +129,7 @@ impl RouteTables {
             requirement: Arc::new(Requirement::of(route.all_of, route.any_of)),
             acr: route.acr.into(),
             upstream: route.upstream_token.map(Wanted::from),
+            lease_ms: route.lease_ms.min(LEASE_MS_MAX),
             asked: Asked { max_age_ms: route.max_age_ms, max_idle_ms: route.max_idle_ms, background: route.background },
         });
         let approvals = ScopeSet::new(approvals);

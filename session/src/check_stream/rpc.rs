@@ -348,6 +348,8 @@ impl Driver {
             welcome,
             followed: answers.followed,
             received: answers.received,
+            renewed: answers.renewed,
+            take_backs: answers.take_backs,
             ..ServiceMessage::default()
         }
     }

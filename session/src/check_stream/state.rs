@@ -4,6 +4,7 @@
 
 mod asking;
 mod counted;
+mod leasing;
 mod waiting;
 
 pub(super) use waiting::Question;
@@ -11,9 +12,11 @@ pub use waiting::Taken;
 
 use super::answers::{Answers, Broken, Destination, Proving, Using};
 use super::follows::{Follows, Occasion};
+use super::leases::StreamLeases;
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Once, refusal};
+use crate::clock::steady_ms;
 use crate::conditions::{Conditions, OnTable, OwnRequest, Request};
 use crate::followers::Notifier;
 use crate::metrics::{Metrics, Tally};
@@ -25,6 +28,7 @@ use crate::token::Token;
 use crate::usage::{Fresh, StreamUsage};
 use asking::{Answered, Asking};
 use counted::Counted;
+use leasing::Giving;
 use portcullis_contract::SessionId;
 use portcullis_contract::bounds::TOKENS_MAX;
 use portcullis_contract::wire::{self, FilterMessage, Follow, Hello, Outcome, Verdict};
@@ -56,6 +60,7 @@ pub struct StreamState {
     tokens: HashMap<u32, Counted>,
     usage: StreamUsage,
     follows: Follows,
+    leases: StreamLeases,
     waiting: HashMap<SessionId, Vec<Waiting>>,
     waiting_count: usize,
     /// Questions that wait until grants or proofs are noted as used.
@@ -78,6 +83,7 @@ impl StreamState {
         route_tables: Arc<RouteTables>,
     ) -> Self {
         let follows = Follows::new(&registry, &metrics, &audit);
+        let leases = StreamLeases::new(registry.followers().leases().line(Arc::clone(follows.notifier())));
         Self {
             registry,
             audit,
@@ -90,6 +96,7 @@ impl StreamState {
             tokens: HashMap::new(),
             usage: StreamUsage::default(),
             follows,
+            leases,
             waiting: HashMap::new(),
             waiting_count: 0,
             using: 0,
@@ -133,8 +140,9 @@ impl StreamState {
 
     /// Answers a message that has arrived by `now_ms`.
     pub fn receive(&mut self, message: FilterMessage, now_ms: u64) -> Result<Answers, Broken> {
-        // Read after the message has arrived: what another replica has ended since is refused there or here.
-        let serves = self.registry.lease().holds();
+        // Read after the message has arrived: what another replica has ended since is refused there or here, and leases are
+        // counted from when they were asked for.
+        let (serves, steady_ms) = (self.registry.lease().holds(), steady_ms());
         let received = !message.questions.is_empty();
         let mut answers = Answers { welcome: message.hello.is_some(), received, ..Answers::default() };
         match (message.hello, self.routes.is_some()) {
@@ -143,15 +151,19 @@ impl StreamState {
             (Some(_), true) => return Err(Broken::new("a second hello")),
             (None, false) => return Err(Broken::new("the first message has no hello")),
         }
+        message.taken_back.iter().for_each(|id| self.leases.taken_back(*id));
+        self.renew_conditions();
+        if let Some(renewal) = &message.renewal {
+            answers.renewed = self.renew(renewal, serves, now_ms, steady_ms);
+        }
         for facts in &message.tokens {
             self.describe(facts, now_ms)?;
         }
-        self.renew_conditions();
         let mut tally = Tally::default();
         answers.verdicts.reserve_exact(message.questions.len());
         for question in &message.questions {
             match serves {
-                true => self.ask(question, &mut tally, now_ms, &mut answers)?,
+                true => self.ask(question, &mut tally, [now_ms, steady_ms], &mut answers)?,
                 false => no_verdict(question.id, &mut tally, &mut answers),
             }
         }
@@ -178,6 +190,7 @@ impl StreamState {
         if serves {
             self.follows.review(now_ms, &mut answers);
         }
+        self.review_leases(serves, now_ms, &mut answers);
         Ok(answers)
     }
 
@@ -196,9 +209,11 @@ impl StreamState {
         let mut answers = Answers::default();
         self.renew_conditions();
         // Without the lease the stream is drained, and its follows are judged elsewhere.
-        if self.registry.lease().holds() {
+        let serves = self.registry.lease().holds();
+        if serves {
             self.follows.review(now_ms, &mut answers);
         }
+        self.review_leases(serves, now_ms, &mut answers);
         self.add_usage(now_ms);
         answers
     }
@@ -238,6 +253,7 @@ impl StreamState {
         let routes = self.route_tables.share(hello.policy_digest, hello.routes, &hello.approvals);
         let on_table = |conditions| OnTable::new(conditions, &routes.conditions, routes.len());
         self.on_table = self.conditions.clone().map(on_table);
+        self.registry.followers().leases().want(routes.longest_lease_ms());
         self.routes = Some(routes);
         Ok(())
     }
@@ -260,9 +276,10 @@ impl StreamState {
         &mut self,
         question: &wire::Question,
         tally: &mut Tally,
-        now_ms: u64,
+        [now_ms, steady_ms]: [u64; 2],
         answers: &mut Answers,
     ) -> Result<(), Broken> {
+        let lease = self.enter_lease(question, steady_ms);
         let route = route(self.routes.as_deref(), question.route)?;
         let &wire::Question { id, route: index, token: handle, .. } = question;
         let token = self.tokens.get_mut(&handle).ok_or_else(|| not_described(handle))?;
@@ -293,10 +310,14 @@ impl StreamState {
         let is_needed = on_table.is_some() || self.registry.whereabouts().is_watching();
         let question = |token: &Counted| {
             let request = if is_needed { request.own() } else { OwnRequest::default() };
-            Question::new(id, index, handle, token.bound.token(), request, own_minting())
+            Question::new(id, index, handle, token.bound.token(), request, own_minting()).leasing(lease)
         };
         match answered {
-            Ok(Answered::Now(answer, fresh)) => {
+            Ok(Answered::Now(mut answer, fresh)) => {
+                if let Some(wanted) = lease {
+                    let giving = Giving { registry, metrics, handle, index, now_ms };
+                    giving.give(&mut self.leases, wanted, &asking, token, &mut answer);
+                }
                 token.note(&self.registry, request, now_ms);
                 if fresh == Fresh::First {
                     self.usage.has_counts(handle, now_ms);
@@ -304,7 +325,7 @@ impl StreamState {
                 answers.put(Destination::Question, answer);
             }
             Ok(Answered::Uses(grants)) => {
-                let question = question(token);
+                let question = question(token).without_lease(&self.leases);
                 let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
                 answers.uses.push(Using { session, grants, route, question });
                 self.using += 1;

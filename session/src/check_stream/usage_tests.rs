@@ -154,7 +154,7 @@ fn a_replay_of_known_requests_is_counted_exactly() {
             ..Question::default()
         };
         let missing = owned(&["orders:write", "admin"]);
-        let refused = Use { route: Some(2), client_id: client_of(sent as u32), missing, count: 3 };
+        let refused = Use { route: Some(2), client_id: client_of(sent as u32), missing, count: 3, ..Use::default() };
         let public = Use { route: Some(0), count: 2, ..Use::default() };
         let mut message = FilterMessage {
             questions: asked.iter().enumerate().map(question).collect(),

@@ -73,6 +73,14 @@ impl Asking<'_> {
     pub(crate) fn decide(&self, _: &mut Marks, _: &Of<'_>, _: u64) -> Decided {
         match *self.conditions {}
     }
+
+    pub(crate) fn is_free(&self) -> bool {
+        match *self.conditions {}
+    }
+
+    pub(crate) fn leasable(&self, _: &mut Marks, _: &Of<'_>, _: u64) -> Option<Option<u64>> {
+        match *self.conditions {}
+    }
 }
 
 /// There is nothing to read.

@@ -8,7 +8,7 @@ use super::route::{Asking, Of};
 use super::{Decided, Marks, Refused, facts};
 use crate::conditions::refused::Advice;
 use crate::spread::spread;
-use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
+use portcullis_conditions::{Answer, Decision, METHODS, Refusal, Session, Sliced};
 use std::sync::Arc;
 
 /// How long a decision that depends on the time holds for an open request, in milliseconds, at most.
@@ -45,12 +45,55 @@ impl Asking<'_> {
                 None => {}
             }
         }
-        let (stamp, piece) = self.prepared(sliced, device, key, of, now_ms);
+        let (stamp, piece) = self.prepared(sliced, self.request.method(), (device, key), of, now_ms);
+        self.mark(marks, stamp, device, (key, &piece));
+        self.evaluate(&piece, of, stamp.until_ms, now_ms)
+    }
+
+    /// Whether no condition concerns its route.
+    pub(crate) fn is_free(&self) -> bool {
+        self.on.are_none() || matches!(self.on.slice(self.index, self.route), Slice::Free)
+    }
+
+    /// Whether every request with the token on the route is allowed, whatever else it says: of a method that conditions know,
+    /// and from any device. Then, the instant at which that can change by itself.
+    pub(crate) fn leasable(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Option<Option<u64>> {
+        let sliced = match self.on.slice(self.index, self.route) {
+            _ if self.on.are_none() => return Some(None),
+            Slice::Free => return Some(None),
+            Slice::Faulty => return None,
+            Slice::Some(sliced) => sliced,
+        };
+        if sliced.looks_at_device() || of.registry.knows_devices() {
+            return None;
+        }
+        let device = &of.token.further().device;
+        let mut again_at_ms = None;
+        for (number, method) in (0..).zip(METHODS) {
+            let key = self.index.saturating_mul(8).saturating_add(number);
+            let stamp = marks.stamp(device, self.on.table()).filter(|stamp| self.is_current(stamp, of, now_ms));
+            let known = stamp.filter(|_| matches!(marks.get(key), Some(Mark::Allowed))).map(|stamp| stamp.until_ms);
+            let until_ms = match known {
+                Some(until_ms) => until_ms,
+                None => {
+                    let (stamp, piece) = self.prepared(sliced, method, (device, key), of, now_ms);
+                    if !matches!(piece.prepared.settled(), Some(Decision::Allowed)) {
+                        return None;
+                    }
+                    self.mark(marks, stamp, device, (key, &piece));
+                    stamp.until_ms
+                }
+            };
+            again_at_ms = [again_at_ms, until_ms].into_iter().flatten().min();
+        }
+        Some(again_at_ms)
+    }
+
+    fn mark(&self, marks: &mut Marks, stamp: Stamp, device: &str, (key, piece): (u32, &Arc<Piece>)) {
         if marks.stamp(device, self.on.table()) != Some(&stamp) {
             marks.renew(stamp, device, self.on.table());
         }
-        marks.put(key, &piece);
-        self.evaluate(&piece, of, stamp.until_ms, now_ms)
+        marks.put(key, piece);
     }
 
     /// Whether what was found out under a stamp still holds.
@@ -65,8 +108,8 @@ impl Asking<'_> {
     fn prepared(
         &self,
         sliced: &Sliced,
-        device: &str,
-        method_on_route: u32,
+        method: &str,
+        (device, method_on_route): (&str, u32),
         of: &Of<'_>,
         now_ms: u64,
     ) -> (Stamp, Arc<Piece>) {
@@ -85,7 +128,7 @@ impl Asking<'_> {
         }
         metrics.prepared.inc();
         let session = facts::on_route(&session, of, self.route, now_ms);
-        let prepared = sliced.prepare(&session, self.request.method());
+        let prepared = sliced.prepare(&session, method);
         let piece = Arc::new(Piece { session, prepared });
         cache.put_piece(&key, &stamp, place, &piece);
         (stamp, piece)

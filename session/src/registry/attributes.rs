@@ -26,6 +26,9 @@ impl Registry {
         // Conditions may look at any of them.
         let moved = changed.iter().map(|attribute| self.fact_epochs.changed(&attribute.holder)).collect();
         self.followers.facts_changed(&moved);
+        if changed.iter().any(|attribute| matches!(attribute.holder, Holder::Device { .. })) {
+            self.followers.leases().devices_changed();
+        }
         // Nothing else decides anything without them.
         let holders: HashSet<&Holder> = changed.iter().filter(|set| set.name == ACR).map(|set| &set.holder).collect();
         for session in self.held_by(&holders) {
@@ -86,6 +89,12 @@ impl Registry {
     /// What holds for a session, by name.
     pub fn attributes_of(&self, bearer: Bearer<'_>, now_ms: u64) -> BTreeMap<String, Standing> {
         self.attributes.read().unwrap_or_else(PoisonError::into_inner).of(bearer, now_ms)
+    }
+
+    /// Whether anything is known of any device. Then what is known of a session depends on where its requests come from.
+    pub(crate) fn knows_devices(&self) -> bool {
+        let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
+        attributes.each().any(|(holder, _)| matches!(holder, Holder::Device { .. }))
     }
 
     /// All attributes.

@@ -220,6 +220,11 @@ impl Registry {
         &self.lease
     }
 
+    /// Whether the machine's clocks agree.
+    pub(crate) fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
     /// The access types of the configuration.
     pub fn access(&self) -> &AccessTypes {
         &self.terms.access

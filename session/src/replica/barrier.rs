@@ -3,14 +3,11 @@
 
 use super::engine::{Appended, Engine, Peer, Place};
 use super::lease::Lease;
-use crate::clock::steady_ms;
+use crate::clock::{steady_ms, waited_out_ms};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// What is added to a lease by whoever waits for its end, besides a thousandth of it: clocks of bounded rate differ.
-const MARGIN_MS: u64 = 10;
 
 /// How long the store may take to list the replicas.
 const LIST_MAX: Duration = Duration::from_secs(5);
@@ -94,6 +91,12 @@ impl Barrier {
         self.engine.run()
     }
 
+    /// Has the others learn for how long this replica gives leases to filters, before it does.
+    pub fn gives_leases_of(&self, ms: u64) {
+        self.engine.stated().gives_leases_of(ms);
+        self.engine.wake();
+    }
+
     /// Has the others learn which conditions this replica judges by.
     pub fn judges_by(&self, digest: &str) {
         self.engine.stated().judges_by(digest);
@@ -116,7 +119,7 @@ impl Barrier {
         let _guard = Waiting(&self.waiting);
         let mut listed = self.listed.subscribe();
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let applied = self.lease.settled();
+        let applied = self.lease.applied_to();
         if applied > newest.appended.number {
             // What somebody else has appended may be what the answer rests on, and may still be on its way to others.
             newest = self.as_of_now(applied, &mut listed).await?;
@@ -195,11 +198,10 @@ impl Newest {
         }
     }
 
-    /// When a replica that was silent since before the append cannot judge any more. Counted from its answer: the beat
-    /// that its lease runs from was sent before.
+    /// When neither a replica that was silent since before the append can judge any more, nor a filter by a lease of it.
+    /// Counted from its answer: the beat that its serve lease runs from was sent before.
     fn over_at_ms(&self, member: &Peer) -> u64 {
-        let lease_ms = member.serve_lease_ms;
-        self.answered_ms.saturating_add(lease_ms).saturating_add(lease_ms / 1_000 + MARGIN_MS)
+        self.answered_ms.saturating_add(waited_out_ms(member.relied_on_ms))
     }
 }
 
@@ -224,7 +226,7 @@ mod tests {
         fn join(&self, _: Place, _: u64) -> Result<(), StoreError> {
             Ok(())
         }
-        fn beat(&self, _: Place) -> Result<Option<Beaten>, NoBeat> {
+        fn beat(&self, _: Place, _: u64) -> Result<Option<Beaten>, NoBeat> {
             Ok(None)
         }
         fn peers(&self) -> Result<Vec<Peer>, StoreError> {
@@ -248,7 +250,7 @@ mod tests {
             name: String::new(),
             version: String::new(),
             settled,
-            serve_lease_ms: 200,
+            relied_on_ms: 200,
             beat: 3,
             beaten_ago_ms: 0,
             clock_lead_ms: 0,

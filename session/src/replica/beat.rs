@@ -5,7 +5,8 @@ use super::barrier::{Barrier, Overdue};
 use super::engine::{Engine, NoBeat, Peer, Place, Woken};
 use super::lease::Lease;
 use super::stated::apart;
-use crate::clock::steady_ms;
+use crate::clock::{steady_ms, waited_out_ms};
+use crate::leases::Leases;
 use crate::log::Sampler;
 use crate::metrics::Metrics;
 use std::collections::HashMap;
@@ -44,13 +45,14 @@ struct Beating {
     engine: Arc<dyn Engine>,
     lease: Arc<Lease>,
     barrier: Arc<Barrier>,
+    leases: Arc<Leases>,
     metrics: Arc<Metrics>,
     serve_lease_ms: u64,
     /// Has the log applied to its end, soon.
     catch_up: Box<dyn Fn() + Send>,
     outdated: Arc<Notify>,
-    /// What the last beat has said.
-    reported: Option<u64>,
+    /// What the last beat has said: what is settled, and the longest lease for filters.
+    reported: Option<(Place, u64)>,
     was_serving: bool,
     silent: Silent,
     /// Since when it beats in vain: it cannot apply what the log has.
@@ -76,7 +78,7 @@ impl Silent {
                 (*beat, *since_ms) = (peer.beat, now_ms);
             }
             // Far longer than it can judge.
-            if now_ms.saturating_sub(*since_ms) > SILENT_MS_MAX.max(2 * peer.serve_lease_ms) {
+            if now_ms.saturating_sub(*since_ms) > SILENT_MS_MAX.max(2 * peer.relied_on_ms) {
                 self.gone.push(Overdue { run: peer.run.clone(), beat: peer.beat });
             }
         }
@@ -89,10 +91,11 @@ impl Silent {
 
 impl Beats {
     /// Starts the thread. The serve lease is in milliseconds.
-    pub fn start(
+    pub(crate) fn start(
         engine: Arc<dyn Engine>,
         lease: Arc<Lease>,
         barrier: Arc<Barrier>,
+        leases: Arc<Leases>,
         metrics: Arc<Metrics>,
         serve_lease_ms: u64,
         catch_up: Box<dyn Fn() + Send>,
@@ -103,6 +106,7 @@ impl Beats {
             engine,
             lease,
             barrier,
+            leases,
             metrics,
             serve_lease_ms,
             catch_up,
@@ -147,7 +151,9 @@ impl Beating {
                 Woken::Settled | Woken::Here | Woken::Late => {}
             }
             self.evict();
-            let is_news = self.reported.is_some_and(|reported| self.lease.settled() > reported);
+            let is_news = self.reported.is_some_and(|(settled, leases_ms)| {
+                self.settled() > settled || self.engine.stated().leases_ms() > leases_ms
+            });
             if woken == Woken::Late || is_news {
                 self.beat();
                 due_ms = steady_ms().saturating_add(every_ms);
@@ -155,9 +161,23 @@ impl Beating {
             self.say();
         }
         self.lease.close();
+        // Nobody waits for one that is not listed.
+        while let Some(until_ms) = self.leases.until_ms() {
+            std::thread::sleep(Duration::from_millis(until_ms.saturating_sub(steady_ms())));
+        }
         if let Err(error) = self.engine.leave() {
             warn!(%error, "could not leave the other replicas: they will wait for the end of the serve lease");
         }
+    }
+
+    /// What is settled here.
+    fn settled(&self) -> Place {
+        let applied = self.lease.applied_to();
+        self.leases.settled(applied)
+    }
+
+    fn relied_on_ms(&self) -> u64 {
+        self.serve_lease_ms.saturating_add(self.engine.stated().leases_ms())
     }
 
     /// A replica that cannot apply the log leaves the list until it can: all others would wait for it.
@@ -165,11 +185,11 @@ impl Beating {
         let Some((since_ms, head)) = self.stuck else {
             return false;
         };
-        if self.lease.settled() >= head {
+        if self.lease.applied_to() >= head {
             self.stuck = None;
             return false;
         }
-        if steady_ms().saturating_sub(since_ms) <= STUCK_LEASES * self.serve_lease_ms {
+        if steady_ms().saturating_sub(since_ms) <= STUCK_LEASES * waited_out_ms(self.relied_on_ms()) {
             return false;
         }
         (self.catch_up)();
@@ -183,20 +203,21 @@ impl Beating {
         if self.is_stuck() {
             return;
         }
-        let settled = self.lease.settled();
+        let (applied, leases_ms) = (self.lease.applied_to(), self.engine.stated().leases_ms());
+        let (settled, relied_on_ms) = (self.leases.settled(applied), self.serve_lease_ms.saturating_add(leases_ms));
         let (asked, sent_ms) = (self.barrier.ticket(), steady_ms());
-        let beaten = self.engine.beat(settled).and_then(|beaten| match beaten {
+        let beaten = self.engine.beat(settled, relied_on_ms).and_then(|beaten| match beaten {
             Some(beaten) => Ok(Some(beaten)),
             None => {
-                self.engine.join(settled, self.serve_lease_ms).map_err(NoBeat::Failed)?;
+                self.engine.join(settled, relied_on_ms).map_err(NoBeat::Failed)?;
                 info!(run = self.engine.run(), "joined the replicas of the store");
-                self.engine.beat(settled)
+                self.engine.beat(settled, relied_on_ms)
             }
         });
         match beaten {
             Ok(Some(beaten)) => {
-                self.reported = Some(settled);
-                self.metrics.beaten(settled, &beaten);
+                self.reported = Some((settled, leases_ms));
+                self.metrics.beaten(applied, &beaten);
                 if beaten.clock_lead_ms.unsigned_abs() > CLOCK_LEAD_MS_MAX {
                     static APART: Sampler = Sampler::new();
                     if let Some(not_logged) = APART.admit() {
@@ -210,8 +231,8 @@ impl Beating {
                 self.compare(&beaten.peers);
                 self.silent.note(&beaten.peers, sent_ms);
                 self.barrier.listed(asked, beaten.peers);
-                self.lease.beaten(sent_ms, beaten.head);
-                if beaten.head > settled {
+                self.lease.beaten(sent_ms, beaten.head, leases_ms);
+                if beaten.head > applied {
                     self.stuck.get_or_insert((sent_ms, beaten.head));
                     (self.catch_up)();
                 }
@@ -291,7 +312,7 @@ mod tests {
             name: String::new(),
             version: String::new(),
             settled: 0,
-            serve_lease_ms: 3_000,
+            relied_on_ms: 3_000,
             beat,
             beaten_ago_ms: 0,
             clock_lead_ms: 0,

@@ -16,10 +16,11 @@ pub struct Peer {
     pub name: String,
     /// Its version, and what it judges by: see [`Stated`].
     pub version: String,
-    /// All entries of the log up to this one are applied there.
+    /// All entries of the log up to this one are applied there, and no filter can use a lease of it that they concern.
     pub settled: Place,
-    /// How long it judges after a beat, in milliseconds.
-    pub serve_lease_ms: u64,
+    /// How long somebody may rely on what it says, in milliseconds: it judges for its serve lease after a beat, and a filter
+    /// decides by a lease of it after that.
+    pub relied_on_ms: u64,
     /// The number of its last beat.
     pub beat: u64,
     /// How long ago that was when the list was read, in milliseconds.
@@ -94,10 +95,10 @@ pub trait Engine: Send + Sync + 'static {
     fn stated(&self) -> &Stated;
 
     /// Lists this replica, so that every later append waits for it; one write, in the order of the appends.
-    fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError>;
+    fn join(&self, settled: Place, relied_on_ms: u64) -> Result<(), StoreError>;
 
-    /// Says how far this replica has applied the log; one durable write. `None`: the replica is not listed.
-    fn beat(&self, settled: Place) -> Result<Option<Beaten>, NoBeat>;
+    /// Says what is settled here, and how long it may be relied on; one durable write. `None`: the replica is not listed.
+    fn beat(&self, settled: Place, relied_on_ms: u64) -> Result<Option<Beaten>, NoBeat>;
 
     /// The replicas that are listed.
     fn peers(&self) -> Result<Vec<Peer>, StoreError>;

@@ -24,8 +24,8 @@ pub enum State {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// When each beat was sent, and the head of the log that it saw.
-    waiting: VecDeque<(u64, Place)>,
+    /// When each beat was sent, the head of the log that it saw, and the longest lease for filters that it stated.
+    waiting: VecDeque<(u64, Place, u64)>,
     applied: Place,
     /// Why there is no lease, for people.
     fault: Option<String>,
@@ -36,6 +36,8 @@ struct Inner {
 #[derive(Debug)]
 pub struct Lease {
     until_ms: AtomicU64,
+    /// The longest lease that filters may be given, in milliseconds.
+    for_filters_ms: AtomicU64,
     length_ms: u64,
     inner: Mutex<Inner>,
 }
@@ -49,13 +51,15 @@ impl Default for Lease {
 impl Lease {
     /// The lease of a service that shares its store with nobody.
     pub fn unlimited() -> Self {
-        Self { until_ms: AtomicU64::new(u64::MAX), length_ms: u64::MAX, inner: Mutex::default() }
+        let (until_ms, for_filters_ms) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
+        Self { until_ms, for_filters_ms, length_ms: u64::MAX, inner: Mutex::default() }
     }
 
     /// A lease of that length, which does not hold yet.
     pub fn of(length_ms: u64) -> Self {
         let inner = Inner { fault: Some("it has not joined the others yet".to_owned()), ..Inner::default() };
-        Self { until_ms: AtomicU64::new(0), length_ms, inner: Mutex::new(inner) }
+        let [until_ms, for_filters_ms] = [(); 2].map(|()| AtomicU64::new(0));
+        Self { until_ms, for_filters_ms, length_ms, inner: Mutex::new(inner) }
     }
 
     /// Whether this replica may judge. To be called after what is judged has arrived.
@@ -71,11 +75,22 @@ impl Lease {
         self.length_ms != u64::MAX
     }
 
-    /// A beat that was sent at `sent_ms` of the steady clock was answered, when the log ended at `head`.
-    pub fn beaten(&self, sent_ms: u64, head: Place) {
+    /// The longest lease that filters may be given, in milliseconds: whoever waits for the end of leases knows of it.
+    pub fn for_filters_ms(&self) -> u64 {
+        self.for_filters_ms.load(Ordering::SeqCst)
+    }
+
+    /// Filters may be given leases of that length, in a service that shares its store with nobody.
+    pub fn may_give(&self, ms: u64) {
+        self.for_filters_ms.fetch_max(ms, Ordering::SeqCst);
+    }
+
+    /// A beat that was sent at `sent_ms` of the steady clock was answered, when the log ended at `head`. It has stated that
+    /// filters are given leases of up to `for_filters_ms`.
+    pub fn beaten(&self, sent_ms: u64, head: Place, for_filters_ms: u64) {
         let mut inner = self.inner();
         if inner.waiting.len() < WAITING_MAX {
-            inner.waiting.push_back((sent_ms, head));
+            inner.waiting.push_back((sent_ms, head, for_filters_ms));
         }
         self.extend(&mut inner);
     }
@@ -88,7 +103,7 @@ impl Lease {
     }
 
     /// How far the log is applied.
-    pub fn settled(&self) -> Place {
+    pub fn applied_to(&self) -> Place {
         self.inner().applied
     }
 
@@ -126,14 +141,16 @@ impl Lease {
     }
 
     fn extend(&self, inner: &mut Inner) {
-        let mut sent_ms = None;
-        while let Some((at_ms, _)) = inner.waiting.pop_front_if(|(_, head)| *head <= inner.applied) {
-            sent_ms = Some(at_ms);
+        let mut beaten = None;
+        while let Some((sent_ms, _, ms)) = inner.waiting.pop_front_if(|(_, head, _)| *head <= inner.applied) {
+            beaten = Some((sent_ms, ms));
         }
-        if let Some(sent_ms) = sent_ms
+        if let Some((sent_ms, for_filters_ms)) = beaten
             && !inner.is_closed
         {
             inner.fault = None;
+            // Not before everything is applied that was appended when the others did not know of longer ones.
+            self.for_filters_ms.fetch_max(for_filters_ms, Ordering::SeqCst);
             self.until_ms.fetch_max(sent_ms.saturating_add(self.length_ms), Ordering::SeqCst);
         }
     }
@@ -152,19 +169,31 @@ mod tests {
         let lease = Lease::of(60_000);
         assert!(!lease.holds() && lease.is_shared());
         let now_ms = steady_ms();
-        lease.beaten(now_ms, 7);
+        lease.beaten(now_ms, 7, 0);
         lease.applied(6);
         assert!(!lease.holds(), "an entry is missing");
-        lease.beaten(now_ms + 1, 8);
+        lease.beaten(now_ms + 1, 8, 0);
         lease.applied(7);
         assert!(lease.holds());
         assert!(matches!(lease.state(), State::Serving(Some(left)) if left <= 60_000), "not by the second beat");
     }
 
     #[test]
+    fn filters_get_longer_leases_once_all_is_applied_that_was_appended_before_the_others_knew() {
+        let lease = Lease::of(60_000);
+        lease.beaten(steady_ms(), 7, 500);
+        lease.applied(6);
+        assert_eq!(lease.for_filters_ms(), 0);
+        lease.applied(7);
+        assert_eq!(lease.for_filters_ms(), 500);
+        lease.beaten(steady_ms(), 7, 200);
+        assert_eq!(lease.for_filters_ms(), 500, "those of before may still run");
+    }
+
+    #[test]
     fn a_beat_that_was_sent_long_ago_gives_nothing() {
         let lease = Lease::of(10);
-        lease.beaten(steady_ms().saturating_sub(11), 0);
+        lease.beaten(steady_ms().saturating_sub(11), 0, 0);
         assert!(!lease.holds());
         lease.failed("the store is away");
         assert_eq!(lease.state(), State::Out("the store is away".to_owned()));
@@ -173,13 +202,13 @@ mod tests {
     #[test]
     fn one_that_is_lost_comes_back_with_a_later_beat_and_one_that_is_closed_never_does() {
         let lease = Lease::of(60_000);
-        lease.beaten(steady_ms(), 0);
+        lease.beaten(steady_ms(), 0, 0);
         lease.lost("another store");
         assert_eq!(lease.state(), State::Out("another store".to_owned()));
-        lease.beaten(steady_ms(), 0);
+        lease.beaten(steady_ms(), 0, 0);
         assert!(lease.holds());
         lease.close();
-        lease.beaten(steady_ms(), 0);
+        lease.beaten(steady_ms(), 0, 0);
         assert_eq!(lease.state(), State::Out("it is stopping".to_owned()));
     }
 

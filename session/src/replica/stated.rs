@@ -2,6 +2,7 @@
 //! Both are one text, in the form of a version with build metadata: so replicas of an older version can read the list.
 
 use super::engine::Peer;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What comes between the version and the digest of the conditions.
@@ -9,17 +10,31 @@ const CONDITIONS: &str = "+conditions.";
 
 /// What this replica states.
 #[derive(Debug, Default)]
-pub struct Stated(Mutex<Option<String>>);
+pub struct Stated {
+    conditions: Mutex<Option<String>>,
+    leases_ms: AtomicU64,
+}
 
 impl Stated {
     /// It judges by the conditions with this digest from now on. The next beat says so.
     pub fn judges_by(&self, digest: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest.to_owned());
+        *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest.to_owned());
+    }
+
+    /// It is about to give leases to filters of up to so many milliseconds: never fewer than before, because those of before
+    /// may still run. It does once a beat has said so.
+    pub fn gives_leases_of(&self, ms: u64) {
+        self.leases_ms.fetch_max(ms, Ordering::SeqCst);
+    }
+
+    /// The longest of them.
+    pub fn leases_ms(&self) -> u64 {
+        self.leases_ms.load(Ordering::SeqCst)
     }
 
     /// The text for the list.
     pub fn text(&self) -> String {
-        let conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         let version = env!("CARGO_PKG_VERSION");
         conditions.as_ref().map_or_else(|| version.to_owned(), |digest| [version, CONDITIONS, digest].concat())
     }
@@ -53,7 +68,7 @@ mod tests {
             name: String::new(),
             version: version.to_owned(),
             settled: 0,
-            serve_lease_ms: 3_000,
+            relied_on_ms: 3_000,
             beat: 1,
             beaten_ago_ms: 0,
             clock_lead_ms: 0,

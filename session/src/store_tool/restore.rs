@@ -12,6 +12,7 @@ use crate::per_party::OfParty;
 use crate::store::{Change, Record, Store, StoreError};
 use crate::usage::{Count, Kind, Used};
 use portcullis_contract::SessionId;
+use portcullis_contract::bounds::LEASE_MS_MAX;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -233,6 +234,8 @@ impl<'a> Restore<'a> {
 
     fn finish(mut self) -> Result<(), Failure> {
         self.write().map_err(unfinished)?;
+        // Who had its sessions may have given leases that still run.
+        self.store.note_longest_lease(LEASE_MS_MAX).map_err(unfinished)?;
         println!("{}", self.counts);
         Ok(())
     }

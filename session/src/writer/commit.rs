@@ -160,7 +160,8 @@ impl Commit {
         if let Some(Among { engine, .. }) = &self.replica {
             let lease = self.registry.lease();
             let place = self.store.place();
-            if place > lease.settled() {
+            if place > lease.applied_to() {
+                self.registry.followers().leases().placed(place);
                 lease.applied(place);
                 engine.wake();
             }

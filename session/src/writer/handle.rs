@@ -9,6 +9,7 @@ use super::thread::{FLUSH_INTERVAL, run};
 use crate::attributes::Attribute;
 use crate::audit::{Actor, Audit};
 use crate::blocks::Block;
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::narrowings::{Narrowing, ScopeChange};
 use crate::notices::Noticing;
@@ -44,6 +45,8 @@ struct Shared {
     is_suspect: Arc<AtomicBool>,
     ended: Arc<Notify>,
     barrier: Option<Arc<Barrier>>,
+    leases: Arc<Leases>,
+    metrics: Arc<Metrics>,
 }
 
 /// Says that the thread has ended, in whatever way.
@@ -78,6 +81,7 @@ impl Writer {
         let is_healthy = Arc::new(AtomicBool::new(true));
         let barrier = replica.as_ref().map(|among| Arc::clone(&among.barrier));
         let flush_every = replica.as_ref().map_or(FLUSH_INTERVAL, |among| among.flush_every);
+        let (leases, counted) = (Arc::clone(registry.followers().leases()), Arc::clone(&metrics));
         let commit = Commit::new(registry, store, audit, metrics, Arc::clone(&is_healthy)).among(replica);
         let is_suspect = Arc::<AtomicBool>::default();
         let ended = Arc::<Notify>::default();
@@ -87,7 +91,7 @@ impl Writer {
             run(&commit, &ops, &suspect, flush_every)
         })?;
         let (ops, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        let shared = Shared { ops, thread, is_healthy, is_suspect, ended, barrier };
+        let shared = Shared { ops, thread, is_healthy, is_suspect, ended, barrier, leases, metrics: counted };
         Ok(Self { shared: Arc::new(shared), by: Actor::Nobody })
     }
 
@@ -226,12 +230,22 @@ impl Writer {
         self.ask(|reply| Op::MakeDurable(sessions, reply)).await
     }
 
-    /// Waits until everything that holds here holds at every replica.
+    /// Waits until everything that holds here holds at every replica, and for every filter that decides by a lease.
     pub async fn everywhere(&self) -> Result<(), NotWritten> {
-        match &self.shared.barrier {
-            None => Ok(()),
-            Some(barrier) => barrier.passed().await.map_err(|Unlisted| NotWritten::Late),
-        }
+        let others = async {
+            match &self.shared.barrier {
+                None => Ok(()),
+                Some(barrier) => barrier.passed().await.map_err(|Unlisted| NotWritten::Late),
+            }
+        };
+        let ((), others) = tokio::join!(self.unleased(), others);
+        others
+    }
+
+    /// Waits until it holds for every filter that decides by a lease of this replica.
+    pub async fn unleased(&self) {
+        let waited = self.shared.leases.passed().await;
+        self.shared.metrics.leases.waited(waited);
     }
 
     /// Asks for a change that holds at every replica when it is answered.

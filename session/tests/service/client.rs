@@ -121,7 +121,7 @@ impl Filter {
         Self::begun(channel, credential, hello()).await
     }
 
-    async fn begun(channel: Channel, credential: &str, hello: FilterMessage) -> Result<Self, Status> {
+    pub(crate) async fn begun(channel: Channel, credential: &str, hello: FilterMessage) -> Result<Self, Status> {
         let mut filter = Self::silent(channel, credential).await?;
         filter.send(hello).await;
         let first = filter.answer().await?.expect("the stream was closed");

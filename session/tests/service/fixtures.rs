@@ -119,6 +119,17 @@ impl Store for Faulty {
         }
     }
 
+    fn longest_lease_ms(&self) -> Result<Option<u64>, StoreError> {
+        self.0.longest_lease_ms()
+    }
+
+    fn note_longest_lease(&self, ms: u64) -> Result<(), StoreError> {
+        match self.1.fails.load(Ordering::SeqCst) {
+            true => Err(StoreError("/secret/path: disk on fire".to_owned())),
+            false => self.0.note_longest_lease(ms),
+        }
+    }
+
     fn kept_proofs(&self, now_ms: u64, each: &mut dyn FnMut(UsedProof)) -> Result<(), StoreError> {
         self.0.kept_proofs(now_ms, each)
     }

@@ -22,6 +22,7 @@ mod docs;
 mod drain;
 mod fixtures;
 mod follows;
+mod leases;
 mod logins;
 mod oauth;
 mod places;

@@ -1,5 +1,6 @@
 //! The guarantee over replicas while everything fails: replicas are killed and paused, their store crashes or is replaced by
-//! one that lacks its last writes, and connections between them are cut or go dead.
+//! one that lacks its last writes, and connections between them are cut or go dead. Workers decide by leases, which they hold
+//! for most requests, and ask about the others.
 //!
 //! `PORTCULLIS_CHAOS=1000` sets the number of revocations. It prints how many requests there were, and how long the answers
 //! to revocations took.
@@ -15,6 +16,7 @@ use std::{
 };
 
 const REPLICAS: usize = 3;
+const LEASE: &str = "300ms";
 const REVOCATIONS: usize = 40;
 const CONNECTIONS: usize = 64;
 /// Revocations whose answers are timed.
@@ -71,8 +73,9 @@ async fn a_revocation_over_healthy_replicas_of_redis_does_not_wait_for_a_beat() 
 async fn answers_at_once(engine: Engine) {
     let _quiet = quiet().await;
     let keys = engine.store(engine.port(), REPLICAS);
-    let shared = Testbed::builder().replicas(REPLICAS, keys).start().await;
-    let alone = Testbed::start().await;
+    let policy = policy::leased(policy::patient(), "5s");
+    let shared = Testbed::builder().policy(policy.clone()).replicas(REPLICAS, keys).start().await;
+    let alone = Testbed::with_policy(policy).await;
     for testbed in [&shared, &alone] {
         testbed.ready().await;
     }
@@ -110,7 +113,7 @@ async fn survives(mut engine: Engine) {
         link.lead_to(local(engine.port()));
         links.push(link);
     }
-    let mut policy = policy::patient();
+    let mut policy = policy::leased(policy::patient(), LEASE);
     policy["session"]["timeout"] = json!("1s");
     let keys: Vec<_> = links.iter().map(|link| engine.store(link.port, REPLICAS)).collect();
     let testbed = Testbed::builder().policy(policy).replicas_with(keys).start().await;

@@ -3,7 +3,7 @@
 mod bad_days;
 
 use portcullis_tests::{Load, Testbed, busy, policy, until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     sync::{
         Arc,
@@ -14,6 +14,8 @@ use std::{
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 200;
+/// The answers of some wait for a lease that a killed service may have given.
+const ROUNDS_OF_LEASES: usize = 40;
 /// The service is killed and restarted once in this many rounds, before or after the revocation.
 const KILL_EVERY: usize = 8;
 const PASSES_MIN: usize = 64;
@@ -21,8 +23,16 @@ const REFUSALS_MIN: usize = 128;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_sent_after_the_end_of_a_session_is_released() {
+    holds(policy::patient(), ROUNDS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_sent_after_the_end_of_a_session_is_released_by_a_lease() {
+    holds(policy::leased(policy::patient(), "500ms"), ROUNDS_OF_LEASES).await;
+}
+
+async fn holds(mut policy: Value, rounds: usize) {
     let _busy = busy().await;
-    let mut policy = policy::patient();
     policy["session"]["timeout"] = json!("1s");
     let testbed = Testbed::with_policy(policy).await;
     testbed.ready().await;
@@ -30,7 +40,7 @@ async fn nothing_sent_after_the_end_of_a_session_is_released() {
     load.begin(testbed.issuer.token().sign());
     let connections: Vec<_> =
         (0..CONNECTIONS).map(|offset| tokio::spawn(load.clone().drive(testbed.client(), offset))).collect();
-    for number in 0..ROUNDS {
+    for number in 0..rounds {
         play(&testbed, &load, number).await;
     }
     load.over.store(true, Ordering::Relaxed);

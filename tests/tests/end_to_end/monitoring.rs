@@ -111,6 +111,8 @@ async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     let routes = policy["routes"].as_array_mut().expect("routes");
     let streams = json!({"path": "/stream/{*rest}"});
     routes.push(json!({"name": "streams", "match": streams, "require": {"all_of": ["orders:read"]}}));
+    let lease = json!({"freshness": {"lease": "5s"}});
+    routes.push(json!({"name": "leased", "match": {"path": "/leased"}, "authenticated": true, "session": lease}));
     for route in routes.iter_mut().filter(|route| route["name"] == "me") {
         route["session"] = json!({"on_outage": {"grace": "1h"}});
     }
@@ -131,10 +133,16 @@ async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     let refused = |answer: &Answer| answer.status == 503;
     testbed.get("/orders").bearer(&known).fresh().until("a request without a verdict", refused).await;
     testbed.service.restart().await;
-    for counter in ["portcullis.outage_releases", "outcome.no_verdict", "portcullis.cuts"] {
+    testbed.ready().await;
+    let leased = testbed.issuer.token().sign();
+    for _ in 0..2 {
+        testbed.get("/leased").bearer(&leased).await.passes();
+    }
+    let counters =
+        ["portcullis.outage_releases", "outcome.no_verdict", "portcullis.cuts", "leases.event.released", "leases.held"];
+    for counter in counters {
         counted(&testbed, counter).await;
     }
-    testbed.ready().await;
     scrape(&testbed).await
 }
 

@@ -124,6 +124,7 @@ fn guards(before: &Guard<'_>, after: &Guard<'_>, accepted: Accepted, read_only: 
         touch(before.touch, after.touch),
         outlive_token(before.outlive_token, after.outlive_token),
         outage(before.on_outage, after.on_outage, read_only),
+        freshness(before.lease, after.lease),
         class(before, after),
         tags(before, after),
         upstream_token::change(before.upstream_token, after.upstream_token),
@@ -325,4 +326,16 @@ fn outage(before: Outage, after: Outage, read_only: bool) -> Option<Change> {
     let [old, new] = [old, new].map(words::outage);
     let text = format!("`on_outage` is `{new}`, was `{old}`");
     Some(Change::new(direction, "on_outage", text, json!(old), json!(new)))
+}
+
+/// For as long as a lease, a revocation can have to wait, or a worker whose clocks all stand still does not learn of it.
+fn freshness(before: Option<Duration>, after: Option<Duration>) -> Option<Change> {
+    let direction = match after.cmp(&before) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Greater => Direction::MorePermissive,
+        std::cmp::Ordering::Less => Direction::LessPermissive,
+    };
+    let [old, new] = [before, after].map(words::freshness);
+    let text = format!("`freshness` is `{new}`, was `{old}`");
+    Some(Change::new(direction, "freshness", text, json!(old), json!(new)))
 }

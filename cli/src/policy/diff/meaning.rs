@@ -39,6 +39,8 @@ pub(super) struct Guard<'p> {
     pub(super) touch: bool,
     pub(super) outlive_token: bool,
     pub(super) on_outage: Outage,
+    /// For how long a worker decides by itself; `None`: each request is asked about.
+    pub(super) lease: Option<Duration>,
     /// Words for conditions of the session service.
     pub(super) class: Option<&'p str>,
     pub(super) tags: BTreeSet<&'p str>,
@@ -73,6 +75,7 @@ impl<'p> Meaning<'p> {
             touch: limits.touch,
             outlive_token: limits.outlive_token,
             on_outage: limits.on_outage,
+            lease: rule.lease(),
             class: rule.words.class.as_deref(),
             tags: rule.words.tags.iter().map(String::as_str).collect(),
             upstream_token: rule.upstream_token.as_deref(),
@@ -113,6 +116,9 @@ impl<'p> Meaning<'p> {
         if guard.on_outage != Outage::Deny {
             words += &format!(", `on_outage: {}`", words::outage(guard.on_outage));
         }
+        if let Some(lease) = guard.lease {
+            words += &format!(", `freshness: {{lease: {}}}`", words::duration(lease));
+        }
         if guard.mode == Some(Mode::Shadow) {
             words += ", in shadow mode";
         }
@@ -134,6 +140,9 @@ impl Guard<'_> {
         // Only where it is set, so that what was approved before stays approved.
         if let (true, Some(canonical)) = (self.optional, canonical.as_object_mut()) {
             canonical.insert("optional".to_owned(), json!(true));
+        }
+        if let (Some(lease), Some(canonical)) = (self.lease, canonical.as_object_mut()) {
+            canonical.insert("lease".to_owned(), json!(words::duration(lease)));
         }
         if let (Some(class), Some(canonical)) = (self.class, canonical.as_object_mut()) {
             canonical.insert("class".to_owned(), json!(class));

@@ -23,6 +23,11 @@ pub(super) fn outage(outage: Outage) -> String {
     }
 }
 
+/// A `freshness` in the notation of a policy.
+pub(super) fn freshness(lease: Option<Duration>) -> String {
+    lease.map_or_else(|| "each_request".to_owned(), |lease| format!("{{lease: {}}}", duration(lease)))
+}
+
 /// A `mode` in the notation of a policy.
 pub(super) const fn mode(mode: Mode) -> &'static str {
     match mode {

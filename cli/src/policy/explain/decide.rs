@@ -297,5 +297,6 @@ fn session(limits: &Limits, without: Option<Decision>) -> SessionLimits {
         touch: limits.touch,
         outlive_token: limits.outlive_token,
         on_outage,
+        lease_s: seconds(limits.freshness.lease()),
     }
 }

@@ -86,6 +86,9 @@ pub(crate) struct SessionLimits {
     pub(crate) outlive_token: bool,
     /// What happens to this request without a verdict, as text.
     pub(crate) on_outage: String,
+    /// For how long a worker decides further requests like this one by itself; absent: each is asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_s: Option<f64>,
 }
 
 /// The token of the session service for the upstream of a request.

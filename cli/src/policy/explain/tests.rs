@@ -36,7 +36,8 @@ fn policy(keys: &Value, mode: &str) -> Loaded {
             {"name": "rest", "match": {"path": "/{*rest}"}, "require": {"all_of": ["admin"]}},
             {
                 "name": "host", "match": {"hosts": ["admin.example"], "path": "/x/{id}"}, "require": {"all_of": ["admin"]},
-                "acr": ["aal2"], "session": {"max_age": "15m", "on_outage": "read_only"},
+                "acr": ["aal2"],
+                "session": {"max_age": "15m", "on_outage": "read_only", "freshness": {"lease": "500ms"}},
             },
         ],
     });
@@ -230,6 +231,18 @@ fn without_a_verdict_the_rule_decides() {
     };
     assert_eq!(on_outage("GET"), "released, because it only reads");
     assert_eq!(on_outage("PUT"), "503 session_unavailable");
+}
+
+#[test]
+fn a_lease_is_named() {
+    let claims = token(json!({"scope": "admin", "acr": "aal2"}), false);
+    let explanation = explained(&inline(), &ask("GET", "admin.example", "/x/1", claims));
+    assert_eq!(explanation.session.as_ref().and_then(|limits| limits.lease_s), Some(0.5));
+    assert!(
+        shown(&explanation).contains("a worker may decide the token's next requests by itself, for 500ms at a time")
+    );
+    let explanation = explained(&inline(), &ask("GET", "a.example", "/x/1", scopes("read")));
+    assert_eq!(explanation.session.and_then(|limits| limits.lease_s), None);
 }
 
 #[test]

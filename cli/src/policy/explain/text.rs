@@ -193,6 +193,10 @@ fn session_rows(limits: &SessionLimits, decision: Conclusion, row: &mut impl FnM
     if limits.outlive_token {
         parts.push("an open request continues when its token expires".to_owned());
     }
+    if let Some(lease) = limits.lease_s {
+        let lease = seconds(lease);
+        parts.push(format!("a worker may decide the token's next requests by itself, for {lease} at a time"));
+    }
     row("session", &parts.join("; "));
     if decision == Conclusion::Asks {
         row("no verdict", &limits.on_outage);

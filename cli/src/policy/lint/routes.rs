@@ -2,7 +2,7 @@
 
 use super::{linter::Linter, warning::Warning};
 use portcullis_engine::{
-    policy::{Access, Limits, Mode, Outage},
+    policy::{Access, Freshness, Limits, Mode, Outage, Rule},
     route::{Match, Segment},
 };
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest inactivity that it recommends for AAL2.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
+/// The longest lease for which nobody is warned: a person who revokes a session waits this long at most.
+const LEASE_MAX: Duration = Duration::from_secs(1);
 
 impl Linter<'_> {
     pub(super) fn routes(&mut self) {
@@ -29,6 +31,10 @@ impl Linter<'_> {
             if source.has_own_outage {
                 self.outage(&format!("$.routes[{index}].session.on_outage"), rule.limits.on_outage);
             }
+            if source.has_own_freshness {
+                self.lease(&format!("$.routes[{index}].session.freshness"), rule.limits.freshness);
+            }
+            self.lease_of_approval(index, rule, source.has_own_freshness);
         }
     }
 
@@ -67,6 +73,30 @@ impl Linter<'_> {
                 self.warn(Warning::SessionLimitLoose, &path, message, help);
             }
         }
+    }
+
+    pub(super) fn lease(&mut self, path: &str, freshness: Freshness) {
+        if freshness.lease().is_none_or(|lease| lease <= LEASE_MAX) {
+            return;
+        }
+        let message = "a worker that does not answer keeps a revocation from being final for as long as its lease";
+        let help = "write a lease of `1s` or less; `500ms` saves as many questions of a busy session";
+        self.warn(Warning::LeaseLong, &format!("{path}.lease"), message, help);
+    }
+
+    /// What somebody has to approve is seldom what needs to be fast.
+    fn lease_of_approval(&mut self, index: usize, rule: &Rule, is_own: bool) {
+        let Access::Scopes(requirement) = &rule.access else { return };
+        if rule.lease().is_none() || !requirement.needs_approval(&self.loaded.policy.register) {
+            return;
+        }
+        let path = if is_own { "session.freshness" } else { "require" };
+        let message = format!(
+            "`{}` requires a scope that needs an approval, and a worker decides its requests by itself for a moment",
+            rule.name
+        );
+        let help = "add `session: {freshness: each_request}` to the route, unless its requests are frequent";
+        self.warn_of_key(Warning::LeaseOfApproval, &format!("$.routes[{index}].{path}"), message, help);
     }
 
     pub(super) fn outage(&mut self, path: &str, outage: Outage) {

@@ -83,6 +83,8 @@ fn each_warning_has_its_place() {
         ("cluster: s", "cluster: s, on_outage: read_only", "outage_not_denied $.session.on_outage read_only"),
         ("cluster: s", "cluster: s, on_outage: {grace: 5s}", "outage_not_denied $.session.on_outage on_outage"),
         ("max_idle: 60m", "on_outage: read_only", "outage_not_denied $.routes[0].session.on_outage read_only"),
+        ("cluster: s", "cluster: s, freshness: {lease: 2s}", "lease_long $.session.freshness.lease 2s"),
+        ("max_idle: 60m", "freshness: {lease: 1001ms}", "lease_long $.routes[0].session.freshness.lease 1001ms"),
         ("max_idle: 60m", "max_idle: 3601s", "session_limit_loose $.routes[0].session.max_idle 3601s"),
         ("max_age: 24h", "max_age: 25h", "session_limit_loose $.routes[0].session.max_age 25h"),
         ("authenticated: true", "public: true", "public_subtree $.routes[3].match.path '/4/{*rest}'"),
@@ -108,6 +110,8 @@ fn what_just_is_no_reason_gives_none() {
         ("audiences: [a]", "clients: [a], claims: {token_use: access}"),
         ("audiences: [a]", "audiences: [a], clients: [a]"),
         ("cluster: s", "cluster: s, on_outage: deny"),
+        ("cluster: s", "cluster: s, freshness: {lease: 1s}"),
+        ("max_idle: 60m", "freshness: each_request"),
         ("max_idle: 60m", "max_idle: 60m, on_outage: deny"),
         ("'/4/{*rest}'}, authenticated", "'/4/{one}'}, public"),
         ("any_of: [a, b]", "all_of: [b]"),
@@ -479,4 +483,32 @@ fn a_suffixed_rule_overlaps_with_the_variable_behind_it() {
     );
     let strict = "match: {path: '/o/{id}:suspend', methods: [POST]}, require: {all_of: [a]}";
     assert_eq!(fall("match: {path: '/o/{id}'}, public: true", strict).as_deref(), Some("`GET /o/x:suspend` is public"));
+}
+
+#[test]
+fn an_upstream_that_gets_the_client_s_token_beside_its_own_is_noticed() {
+    let policy = |top: &str, of_route: &str| {
+        let route = format!("{{name: a, match: {{path: /}}, authenticated: true{of_route}}}");
+        warnings(&format!("{ISSUERS}{top}routes: [{route}]\n"))
+    };
+    let (forward, own) = ("forward_token: true\n", ", upstream_token: {audience: orders}");
+    assert_eq!(policy(forward, own), ["client_token_forwarded $.forward_token true"]);
+    assert_eq!(policy("", own), [""; 0]);
+    assert_eq!(policy("forward_token: false\n", own), [""; 0]);
+    assert_eq!(policy(forward, ""), [""; 0]);
+}
+
+#[test]
+fn a_lease_on_a_route_that_needs_an_approval_has_a_warning() {
+    let of = |session: &str, route: &str| {
+        warnings(&format!(
+            "{}scopes: {{a: {{approval: required}}}}\nroutes:\n\
+             - {{name: one, match: {{path: /1}}, require: {{all_of: [a]}}, session: {{{route}}}}}\n",
+            ISSUERS.replace("cluster: s", &format!("cluster: s{session}"))
+        ))
+    };
+    assert_eq!(of("", ""), [""; 0]);
+    assert_eq!(of(", freshness: {lease: 1s}", ""), ["lease_of_approval $.routes[0].require require"]);
+    assert_eq!(of("", "freshness: {lease: 1s}"), ["lease_of_approval $.routes[0].session.freshness freshness"]);
+    assert_eq!(of(", freshness: {lease: 1s}", "freshness: each_request"), [""; 0]);
 }

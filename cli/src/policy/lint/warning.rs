@@ -32,6 +32,10 @@ pub(in crate::policy) enum Warning {
     SessionLimitLoose,
     /// Requests can pass while the session service is unavailable
     OutageNotDenied,
+    /// A worker decides requests by itself for longer than a second, so a revocation can take as long to be answered
+    LeaseLong,
+    /// A worker decides requests by itself on a rule that names a scope with `approval: required`
+    LeaseOfApproval,
     /// The policy is in shadow mode: no request is refused
     ShadowMode,
     /// A scope contains a comma: it is one scope, not two
@@ -46,6 +50,8 @@ pub(in crate::policy) enum Warning {
     TokenTypeJwt,
     /// Several issuers are accepted, and the upstream is not told which one a subject belongs to
     IssuerNotSent,
+    /// Upstreams with a token of their own get the client's token as well
+    ClientTokenForwarded,
     /// In an Envoy configuration, `cors` or `grpc_web` is behind the filter
     FilterOrder,
     /// In an Envoy configuration, paths are changed before the filter sees them
@@ -86,6 +92,8 @@ impl Warning {
             Self::CaseMatters => "case_matters",
             Self::SessionLimitLoose => "session_limit_loose",
             Self::OutageNotDenied => "outage_not_denied",
+            Self::LeaseLong => "lease_long",
+            Self::LeaseOfApproval => "lease_of_approval",
             Self::ShadowMode => "shadow_mode",
             Self::ScopeComma => "scope_comma",
             Self::ScopeClaimDotted => "scope_claim_dotted",
@@ -93,6 +101,7 @@ impl Warning {
             Self::BoundTokensBearer => "bound_tokens_bearer",
             Self::TokenTypeJwt => "token_type_jwt",
             Self::IssuerNotSent => "issuer_not_sent",
+            Self::ClientTokenForwarded => "client_token_forwarded",
             Self::FilterOrder => "filter_order",
             Self::PathNormalized => "path_normalized",
             Self::PathChangedBehind => "path_changed_behind",

@@ -1,4 +1,4 @@
-//! Checks of the whole policy: its mode, and its behaviour during an outage.
+//! Checks of the whole policy: its mode, its leases, and its behaviour during an outage.
 
 use super::{linter::Linter, warning::Warning};
 use portcullis_engine::policy::Mode;
@@ -12,7 +12,21 @@ impl Linter<'_> {
             self.warn(Warning::ShadowMode, "$.mode", message, help);
         }
         self.outage("$.session.on_outage", self.loaded.policy.source.on_outage);
+        self.lease("$.session.freshness", self.loaded.policy.source.freshness);
         self.issuer_header();
+        self.client_token();
+    }
+
+    /// What is minted for one upstream and ends within seconds is of little use to it beside what opens every other.
+    fn client_token(&mut self) {
+        let rules = &self.loaded.policy.rules;
+        let Some(rule) = rules.iter().find(|rule| rule.upstream_token.is_some() && rule.forward_token) else { return };
+        let message = format!(
+            "the upstream of `{}` gets the client's token besides its `upstream_token`, and can use it elsewhere until it expires, whatever has been revoked",
+            rule.name
+        );
+        let help = "omit `forward_token` (without it, routes with an `upstream_token` forward no other) as soon as these upstreams verify their own token";
+        self.warn(Warning::ClientTokenForwarded, "$.forward_token", message, help);
     }
 
     /// A subject or a client is only unique within its issuer.

@@ -4,6 +4,8 @@ mod clocks;
 mod conditions;
 mod follows;
 mod introspection;
+mod leases;
+mod leases_model;
 mod proofs;
 mod refused;
 mod upstream_tokens;
@@ -70,13 +72,17 @@ impl Bench {
     }
 
     fn token(&self, scope: &str) -> String {
+        self.token_of("s1", scope)
+    }
+
+    fn token_of(&self, session: &str, scope: &str) -> String {
         #[derive(serde::Serialize, serde::Deserialize)]
         struct Custom {
             scope: String,
             sid: String,
             client_id: String,
         }
-        let custom = Custom { scope: scope.into(), sid: "s1".into(), client_id: "app".into() };
+        let custom = Custom { scope: scope.into(), sid: session.into(), client_id: "app".into() };
         let mut claims = Claims::with_custom_claims(custom, Duration::from_mins(5))
             .with_issuer("https://id.example")
             .with_audience("api")

@@ -33,6 +33,8 @@ pub struct Permit {
     pub replace: Vec<(&'static str, Vec<u8>)>,
     /// The token of the session service for the upstream, where the rule wants one.
     pub upstream_token: Option<UpstreamToken>,
+    /// Whether a lease released the request, so that the session service was not asked.
+    pub is_leased: bool,
     _only_made_here: (),
 }
 
@@ -51,6 +53,7 @@ impl Permit {
             strip: Vec::new(),
             replace: Vec::new(),
             upstream_token: None,
+            is_leased: false,
             _only_made_here: (),
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authorize::{
     fixtures::{policy, principal, question},
+    leases::LeaseId,
     question::RequestAttributes,
 };
 use crate::time::Monotonic;
@@ -11,13 +12,17 @@ const DEPTH: u32 = 4;
 const NOW_MS: u64 = 100_000;
 
 /// What can happen to a request, by number, so that orders can be counted through.
-const EVENTS: usize = 26;
+const EVENTS: usize = 29;
 
 fn event(number: usize, policy: &Policy) -> Event {
     let full = principal(policy, &["read", "write"]);
     let arrival = Arrival::bearer(RuleId(1), "t", Rc::default(), Monotonic(200));
     let ask = |rule, method| Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&full, rule, method)))));
     let known = |known| Event::NoVerdict(known, Some(NOW_MS));
+    let leased = |left: Option<&[&str]>| {
+        let narrowed = left.map(|left| left.iter().map(|scope| (*scope).to_owned()).collect());
+        Event::Leased(by_lease(narrowed), Some(NOW_MS))
+    };
     match number {
         0 => Event::Decided(Ok(Next::Release(Permit::public(RuleId(0), policy).expect("a public rule")))),
         1 => Event::Decided(Err(Denial::new(Code::InvalidToken, Some(RuleId(1))))),
@@ -49,8 +54,16 @@ fn event(number: usize, policy: &Policy) -> Event {
         22 => known(Known { principal: Some(full), narrowed: Some(Rc::from([])), ..Known::default() }),
         23 => Event::NoNews(Known::default()),
         24 => Event::NoNews(Known { is_refused: true, ..Known::default() }),
-        _ => Event::NoNews(Known { narrowed: Some(Rc::from([])), ..Known::default() }),
+        25 => Event::NoNews(Known { narrowed: Some(Rc::from([])), ..Known::default() }),
+        26 => leased(None),
+        27 => leased(Some(&["read"])),
+        _ => leased(Some(&[])),
     }
+}
+
+/// What a lease allows.
+fn by_lease(narrowed: Option<Rc<[String]>>) -> Leased {
+    Leased { id: LeaseId(0), confirmed_at: Monotonic(0), narrowed, upstream_token: None }
 }
 
 /// The machine once more, as a table that is plainly right: where each event leads from each kind of state.
@@ -98,6 +111,9 @@ fn model(state: Model, number: usize) -> Model {
         (Model::Asked { number: number @ (12 | 13) }, 14) => open(number),
         (Model::Asked { number: 12 }, 15) => Model::Denied,
         (Model::Asked { number: 13 }, 15) => open(13),
+        // A lease releases what a verdict would, and refuses nothing: that is asked about.
+        (Model::Asked { number: number @ 3..=5 }, 26) => open(number),
+        (Model::Asked { number: number @ (4 | 5) }, 27) => open(number),
         // Rule 1 denies in an outage, rule 3 lets reads pass, but nobody of whom worse is known. Nobody can say whose an opaque
         // token is that is not known.
         (Model::Asked { number: 4 }, 9 | 20) => open(4),
@@ -359,6 +375,34 @@ fn a_rule_that_wants_a_token_for_the_upstream_releases_with_one_and_not_without(
             assert_eq!(code(&step), expected);
             let carries = matches!(&step, Step::Release(permit) if permit.upstream_token.is_some());
             assert_eq!(carries, has_token, "{expected}");
+        }
+    }
+}
+
+#[test]
+fn a_lease_releases_what_its_verdict_would_and_only_while_the_token_is_alive_beyond_doubt() {
+    let policy = policy("enforce");
+    let full = principal(&policy, &["read", "write"]);
+    let (expires_ms, left) = (full.facts.expires_at_ms, Some(Rc::from(["read".to_owned()])));
+    for (rule, narrowed, wall_ms, passes) in [
+        (1, None, Some(NOW_MS), true),
+        (1, None, Some(expires_ms - 1), true),
+        // Accepted as long as clocks may differ: the service says what it thinks of it.
+        (1, None, Some(expires_ms), false),
+        (1, None, None, false),
+        (1, left.clone(), Some(NOW_MS), false),
+        (3, left.clone(), Some(NOW_MS), true),
+    ] {
+        let mut request = Request::default();
+        request.on(Event::Decided(Ok(Next::Ask(Inquiry::Session(question(&full, rule, "GET"))))), &policy);
+        let step = request.on(Event::Leased(by_lease(narrowed.clone()), wall_ms), &policy);
+        match step {
+            Step::Release(permit) => {
+                assert!(passes && permit.is_leased && permit.mark.is_none());
+                assert_eq!((permit.rule, permit.narrowed), (Some(RuleId(rule)), narrowed));
+            }
+            Step::Wait => assert!(!passes && matches!(request, Request::Asked(_)), "{rule} {narrowed:?} {wall_ms:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! There is at most one stream for questions, one attempt at a new one, and one old stream that is being replaced. An
 //! attempt starts because there is no stream, or because the service announces that it is about to stop (`drain`): the
-//! old stream is then used until the service welcomes the new one.
+//! old stream is then used until the service welcomes the new one. A stream whose service is silent is not used for questions
+//! any more, but lingers while its leases live: the service can still take them back there.
 
 use crate::{time::Monotonic, wire};
 use portcullis_contract::Jitter;
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     attempt: Attempt,
     /// The stream being replaced, while it owes verdicts.
     leaving: Option<u32>,
+    /// A silent stream whose leases are alive. There is none beside a current one.
+    lingering: Option<u32>,
     /// Actions for streams that are no longer needed.
     parting: Vec<Act>,
     /// Failed attempts since the last welcome.
@@ -84,6 +87,7 @@ impl Connection {
             current: None,
             attempt: Attempt::Due { at: Monotonic::default() },
             leaving: None,
+            lingering: None,
             parting: Vec::new(),
             failures: 0,
             timeout_ms,
@@ -112,6 +116,16 @@ impl Connection {
         self.current.as_ref().map(|current| current.id)
     }
 
+    /// The stream whose leases are valid.
+    pub(super) fn leased(&self) -> Option<u32> {
+        self.current().or(self.lingering)
+    }
+
+    /// Whether a message that is not about questions can be sent on this stream.
+    pub(super) fn can_send(&self, id: u32) -> bool {
+        self.current() == Some(id) || self.leaving == Some(id) || self.lingering == Some(id)
+    }
+
     /// Whether a group of questions may be sent now.
     pub(super) fn is_free(&self) -> bool {
         self.current.as_ref().is_some_and(|current| current.in_flight.is_none())
@@ -119,7 +133,7 @@ impl Connection {
 
     /// Whether messages on this stream are still accepted.
     pub(super) fn knows(&self, id: u32) -> bool {
-        self.current() == Some(id) || self.leaving == Some(id) || self.greeting() == Some(id)
+        self.can_send(id) || self.greeting() == Some(id)
     }
 
     fn greeting(&self) -> Option<u32> {
@@ -183,7 +197,8 @@ impl Connection {
         self.attempt = Attempt::Idle;
         self.failures = 0;
         self.part();
-        self.leaving = self.current.replace(Stream { id, in_flight: None }).map(|before| before.id);
+        let before = self.current.replace(Stream { id, in_flight: None }).map(|before| before.id);
+        self.leaving = before.or(self.lingering.take());
     }
 
     /// The stream being replaced, while it owes verdicts.
@@ -219,10 +234,31 @@ impl Connection {
         }
     }
 
+    /// The current stream is silent, and its leases are alive.
+    pub(super) fn linger(&mut self, now: Monotonic) {
+        if let Some(id) = self.current() {
+            self.lost(id, now);
+            self.lingering = Some(id);
+        }
+    }
+
+    /// The leases of a silent stream are over.
+    pub(super) fn end_lingering(&mut self) {
+        self.parting.extend(self.lingering.take().map(|stream| Act::Cancel { stream }));
+    }
+
+    /// Whether a silent stream lingers.
+    pub(super) fn is_lingering(&self) -> bool {
+        self.lingering.is_some()
+    }
+
     /// A stream is gone.
     pub(super) fn lost(&mut self, id: u32, now: Monotonic) {
         if self.leaving == Some(id) {
             self.leaving = None;
+        }
+        if self.lingering == Some(id) {
+            self.lingering = None;
         }
         if self.greeting() == Some(id) {
             self.attempt_failed(now);

@@ -1,6 +1,6 @@
 //! What a session service says about itself when it welcomes a stream, and what of it belongs into the log.
 
-use crate::wire::Welcome;
+use crate::wire::{LEASES, Welcome};
 use std::fmt;
 
 /// What an operator should know about the session service.
@@ -15,6 +15,11 @@ pub enum PeerNews {
     },
     /// It has another store than the one before it.
     OtherStore,
+    /// It gives no leases, which the policy wants.
+    WithoutLeases {
+        /// Its version.
+        version: String,
+    },
     /// It lacks something that the policy relies on, so its stream was left.
     Unfit {
         /// Its version.
@@ -42,7 +47,7 @@ impl PeerNews {
     pub const fn is_warning(&self) -> bool {
         match self {
             Self::Welcomed { reopens_undated_logins, .. } => *reopens_undated_logins,
-            Self::OtherStore | Self::Unfit { .. } => true,
+            Self::OtherStore | Self::WithoutLeases { .. } | Self::Unfit { .. } => true,
         }
     }
 }
@@ -84,6 +89,12 @@ impl fmt::Display for PeerNews {
                  and open requests of routes with `on_outage: deny` have to end when it is not: update it",
                 version.escape_debug()
             ),
+            Self::WithoutLeases { version } => write!(
+                f,
+                "session service {} is asked about each request, also on routes with `freshness: {{lease: …}}`, because it gives \
+                 no leases (it has no capability `leases`): update it",
+                version.escape_debug()
+            ),
             Self::OtherStore => f.write_str(
                 "the session service has a different store than before, which may lack sessions and revocations of the previous one",
             ),
@@ -99,11 +110,15 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// A service has welcomed a stream.
-    pub(super) fn note(&mut self, welcome: Welcome) {
+    /// A service has welcomed a stream. `wants_leases`: the policy has routes with leases.
+    pub(super) fn note(&mut self, welcome: Welcome, wants_leases: bool) {
         let last = self.last.as_ref();
         let terms = |welcome: &Welcome| (welcome.service_version.clone(), welcome.reopens_undated_logins);
         let (version, reopens_undated_logins) = terms(&welcome);
+        let gives_leases = |welcome: &Welcome| welcome.capabilities.iter().any(|name| name == LEASES);
+        if wants_leases && !gives_leases(&welcome) && last.is_none_or(gives_leases) {
+            self.news.push(PeerNews::WithoutLeases { version: version.clone() });
+        }
         if last.is_some_and(|last| last.store_id != welcome.store_id) {
             self.news.push(PeerNews::OtherStore);
         }
@@ -149,9 +164,20 @@ mod tests {
             (welcome("2", "b", true), vec![welcomed("2", true)]),
             (welcome("2", "b", true), vec![]),
         ] {
-            peers.note(said);
+            peers.note(said, false);
             assert_eq!(peers.take_news(), news);
         }
+        // Said once, unless another one gave some in between.
+        let with = |capabilities: &[&str]| Welcome {
+            capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
+            ..welcome("2", "b", true)
+        };
+        let without = PeerNews::WithoutLeases { version: "2".to_owned() };
+        for (said, news) in [(with(&[LEASES]), vec![]), (with(&[]), vec![without.clone()]), (with(&[]), vec![])] {
+            peers.note(said, true);
+            assert_eq!(peers.take_news(), news);
+        }
+        assert!(without.is_warning());
         assert!(welcomed("2", true).is_warning() && !welcomed("2", false).is_warning());
         assert!(welcomed("\n", true).to_string().starts_with("session service \\n answers; it accepts tokens"));
     }

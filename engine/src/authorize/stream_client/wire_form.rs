@@ -10,7 +10,7 @@ use crate::{
 use std::rc::Rc;
 
 /// A question about the session of a token. For a service that decides by conditions, `principal` is whose it is; for one that
-/// mints tokens for upstreams, `minting` is there.
+/// mints tokens for upstreams, `minting` is there. It asks for no lease.
 pub(super) fn question(
     id: u32,
     token: u32,
@@ -36,6 +36,7 @@ pub(super) fn question(
         }),
         request_id,
         held_token: minting.and_then(|Minting { held }| held),
+        lease: None,
     }
 }
 

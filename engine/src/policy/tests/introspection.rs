@@ -118,3 +118,18 @@ fn what_only_a_stream_can_enforce_is_a_fault_under_introspection_and_none_on_the
         assert_eq!(lines(&policy), [""; 0]);
     }
 }
+
+#[test]
+fn an_endpoint_gives_no_leases() {
+    let mut policy = with(endpoint(), opaque());
+    policy["session"]["freshness"] = json!("each_request");
+    policy["routes"][4]["session"] = json!({"freshness": "each_request"});
+    assert_eq!(lines(&policy), [""; 0]);
+    let fault = "an introspection endpoint gives no leases, because it cannot take them back; omit this key, or use \
+                 `protocol: stream`";
+    policy["session"]["freshness"] = json!({"lease": "1s"});
+    assert_eq!(lines(&policy), [format!("$.session.freshness: {fault}")]);
+    policy["session"]["freshness"] = json!("each_request");
+    policy["routes"][4]["session"] = json!({"freshness": {"lease": "1s"}});
+    assert_eq!(lines(&policy), [format!("$.routes[4].session.freshness: {fault}")]);
+}

@@ -7,13 +7,13 @@ use super::{
     facts::{keyword, no_conditions, tags},
     list, mode,
     scopes::Scopes,
-    session::outage,
+    session::{freshness, outage},
     texts,
     upstream_token::OfPolicy,
 };
 use crate::{
     policy::{
-        Access, Limits, Mode, Outage, Rule, Words,
+        Access, Freshness, Limits, Mode, Outage, Rule, Words,
         deserialize::{Given, shaped},
         duration::limit,
         fault::{Faults, Wrong},
@@ -57,6 +57,8 @@ pub(super) struct Common {
     pub(super) mode: Mode,
     /// `on_outage` of routes without one of their own.
     pub(super) outage: Outage,
+    /// `freshness` of routes without one of their own.
+    pub(super) freshness: Freshness,
     /// Whether the session service is an introspection endpoint.
     pub(super) is_endpoint: bool,
     /// Whether paths are matched without case.
@@ -244,6 +246,8 @@ impl Reader<'_> {
         let max_age = read(raw.max_age, "max_age");
         let max_idle = read(raw.max_idle, "max_idle");
         let on_outage = outage(raw.on_outage, self.common.outage, &at.key("on_outage"), self.faults);
+        let at = at.key("freshness");
+        let freshness = freshness(raw.freshness, self.common.freshness, self.common.is_endpoint, &at, self.faults);
         let touch = raw.touch.or(true, Some);
         let outlive_token = raw.outlive_token.or(false, Some);
         Some(Limits {
@@ -252,6 +256,7 @@ impl Reader<'_> {
             touch: touch?,
             outlive_token: outlive_token?,
             on_outage: on_outage?,
+            freshness: freshness?,
         })
     }
 }

@@ -3,12 +3,13 @@
 use super::ROOT;
 use crate::{
     policy::{
-        Client, Introspection, Outage, Protocol, SessionService,
+        Client, Freshness, Introspection, Outage, Protocol, SessionService,
         deserialize::Given,
         duration::{duration_within, limit},
         fault::{About, Faults, Wrong},
+        freshness,
         json_path::At,
-        raw::{RawAttributes, RawClient, RawCredential, RawOutage, RawPlace, RawSession},
+        raw::{RawAttributes, RawClient, RawCredential, RawFreshness, RawOutage, RawPlace, RawSession},
         text::{plain, quoted, visible},
     },
     route::Host,
@@ -27,6 +28,7 @@ const LEASE_MAX: Duration = Duration::from_secs(60);
 pub(super) struct GivenSession {
     pub(super) service: SessionService,
     pub(super) outage: Outage,
+    pub(super) freshness: Freshness,
 }
 
 /// The protocols by name.
@@ -62,6 +64,8 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
         .timeout
         .or(TIMEOUT, |text| faults.check(&at.key("timeout"), duration_within(&text, TIMEOUT_MIN, TIMEOUT_MAX)));
     let outage = outage(raw.on_outage, Outage::default(), &at.key("on_outage"), faults);
+    let is_endpoint = name == Some(Name::Introspection);
+    let freshness = freshness(raw.freshness, Freshness::default(), is_endpoint, &at.key("freshness"), faults);
     let both = !raw.credential.is_absent() && !raw.client.is_absent();
     let credential_env = raw.credential.or(None, |raw| environment(raw, &at.key("credential"), faults).map(Some));
     let protocol = match name {
@@ -99,6 +103,7 @@ fn given(raw: RawSession, faults: &mut Faults) -> Option<GivenSession> {
             protocol: protocol?,
         },
         outage: outage?,
+        freshness: freshness?,
     })
 }
 
@@ -208,6 +213,30 @@ pub(super) fn outage(raw: Given<RawOutage>, default: Outage, at: &At<'_>, faults
             let at = at.key("grace");
             let text = text.required(&at, faults)?;
             faults.check(&at, limit(&text)).map(Outage::Grace)
+        }
+    })
+}
+
+/// Whether each request is asked about. An introspection endpoint cannot take a lease back.
+pub(super) fn freshness(
+    raw: Given<RawFreshness>,
+    default: Freshness,
+    is_endpoint: bool,
+    at: &At<'_>,
+    faults: &mut Faults,
+) -> Option<Freshness> {
+    raw.or(default, |raw| match raw {
+        RawFreshness::EachRequest => Some(Freshness::EachRequest),
+        RawFreshness::Lease(_) if is_endpoint => {
+            let message = "an introspection endpoint gives no leases, because it cannot take them back; omit this key, or use `protocol: stream`";
+            faults.add(at, message);
+            None
+        }
+        RawFreshness::Lease(text) => {
+            let at = at.key("lease");
+            let text = text.required(&at, faults)?;
+            let lease = duration_within(&text, freshness::LEASE_MIN, freshness::LEASE_MAX);
+            faults.check(&at, lease).map(Freshness::Lease)
         }
     })
 }

@@ -56,6 +56,7 @@ fn enter(follows: &mut Follows, id: u32, token: &Arc<Token>) -> Result<(), Broke
         acr: Arc::default(),
         facts: RouteFacts::default(),
         upstream: None,
+        lease_ms: 0,
     };
     follows.enter(id, BoundToken::new(Arc::clone(token)), (0, &route), None)
 }

@@ -120,7 +120,7 @@ impl Asking<'_> {
     }
 
     /// Whether the scopes that are left cover the route. The filter refuses what they do not cover.
-    fn is_covered(&self, bound: &BoundToken, verdict: &Verdict) -> bool {
+    pub(super) fn is_covered(&self, bound: &BoundToken, verdict: &Verdict) -> bool {
         self.route.requirement.met_by(|scope| match &verdict.narrowed {
             Some(left) => left.scopes.contains(scope),
             None => bound.token().scopes.holds(scope),

@@ -43,7 +43,14 @@ impl StreamState {
     /// Takes note of requests that the filter has decided by itself.
     pub(super) fn reported(&mut self, used: &wire::Use, now_ms: u64) -> Result<(), Broken> {
         let effect = match used.route {
-            Some(index) => route(self.routes.as_deref(), index)?.scopes.refused(&used.missing),
+            Some(index) => {
+                let scopes = &route(self.routes.as_deref(), index)?.scopes;
+                match used.granted.is_empty() {
+                    true => scopes.refused(&used.missing),
+                    // They were released by leases.
+                    false => scopes.effect(|scope| used.granted.iter().any(|granted| granted == scope)),
+                }
+            }
             None => Effect::Barred,
         };
         let client = self.registry.names().name(&used.client_id);

@@ -3,10 +3,12 @@
 
 use super::asking::{Answered, Asking};
 use super::counted::Counted;
+use super::leasing::{Giving, Wanted};
 use super::{StreamState, holding_back, is_asked, no_verdict, route};
 use crate::bound_token::{Once, refusal};
 use crate::check_stream::answers::{Answers, Asked, Destination, Proving, Using};
 use crate::check_stream::follows::Occasion;
+use crate::check_stream::leases::StreamLeases;
 use crate::check_stream::point;
 use crate::conditions::OwnRequest;
 use crate::log::Sampler;
@@ -47,6 +49,8 @@ pub(in crate::check_stream) struct Question {
     took: Vec<String>,
     /// How often others were first.
     tries: u32,
+    /// The lease that it asks for.
+    lease: Option<Wanted>,
 }
 
 impl Question {
@@ -60,7 +64,18 @@ impl Question {
         minting: minting::OwnRequest,
     ) -> Self {
         let (token, took) = (Arc::clone(token), Vec::new());
-        Self { id, route, handle, token, request, minting, ruled: None, took, tries: 0 }
+        Self { id, route, handle, token, request, minting, ruled: None, took, tries: 0, lease: None }
+    }
+
+    /// The same, which asks for a lease.
+    pub(super) fn leasing(self, lease: Option<Wanted>) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// The same, which gets none.
+    pub(super) fn without_lease(self, leases: &StreamLeases) -> Self {
+        self.lease.iter().for_each(|wanted| leases.line().refuse(wanted.id));
+        Self { lease: None, ..self }
     }
 }
 
@@ -103,7 +118,9 @@ impl StreamState {
         for waiting in ids.iter().flat_map(|id| self.waiting.remove(id).unwrap_or_default()) {
             self.waiting_count -= 1;
             match waiting {
-                Waiting::Question(question) => no_verdict(question.id, &mut tally, answers),
+                Waiting::Question(question) => {
+                    no_verdict(question.without_lease(&self.leases).id, &mut tally, answers);
+                }
                 Waiting::Follow(id) => self.follows.give_up(id, answers),
             }
         }
@@ -177,8 +194,15 @@ impl StreamState {
         // Whether or not its handle was forgotten meanwhile.
         token.collect(&mut self.usage, now_ms);
         match answered {
-            Ok(Answered::Now(answer, _)) => answers.put(Destination::Question, answer),
+            Ok(Answered::Now(mut answer, _)) => {
+                if let Some(wanted) = question.lease {
+                    let giving = Giving { registry, metrics, handle: question.handle, index, now_ms };
+                    giving.give(&mut self.leases, wanted, &asking, token, &mut answer);
+                }
+                answers.put(Destination::Question, answer);
+            }
             Ok(Answered::Uses(grants)) => {
+                let question = question.without_lease(&self.leases);
                 let (session, route) = (question.token.id, Arc::clone(&route.scopes.name));
                 answers.uses.push(Using { session, grants, route, question });
                 self.using += 1;

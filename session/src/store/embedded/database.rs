@@ -34,6 +34,9 @@ const LAYOUT: u64 = 10;
 /// must refuse the file once this one has opened it.
 const LAYOUT_MIN: u64 = 3;
 
+/// The key of the longest lease, in milliseconds.
+const LONGEST_LEASE: &str = "longest_lease_ms";
+
 /// The store in a folder.
 #[derive(Debug)]
 pub struct Embedded {
@@ -123,11 +126,16 @@ pub(super) fn prepare(database: &Database) -> Result<(u64, String), StoreError> 
         // The standard library seeds its hashers at random.
         let random = || RandomState::new().build_hasher().finish();
         let secret = format!("{:016x}{:016x}", value("secret", random())?, value("secret_rest", random())?);
-        (value("layout", LAYOUT)?, value("id", random())?, secret)
+        let layout = value("layout", 0)?;
+        if layout == 0 {
+            // A new file: nobody was given a lease.
+            value(LONGEST_LEASE, 0)?;
+        }
+        (layout, value("id", random())?, secret)
     };
     match layout {
         LAYOUT => {}
-        LAYOUT_MIN..LAYOUT => drop(txn.open_table(META).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?),
+        0 | LAYOUT_MIN..LAYOUT => drop(txn.open_table(META).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?),
         _ => {
             let known = format_args!("{LAYOUT_MIN} to {LAYOUT}");
             return Err(StoreError(format!("its layout is {layout}, but this version reads layouts {known} only")));
@@ -275,6 +283,22 @@ impl Store for Embedded {
                 }
             }
             Ok(found)
+        })
+    }
+
+    fn longest_lease_ms(&self) -> Result<Option<u64>, StoreError> {
+        self.with(|database| {
+            let txn = database.begin_read().map_err(failed)?;
+            let meta = txn.open_table(META).map_err(failed)?;
+            Ok(meta.get(LONGEST_LEASE).map_err(failed)?.map(|ms| ms.value()))
+        })
+    }
+
+    fn note_longest_lease(&self, ms: u64) -> Result<(), StoreError> {
+        self.with(|database| {
+            let txn = database.begin_write().map_err(failed)?;
+            txn.open_table(META).map_err(failed)?.insert(LONGEST_LEASE, ms).map_err(failed)?;
+            txn.commit().map_err(failed)
         })
     }
 

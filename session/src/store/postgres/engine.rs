@@ -20,7 +20,7 @@ impl Engine for Postgres {
         &self.stated
     }
 
-    fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError> {
+    fn join(&self, settled: Place, relied_on_ms: u64) -> Result<(), StoreError> {
         let beat = self.next_beat();
         let (version, lead_ms) = (self.stated.text(), self.clock_lead_ms.load(Ordering::Relaxed));
         lock(&self.beats).run(async |c| {
@@ -30,14 +30,14 @@ impl Engine for Postgres {
             c.execute(
                 "INSERT INTO replicas (run, name, version, settled, serve_lease_ms, beat, beaten_at, clock_lead_ms) \
                  VALUES ($1, $2, $3, $4, $5, $7, clock_timestamp(), $6) ON CONFLICT (run) DO NOTHING",
-                &[&self.run, &self.name, &version, &int(settled), &int(serve_lease_ms), &lead_ms, &beat],
+                &[&self.run, &self.name, &version, &int(settled), &int(relied_on_ms), &lead_ms, &beat],
             )
             .await?;
             c.batch("COMMIT").await
         })
     }
 
-    fn beat(&self, settled: Place) -> Result<Option<Beaten>, NoBeat> {
+    fn beat(&self, settled: Place, relied_on_ms: u64) -> Result<Option<Beaten>, NoBeat> {
         let (beat, lead_ms) = (self.next_beat(), self.clock_lead_ms.load(Ordering::Relaxed));
         let version = self.stated.text();
         let cursor = self.cursor();
@@ -50,13 +50,24 @@ impl Engine for Postgres {
                 let row = c
                     .one(
                         "WITH mine AS (UPDATE replicas SET settled = $2, beat = $5, \
-                         beaten_at = clock_timestamp(), clock_lead_ms = $4, version = $8 WHERE run = $1 \
+                         beaten_at = clock_timestamp(), clock_lead_ms = $4, version = $8, serve_lease_ms = $9 \
+                         WHERE run = $1 \
                          AND EXISTS (SELECT FROM meta WHERE id = $6 AND head >= $2) \
                          AND NOT EXISTS (SELECT FROM log WHERE n = $2 AND tag <> $7) RETURNING run), \
                          told AS (SELECT pg_notify($3, 'settled ' || $1) FROM mine) \
                          SELECT id, head, (SELECT tag FROM log WHERE n = $2), (SELECT min(n) FROM log), \
                          (SELECT count(*) FROM told), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM meta",
-                        &[&self.run, &int(settled), &self.channel, &lead_ms, &beat, &self.id, &tag, &version],
+                        &[
+                            &self.run,
+                            &int(settled),
+                            &self.channel,
+                            &lead_ms,
+                            &beat,
+                            &self.id,
+                            &tag,
+                            &version,
+                            &int(relied_on_ms),
+                        ],
                     )
                     .await?;
                 Ok((row, peers(c).await?))
@@ -162,7 +173,7 @@ pub(super) async fn peers(connected: &mut Connected) -> Result<Vec<Peer>, StoreE
         name: row.get(1),
         version: row.get(2),
         settled: place(row.get(3)),
-        serve_lease_ms: place(row.get(4)),
+        relied_on_ms: place(row.get(4)),
         beat: place(row.get(5)),
         beaten_ago_ms: place(row.get(6)),
         clock_lead_ms: row.get(7),

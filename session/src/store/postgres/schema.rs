@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS log (
   at timestamptz NOT NULL DEFAULT now(),
   changes bytea NOT NULL
 );
+-- `serve_lease_ms` is for how long a replica is waited for: its serve lease and, after that, its longest lease for filters.
 CREATE TABLE IF NOT EXISTS replicas (
   run text PRIMARY KEY,
   name text NOT NULL,

@@ -24,8 +24,8 @@ impl Engine for Redis {
         &self.stated
     }
 
-    fn join(&self, settled: Place, serve_lease_ms: u64) -> Result<(), StoreError> {
-        self.serve_lease_ms.store(serve_lease_ms, Ordering::SeqCst);
+    fn join(&self, settled: Place, relied_on_ms: u64) -> Result<(), StoreError> {
+        self.relied_on_ms.store(relied_on_ms, Ordering::SeqCst);
         // First: a failover that falls between this and its answer must list this replica as well.
         self.has_beaten.store(true, Ordering::SeqCst);
         let record = self.record(settled);
@@ -33,7 +33,8 @@ impl Engine for Redis {
         must_be_ok(&reply)
     }
 
-    fn beat(&self, settled: Place) -> Result<Option<Beaten>, NoBeat> {
+    fn beat(&self, settled: Place, relied_on_ms: u64) -> Result<Option<Beaten>, NoBeat> {
+        self.relied_on_ms.store(relied_on_ms, Ordering::SeqCst);
         let (record, place) = (self.record(settled), settled.to_string());
         let before_ms = wall_ms();
         let arguments = [self.run.as_bytes(), record.as_bytes(), place.as_bytes()];
@@ -153,14 +154,14 @@ pub(super) fn peers_of(runs: Vec<(String, String)>, now_ms: i64) -> Result<Vec<P
 fn peer_of(run: String, record: &str, now_ms: i64) -> Option<Peer> {
     let mut parts = record.split('\t');
     let (name, version) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-    let [settled, serve_lease_ms, beat] = [parts.next()?, parts.next()?, parts.next()?];
+    let [settled, relied_on_ms, beat] = [parts.next()?, parts.next()?, parts.next()?];
     let (lead, at) = (parts.next()?, parts.next()?);
     Some(Peer {
         run,
         name,
         version,
         settled: settled.parse().ok()?,
-        serve_lease_ms: serve_lease_ms.parse().ok()?,
+        relied_on_ms: relied_on_ms.parse().ok()?,
         beat: beat.parse().ok()?,
         beaten_ago_ms: u64::try_from(now_ms.saturating_sub(at.parse().ok()?)).unwrap_or_default(),
         clock_lead_ms: lead.parse().ok()?,
@@ -181,7 +182,7 @@ mod tests {
         let peers = peers_of(vec![("r".to_owned(), "n-1\t0.1\t7\t3000\t5\t-20\t900".to_owned())], 1_000).unwrap();
         let [peer] = peers.as_slice() else { panic!("{peers:?}") };
         assert_eq!((peer.name.as_str(), peer.settled, peer.beat), ("n-1", 7, 5));
-        assert_eq!((peer.serve_lease_ms, peer.beaten_ago_ms, peer.clock_lead_ms), (3_000, 100, -20));
+        assert_eq!((peer.relied_on_ms, peer.beaten_ago_ms, peer.clock_lead_ms), (3_000, 100, -20));
         assert!(peers_of(vec![("r".to_owned(), "n\t0.1\tx".to_owned())], 0).is_err());
     }
 }

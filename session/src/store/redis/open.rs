@@ -7,14 +7,17 @@ use super::news::News;
 use super::refusal::{Refusal, ask};
 use super::script::OPEN;
 use super::source::{Source, Target};
+use crate::clock::waited_out_ms;
 use crate::replica::Stated;
-use crate::store::StoreError;
 use crate::store::embedded::Embedded;
+use crate::store::{Store, StoreError};
+use portcullis_contract::bounds::LEASE_MS_MAX;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// The layout of the keys. A version refuses a layout that it does not know.
@@ -30,7 +33,8 @@ pub struct Redis {
     pub(super) run: String,
     pub(super) name: String,
     pub(super) replicas: u32,
-    pub(super) serve_lease_ms: AtomicU64,
+    /// What the list of replicas says about how long this one may be relied on, in milliseconds.
+    pub(super) relied_on_ms: AtomicU64,
     /// Whether it is opened by somebody who is no replica.
     pub(super) is_visitor: bool,
     pub(super) committing: Mutex<Committing>,
@@ -69,6 +73,7 @@ impl Redis {
     pub fn open(source: &Source, adopt: bool) -> Result<Self, StoreError> {
         let target = target(source)?;
         let embedded = open_journal(&source.journal)?;
+        outwait(&embedded)?;
         let state = match embedded.journal::<State>()? {
             Some(state) => state,
             None if !embedded.is_unused()? => {
@@ -155,7 +160,7 @@ impl Redis {
             run: format!("{}{}", random(), random()),
             name,
             replicas,
-            serve_lease_ms: AtomicU64::new(0),
+            relied_on_ms: AtomicU64::new(0),
             is_visitor,
             committing: Mutex::new(committing),
             beats,
@@ -196,7 +201,7 @@ impl Redis {
     /// What the list of replicas says of this one.
     pub(super) fn record(&self, settled: u64) -> String {
         let (beat, lease_ms) =
-            (self.beats_ever.fetch_add(1, Ordering::Relaxed) + 1, self.serve_lease_ms.load(Ordering::Relaxed));
+            (self.beats_ever.fetch_add(1, Ordering::Relaxed) + 1, self.relied_on_ms.load(Ordering::SeqCst));
         let lead_ms = self.clock_lead_ms.load(Ordering::Relaxed);
         format!("{}\t{}\t{settled}\t{lease_ms}\t{beat}\t{lead_ms}", self.name, self.stated.text())
     }
@@ -208,6 +213,19 @@ pub(super) fn target(source: &Source) -> Result<Target, StoreError> {
 
 fn open_journal(folder: &Path) -> Result<Embedded, StoreError> {
     Embedded::open(folder).map_err(|error| StoreError(format!("the journal of this replica: {error}")))
+}
+
+/// Waits until no filter can use a lease that the process before this one has given: after a failover nothing else in Redis
+/// tells of that one, and this one is about to report in its place. The file is locked, so that process is gone.
+fn outwait(journal: &Embedded) -> Result<(), StoreError> {
+    match journal.longest_lease_ms()?.unwrap_or(LEASE_MS_MAX) {
+        0 => Ok(()),
+        longest_ms => {
+            info!(longest_ms, "waiting for the end of leases that were given before the start");
+            std::thread::sleep(Duration::from_millis(waited_out_ms(longest_ms)));
+            journal.note_longest_lease(0)
+        }
+    }
 }
 
 fn in_redis(error: StoreError) -> StoreError {

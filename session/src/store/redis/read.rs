@@ -65,6 +65,14 @@ impl Store for Redis {
         self.embedded.received(ids)
     }
 
+    fn longest_lease_ms(&self) -> Result<Option<u64>, StoreError> {
+        self.embedded.longest_lease_ms()
+    }
+
+    fn note_longest_lease(&self, ms: u64) -> Result<(), StoreError> {
+        self.embedded.note_longest_lease(ms)
+    }
+
     fn keep_proofs(&self, proofs: &[UsedProof], now_ms: u64) -> Result<Vec<bool>, StoreError> {
         self.note_proofs(proofs, now_ms)
     }

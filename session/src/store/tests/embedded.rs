@@ -47,6 +47,22 @@ fn one_process_at_a_time_holds_the_embedded_store() {
     drop(first);
 }
 
+#[test]
+fn the_longest_lease_is_kept_and_a_store_of_an_earlier_version_does_not_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Embedded::open(folder.path()).unwrap();
+    assert_eq!(open().longest_lease_ms(), Ok(Some(0)), "nobody was given one by a new store");
+    open().note_longest_lease(500).unwrap();
+    assert_eq!(open().longest_lease_ms(), Ok(Some(500)));
+    let database = redb::Database::open(folder.path().join("sessions.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    txn.open_table(meta).unwrap().remove("longest_lease_ms").unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    assert_eq!(open().longest_lease_ms(), Ok(None));
+}
+
 /// Makes the file one of another layout, as an older version has written it.
 fn set_layout(folder: &Path, layout: u64) {
     let database = redb::Database::open(folder.join("sessions.redb")).unwrap();

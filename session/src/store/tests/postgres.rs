@@ -166,3 +166,17 @@ fn of_two_replicas_one_has_a_proof_used() {
     one.trim().unwrap();
     assert_eq!(two.keep_proofs(&[proof(1)], 0), Ok(vec![true]), "it had ended long ago");
 }
+
+#[test]
+#[ignore = "needs PostgreSQL: run by `make test-faults`"]
+fn an_append_lists_for_how_long_each_replica_is_relied_on_as_its_last_beat_has_stated() {
+    use crate::replica::Engine;
+    let schema = Schema::new();
+    let [one, two] = [(); 2].map(|()| Postgres::open(&schema.target()).unwrap());
+    one.join(0, 3_000).unwrap();
+    one.beat(0, 3_500).unwrap().unwrap();
+    two.begin(&mut |_| ()).unwrap();
+    two.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
+    let members = two.take_appended().unwrap().members;
+    assert_eq!(members.iter().map(|member| member.relied_on_ms).collect::<Vec<_>>(), [3_500]);
+}

@@ -74,3 +74,31 @@ fn of_two_replicas_one_has_a_proof_used() {
     assert_eq!(two.keep_proofs(&[proof(1)], 0), Ok(vec![false]));
     assert_eq!(two.keep_proofs(&[proof(u64::MAX)], 0), Ok(vec![true]), "asked again at another replica");
 }
+
+#[test]
+#[ignore = "needs Redis: run by `make test-faults`"]
+fn an_append_lists_for_how_long_each_replica_is_relied_on_as_its_last_beat_has_stated() {
+    use crate::replica::Engine;
+    let prefix = Prefix::new();
+    let [one, two] = ["a", "b"].map(|name| Redis::open(&Source { replicas: 2, ..prefix.source(name) }, false).unwrap());
+    one.join(0, 3_000).unwrap();
+    one.beat(0, 3_500).unwrap().unwrap();
+    two.begin(&mut |_| ()).unwrap();
+    two.apply(&[Change::Tombstone(tombstone("s", 7))]).unwrap();
+    let members = two.take_appended().unwrap().members;
+    assert_eq!(members.iter().map(|member| member.relied_on_ms).collect::<Vec<_>>(), [3_500]);
+}
+
+#[test]
+#[ignore = "needs Redis: run by `make test-faults`"]
+fn a_replica_reports_once_the_leases_have_run_out_that_it_gave_before_its_restart() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    assert_eq!(store.longest_lease_ms(), Ok(Some(0)));
+    store.note_longest_lease(300).unwrap();
+    drop(store);
+    let started = std::time::Instant::now();
+    let store = prefix.open();
+    assert!(started.elapsed() >= std::time::Duration::from_millis(300));
+    assert_eq!(store.longest_lease_ms(), Ok(Some(0)), "of this run");
+}

@@ -26,7 +26,7 @@ async fn what_was_asked_granted_and_refused_is_listed_and_survives_a_restart() {
     assert_eq!(filter.ask_new(token(1, "s", T0)).await.outcome(), Outcome::Active);
     assert_eq!(filter.outcome(1).await, Outcome::Active);
     let missing = vec!["orders:read".to_owned()];
-    let refused = Use { route: Some(PLAIN), client_id: "app".to_owned(), missing, count: 3 };
+    let refused = Use { route: Some(PLAIN), client_id: "app".to_owned(), missing, count: 3, ..Use::default() };
     let public = Use { route: Some(1), count: 4, ..Use::default() };
     let question = Question { id: 77, token: 1, route: PLAIN, ..Question::default() };
     let message = FilterMessage { questions: vec![question], uses: vec![refused, public], ..FilterMessage::default() };

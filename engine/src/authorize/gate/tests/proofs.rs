@@ -409,3 +409,22 @@ fn the_scheme_of_a_refusal_by_the_service_is_that_of_the_token() {
     let expected = "DPoP realm=\"portcullis\", error=\"invalid_token\", algs=\"ES256 EdDSA\"";
     assert_eq!(challenge(&bench, &step), [("www-authenticate", expected.to_owned())]);
 }
+
+#[test]
+fn what_needs_a_proof_is_never_decided_by_a_lease() {
+    let policy =
+        fixtures::verifying(json!({}), json!({"session": {"cluster": "session", "freshness": {"lease": "300ms"}}}));
+    let mut bench = Bench::of(policy, &welcome_with(&[wire::PROOFS, wire::LEASES])).keyed();
+    let client = Client::new();
+    let token = bench.bound(&json!({"jkt": client.jkt()}));
+    for n in 1..3 {
+        let proof = client.proof(&token, &json!({"jti": format!("p-{n}")}));
+        assert_eq!(code(&bench.show(n, &token, &[&proof])), "wait");
+        let question = bench.sent(NOW_MS).questions.remove(0);
+        assert!(question.proof.is_some() && question.lease.is_none());
+        let outcome = wire::Outcome::Active.into();
+        let verdict = wire::Verdict { id: question.id, outcome, lease_ms: Some(300), ..Default::default() };
+        let message = wire::ServiceMessage { verdicts: vec![verdict], received: true, ..Default::default() };
+        assert_eq!(code(&bench.gate.message(STREAM, &message.encode_to_vec(), at(NOW_MS))[0].1), "released");
+    }
+}

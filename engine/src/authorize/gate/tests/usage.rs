@@ -36,7 +36,13 @@ fn releases_without_a_token_and_missing_scopes_are_reported_and_other_refusals_a
     let mut uses = bench.sent(NOW_MS + 2_000).uses;
     uses.sort_by_key(|used| used.route);
     let released = wire::Use { route: Some(0), count: 2, ..Default::default() };
-    let refused = wire::Use { route: Some(1), client_id: "app".into(), missing: vec!["write".into()], count: 1 };
+    let refused = wire::Use {
+        route: Some(1),
+        client_id: "app".into(),
+        missing: vec!["write".into()],
+        count: 1,
+        ..Default::default()
+    };
     assert_eq!(uses, [released, refused]);
     assert_eq!(bench.gate.act(at(NOW_MS + 9_000).instant), None, "they are reported once");
 }

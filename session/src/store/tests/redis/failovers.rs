@@ -131,15 +131,17 @@ fn has(store: &Redis, key: &str) -> bool {
 }
 
 fn beats(store: &Redis) -> bool {
-    match store.beat(store.place()) {
+    match store.beat(store.place(), LEASE_MS) {
         Ok(Some(_)) => true,
-        Ok(None) => store.join(store.place(), LEASE_MS).is_ok() && matches!(store.beat(store.place()), Ok(Some(_))),
+        Ok(None) => {
+            store.join(store.place(), LEASE_MS).is_ok() && matches!(store.beat(store.place(), LEASE_MS), Ok(Some(_)))
+        }
         Err(_) => false,
     }
 }
 
 fn why_not(store: &Redis) -> String {
-    match store.beat(store.place()) {
+    match store.beat(store.place(), LEASE_MS) {
         Err(NoBeat::Waiting(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -242,11 +244,11 @@ fn a_restart_that_loses_nothing_needs_only_the_reports() {
     let a = deployment.open("a", &server);
     revoke(&a, "s").unwrap();
     assert!(beats(&a));
-    let epoch = a.beat(1).unwrap().unwrap().failovers.unwrap().epoch;
+    let epoch = a.beat(1, LEASE_MS).unwrap().unwrap().failovers.unwrap().epoch;
     server.kill();
     assert!(!beats(&a));
     server.restart();
-    let beaten = until(|| a.beat(1).ok().flatten());
+    let beaten = until(|| a.beat(1, LEASE_MS).ok().flatten());
     let failovers = beaten.failovers.unwrap();
     assert_eq!((failovers.epoch, failovers.given_back, beaten.head), (epoch + 1, 0, 1));
     revoke(&a, "t").unwrap();
@@ -285,7 +287,7 @@ fn an_empty_server_is_refused_until_it_is_adopted_and_another_store_is_always() 
     revoke(&a, "s").unwrap();
     assert!(beats(&a));
     server.run(&["FLUSHALL"]);
-    assert!(matches!(a.beat(1), Err(NoBeat::Foreign(why)) if why.contains("--adopt")));
+    assert!(matches!(a.beat(1, LEASE_MS), Err(NoBeat::Foreign(why)) if why.contains("--adopt")));
     drop(a);
     let refused = Redis::open(&deployment.source("a", &server), false).map(drop).unwrap_err();
     assert!(refused.0.contains("--adopt"), "{refused}");
