@@ -21,6 +21,7 @@ fn trusts_ours(server: &OAuthServer) -> Value {
     let mut own = policy["issuers"][1].clone();
     own["issuer"] = json!(OWN);
     own["minted_for"] = json!(server.issuer);
+    own["clock_skew"] = json!("1s");
     own["keys"] = json!({"jwks_url": "http://session/.well-known/jwks.json", "cluster": "session", "refresh": "10m"});
     policy["issuers"].as_array_mut().expect("a list of issuers").push(own);
     policy
@@ -107,6 +108,7 @@ async fn a_person_works_on_tokens_of_seconds_without_a_break() {
         })
         .await;
 
+        person.refresh().await;
         testbed.service.admin().revoke(&sessions.concat()).await;
         testbed.get("/orders").bearer(&person.access).await.refused(401, "session_revoked");
         let refused = token(&testbed, person.form()).await;
