@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
 const CLUSTERS: &str = "/static_resources/clusters";
+const POLICY: &str = "/http_filters/0/typed_config/config/configuration/value";
 
 /// The bootstrap of a row, with each `$NAME` replaced by its value.
 pub(crate) fn bootstrap(row: &str, values: &Map<String, Value>) -> Value {
-    let (mut base, own) = (read("base"), read(row));
+    let (mut base, own) = (read("base"), own(row));
     let part = |name: &str| own[name].as_array().unwrap_or_else(|| panic!("{row}.yaml has no list `{name}`")).clone();
     let (filters, clusters) = (part("http_filters"), part("clusters"));
     // The router must stay last.
@@ -29,6 +30,28 @@ pub(crate) fn routes(count: usize) -> Value {
             })
         })
         .collect()
+}
+
+/// The filters and clusters of a row. One that is `like` another has the same, and its `policy` besides.
+fn own(row: &str) -> Value {
+    let mut own = read(row);
+    let Some(like) = own["like"].as_str() else { return own };
+    let mut all = read(like);
+    let policy = all.pointer_mut(POLICY).unwrap_or_else(|| panic!("{like}.yaml has no policy"));
+    add(policy, own["policy"].take());
+    all
+}
+
+/// Adds the keys of an object to another one, and to the objects in it.
+fn add(to: &mut Value, more: Value) {
+    match (to, more) {
+        (Value::Object(to), Value::Object(more)) => {
+            for (key, value) in more {
+                add(to.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (to, more) => *to = more,
+    }
 }
 
 fn read(name: &str) -> Value {
@@ -78,6 +101,19 @@ mod tests {
         assert_eq!(uri, "http://127.0.0.1:2");
         assert_eq!(filters[0]["typed_config"]["providers"]["id"]["issuer"], "i");
         assert!(!all.to_string().contains('$'));
+    }
+
+    #[test]
+    fn a_row_that_is_like_another_has_its_policy_and_more() {
+        let values = Map::new();
+        let [plain, leased] = ["portcullis", "portcullis-lease"].map(|row| {
+            let filters = bootstrap(row, &values).pointer(FILTERS).cloned().expect("filters");
+            filters[0]["typed_config"]["config"]["configuration"]["value"].clone()
+        });
+        assert_eq!(leased["session"]["freshness"], json!({"lease": "500ms"}));
+        let mut same = leased.clone();
+        same["session"].as_object_mut().expect("an object").remove("freshness");
+        assert_eq!(same, plain);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use crate::{
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (960, 480);
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(189, 189, 189),
     RGBColor(130, 130, 130),
     RGBColor(31, 119, 180),
+    RGBColor(44, 160, 44),
+    RGBColor(23, 190, 207),
     RGBColor(140, 190, 226),
     RGBColor(214, 99, 39),
     RGBColor(246, 186, 132),

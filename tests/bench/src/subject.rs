@@ -11,7 +11,7 @@ use crate::{
     report::{Check, Sample},
     wrk,
 };
-use portcullis_tests::{Client, Envoy, Service};
+use portcullis_tests::{Algorithm, Client, Envoy, Key, Service, sign_with};
 use serde_json::json;
 use std::{
     net::SocketAddr,
@@ -34,6 +34,8 @@ pub(crate) enum Row {
     Alone,
     Noop,
     Portcullis,
+    PortcullisLease,
+    PortcullisUpstreamToken,
     Introspection,
     ExtAuthzGrpc,
     ExtAuthzHttp,
@@ -43,14 +45,24 @@ pub(crate) enum Row {
 
 impl Row {
     /// The rows of the main table.
-    pub(crate) const MAIN: [Self; 6] =
-        [Self::Alone, Self::Noop, Self::Portcullis, Self::Introspection, Self::ExtAuthzGrpc, Self::ExtAuthzHttp];
+    pub(crate) const MAIN: [Self; 8] = [
+        Self::Alone,
+        Self::Noop,
+        Self::Portcullis,
+        Self::PortcullisLease,
+        Self::PortcullisUpstreamToken,
+        Self::Introspection,
+        Self::ExtAuthzGrpc,
+        Self::ExtAuthzHttp,
+    ];
 
     fn file(self) -> &'static str {
         match self {
             Self::Alone => "alone",
             Self::Noop => "noop",
             Self::Portcullis => "portcullis",
+            Self::PortcullisLease => "portcullis-lease",
+            Self::PortcullisUpstreamToken => "portcullis-upstream-token",
             Self::Introspection => "introspection",
             Self::ExtAuthzGrpc => "ext-authz-grpc",
             Self::ExtAuthzHttp => "ext-authz-http",
@@ -65,6 +77,8 @@ impl Row {
             Self::Alone => "Envoy alone",
             Self::Noop => "wasm filter that does nothing",
             Self::Portcullis => "Portcullis",
+            Self::PortcullisLease => "Portcullis, leases of 500 ms",
+            Self::PortcullisUpstreamToken => "Portcullis, a token for the upstream",
             Self::Introspection => "Portcullis, introspection",
             Self::ExtAuthzGrpc => "jwt_authn + ext_authz gRPC",
             Self::ExtAuthzHttp => "jwt_authn + ext_authz HTTP",
@@ -78,7 +92,9 @@ impl Row {
     fn refusals(self) -> (u16, u16) {
         match self {
             Self::Alone | Self::Noop => (200, 200),
-            Self::Portcullis | Self::Introspection => (401, 403),
+            Self::Portcullis | Self::PortcullisLease | Self::PortcullisUpstreamToken | Self::Introspection => {
+                (401, 403)
+            }
             Self::ExtAuthzGrpc | Self::ExtAuthzHttp | Self::ExtAuthzGrpcUncached | Self::JwtAuthnUncached => (401, 200),
         }
     }
@@ -86,8 +102,13 @@ impl Row {
     async fn start_companion(self, build: &Build, dir: &Path) -> Companion {
         match self {
             Self::Alone | Self::Noop | Self::JwtAuthnUncached => Companion::Nothing,
-            Self::Portcullis | Self::Introspection => {
+            Self::Portcullis | Self::PortcullisLease | Self::Introspection => {
                 Companion::Service(Box::new(Service::alone(&build.service, dir).await))
+            }
+            Self::PortcullisUpstreamToken => {
+                let key = Key::new(Algorithm::ES256);
+                let service = Service::alone_with(&build.service, dir, |config| drop(sign_with(config, &key))).await;
+                Companion::Service(Box::new(service))
             }
             Self::ExtAuthzGrpc | Self::ExtAuthzHttp | Self::ExtAuthzGrpcUncached => {
                 Companion::Authz(Child::start(dir, "authz").await)

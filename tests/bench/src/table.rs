@@ -121,6 +121,8 @@ fn ratios(report: &Report, out: &mut String) {
         (Row::Portcullis, Row::ExtAuthzGrpc),
         (Row::Portcullis, Row::ExtAuthzHttp),
         (Row::Portcullis, Row::Noop),
+        (Row::PortcullisLease, Row::Noop),
+        (Row::PortcullisUpstreamToken, Row::Portcullis),
         (Row::Portcullis, Row::Alone),
         (Row::Introspection, Row::ExtAuthzHttp),
     ] {

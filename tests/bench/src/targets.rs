@@ -45,8 +45,11 @@ impl Target {
 
 /// All targets, by number.
 pub(crate) fn of(report: &Report) -> Vec<Target> {
-    let mut targets = vec![added_cpu(report)];
+    let mut targets = vec![added_cpu(report, "1. added CPU of a request", Row::Portcullis, 0.35)];
     targets.extend(throughput(report));
+    targets.push(added_cpu(report, "2. added CPU of a request under a lease", Row::PortcullisLease, 0.18));
+    targets.extend(leased(report));
+    targets.push(upstream_token(report));
     targets.push(latency(report));
     targets.extend(COLD_ALGORITHMS.map(|algorithm| cold(report, &algorithm.name())));
     targets.push(tokens(report));
@@ -58,13 +61,13 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
 
 /// What a request costs in Envoy and in the services, less what it costs in Envoy alone. It does not depend on how much of
 /// the machine the load generator takes.
-fn added_cpu(report: &Report) -> Target {
-    let [ours, chain, alone] = [Row::Portcullis, Row::ExtAuthzGrpc, Row::Alone]
-        .map(|row| series(report.cell(MAIN, row.title(), "64"), cpu_of_a_request));
+fn added_cpu(report: &Report, what: &str, ours: Row, bound: f64) -> Target {
+    let [ours, chain, alone] =
+        [ours, Row::ExtAuthzGrpc, Row::Alone].map(|row| series(report.cell(MAIN, row.title(), "64"), cpu_of_a_request));
     Target {
-        what: format!("1. added CPU of a request / {}", Row::ExtAuthzGrpc.title()),
+        what: format!("{what} / {}", Row::ExtAuthzGrpc.title()),
         measured: added_ratio(&ours, &chain, &alone),
-        bound: Bound::AtMost(0.35),
+        bound: Bound::AtMost(bound),
         unit: "×",
     }
 }
@@ -89,6 +92,28 @@ fn throughput(report: &Report) -> Vec<Target> {
         }
     }
     targets
+}
+
+fn leased(report: &Report) -> [Target; 2] {
+    ["64", "256"].map(|column| {
+        let rps = |row: Row| series(report.cell(MAIN, row.title(), column), |sample| Some(sample.rps));
+        Target {
+            what: format!("2. requests per second at {column} connections under a lease / {}", Row::Noop.title()),
+            measured: ratio(&rps(Row::PortcullisLease), &rps(Row::Noop)),
+            bound: Bound::AtLeast(0.88),
+            unit: "×",
+        }
+    })
+}
+
+fn upstream_token(report: &Report) -> Target {
+    let rps = |row: Row| series(report.cell(MAIN, row.title(), "64"), |sample| Some(sample.rps));
+    Target {
+        what: "requests per second at 64 connections with a token for the upstream / without".to_owned(),
+        measured: ratio(&rps(Row::PortcullisUpstreamToken), &rps(Row::Portcullis)),
+        bound: Bound::AtLeast(0.9),
+        unit: "×",
+    }
 }
 
 fn latency(report: &Report) -> Target {
