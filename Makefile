@@ -4,8 +4,11 @@
 
 # Retries cover a registry that fails for a minute; errors are printed, and nothing else.
 NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-retry-maxtimeout=60000
-# Native programs: `release` builds in half the time of `dist`, which is what images and benchmarks are made of.
-PROFILE = release
+# Native programs: `release` builds in half the time of `dist`, which is what images and benchmarks are made of. `dev` is what the
+# tests are built as, so that nothing is built twice: for CI.
+PROFILE ?= release
+WITH_TESTS = $(if $(filter dev,$(PROFILE)),--workspace --tests)
+BUILT = target/$(PROFILE:dev=debug)
 # A test end to end waits half its time: for Envoy, for limits and for ends.
 E2E_THREADS = $(shell expr 2 '*' $$(nproc))
 # The slow tests beside programs of others, which measure no time.
@@ -17,7 +20,7 @@ help: ## list the targets
 
 demo: build ## play the main scenario against a real Envoy and leave it running (ONCE=1: exit after it; REPLICAS=3: with PostgreSQL)
 	@echo '» building the demo'
-	@cargo build --workspace --bin demo
+	@cargo build --workspace --bin demo $(filter --tests,$(WITH_TESTS))
 	@$(if $(REPLICAS),tests/postgres.sh >/dev/null)
 	@target/debug/demo $(if $(ONCE),--once) $(if $(REPLICAS),--replicas)
 
@@ -25,8 +28,8 @@ build: ## build dist/: portcullis.wasm, portcullis-session, portcullis (with man
 	@filter/build.sh
 	@envoy/fetch.sh
 	@echo '» building the session service and the command-line tool'
-	@cargo build --profile $(PROFILE) -p portcullis-session -p portcullis-cli
-	@mkdir -p dist && install target/$(PROFILE)/portcullis-session target/$(PROFILE)/portcullis dist/
+	@cargo build --profile $(PROFILE) $(or $(WITH_TESTS),-p portcullis-session -p portcullis-cli)
+	@mkdir -p dist && install -s $(BUILT)/portcullis-session $(BUILT)/portcullis dist/
 	@dist/portcullis man --out dist/man
 
 image: PROFILE = dist

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 
 const USER: u32 = 65_532;
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-/// A service image that grows beyond this holds something that it does not need.
-const SERVICE_BYTES_MAX: u64 = 13 << 20;
+/// A service image that grows beyond this holds something that it does not need. CI's is built without optimization, and is half
+/// as large again as what is shipped.
+const SERVICE_BYTES_MAX: u64 = 20 << 20;
 
 fn command(program: &str) -> Command {
     let mut command = Command::new(root().join("deploy/tools.sh"));
