@@ -51,7 +51,7 @@ pub(in crate::authorize) struct Lease {
     given_ms: u16,
     pub(super) kind: u16,
     touches: bool,
-    /// It has released requests since it was given, extended or reported.
+    /// It has released requests since it was given, or since the last renewal was sent.
     is_used: bool,
     /// The renewal that is out says that it has.
     is_reported: bool,
@@ -122,8 +122,5 @@ impl Lease {
         let end = sent_at.after(u64::from(self.given_ms)).min(self.hard_end).min(self.idle_end);
         self.until = self.until.max(end);
         self.confirmed_at = sent_at;
-        // What it released while the renewal was out stands on what it had before. Reported with the next renewal, it would
-        // count as later than it was, and a session could end late.
-        self.is_used = false;
     }
 }

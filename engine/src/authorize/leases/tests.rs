@@ -149,17 +149,16 @@ fn a_lease_that_nobody_uses_is_not_renewed_for_ever() {
 }
 
 #[test]
-fn activity_counts_as_of_the_moment_at_which_the_lease_was_given() {
-    let idle = |touches| Grant { idle_ms: Some(350), touches, ..grant(0) };
+fn activity_while_a_renewal_is_out_is_reported_by_the_next_one_and_counts_as_of_the_first() {
+    let idle = Grant { idle_ms: Some(350), touches: true, ..grant(0) };
     let mut leases = leases();
-    let id = leases.given(1, idle(true));
-    assert!(leases.releases(1, 50));
-    assert_eq!(leases.renew(100).unwrap().active, [id.0]);
-    // It stands on what was given at 0. Reported with the next renewal, it would count as of 100 or later.
+    let id = leases.given(1, idle);
+    assert!(leases.renew(100).unwrap().active.is_empty());
     assert!(leases.releases(1, 101));
     leases.renewed(&[], Monotonic(102));
-    assert!(!leases.releases(1, 350), "the activity was at 0, and the session may be idle by now");
-    assert_eq!(leases.renew(400).unwrap(), wire::Renewal { active: vec![], ended: vec![id.0] });
+    assert_eq!(leases.renew(200).unwrap().active, [id.0]);
+    leases.renewed(&[], Monotonic(202));
+    assert!(leases.releases(1, 449) && !leases.releases(1, 450), "the activity was not before 100");
 }
 
 #[test]
