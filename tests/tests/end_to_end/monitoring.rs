@@ -134,12 +134,13 @@ async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     testbed.get("/orders").bearer(&known).fresh().until("a request without a verdict", refused).await;
     testbed.service.restart().await;
     testbed.ready().await;
-    let leased = testbed.issuer.token().sign();
-    for _ in 0..2 {
-        testbed.get("/leased").bearer(&leased).await.passes();
-    }
-    let counters =
-        ["portcullis.outage_releases", "outcome.no_verdict", "portcullis.cuts", "leases.event.released", "leases.held"];
+    let leased = testbed.get("/leased").bearer(testbed.issuer.token().sign()).http2();
+    until("a lease releases a request", async || {
+        leased.clone().await.passes();
+        (testbed.envoy.stat("leases.event.released").await > 0).then_some(())
+    })
+    .await;
+    let counters = ["portcullis.outage_releases", "outcome.no_verdict", "portcullis.cuts", "leases.held"];
     for counter in counters {
         counted(&testbed, counter).await;
     }
