@@ -4,7 +4,10 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jwt_simple::algorithms::{ECDSAP256KeyPairLike, ES256KeyPair, Ed25519KeyPair, EdDSAKeyPairLike};
-use p256::ecdsa::signature::Signer;
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair as Ed25519Signer, Signature},
+};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -49,6 +52,8 @@ impl std::error::Error for NotAKey {}
 pub struct SigningKey {
     kid: String,
     secret: Secret,
+    /// The same key as the library has it that signs.
+    signer: Signer,
 }
 
 enum Secret {
@@ -82,17 +87,26 @@ impl SigningKey {
         if text.len() > TEXT_BYTES_MAX {
             return Err(NotAKey("is longer than a key can be"));
         }
-        let secret = if text.starts_with('{') { of_jwk(text)? } else { of_pem(text)? };
-        Ok(Self { kid: kid.to_owned(), secret })
+        Self::new(if text.starts_with('{') { of_jwk(text)? } else { of_pem(text)? }, kid)
+    }
+
+    fn new(secret: Secret, kid: &str) -> Result<Self, NotAKey> {
+        let signer = Signer::of(&secret).ok_or(NotAKey("is not a pair: its public part belongs to another key"))?;
+        Ok(Self { kid: kid.to_owned(), secret, signer })
     }
 
     /// A new random key.
     pub fn generate(algorithm: SigningAlgorithm, kid: &str) -> Self {
-        let secret = match algorithm {
-            SigningAlgorithm::Ed25519 => Secret::Ed25519(Ed25519KeyPair::generate()),
-            SigningAlgorithm::Es256 => Secret::Es256(ES256KeyPair::generate()),
-        };
-        Self { kid: kid.to_owned(), secret }
+        loop {
+            let secret = match algorithm {
+                SigningAlgorithm::Ed25519 => Secret::Ed25519(Ed25519KeyPair::generate()),
+                SigningAlgorithm::Es256 => Secret::Es256(ES256KeyPair::generate()),
+            };
+            // A generated pair always is one.
+            if let Ok(key) = Self::new(secret, kid) {
+                return key;
+            }
+        }
     }
 
     /// The private key as PEM (PKCS #8); `None` if it cannot be encoded.
@@ -147,24 +161,55 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode(header.to_string())
     }
 
-    /// Signs claims under an encoded header. `None` if the library cannot sign, which it can with every key that was read.
+    /// Signs claims under an encoded header. `None` if the system has no random numbers for it.
     pub fn sign(&self, header: &str, claims: &[u8]) -> Option<Jwt> {
         let mut text = String::with_capacity(header.len() + (claims.len() + SIGNATURE_BYTES) * 4 / 3 + 8);
         text.push_str(header);
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut text);
-        let signature: [u8; SIGNATURE_BYTES] = match &self.secret {
-            Secret::Ed25519(pair) => *pair.key_pair().as_ref().sk.sign(text.as_bytes(), None),
-            Secret::Es256(pair) => {
-                let key: &p256::ecdsa::SigningKey = pair.key_pair().as_ref();
-                let signature: p256::ecdsa::Signature = key.try_sign(text.as_bytes()).ok()?;
-                signature.to_bytes().into()
-            }
-        };
+        let signature = self.signer.sign(text.as_bytes())?;
+        let signature = signature.as_ref();
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut text);
         let id = signature.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Some(Jwt { text, id })
+    }
+}
+
+enum Signer {
+    Ed25519(Ed25519Signer),
+    Es256(EcdsaKeyPair, SystemRandom),
+}
+
+impl Signer {
+    /// `None` if the pair is none.
+    fn of(secret: &Secret) -> Option<Self> {
+        match secret {
+            Secret::Ed25519(pair) => {
+                let pair = pair.key_pair();
+                let pair: &ed25519_compact::KeyPair = pair.as_ref();
+                Ed25519Signer::from_seed_and_public_key(&*pair.sk.seed(), &*pair.pk).ok().map(Self::Ed25519)
+            }
+            Secret::Es256(pair) => {
+                let key: &p256::ecdsa::SigningKey = pair.key_pair().as_ref();
+                let (private, public) = (key.to_bytes(), key.verifying_key().to_sec1_point(false));
+                let random = SystemRandom::new();
+                let signer = EcdsaKeyPair::from_private_key_and_public_key(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &private,
+                    public.as_bytes(),
+                    &random,
+                );
+                signer.ok().map(|signer| Self::Es256(signer, random))
+            }
+        }
+    }
+
+    fn sign(&self, text: &[u8]) -> Option<Signature> {
+        match self {
+            Self::Ed25519(key) => Some(key.sign(text)),
+            Self::Es256(key, random) => key.sign(random, text).ok(),
+        }
     }
 }
 
