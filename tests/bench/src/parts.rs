@@ -14,7 +14,7 @@ pub(crate) use baseline::{COLD as BASELINE_COLD, ROWS as BUILDS, TABLE as BASELI
 pub(crate) use cold::{ALGORITHMS as COLD_ALGORITHMS, ROWS as COLD_ROWS, TABLE as COLD};
 pub(crate) use many_routes::{COUNTS as ROUTE_COUNTS, TABLE as ROUTES};
 pub(crate) use many_tokens::{COUNTS as TOKEN_COUNTS, TABLE as TOKENS};
-pub(crate) use service::IN_FLIGHT_MAX;
+pub(crate) use service::{FEW_NEW, IN_FLIGHT_MAX};
 pub(crate) use warm::{BEHIND, BEHIND_CONNECTIONS, CONNECTIONS, H2, TABLE as MAIN};
 
 use crate::{

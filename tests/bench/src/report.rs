@@ -95,11 +95,19 @@ pub(crate) struct Service {
     /// Tokens for upstreams, signed on one core.
     pub(crate) minted: Vec<Minted>,
     pub(crate) wire: Vec<Wire>,
-    /// Checks a second with an audit log in a file, as a part of those without.
-    pub(crate) with_audit: Option<Spread>,
+    pub(crate) with_audit: WithAudit,
     pub(crate) sessions: usize,
     pub(crate) sessions_bytes: u64,
     pub(crate) restart_s: f64,
+}
+
+/// Checks a second with an audit log in a file, as a part of those without.
+#[derive(Debug, Serialize)]
+pub(crate) struct WithAudit {
+    /// One of 64 opens a session.
+    pub(crate) few_new: Option<Spread>,
+    /// Half of them do.
+    pub(crate) half_new: Option<Spread>,
 }
 
 /// Tokens for upstreams that are signed with one algorithm.

@@ -4,8 +4,8 @@ mod baseline;
 
 use crate::{
     parts::{
-        BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, COLD_ROWS, CONNECTIONS, H2, MAIN, ROUTE_COUNTS, ROUTES,
-        TOKEN_COUNTS, TOKENS,
+        BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, COLD_ROWS, CONNECTIONS, FEW_NEW, H2, MAIN, ROUTE_COUNTS,
+        ROUTES, TOKEN_COUNTS, TOKENS,
     },
     report::{Cell, Report, Sample},
     stats::{Spread, ratio},
@@ -204,10 +204,12 @@ fn service(report: &Report, out: &mut String) {
             rate(wire.checks_per_s)
         );
     }
-    let with_audit = service.with_audit.map_or_else(void, |part| format!("{:.2}", part.median));
+    let [few, half] = [service.with_audit.few_new, service.with_audit.half_new]
+        .map(|part| part.map_or_else(void, |part| format!("{:.2}", part.median)));
     let _ = writeln!(
         out,
-        "- checks a second with an audit log in a file, half of them of new sessions, as a part of those without: {with_audit}"
+        "- checks a second with an audit log in a file, as a part of those without: {few} where one of {FEW_NEW} opens a session, {half} \
+         where half of them do"
     );
     let _ = writeln!(
         out,

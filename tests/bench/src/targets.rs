@@ -2,8 +2,8 @@
 
 use crate::{
     parts::{
-        BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES, TOKEN_COUNTS,
-        TOKENS,
+        BEHIND, BEHIND_CONNECTIONS, COLD, COLD_ALGORITHMS, FEW_NEW, IN_FLIGHT_MAX, MAIN, ROUTE_COUNTS, ROUTES,
+        TOKEN_COUNTS, TOKENS,
     },
     report::{Cell, Filter, Report, Sample},
     stats::{Spread, added_ratio, ratio},
@@ -181,8 +181,8 @@ fn service(report: &Report) -> Vec<Target> {
             100_000.0,
         ),
         Target {
-            what: "6. checks over the wire with an audit log, half of them of new sessions / without".to_owned(),
-            measured: service.and_then(|service| service.with_audit),
+            what: format!("6. checks over the wire with an audit log, one of {FEW_NEW} opens a session / without"),
+            measured: service.and_then(|service| service.with_audit.few_new),
             bound: Bound::AtLeast(0.95),
             unit: "×",
         },

@@ -7,6 +7,7 @@ mod many_sessions;
 mod minting;
 mod wire;
 
+pub(crate) use audit::FEW_NEW;
 pub(crate) use wire::IN_FLIGHT_MAX;
 
 use crate::report::Service;

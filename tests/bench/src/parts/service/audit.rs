@@ -1,8 +1,8 @@
-//! What the audit log in a file costs verdicts: two services beside each other, one of which has it. Every other question
-//! opens a session, which is a record.
+//! What the audit log in a file costs verdicts: two services beside each other, one of which has it. Some questions open a
+//! session, which is a record.
 
 use super::filter::{Stream, question, token};
-use crate::{build::Build, stats::Spread, stats::ratio};
+use crate::{build::Build, report::WithAudit, stats::ratio};
 use portcullis_audit::note::SignerKey;
 use portcullis_contract::wire::FilterMessage;
 use portcullis_tests::Service;
@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 /// Questions in flight.
 const IN_FLIGHT: u32 = 256;
+/// One of so many questions opens a session.
+pub(crate) const FEW_NEW: u32 = 64;
 /// Sessions that are asked about again and again.
 const KNOWN: u32 = 1_000;
 
@@ -48,12 +50,12 @@ impl Side {
         Self { _dir: dir, _service: service, stream, next: KNOWN }
     }
 
-    /// Verdicts a second.
-    async fn round(&mut self, time: Duration) -> f64 {
+    /// Verdicts a second, where so many of the questions in flight open a session.
+    async fn round(&mut self, time: Duration, new: u32) -> f64 {
         let (start, mut count) = (Instant::now(), 0);
         while start.elapsed() < time {
-            let new = self.next..self.next + IN_FLIGHT / 2;
-            let known = (0..IN_FLIGHT / 2).map(|id| question(id, (count + id) % KNOWN));
+            let new = self.next..self.next + new;
+            let known = (0..IN_FLIGHT - (new.end - new.start)).map(|id| question(id, (count + id) % KNOWN));
             let questions = known.chain(new.clone().map(|handle| question(handle, handle))).collect();
             let (tokens, forgotten) = (new.clone().map(token).collect(), new.clone().collect());
             self.stream.ask(FilterMessage { tokens, questions, forgotten, ..FilterMessage::default() }).await;
@@ -64,8 +66,8 @@ impl Side {
     }
 }
 
-/// The rate with the log as a part of the rate without, round by round.
-pub(crate) async fn measure(rounds: usize, time: Duration) -> Option<Spread> {
+/// The rates with the log as parts of those without, round by round: where few and where half of the questions open a session.
+pub(crate) async fn measure(rounds: usize, time: Duration) -> WithAudit {
     let mut log = PathBuf::new();
     let mut off = Side::start(|_| None).await;
     let mut on = Side::start(|dir| {
@@ -73,18 +75,22 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Option<Spread> {
         Some(log.clone())
     })
     .await;
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        // Who is first may find a machine that is less busy.
-        if round.is_multiple_of(2) {
-            without.push(off.round(time).await);
-            with.push(on.round(time).await);
-        } else {
-            with.push(on.round(time).await);
-            without.push(off.round(time).await);
+    let mut parts = Vec::new();
+    for new in [IN_FLIGHT / FEW_NEW, IN_FLIGHT / 2] {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for round in 0..rounds {
+            // Who is first may find a machine that is less busy.
+            if round.is_multiple_of(2) {
+                without.push(off.round(time, new).await);
+                with.push(on.round(time, new).await);
+            } else {
+                with.push(on.round(time, new).await);
+                without.push(off.round(time, new).await);
+            }
         }
+        parts.push(ratio(&with, &without));
     }
     let written = std::fs::metadata(&log).map_or(0, |file| file.len());
     assert!(written > 0, "the service has written an audit log");
-    ratio(&with, &without)
+    WithAudit { half_new: parts.pop().flatten(), few_new: parts.pop().flatten() }
 }
