@@ -151,14 +151,15 @@ impl Audit {
     /// A session opened.
     pub fn opened(&self, session: &Session, by: Opened, actor: &Actor, now_ms: u64) {
         self.metrics.opened(by);
-        let by = by.as_str();
+        let (by, scopes) = (by.as_str(), Scopes::given(session.granted().iter()));
         info!(
             target: "audit", event = Kind::Opened.as_str(), session = %session.id, issuer = &*session.issuer,
             subject = &*session.subject, client_id = &*session.client, access = session.access.name, by,
-            admin = actor.admin(), opened_at = rfc3339(session.opened_at_ms),
+            scopes = scopes.as_ref().map(Scopes::joined), admin = actor.admin(), opened_at = rfc3339(session.opened_at_ms),
         );
         let (access, admin) = (Some(Arc::clone(&session.access)), actor.shared());
-        self.announce(Kind::Opened, session, Details { access, by: Some(by), admin, ..Details::default() }, now_ms);
+        let details = Details { access, by: Some(by), scopes, admin, ..Details::default() };
+        self.announce(Kind::Opened, session, details, now_ms);
     }
 
     /// Somebody logged in again within a session, at `login_at_ms`.

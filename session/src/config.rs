@@ -245,6 +245,10 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings
     let audit = audit::read(raw.audit.as_ref(), env, &mut faults);
     let (conditions, pdp) = conditions::read(raw.conditions, env, &mut faults, &mut warnings);
     let signing = signing::read(raw.signing.as_ref(), env, &mut faults);
+    // Their subjects are those of other issuers: nobody could tell whether two of them are one person.
+    if signing.as_ref().is_some_and(|keys| admins.oauth.iter().any(|oauth| oauth.issuer() == &*keys.issuer)) {
+        faults.push("admins.oauth: `issuer` is `signing.issuer`: name the issuer where people log in".to_owned());
+    }
     let tokens_tls = raw.tokens_tls.and_then(|files| tls("tokens_tls", &files, &mut faults));
     let tokens_listen = raw.tokens_listen.and_then(|text| address("tokens_listen", &text, &mut faults));
     if tokens_listen.is_some() && raw.tokens.is_none() {

@@ -49,7 +49,7 @@ pub(crate) fn since(text: &str) -> Result<String, String> {
 }
 
 /// The instant that such an argument means.
-fn instant(since: &str, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn instant(since: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(instant) = since.parse() {
         return Some(instant);
     }

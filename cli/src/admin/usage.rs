@@ -3,8 +3,9 @@
 use super::{
     client::{Client, Path as ApiPath},
     connection::Access,
+    scopes,
 };
-use crate::{error::Error, input};
+use crate::{error::Error, input, output, plain, report};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, path::Path};
@@ -51,9 +52,17 @@ pub(crate) struct Held {
 }
 
 impl Usage {
-    /// Asks the service, which goes back by `since`: a duration or an instant.
+    /// Asks the service, which goes back by `since`: a duration or an instant. Says so if it cannot go back that far.
     pub(super) fn of_service(client: &Client, since: &str) -> Result<Self, Error> {
-        Ok(client.get(&ApiPath::new("/v1/usage").parameter("since", Some(since)))?)
+        let usage: Self = client.get(&ApiPath::new("/v1/usage").parameter("since", Some(since)))?;
+        let wanted = scopes::instant(since, Timestamp::now());
+        if let (Some(wanted), Ok(from)) = (wanted, usage.since.parse::<Timestamp>())
+            && from > wanted
+        {
+            let from = plain::plain(&usage.since);
+            output::message(&report::warning(&format!("the service has counted since {from} only")));
+        }
+        Ok(usage)
     }
 
     /// Reads a file that `scopes usage --output json` has written.

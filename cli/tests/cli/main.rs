@@ -7,6 +7,7 @@
     reason = "in test code a panic is how a test fails"
 )]
 
+mod access;
 mod admin_api;
 mod attributes;
 mod audit;

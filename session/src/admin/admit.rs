@@ -10,8 +10,8 @@ use crate::replica::State as Lease;
 use crate::service::Service;
 use crate::token::Token;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -31,6 +31,9 @@ const WITHOUT_LEASE: [&str; 5] = [METRICS, "/v1/replicas", "/v1/filters", "/v1/c
 
 const METRICS: &str = "/metrics";
 
+/// Why a call is refused that its route lets pass, and the approval rules do not.
+const BY_RULES: &str = "approvals";
+
 /// The one who has called, for handlers that change something.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Response;
@@ -45,6 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// Lets a request pass whose caller is known, and may do what it asks for.
 pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let (mut request, body) = request.into_parts();
+    let mut called = None;
     if !may_read_metrics(&service, &request) {
         match identified(&service, &request).await {
             Ok((caller, pass)) => {
@@ -52,6 +56,7 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
                     Ok(token) => request.extensions.insert(token),
                     Err(problem) => return problem.into_response(),
                 };
+                called = Some((Call::of(&request), caller.clone()));
                 request.extensions.insert(caller);
                 request.extensions.insert(pass);
             }
@@ -67,7 +72,13 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     {
         return Problem::new(Code::NotServing, why).into_response();
     }
-    next.run(Request::from_parts(request, body)).await
+    let response = next.run(Request::from_parts(request, body)).await;
+    // Such as somebody who would approve his own request.
+    let is_refused = response.status() == 403;
+    if let Some((call, caller)) = called.filter(|_| is_refused) {
+        call.report(&FORBIDDEN, Some(&caller), BY_RULES);
+    }
+    response
 }
 
 /// Whether it asks for the metrics, and may without being an admin.
@@ -88,7 +99,7 @@ async fn identified(service: &Service, request: &Parts) -> Result<(Caller, Pass)
         Ok(found) => found,
         Err(refused) => {
             service.metrics.unauthenticated_admin.inc();
-            report(&UNKNOWN, request, None, &refused.why());
+            Call::of(request).report(&UNKNOWN, None, &refused.why());
             return Err(refused.into());
         }
     };
@@ -104,7 +115,7 @@ async fn identified(service: &Service, request: &Parts) -> Result<(Caller, Pass)
     match permitted(&caller, request) {
         Ok(()) => Ok((caller, pass)),
         Err((why, problem)) => {
-            report(&FORBIDDEN, request, Some(&caller), why);
+            Call::of(request).report(&FORBIDDEN, Some(&caller), why);
             Err(problem)
         }
     }
@@ -135,7 +146,7 @@ async fn watched(service: &Arc<Service>, request: &Parts, pass: &Pass) -> Result
         true => {
             let refused = Refused::Token("its session was revoked, or its user or client is blocked".to_owned());
             service.metrics.unauthenticated_admin.inc();
-            report(&UNKNOWN, request, None, &refused.why());
+            Call::of(request).report(&UNKNOWN, None, &refused.why());
             Err(refused.into())
         }
     }
@@ -167,15 +178,29 @@ fn peer(request: &Parts) -> Option<tracing::field::DisplayValue<std::net::Socket
     request.extensions.get::<Peer>().map(|peer| tracing::field::display(peer.0))
 }
 
-/// Reports a call that was refused. What was presented is not part of it.
-fn report(sampler: &Sampler, request: &Parts, caller: Option<&Caller>, why: &str) {
-    if let Some(not_logged) = sampler.admit() {
-        let path: String = request.uri.path().chars().take(PATH_CHARS_MAX).collect();
-        let (method, admin) = (request.method.as_str(), caller.map(|caller| &*caller.name));
-        info!(
-            target: "audit", event = "admin_refused", admin, why, method, path, peer = peer(request), not_logged,
-            "refused a call of the admin API"
-        );
+/// What is told of a call that is refused. What was presented is not part of it.
+struct Call {
+    method: Method,
+    uri: Uri,
+    peer: Option<Peer>,
+}
+
+impl Call {
+    fn of(request: &Parts) -> Self {
+        let peer = request.extensions.get::<Peer>().copied();
+        Self { method: request.method.clone(), uri: request.uri.clone(), peer }
+    }
+
+    fn report(&self, sampler: &Sampler, caller: Option<&Caller>, why: &str) {
+        if let Some(not_logged) = sampler.admit() {
+            let path: String = self.uri.path().chars().take(PATH_CHARS_MAX).collect();
+            let (method, admin) = (self.method.as_str(), caller.map(|caller| &*caller.name));
+            let peer = self.peer.as_ref().map(|peer| tracing::field::display(peer.0));
+            info!(
+                target: "audit", event = "admin_refused", admin, why, method, path, peer, not_logged,
+                "refused a call of the admin API"
+            );
+        }
     }
 }
 

@@ -78,8 +78,13 @@ fn since_ms(text: &str, now_ms: u64) -> Result<u64, Problem> {
 }
 
 fn view(service: &Service, since: u32, now_ms: u64) -> Result<UsageView, StoreError> {
-    let mut summary = Summary::default();
-    service.registry.usage().read(&*service.store, since, &mut |used| summary.add(used))?;
+    let (mut summary, mut first) = (Summary::default(), day_of(now_ms));
+    service.registry.usage().read(&*service.store, 0, &mut |used| {
+        first = first.min(used.day);
+        if used.day >= since {
+            summary.add(used);
+        }
+    })?;
     let scopes = summary.of(Kind::Scope).map(|(scope, client, count)| ScopeView {
         scope: scope.to_owned(),
         client: client.to_owned(),
@@ -95,7 +100,8 @@ fn view(service: &Service, since: u32, now_ms: u64) -> Result<UsageView, StoreEr
         last_used: rfc3339(count.last_ms),
     });
     Ok(UsageView {
-        since: rfc3339(u64::from(since).saturating_mul(DAY_MS)),
+        // Before the first day that is kept, nobody knows what was used.
+        since: rfc3339(u64::from(since.max(first)).saturating_mul(DAY_MS)),
         scopes: scopes.collect(),
         routes: routes.collect(),
         held_unused: held_unused(service, &summary, now_ms),
@@ -106,7 +112,7 @@ fn view(service: &Service, since: u32, now_ms: u64) -> Result<UsageView, StoreEr
 fn held_unused(service: &Service, summary: &Summary, now_ms: u64) -> Vec<HeldView> {
     let mut unused = BTreeSet::new();
     for (client, granted) in service.registry.grants(now_ms) {
-        for scope in granted.iter().filter(|scope| !summary.is_granted(scope, &client)) {
+        for scope in granted.iter().filter(|scope| !summary.may_be_granted(scope, &client)) {
             if unused.len() >= HELD_MAX {
                 return unused.into_iter().collect();
             }

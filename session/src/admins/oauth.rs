@@ -60,6 +60,11 @@ impl Verifier {
         Ok(Self { settings, keys: Arc::new(keys) })
     }
 
+    /// `iss` of the tokens that it admits.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.settings.issuer.issuer
+    }
+
     /// Fetches the keys if that is due.
     pub(super) fn refresh(&self) {
         self.keys.refresh();

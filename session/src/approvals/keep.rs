@@ -37,14 +37,19 @@ async fn apply(service: &Service, mut rules: watch::Receiver<Arc<Rules>>, is_cha
 
 async fn escalate(service: &Service) {
     loop {
-        for asked in service.registry.take_escalations() {
+        // With a clock that was set forward, they would wait for ever.
+        let asked = match service.clock.agreement().is_parted() {
+            true => Vec::new(),
+            false => service.registry.take_escalations(),
+        };
+        for asked in asked {
             let made = service.writer.approve(Approving::Ask(Box::new(asked)), service.clock.now_ms()).await;
-            if let Err(error) = made.map(drop) {
-                warn!(
-                    ?error,
-                    "a refused escalation did not become a request: it will when it is refused at another stream"
-                );
-            }
+            let why = match &made {
+                Ok(Ok(_)) => continue,
+                Ok(Err(not_done)) => format!("{not_done:?}"),
+                Err(error) => format!("{error:?}"),
+            };
+            warn!(why, "a refused escalation did not become a request: it will when it is refused at another stream");
         }
         tokio::time::sleep(INTERVAL).await;
     }

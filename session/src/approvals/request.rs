@@ -265,14 +265,16 @@ impl AccessRequest {
         request
     }
 
-    /// Whether the same was asked for already, and waits or was taken in an emergency that lasts.
+    /// Whether the same was asked for already, and waits or was taken in an emergency that lasts. An escalation that somebody has
+    /// denied stays so for as long as it could have waited: clients repeat it with each token.
     pub fn is_same_as(&self, asked: &Asked, now_ms: u64) -> bool {
+        let is_denied = || asked.escalation && self.state == State::Denied && now_ms < self.expires_at_ms;
         let is_taken = || {
             let lasts =
                 |grant: &Grant| grant.ended.is_none() && grant.until_ms.is_none_or(|until_ms| now_ms < until_ms);
             self.review.is_some() && self.grant.as_ref().is_some_and(lasts)
         };
-        (if asked.emergency { is_taken() } else { self.waits(now_ms).is_ok() })
+        (if asked.emergency { is_taken() } else { self.waits(now_ms).is_ok() || is_denied() })
             && self.session == asked.session
             && self.asked_in.returned_ms == asked.asked_in.returned_ms
             && self.scopes == asked.scopes

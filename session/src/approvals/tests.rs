@@ -260,6 +260,18 @@ fn an_emergency_is_the_same_only_as_one_that_lasts() {
 }
 
 #[test]
+fn a_denied_escalation_is_not_asked_again_by_the_next_token() {
+    let one = rule(1);
+    for escalation in [true, false] {
+        let asked = asked(false, escalation, &one);
+        let pending = AccessRequest::new(asked.clone(), T0);
+        let denied = pending.decided(&Decision::Deny, &admin("ben"), "no", Some(&one), Some(LIFE), T0 + 1).unwrap();
+        assert_eq!(denied.is_same_as(&asked, T0 + 24 * HOUR - 1), escalation, "a person may ask again");
+        assert!(!denied.is_same_as(&asked, T0 + 24 * HOUR));
+    }
+}
+
+#[test]
 fn a_grant_ends_at_its_instant_and_with_its_session() {
     let grant = |survives_login| Grant {
         id: "1".to_owned(),

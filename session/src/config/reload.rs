@@ -1,7 +1,7 @@
 //! What a reload (SIGHUP, or a change of a credential's file) changes without a restart: admins, credentials, certificates,
 //! signing keys, approval rules and conditions. The rest waits for the next start.
 
-use super::{Settings, load_again};
+use super::{Settings, load_again, webhooks};
 use crate::audit;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,6 +67,9 @@ impl Settings {
         let signs = |settings: &Self| settings.signing.read().is_some();
         let is_signing_added = signs(self) != signs(new);
         let are_keys_new = !is_signing_added && self.signing.take_over(&new.signing);
+        // Webhooks are read at the start only: a rule must not count on one that is not there yet.
+        let tells_new = webhooks::missing(&self.webhooks, &new.approvals.read()).next().is_some();
+        let are_rules_new = !tells_new && self.approvals.take_over(&new.approvals);
         let are_conditions_new = !are_added && self.conditions.take_over(&new.conditions);
         Reload {
             reloaded: named(&[
@@ -78,7 +81,7 @@ impl Settings {
                 ("admin_tls", self.admin_tls.take_over(&new.admin_tls)),
                 ("signals_tls", self.signals_tls.take_over(&new.signals_tls)),
                 ("tokens_tls", self.tokens_tls.take_over(&new.tokens_tls)),
-                ("approvals", self.approvals.take_over(&new.approvals)),
+                ("approvals", are_rules_new),
                 ("conditions", are_conditions_new),
                 ("signing", are_keys_new),
             ]),
@@ -95,6 +98,7 @@ impl Settings {
                 ("signals", self.signals != new.signals),
                 ("external_url", self.external_url != new.external_url),
                 ("webhooks", self.webhooks != new.webhooks),
+                ("approvals", tells_new),
                 ("audit", self.audit != new.audit),
                 ("geoip", self.geoip != new.geoip),
                 ("anomalies", self.anomalies != new.anomalies),

@@ -90,16 +90,22 @@ fn event(at: &str, name: &str, faults: &mut Vec<String>) -> Option<Event> {
 
 /// Whoever is to be told something by name must be there.
 pub(super) fn are_there(all: &[WebhookSettings], rules: &Rules, audit: Option<&AuditFile>, faults: &mut Vec<String>) {
-    let is_there = |name: &str| all.iter().any(|webhook| webhook.name == name);
-    for (number, rule) in rules.0.iter().enumerate() {
-        let notify = rule.break_glass.as_ref().and_then(|break_glass| break_glass.notify.as_deref());
-        if let Some(name) = notify.filter(|name| !is_there(name)) {
-            faults.push(format!("approvals[{number}].break_glass.notify: there is no webhook `{name}` in `webhooks`"));
-        }
+    for (number, name) in missing(all, rules) {
+        faults.push(format!("approvals[{number}].break_glass.notify: there is no webhook `{name}` in `webhooks`"));
     }
+    let is_there = |name: &str| all.iter().any(|webhook| webhook.name == name);
     if let Some(name) = audit.and_then(|audit| audit.webhook.as_deref()).filter(|name| !is_there(name)) {
         faults.push(format!("audit.checkpoint.webhook: there is no webhook `{name}` in `webhooks`"));
     }
+}
+
+/// The webhooks that rules name and that are not there, with the number of the rule.
+pub(super) fn missing<'r>(all: &[WebhookSettings], rules: &'r Rules) -> impl Iterator<Item = (usize, &'r str)> {
+    let named = rules.0.iter().enumerate().filter_map(|(number, rule)| {
+        let notify = rule.break_glass.as_ref()?.notify.as_deref()?;
+        Some((number, notify))
+    });
+    named.filter(|(_, name)| !all.iter().any(|webhook| webhook.name == *name))
 }
 
 #[cfg(test)]
@@ -165,5 +171,24 @@ mod tests {
         assert!(faults.contains("approvals[0].break_glass.notify: there is no webhook `ops`"), "{faults}");
         let hook = "webhooks: [{name: ops, url: 'http://127.0.0.1:9/x', secret: {env: HOOK}}]\n";
         assert!(given(&format!("{rule}{hook}")).is_ok());
+    }
+
+    #[test]
+    fn a_rule_that_names_a_new_webhook_waits_for_the_restart_that_brings_it() {
+        let hook = |name: &str| format!("{{name: {name}, url: 'http://127.0.0.1:9/x', secret: {{env: HOOK}}}}");
+        let rule = |name: &str| {
+            format!(
+                "approvals: [{{name: p, scopes: [a], decide: [{{claims: {{g: [b]}}}}], max_duration: 1h, break_glass: \
+                 {{who: {{claims: {{g: [c]}}}}, max_duration: 1m, notify: {name}}}}}]\n"
+            )
+        };
+        let running = given(&format!("{}webhooks: [{}, {}]\n", rule("ops"), hook("ops"), hook("spare"))).unwrap();
+        let reload = |more: &str| running.take_over(&given(more).unwrap());
+        let named = |running: &Settings| running.approvals.read().0[0].break_glass.clone().unwrap().notify;
+        let pager = format!("{}webhooks: [{}, {}]\n", rule("pager"), hook("ops"), hook("pager"));
+        assert_eq!(reload(&pager).needs_restart, ["webhooks", "approvals"]);
+        assert_eq!(named(&running).as_deref(), Some("ops"), "an emergency is told to somebody who is there");
+        let spare = format!("{}webhooks: [{}, {}]\n", rule("spare"), hook("ops"), hook("spare"));
+        assert_eq!(reload(&spare).reloaded, ["approvals"]);
     }
 }

@@ -26,9 +26,13 @@ impl Summary {
         self.0.iter().filter(is_it).map(|((_, name, client), count)| (name.as_str(), client.as_str(), *count))
     }
 
-    /// Whether a scope has helped to release a request of a client.
-    pub fn is_granted(&self, scope: &str, client: &str) -> bool {
-        let key = (Kind::Scope, scope.to_owned(), client.to_owned());
-        self.0.get(&key).is_some_and(|count| count.granted > 0)
+    /// Whether a scope may have helped to release a request of a client: such a request may be among those of scopes and clients
+    /// that were too many to be kept apart.
+    pub fn may_be_granted(&self, scope: &str, client: &str) -> bool {
+        let is_granted = |scope: &str, client: &str| {
+            let key = (Kind::Scope, scope.to_owned(), client.to_owned());
+            self.0.get(&key).is_some_and(|count| count.granted > 0)
+        };
+        [(scope, client), (scope, ""), ("", client), ("", "")].iter().any(|(scope, client)| is_granted(scope, client))
     }
 }

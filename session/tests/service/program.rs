@@ -405,6 +405,36 @@ async fn the_store_is_for_its_owner_alone_also_in_a_folder_that_was_there() {
 }
 
 #[tokio::test]
+async fn whoever_would_approve_his_own_request_is_in_the_audit_and_so_is_what_a_session_was_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("rita");
+    std::fs::write(&secret, "the-secret-of-rita\n").unwrap();
+    let more = format!(
+        "admins: [{{name: rita, credential: {{file: '{}'}}, scopes: [\"portcullis:admin\"], subject: {{issuer: 'https://id', sub: rita}}}}]\n\
+         approvals: [{{name: prod, scopes: [\"prod:admin\"], ask: {{admins: [rita]}}, decide: [{{admins: [rita]}}], max_duration: 1h}}]\n",
+        secret.display()
+    );
+    let program = Program::run(command(folder.path(), &more)).await;
+    let admin = program.admin;
+    let call = async |path: &str, body: Value| {
+        let answer = http(admin, "Bearer the-secret-of-rita", "POST", path, &body.to_string()).await;
+        (answer.status, answer.json())
+    };
+    let opened = json!({"issuer": "https://id", "key": "k", "subject": "alice", "client_id": "web", "scopes": ["orders:read", "prod:admin"]});
+    let session = call("/v1/sessions", opened).await.1["id"].clone();
+    let asked = json!({"session": session, "scopes": ["prod:admin"], "reason": "incident", "duration": "5m"});
+    let request = call("/v1/requests", asked).await.1["id"].as_str().unwrap().to_owned();
+    assert_eq!(call(&format!("/v1/requests/{request}/approve"), json!({})).await.0, 403);
+    let (_, said) = program.stop().await;
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().find(|line| line["event"] == event).unwrap_or(&Value::Null).clone();
+    let refused = of("admin_refused");
+    assert_eq!((&refused["admin"], &refused["why"]), (&json!("rita"), &json!("approvals")));
+    assert_eq!(refused["path"], json!(format!("/v1/requests/{request}/approve")));
+    assert_eq!(of("opened")["scopes"], json!("orders:read prod:admin"));
+}
+
+#[tokio::test]
 async fn a_credentials_file_that_changes_is_read_again_and_every_audit_line_names_the_admin() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("anna");

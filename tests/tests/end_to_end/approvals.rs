@@ -2,12 +2,40 @@
 
 use portcullis_tests::{Answer, Client, Kind, Testbed, Token, policy, until};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
-const RITA: &str = "rita-rita-rita-rita-rita";
+pub(crate) const RITA: &str = "rita-rita-rita-rita-rita";
 pub(crate) const BEN: &str = "ben-ben-ben-ben-ben-ben";
 const CARA: &str = "cara-cara-cara-cara-cara";
+
+/// A policy whose streams and pages need `orders:read`, which somebody has to approve.
+pub(crate) fn needs_approval() -> Value {
+    let mut policy = policy::streams();
+    policy["scopes"]["orders:read"]["approval"] = json!("required");
+    policy
+}
+
+/// What session.yaml has so that Rita and Ben ask for it and decide, and Cara looks on; the rule has these keys, too.
+pub(crate) fn ruled(folder: &Path, more: &Value) -> Value {
+    let admin = |name: &str, secret: &str| {
+        let file = folder.join(name);
+        std::fs::write(&file, secret).expect("a credential");
+        let subject = json!({"issuer": "https://staff.example.com", "sub": name});
+        let scopes = ["portcullis:view", "portcullis:approve"];
+        json!({"name": name, "credential": {"file": file}, "scopes": scopes, "subject": subject})
+    };
+    let mut rule = json!({
+        "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},
+        "decide": [{"admins": ["rita", "ben"]}], "max_duration": "1h",
+    });
+    rule.as_object_mut().expect("a rule").extend(more.as_object().cloned().expect("keys"));
+    let admins = [admin("rita", RITA), admin("ben", BEN), admin("cara", CARA)];
+    json!({"admins": admins, "external_url": "https://portcullis.example.com", "approvals": [rule]})
+}
 
 /// A testbed whose streams and pages need `orders:read`, which somebody has to approve.
 pub(crate) struct Bed {
@@ -28,32 +56,14 @@ impl Bed {
     /// The same, and with other keys in session.yaml.
     pub(crate) async fn with(more: Value, keys: Value) -> Self {
         let credentials = tempfile::tempdir().expect("a folder");
-        let file = |name: &str, secret: &str| {
-            let path = credentials.path().join(name);
-            std::fs::write(&path, secret).expect("a credential");
-            json!({"file": path})
-        };
-        let (rita, ben, cara) = (file("rita", RITA), file("ben", BEN), file("cara", CARA));
-        let admin = |name: &str, credential: &Value| {
-            let subject = json!({"issuer": "https://staff.example.com", "sub": name});
-            let scopes = ["portcullis:view", "portcullis:approve"];
-            json!({"name": name, "credential": credential, "scopes": scopes, "subject": subject})
-        };
-        let mut policy = policy::streams();
-        policy["scopes"]["orders:read"]["approval"] = json!("required");
+        let ruled = ruled(credentials.path(), &more);
         let session = move |config: &mut Value| {
-            config["admins"] = json!([admin("rita", &rita), admin("ben", &ben), admin("cara", &cara),]);
-            config["external_url"] = json!("https://portcullis.example.com");
-            let mut rule = json!({
-                "name": "read", "scopes": ["orders:read"], "ask": {"admins": ["rita", "ben"]},
-                "decide": [{"admins": ["rita", "ben"]}], "max_duration": "1h",
-            });
-            rule.as_object_mut().expect("a rule").extend(more.as_object().cloned().expect("keys"));
-            config["approvals"] = json!([rule]);
             let config = config.as_object_mut().expect("a configuration");
-            config.extend(keys.as_object().cloned().expect("keys"));
+            for keys in [ruled, keys] {
+                config.extend(keys.as_object().cloned().expect("keys"));
+            }
         };
-        let testbed = Testbed::builder().policy(policy).session(session).start().await;
+        let testbed = Testbed::builder().policy(needs_approval()).session(session).start().await;
         testbed.ready().await;
         Self { testbed, _credentials: credentials }
     }

@@ -1,11 +1,12 @@
 //! Replicas of the session service that share a PostgreSQL server of their own.
 
+mod approvals;
 mod usage;
 
 use portcullis_tests::{
     FRESH, Kind, Link, Load, Postgres, Testbed, Transmitter, busy, local, policy, quiet, shared_store, until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -16,9 +17,13 @@ const REPLICAS: usize = 3;
 const CONNECTIONS: usize = 16;
 
 async fn start(postgres: &Postgres) -> Testbed {
-    let mut policy = policy::streams();
+    start_with(policy::streams(), shared_store(&postgres.url())).await
+}
+
+/// Replicas with these keys in session.yaml.
+async fn start_with(mut policy: Value, keys: Value) -> Testbed {
     policy["session"]["timeout"] = json!("1s");
-    let testbed = Testbed::builder().policy(policy).replicas(REPLICAS, shared_store(&postgres.url())).start().await;
+    let testbed = Testbed::builder().policy(policy).replicas(REPLICAS, keys).start().await;
     testbed.ready().await;
     testbed
 }

@@ -35,12 +35,13 @@ async fn what_was_asked_granted_and_refused_is_listed_and_survives_a_restart() {
     filter.send(message).await;
     assert_eq!(filter.verdicts(1).await.len(), 1);
 
-    let listed = fixture.call("GET", "/v1/usage?since=1d", "").await;
+    let listed = fixture.call("GET", "/v1/usage?since=90d", "").await;
     let last_used = "2023-11-14T22:13:21.5Z";
     let scope = |client: &str, asked: u64, granted: u64, refused: u64| json!({"scope": "orders:read", "client": client, "asked": asked, "granted": granted, "refused": refused, "last_used": last_used});
     let route = |route: &str, client: &str, count: u64| json!({"route": route, "client": client, "count": count, "last_used": last_used});
     let expected = json!({
-        "since": "2023-11-13T00:00:00Z",
+        // Nothing was counted before.
+        "since": "2023-11-14T00:00:00Z",
         "scopes": [scope("app", 3, 0, 3), scope("web", 3, 3, 0)],
         "routes": [route("open", "", 4), route("read", "app", 3), route("read", "web", 3)],
         "held_unused": [{"scope": "openid", "client": "web"}],
