@@ -135,7 +135,7 @@ fn step_up(event: &Value) -> Option<String> {
             let had = had.parse().map_or(had, when::absolute);
             format!("the last login ({had}) is older than {wanted}")
         }
-        _ => format!("the login counts as `{had}`, not as {}", wanted.replace(' ', " or ")),
+        _ => format!("the login counts as `{had}`, not as `{}`", wanted.replace(' ', "` or `")),
     })
 }
 
@@ -243,7 +243,7 @@ mod tests {
             (
                 "refused",
                 json!({"outcome": "step_up_required", "route": "x", "step_up": "acr", "wanted": "aal2 aal3", "had": "aal1"}),
-                "refused 5d41 anna via web: step_up_required on x, the login counts as `aal1`, not as aal2 or aal3",
+                "refused 5d41 anna via web: step_up_required on x, the login counts as `aal1`, not as `aal2` or `aal3`",
             ),
             (
                 "refused",

@@ -356,7 +356,7 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
             let line = [line, &["--output", form]].concat();
             let url = format!("http://{}", serving(answer.clone(), Some));
             let output =
-                if line.first() == Some(&"events") { one_event(&url, &line) } else { shown(&asked(&url, &line)) };
+                if line.first() == Some(&"events") { first_lines(2, &url, &line) } else { shown(&asked(&url, &line)) };
             let harm = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
             assert!(!output.contains(harm), "{line:?}: {output:?}");
             assert!(output.contains("1b"), "{line:?}: {output:?}");
@@ -364,12 +364,12 @@ fn nothing_in_an_answer_reaches_the_terminal_as_a_command() {
     }
 }
 
-/// What `events` writes until the second event, after which it would connect again for ever.
-fn one_event(url: &str, line: &[&str]) -> String {
+/// What `events` writes first: it would connect again for ever.
+pub(crate) fn first_lines(count: usize, url: &str, line: &[&str]) -> String {
     let mut command = portcullis();
     command.args(line).args(["--url", url]).env("PORTCULLIS_ADMIN_CREDENTIAL", "secret");
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the program runs");
-    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().take(2);
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().take(count);
     let text: Vec<_> = lines.map(|line| line.expect("text")).collect();
     // Nobody reads any more: it ends by itself.
     assert!(child.wait().expect("a child ends").success());

@@ -3,6 +3,7 @@
 //! printed with their distance from now.
 
 use crate::{
+    admin_api::{answer, first_lines, serving},
     fake_api::FakeApi,
     tool::{portcullis, root, stderr},
 };
@@ -85,6 +86,41 @@ fn the_texts_about_sessions_and_access_are_what_is_written() {
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
         compare(name, &ended.stdout);
     }
+}
+
+#[test]
+fn events_are_lines_of_one_kind() {
+    let about = |event: &str, more: Value| {
+        let mut members = json!({"session": ID, "issuer": "https://id.example.com", "subject": "anna", "client_id": "web", "at": "then"});
+        members.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+        format!("event: {event}\ndata: {members}\n\n")
+    };
+    let events = [
+        about("opened", json!({"access": "interactive", "by": "first_use", "scopes": ["orders:read"]})),
+        about("login", json!({})),
+        about(
+            "refused",
+            json!({"outcome": "step_up_required", "route": "orders.refund", "step_up": "acr", "wanted": "aal2", "had": "aal1"}),
+        ),
+        about(
+            "refused",
+            json!({"outcome": "condition_failed", "route": "admin.keys", "condition": "from-home", "stated_reason": "not from abroad"}),
+        ),
+        about(
+            "scopes_narrowed",
+            json!({"remove": ["orders:write"], "removed": ["orders:write"], "by": "admin", "admin": "ben"}),
+        ),
+        about(
+            "approval_requested",
+            json!({"request": "019abc7e64ce", "requester": "rita", "scopes": ["prod:admin"], "stated_reason": "4711"}),
+        ),
+        about("grant_ended", json!({"request": "019abc7e64ce", "scopes": ["prod:admin"], "reason": "expired"})),
+        about("anomaly", json!({"anomaly": "new_place", "country": "CH", "before": "DE"})),
+        about("ended", json!({"reason": "revoked", "by": "admin", "admin": "ben"})),
+        "event: lagged\ndata: {\"missed\": 3}\n\n".to_owned(),
+    ];
+    let url = format!("http://{}", serving(answer(200, "text/event-stream", &events.concat()), Some));
+    compare("events", &(first_lines(events.len(), &url, &["events"]) + "\n"));
 }
 
 /// Nobody listens at this address.
