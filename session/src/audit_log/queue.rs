@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 /// Bytes that wait for the disk. As many again may be on their way to it.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long the first record of a batch waits for others: waking the thread and writing cost more than a record does.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// So many bytes do not wait for more.
+const BATCH_BYTES: usize = 512 * 1024;
+
 /// What a record takes besides its members, about.
 const ENTRY_BYTES: usize = 128;
 
@@ -72,6 +78,7 @@ impl Queue {
     pub(super) fn put(&self, entry: Entry) {
         let bytes = entry.members.len() + ENTRY_BYTES;
         let mut waiting = self.lock();
+        let is_first = waiting.entries.is_empty() && waiting.dropped == 0;
         if waiting.dropped > 0 || waiting.bytes + bytes > self.bytes_max {
             waiting.dropped += 1;
             DROPPED.fetch_add(1, Ordering::Relaxed);
@@ -79,15 +86,23 @@ impl Queue {
             waiting.bytes += bytes;
             waiting.entries.push(entry);
         }
+        let is_awaited = is_first || waiting.bytes >= BATCH_BYTES || waiting.dropped > 0;
         drop(waiting);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
     }
 
     /// What waits, and how much was dropped after it; empty when it took too long. `None` when it is closed and empty.
     pub(super) fn take(&self, max: Duration) -> Option<(Vec<Entry>, u64)> {
         let is_idle = |waiting: &mut Waiting| waiting.entries.is_empty() && waiting.dropped == 0 && !waiting.is_closed;
-        let (mut waiting, _) =
+        let (waiting, waited) =
             self.changed.wait_timeout_while(self.lock(), max, is_idle).unwrap_or_else(PoisonError::into_inner);
+        let is_gathering =
+            |waiting: &mut Waiting| waiting.bytes < BATCH_BYTES && waiting.dropped == 0 && !waiting.is_closed;
+        let gather = if waited.timed_out() { Duration::ZERO } else { GATHER };
+        let (mut waiting, _) =
+            self.changed.wait_timeout_while(waiting, gather, is_gathering).unwrap_or_else(PoisonError::into_inner);
         waiting.bytes = 0;
         let taken = (std::mem::take(&mut waiting.entries), std::mem::take(&mut waiting.dropped));
         (!waiting.is_closed || !taken.0.is_empty() || taken.1 > 0).then_some(taken)
