@@ -1,6 +1,6 @@
 //! How two sets of conditions differ, condition by condition.
 
-use crate::{Set, load::Condition};
+use crate::{Set, parsed::Condition};
 use std::collections::BTreeMap;
 
 /// What became of a condition.

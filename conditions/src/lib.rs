@@ -20,6 +20,7 @@ mod literals;
 mod load;
 mod members;
 mod method;
+mod parsed;
 mod prepared;
 mod read;
 mod reduce;

@@ -2,8 +2,8 @@
 
 use crate::{
     Answer, Refusal, Request, Session,
-    load::Condition,
     members::{Facts, Member, Needs},
+    parsed::Condition,
     reduce::as_bool,
     set::Common,
     sliced::Parties,

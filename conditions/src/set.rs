@@ -1,8 +1,8 @@
 //! A set of conditions, parsed and validated, and found by the routes that they are about.
 
 use crate::{
-    Declared, Fault, Literals, Route, Sliced, Source, declared,
-    load::{self, Condition, Resource},
+    Declared, Fault, Literals, Route, Sliced, Source, declared, load,
+    parsed::{Condition, Resource},
     read::BYTES_MAX,
     vocabulary::Vocabulary,
 };
@@ -75,6 +75,11 @@ impl Set {
     /// A digest of policies and declared attributes, in hexadecimal digits: equal sets decide equally.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The digest that a set of these policies has, or would have without faults.
+    pub fn digest_of(sources: &[Source], declared: &Declared) -> String {
+        digest(&declared::schema(declared), sources)
     }
 
     /// How many conditions there are.

@@ -2,9 +2,9 @@
 
 use crate::{
     Answer, Fault, Prepared, Refusal, Route, Session, entities,
-    load::Condition,
     members::{Facts, Member, Needs},
     method::METHODS,
+    parsed::Condition,
     prepared::Residual,
     reduce::{Reduced, Reducer, as_bool},
     set::Common,

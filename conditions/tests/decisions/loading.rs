@@ -1,7 +1,7 @@
 //! Faults of policies: each at its line, all at once, with what to do.
 
-use crate::setting::{declared, faults, set, sources, when};
-use portcullis_conditions::{Declared, Route, Set, Source};
+use crate::setting::{declared, faults, refused_by, request, session, set, sources, when};
+use portcullis_conditions::{Declared, Fault, Request, Route, Set, Source};
 
 #[test]
 fn every_fault_of_every_file_is_found_at_once() {
@@ -99,6 +99,79 @@ fn a_condition_that_never_applies_is_a_warning() {
     let unmatched = super::setting::set(text).unmatched(&routes);
     assert_eq!(unmatched.len(), 1);
     assert!(unmatched[0].message.contains("`b` never applies"), "{unmatched:?}");
+}
+
+/// Policies of a file are parsed and validated many at a time, which shows nowhere: each is read as if it were alone.
+#[test]
+fn a_policy_is_read_alike_alone_and_beside_others() {
+    let lines = [
+        "@id(\"ID\") forbid (principal, action, resource); // a comment; \"",
+        "/* no comment */ @id(\"ID\") forbid (principal, action, resource);",
+        "@id(\"ID\") forbid (principal, action, resource) when { context.host == \";\\\";//\" };",
+        "  @id(\"ID\") forbid (principal, action, resource) when { context.host == \"ä\" && context has tenant };",
+        "@id(\"ID\") forbid (principal, action, resource) when { context.risk == \"high\" && false };",
+        "@id(\"ID\") forbid (principal, action == Portcullis::Action::\"PUT\", resource) when { context.host == 1 };",
+        "@id(\"ID\") @tell(\"no\") permit (principal, action, resource);",
+        "@id(\"ID\") forbid (principal == ?principal, action, resource);",
+        "@id(\"ID\") forbid (principal, action, resource) when { ip(\"nowhere\").isIpv4() };",
+        "@id(\"ID\") forbid (principal, action, resource) when { ;",
+        ";",
+        "// nothing",
+    ];
+    let lines: Vec<String> = (0..).zip(lines).map(|(id, line)| line.replace("ID", &format!("a{id}"))).collect();
+    let alone: Vec<(Vec<Fault>, Vec<Fault>)> = lines.iter().map(|line| found(line)).collect();
+    let pairs = (0..lines.len()).flat_map(|first| (0..lines.len()).map(move |second| [first, second]));
+    for chosen in pairs.filter(|[first, second]| first != second) {
+        let text = chosen.map(|line| lines[line].as_str()).join("\n");
+        let mut expected = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for (line, of) in chosen.into_iter().enumerate() {
+            let moved = |fault: &Fault| Fault {
+                line: fault.line + line,
+                start: fault.start + start,
+                end: fault.end + start,
+                ..fault.clone()
+            };
+            expected.0.extend(alone[of].0.iter().map(moved));
+            expected.1.extend(alone[of].1.iter().map(moved));
+            start += lines[of].len() + 1;
+        }
+        if !expected.0.is_empty() {
+            expected.1.clear();
+        }
+        assert_eq!(found(&text), expected, "{text}");
+    }
+}
+
+/// The faults of a text, or else its warnings.
+fn found(text: &str) -> (Vec<Fault>, Vec<Fault>) {
+    match Set::load(&sources(text), &declared()) {
+        Ok(set) => (Vec::new(), set.warnings().to_vec()),
+        Err(faults) => (faults, Vec::new()),
+    }
+}
+
+#[test]
+fn of_many_policies_every_one_decides_and_the_fault_of_one_hides_none_of_another() {
+    let many = |when: &dyn Fn(usize) -> String| -> String {
+        (0..1_000)
+            .map(|id| format!("@id(\"a{id}\") forbid (principal, action, resource) when {{ {} }};\n", when(id)))
+            .collect()
+    };
+    let right = many(&|id| format!("context.host == \"{id}\""));
+    let loaded = set(&right);
+    assert_eq!((loaded.len(), loaded.ids().nth(999)), (1_000, Some("a999")));
+    for id in [0, 127, 128, 500, 999] {
+        let host = Request { host: id.to_string(), ..request() };
+        assert_eq!(refused_by(&right, &session(), &host), Some(format!("a{id}")));
+    }
+    let wrong = |id: usize| id % 100 == 7;
+    let found =
+        faults(&many(&|id| if wrong(id) { "context.host ==".to_owned() } else { "context.hots == \"a\"".to_owned() }));
+    assert!(found.len() == 200 && found[199].contains("more"), "{} {}", found.len(), found[199]);
+    let found = faults(&many(&|id| if wrong(id) { "context.host ==".to_owned() } else { "true".to_owned() }));
+    let at: Vec<_> = found.iter().map(|fault| fault.split(':').nth(1).unwrap().parse::<usize>().unwrap() - 1).collect();
+    assert_eq!(at, (0..1_000).filter(|id| wrong(*id)).collect::<Vec<_>>(), "{found:#?}");
 }
 
 #[test]

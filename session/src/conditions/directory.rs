@@ -3,16 +3,21 @@
 use portcullis_conditions::{Declared, Set, read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long files have to rest before they are read: whoever writes several of them is not done after the first.
 const REST: Duration = Duration::from_millis(200);
 
-/// Reads and validates the policies of a directory. The error has all faults, each with the path of its file.
-pub(super) fn load(directory: &Path, declared: &Declared) -> Result<Set, Vec<String>> {
+/// Reads and validates the policies of a directory. Those that are known already are not parsed again. The error has all faults,
+/// each with the path of its file.
+pub(super) fn load(directory: &Path, declared: &Declared, known: Option<&Arc<Set>>) -> Result<Arc<Set>, Vec<String>> {
     let said = |faults: Vec<portcullis_conditions::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
     let sources = read(directory).map_err(said)?;
-    Set::load(&sources, declared).map_err(said)
+    match known.filter(|known| known.digest() == Set::digest_of(&sources, declared)) {
+        Some(known) => Ok(Arc::clone(known)),
+        None => Set::load(&sources, declared).map(Arc::new).map_err(said),
+    }
 }
 
 /// What tells two states of a file apart.
@@ -74,6 +79,29 @@ mod tests {
         assert_eq!((looks(2_150), looks(2_340), looks(2_350), looks(2_360)), (false, false, true, false));
         std::fs::remove_file(&file).unwrap();
         assert_eq!((looks(3_000), looks(3_200)), (false, true));
+    }
+
+    #[test]
+    fn only_policies_that_are_not_known_are_parsed() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let load = |declared: &Declared, known| load(folder.path(), declared, known);
+        let (one, other) =
+            ("@id(\"a\") forbid (principal, action, resource);", "@id(\"b\") forbid (principal, action, resource);");
+        write("a.cedar", one);
+        let none = Declared::default();
+        let known = load(&none, None).unwrap();
+        let is_known = |declared: &Declared| load(declared, Some(&known)).is_ok_and(|set| Arc::ptr_eq(&set, &known));
+        assert!(is_known(&none));
+        write("a.cedar", &format!("// A comment.\n\n{one}\n"));
+        assert!(is_known(&none));
+        let ticket = Declared([("ticket".to_owned(), portcullis_conditions::Kind::String)].into());
+        assert!(!is_known(&ticket), "policies can see more");
+        write("b.cedar", other);
+        assert!(!is_known(&none));
+        assert_eq!(load(&none, Some(&known)).unwrap().len(), 2);
+        write("b.cedar", "@id(\"b\") forbid");
+        assert!(load(&none, Some(&known)).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct ConditionSettings {
 impl ConditionSettings {
     /// Reads the policies. The error has all faults.
     pub fn load(directory: &Path, mode: Mode, declared: Declared) -> Result<Self, Vec<String>> {
-        let set = Arc::new(directory::load(directory, &declared)?);
+        let set = directory::load(directory, &declared, None)?;
         Ok(Self { directory: directory.to_owned(), mode, declared, classes: Classes::default(), set })
     }
 
@@ -39,8 +39,8 @@ impl ConditionSettings {
 
     /// The same with the policies as they are now.
     pub(super) fn read_again(&self) -> Result<Self, Vec<String>> {
-        let read = Self::load(&self.directory, self.mode, self.declared.clone())?;
-        Ok(read.about(self.classes.clone()))
+        let set = directory::load(&self.directory, &self.declared, Some(&self.set))?;
+        Ok(Self { set, ..self.clone() })
     }
 
     /// What tells replicas that decide alike from others.
