@@ -9,6 +9,7 @@ use crate::revocations::Bearer;
 use crate::store::id_text;
 use portcullis_contract::SessionId;
 use serde::{Deserialize, Serialize};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -198,32 +199,49 @@ pub struct Standing {
 
 /// All attributes.
 #[derive(Debug, Default)]
-pub struct Attributes(HashMap<Holder, Known>);
+pub struct Attributes {
+    known: HashMap<Holder, Known>,
+    /// How many of the holders are devices.
+    devices: usize,
+}
 
 impl Attributes {
     /// Sets an attribute, or removes it.
     pub fn set(&mut self, attribute: Attribute) {
         let Attribute { holder, name, source, fact } = attribute;
+        let devices = usize::from(matches!(holder, Holder::Device { .. }));
         match fact {
-            Some(fact) => drop(self.0.entry(holder).or_default().insert((name, source), fact)),
+            Some(fact) => {
+                let entry = self.known.entry(holder);
+                if matches!(entry, Entry::Vacant(_)) {
+                    self.devices += devices;
+                }
+                entry.or_default().insert((name, source), fact);
+            }
             None => {
-                let Some(held) = self.0.get_mut(&holder) else { return };
+                let Some(held) = self.known.get_mut(&holder) else { return };
                 held.remove(&(name, source));
                 if held.is_empty() {
-                    self.0.remove(&holder);
+                    self.known.remove(&holder);
+                    self.devices = self.devices.saturating_sub(devices);
                 }
             }
         }
     }
 
+    /// Whether there are any of a device.
+    pub fn know_devices(&self) -> bool {
+        self.devices > 0
+    }
+
     /// Those of a holder.
     pub fn at(&self, holder: &Holder) -> Option<&Known> {
-        self.0.get(holder)
+        self.known.get(holder)
     }
 
     /// The holders, in no order, each with what is known of it.
     pub fn each(&self) -> impl Iterator<Item = (&Holder, &Known)> {
-        self.0.iter()
+        self.known.iter()
     }
 
     /// All of them, in no order.
@@ -242,7 +260,7 @@ impl Attributes {
     pub fn of(&self, bearer: Bearer<'_>, now_ms: u64) -> BTreeMap<String, Standing> {
         let mut found = BTreeMap::new();
         for holder in Holder::of(bearer) {
-            for ((name, source), fact) in self.0.get(&holder).into_iter().flatten() {
+            for ((name, source), fact) in self.known.get(&holder).into_iter().flatten() {
                 let is_better =
                     |other: &Standing| other.holder.kind() == holder.kind() && other.fact.set_at_ms <= fact.set_at_ms;
                 if fact.holds_for(holder.is_sid(), bearer, now_ms) && found.get(name).is_none_or(is_better) {
@@ -256,11 +274,11 @@ impl Attributes {
 
     /// What the logins of a session count as.
     pub fn contexts_of(&self, bearer: Bearer<'_>) -> Contexts {
-        if self.0.is_empty() {
+        if self.known.is_empty() {
             return Contexts::default();
         }
         let of = |holder: Holder| {
-            let known = self.0.get(&holder).into_iter().flatten();
+            let known = self.known.get(&holder).into_iter().flatten();
             let of_logins = known.filter(|((name, _), _)| name == ACR);
             of_logins.map(|(_, fact)| (holder.is_sid(), fact.clone())).collect::<Vec<_>>()
         };
@@ -320,6 +338,31 @@ mod tests {
         let login_until_ms = (name == ACR).then_some(10);
         let fact = Fact { value, set_at_ms: 1, expires_at_ms, login_until_ms };
         Attribute { holder, name: name.to_owned(), source: ADMIN.to_owned(), fact: Some(fact) }
+    }
+
+    #[test]
+    fn devices_are_known_while_any_of_them_has_an_attribute() {
+        let device = |name: &str| Holder::device(ISSUER, name).unwrap();
+        let gone = |attribute: Attribute| Attribute { fact: None, ..attribute };
+        let mut all = Attributes::default();
+        for (change, known) in [
+            (set(of_subject(), "a", "x", None), false),
+            (gone(set(device("d"), "a", "", None)), false),
+            (set(device("d"), "a", "x", None), true),
+            (set(device("d"), "a", "y", None), true),
+            (set(device("d"), "b", "x", None), true),
+            (set(device("e"), "a", "x", None), true),
+            (gone(set(device("d"), "a", "", None)), true),
+            (gone(set(device("d"), "b", "", None)), true),
+            (gone(set(device("d"), "b", "", None)), true),
+            (gone(set(of_subject(), "a", "", None)), true),
+            (gone(set(device("e"), "a", "", None)), false),
+        ] {
+            all.set(change.clone());
+            assert_eq!(all.know_devices(), known, "{change:?}");
+            let has_one = all.each().any(|(holder, _)| matches!(holder, Holder::Device { .. }));
+            assert_eq!(has_one, known, "{change:?}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) use layers::Layers;
 pub(crate) use marks::Marks;
 pub(crate) use metrics::ConditionMetrics;
 pub(crate) use refused::{Decided, Refused};
-pub(crate) use request::{OwnRequest, Request};
+pub(crate) use request::{METHODS, OwnRequest, Request};
 pub(crate) use route::{Asking, Of, OnTable, RouteFacts, Slot};
 #[cfg(feature = "conditions")]
 pub use settings::ConditionSettings;

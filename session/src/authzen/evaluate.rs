@@ -8,7 +8,7 @@ use super::request::{Entity, Evaluation};
 use crate::audit::DeniedEvaluation;
 use crate::bound_token::{BoundToken, Required};
 use crate::check_stream::Described;
-use crate::conditions::Request;
+use crate::conditions::{METHODS, Request};
 use crate::intern::ScopeSet;
 use crate::judge::Asked;
 use crate::service::Service;
@@ -18,9 +18,6 @@ use portcullis_contract::code;
 use portcullis_contract::wire::{Condition, Outcome};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-/// The methods of HTTP that conditions know.
-const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
 
 /// What a filter refuses by itself.
 const TOKEN_EXPIRED: &str = "token_expired";

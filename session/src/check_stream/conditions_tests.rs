@@ -5,7 +5,7 @@ use super::{Destination, RouteTables};
 use crate::approvals::{Grant, Grants, Instance};
 use crate::attributes::{ADMIN, Attribute, Fact, Holder, Value};
 use crate::audit::{Kind, Next};
-use crate::conditions::{ConditionSettings, Conditions, Mode};
+use crate::conditions::{Classes, ConditionSettings, Conditions, Mode};
 use crate::fixtures::{Fixture, HOUR, MINUTE, T0, narrowing};
 use crate::intern::ScopeSet;
 use portcullis_conditions::{Declared, Kind as Type};
@@ -181,6 +181,29 @@ forbid (principal, action, resource) unless { context.session has ticket && cont
     fixture.registry.set_attributes(&[removed]);
     assert_eq!(asks(&mut stream, of_other(2), T0).outcome(), Outcome::Active, "by its claim");
     assert_eq!(outcome(&mut stream, T0), Outcome::ConditionFailed, "another token of another session");
+}
+
+#[test]
+fn conditions_decide_nothing_about_a_route_of_another_engine() {
+    let fixture = Fixture::new();
+    let policies = folder(r#"@id("never") forbid (principal, action, resource);"#);
+    let classes = |only: &[&str]| {
+        let only = only.iter().map(|&class| class.to_owned()).collect();
+        let settings = settings(policies.path(), Mode::Enforce).about(Classes { only, except: Vec::new() });
+        Arc::new(Conditions::start(settings, Arc::clone(&fixture.metrics), T0))
+    };
+    for (only, expected) in [
+        (&["admin"][..], Outcome::Active),
+        (&["admin", ""][..], Outcome::ConditionFailed),
+        (&[][..], Outcome::ConditionFailed),
+    ] {
+        let mut stream = Stream::judged(&fixture, &classes(only));
+        stream.describe(token(1, "s", T0), T0);
+        for method in ["GET", "PROPFIND"] {
+            let asked = Question { method: method.to_owned(), ..question(PLAIN) };
+            assert_eq!(asks(&mut stream, asked, T0).outcome(), expected, "{only:?} {method}");
+        }
+    }
 }
 
 #[test]

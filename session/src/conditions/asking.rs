@@ -3,12 +3,12 @@
 
 use super::cache::{Key, Piece};
 use super::in_force::Slice;
-use super::marks::{Mark, Stamp};
+use super::marks::{Held, Stamp, Target};
 use super::route::{Asking, Of};
-use super::{Decided, Marks, Refused, facts};
+use super::{Decided, METHODS, Marks, Refused, facts};
 use crate::conditions::refused::Advice;
 use crate::spread::spread;
-use portcullis_conditions::{Answer, Decision, METHODS, Refusal, Session, Sliced};
+use portcullis_conditions::{Answer, Decision, Refusal, Session, Sliced};
 use std::sync::Arc;
 
 /// How long a decision that depends on the time holds for an open request, in milliseconds, at most.
@@ -17,7 +17,7 @@ const AGAIN_MS: u64 = 1_000;
 impl Asking<'_> {
     /// Decides. `marks` are those of the question's token.
     pub(crate) fn decide(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Decided {
-        if self.on.are_none() {
+        if !self.on.are_about(self.route) {
             return Decided::default();
         }
         // Also on a route that none concerns: nobody could have written one for it.
@@ -31,35 +31,31 @@ impl Asking<'_> {
             }
             Slice::Some(sliced) => sliced,
         };
-        let device = self.request.device_of(of.token);
-        let key = self.index.saturating_mul(8).saturating_add(method);
-        if let Some(stamp) = marks.stamp(device, self.on.table()).filter(|stamp| self.is_current(stamp, of, now_ms)) {
-            let again_at_ms = stamp.until_ms;
-            match marks.get(key) {
-                Some(Mark::Allowed) => return Decided { refused: None, again_at_ms },
-                Some(Mark::Prepared(piece)) => {
-                    if let Some(piece) = piece.upgrade() {
-                        return self.evaluate(&piece, of, again_at_ms, now_ms);
-                    }
-                }
-                None => {}
+        let (target, stated) = (self.target(method), self.request.device());
+        if let Some(held) = self.held(marks, stated, of, now_ms) {
+            let until_ms = held.stamp.until_ms;
+            if held.allows(target) {
+                return Decided { refused: None, again_at_ms: until_ms };
+            }
+            if let Some(piece) = held.prepared(target) {
+                return self.evaluate(&piece, of, until_ms, now_ms);
             }
         }
-        let (stamp, piece) = self.prepared(sliced, self.request.method(), (device, key), of, now_ms);
-        self.mark(marks, stamp, device, (key, &piece));
+        let device = self.request.device_of(of.token);
+        let (stamp, piece) = self.prepared(sliced, self.request.method(), target, device, of, now_ms);
+        marks.keep(stamp, stated, target, &piece);
         self.evaluate(&piece, of, stamp.until_ms, now_ms)
     }
 
     /// Whether no condition concerns its route.
     pub(crate) fn is_free(&self) -> bool {
-        self.on.are_none() || matches!(self.on.slice(self.index, self.route), Slice::Free)
+        matches!(self.on.slice(self.index, self.route), Slice::Free)
     }
 
     /// Whether every request with the token on the route is allowed, whatever else it says: of a method that conditions know,
     /// and from any device. Then, the instant at which that can change by itself.
     pub(crate) fn leasable(&self, marks: &mut Marks, of: &Of<'_>, now_ms: u64) -> Option<Option<u64>> {
         let sliced = match self.on.slice(self.index, self.route) {
-            _ if self.on.are_none() => return Some(None),
             Slice::Free => return Some(None),
             Slice::Faulty => return None,
             Slice::Some(sliced) => sliced,
@@ -70,17 +66,16 @@ impl Asking<'_> {
         let device = &of.token.further().device;
         let mut again_at_ms = None;
         for (number, method) in (0..).zip(METHODS) {
-            let key = self.index.saturating_mul(8).saturating_add(number);
-            let stamp = marks.stamp(device, self.on.table()).filter(|stamp| self.is_current(stamp, of, now_ms));
-            let known = stamp.filter(|_| matches!(marks.get(key), Some(Mark::Allowed))).map(|stamp| stamp.until_ms);
-            let until_ms = match known {
+            let target = self.target(number);
+            let known = self.held(marks, "", of, now_ms).filter(|held| held.allows(target));
+            let until_ms = match known.map(|held| held.stamp.until_ms) {
                 Some(until_ms) => until_ms,
                 None => {
-                    let (stamp, piece) = self.prepared(sliced, method, (device, key), of, now_ms);
-                    if !matches!(piece.prepared.settled(), Some(Decision::Allowed)) {
+                    let (stamp, piece) = self.prepared(sliced, method, target, device, of, now_ms);
+                    if !piece.is_allowed() {
                         return None;
                     }
-                    self.mark(marks, stamp, device, (key, &piece));
+                    marks.keep(stamp, "", target, &piece);
                     stamp.until_ms
                 }
             };
@@ -89,11 +84,13 @@ impl Asking<'_> {
         Some(again_at_ms)
     }
 
-    fn mark(&self, marks: &mut Marks, stamp: Stamp, device: &str, (key, piece): (u32, &Arc<Piece>)) {
-        if marks.stamp(device, self.on.table()) != Some(&stamp) {
-            marks.renew(stamp, device, self.on.table());
-        }
-        marks.put(key, piece);
+    const fn target(&self, method: u8) -> Target {
+        Target { table: self.on.table(), route: self.index, method }
+    }
+
+    /// What is kept beside the token, of requests that name this device, if it still holds.
+    fn held<'m>(&self, marks: &'m Marks, stated: &str, of: &Of<'_>, now_ms: u64) -> Option<&'m Held> {
+        marks.held(self.on.table(), stated).filter(|held| self.is_current(&held.stamp, of, now_ms))
     }
 
     /// Whether what was found out under a stamp still holds.
@@ -109,20 +106,21 @@ impl Asking<'_> {
         &self,
         sliced: &Sliced,
         method: &str,
-        (device, method_on_route): (&str, u32),
+        target: Target,
+        device: &str,
         of: &Of<'_>,
         now_ms: u64,
     ) -> (Stamp, Arc<Piece>) {
         let (cache, metrics) = (self.conditions.cache(), self.conditions.metrics());
         let fingerprint = facts::fingerprint(of, device, self.conditions.hasher());
-        let (key, place): (Key, _) = ((of.session.id, fingerprint), (self.on.table(), method_on_route));
+        let key: Key = (of.session.id, fingerprint);
         let known = cache.session(&key, |stamp| self.is_current(stamp, of, now_ms));
         let (stamp, session) = known.unwrap_or_else(|| {
             let (stamp, session) = self.facts(device, of, now_ms);
             cache.put_session(key, stamp, &session);
             (stamp, session)
         });
-        if let Some(piece) = cache.piece(&key, &stamp, place) {
+        if let Some(piece) = cache.piece(&key, &stamp, target) {
             metrics.found.inc();
             return (stamp, piece);
         }
@@ -130,7 +128,7 @@ impl Asking<'_> {
         let session = facts::on_route(&session, of, self.route, now_ms);
         let prepared = sliced.prepare(&session, method);
         let piece = Arc::new(Piece { session, prepared });
-        cache.put_piece(&key, &stamp, place, &piece);
+        cache.put_piece(&key, &stamp, target, &piece);
         (stamp, piece)
     }
 
@@ -180,5 +178,13 @@ impl From<Refusal> for Refused {
             Answer::StepUpRequired { acr, max_age_ms } => Advice::StepUp { acr, max_age_ms },
         };
         Self { advice, id, reason, tell }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn requests_have_the_methods_of_the_schema() {
+        assert_eq!(super::METHODS, portcullis_conditions::METHODS);
     }
 }

@@ -1,6 +1,6 @@
 //! What was prepared for sessions, for all streams: bounded in number and in size. What was not asked for lately goes first.
 
-use super::marks::Stamp;
+use super::marks::{Stamp, Target};
 use portcullis_conditions::{Decision, Prepared, Session};
 use portcullis_contract::SessionId;
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ impl Piece {
 struct Line {
     stamp: Stamp,
     session: Arc<Session>,
-    pieces: Vec<((u64, u32), Arc<Piece>)>,
+    pieces: Vec<(Target, Arc<Piece>)>,
     /// What it takes without what is prepared, and with it.
     own_bytes: usize,
     bytes: usize,
@@ -134,15 +134,15 @@ impl Cache {
         self.shard(&key).put(key, line);
     }
 
-    /// What is prepared for a route of a table, and a method.
-    pub(super) fn piece(&self, key: &Key, stamp: &Stamp, of: (u64, u32)) -> Option<Arc<Piece>> {
+    /// What is prepared for a method on a route.
+    pub(super) fn piece(&self, key: &Key, stamp: &Stamp, of: Target) -> Option<Arc<Piece>> {
         let mut shard = self.shard(key);
         let line = shard.line(key, |held| held == stamp)?;
         line.pieces.iter().find(|(held, _)| *held == of).map(|(_, piece)| Arc::clone(piece))
     }
 
     /// Keeps what was prepared.
-    pub(super) fn put_piece(&self, key: &Key, stamp: &Stamp, of: (u64, u32), piece: &Arc<Piece>) {
+    pub(super) fn put_piece(&self, key: &Key, stamp: &Stamp, of: Target, piece: &Arc<Piece>) {
         let mut shard = self.shard(key);
         let Some(line) = shard.line(key, |held| held == stamp) else { return };
         let shares = Arc::ptr_eq(&piece.session, &line.session);

@@ -81,9 +81,10 @@ impl OnRoutes {
         self.current.settings.mode
     }
 
-    /// Whether there are no conditions at all.
-    pub(super) fn are_none(&self) -> bool {
-        self.current.settings.set.is_empty()
+    /// Whether they decide about a route: there are some, and no other engine does.
+    pub(super) fn are_about(&self, route: &RouteFacts) -> bool {
+        let ConditionSettings { set, classes, .. } = &self.current.settings;
+        !set.is_empty() && classes.hold(&route.class)
     }
 
     pub(super) const fn table(&self) -> u64 {
@@ -96,7 +97,7 @@ impl OnRoutes {
 
     /// What concerns a route: found out when the first question asks about it, or when the conditions were read again.
     pub(super) fn slice(&self, index: u32, route: &RouteFacts) -> &Slice {
-        if !self.current.settings.classes.hold(&route.class) {
+        if !self.are_about(route) {
             return &Slice::Free;
         }
         let slot = usize::try_from(index).ok().and_then(|index| self.slices.get(index));

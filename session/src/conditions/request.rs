@@ -6,7 +6,7 @@ use portcullis_contract::wire::{self, Circumstances};
 use std::net::IpAddr;
 
 /// The methods that conditions know. They are the actions of the schema: another one is refused where there are any.
-const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
+pub(crate) const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A request, as its filter describes it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,9 +55,9 @@ impl<'q> Request<'q> {
     }
 
     /// The number of its method, below 8; `None` for one that conditions do not know.
-    pub(crate) fn method_number(self) -> Option<u32> {
+    pub(crate) fn method_number(self) -> Option<u8> {
         let at = METHODS.iter().position(|known| *known == self.method)?;
-        u32::try_from(at).ok()
+        u8::try_from(at).ok()
     }
 
     /// The client's address.
@@ -75,12 +75,17 @@ impl<'q> Request<'q> {
         self.circumstances.map_or("", |circumstances| &circumstances.host)
     }
 
+    /// The device that the connection's certificate names; empty: none.
+    pub(crate) fn device(self) -> &'q str {
+        self.circumstances.map_or("", |circumstances| &circumstances.device)
+    }
+
     /// The session's device: the one that the connection's certificate names, or else its token; empty: none.
     pub(crate) fn device_of<'a>(self, token: &'a Token) -> &'a str
     where
         'q: 'a,
     {
-        match self.circumstances.map_or("", |circumstances| &circumstances.device) {
+        match self.device() {
             "" => &token.further().device,
             device => device,
         }
@@ -136,7 +141,7 @@ mod tests {
             let question = Question { method: method.to_owned(), ..Question::default() };
             Request::of(&question).method_number()
         };
-        let numbers: Vec<u32> = METHODS.into_iter().filter_map(number).collect();
+        let numbers: Vec<u8> = METHODS.into_iter().filter_map(number).collect();
         assert_eq!(numbers, (0..8).collect::<Vec<_>>());
         for other in ["", "get", "CONNECT", "PROPFIND", "GET "] {
             assert_eq!(number(other), None, "{other}");

@@ -94,8 +94,7 @@ impl Registry {
     /// Whether anything is known of any device. Then what is known of a session depends on where its requests come from.
     #[cfg(feature = "conditions")]
     pub(crate) fn knows_devices(&self) -> bool {
-        let attributes = self.attributes.read().unwrap_or_else(PoisonError::into_inner);
-        attributes.each().any(|(holder, _)| matches!(holder, Holder::Device { .. }))
+        self.attributes.read().unwrap_or_else(PoisonError::into_inner).know_devices()
     }
 
     /// All attributes.
