@@ -39,9 +39,9 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let set = self.from.load();
+        let set = self.from.load_with_text();
         let routes = self.policy.as_deref().map(routes).transpose();
-        let (set, routes) = match (set, routes) {
+        let ((set, sources), routes) = match (set, routes) {
             (Ok(set), Ok(routes)) => (set, routes),
             (set, routes) => {
                 return Err(Error::Several([set.err(), routes.err()].into_iter().flatten().collect()));
@@ -55,7 +55,6 @@ impl Args {
             concerned += usize::from(!sliced.is_empty());
         }
         warnings.extend(routes.as_deref().map(|routes| set.unmatched(routes)).unwrap_or_default());
-        let sources = portcullis_conditions::read(&self.from.dir).unwrap_or_default();
         for found in diagnosed(&warnings, &sources, Severity::Warning) {
             output::message(&(report::diagnosed_file(&found) + "\n"));
         }

@@ -6,7 +6,7 @@ mod example;
 use super::{
     check::of_policy,
     load::{DeclaredIn, read},
-    play::{Played, cases},
+    play::{Played, cases, simulator},
 };
 use crate::{
     error::Error,
@@ -70,13 +70,13 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         let declared = self.declared.read()?;
         let (old, new) = match (read(&self.old, &declared), read(&self.new, &declared)) {
-            (Ok(old), Ok(new)) => (old, new),
+            (Ok((old, _)), Ok((new, _))) => (old, new),
             (old, new) => return Err(Error::Several([old.err(), new.err()].into_iter().flatten().collect())),
         };
         let loaded = self.played.policy()?;
         let cases = cases(&self.cases, &loaded)?;
         let mut comparison = Comparison::of(&old, &new, &of_policy(&loaded.policy))?;
-        let (mut before, mut after) = (self.played.simulator(&old)?, self.played.simulator(&new)?);
+        let (mut before, mut after) = (simulator(loaded.again()?, &old)?, simulator(loaded, &new)?);
         for case in cases.iter().flat_map(|file| &file.list) {
             comparison.play(case, &mut before, &mut after);
         }

@@ -1,9 +1,6 @@
 //! `portcullis conditions explain`: shows which conditions decide cases.
 
-use super::{
-    load::From,
-    play::{Played, cases, play},
-};
+use super::play::{OfCases, play, simulator};
 use crate::{
     error::Error,
     exit::{Exit, Outcome},
@@ -12,7 +9,7 @@ use crate::{
     report::counted,
 };
 use portcullis_conditions::{Decision, Finding};
-use std::{fmt::Write, path::PathBuf};
+use std::fmt::Write;
 
 const HELP: &str = "\
 For each case, the output names the conditions that can concern its route, and says of each whether
@@ -32,12 +29,7 @@ Exit codes:
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    from: From,
-    #[command(flatten)]
-    played: Played,
-    /// Files of cases (YAML or JSON); `-` reads standard input
-    #[arg(required = true, value_name = "CASES")]
-    cases: Vec<PathBuf>,
+    of: OfCases,
     /// Only explain the case with this name
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
@@ -45,9 +37,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let set = self.from.load()?;
-        let cases = cases(&self.cases, &self.played.policy()?)?;
-        let mut worker = self.played.simulator(&set)?;
+        let (set, loaded, cases) = self.of.read()?;
+        let mut worker = simulator(loaded, &set)?;
         let chosen = cases.iter().flat_map(|file| &file.list);
         let chosen = chosen.filter(|case| self.case.as_ref().is_none_or(|name| case.name == *name));
         let explained: Vec<_> = chosen

@@ -44,6 +44,11 @@ pub(crate) struct Optional {
 
 impl From {
     pub(super) fn load(&self) -> Result<Arc<Set>, Error> {
+        Ok(self.load_with_text()?.0)
+    }
+
+    /// The same, with the files that they were read from.
+    pub(super) fn load_with_text(&self) -> Result<(Arc<Set>, Vec<Source>), Error> {
         read(&self.dir, &self.declared.read()?)
     }
 }
@@ -51,7 +56,7 @@ impl From {
 impl Optional {
     pub(crate) fn load(&self) -> Result<Option<Arc<Set>>, Error> {
         let Some(dir) = &self.conditions else { return Ok(None) };
-        read(dir, &self.declared.read()?).map(Some)
+        Ok(Some(read(dir, &self.declared.read()?)?.0))
     }
 }
 
@@ -64,11 +69,11 @@ impl DeclaredIn {
     }
 }
 
-/// Reads the conditions of a directory. The error has every fault at its line.
-pub(super) fn read(dir: &Path, declared: &Declared) -> Result<Arc<Set>, Error> {
+/// Reads the conditions of a directory, and its files. The error has every fault at its line.
+pub(super) fn read(dir: &Path, declared: &Declared) -> Result<(Arc<Set>, Vec<Source>), Error> {
     let sources = portcullis_conditions::read(dir).map_err(|faults| refused(&faults, &[]))?;
     let set = Set::load(&sources, declared).map_err(|faults| refused(&faults, &sources))?;
-    Ok(Arc::new(set))
+    Ok((Arc::new(set), sources))
 }
 
 /// Faults as an error, each file with its own.

@@ -1,5 +1,6 @@
 //! Plays cases against a policy and conditions.
 
+use super::load::From;
 use crate::{
     error::Error,
     policy::{
@@ -15,7 +16,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The policy that cases are played against, and the cases.
+/// The policy that cases are played against.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Played {
     /// Policy of the filter, or a manifest that contains it
@@ -23,17 +24,38 @@ pub(crate) struct Played {
     policy: PathBuf,
 }
 
+/// Conditions, and the cases that they are asked about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfCases {
+    #[command(flatten)]
+    from: From,
+    #[command(flatten)]
+    played: Played,
+    /// Files of cases (YAML or JSON); `-` reads standard input
+    #[arg(required = true, value_name = "CASES")]
+    cases: Vec<PathBuf>,
+}
+
 impl Played {
+    /// Reads it. It may be standard input, which can be read only once.
     pub(super) fn policy(&self) -> Result<Loaded, Error> {
         Loaded::read(&self.policy)
     }
+}
 
-    /// A simulated filter, whose session service judges by conditions.
-    pub(super) fn simulator(&self, set: &Arc<Set>) -> Result<Simulator, Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
-        Ok(Simulator::new(self.policy()?.policy, now_ms)?.with_conditions(Arc::clone(set)))
+impl OfCases {
+    pub(super) fn read(&self) -> Result<(Arc<Set>, Loaded, Vec<Cases>), Error> {
+        let (set, loaded) = (self.from.load()?, self.played.policy()?);
+        let cases = cases(&self.cases, &loaded)?;
+        Ok((set, loaded, cases))
     }
+}
+
+/// A simulated filter, whose session service judges by conditions.
+pub(super) fn simulator(loaded: Loaded, set: &Arc<Set>) -> Result<Simulator, Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
+    Ok(Simulator::new(loaded.policy, now_ms)?.with_conditions(Arc::clone(set)))
 }
 
 /// Reads files of cases that fit a policy. The error has the faults of all files.

@@ -1,15 +1,11 @@
 //! `portcullis conditions test`: runs cases against a policy and conditions.
 
-use super::{
-    load::From,
-    play::{Played, cases},
-};
+use super::play::OfCases;
 use crate::{
     exit::{Exit, Outcome},
     output,
     policy::test::{Run, show_text},
 };
-use std::path::PathBuf;
 
 const HELP: &str = "\
 The cases are those of `policy test`, which describes them. Conditions are judged as the session
@@ -29,19 +25,12 @@ Exit codes:
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    from: From,
-    #[command(flatten)]
-    played: Played,
-    /// Files of cases (YAML or JSON); `-` reads standard input
-    #[arg(required = true, value_name = "CASES")]
-    cases: Vec<PathBuf>,
+    of: OfCases,
 }
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let set = self.from.load()?;
-        let loaded = self.played.policy()?;
-        let cases = cases(&self.cases, &loaded)?;
+        let (set, loaded, cases) = self.of.read()?;
         let run = Run::with_conditions(loaded, cases, Some(set))?;
         output::write_styled(&(show_text(&run) + "\n"))?;
         Ok(if run.failed() == 0 { Exit::Done } else { Exit::Failed })

@@ -63,6 +63,11 @@ impl Loaded {
         Ok(Self::checked(document)?)
     }
 
+    /// The same once more.
+    pub(crate) fn again(&self) -> Result<Self, Error> {
+        Self::of(self.document.clone())
+    }
+
     fn checked(document: Document) -> Result<Self, Box<Diagnosed>> {
         match Policy::parse(document.json().as_bytes()) {
             Ok(policy) => Ok(Self { policy, document }),

@@ -113,6 +113,18 @@ fn explain_names_what_decided() {
     assert_eq!(code, 2);
 }
 
+/// A policy that another program writes: standard input can be read only once.
+#[test]
+fn every_command_takes_the_policy_from_standard_input() {
+    for command in [&["check", DIR][..], &["test", DIR, CASES], &["explain", DIR, CASES], &["diff", DIR, DIR, CASES]] {
+        let policy = fs::File::open(crate::tool::root().join(POLICY)).expect("the policy");
+        let mut tool = portcullis();
+        let output = tool.arg("conditions").args(command).args(["--policy", "-"]).stdin(policy).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn diff_finds_what_a_changed_condition_releases() {
     let text = fs::read_to_string(crate::tool::root().join(DIR).join("admin.cedar")).expect("conditions");
