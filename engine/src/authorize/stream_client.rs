@@ -355,7 +355,7 @@ impl StreamClient {
                 let minted = verdict.upstream_token.clone();
                 let terms = self.lease_terms(&open, &verdict);
                 let verdict = wire_form::read(verdict, &open.question.principal);
-                self.settle_lease(&open, stream, terms, verdict.as_ref(), now);
+                self.settle_lease(&open, terms, verdict.as_ref(), now);
                 let token = self.note(&open, verdict.as_ref(), minted);
                 received.settled.push(open.settle(verdict, token, now));
             }

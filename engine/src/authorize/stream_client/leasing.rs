@@ -91,6 +91,7 @@ impl StreamClient {
 
     fn begin_leases(&mut self) {
         self.leases = Leases::on(self.connection.leased(), &mut self.leases);
+        // Each stream has ids of its own. What is still asked for on another one would be taken for a lease of this one.
         self.open.values_mut().for_each(|open| open.lease = None);
     }
 
@@ -136,11 +137,10 @@ impl StreamClient {
         Grant::of(verdict, self.hello.routes.get(open.question.rule.0)?, open.lease?.sent_at)
     }
 
-    /// The answer to a question has arrived on a stream.
+    /// The answer to a question has arrived.
     pub(super) fn settle_lease(
         &mut self,
         open: &Open,
-        stream: u32,
         terms: Option<Grant>,
         verdict: Option<&Verdict>,
         now: Monotonic,
@@ -149,9 +149,6 @@ impl StreamClient {
             self.drop_leases_of(&open.question.principal);
         }
         let Some(Wanted { id, .. }) = open.lease else { return };
-        // A verdict of the stream that is being replaced is about none of these leases.
-        let is_here = open.stream == Some(stream) && self.leases.stream() == Some(stream);
-        let terms = terms.filter(|_| is_here);
         match (verdict, terms) {
             (Some(Verdict::Active(narrowed)), Some(terms)) => {
                 match self.grant(&open.question, terms, narrowed.as_deref()) {
@@ -159,9 +156,8 @@ impl StreamClient {
                     None => self.leases.abandon(id),
                 }
             }
-            (Some(_), None) if is_here => self.leases.decline(id),
-            (Some(Verdict::Ended(_)), Some(_)) => self.leases.decline(id),
-            (Some(_) | None, _) => self.leases.abandon(id),
+            (Some(Verdict::Active(_)), None) | (Some(Verdict::Ended(_)), _) => self.leases.decline(id),
+            (None, _) => self.leases.abandon(id),
         }
     }
 
