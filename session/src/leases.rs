@@ -11,6 +11,8 @@ mod line;
 mod metrics;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod orders;
 mod waits;
 
 pub(crate) use keep::{hold_after_start, keep};
