@@ -6,6 +6,9 @@ mod answers;
 mod conditions_tests;
 mod follows;
 #[cfg(test)]
+#[cfg(feature = "conditions")]
+mod lease_conditions_tests;
+#[cfg(test)]
 mod lease_tests;
 mod leases;
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn settings(folder: &Path, mode: Mode) -> ConditionSettings {
     ConditionSettings::load(folder, mode, declared).unwrap()
 }
 
-fn conditions(fixture: &Fixture, policies: &str, mode: Mode) -> Arc<Conditions> {
+pub(super) fn conditions(fixture: &Fixture, policies: &str, mode: Mode) -> Arc<Conditions> {
     let settings = settings(folder(policies).path(), mode);
     Arc::new(Conditions::start(settings, Arc::clone(&fixture.metrics), T0))
 }
@@ -74,18 +74,24 @@ fn outcomes(verdicts: Vec<Verdict>) -> Vec<Outcome> {
     verdicts.iter().map(Verdict::outcome).collect()
 }
 
-fn set(fixture: &Fixture, holder: Holder, name: &str, value: impl Into<serde_json::Value>, until_ms: Option<u64>) {
+pub(super) fn set(
+    fixture: &Fixture,
+    holder: Holder,
+    name: &str,
+    value: impl Into<serde_json::Value>,
+    until_ms: Option<u64>,
+) {
     let value = Value::read(&value.into()).unwrap();
     let fact = Fact { value, set_at_ms: T0, expires_at_ms: until_ms, login_until_ms: None };
     let (name, source) = (name.to_owned(), ADMIN.to_owned());
     fixture.registry.set_attributes(&[Attribute { holder, name, source, fact: Some(fact) }]);
 }
 
-fn session() -> Holder {
+pub(super) fn session() -> Holder {
     Holder::Session(id("s"))
 }
 
-fn subject() -> Holder {
+pub(super) fn subject() -> Holder {
     Holder::Subject { issuer: "https://id".to_owned(), subject: "alice".to_owned() }
 }
 

@@ -10,16 +10,16 @@ use portcullis_contract::wire::{
 };
 use std::sync::Arc;
 
-const LENGTH: u64 = 500;
+pub(super) const LENGTH: u64 = 500;
 
 /// The routes of every test, by index.
-const LEASED: u32 = 0;
+pub(super) const LEASED: u32 = 0;
 const UNLEASED: u32 = 2;
 const YOUNG: u32 = 3;
 const UPSTREAM: u32 = 4;
-const WRITE: u32 = 5;
+pub(super) const WRITE: u32 = 5;
 
-fn hello() -> Hello {
+pub(super) fn hello() -> Hello {
     let route = |name: &str| Route { name: name.to_owned(), lease_ms: LENGTH, ..Route::default() };
     let routes = vec![
         route("leased"),
@@ -45,20 +45,21 @@ fn stream(fixture: &Fixture) -> Stream {
     stream
 }
 
-fn ask(stream: &mut Stream, lease: u32, route: u32, now_ms: u64) -> Verdict {
-    let question = Question { id: lease, token: 1, route, lease: Some(lease), ..Question::default() };
+pub(super) fn ask(stream: &mut Stream, lease: u32, route: u32, now_ms: u64) -> Verdict {
+    let method = "GET".to_owned();
+    let question = Question { id: lease, token: 1, route, method, lease: Some(lease), ..Question::default() };
     let answers = stream.send(FilterMessage { questions: vec![question], ..FilterMessage::default() }, now_ms);
     let held = answers.held.into_iter().map(|held| held.verdict);
     let [verdict] = <[Verdict; 1]>::try_from(answers.verdicts.into_iter().chain(held).collect::<Vec<_>>()).unwrap();
     verdict
 }
 
-fn renew(stream: &mut Stream, renewal: Renewal, now_ms: u64) -> Vec<u32> {
+pub(super) fn renew(stream: &mut Stream, renewal: Renewal, now_ms: u64) -> Vec<u32> {
     let answers = stream.send(FilterMessage { renewal: Some(renewal), ..FilterMessage::default() }, now_ms);
     answers.renewed.expect("it is answered").refused
 }
 
-fn taken_back(answers: &Answers) -> Vec<u32> {
+pub(super) fn taken_back(answers: &Answers) -> Vec<u32> {
     answers.take_backs.iter().flat_map(|taken| taken.leases.clone()).collect()
 }
 
