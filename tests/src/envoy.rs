@@ -6,6 +6,7 @@ use crate::{
     process::{Process, local},
     wait::until,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -71,6 +72,14 @@ impl Envoy {
         let faults = faulty.then(|| Faults::build(&folder(dir, "envoy-machine")));
         let envoy = Self::launch_on(faults, dir, &bootstrap, WORKERS, credential).await;
         Self { watched: Mutex::new((watch, watched)), ..envoy }
+    }
+
+    /// Starts another one with a bootstrap that one was started with, on a machine whose faults the caller orders. It reaches
+    /// the session service at these local ports.
+    pub(crate) async fn start_like(mut bootstrap: Value, session: &[u16], dir: &Path, credential: &str) -> Self {
+        set_endpoints(&mut bootstrap, "session", session);
+        let faults = Faults::build(&folder(dir, "envoy-machine"));
+        Self::launch_on(Some(faults), dir, &bootstrap, WORKERS, credential).await
     }
 
     /// Starts Envoy with the caller's bootstrap: one listener and an admin, each on any port. Its paths are
@@ -162,6 +171,16 @@ impl Envoy {
         .await;
     }
 
+    /// Stops it in the middle of whatever it does, until [`Envoy::resume`].
+    pub fn pause(&self) {
+        self.process.lock().expect("not poisoned").signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.lock().expect("not poisoned").signal(Signal::CONT);
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.lock().expect("not poisoned").id()
@@ -242,15 +261,26 @@ impl Watch {
 
 /// Adds endpoints on local ports to a cluster.
 pub(crate) fn add_endpoints(all: &mut Value, cluster: &str, ports: &[u16]) {
-    let clusters = at(all, "/static_resources/clusters").as_array_mut().expect("a list of clusters");
-    let index = position(clusters, cluster).expect("the cluster is there");
-    let endpoints = at(&mut clusters[index], "/load_assignment/endpoints/0/lb_endpoints");
-    let endpoints = endpoints.as_array_mut().expect("a list of endpoints");
+    let endpoints = endpoints(all, cluster);
     for port in ports {
         let mut endpoint = endpoints[0].clone();
         *at(&mut endpoint, "/endpoint/address/socket_address/port_value") = json!(port);
         endpoints.push(endpoint);
     }
+}
+
+/// Replaces the endpoints of a cluster by local ports.
+pub fn set_endpoints(all: &mut Value, cluster: &str, ports: &[u16]) {
+    add_endpoints(all, cluster, ports);
+    let endpoints = endpoints(all, cluster);
+    endpoints.drain(..endpoints.len() - ports.len());
+}
+
+fn endpoints<'a>(all: &'a mut Value, cluster: &str) -> &'a mut Vec<Value> {
+    let clusters = at(all, "/static_resources/clusters").as_array_mut().expect("a list of clusters");
+    let index = position(clusters, cluster).expect("the cluster is there");
+    let endpoints = at(&mut clusters[index], "/load_assignment/endpoints/0/lb_endpoints");
+    endpoints.as_array_mut().expect("a list of endpoints")
 }
 
 /// The bootstrap, and what Envoy watches.

@@ -13,7 +13,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use std::{convert::Infallible, future::IntoFuture, net::SocketAddr, pin::Pin};
+use std::{convert::Infallible, future::IntoFuture, net::SocketAddr, pin::Pin, time::Instant};
 
 type Inner = legacy::Client<HttpConnector, UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -130,9 +130,8 @@ impl Call {
     /// Sends it; an answer that is missing or incomplete is an error.
     pub async fn try_send(self) -> Result<Answer, String> {
         let answer = async {
-            let (parts, body) = self.begin().await?.into_parts();
-            let body = body.collect().await.map_err(|fault| format!("{fault:?}"))?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+            let response = self.begin().await?;
+            Answer::read(response).await
         };
         tokio::time::timeout(PATIENCE, answer).await.map_err(|_| format!("no answer in {PATIENCE:?}"))?
     }
@@ -189,9 +188,19 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// When its head had been read.
+    pub begun_at: Instant,
 }
 
 impl Answer {
+    /// Reads the rest of an answer whose head has just been read.
+    pub(crate) async fn read(response: Response<Incoming>) -> Result<Self, String> {
+        let begun_at = Instant::now();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|fault| format!("{fault:?}"))?;
+        Ok(Self { status: parts.status, headers: parts.headers, body: body.to_bytes(), begun_at })
+    }
+
     /// A header's first value, or nothing.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);

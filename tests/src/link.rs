@@ -1,12 +1,20 @@
-//! A TCP link whose ends can lose each other without being told: nothing arrives any more, and nothing is closed.
+//! A TCP link whose ends can lose each other in every way: both are told, or one of them, or neither; and in one direction, or in
+//! both. It can also be slow.
 
 use crate::process::local;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
 };
@@ -21,15 +29,62 @@ pub struct Link {
     state: Arc<State>,
 }
 
+/// What becomes of a connection. Its near end is the one that has connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Break {
+    /// Nothing passes, and nobody is told.
+    Dead,
+    /// What the near end sends is lost, and what is sent to it arrives.
+    DeadFromNear,
+    /// The reverse.
+    DeadFromFar,
+    /// Both ends are told.
+    Closed,
+    /// The near end is told, and the far one believes in the connection.
+    ClosedAtNear,
+    /// The reverse.
+    ClosedAtFar,
+}
+
+impl Break {
+    /// Whether an end is told.
+    const fn closes(self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedAtNear | Self::ClosedAtFar)
+    }
+
+    /// Whether what this end sends is lost.
+    const fn loses(self, from: End) -> bool {
+        match self {
+            Self::DeadFromNear => matches!(from, End::Near),
+            Self::DeadFromFar => matches!(from, End::Far),
+            Self::Dead | Self::Closed | Self::ClosedAtNear | Self::ClosedAtFar => true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Near,
+    Far,
+}
+
 #[derive(Default)]
 struct State {
     target: watch::Sender<Option<SocketAddr>>,
-    /// Connections are numbered; those below are dead.
-    dead_below: watch::Sender<u64>,
-    /// Those below are closed.
-    closed_below: watch::Sender<u64>,
+    /// Connections are numbered; what has become of those below.
+    broken: watch::Sender<(u64, Option<Break>)>,
     opened: watch::Sender<u64>,
     lets_in: watch::Sender<bool>,
+    /// By how much what passes is delayed, in milliseconds.
+    delay_ms: AtomicU64,
+}
+
+impl State {
+    /// What has become of a connection.
+    fn fate(&self, number: u64) -> Option<Break> {
+        let (below, how) = *self.broken.borrow();
+        how.filter(|_| number < below)
+    }
 }
 
 impl Link {
@@ -43,30 +98,43 @@ impl Link {
         Self { port, state }
     }
 
+    /// A link to a target.
+    pub async fn to(target: SocketAddr) -> Self {
+        let link = Self::open().await;
+        link.lead_to(target);
+        link
+    }
+
     /// Where it leads.
     pub fn lead_to(&self, target: SocketAddr) {
         self.state.target.send_replace(Some(target));
     }
 
-    /// Strands every connection: from now on nothing passes, in either direction. New ones work.
-    pub fn strand(&self) {
-        self.state.dead_below.send_replace(*self.state.opened.borrow());
+    /// Breaks every connection. New ones work.
+    pub fn break_all(&self, how: Break) {
+        self.state.broken.send_replace((*self.state.opened.borrow(), Some(how)));
     }
 
-    /// Strands every connection, and all that are opened later.
+    /// Breaks every connection, and all that are opened later: from now on nothing passes, in either direction.
     pub fn go_dead(&self) {
-        self.state.dead_below.send_replace(u64::MAX);
+        self.state.broken.send_replace((u64::MAX, Some(Break::Dead)));
     }
 
     /// Closes every connection, and accepts no more until [`Link::accept_again`].
     pub fn close(&self) {
         self.state.lets_in.send_replace(false);
-        self.state.closed_below.send_replace(*self.state.opened.borrow());
+        self.break_all(Break::Closed);
     }
 
     /// Accepts connections again after [`Link::close`].
     pub fn accept_again(&self) {
         self.state.lets_in.send_replace(true);
+    }
+
+    /// Delays whatever passes from now on, by this much in each direction.
+    pub fn delay(&self, by: Duration) {
+        let by_ms = u64::try_from(by.as_millis()).expect("a short time");
+        self.state.delay_ms.store(by_ms, Ordering::Relaxed);
     }
 }
 
@@ -84,29 +152,41 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn carry(near: TcpStream, number: u64, state: Arc<State>) {
-    let mut closed = state.closed_below.subscribe();
+async fn carry(mut near: TcpStream, number: u64, state: Arc<State>) {
+    let mut target = state.target.subscribe();
+    let Ok(Some(target)) = target.wait_for(Option::is_some).await.map(|target| *target) else { return };
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    let mut broken = state.broken.subscribe();
+    let closed = broken.wait_for(|(below, how)| number < *below && how.is_some_and(Break::closes));
     let passing = async {
-        let mut target = state.target.subscribe();
-        let target = *target.wait_for(Option::is_some).await.ok()?;
-        let far = TcpStream::connect(target?).await.ok()?;
-        let ((near_out, near_in), (far_out, far_in)) = (near.into_split(), far.into_split());
-        tokio::join!(pass(near_out, far_in, number, &state), pass(far_out, near_in, number, &state));
-        Some(())
+        let ((near_out, near_in), (far_out, far_in)) = (near.split(), far.split());
+        tokio::join!(
+            pass(near_out, far_in, End::Near, number, &state),
+            pass(far_out, near_in, End::Far, number, &state)
+        )
     };
     tokio::select! {
-        _ = passing => {}
-        _ = closed.wait_for(|below| number < *below) => {}
+        _ = passing => return,
+        _ = closed => {}
     }
+    match state.fate(number) {
+        Some(Break::ClosedAtNear) => drop(near),
+        Some(Break::ClosedAtFar) => drop(far),
+        _ => return,
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Passes bytes on until an end is closed. On a dead link, not even that is told.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u64, state: &State) {
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, end: End, number: u64, state: &State) {
     let mut chunk = vec![0; CHUNK_BYTES];
-    let dead = state.dead_below.subscribe();
     loop {
         let read = from.read(&mut chunk).await.unwrap_or_default();
-        if number < *dead.borrow() {
+        let delay_ms = state.delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
+        if state.fate(number).is_some_and(|how| how.loses(end)) {
             return std::future::pending().await;
         }
         if read == 0 || to.write_all(&chunk[..read]).await.is_err() {

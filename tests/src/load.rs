@@ -12,15 +12,37 @@ use std::{
 /// One of this many requests is for a session of an earlier round.
 const LOOK_BACK_EVERY: usize = 8;
 
+/// What requests ask for, and how they are refused once their session is over, or may no longer do that.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal {
+    /// The path of every request.
+    pub path: &'static str,
+    /// The status of a refusal.
+    pub status: u16,
+    /// Its code.
+    pub code: &'static str,
+}
+
+impl Refusal {
+    /// How it is refused what every session may do.
+    pub const REVOKED: Self = Self { path: "/me", status: 401, code: "session_revoked" };
+
+    fn is(&self, status: u16, code: &str) -> bool {
+        (status, code) == (self.status, self.code)
+    }
+}
+
 /// One session and the outcomes of its requests.
 pub struct Round {
     /// A token of it.
     pub token: Token,
     /// Tokens of it that are not shown before its revocation: refreshed ones, or others from before.
     pub late: Vec<Token>,
+    /// What is asked for.
+    pub refusal: Refusal,
     /// When its revocation was first asked for, where the test says so.
     pub asked: OnceLock<Instant>,
-    /// When its revocation was answered with 200.
+    /// When its revocation was answered.
     pub revoked: OnceLock<Instant>,
     /// Requests that were released.
     pub passes: AtomicUsize,
@@ -69,14 +91,15 @@ pub struct Load {
 impl Load {
     /// Sends requests for another session from now on.
     pub fn begin(&self, token: Token) -> Arc<Round> {
-        self.begin_with(token, Vec::new())
+        self.begin_with(token, Vec::new(), Refusal::REVOKED)
     }
 
-    /// The same, with more tokens of the session that are shown once it is revoked.
-    pub fn begin_with(&self, token: Token, late: Vec<Token>) -> Arc<Round> {
+    /// The same, with more tokens of the session that are shown once it is revoked, and with what is asked for.
+    pub fn begin_with(&self, token: Token, late: Vec<Token>, refusal: Refusal) -> Arc<Round> {
         let round = Arc::new(Round {
             token,
             late,
+            refusal,
             asked: OnceLock::new(),
             revoked: OnceLock::new(),
             passes: AtomicUsize::new(0),
@@ -99,14 +122,37 @@ impl Load {
         let mut count = offset;
         while !self.over.load(Ordering::Relaxed) {
             count += 1;
-            let round = self.pick(count);
-            let call = client.get("/me").bearer(round.shown(count));
-            let sent = Instant::now();
-            match call.try_send().await {
-                Ok(answer) => self.judge(&round, sent, answer.status.as_u16(), &answer.code()),
-                Err(fault) => self.strange.lock().expect("not poisoned").push(fault),
-            }
+            self.send(&client, &self.pick(count), count).await;
         }
+    }
+
+    /// One request over a connection of its own.
+    pub async fn send_afresh(self: Arc<Self>, client: Client, round: Arc<Round>, count: usize) {
+        self.send(&Client::new(client.address()), &round, count).await;
+    }
+
+    async fn send(&self, client: &Client, round: &Round, count: usize) {
+        let call = client.get(round.refusal.path).bearer(round.shown(count));
+        let sent = Instant::now();
+        match call.try_send().await {
+            Ok(answer) => {
+                let code = if answer.status == 200 { String::new() } else { answer.code() };
+                self.judge(round, sent, answer.status.as_u16(), &code);
+            }
+            Err(fault) => self.strange.lock().expect("not poisoned").push(fault),
+        }
+    }
+
+    /// Requests that were answered as they should be.
+    pub fn answered(&self) -> usize {
+        self.rounds.lock().expect("not poisoned").iter().map(|round| round.answered()).sum()
+    }
+
+    /// Panics if an answer was neither a release nor the expected refusal.
+    #[track_caller]
+    pub fn demand_nothing_strange(&self) {
+        let strange = self.strange.lock().expect("not poisoned");
+        assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
     }
 
     /// Panics if a request was released after the end of its session.
@@ -119,6 +165,7 @@ impl Load {
     fn judge(&self, round: &Round, sent: Instant, status: u16, code: &str) {
         let revoked = round.revoked.get();
         let after = revoked.is_some_and(|revoked| sent > *revoked);
+        let is_expected = round.refusal.is(status, code) || Refusal::REVOKED.is(status, code);
         match (status, code) {
             (200, _) if after => {
                 *round.last_passed.lock().expect("not poisoned") = Some(sent);
@@ -131,11 +178,11 @@ impl Load {
                 *last = (*last).max(Some(sent));
                 round.passes.fetch_add(1, Ordering::Relaxed);
             }
-            (401, code) if after && code.starts_with("session_") => {
+            _ if after && (is_expected || (status == 401 && code.starts_with("session_"))) => {
                 round.refusals.fetch_add(1, Ordering::Relaxed);
             }
             // The request was in flight when the session ended.
-            (401, "session_revoked") if !self.is_strict.load(Ordering::Relaxed) || round.asked.get().is_some() => (),
+            _ if is_expected && (!self.is_strict.load(Ordering::Relaxed) || round.asked.get().is_some()) => {}
             // It had no verdict while the service was down.
             (503, "session_unavailable") => {
                 self.unavailable.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use crate::{
     process::{free_port, local},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
@@ -128,10 +128,10 @@ impl Mtls {
             request = request.header(*name, *value);
         }
         let request = request.body(Empty::<Bytes>::new()).expect("a request");
-        let (parts, body) = sender.send_request(request).await.map_err(|fault| fault.to_string())?.into_parts();
-        let body = body.collect().await.map_err(|fault| fault.to_string())?;
+        let response = sender.send_request(request).await.map_err(|fault| fault.to_string())?;
+        let answer = Answer::read(response).await;
         connection.abort();
-        Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        answer
     }
 
     fn config(&self, certificate: Option<&ClientCertificate>) -> ClientConfig {

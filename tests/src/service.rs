@@ -130,6 +130,11 @@ impl Service {
         faults
     }
 
+    /// The faults of its machine, after [`Service::restart_with_faults`].
+    pub fn faults(&self) -> &Faults {
+        self.faults.get().expect("a machine with faults")
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&self) {
         self.process.lock().expect("not poisoned").take();

@@ -9,7 +9,7 @@ use crate::{
     stream,
 };
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The documented ports of the shipped files.
@@ -122,11 +122,23 @@ impl Testbed {
 
     /// Another Envoy with the same configuration, on ports of its own.
     pub async fn another_envoy(&self) -> Envoy {
+        let (bootstrap, dir) = self.for_another_envoy();
+        Envoy::launch(&dir, &bootstrap, envoy::WORKERS, &self.filter_credential()).await
+    }
+
+    /// The same, on a machine whose faults [`Envoy::faults`] orders. It reaches the session service at these local ports.
+    pub async fn another_envoy_through(&self, session: &[u16]) -> Envoy {
+        let (bootstrap, dir) = self.for_another_envoy();
+        Envoy::start_like(bootstrap, session, &dir, &self.filter_credential()).await
+    }
+
+    /// The bootstrap, and a folder.
+    fn for_another_envoy(&self) -> (Value, PathBuf) {
         let text = std::fs::read_to_string(self.dir.path().join("envoy.json")).expect("the bootstrap can be read");
         let bootstrap = serde_json::from_str(&text).expect("the bootstrap is JSON");
         let dir = self.dir.path().join("another-envoy");
         std::fs::create_dir(&dir).expect("a folder can be made");
-        Envoy::launch(&dir, &bootstrap, envoy::WORKERS, &self.filter_credential()).await
+        (bootstrap, dir)
     }
 
     /// A request to Envoy.

@@ -1,7 +1,7 @@
 //! A transmitter of signals: signs security event tokens and logout tokens, and pushes them to the session service.
 
 use crate::process::{free_port, local};
-use crate::{Algorithm, Answer, Client, Key, TokenBuilder, now_s};
+use crate::{Algorithm, Call, Client, Key, TokenBuilder, now_s};
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -64,45 +64,45 @@ impl Transmitter {
     }
 
     /// Pushes an event about a subject.
-    async fn push(&self, event: &str, payload: Value, subject: &Value) -> Answer {
+    fn push(&self, event: &str, payload: Value, subject: &Value) -> Call {
         let token = self.token("secevent+jwt").claim("events", json!({ event: payload }));
         let token = token.claim("sub_id", subject.clone());
         let call = Client::new(local(self.port)).call("POST", "/signals/idp");
         let call = call.header("content-type", "application/secevent+jwt");
-        call.body(token.sign().text).fresh().await
+        call.body(token.sign().text).fresh()
     }
 
     /// Says that a session is revoked.
-    pub async fn session_revoked(&self, sid: &str) -> Answer {
-        self.push(&format!("{CAEP}session-revoked"), json!({}), &json!({"format": "opaque", "id": sid})).await
+    pub fn session_revoked(&self, sid: &str) -> Call {
+        self.push(&format!("{CAEP}session-revoked"), json!({}), &json!({"format": "opaque", "id": sid}))
     }
 
     /// Says something about a session, by an event of CAEP.
-    pub async fn about_session(&self, sid: &str, event: &str, payload: Value) -> Answer {
+    pub fn about_session(&self, sid: &str, event: &str, payload: Value) -> Call {
         let session = json!({"format": "complex", "session": {"format": "opaque", "id": sid}});
-        self.push(&format!("{CAEP}{event}"), payload, &session).await
+        self.push(&format!("{CAEP}{event}"), payload, &session)
     }
 
     /// Says something about a device, by an event of CAEP.
-    pub async fn about_device(&self, device: &str, event: &str, payload: Value) -> Answer {
+    pub fn about_device(&self, device: &str, event: &str, payload: Value) -> Call {
         let device =
             json!({"format": "complex", "device": {"format": "iss_sub", "iss": self.tokens_of, "sub": device}});
-        self.push(&format!("{CAEP}{event}"), payload, &device).await
+        self.push(&format!("{CAEP}{event}"), payload, &device)
     }
 
     /// Says that an account is disabled (`true`) or enabled.
-    pub async fn account(&self, subject: &str, is_disabled: bool) -> Answer {
+    pub fn account(&self, subject: &str, is_disabled: bool) -> Call {
         let event = if is_disabled { "account-disabled" } else { "account-enabled" };
         let subject = json!({"format": "iss_sub", "iss": self.tokens_of, "sub": subject});
-        self.push(&format!("{RISC}{event}"), json!({}), &subject).await
+        self.push(&format!("{RISC}{event}"), json!({}), &subject)
     }
 
     /// Says that a session is logged out.
-    pub async fn logout(&self, sid: &str) -> Answer {
+    pub fn logout(&self, sid: &str) -> Call {
         let token = self.token("logout+jwt").claim("events", json!({ LOGOUT: {} }));
         let token = token.claim("sid", json!(sid)).claim("exp", json!(now_s() + 120)).sign();
         let call = Client::new(local(self.port)).call("POST", "/signals/op");
         let call = call.header("content-type", "application/x-www-form-urlencoded");
-        call.body(format!("logout_token={}", token.text)).fresh().await
+        call.body(format!("logout_token={}", token.text)).fresh()
     }
 }

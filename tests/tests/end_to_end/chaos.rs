@@ -8,7 +8,7 @@
 mod engine;
 
 use engine::Engine;
-use portcullis_tests::{Client, Link, Load, PATIENCE, Postgres, Service, Testbed, busy, local, policy, quiet};
+use portcullis_tests::{Break, Client, Link, Load, PATIENCE, Postgres, Service, Testbed, busy, local, policy, quiet};
 use serde_json::json;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -139,10 +139,8 @@ async fn survives(mut engine: Engine) {
     }
     load.demand_no_violation();
     assert_eq!(testbed.envoy.vm_reloads().await + another.vm_reloads().await, 0);
-    let strange = load.strange.lock().expect("not poisoned");
-    assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
-    let rounds = load.rounds.lock().expect("not poisoned");
-    let answered: usize = rounds.iter().map(|round| round.answered()).sum();
+    load.demand_nothing_strange();
+    let answered = load.answered();
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
     println!(
@@ -175,7 +173,7 @@ async fn play(
         Some(Fault::Pause) => victim.service.pause(),
         Some(Fault::Crash) => engine.crash().await,
         Some(Fault::CutLink) => victim.link.close(),
-        Some(Fault::DeadLink) => victim.link.strand(),
+        Some(Fault::DeadLink) => victim.link.break_all(Break::Dead),
         Some(Fault::FailOver) => engine.part(),
     }
     let session = round.token.session.clone();

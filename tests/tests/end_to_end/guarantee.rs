@@ -49,8 +49,7 @@ async fn holds(mut policy: Value, rounds: usize) {
     }
     assert_eq!(testbed.envoy.vm_reloads().await, 0);
     load.demand_no_violation();
-    let strange = load.strange.lock().expect("not poisoned");
-    assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
+    load.demand_nothing_strange();
 }
 
 async fn play(testbed: &Testbed, load: &Load, number: usize) {

@@ -1,6 +1,6 @@
 //! Connections to the session service that are dead without being closed: nobody is told, and nothing arrives.
 
-use portcullis_tests::{Kind, Link, Stream, Testbed, Token, busy, policy, until};
+use portcullis_tests::{Break, Kind, Link, Stream, Testbed, Token, busy, policy, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ async fn requests_are_asked_over_another_connection_once_one_is_silent() {
         let (testbed, link) = linked(TIMEOUT).await;
         let token = testbed.issuer.token().sign();
         testbed.get("/orders").bearer(&token).await.passes();
-        link.strand();
+        link.break_all(Break::Dead);
         let stranded = Instant::now();
         let (mut wait, mut released, mut refused) = (Duration::ZERO, 0, 0);
         // New connections reach every worker.

@@ -23,6 +23,7 @@ mod half_open;
 mod hostile;
 mod images;
 mod introspection;
+mod lease_faults;
 mod leases;
 mod main_job;
 mod manifests;

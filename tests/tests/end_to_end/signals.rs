@@ -170,6 +170,5 @@ async fn nothing_is_released_after_the_signal_that_ended_it_was_acknowledged() {
     let at = |part: usize| waits.get(waits.len() * part / 100).copied().unwrap_or(Duration::ZERO);
     println!("{rounds} signals, none late; acknowledged after {:?} (p50), {:?} (p99)", at(50), at(99));
     load.demand_no_violation();
-    let strange = load.strange.lock().expect("not poisoned");
-    assert!(strange.is_empty(), "{} strange answers: {:?}", strange.len(), strange.first());
+    load.demand_nothing_strange();
 }

@@ -2,7 +2,7 @@
 //! nobody reads, a clock that is set, a process that is killed, and issuers whose clocks are ahead.
 
 use super::{CONNECTIONS, enough};
-use portcullis_tests::{Faults, Load, Testbed, Token, TokenBuilder, busy, now_s, policy, until};
+use portcullis_tests::{Faults, Load, Refusal, Testbed, Token, TokenBuilder, busy, now_s, policy, until};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -82,9 +82,7 @@ async fn no_session_of_any_kind_is_released_after_its_revocation_on_bad_days() {
     }
     load.demand_no_violation();
     assert_eq!(testbed.envoy.vm_reloads().await, 0);
-    let rounds = load.rounds.lock().expect("not poisoned");
-    let answered: usize = rounds.iter().map(|round| round.answered()).sum();
-    println!("{REVOCATIONS} revocations, {answered} requests, none released after its 200");
+    println!("{REVOCATIONS} revocations, {} requests, none released after its 200", load.answered());
     // While the clock is set, what is over by either clock is refused.
     let of_the_clock = |answer: &&String| !answer.contains("session_idle_timeout");
     let strange = load.strange.lock().expect("not poisoned");
@@ -95,7 +93,7 @@ async fn no_session_of_any_kind_is_released_after_its_revocation_on_bad_days() {
 async fn play(testbed: &Testbed, load: &Load, faults: &Faults, number: usize) {
     let kind = kind(number);
     let party = Party::new(testbed, kind, number);
-    let round = load.begin_with(party.first(), party.late());
+    let round = load.begin_with(party.first(), party.late(), Refusal::REVOKED);
     enough(load, &round.passes, PASSES_MIN, "requests pass").await;
     let fault = fault(number);
     match fault {
