@@ -1,5 +1,9 @@
 //! Leases over the network: what promises something waits until no filter can decide by what was before.
 
+#[cfg(feature = "conditions")]
+mod conditions;
+mod promises;
+
 use crate::client::{Answer, FILTER, Filter, session_id, token};
 use crate::fixtures::{Fixture, PATIENCE, T0};
 use portcullis_contract::wire::{
@@ -23,12 +27,17 @@ fn hello(lease_ms: u64) -> FilterMessage {
 
 /// A filter that decides by leases of that length.
 async fn filter(fixture: &Fixture, lease_ms: u64) -> Filter {
+    saying(fixture, hello(lease_ms)).await
+}
+
+async fn saying(fixture: &Fixture, hello: FilterMessage) -> Filter {
     let channel = Endpoint::from_shared(format!("http://{}", fixture.checks)).unwrap().connect().await.unwrap();
-    Filter::begun(channel, FILTER, hello(lease_ms)).await.unwrap()
+    Filter::begun(channel, FILTER, hello).await.unwrap()
 }
 
 async fn ask(filter: &mut Filter, lease: u32, route: u32) -> Verdict {
-    let question = Question { id: 9, token: 1, route, lease: Some(lease), ..Question::default() };
+    let method = "GET".to_owned();
+    let question = Question { id: 9, token: 1, route, method, lease: Some(lease), ..Question::default() };
     filter.send(FilterMessage { questions: vec![question], ..FilterMessage::default() }).await;
     filter.verdicts(1).await.pop().unwrap()
 }
@@ -64,6 +73,28 @@ async fn take_back(filter: &mut Filter) -> TakeBack {
     taken
 }
 
+/// Makes a call that is answered only once the filter has given its lease 1 back; returns the answer.
+async fn taken_back_before(filter: &mut Filter, call: impl Future<Output = Answer>) -> Answer {
+    tokio::pin!(call);
+    let taken = tokio::select! {
+        answer = &mut call => panic!("answered before the lease was taken back: {answer:?}"),
+        taken = take_back(filter) => taken,
+    };
+    assert_eq!(taken.leases, [1]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut call).await.is_err(), "it was not given back yet");
+    filter.send(FilterMessage { taken_back: vec![taken.id], ..FilterMessage::default() }).await;
+    let answer = call.await;
+    assert!((200..300).contains(&answer.status), "{answer:?}");
+    answer
+}
+
+/// What is answered now has waited for the end of a short lease, and not for much longer.
+fn waited_out(asked_at: Instant, what: &str) {
+    let waited = asked_at.elapsed();
+    assert!(waited >= Duration::from_millis(SHORT), "{what}: {waited:?}");
+    assert!(waited < Duration::from_millis(10 * SHORT), "{what}: {waited:?}");
+}
+
 fn waited_ms(answer: &Answer) -> Option<u64> {
     let line = answer.head.lines().find_map(|line| line.strip_prefix("server-timing: leases;dur="));
     line.map(|text| text.parse().unwrap())
@@ -74,17 +105,7 @@ async fn a_revocation_is_answered_once_the_filter_has_given_the_lease_back() {
     let fixture = Fixture::open().await;
     let (mut filter, asked_at) = with_lease(&fixture, LONG).await;
     let path = format!("/v1/sessions/{}/revoke", session_id("s"));
-    let revoked = fixture.call("POST", &path, "{}");
-    tokio::pin!(revoked);
-    let taken = tokio::select! {
-        answer = &mut revoked => panic!("answered before the lease was taken back: {answer:?}"),
-        taken = take_back(&mut filter) => taken,
-    };
-    assert_eq!(taken.leases, [1]);
-    assert!(tokio::time::timeout(Duration::from_millis(50), &mut revoked).await.is_err());
-    filter.send(FilterMessage { taken_back: vec![taken.id], ..FilterMessage::default() }).await;
-    let answer = revoked.await;
-    assert_eq!(answer.status, 200);
+    let answer = taken_back_before(&mut filter, fixture.call("POST", &path, "{}")).await;
     assert!(waited_ms(&answer).is_some_and(|ms| (50..LONG).contains(&ms)), "{answer:?}");
     assert!(asked_at.elapsed() < Duration::from_millis(LONG), "it did not wait for the end of the lease");
     let again = fixture.call("POST", &path, "{}").await;
@@ -116,10 +137,8 @@ async fn every_answer_that_promises_something_waits_for_the_end_of_a_lease_that_
         let fixture = Fixture::open().await;
         let (_hung, asked_at) = with_lease(&fixture, SHORT).await;
         let answer = fixture.call(method, &path, body).await;
-        let waited = asked_at.elapsed();
         assert!((200..300).contains(&answer.status), "{path}: {answer:?}");
-        assert!(waited >= Duration::from_millis(SHORT), "{path}: {waited:?}");
-        assert!(waited < Duration::from_millis(10 * SHORT), "{path}: {waited:?}");
+        waited_out(asked_at, &path);
     }
 }
 

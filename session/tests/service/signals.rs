@@ -5,7 +5,7 @@ mod facts;
 mod held;
 mod hostile;
 pub(crate) mod keys;
-mod logout;
+pub(crate) mod logout;
 mod poll;
 mod shapes;
 mod stream;
@@ -22,12 +22,12 @@ use std::sync::atomic::Ordering;
 /// Signs what the transmitter of these tests sends.
 static KEYS: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::from_seed(Seed::new([7; 32])));
 
-const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
+pub(crate) const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
 
 /// What the transmitter presents.
-const PUSHES: &str = "Bearer the-secret-of-the-admin";
+pub(crate) const PUSHES: &str = "Bearer the-secret-of-the-admin";
 
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -44,7 +44,7 @@ fn jwks() -> Value {
 }
 
 /// A configuration with transmitters of each kind; `more` are further keys of the first one.
-fn config(more: &str) -> String {
+pub(crate) fn config(more: &str) -> String {
     let jwks = jwks();
     format!(
         "signals_listen: 127.0.0.1:0\nsignals:\n\
@@ -60,7 +60,7 @@ fn header() -> Value {
 }
 
 /// A security event token; `claims` replace or add to the usual ones, and `null` removes one.
-fn set(jti: &str, claims: &Value) -> String {
+pub(crate) fn set(jti: &str, claims: &Value) -> String {
     signed(&header(), &with(json!({"iss": "https://idp", "aud": "us", "iat": T0 / 1000, "jti": jti}), claims))
 }
 
@@ -86,11 +86,11 @@ fn about_alice(event: &str) -> Value {
     json!({"sub_id": alice(), "events": {event: {}}})
 }
 
-fn alice() -> Value {
+pub(crate) fn alice() -> Value {
     json!({"format": "iss_sub", "iss": "https://id", "sub": "alice"})
 }
 
-async fn push(fixture: &Fixture, token: &str) -> Answer {
+pub(crate) async fn push(fixture: &Fixture, token: &str) -> Answer {
     let to = fixture.signals.unwrap();
     request(to, "Bearer the-secret-of-the-admin", "application/secevent+jwt", "POST", "/signals/idp", token).await
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-fn logout_token(jti: &str, more: &Value) -> String {
+pub(crate) fn logout_token(jti: &str, more: &Value) -> String {
     logout_token_of_type(&json!({}), jti, more)
 }
 
@@ -16,7 +16,7 @@ fn logout_token_of_type(header_more: &Value, jti: &str, more: &Value) -> String 
     signed(&header, &with(usual, more))
 }
 
-async fn logout(fixture: &Fixture, token: &str) -> Answer {
+pub(crate) async fn logout(fixture: &Fixture, token: &str) -> Answer {
     post_form(fixture.signals.unwrap(), "", "/signals/op", &format!("logout_token={token}")).await
 }
 
