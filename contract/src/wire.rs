@@ -30,6 +30,9 @@ pub const UPSTREAM_TOKENS: &str = "upstream_tokens";
 /// The capability of a service that gives leases.
 pub const LEASES: &str = "leases";
 
+/// The capability of a service that keeps the tokens of browsers, which hold only handles.
+pub const COOKIES: &str = "cookies";
+
 /// The `typ` of a token for an upstream, where the policy specifies none.
 pub const UPSTREAM_TOKEN_TYP: &str = "txntoken+jwt";
 
