@@ -27,6 +27,8 @@ pub const LEASES_MAX: usize = 20_000;
 pub const LEASE_MS_MAX: u64 = 5_000;
 /// Uses of one message.
 pub const USES_MAX: usize = 2_048;
+/// Redemptions of one message.
+pub const REDEMPTIONS_MAX: usize = 1_024;
 /// Scopes, groups and sets of scopes, tags, `acr` and `amr` values, issuers, claim names, values of claims, attributes, groups
 /// of people and capabilities of one message.
 pub const NAMES_MAX: usize = 1_000_000;
@@ -57,6 +59,8 @@ pub enum Exceeded {
     Names,
     /// [`USES_MAX`].
     Uses,
+    /// [`REDEMPTIONS_MAX`].
+    Redemptions,
     /// It contains a group, which proto3 does not have: what is in it cannot be counted.
     Group,
 }
@@ -69,6 +73,7 @@ impl fmt::Display for Exceeded {
             Self::Routes => write!(f, "more than {ROUTES_MAX} routes"),
             Self::Names => write!(f, "more than {NAMES_MAX} scopes and names"),
             Self::Uses => write!(f, "more than {USES_MAX} uses"),
+            Self::Redemptions => write!(f, "more than {REDEMPTIONS_MAX} redemptions"),
             Self::Group => f.write_str("a group"),
         }
     }
@@ -105,6 +110,7 @@ struct Counts {
     routes: usize,
     names: usize,
     uses: usize,
+    redemptions: usize,
 }
 
 impl Counts {
@@ -126,6 +132,7 @@ impl Counts {
             match (kind, tag) {
                 (Kind::Message, 2..=4) => count(&mut self.entries, ENTRIES_MAX, Exceeded::Entries)?,
                 (Kind::Message, 8) => count(&mut self.uses, USES_MAX, Exceeded::Uses)?,
+                (Kind::Message, 11) => count(&mut self.redemptions, REDEMPTIONS_MAX, Exceeded::Redemptions)?,
                 (Kind::Hello, 3) => count(&mut self.routes, ROUTES_MAX, Exceeded::Routes)?,
                 (Kind::Hello, 4 | 5 | 7)
                 | (Kind::Route, 2 | 6 | 7 | 9 | 10)
@@ -176,8 +183,8 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, Exceeded> 
 mod tests {
     use super::*;
     use crate::wire::{
-        Attribute, Circumstances, ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Route, Scopes, Token,
-        Use,
+        Attribute, Circumstances, ClaimValues, FilterMessage, Follow, Hello, Issuer, Question, Redemption, Route,
+        Scopes, Token, Use,
     };
     use prost::Message;
 
@@ -228,6 +235,15 @@ mod tests {
             message.uses.push(more);
             assert_eq!(checked(&message), Err(Exceeded::Names));
         }
+    }
+
+    #[test]
+    fn a_message_may_have_as_many_redemptions_as_the_contract_says_and_no_more() {
+        let mut message =
+            FilterMessage { redemptions: vec![Redemption::default(); REDEMPTIONS_MAX], ..FilterMessage::default() };
+        assert_eq!(checked(&message), Ok(()));
+        message.redemptions.push(Redemption::default());
+        assert_eq!(checked(&message), Err(Exceeded::Redemptions));
     }
 
     #[test]

@@ -33,6 +33,11 @@ pub const LEASES: &str = "leases";
 /// The capability of a service that keeps the tokens of browsers, which hold only handles.
 pub const COOKIES: &str = "cookies";
 
+/// The header in which a filter tells the token endpoint the name of the cookie that a browser keeps its handle in. The filter
+/// vouches by it that a page of the request's own host, or of an allowed origin, has made the request: without it, no cookie is
+/// to be set, read or cleared.
+pub const COOKIE_HEADER: &str = "x-portcullis-cookie";
+
 /// The `typ` of a token for an upstream, where the policy specifies none.
 pub const UPSTREAM_TOKEN_TYP: &str = "txntoken+jwt";
 

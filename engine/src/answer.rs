@@ -213,6 +213,8 @@ pub struct Demand<'a> {
     pub detail: Option<&'a str>,
     /// What proofs of possession must be like, where they are verified.
     pub dpop: Option<DpopDemand<'a>>,
+    /// The cookie that a browser must forget.
+    pub cleared_cookie: Option<&'a str>,
 }
 
 /// What proofs of possession must be like.
@@ -256,6 +258,9 @@ impl Answer {
         headers.extend(challenges.into_iter().map(|challenge| ("www-authenticate", challenge)));
         if let Some(nonce) = demand.dpop.and_then(|dpop| dpop.nonce) {
             headers.push(("dpop-nonce", nonce.to_owned()));
+        }
+        if let Some(name) = demand.cleared_cookie {
+            headers.push(("set-cookie", format!("{name}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax")));
         }
         if status == 503 {
             headers.push(("retry-after", RETRY_AFTER_S.to_owned()));

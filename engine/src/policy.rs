@@ -11,6 +11,7 @@ mod freshness;
 mod hello;
 mod json;
 mod json_path;
+mod oauth;
 mod origin;
 mod possession;
 mod raw;
@@ -30,6 +31,7 @@ pub use facts::{CLIENT_CERTIFICATE, DeviceSource, FactSources, PlaceHeaders};
 pub use fault::{About, Fault, Faults, Wrong};
 pub use freshness::Freshness;
 pub use json_path::At;
+pub use oauth::{LOGOUT_ENDPOINT, OAuth, TOKEN_ENDPOINT};
 pub use origin::Origin;
 pub use portcullis_contract::token::{Algorithm, BoundTokens, ClaimNames, ClaimValues, Issuer, KeySource, ScopeClaim};
 pub use possession::Possession;
@@ -66,6 +68,8 @@ pub struct Policy {
     pub workload: Option<String>,
     /// Where a request can carry its token; exactly one of these.
     pub token_from: Vec<TokenPlace>,
+    /// The token endpoint on its hosts, if there is one.
+    pub oauth: Option<OAuth>,
     /// The origins, besides a request's own host, whose pages can use a token in a cookie.
     pub allowed_origins: Vec<Origin>,
     /// The `realm` of `WWW-Authenticate`; needs no escaping.
@@ -114,6 +118,14 @@ impl Policy {
     /// Whether the token of a request that this rule matched reaches the upstream.
     pub fn forwards_token(&self, rule: Option<RuleId>) -> bool {
         rule.and_then(|id| self.rule(id)).map_or(self.forward_token, |rule| rule.forward_token)
+    }
+
+    /// The cookie in which browsers hold handles, if there is one.
+    pub fn session_cookie(&self) -> Option<&str> {
+        self.token_from.iter().find_map(|place| match place {
+            TokenPlace::SessionCookie(name) => Some(name.as_str()),
+            TokenPlace::Authorization | TokenPlace::Cookie(_) | TokenPlace::WebsocketProtocol(_) => None,
+        })
     }
 
     /// The rule with this id.

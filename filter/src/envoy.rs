@@ -84,6 +84,8 @@ pub(crate) fn look_up(what: LookUp<'_>) -> Option<Vec<u8>> {
         LookUp::CertificateDigest => property(&["connection", "sha256_peer_certificate_digest"]),
         LookUp::CertificateUri => property(&["connection", "uri_san_peer_certificate"]),
         LookUp::CertificateDns => property(&["connection", "dns_san_peer_certificate"]),
+        // The second path is that of older versions.
+        LookUp::RouteCluster => property(&["xds", "cluster_name"]).or_else(|| property(&["cluster_name"])),
         LookUp::Vouched(header) => property(&["metadata", "filter_metadata", VOUCHED_NAMESPACE, header]),
     }
 }

@@ -113,6 +113,7 @@ fn name(count: Count, policy: &Policy) -> String {
         Count::Cache(_) => format!("portcullis.token_cache.result.{label}"),
         Count::Stream(_) => format!("portcullis.check_stream.event.{label}"),
         Count::Lease(_) => format!("portcullis.leases.event.{label}"),
+        Count::Redemption(_) => format!("portcullis.redemptions.result.{label}"),
         Count::KeyFetch(_) => format!("portcullis.key_fetches.result.{label}"),
         Count::RefusedToken(_) => format!("portcullis.refused_tokens.reason.{label}"),
     }

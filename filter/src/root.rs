@@ -132,6 +132,7 @@ impl RootContext for Root {
         worker.pump(now);
         worker.carry_out(self.context);
         worker.log_refused_token(now);
+        worker.log_misrouted(now);
         worker.flush_metrics(now);
         worker.rest();
     }

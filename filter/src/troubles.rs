@@ -19,6 +19,8 @@ pub(crate) enum Trouble {
     CallUnsent,
     /// A call to the introspection endpoint was answered with this status; 0: it was not answered.
     Call(u32),
+    /// Envoy would take the requests for the token endpoint elsewhere.
+    Misrouted,
     /// Envoy would not send the request for a key set.
     KeysUnsent(IssuerId),
     /// The request for a key set failed.

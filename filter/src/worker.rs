@@ -332,6 +332,20 @@ impl Worker {
         }
     }
 
+    /// Writes a line about a request for the token endpoint that Envoy would not take there, if one is due.
+    pub(crate) fn log_misrouted(&self, now: Now) {
+        let Some(cluster) = self.gate.borrow_mut().take_misrouted() else { return };
+        self.say(Trouble::Misrouted, now, || {
+            let gate = self.gate.borrow();
+            let Some(oauth) = &gate.policy().oauth else { return String::new() };
+            format!(
+                "a request for the token endpoint was refused: Envoy routes it to cluster `{cluster}` and not to `{}`; it needs a \
+                 route for {}/ of its own",
+                oauth.cluster, oauth.path
+            )
+        });
+    }
+
     /// The policy is no longer in use.
     pub(crate) fn leave(&self) {
         self.metrics.borrow_mut().withdraw();

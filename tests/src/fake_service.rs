@@ -1,9 +1,9 @@
 //! A session service that hangs, lies and breaks off on demand. It writes the check stream frame by frame, so that it can
 //! violate every rule of the protocol.
 
-use crate::process::local;
+use crate::{process::local, upstream::readable};
 use axum::{
-    Router,
+    Json, Router,
     body::{Body, BodyDataStream},
     extract::{Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
@@ -14,6 +14,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use portcullis_contract::wire;
 use prost::Message;
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
@@ -81,6 +83,10 @@ struct Shared {
     /// What every refusal by [`ServiceBehaviour::Outcome`] says of its condition.
     condition: Mutex<Option<wire::Condition>>,
     asked: Mutex<Vec<wire::Question>>,
+    /// The answer about each handle, by its digest.
+    handles: Mutex<HashMap<Vec<u8>, wire::Redeemed>>,
+    /// How many answers about handles were given.
+    redeemed: AtomicUsize,
 }
 
 impl FakeService {
@@ -94,11 +100,14 @@ impl FakeService {
             has_conditions: AtomicBool::new(false),
             condition: Mutex::default(),
             asked: Mutex::default(),
+            handles: Mutex::default(),
+            redeemed: AtomicUsize::new(0),
         });
         let listener = TcpListener::bind(local(0)).await.expect("the fake can listen");
         let address = listener.local_addr().expect("a listener has an address");
         let path = "/portcullis.check.v1.SessionCheck/Check";
-        let router = Router::new().route(path, post(open)).with_state(shared.clone());
+        let router = Router::new().route(path, post(open)).route("/oauth2/{endpoint}", post(echo));
+        let router = router.with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the fake serves");
         });
@@ -134,6 +143,28 @@ impl FakeService {
     /// The last question.
     pub fn last_asked(&self) -> Option<wire::Question> {
         self.shared.asked.lock().expect("not poisoned").last().cloned()
+    }
+
+    /// Has this token for a handle from now on, to be renewed after this time.
+    pub fn keep(&self, handle: &str, token: &str, renew_after: Duration) {
+        let renew_ms = u64::try_from(renew_after.as_millis()).expect("a short time");
+        let outcome = wire::Outcome::Active.into();
+        self.say(handle, wire::Redeemed { outcome, token: token.to_owned(), renew_ms, ..Default::default() });
+    }
+
+    /// Has no token for a handle from now on, and this outcome.
+    pub fn refuse(&self, handle: &str, outcome: wire::Outcome) {
+        self.say(handle, wire::Redeemed { outcome: outcome.into(), ..Default::default() });
+    }
+
+    fn say(&self, handle: &str, answer: wire::Redeemed) {
+        let digest = Sha256::digest(handle.as_bytes()).to_vec();
+        self.shared.handles.lock().expect("not poisoned").insert(digest, answer);
+    }
+
+    /// How many answers about handles it has given.
+    pub fn redeemed(&self) -> usize {
+        self.shared.redeemed.load(Ordering::SeqCst)
     }
 
     /// How many streams were requested.
@@ -173,6 +204,15 @@ async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     ([(CONTENT_TYPE, "application/grpc")], Body::from_stream(answers)).into_response()
 }
 
+/// What has reached the token endpoint.
+async fn echo(request: Request) -> Response {
+    let headers = readable(request.headers());
+    let path = request.uri().path().to_owned();
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap_or_default();
+    let echoed = json!({"endpoint": path, "headers": headers, "body": String::from_utf8_lossy(&body)});
+    ([("set-cookie", "__Host-portcullis=new; Path=/; HttpOnly; Secure; SameSite=Lax")], Json(echoed)).into_response()
+}
+
 struct CheckStream {
     shared: Arc<Shared>,
     inbound: BodyDataStream,
@@ -198,7 +238,10 @@ impl CheckStream {
             }
             if message.hello.is_some() {
                 self.is_greeted = true;
-                let mut capabilities = if self.beats() { vec![wire::BEAT.to_owned()] } else { Vec::new() };
+                let mut capabilities = vec![wire::COOKIES.to_owned()];
+                if self.beats() {
+                    capabilities.push(wire::BEAT.to_owned());
+                }
                 if self.shared.has_conditions.load(Ordering::SeqCst) {
                     capabilities.push(wire::CONDITIONS.to_owned());
                 }
@@ -209,7 +252,8 @@ impl CheckStream {
             let verdicts = message.questions.iter().map(|question| self.judge(question.id, question.token)).collect();
             let received = !message.questions.is_empty();
             self.shared.asked.lock().expect("not poisoned").extend(message.questions);
-            let good = wire::ServiceMessage { verdicts, followed, received, ..Default::default() };
+            let redeemed = message.redemptions.iter().map(|redemption| self.redeem(redemption)).collect();
+            let good = wire::ServiceMessage { verdicts, followed, received, redeemed, ..Default::default() };
             if good != wire::ServiceMessage::default()
                 && let Some(answer) = self.distort(good).await
             {
@@ -220,6 +264,13 @@ impl CheckStream {
 
     fn beats(&self) -> bool {
         *self.shared.behaviour.borrow() != ServiceBehaviour::Beatless
+    }
+
+    fn redeem(&self, asked: &wire::Redemption) -> wire::Redeemed {
+        self.shared.redeemed.fetch_add(1, Ordering::SeqCst);
+        let known = self.shared.handles.lock().expect("not poisoned").get(&asked.handle).cloned();
+        let unknown = || wire::Redeemed { outcome: wire::Outcome::UnknownSession.into(), ..Default::default() };
+        wire::Redeemed { id: asked.id, ..known.unwrap_or_else(unknown) }
     }
 
     fn judge(&self, id: u32, token: u32) -> wire::Verdict {

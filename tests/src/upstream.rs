@@ -86,7 +86,7 @@ async fn echo(record: &Record, request: Request) -> Json<Value> {
     }))
 }
 
-fn readable(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn readable(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();

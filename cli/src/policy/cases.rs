@@ -29,8 +29,9 @@
 //!
 //! - `token`: `good` (the default if there are `scopes` or `claims`), `expired`, `forged` (signed with another key) or `none` (the
 //!   default otherwise). `issuer` is the issuer of the token; the default is the first one of the policy.
-//! - `token_in`: where the token is, an entry of the policy's `token_from`: `authorization` (the default), `{cookie: NAME}` or
-//!   `{websocket_protocol: NAME}`. It is added to the cookies or subprotocols of `headers`.
+//! - `token_in`: where the token is, an entry of the policy's `token_from`: `authorization` (the default), `{cookie: NAME}`,
+//!   `{session_cookie: NAME}` (the cookie has a handle, for which the session service has the token) or `{websocket_protocol:
+//!   NAME}`. It is added to the cookies or subprotocols of `headers`.
 //! - A token has the subject `alice`, the client `app` and a session of its own, unless `claims` overrides them. Otherwise it is
 //!   as the issuer's section of the policy demands: its audience, its client if `clients` lists some, its `claims`, and the names
 //!   of the claims for client, session and scopes. `without` lists claims that it does not have.

@@ -5,6 +5,7 @@ mod envoy;
 mod fallthrough;
 mod issuers;
 mod linter;
+mod oauth;
 mod overlap;
 mod permissiveness;
 mod plugin;

@@ -23,8 +23,9 @@ fn first_cells(section: &str) -> BTreeSet<String> {
 }
 
 /// Where each object of the schema is documented.
-const OBJECTS: [(&str, &str); 17] = [
+const OBJECTS: [(&str, &str); 18] = [
     ("Policy", "## Top level"),
+    ("OAuth", "## `oauth`"),
     ("Sizes", "## `limits`"),
     ("Issuer", "## `issuers`"),
     ("Keys", "## `issuers[].keys`"),

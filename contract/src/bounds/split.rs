@@ -1,40 +1,63 @@
 //! Splits what a service has to say at once into messages within the bound. A verdict of a narrowed session has all the
-//! scopes that are left, so a message with thousands of verdicts would otherwise have no bound.
+//! scopes that are left, so a message with thousands of verdicts would otherwise have no bound; nor would one with the tokens
+//! of thousands of handles.
 
 use super::SERVICE_MESSAGE_BYTES_MAX;
-use crate::wire::{ServiceMessage, Verdict};
+use crate::wire::{Redeemed, ServiceMessage, Verdict};
 use prost::Message;
 use prost::encoding::message::encoded_len;
 use std::mem::take;
 
-/// Splits a message: the first part has everything but the verdicts that did not fit, which are in the further parts,
-/// states of followed sessions first: they cut open requests. A verdict that exceeds the bound by itself has its own part.
+/// What can be said in a further message.
+enum Piece {
+    Followed(Verdict),
+    Verdict(Verdict),
+    Redeemed(Redeemed),
+}
+
+impl Piece {
+    /// The numbers of all three fields take one byte.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Followed(verdict) | Self::Verdict(verdict) => encoded_len(1, verdict),
+            Self::Redeemed(redeemed) => encoded_len(1, redeemed),
+        }
+    }
+
+    fn put(self, message: &mut ServiceMessage) {
+        match self {
+            Self::Followed(verdict) => message.followed.push(verdict),
+            Self::Verdict(verdict) => message.verdicts.push(verdict),
+            Self::Redeemed(redeemed) => message.redeemed.push(redeemed),
+        }
+    }
+}
+
+/// Splits a message: the first part has everything but what did not fit, which is in the further parts: states of followed
+/// sessions first, because they cut open requests, then verdicts, then tokens. What exceeds the bound by itself has its own
+/// part.
 pub fn split(message: ServiceMessage) -> (ServiceMessage, Vec<ServiceMessage>) {
     if message.encoded_len() <= SERVICE_MESSAGE_BYTES_MAX {
         return (message, Vec::new());
     }
     let mut first = message;
-    let (followed, verdicts) = (take(&mut first.followed), take(&mut first.verdicts));
+    let followed = take(&mut first.followed).into_iter().map(Piece::Followed);
+    let verdicts = take(&mut first.verdicts).into_iter().map(Piece::Verdict);
+    let redeemed = take(&mut first.redeemed).into_iter().map(Piece::Redeemed);
     let (mut bytes, mut parts) = (first.encoded_len(), Vec::new());
     let mut part = first;
-    let followed = followed.into_iter().map(|verdict| (verdict, true));
-    for (verdict, is_followed) in followed.chain(verdicts.into_iter().map(|verdict| (verdict, false))) {
-        // The numbers of both fields take one byte.
-        let added = encoded_len(1, &verdict);
+    for piece in followed.chain(verdicts).chain(redeemed) {
+        let added = piece.bytes();
         if bytes > 0 && bytes + added > SERVICE_MESSAGE_BYTES_MAX {
             parts.push(take(&mut part));
             bytes = 0;
         }
         bytes += added;
-        list(&mut part, is_followed).push(verdict);
+        piece.put(&mut part);
     }
     parts.push(part);
     let mut parts = parts.into_iter();
     (parts.next().unwrap_or_default(), parts.collect())
-}
-
-fn list(message: &mut ServiceMessage, is_followed: bool) -> &mut Vec<Verdict> {
-    if is_followed { &mut message.followed } else { &mut message.verdicts }
 }
 
 #[cfg(test)]
@@ -93,5 +116,21 @@ mod tests {
         let parts: Vec<Vec<u32>> =
             std::iter::once(&first).chain(&rest).map(|part| ids(&part.verdicts).collect()).collect();
         assert_eq!(parts, [[1], [2], [3]]);
+    }
+
+    #[test]
+    fn the_tokens_of_handles_follow_the_verdicts() {
+        let redeemed = |id| Redeemed { id, token: "x".repeat(16_384), ..Redeemed::default() };
+        let whole = ServiceMessage {
+            verdicts: vec![verdict(1, 10)],
+            redeemed: (0..1_024).map(redeemed).collect(),
+            ..ServiceMessage::default()
+        };
+        let (first, rest) = split(whole);
+        let parts: Vec<_> = std::iter::once(&first).chain(&rest).collect();
+        assert_eq!(ids(&first.verdicts).collect::<Vec<_>>(), [1]);
+        assert!(parts.len() > 8 && parts.iter().all(|part| part.encoded_len() <= SERVICE_MESSAGE_BYTES_MAX));
+        let ids = parts.iter().flat_map(|part| part.redeemed.iter().map(|redeemed| redeemed.id));
+        assert!(ids.eq(0..1_024));
     }
 }

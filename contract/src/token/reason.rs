@@ -32,11 +32,13 @@ pub enum Reason {
     Undated,
     /// It is bound to a key or a certificate of its client, and was not presented with it, or that is not verified.
     Bound,
+    /// The handle that a browser shows in its place is none, or none any more.
+    Handle,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Issuer,
         Self::Audience,
         Self::Client,
@@ -50,6 +52,7 @@ impl Reason {
         Self::TooLong,
         Self::Undated,
         Self::Bound,
+        Self::Handle,
     ];
 
     /// The name in counters and logs.
@@ -68,6 +71,7 @@ impl Reason {
             Self::TooLong => "too_long",
             Self::Undated => "undated",
             Self::Bound => "bound",
+            Self::Handle => "handle",
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum LookUp<'a> {
     CertificateUri,
     /// The first DNS SAN of that certificate.
     CertificateDns,
+    /// The cluster to which Envoy routes the request.
+    RouteCluster,
     /// What an earlier filter says of a header: the value of this key of its dynamic metadata.
     Vouched(&'a str),
 }

@@ -43,6 +43,17 @@ pub(super) fn verifying(dpop: serde_json::Value, more: serde_json::Value) -> Pol
     Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
 }
 
+/// The same rules, for browsers with handles in a cookie. `more` are further keys.
+pub(super) fn with_handles(more: serde_json::Value) -> Policy {
+    let mut policy = document("enforce");
+    policy["token_from"] = serde_json::json!(["authorization", {"session_cookie": "__Host-portcullis"}]);
+    policy["oauth"] = serde_json::json!({"cluster": "session"});
+    for (key, value) in more.as_object().cloned().unwrap_or_default() {
+        policy[key] = value;
+    }
+    Policy::parse(policy.to_string().as_bytes()).expect("a valid policy")
+}
+
 pub(super) fn document(mode: &str) -> serde_json::Value {
     serde_json::json!({
         "mode": mode,
@@ -123,5 +134,11 @@ pub(super) fn principal(policy: &Policy, scopes: &[&str]) -> Rc<Principal> {
 /// A question of `principal` for a rule.
 pub(super) fn question(principal: &Rc<Principal>, rule: usize, method: &str) -> Question {
     let attributes = RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() };
-    Question { rule: RuleId(rule), principal: Rc::clone(principal), attributes: Rc::new(attributes), proof: None }
+    Question {
+        rule: RuleId(rule),
+        principal: Rc::clone(principal),
+        attributes: Rc::new(attributes),
+        proof: None,
+        redeemed: None,
+    }
 }

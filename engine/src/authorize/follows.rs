@@ -54,8 +54,9 @@ pub(super) struct Follows {
     limits_seen_at: Monotonic,
 }
 
-/// What the requests of a follow have in common: token, rule, and the digest of what conditions want to know of them.
-type Key = (TokenDigest, RuleId, Option<Box<[u8; 32]>>);
+/// What the requests of a follow have in common: token, rule, whether they outlive the token, and the digest of what conditions
+/// want to know of them.
+type Key = (TokenDigest, RuleId, bool, Option<Box<[u8; 32]>>);
 
 /// A follow that is to be announced.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Follows {
         limits: &Limits,
         about: Option<Rc<RequestAttributes>>,
     ) -> Option<FollowId> {
-        let key = key(principal, rule, about.as_deref());
+        let key = key(principal, rule, limits.outlive_token, about.as_deref());
         let id = match self.ids.get(&key) {
             Some(id) => *id,
             None if self.open.len() >= FOLLOWS_MAX && limits.on_outage == Outage::Deny => return None,
@@ -143,7 +144,8 @@ impl Follows {
     /// Ends a follow and returns its requests.
     pub(super) fn end(&mut self, id: FollowId) -> Vec<u32> {
         let Some(follow) = self.open.remove(&id) else { return Vec::new() };
-        self.ids.remove(&key(&follow.principal, follow.rule, follow.about.as_deref()));
+        let outlives_token = follow.token_ends_at_ms.is_none();
+        self.ids.remove(&key(&follow.principal, follow.rule, outlives_token, follow.about.as_deref()));
         self.active.remove(&id);
         // A follow that the service does not know about does not have to be withdrawn.
         match follow.is_announced {
@@ -260,8 +262,8 @@ impl Follows {
     }
 }
 
-fn key(principal: &Principal, rule: RuleId, about: Option<&RequestAttributes>) -> Key {
-    (principal.facts.digest, rule, about.map(|about| Box::new(about.digest())))
+fn key(principal: &Principal, rule: RuleId, outlives_token: bool, about: Option<&RequestAttributes>) -> Key {
+    (principal.facts.digest, rule, outlives_token, about.map(|about| Box::new(about.digest())))
 }
 
 impl Follow {

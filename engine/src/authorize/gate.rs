@@ -1,6 +1,7 @@
 //! The state of one Envoy worker: policy, keys, tokens, current requests, and the client of the session service.
 
 mod decide;
+mod handles;
 mod keys;
 mod open;
 mod proofs;
@@ -11,10 +12,12 @@ use super::{
     follows::{FollowId, Follows},
     head::{Head, PROOF, fact_headers},
     introspection::{Asker, Call, CallKey, Ended},
+    oauth,
     principal::Principal,
     question::{Inquiry, Question, RequestAttributes, Verdict},
+    redemptions::TokenText,
     refused_tokens::{RefusedToken, RefusedTokens},
-    request::{self, Event, Request, Step},
+    request::{self, Denial, Event, Next, Request, Step},
     session_client::SessionClient,
     session_memory::SessionMemory,
     stream_client::{Act, PeerNews, Settled},
@@ -60,6 +63,9 @@ struct UnderWay {
     scheme: Scheme,
     /// Whether its client should be given a newer nonce.
     needs_nonce: bool,
+    /// Whether it came with a handle in place of its token, and that token.
+    is_of_cookie: bool,
+    redeemed: Option<TokenText>,
     /// The websocket subprotocol to select, unless the upstream selects another one.
     subprotocol: Option<String>,
 }
@@ -89,6 +95,8 @@ pub struct Gate {
     /// What the askers of proofs are numbered with.
     askers: RandomState,
     asked_ever: u64,
+    /// Where Envoy would have taken the last request for the token endpoint, if that is not where the policy says.
+    misrouted: Option<String>,
     /// Counts to report on the next tick.
     pub tally: Tally,
     /// How long requests waited for their verdicts since the last tick, in milliseconds.
@@ -121,6 +129,7 @@ impl Gate {
             refused_tokens: RefusedTokens::default(),
             askers: RandomState::new(),
             asked_ever: 0,
+            misrouted: None,
             tally: Tally::default(),
             waits_ms: Vec::new(),
         })
@@ -149,18 +158,25 @@ impl Gate {
         self.observe(now);
         let decision = self.decide(head, look_up, now);
         let rule = request::rule_of(&decision);
-        let Removal { strip, replace, subprotocol } = token_place::removal(head, &self.policy, rule);
+        let is_oauth = matches!(&decision, Ok(Next::Release(permit)) if permit.is_oauth);
+        let Removal { strip, replace, subprotocol } = match is_oauth {
+            true => oauth::removal(head, &self.policy),
+            false => token_place::removal(head, &self.policy, rule),
+        };
         let forged = head.forged.iter().map(|name| Cow::Owned((*name).to_owned()));
         let facts = fact_headers(head.headers, &self.policy.facts).map(|name| Cow::Owned(name.to_owned()));
-        // A proof is for this filter. Where none is verified, it may be for the upstream.
-        let proof = head.proofs.first().is_some_and(Option::is_some) && self.policy.possession.is_some();
+        // A proof is for this filter. Where none is verified, it may be for the upstream, and the token endpoint verifies its own.
+        let proof = head.proofs.first().is_some_and(Option::is_some) && self.policy.possession.is_some() && !is_oauth;
         let proof = proof.then_some(Cow::Borrowed(PROOF));
         let tokens = upstream_token::forged(head.headers, &self.policy).map(|name| Cow::Owned(name.to_owned()));
         let strip =
             forged.chain(strip.into_iter().map(Cow::Borrowed)).chain(facts).chain(proof).chain(tokens).collect();
         let subprotocol = subprotocol.filter(|_| head.upgrades);
         let scheme = self.scheme(head);
-        let entry = UnderWay { caller: head.caller, strip, replace, scheme, subprotocol, ..UnderWay::default() };
+        let is_of_cookie = self.policy.session_cookie().is_some()
+            && token_place::find(head, &self.policy).is_ok_and(|found| found.is_handle);
+        let caller = head.caller;
+        let entry = UnderWay { caller, strip, replace, scheme, is_of_cookie, subprotocol, ..UnderWay::default() };
         self.requests.insert(context, entry);
         self.advance(context, Event::Decided(decision), now)
     }
@@ -184,6 +200,7 @@ impl Gate {
     pub fn gone(&mut self, context: ContextId) {
         let Some(entry) = self.requests.remove(&context) else { return };
         self.waiting.remove(&context);
+        self.stop_waiting(context, &entry.request);
         if let (Request::Asked(_), Some(client)) = (&entry.request, &mut self.client) {
             client.withdraw(context);
         }
@@ -227,6 +244,7 @@ impl Gate {
                 due.push((context, self.advance(context, Event::Overdue(code.into()), now)));
             }
         }
+        due.extend(self.end_waits(now));
         due.extend(self.follow_the_lasting(now));
         due
     }
@@ -258,6 +276,9 @@ impl Gate {
         let mut due = self.settle(received.settled, now);
         for (id, verdict) in received.followed {
             due.extend(self.followed(id, verdict.as_ref(), now));
+        }
+        for (handle, redeemed) in &received.redeemed {
+            due.extend(self.redeemed(*handle, redeemed, now));
         }
         due
     }
@@ -474,9 +495,29 @@ impl Gate {
         if let Request::Asked(Inquiry::Session(Question { proof: Some(proof), .. })) = &entry.request {
             entry.needs_nonce = proof.proven.nonce == Some(Nonce::Fading);
         }
+        if let Request::Asked(Inquiry::Session(Question { redeemed: Some(token), .. })) = &entry.request {
+            entry.redeemed = Some(token.clone());
+        }
+        let has_waited = matches!(entry.request, Request::Redeeming(_));
         let mut step = entry.request.on(event, &self.policy);
         if let Step::Deny(denial) | Step::Cut(denial) = &mut step {
             denial.scheme = entry.scheme;
+            denial.is_of_cookie = entry.is_of_cookie;
+            // The handle has not expired, and the person can do nothing about its token.
+            if entry.is_of_cookie && denial.refusal.code == Code::TokenExpired {
+                denial.refusal = Code::SessionUnavailable.into();
+            }
+        }
+        if let Request::Redeeming(arrival) = &entry.request
+            && !has_waited
+        {
+            let arrival = arrival.clone();
+            if !self.begin_to_wait(context, &arrival) {
+                let denial = Denial::new(Code::SessionUnavailable, Some(arrival.rule));
+                return self.advance(context, Event::Decided(Err(denial)), now);
+            }
+            self.waiting.remove(&context);
+            return Step::Wait;
         }
         if let Step::Ask(inquiry) = step {
             if let Some(step) = self.by_lease(context, &inquiry, now) {
@@ -501,6 +542,11 @@ impl Gate {
         if let Step::Release(permit) = &mut step {
             permit.strip = std::mem::take(&mut entry.strip);
             permit.replace = std::mem::take(&mut entry.replace);
+            if let Some(token) = entry.redeemed.take().filter(|_| permit.principal.is_some())
+                && self.policy.forwards_token(permit.rule)
+            {
+                permit.replace.push(("authorization", format!("Bearer {}", token.0).into_bytes()));
+            }
             if matches!(entry.request, Request::Released(Some(_))) {
                 self.fresh.push_back((now.instant, context));
             }

@@ -5,6 +5,7 @@ use super::{
     head::Head,
     principal::Principal,
     question::{Arrival, Question},
+    redemptions::TokenText,
     request::permit::{Denial, Permit, StepUp},
     token_place::{self, Found},
     upstream_token,
@@ -20,12 +21,14 @@ use std::rc::Rc;
 /// question contains the method.
 const METHOD_BYTES_MAX: usize = 64;
 
-/// The rule that matches a request.
+/// Where a request belongs.
 #[derive(Debug)]
 pub enum Routed {
-    /// It requires nothing of this request.
+    /// A rule that requires nothing of this request.
     Public(Permit),
-    /// It requires a token.
+    /// The token endpoint.
+    OAuth(Permit),
+    /// A rule that requires a token.
     Guarded(RuleId),
 }
 
@@ -43,6 +46,9 @@ pub fn route(head: &Head<'_>, policy: &Policy) -> Result<Routed, Denial> {
     let path = Path::parse(head.path).map_err(|_| Denial::new(Code::AmbiguousPath, None))?;
     // An unparsable host must not fall through to rules that match every host: the upstream may parse it differently.
     let host = Host::parse(head.authority).ok_or(Denial::new(Code::NoRoute, None))?;
+    if let Some(permit) = Permit::oauth(head, &host, &path, policy) {
+        return permit.map(Routed::OAuth);
+    }
     if let Some(permit) = Permit::preflight(head, &host, &path, policy) {
         return Ok(Routed::Public(permit));
     }
@@ -89,7 +95,8 @@ pub fn question(
         return Err(Denial::of_login(principal, step_up, arrival.rule));
     }
     let attributes = Rc::clone(&arrival.attributes);
-    Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes, proof: None })
+    let redeemed = arrival.behind.map(|_| TokenText(Rc::clone(&arrival.token)));
+    Ok(Question { rule: arrival.rule, principal: Rc::clone(principal), attributes, proof: None, redeemed })
 }
 
 /// The same for an opaque token. What its endpoint said is all that is known about the login, so one of unknown age is too

@@ -53,6 +53,7 @@ pub fn permit(permit: &Permit, policy: &Policy) -> String {
         (Some(Mark::OutageReadOnly), _) => ("outage:", "read_only", None),
         (Some(Mark::OutageGrace), _) => ("outage:", "grace", None),
         (None, Some(_)) => ("", "ok", None),
+        (None, None) if permit.is_oauth => ("", "oauth", None),
         (None, None) => ("", "public", None),
     };
     let record = Record {

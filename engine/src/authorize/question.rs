@@ -2,9 +2,11 @@
 
 use super::{
     Refusal,
+    handle::HandleDigest,
     introspection::Carried,
     possession::{Presented, UsedProof},
     principal::Principal,
+    redemptions::TokenText,
 };
 use crate::{route::RuleId, time::Monotonic, wire};
 use prost::Message;
@@ -16,8 +18,10 @@ use std::{collections::HashSet, fmt, rc::Rc};
 pub struct Arrival {
     /// The rule that matched the request.
     pub rule: RuleId,
-    /// The request's token.
-    pub token: String,
+    /// The request's token; empty as long as it is not known which one stands behind its handle.
+    pub token: Rc<str>,
+    /// The handle that it came with in place of the token, if it did.
+    pub behind: Option<Behind>,
     /// The rest of the question.
     pub attributes: Rc<RequestAttributes>,
     /// What shows that its sender may use the token; `None` where the policy does not verify that.
@@ -26,11 +30,20 @@ pub struct Arrival {
     pub deadline: Monotonic,
 }
 
+/// A handle that a request came with in place of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// The handle.
+    pub(super) handle: HandleDigest,
+    /// Whether the token has just been given for it, so that there is no better one.
+    pub(super) is_fresh: bool,
+}
+
 #[cfg(test)]
 impl Arrival {
     /// The arrival of a token that nothing shows possession of.
     pub(super) fn bearer(rule: RuleId, token: &str, attributes: Rc<RequestAttributes>, deadline: Monotonic) -> Self {
-        Self { rule, token: token.to_owned(), attributes, presented: None, deadline }
+        Self { rule, token: token.into(), behind: None, attributes, presented: None, deadline }
     }
 }
 
@@ -73,6 +86,8 @@ pub struct Question {
     pub attributes: Rc<RequestAttributes>,
     /// The proof of possession that the request came with, if its token needs one. It is good, unless it was used before.
     pub proof: Option<UsedProof>,
+    /// The token, where the request came with a handle in its place: the upstream may be meant to get it.
+    pub redeemed: Option<TokenText>,
 }
 
 /// The attributes that differ between requests of the same token and route.

@@ -50,7 +50,11 @@ impl Denial {
             is_presented: self.scheme == Scheme::Dpop,
             nonce: self.nonce.as_deref(),
         });
-        let demand = Demand { request_url: request_url.as_deref(), dpop, ..self.demand(policy) };
+        // The person is logged out here, and must not be told so with each request. A login of another kind does not end it.
+        let ends_cookie =
+            self.is_of_cookie && self.refusal.code.status() == 401 && self.refusal.code != Code::StepUpRequired;
+        let cleared_cookie = policy.session_cookie().filter(|_| ends_cookie);
+        let demand = Demand { request_url: request_url.as_deref(), dpop, cleared_cookie, ..self.demand(policy) };
         Answer::new(self.refusal.code, &policy.realm, demand)
     }
 
@@ -74,6 +78,7 @@ impl Denial {
             max_age: condition.and_then(|of| of.max_age).or(rule.limits.max_age),
             request_url: None,
             dpop: None,
+            cleared_cookie: None,
             requestable: requestable.map(|of| of.requestable.as_str()).filter(|scope| !scope.is_empty()),
             detail: condition.and_then(Condition::detail),
         }

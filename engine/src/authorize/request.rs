@@ -1,4 +1,4 @@
-//! The state machine of one request: `Fresh → Asking → Asked → Released | Denied`.
+//! The state machine of one request: `Fresh → Redeeming → Asking → Asked → Released | Denied`.
 //!
 //! Each state owns its own data, events go in and [`Step`]s come out. A request passes only by a [`Permit`].
 
@@ -27,6 +27,8 @@ pub enum Request {
     /// No decision has been made yet.
     #[default]
     Fresh,
+    /// It came with a handle, and the session service is asked for the token.
+    Redeeming(Arrival),
     /// Its question cannot be asked yet, because its issuer's keys are being fetched.
     Asking(Arrival),
     /// The session service has been asked.
@@ -49,7 +51,7 @@ pub struct Open {
 /// An event in the life of a request.
 #[derive(Debug)]
 pub enum Event {
-    /// The filter's own decision, on arrival or once keys have arrived.
+    /// The filter's own decision, on arrival or once a token or keys have arrived.
     Decided(Decision),
     /// The session service's verdict, with the wall-clock time.
     Verdict(Verdict, Option<u64>),
@@ -77,6 +79,8 @@ pub type Decision = Result<Next, Denial>;
 /// How a request continues.
 #[derive(Debug)]
 pub enum Next {
+    /// The token of its handle is asked for.
+    AwaitToken(Arrival),
     /// The issuer's keys are being fetched.
     AwaitKeys(Arrival),
     /// Ask the session service.
@@ -118,7 +122,7 @@ impl Request {
     /// nothing.
     pub fn on(&mut self, event: Event, policy: &Policy) -> Step {
         let decision = match (&*self, event) {
-            (Self::Fresh | Self::Asking(_), Event::Decided(decision)) => decision,
+            (Self::Fresh | Self::Redeeming(_) | Self::Asking(_), Event::Decided(decision)) => decision,
             (Self::Asking(arrival), Event::NoKeys) => Err(Denial::new(Code::KeysUnavailable, Some(arrival.rule))),
             (Self::Asked(Inquiry::Session(question)), Event::Verdict(verdict, wall_ms)) => {
                 answered(question, verdict, None, policy, wall_ms).map(Next::Release)
@@ -149,6 +153,10 @@ impl Request {
             _ => return Step::Wait,
         };
         match decision {
+            Ok(Next::AwaitToken(arrival)) => {
+                *self = Self::Redeeming(arrival);
+                Step::Wait
+            }
             Ok(Next::AwaitKeys(arrival)) => {
                 *self = Self::Asking(arrival);
                 Step::Wait
@@ -300,7 +308,7 @@ fn outage(inquiry: &Inquiry, known: &Known, policy: &Policy, wall_ms: Option<u64
             local::opaque_question(principal, arrival, policy, wall_ms).map_err(|_| unavailable())?
         }
     };
-    let Question { rule, principal, attributes, proof } = question;
+    let Question { rule, principal, attributes, proof, .. } = question;
     alive(&principal, rule, wall_ms)?;
     // Nobody else knows whether its proof was used before, and then it is anybody's.
     if proof.is_some() {
@@ -337,7 +345,7 @@ fn forbids(known: &Known, rule: RuleId, policy: &Policy) -> bool {
 /// The rule that a decision was made by.
 pub(super) fn rule_of(decision: &Decision) -> Option<RuleId> {
     match decision {
-        Ok(Next::AwaitKeys(arrival)) => Some(arrival.rule),
+        Ok(Next::AwaitToken(arrival) | Next::AwaitKeys(arrival)) => Some(arrival.rule),
         Ok(Next::Ask(inquiry)) => Some(inquiry.about().0),
         Ok(Next::Release(permit)) => permit.rule,
         Err(denial) => denial.rule,

@@ -11,9 +11,11 @@ mod wire_form;
 
 use super::{
     follows::{Announcement, FollowId, Follows},
+    handle::HandleDigest,
     leases::{Farewell, Leases},
     principal::{Handle, Principal},
     question::{Question, Verdict},
+    redemptions::{Redeemed, Redemptions},
     session_memory::Known,
     upstream_token::{UpstreamToken, UpstreamTokens},
     usage::Usage,
@@ -67,6 +69,8 @@ pub(super) struct Received {
     pub settled: Vec<Settled>,
     /// New verdicts on followed sessions; `None` where the service cannot tell.
     pub followed: Vec<(FollowId, Option<Verdict>)>,
+    /// What has become of handles.
+    pub redeemed: Vec<(HandleDigest, Redeemed)>,
 }
 
 /// The stream client of one worker.
@@ -111,6 +115,8 @@ pub(super) struct StreamClient {
     leases: Leases,
     /// Take-backs that are carried out, each with its stream, and that the service does not know of yet.
     taken_back: Vec<(u32, u32)>,
+    /// The handles of browsers; `None` where the policy does not read any.
+    redemptions: Option<Box<Redemptions>>,
     /// What the service of the stream that is being replaced is yet to be told about its leases.
     farewell: Option<Farewell>,
 }
@@ -163,6 +169,7 @@ impl StreamClient {
             gives_leases: false,
             leases: Leases::default(),
             taken_back: Vec::new(),
+            redemptions: None,
             farewell: None,
         }
     }
@@ -170,6 +177,21 @@ impl StreamClient {
     /// The same, where a service that mints no tokens for upstreams is of no use.
     pub(super) fn needing_tokens(self, needs_tokens: bool) -> Self {
         Self { needs_tokens, ..self }
+    }
+
+    /// The same, where browsers show handles.
+    pub(super) fn redeeming(self, redemptions: Option<Redemptions>) -> Self {
+        Self { redemptions: redemptions.map(Box::new), ..self }
+    }
+
+    /// The handles of browsers; `None` where the policy does not read any.
+    pub(super) fn redemptions(&mut self) -> Option<&mut Redemptions> {
+        self.redemptions.as_deref_mut()
+    }
+
+    /// Whether it would be futile to ask anything.
+    pub(super) fn is_out(&self) -> bool {
+        self.connection.is_out()
     }
 
     /// Names the proxy in tokens for upstreams, unless the policy does.
@@ -254,7 +276,8 @@ impl StreamClient {
 
     /// Whether a question or the stream waits for a deadline.
     pub(super) fn is_busy(&self) -> bool {
-        !self.open.is_empty() || !self.connection.is_settled()
+        let waits = self.redemptions.as_ref().is_some_and(|redemptions| redemptions.is_busy());
+        waits || !self.open.is_empty() || !self.connection.is_settled()
     }
 
     /// Whether a service is connected.
@@ -283,6 +306,9 @@ impl StreamClient {
             self.connection.sent(now);
         }
         self.put_follows(follows, stream, &mut message, now);
+        if let Some(redemptions) = &mut self.redemptions {
+            redemptions.put(stream, &mut message);
+        }
         if let Some(usage) = self.usage.as_mut().filter(|usage| usage.is_due(now)) {
             message.uses = usage.take(now);
         }
@@ -324,6 +350,8 @@ impl StreamClient {
             }
             // It would have the routes refuse all requests.
             () if self.needs_tokens && can(wire::UPSTREAM_TOKENS) == Some(false) => Some(Lack::UpstreamTokens),
+            // It would have every browser refused.
+            () if self.redemptions.is_some() && can(wire::COOKIES) == Some(false) => Some(Lack::Cookies),
             () => None,
         };
         let (mints, gives_leases) = (can(wire::UPSTREAM_TOKENS), can(wire::LEASES));
@@ -384,6 +412,12 @@ impl StreamClient {
             }
             received.followed.push((id, verdict));
         }
+        for wire::Redeemed { id, outcome, token, renew_ms } in message.redeemed {
+            let redeemed = wire_form::redeemed(outcome, token);
+            let redemptions = self.redemptions.as_mut();
+            let handle = redemptions.and_then(|all| all.redeemed(stream, id, &redeemed, renew_ms, now));
+            received.redeemed.extend(handle.map(|handle| (handle, redeemed)));
+        }
         self.renew_and_take_back(stream, renewed, &take_backs, now);
         self.part_unless_owed();
         received
@@ -410,11 +444,13 @@ impl StreamClient {
         }
     }
 
-    /// Closes the stream being replaced once no question waits for a verdict on it, and its service knows about its leases.
+    /// Closes the stream being replaced once no question or handle waits for an answer on it, and its service knows about its
+    /// leases.
     fn part_unless_owed(&mut self) {
         if let Some(leaving) = self.connection.leaving()
             && self.farewell.as_ref().is_none_or(|farewell| farewell.stream != leaving)
             && !self.open.values().any(|open| open.stream == Some(leaving))
+            && !self.redemptions.as_ref().is_some_and(|redemptions| redemptions.are_owed(leaving))
         {
             self.connection.part();
         }
@@ -481,8 +517,12 @@ impl StreamClient {
         settled
     }
 
-    /// Puts unanswered questions of a lost stream back at the front of the queue, if they have an attempt left.
+    /// Puts unanswered questions of a lost stream back at the front of the queue, if they have an attempt left. Handles are asked
+    /// about again as well.
     fn reask(&mut self, stream: u32, now: Monotonic) -> Vec<Settled> {
+        if let Some(redemptions) = &mut self.redemptions {
+            redemptions.lost(stream);
+        }
         let sent = self.open.iter_mut().filter(|(_, open)| open.stream == Some(stream));
         let mut sent: Vec<u32> = sent
             .map(|(id, open)| {
@@ -514,7 +554,7 @@ impl StreamClient {
             open.stream = Some(stream);
             open.held = if self.mints { self.tokens.held(&open.question, &self.hello) } else { None };
             let minting = self.mints.then(|| Minting { held: open.held.as_ref().map(UpstreamToken::id) });
-            let Question { rule, principal, attributes, proof } = open.question.clone();
+            let Question { rule, principal, attributes, proof, .. } = open.question.clone();
             let described = message.tokens.len();
             let token = self.handle(&principal, stream, message);
             let facts_of = asks_facts.then_some(&*principal);

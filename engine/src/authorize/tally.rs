@@ -54,6 +54,8 @@ pub enum Count {
     KeyFetch(FetchResult),
     /// A lease, or a request that one released.
     Lease(LeaseEvent),
+    /// A handle that the session service was asked about.
+    Redemption(RedemptionOutcome),
     /// A token that was refused as invalid, also where shadow mode did not carry it out.
     RefusedToken(Reason),
 }
@@ -64,6 +66,7 @@ pub enum Count {
 pub enum Decided {
     Released,
     Public,
+    OAuth,
     Refused(Code),
 }
 
@@ -116,6 +119,19 @@ pub enum LeaseEvent {
     Dropped,
 }
 
+/// What has become of a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedemptionOutcome {
+    /// There is a token.
+    Token,
+    /// It is of no use any more.
+    Refused,
+    /// There is no token now.
+    Unavailable,
+    /// There was no answer.
+    NoAnswer,
+}
+
 /// Whether a key set could be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -130,6 +146,7 @@ impl Count {
         match self {
             Self::Decision(Decided::Released, _) => "ok",
             Self::Decision(Decided::Public, _) => "public",
+            Self::Decision(Decided::OAuth, _) => "oauth",
             Self::Decision(Decided::Refused(code), _)
             | Self::Shadowed(code, _)
             | Self::Cut(code, _)
@@ -150,6 +167,10 @@ impl Count {
             Self::Lease(LeaseEvent::TakenBack) => "taken_back",
             Self::Lease(LeaseEvent::Expired) => "expired",
             Self::Lease(LeaseEvent::Dropped) => "dropped",
+            Self::Redemption(RedemptionOutcome::Token) => "token",
+            Self::Redemption(RedemptionOutcome::Refused) => "refused",
+            Self::Redemption(RedemptionOutcome::Unavailable) => "unavailable",
+            Self::Redemption(RedemptionOutcome::NoAnswer) => "no_answer",
             Self::RefusedToken(reason) => reason.name(),
         }
     }
@@ -213,6 +234,7 @@ impl Tally {
                 (Some(Mark::OutageReadOnly), _) => Count::Outage(OutageRelease::ReadOnly, permit.rule.into()),
                 (Some(Mark::OutageGrace), _) => Count::Outage(OutageRelease::Grace, permit.rule.into()),
                 (None, Some(_)) => Count::Decision(Decided::Released, permit.rule.into()),
+                (None, None) if permit.is_oauth => Count::Decision(Decided::OAuth, Route::None),
                 (None, None) => Count::Decision(Decided::Public, permit.rule.into()),
             },
             Step::Deny(denial) => Count::Decision(Decided::Refused(denial.refusal.code), denial.rule.into()),

@@ -14,8 +14,10 @@ use crate::{
 /// The only token of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found<'a> {
-    /// The token.
+    /// The token, or what stands in its place.
     pub token: &'a str,
+    /// Whether it is a handle, for which the session service has the token.
+    pub is_handle: bool,
     /// The scheme under which it is presented.
     pub scheme: Scheme,
     /// Whether the browser has added it by itself, whichever page made the request.
@@ -40,11 +42,11 @@ pub fn find<'a>(head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, Credentia
 
 fn at<'a>(place: &TokenPlace, head: &Head<'a>, policy: &Policy) -> Result<Found<'a>, CredentialError> {
     let token = |bytes| bearer::b64token(bytes).ok_or(CredentialError::Malformed);
-    let bearer = |token, is_ambient| Found { token, scheme: Scheme::Bearer, is_ambient };
+    let bearer = |token, is_ambient| Found { token, is_handle: false, scheme: Scheme::Bearer, is_ambient };
     match place {
         // Where no proof is verified, the scheme DPoP is no credential: the client asks which one it should use.
         TokenPlace::Authorization if policy.possession.is_some() && is_none(head.token) => {
-            Ok(Found { token: head.dpop_token?, scheme: Scheme::Dpop, is_ambient: false })
+            Ok(Found { scheme: Scheme::Dpop, ..bearer(head.dpop_token?, false) })
         }
         TokenPlace::Authorization => Ok(bearer(head.token?, false)),
         TokenPlace::Cookie(name) => match cookie::find(&head.cookies, name) {
@@ -53,12 +55,25 @@ fn at<'a>(place: &TokenPlace, head: &Head<'a>, policy: &Policy) -> Result<Found<
             Ok(Some(value)) => Ok(bearer(token(value)?, true)),
             Err(cookie::Ambiguous::Twice) => Err(CredentialError::Malformed),
         },
+        TokenPlace::SessionCookie(_) => match handle(head, place) {
+            // Whether it is a handle is judged later: what cannot be one is no broken request of its page.
+            Ok(Some(value)) => Ok(Found { is_handle: true, ..bearer(value, true) }),
+            Ok(None) => Err(CredentialError::NoCredentials),
+            Err(cookie::Ambiguous::Twice) => Err(CredentialError::Malformed),
+        },
         TokenPlace::WebsocketProtocol(name) => match subprotocol::find(&head.subprotocols, name) {
             Ok(None) => Err(CredentialError::NoCredentials),
             Ok(Some(value)) => Ok(bearer(token(value)?, false)),
             Err(subprotocol::Malformed) => Err(CredentialError::Malformed),
         },
     }
+}
+
+/// What a cookie has in place of a token; text that is not even UTF-8 is as good as any other that is no handle.
+pub(super) fn handle<'a>(head: &Head<'a>, place: &TokenPlace) -> Result<Option<&'a str>, cookie::Ambiguous> {
+    let TokenPlace::SessionCookie(name) = place else { return Ok(None) };
+    let value = cookie::find(&head.cookies, name)?.filter(|value| !value.is_empty());
+    Ok(value.map(|value| std::str::from_utf8(value).unwrap_or("?")))
 }
 
 fn is_none(token: Result<&str, CredentialError>) -> bool {
@@ -74,7 +89,8 @@ impl Found<'_> {
     }
 }
 
-fn is_of_own_page(head: &Head<'_>, policy: &Policy) -> bool {
+/// Whether a request comes from a page of its own host or of an allowed origin.
+pub(super) fn is_of_own_page(head: &Head<'_>, policy: &Policy) -> bool {
     let origin = head.origin.and_then(Origin::parse);
     origin.is_some_and(|origin| origin.is_of(head.authority, head.is_https) || policy.allowed_origins.contains(&origin))
 }
@@ -92,7 +108,8 @@ pub struct Removal {
 }
 
 /// Takes every token away that the policy would read, whether it was needed or not: from a subprotocol always, because the
-/// upstream does not speak it, and elsewhere if tokens are not forwarded for requests that this rule matched.
+/// upstream does not speak it, and handles always, because the session service would take them from the upstream as well; and
+/// elsewhere if tokens are not forwarded for requests that this rule matched.
 pub fn removal(head: &Head<'_>, policy: &Policy, rule: Option<RuleId>) -> Removal {
     if !policy.forwards_token(rule) {
         let mut removal = taken(head, &policy.token_from);
@@ -100,9 +117,10 @@ pub fn removal(head: &Head<'_>, policy: &Policy, rule: Option<RuleId>) -> Remova
         removal.strip_authorization(head);
         return removal;
     }
-    let is_subprotocol = |place: &&TokenPlace| matches!(place, TokenPlace::WebsocketProtocol(_));
+    let is_kept_back =
+        |place: &&TokenPlace| matches!(place, TokenPlace::WebsocketProtocol(_) | TokenPlace::SessionCookie(_));
     let mut removal = Removal::default();
-    policy.token_from.iter().filter(is_subprotocol).for_each(|place| removal.take(place, head));
+    policy.token_from.iter().filter(is_kept_back).for_each(|place| removal.take(place, head));
     // A token that nobody has verified must not stand beside an identity from another place.
     if !policy.token_from.contains(&TokenPlace::Authorization) {
         removal.strip_authorization(head);
@@ -122,7 +140,7 @@ impl Removal {
         match place {
             TokenPlace::Authorization if head.has_authorization => self.strip.push("authorization"),
             TokenPlace::Authorization => {}
-            TokenPlace::Cookie(name) => {
+            TokenPlace::Cookie(name) | TokenPlace::SessionCookie(name) => {
                 let left = cookie::without(&self.so_far("cookie", &head.cookies), name);
                 self.set("cookie", left);
             }

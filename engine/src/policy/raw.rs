@@ -3,6 +3,7 @@
 mod dpop;
 mod facts;
 mod freshness;
+mod oauth;
 mod upstream_token;
 
 use super::deserialize::Given;
@@ -11,6 +12,7 @@ use super::schema;
 pub(super) use dpop::{RawDpop, RawNonce};
 pub(super) use facts::{RawAttributes, RawDevice, RawDeviceSource, RawPlace};
 pub(super) use freshness::RawFreshness;
+pub(super) use oauth::RawOAuth;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -45,6 +47,8 @@ pub(super) struct RawPolicy {
     /// Where a request can carry its token; exactly one place may carry one.
     #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RawTokenPlace>", extend("default" = ["authorization"])))]
     pub(super) token_from: Given<Vec<Given<RawTokenPlace>>>,
+    /// The session service's token endpoint on the hosts of this policy, where browsers get their cookies.
+    pub(super) oauth: Given<RawOAuth>,
     /// Origins whose pages can use a token in a cookie, besides those of the request's own host.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Origin>"))]
     pub(super) allowed_origins: Texts,
@@ -356,12 +360,22 @@ pub(super) struct RawLimits {
     pub(super) freshness: Given<RawFreshness>,
 }
 
-/// `authorization`, or an object with `cookie` or `websocket_protocol`.
+/// `authorization`, or an object with `cookie`, `session_cookie` or `websocket_protocol`.
 #[derive(Debug, Clone)]
 pub(super) enum RawTokenPlace {
     Authorization,
-    Named { cookie: Given<String>, websocket_protocol: Given<String> },
+    Named(RawNamedPlace),
 }
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNamedPlace {
+    pub(super) cookie: Given<String>,
+    pub(super) session_cookie: Given<String>,
+    pub(super) websocket_protocol: Given<String>,
+}
+
+const PLACES: &str = "`authorization`, `{cookie: NAME}`, `{session_cookie: NAME}` or `{websocket_protocol: NAME}`";
 
 impl<'de> Deserialize<'de> for RawTokenPlace {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
@@ -375,28 +389,18 @@ impl<'de> Visitor<'de> for TokenPlaceVisitor {
     type Value = RawTokenPlace;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`")
+        f.write_str(PLACES)
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<RawTokenPlace, E> {
         match word {
             "authorization" => Ok(RawTokenPlace::Authorization),
-            _ => Err(E::custom(format_args!(
-                "expected `authorization`, `{{cookie: NAME}}` or `{{websocket_protocol: NAME}}`, found {}",
-                super::text::quoted(word)
-            ))),
+            _ => Err(E::custom(format_args!("expected {PLACES}, found {}", super::text::quoted(word)))),
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTokenPlace, A::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        struct RawNamed {
-            cookie: Given<String>,
-            websocket_protocol: Given<String>,
-        }
-        let RawNamed { cookie, websocket_protocol } = RawNamed::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(RawTokenPlace::Named { cookie, websocket_protocol })
+        RawNamedPlace::deserialize(MapAccessDeserializer::new(map)).map(RawTokenPlace::Named)
     }
 }
 

@@ -5,7 +5,7 @@
 mod keys;
 mod texts;
 
-pub(super) use keys::{client, credential, device, issuer, keys, matched, policy, require, route, session};
+pub(super) use keys::{client, credential, device, issuer, keys, matched, oauth, policy, require, route, session};
 pub(super) use texts::*;
 
 use super::{
@@ -116,8 +116,8 @@ impl JsonSchema for RawTokenPlace {
             })
         };
         json_schema!({
-            "description": "Where a request can carry its token. `authorization`: `Authorization: Bearer TOKEN`. `{cookie: NAME}`: the value of a cookie. `{websocket_protocol: NAME}`: `Sec-WebSocket-Protocol: NAME, TOKEN`.",
-            "anyOf": [{"const": "authorization"}, named("cookie"), named("websocket_protocol")],
+            "description": "Where a request can carry its token. `authorization`: `Authorization: Bearer TOKEN`. `{cookie: NAME}`: the value of a cookie. `{session_cookie: NAME}`: the value of a cookie is a handle, for which the session service has the token. `{websocket_protocol: NAME}`: `Sec-WebSocket-Protocol: NAME, TOKEN`.",
+            "anyOf": [{"const": "authorization"}, named("cookie"), named("session_cookie"), named("websocket_protocol")],
         })
     }
 }

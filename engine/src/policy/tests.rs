@@ -3,6 +3,7 @@
 mod facts;
 mod faults;
 mod introspection;
+mod oauth;
 mod planted;
 mod possession;
 mod upstream_token;

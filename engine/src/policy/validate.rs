@@ -7,6 +7,7 @@ mod claims;
 mod facts;
 pub(super) mod issuers;
 mod keys;
+mod oauth;
 mod possession;
 mod routes;
 mod scopes;
@@ -93,6 +94,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
     let limits = sizes::sizes(raw.limits, faults);
     let issuers = issuers::issuers(issuers, faults);
     let is_endpoint = session::is_endpoint(&raw.session);
+    let oauth = oauth::oauth(raw.oauth, token_from.as_deref(), is_endpoint, faults);
     let (attributes, place) = session::take_facts(&mut raw.session);
     let raw_facts = RawFacts { trusted_hops: raw.trusted_hops, device: raw.device, attributes, place };
     let facts = facts::facts(raw_facts, is_endpoint, faults);
@@ -134,6 +136,7 @@ fn read(text: &[u8], faults: &mut Faults) -> Option<Policy> {
         upstream_headers: upstream_headers(&routes.rules),
         workload: workload?,
         token_from: token_from?,
+        oauth: oauth?,
         allowed_origins: allowed_origins?,
         realm: realm?,
         cors_preflight: cors_preflight?,

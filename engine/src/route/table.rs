@@ -23,6 +23,7 @@ pub struct RouteTable {
     pub(super) exact: HashMap<Box<str>, Trie>,
     pub(super) under: HashMap<Box<str>, Trie>,
     pub(super) every: Trie,
+    is_for_every_host: bool,
 }
 
 /// Which requests a rule matches.
@@ -56,6 +57,14 @@ impl RouteTable {
     /// Whether it matches paths without case.
     pub fn ignores_case(&self) -> bool {
         self.ignore_case
+    }
+
+    /// Whether some rule is for this host.
+    pub fn serves(&self, host: &Host<'_>) -> bool {
+        let mut suffixes = host.suffixes();
+        self.is_for_every_host
+            || self.exact.contains_key(host.as_str())
+            || suffixes.any(|suffix| self.under.contains_key(suffix))
     }
 
     /// Whether one of its rules lets an encoded `/` through.
@@ -105,6 +114,7 @@ impl RouteTable {
             return Err(rivals);
         }
         self.each_place(answers, |at| at.add(&answers.methods, rule));
+        self.is_for_every_host |= answers.hosts.is_empty();
         if answers.encoded_slash {
             let places = answers.path.segments().iter().map(|segment| *segment == Segment::One);
             self.slashes.insert(rule, places.collect());

@@ -38,6 +38,7 @@ mod refused_tokens;
 mod replacement;
 mod replicas;
 mod routes;
+mod session_cookie;
 mod sessions;
 mod signals;
 mod streams;

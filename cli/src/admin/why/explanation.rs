@@ -254,7 +254,7 @@ fn verdict(decision: &Decision) -> Verdict {
     match (decision.kind, decision.code.as_str()) {
         (Kind::Outage, _) => Verdict::Outage,
         (Kind::Shadow, _) => Verdict::Shadow,
-        (Kind::Enforced, "ok" | "public") => Verdict::Released,
+        (Kind::Enforced, "ok" | "public" | "oauth") => Verdict::Released,
         (Kind::Enforced, _) if decision.is_cut => Verdict::Cut,
         (Kind::Enforced, _) => Verdict::Refused,
     }

@@ -29,6 +29,7 @@ pub(super) const fn meaning(reason: Reason) -> &'static str {
         Reason::Bound => {
             "it is bound to its client (`cnf`), and was not presented with what it is bound to, or that is not verified"
         }
+        Reason::Handle => "the handle in its place, in a browser's cookie, is none, or none any more",
     }
 }
 
@@ -63,6 +64,9 @@ pub(super) const fn remedy(reason: Reason) -> &'static str {
         }
         Reason::Bound => {
             "The client must present it under the scheme `DPoP`, or on a connection with its certificate, and the issuer must have `bound_tokens: verify`; or it must request a bearer token."
+        }
+        Reason::Handle => {
+            "The person must log in again: the handle is not of this session service, its store was lost, or its time is over."
         }
     }
 }

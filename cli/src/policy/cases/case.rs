@@ -90,15 +90,15 @@ impl Request {
     }
 }
 
-/// Puts a token into headers: behind the cookies that are there, or in front of the subprotocols.
+/// Puts a token, or the handle that stands in its place, into headers: behind the cookies that are there, or in front of the subprotocols.
 pub fn carry(headers: &mut Vec<(String, Vec<u8>)>, place: &TokenPlace, token: &str) {
     let (name, own) = match place {
         TokenPlace::Authorization => ("authorization", format!("Bearer {token}")),
-        TokenPlace::Cookie(name) => ("cookie", format!("{name}={token}")),
+        TokenPlace::Cookie(name) | TokenPlace::SessionCookie(name) => ("cookie", format!("{name}={token}")),
         TokenPlace::WebsocketProtocol(name) => ("sec-websocket-protocol", format!("{name}, {token}")),
     };
     match (headers.iter_mut().find(|(header, _)| header == name), place) {
-        (Some((_, value)), TokenPlace::Cookie(_)) => *value = [value, &b"; "[..], own.as_bytes()].concat(),
+        (Some((_, value)), place) if place.is_cookie() => *value = [value, &b"; "[..], own.as_bytes()].concat(),
         (Some((_, value)), TokenPlace::WebsocketProtocol(_)) => *value = [own.as_bytes(), b", ", value].concat(),
         _ => headers.push((name.to_owned(), own.into_bytes())),
     }

@@ -71,7 +71,7 @@ pub(super) struct RawPlaceFacts {
     pub(super) proxy: Given<bool>,
 }
 
-/// `authorization`, or an object with `cookie` or `websocket_protocol`: an entry of the policy's `token_from`.
+/// `authorization`, or an object with `cookie`, `session_cookie` or `websocket_protocol`: an entry of the policy's `token_from`.
 #[derive(Debug)]
 pub(super) enum RawPlace {
     Word(String),
@@ -82,6 +82,7 @@ pub(super) enum RawPlace {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawNamed {
     pub(super) cookie: Given<String>,
+    pub(super) session_cookie: Given<String>,
     pub(super) websocket_protocol: Given<String>,
 }
 
@@ -91,13 +92,17 @@ impl<'de> Deserialize<'de> for RawPlace {
     }
 }
 
+/// What can be written there.
+pub(super) const PLACES: &str =
+    "`authorization`, `{cookie: NAME}`, `{session_cookie: NAME}` or `{websocket_protocol: NAME}`";
+
 struct PlaceVisitor;
 
 impl<'de> Visitor<'de> for PlaceVisitor {
     type Value = RawPlace;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`")
+        f.write_str(PLACES)
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<RawPlace, E> {

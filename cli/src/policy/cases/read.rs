@@ -4,7 +4,7 @@ use super::{
     bearer::{Bearer, Claim, Quality, TIMES},
     case::{Case, Client, Expect, Known, Request, Session, Then},
     facts::facts,
-    raw::{RawCase, RawCases, RawKnown, RawNamed, RawPlace, RawSession, RawTexts, RawThen},
+    raw::{PLACES, RawCase, RawCases, RawKnown, RawNamed, RawPlace, RawSession, RawTexts, RawThen},
     words::{CLIENTS, QUALITIES, STATES, named},
 };
 use portcullis_engine::{
@@ -168,16 +168,19 @@ fn token_in(raw: RawPlace, at: &At<'_>, faults: &mut Faults) -> Option<TokenPlac
     let named = match raw {
         RawPlace::Word(word) if word == "authorization" => return Some(TokenPlace::Authorization),
         RawPlace::Word(_) => None,
-        RawPlace::Named(RawNamed { cookie, websocket_protocol: Given::Absent }) => {
-            cookie.value().map(TokenPlace::Cookie)
+        RawPlace::Named(RawNamed { cookie, session_cookie, websocket_protocol }) => {
+            let mut named = [
+                cookie.value().map(TokenPlace::Cookie),
+                session_cookie.value().map(TokenPlace::SessionCookie),
+                websocket_protocol.value().map(TokenPlace::WebsocketProtocol),
+            ]
+            .into_iter()
+            .flatten();
+            named.next().filter(|_| named.next().is_none())
         }
-        RawPlace::Named(RawNamed { cookie: Given::Absent, websocket_protocol }) => {
-            websocket_protocol.value().map(TokenPlace::WebsocketProtocol)
-        }
-        RawPlace::Named(_) => None,
     };
     if named.is_none() {
-        faults.add(at, "expected `authorization`, `{cookie: NAME}` or `{websocket_protocol: NAME}`");
+        faults.add(at, format_args!("expected {PLACES}"));
     }
     named
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::policy::name_list::NameList;
 use portcullis_engine::{
-    policy::{IdentityHeaders, Introspection, Mode, Outage, Policy, Protocol, SessionService, Sizes},
+    policy::{IdentityHeaders, Introspection, Mode, OAuth, Outage, Policy, Protocol, SessionService, Sizes},
     scope::{Entry, ScopeRegistry},
 };
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Part> {
     for change in token_from(old, new).into_iter().chain(allowed_origins(old, new)) {
         part(change.kind, Some(change));
     }
+    part("oauth", oauth(old.oauth.as_ref(), new.oauth.as_ref()));
     part("realm", changed("realm", "is", [old, new].map(|policy| json!(policy.realm))));
     for (kind, size) in SIZES {
         part("limits", limit(kind, [old, new].map(|policy| size(&policy.limits))));
@@ -65,6 +66,30 @@ fn token_from(old: &Policy, new: &Policy) -> Vec<Change> {
     let names = |policy: &Policy| policy.token_from.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     let texts = ["tokens are accepted in {} too", "tokens are no longer accepted in {}"];
     added_or_removed("token_from", texts, &names(old), &names(new))
+}
+
+/// Without a token, requests reach the token endpoint, and whatever is behind another cluster may take what they say.
+fn oauth(old: Option<&OAuth>, new: Option<&OAuth>) -> Option<Change> {
+    let [before, after] =
+        [old, new].map(|oauth| json!(oauth.map(|oauth| json!({"path": oauth.path, "cluster": oauth.cluster}))));
+    let (direction, text) = match (old, new) {
+        (None, Some(new)) => {
+            let text = format!("requests for `{}/token` and `{0}/logout` pass to cluster `{}`", new.path, new.cluster);
+            (Direction::MorePermissive, text)
+        }
+        (Some(old), None) => {
+            (Direction::LessPermissive, format!("`{}/token` and `{0}/logout` are paths like any other", old.path))
+        }
+        (Some(old), Some(new)) if old != new => {
+            let text = format!(
+                "the token endpoint is `{}` at cluster `{}`, was `{}` at cluster `{}`",
+                new.path, new.cluster, old.path, old.cluster
+            );
+            (Direction::MorePermissive, text)
+        }
+        _ => return None,
+    };
+    Some(Change::new(direction, "oauth", text, before, after))
 }
 
 fn allowed_origins(old: &Policy, new: &Policy) -> Vec<Change> {

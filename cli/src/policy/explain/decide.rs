@@ -152,7 +152,9 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, why: Option<&str
         }
         Decision::Refused(Code::InvalidDpopProof, _) => because.extend(why.map(str::to_owned)),
         // The token may be good by itself.
-        Decision::Refused(Code::InvalidToken, _) if policy.possession.is_some() => {
+        Decision::Refused(Code::InvalidToken, _)
+            if policy.possession.is_some() || policy.session_cookie().is_some() =>
+        {
             because.extend(why.map(str::to_owned))
         }
         Decision::Refused(Code::UseDpopNonce, _) => {
@@ -173,7 +175,10 @@ fn because(outcome: &Outcome, head: &Head<'_>, policy: &Policy, why: Option<&str
         }
         Decision::Refused(Code::StepUpRequired, _) => because.extend(step_up(outcome, policy, now_ms)),
         Decision::Released(_) if outcome.rule.is_none() => {
-            because.push("it is a CORS preflight and the policy has `cors_preflight: allow`".to_owned());
+            because.push(match head.preflight {
+                Some(_) => "it is a CORS preflight and the policy has `cors_preflight: allow`".to_owned(),
+                None => "it is for the token endpoint of the session service (`oauth`), which judges it".to_owned(),
+            });
         }
         Decision::Released(_) if !outcome.asked => {
             because.push(match rule_of(outcome, policy).map(|rule| &rule.access) {

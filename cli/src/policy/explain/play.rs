@@ -60,13 +60,15 @@ pub(super) struct Played {
 
 /// Sends the request with its token.
 pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Policy, Error>) -> Result<Played, Error> {
+    let policy = explained(policy);
     let mut headers = base(asked);
     match &asked.given {
         Given::Claims(bearer) => return assumed(policy, headers, bearer, asked.now_ms),
         Given::Token(token) => authorize(&mut headers, &policy, token),
         Given::Nothing => {}
     }
-    let token = token_place::find(&Head::read(&headers), &policy).ok().map(|found| found.token.to_owned());
+    let found = token_place::find(&Head::read(&headers), &policy).ok();
+    let token = found.filter(|found| !found.is_handle).map(|found| found.token.to_owned());
     let is_opaque = token.as_deref().is_some_and(|token| token::is_opaque(token, &policy.issuers));
     // Nobody has a proof for a request that is yet to be made. With one in the headers, it is looked at.
     let is_bound = token.as_deref().is_some_and(|token| is_bound_and_good(token, &policy, asked.now_ms));
@@ -78,13 +80,21 @@ pub(super) fn play(policy: Policy, asked: &Asked, again: &dyn Fn() -> Result<Pol
     let why = worker.why();
     let vouched = match &outcome.decision {
         _ if is_opaque => Vouched::Opaque,
-        Decision::Waits => return unchecked(again()?, headers, token.as_deref(), asked.now_ms),
+        Decision::Waits => return unchecked(explained(again()?), headers, token.as_deref(), asked.now_ms),
         Decision::Refused(Code::InvalidToken | Code::TokenExpired, _) => Vouched::Refused,
         Decision::Released(_) if !outcome.asked => Vouched::NotLookedAt,
         _ if outcome.facts.is_none() => Vouched::NotLookedAt,
         _ => Vouched::Verified,
     };
     Ok(Played { outcome, worker, vouched, token, headers, assumes_possession, why })
+}
+
+/// A token decides alike behind a handle and in a place of its own, so one that is explained is in such a place.
+fn explained(mut policy: Policy) -> Policy {
+    if policy.token_from.iter().all(|place| matches!(place, TokenPlace::SessionCookie(_))) {
+        policy.token_from.push(TokenPlace::Authorization);
+    }
+    policy
 }
 
 fn has_proof(headers: &Headers) -> bool {
@@ -143,7 +153,8 @@ fn base(asked: &Asked) -> Headers {
 
 /// Puts a token where the policy looks first.
 fn authorize(headers: &mut Headers, policy: &Policy, token: &str) {
-    match policy.token_from.first().unwrap_or(&TokenPlace::Authorization) {
+    let mut places = policy.token_from.iter().filter(|place| !matches!(place, TokenPlace::SessionCookie(_)));
+    match places.next().unwrap_or(&TokenPlace::Authorization) {
         TokenPlace::Authorization if policy.possession.is_some() && has_proof(headers) => {
             headers.push(("authorization".to_owned(), format!("DPoP {token}").into_bytes()));
         }

@@ -25,6 +25,9 @@ impl Linter<'_> {
         {
             self.session_cluster(session, cluster);
         }
+        if let Some(oauth) = &policy.oauth {
+            self.cluster("$.oauth.cluster", &oauth.cluster, clusters);
+        }
         for (index, issuer) in policy.issuers.iter().enumerate() {
             let KeySource::Remote { cluster: name, https, .. } = &issuer.keys else { continue };
             let path = format!("$.issuers[{index}].keys.cluster");

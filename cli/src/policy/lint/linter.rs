@@ -26,6 +26,7 @@ pub(in crate::policy) fn lint(loaded: &Loaded, today: Date, bounds: Bounds) -> V
     linter.upstream();
     linter.whole();
     linter.issuers();
+    linter.oauth();
     linter.surroundings();
     linter.found
 }
@@ -48,7 +49,9 @@ impl Linter<'_> {
         let Some(surroundings) = Surroundings::of(self.loaded) else { return };
         let managers = surroundings.managers();
         managers.iter().for_each(|manager| self.envoy(manager));
-        surroundings.route_tables(&managers).into_iter().for_each(|table| self.rewrites(table));
+        let tables = surroundings.route_tables(&managers);
+        tables.iter().for_each(|table| self.rewrites(table));
+        self.oauth_routes(&tables);
         if let Some(clusters) = surroundings.clusters() {
             self.clusters(&clusters);
         }

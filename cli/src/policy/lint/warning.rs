@@ -52,6 +52,12 @@ pub(in crate::policy) enum Warning {
     IssuerNotSent,
     /// Upstreams with a token of their own get the client's token as well
     ClientTokenForwarded,
+    /// The name of a `session_cookie` does not begin with `__Host-`, so a sibling domain can set it
+    CookieUnprefixed,
+    /// A route is for a path of the token endpoint (`oauth`), which no route ever decides about
+    RouteOfOauth,
+    /// In an Envoy configuration, no route leads to the cluster of the token endpoint (`oauth`)
+    OauthNotRouted,
     /// In an Envoy configuration, `cors` or `grpc_web` is behind the filter
     FilterOrder,
     /// In an Envoy configuration, paths are changed before the filter sees them
@@ -102,6 +108,9 @@ impl Warning {
             Self::TokenTypeJwt => "token_type_jwt",
             Self::IssuerNotSent => "issuer_not_sent",
             Self::ClientTokenForwarded => "client_token_forwarded",
+            Self::CookieUnprefixed => "cookie_unprefixed",
+            Self::RouteOfOauth => "route_of_oauth",
+            Self::OauthNotRouted => "oauth_not_routed",
             Self::FilterOrder => "filter_order",
             Self::PathNormalized => "path_normalized",
             Self::PathChangedBehind => "path_changed_behind",

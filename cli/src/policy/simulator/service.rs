@@ -6,8 +6,8 @@ use portcullis_engine::{
     answer::Code,
     policy::{Policy, Protocol, ScopeClaim},
     wire::{
-        self, APPROVALS, BEAT, CONDITIONS, FilterMessage, MintedToken, Outcome, PROOFS, Route, Scopes, ServiceMessage,
-        Token, UPSTREAM_TOKENS, Verdict, Welcome,
+        self, APPROVALS, BEAT, CONDITIONS, COOKIES, FilterMessage, MintedToken, Outcome, PROOFS, Route, Scopes,
+        ServiceMessage, Token, UPSTREAM_TOKENS, Verdict, Welcome,
     },
 };
 use prost::Message;
@@ -19,6 +19,8 @@ pub(super) struct Service {
     is_endpoint: bool,
     /// The claims of the current token; `None` if it is not active.
     pub(super) claims: Option<Map<String, Value>>,
+    /// The token of every handle that is asked about; `None`: nobody knows any.
+    pub(super) token_of_handles: Option<String>,
     /// Every claim with scopes.
     scope_claims: Vec<ScopeClaim>,
     /// The number of questions so far.
@@ -53,6 +55,7 @@ impl Service {
             session: Session::active(),
             is_endpoint: matches!(protocol, Some(Protocol::Introspection(_))),
             claims: None,
+            token_of_handles: None,
             scope_claims: policy.issuers.iter().flat_map(|issuer| issuer.claim_names.scopes.clone()).collect(),
             questions: 0,
             streams: 0,
@@ -93,7 +96,7 @@ impl Service {
         if let Some(hello) = message.hello {
             self.routes = hello.routes;
             self.approvals = hello.approvals;
-            let mut capabilities = [BEAT, APPROVALS, PROOFS, UPSTREAM_TOKENS].map(str::to_owned).to_vec();
+            let mut capabilities = [BEAT, APPROVALS, PROOFS, UPSTREAM_TOKENS, COOKIES].map(str::to_owned).to_vec();
             if let Some(judge) = &mut self.judge {
                 judge.hello(&self.routes);
                 capabilities.push(CONDITIONS.to_owned());
@@ -101,7 +104,10 @@ impl Service {
             answer.welcome = Some(Welcome { capabilities, ..Welcome::default() });
         }
         self.tokens.extend(message.tokens.into_iter().map(|token| (token.handle, token)));
-        self.questions += message.questions.len() as u64;
+        self.questions += (message.questions.len() + message.redemptions.len()) as u64;
+        if !matches!(self.session, Session::Outage { .. }) {
+            answer.redeemed = message.redemptions.iter().map(|redemption| self.redeemed(redemption.id)).collect();
+        }
         let verdicts = message.questions.iter().filter_map(|question| {
             let wire::Question { id, token, route, method, client_address, circumstances, .. } = question;
             let circumstances = circumstances.as_ref();
@@ -115,6 +121,15 @@ impl Service {
         });
         answer.followed = followed.collect();
         (answer != ServiceMessage::default()).then(|| answer.encode_to_vec())
+    }
+
+    /// What has become of a handle. Whether the session is over is said by verdicts.
+    fn redeemed(&self, id: u32) -> wire::Redeemed {
+        let (outcome, token) = match &self.token_of_handles {
+            Some(token) => (Outcome::Active, token.clone()),
+            None => (Outcome::UnknownSession, String::new()),
+        };
+        wire::Redeemed { id, outcome: outcome.into(), token, renew_ms: u64::MAX }
     }
 
     /// The verdict on a token's session for a route, except in an outage.

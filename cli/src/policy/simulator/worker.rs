@@ -25,6 +25,8 @@ use std::sync::Arc;
 const LASTING_MS: u64 = 60;
 /// The pause between two attempts to open the check stream.
 const PAUSE_MS: u64 = 100;
+/// How the handles in cookies begin.
+const HANDLE: &str = "simulated_handle_of_a_browser_";
 /// The most attempts. The gate itself waits for up to a second between two of its own.
 const LOOKS_MAX: usize = 100;
 
@@ -160,7 +162,12 @@ impl Simulator {
     /// Sends the request of a case.
     pub(crate) fn play(&mut self, case: &Case) -> Outcome {
         let token = case.bearer.as_ref().map(|bearer| self.token(bearer));
-        let headers = headers(&case.request, token.as_deref().map(|token| (&case.token_in, token)));
+        // The token is one that verifies, or one that does not: the service gives it either way.
+        let handle =
+            matches!(case.token_in, TokenPlace::SessionCookie(_)).then(|| format!("{HANDLE}{:010}", self.count));
+        self.service.token_of_handles = token.clone().filter(|_| handle.is_some());
+        let shown = token.as_deref().map(|token| (&case.token_in, handle.as_deref().unwrap_or(token)));
+        let headers = headers(&case.request, shown);
         let then = case.then.as_ref().map(|then| case.facts.with(&then.facts));
         self.facts = (case.facts.clone(), then.unwrap_or_default());
         if case.session == (Session::Outage { granted: true }) {
@@ -207,7 +214,14 @@ impl Simulator {
         if self.policy().possession.is_some() && !headers.iter().any(|(name, _)| name == ":scheme") {
             headers.push((":scheme".to_owned(), b"https".to_vec()));
         }
-        let first = self.gate.arrive(context, &Head::read(&headers), address, self.now());
+        let cluster = self.policy().oauth.as_ref().map(|oauth| oauth.cluster.clone().into_bytes());
+        let look_up = |what: LookUp<'_>| match what {
+            LookUp::ClientAddress => Some(b"192.0.2.1".to_vec()),
+            // Envoy is assumed to have the route that the policy needs.
+            LookUp::RouteCluster => cluster.clone(),
+            _ => None,
+        };
+        let first = self.gate.arrive(context, &Head::read(&headers), look_up, self.now());
         let mut outcome = self.conclude(context, first);
         if let (Some(state), Decision::Released(_)) = (then, &outcome.decision) {
             outcome.then = Some(self.stay_open(context, state));
@@ -298,11 +312,6 @@ impl Simulator {
         }
         due
     }
-}
-
-/// Nothing is known of a simulated connection but an address.
-fn address(what: LookUp<'_>) -> Option<Vec<u8>> {
-    (what == LookUp::ClientAddress).then(|| b"192.0.2.1".to_vec())
 }
 
 fn of(context: u32, due: Vec<Due>) -> Option<Step> {

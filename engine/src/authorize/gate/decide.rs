@@ -48,6 +48,7 @@ impl Gate {
                 self.note_unasked(permit.rule);
                 return Ok(Next::Release(permit));
             }
+            Routed::OAuth(permit) => return self.to_endpoint(permit, look_up),
             Routed::Guarded(rule) => rule,
         };
         let found = local::token(head, &self.policy, rule)?;
@@ -57,7 +58,8 @@ impl Gate {
                 Rc::new(Presented::read(head, found.scheme, possession, &self.policy.facts, look_up))
             });
         let deadline = now.instant.after(self.timeout_ms);
-        self.decide_token(Arrival { rule, token: found.token.to_owned(), attributes, presented, deadline }, now)
+        let arrival = Arrival { rule, token: found.token.into(), behind: None, attributes, presented, deadline };
+        if found.is_handle { self.decide_handle(arrival, now) } else { self.decide_token(arrival, now) }
     }
 
     /// The second half of [`Gate::decide`], repeated when keys have arrived.
@@ -66,7 +68,11 @@ impl Gate {
         let unavailable = || Denial::new(Code::SessionUnavailable, Some(arrival.rule));
         let wall_ms = now.wall_ms.ok_or_else(unavailable)?;
         let principal = match self.identify(&arrival, wall_ms) {
+            Ok(Identified::Principal(principal)) if self.is_outdated(&arrival, &principal, wall_ms, now.instant) => {
+                return Ok(Next::AwaitToken(arrival));
+            }
             Ok(Identified::Principal(principal)) => principal,
+            Err(Rejection::Expired) if arrival.behind.is_some() => return self.await_token(arrival, now.instant),
             Ok(Identified::Opaque) => return Ok(Next::Ask(Inquiry::Token(arrival))),
             Err(rejection) => return self.reject(rejection, arrival, now.instant),
         };

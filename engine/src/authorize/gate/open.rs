@@ -9,6 +9,7 @@ use crate::{
         session_client::SessionClient,
         tally::Count,
     },
+    policy::Limits,
     time::{Monotonic, Now},
 };
 use std::rc::Rc;
@@ -63,13 +64,16 @@ impl Gate {
         let Some(rule) = self.policy.rule(open.rule) else { return true };
         let kept = entry.kept.take();
         let about = kept.clone().filter(|attributes| attributes.circumstances.is_some());
-        let Some(id) = self.follows.join(context, &open.principal, open.rule, &rule.limits, about) else {
+        // A handle does not expire with its token: the session behind both decides.
+        let outlives_token = rule.limits.outlive_token || entry.is_of_cookie;
+        let limits = Limits { outlive_token: outlives_token, ..rule.limits.clone() };
+        let Some(id) = self.follows.join(context, &open.principal, open.rule, &limits, about) else {
             return false;
         };
         entry.follow = Some(id);
         if let (Some(SessionClient::Introspection(client)), Some(attributes)) = (&mut self.client, kept) {
             let (rule, principal) = (open.rule, Rc::clone(&open.principal));
-            client.review(id, Question { rule, principal, attributes, proof: None }, now);
+            client.review(id, Question { rule, principal, attributes, proof: None, redeemed: None }, now);
         }
         self.tally.add(Count::Followed);
         true

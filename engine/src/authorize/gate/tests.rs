@@ -3,9 +3,11 @@
 mod clocks;
 mod conditions;
 mod follows;
+mod handles;
 mod introspection;
 mod leases;
 mod leases_model;
+mod oauth;
 mod proofs;
 mod refused;
 mod upstream_tokens;

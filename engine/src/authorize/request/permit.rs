@@ -6,6 +6,7 @@ use crate::{
         Refusal, UpstreamToken,
         bearer::{CredentialError, Scheme},
         head::Head,
+        oauth,
         principal::Principal,
         token_place,
     },
@@ -19,7 +20,7 @@ use std::{borrow::Cow, rc::Rc};
 #[derive(Debug)]
 #[expect(clippy::manual_non_exhaustive, reason = "no other module of this crate may make one either")]
 pub struct Permit {
-    /// The rule that released the request; `None` for a preflight.
+    /// The rule that released the request; `None` for a preflight, and for the token endpoint.
     pub rule: Option<RuleId>,
     /// The verified token; `None` on a public route, and where a token is optional and there is none.
     pub principal: Option<Rc<Principal>>,
@@ -35,6 +36,8 @@ pub struct Permit {
     pub upstream_token: Option<UpstreamToken>,
     /// Whether a lease released the request, so that the session service was not asked.
     pub is_leased: bool,
+    /// Whether it is for the token endpoint, and goes to the session service.
+    pub is_oauth: bool,
     _only_made_here: (),
 }
 
@@ -54,6 +57,7 @@ impl Permit {
             replace: Vec::new(),
             upstream_token: None,
             is_leased: false,
+            is_oauth: false,
             _only_made_here: (),
         }
     }
@@ -104,6 +108,19 @@ impl Permit {
         (is_optional && has_none).then(|| Self::new(Some(id), None, None, None))
     }
 
+    /// The permit of a request for the token endpoint, which judges it; `None` for any other request. The error is why it must
+    /// not reach the endpoint.
+    pub(in crate::authorize) fn oauth(
+        head: &Head<'_>,
+        host: &Host<'_>,
+        path: &Path<'_>,
+        policy: &Policy,
+    ) -> Option<Result<Self, Denial>> {
+        let endpoint = oauth::endpoint(host, path, policy)?;
+        let admitted = oauth::admit(endpoint, head, policy).map_err(|code| Denial::new(code, None));
+        Some(admitted.map(|()| Self { is_oauth: true, ..Self::new(None, None, None, None) }))
+    }
+
     /// The permit of a CORS preflight, if the policy allows it and a rule answers the request that it announces. A
     /// preflight has no body (Fetch standard, section 4.8), and what is released unchecked must not carry one.
     pub(in crate::authorize) fn preflight(
@@ -145,6 +162,8 @@ pub struct Denial {
     pub scheme: Scheme,
     /// The nonce that the next proof must contain, if one is required.
     pub nonce: Option<String>,
+    /// Whether the request came with a handle in a cookie.
+    pub is_of_cookie: bool,
 }
 
 /// What a token says of its login and a rule does not accept (RFC 9470). What the session service refuses is not known here.
@@ -159,7 +178,16 @@ pub enum StepUp {
 impl Denial {
     pub(in crate::authorize) fn new(refusal: impl Into<Refusal>, rule: Option<RuleId>) -> Self {
         let (scheme, nonce) = Default::default();
-        Self { refusal: refusal.into(), rule, principal: None, narrowed: None, step_up: None, scheme, nonce }
+        Self {
+            refusal: refusal.into(),
+            rule,
+            principal: None,
+            narrowed: None,
+            step_up: None,
+            scheme,
+            nonce,
+            is_of_cookie: false,
+        }
     }
 
     pub(in crate::authorize) fn of_login(principal: &Rc<Principal>, step_up: StepUp, rule: RuleId) -> Self {

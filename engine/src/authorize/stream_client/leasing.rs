@@ -57,6 +57,9 @@ impl StreamClient {
 
     /// A stream does not answer, and questions go elsewhere. The leases that its service has given hold for their time.
     pub(super) fn leave_silent(&mut self, stream: u32, now: Monotonic) {
+        if let Some(redemptions) = self.redemptions() {
+            redemptions.lost(stream);
+        }
         self.keep_leases_to_stream();
         self.leases.sweep(now);
         match self.leases.held() > 0 && self.leases.stream() == Some(stream) {

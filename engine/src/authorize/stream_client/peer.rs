@@ -40,6 +40,8 @@ pub enum Lack {
     Proofs,
     /// It mints no tokens for upstreams.
     UpstreamTokens,
+    /// It keeps no tokens of browsers.
+    Cookies,
 }
 
 impl PeerNews {
@@ -81,6 +83,12 @@ impl fmt::Display for PeerNews {
                 f,
                 "session service {} is not used, because it mints no tokens for upstreams, which this policy has (it has no \
                  capability `upstream_tokens`): give it `signing` keys, or update it",
+                version.escape_debug()
+            ),
+            Self::Unfit { version, lack: Lack::Cookies } => write!(
+                f,
+                "session service {} is not used, because it keeps no tokens for the handles of browsers, which this policy \
+                 reads from a cookie (it has no capability `cookies`): configure its token endpoint, or update it",
                 version.escape_debug()
             ),
             Self::Unfit { version, lack: Lack::Beats } => write!(

@@ -2,7 +2,11 @@
 
 use crate::{
     answer::Code,
-    authorize::{Condition, Principal, Refusal, RequestAttributes, UsedProof, Verdict, follows::FollowId},
+    authorize::{
+        Condition, Principal, Refusal, RequestAttributes, UsedProof, Verdict,
+        follows::FollowId,
+        redemptions::{Redeemed, TokenText},
+    },
     route::RuleId,
     token::Reason,
     wire,
@@ -70,14 +74,40 @@ fn index(rule: RuleId) -> u32 {
     u32::try_from(rule.0).unwrap_or(u32::MAX)
 }
 
-/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell. An unknown outcome is a
-/// refusal: a newer service has a reason that this filter does not know.
+/// The filter's form of a verdict on the session of `principal`; `None` if the service cannot tell.
 pub(super) fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verdict> {
-    let code = match wire::Outcome::try_from(verdict.outcome) {
-        Ok(wire::Outcome::Active) => {
-            return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal));
-        }
-        Ok(wire::Outcome::Unavailable) => return None,
+    let mut refusal = match said(verdict.outcome) {
+        Said::Active => return Some(Verdict::active(verdict.narrowed.map(|left| left.scopes), principal)),
+        Said::Nothing => return None,
+        Said::Refused(refusal) => refusal,
+    };
+    let has_condition = matches!(refusal.code, Code::ConditionFailed | Code::ApprovalRequired | Code::StepUpRequired);
+    refusal.condition = verdict.condition.filter(|_| has_condition).map(Condition::of_wire).map(Rc::new);
+    Some(Verdict::Ended(refusal))
+}
+
+/// The filter's form of an answer about a handle. One without a token says nothing.
+pub(super) fn redeemed(outcome: i32, token: String) -> Redeemed {
+    match said(outcome) {
+        Said::Active if !token.is_empty() => Redeemed::Token(TokenText(token.into())),
+        Said::Active | Said::Nothing => Redeemed::Unavailable,
+        Said::Refused(_) if outcome == wire::Outcome::UnknownSession as i32 => Redeemed::Refused(Reason::Handle.into()),
+        Said::Refused(refusal) => Redeemed::Refused(refusal),
+    }
+}
+
+enum Said {
+    Active,
+    /// The service cannot tell.
+    Nothing,
+    Refused(Refusal),
+}
+
+/// What an outcome says. An unknown one is a refusal: a newer service has a reason that this filter does not know.
+fn said(outcome: i32) -> Said {
+    let code = match wire::Outcome::try_from(outcome) {
+        Ok(wire::Outcome::Active) => return Said::Active,
+        Ok(wire::Outcome::Unavailable) => return Said::Nothing,
         Ok(wire::Outcome::IdleTimeout) => Code::SessionIdleTimeout,
         Ok(wire::Outcome::LifetimeExceeded) => Code::SessionLifetimeExceeded,
         Ok(wire::Outcome::Revoked) => Code::SessionRevoked,
@@ -87,10 +117,8 @@ pub(super) fn read(verdict: wire::Verdict, principal: &Principal) -> Option<Verd
         Ok(wire::Outcome::ApprovalRequired) => Code::ApprovalRequired,
         Ok(wire::Outcome::ConditionFailed) => Code::ConditionFailed,
         Ok(wire::Outcome::ProofUsed) => Code::InvalidDpopProof,
-        Ok(wire::Outcome::Undated) => return Some(Verdict::Ended(Reason::Undated.into())),
+        Ok(wire::Outcome::Undated) => return Said::Refused(Reason::Undated.into()),
         Ok(wire::Outcome::UnknownSession | wire::Outcome::Unspecified) | Err(_) => Code::SessionUnknown,
     };
-    let has_condition = matches!(code, Code::ConditionFailed | Code::ApprovalRequired | Code::StepUpRequired);
-    let condition = verdict.condition.filter(|_| has_condition).map(Condition::of_wire).map(Rc::new);
-    Some(Verdict::Ended(Refusal { condition, ..code.into() }))
+    Said::Refused(code.into())
 }

@@ -39,6 +39,7 @@ impl Bench {
             principal: Rc::clone(&self.principal),
             attributes: Rc::new(attributes),
             proof: None,
+            redeemed: None,
         }
     }
 

@@ -21,6 +21,10 @@ pub(in crate::policy) fn policy(schema: &mut Schema) {
             "required": ["routes"],
             "if": {"properties": {"routes": {"contains": {"type": "object", "not": given("public", true)}}}},
             "then": {"required": ["issuers", "session"], "properties": {"issuers": {"minItems": 1}}},
+            "dependentSchemas": {"token_from": {
+                "if": {"properties": {"token_from": {"contains": {"type": "object", "required": ["session_cookie"]}}}},
+                "then": {"required": ["oauth"]},
+            }},
         }),
     );
 }
@@ -39,6 +43,10 @@ pub(in crate::policy) fn session(schema: &mut Schema) {
             "else": {"properties": {"path": false, "authority": false, "client": false}},
         }),
     );
+}
+
+pub(in crate::policy) fn oauth(schema: &mut Schema) {
+    set(schema, json!({"required": ["cluster"]}));
 }
 
 pub(in crate::policy) fn credential(schema: &mut Schema) {

@@ -1,4 +1,4 @@
-//! Where a request can carry its token, and which pages can use one in a cookie.
+//! Where a request can carry its token, which pages can use one in a cookie, and where browsers get cookies.
 
 use super::{ROOT, texts};
 use crate::policy::{
@@ -6,7 +6,7 @@ use crate::policy::{
     deserialize::Given,
     fault::Faults,
     json_path::At,
-    raw::{RawTokenPlace, Texts},
+    raw::{RawNamedPlace, RawTokenPlace, Texts},
     text::quoted,
 };
 
@@ -38,6 +38,10 @@ pub(super) fn token_from(list: Given<Vec<Given<RawTokenPlace>>>, faults: &mut Fa
                 );
                 is_faulty = true;
             }
+            Some(place) if places.iter().any(|other| is_rival(&place, other)) => {
+                faults.add(&at.item(index), "only one `session_cookie` is possible, and no `cookie` can have its name");
+                is_faulty = true;
+            }
             Some(place) => places.push(place),
             None => is_faulty = true,
         }
@@ -49,21 +53,43 @@ fn is_subprotocol(place: &TokenPlace) -> bool {
     matches!(place, TokenPlace::WebsocketProtocol(_))
 }
 
+/// Whether two places cannot stand in one policy: a browser would hold two handles, or one that is a token as well.
+fn is_rival(place: &TokenPlace, other: &TokenPlace) -> bool {
+    match (place, other) {
+        (TokenPlace::SessionCookie(_), TokenPlace::SessionCookie(_)) => true,
+        (TokenPlace::SessionCookie(name), TokenPlace::Cookie(other))
+        | (TokenPlace::Cookie(name), TokenPlace::SessionCookie(other)) => name == other,
+        _ => false,
+    }
+}
+
 fn place(raw: RawTokenPlace, at: &At<'_>, faults: &mut Faults) -> Option<TokenPlace> {
     let mut name = |given: Given<String>, key| {
         let name = given.value()?;
         faults.check(&at.key(key), header_token(&name)).map(|()| name)
     };
+    let raw = match raw {
+        RawTokenPlace::Authorization => return Some(TokenPlace::Authorization),
+        RawTokenPlace::Named(named) => named,
+    };
     match raw {
-        RawTokenPlace::Authorization => Some(TokenPlace::Authorization),
-        RawTokenPlace::Named { cookie, websocket_protocol: Given::Absent } if !cookie.is_absent() => {
+        RawNamedPlace { cookie, session_cookie: Given::Absent, websocket_protocol: Given::Absent }
+            if !cookie.is_absent() =>
+        {
             name(cookie, "cookie").map(TokenPlace::Cookie)
         }
-        RawTokenPlace::Named { cookie: Given::Absent, websocket_protocol } if !websocket_protocol.is_absent() => {
+        RawNamedPlace { cookie: Given::Absent, session_cookie, websocket_protocol: Given::Absent }
+            if !session_cookie.is_absent() =>
+        {
+            name(session_cookie, "session_cookie").map(TokenPlace::SessionCookie)
+        }
+        RawNamedPlace { cookie: Given::Absent, session_cookie: Given::Absent, websocket_protocol }
+            if !websocket_protocol.is_absent() =>
+        {
             name(websocket_protocol, "websocket_protocol").map(TokenPlace::WebsocketProtocol)
         }
-        RawTokenPlace::Named { .. } => {
-            faults.add(at, "specify exactly one of `cookie` and `websocket_protocol`");
+        _ => {
+            faults.add(at, "specify exactly one of `cookie`, `session_cookie` and `websocket_protocol`");
             None
         }
     }
@@ -84,7 +110,7 @@ fn header_token(name: &str) -> Result<(), String> {
 pub(super) fn allowed_origins(list: Texts, places: Option<&[TokenPlace]>, faults: &mut Faults) -> Option<Vec<Origin>> {
     let at = ROOT.key("allowed_origins");
     let origins = texts(list, &at, faults, origin).or(Vec::new(), Some)?;
-    let has_cookie = places.is_none_or(|places| places.iter().any(|place| matches!(place, TokenPlace::Cookie(_))));
+    let has_cookie = places.is_none_or(|places| places.iter().any(TokenPlace::is_cookie));
     if !origins.is_empty() && !has_cookie {
         faults.add(
             &at,

@@ -18,7 +18,7 @@ fn vouching(what: LookUp<'_>) -> Option<Vec<u8>> {
         LookUp::ClientAddress => address(what),
         LookUp::CertificateDigest => Some(DIGEST.as_bytes().to_vec()),
         LookUp::CertificateUri => Some(b"spiffe://laptop".to_vec()),
-        LookUp::CertificateDns => None,
+        LookUp::CertificateDns | LookUp::RouteCluster => None,
         LookUp::Vouched(_) => Some(b"yes".to_vec()),
     }
 }

@@ -43,6 +43,7 @@ impl Bench {
             principal: principal(&self.policy, &["read", "write"]),
             attributes: attributes(),
             proof: None,
+            redeemed: None,
         };
         self.put(context, Inquiry::Session(question), now_ms)
     }
@@ -163,7 +164,7 @@ fn nobody_is_called_for_a_request_that_has_gone() {
     assert!(bench.calls.expire(Monotonic(u64::MAX)).is_empty());
 
     let principal = principal(&bench.policy, &[]);
-    let question = Question { rule: RuleId(1), principal, attributes: attributes(), proof: None };
+    let question = Question { rule: RuleId(1), principal, attributes: attributes(), proof: None, redeemed: None };
     assert!(bench.calls.ask(12, Inquiry::Session(question), &bench.policy, Monotonic(NOW_MS)));
     bench.calls.withdraw(12);
     assert!(bench.calls.take_pending().is_empty());
@@ -174,7 +175,13 @@ fn a_question_without_its_token_or_beyond_the_limit_is_not_taken() {
     let mut bench = Bench::new();
     let token = principal(&bench.policy, &[]);
     let question = |attributes| {
-        Inquiry::Session(Question { rule: RuleId(1), principal: Rc::clone(&token), attributes, proof: None })
+        Inquiry::Session(Question {
+            rule: RuleId(1),
+            principal: Rc::clone(&token),
+            attributes,
+            proof: None,
+            redeemed: None,
+        })
     };
     assert!(!bench.calls.ask(1, question(Rc::default()), &bench.policy, Monotonic(NOW_MS)));
     for context in 0..CALLS_MAX {
