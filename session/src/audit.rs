@@ -51,6 +51,8 @@ pub enum EndedBy {
     Cleaner,
     /// A caller who revoked this session.
     Admin,
+    /// The person whose session it is, who has logged out.
+    Person,
     /// A revocation of its subject, client or issuer.
     Revocation,
     /// Another replica, which has reported it.
@@ -58,11 +60,12 @@ pub enum EndedBy {
 }
 
 impl EndedBy {
-    fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Judge => "judge",
             Self::Cleaner => "cleaner",
             Self::Admin => "admin",
+            Self::Person => "person",
             Self::Revocation => "revocation",
             Self::Replica => "replica",
         }
@@ -320,10 +323,10 @@ impl Audit {
     /// One session was revoked, durably; `stated_reason` is the reason that its caller stated.
     pub fn session_revoked(&self, record: &Record, stated_reason: &str, actor: &Actor) {
         self.metrics.revoked_session();
-        let id = record.id();
+        let (id, by) = (record.id(), actor.revokes_as().as_str());
         info!(
             target: "audit", event = Kind::SessionRevoked.as_str(), session = %id, issuer = record.issuer,
-            subject = record.subject, client_id = record.client_id, stated_reason, by = "admin",
+            subject = record.subject, client_id = record.client_id, stated_reason, by,
             admin = actor.admin(),
         );
         let about = About::Session {
@@ -333,7 +336,7 @@ impl Audit {
             client_id: record.client_id.as_str().into(),
         };
         let (stated_reason, admin) = (Text::given(stated_reason), actor.shared());
-        let details = Details { stated_reason, by: Some("admin"), admin, ..Details::default() };
+        let details = Details { stated_reason, by: Some(by), admin, ..Details::default() };
         self.history.push(Event { kind: Kind::SessionRevoked, about, details, at_ms: self.clock.now_ms() });
     }
 

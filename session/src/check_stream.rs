@@ -20,6 +20,7 @@ mod point;
 mod point_tests;
 #[cfg(test)]
 mod proof_tests;
+mod redeemed;
 mod routes;
 mod rpc;
 mod state;

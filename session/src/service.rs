@@ -26,7 +26,7 @@ use crate::writer::{Using as Uses, Writer};
 use futures_util::future::join_all;
 use portcullis_contract::SessionId;
 use portcullis_contract::token::dpop::NonceKey;
-use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, LEASES, PROOFS, UPSTREAM_TOKENS, USAGE};
+use portcullis_contract::wire::{APPROVALS, BEAT, CONDITIONS, COOKIES, LEASES, PROOFS, UPSTREAM_TOKENS, USAGE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -161,7 +161,9 @@ impl Service {
         // A filter only tells where a request comes from if somebody wants to know.
         let needs_facts = self.conditions.is_some() || self.pdp.is_some() || self.registry.whereabouts().is_watching();
         let mints = self.minter.is_some().then_some(UPSTREAM_TOKENS);
-        [BEAT, APPROVALS, USAGE, PROOFS, LEASES].into_iter().chain(needs_facts.then_some(CONDITIONS)).chain(mints)
+        let redeems = self.tokens.is_some().then_some(COOKIES);
+        let always = [BEAT, APPROVALS, USAGE, PROOFS, LEASES].into_iter();
+        always.chain(needs_facts.then_some(CONDITIONS)).chain(mints).chain(redeems)
     }
 
     /// Looks sessions up on disk, on another thread. What a shared store cannot tell is read again for a while: its server may

@@ -388,6 +388,11 @@ pub trait Store: Send + Sync + 'static {
         Err(StoreError::no_families())
     }
 
+    /// Those of these families that there are.
+    fn families(&self, ids: &[FamilyId]) -> Result<Vec<StoredFamily>, StoreError> {
+        ids.iter().filter_map(|id| self.family(*id).transpose()).collect()
+    }
+
     /// Writes a family over that version of it, or as a new one; durable when it returns. `false`: nothing was written, because
     /// the store has another version. Beside commits, from any thread.
     fn write_family(&self, _family: &StoredFamily, _over: Option<u64>) -> Result<bool, StoreError> {

@@ -12,10 +12,14 @@
 //! - `standing` asks the judge about the session, without touching it;
 //! - `proof` reads what a client shows besides its authentication;
 //! - `issue` says what our own short-lived tokens contain;
+//! - `attempt` asks an issuer for the next tokens of a family;
+//! - `browser` serves those that hold a cookie in place of tokens;
 //! - `ending` ends families, and tells their issuers.
 //!
 //! No token and no handle leaves this module except in an answer: not into logs, the audit, metrics or, unsealed, the store.
 
+mod attempt;
+mod browser;
 mod client;
 mod ending;
 mod endpoint;
@@ -39,6 +43,8 @@ mod state;
 mod upstream;
 mod vault;
 
+pub use browser::Redemption;
+pub(crate) use browser::redeem;
 pub(crate) use endpoint::router;
 pub use family::{FamilyId, StoredFamily};
 pub(crate) use keeper::keep;

@@ -2,7 +2,7 @@
 // [--ttl SECONDS]`.
 //
 // Clients (secret `secret-of-…`, client_secret_basic): `machine` (client_credentials), `web` (authorization_code with
-// PKCE, refresh_token) and `gateway` (introspection only). Resources: `urn:jwt` has JWT access tokens, `urn:opaque` opaque ones.
+// PKCE, refresh_token) and `gateway` (introspection only). `spa` is as `web`, a public client of a page. Resources: `urn:jwt` has JWT access tokens, `urn:opaque` opaque ones.
 // `POST /rotate` signs with a new key from then on; `?keep` leaves the old one in the key set.
 import { createServer } from 'node:http';
 import { generateKeyPair, exportJWK } from 'jose';
@@ -36,6 +36,13 @@ const clients = [
     response_types: ['code'],
     redirect_uris: ['https://app.example.com/callback'],
     ...(logout && { backchannel_logout_uri: logout, backchannel_logout_session_required: true }),
+  }),
+  client('spa', {
+    client_secret: undefined,
+    token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://shop.localhost/callback'],
   }),
   client('gateway', { grant_types: [] }),
 ];

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tracing::info;
 
 impl Audit {
-    /// A login at the issuer has begun a family of refresh handles.
-    pub(crate) fn family_opened(&self, token: &Token, family: &str) {
+    /// A login at the issuer has begun a family, whose handle is a `refresh_token` or a `cookie`.
+    pub(crate) fn family_opened(&self, token: &Token, family: &str, handle: &'static str) {
         info!(
             target: "audit", event = "family_opened", session = %token.id, issuer = &*token.issuer,
-            subject = &*token.subject, client_id = &*token.client, family,
+            subject = &*token.subject, client_id = &*token.client, family, handle,
         );
     }
 

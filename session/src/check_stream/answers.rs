@@ -6,6 +6,7 @@ use crate::pdp::Query;
 use crate::proofs::UsedProof;
 use crate::registry::LookUp;
 use crate::session::Session;
+use crate::tokens::Redemption;
 use portcullis_contract::SessionId;
 use portcullis_contract::wire::{Renewed, TakeBack, Verdict};
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub struct Answers {
     pub uses: Vec<Using>,
     /// Questions that wait until their proofs are noted as used.
     pub proofs: Vec<Proving>,
+    /// Handles of browsers that the filter shows.
+    pub redemptions: Vec<Redemption>,
     /// The answer to a renewal.
     pub renewed: Option<Renewed>,
     /// Leases that the filter is to drop.

@@ -2,6 +2,7 @@
 //! say, and sends the answers.
 
 use super::answers::{Answers, Asked, Broken, Destination, Held, Proving, Using};
+use super::redeemed::Redemptions;
 use super::state::{StreamState, Taken};
 use crate::credential::{Credentials, Presented};
 use crate::filters::{Connected, Filter};
@@ -12,7 +13,7 @@ use crate::service::{Found, Service};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use portcullis_contract::bounds::split;
 use portcullis_contract::wire::session_check_server::SessionCheck;
-use portcullis_contract::wire::{FilterMessage, ServiceMessage, Welcome};
+use portcullis_contract::wire::{FilterMessage, Redeemed, ServiceMessage, Welcome};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -103,6 +104,7 @@ struct Driver {
     deferred: FuturesUnordered<Deferred>,
     /// Verdicts among the deferred that wait for the writer.
     held: usize,
+    redemptions: Redemptions,
     presented: Option<Presented>,
     credentials: watch::Receiver<Option<Credentials>>,
     draining: watch::Receiver<bool>,
@@ -119,6 +121,8 @@ enum Task {
     /// A followed session changed, or a limit is due.
     Review,
     Resume(Ready),
+    /// The handle of a browser was redeemed.
+    SendRedeemed(Redeemed),
     SendDrain,
     /// The service is about to stop, and the filter has not said hello: it is to try elsewhere.
     Refuse,
@@ -161,6 +165,7 @@ impl Driver {
             unsent: Vec::new().into_iter(),
             deferred: FuturesUnordered::new(),
             held: 0,
+            redemptions: Redemptions::new(),
             presented,
             credentials,
             drains_until: None,
@@ -190,6 +195,7 @@ impl Driver {
                     Ok(self.message(answers))
                 }
                 Task::Resume(ready) => self.resume(ready),
+                Task::SendRedeemed(first) => Ok(self.redemptions.message(first)),
                 Task::SendDrain => {
                     let at_most = if *self.draining.borrow() { DRAIN_MAX } else { OUT_DRAIN_MAX };
                     self.drains_until = Some(Instant::now() + at_most);
@@ -219,8 +225,19 @@ impl Driver {
 
     /// Waits for something to do. Every branch is cancellation-safe: dropping the losers loses no data.
     async fn task(&mut self) -> Task {
-        let Self { service, inbound, state, deferred, credentials, draining, serving, drains_until, sent_at, .. } =
-            self;
+        let Self {
+            service,
+            inbound,
+            state,
+            deferred,
+            credentials,
+            draining,
+            serving,
+            drains_until,
+            sent_at,
+            redemptions,
+            ..
+        } = self;
         if self.is_done_reading && deferred.is_empty() {
             return Task::Leave;
         }
@@ -242,6 +259,7 @@ impl Driver {
                 false => Task::Refuse,
             },
             Some(ready) = deferred.next(), if !deferred.is_empty() => Task::Resume(ready),
+            Some(redeemed) = redemptions.next() => Task::SendRedeemed(redeemed),
             message = inbound.message(), if may_read => Task::Receive(message),
             () = pass(until_due_ms) => Task::Review,
             () = until(beat_at) => Task::SendBeat,
@@ -313,6 +331,7 @@ impl Driver {
                 self.deferred.push(Box::pin(async move { Ready::Ruled(asked, ruling.await) }));
             }
         }
+        self.redemptions.begin(&self.service, answers.redemptions);
         if !answers.held.is_empty() {
             self.held += answers.held.len();
             let service = Arc::clone(&self.service);

@@ -13,6 +13,7 @@ pub use waiting::Taken;
 use super::answers::{Answers, Broken, Destination, Proving, Using};
 use super::follows::{Follows, Occasion};
 use super::leases::StreamLeases;
+use super::redeemed;
 use super::routes::{Route, RouteTable, RouteTables};
 use crate::audit::Audit;
 use crate::bound_token::{BoundToken, Once, refusal};
@@ -185,6 +186,7 @@ impl StreamState {
                 forgotten.collect(&mut self.usage, now_ms);
             }
         }
+        answers.redemptions = redeemed::read(&message.redemptions)?;
         self.add_usage(now_ms);
         // Here too: a filter that never pauses must not keep follows that are due from being judged.
         if serves {

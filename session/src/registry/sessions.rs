@@ -317,7 +317,7 @@ impl Registry {
     }
 
     /// The same, for whom the write was.
-    pub(super) fn written_by(&self, session: &Arc<Session>, write: Write, by: EndedBy) {
+    pub(crate) fn written_by(&self, session: &Arc<Session>, write: Write, by: EndedBy) {
         let (before, after) = session.life().change(|stage| stage.written(write));
         self.ended(session, before, after, by);
         if after.to_write().is_none() {

@@ -77,6 +77,13 @@ impl Client {
         Ok(Self { id, authentication, key: None, certificate: None, proof: None })
     }
 
+    /// A public client, which has nothing to authenticate with.
+    pub(super) fn public(id: &str) -> Self {
+        let parameters = Form::default().with("client_id", Some(id)).text();
+        let authentication = Authentication { authorization: None, parameters, is_assertion: false };
+        Self { id: id.to_owned(), authentication, key: None, certificate: None, proof: None }
+    }
+
     /// What it authenticates with, as a digest: two requests that have the same one are by the same client, if the issuer has
     /// taken one of them. `None`: that cannot be told.
     pub(super) fn by(&self) -> Option<[u8; 32]> {

@@ -1,5 +1,6 @@
-//! `POST /oauth2/token` (RFC 6749, section 3.2).
+//! `POST /oauth2/token` (RFC 6749, section 3.2), and `POST /oauth2/logout` for browsers.
 
+use super::browser::{self, COOKIE};
 use super::client::Client;
 use super::exchange::exchange;
 use super::fault::Fault;
@@ -19,9 +20,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
-/// The path of the endpoint.
+/// The paths.
 const TOKEN: &str = "/oauth2/token";
+const LOGOUT: &str = "/oauth2/logout";
 
 /// The largest body that is read.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -35,11 +38,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Names the issuer where several are configured. It is not passed on.
 const ISSUER: &str = "portcullis_issuer";
 
-/// The route, if there is a token endpoint.
+/// The routes, if there is a token endpoint.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
     match &service.tokens {
         None => Router::new(),
-        Some(_) => Router::new().route(TOKEN, post(token)).with_state(Arc::clone(service)),
+        Some(_) => Router::new().route(TOKEN, post(token)).route(LOGOUT, post(logout)).with_state(Arc::clone(service)),
     }
 }
 
@@ -50,6 +53,29 @@ async fn token(State(service): State<Arc<Service>>, request: Request) -> Respons
     let response = answered.unwrap_or_else(IntoResponse::into_response);
     tokens.metrics.answered(grant, response.status().as_u16());
     response
+}
+
+async fn logout(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let Some(tokens) = service.tokens.clone() else { return Fault::Unavailable.into_response() };
+    let Ok(place) = Arc::clone(&tokens.requests).try_acquire_owned() else {
+        return Fault::Unavailable.into_response();
+    };
+    let headers = request.into_parts().0.headers;
+    let runtime = tokens.runtime.clone();
+    let ending = runtime.spawn(async move {
+        let ended = browser::log_out(&service, &tokens, &headers).await;
+        drop(place);
+        ended
+    });
+    answered_in_time(ending).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Waits for what goes on when the client is gone.
+async fn answered_in_time(serving: JoinHandle<Result<Response, Fault>>) -> Result<Response, Fault> {
+    match tokio::time::timeout(ANSWER_MAX, serving).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(_)) | Err(_) => Err(Fault::Unavailable),
+    }
 }
 
 async fn answer(
@@ -73,10 +99,7 @@ async fn answer(
             answered
         }
     };
-    match tokio::time::timeout(ANSWER_MAX, tokens.runtime.spawn(serving)).await {
-        Ok(Ok(answered)) => answered,
-        Ok(Err(_)) | Err(_) => Err(Fault::Unavailable),
-    }
+    answered_in_time(tokens.runtime.spawn(serving)).await
 }
 
 async fn read(parts: &Parts, body: Body) -> Result<Form, Fault> {
@@ -101,7 +124,11 @@ async fn serve(
     }
     let mut client = Client::read(&parts.headers, &form)?;
     let named = form.get(ISSUER).map(str::to_owned);
-    let form = form.with(ISSUER, None);
+    let cookie = browser::requested(&parts.headers, &form)?;
+    if cookie.is_some() && !grant.is_login() {
+        return Err(Fault::InvalidRequest("`portcullis_cookie` is for logins"));
+    }
+    let form = form.with(ISSUER, None).with(COOKIE, None);
     match grant {
         Grant::RefreshToken => {
             let (handle, upstream) = refresh::find(tokens, &form).await?;
@@ -111,8 +138,10 @@ async fn serve(
         Grant::Exchange => exchange(service, tokens, (parts, &form, &mut client)).await,
         _ => {
             let upstream = issuer(tokens, named.as_deref())?;
-            proof::note(service, upstream, parts, &mut client).await?;
-            Ok(pass_on(service, tokens, upstream, (grant, &form, &client)).await)
+            if cookie.is_none() {
+                proof::note(service, upstream, parts, &mut client).await?;
+            }
+            Ok(pass_on(service, tokens, upstream, (grant, &form, &client), cookie.as_ref()).await)
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn exchange(
     let said = Said::by(&facts);
     let live = match standing::of(service, &said, false).await {
         Standing::Live(live) => live,
-        Standing::Over | Standing::Refused => return Err(BAD_TOKEN),
+        Standing::Over(_) | Standing::Refused(_) => return Err(BAD_TOKEN),
         Standing::Unknown => return Err(Fault::Unavailable),
     };
     let scopes = scopes(&said, &live, form.get("scope"))?;
@@ -89,10 +89,9 @@ pub(super) async fn exchange(
 
 /// The scopes of the new token: those that are asked for, and never more than there are.
 fn scopes(said: &Said, live: &Live, asked: Option<&str>) -> Result<Vec<String>, Fault> {
-    let is_left = |scope: &str| live.left.as_ref().is_none_or(|left| left.iter().any(|left| left == scope));
-    let is_held = |scope: &str| said.scopes.iter().any(|held| held == scope) && is_left(scope);
+    let is_held = |scope: &str| said.scopes.iter().any(|held| held == scope) && live.holds(scope);
     match asked {
-        None => Ok(said.scopes.iter().filter(|scope| is_left(scope)).cloned().collect()),
+        None => Ok(said.scopes.iter().filter(|scope| live.holds(scope)).cloned().collect()),
         Some(asked) if asked.split_ascii_whitespace().all(is_held) => {
             Ok(asked.split_ascii_whitespace().map(str::to_owned).collect())
         }

@@ -1,16 +1,19 @@
-//! What issuers answer: a login opens a session and a family, and the client gets a handle in place of the refresh token.
+//! What issuers answer: a login opens a session and a family, and the client gets a handle in place of the refresh token, or a
+//! browser a cookie in place of all tokens.
 
+use super::browser::{self, CookieRequest};
 use super::client::Client;
 use super::ending;
 use super::family::{Family, FamilyId};
 use super::fault::{Fault, uncached};
 use super::form::Form;
-use super::handle::Handle;
-use super::issue::Content;
+use super::handle::{Handle, HandleDigest};
+use super::issue::{Content, Issued};
 use super::keep::Written;
 use super::metrics::Grant;
 use super::rotation::Rotation;
 use super::said::Said;
+use super::settings::IssueSettings;
 use super::standing::{self, Live, Standing};
 use super::state::Tokens;
 use super::upstream::{Reply, Upstream};
@@ -33,14 +36,15 @@ pub(super) struct Access {
     read: Unverified,
 }
 
-/// Passes a grant on, and takes the answer over.
+/// Passes a grant on, and takes the answer over. With `cookie`, it is the login of a browser.
 pub(super) async fn pass_on(
     service: &Arc<Service>,
     tokens: &Arc<Tokens>,
     upstream: &Arc<Upstream>,
     (grant, form, client): (Grant, &Form, &Client),
+    cookie: Option<&CookieRequest>,
 ) -> Response {
-    let is_login = matches!(grant, Grant::AuthorizationCode | Grant::DeviceCode);
+    let is_login = grant.is_login();
     // What a code is exchanged for cannot be had again.
     if is_login && !service.is_ready() {
         return Fault::Unavailable.into_response();
@@ -50,8 +54,8 @@ pub(super) async fn pass_on(
         Reply::Refused(passed) => return passed.into_response(),
         Reply::Out => return Fault::Unavailable.into_response(),
     };
-    match take_over(service, tokens, upstream, (is_login, form, client), &members).await {
-        Ok(answer) => uncached(Json(answer).into_response()),
+    match take_over(service, tokens, upstream, (is_login, form, client, cookie), &members).await {
+        Ok(answer) => uncached(answer),
         Err(fault) => {
             // Nobody has it.
             if let Some(refresh_token) = refresh_token(&members) {
@@ -66,47 +70,53 @@ async fn take_over(
     service: &Arc<Service>,
     tokens: &Arc<Tokens>,
     upstream: &Arc<Upstream>,
-    (is_login, form, client): (bool, &Form, &Client),
+    (is_login, form, client, cookie): (bool, &Form, &Client, Option<&CookieRequest>),
     members: &Map<String, Value>,
-) -> Result<Map<String, Value>, Fault> {
+) -> Result<Response, Fault> {
     let refresh_token = refresh_token(members);
-    if refresh_token.is_none() && tokens.settings.issue.is_none() && !is_login {
-        return Ok(members.clone());
+    let is_passed_on = refresh_token.is_none() && tokens.settings.issue.is_none() && cookie.is_none();
+    if is_passed_on && !is_login {
+        return Ok(Json(members).into_response());
     }
     let access = match read_access(service, upstream, members) {
         Ok(access) => access,
         // It may be for something else altogether, and is of no use at a filter.
-        Err(_) if refresh_token.is_none() && tokens.settings.issue.is_none() => return Ok(members.clone()),
+        Err(_) if is_passed_on => return Ok(Json(members).into_response()),
         Err(why) => return Err(unusable(upstream.issuer(), why)),
     };
     let live = match standing::of(service, &access.said, is_login).await {
         Standing::Live(live) => live,
-        Standing::Over | Standing::Refused => return Err(Fault::InvalidGrant("the session is refused")),
+        Standing::Over(_) | Standing::Refused(_) => return Err(Fault::InvalidGrant("the session is refused")),
         Standing::Unknown => return Err(Fault::Unavailable),
     };
-    let Some(refresh_token) = refresh_token else {
-        return answer(tokens, service, (members, &access), client, &live, None).ok_or(Fault::Unavailable);
-    };
-    let id = FamilyId(random().ok_or(Fault::Unavailable)?);
-    let handle = Handle::make(&tokens.vault, id, 0).ok_or(Fault::Unavailable)?;
     let granted = members.get("scope").and_then(Value::as_str).or_else(|| form.get("scope"));
-    let family = Family {
+    let family = |handle: HandleDigest| Family {
         issuer: upstream.issuer().to_owned(),
         client_id: client.id.clone(),
         key: client.key,
         certificate: client.certificate,
-        refresh_token: refresh_token.to_owned(),
+        refresh_token: refresh_token.map(str::to_owned),
         said: access.said.clone(),
         scope: granted.unwrap_or_default().to_owned(),
-        rotation: Rotation::new(handle.digest(), service.clock.now_ms()),
+        rotation: Rotation::new(handle, service.clock.now_ms()),
         answer: None,
         over: None,
+        browser: None,
     };
+    if let Some(cookie) = cookie {
+        return browser::log_in(service, tokens, upstream, cookie, (members, &live), family).await;
+    }
+    if refresh_token.is_none() {
+        let answer = answer(tokens, service, (members, &access), client, &live, None).ok_or(Fault::Unavailable)?;
+        return Ok(Json(answer).into_response());
+    }
+    let id = FamilyId(random().ok_or(Fault::Unavailable)?);
+    let handle = Handle::make(&tokens.vault, id, 0).ok_or(Fault::Unavailable)?;
     let answer = answer(tokens, service, (members, &access), client, &live, Some(&handle)).ok_or(Fault::Unavailable)?;
-    match tokens.save(id, &family, None).await {
+    match tokens.save(id, &family(handle.digest()), None).await {
         Written::As(_) => {
-            service.audit.family_opened(&live.token, &id.to_string());
-            Ok(answer)
+            service.audit.family_opened(&live.token, &id.to_string(), "refresh_token");
+            Ok(Json(answer).into_response())
         }
         Written::Late | Written::Failed => Err(Fault::Unavailable),
     }
@@ -117,13 +127,18 @@ pub(super) fn refresh_token(members: &Map<String, Value>) -> Option<&str> {
     members.get("refresh_token")?.as_str().filter(|token| !token.is_empty())
 }
 
+/// The access token of an answer.
+pub(super) fn access_token(members: &Map<String, Value>) -> Option<&str> {
+    members.get("access_token")?.as_str()
+}
+
 /// Reads the access token of an answer, as the filter reads it. It is genuine: it comes from its issuer.
 pub(super) fn read_access(
-    service: &Arc<Service>,
+    service: &Service,
     upstream: &Upstream,
     members: &Map<String, Value>,
 ) -> Result<Access, &'static str> {
-    let text = members.get("access_token").and_then(Value::as_str).ok_or("its answer has no access token")?;
+    let text = access_token(members).ok_or("its answer has no access token")?;
     let read = service.registry.issuers().read(text);
     let read = read.map_err(|_| "its access token is not a JWT that can be read here")?;
     let now_ms = service.clock.now_ms();
@@ -143,6 +158,30 @@ pub(super) fn read_access(
     Ok(Access { said: Said::by(&read.facts), read })
 }
 
+/// Reads an access token that was read before, and has been held since.
+pub(super) fn held_access(service: &Service, text: &str) -> Option<Access> {
+    let read = service.registry.issuers().read(text).ok()?;
+    Some(Access { said: Said::by(&read.facts), read })
+}
+
+/// Takes over what an issuer has answered to a refresh: its next refresh token in any case, and the access token if it is one of
+/// the family's session.
+pub(super) fn next_tokens(
+    service: &Service,
+    upstream: &Upstream,
+    family: &mut Family,
+    members: &Map<String, Value>,
+) -> Result<Access, Fault> {
+    if let Some(next) = refresh_token(members) {
+        family.refresh_token = Some(next.to_owned());
+    }
+    let access = read_access(service, upstream, members).map_err(|why| unusable(upstream.issuer(), why))?;
+    match access.said.is_session_of(&family.said) {
+        true => Ok(access),
+        false => Err(unusable(upstream.issuer(), "its access token is of another session")),
+    }
+}
+
 /// The answer to a client: that of the issuer, with a handle in place of the refresh token and, where that is configured, our own
 /// access token in place of the issuer's. `None`: it cannot be made.
 pub(super) fn answer(
@@ -157,20 +196,9 @@ pub(super) fn answer(
     answer.remove("refresh_token");
     answer.extend(handle.map(|handle| ("refresh_token".to_owned(), json!(handle.text()))));
     let Some(issue) = &tokens.settings.issue else { return Some(answer) };
-    let said = &access.said;
-    let is_left = |scope: &&String| live.left.as_ref().is_none_or(|left| left.contains(scope));
-    let content = Content {
-        said,
-        kind: live.token.kind,
-        claim: &|name| access.read.claim(name).cloned(),
-        scopes: said.scopes.iter().filter(is_left).cloned().collect(),
-        audience: &issue.audience,
-        // A proof for the issuer has bound the issuer's token, if it wanted that.
-        key: client.key.filter(|_| client.proof.is_none()),
-        actor: None,
-        ends_at_ms: [Some(said.expires_at_ms()), live.ends_at_ms],
-    };
-    let issued = tokens.mint(issue, &content, service.clock.now_ms())?;
+    // A proof for the issuer has bound the issuer's token, if it wanted that.
+    let key = client.key.filter(|_| client.proof.is_none());
+    let issued = own(tokens, issue, (access, live), key, service.clock.now_ms())?;
     let token_type = if issued.is_bound_to_key { "DPoP" } else { "Bearer" };
     answer.insert("access_token".to_owned(), json!(issued.text));
     answer.insert("token_type".to_owned(), json!(token_type));
@@ -178,11 +206,37 @@ pub(super) fn answer(
     if let Some(scope) = members.get("scope").and_then(Value::as_str)
         && live.left.is_some()
     {
-        let is_lost = |scope: &&str| said.scopes.iter().any(|held| held == scope && !is_left(&held));
-        let left: Vec<&str> = scope.split_ascii_whitespace().filter(|scope| !is_lost(scope)).collect();
-        answer.insert("scope".to_owned(), json!(left.join(" ")));
+        answer.insert("scope".to_owned(), json!(left_of(scope, &access.said, live)));
     }
     Some(answer)
+}
+
+/// Our own access token in place of an issuer's. `None`: it cannot be made.
+pub(super) fn own(
+    tokens: &Tokens,
+    issue: &IssueSettings,
+    (access, live): (&Access, &Live),
+    key: Option<[u8; 32]>,
+    now_ms: u64,
+) -> Option<Issued> {
+    let said = &access.said;
+    let content = Content {
+        said,
+        kind: live.token.kind,
+        claim: &|name| access.read.claim(name).cloned(),
+        scopes: said.scopes.iter().filter(|scope| live.holds(scope)).cloned().collect(),
+        audience: &issue.audience,
+        key,
+        actor: None,
+        ends_at_ms: [Some(said.expires_at_ms()), live.ends_at_ms],
+    };
+    tokens.mint(issue, &content, now_ms)
+}
+
+/// A list of scopes without those that the session has lost.
+pub(super) fn left_of(scope: &str, said: &Said, live: &Live) -> String {
+    let is_lost = |scope: &&str| said.scopes.iter().any(|held| held == scope) && !live.holds(scope);
+    scope.split_ascii_whitespace().filter(|scope| !is_lost(scope)).collect::<Vec<_>>().join(" ")
 }
 
 /// An answer of an issuer is of no use.

@@ -35,16 +35,21 @@ pub(super) enum Written {
 impl Tokens {
     /// Reads a family, with its version.
     pub(super) async fn load(&self, id: FamilyId) -> Result<Option<(Family, u64)>, Fault> {
-        static FAILED: Sampler = Sampler::new();
         let stored = self.at_store(move |store| store.family(id)).await?;
-        let opened = stored.map(|stored| Family::open(&self.vault, &stored).map(|family| (family, stored.version)));
-        opened.transpose().map_err(|why| {
+        stored.map(|stored| self.open(&stored)).transpose()
+    }
+
+    /// Opens a family, with its version.
+    pub(super) fn open(&self, stored: &StoredFamily) -> Result<(Family, u64), Fault> {
+        static FAILED: Sampler = Sampler::new();
+        let opened = Family::open(&self.vault, stored).map(|family| (family, stored.version));
+        opened.map_err(|why| {
             if let Some(not_logged) = FAILED.admit() {
                 let why = match why {
                     Sealed::NoKey => "the key that sealed it is no longer among `tokens.encryption.keys`",
                     Sealed::Damaged => "it is damaged",
                 };
-                error!(family = %id, why, not_logged, "cannot read a refresh family");
+                error!(family = %stored.id, why, not_logged, "cannot read a refresh family");
             }
             Fault::Unavailable
         })

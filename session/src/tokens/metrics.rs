@@ -1,5 +1,6 @@
 //! The metrics of the token endpoint.
 
+use portcullis_contract::wire::Outcome;
 use prometheus::{Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ impl Grant {
         }
     }
 
+    /// Whether it is the login of a person.
+    pub(super) const fn is_login(self) -> bool {
+        matches!(self, Self::AuthorizationCode | Self::DeviceCode)
+    }
+
     const fn label(self) -> &'static str {
         match self {
             Self::AuthorizationCode => "authorization_code",
@@ -52,12 +58,39 @@ impl Grant {
     }
 }
 
+/// What has become of the renewal of a browser's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Renewed,
+    /// The issuer has ended the login.
+    Ended,
+    /// The issuer has refused it for another reason, or has answered what cannot be used.
+    Refused,
+    /// The issuer or the store is away.
+    Unavailable,
+}
+
+impl Renewal {
+    const ALL: [Self; 4] = [Self::Renewed, Self::Ended, Self::Refused, Self::Unavailable];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Ended => "ended",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// Counters of the token endpoint.
 #[derive(Debug)]
 pub(crate) struct TokenMetrics {
     requests: IntCounterVec,
     reused: IntCounter,
     issuer: Histogram,
+    redeemed: IntCounterVec,
+    renewed: IntCounterVec,
 }
 
 impl TokenMetrics {
@@ -75,7 +108,15 @@ impl TokenMetrics {
         let issuer = HistogramOpts::new("portcullis_token_issuer_seconds", help).buckets(SECONDS.to_vec());
         let issuer = Histogram::with_opts(issuer)?;
         registry.register(Box::new(issuer.clone()))?;
-        Ok(Self { requests, reused, issuer })
+        let help = "Handles of browsers that filters have shown, by what they were answered.";
+        let redeemed = IntCounterVec::new(Opts::new("portcullis_browser_tokens_total", help), &["outcome"])?;
+        registry.register(Box::new(redeemed.clone()))?;
+        REDEEMED.iter().for_each(|outcome| drop(redeemed.with_label_values(&[outcome])));
+        let help = "Renewals of the tokens that are held for browsers, by what has become of them.";
+        let renewed = IntCounterVec::new(Opts::new("portcullis_browser_renewals_total", help), &["outcome"])?;
+        registry.register(Box::new(renewed.clone()))?;
+        Renewal::ALL.iter().for_each(|renewal| drop(renewed.with_label_values(&[renewal.label()])));
+        Ok(Self { requests, reused, issuer, redeemed, renewed })
     }
 
     /// A request was answered with this status.
@@ -92,10 +133,28 @@ impl TokenMetrics {
         self.reused.inc();
     }
 
+    /// A filter that has shown a handle was answered.
+    pub(super) fn redeemed(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Active => "given",
+            Outcome::UnknownSession => "unknown",
+            Outcome::Unavailable => "unavailable",
+            _ => "refused",
+        };
+        self.redeemed.with_label_values(&[outcome]).inc();
+    }
+
+    pub(super) fn renewed(&self, renewal: Renewal) {
+        self.renewed.with_label_values(&[renewal.label()]).inc();
+    }
+
     pub(super) fn issuer_took(&self, took: Duration) {
         self.issuer.observe(took.as_secs_f64());
     }
 }
+
+/// What redemptions are answered.
+const REDEEMED: [&str; 4] = ["given", "refused", "unknown", "unavailable"];
 
 /// What requests are answered.
 const OUTCOMES: [&str; 3] = ["issued", "refused", "unavailable"];

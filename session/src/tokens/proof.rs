@@ -1,5 +1,6 @@
 //! What a client shows besides its authentication: a key (DPoP; RFC 9449, section 5), and the certificate of its connection.
 
+use super::browser::is_through_proxy;
 use super::client::Client;
 use super::fault::Fault;
 use super::upstream::Upstream;
@@ -30,7 +31,10 @@ pub(super) async fn note(
     parts: &Parts,
     client: &mut Client,
 ) -> Result<(), Fault> {
-    client.certificate = parts.extensions.get::<PeerCertificate>().map(|certificate| certificate.0);
+    // That of a proxy is not its client's, and changes when the proxy gets another one.
+    if !is_through_proxy(&parts.headers) {
+        client.certificate = parts.extensions.get::<PeerCertificate>().map(|certificate| certificate.0);
+    }
     let mut shown = parts.headers.get_all("dpop").iter();
     let proof = match (shown.next(), shown.next()) {
         (None, _) => return Ok(()),

@@ -1,22 +1,22 @@
 //! The use of a handle.
 
+use super::attempt::{self, Attempt, LOOK_EVERY, Used, withdraw};
 use super::client::Client;
 use super::ending::{self, Why};
 use super::family::{Family, FamilyId, Kept};
 use super::fault::{Fault, uncached};
 use super::form::Form;
-use super::granted::{answer, read_access, refresh_token, unusable};
+use super::granted::{answer, next_tokens};
 use super::handle::Handle;
 use super::keep::Written;
 use super::rotation::{Decision, Shown};
 use super::standing::{self, Live, Standing};
 use super::state::Tokens;
 use super::upstream::{Reply, Upstream};
-use super::vault::random;
 use crate::service::Service;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,24 +25,7 @@ use tokio::time::Instant;
 /// How long a request waits for others of its family, and for the issuer.
 const WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// How often it is looked whether another replica has its answer.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
 const REFUSED: Fault = Fault::InvalidGrant("the refresh token is not good, or no longer");
-
-/// A family that is used.
-pub(super) struct Used {
-    pub(super) id: FamilyId,
-    pub(super) family: Family,
-    pub(super) version: u64,
-}
-
-/// What has become of an attempt.
-enum Attempt {
-    Answered(Response),
-    /// Another replica was first.
-    Again,
-}
 
 /// Finds the family of a handle and its issuer, before anything else is known of the client. A handle that was made up costs one
 /// look into the store.
@@ -52,7 +35,8 @@ pub(super) async fn find(tokens: &Arc<Tokens>, form: &Form) -> Result<(Handle, A
     let handle = Handle::read(text).ok_or(REFUSED)?;
     let (family, _) = tokens.load(handle.family).await?.ok_or(REFUSED)?;
     let is_known = family.rotation.knows(shown(tokens, &handle));
-    let upstream = tokens.issuer(&family.issuer).filter(|_| is_known && family.over.is_none());
+    let upstream =
+        tokens.issuer(&family.issuer).filter(|_| is_known && family.over.is_none() && family.browser.is_none());
     Ok((handle, Arc::clone(upstream.ok_or(REFUSED)?)))
 }
 
@@ -84,23 +68,27 @@ pub(super) async fn refresh(
             Decision::Unknown => return Err(REFUSED),
             Decision::Wait(_) => tokio::time::sleep(LOOK_EVERY).await,
             Decision::Expired => {
-                ending::end(service, tokens, used, by, Why::Expired).await;
+                ending::end(service, tokens, used, client, Why::Expired).await;
                 return Err(REFUSED);
             }
-            Decision::Reuse => return Err(ending::reuse(service, tokens, used, by).await),
+            Decision::Reuse => return Err(ending::reuse(service, tokens, used, client).await),
             Decision::Repeat => {
-                let (used, _) = live(service, tokens, used, by).await?;
+                let (used, _) = live(service, tokens, used, client).await?;
                 return repeat(used.family, upstream, client).await;
             }
             Decision::Ask => {
-                let (used, live) = live(service, tokens, used, by).await?;
+                let (used, live) = live(service, tokens, used, client).await?;
                 let scope = scope_to_ask(&used.family, &live, form.get("scope")).inspect_err(|_| {
                     ending::refused(service, &used.family, id, Why::Scope);
                 })?;
                 let form = form.clone().with("scope", scope.as_deref());
-                let form = form.with("refresh_token", Some(&used.family.refresh_token));
-                if let Attempt::Answered(response) = ask(service, tokens, by, used, (&form, &live)).await {
-                    return Ok(response);
+                let form = form.with("refresh_token", used.family.refresh_token.as_deref());
+                match attempt::ask(service, tokens, by, used, &form).await {
+                    Attempt::Replied(used, attempt, reply) => {
+                        return replied(service, tokens, by, used, (attempt, reply, &live)).await;
+                    }
+                    Attempt::Again => {}
+                    Attempt::Failed => return Err(Fault::Unavailable),
                 }
             }
         }
@@ -117,16 +105,16 @@ async fn live(
     service: &Arc<Service>,
     tokens: &Arc<Tokens>,
     used: Used,
-    (upstream, client): (&Arc<Upstream>, &Client),
+    client: &Client,
 ) -> Result<(Used, Live), Fault> {
     match standing::of(service, &used.family.said, false).await {
         Standing::Live(live) => Ok((used, live)),
-        Standing::Over => {
-            ending::end(service, tokens, used, (upstream, client), Why::Session).await;
+        Standing::Over(outcome) => {
+            ending::end(service, tokens, used, client, Why::Session(outcome)).await;
             Err(Fault::InvalidGrant("the session is over"))
         }
-        Standing::Refused => {
-            ending::refused(service, &used.family, used.id, Why::Session);
+        Standing::Refused(outcome) => {
+            ending::refused(service, &used.family, used.id, Why::Session(outcome));
             Err(Fault::InvalidGrant("the session is refused"))
         }
         Standing::Unknown => Err(Fault::Unavailable),
@@ -147,12 +135,9 @@ async fn repeat(family: Family, upstream: &Arc<Upstream>, client: &Client) -> Re
 }
 
 /// The scope that the issuer is asked for. `None`: all that it has granted.
-fn scope_to_ask(family: &Family, live: &Live, asked: Option<&str>) -> Result<Option<String>, Fault> {
+pub(super) fn scope_to_ask(family: &Family, live: &Live, asked: Option<&str>) -> Result<Option<String>, Fault> {
     let held = &family.said.scopes;
-    let is_lost = |scope: &str| {
-        let is_left = |left: &Vec<String>| left.iter().any(|left| left == scope);
-        held.iter().any(|held| held == scope) && !live.left.as_ref().is_none_or(is_left)
-    };
+    let is_lost = |scope: &str| held.iter().any(|held| held == scope) && !live.holds(scope);
     let granted = || family.scope.split_ascii_whitespace().chain(held.iter().map(String::as_str));
     if let Some(asked) = asked {
         // Never more than was granted (RFC 6749, section 6).
@@ -175,49 +160,29 @@ fn scope_to_ask(family: &Family, live: &Live, asked: Option<&str>) -> Result<Opt
     Ok(Some(left.join(" ")))
 }
 
-/// Tries to get the next tokens.
-async fn ask(
+/// Answers with what the issuer has replied.
+async fn replied(
     service: &Arc<Service>,
     tokens: &Arc<Tokens>,
     (upstream, client): (&Arc<Upstream>, &Client),
-    mut used: Used,
-    (form, live): (&Form, &Live),
-) -> Attempt {
-    let unavailable = || Attempt::Answered(Fault::Unavailable.into_response());
-    let Some(attempt) = random().map(u64::from_be_bytes) else { return unavailable() };
-    used.family.rotation.begin(attempt, tokens.process, service.clock.now_ms());
-    // On disk before the issuer is asked: of two replicas, one asks, and after a kill it is known that it may have been asked.
-    match tokens.write(used.id, &used.family, Some(used.version)).await {
-        Written::As(version) => used.version = version,
-        Written::Late => return Attempt::Again,
-        Written::Failed => return unavailable(),
-    }
-    Attempt::Answered(match upstream.token(form, client).await {
-        Reply::Issued(members) => {
-            let settled = settle(service, tokens, upstream, used, (attempt, client, live), members).await;
-            settled.unwrap_or_else(IntoResponse::into_response)
-        }
+    used: Used,
+    (attempt, reply, live): (u64, Reply, &Live),
+) -> Result<Response, Fault> {
+    match reply {
+        Reply::Issued(members) => settle(service, tokens, upstream, used, (attempt, client, live), members).await,
         // It is definitive: there is nothing left to refresh.
         Reply::Refused(passed) if passed.error() == "invalid_grant" => {
             ending::gone(service, tokens, used).await;
-            passed.into_response()
+            Ok(passed.into_response())
         }
         Reply::Refused(passed) => {
             withdraw(tokens, used, attempt).await;
-            passed.into_response()
+            Ok(passed.into_response())
         }
         Reply::Out => {
             withdraw(tokens, used, attempt).await;
-            Fault::Unavailable.into_response()
+            Err(Fault::Unavailable)
         }
-    })
-}
-
-/// The handle stays good.
-async fn withdraw(tokens: &Tokens, mut used: Used, attempt: u64) {
-    if used.family.rotation.withdraw(attempt) {
-        // If it fails, the intent stays, and the next use of the handle takes its place.
-        tokens.write(used.id, &used.family, Some(used.version)).await;
     }
 }
 
@@ -231,10 +196,7 @@ async fn settle(
     members: Map<String, Value>,
 ) -> Result<Response, Fault> {
     let Used { id, mut family, version } = used;
-    if let Some(next) = refresh_token(&members) {
-        next.clone_into(&mut family.refresh_token);
-    }
-    let made = make(service, tokens, upstream, (id, &family), (client, live), &members);
+    let made = make(service, tokens, upstream, (id, &mut family), (client, live), &members);
     let (handle, access, body) = match made {
         Ok(made) => made,
         Err(fault) => {
@@ -259,14 +221,11 @@ fn make(
     service: &Arc<Service>,
     tokens: &Tokens,
     upstream: &Upstream,
-    (id, family): (FamilyId, &Family),
+    (id, family): (FamilyId, &mut Family),
     (client, live): (&Client, &Live),
     members: &Map<String, Value>,
 ) -> Result<Made, Fault> {
-    let access = read_access(service, upstream, members).map_err(|why| unusable(upstream.issuer(), why))?;
-    if !access.said.is_session_of(&family.said) {
-        return Err(unusable(upstream.issuer(), "its access token is of another session"));
-    }
+    let access = next_tokens(service, upstream, family, members)?;
     let generation = family.rotation.generation.saturating_add(1);
     let handle = Handle::make(&tokens.vault, id, generation).ok_or(Fault::Unavailable)?;
     let answer = answer(tokens, service, (members, &access), client, live, Some(&handle)).ok_or(Fault::Unavailable)?;

@@ -162,6 +162,21 @@ impl Rotation {
         true
     }
 
+    /// The issuer has answered for a browser, whose handle stays the current one. `false`: another attempt has taken the place of
+    /// this one, and nothing changes.
+    pub(super) fn renew(&mut self, attempt: u64, now_ms: u64) -> bool {
+        let is_own = self.withdraw(attempt);
+        if is_own {
+            self.rotated_at_ms = now_ms;
+        }
+        is_own
+    }
+
+    /// The current handle, as it is shown.
+    pub(super) const fn held(&self) -> Shown {
+        Shown { generation: self.generation, digest: self.current, is_genuine: true }
+    }
+
     /// The issuer has not answered, or has refused something that says nothing about the handle, which stays good.
     pub(super) fn withdraw(&mut self, attempt: u64) -> bool {
         let is_own = self.is_attempt(attempt);

@@ -13,10 +13,10 @@ use std::sync::Arc;
 pub(super) enum Standing {
     /// It is live.
     Live(Live),
-    /// It has ended.
-    Over,
-    /// Its tokens are refused: it is blocked, for example, or not known.
-    Refused,
+    /// It has ended, and how.
+    Over(Outcome),
+    /// Its tokens are refused, and why: it is blocked, for example, or not known.
+    Refused(Outcome),
     /// There is no verdict now.
     Unknown,
 }
@@ -29,6 +29,13 @@ pub(super) struct Live {
     pub(super) left: Option<Vec<String>>,
     /// When it ends at the latest.
     pub(super) ends_at_ms: Option<u64>,
+}
+
+impl Live {
+    /// Whether the session still has a scope of its token.
+    pub(super) fn holds(&self, scope: &str) -> bool {
+        self.left.as_ref().is_none_or(|left| left.iter().any(|left| left == scope))
+    }
 }
 
 /// Asks the judge about the session of an access token that the issuer has answered, and that is genuine therefore. A login is
@@ -59,10 +66,10 @@ pub(super) async fn of(service: &Arc<Service>, said: &Said, is_login: bool) -> S
                 let held = session.scopes().1.now;
                 live(Some(said.scopes.iter().filter(|scope| held.holds(scope)).cloned().collect()), None)
             }
-            None => Standing::Refused,
+            None => Standing::Refused(Outcome::ScopeEscalation),
         },
-        Outcome::IdleTimeout | Outcome::LifetimeExceeded | Outcome::Revoked => Standing::Over,
+        over @ (Outcome::IdleTimeout | Outcome::LifetimeExceeded | Outcome::Revoked) => Standing::Over(over),
         Outcome::Unavailable => Standing::Unknown,
-        _ => Standing::Refused,
+        refused => Standing::Refused(refused),
     }
 }

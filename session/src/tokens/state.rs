@@ -1,5 +1,6 @@
 //! What requests share.
 
+use super::browser::Renewals;
 use super::family::FamilyId;
 use super::metrics::TokenMetrics;
 use super::rotation::Process;
@@ -17,6 +18,9 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 /// Requests that are served at a time: that many bodies are in memory at most.
 const REQUESTS_MAX: usize = 512;
 
+/// Redemptions that are answered at a time.
+const REDEMPTIONS_MAX: usize = 4_096;
+
 /// The token endpoint.
 pub struct Tokens {
     pub(super) settings: TokenSettings,
@@ -27,7 +31,9 @@ pub struct Tokens {
     pub(super) metrics: Arc<TokenMetrics>,
     pub(super) process: Process,
     pub(super) requests: Arc<Semaphore>,
+    pub(super) redemptions: Arc<Semaphore>,
     pub(super) families: Arc<Families>,
+    pub(super) renewals: Renewals,
     /// Where work goes on that must not end with its client's connection, and on whose blocking threads the store is used.
     pub(super) runtime: Runtime,
 }
@@ -52,7 +58,9 @@ impl Tokens {
             metrics,
             process: Process { run: u64::from_be_bytes(run), started_at_ms: now_ms, is_alone },
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            redemptions: Arc::new(Semaphore::new(REDEMPTIONS_MAX)),
             families: Arc::default(),
+            renewals: Renewals::default(),
             runtime: Runtime::current(),
         })
     }

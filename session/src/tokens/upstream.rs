@@ -1,5 +1,6 @@
 //! Calls to issuers: no redirect is followed, an answer has at most 1 MiB, and so many calls are made at a time.
 
+use super::browser::Pause;
 use super::client::{Authentication, Client};
 use super::form::Form;
 use super::metrics::TokenMetrics;
@@ -76,6 +77,8 @@ pub(super) struct Upstream {
     outbound: Outbound,
     known: Mutex<Option<(Known, Instant)>>,
     turns: Arc<Semaphore>,
+    /// For renewals of browsers' tokens, behind which nobody stands who would try again later.
+    pause: Mutex<Pause>,
     metrics: Arc<TokenMetrics>,
 }
 
@@ -91,6 +94,7 @@ impl Upstream {
                 outbound: Outbound::new(Some(tls)),
                 known: Mutex::default(),
                 turns: Arc::clone(&turns),
+                pause: Mutex::default(),
                 metrics: Arc::clone(metrics),
             }))
         };
@@ -111,6 +115,25 @@ impl Upstream {
                 Some(one) => is_ours(one),
                 None => false,
             }
+    }
+
+    /// For how long no token of a browser is renewed here, in milliseconds: it has not answered.
+    pub(super) fn paused_ms(&self, now_ms: u64) -> u64 {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).left_ms(now_ms)
+    }
+
+    /// Whether one is renewed now.
+    pub(super) fn begins(&self, now_ms: u64) -> bool {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).admits(now_ms)
+    }
+
+    /// It has answered, or has not.
+    pub(super) fn ended(&self, has_answered: bool, now_ms: u64) {
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        match has_answered {
+            true => pause.succeeded(),
+            false => pause.failed(now_ms),
+        }
     }
 
     /// Its endpoints; `None`: they are not known now.

@@ -52,7 +52,7 @@ impl Commit {
                 let is_opened = opened.contains(&record.id());
                 let moved = if is_opened { Ok(()) } else { self.move_end(&mut record, now_ms, pending.as_ref()) };
                 // What the first commit has made stands, also where the second one has failed.
-                pending.iter().for_each(|pending| self.written(pending));
+                pending.iter().for_each(|pending| self.written_for(pending, reply.by.revokes_as()));
                 let also_ended = record.ended.and_then(|end| self.registry.ended_on_disk(record.id(), end));
                 late.sessions.extend(also_ended);
                 if let Err(error) = moved {
@@ -63,7 +63,7 @@ impl Commit {
                 late.answers.push(Box::new(move |made| answer(reply, made.map(|()| Some(record)))));
             }
             Step::RevokeUnseen(id, mut revocation, reply) => {
-                if let Err(error) = self.publish(&mut revocation, "admin", &reply.by, late) {
+                if let Err(error) = self.publish(&mut revocation, reply.by.revokes_as().as_str(), &reply.by, late) {
                     return answer(reply, Err(NotWritten::Failed(error)));
                 }
                 // One may have opened meanwhile, and its limits may have ended it: it is revoked all the same.
@@ -205,7 +205,12 @@ impl Commit {
     }
 
     fn written(&self, pending: &Pending) {
-        self.registry.written(&pending.session, pending.write);
+        self.written_for(pending, EndedBy::Admin);
+    }
+
+    /// The same, for whom the write was.
+    fn written_for(&self, pending: &Pending, by: EndedBy) {
+        self.registry.written_by(&pending.session, pending.write, by);
         if let Some(replaced) = &pending.replaced {
             replaced.life().change(Stage::succeeded);
         }

@@ -4,8 +4,8 @@ use crate::fixtures::PATIENCE;
 use portcullis_contract::bounds::SERVICE_MESSAGE_BYTES_MAX;
 use portcullis_contract::wire::session_check_client::SessionCheckClient;
 use portcullis_contract::wire::{
-    Circumstances, FilterMessage, Follow, Hello, Issuer, Outcome, Question, Route, ServiceMessage, SessionKey, Token,
-    Verdict,
+    Circumstances, FilterMessage, Follow, Hello, Issuer, Outcome, Question, Redeemed, Redemption, Route,
+    ServiceMessage, SessionKey, Token, Verdict,
 };
 use portcullis_contract::{KeyKind, SessionId};
 use serde_json::Value;
@@ -24,8 +24,11 @@ pub(crate) const FILTER: &str = "the-secret-of-the-filter";
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In lower case.
     pub(crate) head: String,
     pub(crate) text: String,
+    /// The cookie that it sets.
+    pub(crate) cookie: Option<String>,
 }
 
 impl Answer {
@@ -64,21 +67,27 @@ pub(crate) async fn request(
     path: &str,
     body: &str,
 ) -> Answer {
-    let mut stream = TcpStream::connect(to).await.unwrap();
     let authorization = match authorization {
         "" => String::new(),
         value => format!("authorization: {value}\r\n"),
     };
+    request_with(to, &format!("content-type: {content_type}\r\n{authorization}"), method, path, body).await
+}
+
+/// One HTTP/1.1 request with these lines in its head.
+pub(crate) async fn request_with(to: SocketAddr, lines: &str, method: &str, path: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(to).await.unwrap();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, text) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).map(str::to_owned);
+    Answer { status, head: head.to_lowercase(), text: text.to_owned(), cookie }
 }
 
 /// A filter's stream.
@@ -209,6 +218,31 @@ impl Filter {
         self.send(FilterMessage { questions, ..FilterMessage::default() }).await;
         let [verdict] = <[Verdict; 1]>::try_from(self.verdicts(1).await).unwrap();
         verdict
+    }
+
+    /// Shows digests of handles, and waits for what they are redeemed for, in their order.
+    pub(crate) async fn redeem(&mut self, handles: &[[u8; 32]]) -> Vec<Redeemed> {
+        let ids = 0..u32::try_from(handles.len()).unwrap();
+        let shown = ids.clone().zip(handles).map(|(id, handle)| Redemption { id, handle: handle.to_vec() });
+        self.send(FilterMessage { redemptions: shown.collect(), ..FilterMessage::default() }).await;
+        let mut redeemed = Vec::new();
+        while redeemed.len() < handles.len() {
+            redeemed.extend(self.redeemed().await);
+        }
+        redeemed.sort_by_key(|redeemed: &Redeemed| redeemed.id);
+        assert!(redeemed.iter().map(|redeemed| redeemed.id).eq(ids), "each is answered once");
+        redeemed
+    }
+
+    /// What has been redeemed, in the next message that has any.
+    pub(crate) async fn redeemed(&mut self) -> Vec<Redeemed> {
+        loop {
+            let answer = tokio::time::timeout(PATIENCE, self.answer()).await.expect("nothing is redeemed");
+            let answer = answer.unwrap().expect("the stream was closed");
+            if !answer.redeemed.is_empty() {
+                return answer.redeemed;
+            }
+        }
     }
 
     pub(crate) async fn outcome(&mut self, token: u32) -> Outcome {

@@ -1,6 +1,8 @@
 //! The token endpoint in front of an issuer: handles that change with each use, theft that is noticed, sessions that decide.
 
 mod bound;
+mod browser_kills;
+mod browsers;
 mod exchange;
 mod hostile;
 mod issuer;

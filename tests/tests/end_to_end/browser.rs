@@ -10,19 +10,20 @@ use std::{
 /// Names of Chromium, here and there.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-fn browser() -> PathBuf {
+pub(crate) fn browser() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).flat_map(|folder| BROWSERS.map(|name| folder.join(name)));
     let mut found = found.filter(|program| program.is_file());
     found.next().expect("there is no Chromium: run `make test-faults`")
 }
 
-/// What the pages of `tests/browser/page.mjs` saw.
-fn drive(config: &Value) -> Value {
+/// What the pages of a script in `tests/browser` saw, which runs for at most that many seconds.
+pub(crate) fn drive(script: &str, seconds_max: u64, config: &Value) -> Value {
     let home = root().join("tests/browser");
     assert!(home.join("node_modules").exists(), "its packages are missing: run `make test-faults`");
     let mut command = Command::new("timeout");
-    let command = command.args(["80", "node", "page.mjs"]).arg(config.to_string()).current_dir(home);
+    let command = command.arg(seconds_max.to_string()).args(["node", script]).arg(config.to_string());
+    let command = command.current_dir(home);
     let ran = command.stderr(Stdio::inherit()).output().expect("node runs");
     assert!(ran.status.success(), "{}: {}", ran.status, String::from_utf8_lossy(&ran.stdout));
     serde_json::from_slice(&ran.stdout).expect("one line of JSON")
@@ -49,7 +50,7 @@ async fn a_browser_s_cookie_and_subprotocol_carry_its_token_and_other_origins_ca
             "credential": testbed.admin_credential,
         },
     });
-    let seen = tokio::task::spawn_blocking(move || drive(&config)).await.expect("it returns");
+    let seen = tokio::task::spawn_blocking(move || drive("page.mjs", 80, &config)).await.expect("it returns");
     let echo = |protocol: &str| json!({"echo": "hello", "protocol": protocol});
     let expected = json!({
         "version": seen["version"],

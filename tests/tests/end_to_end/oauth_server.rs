@@ -1,6 +1,7 @@
 //! A real authorization server that this project did not write (npm's oidc-provider): its JWTs, opaque tokens, revocations
 //! and its key rotations.
 
+mod browsers;
 mod tokens;
 
 use portcullis_tests::{

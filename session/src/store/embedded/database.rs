@@ -314,7 +314,11 @@ impl Store for Embedded {
     }
 
     fn family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
-        self.read_family(id)
+        Ok(self.read_families(&[id])?.pop())
+    }
+
+    fn families(&self, ids: &[FamilyId]) -> Result<Vec<StoredFamily>, StoreError> {
+        self.read_families(ids)
     }
 
     fn write_family(&self, family: &StoredFamily, over: Option<u64>) -> Result<bool, StoreError> {

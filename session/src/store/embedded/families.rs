@@ -20,15 +20,18 @@ const FAMILIES_ENDED: TableDefinition<'_, [u8; FamilyId::BYTES], ()> = TableDefi
 const DROPPED_MAX: usize = 1_024;
 
 impl Embedded {
-    pub(super) fn read_family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+    pub(super) fn read_families(&self, ids: &[FamilyId]) -> Result<Vec<StoredFamily>, StoreError> {
         self.with(|database| {
             let txn = database.begin_read().map_err(failed)?;
             let families = match txn.open_table(FAMILIES) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 opened => opened.map_err(failed)?,
             };
-            let found = families.get(id.0).map_err(failed)?;
-            Ok(found.map(|row| stored(id, row.value())))
+            let read = |id: &FamilyId| {
+                let found = families.get(id.0).map_err(failed).transpose()?;
+                Some(found.map(|row| stored(*id, row.value())))
+            };
+            ids.iter().filter_map(read).collect()
         })
     }
 

@@ -12,12 +12,12 @@ use tokio_postgres::Row;
 const DROPPED_MAX: i64 = 10_000;
 
 impl Postgres {
-    pub(super) fn read_family(&self, id: FamilyId) -> Result<Option<StoredFamily>, StoreError> {
+    pub(super) fn read_families(&self, ids: &[FamilyId]) -> Result<Vec<StoredFamily>, StoreError> {
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         let rows = lock(&self.families).run(async |c| {
-            c.query("SELECT id, version, until_ms, is_ended, sealed FROM families WHERE id = $1", &[&id.0.as_slice()])
-                .await
+            c.query("SELECT id, version, until_ms, is_ended, sealed FROM families WHERE id = ANY($1)", &[&ids]).await
         })?;
-        rows.first().map(stored).transpose()
+        rows.iter().map(stored).collect()
     }
 
     pub(super) fn put_family(&self, family: &StoredFamily, over: Option<u64>) -> Result<bool, StoreError> {

@@ -1,10 +1,9 @@
 //! Handles that are bound to a key of their client (DPoP).
 
 use super::*;
+use crate::client::request_with;
 use ed25519_compact::{KeyPair, Seed};
 use std::sync::atomic::AtomicU64;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const URL: &str = "https://x/oauth2/token";
 
@@ -26,18 +25,8 @@ fn key(seed: u8) -> KeyPair {
 /// A request with these proofs.
 async fn ask(world: &World, proofs: &[&str], form: &str) -> Answer {
     let shown: String = proofs.iter().map(|proof| format!("dpop: {proof}\r\n")).collect();
-    let request = format!(
-        "POST /oauth2/token HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-         {shown}content-length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    let mut stream = TcpStream::connect(world.fixture.checks).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+    let lines = format!("content-type: application/x-www-form-urlencoded\r\n{shown}");
+    request_with(world.fixture.checks, &lines, "POST", "/oauth2/token", form).await
 }
 
 const CODE: &str = "grant_type=authorization_code&code=s&client_id=spa";

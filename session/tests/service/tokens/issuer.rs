@@ -44,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) rotation: Rotation,
     pub(crate) held: Mutex<Held>,
     pub(crate) now_ms: AtomicU64,
+    /// How long its access tokens live, in seconds.
+    pub(crate) life_s: AtomicU64,
+    /// Logins get no refresh token.
+    pub(crate) is_short: AtomicBool,
     logged_in_s: u64,
     /// It answers 500.
     pub(crate) is_dead: AtomicBool,
@@ -68,6 +72,8 @@ impl Issuer {
             rotation,
             held: Mutex::default(),
             now_ms: AtomicU64::new(now_ms),
+            life_s: AtomicU64::new(600),
+            is_short: AtomicBool::new(false),
             logged_in_s: now_ms / 1_000 - 5,
             is_dead: AtomicBool::new(false),
             gate: Gate::default(),
@@ -137,7 +143,7 @@ fn answer(state: &Inner, headers: &HeaderMap, form: &HashMap<String, String>) ->
     let Some(client) = client(headers, form) else { return refused("invalid_client") };
     let mut held = state.held.lock().unwrap();
     let (login, refreshes) = match form["grant_type"].as_str() {
-        "authorization_code" => (form["code"].clone(), true),
+        "authorization_code" => (form["code"].clone(), !state.is_short.load(Ordering::SeqCst)),
         "client_credentials" => (String::new(), false),
         "refresh_token" => match held.refresh(&form["refresh_token"], state.rotation) {
             Some(login) => (login, state.rotation != Rotation::Off),
@@ -146,10 +152,11 @@ fn answer(state: &Inner, headers: &HeaderMap, form: &HashMap<String, String>) ->
         _ => return refused("unsupported_grant_type"),
     };
     let iat = state.now_ms.load(Ordering::SeqCst) / 1_000;
+    let life_s = state.life_s.load(Ordering::SeqCst);
     let scope = form.get("scope").cloned().unwrap_or_else(|| "openid orders:read orders:write".to_owned());
     held.count += 1;
     let mut claims = json!({
-        "iat": iat, "exp": iat + 600, "scope": scope, "client_id": client, "jti": held.count, "auth_time": state.logged_in_s,
+        "iat": iat, "exp": iat + life_s, "scope": scope, "client_id": client, "jti": held.count, "auth_time": state.logged_in_s,
         "acr": "aal2", "amr": ["pwd"],
     });
     if login.is_empty() {
@@ -159,7 +166,7 @@ fn answer(state: &Inner, headers: &HeaderMap, form: &HashMap<String, String>) ->
         claims[name] = value.clone();
     }
     let mut answer = json!({
-        "access_token": jwt(&login, claims), "token_type": "Bearer", "expires_in": 600, "scope": scope,
+        "access_token": jwt(&login, claims), "token_type": "Bearer", "expires_in": life_s, "scope": scope,
     });
     if refreshes {
         let next = format!("the-issuers-own-{}-{}", held.count, "x".repeat(30));

@@ -15,7 +15,7 @@ pub(super) async fn start(folder: &Path, issuer: &Issuer) -> Program {
     Program::run(command).await
 }
 
-async fn kill(mut program: Program) -> String {
+pub(super) async fn kill(mut program: Program) -> String {
     program.child.kill().await.unwrap();
     program.rest().await
 }
