@@ -46,7 +46,7 @@ async fn before_the_issuer_has_heard_of_it_nothing_is_lost_and_after_that_a_logi
         [(Rotation::On, false), (Rotation::On, true), (Rotation::WithGrace, true), (Rotation::Off, true)]
     {
         let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::start_at(rotation, now_ms()).await);
-        issuer.state.life_s.store(4, Ordering::SeqCst);
+        issuer.state.life_s.store(6, Ordering::SeqCst);
         let program = start(folder.path(), &issuer).await;
         let (handle, _) = cookie(&post(program.checks, &[], "/oauth2/token", &login("s")).await);
         let first = redeem(&program, &handle).await.token;
@@ -79,7 +79,7 @@ async fn before_the_issuer_has_heard_of_it_nothing_is_lost_and_after_that_a_logi
 #[tokio::test]
 async fn what_was_renewed_is_there_after_a_kill_and_no_secret_is_stored_or_said() {
     let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::start_at(Rotation::On, now_ms()).await);
-    issuer.state.life_s.store(4, Ordering::SeqCst);
+    issuer.state.life_s.store(6, Ordering::SeqCst);
     let program = start(folder.path(), &issuer).await;
     let (handle, _) = cookie(&post(program.checks, &[], "/oauth2/token", &login("s")).await);
     let first = redeem(&program, &handle).await.token;

@@ -121,6 +121,8 @@ impl World {
         if other.is_some() {
             return Err("two ask at once");
         }
+        // An answer that takes longer than an intent holds comes too late.
+        self.is_excused |= self.calls[1 - at].is_some_and(|other| other.answer.is_some());
         self.attempts += 1;
         self.rotation.begin(self.attempts, process, self.now_ms);
         self.version += 1;
@@ -175,10 +177,7 @@ impl World {
                 self.runs[at] += 2;
             }
             Event::Tick => self.now_ms += LIFE_MS / 3,
-            Event::Late => {
-                self.now_ms += rotation::ASKING_MS_MAX;
-                self.is_excused |= self.calls.iter().flatten().any(|call| call.answer.is_some());
-            }
+            Event::Late => self.now_ms += rotation::ASKING_MS_MAX,
         }
         Ok(!self.is_over)
     }
