@@ -1,6 +1,6 @@
 # Short names for what is done often. The work is done by cargo and by small scripts, each of which says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build image unit test test-faults lint check bench fuzz clean
+.PHONY: help demo build image unit test test-faults test-long lint check bench fuzz clean
 
 # Retries cover a registry that fails for a minute; errors are printed, and nothing else.
 NPM_CI = npm ci --loglevel=error --no-audit --no-fund --fetch-retries=5 --fetch-retry-maxtimeout=60000
@@ -57,6 +57,13 @@ test-faults: build tests/oauth/node_modules tests/pdp/node_modules tests/browser
 	  && cargo test --workspace --test end_to_end -- --ignored --nocapture --test-threads 1 $(PEERS:%=--skip %) $$without
 	@[ -d dist/oauth-toolkit ] || echo '» SKIPPED: the tests beside django-oauth-toolkit, see above'
 	@[ -d dist/glewlwyd ] || command -v glewlwyd >/dev/null || echo "» SKIPPED: the tests beside Debian's glewlwyd, see above"
+
+test-long: build ## run the tests of the guarantee, of the audit log and of usage in their long forms: hours (CHANGES=1000 REQUESTS=10000000)
+	tests/postgres.sh >/dev/null && tests/redis.sh >/dev/null
+	cargo test --workspace --lib -- --ignored million
+	PORTCULLIS_USAGE=100000 cargo test --workspace --test end_to_end -- --ignored --nocapture replicas::usage
+	PORTCULLIS_CHAOS=$(or $(CHANGES),1000) PORTCULLIS_REQUESTS=$(or $(REQUESTS),10000000) cargo test --workspace --test end_to_end \
+	  -- --ignored --nocapture --test-threads 1 chaos:: lease_faults::
 
 tests/oauth/node_modules: tests/oauth/package-lock.json
 	@echo '» fetching the authorization server of the tests'

@@ -259,6 +259,10 @@ impl Watch {
     }
 }
 
+/// Envoy's routes in the shipped bootstrap.
+const ROUTES: &str =
+    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+
 /// Adds endpoints on local ports to a cluster.
 pub(crate) fn add_endpoints(all: &mut Value, cluster: &str, ports: &[u16]) {
     let endpoints = endpoints(all, cluster);
@@ -288,6 +292,10 @@ fn bootstrap(changes: Changes, dir: &Path) -> (Value, Value) {
     let mut all = paths::shipped_file("envoy.yaml");
     *at(&mut all, "/static_resources/listeners/0/address/socket_address/port_value") = json!(changes.listener);
     *at(&mut all, "/admin/address/socket_address/port_value") = json!(changes.admin);
+    if let Some(oauth) = changes.policy.get("oauth") {
+        let route = json!({"match": {"prefix": "/oauth2/"}, "route": {"cluster": oauth["cluster"]}});
+        at(&mut all, ROUTES).as_array_mut().expect("a list of routes").insert(0, route);
+    }
     *at(&mut all, PLACE) = changes.policy;
     let clusters = at(&mut all, "/static_resources/clusters");
     let clusters = clusters.as_array_mut().expect("a list of clusters");

@@ -13,7 +13,7 @@ const FAULTS: &str = include_str!("../../../engine/src/policy/testdata/faults.tx
 
 /// The only faults of the table that the schema accepts: relations between keys in different places, and what no pattern
 /// can express.
-const BEYOND: [&str; 21] = [
+const BEYOND: [&str; 24] = [
     r"$.issuers[1].issuer: `https://id.example.com` is already listed at `$.issuers[0]`",
     r"$.issuers[0].clock_skew: `61s` is too long; at most `60s`",
     r"$.session.authority: this key is required; the cluster's name, `outbound|443||id.example`, is not a host",
@@ -35,6 +35,9 @@ const BEYOND: [&str; 21] = [
     "$.allowed_origins: only a token in a cookie needs an origin; omit this key, or add `{cookie: NAME}` to `$.token_from`",
     "$.device.from[2]: is already listed, and only the first one counts",
     "$.session.attributes.headers[0]: `authorization` decides how the request is handled, and a header that is named here is removed; use a header of its own",
+    "$.oauth.path: `/oauth2/` must not end with `/`",
+    "$.oauth.path: `/a/../b` is not a path in its plain form, such as `/oauth2`",
+    "$.oauth.path: `/{tenant}` is not a path in its plain form, such as `/oauth2`",
 ];
 
 static SCHEMA: LazyLock<Validator> =

@@ -3,12 +3,10 @@
 use super::answers::Broken;
 use crate::service::Service;
 use crate::tokens::{self, Redemption};
+use portcullis_contract::bounds::REDEMPTIONS_MAX;
 use portcullis_contract::wire::{self, Outcome, Redeemed, ServiceMessage};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-/// Redemptions of one message.
-const REDEMPTIONS_MAX: usize = 1_024;
 
 /// Tokens that leave in one message, in bytes: one more may come, and stays within the bound of a message.
 const BYTES_MAX: usize = 1024 * 1024;

@@ -196,9 +196,7 @@ fn paths_of_routes_are_read_in_every_form() {
 fn the_shipped_bootstrap_has_routes_and_other_files_are_told_so() {
     let shipped = include_str!("../../../../envoy/envoy.yaml");
     let judged = of_envoy(&parse(shipped, Shape::All).expect("YAML"), &policy());
-    // The shipped policy opens no token endpoint.
-    let expected = [("* /oauth2/…", Extent::Nothing), ("* /…", Extent::Part)];
-    assert_eq!(lines(&judged), expected.map(|(line, extent)| (line.to_owned(), extent)));
+    assert_eq!(lines(&judged), [("* /…".to_owned(), Extent::Part)]);
     let error = envoy::read(&parse("{static_resources: {}}", Shape::All).expect("YAML")).expect_err("no routes");
     assert!(error.contains("RDS"), "{error}");
 }

@@ -80,7 +80,7 @@ pub(crate) fn way(policy: &Policy, asked: &Asked<'_>, has_token: bool) -> Way {
     }
     match route(&Head::read(&headers), policy) {
         Ok(Routed::Guarded(rule)) => Way::Rule(rule),
-        Ok(Routed::Public(_)) => Way::Decided(true),
+        Ok(Routed::Public(_) | Routed::OAuth(_)) => Way::Decided(true),
         Err(denial) => Way::Decided(is_released(denial, policy)),
     }
 }
@@ -121,7 +121,8 @@ pub(crate) fn decide(policy: &Policy, rule: RuleId, method: &str, holder: &Holde
     };
     let principal = Rc::new(Principal::new(IssuerId(0), facts, policy));
     let attributes = Rc::new(RequestAttributes { method: method.to_owned(), ..RequestAttributes::default() });
-    let arrival = Arrival { rule, token: String::new(), attributes, presented: None, deadline: Monotonic(u64::MAX) };
+    let deadline = Monotonic(u64::MAX);
+    let arrival = Arrival { rule, token: "".into(), attributes, presented: None, deadline, behind: None };
     let asked = |event: Event, now_ms| {
         let mut request = Request::default();
         let decision =

@@ -8,16 +8,12 @@ use crate::tokens::vault::random;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use portcullis_contract::wire::COOKIE_HEADER;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// The parameter of a request for tokens by which a browser gets a cookie. It is not passed on.
 pub(in crate::tokens) const COOKIE: &str = "portcullis_cookie";
-
-/// The header in which a filter names the cookie of its policy. By that it vouches for the page that has made the request: it is one
-/// of the request's own origin, or of one that the policy allows. A page of any other origin cannot set it, so without it no cookie
-/// is set, read or cleared.
-const NAME: &str = "x-portcullis-cookie";
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -47,7 +43,7 @@ pub(in crate::tokens) struct CookieRequest {
 
 /// Whether a proxy has passed a request on: it sets that header, in place of the client's. Its connection is the proxy's.
 pub(in crate::tokens) fn is_through_proxy(headers: &HeaderMap) -> bool {
-    headers.contains_key(NAME)
+    headers.contains_key(COOKIE_HEADER)
 }
 
 /// Whether a request for tokens is the login of a browser, which can have no secret and no key.
@@ -68,7 +64,7 @@ pub(in crate::tokens) fn requested(headers: &HeaderMap, form: &Form) -> Result<O
 impl CookieRequest {
     /// Reads the name of the cookie, and what there is under it.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Fault> {
-        let mut names = headers.get_all(NAME).iter();
+        let mut names = headers.get_all(COOKIE_HEADER).iter();
         let name = match (names.next(), names.next()) {
             (Some(name), None) => name.to_str().ok().filter(|name| is_name(name)).ok_or(BAD_NAME)?,
             (None, _) => return Err(NOBODY_VOUCHES),
@@ -162,7 +158,7 @@ mod tests {
     }
 
     fn shown(cookie: &str) -> Vec<HandleDigest> {
-        CookieRequest::read(&headers(&[(NAME, "n"), ("cookie", cookie)])).unwrap().shown
+        CookieRequest::read(&headers(&[(COOKIE_HEADER, "n"), ("cookie", cookie)])).unwrap().shown
     }
 
     #[test]
@@ -192,7 +188,7 @@ mod tests {
     #[test]
     fn a_proxy_names_the_cookie_once_and_by_a_name() {
         let named = |names: &[&str]| {
-            let pairs: Vec<_> = names.iter().map(|name| (NAME, *name)).collect();
+            let pairs: Vec<_> = names.iter().map(|name| (COOKIE_HEADER, *name)).collect();
             CookieRequest::read(&headers(&pairs)).map(|request| request.name.0)
         };
         assert_eq!(named(&["__Host-portcullis"]).unwrap(), "__Host-portcullis");
@@ -229,16 +225,16 @@ mod tests {
         };
         assert_eq!(requested(&[], "client_id=spa"), Ok(false));
         assert_eq!(requested(&[], "client_id=spa&portcullis_cookie="), Ok(false));
-        assert_eq!(requested(&[(NAME, "n")], "client_id=spa&portcullis_cookie=1"), Ok(true));
+        assert_eq!(requested(&[(COOKIE_HEADER, "n")], "client_id=spa&portcullis_cookie=1"), Ok(true));
         let refused: [(&[(&'static str, &str)], &str); 8] = [
             (&[], "portcullis_cookie=1"),
-            (&[(NAME, "n")], "portcullis_cookie=0"),
-            (&[(NAME, "n")], "portcullis_cookie=true"),
-            (&[(NAME, "n"), ("authorization", "Basic x")], "portcullis_cookie=1"),
-            (&[(NAME, "n"), ("dpop", "x")], "portcullis_cookie=1"),
-            (&[(NAME, "n")], "portcullis_cookie=1&client_secret=s"),
-            (&[(NAME, "n")], "portcullis_cookie=1&client_assertion=s"),
-            (&[(NAME, "a b")], "portcullis_cookie=1"),
+            (&[(COOKIE_HEADER, "n")], "portcullis_cookie=0"),
+            (&[(COOKIE_HEADER, "n")], "portcullis_cookie=true"),
+            (&[(COOKIE_HEADER, "n"), ("authorization", "Basic x")], "portcullis_cookie=1"),
+            (&[(COOKIE_HEADER, "n"), ("dpop", "x")], "portcullis_cookie=1"),
+            (&[(COOKIE_HEADER, "n")], "portcullis_cookie=1&client_secret=s"),
+            (&[(COOKIE_HEADER, "n")], "portcullis_cookie=1&client_assertion=s"),
+            (&[(COOKIE_HEADER, "a b")], "portcullis_cookie=1"),
         ];
         for (pairs, form) in refused {
             assert!(matches!(requested(pairs, form), Err(Fault::InvalidRequest(_))), "{pairs:?} {form}");
@@ -251,9 +247,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 headers.insert("cookie", value.clone());
-                headers.insert(NAME, HeaderValue::from_static("n"));
+                headers.insert(COOKIE_HEADER, HeaderValue::from_static("n"));
                 prop_assert!(CookieRequest::read(&headers).unwrap().shown.len() <= VALUES_MAX);
-                headers.insert(NAME, value);
+                headers.insert(COOKIE_HEADER, value);
                 let _: Result<CookieRequest, Fault> = CookieRequest::read(&headers);
             }
         }
