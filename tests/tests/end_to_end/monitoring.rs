@@ -1,6 +1,7 @@
 //! The dashboard and the alert rules of `deploy/` ask for metrics that a real Envoy and the real service have.
 
-use portcullis_tests::{Answer, Client, IssuerBehaviour, Kind, Testbed, policy, root, scenario, until};
+use crate::session_cookie::{self, COOKIE, HANDLE};
+use portcullis_tests::{Answer, Client, FakeService, IssuerBehaviour, Kind, Testbed, policy, root, scenario, until};
 use regex::Regex;
 use serde_json::{Value, json};
 use std::{
@@ -136,7 +137,8 @@ async fn played(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     testbed.ready().await;
     let leased = testbed.get("/leased").bearer(testbed.issuer.token().sign()).http2();
     until("a lease releases a request", async || {
-        leased.clone().await.passes();
+        // One worker may have its stream back before the other.
+        leased.clone().await;
         (testbed.envoy.stat("leases.event.released").await > 0).then_some(())
     })
     .await;
@@ -160,6 +162,17 @@ async fn shadowed(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
     scrape(&testbed).await
 }
 
+/// A proxy that is shown a handle, which a fake service does not know.
+async fn shown_a_handle(edit: impl FnOnce(&mut Value) + Send + 'static) -> Series {
+    let fake = FakeService::start().await;
+    let builder = Testbed::builder().policy(session_cookie::policy(|_| ())).cluster("session", fake.address.port());
+    let testbed = builder.bootstrap(edit).start().await;
+    testbed.ready().await;
+    testbed.get("/me").header("cookie", format!("{COOKIE}={HANDLE}")).await.refused(401, "invalid_token");
+    counted(&testbed, "redemptions.result.refused").await;
+    scrape(&testbed).await
+}
+
 async fn counted(testbed: &Testbed, counter: &str) {
     until(counter, async || (testbed.envoy.stat(counter).await > 0).then_some(())).await;
 }
@@ -167,7 +180,7 @@ async fn counted(testbed: &Testbed, counter: &str) {
 /// Everything that a proxy with this bootstrap and the service have counted.
 async fn all(edit: impl FnOnce(&mut Value) + Clone + Send + 'static) -> Series {
     let mut series = played(edit.clone()).await;
-    for (metric, more) in shadowed(edit).await {
+    for (metric, more) in shadowed(edit.clone()).await.into_iter().chain(shown_a_handle(edit).await) {
         series.entry(metric).or_default().extend(more);
     }
     series

@@ -6,12 +6,12 @@ use portcullis_tests::{Answer, Call, FakeService, Kind, PATIENCE, ServiceBehavio
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const COOKIE: &str = "__Host-portcullis";
-const HANDLE: &str = "pcr_0123456789abcdefghijklmnopqrstuvwxyz0123456789";
+pub(crate) const COOKIE: &str = "__Host-portcullis";
+pub(crate) const HANDLE: &str = "pcr_0123456789abcdefghijklmnopqrstuvwxyz0123456789";
 const HOST: &str = "www.example.com";
 const LONG: Duration = Duration::from_mins(5);
 
-fn policy(change: impl FnOnce(&mut Value)) -> Value {
+pub(crate) fn policy(change: impl FnOnce(&mut Value)) -> Value {
     let mut policy = policy::with_routes(json!([
         {"name": "public", "match": {"path": "/public"}, "public": true},
         {"name": "optional", "match": {"path": "/optional"}, "authenticated": "optional"},
