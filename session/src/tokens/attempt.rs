@@ -25,7 +25,7 @@ pub(super) struct Used {
 /// What has become of an attempt.
 pub(super) enum Attempt {
     /// The issuer has replied, or has not; the intent, by this number, is still on disk.
-    Replied(Used, u64, Reply),
+    Replied(Box<Used>, u64, Reply),
     /// Another replica was first.
     Again,
     /// The intent is not on disk, so nobody was asked.
@@ -48,7 +48,7 @@ pub(super) async fn ask(
         Written::Failed => return Attempt::Failed,
     }
     let reply = upstream.token(form, client).await;
-    Attempt::Replied(used, attempt, reply)
+    Attempt::Replied(Box::new(used), attempt, reply)
 }
 
 /// The attempt is over, and the handle stays good.

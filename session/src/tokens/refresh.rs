@@ -85,7 +85,7 @@ pub(super) async fn refresh(
                 let form = form.with("refresh_token", used.family.refresh_token.as_deref());
                 match attempt::ask(service, tokens, by, used, &form).await {
                     Attempt::Replied(used, attempt, reply) => {
-                        return replied(service, tokens, by, used, (attempt, reply, &live)).await;
+                        return replied(service, tokens, by, *used, (attempt, reply, &live)).await;
                     }
                     Attempt::Again => {}
                     Attempt::Failed => return Err(Fault::Unavailable),

@@ -48,7 +48,7 @@ impl Gate {
                 self.note_unasked(permit.rule);
                 return Ok(Next::Release(permit));
             }
-            Routed::OAuth(permit) => return self.to_endpoint(permit, look_up),
+            Routed::OAuth(permit) => return self.pass_to_endpoint(permit, look_up),
             Routed::Guarded(rule) => rule,
         };
         let found = local::token(head, &self.policy, rule)?;

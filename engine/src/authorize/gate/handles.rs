@@ -122,7 +122,7 @@ impl Gate {
     }
 
     /// A request for the token endpoint passes if Envoy takes it there, and not to the upstream.
-    pub(super) fn to_endpoint(
+    pub(super) fn pass_to_endpoint(
         &mut self,
         permit: Permit,
         mut look_up: impl FnMut(LookUp<'_>) -> Option<Vec<u8>>,

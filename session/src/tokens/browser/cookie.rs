@@ -209,8 +209,8 @@ mod tests {
             format!("N={a}"),
             format!("n=\"{a}\""),
             format!("n={a}a"),
-            format!("n={}", &a[1..]),
-            format!("n={}!", &a[1..]),
+            format!("n={}", a.split_at(1).1),
+            format!("n={}!", a.split_at(1).1),
             "n".to_owned(),
         ] {
             assert!(shown(&other).is_empty(), "{other}");

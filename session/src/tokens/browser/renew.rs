@@ -118,7 +118,7 @@ async fn renew(service: &Arc<Service>, tokens: &Arc<Tokens>, id: FamilyId, live:
         let used = Used { id, family, version };
         match attempt::ask(service, tokens, (&upstream, &client), used, &form).await {
             Attempt::Replied(used, attempt, reply) => {
-                let renewal = replied(service, tokens, (&upstream, &client), used, (attempt, reply)).await;
+                let renewal = replied(service, tokens, (&upstream, &client), *used, (attempt, reply)).await;
                 tokens.metrics.renewed(renewal);
                 debug!(family = %id, outcome = renewal.label(), "a browser's token was to be renewed");
                 return;
