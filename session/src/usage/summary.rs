@@ -36,3 +36,23 @@ impl Summary {
         [(scope, client), (scope, ""), ("", client), ("", "")].iter().any(|(scope, client)| is_granted(scope, client))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_for_several_together_accuses_none_of_them() {
+        let granted = |name: &str, client: &str, granted| {
+            let (name, client) = (name.to_owned(), client.to_owned());
+            let count = Count { asked: 1, granted, ..Count::default() };
+            let mut summary = Summary::default();
+            summary.add(Used { day: 1, kind: Kind::Scope, name, client, count });
+            summary.may_be_granted("orders:read", "web")
+        };
+        for (name, client) in [("orders:read", "web"), ("orders:read", ""), ("", "web"), ("", "")] {
+            assert!(granted(name, client, 1) && !granted(name, client, 0), "{name} {client}");
+        }
+        assert!(!granted("orders:read", "other", 1) && !granted("orders:write", "web", 1));
+    }
+}

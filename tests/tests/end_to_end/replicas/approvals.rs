@@ -4,6 +4,15 @@ use super::{REPLICAS, start_with};
 use crate::approvals::{BEN, RITA, needs_approval, ruled};
 use portcullis_tests::{Answer, Client, FRESH, Kind, Postgres, Service, Testbed, Token, shared_store};
 use serde_json::{Value, json};
+use std::path::Path;
+
+/// Replicas with one rule and the people in it.
+async fn start(postgres: &Postgres, credentials: &Path) -> Testbed {
+    let mut keys = shared_store(&postgres.url());
+    let ruled = ruled(credentials, &json!({}));
+    keys.as_object_mut().expect("keys").extend(ruled.as_object().cloned().expect("keys"));
+    start_with(needs_approval(), keys).await
+}
 
 /// A request for a session, made at a replica.
 async fn asked(replica: &Service, token: &Token) -> String {
@@ -32,12 +41,8 @@ async fn decided(replica: &Service, id: &str, deed: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run by `make test-faults`"]
 async fn a_grant_of_one_replica_holds_at_all_and_another_one_takes_it_back_from_open_streams() {
-    let postgres = Postgres::start().await;
-    let credentials = tempfile::tempdir().expect("a folder");
-    let mut keys = shared_store(&postgres.url());
-    let ruled = ruled(credentials.path(), &json!({}));
-    keys.as_object_mut().expect("keys").extend(ruled.as_object().cloned().expect("keys"));
-    let testbed = start_with(needs_approval(), keys).await;
+    let (postgres, credentials) = (Postgres::start().await, tempfile::tempdir().expect("a folder"));
+    let testbed = start(&postgres, credentials.path()).await;
     let replicas: Vec<&Service> = testbed.replicas().collect();
     for number in 0..2 * REPLICAS {
         let [here, there, elsewhere] = [0, 1, 2].map(|offset| replicas[(number + offset) % REPLICAS]);
@@ -61,12 +66,8 @@ async fn a_grant_of_one_replica_holds_at_all_and_another_one_takes_it_back_from_
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run by `make test-faults`"]
 async fn of_two_decisions_at_two_replicas_at_once_one_holds() {
-    let postgres = Postgres::start().await;
-    let credentials = tempfile::tempdir().expect("a folder");
-    let mut keys = shared_store(&postgres.url());
-    let ruled = ruled(credentials.path(), &json!({}));
-    keys.as_object_mut().expect("keys").extend(ruled.as_object().cloned().expect("keys"));
-    let testbed = start_with(needs_approval(), keys).await;
+    let (postgres, credentials) = (Postgres::start().await, tempfile::tempdir().expect("a folder"));
+    let testbed = start(&postgres, credentials.path()).await;
     let replicas: Vec<&Service> = testbed.replicas().collect();
     for number in 0..10 {
         let token = testbed.issuer.token().subject(&format!("person-{number}")).sign();
